@@ -1,0 +1,336 @@
+"""What happened: the events of a pool's ledger. Written by the pool's one scheduler, read by everyone.
+
+State = fold(events). `evolve` reads nothing else, so every fact that matters is here; what a user wrote is not.
+Each class is frozen, and its tag (name and version) never changes meaning: a changed event gets a new version and
+`evolve` folds both. A *dispatch* names the attempt it starts (contract.names.dispatch_id).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from contract.inputs import Requirements
+from contract.policy import Policy
+
+
+class Opened(msgspec.Struct, frozen=True, tag="Opened.v1"):
+    """A scheduler took the pool over. Alone in its record, which reads no input."""
+
+    session: str
+    release: str
+    rules: int
+    """Number of the decision rules (scheduling.RULES): raised whenever any decision could differ."""
+
+
+class PolicyAdopted(msgspec.Struct, frozen=True, tag="PolicyAdopted.v1"):
+    """From here on this policy decides."""
+
+    policy: Policy
+    fingerprint: str
+
+
+class VersionRegistered(msgspec.Struct, frozen=True, tag="VersionRegistered.v1"):
+    model: str
+    version: str
+    requirements: Requirements
+    timeout_ms: int
+
+
+class AliasPointed(msgspec.Struct, frozen=True, tag="AliasPointed.v1"):
+    """Jobs accepted from here on under this alias run this version; those accepted before keep theirs."""
+
+    model: str
+    alias: str
+    version: str
+    move: int
+
+
+class JobAccepted(msgspec.Struct, frozen=True, tag="JobAccepted.v1"):
+    """The job exists, is queued, and is pinned to an exact version."""
+
+    job: str
+    tenant: str
+    tier: str
+    model: str
+    """The model's name alone."""
+    version: str
+    submitted_ms: int
+    """What its wait is counted from; a retry keeps it."""
+    expires_ms: int
+    offset: int
+    """Where its payload lies in `jobs` (the pool's partition)."""
+    key: str
+    digest: str
+
+
+class JobRefused(msgspec.Struct, frozen=True, tag="JobRefused.v1"):
+    """Terminal: the job cannot run. `reason` is one of REFUSALS."""
+
+    job: str
+    tenant: str
+    reason: str
+    offset: int
+    key: str
+
+
+REFUSALS = ("unknown_model", "unknown_alias", "unknown_version", "unknown_tier", "no_cluster_fits", "expired")
+
+
+class JobDuplicated(msgspec.Struct, frozen=True, tag="JobDuplicated.v1"):
+    """A further copy of a known submission. Changes nothing but what an erasure must find."""
+
+    job: str
+    offset: int
+    key: str
+
+
+class JobDispatched(msgspec.Struct, frozen=True, tag="JobDispatched.v1"):
+    """The job goes to a node: attempt `attempt` is open, staged until it starts. With the evidence of the choice."""
+
+    job: str
+    attempt: int
+    dispatch: str
+    node: str
+    session: str
+    cluster: str
+    waited_ms: int
+    slo_ms: int
+    """Wait fraction of the job chosen = waited_ms / slo_ms."""
+    next_job: str
+    """The best job that could have gone in its place; empty when there was none."""
+    next_waited_ms: int
+    next_slo_ms: int
+    limit: int
+    """The cluster's dispatch limit in force."""
+    staged: int
+    """Attempts of the cluster dispatched and not started, this one included."""
+    bound: str
+    """What held the job until now: slots, limit, backoff, version, or nothing."""
+
+
+class AttemptStarted(msgspec.Struct, frozen=True, tag="AttemptStarted.v1"):
+    job: str
+    dispatch: str
+
+
+class RecallOrdered(msgspec.Struct, frozen=True, tag="RecallOrdered.v1"):
+    """The staged attempt is wanted back; it closes when the node confirms, starts first, or is lost."""
+
+    job: str
+    dispatch: str
+    reason: str
+    """cancel, erase, expired, drain, elsewhere (another cluster would start it sooner)."""
+
+
+class KillOrdered(msgspec.Struct, frozen=True, tag="KillOrdered.v1"):
+    """The started attempt must stop; its slot stays occupied until the node says it stopped or is lost."""
+
+    job: str
+    dispatch: str
+    reason: str
+    """cancel, erase, expired, pre_empt."""
+
+
+class JobCancelling(msgspec.Struct, frozen=True, tag="JobCancelling.v1"):
+    """The job will end without a result as soon as its open attempt closes. First in log order wins."""
+
+    job: str
+    reason: str
+    """cancel, erase, expired."""
+
+
+class AttemptFailed(msgspec.Struct, frozen=True, tag="AttemptFailed.v1"):
+    """The attempt is closed by the node's report and counts as a failure."""
+
+    job: str
+    dispatch: str
+    kind: str
+    error: str
+
+
+class AttemptClosed(msgspec.Struct, frozen=True, tag="AttemptClosed.v1"):
+    """The attempt is closed without a failure of the job: recalled, killed, drained, unclaimed, lost, rejoined, pre_empted."""
+
+    job: str
+    dispatch: str
+    reason: str
+    counts: bool
+    """True when it counts towards the failures: a node lost under a started attempt."""
+
+
+class JobRequeued(msgspec.Struct, frozen=True, tag="JobRequeued.v1"):
+    """The job waits again, at its own submit time, eligible once lease time has passed `eligible_lease_ms`."""
+
+    job: str
+    eligible_lease_ms: int
+
+
+class JobSucceeded(msgspec.Struct, frozen=True, tag="JobSucceeded.v1"):
+    """Terminal: the result of the open attempt is accepted."""
+
+    job: str
+    dispatch: str
+    manifest: str
+
+
+class JobDeadLettered(msgspec.Struct, frozen=True, tag="JobDeadLettered.v1"):
+    """Terminal: too many failures, or one that no retry can mend. Its AttemptFailed events say why."""
+
+    job: str
+    failures: int
+
+
+class JobQuarantined(msgspec.Struct, frozen=True, tag="JobQuarantined.v1"):
+    """Terminal: two nodes were lost under it, each alone: it is suspected of killing nodes."""
+
+    job: str
+    nodes: tuple[str, ...]
+
+
+class JobCancelled(msgspec.Struct, frozen=True, tag="JobCancelled.v1"):
+    """Terminal: ended on request (reason cancel or erase)."""
+
+    job: str
+    reason: str
+
+
+class JobExpired(msgspec.Struct, frozen=True, tag="JobExpired.v1"):
+    """Terminal: its deadline passed."""
+
+    job: str
+
+
+class ErasureOrdered(msgspec.Struct, frozen=True, tag="ErasureOrdered.v1"):
+    """The job's words are to go; these are the copies in `jobs` that the ledger knows so far."""
+
+    job: str
+
+
+class JobErased(msgspec.Struct, frozen=True, tag="JobErased.v1"):
+    """The job's words are gone from the object store and tombstoned in `jobs`; no topic has them after `gone_by_ms`."""
+
+    job: str
+    offsets: tuple[int, ...]
+    gone_by_ms: int
+
+
+class NodeAdmitted(msgspec.Struct, frozen=True, tag="NodeAdmitted.v1"):
+    node: str
+    session: str
+    cluster: str
+    chipset: str
+    slots: int
+    gpus: int
+    memory_mib: int
+    cached: tuple[str, ...]
+
+
+class NodeRefused(msgspec.Struct, frozen=True, tag="NodeRefused.v1"):
+    """A node may not join: its cluster is not of this pool, or it has no slot."""
+
+    node: str
+    session: str
+    reason: str
+    """unknown_cluster, no_slots."""
+
+
+class NodeHeard(msgspec.Struct, frozen=True, tag="NodeHeard.v1"):
+    """The node's lease starts anew."""
+
+    node: str
+    session: str
+
+
+class NodeVersionsChanged(msgspec.Struct, frozen=True, tag="NodeVersionsChanged.v1"):
+    """What the node has loaded in its slots and cached on its disk differs from what was known."""
+
+    node: str
+    session: str
+    loaded: tuple[str, ...]
+    cached: tuple[str, ...]
+
+
+class NodeDrained(msgspec.Struct, frozen=True, tag="NodeDrained.v1"):
+    """The node takes no new work from here on."""
+
+    node: str
+    session: str
+
+
+class NodeDeparted(msgspec.Struct, frozen=True, tag="NodeDeparted.v1"):
+    """The node left by itself; its attempts were closed in the events before this one."""
+
+    node: str
+    session: str
+
+
+class NodeLost(msgspec.Struct, frozen=True, tag="NodeLost.v1"):
+    """Not heard for a whole lease; its attempts are closed by the events that follow."""
+
+    node: str
+    session: str
+
+
+class ClusterDraining(msgspec.Struct, frozen=True, tag="ClusterDraining.v1"):
+    cluster: str
+    deadline_ms: int
+
+
+class ClusterReturned(msgspec.Struct, frozen=True, tag="ClusterReturned.v1"):
+    """The cluster is active again."""
+
+    cluster: str
+
+
+class ReportStale(msgspec.Struct, frozen=True, tag="ReportStale.v1"):
+    """A report, cancel or heartbeat that no longer means anything: only counters change."""
+
+    kind: str
+    """The input's name: Started, Succeeded, Failed, Stopped, NodeHeartbeat, NodeLeft, AliasMoved, CancelRequested…"""
+
+
+class InputQuarantined(msgspec.Struct, frozen=True, tag="InputQuarantined.v1"):
+    """The record at this offset was not acted on; `quarantine` has it, with the reason."""
+
+    offset: int
+    reason: str
+    job: str = ""
+    """Set when it was a submission too old to run."""
+    key: str = ""
+
+
+Event = (
+    Opened
+    | PolicyAdopted
+    | VersionRegistered
+    | AliasPointed
+    | JobAccepted
+    | JobRefused
+    | JobDuplicated
+    | JobDispatched
+    | AttemptStarted
+    | RecallOrdered
+    | KillOrdered
+    | JobCancelling
+    | AttemptFailed
+    | AttemptClosed
+    | JobRequeued
+    | JobSucceeded
+    | JobDeadLettered
+    | JobQuarantined
+    | JobCancelled
+    | JobExpired
+    | ErasureOrdered
+    | JobErased
+    | NodeAdmitted
+    | NodeRefused
+    | NodeHeard
+    | NodeVersionsChanged
+    | NodeDrained
+    | NodeDeparted
+    | NodeLost
+    | ClusterDraining
+    | ClusterReturned
+    | ReportStale
+    | InputQuarantined
+)

@@ -1,0 +1,91 @@
+"""What a node is told: the records of `dispatch.<cluster>`. Writer: the pool's scheduler.
+
+Every order names the node and the session it is for and carries its sender's epoch. The node refuses a lower epoch
+than it has seen and another session's orders; an order that comes twice is carried out once.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """What the user wrote, as in JobSubmitted."""
+
+    inputs: msgspec.Raw
+    salt: str
+
+
+class Run(msgspec.Struct, frozen=True, tag="Run.v1"):
+    """Stage this attempt, and start it when a slot is free."""
+
+    node: str
+    session: str
+    pool: str
+    epoch: int
+    job: str
+    attempt: int
+    dispatch: str
+    model: str
+    version: str
+    timeout_ms: int
+    partition: int
+    """Partition and offset in `jobs` where the payload lies."""
+    offset: int
+    digest: str
+    payload: Payload | None = None
+    """Carried while the scheduler still holds it; else the node reads it by offset."""
+    traceparent: str = ""
+
+
+class Kill(msgspec.Struct, frozen=True, tag="Kill.v1"):
+    """Stop this attempt, staged or running, and report Stopped(killed); report it too if you do not have it."""
+
+    node: str
+    session: str
+    pool: str
+    epoch: int
+    job: str
+    dispatch: str
+
+
+class Recall(msgspec.Struct, frozen=True, tag="Recall.v1"):
+    """Give this attempt back, Stopped(recalled), unless it has started; report it too if you never had it."""
+
+    node: str
+    session: str
+    pool: str
+    epoch: int
+    job: str
+    dispatch: str
+
+
+class Load(msgspec.Struct, frozen=True, tag="Load.v1"):
+    """Fetch this version (weights, code, environment) to disk ahead of need."""
+
+    node: str
+    session: str
+    pool: str
+    epoch: int
+    version: str
+
+
+class Drain(msgspec.Struct, frozen=True, tag="Drain.v1"):
+    """Take no new work; hand back what is staged as Stopped(drained); let what runs finish."""
+
+    node: str
+    session: str
+    pool: str
+    epoch: int
+
+
+class Rejoin(msgspec.Struct, frozen=True, tag="Rejoin.v1"):
+    """The scheduler does not know this session (any more): stop what runs and join with a new session."""
+
+    node: str
+    session: str
+    pool: str
+    epoch: int
+
+
+Order = Run | Kill | Recall | Load | Drain | Rejoin

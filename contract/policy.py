@@ -1,0 +1,206 @@
+"""The policy document: tiers, SLOs, pools, clusters, limits. YAML a person writes, validated, with a fingerprint.
+
+What changes a decision is an event, so the parsed policy travels whole in `PolicyApplied` and `PolicyAdopted`.
+Durations are written `500ms`, `30s`, `10m`, `2h`, `3d`, sizes `64KiB`, `1MiB`, and kept in ms and bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+import msgspec
+import yaml
+
+from contract.names import is_name
+
+
+class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    slo_ms: int
+    """The tier's worst-case wait."""
+
+
+class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    partition: int
+    """Of `jobs` and `ledger`. Never changed, never reused."""
+
+
+class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pool: str
+    limit: int
+    """The most attempts dispatched and not started."""
+    dispatch_partitions: int = 1
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything an operator decides. Field names in the document drop the unit (`node_lease: 30s`)."""
+
+    tiers: dict[str, Tier]
+    pools: dict[str, Pool]
+    clusters: dict[str, Cluster]
+    failures_max: int = 4
+    """A job that failed this often is dead-lettered (design section 4)."""
+    backoff_ms: int = 2_000
+    """Lease time before the first retry; doubles with each failure."""
+    backoff_max_ms: int = 60_000
+    node_lease_ms: int = 30_000
+    """A node not heard for this much lease time is lost."""
+    submission_age_max_ms: int = 3 * 86_400_000
+    """A copy of a Kafka submission older than this is quarantined. Ended ids are remembered at least as long."""
+    words_kept_ms: int = 3 * 86_400_000
+    """After this time no topic holds the words of an erased job."""
+    payload_bytes_max: int = 256 * 1024
+    submission_partitions: int = 4
+    wheels_from_index: bool = True
+    """A node may take a version's wheels by hash from its uv cache or package index, instead of the object store."""
+
+
+class PolicyInvalid(ValueError):
+    """The document is no policy. The message says the line, what was expected, what was found, and what to do."""
+
+
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_UNITS_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2}
+_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
+_SIZE = re.compile(r"(\d+)(B|KiB|MiB)")
+
+
+def fingerprint(policy: Policy) -> str:
+    """sha256 of the canonical JSON: two documents that say the same have the same fingerprint."""
+    canonical = msgspec.json.encode(policy, order="deterministic")
+    return "sha256:" + hashlib.sha256(canonical).hexdigest()
+
+
+def parse(text: str) -> Policy:
+    """The policy a YAML document says. PolicyInvalid names the line of the first fault."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        raise PolicyInvalid(f"line {line}: expected YAML, found {getattr(error, 'problem', 'bytes')}") from None
+    return _Reader().policy(root)
+
+
+class _Reader:
+    """Walks the YAML nodes, which know their lines."""
+
+    def policy(self, root: yaml.Node | None) -> Policy:
+        fields = self._mapping(root, "the policy document")
+        values: dict[str, Any] = {}
+        for field in msgspec.structs.fields(Policy):
+            name = _spelling(field.name)
+            key_node = fields.pop(name, None)
+            if key_node is None:
+                if field.required:
+                    raise PolicyInvalid(f"line 1: expected a field {name!r} in the policy document, found none")
+                continue
+            values[field.name] = self._field(field.name, *key_node)
+        self._no_more(fields, [_spelling(f.name) for f in msgspec.structs.fields(Policy)], "the policy document")
+        policy = Policy(**values)
+        self._agree(policy, root)
+        return policy
+
+    def _field(self, name: str, key: yaml.Node, node: yaml.Node) -> Any:
+        if name == "tiers":
+            return self._named(node, Tier, "tier")
+        if name == "pools":
+            return self._named(node, Pool, "pool")
+        if name == "clusters":
+            return self._named(node, Cluster, "cluster")
+        return self._scalar(name, node)
+
+    def _named(self, node: yaml.Node, kind: type[msgspec.Struct], noun: str) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        for name, (key, value) in self._mapping(node, f"{noun}s by name").items():
+            if not is_name(name):
+                raise PolicyInvalid(
+                    f"line {_line(key)}: expected a {noun} name (lower case letters, digits, '.', '_', '-'),"
+                    f" found {name[:80]!r}"
+                )
+            members[name] = self._struct(value, kind, f"{noun} {name!r}")
+        if not members:
+            raise PolicyInvalid(f"line {_line(node)}: expected at least one {noun}, found none")
+        return members
+
+    def _struct(self, node: yaml.Node, kind: type[msgspec.Struct], what: str) -> Any:
+        fields = self._mapping(node, what)
+        values: dict[str, Any] = {}
+        for field in msgspec.structs.fields(kind):
+            pair = fields.pop(_spelling(field.name), None)
+            if pair is not None:
+                values[field.name] = self._scalar(field.name, pair[1])
+            elif field.required:
+                raise PolicyInvalid(f"line {_line(node)}: expected {_spelling(field.name)!r} in {what}, found none")
+        self._no_more(fields, [_spelling(f.name) for f in msgspec.structs.fields(kind)], what)
+        return kind(**values)
+
+    def _mapping(self, node: yaml.Node | None, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        if not isinstance(node, yaml.MappingNode):
+            line = _line(node) if node is not None else 1
+            raise PolicyInvalid(f"line {line}: expected {what} as a mapping (name: value)")
+        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            if key.value in found:
+                raise PolicyInvalid(f"line {_line(key)}: {key.value!r} is given twice in {what}; keep one")
+            found[str(key.value)] = (key, value)
+        return found
+
+    def _no_more(self, rest: dict[str, tuple[yaml.Node, yaml.Node]], known: list[str], what: str) -> None:
+        for name, (key, _) in rest.items():
+            raise PolicyInvalid(
+                f"line {_line(key)}: unknown field {name[:80]!r} in {what}; the fields are {', '.join(known)}"
+            )
+
+    def _scalar(self, name: str, node: yaml.Node) -> Any:
+        text = node.value if isinstance(node, yaml.ScalarNode) else "a list or mapping"
+        line = f"line {_line(node)}: {_spelling(name)}"
+        if name == "pool":
+            return str(text)
+        if name == "wheels_from_index":
+            if text not in ("true", "false"):
+                raise PolicyInvalid(f"{line}: expected true or false, found {text[:80]!r}")
+            return text == "true"
+        if name.endswith("_ms"):
+            match, units, example = _DURATION.fullmatch(text), _UNITS_MS, "30s"
+        elif "_bytes_" in name:
+            match, units, example = _SIZE.fullmatch(text), _UNITS_BYTES, "256KiB"
+        else:
+            if not re.fullmatch(r"\d{1,9}", text) or (name != "partition" and int(text) == 0):
+                least = 0 if name == "partition" else 1
+                raise PolicyInvalid(f"{line}: expected a whole number of at least {least}, found {text[:80]!r}")
+            return int(text)
+        if match is None or int(match[1]) == 0:
+            raise PolicyInvalid(f"{line}: expected more than zero, written like {example!r}, found {text[:80]!r}")
+        return int(match[1]) * units[match[2]]
+
+    def _agree(self, policy: Policy, root: yaml.Node | None) -> None:
+        partitions: dict[int, str] = {}
+        tops = self._mapping(root, "the policy document")
+        for name, pool in policy.pools.items():
+            line = _line(self._mapping(tops["pools"][1], "pools")[name][0])
+            if pool.partition in partitions:
+                raise PolicyInvalid(
+                    f"line {line}: pools {partitions[pool.partition]!r} and {name!r} both name partition"
+                    f" {pool.partition}; give each pool its own"
+                )
+            partitions[pool.partition] = name
+        for name, cluster in policy.clusters.items():
+            if cluster.pool not in policy.pools:
+                line = _line(self._mapping(tops["clusters"][1], "clusters")[name][0])
+                raise PolicyInvalid(
+                    f"line {line}: cluster {name!r} is in pool {cluster.pool[:80]!r}, which is not one of"
+                    f" {', '.join(sorted(policy.pools))}"
+                )
+        if policy.backoff_max_ms < policy.backoff_ms:
+            line = _line(tops.get("backoff_max", tops.get("backoff", tops["tiers"]))[0])
+            raise PolicyInvalid(f"line {line}: backoff_max must not be less than backoff")
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _spelling(field: str) -> str:
+    return field.replace("_bytes_", "_").removesuffix("_ms") if field != "payload_bytes_max" else "payload_max"

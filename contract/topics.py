@@ -1,0 +1,79 @@
+"""The topics: names, keys, and the settings each is created with."""
+
+from __future__ import annotations
+
+import msgspec
+
+from contract.policy import Policy
+
+SUBMISSIONS = "submissions"
+JOBS = "jobs"
+LEDGER = "ledger"
+PROGRESS = "progress"
+QUARANTINE = "quarantine"
+DISPATCH_PREFIX = "dispatch."
+
+DAY_MS = 86_400_000
+
+
+def dispatch_topic(cluster: str) -> str:
+    return DISPATCH_PREFIX + cluster
+
+
+class Topic(msgspec.Struct, frozen=True):
+    name: str
+    partitions: int
+    config: dict[str, str]
+
+
+def topics_for(policy: Policy) -> tuple[Topic, ...]:
+    """Every topic an installation with this policy needs.
+
+    `words_kept_ms` of the policy bounds how long any topic may hold what a user wrote after its erasure: `jobs` rolls
+    and compacts its segments within it, the short-lived topics keep nothing longer.
+    """
+    kept = policy.words_kept_ms
+    pools = max(pool.partition for pool in policy.pools.values()) + 1
+    record_max = str(policy.payload_bytes_max + 64 * 1024)
+    short = {
+        "retention.ms": str(kept),
+        "segment.ms": str(max(1000, kept // 3)),
+        "max.message.bytes": record_max,
+        "message.timestamp.type": "LogAppendTime",
+    }
+    fixed = (
+        Topic(SUBMISSIONS, policy.submission_partitions, short),
+        Topic(
+            JOBS,
+            pools,
+            {
+                "cleanup.policy": "compact,delete",
+                "retention.ms": str(30 * DAY_MS),
+                "segment.ms": str(max(1000, kept // 3)),
+                "max.compaction.lag.ms": str(max(1000, kept // 3)),
+                "min.compaction.lag.ms": "0",
+                "min.cleanable.dirty.ratio": "0.01",
+                "delete.retention.ms": str(kept),
+                "message.timestamp.type": "LogAppendTime",
+                "max.message.bytes": record_max,
+            },
+        ),
+        Topic(
+            LEDGER,
+            pools,
+            {
+                "cleanup.policy": "delete",
+                "retention.ms": "-1",
+                "retention.bytes": "-1",
+                "message.timestamp.type": "LogAppendTime",
+                "max.message.bytes": str(2 * 1024 * 1024),
+            },
+        ),
+        Topic(PROGRESS, 4, short),
+        Topic(QUARANTINE, 1, short),
+    )
+    dispatch = tuple(
+        Topic(dispatch_topic(name), cluster.dispatch_partitions, short)
+        for name, cluster in sorted(policy.clusters.items())
+    )
+    return fixed + dispatch
