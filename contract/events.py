@@ -149,11 +149,12 @@ class AttemptFailed(msgspec.Struct, frozen=True, tag="AttemptFailed.v1"):
 
 
 class AttemptClosed(msgspec.Struct, frozen=True, tag="AttemptClosed.v1"):
-    """The attempt is closed without a failure of the job: recalled, killed, drained, unclaimed, lost, rejoined, pre_empted."""
+    """The attempt is closed without a report of failure: its node gave it back, was told to, or is gone."""
 
     job: str
     dispatch: str
     reason: str
+    """recalled, killed, drained, unclaimed, lost, rejoined, pre_empted."""
     counts: bool
     """True when it counts towards the failures: a node lost under a started attempt."""
 

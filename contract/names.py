@@ -59,9 +59,7 @@ def parse_model(reference: str) -> tuple[str, str, str]:
     ValueError when it is not a reference."""
     match = MODEL_REFERENCE.fullmatch(reference)
     if match is None:
-        raise ValueError(
-            f"expected 'model', 'model@alias' or 'model@sha256:<64 hex>', found {reference[:100]!r}"
-        )
+        raise ValueError(f"expected 'model', 'model@alias' or 'model@sha256:<64 hex>', found {reference[:100]!r}")
     at = match["at"] or ALIAS_DEFAULT
     return (match["model"], "", at) if at.startswith("sha256:") else (match["model"], at, "")
 

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contract.policy import PolicyInvalid, fingerprint, parse
+
+GOOD = """\
+tiers:
+  api: {slo: 30s}
+  free: {slo: 1h}
+pools:
+  main: {partition: 0}
+clusters:
+  local: {pool: main, limit: 4}
+"""
+
+
+def test_units_and_defaults() -> None:
+    policy = parse(GOOD + "node_lease: 500ms\npayload_max: 64KiB\nbackoff: 1m\n")
+    assert policy.tiers["free"].slo_ms == 3_600_000
+    assert (policy.node_lease_ms, policy.payload_bytes_max, policy.backoff_ms) == (500, 65536, 60_000)
+    assert policy.failures_max == 4
+
+
+def test_fingerprint_is_of_the_meaning_not_the_spelling() -> None:
+    same = GOOD.replace("  api: {slo: 30s}\n  free: {slo: 1h}", "  free: {slo: 60m}\n  api: {slo: 30000ms}")
+        "  api: {slo: 30000ms}\n  free: {slo: 1h}", "  free: {slo: 60m}\n  api: {slo: 30s}"
+    )
+    assert fingerprint(parse(GOOD)) == fingerprint(parse(same))
+    assert fingerprint(parse(GOOD)) != fingerprint(parse(GOOD.replace("limit: 4", "limit: 5")))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("api: {slo: 30s}", "api: {slo: 0s}"), "line 2: slo: expected more than zero"),
+        (("limit: 4", "limit: 0"), "line 7: limit: expected a whole number of at least 1, found '0'"),
+        (("api: {slo: 30s}", "api: {slo: 30s, weight: 2}"), "line 2: unknown field 'weight' in tier 'api'"),
+        (("tiers:", "colour: red\ntiers:"), "line 1: unknown field 'colour' in the policy document"),
+        (("pool: main", "pool: other"), "line 7: cluster 'local' is in pool 'other', which is not one of main"),
+        (("  main: {partition: 0}", "  main: {partition: 0}\n  two: {partition: 0}"), "line 6: pools 'main' and 'two'"),
+        (("api: {slo: 30s}", "Api: {slo: 30s}"), "line 2: expected a tier name"),
+        (("api: {slo: 30s}", "free: {slo: 30s}"), "line 3: 'free' is given twice"),
+        (("api: {slo: 30s}", "api: {}"), "line 2: expected 'slo' in tier 'api'"),
+        (("clusters:\n  local: {pool: main, limit: 4}\n", ""), "expected a field 'clusters'"),
+        (("30s", "soon"), "line 2: slo: expected more than zero, written like '30s', found 'soon'"),
+        (("{slo: 30s}", "[1"), "expected YAML"),
+        ((GOOD, "just words"), "line 1: expected the policy document as a mapping"),
+        ((GOOD, ""), "line 1: expected the policy document"),
+        ((GOOD, GOOD + "backoff: 10s\nbackoff_max: 5s\n"), "line 9: backoff_max must not be less"),
+        ((GOOD, GOOD + "wheels_from_index: perhaps\n"), "line 8: wheels_from_index: expected true or false"),
+        ((GOOD, "tiers: {}\n" + GOOD.split("pools:")[0].replace("tiers:", "x:") + "pools: {}\n"), "at least one tier"),
+    ],
+)
+def test_a_fault_names_its_line(change: tuple[str, str], says: str) -> None:
+    with pytest.raises(PolicyInvalid) as fault:
+        parse(GOOD.replace(*change))
+    assert says in str(fault.value)
+
+
+def test_every_example_policy_is_valid() -> None:
+    examples = sorted((Path(__file__).parents[3] / "examples" / "policies").glob("*.yaml"))
+    assert examples
+    for example in examples:
+        parse(example.read_text())
