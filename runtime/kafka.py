@@ -1,0 +1,26 @@
+"""Kafka by confluent-kafka: one producer, one reader, and the few questions asked of a broker.
+
+Readers use assign(), never a consumer group: no rebalance can stall whoever reads. Writers are idempotent and wait
+for all replicas; a delivery that is not a clean success is unclear, and what that means is the caller's to decide.
+"""
+
+from runtime.kafka_producer import OnDelivery, Producer
+from runtime.kafka_reader import Reader, offsets, read_one, read_range
+from runtime.kafka_records import Delivery, DeliveryUnclear, Headers, OffsetGone, Record
+from runtime.kafka_topics import TopicMismatch, ensure_topics
+
+__all__ = [
+    "Delivery",
+    "DeliveryUnclear",
+    "Headers",
+    "OffsetGone",
+    "OnDelivery",
+    "Producer",
+    "Reader",
+    "Record",
+    "TopicMismatch",
+    "ensure_topics",
+    "offsets",
+    "read_one",
+    "read_range",
+]

@@ -1,0 +1,185 @@
+"""Writing records: idempotent, acknowledged by all in-sync replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Producer as _ConfluentProducer
+
+from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, Delivery, DeliveryUnclear, Headers
+
+log = structlog.get_logger(__name__)
+
+OnDelivery = Callable[[Delivery | Exception], None]
+
+
+class Producer:
+    """Writes records: idempotent, acknowledged by all in-sync replicas, in order per partition.
+
+    Callbacks run on this producer's own thread. May be used from any thread.
+    `delivery_timeout_ms`: after this a record that has no acknowledgement is unclear.
+    """
+
+    def __init__(
+        self, bootstrap: str, client_id: str, *, linger_ms: int = 0, delivery_timeout_ms: int = 10_000
+    ) -> None:
+        self._config: dict[str, Any] = {
+            **CLIENT,
+            "bootstrap.servers": bootstrap,
+            "client.id": client_id,
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": linger_ms,
+            "delivery.timeout.ms": delivery_timeout_ms,
+            "socket.nagle.disable": True,
+            "message.max.bytes": MESSAGE_BYTES_MAX,
+            "topic.metadata.refresh.fast.interval.ms": 100,
+            "error_cb": self._on_error,
+        }
+        self._timeout_s = delivery_timeout_ms / 1000
+        self._lock = threading.Lock()
+        self._fatal = False
+        self._inner = _ConfluentProducer(self._config)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name=f"{client_id}-deliveries", daemon=True)
+        self._thread.start()
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        partition: int | None = None,
+        on_delivery: OnDelivery | None = None,
+    ) -> None:
+        """Hand a record over. `on_delivery` gets a Delivery, or DeliveryUnclear.
+
+        Blocks while the local buffer is full. DeliveryUnclear when it stays full for the delivery timeout.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        while not self._try_send(topic, value, key, headers, partition, on_delivery):
+            if time.monotonic() > deadline:
+                raise DeliveryUnclear(f"the buffer of records for {topic} stayed full for {self._timeout_s} s")
+            time.sleep(0.005)
+
+    def send_and_wait(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        partition: int | None = None,
+    ) -> Delivery:
+        """Write a record and wait for its acknowledgement. DeliveryUnclear when there is none."""
+        done = threading.Event()
+        outcome: list[Delivery | Exception] = []
+
+        def settle(result: Delivery | Exception) -> None:
+            outcome.append(result)
+            done.set()
+
+        self.send(topic, value, key=key, headers=headers, partition=partition, on_delivery=settle)
+        if not done.wait(2 * self._timeout_s + 1):
+            raise DeliveryUnclear(f"no report on a record for {topic}: the producer was closed")
+        return _delivered(outcome[0])
+
+    async def asend(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        partition: int | None = None,
+    ) -> Delivery:
+        """Like `send_and_wait`, for a coroutine. The record may be written even if the wait is cancelled."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Delivery | Exception] = loop.create_future()
+
+        def settle(result: Delivery | Exception) -> None:
+            if not future.done():
+                future.set_result(result)
+
+        def on_delivery(result: Delivery | Exception) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, result)
+
+        deadline = loop.time() + self._timeout_s
+        while not self._try_send(topic, value, key, headers, partition, on_delivery):
+            if loop.time() > deadline:
+                raise DeliveryUnclear(f"the buffer of records for {topic} stayed full for {self._timeout_s} s")
+            await asyncio.sleep(0.005)
+        return _delivered(await future)
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait until every record handed over is settled, at most `timeout_s`. The number that is not."""
+        return int(self._inner.flush(timeout_s))
+
+    def close(self) -> None:
+        """Settle what was handed over, within the delivery timeout, and stop the thread."""
+        self.flush(self._timeout_s)
+        self._closing.set()
+        self._thread.join(5)
+
+    def _try_send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        headers: Headers,
+        partition: int | None,
+        on_delivery: OnDelivery | None,
+    ) -> bool:
+        options: dict[str, Any] = {} if partition is None else {"partition": partition}
+        if on_delivery is not None:
+            options["on_delivery"] = _report_to(on_delivery)
+        try:
+            self._usable().produce(topic, value, key=key, headers=list(headers), **options)
+        except BufferError:
+            return False
+        except KafkaException as error:
+            raise DeliveryUnclear(f"{topic}: {error.args[0]}") from error
+        return True
+
+    def _usable(self) -> Any:
+        """The inner producer, made anew after an error that ended it for good."""
+        with self._lock:
+            if self._fatal:
+                self._inner.purge()
+                self._inner.poll(0)
+                self._inner, self._fatal = _ConfluentProducer(self._config), False
+            return self._inner
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._fatal = True
+        log.warning("kafka producer", error=error.name(), fatal=error.fatal())
+
+    def _serve(self) -> None:
+        while not self._closing.is_set():
+            self._inner.poll(0.1)
+
+
+def _report_to(on_delivery: OnDelivery) -> Callable[[KafkaError | None, Any], None]:
+    def report(error: KafkaError | None, message: Any) -> None:
+        if error is not None:
+            on_delivery(DeliveryUnclear(f"{message.topic()}: {error.name()}"))
+        else:
+            on_delivery(Delivery(message.partition(), message.offset(), message.timestamp()[1]))
+
+    return report
+
+
+def _delivered(outcome: Delivery | Exception) -> Delivery:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome

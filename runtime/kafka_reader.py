@@ -1,0 +1,180 @@
+"""Reading records of given partitions from given offsets: assign(), never a consumer group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, OffsetGone, Record
+
+log = structlog.get_logger(__name__)
+
+METADATA_TIMEOUT_S = 10.0
+
+_PASSING = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
+    }
+)
+"""What librdkafka mends by itself once the broker is back."""
+
+Start = int | Literal["beginning", "end"]
+
+
+class Reader:
+    """Reads given partitions from given offsets, without a group.
+
+    "end" is asked of the broker in the constructor: whatever is written after it returned will be read.
+    """
+
+    def __init__(self, bootstrap: str, starts: Mapping[tuple[str, int], Start], *, client_id: str = "headrace") -> None:
+        self._consumer = _consumer(bootstrap, client_id)
+        self._positions: dict[tuple[str, int], int] = {}
+        try:
+            for (topic, partition), start in starts.items():
+                self._positions[topic, partition] = self._resolve(topic, partition, start)
+        except BaseException:
+            self._consumer.close()
+            raise
+        self._consumer.assign([TopicPartition(t, p, offset) for (t, p), offset in self._positions.items()])
+
+    def read(self, timeout_s: float, max_records: int = 500) -> list[Record]:
+        """Wait at most `timeout_s` for a record; it and what else has arrived by then, at most `max_records`.
+
+        OffsetGone when the position is no longer in the log. A broker that is away is waited for.
+        """
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        messages = [first]
+        if max_records > 1:
+            messages += self._consumer.consume(max_records - 1, 0)
+        return [record for record in map(self._record, messages) if record is not None]
+
+    def position(self, partition: tuple[str, int]) -> int:
+        """Offset of the next record of this (topic, partition)."""
+        return self._positions[partition]
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _resolve(self, topic: str, partition: int, start: Start) -> int:
+        if isinstance(start, int):
+            return start
+        low, high = _watermarks(self._consumer, topic, partition)
+        return low if start == "beginning" else high
+
+    def _record(self, message: Any) -> Record | None:
+        if message.error() is not None:
+            _raise_unless_passing(message)
+            return None
+        record = _record_of(message)
+        self._positions[record.topic, record.partition] = record.offset + 1
+        return record
+
+
+def read_range(bootstrap: str, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
+    """The records with start <= offset < end. Compaction may have taken some of them.
+
+    OffsetGone when the log begins after `start` or ends before `end`.
+    """
+    if start >= end:
+        return
+    consumer = _consumer(bootstrap, "headrace-range", {"enable.partition.eof": True})
+    try:
+        low, high = _watermarks(consumer, topic, partition)
+        if start < low or end > high:
+            raise OffsetGone(f"expected {topic}/{partition} to hold {start} to {end}, found {low} to {high}")
+        consumer.assign([TopicPartition(topic, partition, start)])
+        while True:
+            message = consumer.poll(METADATA_TIMEOUT_S)
+            if message is None:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"reading {topic}/{partition}"))
+            if message.error() is not None:
+                if message.error().code() == KafkaError._PARTITION_EOF:
+                    return
+                _raise_unless_passing(message)
+                continue
+            if message.offset() >= end:
+                return
+            yield _record_of(message)
+            if message.offset() == end - 1:
+                return
+    finally:
+        consumer.close()
+
+
+def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Record | None:
+    """The record at `offset`, or None when it was compacted away, retained out, or not yet written."""
+    try:
+        return next(read_range(bootstrap, topic, partition, offset, offset + 1), None)
+    except OffsetGone:
+        return None
+
+
+def offsets(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
+    """(offset of the first record kept, offset of the next record to be written)."""
+    consumer = _consumer(bootstrap, "headrace-offsets")
+    try:
+        return _watermarks(consumer, topic, partition)
+    finally:
+        consumer.close()
+
+
+def _consumer(bootstrap: str, client_id: str, more: Mapping[str, Any] | None = None) -> Any:
+    return Consumer(
+        {
+            **CLIENT,
+            "bootstrap.servers": bootstrap,
+            "client.id": client_id,
+            "group.id": client_id,  # asked for by the library; never joined, nothing is committed
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "check.crcs": True,
+            "fetch.error.backoff.ms": 50,
+            "queued.max.messages.kbytes": 16_384,
+            "socket.nagle.disable": True,
+            "fetch.message.max.bytes": MESSAGE_BYTES_MAX,
+            **(more or {}),
+        }
+    )
+
+
+def _watermarks(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
+    low, high = consumer.get_watermark_offsets(
+        TopicPartition(topic, partition, OFFSET_BEGINNING), timeout=METADATA_TIMEOUT_S
+    )
+    return int(low), int(high)
+
+
+def _record_of(message: Any) -> Record:
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        message.headers() or [],
+    )
+
+
+def _raise_unless_passing(message: Any) -> None:
+    error = message.error()
+    if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        raise OffsetGone(f"{message.topic()}/{message.partition()}: {error.str()}")
+    if error.fatal() or error.code() not in _PASSING:
+        raise KafkaException(error)
+    log.warning("kafka reader waits for the broker", error=error.name())

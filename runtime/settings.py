@@ -1,0 +1,76 @@
+"""Where things are, read from the environment (prefix HEADRACE_). Nothing here changes a decision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "HEADRACE_"
+
+_POSTGRES_SCHEMES = ("postgres://", "postgresql://")
+_POSTGRES_DRIVER = "postgresql+psycopg://"
+
+
+class Settings(BaseSettings):
+    """Addresses, credentials and pacing of one process. `Settings()` reads the environment.
+
+    Secrets are kept out of `repr`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, populate_by_name=True, extra="ignore")
+
+    kafka: str = "127.0.0.1:9092"
+    """Bootstrap servers, host:port separated by commas."""
+    database_url: str = Field(
+        default="postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
+        validation_alias=AliasChoices("DATABASE_URL", "HEADRACE_DATABASE_URL"),
+        repr=False,
+    )
+    """SQLAlchemy URL. $DATABASE_URL wins over $HEADRACE_DATABASE_URL."""
+    s3_endpoint: str = "http://127.0.0.1:9000"
+    """URL of the S3 API. Empty: AWS's own for the region."""
+    s3_public_endpoint: str = ""
+    """URL under which users reach the same store, for presigned links. Empty: `s3_endpoint`."""
+    s3_bucket: str = "headrace"
+    s3_access_key: str = Field(default="", repr=False)
+    """Empty, like the secret key: the credentials that the machine has."""
+    s3_secret_key: str = Field(default="", repr=False)
+    s3_region: str = "us-east-1"
+    data: Path = Path(".headrace")
+    """Directory of this process's own files: caches, scratch. Can be deleted while it is down."""
+    api_url: str = "http://127.0.0.1:8470"
+    """Where clients reach the API."""
+    api_host: str = "127.0.0.1"
+    """Address the API listens on."""
+    api_port: int = 8470
+    api_key: str = Field(default="", repr=False)
+    """The key that the command line sends."""
+    log_level: str = "info"
+    metrics_port: int = 0
+    """Where this process serves Prometheus metrics on 127.0.0.1. 0 = not at all."""
+    heartbeat_ms: int = 5_000
+    """How often a node says that it is alive."""
+    snapshot_every_ms: int = 30_000
+    """How often a scheduler writes a snapshot, if anything changed."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _with_driver(cls, url: str) -> str:
+        for scheme in _POSTGRES_SCHEMES:
+            if url.startswith(scheme):
+                return _POSTGRES_DRIVER + url.removeprefix(scheme)
+        return url
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, level: str) -> str:
+        if level.lower() not in ("debug", "info", "warning", "error"):
+            raise ValueError(f"expected debug, info, warning or error, found {level!r}")
+        return level.lower()
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables from which `Settings()` reads these settings again, for a child process."""
+        values = {ENV_PREFIX + name.upper(): str(value) for name, value in self if name != "database_url"}
+        return values | {"DATABASE_URL": self.database_url}

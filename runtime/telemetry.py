@@ -1,0 +1,63 @@
+"""Logs as JSON lines on stderr and metrics for Prometheus. Neither ever carries what a user wrote, nor a secret."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import start_http_server
+
+from runtime.settings import Settings
+
+NOISY = ("aiokafka", "faust.topics", "boto3", "botocore", "s3transfer", "urllib3", "httpx", "httpcore", "asyncio")
+"""Libraries that log per message or per request; they even build the records of levels nobody reads."""
+
+
+def configure_logging(process: str, level: str | None = None) -> None:
+    """Send structlog's and the standard library's records to stderr, one JSON object a line.
+
+    `process` is in every line. `level` defaults to the setting. Tracebacks carry no local variables.
+    """
+    number = logging.getLevelNamesMapping()[(level or Settings().log_level).upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        _named(process),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=number, force=True)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def serve_metrics(port: int) -> None:
+    """Serve this process's metrics on 127.0.0.1:`port`. 0 = not at all."""
+    if port:
+        start_http_server(port, addr="127.0.0.1")
+
+
+def _named(process: str) -> structlog.typing.Processor:
+    def add(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event.setdefault("process", process)
+        return event
+
+    return add
