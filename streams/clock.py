@@ -1,0 +1,64 @@
+"""The time of one pool, as its writer tells it: the broker's clock, and lease time.
+
+Theory of operation. `now` is the append time of the writer's own last ledger record plus the monotonic time since, so
+a host whose wall clock is an hour off changes nothing. Lease time is the sum of the batches' `elapsed_ms`: the
+writer's own monotonic time, at most 10 s a batch. While the writer has asked where `jobs` ends and has not yet read
+that far, lease time stands still at the moment of asking: what was in `jobs` by then is read before a lapse is
+decided, and an outage in between is not counted at all.
+
+All arguments named `mono_ms` are readings of one monotonic clock, in ms; no clock is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contract.inputs import Input
+
+ELAPSED_MAX_MS = 10_000
+"""The most lease time one batch may add (design section 4, Time)."""
+INPUT_AHEAD_MAX_MS = 60_000
+"""An input further ahead of the pool's clock does not raise it (design section 4, Time)."""
+
+
+class PoolClock:
+    """Readings for the batches of one writer."""
+
+    __slots__ = ("_append_at_ms", "_append_mono_ms", "_asked_mono_ms", "_lease_mono_ms")
+
+    def __init__(self) -> None:
+        self._append_at_ms: int | None = None
+        self._append_mono_ms = 0
+        self._lease_mono_ms: int | None = None
+        self._asked_mono_ms: int | None = None
+
+    def appended(self, at_ms: int, mono_ms: int) -> None:
+        """The writer's own record was appended at `at_ms` by the broker's clock; the ack came at `mono_ms`."""
+        self._append_at_ms, self._append_mono_ms = at_ms, mono_ms
+
+    def asked(self, mono_ms: int) -> None:
+        """The end of `jobs` is being asked for: lease time stands still from here until `released`."""
+        self._asked_mono_ms = mono_ms
+
+    def released(self) -> None:
+        """`jobs` was read as far as was asked, or there was no answer: lease time goes on."""
+        self._asked_mono_ms = None
+
+    def now_ms(self, mono_ms: int, last_now_ms: int, inputs: Sequence[Input]) -> int:
+        """Time of a batch that reads `inputs`: never before the last batch's or its newest credible input's."""
+        now_ms = last_now_ms
+        if self._append_at_ms is not None:
+            now_ms = max(now_ms, self._append_at_ms + max(0, mono_ms - self._append_mono_ms))
+        credible_ms = now_ms + INPUT_AHEAD_MAX_MS
+        return max([now_ms, *(i.at_ms for i in inputs if i.at_ms <= credible_ms)])
+
+    def elapsed_ms(self, mono_ms: int) -> int:
+        """Lease time since the last call, which was for the writer's last batch; 0 for its first batch."""
+        reading = mono_ms if self._asked_mono_ms is None else min(mono_ms, self._asked_mono_ms)
+        last = self._lease_mono_ms
+        self._lease_mono_ms = reading if last is None else max(last, reading)
+        return 0 if last is None else self.capped(max(0, reading - last))
+
+    def capped(self, elapsed_ms: int) -> int:
+        """A batch that waited for an outage of ours to end counts no more than this of it."""
+        return min(elapsed_ms, ELAPSED_MAX_MS)

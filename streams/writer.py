@@ -1,0 +1,437 @@
+"""The writer of one pool's ledger: takes the pool over, turns inputs into batches, and knows when to stop. No I/O.
+
+Theory of operation. The ledger is its own compare-and-swap (scheduling.chain): a record counts only if it follows the
+last one that counted. A writer is in one phase at a time:
+
+    opening       folds the ledger up to its end, then appends Opened{epoch + 1}
+    reading_back  waits to see whether its Opened counted; if another record came first, folds that and opens again
+    leading       decides batches, one in flight at a time, while it goes on reading its own ledger
+    stopped       for good; the process exits and a new one opens anew
+
+It decides nothing before it has seen its Opened count, and stops at the first record that counts and is not its own,
+at its own record that does not count, and at a delivery whose outcome is unclear. So two writers alive at once can
+waste work, never corrupt.
+
+The host does the I/O: it feeds in what it read and what became of appends, calls `step`, and carries out the outputs
+in order. `step` may be called at any time; `due_ms` says when at the latest. All `mono_ms` arguments are readings of
+one monotonic clock in ms, all `at_ms` are the broker's append times.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+
+import msgspec
+
+from contract.batch import (
+    BATCH_BYTES_MAX,
+    BATCH_EVENTS_MAX,
+    BATCH_INPUTS_MAX,
+    Batch,
+    hash_of,
+)
+from contract.codec import encode
+from contract.events import Opened
+from contract.inputs import Input
+from contract.orders import Order
+from scheduling import RULES, snapshot
+from scheduling.chain import Chain, Counted, Damaged
+from scheduling.decide import Clock, decide
+from scheduling.evolve import fold
+from scheduling.orders import orders_for, standing_orders
+from scheduling.state import State
+from streams.clock import PoolClock
+
+TICK_MS = 5_000
+"""A pool with something under way writes a batch at least this often (design section 4, Time)."""
+TICK_BACKOFF_MS = 250
+"""How often a pool looks whether a job's backoff has passed."""
+ASK_EVERY_MS = 1_000
+"""A busy pool asks this often where `jobs` ends: lapses are decided only when it has read that far."""
+OPEN_TRIES_MAX = 20
+"""Lost races for the pool after which a newcomer gives up: whoever wins them all is alive and leads."""
+INPUT_BYTES_MAX = BATCH_BYTES_MAX // 4
+"""Input bytes of a batch: their events and the dispatches they allow need the rest of it."""
+
+
+class Phase(StrEnum):
+    OPENING = "opening"
+    READING_BACK = "reading_back"
+    LEADING = "leading"
+    STOPPED = "stopped"
+
+
+class Append(msgspec.Struct, frozen=True):
+    """Append this record to the ledger, then call `acked` or `unclear`."""
+
+    record: bytes
+    batch: Batch
+
+
+class SendOrders(msgspec.Struct, frozen=True):
+    """Send these to their nodes. An order that is lost is sent again when a heartbeat contradicts the state."""
+
+    orders: tuple[Order, ...]
+
+
+class SeekJobs(msgspec.Struct, frozen=True):
+    """The pool is ours: deliver `jobs` from this offset on."""
+
+    position: int
+
+
+class AskJobsEnd(msgspec.Struct, frozen=True):
+    """Ask the broker where `jobs` ends now, then call `jobs_end`."""
+
+
+class SnapshotReady(msgspec.Struct, frozen=True):
+    """Store this snapshot: folded from records read back, the last of which is named."""
+
+    data: bytes
+    offset: int
+    record_hash: str
+
+
+class InputAhead(msgspec.Struct, frozen=True):
+    """For the log: this input's append time is far ahead of the pool's clock, which it did not raise."""
+
+    offset: int
+    ahead_ms: int
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Exit: nothing more may be appended or sent."""
+
+    reason: str
+
+
+Output = Append | SendOrders | SeekJobs | AskJobsEnd | SnapshotReady | InputAhead | Stop
+
+
+class LedgerWriter:
+    """One pool's writer, from opening to stop.
+
+    `state` is a snapshot's or the initial one; it must not be used by anyone else, except to read. `chain` starts
+    where the state does. The host reads the ledger from `next_offset` on.
+    """
+
+    def __init__(self, state: State, chain: Chain, *, session: str, release: str) -> None:
+        self.state = state
+        self.phase = Phase.OPENING
+        self.next_offset = max(0, state.head_offset)
+        """Of the ledger: the next record to feed to `read`. A snapshot's own last record is read again and checked."""
+        self.next_input = 0
+        """Of `jobs`: the next record that `receive` takes; smaller ones are dropped. Set when leading."""
+        self.ignored = 0
+        """Records read that did not count."""
+        self._chain = chain
+        self._session, self._release = session, release
+        self._snapshot_head = state.head_hash if state.head_offset >= 0 else ""
+        self._clock = PoolClock()
+        self._pending: deque[tuple[Input, int]] = deque()
+        self._unread: deque[str] = deque()
+        """Hashes of own records appended and not read back yet, oldest first."""
+        self._sending: tuple[Order, ...] = ()
+        """Orders of the batch in flight."""
+        self._in_flight = False
+        self._ledger_end: int | None = None
+        self._tries = 0
+        self._more = False
+        """The last batch was cut at its number of events: plan goes on at once."""
+        self._batch_mono_ms = 0
+        self._last_at_ms = 0
+        self._asked_ms: int | None = None
+        self._ask_after_ms = 0
+        self._jobs_end: int | None = None
+        self._snapshot_wanted = False
+
+    # -- what the host feeds in ------------------------------------------------------------------------------------
+
+    def ledger_end(self, offset: int) -> None:
+        """The ledger ended at `offset` when this takeover began: Opened is appended once it is folded that far."""
+        self._ledger_end = offset
+
+    def read(self, offset: int, at_ms: int, record: bytes) -> list[Output]:
+        """The ledger's record at `offset`, in order, each once; our own too."""
+        if self.phase is Phase.STOPPED:
+            return []
+        if offset != self.next_offset:
+            return self._stop(f"expected the ledger's offset {self.next_offset} next, found {offset}")
+        self.next_offset, self._last_at_ms = offset + 1, at_ms
+        if self._snapshot_head:
+            expected, self._snapshot_head = self._snapshot_head, ""
+            if hash_of(record) == expected:
+                return []
+            return self._stop(
+                f"the ledger's record {offset} is not the one the snapshot follows (expected {expected[:16]},"
+                f" found {hash_of(record)[:16]}): the ledger was edited or replaced; run `headrace audit verify`"
+            )
+        try:
+            judged = self._chain.offer(offset, record)
+        except Damaged as damage:
+            return self._stop(f"the ledger is damaged: {damage}; run `headrace audit verify`")
+        if isinstance(judged, Counted):
+            return self._counted(offset, judged)
+        return self._not_counted(hash_of(record))
+
+    def acked(self, offset: int, at_ms: int, mono_ms: int) -> list[Output]:
+        """The broker stored the record in flight at `offset`."""
+        if self.phase is Phase.STOPPED:
+            return []
+        self._in_flight = False
+        self._clock.appended(at_ms, mono_ms)
+        if self.phase is not Phase.LEADING:
+            return self._take_over() if not self._opened_needs_read_back() else []
+        self.state.head_offset = offset
+        sending, self._sending = self._sending, ()
+        return [SendOrders(sending)] if sending else []
+
+    def unclear(self, reason: str) -> list[Output]:
+        """Nobody knows whether the record in flight was stored: only reading the ledger anew will tell."""
+        return self._stop(f"the delivery of a ledger record is unclear ({reason}); whoever opens next will see")
+
+    def receive(self, given: Input, size_bytes: int) -> None:
+        """The next record of `jobs`. `size_bytes` is about what the ledger will keep of it."""
+        if self.phase is Phase.LEADING and given.offset >= self.next_input:
+            self.next_input = given.offset + 1
+            self._pending.append((given, size_bytes))
+
+    def skip_to(self, position: int) -> None:
+        """`jobs` holds no record from `next_input` up to `position` (compacted or expired)."""
+        self.next_input = max(self.next_input, position)
+
+    def jobs_end(self, end: int | None) -> list[Output]:
+        """The answer to AskJobsEnd; None when the broker gave none."""
+        self._jobs_end = end
+        if end is None:
+            self._asked_ms = None
+            self._clock.released()
+        elif end < self.state.position:
+            return self._stop(
+                f"`jobs` ends at {end}, before {self.state.position} which pool {self.state.pool!r} has read: the topic"
+                " was cut or made anew; restore it, or start an installation of its own"
+            )
+        return []
+
+    def want_snapshot(self) -> None:
+        """The next `step` with nothing in flight and everything read back gives a SnapshotReady."""
+        self._snapshot_wanted = True
+
+    # -- what it does ----------------------------------------------------------------------------------------------
+
+    def step(self, mono_ms: int) -> list[Output]:
+        """Whatever is due now."""
+        if self._in_flight:
+            return []
+        if self.phase is Phase.OPENING:
+            at_end = self._ledger_end is not None and self.next_offset >= self._ledger_end
+            return self._open(mono_ms) if at_end else []
+        if self.phase is not Phase.LEADING:
+            return []
+        outputs: list[Output] = []
+        if self._snapshot_wanted:
+            if not self._may_snapshot():
+                return []
+            self._snapshot_wanted = False
+            head = self.state
+            outputs.append(SnapshotReady(snapshot.encode(head), head.head_offset, head.head_hash))
+        if self._should_ask(mono_ms):
+            self._asked_ms, self._jobs_end = mono_ms, None
+            self._ask_after_ms = mono_ms + ASK_EVERY_MS
+            self._clock.asked(mono_ms)
+            outputs.append(AskJobsEnd())
+        if self._batch_is_due(mono_ms):
+            outputs += self._decide(mono_ms)
+        return outputs
+
+    def due_ms(self, mono_ms: int) -> int | None:
+        """Ms until `step` has something to do if nothing is fed in before; None when never."""
+        if self.phase is not Phase.LEADING or self._in_flight:
+            return None
+        if self._pending or self._more:
+            return 0
+        tick_ms = self._tick_ms()
+        if tick_ms is None:
+            return None
+        due = self._batch_mono_ms + tick_ms
+        return max(0, due - mono_ms, self._ask_after_ms - mono_ms if due <= mono_ms else 0)
+
+    # -- seams: each is one promise; the simulation takes each out and must be caught ----------------------------
+
+    def _opened_needs_read_back(self) -> bool:
+        return True
+
+    def _may_snapshot(self) -> bool:
+        """Only of state folded from records read back."""
+        return not self._unread
+
+    def _resume_position(self) -> int:
+        """Where to read `jobs` on: the position lies in the record that consumed what came before."""
+        return self.state.position
+
+    def _other_leads(self, offset: int, counted: Counted) -> list[Output]:
+        """A record that is not ours counts while we lead: we are the old one."""
+        return self._stop(
+            f"another scheduler has taken pool {self.state.pool!r} over: record {offset} of epoch"
+            f" {counted.batch.epoch} counts and is not ours (epoch {self.state.epoch})"
+        )
+
+    def _elapsed_ms(self, mono_ms: int) -> int:
+        """Lease time of the batch begun now; asking it makes this batch the last."""
+        return self._clock.elapsed_ms(mono_ms)
+
+    # -- the ledger's records, judged ----------------------------------------------------------------------------
+
+    def _counted(self, offset: int, counted: Counted) -> list[Output]:
+        if self._unread and counted.hash == self._unread[0]:
+            self._unread.popleft()
+            if self.phase is not Phase.READING_BACK:
+                return []
+            fold(self.state, counted.batch, counted.hash, offset)
+            return self._take_over()
+        if self.phase is Phase.LEADING:
+            return self._other_leads(offset, counted)
+        fold(self.state, counted.batch, counted.hash, offset)
+        return []
+
+    def _not_counted(self, record_hash: str) -> list[Output]:
+        self.ignored += 1
+        if record_hash not in self._unread:
+            return []
+        if self.phase is Phase.LEADING:
+            return self._stop(
+                f"our own record does not count: another scheduler has taken pool {self.state.pool!r} over"
+            )
+        self._unread.clear()
+        if self._tries >= OPEN_TRIES_MAX:
+            return self._stop(
+                f"pool {self.state.pool!r} was not won in {OPEN_TRIES_MAX} tries: another scheduler is alive and leads"
+            )
+        self.phase = Phase.OPENING
+        return []
+
+    def _open(self, mono_ms: int) -> list[Output]:
+        if self._snapshot_head:
+            return self._stop(
+                f"the ledger of pool {self.state.pool!r} ends at offset {self._ledger_end}, before record"
+                f" {self.state.head_offset} which the snapshot follows: its tail was cut; run `headrace audit verify`"
+            )
+        self.phase = Phase.READING_BACK
+        self._tries += 1
+        batch = Batch(
+            pool=self.state.pool,
+            epoch=self.state.epoch + 1,
+            seq=self.state.seq + 1,
+            prev_hash=self.state.head_hash,
+            now_ms=max(self.state.now_ms, self._last_at_ms),
+            elapsed_ms=0,
+            caught_up=False,
+            position=self.state.position,
+            inputs=(),
+            events=(Opened(session=self._session, release=self._release, rules=RULES),),
+        )
+        self._elapsed_ms(mono_ms)
+        return [self._append(batch)]
+
+    def _take_over(self) -> list[Output]:
+        self.phase = Phase.LEADING
+        position = self._resume_position()
+        self.next_input = position
+        outputs: list[Output] = [SeekJobs(position)]
+        standing = tuple(standing_orders(self.state))
+        if standing:
+            outputs.append(SendOrders(standing))
+        return outputs
+
+    # -- batches -------------------------------------------------------------------------------------------------
+
+    def _decide(self, mono_ms: int) -> list[Output]:
+        inputs = self._cut()
+        state = self.state
+        if inputs:
+            position = inputs[-1].offset + 1 if self._pending else self.next_input
+        else:
+            position = max(state.position, self.next_input)
+        caught_up = self._jobs_end is not None and position >= self._jobs_end
+        clock = Clock(
+            epoch=state.epoch,
+            seq=state.seq + 1,
+            now_ms=self._clock.now_ms(mono_ms, state.now_ms, inputs),
+            elapsed_ms=self._elapsed_ms(mono_ms),
+            caught_up=caught_up,
+        )
+        if caught_up:
+            self._asked_ms = self._jobs_end = None
+            self._clock.released()
+        prev_hash = state.head_hash
+        events = decide(state, inputs, clock)
+        self._more = len(events) >= BATCH_EVENTS_MAX
+        batch = Batch(
+            pool=state.pool,
+            epoch=clock.epoch,
+            seq=clock.seq,
+            prev_hash=prev_hash,
+            now_ms=clock.now_ms,
+            elapsed_ms=clock.elapsed_ms,
+            caught_up=clock.caught_up,
+            position=position,
+            inputs=inputs,
+            events=tuple(events),
+        )
+        self._sending = tuple(orders_for(state, inputs, events))
+        self._batch_mono_ms = mono_ms
+        appended = self._append(batch)
+        state.seq, state.position, state.head_hash = batch.seq, position, self._unread[-1]
+        ahead = [InputAhead(i.offset, i.at_ms - clock.now_ms) for i in inputs if i.at_ms > clock.now_ms]
+        return [*ahead, appended]
+
+    def _cut(self) -> tuple[Input, ...]:
+        """The inputs of the next batch: at least one if there is any, no more than its limits allow."""
+        inputs: list[Input] = []
+        size_bytes = 0
+        while self._pending and len(inputs) < BATCH_INPUTS_MAX:
+            given, size = self._pending[0]
+            if inputs and size_bytes + size > INPUT_BYTES_MAX:
+                break
+            size_bytes += size
+            inputs.append(given)
+            self._pending.popleft()
+        return tuple(inputs)
+
+    def _append(self, batch: Batch) -> Append:
+        record = encode(batch)
+        self._unread.append(hash_of(record))
+        self._in_flight = True
+        return Append(record, batch)
+
+    def _stop(self, reason: str) -> list[Output]:
+        if self.phase is Phase.STOPPED:
+            return []
+        self.phase = Phase.STOPPED
+        self._sending = ()
+        return [Stop(reason)]
+
+    # -- when ----------------------------------------------------------------------------------------------------
+
+    def _tick_ms(self) -> int | None:
+        """Ms between batches while nothing comes in; None when nothing is under way."""
+        raise NotImplementedError
+
+    def _should_ask(self, mono_ms: int) -> bool:
+        """A tick is due, or the pool is busy and has not asked for a while; never while an answer is awaited."""
+        if self._asked_ms is not None or mono_ms < self._ask_after_ms:
+            return False
+        tick_ms = self._tick_ms()
+        if tick_ms is None:
+            return False
+        return bool(self._pending) or mono_ms - self._batch_mono_ms >= tick_ms
+
+    def _batch_is_due(self, mono_ms: int) -> bool:
+        """Inputs or rest of a plan at once; a tick once `jobs` is read as far as was asked."""
+        if self._pending or self._more:
+            return True
+        tick_ms = self._tick_ms()
+        if tick_ms is None or mono_ms - self._batch_mono_ms < tick_ms:
+            return False
+        return self._jobs_end is not None and self.next_input >= self._jobs_end
