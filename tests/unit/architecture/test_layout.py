@@ -1,0 +1,96 @@
+"""The architecture stays visible: what the folders promise, checked."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = (
+    "contract",
+    "scheduling",
+    "runtime",
+    "registry",
+    "views",
+    "streams",
+    "gpu_worker",
+    "api",
+    "audit",
+    "cli",
+    "local",
+    "migrations",
+)
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+LINES_MAX = 400
+"""Files are of one noun, usually under 300 lines; past this one holds two."""
+IMPURE = {"time", "datetime", "random", "os", "asyncio", "logging", "uuid", "socket", "threading", "secrets", "pathlib"}
+
+
+def test_no_dependency_brings_a_module_of_our_name() -> None:
+    taken = {
+        (str(file).split("/", 1)[0].removesuffix(".py"), distribution.name)
+        for distribution in importlib.metadata.distributions()
+        if distribution.name != "headrace"
+        for file in distribution.files or ()
+        if str(file).endswith(".py")
+    }
+    assert [pair for pair in sorted(taken) if pair[0] in PACKAGES] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_says_what_lives_there(package: str) -> None:
+    docstring = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text()))
+    assert docstring is not None
+    assert len(docstring) > 80
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_is_of_one_noun(path: Path) -> None:
+    assert path.stem not in {"utils", "util", "common", "helpers", "misc", "manager"}
+    assert len(path.read_text().splitlines()) <= LINES_MAX
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SOURCES if path.relative_to(ROOT).parts[0] in ("contract", "scheduling")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_the_core_is_pure(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert imported & IMPURE == set()
+    assert not [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") in ("open", "print")]
+
+
+def test_no_package_registry_host_is_named() -> None:
+    hosts = [
+        "pypi" + ".org",
+        "maven" + ".org",
+        "npm" + "js.",
+        "crates" + ".io",
+        "debian" + ".org",
+        "pytorch" + ".org/whl",
+    ]
+    named = [
+        (str(path.relative_to(ROOT)), host)
+        for path in ROOT.rglob("*")
+        if path.is_file()
+        and path.suffix in {".py", ".md", ".yaml", ".yml", ".toml", ".xml", ".lock", ".txt", ".in", ""}
+        and not {".venv", ".git", ".headrace", "uv.lock"} & set(path.relative_to(ROOT).parts)
+        for host in hosts
+        if host in path.read_text(errors="ignore")
+    ]
+    assert named == []
