@@ -240,6 +240,8 @@ class NodeHeard(msgspec.Struct, frozen=True, tag="NodeHeard.v1"):
 
     node: str
     session: str
+    missing: tuple[str, ...] = ()
+    """Dispatch ids of started attempts that its heartbeat no longer lists, sorted. Three times in a row closes them."""
 
 
 class NodeVersionsChanged(msgspec.Struct, frozen=True, tag="NodeVersionsChanged.v1"):
