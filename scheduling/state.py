@@ -1,0 +1,285 @@
+"""What is known of a pool after its ledger was folded. Only `evolve` writes it; everyone may read it.
+
+Theory of operation. `State` holds facts (policy, versions, aliases, nodes, jobs that have not ended, ids that have)
+and indexes over the facts (lines, groups, heaps), which `evolve` keeps in step and `snapshot` leaves out: they are
+built again from the facts. A job that ended leaves only its id behind. Times end in `_ms`: `now_ms` is the broker's
+clock, `lease_ms` is lease time, the sum of the batches' `elapsed_ms`.
+
+The records of jobs and attempts are not tracked by the garbage collector (they are in no cycle), so a million queued
+jobs cost no collection pause.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from contract.inputs import Requirements
+from contract.lifecycle import JobState
+from contract.policy import Policy
+
+
+class Attempt(msgspec.Struct, gc=False):
+    """The open attempt of a job: where it went and what it was told since."""
+
+    job: str
+    attempt: int
+    """1, 2, 3…"""
+    dispatch: str
+    node: str
+    session: str
+    cluster: str
+    dispatched_ms: int
+    started: bool = False
+    stop: str = ""
+    """What was ordered and is not yet seen: `recall`, `kill`, or nothing."""
+    stop_reason: str = ""
+    stop_ms: int = 0
+    """When the stop was ordered."""
+    missed: int = 0
+    """Heartbeats in a row that did not list it although it had started."""
+
+
+class Loss(msgspec.Struct, gc=False, frozen=True):
+    """A node that was lost, and when by lease time."""
+
+    node: str
+    cluster: str
+    lease_ms: int
+
+
+class Job(msgspec.Struct, gc=False):
+    """A job that has not ended."""
+
+    job: str
+    tenant: str
+    tier: str
+    model: str
+    version: str
+    submitted_ms: int
+    expires_ms: int
+    """0 = no deadline."""
+    offset: int
+    """Where its payload lies in `jobs`."""
+    digest: str
+    state: JobState = JobState.QUEUED
+    attempts: int = 0
+    """Attempts opened so far."""
+    failures: int = 0
+    """Attempts that count towards `failures_max`."""
+    recalls: int = 0
+    """Recalls `elsewhere` so far; bounded, so that a job cannot be moved about for ever."""
+    eligible_lease_ms: int = 0
+    """A queued job may be picked once lease time has reached this; -1 between the event that closed its attempt and
+    the one that says what comes of it."""
+    ending: str = ""
+    """Why a cancelling job ends: cancel, erase, expired."""
+    open: Attempt | None = None
+    losses: tuple[Loss, ...] = ()
+    """Nodes that were lost under its started attempts."""
+
+
+class Version(msgspec.Struct, frozen=True):
+    model: str
+    version: str
+    requirements: Requirements
+    timeout_ms: int
+
+
+class Alias(msgspec.Struct, frozen=True):
+    version: str
+    move: int
+
+
+class Node(msgspec.Struct):
+    """A node whose session is alive."""
+
+    node: str
+    session: str
+    cluster: str
+    chipset: str
+    slots: int
+    gpus: int
+    memory_mib: int
+    heard_lease_ms: int
+    """Lease time when its lease last started."""
+    loaded: tuple[str, ...] = ()
+    cached: tuple[str, ...] = ()
+    draining: bool = False
+
+
+class Cluster:
+    """A cluster of this pool: whether it takes work, and the open attempts on its nodes.
+
+    `staged` and `open` are the attempts themselves, keyed by job, moved by `evolve` where a job's state moves; the
+    in-flight number is their length, so there is no counter that could forget one.
+    """
+
+    __slots__ = ("deadline_ms", "draining", "limit", "name", "open", "slots", "staged", "was_full")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.limit = 0
+        """Most attempts dispatched and not started; 0 when the policy in force has no such cluster in this pool."""
+        self.draining = False
+        self.deadline_ms = 0
+        self.staged: dict[str, Attempt] = {}
+        self.open: dict[str, Attempt] = {}
+        self.slots = 0
+        """Slots of its nodes that are alive."""
+        self.was_full = False
+        """Its limit was reached when this batch began (evidence only)."""
+
+
+class Line:
+    """Jobs of one tier and requirement class that may be picked, oldest first.
+
+    `heap` holds (submitted_ms, job) with lazy deletion; its top is always a job that waits.
+    """
+
+    __slots__ = ("heap", "kind", "live", "tier")
+
+    def __init__(self, tier: str, kind: Kind) -> None:
+        self.tier = tier
+        self.kind = kind
+        self.heap: list[tuple[int, str]] = []
+        self.live = 0
+        """Jobs that wait in it; the rest of the heap is left over."""
+
+
+class Kind:
+    """A requirement class: its lines by tier, and the groups of nodes that fit it."""
+
+    __slots__ = ("groups", "lines", "requirements")
+
+    def __init__(self, requirements: Requirements) -> None:
+        self.requirements = requirements
+        self.groups: list[Group] = []
+        self.lines: dict[str, Line] = {}
+
+
+class Group:
+    """Nodes of one cluster and one shape. Sets of nodes are integers: bit i stands for `ids[i]`, ids sorted, so the
+    lowest bit of `free & loaded[version]` is the node with the least id among those that are free and have it."""
+
+    __slots__ = ("cached", "chipset", "cluster", "free", "gpus", "ids", "loaded", "memory_mib", "parked", "stageable")
+
+    def __init__(self, cluster: Cluster, chipset: str, gpus: int, memory_mib: int) -> None:
+        self.cluster = cluster
+        self.chipset = chipset
+        self.gpus = gpus
+        self.memory_mib = memory_mib
+        self.ids: list[str] = []
+        self.free = 0
+        """Nodes with fewer open attempts than slots."""
+        self.stageable = 0
+        """Nodes whose slots are all taken and which may hold one more staged attempt."""
+        self.parked = 0
+        """Nodes with more open attempts than slots: some wait behind others."""
+        self.loaded: dict[str, int] = {}
+        self.cached: dict[str, int] = {}
+
+
+class State:
+    """One pool. Make one with `initial_state` or `snapshot.decode`."""
+
+    __slots__ = (
+        "aliases",
+        "clusters",
+        "deadlines",
+        "ended",
+        "ended_runs",
+        "epoch",
+        "fingerprint",
+        "forgotten_ms",
+        "groups",
+        "head_hash",
+        "head_offset",
+        "jobs",
+        "kinds",
+        "last_lease_ms",
+        "lease_ms",
+        "lines",
+        "losses",
+        "node_attempts",
+        "nodes",
+        "now_ms",
+        "partition",
+        "policy",
+        "pool",
+        "position",
+        "release",
+        "resting",
+        "rules",
+        "seq",
+        "session",
+        "sessions",
+        "slos",
+        "stale",
+        "versions",
+    )
+
+    def __init__(self, pool: str) -> None:
+        self.pool = pool
+        # where the ledger stands
+        self.epoch = 0
+        self.seq = -1
+        self.head_hash = "0" * 64
+        """Hash of the last record that counted."""
+        self.head_offset = -1
+        self.now_ms = 0
+        self.lease_ms = 0
+        self.position = 0
+        """Offset in `jobs` of the next input to read."""
+        self.session = ""
+        self.release = ""
+        self.rules = 0
+        # what an operator decided
+        self.policy: Policy | None = None
+        self.fingerprint = ""
+        self.partition = 0
+        """Of `jobs` and `ledger`."""
+        self.slos: dict[str, int] = {}
+        """slo_ms of every tier ever named: a job of a tier that the policy dropped keeps the last SLO it had."""
+        # what can be run
+        self.versions: dict[str, Version] = {}
+        """By digest."""
+        self.aliases: dict[tuple[str, str], Alias] = {}
+        """By (model, alias)."""
+        # what there is
+        self.clusters: dict[str, Cluster] = {}
+        self.nodes: dict[str, Node] = {}
+        self.sessions: dict[str, tuple[str, ...]] = {}
+        """The last sessions of each node that are over: their late records are stale."""
+        self.losses: dict[str, tuple[Loss, ...]] = {}
+        """The last losses of each cluster, oldest first."""
+        self.jobs: dict[str, Job] = {}
+        """Jobs that have not ended."""
+        self.ended: dict[str, str] = {}
+        """Ids that have ended and their tenants, oldest first."""
+        self.ended_runs: deque[tuple[int, int]] = deque()
+        """How many of `ended`, from its front on, ended in the minute that began at (ms): runs of (minute, count)."""
+        self.forgotten_ms = 0
+        """Ids that ended before this may be forgotten: no older Kafka submission is run any more."""
+        self.stale: dict[str, int] = {}
+        """Inputs that meant nothing any more, by kind."""
+        # indexes, built again from the facts above
+        self.last_lease_ms = 0
+        """Lease time at the end of the batch before (evidence only)."""
+        self.node_attempts: dict[str, dict[str, Attempt]] = {}
+        """Open attempts of each node that is alive, by job."""
+        self.kinds: dict[Requirements, Kind] = {}
+        self.lines: dict[tuple[str, str], Line] = {}
+        """By (version, tier); lines of one kind are shared."""
+        self.groups: dict[tuple[str, str, int, int], Group] = {}
+        """By (cluster, chipset, gpus, memory_mib)."""
+        self.resting: list[tuple[int, str]] = []
+        """Heap of (eligible_lease_ms, job): queued jobs whose backoff has not passed. Lazy deletion, live top."""
+        self.deadlines: list[tuple[int, str]] = []
+        """Heap of (expires_ms, job): jobs with a deadline that are not being ended. Lazy deletion, live top."""
+
+
+def initial_state(pool: str) -> State:
+    """The state before the first record of the pool's ledger."""
+    return State(pool)
