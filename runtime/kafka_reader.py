@@ -132,6 +132,20 @@ def offsets(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
         consumer.close()
 
 
+class Watermarks:
+    """Asks where partitions begin and end, on one lasting connection: for whoever asks often. Any thread, one at a time."""
+
+    def __init__(self, bootstrap: str, *, client_id: str = "headrace-watermarks") -> None:
+        self._consumer = _consumer(bootstrap, client_id)
+
+    def of(self, topic: str, partition: int) -> tuple[int, int]:
+        """As `offsets`."""
+        return _watermarks(self._consumer, topic, partition)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
 def _consumer(bootstrap: str, client_id: str, more: Mapping[str, Any] | None = None) -> Any:
     return Consumer(
         {
