@@ -133,7 +133,7 @@ def offsets(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
 
 
 class Watermarks:
-    """Asks where partitions begin and end, on one lasting connection: for whoever asks often. Any thread, one at a time."""
+    """Asks where partitions begin and end, on one lasting connection, for whoever asks often. One thread at a time."""
 
     def __init__(self, bootstrap: str, *, client_id: str = "headrace-watermarks") -> None:
         self._consumer = _consumer(bootstrap, client_id)
