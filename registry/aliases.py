@@ -1,0 +1,140 @@
+"""Aliases: movable pointers from a model to one of its versions, with a history that is only ever added to.
+
+A move is numbered 1, 2, 3… within its alias, in commit order: the writer holds the model before it reads the last
+number. Rolling back is one more move, to the version that stood before the one in force; rolling back again goes
+further back, never forward to what was rolled back.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import Connection, Engine, text
+
+from contract.inputs import AliasMoved
+from contract.names import is_name
+from registry import models, outbox
+from registry.errors import RegistryError
+
+
+class Move(msgspec.Struct, frozen=True):
+    """One row of an alias's history."""
+
+    model: str
+    alias: str
+    move: int
+    version: str
+    previous: str
+    """The version it pointed to before; empty for the first move."""
+    is_rollback: bool
+    who: str
+    why: str
+    moved_ms: int
+    """By the database's clock."""
+
+
+def promote(engine: Engine, model: str, alias: str, version: str, who: str, why: str) -> Move:
+    """Points the alias to this version (`sha256:…`) of the model; the scheduler is told by the relay.
+
+    When it already points there nothing changes, and the move that pointed it there is returned.
+    RegistryError: unknown_model, unknown_version, invalid."""
+    with engine.begin() as connection:
+        outbox.hold_model(connection, model)
+        return promote_in(connection, model, alias, version, who, why)
+
+
+def promote_in(connection: Connection, model: str, alias: str, version: str, who: str, why: str) -> Move:
+    """`promote` inside the caller's transaction, which holds the model (outbox.hold_model)."""
+    if not is_name(alias):
+        raise RegistryError(
+            "invalid",
+            f"expected an alias of lower case letters, digits, '.', '_', '-', at most 63, found {alias[:80]!r}",
+        )
+    found = models.version_in(connection, version)
+    if found is None or found.model != model:
+        raise RegistryError(
+            "unknown_version",
+            f"model {model!r} has no version {version[:80]!r}; publish it first, or see `models show {model}`",
+        )
+    moves = _history(connection, model, alias)
+    if moves and moves[-1].version == version:
+        return moves[-1]
+    return _move(connection, moves, model, alias, version, who, why, is_rollback=False)
+
+
+def rollback(engine: Engine, model: str, alias: str, who: str, why: str) -> Move:
+    """Points the alias back to the version before the one in force.
+
+    RegistryError: unknown_alias, or conflict when there is no earlier version."""
+    with engine.begin() as connection:
+        outbox.hold_model(connection, model)
+        moves = _history(connection, model, alias)
+        if not moves:
+            raise models.unknown_alias(connection, model, alias)
+        stood: list[str] = []
+        for move in moves:
+            if move.is_rollback:
+                stood.pop()
+            else:
+                stood.append(move.version)
+        if len(stood) < 2:
+            raise RegistryError(
+                "conflict",
+                f"alias {model}@{alias} points to {stood[-1]} and no version stood before it;"
+                f" promote the version you want: `models promote {model} VERSION --alias {alias}`",
+            )
+        return _move(connection, moves, model, alias, stood[-2], who, why, is_rollback=True)
+
+
+def history(engine: Engine, model: str, alias: str) -> tuple[Move, ...]:
+    """Every move of the alias, oldest first. RegistryError: unknown_model, unknown_alias."""
+    with engine.connect() as connection:
+        moves = _history(connection, model, alias)
+        if not moves:
+            raise models.unknown_alias(connection, model, alias)
+    return moves
+
+
+_MOVE = """
+SELECT model, alias, move, version, previous, is_rollback, moved_by AS who, why,
+       (extract(epoch FROM moved_at) * 1000)::bigint AS moved_ms
+FROM registry.alias_moves WHERE model = :model AND alias = :alias ORDER BY move
+"""
+
+
+def _history(connection: Connection, model: str, alias: str) -> tuple[Move, ...]:
+    rows = connection.execute(text(_MOVE), {"model": model, "alias": alias})
+    return tuple(Move(**row) for row in rows.mappings())
+
+
+def _move(
+    connection: Connection,
+    moves: tuple[Move, ...],
+    model: str,
+    alias: str,
+    version: str,
+    who: str,
+    why: str,
+    *,
+    is_rollback: bool,
+) -> Move:
+    if not who:
+        raise RegistryError("invalid", "expected who moves the alias, found an empty name")
+    number = moves[-1].move + 1 if moves else 1
+    row = {"model": model, "alias": alias, "version": version, "move": number}
+    connection.execute(
+        text(
+            "INSERT INTO registry.alias_moves (model, alias, move, version, previous, is_rollback, moved_by, why)"
+            " VALUES (:model, :alias, :move, :version, :previous, :is_rollback, :who, :why)"
+        ),
+        row | {"previous": moves[-1].version if moves else "", "is_rollback": is_rollback, "who": who, "why": why},
+    )
+    connection.execute(
+        text(
+            "UPDATE registry.aliases SET version = :version, move = :move WHERE model = :model AND alias = :alias"
+            if moves
+            else "INSERT INTO registry.aliases (model, alias, version, move) VALUES (:model, :alias, :version, :move)"
+        ),
+        row,
+    )
+    outbox.add(connection, AliasMoved(model=model, alias=alias, version=version, move=number))
+    return _history(connection, model, alias)[-1]

@@ -1,0 +1,29 @@
+"""The one exception of the registry: what was expected, what was found, what to do."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Code = Literal[
+    "invalid",
+    "not_found",
+    "unknown_model",
+    "unknown_alias",
+    "unknown_version",
+    "unknown_pool",
+    "conflict",
+    "corrupt",
+    "environment",
+    "unavailable",
+]
+"""invalid: what was given is malformed. unknown_*: nothing has this name. conflict: something else is already bound for
+ever. corrupt: bytes are not what their digest says. environment: a Python environment could not be built.
+unavailable: something needed is missing here now (disk full, uv, wheels)."""
+
+
+class RegistryError(Exception):
+    """Something the registry refuses or can't do. The message is for people; `code` is for programs."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code

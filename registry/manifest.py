@@ -1,0 +1,112 @@
+"""The manifest: everything that makes a version what it is, as canonical JSON. Its sha256 is the version's name.
+
+No time, no host, no author inside: publishing the same directory again, anywhere, gives the same digest. A change of
+this file's fields would rename every version, so a field is only ever added with a default that is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from contract.inputs import Requirements
+from contract.names import DIGEST, is_name
+from registry.environment_lock import Environment
+from registry.errors import RegistryError
+
+MANIFEST_BYTES_MAX = 8 * 1024 * 1024
+
+
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of a version."""
+
+    path: str
+    """Relative to the code or weights folder, with `/`; never leads out of it."""
+    sha256: str
+    """64 hex digits."""
+    bytes: int
+
+
+class Manifest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="Manifest.v1", omit_defaults=False, kw_only=True
+):
+    """A version. Files are sorted by path, chipsets by name."""
+
+    name: str
+    entry_point: str
+    """`module:Class`, importable from the code folder."""
+    code: tuple[File, ...]
+    weights: tuple[File, ...]
+    environment: Environment
+    inputs: dict[str, Any]
+    """JSON Schema of what `predict` takes."""
+    outputs: dict[str, Any]
+    """JSON Schema of what `predict` returns."""
+    chipsets: tuple[str, ...]
+    gpus: int
+    """GPUs of one slot; 0 for a version that runs on the CPU only."""
+    ranks: int
+    """Slots that start one attempt together; 1 until gangs are built."""
+    memory_mib: int
+    """Memory a slot must offer."""
+    timeout_ms: int
+    """The longest an attempt may run."""
+
+    @property
+    def requirements(self) -> Requirements:
+        """What a slot must have, as the scheduler reads it."""
+        return Requirements(chipsets=self.chipsets, gpus=self.gpus, memory_mib=self.memory_mib)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Canonical JSON: keys sorted everywhere, no spaces, UTF-8."""
+    return msgspec.json.encode(manifest, order="sorted")
+
+
+def digest_of(manifest: Manifest) -> str:
+    """The version's identity, `sha256:<64 hex>`."""
+    return "sha256:" + hashlib.sha256(encode_manifest(manifest)).hexdigest()
+
+
+def decode_manifest(raw: bytes, digest: str) -> Manifest:
+    """The manifest these bytes are, if they are the ones `digest` names. RegistryError(corrupt) if not."""
+    found = "sha256:" + hashlib.sha256(raw).hexdigest()
+    if found != digest:
+        raise RegistryError(
+            "corrupt",
+            f"manifest: expected the bytes of {digest}, found those of {found};"
+            " the object was changed or cut: restore it from a backup or publish the version again",
+        )
+    try:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RegistryError(
+            "corrupt", f"manifest {digest}: expected a manifest this release can read: {error}; upgrade this node"
+        ) from None
+    for file in (*manifest.code, *manifest.weights):
+        if not is_inside(file.path):
+            raise RegistryError(
+                "corrupt", f"manifest {digest}: expected a path inside the version, found {file.path[:200]!r}"
+            )
+        if not DIGEST.fullmatch("sha256:" + file.sha256) or file.bytes < 0:
+            raise RegistryError("corrupt", f"manifest {digest}: expected a sha256 and a size for {file.path[:200]!r}")
+    if not is_name(manifest.name):
+        raise RegistryError("corrupt", f"manifest {digest}: expected a model name, found {manifest.name[:80]!r}")
+    return manifest
+
+
+def is_inside(path: str) -> bool:
+    """A relative path of plain names, so that joining it to a folder stays inside the folder."""
+    return (
+        0 < len(path) <= 512
+        and "\\" not in path
+        and path.isprintable()
+        and all(part not in ("", ".", "..") for part in path.split("/"))
+    )
+
+
+def blob_key(sha256: str) -> str:
+    """Where the object store keeps the bytes with this hash (64 hex digits, with or without `sha256:`)."""
+    return "blobs/sha256/" + sha256.removeprefix("sha256:")

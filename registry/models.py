@@ -1,0 +1,266 @@
+"""Models, their pool and their versions: what a model reference means.
+
+A model's pool never changes (insert-only), so `lookup` caches it without end. A version never changes either; only
+aliases move, and `resolve` reads them fresh.
+"""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import msgspec
+from sqlalchemy import Connection, Engine, Row, text
+
+from contract.names import is_name, parse_model
+from registry.errors import RegistryError
+from registry.manifest import Manifest, decode_manifest
+
+_pools: WeakKeyDictionary[Engine, dict[str, str]] = WeakKeyDictionary()
+_manifests: dict[str, Manifest] = {}
+MANIFESTS_CACHED_MAX = 256
+
+
+class Version(msgspec.Struct, frozen=True):
+    """A published version: immutable, but for `relayed`."""
+
+    model: str
+    digest: str
+    pool: str
+    manifest: Manifest
+    published_ms: int
+    published_by: str
+    relayed: bool
+    """The scheduler's topic has it: a job submitted now finds it known."""
+
+
+class Alias(msgspec.Struct, frozen=True):
+    alias: str
+    version: str
+    move: int
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A model, its aliases by name and its version digests, newest first."""
+
+    name: str
+    pool: str
+    aliases: tuple[Alias, ...]
+    versions: tuple[str, ...]
+
+
+def bind(connection: Connection, model: str, pool: str, who: str) -> bool:
+    """Binds a model to its pool for ever; False when it already is. The caller holds the model (outbox.hold_model).
+
+    RegistryError: conflict when it is bound to another pool, unknown_pool, invalid name."""
+    if not is_name(model):
+        raise RegistryError(
+            "invalid",
+            f"expected a model name of lower case letters, digits, '.', '_', '-', at most 63, found {model[:80]!r}",
+        )
+    known = connection.execute(
+        text("SELECT name FROM registry.pools WHERE name = :pool"), {"pool": pool}
+    ).scalar_one_or_none()
+    if known is None:
+        names = connection.execute(text("SELECT name FROM registry.pools ORDER BY name")).scalars().all()
+        raise RegistryError(
+            "unknown_pool",
+            f"expected one of the pools {', '.join(names) or '(none yet)'}, found {pool[:80]!r};"
+            " add the pool to the policy and apply it first",
+        )
+    done = connection.execute(
+        text(
+            "INSERT INTO registry.models (name, pool, bound_by) VALUES (:model, :pool, :who)"
+            " ON CONFLICT (name) DO NOTHING RETURNING name"
+        ),
+        {"model": model, "pool": pool, "who": who},
+    ).scalar_one_or_none()
+    if done is not None:
+        return True
+    bound = connection.execute(
+        text("SELECT pool FROM registry.models WHERE name = :model"), {"model": model}
+    ).scalar_one()
+    if bound != pool:
+        raise RegistryError(
+            "conflict",
+            f"model {model!r} is bound to pool {bound!r} for ever, found pool {pool!r}:"
+            " publish to its own pool, or give the model another name",
+        )
+    return False
+
+
+def lookup(engine: Engine, model: str) -> str:
+    """The pool of a model (its name alone). Asks the database once per model, then never again.
+
+    RegistryError(unknown_model) when it was never published."""
+    pool = cached_pool(engine, model)
+    if pool is not None:
+        return pool
+    with engine.connect() as connection:
+        found: str | None = connection.execute(
+            text("SELECT pool FROM registry.models WHERE name = :model"), {"model": model}
+        ).scalar_one_or_none()
+    if found is None:
+        raise unknown_model(model)
+    _pools.setdefault(engine, {})[model] = found
+    return found
+
+
+def cached_pool(engine: Engine, model: str) -> str | None:
+    """The pool of a model if this process looked it up before: no I/O, for event loops."""
+    return _pools.get(engine, {}).get(model)
+
+
+_VERSION = """
+SELECT v.digest, v.model, m.pool, v.manifest, v.published_by,
+       (extract(epoch FROM v.published_at) * 1000)::bigint AS published_ms,
+       EXISTS (SELECT FROM registry.outbox o WHERE o.model = v.model AND o.version = v.digest AND o.alias = ''
+               AND o.move = 0 AND o.published_at IS NOT NULL) AS relayed
+FROM registry.versions v JOIN registry.models m ON m.name = v.model
+"""
+
+_POINTED = """
+SELECT o.version, o.published_at IS NOT NULL AS relayed FROM registry.outbox o
+WHERE o.model = :model AND o.alias = :alias
+ORDER BY o.published_at IS NOT NULL DESC, CASE WHEN o.published_at IS NULL THEN -o.move ELSE o.move END DESC LIMIT 1
+"""
+"""The newest move that the scheduler was told; else the first it will be told."""
+
+
+def resolve(engine: Engine, reference: str) -> Version:
+    """What `model`, `model@alias` or `model@sha256:…` means to the scheduler now.
+
+    An alias means its newest move that was relayed, which is what a job submitted now is pinned to; `relayed` is false
+    when the scheduler has not been told the version or the alias at all yet (soon it will be: ask again).
+    RegistryError: invalid, unknown_model, unknown_alias, unknown_version."""
+    try:
+        model, alias, digest = parse_model(reference)
+    except ValueError as error:
+        raise RegistryError("invalid", str(error)) from None
+    with engine.connect() as connection:
+        told = True
+        if alias:
+            pointed = connection.execute(text(_POINTED), {"model": model, "alias": alias}).one_or_none()
+            if pointed is None:
+                raise unknown_alias(connection, model, alias)
+            digest, told = pointed.version, pointed.relayed
+        row = connection.execute(
+            text(_VERSION + "WHERE v.model = :model AND v.digest = :digest"), {"model": model, "digest": digest}
+        ).one_or_none()
+        if row is None:
+            _require(connection, model)
+            raise RegistryError(
+                "unknown_version",
+                f"model {model!r} has no version {digest}; `models show {model}` lists its versions",
+            )
+    version = version_of(row)
+    return version if told else msgspec.structs.replace(version, relayed=False)
+
+
+def show(engine: Engine, model: str) -> Model:
+    """One model. RegistryError(unknown_model)."""
+    with engine.connect() as connection:
+        _require(connection, model)
+        return _models(connection, model)[0]
+
+
+def listed(engine: Engine) -> tuple[Model, ...]:
+    """Every model, by name."""
+    with engine.connect() as connection:
+        return _models(connection, None)
+
+
+def versions(engine: Engine, model: str) -> tuple[Version, ...]:
+    """Every version of a model, newest first. RegistryError(unknown_model)."""
+    with engine.connect() as connection:
+        _require(connection, model)
+        rows = connection.execute(
+            text(_VERSION + "WHERE v.model = :model ORDER BY v.published_at DESC, v.digest"), {"model": model}
+        ).all()
+    return tuple(version_of(row) for row in rows)
+
+
+def version_in(connection: Connection, digest: str) -> Version | None:
+    """A version by its digest alone, or None."""
+    row = connection.execute(text(_VERSION + "WHERE v.digest = :digest"), {"digest": digest}).one_or_none()
+    return None if row is None else version_of(row)
+
+
+def version_of(row: Row[tuple[object, ...]]) -> Version:
+    return Version(
+        model=row.model,
+        digest=row.digest,
+        pool=row.pool,
+        manifest=_manifest(row.digest, row.manifest),
+        published_ms=row.published_ms,
+        published_by=row.published_by,
+        relayed=row.relayed,
+    )
+
+
+def _manifest(digest: str, text_: str) -> Manifest:
+    """Manifests never change, so a digest that was decoded once need not be again."""
+    manifest = _manifests.get(digest)
+    if manifest is None:
+        manifest = decode_manifest(text_.encode(), digest)
+        while len(_manifests) >= MANIFESTS_CACHED_MAX:
+            _manifests.pop(next(iter(_manifests)), None)
+        _manifests[digest] = manifest
+    return manifest
+
+
+def _models(connection: Connection, model: str | None) -> tuple[Model, ...]:
+    only = {"model": model}
+    where = "WHERE (CAST(:model AS text) IS NULL OR {} = :model)"
+    aliases: dict[str, list[Alias]] = {}
+    for row in connection.execute(
+        text("SELECT * FROM registry.aliases " + where.format("model") + " ORDER BY model, alias"), only
+    ):
+        aliases.setdefault(row.model, []).append(Alias(row.alias, row.version, row.move))
+    digests: dict[str, list[str]] = {}
+    for row in connection.execute(
+        text(
+            "SELECT model, digest FROM registry.versions "
+            + where.format("model")
+            + " ORDER BY model, published_at DESC, digest"
+        ),
+        only,
+    ):
+        digests.setdefault(row.model, []).append(row.digest)
+    return tuple(
+        Model(row.name, row.pool, tuple(aliases.get(row.name, ())), tuple(digests.get(row.name, ())))
+        for row in connection.execute(
+            text("SELECT name, pool FROM registry.models " + where.format("name") + " ORDER BY name"), only
+        )
+    )
+
+
+def _require(connection: Connection, model: str) -> None:
+    if (
+        connection.execute(
+            text("SELECT 1 FROM registry.models WHERE name = :model"), {"model": model}
+        ).scalar_one_or_none()
+        is None
+    ):
+        raise unknown_model(model)
+
+
+def unknown_model(model: str) -> RegistryError:
+    return RegistryError(
+        "unknown_model", f"no model is named {model[:80]!r}; `models list` shows those there are, or publish it"
+    )
+
+
+def unknown_alias(connection: Connection, model: str, alias: str) -> RegistryError:
+    _require(connection, model)
+    names = (
+        connection.execute(
+            text("SELECT alias FROM registry.aliases WHERE model = :model ORDER BY alias"), {"model": model}
+        )
+        .scalars()
+        .all()
+    )
+    return RegistryError(
+        "unknown_alias",
+        f"model {model!r} has no alias {alias!r}, only {', '.join(names) or 'none yet'};"
+        f" point it with `models promote {model} --alias {alias}`, or name a version",
+    )

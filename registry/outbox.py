@@ -1,0 +1,39 @@
+"""The outbox: records for `jobs` that commit together with what they tell. The relay takes them from here.
+
+Ids come from a sequence, and sequences are not handed out in commit order. Whoever writes for a model therefore holds
+`hold_model` from before the first id is drawn until it commits: per model, ids follow commit order.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from contract.codec import encode
+from contract.inputs import AliasMoved, VersionPublished
+
+
+def hold_model(connection: Connection, model: str) -> None:
+    """Makes every other writer of this model wait until this transaction ends."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"registry.model/{model}"}
+    )
+
+
+def add(connection: Connection, record: VersionPublished | AliasMoved) -> None:
+    """Commits the record with this transaction. The caller holds the model (`hold_model`)."""
+    alias, move = (record.alias, record.move) if isinstance(record, AliasMoved) else ("", 0)
+    event_id = f"{record.model}@{alias}#{move}" if alias else record.version
+    connection.execute(
+        text(
+            "INSERT INTO registry.outbox (model, version, alias, move, event_id, record)"
+            " VALUES (:model, :version, :alias, :move, :event_id, :record)"
+        ),
+        {
+            "model": record.model,
+            "version": record.version,
+            "alias": alias,
+            "move": move,
+            "event_id": event_id,
+            "record": encode(record).decode(),
+        },
+    )

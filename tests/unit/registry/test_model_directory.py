@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from registry.errors import RegistryError
+from registry.model_directory import read_model_directory
+from tests.unit.registry.samples import MODEL_YAML, safetensors, write_model
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model")
+
+
+def refusal(directory: Path) -> str:
+    with pytest.raises(RegistryError) as caught:
+        read_model_directory(directory)
+    assert caught.value.code == "invalid"
+    return str(caught.value)
+
+
+def test_a_good_directory_gives_a_manifest(directory: Path) -> None:
+    (directory / "parts").mkdir()
+    (directory / "parts" / "one.py").write_text("A = 1\n")
+    (directory / "README.md").write_text("about\n")
+    read = read_model_directory(directory)
+    manifest = read.manifest
+    assert [file.path for file in manifest.code] == ["model.py", "parts/one.py"]
+    assert [file.path for file in manifest.weights] == ["echo.safetensors"]
+    assert manifest.timeout_ms == 30_000
+    assert manifest.requirements.chipsets == ("cpu",)
+    assert manifest.environment.abi == "cp311"
+    assert read.ignored == ("README.md",)
+    assert [path.read_bytes() for _, path in read.sources()][2] == (
+        directory / "weights" / "echo.safetensors"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t + "colour: red\n", "model.yaml line 16: unknown field 'colour'"),
+        (lambda t: t.replace("timeout_s: 30\n", ""), "expected a field 'timeout_s', found none"),
+        (lambda t: t.replace("timeout_s: 30", "timeout_s: 0"), "line 7: timeout_s: expected a whole number from 1"),
+        (lambda t: t.replace("timeout_s: 30", "timeout_s: true"), "line 7: timeout_s: expected a whole number"),
+        (lambda t: t.replace("name: echo", "name: Echo Model"), "line 1: name: expected lower case"),
+        (lambda t: t.replace("model:Echo", "model.py"), "line 2: entry_point: expected 'module:Class'"),
+        (lambda t: t.replace("[cpu]", "[]"), "line 3: chipsets: expected a list of names"),
+        (lambda t: t.replace("gpus: 0", "gpus: 2"), "line 4: expected 0 gpus"),
+        (lambda t: t.replace("ranks: 1", "ranks: 2"), "line 5: ranks: expected 1, found 2; several ranks"),
+        (lambda t: t.replace('"3.11"', "3.11"), "line 8: python: expected a version in quotes"),
+        (lambda t: t.replace("type: string", "type: strong"), "line 13: inputs/properties/prompt/type: 'strong'"),
+        (lambda t: t.replace("type: string", "$ref: https://example.org/x"), "references inside the schema"),
+        (lambda t: t + "name: again\n", "line 16: name is given on line 1 already"),
+        (lambda t: t + "  - [\n", "expected YAML"),
+        (lambda t: t.replace("maxLength: 100", "maxLength: .nan"), "expected a value JSON has"),
+        (lambda t: "- a\n", "line 1: expected fields"),
+        (lambda t: t.replace("model:Echo", "other:Echo"), "expects other.py, found model.py"),
+        (lambda t: t.replace("model:Echo", "model:Ecco"), "expects a class 'Ecco', found Echo"),
+    ],
+)
+def test_a_fault_in_model_yaml_is_told_with_its_line(directory: Path, change: Callable[[str], str], words: str) -> None:
+    (directory / "model.yaml").write_text(change(MODEL_YAML))
+    assert words in refusal(directory)
+
+
+def test_yaml_that_unfolds_without_end_is_refused(directory: Path) -> None:
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    bomb += "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9))
+    indented = "".join("  " + line + "\n" for line in bomb.splitlines())
+    (directory / "model.yaml").write_text(MODEL_YAML.replace("outputs:\n", "outputs:\n" + indented))
+    assert "found more" in refusal(directory)
+
+
+@pytest.mark.parametrize("name", ["model.yaml", "environment.lock"])
+def test_a_missing_file_is_named(directory: Path, name: str) -> None:
+    (directory / name).unlink()
+    assert f"{name}: expected this file" in refusal(directory)
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    assert "expected a model directory" in refusal(tmp_path / "nowhere")
+
+
+def torch_archive() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02.")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("weights/model.pt", b"anything"),
+        ("weights/model.bin", b"anything"),
+        ("checkpoint.CKPT", b"anything"),
+        ("vocabulary.pkl", b"anything"),
+        ("vocabulary.dat", pickle.dumps({"a": 1})),
+        ("vocabulary.dat", torch_archive()),
+        ("weights/model.safetensors", pickle.dumps({"a": 1})),
+        ("weights/model.safetensors", torch_archive()),
+    ],
+)
+def test_a_pickle_is_refused_whatever_its_name(directory: Path, name: str, content: bytes) -> None:
+    (directory / name).write_bytes(content)
+    message = refusal(directory)
+    assert name in message
+    assert "pickle" in message
+
+
+def header(text: bytes, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(text)) + text + data
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"abc", "3 bytes"),
+        (struct.pack("<Q", 1 << 40) + b"{}", "header length"),
+        (header(b"not json"), "not the JSON of a tensor list"),
+        (header(b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}', b"1234"), "do not match its shape"),
+        (header(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"12"), "2 bytes of data"),
+        (header(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"1234extra"), "9 bytes of data"),
+        (header(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', b"12345678"), "expected 0"),
+        (header(b'{"a":{"dtype":"OBJ","shape":[1],"data_offsets":[0,4]}}', b"1234"), "unknown dtype"),
+        (safetensors([1.0, 2.0])[:-1], "7 bytes of data"),
+    ],
+)
+def test_damaged_safetensors_are_refused(directory: Path, content: bytes, words: str) -> None:
+    (directory / "weights" / "bad.safetensors").write_bytes(content)
+    message = refusal(directory)
+    assert "weights/bad.safetensors: expected a safetensors file" in message
+    assert words in message
+
+
+def test_what_the_formats_own_library_writes_is_let_in(directory: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    from safetensors.numpy import save_file
+
+    for length in range(1, 40):  # header lengths of many first bytes, 0x80 among them
+        tensors = {"t" * (length * 8): numpy.zeros((3, 2), "float32"), "empty": numpy.zeros((0,), "int64")}
+        save_file(tensors, directory / "weights" / "numpy.safetensors", metadata={"format": "np"})
+        assert len(read_model_directory(directory).manifest.weights) == 2
+
+
+def test_another_file_among_the_weights_is_refused(directory: Path) -> None:
+    (directory / "weights" / "notes.txt").write_text("x")
+    assert "expected only *.safetensors in weights/" in refusal(directory)
+
+
+def test_a_link_out_of_the_directory_is_refused(directory: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "secret.py"
+    outside.write_text("A = 1\n")
+    (directory / "stolen.py").symlink_to(outside)
+    assert "stolen.py: expected a file of the directory, found a link that leads out" in refusal(directory)
+
+
+def test_a_linked_folder_is_refused_and_a_link_inside_is_read(directory: Path) -> None:
+    (directory / "again.py").symlink_to("model.py")
+    assert [file.path for file in read_model_directory(directory).manifest.code] == ["again.py", "model.py"]
+    (directory / "loop").symlink_to(".", target_is_directory=True)
+    assert "loop: expected a folder, found a link to one" in refusal(directory)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(directory: Path) -> None:
+    os.mkfifo(directory / "pipe.py")
+    assert "pipe.py: expected a regular file" in refusal(directory)
+
+
+def test_code_that_is_no_python_is_refused_with_its_line(directory: Path) -> None:
+    (directory / "model.py").write_text("class Echo:\n    pass\nif\n")
+    assert "model.py line 3: expected Python 3.11" in refusal(directory)
+
+
+def test_no_code_is_run(directory: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    (directory / "model.py").write_text(f"open({str(mark)!r}, 'w')\nclass Echo:\n    pass\n")
+    read_model_directory(directory)
+    assert not mark.exists()
