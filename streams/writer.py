@@ -22,7 +22,9 @@ from __future__ import annotations
 from collections import deque
 from enum import StrEnum
 
-import msgspec
+from scheduling.chain import Chain, Counted, Damaged
+from scheduling.evolve import fold, seal
+from scheduling.orders import orders_for, standing_orders
 
 from contract.batch import (
     BATCH_BYTES_MAX,
@@ -32,21 +34,19 @@ from contract.batch import (
     hash_of,
 )
 from contract.codec import encode
-from contract.events import Opened
+from contract.events import Event, Opened
 from contract.inputs import Input
 from contract.orders import Order
-from scheduling import RULES, snapshot
-from scheduling.chain import Chain, Counted, Damaged
-from scheduling.decide import Clock, decide
-from scheduling.evolve import fold
-from scheduling.orders import orders_for, standing_orders
+from scheduling import snapshot
+from scheduling.decide import Clock, decide, open_pool
 from scheduling.state import State
 from streams.clock import PoolClock
+from streams.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
 
 TICK_MS = 5_000
 """A pool with something under way writes a batch at least this often (design section 4, Time)."""
-TICK_BACKOFF_MS = 250
-"""How often a pool looks whether a job's backoff has passed."""
+TICK_MIN_MS = 50
+"""A backoff or deadline that passes sooner than this is looked at together with what comes in meanwhile."""
 ASK_EVERY_MS = 1_000
 """A busy pool asks this often where `jobs` ends: lapses are decided only when it has read that far."""
 OPEN_TRIES_MAX = 20
@@ -60,53 +60,6 @@ class Phase(StrEnum):
     READING_BACK = "reading_back"
     LEADING = "leading"
     STOPPED = "stopped"
-
-
-class Append(msgspec.Struct, frozen=True):
-    """Append this record to the ledger, then call `acked` or `unclear`."""
-
-    record: bytes
-    batch: Batch
-
-
-class SendOrders(msgspec.Struct, frozen=True):
-    """Send these to their nodes. An order that is lost is sent again when a heartbeat contradicts the state."""
-
-    orders: tuple[Order, ...]
-
-
-class SeekJobs(msgspec.Struct, frozen=True):
-    """The pool is ours: deliver `jobs` from this offset on."""
-
-    position: int
-
-
-class AskJobsEnd(msgspec.Struct, frozen=True):
-    """Ask the broker where `jobs` ends now, then call `jobs_end`."""
-
-
-class SnapshotReady(msgspec.Struct, frozen=True):
-    """Store this snapshot: folded from records read back, the last of which is named."""
-
-    data: bytes
-    offset: int
-    record_hash: str
-
-
-class InputAhead(msgspec.Struct, frozen=True):
-    """For the log: this input's append time is far ahead of the pool's clock, which it did not raise."""
-
-    offset: int
-    ahead_ms: int
-
-
-class Stop(msgspec.Struct, frozen=True):
-    """Exit: nothing more may be appended or sent."""
-
-    reason: str
-
-
-Output = Append | SendOrders | SeekJobs | AskJobsEnd | SnapshotReady | InputAhead | Stop
 
 
 class LedgerWriter:
@@ -134,12 +87,14 @@ class LedgerWriter:
         """Hashes of own records appended and not read back yet, oldest first."""
         self._sending: tuple[Order, ...] = ()
         """Orders of the batch in flight."""
+        self._sent: tuple[Batch, str] | None = None
+        """The batch appended last, and its hash."""
         self._in_flight = False
         self._ledger_end: int | None = None
         self._tries = 0
         self._more = False
         """The last batch was cut at its number of events: plan goes on at once."""
-        self._batch_mono_ms = 0
+        self._batch_mono_ms: int | None = None
         self._last_at_ms = 0
         self._asked_ms: int | None = None
         self._ask_after_ms = 0
@@ -181,9 +136,12 @@ class LedgerWriter:
             return []
         self._in_flight = False
         self._clock.appended(at_ms, mono_ms)
-        if self.phase is not Phase.LEADING:
-            return self._take_over() if not self._opened_needs_read_back() else []
-        self.state.head_offset = offset
+        assert self._sent is not None
+        batch, record_hash = self._sent
+        if batch.events and isinstance(batch.events[0], Opened):
+            won_unread = self.phase is Phase.READING_BACK and not self._opened_needs_read_back()
+            return self._won(batch, record_hash, offset) if won_unread else []
+        seal(self.state, record_hash, offset, batch.position)
         sending, self._sending = self._sending, ()
         return [SendOrders(sending)] if sending else []
 
@@ -241,7 +199,7 @@ class LedgerWriter:
             self._ask_after_ms = mono_ms + ASK_EVERY_MS
             self._clock.asked(mono_ms)
             outputs.append(AskJobsEnd())
-        if self._batch_is_due(mono_ms):
+        if self._batch_is_due():
             outputs += self._decide(mono_ms)
         return outputs
 
@@ -249,13 +207,10 @@ class LedgerWriter:
         """Ms until `step` has something to do if nothing is fed in before; None when never."""
         if self.phase is not Phase.LEADING or self._in_flight:
             return None
-        if self._pending or self._more:
+        if self._batch_is_due():
             return 0
-        tick_ms = self._tick_ms()
-        if tick_ms is None:
-            return None
-        due = self._batch_mono_ms + tick_ms
-        return max(0, due - mono_ms, self._ask_after_ms - mono_ms if due <= mono_ms else 0)
+        tick_due_ms = self._tick_due_ms(mono_ms)
+        return None if tick_due_ms is None else max(0, tick_due_ms, self._ask_after_ms - mono_ms)
 
     # -- seams: each is one promise; the simulation takes each out and must be caught ----------------------------
 
@@ -288,8 +243,7 @@ class LedgerWriter:
             self._unread.popleft()
             if self.phase is not Phase.READING_BACK:
                 return []
-            fold(self.state, counted.batch, counted.hash, offset)
-            return self._take_over()
+            return self._won(counted.batch, counted.hash, offset)
         if self.phase is Phase.LEADING:
             return self._other_leads(offset, counted)
         fold(self.state, counted.batch, counted.hash, offset)
@@ -319,22 +273,21 @@ class LedgerWriter:
             )
         self.phase = Phase.READING_BACK
         self._tries += 1
-        batch = Batch(
-            pool=self.state.pool,
-            epoch=self.state.epoch + 1,
-            seq=self.state.seq + 1,
-            prev_hash=self.state.head_hash,
-            now_ms=max(self.state.now_ms, self._last_at_ms),
+        state = self.state
+        clock = Clock(
+            epoch=state.epoch + 1,
+            seq=state.seq + 1,
+            now_ms=max(state.now_ms, self._last_at_ms),
             elapsed_ms=0,
             caught_up=False,
-            position=self.state.position,
-            inputs=(),
-            events=(Opened(session=self._session, release=self._release, rules=RULES),),
         )
         self._elapsed_ms(mono_ms)
-        return [self._append(batch)]
+        events = open_pool(state, self._session, self._release, clock)
+        return [self._append(clock, state.position, (), events)]
 
-    def _take_over(self) -> list[Output]:
+    def _won(self, opened: Batch, record_hash: str, offset: int) -> list[Output]:
+        """Our Opened counts: the pool is ours."""
+        fold(self.state, opened, record_hash, offset)
         self.phase = Phase.LEADING
         position = self._resume_position()
         self.next_input = position
@@ -353,7 +306,7 @@ class LedgerWriter:
             position = inputs[-1].offset + 1 if self._pending else self.next_input
         else:
             position = max(state.position, self.next_input)
-        caught_up = self._jobs_end is not None and position >= self._jobs_end
+        caught_up = self._has_caught_up(position)
         clock = Clock(
             epoch=state.epoch,
             seq=state.seq + 1,
@@ -364,25 +317,11 @@ class LedgerWriter:
         if caught_up:
             self._asked_ms = self._jobs_end = None
             self._clock.released()
-        prev_hash = state.head_hash
         events = decide(state, inputs, clock)
         self._more = len(events) >= BATCH_EVENTS_MAX
-        batch = Batch(
-            pool=state.pool,
-            epoch=clock.epoch,
-            seq=clock.seq,
-            prev_hash=prev_hash,
-            now_ms=clock.now_ms,
-            elapsed_ms=clock.elapsed_ms,
-            caught_up=clock.caught_up,
-            position=position,
-            inputs=inputs,
-            events=tuple(events),
-        )
         self._sending = tuple(orders_for(state, inputs, events))
         self._batch_mono_ms = mono_ms
-        appended = self._append(batch)
-        state.seq, state.position, state.head_hash = batch.seq, position, self._unread[-1]
+        appended = self._append(clock, position, inputs, events)
         ahead = [InputAhead(i.offset, i.at_ms - clock.now_ms) for i in inputs if i.at_ms > clock.now_ms]
         return [*ahead, appended]
 
@@ -399,9 +338,22 @@ class LedgerWriter:
             self._pending.popleft()
         return tuple(inputs)
 
-    def _append(self, batch: Batch) -> Append:
+    def _append(self, clock: Clock, position: int, inputs: tuple[Input, ...], events: list[Event]) -> Append:
+        batch = Batch(
+            pool=self.state.pool,
+            epoch=clock.epoch,
+            seq=clock.seq,
+            prev_hash=self.state.head_hash,
+            now_ms=clock.now_ms,
+            elapsed_ms=clock.elapsed_ms,
+            caught_up=clock.caught_up,
+            position=position,
+            inputs=inputs,
+            events=tuple(events),
+        )
         record = encode(batch)
-        self._unread.append(hash_of(record))
+        self._sent = (batch, hash_of(record))
+        self._unread.append(self._sent[1])
         self._in_flight = True
         return Append(record, batch)
 
@@ -415,23 +367,35 @@ class LedgerWriter:
     # -- when ----------------------------------------------------------------------------------------------------
 
     def _tick_ms(self) -> int | None:
-        """Ms between batches while nothing comes in; None when nothing is under way."""
-        raise NotImplementedError
+        """Ms between batches while nothing comes in: until the next backoff or deadline passes, at most TICK_MS.
+        None when nothing is under way."""
+        state = self.state
+        if not state.jobs and not state.nodes:
+            return None
+        due_ms = TICK_MS
+        if state.resting:
+            due_ms = min(due_ms, state.resting[0][0] - state.lease_ms)
+        if state.deadlines:
+            due_ms = min(due_ms, state.deadlines[0][0] - state.now_ms)
+        return max(due_ms, TICK_MIN_MS)
+
+    def _tick_due_ms(self, mono_ms: int) -> int | None:
+        """Ms until the next tick is due, 0 or less when it is; None when nothing is under way."""
+        tick_ms = self._tick_ms()
+        if tick_ms is None:
+            return None
+        return 0 if self._batch_mono_ms is None else self._batch_mono_ms + tick_ms - mono_ms
 
     def _should_ask(self, mono_ms: int) -> bool:
         """A tick is due, or the pool is busy and has not asked for a while; never while an answer is awaited."""
         if self._asked_ms is not None or mono_ms < self._ask_after_ms:
             return False
-        tick_ms = self._tick_ms()
-        if tick_ms is None:
-            return False
-        return bool(self._pending) or mono_ms - self._batch_mono_ms >= tick_ms
+        tick_due_ms = self._tick_due_ms(mono_ms)
+        return tick_due_ms is not None and (bool(self._pending) or tick_due_ms <= 0)
 
-    def _batch_is_due(self, mono_ms: int) -> bool:
-        """Inputs or rest of a plan at once; a tick once `jobs` is read as far as was asked."""
-        if self._pending or self._more:
-            return True
-        tick_ms = self._tick_ms()
-        if tick_ms is None or mono_ms - self._batch_mono_ms < tick_ms:
-            return False
-        return self._jobs_end is not None and self.next_input >= self._jobs_end
+    def _batch_is_due(self) -> bool:
+        """Inputs, or the rest of a plan, at once; else once `jobs` is read as far as was asked: a tick."""
+        return bool(self._pending) or self._more or self._has_caught_up(self.next_input)
+
+    def _has_caught_up(self, position: int) -> bool:
+        return self._jobs_end is not None and position >= self._jobs_end

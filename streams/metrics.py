@@ -1,0 +1,22 @@
+"""What the processors count, for Prometheus. Labels are names of ours: never a job, never a user's word."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+BATCHES = Counter("headrace_batches_total", "Ledger records written and acknowledged", ["pool"])
+BATCH_SECONDS = Histogram(
+    "headrace_batch_seconds",
+    "From the decision of a batch to the broker's ack",
+    ["pool"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30),
+)
+EVENTS = Counter("headrace_events_total", "Events written to the ledger", ["pool", "event"])
+STALE = Counter("headrace_reports_stale_total", "Reports that no longer meant anything", ["pool"])
+QUEUED = Gauge("headrace_jobs_queued", "Jobs waiting", ["pool", "tier"])
+STAGED = Gauge("headrace_attempts_staged", "Attempts dispatched and not started", ["pool", "cluster"])
+IGNORED = Counter("headrace_ledger_records_ignored_total", "Ledger records read that did not count", ["pool"])
+ORDERS_FAILED = Counter("headrace_orders_failed_total", "Orders that the broker did not take", ["pool"])
+QUARANTINED = Counter("headrace_records_quarantined_total", "Records copied to `quarantine`", ["topic"])
+INTAKE = Counter("headrace_submissions_total", "Records of `submissions` by what became of them", ["outcome"])
+PROJECTED = Counter("headrace_batches_projected_total", "Ledger records folded into the views", ["pool"])

@@ -1,0 +1,56 @@
+"""Whether the next record of a partition is the one that is wanted. Faust's own positions are not trusted.
+
+Theory of operation. Whoever knows the truth (the ledger, the views) says which offset is wanted next. Every record
+delivered is judged against it:
+
+    take   it is the wanted one
+    drop   it was read before, or is what was under way when the last seek was made
+    seek   records were left out: go back to the wanted one
+    ask    the same larger offset came again after a seek: either the wanted ones are gone (compacted, expired), or
+           Faust jumped ahead once more; only the broker knows
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    TAKE = "take"
+    DROP = "drop"
+    SEEK = "seek"
+    ASK = "ask"
+
+
+class Positions:
+    """One partition's."""
+
+    __slots__ = ("_sought_from", "wanted")
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        """Offset of the next record to take."""
+        self._sought_from: int | None = None
+
+    def judge(self, offset: int) -> Verdict:
+        """What to do with the record at `offset` that was delivered."""
+        if offset == self.wanted:
+            self.wanted += 1
+            self._sought_from = None
+            return Verdict.TAKE
+        if offset < self.wanted:
+            return Verdict.DROP
+        if self._sought_from is None or offset < self._sought_from:
+            self._sought_from = offset
+            return Verdict.SEEK
+        return Verdict.ASK if offset == self._sought_from else Verdict.DROP
+
+    def skip_to(self, offset: int) -> None:
+        """The broker holds nothing before `offset` any more that was not taken."""
+        if offset > self.wanted:
+            self.wanted = offset
+        self._sought_from = None
+
+    def restart(self) -> None:
+        """A new seek is made for a reason of the host's: what is larger counts as unknown again."""
+        self._sought_from = None

@@ -1,0 +1,70 @@
+"""Reading a pool's ledger as it grows: its writer must see whether what it wrote counts."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from contract.topics import LEDGER
+from runtime.kafka import Reader, Record
+
+READ_TIMEOUT_S = 0.5
+CHUNK_RECORDS = 500
+CHUNKS_AHEAD = 4
+"""Chunks handed over and not yet processed: bounds what a long fold holds in memory."""
+
+
+class LedgerTail:
+    """A thread that reads one ledger partition and hands its records to the event loop, in order."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        partition: int,
+        start: int,
+        *,
+        on_records: Callable[[Sequence[Record]], None],
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        """Both callbacks run on the running event loop. After `on_failure` no records come."""
+        self._loop = asyncio.get_running_loop()
+        self._bootstrap, self._partition, self._start = bootstrap, partition, start
+        self._on_records, self._on_failure = on_records, on_failure
+        self._closing = threading.Event()
+        self._room = threading.Semaphore(CHUNKS_AHEAD)
+        self._thread = threading.Thread(target=self._run, name=f"ledger-{partition}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """No callback runs after this."""
+        self._closing.set()
+        self._room.release()
+
+    def _run(self) -> None:
+        try:
+            reader = Reader(self._bootstrap, {(LEDGER, self._partition): self._start}, client_id="headrace-ledger")
+            try:
+                while not self._closing.is_set():
+                    records = reader.read(READ_TIMEOUT_S, CHUNK_RECORDS)
+                    if records:
+                        self._room.acquire()
+                        self._call(self._deliver, records)
+            finally:
+                reader.close()
+        except Exception as failure:
+            self._call(self._fail, failure)
+
+    def _call(self, callback: Callable[[Any], None], argument: Any) -> None:
+        if not self._closing.is_set() and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback, argument)
+
+    def _deliver(self, records: Sequence[Record]) -> None:
+        self._room.release()
+        if not self._closing.is_set():
+            self._on_records(records)
+
+    def _fail(self, failure: Exception) -> None:
+        if not self._closing.is_set():
+            self._on_failure(failure)
