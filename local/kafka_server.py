@@ -1,0 +1,157 @@
+"""One real Kafka broker (KRaft, broker and controller in one process) in a directory of ours."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from local import jars, programs
+from local.errors import CannotStart
+from local.ports import HOST, is_open
+from local.processes import Process
+
+CLUSTER_ID = "aGVhZHJhY2UtbG9jYWwtMQ"
+"""Fixed: a data directory that belongs to another cluster is refused by the broker."""
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+
+JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+_LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
+
+FIXED_SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "log.cleaner.dedupe.buffer.size": str(32 * 1024 * 1024),
+    # A killed broker is let in again only when the session of its former life has lapsed (9 s by default).
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+    "controlled.shutdown.enable": "false",  # nobody to hand partitions to
+}
+
+CLEANER_PACE_MS_MAX = 15_000
+
+
+def cleaning_settings(words_kept_ms: int) -> dict[str, str]:
+    """How often the broker must look, so that words are gone within the time the policy promises.
+
+    Kafka's defaults (15 s between compactions, 5 min between retention checks, 1 min until a deleted segment's file
+    goes, 30 s before the first look) are kept when the promise is days; a test that promises seconds gets a tenth.
+    """
+    pace = max(200, words_kept_ms // 10)
+    return {
+        "log.cleaner.backoff.ms": str(min(CLEANER_PACE_MS_MAX, pace)),
+        "log.retention.check.interval.ms": str(min(300_000, pace)),
+        "log.segment.delete.delay.ms": str(min(60_000, pace)),
+        "log.initial.task.delay.ms": str(min(30_000, pace)),
+    }
+
+
+class KafkaServer:
+    """`port` for clients, `controller_port` for itself; `overrides` are broker settings that win over ours."""
+
+    def __init__(
+        self,
+        data: Path,
+        logs: Path,
+        *,
+        port: int,
+        controller_port: int,
+        words_kept_ms: int,
+        overrides: Mapping[str, str] | None = None,
+    ) -> None:
+        self.port = port
+        self._data = data
+        self._logs = logs
+        self._properties = data / "server.properties"
+        self._settings = {
+            **FIXED_SETTINGS,
+            **cleaning_settings(words_kept_ms),
+            "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+            "controller.quorum.voters": f"1@{HOST}:{controller_port}",
+            "log.dirs": str(self.log_dir),
+            **(overrides or {}),
+        }
+        self.process: Process | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{HOST}:{self.port}"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the bytes of the topics are: <topic>-<partition>/*.log."""
+        return self._data / "log"
+
+    def start(self) -> None:
+        """Start the broker, on the data it had; returns before it is ready (see `await_ready`)."""
+        if self.process is None:
+            self.process = self._prepare()
+        self.process.start()
+
+    def ready(self) -> bool:
+        """Whether the broker answers a metadata request."""
+        if not is_open(self.port):
+            return False
+        try:
+            admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+            return bool(admin.list_topics(timeout=5).brokers)
+        except KafkaException:
+            return False
+
+    def await_ready(self) -> None:
+        """CannotStart when it ends, or is not ready in time."""
+        self._running().await_ready(self.ready, READY_TIMEOUT_S)
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.alive()
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._running().kill()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.stop(STOP_TIMEOUT_S)
+
+    def _running(self) -> Process:
+        if self.process is None:
+            raise RuntimeError("the broker was never started")
+        return self.process
+
+    def _prepare(self) -> Process:
+        java = programs.java()
+        classpath = jars.classpath("kafka")
+        self._data.mkdir(parents=True, exist_ok=True)
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._settings.items()))
+        if not (self.log_dir / "meta.properties").exists():
+            self._format(java, classpath)
+        command = [java, *JVM, *_LOGGING, "-cp", classpath, "kafka.Kafka", str(self._properties)]
+        return Process("kafka", command, self._logs / "kafka.log")
+
+    def _format(self, java: str, classpath: str) -> None:
+        command = [java, *JVM, *_LOGGING, "-cp", classpath, "kafka.tools.StorageTool", "format"]
+        command += ["-t", CLUSTER_ID, "-c", str(self._properties), "--ignore-formatted"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=READY_TIMEOUT_S, check=False)
+        if answer.returncode:
+            raise CannotStart(
+                f"Kafka to prepare {self.log_dir}",
+                (answer.stdout + answer.stderr)[-1_000:].strip(),
+                "Mend what it says and start again",
+            )

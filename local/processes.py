@@ -1,0 +1,125 @@
+"""Child processes that cannot outlive us, each with its log file.
+
+The kernel ends a child when we end, however we end (PR_SET_PDEATHSIG, by `setpriv` of util-linux). It does so when
+the *thread* that started the child ends, so every child is started by one thread that lives as long as the process.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+
+from local.errors import CannotStart
+
+_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+
+LOG_TAIL_BYTES = 2_000
+
+
+class Process:
+    """A program with its arguments, environment and log file; started, stopped and started again."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        privileges: Sequence[str] = (),
+        death_signal: Signals = SIGKILL,
+    ) -> None:
+        """`privileges`: what `setpriv` is told besides. `death_signal`: what the child gets when we die."""
+        self.name = name
+        self.command = list(command)
+        self.log = log
+        self._env = dict(env) if env is not None else None
+        self._wrapper = ["setpriv", f"--pdeathsig={death_signal.name}", *privileges, "--"]
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, unless it runs. Its output is appended to the log file."""
+        if self.alive():
+            return
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._child = _spawner.submit(self._spawn).result()
+
+    def alive(self) -> bool:
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """0 when it was never started."""
+        return self._child.pid if self._child is not None else 0
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs, or when it was never started; negative: the signal that ended it."""
+        return self._child.poll() if self._child is not None else None
+
+    def signal(self, number: Signals) -> None:
+        if self._child is not None and self.alive():
+            self._child.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL) and wait until it is gone."""
+        self.signal(SIGKILL)
+        self.wait(30)
+
+    def stop(self, timeout_s: float, number: Signals = SIGTERM) -> bool:
+        """Ask it to end; end it when it has not after `timeout_s`. Whether it ended by itself."""
+        self.signal(number)
+        if self.wait(timeout_s):
+            return True
+        self.kill()
+        return False
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it is gone within `timeout_s`."""
+        if self._child is None:
+            return True
+        try:
+            self._child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def await_ready(self, ready: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until `ready()`. CannotStart, with the end of the log, when the process ends or time is up."""
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            if not self.alive():
+                raise CannotStart(
+                    f"{self.name} to run",
+                    f"exit status {self.exit_status}; the end of {self.log}:\n{self.log_tail()}\n",
+                    "Mend what the log says and start again",
+                )
+            if time.monotonic() > deadline:
+                raise CannotStart(
+                    f"{self.name} to be ready within {timeout_s:.0f} s",
+                    f"that it is not; the end of {self.log}:\n{self.log_tail()}\n",
+                    "Look at the log; on a slow or busy machine start again",
+                )
+            time.sleep(0.02)
+
+    def log_tail(self) -> str:
+        if not self.log.exists():
+            return "(empty)"
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - LOG_TAIL_BYTES))
+            return file.read().decode(errors="replace").strip() or "(empty)"
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self._wrapper + self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._env,
+                start_new_session=True,  # Ctrl-C in a terminal is for us; we stop the children in order
+            )

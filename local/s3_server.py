@@ -1,0 +1,100 @@
+"""One S3 server (S3Proxy over the file system) in a directory of ours."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from local import jars, programs
+from local.ports import HOST, is_open
+from local.processes import Process
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0
+
+JVM = ("-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+
+_LOGBACK = """<configuration>
+  <appender name="STDERR" class="ch.qos.logback.core.ConsoleAppender">
+    <target>System.err</target>
+    <encoder><pattern>%d %-5level %logger{20} %msg%n</pattern></encoder>
+  </appender>
+  <root level="WARN"><appender-ref ref="STDERR"/></root>
+</configuration>
+"""
+
+
+class S3Server:
+    """Its credentials are drawn once for each data directory and kept in it, readable by its owner only."""
+
+    def __init__(self, data: Path, logs: Path, *, port: int) -> None:
+        self.port = port
+        self._data = data
+        self._logs = logs
+        self._properties = data / "s3proxy.properties"
+        self.access_key, self.secret_key = self._credentials()
+        self.process: Process | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def objects_dir(self) -> Path:
+        """Where the objects' bytes are: <bucket>/<key>."""
+        return self._data / "objects"
+
+    def start(self) -> None:
+        """Start the server, on the data it had; returns before it is ready (see `await_ready`)."""
+        if self.process is None:
+            self.process = self._prepare()
+        self.process.start()
+
+    def ready(self) -> bool:
+        return is_open(self.port)
+
+    def await_ready(self) -> None:
+        self._running().await_ready(self.ready, READY_TIMEOUT_S)
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.alive()
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._running().kill()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.stop(STOP_TIMEOUT_S)
+
+    def _running(self) -> Process:
+        if self.process is None:
+            raise RuntimeError("the S3 server was never started")
+        return self.process
+
+    def _credentials(self) -> tuple[str, str]:
+        if self._properties.exists():
+            lines = self._properties.read_text().splitlines()
+            known = dict(line.split("=", 1) for line in lines)
+            return known["s3proxy.identity"], known["s3proxy.credential"]
+        return "headrace", secrets.token_hex(20)
+
+    def _prepare(self) -> Process:
+        java = programs.java()
+        classpath = jars.classpath("s3proxy")
+        self.objects_dir.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "s3proxy.endpoint": self.endpoint,
+            "s3proxy.authorization": "aws-v2-or-v4",
+            "s3proxy.identity": self.access_key,
+            "s3proxy.credential": self.secret_key,
+            "jclouds.provider": "filesystem-nio2",
+            "jclouds.filesystem.basedir": str(self.objects_dir),
+        }
+        self._properties.touch(mode=0o600)
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        logback = self._data / "logback.xml"
+        logback.write_text(_LOGBACK)
+        command = [java, *JVM, f"-Dlogback.configurationFile={logback}", "-cp", classpath]
+        command += ["org.gaul.s3proxy.Main", "--properties", str(self._properties)]
+        return Process("s3", command, self._logs / "s3.log")

@@ -1,0 +1,24 @@
+"""Fixtures that several tiers share. Unit, property and simulation tests must not ask for `services`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.services import Services, running
+
+WORDS_KEPT_MS = 10_000
+"""Short, so that the broker's cleaning is fast enough for a test of erasure."""
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Real Kafka, Postgres and S3, shared by the session: use topic, table and key names of your own.
+
+    Topics are not created (`runtime.kafka.ensure_topics`). A test that kills one of the servers starts it again,
+    or starts servers of its own (`local.services.running`)."""
+    data: Path = tmp_path_factory.mktemp("services")
+    with running(data, words_kept_ms=WORDS_KEPT_MS, durable=False) as started:
+        yield started
