@@ -1,0 +1,93 @@
+"""Each event of a job as a sentence for whoever owns the job. Names no other job, and quotes nothing of a user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from contract import events as e
+
+
+def duration(ms: int) -> str:
+    """`850 ms`, `3.2 s`, `4 min 10 s` or `2 h 5 min`."""
+    if ms < 1000:
+        return f"{ms} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    seconds = ms // 1000
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+_REFUSED = {
+    "unknown_model": "its pool does not know the model",
+    "unknown_alias": "its pool does not know the alias",
+    "unknown_version": "its pool does not know the version",
+    "unknown_tier": "the policy has no such tier",
+    "no_cluster_fits": "no cluster of the pool has a slot that could run it",
+    "expired": "its deadline had passed",
+}
+_ENDING = {"cancel": "on request", "erase": "because its words are to be erased", "expired": "at its deadline"}
+_RECALLED = {
+    **_ENDING,
+    "drain": "because its cluster drains",
+    "elsewhere": "because another cluster will start it sooner",
+}
+_CLOSED = {
+    "recalled": "given back before it started",
+    "killed": "stopped by order",
+    "drained": "handed back by a node that is leaving",
+    "unclaimed": "never begun by its node",
+    "lost": "its node was not heard for a whole lease",
+    "rejoined": "its node came back with a new session",
+    "pre_empted": "pre-empted by a drain",
+}
+
+
+def _dispatched(event: e.JobDispatched) -> str:
+    slo = f" (SLO {duration(event.slo_ms)})"
+    return f"attempt {event.attempt} goes to cluster {event.cluster} after {duration(event.waited_ms)}{slo}"
+
+
+def _failed(event: e.AttemptFailed) -> str:
+    return f"the attempt failed: {event.kind}" + (f" ({event.error})" if event.error else "")
+
+
+def _closed(event: e.AttemptClosed) -> str:
+    counts = "; it counts as a failure" if event.counts else ""
+    return f"the attempt ended: {_CLOSED.get(event.reason, event.reason)}{counts}"
+
+
+def _requeued(event: e.JobRequeued) -> str:
+    return "it waits again, at its own submit time" + (" after a pause" if event.eligible_lease_ms else "")
+
+
+_WORDS: dict[type, Callable[[Any], str]] = {
+    e.JobAccepted: lambda v: f"accepted in tier {v.tier}, for version {v.version[:19]}",
+    e.JobRefused: lambda v: f"refused: {_REFUSED.get(v.reason, v.reason)}",
+    e.JobDuplicated: lambda v: "submitted again; the first submission stands",
+    e.JobDispatched: _dispatched,
+    e.AttemptStarted: lambda v: "the attempt started",
+    e.RecallOrdered: lambda v: f"the attempt is called back {_RECALLED.get(v.reason, v.reason)}",
+    e.KillOrdered: lambda v: f"the attempt is to stop {_ENDING.get(v.reason, 'for a drain')}",
+    e.JobCancelling: lambda v: f"it ends {_ENDING.get(v.reason, v.reason)} once its attempt has stopped",
+    e.AttemptFailed: _failed,
+    e.AttemptClosed: _closed,
+    e.JobRequeued: _requeued,
+    e.JobSucceeded: lambda v: "succeeded",
+    e.JobDeadLettered: lambda v: f"given up after {v.failures} failure{'' if v.failures == 1 else 's'}",
+    e.JobQuarantined: lambda v: f"set aside: {len(v.nodes)} nodes were lost while running it",
+    e.JobCancelled: lambda v: f"ended {_ENDING.get(v.reason, v.reason)}",
+    e.JobExpired: lambda v: "ended at its deadline",
+    e.ErasureOrdered: lambda v: "its words are being erased",
+    e.JobErased: lambda v: "its words were erased",
+}
+
+JOB_EVENTS = frozenset(_WORDS)
+"""The event classes that belong in a job's feed."""
+
+
+def words(event: e.Event) -> str:
+    """The sentence for an event of JOB_EVENTS."""
+    return _WORDS[type(event)](event)
