@@ -1,0 +1,129 @@
+"""runtime.kafka against a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from contract.topics import Topic
+from local.services import Services
+from runtime import kafka
+
+APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
+
+
+@pytest.fixture
+def topic(services: Services) -> str:
+    name = f"kafka-{uuid.uuid4().hex}"
+    assert kafka.ensure_topics(services.settings.kafka, [Topic(name, 2, APPEND_TIME)]) == [name]
+    return name
+
+
+@pytest.fixture
+def producer(services: Services) -> Iterator[kafka.Producer]:
+    producer = kafka.Producer(services.settings.kafka, "test")
+    yield producer
+    producer.close()
+
+
+def test_a_record_comes_back_as_it_was_sent_with_the_brokers_time(
+    services: Services, topic: str, producer: kafka.Producer
+) -> None:
+    before_ms = int(time.time() * 1000)
+    delivery = producer.send_and_wait(topic, b"value", key=b"key", headers=[("h", b"1")], partition=1)
+    assert (delivery.partition, delivery.offset) == (1, 0)
+    assert before_ms - 1000 <= delivery.timestamp_ms <= before_ms + 60_000
+    record = kafka.read_one(services.settings.kafka, topic, 1, 0)
+    assert record == kafka.Record(topic, 1, 0, delivery.timestamp_ms, b"key", b"value", [("h", b"1")])
+
+
+def test_a_tombstone_has_no_value(services: Services, topic: str, producer: kafka.Producer) -> None:
+    producer.send_and_wait(topic, None, key=b"key", partition=0)
+    record = kafka.read_one(services.settings.kafka, topic, 0, 0)
+    assert record is not None
+    assert record.value is None
+
+
+def test_end_means_the_end_when_the_reader_was_made(services: Services, topic: str, producer: kafka.Producer) -> None:
+    producer.send_and_wait(topic, b"old", partition=0)
+    reader = kafka.Reader(services.settings.kafka, {(topic, 0): "end"}, client_id="test")
+    producer.send_and_wait(topic, b"new", partition=0)
+    records = reader.read(10, 10)
+    reader.close()
+    assert [record.value for record in records] == [b"new"]
+
+
+def test_a_reader_starts_where_it_is_told_and_knows_its_position(
+    services: Services, topic: str, producer: kafka.Producer
+) -> None:
+    for number in range(5):
+        producer.send_and_wait(topic, b"%d" % number, partition=0)
+    reader = kafka.Reader(services.settings.kafka, {(topic, 0): 2, (topic, 1): "beginning"}, client_id="test")
+    assert reader.position((topic, 0)) == 2
+    values = []
+    while len(values) < 3:
+        records = reader.read(10, 2)
+        assert 1 <= len(records) <= 2
+        values += [record.value for record in records]
+    assert values == [b"2", b"3", b"4"]
+    assert reader.position((topic, 0)) == 5
+    assert reader.read(0.05, 10) == []
+    reader.close()
+
+
+def test_a_reader_says_when_its_offset_is_not_in_the_log(services: Services, topic: str) -> None:
+    reader = kafka.Reader(services.settings.kafka, {(topic, 0): 99}, client_id="test")
+    with pytest.raises(kafka.OffsetGone):
+        reader.read(10, 10)
+    reader.close()
+
+
+def test_a_range_is_read_whole_and_no_further(services: Services, topic: str, producer: kafka.Producer) -> None:
+    for number in range(10):
+        producer.send(topic, b"%d" % number, partition=0)
+    assert producer.flush(10) == 0
+    bootstrap = services.settings.kafka
+    assert kafka.offsets(bootstrap, topic, 0) == (0, 10)
+    assert [r.offset for r in kafka.read_range(bootstrap, topic, 0, 3, 7)] == [3, 4, 5, 6]
+    assert list(kafka.read_range(bootstrap, topic, 0, 10, 10)) == []
+    with pytest.raises(kafka.OffsetGone):
+        list(kafka.read_range(bootstrap, topic, 0, 5, 11))
+    assert kafka.read_one(bootstrap, topic, 0, 10) is None
+
+
+def test_a_coroutine_awaits_the_acknowledgement(topic: str, producer: kafka.Producer) -> None:
+    async def send_all() -> list[kafka.Delivery]:
+        return await asyncio.gather(*(producer.asend(topic, b"x", partition=0) for _ in range(100)))
+
+    assert [delivery.offset for delivery in asyncio.run(send_all())] == list(range(100))
+
+
+def test_no_broker_makes_a_delivery_unclear() -> None:
+    producer = kafka.Producer("127.0.0.1:1", "test", delivery_timeout_ms=300)
+    with pytest.raises(kafka.DeliveryUnclear):
+        producer.send_and_wait("topic", b"secret words")
+    with pytest.raises(kafka.DeliveryUnclear) as raised:
+        asyncio.run(producer.asend("topic", b"secret words"))
+    assert "secret" not in str(raised.value)
+    producer.close()
+
+
+def test_a_record_over_the_topics_limit_is_unclear_and_the_next_one_is_written(
+    services: Services, topic: str, producer: kafka.Producer
+) -> None:
+    with pytest.raises(kafka.DeliveryUnclear):
+        producer.send_and_wait(topic, bytes(kafka.MESSAGE_BYTES_MAX + 1), partition=0)
+    assert producer.send_and_wait(topic, b"small", partition=0).offset == 0
+
+
+def test_topics_follow_the_policy_when_it_changes(services: Services, topic: str) -> None:
+    bootstrap = services.settings.kafka
+    assert kafka.ensure_topics(bootstrap, [Topic(topic, 2, APPEND_TIME)]) == []
+    assert kafka.ensure_topics(bootstrap, [Topic(topic, 3, {"retention.ms": "1000"})]) == []
+    assert kafka.offsets(bootstrap, topic, 2) == (0, 0)
+    with pytest.raises(kafka.TopicMismatch, match=r"expected topic .* to have 1 partitions, found 3"):
+        kafka.ensure_topics(bootstrap, [Topic(topic, 1, {})])

@@ -1,0 +1,51 @@
+"""Settings come from the environment and give it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from runtime.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+
+
+def test_they_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_KAFKA", "broker:1")
+    monkeypatch.setenv("HEADRACE_DATA", "/srv/data")
+    monkeypatch.setenv("HEADRACE_HEARTBEAT_MS", "250")
+    settings = Settings()
+    assert (settings.kafka, settings.data, settings.heartbeat_ms) == ("broker:1", Path("/srv/data"), 250)
+
+
+def test_database_url_wins_and_gets_our_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", "postgresql+psycopg://ours/db")
+    assert Settings().database_url == "postgresql+psycopg://ours/db"
+    monkeypatch.setenv("DATABASE_URL", "postgres://u:p@theirs/db")
+    assert Settings().database_url == "postgresql+psycopg://u:p@theirs/db"
+
+
+def test_a_child_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(
+        kafka="broker:1", database_url="postgresql://db/x", s3_secret_key="s", api_port=7, data=Path("d")
+    )
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == settings
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    settings = Settings(
+        database_url="postgresql://u:hidden@db/x", s3_secret_key="hidden", s3_access_key="hidden", api_key="hidden"
+    )
+    assert "hidden" not in repr(settings)
+
+
+def test_an_unknown_log_level_is_refused() -> None:
+    with pytest.raises(ValidationError, match="expected debug, info, warning or error, found 'loud'"):
+        Settings(log_level="loud")

@@ -1,0 +1,33 @@
+"""Every log line of a process is one JSON object on stderr that names the process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+PROGRAM = """
+import logging, structlog
+from runtime.telemetry import configure_logging
+configure_logging("tester", "info")
+structlog.get_logger("a").info("ours", job="j")
+logging.getLogger("b").warning("theirs %d", 1)
+logging.getLogger("aiokafka.consumer").info("noise")
+structlog.get_logger("a").debug("hidden")
+secret_local = "local words"
+try:
+    1 / 0
+except ZeroDivisionError:
+    structlog.get_logger("a").exception("failed")
+"""
+
+
+def test_lines_are_json_name_the_process_and_carry_no_locals() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["event"] for line in lines] == ["ours", "theirs 1", "failed"]
+    assert all(line["process"] == "tester" and line["at"].endswith("Z") for line in lines)
+    assert lines[0]["job"] == "j"
+    assert "ZeroDivisionError" in lines[2]["exception"]
+    assert "local words" not in done.stderr
+    assert done.stdout == ""
