@@ -132,6 +132,18 @@ def offsets(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
         consumer.close()
 
 
+def partitions(bootstrap: str, topic: str) -> int:
+    """How many partitions the topic has. OffsetGone when there is no such topic (yet)."""
+    consumer = _consumer(bootstrap, "headrace-partitions")
+    try:
+        found = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics.get(topic)
+    finally:
+        consumer.close()
+    if found is None or found.error is not None or not found.partitions:
+        raise OffsetGone(f"expected a topic {topic!r}, found none")
+    return len(found.partitions)
+
+
 class Watermarks:
     """Asks where partitions begin and end, on one lasting connection, for whoever asks often. One thread at a time."""
 
