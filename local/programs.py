@@ -18,7 +18,7 @@ MAVEN_PACKAGE = "maven"
 def java() -> str:
     """Path of a Java that Kafka runs on: $JAVA_HOME's, else the one on $PATH. CannotStart when there is none."""
     home = os.environ.get("JAVA_HOME", "")
-    candidate = shutil.which(Path(home) / "bin" / "java") if home else shutil.which("java")
+    candidate = shutil.which(str(Path(home) / "bin" / "java")) if home else shutil.which("java")
     expected = f"Java {JAVA_VERSION_MIN} or newer"
     todo = f"Install it: apt-get install {JAVA_PACKAGE} (or default-jre-headless)"
     if candidate is None:

@@ -1,0 +1,117 @@
+"""The servers keep their data over a kill, and none outlives a test run, however that ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from contract.topics import Topic
+from local.services import Services, running
+from runtime import kafka
+from runtime.object_store import ObjectStore
+
+RUN = """
+import sys
+from pathlib import Path
+from local.services import running
+with running(Path(sys.argv[1]), durable=False) as services:
+    print(*(server.process.pid for server in services.servers), flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with running(tmp_path_factory.mktemp("own"), words_kept_ms=2_000) as services:
+        yield services
+
+
+def test_a_killed_broker_comes_back_with_its_records(own: Services) -> None:
+    bootstrap = own.settings.kafka
+    kafka.ensure_topics(bootstrap, [Topic("kept", 1, {})])
+    producer = kafka.Producer(bootstrap, "test", delivery_timeout_ms=60_000)
+    reader = kafka.Reader(bootstrap, {("kept", 0): "beginning"}, client_id="test")
+    producer.send_and_wait("kept", b"before", partition=0)
+    own.kafka.kill()
+    assert not own.kafka.alive()
+    assert not own.kafka.ready()
+    own.kafka.start()
+    own.kafka.await_ready()
+    assert producer.send_and_wait("kept", b"after", partition=0).offset == 1
+    values: list[bytes | None] = []
+    while len(values) < 2:
+        values += [record.value for record in reader.read(30, 10)]
+    assert values == [b"before", b"after"]
+    producer.close()
+    reader.close()
+
+
+def test_a_killed_postgres_comes_back_with_its_rows(own: Services) -> None:
+    address = {"host": str(own.postgres.socket_dir), "user": "postgres", "dbname": "postgres"}
+    with psycopg.connect(**address) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
+    own.postgres.kill()
+    own.postgres.start()
+    own.postgres.await_ready()
+    with psycopg.connect(**address) as connection:
+        assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
+
+
+def test_a_killed_object_store_comes_back_with_its_objects(own: Services) -> None:
+    store = ObjectStore(own.settings)
+    store.put("kept", b"bytes")
+    own.s3.kill()
+    own.s3.start()
+    own.s3.await_ready()
+    assert store.get("kept") == b"bytes"
+
+
+def test_the_broker_forgets_in_the_time_the_policy_promises(own: Services) -> None:
+    """Settings of contract.topics for words kept 2 s: a tombstoned record leaves the files of a compacted topic."""
+    bootstrap = own.settings.kafka
+    config = {
+        "cleanup.policy": "compact",
+        "segment.ms": "500",
+        "max.compaction.lag.ms": "500",
+        "min.cleanable.dirty.ratio": "0.01",
+        "delete.retention.ms": "500",
+        "message.timestamp.type": "LogAppendTime",
+    }
+    kafka.ensure_topics(bootstrap, [Topic("words", 1, config)])
+    producer = kafka.Producer(bootstrap, "test")
+    producer.send_and_wait("words", b"a secret prompt", key=b"1", partition=0)
+    producer.send_and_wait("words", None, key=b"1", partition=0)
+
+    def found() -> bool:
+        return any(b"secret prompt" in path.read_bytes() for path in own.kafka.log_dir.glob("words-0/*"))
+
+    assert found()
+    deadline = time.monotonic() + 30
+    while found():
+        assert time.monotonic() < deadline, "the words are still there after 30 s"
+        producer.send_and_wait("words", b"heartbeat", key=b"2", partition=0)
+        time.sleep(0.2)
+    producer.close()
+
+
+def test_no_server_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdout is not None
+    servers = [psutil.Process(int(pid)) for pid in run.stdout.readline().split()]
+    family = [process for server in servers for process in [server, *server.children(recursive=True)]]
+    assert len(servers) == 3
+    assert len(family) > 3
+    run.kill()
+    run.communicate()
+    gone, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
+    assert len(gone) == len(family)

@@ -1,0 +1,92 @@
+"""A child has its log, ends when told, and never outlives its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local.errors import CannotStart
+from local.processes import Process
+
+FOREVER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+DEAF = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)",
+]
+
+PARENT = """
+import sys, time, threading
+from pathlib import Path
+from local.processes import Process
+process = Process("child", [sys.executable, "-c", "import time; time.sleep(600)"], Path(sys.argv[1]))
+thread = threading.Thread(target=process.start)
+thread.start()
+thread.join()
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def up(process: Process) -> bool:
+    return process.log_tail().endswith("up")
+
+
+def test_it_ends_when_asked_and_starts_again(tmp_path: Path) -> None:
+    process = Process("child", FOREVER, tmp_path / "logs" / "child.log")
+    process.start()
+    process.await_ready(lambda: up(process), 20)
+    first = process.pid
+    assert process.stop(20)
+    assert process.exit_status == -signal.SIGTERM
+    process.start()
+    assert process.pid != first
+    process.kill()
+    assert process.exit_status == -signal.SIGKILL
+    assert process.log.read_text().startswith("up")
+
+
+def test_one_that_does_not_listen_is_killed(tmp_path: Path) -> None:
+    process = Process("child", DEAF, tmp_path / "child.log")
+    process.start()
+    process.await_ready(lambda: up(process), 20)
+    assert not process.stop(0.2)
+    assert process.exit_status == -signal.SIGKILL
+
+
+def test_one_that_ends_before_it_is_ready_is_reported_with_its_log(tmp_path: Path) -> None:
+    process = Process("child", [sys.executable, "-c", "print('the reason'); exit(3)"], tmp_path / "child.log")
+    process.start()
+    with pytest.raises(CannotStart, match=r"(?s)exit status 3.*the reason"):
+        process.await_ready(lambda: False, 20)
+
+
+def test_one_that_is_never_ready_is_reported(tmp_path: Path) -> None:
+    process = Process("child", FOREVER, tmp_path / "child.log")
+    process.start()
+    with pytest.raises(CannotStart, match="ready within 0 s"):
+        process.await_ready(lambda: False, 0.1)
+    process.kill()
+
+
+def test_it_dies_with_a_parent_that_is_killed_and_not_with_the_thread_that_asked(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    assert child.is_running()
+    parent.kill()
+    parent.communicate()
+    child.wait(20)
+
+
+def test_its_own_signals_are_not_the_terminals(tmp_path: Path) -> None:
+    process = Process("child", FOREVER, tmp_path / "child.log")
+    process.start()
+    assert os.getpgid(process.pid) != os.getpgid(0)
+    process.kill()
