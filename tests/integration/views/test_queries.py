@@ -1,0 +1,112 @@
+"""Reading the read models, and that no tenant reads another's."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine
+
+from contract import events as e
+from tests.unit.views.ledger import VERSION, Ledger, job_of, policy_of
+from views import projection, queries
+
+
+def fill(engine: Engine, ledger: Ledger, count: int, tenant: str) -> list[str]:
+    jobs = [job_of(ledger.pool, f"{tenant}-{number}") for number in range(count)]
+    for number, job in enumerate(jobs):
+        tier = "api" if number % 2 else "free"
+        if number < count // 2:
+            ledger.run(job, tenant, tier)
+        else:
+            ledger.write(ledger.accepted(job, tenant, tier))
+    with engine.begin() as connection:
+        projection.apply_all(connection, ledger.pool, ledger.records)
+    return jobs
+
+
+def test_pages_hold_every_job_once_newest_first(engine: Engine, ledger: Ledger) -> None:
+    tenant = ledger.pool
+    jobs = fill(engine, ledger, 11, tenant)
+    seen: list[str] = []
+    cursor = ""
+    with engine.connect() as connection:
+        for _ in range(4):
+            page = queries.jobs(connection, tenant, limit=3, cursor=cursor)
+            seen += [row.job for row in page.jobs]
+            cursor = page.cursor
+    assert seen == jobs[::-1]
+    assert cursor == ""
+
+
+def test_filters_are_by_state_tier_and_model(engine: Engine, ledger: Ledger) -> None:
+    tenant = ledger.pool
+    jobs = fill(engine, ledger, 8, tenant)
+    with engine.connect() as connection:
+
+        def found(**filters: str) -> set[str]:
+            return {row.job for row in queries.jobs(connection, tenant, **filters).jobs}  # type: ignore[arg-type]
+
+        assert found(state="succeeded") == set(jobs[:4])
+        assert found(state="queued", tier="api") == {jobs[5], jobs[7]}
+        assert found(model="noop") == set(jobs)
+        assert found(model="absent") == set()
+        counts = {(c.tier, c.state): c.jobs for c in queries.job_counts(connection, tenant)}
+    assert counts == {
+        ("free", "succeeded"): 2,
+        ("api", "succeeded"): 2,
+        ("free", "queued"): 2,
+        ("api", "queued"): 2,
+    }
+
+
+@pytest.mark.parametrize("cursor", ["x", "!!!!", "MTIzNDU", "MTIuQUJD", "é"])
+def test_a_cursor_that_no_page_gave_is_refused(engine: Engine, cursor: str) -> None:
+    with engine.connect() as connection, pytest.raises(queries.CursorInvalid, match="earlier page"):
+        queries.jobs(connection, "acme", cursor=cursor)
+
+
+def test_no_query_shows_another_tenants_job(engine: Engine, ledger: Ledger) -> None:
+    mine, theirs = ledger.pool + "m", ledger.pool + "t"
+    (job, *_) = fill(engine, ledger, 2, theirs)
+    fill(engine, ledger, 2, mine)
+    with engine.connect() as connection:
+        assert queries.job(connection, theirs, job) is not None
+        assert queries.job(connection, mine, job) is None
+        assert queries.attempts(connection, theirs, job)
+        assert queries.attempts(connection, mine, job) == []
+        assert queries.job_events(connection, theirs, job)
+        assert queries.job_events(connection, mine, job) == []
+        assert queries.new_job_events(connection, {(theirs, job): (-1, -1)})
+        assert queries.new_job_events(connection, {(mine, job): (-1, -1)}) == []
+        assert job not in {row.job for row in queries.jobs(connection, mine).jobs}
+        assert sum(count.jobs for count in queries.job_counts(connection, mine)) == 2
+
+
+def test_new_events_begin_after_what_each_reader_has_seen(engine: Engine, ledger: Ledger) -> None:
+    tenant = ledger.pool
+    first, second = fill(engine, ledger, 4, tenant)[:2]
+    with engine.connect() as connection:
+        everything = queries.job_events(connection, tenant, first)
+        seen = {(tenant, first): (everything[1].seq, everything[1].index), (tenant, second): (-1, -1)}
+        found = queries.new_job_events(connection, seen)
+    assert [event.event for event in found if event.job == first] == ["AttemptStarted", "JobSucceeded"]
+    assert len([event for event in found if event.job == second]) == 4
+
+
+def test_operators_see_clusters_nodes_policy_and_pools(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, "one")
+    ledger.write(ledger.accepted(job))
+    ledger.write(ledger.dispatched(job))
+    ledger.admit("n-2", "west")
+    ledger.write(e.NodeLost("n-2", "n1"))
+    with engine.begin() as connection:
+        projection.apply_all(connection, ledger.pool, ledger.records)
+    with engine.connect() as connection:
+        clusters = {c.cluster: c for c in queries.clusters(connection) if c.pool == ledger.pool}
+        nodes = {n.node: n for n in queries.nodes(connection) if n.pool == ledger.pool}
+        policy = next(p for p in queries.policies(connection) if p.pool == ledger.pool)
+        pool = next(p for p in queries.pools(connection) if p.pool == ledger.pool)
+    assert (clusters["east"].staged, clusters["east"].slots, clusters["east"].nodes) == (1, 2, 1)
+    assert (clusters["west"].staged, clusters["west"].slots, clusters["west"].nodes) == (0, 0, 0)
+    assert (nodes["n-1"].staged, nodes["n-1"].cached, nodes["n-2"].state) == (1, [VERSION], "lost")
+    assert policy.policy == policy_of(ledger.pool)
+    assert (pool.release, pool.rules, pool.hash) == ("0.1.0", 1, ledger.records[-1].hash)

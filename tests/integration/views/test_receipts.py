@@ -1,0 +1,101 @@
+"""What the api acknowledged before the ledger names it."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, text
+
+from contract import events as e
+from tests.unit.views.ledger import Ledger, job_of
+from views import projection, queries, receipts
+from views.receipts import Standing
+
+WORDS = b'{"prompt":"a heron at dawn"}'
+
+
+def acknowledge(engine: Engine, job: str, request: bytes = WORDS) -> None:
+    with engine.begin() as connection:
+        receipts.acknowledged(connection, job, "acme", "free", "noop@live", 1_234, 0, request)
+
+
+def reserve(engine: Engine, job: str, request: bytes = WORDS) -> Standing:
+    with engine.begin() as connection:
+        return receipts.reserve(connection, job, "acme", request)
+
+
+def test_an_acknowledged_job_is_found_before_any_scheduler_names_it(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, "one")
+    acknowledge(engine, job)
+    with engine.connect() as connection:
+        row = queries.job(connection, "acme", job)
+        assert row is not None
+        assert (row.state, row.model, row.submitted_ms) == ("submitted", "noop@live", 1_234)
+        assert queries.job(connection, "globex", job) is None
+    ledger.write(ledger.accepted(job))
+    with engine.begin() as connection:
+        projection.apply_all(connection, ledger.pool, ledger.records)
+        row = queries.job(connection, "acme", job)
+        assert row is not None
+        assert (row.state, row.model) == ("queued", "noop")
+
+
+def test_the_ledgers_row_wins_over_a_late_receipt(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, "one")
+    ledger.run(job)
+    with engine.begin() as connection:
+        projection.apply_all(connection, ledger.pool, ledger.records)
+    acknowledge(engine, job)
+    with engine.connect() as connection:
+        row = queries.job(connection, "acme", job)
+    assert row is not None
+    assert row.state == "succeeded"
+
+
+def test_a_key_goes_from_new_to_unclear_to_acknowledged(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, "one")
+    assert reserve(engine, job) is Standing.NEW
+    assert reserve(engine, job) is Standing.UNCLEAR
+    acknowledge(engine, job)
+    assert reserve(engine, job) is Standing.ACKNOWLEDGED
+
+
+def test_a_job_that_only_the_ledger_knows_is_acknowledged(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, "one")
+    ledger.write(ledger.accepted(job))
+    with engine.begin() as connection:
+        projection.apply_all(connection, ledger.pool, ledger.records)
+    assert reserve(engine, job) is Standing.ACKNOWLEDGED
+
+
+def test_another_request_under_the_same_key_is_noticed(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, "one")
+    acknowledge(engine, job)
+    with pytest.raises(receipts.OtherRequest):
+        reserve(engine, job, b"something else")
+    assert reserve(engine, job) is Standing.ACKNOWLEDGED
+
+
+def test_an_erasure_takes_the_fingerprint_and_bars_the_job(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, "one")
+    acknowledge(engine, job)
+    ledger.run(job)
+    ledger.write(e.ErasureOrdered(job))
+    with engine.begin() as connection:
+        projection.apply_all(connection, ledger.pool, ledger.records)
+    with pytest.raises(receipts.Erased):
+        reserve(engine, job)
+    acknowledge(engine, job)  # a 202 that was under way while the erasure was folded
+    with engine.connect() as connection:
+        kept = connection.execute(text("SELECT count(*) FROM views.receipts WHERE job = :job"), {"job": job}).scalar()
+    assert kept == 0
+
+
+def test_no_row_holds_what_was_asked(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, "one")
+    acknowledge(engine, job)
+    with engine.connect() as connection:
+        for table in ("receipts", "jobs"):
+            row = connection.execute(
+                text(f"SELECT to_jsonb(t)::text FROM views.{table} t WHERE job = :job"), {"job": job}
+            ).scalar_one()
+            assert "heron" not in row

@@ -1,0 +1,230 @@
+"""Reading the read models. Whatever a tenant can cause takes the tenant and filters by it (invariant I13)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, text
+
+from contract.policy import Policy
+from views import rows
+
+PAGE_MAX = 200
+
+
+def _names(row: type[msgspec.Struct], table: str) -> str:
+    return ", ".join(f'{table}."{field.name}"' for field in msgspec.structs.fields(row))
+
+
+_JOB = f"SELECT {_names(rows.JobRow, 'jobs')} FROM views.jobs WHERE tenant = :tenant"
+_OWNED = "EXISTS (SELECT FROM views.jobs j WHERE j.job = t.job AND j.tenant = :tenant)"
+
+
+class CursorInvalid(ValueError):
+    """A page's cursor that no page gave."""
+
+
+class JobPage(NamedTuple):
+    jobs: list[rows.JobRow]
+    cursor: str
+    """For the next page; empty when this is the last."""
+
+
+def job(connection: Connection, tenant: str, job: str) -> rows.JobRow | None:
+    """The tenant's job; None when there is none, or it is another tenant's."""
+    row = connection.execute(text(f"{_JOB} AND job = :job"), {"tenant": tenant, "job": job}).one_or_none()
+    return None if row is None else rows.JobRow(*row)
+
+
+def jobs(
+    connection: Connection,
+    tenant: str,
+    *,
+    state: str = "",
+    tier: str = "",
+    model: str = "",
+    limit: int = 50,
+    cursor: str = "",
+) -> JobPage:
+    """The tenant's jobs, newest first, at most PAGE_MAX a page. CursorInvalid."""
+    wanted = {"state": state, "tier": tier, "model": model}
+    filters = "".join(f" AND {column} = :{column}" for column, value in wanted.items() if value)
+    values: dict[str, str | int] = {"tenant": tenant, "limit": max(1, min(limit, PAGE_MAX)), **wanted}
+    if cursor:
+        values["before_ms"], values["before"] = _decode_cursor(cursor)
+        filters += " AND (submitted_ms, job) < (:before_ms, :before)"
+    query = text(f"{_JOB}{filters} ORDER BY submitted_ms DESC, job DESC LIMIT :limit")
+    found = [rows.JobRow(*row) for row in connection.execute(query, values)]
+    more = len(found) == values["limit"]
+    return JobPage(found, _encode_cursor(found[-1]) if more else "")
+
+
+def attempts(connection: Connection, tenant: str, job: str) -> list[rows.AttemptRow]:
+    """The attempts of the tenant's job, oldest first."""
+    query = (
+        f"SELECT {_names(rows.AttemptRow, 't')} FROM views.attempts t WHERE job = :job AND {_OWNED} ORDER BY attempt"
+    )
+    return [rows.AttemptRow(*row) for row in connection.execute(text(query), {"tenant": tenant, "job": job})]
+
+
+_EVENTS = f"SELECT {_names(rows.JobEventRow, 't')} FROM views.job_events t"
+
+
+def job_events(
+    connection: Connection, tenant: str, job: str, *, after: tuple[int, int] = (-1, -1), limit: int = 1000
+) -> list[rows.JobEventRow]:
+    """The events of the tenant's job that come after (seq, index), in order."""
+    query = text(
+        f"{_EVENTS} WHERE job = :job AND (seq, index) > (:seq, :index) AND {_OWNED} ORDER BY seq, index LIMIT :limit"
+    )
+    values = {"tenant": tenant, "job": job, "seq": after[0], "index": after[1], "limit": limit}
+    return [rows.JobEventRow(*row) for row in connection.execute(query, values)]
+
+
+def new_job_events(connection: Connection, after: Mapping[tuple[str, str], tuple[int, int]]) -> list[rows.JobEventRow]:
+    """The events of many jobs at once, each given as (tenant, job) with the (seq, index) its reader has seen."""
+    query = text(
+        f"{_EVENTS} JOIN unnest(CAST(:tenants AS text[]), CAST(:jobs AS text[]), CAST(:seqs AS bigint[]),"
+        " CAST(:indexes AS integer[])) AS w(tenant, job, seq, index) ON t.job = w.job"
+        " JOIN views.jobs j ON j.job = w.job AND j.tenant = w.tenant"
+        " WHERE (t.seq, t.index) > (w.seq, w.index) ORDER BY t.job, t.seq, t.index"
+    )
+    values = {
+        "tenants": [tenant for tenant, _ in after],
+        "jobs": [name for _, name in after],
+        "seqs": [seq for seq, _ in after.values()],
+        "indexes": [index for _, index in after.values()],
+    }
+    return [rows.JobEventRow(*row) for row in connection.execute(query, values)]
+
+
+class JobCount(msgspec.Struct):
+    tier: str
+    state: str
+    jobs: int
+
+
+def job_counts(connection: Connection, tenant: str) -> list[JobCount]:
+    """How many of the tenant's jobs are in which tier and state, of those the ledger names."""
+    return _counts(connection, "AND tenant = :tenant", tenant)
+
+
+def all_job_counts(connection: Connection) -> list[JobCount]:
+    """The same over all tenants. For operators."""
+    return _counts(connection, "", "")
+
+
+def _counts(connection: Connection, where: str, tenant: str) -> list[JobCount]:
+    query = text(
+        f"SELECT tier, state, sum(jobs)::bigint FROM views.job_counts WHERE jobs <> 0 {where}"
+        " GROUP BY tier, state ORDER BY tier, state"
+    )
+    return [JobCount(*row) for row in connection.execute(query, {"tenant": tenant} if where else {})]
+
+
+def job_copies(connection: Connection, job: str) -> list[rows.JobCopyRow]:
+    """Where the copies of a job's words lie in `jobs`. For operators: an erasure tombstones these."""
+    query = text(f"SELECT {_names(rows.JobCopyRow, 't')} FROM views.job_copies t WHERE job = :job ORDER BY t.offset")
+    return [rows.JobCopyRow(*row) for row in connection.execute(query, {"job": job})]
+
+
+class ClusterView(msgspec.Struct):
+    pool: str
+    cluster: str
+    state: str
+    limit: int
+    deadline_ms: int | None
+    staged: int
+    running: int
+    nodes: int
+    """Those that can be given work."""
+    slots: int
+
+
+def clusters(connection: Connection) -> list[ClusterView]:
+    """Every cluster of every pool. For operators."""
+    query = text(
+        'SELECT c.pool, c.cluster, c.state, c."limit", c.deadline_ms, c.staged, c.running, count(n.node)::bigint,'
+        " coalesce(sum(n.slots), 0)::bigint FROM views.clusters c LEFT JOIN views.nodes n ON n.pool = c.pool"
+        " AND n.cluster = c.cluster AND n.state = 'ready' GROUP BY c.pool, c.cluster ORDER BY c.pool, c.cluster"
+    )
+    return [ClusterView(*row) for row in connection.execute(query)]
+
+
+class NodeView(msgspec.Struct):
+    pool: str
+    node: str
+    cluster: str
+    state: str
+    session: str
+    chipset: str
+    slots: int
+    gpus: int
+    memory_mib: int
+    loaded: list[str]
+    cached: list[str]
+    joined_ms: int
+    heard_ms: int
+    staged: int
+    running: int
+
+
+def nodes(connection: Connection) -> list[NodeView]:
+    """Every node that ever joined, as it was last heard of. For operators."""
+    query = text(f"SELECT {_names(NodeView, 't')} FROM views.nodes t ORDER BY pool, cluster, node")
+    return [NodeView(*row) for row in connection.execute(query)]
+
+
+class PolicyView(msgspec.Struct):
+    pool: str
+    fingerprint: str
+    adopted_ms: int
+    policy: Policy
+
+
+def policies(connection: Connection) -> list[PolicyView]:
+    """The policy in force in each pool."""
+    query = text("SELECT pool, fingerprint, adopted_ms, document FROM views.policies ORDER BY pool")
+    return [
+        PolicyView(row.pool, row.fingerprint, row.adopted_ms, msgspec.convert(row.document, Policy))
+        for row in connection.execute(query)
+    ]
+
+
+class PoolView(msgspec.Struct):
+    """How far the views of a pool are, and whose decisions they show."""
+
+    pool: str
+    offset: int
+    hash: str
+    seq: int
+    epoch: int
+    at_ms: int
+    release: str
+    rules: int
+
+
+def pools(connection: Connection) -> list[PoolView]:
+    """Every pool that the views know. For operators."""
+    query = text(f"SELECT {_names(PoolView, 't')} FROM views.ledger_positions t ORDER BY pool")
+    return [PoolView(*row) for row in connection.execute(query)]
+
+
+def _encode_cursor(row: rows.JobRow) -> str:
+    return base64.urlsafe_b64encode(f"{row.submitted_ms}.{row.job}".encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        said = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        said = ""
+    match = re.fullmatch(r"(\d{1,18})\.([a-z0-9._-]{1,100})", said)
+    if match is None:
+        raise CursorInvalid("expected the `cursor` of an earlier page; leave it out to begin with the newest job")
+    return int(match[1]), match[2]

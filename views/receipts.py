@@ -1,0 +1,108 @@
+"""What the api acknowledged before any ledger event names it.
+
+A receipt ties a job id to the request that made it, so that an Idempotency-Key that comes again with another request is
+noticed: it keeps a random salt and a salted sha256, never the request, and goes when the job's words are erased.
+`acknowledged` also enters the job as `submitted`, so a GET right after the 202 finds it although no scheduler runs;
+the projection writes over that row once the ledger names the job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from enum import StrEnum
+
+import msgspec
+from sqlalchemy import Connection, text
+
+from contract.lifecycle import JobState
+from contract.names import pool_of
+from views.rows import JobRow
+
+
+class Standing(StrEnum):
+    """What is known of a job id that a request asks for."""
+
+    NEW = "new"
+    UNCLEAR = "unclear"
+    """Asked for before, by the same request, and never acknowledged."""
+    ACKNOWLEDGED = "acknowledged"
+
+
+class OtherRequest(Exception):
+    """The job id was made by a request that said something else."""
+
+
+class Erased(Exception):
+    """The job's words were erased, or are being erased: they may not be stored again."""
+
+
+_RESERVE = text(
+    """
+    INSERT INTO views.receipts AS r (job, tenant, salt, fingerprint, acked)
+    VALUES (:job, :tenant, :salt, :fingerprint, false)
+    ON CONFLICT (job) DO UPDATE SET job = r.job
+    RETURNING r.salt, r.fingerprint, r.acked
+    """
+)
+_KNOWN = text("SELECT erasure FROM views.jobs WHERE job = :job")
+_ACKNOWLEDGE = text(
+    """
+    INSERT INTO views.receipts AS r (job, tenant, salt, fingerprint, acked)
+    SELECT :job, :tenant, :salt, :fingerprint, true
+    WHERE NOT EXISTS (SELECT FROM views.jobs WHERE job = :job AND erasure <> '')
+    ON CONFLICT (job) DO UPDATE SET acked = true
+    """
+)
+_FIELDS = tuple(field.name for field in msgspec.structs.fields(JobRow))
+_ENTER = text(
+    f"INSERT INTO views.jobs ({', '.join(_FIELDS)}) VALUES ({', '.join(':' + name for name in _FIELDS)})"
+    " ON CONFLICT (job) DO NOTHING"
+)
+_QUICKLY = text("SET LOCAL synchronous_commit TO off")
+"""The broker has the job; a receipt lost in a crash of Postgres costs a moment's 404, not the job."""
+
+
+def reserve(connection: Connection, job: str, tenant: str, request: bytes) -> Standing:
+    """Ties the job id to the request (its canonical bytes) unless it is tied already. The caller commits.
+
+    OtherRequest when it is tied to another request, Erased when the job's words are gone: then roll back."""
+    known = connection.execute(_KNOWN, {"job": job}).scalar_one_or_none()
+    if known:
+        raise Erased(job)
+    salt = secrets.token_hex(16)
+    mine = {"job": job, "tenant": tenant, "salt": salt, "fingerprint": fingerprint(salt, request)}
+    kept = connection.execute(_RESERVE, mine).one()
+    if fingerprint(kept.salt, request) != kept.fingerprint:
+        raise OtherRequest(job)
+    if kept.acked or known is not None:
+        return Standing.ACKNOWLEDGED
+    return Standing.NEW if kept.salt == salt else Standing.UNCLEAR
+
+
+def acknowledged(
+    connection: Connection,
+    job: str,
+    tenant: str,
+    tier: str,
+    model: str,
+    submitted_ms: int,
+    expires_ms: int,
+    request: bytes,
+) -> None:
+    """The broker has the submission: the job exists from here on. The caller commits.
+
+    `submitted_ms` is the broker's append time, `model` the reference as it was written."""
+    connection.execute(_QUICKLY)
+    salt = secrets.token_hex(16)
+    connection.execute(
+        _ACKNOWLEDGE, {"job": job, "tenant": tenant, "salt": salt, "fingerprint": fingerprint(salt, request)}
+    )
+    row = JobRow(
+        job, pool_of(job), tenant, tier, model, "", JobState.SUBMITTED.value, submitted_ms, expires_ms=expires_ms
+    )
+    connection.execute(_ENTER, msgspec.structs.asdict(row))
+
+
+def fingerprint(salt: str, request: bytes) -> str:
+    return hashlib.sha256(salt.encode() + request).hexdigest()
