@@ -6,6 +6,7 @@ aliases move, and `resolve` reads them fresh.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -61,11 +62,8 @@ def bind(connection: Connection, model: str, pool: str, who: str) -> bool:
         text("SELECT name FROM registry.pools WHERE name = :pool"), {"pool": pool}
     ).scalar_one_or_none()
     if known is None:
-        names = connection.execute(text("SELECT name FROM registry.pools ORDER BY name")).scalars().all()
-        raise RegistryError(
-            "unknown_pool",
-            f"expected one of the pools {', '.join(names) or '(none yet)'}, found {pool[:80]!r};"
-            " add the pool to the policy and apply it first",
+        raise unknown_pool(
+            pool, connection.execute(text("SELECT name FROM registry.pools ORDER BY name")).scalars().all()
         )
     done = connection.execute(
         text(
@@ -80,11 +78,7 @@ def bind(connection: Connection, model: str, pool: str, who: str) -> bool:
         text("SELECT pool FROM registry.models WHERE name = :model"), {"model": model}
     ).scalar_one()
     if bound != pool:
-        raise RegistryError(
-            "conflict",
-            f"model {model!r} is bound to pool {bound!r} for ever, found pool {pool!r}:"
-            " publish to its own pool, or give the model another name",
-        )
+        raise bound_elsewhere(model, bound, pool)
     return False
 
 
@@ -242,6 +236,22 @@ def _require(connection: Connection, model: str) -> None:
         is None
     ):
         raise unknown_model(model)
+
+
+def unknown_pool(pool: str, known: Sequence[str]) -> RegistryError:
+    return RegistryError(
+        "unknown_pool",
+        f"expected one of the pools {', '.join(known) or '(none yet)'}, found {pool[:80]!r};"
+        " add the pool to the policy and apply it first",
+    )
+
+
+def bound_elsewhere(model: str, bound: str, pool: str) -> RegistryError:
+    return RegistryError(
+        "conflict",
+        f"model {model!r} is bound to pool {bound!r} for ever, found pool {pool!r}:"
+        " publish to its own pool, or give the model another name",
+    )
 
 
 def unknown_model(model: str) -> RegistryError:

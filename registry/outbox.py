@@ -12,6 +12,10 @@ from contract.codec import encode
 from contract.inputs import AliasMoved, VersionPublished
 
 
+CHANNEL = "registry_outbox"
+"""Postgres notifies here whenever rows were committed (a trigger of the table does)."""
+
+
 def hold_model(connection: Connection, model: str) -> None:
     """Makes every other writer of this model wait until this transaction ends."""
     connection.execute(

@@ -9,8 +9,11 @@ from sqlalchemy import Engine, create_engine, make_url, text
 
 import migrations
 from contract.policy import Cluster, Policy, Pool, Tier
+from local.services import Services
 from registry import pools
+from runtime.object_store import ObjectStore
 from runtime.settings import Settings
+from tests.unit.registry.samples import write_model
 
 POLICY = Policy(
     tiers={"free": Tier(slo_ms=60_000)},
@@ -20,8 +23,8 @@ POLICY = Policy(
 
 
 @pytest.fixture
-def settings(services) -> Iterator[Settings]:
-    """The services' settings with a database of this test's own."""
+def settings(services: Services) -> Iterator[Settings]:
+    """The services' settings, with a database and a bucket of this test's own."""
     name = "registry_" + uuid.uuid4().hex[:12]
     url = make_url(services.settings.database_url)
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
@@ -29,7 +32,7 @@ def settings(services) -> Iterator[Settings]:
         connection.execute(text(f"CREATE DATABASE {name}"))
     own = url.set(database=name).render_as_string(hide_password=False)
     migrations.upgrade(own)
-    yield services.settings.model_copy(update={"database_url": own})
+    yield services.settings.model_copy(update={"database_url": own, "s3_bucket": name.replace("_", "-")})
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
@@ -45,16 +48,12 @@ def engine(settings: Settings) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def store(settings: Settings):
-    from runtime.object_store import ObjectStore
-
-    own = ObjectStore(settings.model_copy(update={"s3_bucket": "registry-" + uuid.uuid4().hex[:12]}))
-    own.ensure_bucket()
-    return own
+def store(settings: Settings) -> ObjectStore:
+    store = ObjectStore(settings)
+    store.ensure_bucket()
+    return store
 
 
 @pytest.fixture
-def model_directory(tmp_path: Path) -> Path:
-    from tests.unit.registry.samples import write_model
-
+def directory(tmp_path: Path) -> Path:
     return write_model(tmp_path / "model")

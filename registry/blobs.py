@@ -1,0 +1,130 @@
+"""Blobs: bytes named by their sha256, in the object store for ever and in a node's cache.
+
+Nobody trusts a name: bytes are hashed on their way in, and hashed again by whoever takes them out.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from registry.errors import RegistryError
+from registry.manifest import File, blob_key
+from registry.model_directory import hash_of_file
+from runtime.object_store import Missing, ObjectStore
+
+WHOLE_BYTES_MAX = 8 * 1024 * 1024
+"""Files up to this size are read once, and the very bytes that were hashed are stored."""
+
+Signature = tuple[int, int, int, int]
+
+
+def signature(path: Path) -> Signature:
+    """Differs when the file was written to or replaced."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def upload(store: ObjectStore, file: File, path: Path, before: Signature) -> bool:
+    """Stores the file under its hash; False when the store has it already.
+
+    `before` is its signature from before it was hashed. RegistryError(conflict) when it has changed since then."""
+    key = blob_key(file.sha256)
+    if file.bytes <= WHOLE_BYTES_MAX:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise _changed(path)
+        return store.put(key, data, if_absent=True)
+    if signature(path) != before:
+        raise _changed(path)
+    new = store.put_file(key, path, if_absent=True)
+    if new and signature(path) != before:
+        store.delete_prefix(key)
+        raise _changed(path)
+    return new
+
+
+def _changed(path: Path) -> RegistryError:
+    return RegistryError(
+        "conflict", f"{path}: expected the bytes that were checked, found the file changed meanwhile; publish again"
+    )
+
+
+class BlobCache:
+    """Verified blobs on this machine's disk. Processes and threads may share one."""
+
+    def __init__(self, root: Path, store: ObjectStore) -> None:
+        self._root = root
+        self._store = store
+
+    def read(self, sha256: str) -> bytes:
+        """A small blob straight from the store. RegistryError: not_found, corrupt."""
+        try:
+            data = self._store.get(blob_key(sha256))
+        except Missing:
+            raise _missing(sha256) from None
+        found = hashlib.sha256(data).hexdigest()
+        if found != sha256:
+            raise _corrupt(sha256, found)
+        return data
+
+    def fetch(self, file: File) -> Path:
+        """Where the blob lies on disk, its hash just verified. RegistryError: not_found, corrupt, unavailable."""
+        path = self._root / file.sha256
+        if path.is_file():
+            if hash_of_file(path)[0] == file.sha256:
+                return path
+            path.unlink(missing_ok=True)
+        with disk_faults(self._root):
+            self._root.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=".fetching-", dir=self._root)
+            os.close(handle)
+            temporary = Path(name)
+            try:
+                self._store.get_file(blob_key(file.sha256), temporary)
+                found, _ = hash_of_file(temporary)
+                if found != file.sha256:
+                    raise _corrupt(file.sha256, found)
+                temporary.chmod(0o444)
+                temporary.replace(path)
+            except Missing:
+                raise _missing(file.sha256) from None
+            finally:
+                temporary.unlink(missing_ok=True)
+        return path
+
+
+@contextmanager
+def disk_faults(path: Path) -> Iterator[None]:
+    """A full disk becomes a RegistryError(unavailable) that says where."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise RegistryError(
+            "unavailable",
+            f"{path}: expected room for a version's files, found the disk full;"
+            " free some space or point HEADRACE_DATA to another disk",
+        ) from None
+
+
+def _missing(sha256: str) -> RegistryError:
+    return RegistryError(
+        "not_found",
+        f"expected {blob_key(sha256)} in the object store, found none;"
+        " restore the bucket, or publish the version's directory again",
+    )
+
+
+def _corrupt(sha256: str, found: str) -> RegistryError:
+    return RegistryError(
+        "corrupt",
+        f"{blob_key(sha256)}: expected bytes with this sha256, found bytes with {found}; nothing of it was used."
+        " Delete that object and publish the version's directory again",
+    )

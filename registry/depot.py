@@ -1,0 +1,142 @@
+"""The depot: published versions on a node's disk, ready to run.
+
+    blobs/<sha256>             verified bytes
+    versions/<hex>/            manifest.json, code/, weights/ (links to blobs), complete.json (written last)
+    environments/<digest>/     venvs, shared by versions with the same lock
+
+Every blob is hashed when it comes and when it is linked into a version (I12). A version that stands here is checked by
+size, inode and time of each file before each use; one that differs is thrown away and fetched again. Whoever runs as
+this node's user can forge those, so the child should run as another where that matters.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from contract.names import DIGEST
+from registry.blobs import BlobCache, disk_faults
+from registry.environment_lock import environment_digest
+from registry.environments import Environments
+from registry.errors import RegistryError
+from registry.file_lock import hold
+from registry.manifest import File, Manifest, decode_manifest
+from runtime.object_store import ObjectStore
+
+FETCHES_AT_ONCE = 4
+COMPLETE = "complete.json"
+MANIFEST = "manifest.json"
+
+
+class Installed(msgspec.Struct, frozen=True):
+    """A version that may be run."""
+
+    version: str
+    manifest: Manifest
+    code: Path
+    """Folder to import the entry point from."""
+    weights: Path
+    """Folder of the safetensors files."""
+    python: Path
+    """Interpreter of the version's environment."""
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    """What complete.json holds: each file's path, size, inode and modification time in ns."""
+
+    files: dict[str, tuple[int, int, int]]
+
+
+class Depot:
+    """The versions under `root`. Processes and threads may share it: each version is fetched once.
+
+    `wheels_from_index` as the policy says: whether wheels may come from uv's cache or the package index."""
+
+    def __init__(self, root: Path, store: ObjectStore, *, wheels_from_index: bool = True) -> None:
+        self._root = root.absolute()
+        self._blobs = BlobCache(self._root / "blobs", store)
+        self._environments = Environments(
+            self._root / "environments", store, self._blobs, wheels_from_index=wheels_from_index
+        )
+
+    def ensure(self, version: str) -> Installed:
+        """Brings the version (`sha256:…`) here if it is not, whole and verified; blocks for as long as that takes.
+
+        RegistryError: not_found, corrupt, environment, unavailable. An unreachable store raises its own error."""
+        if not DIGEST.fullmatch(version):
+            raise RegistryError("invalid", f"expected a version like sha256:<64 hex digits>, found {version[:80]!r}")
+        place = self._place(version)
+        with disk_faults(self._root), hold(place.parent / f"{place.name}.lock"):
+            manifest = self._standing(version)
+            if manifest is None:
+                shutil.rmtree(place, ignore_errors=True)
+                manifest = self._fetch(version, place)
+        python = self._environments.ensure(manifest.environment)
+        return Installed(version, manifest, place / "code", place / "weights", python)
+
+    def cached(self) -> list[str]:
+        """Digests of the versions that are here whole, environment included; sorted."""
+        folder = self._root / "versions"
+        names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        found = []
+        for version in ("sha256:" + name for name in names):
+            manifest = self._standing(version) if DIGEST.fullmatch(version) else None
+            if manifest and self._environments.is_complete(environment_digest(manifest.environment)):
+                found.append(version)
+        return found
+
+    def _place(self, version: str) -> Path:
+        return self._root / "versions" / version.removeprefix("sha256:")
+
+    def _standing(self, version: str) -> Manifest | None:
+        """The version's manifest if it stands here untouched."""
+        place = self._place(version)
+        try:
+            seen = msgspec.json.decode((place / COMPLETE).read_bytes(), type=_Seen)
+            if _files_of(place) != seen.files:
+                return None
+            return decode_manifest((place / MANIFEST).read_bytes(), version)
+        except (OSError, msgspec.DecodeError, RegistryError):
+            return None
+
+    def _fetch(self, version: str, place: Path) -> Manifest:
+        raw = self._blobs.read(version.removeprefix("sha256:"))
+        manifest = decode_manifest(raw, version)
+        building = Path(tempfile.mkdtemp(prefix=".building-", dir=place.parent))
+        try:
+            building.chmod(0o755)
+            (building / MANIFEST).write_bytes(raw)
+            for folder in ("code", "weights"):
+                (building / folder).mkdir()
+            wanted = [(file, building / "code") for file in manifest.code]
+            wanted += [(file, building / "weights") for file in manifest.weights]
+            with ThreadPoolExecutor(FETCHES_AT_ONCE) as threads:
+                list(threads.map(self._link, *zip(*wanted, strict=True)) if wanted else ())
+            (building / COMPLETE).write_bytes(msgspec.json.encode(_Seen(_files_of(building))))
+            building.rename(place)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        return manifest
+
+    def _link(self, file: File, folder: Path) -> None:
+        path = folder / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(self._blobs.fetch(file))
+
+
+def _files_of(place: Path) -> dict[str, tuple[int, int, int]]:
+    """Every file of a version but the marker and what Python compiled; a link counts as itself."""
+    files: dict[str, tuple[int, int, int]] = {}
+    for folder, folders, names in os.walk(place):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in names:
+            path = Path(folder, name)
+            if path != place / COMPLETE:
+                found = path.lstat()
+                files[path.relative_to(place).as_posix()] = (found.st_size, found.st_ino, found.st_mtime_ns)
+    return files

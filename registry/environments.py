@@ -1,0 +1,101 @@
+"""Python environments on a node's disk: one per environment digest, shared by all versions that have it.
+
+A venv names its own place inside, so it is built where it stays; a marker written last says that it is whole. What a
+crash left without a marker is built anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from registry.blobs import BlobCache, disk_faults
+from registry.environment_lock import Environment, environment_digest, write_lock
+from registry.errors import RegistryError
+from registry.file_lock import hold
+from registry.uv import run_uv
+from registry.wheels import platform_here, vendored
+from runtime.object_store import ObjectStore
+
+COMPLETE = "headrace-complete"
+
+
+class Environments:
+    """The environments under `root`. Processes and threads may share it: each environment is built once.
+
+    `wheels_from_index`: whether wheels that nobody vendored may come from uv's cache or the package index."""
+
+    def __init__(self, root: Path, store: ObjectStore, blobs: BlobCache, *, wheels_from_index: bool) -> None:
+        self._root = root
+        self._store = store
+        self._blobs = blobs
+        self._wheels_from_index = wheels_from_index
+
+    def ensure(self, environment: Environment) -> Path:
+        """The environment's Python interpreter, built if need be.
+
+        RegistryError: environment (a hash differs, no such wheel or Python here), unavailable (disk, uv)."""
+        digest = environment_digest(environment)
+        place = self._root / digest
+        python = place / "bin" / "python"
+        if self.is_complete(digest):
+            return python
+        with disk_faults(self._root), hold(self._root / f"{digest}.lock"):
+            if not self.is_complete(digest):
+                shutil.rmtree(place, ignore_errors=True)
+                self._build(environment, place, python)
+                (place / COMPLETE).write_text(digest)
+        return python
+
+    def is_complete(self, digest: str) -> bool:
+        """Whether the environment stands here whole and its interpreter is still there."""
+        place = self._root / digest
+        return (place / COMPLETE).is_file() and (place / "bin" / "python").exists()
+
+    def _build(self, environment: Environment, place: Path, python: Path) -> None:
+        if environment.requirements and environment.platform not in (platform_here(), "any"):
+            raise RegistryError(
+                "environment",
+                f"expected a node of platform {environment.platform}, found {platform_here()};"
+                " give the version a chipset that only such nodes have",
+            )
+        run_uv(
+            ["venv", "--quiet", "--no-project", "--python", _interpreter(environment.python), str(place)],
+            f"making an environment for Python {environment.python}",
+        )
+        if environment.requirements:
+            lock = place / "requirements.lock"
+            lock.write_text(write_lock(environment.requirements))
+            self._install(environment, place, python, lock)
+
+    def _install(self, environment: Environment, place: Path, python: Path, lock: Path) -> None:
+        install = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--only-binary", ":all:"]
+        install += ["--requirements", str(lock)]
+        doing = "installing the locked wheels"
+        wheels = vendored(environment, self._store)
+        if wheels is not None:
+            folder = place / "wheels"
+            folder.mkdir()
+            for wheel in wheels:
+                (folder / wheel.path).hardlink_to(self._blobs.fetch(wheel))
+            run_uv([*install, "--offline", "--no-index", "--find-links", str(folder)], doing + " (vendored)")
+            shutil.rmtree(folder)
+            return
+        if not self._wheels_from_index:
+            raise RegistryError(
+                "environment",
+                "expected the environment's wheels in the object store, found none, and the policy does not let them"
+                " come from an index; publish the version again with vendored wheels",
+            )
+        try:
+            run_uv([*install, "--offline"], doing + " (from the cache)")
+        except RegistryError:
+            run_uv(install, doing)
+
+
+def _interpreter(python: str) -> str:
+    """Our own base interpreter when it is the one wanted: saves uv a search."""
+    own = str(getattr(sys, "_base_executable", ""))
+    return own if own and sysconfig.get_python_version() == python else python

@@ -1,0 +1,49 @@
+"""Calls of `uv`: found beside this installation, run without our credentials, answered with a message when it fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import uv
+
+from registry.errors import RegistryError
+
+TIMEOUT_S = 1800
+"""The largest wheels are gigabytes."""
+_SECRETS = ("HEADRACE_", "AWS_", "PYTHON", "VIRTUAL_ENV", "DATABASE_URL", "CONDA_")
+ERROR_LENGTH_MAX = 1500
+
+
+def uv_program() -> str:
+    """Path of `uv`. RegistryError(unavailable) when this installation lacks it."""
+    try:
+        return str(uv.find_uv_bin())
+    except FileNotFoundError:
+        raise RegistryError(
+            "unavailable", "expected the program uv beside this installation, found none; install headrace again"
+        ) from None
+
+
+def run_uv(arguments: list[str], doing: str) -> None:
+    """Runs uv. RegistryError(environment) says what it was doing and the end of what it said."""
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
+    surroundings.setdefault("UV_PYTHON_DOWNLOADS", "never")
+    try:
+        done = subprocess.run(
+            [uv_program(), *arguments],
+            cwd=Path("/"),  # no project's settings apply
+            env=surroundings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise RegistryError("environment", f"{doing}: expected uv to end within {TIMEOUT_S} s, stopped it") from None
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).decode(errors="replace").strip()
+        said = re.sub(r"://[^/@\s]+@", "://***@", said)[-ERROR_LENGTH_MAX:]
+        raise RegistryError("environment", f"{doing}: uv ended with code {done.returncode}: {said}")

@@ -1,0 +1,116 @@
+"""Vendored wheels: the files of an environment as blobs, so that a node needs no package index.
+
+They are no part of a version's identity: the manifest says by hash which files will do, this says where to get them.
+The list lies in the object store under the environment's digest, written once; nothing in it is believed unhashed.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from registry import blobs
+from registry.environment_lock import Environment, environment_digest, write_lock
+from registry.errors import RegistryError
+from registry.manifest import File
+from registry.model_directory import hash_of_file
+from registry.uv import run_uv
+from runtime.object_store import Missing, ObjectStore
+
+_WHEEL_NAME = re.compile(r"[A-Za-z0-9_.+!-]{1,240}\.whl")
+
+
+class VendoredWheels(msgspec.Struct, frozen=True, tag="VendoredWheels.v1"):
+    wheels: tuple[File, ...]
+    """`path` is the wheel's file name."""
+
+
+def list_key(environment: Environment) -> str:
+    """Where the object store keeps the list."""
+    return f"environments/{environment_digest(environment)}/wheels.json"
+
+
+def platform_here() -> str:
+    """This machine's platform, spelled as in a manifest."""
+    return re.sub(r"[-.]", "_", sysconfig.get_platform())
+
+
+def vendor(environment: Environment, store: ObjectStore, folder: Path | None = None) -> int:
+    """Puts every wheel of the environment into the store; returns how many there are.
+
+    They are taken from `folder` when given, else downloaded by hash from the package index that pip is set up for.
+    RegistryError(environment): a wheel is missing or has another hash, or this machine is of another platform."""
+    if not environment.requirements or store.exists(list_key(environment)):
+        return len(environment.requirements)
+    with tempfile.TemporaryDirectory(prefix="headrace-wheels-") as name:
+        found = folder
+        if found is None:
+            found = Path(name)
+            _download(environment, found)
+        wheels = _chosen(environment, found)
+        for wheel in wheels:
+            path = found / wheel.path
+            blobs.upload(store, wheel, path, blobs.signature(path))
+    raw = msgspec.json.encode(VendoredWheels(tuple(wheels)), order="sorted")
+    store.put(list_key(environment), raw, content_type="application/json", if_absent=True)
+    return len(wheels)
+
+
+def vendored(environment: Environment, store: ObjectStore) -> tuple[File, ...] | None:
+    """The environment's wheels in the store, or None when nobody put them there. RegistryError(corrupt)."""
+    try:
+        raw = store.get(list_key(environment))
+    except Missing:
+        return None
+    allowed = _allowed(environment)
+    try:
+        wheels = msgspec.json.decode(raw, type=VendoredWheels).wheels
+    except msgspec.DecodeError:
+        wheels = ()
+    if not wheels or not all(_WHEEL_NAME.fullmatch(wheel.path) and wheel.sha256 in allowed for wheel in wheels):
+        raise RegistryError(
+            "corrupt",
+            f"{list_key(environment)}: expected wheels that the environment's lock names by hash, found others;"
+            " delete that object and publish with vendored wheels again",
+        )
+    return wheels
+
+
+def _allowed(environment: Environment) -> set[str]:
+    return {sha256 for requirement in environment.requirements for sha256 in requirement.sha256}
+
+
+def _download(environment: Environment, folder: Path) -> None:
+    here = platform_here(), f"{sys.version_info.major}.{sys.version_info.minor}"
+    if environment.platform not in (here[0], "any"):
+        raise RegistryError(
+            "environment",
+            f"expected to download wheels for {environment.platform} on such a machine, found {here[0]};"
+            " publish from one, or give a folder of wheels",
+        )
+    lock = folder / "requirements.lock"
+    lock.write_text(write_lock(environment.requirements))
+    python = ["run", "--no-project", "--isolated", "--quiet", "--python", environment.python, "--with", "pip", "python"]
+    download = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    exactly = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(lock), "-d", str(folder)]
+    run_uv([*python, *download, *exactly], "downloading the wheels of the lock")
+
+
+def _chosen(environment: Environment, folder: Path) -> list[File]:
+    allowed = _allowed(environment)
+    wheels = [File(path.name, *hash_of_file(path)) for path in sorted(folder.glob("*.whl"))]
+    chosen = [wheel for wheel in wheels if wheel.sha256 in allowed and _WHEEL_NAME.fullmatch(wheel.path)]
+    have = {wheel.sha256 for wheel in chosen}
+    for requirement in environment.requirements:
+        if not requirement.marker and not have.intersection(requirement.sha256):
+            raise RegistryError(
+                "environment",
+                f"expected a wheel of {requirement.name}=={requirement.version} with a hash of the lock,"
+                f" found none among the {len(wheels)} wheels; correct environment.lock or add the wheel",
+            )
+    return chosen

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, text
+
+from registry import keys
+from registry.errors import RegistryError
+
+
+def test_a_secret_is_shown_once_and_stands_for_its_tenant(engine: Engine) -> None:
+    secret = keys.create(engine, "acme", ["api", "free"])
+    assert secret.startswith("hr_")
+    assert len(secret) == 46
+    key = keys.resolve(engine, secret)
+    assert key is not None
+    assert (key.tenant, key.tiers, key.scope) == ("acme", ("api", "free"), "user")
+    assert keys.resolve(engine, secret + "x") is None
+    assert keys.resolve(engine, "") is None
+    assert keys.resolve(engine, "\udcff\x00") is None
+    with engine.connect() as connection:
+        whole = str(connection.execute(text("SELECT to_jsonb(k) FROM registry.keys k")).all())
+    assert secret not in whole
+    assert secret.removeprefix("hr_")[:12] not in whole
+
+
+def test_a_revoked_key_opens_nothing(engine: Engine) -> None:
+    secret = keys.create(engine, "acme", ["free"], scope="operator")
+    key = keys.resolve(engine, secret, ttl_s=60)
+    assert key is not None
+    assert keys.cached(engine, secret, 60) == key
+    assert keys.revoke(engine, key.id)
+    assert keys.resolve(engine, secret, ttl_s=60) is None
+    assert keys.cached(engine, secret, 60) is None
+    assert not keys.revoke(engine, key.id)
+    assert [listed.revoked_ms > 0 for listed in keys.listed(engine, "acme")] == [True]
+    assert keys.listed(engine, "other") == ()
+    with pytest.raises(RegistryError, match="no key has the id 'key_none'"):
+        keys.revoke(engine, "key_none")
+
+
+def test_an_answer_is_kept_no_longer_than_asked(engine: Engine) -> None:
+    secret = keys.create(engine, "acme", ["free"])
+    assert keys.resolve(engine, secret, ttl_s=60) is not None
+    with engine.begin() as connection:  # another process revokes it
+        connection.execute(text("UPDATE registry.keys SET revoked_at = now()"))
+    assert keys.resolve(engine, secret, ttl_s=60) is not None
+    assert keys.resolve(engine, secret, ttl_s=1e-9) is None
+    assert keys.resolve(engine, secret) is None
+
+
+@pytest.mark.parametrize(
+    ("tenant", "tiers", "scope"),
+    [("ACME", ["free"], "user"), ("acme", [], "user"), ("acme", ["Free"], "user"), ("acme", ["free"], "root")],
+)
+def test_a_key_with_a_bad_name_is_refused(engine: Engine, tenant: str, tiers: list[str], scope: str) -> None:
+    with pytest.raises(RegistryError, match="expected"):
+        keys.create(engine, tenant, tiers, scope)
