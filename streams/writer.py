@@ -22,10 +22,6 @@ from __future__ import annotations
 from collections import deque
 from enum import StrEnum
 
-from scheduling.chain import Chain, Counted, Damaged
-from scheduling.evolve import fold, seal
-from scheduling.orders import orders_for, standing_orders
-
 from contract.batch import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
@@ -38,7 +34,10 @@ from contract.events import Event, Opened
 from contract.inputs import Input
 from contract.orders import Order
 from scheduling import snapshot
+from scheduling.chain import Chain, Counted, Damaged
 from scheduling.decide import Clock, decide, open_pool
+from scheduling.evolve import fold, seal
+from scheduling.orders import orders_for, standing_orders
 from scheduling.state import State
 from streams.clock import PoolClock
 from streams.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
@@ -65,11 +64,11 @@ class Phase(StrEnum):
 class LedgerWriter:
     """One pool's writer, from opening to stop.
 
-    `state` is a snapshot's or the initial one; it must not be used by anyone else, except to read. `chain` starts
-    where the state does. The host reads the ledger from `next_offset` on.
+    `state` is a snapshot's or the initial one; nobody else may change it. `chain`, which starts where the state does,
+    is a seam. The host reads the ledger from `next_offset` on.
     """
 
-    def __init__(self, state: State, chain: Chain, *, session: str, release: str) -> None:
+    def __init__(self, state: State, chain: Chain | None = None, *, session: str, release: str) -> None:
         self.state = state
         self.phase = Phase.OPENING
         self.next_offset = max(0, state.head_offset)
@@ -78,7 +77,7 @@ class LedgerWriter:
         """Of `jobs`: the next record that `receive` takes; smaller ones are dropped. Set when leading."""
         self.ignored = 0
         """Records read that did not count."""
-        self._chain = chain
+        self._chain = chain or chain_after(state)
         self._session, self._release = session, release
         self._snapshot_head = state.head_hash if state.head_offset >= 0 else ""
         self._clock = PoolClock()
@@ -95,6 +94,7 @@ class LedgerWriter:
         self._more = False
         """The last batch was cut at its number of events: plan goes on at once."""
         self._batch_mono_ms: int | None = None
+        """When the last batch was decided; None: one is due whatever is under way."""
         self._last_at_ms = 0
         self._asked_ms: int | None = None
         self._ask_after_ms = 0
@@ -172,6 +172,15 @@ class LedgerWriter:
             )
         return []
 
+    @property
+    def pending(self) -> int:
+        """Inputs received and not decided yet."""
+        return len(self._pending)
+
+    def recheck(self) -> None:
+        """Whoever delivers `jobs` may have lost its place: ask where it ends, and write a batch once read that far."""
+        self._batch_mono_ms = None
+
     def want_snapshot(self) -> None:
         """The next `step` with nothing in flight and everything read back gives a SnapshotReady."""
         self._snapshot_wanted = True
@@ -194,6 +203,7 @@ class LedgerWriter:
             self._snapshot_wanted = False
             head = self.state
             outputs.append(SnapshotReady(snapshot.encode(head), head.head_offset, head.head_hash))
+            self._forget_older()
         if self._should_ask(mono_ms):
             self._asked_ms, self._jobs_end = mono_ms, None
             self._ask_after_ms = mono_ms + ASK_EVERY_MS
@@ -204,11 +214,15 @@ class LedgerWriter:
         return outputs
 
     def due_ms(self, mono_ms: int) -> int | None:
-        """Ms until `step` has something to do if nothing is fed in before; None when never."""
+        """Ms until `step` has something to do if nothing is fed in before; None when only that can make it."""
         if self.phase is not Phase.LEADING or self._in_flight:
             return None
+        if self._snapshot_wanted:
+            return 0 if self._may_snapshot() else None
         if self._batch_is_due():
             return 0
+        if self._asked_ms is not None:
+            return None
         tick_due_ms = self._tick_due_ms(mono_ms)
         return None if tick_due_ms is None else max(0, tick_due_ms, self._ask_after_ms - mono_ms)
 
@@ -357,6 +371,11 @@ class LedgerWriter:
         self._in_flight = True
         return Append(record, batch)
 
+    def _forget_older(self) -> None:
+        """The chain remembers every record it judged; those before a snapshot need not be told from damage here."""
+        if not self._unread and not self._in_flight:
+            self._chain = chain_after(self.state)
+
     def _stop(self, reason: str) -> list[Output]:
         if self.phase is Phase.STOPPED:
             return []
@@ -381,10 +400,10 @@ class LedgerWriter:
 
     def _tick_due_ms(self, mono_ms: int) -> int | None:
         """Ms until the next tick is due, 0 or less when it is; None when nothing is under way."""
+        if self._batch_mono_ms is None:
+            return 0
         tick_ms = self._tick_ms()
-        if tick_ms is None:
-            return None
-        return 0 if self._batch_mono_ms is None else self._batch_mono_ms + tick_ms - mono_ms
+        return None if tick_ms is None else self._batch_mono_ms + tick_ms - mono_ms
 
     def _should_ask(self, mono_ms: int) -> bool:
         """A tick is due, or the pool is busy and has not asked for a while; never while an answer is awaited."""
@@ -399,3 +418,10 @@ class LedgerWriter:
 
     def _has_caught_up(self, position: int) -> bool:
         return self._jobs_end is not None and position >= self._jobs_end
+
+
+def chain_after(state: State) -> Chain:
+    """The chain rule from where the state's ledger stands."""
+    if state.head_offset < 0:
+        return Chain(state.pool)
+    return Chain.at(state.pool, state.head_hash, state.seq, state.epoch, state.head_offset)

@@ -1,0 +1,49 @@
+"""What one pool's host counts from the batches it wrote."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from contract.batch import Batch
+from scheduling.state import State
+from streams import metrics
+
+GAUGES_EVERY_S = 1.0
+
+
+class PoolMetrics:
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._batches = metrics.BATCHES.labels(state.pool)
+        self._seconds = metrics.BATCH_SECONDS.labels(state.pool)
+        self._ignored = metrics.IGNORED.labels(state.pool)
+        self._ignored_so_far = 0
+        self._gauges_after = 0.0
+
+    def acked(self, batch: Batch, seconds: float, ignored: int) -> None:
+        """The broker stored this batch after `seconds`; so far `ignored` ledger records did not count."""
+        pool = self._state.pool
+        self._batches.inc()
+        self._seconds.observe(seconds)
+        for event, count in Counter(type(event).__name__ for event in batch.events).items():
+            metrics.EVENTS.labels(pool, event).inc(count)
+            if event == "ReportStale":
+                metrics.STALE.labels(pool).inc(count)
+        if ignored > self._ignored_so_far:
+            self._ignored.inc(ignored - self._ignored_so_far)
+            self._ignored_so_far = ignored
+        if time.monotonic() >= self._gauges_after:
+            self._gauges_after = time.monotonic() + GAUGES_EVERY_S
+            self._refresh()
+
+    def _refresh(self) -> None:
+        state = self._state
+        queued = dict.fromkeys(state.slos, 0)
+        for kind in state.kinds.values():
+            for tier, line in kind.lines.items():
+                queued[tier] = queued.get(tier, 0) + line.live
+        for tier, count in queued.items():
+            metrics.QUEUED.labels(state.pool, tier).set(count)
+        for cluster in state.clusters.values():
+            metrics.STAGED.labels(state.pool, cluster.name).set(len(cluster.staged))

@@ -1,0 +1,108 @@
+"""`python -m streams.scheduler`: hosts one pool for each partition of `jobs` that Faust assigns to this process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import Any
+
+import structlog
+from faust.types import TP
+
+from contract.topics import JOBS
+from runtime.kafka import Producer, Record, Watermarks
+from runtime.object_store import ObjectStore
+from runtime.settings import Settings
+from runtime.telemetry import configure_logging, serve_metrics
+from streams.faust_app import make_app, record_of, run, seek_to, wait_for_broker
+from streams.pool_host import PoolHost
+
+GROUP = "headrace-scheduler"
+LEDGER_TIMEOUT_MS = 120_000
+"""A broker that is away for less costs nothing but the wait: the batch in flight is delivered when it is back. After
+this its delivery is unclear, and the process exits and reads the ledger anew."""
+YIELD_EVERY = 200
+
+log = structlog.get_logger(__name__)
+
+
+class Scheduler:
+    """The pools of this process, by partition."""
+
+    def __init__(self, settings: Settings, app: Any) -> None:
+        self._settings, self._app = settings, app
+        self._producer = Producer(settings.kafka, "headrace-scheduler", delivery_timeout_ms=LEDGER_TIMEOUT_MS)
+        self._watermarks = Watermarks(settings.kafka)
+        self._store = ObjectStore(settings)
+        self._hosts: dict[int, PoolHost] = {}
+
+    async def assigned(self, partitions: set[int]) -> None:
+        """Faust's assignment after a rebalance: all partitions that are ours now."""
+        for partition in sorted(partitions):
+            if partition in self._hosts:
+                self._hosts[partition].recheck()
+            else:
+                self._hosts[partition] = PoolHost(
+                    self._settings,
+                    partition,
+                    producer=self._producer,
+                    store=self._store,
+                    watermarks=self._watermarks,
+                    seek=self._seek,
+                )
+        await self._close(set(self._hosts) - partitions, with_snapshot=False)
+
+    async def take(self, record: Record) -> None:
+        host = self._hosts.get(record.partition)
+        if host is not None:
+            await host.deliver(record)
+
+    async def stop(self) -> None:
+        """SIGTERM: let every pool settle, with a snapshot."""
+        await self._close(set(self._hosts), with_snapshot=True)
+        log.info("stopped")
+
+    async def _close(self, partitions: set[int], *, with_snapshot: bool) -> None:
+        hosts = [self._hosts.pop(partition) for partition in sorted(partitions)]
+        await asyncio.gather(*(host.close(with_snapshot=with_snapshot) for host in hosts))
+
+    async def _seek(self, topic: str, partition: int, offset: int) -> None:
+        await seek_to(self._app, TP(topic, partition), offset)
+
+
+async def serve(settings: Settings, group: str) -> None:
+    """Run until SIGTERM."""
+    await wait_for_broker(settings, JOBS)
+    app = make_app(group, settings)
+    scheduler = Scheduler(settings, app)
+    topic = app.topic(JOBS, value_serializer="raw", key_serializer="raw")
+
+    async def schedule(stream: Any) -> None:
+        taken = 0
+        async for event in stream.events():
+            await scheduler.take(record_of(event.message))
+            taken += 1
+            if taken % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+
+    app.agent(topic, name="schedule", concurrency=1)(schedule)
+
+    async def on_assigned(_app: Any, assigned: set[TP], **_: Any) -> None:
+        await scheduler.assigned({tp.partition for tp in assigned if tp.topic == JOBS})
+
+    app.on_partitions_assigned.connect(on_assigned, weak=False)
+    await run(app, scheduler.stop)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m streams.scheduler", description=__doc__)
+    parser.add_argument("--group", default=GROUP, help="consumer group that shares out the pools (default %(default)s)")
+    group = parser.parse_args().group
+    settings = Settings()
+    configure_logging("scheduler", settings.log_level)
+    serve_metrics(settings.metrics_port)
+    asyncio.run(serve(settings, group))
+
+
+if __name__ == "__main__":
+    main()
