@@ -1,0 +1,124 @@
+"""`python -m gpu_worker --cluster C --node N --slots K`: one node, until SIGTERM. Addresses come from Settings."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from contract.names import is_name
+from contract.topics import JOBS
+from gpu_worker.agent import Agent, Node, World
+from gpu_worker.dispatches import Dispatches
+from gpu_worker.scratch import Scratch, ScratchTaken
+from registry.depot import Depot
+from runtime.kafka import Producer, read_one
+from runtime.object_store import ObjectStore
+from runtime.settings import Settings
+from runtime.telemetry import configure_logging, serve_metrics
+
+log = structlog.get_logger(__name__)
+
+PR_SET_DUMPABLE = 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 after a drain; 1 when the broker did not take the last reports; 2 for what cannot work."""
+    settings = Settings()
+    options = _parser().parse_args(arguments)
+    configure_logging("gpu_worker")
+    node = _node(options)
+    try:
+        scratch = Scratch(options.scratch or settings.data / "nodes" / node.name)
+    except (ScratchTaken, OSError) as error:
+        print(f"gpu_worker: {error}", file=sys.stderr)
+        return 2
+    _keep_memory_private()
+    serve_metrics(settings.metrics_port)
+    store = ObjectStore(settings)
+    depot = Depot(settings.data / "depot", store)
+    world = World(
+        producer=Producer(settings.kafka, f"node-{node.name}"),
+        store=store,
+        depot=depot,
+        cached=tuple(depot.cached()),
+        read_payload=lambda partition, offset: _payload(settings.kafka, partition, offset),
+        open_orders=lambda session, agent: Dispatches(settings.kafka, node.cluster, node.name, session, agent),
+        environment=os.environ,
+    )
+    agent = Agent(node, world, scratch, heartbeat_ms=settings.heartbeat_ms)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: agent.stop())
+    return agent.run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gpu_worker", description="One node of a cluster: runs models in its slots.")
+    parser.add_argument("--cluster", required=True, type=_name, help="the cluster this node belongs to")
+    parser.add_argument("--node", required=True, type=_name, help="name of this node, its own in the installation")
+    parser.add_argument("--slots", required=True, type=_positive, help="attempts that run at a time")
+    parser.add_argument("--chipset", default="cpu", type=_name, help="cpu, cuda, rocm or another label (default: cpu)")
+    parser.add_argument("--gpus", default=0, type=_count, help="GPUs of each slot (default: 0)")
+    parser.add_argument("--memory-mib", type=_count, help="memory of each slot (default: main memory by slots)")
+    parser.add_argument("--scratch", type=Path, help="directory of this node's own files (default: under the data)")
+    parser.add_argument("--partition", default=0, type=_count, help="the pool's partition of `jobs` (default: 0)")
+    parser.add_argument("--cores", type=_positive, help="CPU cores that the slots share (default: all)")
+    parser.add_argument("--drain-grace-s", default=60.0, type=float, help="how long attempts may go on after SIGTERM")
+    return parser
+
+
+def _name(text: str) -> str:
+    if not is_name(text):
+        raise argparse.ArgumentTypeError(f"expected lower case letters, digits, '.', '_', '-', found {text[:80]!r}")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, found {text[:80]!r}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    number = _count(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("expected at least 1, found 0")
+    return number
+
+
+def _node(options: argparse.Namespace) -> Node:
+    memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 // options.slots
+    return Node(
+        cluster=options.cluster,
+        name=options.node,
+        slots=options.slots,
+        chipset=options.chipset,
+        gpus=options.gpus,
+        memory_mib=memory_mib if options.memory_mib is None else options.memory_mib,
+        jobs_partition=options.partition,
+        cores=options.cores or len(os.sched_getaffinity(0)),
+        drain_grace_s=options.drain_grace_s,
+    )
+
+
+def _payload(bootstrap: str, partition: int, offset: int) -> bytes | None:
+    record = read_one(bootstrap, JOBS, partition, offset)
+    return None if record is None else record.value
+
+
+def _keep_memory_private() -> None:
+    """A child of the same user cannot read this process's environment or memory, where the credentials are."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    # Threads that wait for a server must not hold up the end: everything that matters is done by now.
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)

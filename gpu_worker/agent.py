@@ -1,0 +1,439 @@
+"""The node agent: brings what happens to the desk and does what the desk says.
+
+All of it runs in the main thread's loop but the waiting: one thread reads orders, one hears the producer's acks, a
+few fetch payloads and versions and store results. They post to the loop; what they post is carried out in turn.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from contract.codec import encode, headers_for
+from contract.doors import AttemptProgressed
+from contract.inputs import NodeJoined, NodeLeft, NodeReport, Report, Started
+from contract.orders import Order, Run
+from contract.topics import JOBS, PROGRESS
+from gpu_worker import metrics
+from gpu_worker.attempts import (
+    Action,
+    Announce,
+    Fetch,
+    Forget,
+    Halt,
+    JoinAgain,
+    Launch,
+    Prefetch,
+    Say,
+    Unstore,
+)
+from gpu_worker.child_process import child_environment
+from gpu_worker.desk import Desk
+from gpu_worker.loop import Loop
+from gpu_worker.outbox import Outbox, Said
+from gpu_worker.outcome import Failure, Outcome
+from gpu_worker.scratch import Scratch
+from gpu_worker.slot import Seat, Slot, Work
+from gpu_worker.storing import Store, Storekeeper
+from gpu_worker.supplies import Depot, Fetcher, ReadPayload, Supplies
+from runtime.kafka import Delivery, DeliveryUnclear, OnDelivery
+
+log = structlog.get_logger(__name__)
+
+ANNOUNCE_EVERY_S = 0.25
+"""Heartbeats that news bring forward are at least this far apart."""
+
+SEND_AGAIN_S = 0.25
+"""Pause before a record that did not get through is sent again; the producer itself has tried for seconds."""
+
+PROGRESS_EVERY_S = 0.25
+LAST_WORDS_S = 10.0
+"""How long a node that leaves waits for the broker to take its last reports."""
+
+STORE_PATIENCE_S = 300.0
+"""How long results and versions wait for an object store that is away, before the attempt fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What this node is and where it belongs."""
+
+    cluster: str
+    name: str
+    slots: int
+    chipset: str
+    gpus: int
+    """GPUs of each slot."""
+    memory_mib: int
+    """Memory of each slot."""
+    jobs_partition: int
+    """The pool's partition of `jobs`."""
+    cores: int
+    """CPU cores that all slots share."""
+    drain_grace_s: float
+    """How long what runs may go on once the node was told to end."""
+
+
+class Producer(Protocol):
+    """runtime.kafka.Producer, as far as it is used here."""
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = ...,
+        headers: list[tuple[str, bytes]] = ...,
+        partition: int | None = ...,
+        on_delivery: OnDelivery | None = ...,
+    ) -> None: ...
+
+
+class OrderReader(Protocol):
+    """gpu_worker.dispatches.Dispatches"""
+
+    def start(self) -> None: ...
+    def stop(self, wait_s: float = ...) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside the node that it touches."""
+
+    producer: Producer
+    store: Store
+    depot: Depot
+    cached: tuple[str, ...]
+    """Versions that were on this disk at the start."""
+    read_payload: ReadPayload
+    open_orders: Callable[[str, Agent], OrderReader]
+    """(session, listener) -> a reader of the orders to this session."""
+    environment: Mapping[str, str]
+    """This process's environment."""
+
+
+class Agent:
+    def __init__(
+        self,
+        node: Node,
+        world: World,
+        scratch: Scratch,
+        *,
+        heartbeat_ms: int,
+        store_patience_s: float = STORE_PATIENCE_S,
+    ) -> None:
+        self._node = node
+        self._world = world
+        self._scratch = scratch
+        self._heartbeat_s = heartbeat_ms / 1000
+        self._loop = Loop()
+        self._desk = Desk(node.name, _new_session(), node.slots)
+        self._desk.cached = world.cached
+        self._outbox = Outbox(node.name)
+        self._fetcher = Fetcher(world.depot, world.read_payload, self._on_supplies, store_patience_s)
+        self._keeper = Storekeeper(world.store, self._on_stored, store_patience_s)
+        self._slots = [Slot(seat, self._loop, scratch, self) for seat in self._seats()]
+        self._supplies: dict[str, Supplies] = {}
+        self._progressed_s: dict[str, float] = {}
+        self._orders: OrderReader | None = None
+        self._joined = False
+        self._records = 0
+        self._heartbeat_at_s = 0.0
+        self._heard_at_s = 0.0
+        self._send_again_at_s: float | None = None
+        self._signals = 0
+        self._expel_at_s: float | None = None
+        self._give_up_at_s: float | None = None
+
+    # -- from other threads ---------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Once: drain and leave. Twice: leave at once. Any thread, or a signal handler."""
+        self._loop.post(self._on_signal)
+
+    def positioned(self, session: str) -> None:
+        self._loop.post(lambda: self._join(session))
+
+    def ordered(self, orders: list[Order]) -> None:
+        self._loop.post(lambda: self._take(orders))
+
+    def _on_supplies(self, dispatch: str, result: Supplies | Failure) -> None:
+        self._loop.post(lambda: self._supplied(dispatch, result))
+
+    def _on_stored(self, dispatch: str, report: Report) -> None:
+        self._loop.post(lambda: self._ended(dispatch, report))
+
+    def _on_delivery(self, result: Delivery | Exception) -> None:
+        self._loop.post(lambda: self._delivered(result))
+
+    # -- the main thread ------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Work until stopped. Exit status: 0, or 1 when reports were left that the broker did not take."""
+        self._open_session()
+        while not self._is_over():
+            self._loop.turn(self._wait_s())
+            self._on_time(time.monotonic())
+            self._send()
+        return self._end()
+
+    @property
+    def child_pids(self) -> list[int]:
+        """Process id of each slot's child, 0 for none."""
+        return [slot.pid for slot in self._slots]
+
+    def _wait_s(self) -> float | None:
+        moments = [slot.deadline_s for slot in self._slots if slot.deadline_s is not None]
+        moments += [m for m in (self._send_again_at_s, self._expel_at_s, self._give_up_at_s) if m is not None]
+        if self._joined:
+            moments.append(self._heartbeat_at_s)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _on_time(self, now_s: float) -> None:
+        for slot in self._slots:
+            if slot.deadline_s is not None and slot.deadline_s <= now_s:
+                slot.on_deadline()
+        if self._send_again_at_s is not None and self._send_again_at_s <= now_s:
+            self._send_again_at_s = None
+            self._put(self._outbox.again())
+        if self._joined and self._heartbeat_at_s <= now_s:
+            self._heartbeat_at_s = now_s + self._heartbeat_s
+            if self._outbox.wants_heartbeat:
+                self._heard_at_s = now_s
+                self._outbox.heartbeat(self._desk.heartbeat())
+        if self._expel_at_s is not None and self._expel_at_s <= now_s:
+            self._expel_at_s = None
+            self._do(self._desk.expel())
+
+    # -- session --------------------------------------------------------------------------------------------------
+
+    def _open_session(self) -> None:
+        if self._orders is not None:
+            self._orders.stop()
+        self._joined = False
+        self._orders = self._world.open_orders(self._desk.session, self)
+        self._orders.start()
+
+    def _join(self, session: str) -> None:
+        if session != self._desk.session or self._joined:
+            return
+        node = self._node
+        self._joined = True
+        self._heartbeat_at_s = time.monotonic()
+        self._outbox.say(
+            NodeJoined(
+                node.name,
+                session,
+                node.cluster,
+                node.chipset,
+                node.slots,
+                node.gpus,
+                node.memory_mib,
+                self._desk.cached,
+            )
+        )
+        log.info("joining", cluster=node.cluster, node=node.name, session=session, slots=node.slots)
+
+    def _on_signal(self) -> None:
+        now_s = time.monotonic()
+        self._signals += 1
+        if self._signals == 1:
+            log.info("draining", held=len(self._desk.held), grace_s=self._node.drain_grace_s)
+            self._expel_at_s = now_s + self._node.drain_grace_s
+            self._do(self._desk.leave())
+        else:
+            self._expel_at_s = now_s
+            self._give_up_at_s = now_s + LAST_WORDS_S
+
+    def _is_over(self) -> bool:
+        """Whether all is handed back and said; from the time all is handed back, only so long is waited for."""
+        if self._signals == 0:
+            return False
+        now_s = time.monotonic()
+        if self._desk.idle:
+            if self._give_up_at_s is None:
+                self._give_up_at_s = now_s + LAST_WORDS_S
+            if self._joined:
+                self._joined = False
+                self._outbox.say(NodeLeft(self._node.name, self._desk.session))
+                self._send()
+            if not len(self._outbox):
+                return True
+        return self._give_up_at_s is not None and self._give_up_at_s <= now_s
+
+    def _end(self) -> int:
+        if self._orders is not None:
+            self._orders.stop()
+        for slot in self._slots:
+            slot.close()
+        left = len(self._outbox)
+        self._scratch.close()
+        if left:
+            log.error("left with reports that the broker did not take; the lease will free the jobs", records=left)
+        else:
+            log.info("left")
+        return 1 if left else 0
+
+    # -- orders and actions ---------------------------------------------------------------------------------------
+
+    def _take(self, orders: list[Order]) -> None:
+        for order in orders:
+            self._do(self._desk.take(order))
+
+    def _do(self, actions: list[Action]) -> None:
+        """Carry the actions out in order; what follows at once from one comes before the next."""
+        for action in actions:
+            match action:
+                case Say(report):
+                    self._outbox.report(self._desk.session, report)
+                case Launch(slot, run):
+                    self._slots[slot].launch(Work(run, self._supplies[run.dispatch]))
+                case Fetch(run):
+                    self._fetch(run)
+                case Forget(dispatch):
+                    self._forget(dispatch)
+                case Halt(slot, _):
+                    self._slots[slot].halt()
+                case Unstore(dispatch):
+                    self._keeper.abandon(dispatch)
+                case Prefetch(version):
+                    self._fetcher.prefetch(version, lambda: self._loop.post(self._note_cached))
+                case Announce():
+                    self._announce()
+                case JoinAgain():
+                    self._join_again()
+
+    def _join_again(self) -> None:
+        log.warning("the scheduler does not know this session: joining again", session=self._desk.session)
+        metrics.sessions.inc()
+        self._desk.begin_session(_new_session())
+        self._open_session()
+
+    def _announce(self) -> None:
+        """Bring the next heartbeat forward."""
+        self._heartbeat_at_s = min(self._heartbeat_at_s, max(time.monotonic(), self._heard_at_s + ANNOUNCE_EVERY_S))
+
+    def _fetch(self, run: Run) -> None:
+        supplies = self._fetcher.fetch(run)
+        if supplies is not None:
+            self._supplies[run.dispatch] = supplies
+            self._do(self._desk.fetched(run.dispatch))
+
+    def _supplied(self, dispatch: str, result: Supplies | Failure) -> None:
+        held = self._desk.held.get(dispatch)
+        if held is None:
+            return
+        self._note_cached()
+        if isinstance(result, Failure):
+            self._keeper.store(held.run, None, result, self._scratch.outputs(dispatch))
+            return
+        self._supplies[dispatch] = result
+        self._do(self._desk.fetched(dispatch))
+
+    def _note_cached(self) -> None:
+        cached = tuple(sorted({*self._world.cached, *self._fetcher.cached}))
+        if cached != self._desk.cached:
+            self._desk.cached = cached
+            self._announce()
+
+    def _forget(self, dispatch: str) -> None:
+        self._fetcher.forget(dispatch)
+        self._supplies.pop(dispatch, None)
+        self._progressed_s.pop(dispatch, None)
+        self._remove(self._scratch.clean(dispatch))
+
+    def _remove(self, gone: list[Path]) -> None:
+        if gone:
+            self._keeper.later(lambda: self._scratch.remove(gone))
+
+    # -- what slots tell ------------------------------------------------------------------------------------------
+
+    def loaded(self, slot: int, version: str) -> None:
+        self._do(self._desk.loaded(slot, version))
+
+    def progressed(self, run: Run, fraction: float, message: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._progressed_s.get(run.dispatch, 0.0) < PROGRESS_EVERY_S:
+            return
+        self._progressed_s[run.dispatch] = now_s
+        progress = AttemptProgressed(run.job, run.dispatch, min(1.0, max(0.0, fraction)), message[:200])
+        try:
+            self._world.producer.send(PROGRESS, encode(progress), key=run.job.encode(), headers=self._headers(progress))
+        except DeliveryUnclear:
+            return  # progress decides nothing
+
+    def done(self, slot: int, run: Run, outcome: Outcome) -> None:
+        self._remove(self._scratch.clean_temporary(slot))
+        supplies = self._supplies[run.dispatch]
+        report = self._keeper.at_once(run, supplies, outcome)
+        if report is not None:
+            self._ended(run.dispatch, report)
+            return
+        self._keeper.store(run, supplies, outcome, self._scratch.outputs(run.dispatch))
+        self._do(self._desk.computed(run.dispatch))
+
+    def halted(self, slot: int, run: Run) -> None:
+        self._remove(self._scratch.clean_temporary(slot))
+        self._do(self._desk.halted(run.dispatch))
+
+    def _ended(self, dispatch: str, report: Report) -> None:
+        metrics.attempts.labels(type(report).__name__).inc()
+        self._do(self._desk.ended(dispatch, report))
+
+    # -- saying ---------------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        record = self._outbox.next()
+        if record is not None:
+            self._put(record)
+
+    def _put(self, record: Said) -> None:
+        try:
+            self._world.producer.send(
+                JOBS,
+                encode(record),
+                key=uuid.uuid4().hex.encode(),
+                headers=self._headers(record),
+                partition=self._node.jobs_partition,
+                on_delivery=self._on_delivery,
+            )
+        except DeliveryUnclear as error:
+            self._delivered(error)
+
+    def _delivered(self, result: Delivery | Exception) -> None:
+        if isinstance(result, Exception):
+            metrics.deliveries_unclear.inc()
+            self._send_again_at_s = time.monotonic() + SEND_AGAIN_S
+            return
+        record = self._outbox.delivered()
+        if isinstance(record, NodeReport):
+            for report in record.reports:
+                if isinstance(report, Started):
+                    self._do(self._desk.acknowledged(report.dispatch))
+
+    def _headers(self, record: Said | AttemptProgressed) -> list[tuple[str, bytes]]:
+        self._records += 1
+        return headers_for(record, f"{self._desk.session}.{self._records}", f"node/{self._node.name}")
+
+    # -- slots ----------------------------------------------------------------------------------------------------
+
+    def _seats(self) -> list[Seat]:
+        node = self._node
+        threads = max(1, node.cores // node.slots)
+        device = "cuda" if node.chipset in ("cuda", "rocm") else node.chipset
+        seats = []
+        for index in range(node.slots):
+            gpus = range(index * node.gpus, (index + 1) * node.gpus)
+            environment = child_environment(self._world.environment, threads, gpus)
+            seats.append(Seat(index, environment, device, threads))
+        return seats
+
+
+def _new_session() -> str:
+    return uuid.uuid4().hex

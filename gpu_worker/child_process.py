@@ -1,0 +1,158 @@
+"""One child process as the agent sees it: started with a scrubbed environment, spoken to without ever waiting, killed
+for certain.
+
+Everything here runs in the agent's main thread, which must outlive every child (PR_SET_PDEATHSIG counts threads).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gpu_worker.frames import FromChild, ToChild, Unframer, encode
+
+CHILD = Path(__file__).with_name("child.py")
+
+_RECEIVE_BYTES = 256 * 1024
+
+KEPT_VARIABLES = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "HIP_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "HSA_OVERRIDE_GFX_VERSION",
+)
+"""All that a child inherits of the agent's environment: no address and no credential among them."""
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def child_environment(inherited: Mapping[str, str], threads: int, gpus: Sequence[int]) -> dict[str, str]:
+    """What every child of a slot has in its environment; `gpus` are indices into the GPUs this node may use."""
+    kept = {name: inherited[name] for name in KEPT_VARIABLES if name in inherited}
+    kept |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    if gpus:
+        for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+            present = [device for device in kept.get(name, "").split(",") if device]
+            kept[name] = ",".join(present[gpu] if gpu < len(present) else str(gpu) for gpu in gpus)
+    return kept
+
+
+class ChildProcess:
+    """A running child. `fileno`, `log_fd` and `pid_fd` become readable when a frame, its prints, its end are there."""
+
+    def __init__(self, python: str, environment: Mapping[str, str], directory: Path) -> None:
+        """OSError when it cannot be started (no such interpreter, no memory, no space)."""
+        directory.mkdir(parents=True, exist_ok=True)
+        ours, theirs = socket.socketpair()
+        log_read, log_write = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [python, "-I", str(CHILD), str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=log_write,
+                stderr=log_write,
+                pass_fds=(theirs.fileno(),),
+                env=dict(environment),
+                cwd=directory,
+                start_new_session=True,
+            )
+        except BaseException:
+            ours.close()
+            os.close(log_read)
+            raise
+        finally:
+            theirs.close()
+            os.close(log_write)
+        ours.setblocking(False)
+        os.set_blocking(log_read, False)
+        self._socket = ours
+        self._unsent = bytearray()
+        self._unframer = Unframer()
+        self.log_fd = log_read
+        self.pid_fd = os.pidfd_open(self._process.pid)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, message: ToChild) -> bool:
+        """Send a frame, or begin to. True when all is sent; else call `send_rest` once the pipe is writable."""
+        self._unsent += encode(message)
+        return self.send_rest()
+
+    def send_rest(self) -> bool:
+        try:
+            while self._unsent:
+                del self._unsent[: self._socket.send(self._unsent)]
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._unsent.clear()  # it is gone; pid_fd says so
+        return True
+
+    def receive(self) -> list[FromChild] | None:
+        """The frames that are there, at most a few hundred KiB of them; None when it closed its end.
+
+        BadFrame when it sent something else."""
+        try:
+            data = self._socket.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        return self._unframer.feed(data) if data else None
+
+    def printed(self) -> bytes | None:
+        """What it wrote to stdout and stderr since, at most 64 KiB at a time; None when it closed its end."""
+        try:
+            return os.read(self.log_fd, 65536) or None
+        except BlockingIOError:
+            return b""
+        except OSError:
+            return None
+
+    def terminate(self) -> None:
+        """Ask the whole process group to end."""
+        self._signal_group(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the whole process group, for certain."""
+        self._signal_group(signal.SIGKILL)
+
+    def reap(self) -> int:
+        """Wait for its end, which pid_fd announced, end what is left of its group, and close everything.
+
+        Its exit status, negative for a signal.
+        """
+        self._signal_group(signal.SIGKILL)
+        status = self._process.wait()
+        self._socket.close()
+        os.close(self.log_fd)
+        os.close(self.pid_fd)
+        return status
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        # The group keeps its number while its leader is not reaped, so this cannot hit a stranger.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)

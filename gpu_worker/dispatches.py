@@ -1,0 +1,118 @@
+"""The orders to one session of a node: its cluster's dispatch partition, read without a consumer group.
+
+The end offset is asked for before the node joins, and an order to a session can only be written after its join, so
+none is missed. A session has its own reader and thread: a new session leaves the old one's orders behind.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from contract.codec import Malformed, decode_order
+from contract.names import dispatch_partition
+from contract.orders import Order
+from contract.topics import dispatch_topic
+from runtime.kafka import OffsetGone, Reader, Record, partitions
+
+log = structlog.get_logger(__name__)
+
+RETRY_S = 1.0
+READ_S = 1.0
+"""How long a read waits for an order; one that comes ends the wait at once."""
+
+
+class Listener(Protocol):
+    """Both are called in the reading thread."""
+
+    def positioned(self, session: str) -> None:
+        """Every order to this session from here on will be heard: it may join."""
+
+    def ordered(self, orders: list[Order]) -> None:
+        """Orders to this node, in log order."""
+
+
+class Dispatches:
+    """Reads from `start` on until `stop`; a broker that is away, or a topic that is not there yet, is waited for."""
+
+    def __init__(self, bootstrap: str, cluster: str, node: str, session: str, listener: Listener) -> None:
+        self._bootstrap = bootstrap
+        self._topic = dispatch_topic(cluster)
+        self._node = node
+        self._session = session
+        self._listener = listener
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"dispatches-{session[:8]}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, wait_s: float = 0.0) -> None:
+        """Read no more; waits at most `wait_s` for the thread."""
+        self._stopping.set()
+        if wait_s:
+            self._thread.join(wait_s)
+
+    def _run(self) -> None:
+        reader = self._again(self._open)
+        if reader is None:
+            return
+        self._listener.positioned(self._session)
+        while not self._stopping.is_set():
+            try:
+                records = reader.read(READ_S)
+            except OffsetGone:
+                log.error(
+                    "orders lost: expected the dispatch topic to keep records for days, found it cut while this node"
+                    " was away; the next heartbeat makes the scheduler send what still holds",
+                    topic=self._topic,
+                )
+                reader.close()
+                reader = self._again(self._open)
+                if reader is None:
+                    return
+            except Exception as error:
+                log.warning("dispatch topic not read", topic=self._topic, error=type(error).__name__)
+                self._stopping.wait(RETRY_S)
+            else:
+                self._hear(records)
+        reader.close()
+
+    def _hear(self, records: list[Record]) -> None:
+        orders = [order for order in map(self._read, records) if order is not None]
+        if orders:
+            self._listener.ordered(orders)
+
+    def _read(self, record: Record) -> Order | None:
+        try:
+            order = decode_order(record.value)
+        except Malformed as error:
+            log.warning("order not read", topic=record.topic, offset=record.offset, reason=str(error))
+            return None
+        return order if order.node == self._node else None
+
+    def _open(self) -> Reader:
+        partition = dispatch_partition(self._node, partitions(self._bootstrap, self._topic))
+        return Reader(self._bootstrap, {(self._topic, partition): "end"}, client_id=f"node-{self._node}")
+
+    def _again(self, act: Callable[[], Reader]) -> Reader | None:
+        """Try until it works; None when stopped before."""
+        told_s = 0.0
+        while not self._stopping.is_set():
+            try:
+                return act()
+            except Exception as error:
+                if time.monotonic() - told_s > 30:
+                    told_s = time.monotonic()
+                    log.warning(
+                        "waiting for the dispatch topic: expected a reachable broker that has it; is Kafka up, and is"
+                        " the cluster in the policy that was applied?",
+                        topic=self._topic,
+                        error=type(error).__name__,
+                    )
+                self._stopping.wait(RETRY_S)
+        return None

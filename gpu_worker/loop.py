@@ -1,0 +1,65 @@
+"""The agent's main loop: waits for file descriptors and for what other threads post; never polls."""
+
+from __future__ import annotations
+
+import os
+import selectors
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+Callback = Callable[[int], None]
+"""Called with the selector's event mask."""
+
+
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+
+class Loop:
+    """Not thread-safe, but for `post`."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._posted: deque[Callable[[], None]] = deque()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._selector.register(self._wake_fd, selectors.EVENT_READ, self._on_wake)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Have the loop's thread make this call soon. Any thread, or a signal handler."""
+        self._posted.append(call)
+        os.eventfd_write(self._wake_fd, 1)
+
+    def watch(self, fd: int | _HasFileno, callback: Callback, *, writing: bool = False) -> None:
+        """Call back whenever the descriptor is readable, with `writing` also when it is writable."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
+        key: Any = fd
+        try:
+            self._selector.modify(key, events, callback)
+        except KeyError:
+            self._selector.register(key, events, callback)
+
+    def unwatch(self, fd: int | _HasFileno) -> None:
+        """Stop; nothing happens when it is not watched."""
+        key: Any = fd
+        try:
+            self._selector.unregister(key)
+        except (KeyError, ValueError):
+            return
+
+    def turn(self, timeout_s: float | None) -> None:
+        """Wait for something to happen, at most `timeout_s`, and call whoever waits for it."""
+        watched = self._selector.get_map()
+        for key, mask in self._selector.select(timeout_s):
+            now = watched.get(key.fd)
+            if now is not None and now.data == key.data:  # else an earlier callback of this turn unwatched it
+                key.data(mask)
+
+    def close(self) -> None:
+        self._selector.close()
+        os.close(self._wake_fd)
+
+    def _on_wake(self, _mask: int) -> None:
+        os.eventfd_read(self._wake_fd)
+        for _ in range(len(self._posted)):
+            self._posted.popleft()()
