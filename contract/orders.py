@@ -46,6 +46,7 @@ class Kill(msgspec.Struct, frozen=True, tag="Kill.v1"):
     pool: str
     epoch: int
     job: str
+    """Empty when a heartbeat names a dispatch that is not open: find it by the dispatch alone."""
     dispatch: str
 
 

@@ -109,6 +109,13 @@ class Node(msgspec.Struct):
     draining: bool = False
 
 
+class Past(msgspec.Struct, frozen=True):
+    """A node as it was: where it joined last, and its last sessions that are over (their late records are stale)."""
+
+    cluster: str
+    sessions: tuple[str, ...]
+
+
 class Cluster:
     """A cluster of this pool: whether it takes work, and the open attempts on its nodes.
 
@@ -206,6 +213,7 @@ class State:
         "nodes",
         "now_ms",
         "partition",
+        "past",
         "policy",
         "pool",
         "position",
@@ -214,7 +222,6 @@ class State:
         "rules",
         "seq",
         "session",
-        "sessions",
         "slos",
         "stale",
         "versions",
@@ -250,8 +257,8 @@ class State:
         # what there is
         self.clusters: dict[str, Cluster] = {}
         self.nodes: dict[str, Node] = {}
-        self.sessions: dict[str, tuple[str, ...]] = {}
-        """The last sessions of each node that are over: their late records are stale."""
+        self.past: dict[str, Past] = {}
+        """Nodes whose last session is over, or that had one before; the longest gone first."""
         self.losses: dict[str, tuple[Loss, ...]] = {}
         """The last losses of each cluster, oldest first."""
         self.jobs: dict[str, Job] = {}

@@ -1,0 +1,21 @@
+"""How many attempts a cluster may hold that are dispatched and not started.
+
+The number in flight is derived: it is how many open attempts of the cluster have not started. There is no counter to
+go wrong; whatever closes an attempt (a report, a recall, a lapsed lease) frees its place.
+
+Seam: `in_flight`.
+"""
+
+from __future__ import annotations
+
+from scheduling.state import Cluster
+
+
+def in_flight(cluster: Cluster) -> int:
+    """Attempts of the cluster that are dispatched and not started."""
+    return len(cluster.staged)
+
+
+def takes_work(cluster: Cluster) -> bool:
+    """One more attempt may be dispatched to the cluster now. (Limit 0: the policy in force has no such cluster.)"""
+    return not cluster.draining and in_flight(cluster) < cluster.limit

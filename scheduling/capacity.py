@@ -1,0 +1,176 @@
+"""Which nodes could take an attempt now: groups of nodes of one shape, kept in step by `evolve`.
+
+A node has `slots` slots and may hold, besides what runs in them, one staged attempt for each.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+
+from contract.inputs import Requirements
+from scheduling.state import Attempt, Cluster, Group, Node, State
+
+STAGED_PER_SLOT = 1
+"""Design section 4: one staged attempt per slot lets the node fetch inputs while the GPU works."""
+
+
+def fits(requirements: Requirements, group: Group) -> bool:
+    """A slot of this shape can run this class."""
+    return (
+        group.chipset in requirements.chipsets
+        and group.gpus >= requirements.gpus
+        and group.memory_mib >= requirements.memory_mib
+    )
+
+
+def cluster_of(state: State, name: str) -> Cluster:
+    """The cluster's record; made when first asked for."""
+    cluster = state.clusters.get(name)
+    if cluster is None:
+        cluster = state.clusters[name] = Cluster(name)
+        cluster.limit = limit_of(state, name)
+    return cluster
+
+
+def limit_of(state: State, name: str) -> int:
+    """The cluster's limit by the policy in force; 0 when the policy has no such cluster in this pool: its nodes keep
+    what they hold and get nothing new."""
+    entry = state.policy.clusters.get(name) if state.policy is not None else None
+    return entry.limit if entry is not None and entry.pool == state.pool else 0
+
+
+def group_of(state: State, node: Node) -> Group:
+    key = (node.cluster, node.chipset, node.gpus, node.memory_mib)
+    group = state.groups.get(key)
+    if group is None:
+        group = Group(cluster_of(state, node.cluster), node.chipset, node.gpus, node.memory_mib)
+        state.groups[key] = group
+        for kind in state.kinds.values():
+            if fits(kind.requirements, group):
+                kind.groups.append(group)
+    return group
+
+
+def admit(state: State, node: Node) -> None:
+    """A node that holds nothing yet joins its group."""
+    state.nodes[node.node] = node
+    state.node_attempts[node.node] = {}
+    group = group_of(state, node)
+    group.cluster.slots += node.slots
+    place = bisect_left(group.ids, node.node)
+    group.ids.insert(place, node.node)
+    _reshape(group, lambda mask: _insert_bit(mask, place))
+    _mark_versions(group, place, node, True)
+    refresh(state, node)
+
+
+def remove(state: State, node: Node) -> None:
+    """A node is gone; attempts that are still open there are closed by the events that follow."""
+    del state.nodes[node.node]
+    del state.node_attempts[node.node]
+    group = group_of(state, node)
+    group.cluster.slots -= node.slots
+    place = bisect_left(group.ids, node.node)
+    _mark_versions(group, place, node, False)
+    del group.ids[place]
+    _reshape(group, lambda mask: _remove_bit(mask, place))
+
+
+def change_versions(state: State, node: Node, loaded: tuple[str, ...], cached: tuple[str, ...]) -> None:
+    group = group_of(state, node)
+    place = bisect_left(group.ids, node.node)
+    _mark_versions(group, place, node, False)
+    node.loaded = loaded
+    node.cached = cached
+    _mark_versions(group, place, node, True)
+
+
+def refresh(state: State, node: Node) -> None:
+    """The node's open attempts, or whether it takes work, changed."""
+    group = state.groups[node.cluster, node.chipset, node.gpus, node.memory_mib]
+    bit = 1 << bisect_left(group.ids, node.node)
+    attempts = len(state.node_attempts[node.node])
+    slots = node.slots
+    if node.draining or attempts >= slots:
+        group.free &= ~bit
+    else:
+        group.free |= bit
+    if not node.draining and slots <= attempts < slots + slots * STAGED_PER_SLOT:
+        group.stageable |= bit
+    else:
+        group.stageable &= ~bit
+    if attempts > slots:
+        group.parked |= bit
+    else:
+        group.parked &= ~bit
+
+
+def open_attempt(state: State, attempt: Attempt) -> None:
+    """The attempt is dispatched and not started: it counts for its cluster and takes room on its node."""
+    cluster = cluster_of(state, attempt.cluster)
+    cluster.open[attempt.job] = attempt
+    cluster.staged[attempt.job] = attempt
+    state.node_attempts[attempt.node][attempt.job] = attempt
+    refresh(state, state.nodes[attempt.node])
+
+
+def start_attempt(state: State, attempt: Attempt, version: str) -> None:
+    """The attempt runs: it no longer counts for the limit, and its node has the version loaded from here on."""
+    settle_started(state, attempt)
+    node = state.nodes[attempt.node]
+    loaded = (version,) if node.slots == 1 else tuple(sorted({*node.loaded, version}))
+    cached = node.cached if version in node.cached else tuple(sorted({*node.cached, version}))
+    if loaded != node.loaded or cached is not node.cached:
+        change_versions(state, node, loaded, cached)
+
+
+def settle_started(state: State, attempt: Attempt) -> None:
+    """The attempt, which is open, has started: it no longer counts for the limit."""
+    cluster_of(state, attempt.cluster).staged.pop(attempt.job, None)
+
+
+def close_attempt(state: State, attempt: Attempt) -> None:
+    """The attempt no longer counts anywhere, started or not; its node may be gone already."""
+    cluster = cluster_of(state, attempt.cluster)
+    cluster.staged.pop(attempt.job, None)
+    cluster.open.pop(attempt.job, None)
+    node = state.nodes.get(attempt.node)
+    if node is not None and node.session == attempt.session:
+        del state.node_attempts[attempt.node][attempt.job]
+        refresh(state, node)
+
+
+def _mark_versions(group: Group, place: int, node: Node, present: bool) -> None:
+    bit = 1 << place
+    for masks, versions in ((group.loaded, node.loaded), (group.cached, node.cached)):
+        for version in versions:
+            mask = masks.get(version, 0)
+            mask = mask | bit if present else mask & ~bit
+            if mask:
+                masks[version] = mask
+            else:
+                masks.pop(version, None)
+
+
+def _reshape(group: Group, change: Callable[[int], int]) -> None:
+    group.free = change(group.free)
+    group.stageable = change(group.stageable)
+    group.parked = change(group.parked)
+    for masks in (group.loaded, group.cached):
+        for version in list(masks):
+            mask = change(masks[version])
+            if mask:
+                masks[version] = mask
+            else:
+                del masks[version]
+
+
+def _insert_bit(mask: int, place: int) -> int:
+    low = mask & ((1 << place) - 1)
+    return low | ((mask ^ low) << 1)
+
+
+def _remove_bit(mask: int, place: int) -> int:
+    low = mask & ((1 << place) - 1)
+    return low | ((mask >> (place + 1)) << place)

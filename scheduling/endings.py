@@ -1,0 +1,28 @@
+"""Ending a job before it ends by itself: on request (cancel, erase) or by its deadline (expired).
+
+A queued job ends at once. One with an open attempt is `cancelling` until that attempt closes, for whatever reason, so
+that its slot stays occupied until the node says so. A staged attempt is recalled; should it just be starting, the node
+keeps it, and its Started report is answered with a kill (judge), so it stops in either case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from contract.events import Event, JobCancelling, KillOrdered, RecallOrdered
+from contract.lifecycle import JobState
+from scheduling.retries import the_end
+from scheduling.state import Job
+
+
+def end(job: Job, reason: str) -> Iterator[Event]:
+    """Events that end the job. It must not be cancelling already. Evolve each before asking for the next."""
+    attempt = job.open
+    if job.state is JobState.QUEUED or attempt is None:
+        yield the_end(job.job, reason)
+        return
+    yield JobCancelling(job=job.job, reason=reason)
+    if attempt.started:
+        yield KillOrdered(job=job.job, dispatch=attempt.dispatch, reason=reason)
+    else:
+        yield RecallOrdered(job=job.job, dispatch=attempt.dispatch, reason=reason)

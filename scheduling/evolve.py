@@ -1,0 +1,330 @@
+"""What an event changes: the only writer of state, and it reads events only.
+
+`fold` reads one ledger record that counts; `decide` does the same in three steps while it writes one (`begin`, each
+event, `seal`). So a scheduler's state and any reader's are the same. An event that the lifecycle table does not allow
+raises IllegalTransition; one that names what is not there raises KeyError: both mean a defect or an edited ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sys import intern
+from typing import Any
+
+from contract import events as said
+from contract.batch import Batch
+from contract.events import Event
+from contract.lifecycle import JobState, after
+from scheduling import capacity, ended, lines
+from scheduling.state import Alias, Attempt, Job, Loss, Node, Past, State, Version
+
+LOSSES_KEPT = 256
+"""Losses remembered per cluster."""
+PAST_NODES_KEPT = 10_000
+PAST_SESSIONS_KEPT = 4
+
+
+def fold(state: State, batch: Batch, record_hash: str, offset: int) -> None:
+    """One ledger record that counts, its hash and its offset in `ledger`."""
+    begin(state, batch.epoch, batch.seq, batch.now_ms, batch.elapsed_ms)
+    for event in batch.events:
+        evolve(state, event)
+    seal(state, record_hash, offset, batch.position)
+
+
+def begin(state: State, epoch: int, seq: int, now_ms: int, elapsed_ms: int) -> None:
+    """A record's header. `elapsed_ms` is added before the inputs are judged: a heartbeat of this batch then starts the
+    lease at the later time, and plan, which comes after it, finds the node heard (I16)."""
+    state.epoch = epoch
+    state.seq = seq
+    state.now_ms = now_ms
+    state.last_lease_ms = state.lease_ms
+    state.lease_ms += elapsed_ms
+    for cluster in state.clusters.values():
+        cluster.was_full = len(cluster.staged) >= cluster.limit
+    lines.wake(state)
+    ended.forget(state)
+
+
+def seal(state: State, record_hash: str, offset: int, position: int) -> None:
+    """The record is in the ledger, with this hash at this offset; `position` is the offset in `jobs` to read next."""
+    state.head_hash = record_hash
+    state.head_offset = offset
+    state.position = position
+
+
+def evolve(state: State, event: Event) -> None:
+    """What this event changes."""
+    _CHANGES[type(event)](state, event)
+
+
+def _opened(state: State, event: said.Opened) -> None:
+    state.session = event.session
+    state.release = event.release
+    state.rules = event.rules
+
+
+def _policy_adopted(state: State, event: said.PolicyAdopted) -> None:
+    policy = event.policy
+    state.policy = policy
+    state.fingerprint = event.fingerprint
+    for tier, entry in policy.tiers.items():
+        state.slos[intern(tier)] = entry.slo_ms
+    if state.pool in policy.pools:
+        state.partition = policy.pools[state.pool].partition
+    for name in sorted(policy.clusters):
+        if policy.clusters[name].pool == state.pool:
+            capacity.cluster_of(state, intern(name))
+    for cluster in state.clusters.values():
+        cluster.limit = capacity.limit_of(state, cluster.name)
+
+
+def _version_registered(state: State, event: said.VersionRegistered) -> None:
+    version = Version(intern(event.model), intern(event.version), event.requirements, event.timeout_ms)
+    state.versions[version.version] = version
+
+
+def _alias_pointed(state: State, event: said.AliasPointed) -> None:
+    state.aliases[event.model, event.alias] = Alias(event.version, event.move)
+
+
+def _job_accepted(state: State, event: said.JobAccepted) -> None:
+    job = Job(
+        job=event.job,
+        tenant=intern(event.tenant),
+        tier=intern(event.tier),
+        model=intern(event.model),
+        version=intern(event.version),
+        submitted_ms=event.submitted_ms,
+        expires_ms=event.expires_ms,
+        offset=event.offset,
+        digest=event.digest,
+    )
+    state.jobs[job.job] = job
+    lines.enter(state, job)
+    lines.watch_deadline(state, job)
+
+
+def _job_refused(state: State, event: said.JobRefused) -> None:
+    ended.remember(state, event.job, intern(event.tenant))
+
+
+def _job_dispatched(state: State, event: said.JobDispatched) -> None:
+    job = _moved(state, event)
+    lines.leave(state, job)
+    job.attempts = event.attempt
+    attempt = job.open = Attempt(
+        job=job.job,
+        attempt=event.attempt,
+        dispatch=event.dispatch,
+        node=intern(event.node),
+        session=intern(event.session),
+        cluster=intern(event.cluster),
+        dispatched_ms=state.now_ms,
+    )
+    capacity.open_attempt(state, attempt)
+
+
+def _attempt_started(state: State, event: said.AttemptStarted) -> None:
+    job = _moved(state, event)
+    attempt = _open_attempt(job)
+    attempt.started = True
+    attempt.stop = attempt.stop_reason = ""
+    capacity.start_attempt(state, attempt, job.version)
+
+
+def _recall_ordered(state: State, event: said.RecallOrdered) -> None:
+    job = _moved(state, event)
+    job.recalls += event.reason == "elsewhere"
+    _order_stop(state, _open_attempt(job), "recall", event.reason)
+
+
+def _kill_ordered(state: State, event: said.KillOrdered) -> None:
+    _order_stop(state, _open_attempt(_moved(state, event)), "kill", event.reason)
+
+
+def _order_stop(state: State, attempt: Attempt, stop: str, reason: str) -> None:
+    attempt.stop = stop
+    attempt.stop_reason = intern(reason)
+    attempt.stop_ms = state.now_ms
+
+
+def _job_cancelling(state: State, event: said.JobCancelling) -> None:
+    job = _moved(state, event)
+    job.ending = intern(event.reason)
+    lines.drop_deadline(state, job)
+
+
+def _attempt_failed(state: State, event: said.AttemptFailed) -> None:
+    job = _moved(state, event)
+    job.failures += 1
+    _close(state, job)
+
+
+def _attempt_closed(state: State, event: said.AttemptClosed) -> None:
+    job = _moved(state, event)
+    attempt = _open_attempt(job)
+    if event.counts:
+        job.failures += 1
+        if event.reason == "lost":
+            job.losses = (*job.losses, Loss(attempt.node, attempt.cluster, state.lease_ms))
+    _close(state, job)
+
+
+def _close(state: State, job: Job) -> None:
+    capacity.close_attempt(state, _open_attempt(job))
+    job.open = None
+    job.eligible_lease_ms = -1
+
+
+def _job_requeued(state: State, event: said.JobRequeued) -> None:
+    job = _moved(state, event)
+    job.eligible_lease_ms = event.eligible_lease_ms
+    lines.enter(state, job)
+
+
+def _job_succeeded(state: State, event: said.JobSucceeded) -> None:
+    job = _moved(state, event)
+    _close(state, job)
+    _end(state, job)
+
+
+def _job_ended(state: State, event: said.JobCancelled) -> None:
+    """Any terminal event but JobSucceeded and JobRefused: the attempt, if there was one, is closed already."""
+    was_queued = state.jobs[event.job].state is JobState.QUEUED
+    job = _moved(state, event)
+    _end(state, job)
+    if was_queued:
+        lines.leave(state, job)
+
+
+def _end(state: State, job: Job) -> None:
+    del state.jobs[job.job]
+    ended.remember(state, job.job, job.tenant)
+    lines.drop_deadline(state, job)
+
+
+def _node_admitted(state: State, event: said.NodeAdmitted) -> None:
+    old = state.nodes.get(event.node)
+    if old is not None:
+        _node_gone(state, old)
+    node = Node(
+        node=intern(event.node),
+        session=intern(event.session),
+        cluster=intern(event.cluster),
+        chipset=intern(event.chipset),
+        slots=event.slots,
+        gpus=event.gpus,
+        memory_mib=event.memory_mib,
+        heard_lease_ms=state.lease_ms,
+        cached=event.cached,
+    )
+    capacity.admit(state, node)
+
+
+def _node_heard(state: State, event: said.NodeHeard) -> None:
+    state.nodes[event.node].heard_lease_ms = state.lease_ms
+    for attempt in state.node_attempts[event.node].values():
+        attempt.missed = attempt.missed + 1 if attempt.dispatch in event.missing else 0
+
+
+def _node_versions_changed(state: State, event: said.NodeVersionsChanged) -> None:
+    capacity.change_versions(state, state.nodes[event.node], event.loaded, event.cached)
+
+
+def _node_drained(state: State, event: said.NodeDrained) -> None:
+    node = state.nodes[event.node]
+    node.draining = True
+    capacity.refresh(state, node)
+
+
+def _node_departed(state: State, event: said.NodeDeparted) -> None:
+    _node_gone(state, state.nodes[event.node])
+
+
+def _node_lost(state: State, event: said.NodeLost) -> None:
+    node = state.nodes[event.node]
+    losses = state.losses.get(node.cluster, ())
+    state.losses[node.cluster] = (*losses, Loss(node.node, node.cluster, state.lease_ms))[-LOSSES_KEPT:]
+    _node_gone(state, node)
+
+
+def _node_gone(state: State, node: Node) -> None:
+    capacity.remove(state, node)
+    past = state.past.pop(node.node, None)
+    sessions = (*(past.sessions if past is not None else ()), node.session)[-PAST_SESSIONS_KEPT:]
+    state.past[node.node] = Past(node.cluster, sessions)
+    if len(state.past) > PAST_NODES_KEPT:
+        del state.past[next(iter(state.past))]
+
+
+def _cluster_draining(state: State, event: said.ClusterDraining) -> None:
+    cluster = capacity.cluster_of(state, event.cluster)
+    cluster.draining = True
+    cluster.deadline_ms = event.deadline_ms
+
+
+def _cluster_returned(state: State, event: said.ClusterReturned) -> None:
+    cluster = capacity.cluster_of(state, event.cluster)
+    cluster.draining = False
+    cluster.deadline_ms = 0
+
+
+def _report_stale(state: State, event: said.ReportStale) -> None:
+    kind = intern(event.kind)
+    state.stale[kind] = state.stale.get(kind, 0) + 1
+
+
+def _nothing(state: State, event: Event) -> None:
+    """A fact for readers of the ledger; no decision depends on it."""
+
+
+def _moved(state: State, event: Any) -> Job:
+    """The event's job, in the state where the event leads."""
+    job = state.jobs[event.job]
+    job.state = after(job.state, type(event).__name__)
+    return job
+
+
+def _open_attempt(job: Job) -> Attempt:
+    if job.open is None:
+        raise ValueError(f"expected an open attempt of job {job.job}, found none in state {job.state.value}")
+    return job.open
+
+
+_CHANGES: dict[type, Callable[[State, Any], None]] = {
+    said.Opened: _opened,
+    said.PolicyAdopted: _policy_adopted,
+    said.VersionRegistered: _version_registered,
+    said.AliasPointed: _alias_pointed,
+    said.JobAccepted: _job_accepted,
+    said.JobRefused: _job_refused,
+    said.JobDuplicated: _nothing,
+    said.JobDispatched: _job_dispatched,
+    said.AttemptStarted: _attempt_started,
+    said.RecallOrdered: _recall_ordered,
+    said.KillOrdered: _kill_ordered,
+    said.JobCancelling: _job_cancelling,
+    said.AttemptFailed: _attempt_failed,
+    said.AttemptClosed: _attempt_closed,
+    said.JobRequeued: _job_requeued,
+    said.JobSucceeded: _job_succeeded,
+    said.JobDeadLettered: _job_ended,
+    said.JobQuarantined: _job_ended,
+    said.JobCancelled: _job_ended,
+    said.JobExpired: _job_ended,
+    said.ErasureOrdered: _nothing,
+    said.JobErased: _nothing,
+    said.NodeAdmitted: _node_admitted,
+    said.NodeRefused: _nothing,
+    said.NodeHeard: _node_heard,
+    said.NodeVersionsChanged: _node_versions_changed,
+    said.NodeDrained: _node_drained,
+    said.NodeDeparted: _node_departed,
+    said.NodeLost: _node_lost,
+    said.ClusterDraining: _cluster_draining,
+    said.ClusterReturned: _cluster_returned,
+    said.ReportStale: _report_stale,
+    said.InputQuarantined: _nothing,
+}
+"""Every event of the contract. Older versions of an event, once there are any, get their line here too."""

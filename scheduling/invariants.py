@@ -1,0 +1,182 @@
+"""What must hold of a state between two batches. Used in tests after every step and sampled in production.
+
+Checked are I2, I3, I5, I6 and I15 as far as one state shows them, that failures never outnumber attempts (I4; the cap
+itself is a matter of transitions, because a policy may lower it), and that every index is what a naive recount of the
+facts gives. The independent auditor (audit) checks the ledger and shares no code with this.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from contract.lifecycle import TERMINAL, JobState
+from contract.names import dispatch_order
+from scheduling.capacity import STAGED_PER_SLOT, fits, limit_of
+from scheduling.state import Attempt, Group, Job, Node, State
+
+
+def check(state: State) -> list[str]:
+    """Everything that does not hold, in words; empty when all is well."""
+    return [
+        *_ids(state),
+        *(fault for job in state.jobs.values() for fault in _job(state, job)),
+        *_dispatches(state),
+        *_clusters(state),
+        *_nodes(state),
+        *_lines(state),
+        *_heaps(state),
+    ]
+
+
+def _ids(state: State) -> Iterator[str]:
+    for job_id, job in state.jobs.items():
+        if job.job != job_id:
+            yield f"job {job.job} is kept under {job_id}"
+        if job_id in state.ended:
+            yield f"I2: job {job_id} has ended and has not"
+    counted = sum(count for _, count in state.ended_runs)
+    if counted != len(state.ended):
+        yield f"{len(state.ended)} ended ids, but their runs count {counted}"
+
+
+def _job(state: State, job: Job) -> Iterator[str]:
+    if job.state in TERMINAL:
+        yield f"I2: job {job.job} is {job.state.value} and still kept"
+    has_attempt = job.state in (JobState.DISPATCHED, JobState.STARTED, JobState.CANCELLING)
+    if (job.open is not None) != has_attempt:
+        yield f"I6: job {job.job} is {job.state.value} with{'out' if job.open is None else ''} an open attempt"
+    if job.state is JobState.QUEUED and job.eligible_lease_ms < 0:
+        yield f"job {job.job}: its attempt closed and nothing followed"
+    if job.failures > job.attempts:
+        yield f"I4: job {job.job} failed {job.failures} times in {job.attempts} attempts"
+    if (job.state is JobState.CANCELLING) != (job.ending != ""):
+        yield f"job {job.job} is {job.state.value} and ends because of {job.ending!r}"
+    if job.open is not None:
+        yield from _attempt(state, job, job.open)
+
+
+def _attempt(state: State, job: Job, attempt: Attempt) -> Iterator[str]:
+    if attempt.job != job.job or attempt.attempt != job.attempts:
+        yield f"I5: job {job.job} has attempt {attempt.attempt} open of {job.attempts}"
+    if job.state is not JobState.CANCELLING and attempt.started != (job.state is JobState.STARTED):
+        yield f"job {job.job} is {job.state.value}, its attempt is {'' if attempt.started else 'not '}started"
+    if job.state is JobState.CANCELLING and not attempt.stop:
+        yield f"job {job.job} is being ended and nobody told node {attempt.node}"
+    node = state.nodes.get(attempt.node)
+    if node is None or node.session != attempt.session or node.cluster != attempt.cluster:
+        yield f"job {job.job} is open at node {attempt.node}, whose session {attempt.session} is over"
+
+
+def _dispatches(state: State) -> Iterator[str]:
+    dispatches = Counter(job.open.dispatch for job in state.jobs.values() if job.open is not None)
+    for dispatch, times in sorted(dispatches.items()):
+        if times > 1:
+            yield f"I15: dispatch {dispatch} is open {times} times"
+        epoch, seq, _ = dispatch_order(dispatch)
+        if epoch > state.epoch or seq > state.seq:
+            yield f"I15: dispatch {dispatch} is of a record to come"
+
+
+def _clusters(state: State) -> Iterator[str]:
+    attempts = [job.open for job in state.jobs.values() if job.open is not None]
+    for name, cluster in sorted(state.clusters.items()):
+        there = {attempt.job: attempt for attempt in attempts if attempt.cluster == name}
+        staged = {job: attempt for job, attempt in there.items() if not attempt.started}
+        if cluster.open != there:
+            yield f"I3: cluster {name} counts {len(cluster.open)} open attempts, there are {len(there)}"
+        if cluster.staged != staged:
+            yield f"I3: cluster {name} counts {len(cluster.staged)} in flight, there are {len(staged)}"
+        slots = sum(node.slots for node in state.nodes.values() if node.cluster == name)
+        if cluster.slots != slots:
+            yield f"cluster {name} counts {cluster.slots} slots, there are {slots}"
+        if cluster.limit != limit_of(state, name):
+            yield f"cluster {name} has limit {cluster.limit}, the policy says {limit_of(state, name)}"
+    for name in sorted({attempt.cluster for attempt in attempts} - state.clusters.keys()):
+        yield f"I3: cluster {name} has open attempts and no record"
+
+
+def _nodes(state: State) -> Iterator[str]:
+    for name, node in sorted(state.nodes.items()):
+        held = {
+            job.job: job.open
+            for job in state.jobs.values()
+            if job.open is not None and job.open.node == name and job.open.session == node.session
+        }
+        if state.node_attempts.get(name) != held:
+            yield f"node {name}: its open attempts are not those of the jobs"
+        if len(held) > node.slots * (1 + STAGED_PER_SLOT):
+            yield f"node {name} holds {len(held)} attempts on {node.slots} slots"
+    if state.node_attempts.keys() != state.nodes.keys():
+        yield "nodes and their attempts are not of the same nodes"
+    grouped = Counter(node for group in state.groups.values() for node in group.ids)
+    if grouped != Counter(list(state.nodes)):
+        yield "nodes are not each in one group"
+    for key, group in sorted(state.groups.items()):
+        yield from _group(state, key, group)
+
+
+def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterator[str]:
+    members = [state.nodes[name] for name in group.ids if name in state.nodes]
+    if group.ids != sorted(group.ids) or len(members) != len(group.ids):
+        yield f"group {key}: its nodes are unsorted or gone"
+        return
+
+    def mask(nodes: Iterator[bool]) -> int:
+        return sum(1 << place for place, holds in enumerate(nodes) if holds)
+
+    def held(node: Node) -> int:
+        return len(state.node_attempts[node.node])
+
+    free = mask(not n.draining and held(n) < n.slots for n in members)
+    most = 1 + STAGED_PER_SLOT
+    stageable = mask(not n.draining and n.slots <= held(n) < n.slots * most for n in members)
+    parked = mask(held(n) > n.slots for n in members)
+    if (group.free, group.stageable, group.parked) != (free, stageable, parked):
+        yield f"group {key}: which of its nodes have room is not what their attempts say"
+    for what, masks in (("loaded", group.loaded), ("cached", group.cached)):
+        versions = sorted({version for n in members for version in getattr(n, what)})
+        if masks != {v: mask(v in getattr(n, what) for n in members) for v in versions}:
+            yield f"group {key}: what its nodes have {what} is not what they said"
+    for requirements, kind in state.kinds.items():
+        if (group in kind.groups) != fits(requirements, group):
+            yield f"group {key} fits {requirements}, or not, against the record"
+
+
+def _lines(state: State) -> Iterator[str]:
+    waiting: Counter[tuple[str, str]] = Counter()
+    for job in state.jobs.values():
+        if job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms:
+            line = state.lines[job.version, job.tier]
+            waiting[repr(line.kind.requirements), line.tier] += 1
+            if line.heap.count((job.submitted_ms, job.job)) != 1:
+                yield f"job {job.job} is not in its line just once"
+    for requirements, kind in state.kinds.items():
+        for tier, line in kind.lines.items():
+            expected = waiting[repr(requirements), tier]
+            if line.live != expected:
+                yield f"line {tier} counts {line.live} jobs, there are {expected}"
+            if line.heap and not _waits(state, line.heap[0][1]):
+                yield f"line {tier} begins with a job that does not wait"
+            if not line.heap and expected:
+                yield f"line {tier} is empty and {expected} jobs wait"
+
+
+def _waits(state: State, job_id: str) -> bool:
+    job = state.jobs.get(job_id)
+    return job is not None and job.state is JobState.QUEUED
+
+
+def _heaps(state: State) -> Iterator[str]:
+    resting = set(state.resting)
+    deadlines = set(state.deadlines)
+    for job in state.jobs.values():
+        rests = job.state is JobState.QUEUED and job.eligible_lease_ms > state.lease_ms
+        if rests and (job.eligible_lease_ms, job.job) not in resting:
+            yield f"job {job.job} rests and will not be woken"
+        watched = job.expires_ms > 0 and job.state is not JobState.CANCELLING
+        if watched and (job.expires_ms, job.job) not in deadlines:
+            yield f"job {job.job} has a deadline that nobody watches"
+    for heap, name in ((state.resting, "resting"), (state.deadlines, "deadlines")):
+        if heap and heap[0][1] not in state.jobs:
+            yield f"heap of {name} begins with a job that has ended"

@@ -1,0 +1,236 @@
+"""What an input amounts to: one small function per type of input, found by a table.
+
+Nothing here changes state. A judgement is a generator: whoever asks evolves each event before asking for the next, so
+that the second report of a record is judged on what the first one did. An input that means nothing any more is a
+ReportStale, which changes only counters (I10).
+
+Seams (each a mechanism of its own, replaced one at a time by tests and the simulation to prove that it is needed):
+`is_duplicate`, `is_too_old`, `is_older_move`, and in `reports`: `report_is_current`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from contract import inputs
+from contract.events import (
+    AliasPointed,
+    ClusterDraining,
+    ClusterReturned,
+    ErasureOrdered,
+    Event,
+    InputQuarantined,
+    JobAccepted,
+    JobDuplicated,
+    JobErased,
+    JobRefused,
+    PolicyAdopted,
+    ReportStale,
+    VersionRegistered,
+)
+from contract.inputs import Input
+from contract.lifecycle import JobState
+from contract.names import JOB, parse_model
+from contract.policy import Policy, fingerprint
+from scheduling import endings, reports
+from scheduling.state import State, Version
+
+
+def judge(state: State, record: Input) -> Iterator[Event]:
+    """The events this input leads to. Evolve each before asking for the next."""
+    return _JUDGEMENTS[type(record.body)](state, record, record.body)
+
+
+def is_duplicate(state: State, job: str) -> bool:
+    """A submission of this id was judged before, and the id is still remembered."""
+    return job in state.jobs or job in state.ended
+
+
+def is_too_old(state: State, body: inputs.Submission) -> bool:
+    """A Kafka submission so old that its first copy may have been run and forgotten. What the api acknowledged never
+    is: it is written once."""
+    if body.via == "api" or state.policy is None:
+        return False
+    age_ms = state.now_ms - body.submitted_ms
+    return age_ms > state.policy.submission_age_max_ms or body.submitted_ms < state.forgotten_ms
+
+
+def is_older_move(state: State, body: inputs.AliasMoved) -> bool:
+    """The alias has made this move, or a later one, already."""
+    known = state.aliases.get((body.model, body.alias))
+    return known is not None and body.move <= known.move
+
+
+def is_of_pool(state: State, job: str) -> bool:
+    match = JOB.fullmatch(job)
+    return match is not None and match["pool"] == state.pool
+
+
+def _submission(state: State, record: Input, body: inputs.Submission) -> Iterator[Event]:
+    if is_duplicate(state, body.job):
+        yield JobDuplicated(job=body.job, offset=record.offset, key=record.key)
+        return
+    if not is_of_pool(state, body.job):
+        yield InputQuarantined(offset=record.offset, reason=f"expected a job id of pool {state.pool}, found another")
+        return
+    if is_too_old(state, body):
+        reason = "submission older than submission_age_max: its first copy may have been run and forgotten"
+        yield InputQuarantined(offset=record.offset, reason=reason, job=body.job, key=record.key)
+        return
+    version, refusal = _resolve(state, body)
+    if version is None or refusal:
+        yield JobRefused(job=body.job, tenant=body.tenant, reason=refusal, offset=record.offset, key=record.key)
+        return
+    yield JobAccepted(
+        job=body.job,
+        tenant=body.tenant,
+        tier=body.tier,
+        model=version.model,
+        version=version.version,
+        # never in the future: a wait is never negative
+        submitted_ms=min(body.submitted_ms or record.at_ms, state.now_ms),
+        expires_ms=body.expires_ms,
+        offset=record.offset,
+        key=record.key,
+        digest=body.digest,
+    )
+
+
+def _resolve(state: State, body: inputs.Submission) -> tuple[Version | None, str]:
+    """The exact version a submission is pinned to, or why it is refused.
+
+    A version that no node fits today is accepted and waits: nodes may come."""
+    try:
+        model, alias, digest = parse_model(body.model)
+    except ValueError:
+        return None, "unknown_model"
+    if alias:
+        pointer = state.aliases.get((model, alias))
+        if pointer is None:
+            known = any(version.model == model for version in state.versions.values())
+            return None, "unknown_alias" if known else "unknown_model"
+        digest = pointer.version
+    version = state.versions.get(digest)
+    if version is None or version.model != model:
+        return None, "unknown_version"
+    if state.policy is None or body.tier not in state.policy.tiers:
+        return None, "unknown_tier"
+    if 0 < body.expires_ms <= state.now_ms:
+        return None, "expired"
+    return version, ""
+
+
+def _cancel(state: State, record: Input, body: inputs.CancelRequested) -> Iterator[Event]:
+    job = state.jobs.get(body.job)
+    if job is None or job.state is JobState.CANCELLING or not _may(body.tenant, job.tenant):
+        yield ReportStale(kind="CancelRequested")
+        return
+    yield from endings.end(job, "cancel")
+
+
+def _erase(state: State, record: Input, body: inputs.EraseRequested) -> Iterator[Event]:
+    """A job that ended so long ago that its id is forgotten can only be erased by an operator: nobody here knows whose
+    it was."""
+    job = state.jobs.get(body.job)
+    tenant = job.tenant if job is not None else state.ended.get(body.job)
+    if tenant is None:
+        allowed = body.tenant == "" and is_of_pool(state, body.job)
+    else:
+        allowed = _may(body.tenant, tenant)
+    if not allowed:
+        yield ReportStale(kind="EraseRequested")
+        return
+    if job is not None and job.state is not JobState.CANCELLING:
+        yield from endings.end(job, "erase")
+    yield ErasureOrdered(job=body.job)
+
+
+def _may(asking: str, owner: str) -> bool:
+    """An empty tenant is an operator."""
+    return asking in ("", owner)
+
+
+def _erasure_completed(state: State, record: Input, body: inputs.ErasureCompleted) -> Iterator[Event]:
+    if body.job in state.jobs or not is_of_pool(state, body.job):
+        yield ReportStale(kind="ErasureCompleted")
+        return
+    yield JobErased(job=body.job, offsets=body.offsets, gone_by_ms=body.gone_by_ms)
+
+
+def _version_published(state: State, record: Input, body: inputs.VersionPublished) -> Iterator[Event]:
+    if body.version in state.versions:
+        yield ReportStale(kind="VersionPublished")
+        return
+    yield VersionRegistered(
+        model=body.model, version=body.version, requirements=body.requirements, timeout_ms=body.timeout_ms
+    )
+
+
+def _alias_moved(state: State, record: Input, body: inputs.AliasMoved) -> Iterator[Event]:
+    if is_older_move(state, body):
+        yield ReportStale(kind="AliasMoved")
+        return
+    yield AliasPointed(model=body.model, alias=body.alias, version=body.version, move=body.move)
+
+
+def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> Iterator[Event]:
+    """The fingerprint in force again: nothing happens."""
+    fault = _fault_of(body.policy, body.fingerprint)
+    if fault:
+        yield InputQuarantined(offset=record.offset, reason=fault)
+    elif body.fingerprint != state.fingerprint:
+        yield PolicyAdopted(policy=body.policy, fingerprint=body.fingerprint)
+
+
+def _fault_of(policy: Policy, claimed: str) -> str:
+    """Why a policy that came over Kafka cannot be adopted; empty when it can. `contract.policy.parse` has checked
+    whatever an operator wrote; this is for records written around it."""
+    numbers = [tier.slo_ms for tier in policy.tiers.values()]
+    numbers += [cluster.limit for cluster in policy.clusters.values()]
+    numbers += [policy.failures_max, policy.backoff_ms, policy.backoff_max_ms, policy.node_lease_ms]
+    numbers += [policy.submission_age_max_ms]
+    if min(numbers) < 1:
+        return "expected every SLO, limit and duration of a policy to be at least 1, found less"
+    if claimed != fingerprint(policy):
+        return "expected a policy's own fingerprint, found another"
+    return ""
+
+
+def _cluster_drain(state: State, record: Input, body: inputs.ClusterDrainRequested) -> Iterator[Event]:
+    cluster = state.clusters.get(body.cluster)
+    if cluster is None or (cluster.draining and cluster.deadline_ms == body.deadline_ms):
+        yield ReportStale(kind="ClusterDrainRequested")
+        return
+    yield ClusterDraining(cluster=body.cluster, deadline_ms=body.deadline_ms)
+
+
+def _cluster_activated(state: State, record: Input, body: inputs.ClusterActivated) -> Iterator[Event]:
+    cluster = state.clusters.get(body.cluster)
+    if cluster is None or not cluster.draining:
+        yield ReportStale(kind="ClusterActivated")
+        return
+    yield ClusterReturned(cluster=body.cluster)
+
+
+def _unreadable(state: State, record: Input, body: inputs.Unreadable) -> Iterator[Event]:
+    yield InputQuarantined(offset=record.offset, reason=body.reason)
+
+
+_JUDGEMENTS: dict[type, Callable[[State, Input, Any], Iterator[Event]]] = {
+    inputs.Submission: _submission,
+    inputs.CancelRequested: _cancel,
+    inputs.EraseRequested: _erase,
+    inputs.ErasureCompleted: _erasure_completed,
+    inputs.NodeJoined: reports.node_joined,
+    inputs.NodeHeartbeat: reports.node_heartbeat,
+    inputs.NodeLeft: reports.node_left,
+    inputs.NodeReport: reports.node_report,
+    inputs.VersionPublished: _version_published,
+    inputs.AliasMoved: _alias_moved,
+    inputs.PolicyApplied: _policy_applied,
+    inputs.ClusterDrainRequested: _cluster_drain,
+    inputs.ClusterActivated: _cluster_activated,
+    inputs.Unreadable: _unreadable,
+}
+"""Every body of the contract."""

@@ -1,0 +1,154 @@
+"""Which orders nodes are owed. What a node should do follows from the state alone, so any order can be made again.
+
+`orders_for` gives those of one batch: what its events order, and what a heartbeat in it contradicts. `standing_orders`
+gives every order whose effect is not yet seen: a newcomer sends them at takeover. An order that comes twice is carried
+out once (the node's duty), so sending one too often costs a record, and one too few costs a job.
+
+A draining cluster sends no Drain to its nodes: it gets no new work, its staged attempts are recalled, and its nodes
+stay, ready to work when it is active again. A Drain is for a node that handed work back as drained, and now claims to
+take work: a node that has drained takes work again only with a new session.
+
+Seams: `repeats`, `kills_unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contract.events import Event, JobDispatched, KillOrdered, RecallOrdered
+from contract.inputs import Input, NodeHeartbeat, NodeLeft
+from contract.lifecycle import JobState
+from contract.names import dispatch_order
+from contract.orders import Drain, Kill, Order, Recall, Rejoin, Run
+from scheduling.state import Attempt, Job, State
+
+REPEAT_AFTER_MS = 5_000
+"""An order is sent again when a heartbeat contradicts it this long after it was first due: one heartbeat, within which
+it should have arrived."""
+
+Due = dict[tuple[str, str], Order]
+"""Orders in the order they are to be sent, by kind and dispatch (or node), so that none is sent twice at once."""
+
+
+def orders_for(state: State, inputs: Sequence[Input], events: Sequence[Event]) -> list[Order]:
+    """Orders due to the batch of these inputs and events; `state` is evolved by it. Payloads and trace are the host's
+    to fill in. In the order they must be sent."""
+    due: Due = {}
+    closed: set[str] = set()
+    for event in events:
+        if isinstance(event, JobDispatched):
+            _add(due, state, event, "run")
+        elif isinstance(event, RecallOrdered):
+            _add(due, state, event, "recall")
+        elif isinstance(event, KillOrdered):
+            _add(due, state, event, "kill")
+        elif (dispatch := getattr(event, "dispatch", None)) is not None:
+            closed.add(dispatch)
+    for heartbeat in _last_heartbeats(inputs):
+        _answer(due, state, heartbeat, closed)
+    return list(due.values())
+
+
+def standing_orders(state: State) -> list[Order]:
+    """Every order whose effect is not yet seen, by dispatch."""
+    due: Due = {}
+    jobs = [(dispatch_order(job.open.dispatch), job) for job in state.jobs.values() if job.open is not None]
+    for _, job in sorted(jobs, key=lambda entry: entry[0]):
+        attempt = job.open
+        if attempt is not None and (kind := _owed(job, attempt)):
+            due[kind, attempt.dispatch] = _order(state, job, attempt, kind)
+    return list(due.values())
+
+
+def clusters_for(state: State, order: Order) -> tuple[str, ...]:
+    """The clusters on whose dispatch topics the order must be sent: the node's own, or where it last was. Only a
+    Rejoin can be for a node never heard of: it goes to every cluster of the pool."""
+    node = state.nodes.get(order.node)
+    if node is not None:
+        return (node.cluster,)
+    past = state.past.get(order.node)
+    return (past.cluster,) if past is not None else tuple(sorted(state.clusters))
+
+
+def _add(due: Due, state: State, event: JobDispatched | RecallOrdered | KillOrdered, kind: str) -> None:
+    job = state.jobs.get(event.job)
+    if job is not None and job.open is not None and job.open.dispatch == event.dispatch:
+        due[kind, event.dispatch] = _order(state, job, job.open, kind)
+
+
+def _last_heartbeats(inputs: Sequence[Input]) -> list[NodeHeartbeat]:
+    """The last word of each node that did not leave after it."""
+    last: dict[str, NodeHeartbeat] = {}
+    for record in inputs:
+        body = record.body
+        if isinstance(body, NodeHeartbeat):
+            last[body.node] = body
+        elif isinstance(body, NodeLeft):
+            last.pop(body.node, None)
+    return list(last.values())
+
+
+def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) -> None:
+    """What the heartbeat contradicts, as the state is now. `closed`: dispatches closed or started by this very batch,
+    of which the node could not know."""
+    node = state.nodes.get(heartbeat.node)
+    if node is None or node.session != heartbeat.session:
+        due["rejoin", heartbeat.node] = Rejoin(heartbeat.node, heartbeat.session, state.pool, state.epoch)
+        return
+    attempts = state.node_attempts[node.node]
+    listed = (*heartbeat.running, *heartbeat.staged)
+    known = {attempt.dispatch for attempt in attempts.values()}
+    for dispatch in listed:
+        if kills_unknown(dispatch, known) and dispatch not in closed:
+            order = Kill(node.node, node.session, state.pool, state.epoch, job="", dispatch=dispatch)
+            due.setdefault(("kill", dispatch), order)
+    for job_id in sorted(attempts):
+        attempt = attempts[job_id]
+        job = state.jobs[job_id]
+        kind = _owed(job, attempt)
+        if kind == "run" and attempt.dispatch in listed:
+            continue
+        if kind and repeats(state, attempt):
+            due.setdefault((kind, attempt.dispatch), _order(state, job, attempt, kind))
+    if node.draining and not heartbeat.draining:
+        due["drain", node.node] = Drain(node.node, node.session, state.pool, state.epoch)
+
+
+def kills_unknown(dispatch: str, known: set[str]) -> bool:
+    """A node holds an attempt that is not open: it is told to kill it."""
+    return dispatch not in known
+
+
+def repeats(state: State, attempt: Attempt) -> bool:
+    """An order that the node should have carried out by now is sent again."""
+    return state.now_ms - max(attempt.dispatched_ms, attempt.stop_ms) >= REPEAT_AFTER_MS
+
+
+def _owed(job: Job, attempt: Attempt) -> str:
+    """The order whose effect is not yet seen: run, recall, kill, or none. A cancelled job's attempt is killed, staged
+    or not: by now nobody knows whether it started."""
+    if attempt.stop:
+        return "kill" if job.state is JobState.CANCELLING else attempt.stop
+    return "" if attempt.started else "run"
+
+
+def _order(state: State, job: Job, attempt: Attempt, kind: str) -> Order:
+    if kind == "kill":
+        return Kill(attempt.node, attempt.session, state.pool, state.epoch, job.job, attempt.dispatch)
+    if kind == "recall":
+        return Recall(attempt.node, attempt.session, state.pool, state.epoch, job.job, attempt.dispatch)
+    return Run(
+        node=attempt.node,
+        session=attempt.session,
+        pool=state.pool,
+        epoch=state.epoch,
+        job=job.job,
+        attempt=attempt.attempt,
+        dispatch=attempt.dispatch,
+        model=job.model,
+        version=job.version,
+        timeout_ms=state.versions[job.version].timeout_ms,
+        partition=state.partition,
+        offset=job.offset,
+        digest=job.digest,
+    )

@@ -1,0 +1,193 @@
+"""What a node's words amount to: joins, heartbeats, leaving, and the reports of its attempts. Part of `judge`.
+
+A report counts only if it names the open attempt's dispatch, and comes from the node and session it was sent to;
+anything else is stale. Words are taken from fixed lists, so that nothing a model or a user wrote reaches the ledger.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from contract import inputs
+from contract.events import (
+    AttemptFailed,
+    AttemptStarted,
+    Event,
+    JobDeadLettered,
+    JobSucceeded,
+    KillOrdered,
+    NodeAdmitted,
+    NodeDeparted,
+    NodeDrained,
+    NodeHeard,
+    NodeRefused,
+    NodeVersionsChanged,
+    ReportStale,
+)
+from contract.inputs import Input
+from contract.lifecycle import JobState
+from scheduling import retries
+from scheduling.capacity import limit_of
+from scheduling.state import Attempt, Job, Node, State
+
+MISSED_MAX = 3
+"""After this many heartbeats in a row that do not list a started attempt, the node has forgotten it: it is closed as
+`unclaimed`, which is no failure of the job, and rests for one backoff (I9)."""
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_. ]{0,79}")
+STOPPED = ("killed", "recalled", "drained", "unclaimed")
+
+
+def report_is_current(state: State, node: str, session: str, report: inputs.Report) -> bool:
+    """The report is of the open attempt of its job, from the node and session the attempt was sent to."""
+    job = state.jobs.get(report.job)
+    attempt = job.open if job is not None else None
+    return (
+        attempt is not None
+        and attempt.dispatch == report.dispatch
+        and attempt.node == node
+        and attempt.session == session
+    )
+
+
+def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterator[Event]:
+    """A session that is known, alive or over, joins only once: a late copy of its join is stale. A new session of a
+    node that is alive closes what the old one held, whether the new one is admitted or not."""
+    old = state.nodes.get(body.node)
+    past = state.past.get(body.node)
+    if (old is not None and old.session == body.session) or (past is not None and body.session in past.sessions):
+        yield ReportStale(kind="NodeJoined")
+        return
+    if old is not None:
+        yield from _close_all(state, old, "rejoined")
+    refusal = "" if limit_of(state, body.cluster) else "unknown_cluster"
+    if body.slots < 1:
+        refusal = "no_slots"
+    if refusal:
+        if old is not None:
+            yield NodeDeparted(node=old.node, session=old.session)
+        yield NodeRefused(node=body.node, session=body.session, reason=refusal)
+        return
+    yield NodeAdmitted(
+        node=body.node,
+        session=body.session,
+        cluster=body.cluster,
+        chipset=body.chipset,
+        slots=body.slots,
+        gpus=body.gpus,
+        memory_mib=body.memory_mib,
+        cached=_versions(body.cached),
+    )
+
+
+def node_heartbeat(state: State, record: Input, body: inputs.NodeHeartbeat) -> Iterator[Event]:
+    node = _alive(state, body)
+    if node is None:
+        yield ReportStale(kind="NodeHeartbeat")
+        return
+    attempts = state.node_attempts[node.node]
+    listed = {*body.running, *body.staged}
+    missing = sorted(a.dispatch for a in attempts.values() if a.started and a.dispatch not in listed)
+    yield NodeHeard(node=node.node, session=node.session, missing=tuple(missing))
+    loaded, cached = _versions(body.loaded), _versions(body.cached)
+    if loaded != node.loaded or cached != node.cached:
+        yield NodeVersionsChanged(node=node.node, session=node.session, loaded=loaded, cached=cached)
+    if body.draining and not node.draining:
+        yield NodeDrained(node=node.node, session=node.session)
+    if missing:
+        for attempt in [attempts[job] for job in sorted(attempts)]:
+            if attempt.missed >= MISSED_MAX:
+                yield from retries.close(state, attempt, "unclaimed")
+
+
+def node_left(state: State, record: Input, body: inputs.NodeLeft) -> Iterator[Event]:
+    """Leaving in order is no failure of what it held."""
+    node = _alive(state, body)
+    if node is None:
+        yield ReportStale(kind="NodeLeft")
+        return
+    if not node.draining:
+        yield NodeDrained(node=node.node, session=node.session)
+    yield from _close_all(state, node, "drained")
+    yield NodeDeparted(node=node.node, session=node.session)
+
+
+def node_report(state: State, record: Input, body: inputs.NodeReport) -> Iterator[Event]:
+    for report in body.reports:
+        if report_is_current(state, body.node, body.session, report):
+            yield from _REPORTS[type(report)](state, state.jobs[report.job], report)
+        else:
+            yield ReportStale(kind=type(report).__name__)
+
+
+def _started(state: State, job: Job, report: inputs.Started) -> Iterator[Event]:
+    attempt = _attempt(job)
+    if attempt.started:
+        yield ReportStale(kind="Started")
+        return
+    yield AttemptStarted(job=job.job, dispatch=report.dispatch)
+    if job.state is JobState.CANCELLING:
+        yield KillOrdered(job=job.job, dispatch=report.dispatch, reason=job.ending)
+
+
+def _succeeded(state: State, job: Job, report: inputs.Succeeded) -> Iterator[Event]:
+    """A cancel that came first in the log wins. A report that overtook its Started says that too."""
+    if job.state is JobState.CANCELLING:
+        yield from retries.close(state, _attempt(job), "overtaken")
+        return
+    if not _attempt(job).started:
+        yield AttemptStarted(job=job.job, dispatch=report.dispatch)
+    yield JobSucceeded(job=job.job, dispatch=report.dispatch, manifest=report.manifest)
+
+
+def _failed(state: State, job: Job, report: inputs.Failed) -> Iterator[Event]:
+    kind = report.kind if report.kind in inputs.FAILURE_KINDS else "model_error"
+    error = report.error if IDENTIFIER.fullmatch(report.error) else ""
+    yield AttemptFailed(job=job.job, dispatch=report.dispatch, kind=kind, error=error)
+    if kind in inputs.FAILURE_KINDS_FINAL and job.state is not JobState.CANCELLING:
+        yield JobDeadLettered(job=job.job, failures=job.failures)
+        return
+    rest_ms = retries.backoff_ms(retries.policy_of(state), job.failures)
+    yield from retries.what_follows(state, job, rest_ms)
+
+
+def _stopped(state: State, job: Job, report: inputs.Stopped) -> Iterator[Event]:
+    """`drained` says that the node takes no new work, before its next heartbeat says so."""
+    attempt = _attempt(job)
+    reason = report.reason if report.reason in STOPPED else "unclaimed"
+    if reason == "drained" and not state.nodes[attempt.node].draining:
+        yield NodeDrained(node=attempt.node, session=attempt.session)
+    if reason in ("killed", "recalled") and not attempt.stop:
+        reason = "unclaimed"
+    elif reason == "killed" and attempt.stop_reason == "pre_empt":
+        reason = "pre_empted"
+    yield from retries.close(state, attempt, reason)
+
+
+_REPORTS: dict[type, Callable[[State, Job, Any], Iterator[Event]]] = {
+    inputs.Started: _started,
+    inputs.Succeeded: _succeeded,
+    inputs.Failed: _failed,
+    inputs.Stopped: _stopped,
+}
+
+
+def _close_all(state: State, node: Node, reason: str) -> Iterator[Event]:
+    attempts = state.node_attempts[node.node]
+    for attempt in [attempts[job] for job in sorted(attempts)]:
+        yield from retries.close(state, attempt, reason)
+
+
+def _alive(state: State, body: inputs.NodeHeartbeat | inputs.NodeLeft) -> Node | None:
+    node = state.nodes.get(body.node)
+    return node if node is not None and node.session == body.session else None
+
+
+def _attempt(job: Job) -> Attempt:
+    assert job.open is not None, "report_is_current found one"
+    return job.open
+
+
+def _versions(versions: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(versions)))

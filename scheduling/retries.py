@@ -1,0 +1,107 @@
+"""What a closed attempt leads to: again, or the end; and which closings count as failures.
+
+Counted are failed attempts and nodes lost (or restarted without leaving, see `counts_as_failure`) under a started
+attempt. Recalls, pre-emptions, drains, give-backs and orders never claimed are not, though attempt numbers go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from contract.events import (
+    AttemptClosed,
+    Event,
+    JobCancelled,
+    JobDeadLettered,
+    JobExpired,
+    JobQuarantined,
+    JobRequeued,
+)
+from contract.lifecycle import JobState
+from contract.policy import Policy
+from scheduling.state import Attempt, Job, Loss, State
+
+LOSS_ALONE_MS = 60_000
+"""A loss is alone when no other node of its cluster was lost within this lease time (design section 4)."""
+BACKOFF_DOUBLINGS_MAX = 30
+
+NODE_GONE = ("lost", "rejoined")
+ASKED_FOR = ("recalled", "killed", "pre_empted", "drained", "rejoined", "lost")
+
+
+def policy_of(state: State) -> Policy:
+    """The policy in force. There is one wherever there is a job: without it every submission is refused."""
+    if state.policy is None:
+        raise ValueError(f"expected a policy in pool {state.pool}, found none; apply one first")
+    return state.policy
+
+
+def counts_as_failure(attempt: Attempt, reason: str) -> bool:
+    """Whether an attempt closed for this reason is a failure of its job.
+
+    Only when its node went away under it after it had started: `lost`, or `rejoined` with a new session without having
+    left (the machine or its agent died, and nobody can tell that the job did not kill it). A node that leaves in order
+    hands its attempts back (`drained`), which is no failure.
+    """
+    return attempt.started and reason in NODE_GONE
+
+
+def backoff_ms(policy: Policy, failures: int) -> int:
+    """Lease time before the next attempt, after this many failures (at least one)."""
+    doublings = min(failures - 1, BACKOFF_DOUBLINGS_MAX)
+    return min(policy.backoff_ms << doublings, policy.backoff_max_ms)
+
+
+def close(state: State, attempt: Attempt, reason: str) -> Iterator[Event]:
+    """The attempt ends without a word of its own about the job. Evolve each event before asking for the next."""
+    counts = counts_as_failure(attempt, reason)
+    yield AttemptClosed(job=attempt.job, dispatch=attempt.dispatch, reason=reason, counts=counts)
+    job = state.jobs[attempt.job]
+    if counts:
+        rest_ms = backoff_ms(policy_of(state), job.failures)
+    else:
+        rest_ms = 0 if reason in ASKED_FOR else policy_of(state).backoff_ms
+    yield from what_follows(state, job, rest_ms)
+
+
+def what_follows(state: State, job: Job, rest_ms: int) -> Iterator[Event]:
+    """The event after the one that closed the job's attempt: it ends, or waits again after `rest_ms` of lease time."""
+    if job.state is JobState.CANCELLING:
+        yield the_end(job.job, job.ending)
+        return
+    suspects = lost_alone(state, job)
+    if len(suspects) >= 2:
+        yield JobQuarantined(job=job.job, nodes=suspects)
+    elif job.failures >= policy_of(state).failures_max:
+        yield JobDeadLettered(job=job.job, failures=job.failures)
+    else:
+        yield JobRequeued(job=job.job, eligible_lease_ms=state.lease_ms + rest_ms)
+
+
+def the_end(job: str, reason: str) -> Event:
+    """The terminal event of a job that is ended on request or by its deadline."""
+    return JobExpired(job=job) if reason == "expired" else JobCancelled(job=job, reason=reason)
+
+
+def lost_alone(state: State, job: Job) -> tuple[str, ...]:
+    """Nodes lost under started attempts of this job, each the only one lost in its cluster within LOSS_ALONE_MS."""
+    if len(job.losses) < 2:
+        return ()
+    return tuple(sorted({loss.node for loss in job.losses if _was_alone(state, loss)}))
+
+
+def _was_alone(state: State, loss: Loss) -> bool:
+    """Not alone: another loss near it, or another node of its cluster whose lease is over and whose loss this batch or
+    the next will say. A loss too old to be remembered says nothing against the job."""
+    known = state.losses.get(loss.cluster, ())
+    if loss not in known:
+        return False
+    if any(o.node != loss.node and abs(o.lease_ms - loss.lease_ms) <= LOSS_ALONE_MS for o in known):
+        return False
+    if loss.lease_ms < state.lease_ms:
+        return True
+    lease_ms = policy_of(state).node_lease_ms
+    return not any(
+        node.cluster == loss.cluster and state.lease_ms - node.heard_lease_ms >= lease_ms
+        for node in state.nodes.values()
+    )

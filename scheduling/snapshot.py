@@ -1,0 +1,183 @@
+"""A state as bytes and back. Canonical: two states that hold the same facts have the same bytes, so their hash says
+whether two readers agree (I7). Taken only of state folded from records that were read back (the host's duty).
+
+Indexes are not in it; `decode` builds them again. Ids that ended and nodes that left are in the order of their ending,
+which is a fact; everything else is sorted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from sys import intern
+
+import msgspec
+
+from contract.policy import Policy
+from scheduling import capacity, lines
+from scheduling.state import Alias, Job, Loss, Node, Past, State, Version, initial_state
+
+FORMAT = 1
+
+
+class SnapshotUnreadable(ValueError):
+    """The bytes are no snapshot of this format: read the ledger from its beginning instead."""
+
+
+class ClusterFacts(msgspec.Struct, frozen=True):
+    name: str
+    draining: bool
+    deadline_ms: int
+
+
+class AliasFacts(msgspec.Struct, frozen=True):
+    model: str
+    alias: str
+    pointer: Alias
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
+    """The facts of a State, field by field."""
+
+    format: int
+    pool: str
+    epoch: int
+    seq: int
+    head_hash: str
+    head_offset: int
+    now_ms: int
+    lease_ms: int
+    position: int
+    session: str
+    release: str
+    rules: int
+    policy: Policy | None
+    fingerprint: str
+    partition: int
+    slos: dict[str, int]
+    versions: list[Version]
+    aliases: list[AliasFacts]
+    clusters: list[ClusterFacts]
+    nodes: list[Node]
+    past: list[tuple[str, Past]]
+    losses: dict[str, tuple[Loss, ...]]
+    jobs: list[Job]
+    ended: list[tuple[str, str]]
+    ended_runs: list[tuple[int, int]]
+    forgotten_ms: int
+    stale: dict[str, int]
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(Snapshot)
+
+
+def encode(state: State) -> bytes:
+    """The canonical bytes of the state."""
+    facts = Snapshot(
+        format=FORMAT,
+        pool=state.pool,
+        epoch=state.epoch,
+        seq=state.seq,
+        head_hash=state.head_hash,
+        head_offset=state.head_offset,
+        now_ms=state.now_ms,
+        lease_ms=state.lease_ms,
+        position=state.position,
+        session=state.session,
+        release=state.release,
+        rules=state.rules,
+        policy=state.policy,
+        fingerprint=state.fingerprint,
+        partition=state.partition,
+        slos=state.slos,
+        versions=[state.versions[version] for version in sorted(state.versions)],
+        aliases=[AliasFacts(*name, state.aliases[name]) for name in sorted(state.aliases)],
+        clusters=[
+            ClusterFacts(cluster.name, cluster.draining, cluster.deadline_ms)
+            for _, cluster in sorted(state.clusters.items())
+        ],
+        nodes=[state.nodes[node] for node in sorted(state.nodes)],
+        past=list(state.past.items()),
+        losses=state.losses,
+        jobs=[state.jobs[job] for job in sorted(state.jobs)],
+        ended=list(state.ended.items()),
+        ended_runs=list(state.ended_runs),
+        forgotten_ms=state.forgotten_ms,
+        stale=state.stale,
+    )
+    return _encoder.encode(facts)
+
+
+def state_hash(state: State) -> str:
+    """64 hex digits: equal for two states that hold the same facts."""
+    return hashlib.sha256(encode(state)).hexdigest()
+
+
+def decode(data: bytes) -> State:
+    """The state these bytes are the snapshot of. SnapshotUnreadable when they are none."""
+    try:
+        facts = _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise SnapshotUnreadable(f"expected a snapshot, found other bytes ({error}); read the whole ledger") from None
+    if facts.format != FORMAT:
+        raise SnapshotUnreadable(f"expected snapshot format {FORMAT}, found {facts.format}; read the whole ledger")
+    state = initial_state(facts.pool)
+    for name in _SAME:
+        setattr(state, name, getattr(facts, name))
+    state.slos = {intern(tier): slo_ms for tier, slo_ms in facts.slos.items()}
+    state.stale = {intern(kind): count for kind, count in facts.stale.items()}
+    state.versions = {version.version: version for version in facts.versions}
+    state.aliases = {(entry.model, entry.alias): entry.pointer for entry in facts.aliases}
+    state.past = dict(facts.past)
+    state.ended = {job: intern(tenant) for job, tenant in facts.ended}
+    state.ended_runs = deque(facts.ended_runs)
+    _build_clusters(state, facts)
+    for job in facts.jobs:
+        _build_job(state, job)
+    return state
+
+
+_SAME = (
+    "epoch",
+    "seq",
+    "head_hash",
+    "head_offset",
+    "now_ms",
+    "lease_ms",
+    "position",
+    "session",
+    "release",
+    "rules",
+    "policy",
+    "fingerprint",
+    "partition",
+    "losses",
+    "forgotten_ms",
+)
+
+
+def _build_clusters(state: State, facts: Snapshot) -> None:
+    for entry in facts.clusters:
+        cluster = capacity.cluster_of(state, intern(entry.name))
+        cluster.draining = entry.draining
+        cluster.deadline_ms = entry.deadline_ms
+    for node in facts.nodes:
+        node.cluster = intern(node.cluster)
+        capacity.admit(state, node)
+
+
+def _build_job(state: State, job: Job) -> None:
+    """Strings that many jobs share are held once, as evolve holds them."""
+    for field in ("tenant", "tier", "model", "version"):
+        setattr(job, field, intern(getattr(job, field)))
+    state.jobs[job.job] = job
+    lines.line_of(state, job.version, job.tier)
+    if job.open is not None:
+        capacity.open_attempt(state, job.open)
+        if job.open.started:
+            capacity.settle_started(state, job.open)
+    else:
+        lines.enter(state, job)
+    if lines.has_deadline(state, job.job):
+        lines.watch_deadline(state, job)
