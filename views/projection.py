@@ -20,6 +20,7 @@ from contract.batch import GENESIS, Batch
 from views import rows, statements
 from views.fold import Fold, mentioned
 from views.job_fold import JobFold
+from views.receipts import bits_of
 
 CHANNEL = "headrace_views"
 """NOTIFY channel: one message, the pool's name, when a transaction that changed its views commits."""
@@ -178,7 +179,7 @@ def _store(cursor: psycopg.Cursor[Any], pool: str, fold: Fold) -> None:
         if values:
             cursor.execute(statement, (msgspec.json.encode(values).decode(),))
     if jobs.erased:
-        cursor.execute(statements.DROP_RECEIPTS, (sorted(jobs.erased),))
+        cursor.execute(statements.DROP_RECEIPTS, (sorted(map(bits_of, jobs.erased)),))
 
 
 def _job_counts(pool: str, jobs: JobFold) -> list[dict[str, Any]]:

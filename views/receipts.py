@@ -1,7 +1,8 @@
 """What the api acknowledged before any ledger event names it.
 
-A receipt ties a job id to the request that made it, so that an Idempotency-Key that comes again with another request is
-noticed: it keeps a random salt and a salted sha256, never the request, and goes when the job's words are erased.
+A receipt ties the 128 bits of a job id to the request that made it, so that an Idempotency-Key that comes again with
+another request is noticed, be it for a model of another pool (the bits are the same in every pool). It keeps a random
+salt and a salted sha256, never the request, and goes when the job's words are erased.
 `acknowledged` also enters the job as `submitted`, so a GET right after the 202 finds it although no scheduler runs;
 the projection writes over that row once the ledger names the job.
 """
@@ -39,19 +40,19 @@ class Erased(Exception):
 
 _RESERVE = text(
     """
-    INSERT INTO views.receipts AS r (job, tenant, salt, fingerprint, acked)
-    VALUES (:job, :tenant, :salt, :fingerprint, false)
-    ON CONFLICT (job) DO UPDATE SET job = r.job
+    INSERT INTO views.receipts AS r (request, tenant, salt, fingerprint, acked)
+    VALUES (:request, :tenant, :salt, :fingerprint, false)
+    ON CONFLICT (request) DO UPDATE SET request = r.request
     RETURNING r.salt, r.fingerprint, r.acked
     """
 )
 _KNOWN = text("SELECT erasure FROM views.jobs WHERE job = :job")
 _ACKNOWLEDGE = text(
     """
-    INSERT INTO views.receipts AS r (job, tenant, salt, fingerprint, acked)
-    SELECT :job, :tenant, :salt, :fingerprint, true
+    INSERT INTO views.receipts AS r (request, tenant, salt, fingerprint, acked)
+    SELECT :request, :tenant, :salt, :fingerprint, true
     WHERE NOT EXISTS (SELECT FROM views.jobs WHERE job = :job AND erasure <> '')
-    ON CONFLICT (job) DO UPDATE SET acked = true
+    ON CONFLICT (request) DO UPDATE SET acked = true
     """
 )
 _FIELDS = tuple(field.name for field in msgspec.structs.fields(JobRow))
@@ -71,7 +72,7 @@ def reserve(connection: Connection, job: str, tenant: str, request: bytes) -> St
     if known:
         raise Erased(job)
     salt = secrets.token_hex(16)
-    mine = {"job": job, "tenant": tenant, "salt": salt, "fingerprint": fingerprint(salt, request)}
+    mine = {"request": bits_of(job), "tenant": tenant, "salt": salt, "fingerprint": fingerprint(salt, request)}
     kept = connection.execute(_RESERVE, mine).one()
     if fingerprint(kept.salt, request) != kept.fingerprint:
         raise OtherRequest(job)
@@ -96,12 +97,24 @@ def acknowledged(
     connection.execute(_QUICKLY)
     salt = secrets.token_hex(16)
     connection.execute(
-        _ACKNOWLEDGE, {"job": job, "tenant": tenant, "salt": salt, "fingerprint": fingerprint(salt, request)}
+        _ACKNOWLEDGE,
+        {
+            "job": job,
+            "request": bits_of(job),
+            "tenant": tenant,
+            "salt": salt,
+            "fingerprint": fingerprint(salt, request),
+        },
     )
     row = JobRow(
         job, pool_of(job), tenant, tier, model, "", JobState.SUBMITTED.value, submitted_ms, expires_ms=expires_ms
     )
     connection.execute(_ENTER, msgspec.structs.asdict(row))
+
+
+def bits_of(job: str) -> str:
+    """The 32 hex digits of a job id: a hash of who asked and how they named the request."""
+    return job[-32:]
 
 
 def fingerprint(salt: str, request: bytes) -> str:

@@ -96,7 +96,7 @@ def _add_in_flight(table: str, column: str) -> str:
 
 ADD_TO_CLUSTERS = _add_in_flight("clusters", "cluster")
 ADD_TO_NODES = _add_in_flight("nodes", "node")
-DROP_RECEIPTS = "DELETE FROM views.receipts WHERE job = ANY(%s)"
+DROP_RECEIPTS = "DELETE FROM views.receipts WHERE request = ANY(%s)"
 
 _LEDGER_TABLES = (
     "ledger_positions",

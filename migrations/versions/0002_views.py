@@ -56,7 +56,7 @@ CREATE TABLE views.jobs (
 CREATE INDEX jobs_of_tenant ON views.jobs (tenant, submitted_ms, job);
 
 CREATE TABLE views.receipts (
-    job text PRIMARY KEY,
+    request text PRIMARY KEY,
     tenant text NOT NULL,
     salt text NOT NULL,
     fingerprint text NOT NULL,

@@ -24,7 +24,7 @@ def reserve(engine: Engine, job: str, request: bytes = WORDS) -> Standing:
 
 
 def test_an_acknowledged_job_is_found_before_any_scheduler_names_it(engine: Engine, ledger: Ledger) -> None:
-    job = job_of(ledger.pool, "one")
+    job = job_of(ledger.pool, ledger.pool)
     acknowledge(engine, job)
     with engine.connect() as connection:
         row = queries.job(connection, "acme", job)
@@ -40,7 +40,7 @@ def test_an_acknowledged_job_is_found_before_any_scheduler_names_it(engine: Engi
 
 
 def test_the_ledgers_row_wins_over_a_late_receipt(engine: Engine, ledger: Ledger) -> None:
-    job = job_of(ledger.pool, "one")
+    job = job_of(ledger.pool, ledger.pool)
     ledger.run(job)
     with engine.begin() as connection:
         projection.apply_all(connection, ledger.pool, ledger.records)
@@ -52,7 +52,7 @@ def test_the_ledgers_row_wins_over_a_late_receipt(engine: Engine, ledger: Ledger
 
 
 def test_a_key_goes_from_new_to_unclear_to_acknowledged(engine: Engine, ledger: Ledger) -> None:
-    job = job_of(ledger.pool, "one")
+    job = job_of(ledger.pool, ledger.pool)
     assert reserve(engine, job) is Standing.NEW
     assert reserve(engine, job) is Standing.UNCLEAR
     acknowledge(engine, job)
@@ -60,7 +60,7 @@ def test_a_key_goes_from_new_to_unclear_to_acknowledged(engine: Engine, ledger: 
 
 
 def test_a_job_that_only_the_ledger_knows_is_acknowledged(engine: Engine, ledger: Ledger) -> None:
-    job = job_of(ledger.pool, "one")
+    job = job_of(ledger.pool, ledger.pool)
     ledger.write(ledger.accepted(job))
     with engine.begin() as connection:
         projection.apply_all(connection, ledger.pool, ledger.records)
@@ -68,15 +68,22 @@ def test_a_job_that_only_the_ledger_knows_is_acknowledged(engine: Engine, ledger
 
 
 def test_another_request_under_the_same_key_is_noticed(engine: Engine, ledger: Ledger) -> None:
-    job = job_of(ledger.pool, "one")
+    job = job_of(ledger.pool, ledger.pool)
     acknowledge(engine, job)
     with pytest.raises(receipts.OtherRequest):
         reserve(engine, job, b"something else")
     assert reserve(engine, job) is Standing.ACKNOWLEDGED
 
 
+def test_a_key_used_again_in_another_pool_is_noticed(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, ledger.pool)
+    acknowledge(engine, job)
+    with pytest.raises(receipts.OtherRequest):
+        reserve(engine, f"other-{receipts.bits_of(job)}", b"for a model of another pool")
+
+
 def test_an_erasure_takes_the_fingerprint_and_bars_the_job(engine: Engine, ledger: Ledger) -> None:
-    job = job_of(ledger.pool, "one")
+    job = job_of(ledger.pool, ledger.pool)
     acknowledge(engine, job)
     ledger.run(job)
     ledger.write(e.ErasureOrdered(job))
@@ -86,16 +93,18 @@ def test_an_erasure_takes_the_fingerprint_and_bars_the_job(engine: Engine, ledge
         reserve(engine, job)
     acknowledge(engine, job)  # a 202 that was under way while the erasure was folded
     with engine.connect() as connection:
-        kept = connection.execute(text("SELECT count(*) FROM views.receipts WHERE job = :job"), {"job": job}).scalar()
+        kept = connection.execute(
+            text("SELECT count(*) FROM views.receipts WHERE request = :r"), {"r": receipts.bits_of(job)}
+        ).scalar()
     assert kept == 0
 
 
 def test_no_row_holds_what_was_asked(engine: Engine, ledger: Ledger) -> None:
-    job = job_of(ledger.pool, "one")
+    job = job_of(ledger.pool, ledger.pool)
     acknowledge(engine, job)
     with engine.connect() as connection:
-        for table in ("receipts", "jobs"):
+        for table, column, name in (("receipts", "request", receipts.bits_of(job)), ("jobs", "job", job)):
             row = connection.execute(
-                text(f"SELECT to_jsonb(t)::text FROM views.{table} t WHERE job = :job"), {"job": job}
+                text(f"SELECT to_jsonb(t)::text FROM views.{table} t WHERE {column} = :name"), {"name": name}
             ).scalar_one()
             assert "heron" not in row
