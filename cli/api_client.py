@@ -1,0 +1,116 @@
+"""The HTTP API as the command uses it: one client, problems turned into sentences, events as a stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from cli.errors import CommandFailed, WrongUse
+
+Document = dict[str, Any]
+
+ANSWER_WITHIN_S = 30.0
+
+
+class ApiClient:
+    """A session with the API at `url` under one key. Every failure is a CommandFailed with the API's own words."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=ANSWER_WITHIN_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: Any) -> Document:
+        return self._call("GET", path, params={name: v for name, v in query.items() if v is not None})
+
+    def post(self, path: str, body: Document, headers: dict[str, str] | None = None) -> Document:
+        return self._call("POST", path, json=body, headers=headers)
+
+    def events(self, path: str, query: dict[str, str] | None = None) -> Iterator[tuple[str, Document]]:
+        """(name, data) of each server-sent event, until the server ends the stream. A cut stream is taken up again
+        after the last event seen."""
+        last_id = ""
+        while True:
+            headers = {"Last-Event-ID": last_id} if last_id else {}
+            try:
+                with self._http.stream("GET", path, params=query, headers=headers, timeout=None) as answer:
+                    if answer.is_error:
+                        answer.read()
+                        raise _failure(answer)
+                    for name, data, event_id in _server_sent(answer.iter_lines()):
+                        last_id = event_id or last_id
+                        yield name, data
+                return
+            except httpx.RemoteProtocolError:
+                continue
+            except httpx.TransportError as error:
+                raise self._unreachable(error) from None
+
+    def download(self, url: str, path: Path) -> None:
+        """Stream a result file to `path`."""
+        try:
+            with httpx.stream("GET", url, timeout=ANSWER_WITHIN_S) as answer:
+                if answer.is_error:
+                    raise CommandFailed(f"the object store answered {answer.status_code} for {path.name}; try again")
+                with path.open("wb") as file:
+                    for chunk in answer.iter_bytes():
+                        file.write(chunk)
+        except httpx.TransportError as error:
+            raise CommandFailed(f"{path.name} could not be fetched from the object store: {error}") from None
+        except OSError as error:
+            raise WrongUse(f"cannot write {path}: {error.strerror}; give another --output") from None
+
+    def _call(self, method: str, path: str, **options: Any) -> Document:
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+        if answer.is_error:
+            raise _failure(answer)
+        document: Document = answer.json()
+        return document
+
+    def _unreachable(self, error: Exception) -> CommandFailed:
+        return CommandFailed(
+            f"no API answers at {self.url} ({type(error).__name__}); start it with `headrace up`, or name another by"
+            " HEADRACE_API_URL or --data"
+        )
+
+
+def _failure(answer: httpx.Response) -> CommandFailed:
+    try:
+        problem = answer.json()
+        words = f"{problem.get('title', answer.reason_phrase)}: {problem.get('detail', '')}".rstrip(": ")
+    except ValueError:
+        words = f"the API answered {answer.status_code} {answer.reason_phrase}"
+    wrong_use = answer.status_code in (400, 404, 413, 422)
+    return WrongUse(words) if wrong_use else CommandFailed(words)
+
+
+def _server_sent(lines: Iterator[str]) -> Iterator[tuple[str, Document, str]]:
+    name, event_id, data = "message", "", []
+    for line in lines:
+        if not line:
+            if data:
+                yield name, json.loads("\n".join(data)), event_id
+            name, event_id, data = "message", "", []
+            continue
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "event":
+            name = value
+        elif field == "id":
+            event_id = value
+        elif field == "data":
+            data.append(value)

@@ -1,0 +1,105 @@
+"""`headrace audit …`: verify a ledger, tell the story of a job, export the history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audit import story as stories
+from audit import verdict as verdicts
+from audit.evidence import anchors_of_snapshots, anchors_of_views
+from audit.export import export as write_export
+from audit.inbox import Inbox
+from audit.reader import jobs_of_partition, ledger_of_file, ledger_of_partition
+from audit.verify import Evidence
+from audit.verify import verify as check
+from cli import output
+from cli.connection import DATA_DEFAULT, Data, settings
+from cli.errors import CommandFailed, WrongUse
+from cli.output import Format, Output
+from contract.names import pool_of
+from registry.pools import partitions
+from runtime.object_store import ObjectStore
+from runtime.postgres import engine as connect
+from runtime.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="The history: verified, told, exported.")
+
+Pool = Annotated[str, typer.Option("--pool", help="Only this pool.")]
+
+
+@app.command()
+def verify(
+    pool: Pool = "",
+    file: Annotated[Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")] = None,
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """Fold every ledger, check chain and invariants, decide everything again. Exit 1 when anything differs."""
+    if file is not None:
+        if not pool:
+            raise WrongUse("--file needs --pool NAME: the pool whose ledger it is")
+        found = [check(ledger_of_file(file), pool)]
+    else:
+        here = settings(data)
+        found = [_verify(here, name, partition) for name, partition in _pools(here, pool).items()]
+    if form is Format.JSON:
+        output.as_json(found)
+    else:
+        for verdict in found:
+            output.out.print(verdicts.render(verdict), style="" if verdict.clean else "red", markup=False)
+    if not all(verdict.clean for verdict in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def story(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """A job's life in sentences, with the offsets that prove them."""
+    here = settings(data)
+    try:
+        partition = _pools(here, pool_of(job))[pool_of(job)]
+        told = stories.story(job, ledger_of_partition(here.kafka, partition)[0])
+    except ValueError as error:
+        raise WrongUse(str(error)) from None
+    except stories.JobUnknown as error:
+        raise CommandFailed(str(error)) from None
+    if form is Format.JSON:
+        return output.as_json(told)
+    output.out.print(stories.render(told), markup=False)
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines; holds no user's words.")],
+    pool: Annotated[str, typer.Option("--pool", help="Whose ledger.")],
+    data: Data = DATA_DEFAULT,
+) -> None:
+    """Write a pool's ledger to a file that `audit verify --file` reads."""
+    here = settings(data)
+    source, _ = ledger_of_partition(here.kafka, _pools(here, pool)[pool])
+    try:
+        records = write_export(source, path)
+    except OSError as error:
+        raise WrongUse(f"cannot write {path}: {error.strerror}") from None
+    output.err.print(f"{records} records of pool {pool} are in {path}")
+
+
+def _verify(here: Settings, pool: str, partition: int) -> verdicts.Verdict:
+    """Anchors first, then the ledger, then the inbox up to what the ledger can have read."""
+    store = ObjectStore(here)
+    anchors = [*anchors_of_snapshots(store, pool), *anchors_of_views(connect(here), pool)]
+    source, _ = ledger_of_partition(here.kafka, partition)
+    records, kept_from = jobs_of_partition(here.kafka, partition)
+    with output.err.status(f"verifying pool {pool}…"):
+        return check(source, pool, Evidence(anchors=anchors, inbox=Inbox(records, kept_from), store=store))
+
+
+def _pools(here: Settings, pool: str) -> dict[str, int]:
+    known = partitions(connect(here))
+    if not pool:
+        return known
+    if pool not in known:
+        raise WrongUse(f"there is no pool {pool!r}; the pools are {', '.join(known)}")
+    return {pool: known[pool]}

@@ -1,0 +1,55 @@
+"""Where the product runs that this command talks to: named by the environment, else the embedded stack of --data."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.api_client import ApiClient
+from cli.errors import WrongUse
+from local.options import Layout
+from runtime.settings import ENV_PREFIX, Settings
+
+DATA_DEFAULT = Path(".headrace")
+
+Data = Annotated[
+    Path,
+    typer.Option("--data", envvar="HEADRACE_DATA", help="Directory of the embedded stack.", show_default=True),
+]
+
+_ELSEWHERE = (ENV_PREFIX + "KAFKA", ENV_PREFIX + "API_URL")
+"""Either of these in the environment says: not the embedded stack."""
+
+
+def settings(data: Path) -> Settings:
+    """Settings of the installation. WrongUse when there is neither an environment nor a stack in `data`."""
+    if any(name in os.environ for name in _ELSEWHERE):
+        return Settings()
+    layout = Layout(data)
+    try:
+        return Settings(**json.loads(layout.settings.read_text()))
+    except FileNotFoundError:
+        raise WrongUse(
+            f"expected a stack in {layout.data}, found none; start one with `headrace up`, name its directory with"
+            " --data, or name an installation by HEADRACE_API_URL and HEADRACE_API_KEY"
+        ) from None
+
+
+def api(data: Path, *, operator: bool = False) -> ApiClient:
+    """The API, under HEADRACE_API_KEY or the embedded stack's key: tenant demo's, or the operator's."""
+    found = settings(data)
+    key = found.api_key
+    if not key:
+        keys = Layout(data).keys
+        try:
+            known = json.loads(keys.read_text())
+        except (FileNotFoundError, PermissionError):
+            raise WrongUse(
+                f"expected an API key in HEADRACE_API_KEY or {keys}; an operator makes one with `headrace keys create`"
+            ) from None
+        key = known["operator" if operator else "demo"]
+    return ApiClient(found.api_url, key)

@@ -1,0 +1,18 @@
+"""What ends a command early, and with which exit code."""
+
+from __future__ import annotations
+
+FAILED = 1
+WRONG_USE = 2
+
+
+class CommandFailed(Exception):
+    """The command was understood and could not be done: exit 1. The message says expected, found, what to do."""
+
+    code = FAILED
+
+
+class WrongUse(CommandFailed):
+    """The command itself is wrong (an option, a file, a name): exit 2."""
+
+    code = WRONG_USE

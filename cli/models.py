@@ -1,0 +1,183 @@
+"""`headrace models …`: publish a directory, see what is published, move a pointer and move it back."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import Engine
+
+from cli import output
+from cli.connection import DATA_DEFAULT, Data, settings
+from cli.errors import CommandFailed
+from cli.output import Format, Output
+from contract.names import ALIAS_DEFAULT
+from registry import aliases, models, publishing
+from registry.aliases import Move
+from registry.manifest import File
+from runtime.object_store import ObjectStore
+from runtime.postgres import engine as connect
+from views import queries
+
+app = typer.Typer(no_args_is_help=True, help="Versions of models, and the aliases that point to them.")
+
+Alias = Annotated[str, typer.Option("--alias", help="The pointer.")]
+Why = Annotated[str, typer.Option("--why", help="Kept in the alias's history.")]
+
+RELAYED_WITHIN_S = 15.0
+
+
+@app.command()
+def publish(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="model.yaml, code, weights/, environment.lock")],
+    pool: Annotated[str, typer.Option(help="Where the model runs, for ever. May be left out if there is one pool.")] = "",
+    alias: Annotated[str, typer.Option("--alias", help="Point this alias to it; '' for none.")] = ALIAS_DEFAULT,
+    why: Why = "",
+    vendor_wheels: Annotated[
+        bool, typer.Option("--vendor-wheels", help="Store the environment's wheels too, not only their hashes.")
+    ] = False,
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """Publish a model directory as an immutable version."""
+    found = settings(data)
+    database = connect(found)
+    with output.err.status("checking and uploading…") as status:
+
+        def uploaded(file: File) -> None:
+            status.update(f"stored {file.path}")
+
+        done = publishing.publish(
+            directory,
+            engine=database,
+            store=ObjectStore(found),
+            who=getpass.getuser(),
+            why=why,
+            pool=pool,
+            alias=alias,
+            wheels_from_index=_wheels_from_index(database),
+            vendor_wheels=vendor_wheels,
+            on_uploaded=uploaded,
+        )
+        _await_relay(database, f"{done.version.model}@{done.version.digest}")
+    if form is Format.JSON:
+        return output.as_json(done)
+    what = "published" if done.is_new else "was published before, nothing added"
+    output.facts(
+        [
+            ("model", done.version.model),
+            ("version", done.version.digest),
+            ("pool", done.version.pool),
+            ("", what),
+            ("alias", f"{done.move.alias} (move {done.move.move})" if done.move else "none"),
+            ("uploaded", f"{done.bytes_uploaded / 1e6:.1f} MB, {done.wheels_vendored} wheels"),
+            *([("not part of it", ", ".join(done.ignored))] if done.ignored else []),
+        ]
+    )
+
+
+@app.command("list")
+def list_models(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """Every model: its pool, its aliases, how many versions it has."""
+    known = models.listed(connect(settings(data)))
+    if form is Format.JSON:
+        return output.as_json(known)
+    output.table(
+        ["model", "pool", "aliases", "versions"],
+        [
+            (m.name, m.pool, ", ".join(f"{a.alias} → {a.version[7:19]}" for a in m.aliases), len(m.versions))
+            for m in known
+        ],
+        empty="no model is published; publish one with `headrace models publish DIR`",
+    )
+
+
+@app.command()
+def show(
+    model: str, alias: Alias = ALIAS_DEFAULT, data: Data = DATA_DEFAULT, form: Output = Format.TABLE
+) -> None:
+    """One model: its versions, and the history of an alias."""
+    database = connect(settings(data))
+    versions = models.versions(database, model)
+    known = {a.alias for a in models.show(database, model).aliases}
+    moves = aliases.history(database, model, alias) if alias in known or alias != ALIAS_DEFAULT else ()
+    if form is Format.JSON:
+        return output.as_json({"versions": versions, "alias": alias, "moves": moves})
+    live = moves[-1].version if moves else ""
+    output.table(
+        ["version", "published", "by", "chipsets", "timeout", ""],
+        [
+            (
+                v.digest,
+                output.moment(v.published_ms),
+                v.published_by,
+                ", ".join(v.manifest.chipsets),
+                output.duration(v.manifest.timeout_ms),
+                f"← {alias}" if v.digest == live else "",
+            )
+            for v in versions
+        ],
+        empty="no version is published",
+    )
+    output.out.print()
+    output.table(
+        ["move", "version", "when", "who", "why"],
+        [(m.move, m.version[7:19], output.moment(m.moved_ms), m.who, _reason(m)) for m in moves],
+        empty=f"alias {alias} was never set",
+    )
+
+
+@app.command()
+def promote(
+    model: str,
+    version: Annotated[str, typer.Argument(help="sha256:… of a published version")],
+    alias: Alias = ALIAS_DEFAULT,
+    why: Why = "",
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """Point an alias to a version: jobs accepted from then on run it."""
+    database = connect(settings(data))
+    _moved(database, aliases.promote(database, model, alias, version, getpass.getuser(), why), form)
+
+
+@app.command()
+def rollback(
+    model: str, alias: Alias = ALIAS_DEFAULT, why: Why = "", data: Data = DATA_DEFAULT, form: Output = Format.TABLE
+) -> None:
+    """Point an alias back to the version before."""
+    database = connect(settings(data))
+    _moved(database, aliases.rollback(database, model, alias, getpass.getuser(), why), form)
+
+
+def _moved(database: Engine, move: Move, form: Format) -> None:
+    _await_relay(database, f"{move.model}@{move.alias}")
+    if form is Format.JSON:
+        return output.as_json(move)
+    output.out.print(f"{move.model}@{move.alias} points to {move.version} (move {move.move}); jobs accepted before keep theirs")
+
+
+def _reason(move: Move) -> str:
+    return f"rollback{': ' + move.why if move.why else ''}" if move.is_rollback else move.why
+
+
+def _wheels_from_index(database: Engine) -> bool:
+    """What the policy in force says; before any is known, the default."""
+    with database.connect() as connection:
+        policies = queries.policies(connection)
+    return policies[0].policy.wheels_from_index if policies else True
+
+
+def _await_relay(database: Engine, reference: str) -> None:
+    """Until the scheduler's topic has it, so that the next command can use it."""
+    deadline = time.monotonic() + RELAYED_WITHIN_S
+    while not models.resolve(database, reference).relayed:
+        if time.monotonic() > deadline:
+            raise CommandFailed(
+                f"{reference} is stored, but the relay has not told the scheduler within {RELAYED_WITHIN_S:.0f} s;"
+                " see that the relay runs: `headrace status`"
+            )
+        time.sleep(0.02)

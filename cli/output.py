@@ -1,0 +1,104 @@
+"""How results are shown: tables and bars for people, JSON for programs.
+
+`-o json` prints exactly one JSON document on standard output; everything else (bars, notes) goes to standard error, and
+bars only when that is a terminal.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+Output = Annotated[Format, typer.Option("-o", "--output-format", help="table for people, json for programs.")]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+STATE_STYLES = {
+    "submitted": "dim",
+    "queued": "yellow",
+    "dispatched": "cyan",
+    "started": "bold cyan",
+    "cancelling": "magenta",
+    "succeeded": "green",
+    "cancelled": "dim",
+    "expired": "dim red",
+    "refused": "red",
+    "dead_lettered": "bold red",
+    "quarantined": "bold red",
+}
+
+
+def as_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False))
+
+
+def state(name: str) -> Text:
+    return Text(name, style=STATE_STYLES.get(name, ""))
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
+    """A table on standard output, or the sentence `empty`, which says what to do, when there are no rows."""
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        grid.add_column(heading, overflow="fold")
+    count = 0
+    for row in rows:
+        count += 1
+        grid.add_row(*[cell if isinstance(cell, Text) else _cell(cell) for cell in row])
+    if count:
+        out.print(grid)
+    else:
+        err.print(empty)
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None or value == "" else str(value)
+
+
+def facts(pairs: Iterable[tuple[str, Any]]) -> None:
+    """A record as name and value, a line each."""
+    grid = Table(box=None, show_header=False, pad_edge=False)
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(name, value if isinstance(value, Text) else _cell(value))
+    out.print(grid)
+
+
+def moment(at_ms: int | None) -> str:
+    """A time of the broker's clock, local, to the millisecond."""
+    if not at_ms:
+        return "-"
+    return dt.datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def duration(ms: int | None) -> str:
+    if ms is None:
+        return "-"
+    if ms < 1000:
+        return f"{ms} ms"
+    seconds = ms / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
