@@ -119,10 +119,10 @@ def start_attempt(state: State, attempt: Attempt, version: str) -> None:
     """The attempt runs: it no longer counts for the limit, and its node has the version loaded from here on."""
     settle_started(state, attempt)
     node = state.nodes[attempt.node]
+    if version in node.cached and version in node.loaded and (node.slots > 1 or len(node.loaded) == 1):
+        return
     loaded = (version,) if node.slots == 1 else tuple(sorted({*node.loaded, version}))
-    cached = node.cached if version in node.cached else tuple(sorted({*node.cached, version}))
-    if loaded != node.loaded or cached is not node.cached:
-        change_versions(state, node, loaded, cached)
+    change_versions(state, node, loaded, tuple(sorted({*node.cached, version})))
 
 
 def settle_started(state: State, attempt: Attempt) -> None:

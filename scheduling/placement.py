@@ -7,49 +7,56 @@ Draining nodes and clusters, clusters at their limit and clusters that the polic
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from scheduling import backpressure
 from scheduling.state import Group, Kind
 
-
-def has_room(kind: Kind) -> bool:
-    """Some node could take a job of this class now."""
-    return any((group.free or group.stageable) and backpressure.takes_work(group.cluster) for group in kind.groups)
-
-
-def choose(kind: Kind, version: str) -> tuple[Group, str] | None:
-    """The group and the node to send a job of this class and version to; None when nothing has room."""
-    best: tuple[int, Group, str] | None = None
-    for group in kind.groups:
-        if not (group.free or group.stageable) or not backpressure.takes_work(group.cluster):
-            continue
-        rank, node = _best_node(group, version)
-        if best is None or _is_better(rank, group, node, best):
-            best = (rank, group, node)
-    return None if best is None else best[1:]
+FREE, STAGED = 0, 3
+LOADED, CACHED, COLD = 0, 1, 2
+"""A placement's rank is the sum of one of each: less is sooner."""
 
 
-def _best_node(group: Group, version: str) -> tuple[int, str]:
-    rank, mask = (0, group.free) if group.free else (3, group.stageable)
-    loaded = mask & group.loaded.get(version, 0)
-    if loaded:
-        mask = loaded
-    else:
-        cached = mask & group.cached.get(version, 0)
-        rank += 1 if cached else 2
-        mask = cached or mask
-    return rank, group.ids[lowest(mask)]
+def has_room(group: Group) -> bool:
+    """Some node of the group could take one more attempt now."""
+    return bool(group.free or group.stageable) and backpressure.takes_work(group.cluster)
 
 
-def _is_better(rank: int, group: Group, node: str, best: tuple[int, Group, str]) -> bool:
-    if rank != best[0]:
-        return rank < best[0]
-    mine, other = group.cluster, best[1].cluster
-    left, right = len(mine.open) * other.slots, len(other.open) * mine.slots
+def groups_with_room(kind: Kind) -> list[Group]:
+    """Groups that could take a job of this class now."""
+    return [group for group in kind.groups if has_room(group)]
+
+
+def choose(groups: Iterable[Group], version: str) -> tuple[Group, str]:
+    """The group and the node to send a job of this version to. Each of the groups has room, and there is one."""
+    best: tuple[int, int, Group] | None = None
+    for group in groups:
+        rank, mask = rank_in(group, version)
+        if best is None or rank < best[0] or (rank == best[0] and _is_emptier(group, mask, best[2], best[1])):
+            best = (rank, mask, group)
+    if best is None:
+        raise ValueError("expected a group with room to choose from, found none")
+    return best[2], best[2].ids[lowest(best[1])]
+
+
+def rank_in(group: Group, version: str) -> tuple[int, int]:
+    """The best rank this group offers, and the mask of its nodes that have it."""
+    rank, mask = (FREE, group.free) if group.free else (STAGED, group.stageable)
+    hit = mask & group.loaded.get(version, 0)
+    if hit:
+        return rank + LOADED, hit
+    hit = mask & group.cached.get(version, 0)
+    if hit:
+        return rank + CACHED, hit
+    return rank + COLD, mask
+
+
+def _is_emptier(group: Group, mask: int, other: Group, other_mask: int) -> bool:
+    mine, theirs = group.cluster, other.cluster
+    left, right = len(mine.open) * theirs.slots, len(theirs.open) * mine.slots
     if left != right:
         return left < right
-    return node < best[2]
+    return group.ids[lowest(mask)] < other.ids[lowest(other_mask)]
 
 
 def lowest(mask: int) -> int:

@@ -7,11 +7,12 @@ first to a job that can start at once, and only one that nobody wants calls a st
 Like a judgement, a plan is a generator, so that each pick sees the state after the last. It stops between two groups
 of events (never between an attempt's closing and what follows) when the batch has `events_max`.
 
-Seams: `lapses_are_due`, `binding`.
+Seam: `lapses_are_due`.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -86,38 +87,54 @@ def _stop_for_drain(attempt: Attempt) -> Event:
 
 
 def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Iterator[Event]]:
-    lines = [line for kind in state.kinds.values() for line in kind.lines.values() if line.heap]
-    heads = {line: priority.head_of(state, line) for line in lines}
-    full: set[Kind] = set()
+    """The most urgent head that has room goes, again and again. Room only shrinks meanwhile, so a class that has none
+    is out for this batch, and rooms are looked at again only when one of them may be gone."""
+    common_ms = priority.common_of(state)
+    heads: list[priority.Candidate] = []
+    rooms: dict[Kind, list[Group]] = {}
+    for kind in state.kinds.values():
+        lines = [line for line in kind.lines.values() if line.heap]
+        if lines and (groups := placement.groups_with_room(kind)):
+            rooms[kind] = groups
+            heads += [priority.candidate(state, line, line.heap[0], common_ms) for line in lines]
+    heads.sort()
     while heads:
-        for line in [line for line in heads if line.kind in full or not placement.has_room(line.kind)]:
-            full.add(line.kind)
-            del heads[line]
-        if not heads:
-            return
-        best = priority.first(heads.values(), priority.goes_before)
-        assert best is not None
-        line = next(line for line, head in heads.items() if head is best)
-        yield iter((_dispatch(state, line, best, heads, len(batch)),))
+        head = heads.pop(0)
+        line = head[3]
+        job = state.jobs[head[1]]
+        group, node = placement.choose(rooms[line.kind], job.version)
+        behind = _behind(state, line, heads, group, common_ms)
+        yield iter((_dispatch(state, head, behind, group.cluster, node, len(batch)),))
         if line.heap:
-            heads[line] = priority.head_of(state, line)
-        else:
-            del heads[line]
+            insort(heads, priority.candidate(state, line, line.heap[0], common_ms))
+        if not placement.has_room(group):
+            rooms = {kind: placement.groups_with_room(kind) for kind in rooms}
+            heads = [head for head in heads if rooms[head[3].kind]]
+
+
+def _behind(
+    state: State, line: Line, heads: list[priority.Candidate], group: Group, common_ms: int
+) -> priority.Candidate | None:
+    """The best job that could have gone to the group in place of the line's head."""
+    second = priority.second_of(state, line)
+    behind = priority.candidate(state, line, second, common_ms) if second is not None else None
+    for head in heads:
+        if behind is not None and behind < head:
+            return behind
+        if group in head[3].kind.groups:
+            return head
+    return behind
 
 
 def _dispatch(
-    state: State, line: Line, best: priority.Candidate, heads: dict[Line, priority.Candidate], index: int
+    state: State,
+    head: priority.Candidate,
+    behind: priority.Candidate | None,
+    cluster: Cluster,
+    node: str,
+    index: int,
 ) -> Event:
-    job = state.jobs[best.job]
-    choice = placement.choose(line.kind, job.version)
-    assert choice is not None, "the line's class has room"
-    group, node = choice
-    others = [head for other, head in heads.items() if other is not line and group in other.kind.groups]
-    second = priority.second_of(state, line)
-    if second is not None:
-        others.append(second)
-    behind = priority.first(others, priority.goes_before)
-    cluster = group.cluster
+    job = state.jobs[head[1]]
     return JobDispatched(
         job=job.job,
         attempt=job.attempts + 1,
@@ -125,11 +142,11 @@ def _dispatch(
         node=node,
         session=state.nodes[node].session,
         cluster=cluster.name,
-        waited_ms=best.waited_ms,
-        slo_ms=best.slo_ms,
-        next_job=behind.job if behind is not None else "",
-        next_waited_ms=behind.waited_ms if behind is not None else 0,
-        next_slo_ms=behind.slo_ms if behind is not None else 0,
+        waited_ms=state.now_ms - job.submitted_ms,
+        slo_ms=state.slos[job.tier],
+        next_job=behind[1] if behind is not None else "",
+        next_waited_ms=state.now_ms - behind[2] if behind is not None else 0,
+        next_slo_ms=state.slos[behind[3].tier] if behind is not None else 0,
         limit=cluster.limit,
         staged=backpressure.in_flight(cluster) + 1,
         bound=binding(state, job, cluster),
