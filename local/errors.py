@@ -11,3 +11,16 @@ class CannotStart(Exception):
         self.expected = expected
         self.found = found
         self.todo = todo
+
+
+class AlreadyRunning(CannotStart):
+    """A stack runs on this data; it was left alone."""
+
+    def __init__(self, data: str, pid: int, api_url: str) -> None:
+        super().__init__(
+            f"no stack to run on {data}",
+            f"one that runs already (process {pid}, API at {api_url or 'a port not yet known'})",
+            "Use it as it is, or stop it with `headrace down` first",
+        )
+        self.pid = pid
+        self.api_url = api_url

@@ -39,9 +39,8 @@ FIXED_SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "log.cleaner.dedupe.buffer.size": str(32 * 1024 * 1024),
     # A killed broker is let in again only when the session of its former life has lapsed (9 s by default).
-    "broker.session.timeout.ms": "3000",
-    "broker.heartbeat.interval.ms": "500",
-    "controlled.shutdown.enable": "false",  # nobody to hand partitions to
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "400",
 }
 
 CLEANER_PACE_MS_MAX = 15_000
@@ -64,6 +63,8 @@ def cleaning_settings(words_kept_ms: int) -> dict[str, str]:
 
 class KafkaServer:
     """`port` for clients, `controller_port` for itself; `overrides` are broker settings that win over ours."""
+
+    name = "kafka"
 
     def __init__(
         self,

@@ -12,13 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from local.errors import CannotStart
 from local.processes import Process
 
-PORT = 5432
-"""Names the socket's file; no TCP port is opened."""
+SOCKET_NUMBER = 5432
+"""Names the socket's file."""
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
@@ -35,6 +36,10 @@ class PostgresServer:
     a private home, and nobody's permissions are changed for it.
     """
 
+    name = "postgres"
+    port = 0
+    """No TCP port is opened."""
+
     def __init__(self, data: Path, logs: Path, *, durable: bool = True) -> None:
         """`durable` False: no fsync. For tests; a crash of the machine, not of a process, loses the data."""
         self._data = data
@@ -45,7 +50,7 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        return f"postgresql+psycopg://postgres@/postgres?host={self.socket_dir}&port={PORT}"
+        return f"postgresql+psycopg://postgres@/postgres?host={self.socket_dir}&port={SOCKET_NUMBER}"
 
     def start(self) -> None:
         """Start the server, on the data it had; returns before it is ready (see `await_ready`)."""
@@ -56,7 +61,7 @@ class PostgresServer:
     def ready(self) -> bool:
         try:
             with psycopg.connect(
-                user="postgres", dbname="postgres", host=str(self.socket_dir), port=PORT, connect_timeout=5
+                user="postgres", dbname="postgres", host=str(self.socket_dir), port=SOCKET_NUMBER, connect_timeout=5
             ) as connection:
                 connection.execute("SELECT 1")
         except psycopg.OperationalError:
@@ -93,12 +98,13 @@ class PostgresServer:
                 os.chown(directory, user.pw_uid, user.pw_gid)
         _require_own(self.socket_dir, user)
         privileges = _privileges(user)
+        _await_predecessor(self._data)
         if not (self._data / "PG_VERSION").exists():
             self._initdb(binaries / "initdb", privileges)
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket_dir),
-            "port": str(PORT),
+            "port": str(SOCKET_NUMBER),
             "max_connections": "200",
             "shared_buffers": "64MB",
             "timezone": "UTC",
@@ -170,10 +176,21 @@ def _privileges(user: pwd.struct_passwd | None) -> list[str]:
 def _socket_dir(data: Path) -> Path:
     """Beside the data, or in the temporary directory where that path is too long for a socket."""
     beside = data.absolute().with_name(data.name + ".socket")
-    if len(os.fsencode(beside / f".s.PGSQL.{PORT}.lock")) <= SOCKET_PATH_MAX:
+    if len(os.fsencode(beside / f".s.PGSQL.{SOCKET_NUMBER}.lock")) <= SOCKET_PATH_MAX:
         return beside
     digest = hashlib.sha256(os.fsencode(data.absolute())).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"headrace-{os.geteuid()}-{digest}"
+
+
+def _await_predecessor(data: Path) -> None:
+    """A server whose parent was killed may still be shutting down on this data."""
+    try:
+        pid = int((data / "postmaster.pid").read_text().partition("\n")[0])
+        predecessor = psutil.Process(pid)
+        if str(data) in predecessor.cmdline():
+            predecessor.wait(STOP_TIMEOUT_S)
+    except (FileNotFoundError, ValueError, psutil.Error):
+        return
 
 
 def _require_own(directory: Path, user: pwd.struct_passwd | None) -> None:

@@ -18,6 +18,8 @@ from local.errors import CannotStart
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 LOG_TAIL_BYTES = 2_000
+LOG_BYTES_MAX = 50 * 1024 * 1024
+"""A larger log is set aside (.1) when its process starts."""
 
 
 class Process:
@@ -46,6 +48,8 @@ class Process:
         if self.alive():
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
+            self.log.replace(self.log.with_name(self.log.name + ".1"))
         self._child = _spawner.submit(self._spawn).result()
 
     def alive(self) -> bool:

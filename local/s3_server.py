@@ -27,6 +27,8 @@ _LOGBACK = """<configuration>
 class S3Server:
     """Its credentials are drawn once for each data directory and kept in it, readable by its owner only."""
 
+    name = "s3"
+
     def __init__(self, data: Path, logs: Path, *, port: int) -> None:
         self.port = port
         self._data = data

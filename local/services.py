@@ -6,26 +6,16 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from local.kafka_server import KafkaServer
 from local.ports import free_port
 from local.postgres_server import PostgresServer, remove_socket_dir
 from local.s3_server import S3Server
+from local.server import Server
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 
 WORDS_KEPT_MS = 3 * 86_400_000
-
-
-class Server(Protocol):
-    """What the three have in common."""
-
-    def start(self) -> None: ...
-    def await_ready(self) -> None: ...
-    def alive(self) -> bool: ...
-    def kill(self) -> None: ...
-    def stop(self) -> None: ...
 
 
 class Services:

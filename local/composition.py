@@ -1,0 +1,140 @@
+"""Which servers and processes make the stack, on which ports, with which settings."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from local import ports
+from local.kafka_server import KafkaServer
+from local.options import Layout, Memory, Options, remember
+from local.ports import HOST
+from local.postgres_server import PostgresServer
+from local.program import Program
+from local.s3_server import S3Server
+from local.server import Server
+from runtime.settings import Settings
+
+PORT_RELEASE_S = 2.0
+"""How long a port of the last run may take to become free: a killed stack's processes die just after it."""
+
+API_PORT_DEFAULT = 8470
+
+_CONFIGURED = {"api": ("the API", "--api-port"), "kafka": ("Kafka", "--kafka-port"), "s3": ("S3", "--s3-port")}
+
+
+class Composition:
+    """`servers` come first, and what is installed in them; then `programs`, in this order,
+    then `nodes`.
+
+    $DATABASE_URL and $HEADRACE_S3_ENDPOINT name servers of the user's own, which are used instead of ours.
+    CannotStart when a configured port is taken.
+    """
+
+    def __init__(self, options: Options, layout: Layout, memory: Memory, words_kept_ms: int) -> None:
+        self._options = options
+        self._layout = layout
+        self._given = Settings()
+        self.warnings: list[str] = []
+        self.ports = self._choose_ports(memory)
+        remember(layout, Memory(ports=self.ports, words_kept_ms=words_kept_ms, installed=memory.installed))
+        self.kafka = KafkaServer(
+            layout.kafka,
+            layout.logs,
+            port=self.ports["kafka"],
+            controller_port=self.ports["kafka-controller"],
+            words_kept_ms=words_kept_ms,
+        )
+        self.postgres = None if os.environ.get("DATABASE_URL") else PostgresServer(layout.postgres, layout.logs)
+        own_s3 = not os.environ.get("HEADRACE_S3_ENDPOINT")
+        self.s3 = S3Server(layout.s3, layout.logs, port=self.ports["s3"]) if own_s3 else None
+        self.settings = self._settings()
+        self.servers: list[Server] = [s for s in (self.kafka, self.postgres, self.s3) if s is not None]
+        self.programs = self._programs()
+        self.nodes = self._nodes()
+
+    def _settings(self) -> Settings:
+        """For whoever talks to the stack; its processes differ in `data` and `metrics_port`."""
+        changes: dict[str, object] = {
+            "kafka": self.kafka.bootstrap,
+            "data": self._layout.processes,
+            "api_host": HOST,
+            "api_port": self.ports["api"],
+            "api_url": f"http://{HOST}:{self.ports['api']}",
+            "api_key": "",
+        }
+        if self.postgres is not None:
+            changes["database_url"] = self.postgres.url
+        if self.s3 is not None:
+            changes |= {
+                "s3_endpoint": self.s3.endpoint,
+                "s3_access_key": self.s3.access_key,
+                "s3_secret_key": self.s3.secret_key,
+            }
+        if self._options.heartbeat_ms is not None:
+            changes["heartbeat_ms"] = self._options.heartbeat_ms
+        return self._given.model_copy(update=changes)
+
+    def _programs(self) -> list[Server]:
+        return [
+            self._program("scheduler", "streams.scheduler"),
+            self._program("api", "api", ready_url=f"{self.settings.api_url}/readyz", port=self.ports["api"]),
+            self._program("projector", "streams.projector"),
+            self._program("intake", "streams.intake"),
+            self._program("relay", "registry.relay"),
+        ]
+
+    def _nodes(self) -> list[Server]:
+        nodes: list[Server] = []
+        for number in range(1, self._options.nodes + 1):
+            name = f"node-{number}"
+            arguments = ["--cluster", self._options.cluster, "--node", name, "--slots", str(self._options.slots)]
+            nodes.append(self._program(name, "gpu_worker", arguments=arguments))
+        return nodes
+
+    def _program(
+        self, name: str, module: str, *, arguments: list[str] | None = None, ready_url: str = "", port: int = 0
+    ) -> Program:
+        settings = self.settings.model_copy(
+            update={"data": self._layout.processes / name, "metrics_port": 0 if port else self.ports[name]}
+        )
+        return Program(
+            name,
+            module,
+            settings,
+            self._layout.logs,
+            arguments=arguments or (),
+            ready_url=ready_url,
+            port=port or self.ports[name],
+        )
+
+    def _choose_ports(self, memory: Memory) -> dict[str, int]:
+        options = self._options
+        configured = {"api": options.api_port, "kafka": options.kafka_port, "s3": options.s3_port}
+        names = ["kafka", "kafka-controller", "s3", "api", "scheduler", "projector", "intake", "relay"]
+        names += [f"node-{number}" for number in range(1, options.nodes + 1)]
+        chosen: dict[str, int] = {}
+        for name, port in configured.items():
+            if port:
+                ports.require_free(port, *_CONFIGURED[name])
+                chosen[name] = port
+        for name in names:
+            if name not in chosen:
+                chosen[name] = self._port(name, memory.ports.get(name, 0), set(chosen.values()))
+        return chosen
+
+    def _port(self, name: str, remembered: int, taken: set[int]) -> int:
+        if remembered and remembered not in taken:
+            deadline = time.monotonic() + PORT_RELEASE_S
+            while not ports.is_free(remembered):
+                if time.monotonic() > deadline:
+                    self.warnings.append(
+                        f"port {remembered}, which {name} had last time, is in use by another process; it has a new one"
+                    )
+                    break
+                time.sleep(0.05)
+            else:
+                return remembered
+        if name == "api" and API_PORT_DEFAULT not in taken and ports.is_free(API_PORT_DEFAULT):
+            return API_PORT_DEFAULT
+        return ports.free_port(not_in=taken)

@@ -1,0 +1,93 @@
+"""What a new data directory needs once: topics, the first policy, tables, the bucket, API keys."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import msgspec
+
+import migrations
+from contract import codec, policy, topics
+from contract.inputs import PolicyApplied
+from local.errors import CannotStart
+from local.options import Layout, replace
+from registry import keys
+from runtime import kafka, postgres
+from runtime.object_store import ObjectStore
+from runtime.settings import Settings
+
+POLICY_FILE = Path(__file__).parent.parent / "examples" / "policies" / "local.yaml"
+
+SOURCE = "headrace/local"
+DEMO_TENANT = "demo"
+OPERATOR_TENANT = "operator"
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """keys.json: secrets, readable by the owner only."""
+
+    tenant: str
+    api_key: str
+    """Of the tenant, with every tier of the policy; the first one is the default."""
+    operator_key: str
+
+
+def read_policy(path: Path | None) -> policy.Policy:
+    """The first policy of a new data directory. CannotStart when the file is no policy."""
+    file = path or POLICY_FILE
+    try:
+        return policy.parse(file.read_text())
+    except OSError as error:
+        raise CannotStart(f"a policy document at {file}", error.strerror or "none", "Name another file") from None
+    except policy.PolicyInvalid as error:
+        raise CannotStart(f"a policy in {file}", str(error), "Mend that line and start again") from None
+
+
+def install_topics(settings: Settings, first: policy.Policy) -> None:
+    """Create the topics, and apply the first policy to every pool that nothing was ever said to."""
+    kafka.ensure_topics(settings.kafka, topics.topics_for(first))
+    record = PolicyApplied(first, policy.fingerprint(first))
+    producer = kafka.Producer(settings.kafka, "headrace-install")
+    try:
+        for pool in first.pools.values():
+            if kafka.offsets(settings.kafka, topics.JOBS, pool.partition)[1] == 0:
+                event_id = uuid.uuid4().hex
+                producer.send_and_wait(
+                    topics.JOBS,
+                    codec.encode(record),
+                    key=event_id.encode(),
+                    headers=codec.headers_for(record, event_id, SOURCE),
+                    partition=pool.partition,
+                )
+    finally:
+        producer.close()
+
+
+def install_tables_and_keys(settings: Settings, layout: Layout, tiers: tuple[str, ...]) -> None:
+    """Bring the tables up to date, and see that keys.json holds keys that this database knows."""
+    migrations.upgrade(settings.database_url)
+    engine = postgres.engine(settings)
+    try:
+        known = _known_keys(layout)
+        if known is not None and all(keys.resolve(engine, key) for key in (known.api_key, known.operator_key)):
+            return
+        made = Keys(
+            DEMO_TENANT,
+            keys.create(engine, DEMO_TENANT, tiers),
+            keys.create(engine, OPERATOR_TENANT, tiers, scope="operator"),
+        )
+        replace(layout.keys, msgspec.json.format(msgspec.json.encode(made)), mode=0o600)
+    finally:
+        engine.dispose()
+
+
+def install_bucket(settings: Settings) -> None:
+    ObjectStore(settings).ensure_bucket()
+
+
+def _known_keys(layout: Layout) -> Keys | None:
+    try:
+        return msgspec.json.decode(layout.keys.read_bytes(), type=Keys)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None

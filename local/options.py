@@ -1,0 +1,85 @@
+"""What `headrace up` is asked for, and where things lie in its data directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+CLUSTER = "local"
+"""The cluster of examples/policies/local.yaml, which the stack's own nodes join."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of 0 means: the one used last time, else a free one."""
+
+    data: Path
+    api_port: int = 0
+    kafka_port: int = 0
+    s3_port: int = 0
+    nodes: int = 1
+    slots: int = 2
+    """Of each node."""
+    cluster: str = CLUSTER
+    policy: Path | None = None
+    """The first policy of new data. None: examples/policies/local.yaml's."""
+    heartbeat_ms: int | None = None
+    """How often nodes say that they are alive. None: the setting."""
+
+
+def to_argument(options: Options) -> str:
+    """The options as one word of a command line, absolute paths in it: a supervisor may have another directory."""
+    paths = {"data": str(options.data.absolute()), "policy": str(options.policy.absolute()) if options.policy else None}
+    return msgspec.json.encode(msgspec.structs.asdict(options) | paths).decode()
+
+
+def from_argument(argument: str) -> Options:
+    return msgspec.json.decode(argument, type=Options, dec_hook=lambda kind, value: kind(value))
+
+
+class Layout:
+    """Paths in a data directory."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data.absolute()
+        self.lock = self.data / "stack.lock"
+        self.memory = self.data / "stack.json"
+        self.status = self.data / "status.json"
+        self.settings = self.data / "settings.json"
+        self.keys = self.data / "keys.json"
+        self.logs = self.data / "logs"
+        self.supervisor_log = self.logs / "supervisor.log"
+        self.kafka = self.data / "kafka"
+        self.postgres = self.data / "postgres"
+        self.s3 = self.data / "s3"
+        self.processes = self.data / "processes"
+        """One folder for each process of ours: caches and scratch."""
+
+
+class Memory(msgspec.Struct, kw_only=True):
+    """What a data directory remembers between runs (stack.json)."""
+
+    ports: dict[str, int] = {}
+    words_kept_ms: int = 0
+    """Of the first policy; 0: not installed yet. The broker's pace of cleaning follows it."""
+    installed: bool = False
+    """Topics exist and the first policy was applied."""
+
+
+def recall(layout: Layout) -> Memory:
+    if not layout.memory.exists():
+        return Memory()
+    return msgspec.json.decode(layout.memory.read_bytes(), type=Memory)
+
+
+def remember(layout: Layout, memory: Memory) -> None:
+    replace(layout.memory, msgspec.json.format(msgspec.json.encode(memory)))
+
+
+def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file in one step: who reads it sees the old bytes or the new."""
+    scratch = path.with_name(path.name + ".new")
+    scratch.unlink(missing_ok=True)
+    scratch.touch(mode=mode)
+    scratch.write_bytes(data)
+    scratch.replace(path)

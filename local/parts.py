@@ -1,0 +1,91 @@
+"""A part of the stack under supervision: watched, started again when it crashes, and honest about both."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from local import disk, jars
+from local.errors import CannotStart
+from local.options import Layout
+from local.server import Server
+from local.status import PartStatus
+
+log = structlog.get_logger(__name__)
+
+BACKOFF_S = 0.5
+BACKOFF_S_MAX = 30.0
+STEADY_S = 60.0
+"""A part that ran this long is trusted again: its next crash starts at the shortest backoff."""
+
+JAR_PARTS = {"kafka": "kafka", "s3": "s3proxy"}
+
+
+class Part:
+    def __init__(self, server: Server, layout: Layout) -> None:
+        self.server = server
+        self.status = PartStatus(name=server.name, port=server.port, log=str(layout.logs / f"{server.name}.log"))
+        self._layout = layout
+        self._backoff_s = BACKOFF_S
+        self._started_at = 0.0
+        self._retry_at = 0.0
+
+    def start(self) -> None:
+        """Start it for the first time. CannotStart."""
+        jar = JAR_PARTS.get(self.server.name)
+        self.status.state = "fetching" if jar and not jars.is_cached(jar) else "starting"
+        self._start()
+
+    def await_ready(self) -> None:
+        """CannotStart when it does not become ready."""
+        self.server.await_ready()
+        self.status.state = "ready"
+
+    def tick(self) -> None:
+        """Look at it once: note that it is ready, or that it crashed, or start it again when it is due."""
+        if self.status.state in ("restarting", "no space"):
+            self._restart_if_due()
+        elif not self.server.alive():
+            self._crashed()
+        elif self.status.state == "starting" and self.server.ready():
+            self.status.state = "ready"
+
+    def stop(self) -> None:
+        self.status.state = "stopping"
+        self.server.stop()
+        self.status.state, self.status.pid = "stopped", 0
+
+    def log_tail(self) -> str:
+        return self.server.process.log_tail() if self.server.process is not None else "(empty)"
+
+    def _start(self) -> None:
+        self.server.start()
+        self._started_at = time.monotonic()
+        self.status.state = "starting"
+        self.status.pid = self.server.process.pid if self.server.process is not None else 0
+
+    def _crashed(self) -> None:
+        process = self.server.process
+        ended = f"exit status {process.exit_status}" if process is not None else "it never started"
+        if time.monotonic() - self._started_at > STEADY_S:
+            self._backoff_s = BACKOFF_S
+        self.status.restarts += 1
+        self.status.pid = 0
+        self.status.state = "restarting"
+        self.status.note = f"crashed ({ended}); look at {self.status.log}"
+        self._retry_at = time.monotonic() + self._backoff_s
+        log.warning("part crashed", part=self.server.name, ended=ended, again_in_s=self._backoff_s)
+        self._backoff_s = min(BACKOFF_S_MAX, self._backoff_s * 2)
+
+    def _restart_if_due(self) -> None:
+        if time.monotonic() < self._retry_at:
+            return
+        if disk.warning(self._layout.data):
+            self.status.state = "no space"
+            return
+        try:
+            self._start()
+        except (CannotStart, OSError) as error:
+            self.status.note = str(error)
+            self._retry_at = time.monotonic() + self._backoff_s

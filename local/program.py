@@ -1,0 +1,68 @@
+"""One process of ours: a Python module with its settings in the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+from local.processes import Process
+from runtime.settings import Settings
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+"""A node that drains gets this long; what it still runs then is requeued when the stack starts again."""
+
+
+class Program:
+    """`python -m module arguments…`. Ready when a GET of `ready_url` answers 200; without one, while it runs."""
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        settings: Settings,
+        logs: Path,
+        *,
+        arguments: Sequence[str] = (),
+        ready_url: str = "",
+        port: int = 0,
+    ) -> None:
+        self.name = name
+        self.port = port
+        self._ready_url = ready_url
+        environment = {**os.environ, **settings.environment(), "PYTHONUNBUFFERED": "1"}
+        command = [sys.executable, "-m", module, *arguments]
+        self.process: Process | None = Process(name, command, logs / f"{name}.log", env=environment)
+
+    def start(self) -> None:
+        self._running().start()
+
+    def ready(self) -> bool:
+        if not self.alive():
+            return False
+        if not self._ready_url:
+            return True
+        try:
+            return httpx.get(self._ready_url, timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def await_ready(self) -> None:
+        self._running().await_ready(self.ready, READY_TIMEOUT_S)
+
+    def alive(self) -> bool:
+        return self._running().alive()
+
+    def kill(self) -> None:
+        self._running().kill()
+
+    def stop(self) -> None:
+        self._running().stop(STOP_TIMEOUT_S)
+
+    def _running(self) -> Process:
+        assert self.process is not None
+        return self.process

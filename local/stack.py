@@ -1,0 +1,162 @@
+"""The whole stack from one command: `up`, `down` and `status` of a data directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+
+from local import status as status_file
+from local.display import render
+from local.errors import AlreadyRunning, CannotStart
+from local.install import Keys
+from local.lock import StackLock
+from local.options import Layout, Options, to_argument
+from local.processes import Process
+from local.status import StackStatus
+from runtime.settings import Settings
+from runtime.shutdown import on_signal
+
+POLL_S = 0.1
+DOWN_TIMEOUT_S = 90.0
+"""The supervisor stops its parts well within this, or is killed and takes them along."""
+
+FETCH_TIMEOUT_S = 900.0
+"""A first start fetches jars; nothing of ours takes longer."""
+
+
+def up(options: Options, *, detach: bool, console: Console | None = None) -> StackStatus:
+    """Start the stack. With `detach` it is ready when this returns, and runs on by itself.
+
+    Without, shows the parts until SIGINT or SIGTERM (call it in the main thread), stops them, and returns the last
+    status. CannotStart when it cannot run, AlreadyRunning when one runs on this data: that one is left alone.
+    """
+    layout = Layout(options.data)
+    _prepare(layout)
+    _refuse_second(layout)
+    layout.status.unlink(missing_ok=True)
+    if detach:
+        supervisor: subprocess.Popen[bytes] | Process = _detached(options, layout)
+        return _await(layout, supervisor, lambda status: status.state in ("ready", "degraded"), lambda _: None)
+    return _attended(options, layout, console or Console())
+
+
+def down(data: Path) -> bool:
+    """Stop the stack on this data, its last process included. False when none ran."""
+    lock = StackLock(Layout(data))
+    pid = lock.holder()
+    if pid is None:
+        return False
+    for number, patience_s in ((SIGTERM, DOWN_TIMEOUT_S), (SIGKILL, 10.0)):
+        deadline = time.monotonic() + patience_s
+        if lock.holder() == pid:
+            os.kill(pid, number)
+        while lock.holder() == pid:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(POLL_S / 2)
+        else:
+            break
+    return True
+
+
+def status(data: Path) -> StackStatus:
+    """What runs on this data, and how it is."""
+    return status_file.read(Layout(data))
+
+
+def settings(data: Path) -> Settings:
+    """How to reach the stack that runs, or last ran, on this data. FileNotFoundError when none ever did."""
+    environment = msgspec.json.decode(Layout(data).settings.read_bytes(), type=dict[str, str])
+    fields = {name.removeprefix("HEADRACE_").lower(): value for name, value in environment.items()}
+    return Settings.model_validate(fields)
+
+
+def keys(data: Path) -> Keys:
+    """The API keys that were made for this data. FileNotFoundError when it was never started."""
+    return msgspec.json.decode(Layout(data).keys.read_bytes(), type=Keys)
+
+
+def _prepare(layout: Layout) -> None:
+    try:
+        layout.logs.mkdir(parents=True, exist_ok=True)
+        probe = layout.data / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise CannotStart(
+            f"to write to the data directory {layout.data}",
+            (error.strerror or "an error").lower(),
+            "Change its permissions, or name another one with --data",
+        ) from None
+
+
+def _refuse_second(layout: Layout) -> None:
+    running = status_file.read(layout)
+    if running.running:
+        raise AlreadyRunning(str(layout.data), running.pid, running.api_url)
+
+
+def _command(options: Options) -> list[str]:
+    return [sys.executable, "-m", "local.supervisor", to_argument(options)]
+
+
+def _detached(options: Options, layout: Layout) -> subprocess.Popen[bytes]:
+    with layout.supervisor_log.open("ab") as log:
+        return subprocess.Popen(
+            _command(options), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def _attended(options: Options, layout: Layout, console: Console) -> StackStatus:
+    stopping: threading.Event = on_signal()
+    supervisor = Process("supervisor", _command(options), layout.supervisor_log, death_signal=SIGTERM)
+    supervisor.start()
+    with Live(console=console, auto_refresh=False) as live:
+
+        def show(current: StackStatus) -> None:
+            live.update(render(current), refresh=True)
+            if stopping.is_set():
+                supervisor.signal(SIGTERM)
+
+        return _await(layout, supervisor, lambda _: False, show)
+
+
+def _await(
+    layout: Layout,
+    supervisor: subprocess.Popen[bytes] | Process,
+    enough: Callable[[StackStatus], bool],
+    show: Callable[[StackStatus], None],
+) -> StackStatus:
+    """Follow the status until `enough`, or until the supervisor ends: then its last words, or what it died of."""
+    deadline = time.monotonic() + FETCH_TIMEOUT_S
+    while _alive(supervisor):
+        current = status_file.read(layout)
+        show(current)
+        if current.pid == supervisor.pid and enough(current):
+            return current
+        time.sleep(POLL_S)
+        if time.monotonic() > deadline and current.state == "starting":
+            down(layout.data)
+            raise CannotStart("the stack to be ready", "that it is not", f"Look at {layout.supervisor_log}")
+    _refuse_second(layout)  # another `up` at the same moment may have taken the lock first
+    last = status_file.last_words(layout)
+    if last is not None and last.pid == supervisor.pid:
+        show(last)
+        if last.failure is not None:
+            raise CannotStart(last.failure.expected, last.failure.found, last.failure.todo)
+        return last
+    raise CannotStart("the supervisor to run", "that it ended at once", f"Look at {layout.supervisor_log}")
+
+
+def _alive(supervisor: subprocess.Popen[bytes] | Process) -> bool:
+    return supervisor.alive() if isinstance(supervisor, Process) else supervisor.poll() is None

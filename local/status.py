@@ -1,0 +1,87 @@
+"""What a stack says of itself: written by its supervisor, read by anyone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from local import disk
+from local.lock import StackLock
+from local.options import Layout, replace
+
+PartState = Literal["waiting", "fetching", "starting", "ready", "restarting", "no space", "stopping", "stopped"]
+StackState = Literal["starting", "ready", "degraded", "stopping", "stopped", "failed"]
+
+
+class PartStatus(msgspec.Struct, kw_only=True):
+    name: str
+    state: PartState = "waiting"
+    pid: int = 0
+    port: int = 0
+    restarts: int = 0
+    """How often it crashed since the stack was started."""
+    note: str = ""
+    """Why it is not ready, or how it ended last time."""
+    log: str = ""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why the stack did not start: the three parts of a CannotStart."""
+
+    expected: str
+    found: str
+    todo: str
+
+
+class StackStatus(msgspec.Struct, kw_only=True):
+    """`degraded`: it runs, and a part of it does not."""
+
+    state: StackState
+    data: str
+    pid: int = 0
+    """Of the supervisor; 0 when no stack runs."""
+    api_url: str = ""
+    kafka: str = ""
+    s3_endpoint: str = ""
+    keys_file: str = ""
+    """Where the API keys of the tenant `demo` and of the operator are, readable by the owner."""
+    ready_after_ms: int = 0
+    """How long it took from start to ready; 0 before that."""
+    parts: list[PartStatus] = []
+    warnings: list[str] = []
+    failure: Failure | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.pid != 0
+
+
+def write(layout: Layout, status: StackStatus) -> None:
+    replace(layout.status, msgspec.json.encode(status))
+
+
+def read(layout: Layout) -> StackStatus:
+    """The status of the stack on this data, running or not.
+
+    A stack whose supervisor is gone is `stopped`, whatever its last words were."""
+    if not layout.data.is_dir():
+        return StackStatus(state="stopped", data=str(layout.data))
+    holder = StackLock(layout).holder()
+    status = last_words(layout)
+    if holder is None:
+        return StackStatus(state="stopped", data=str(layout.data), failure=status.failure if status else None)
+    if status is None or status.pid != holder:
+        status = StackStatus(state="starting", data=str(layout.data), pid=holder)
+    space = disk.warning(layout.data)
+    if space and space not in status.warnings:
+        status.warnings.append(space)
+    return status
+
+
+def last_words(layout: Layout) -> StackStatus | None:
+    """The status file as it is, whoever wrote it."""
+    try:
+        return msgspec.json.decode(layout.status.read_bytes(), type=StackStatus)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,222 @@
+"""The one process that starts, watches and stops all others: `python -m local.supervisor OPTIONS`.
+
+It holds the data directory's lock for its life. If it is killed, the kernel kills every part (local.processes), so
+nothing is ever left behind, and the next `up` picks up the data.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import msgspec
+import structlog
+
+from local import disk, install, status
+from local.composition import Composition
+from local.errors import CannotStart
+from local.lock import StackLock
+from local.options import Layout, Memory, Options, from_argument, recall, remember, replace
+from local.parts import Part
+from local.server import Server
+from local.status import Failure, StackStatus
+from runtime.shutdown import on_signal
+from runtime.telemetry import configure_logging
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.1
+STATUS_S = 1.0
+"""The status file is written when something changed, and this often anyway."""
+
+READY_TIMEOUT_S = 120.0
+CRASHES_BEFORE_READY_MAX = 3
+"""A part that crashes this often before the stack was ready once will not be mended by starting it again."""
+
+EXIT_FAILED = 1
+EXIT_ALREADY_RUNNING = 3
+
+
+class Supervisor:
+    def __init__(self, options: Options, pid: int) -> None:
+        self._options = options
+        self._layout = Layout(options.data)
+        self._began = time.monotonic()
+        self._parts: dict[str, Part] = {}
+        self._started: list[list[Part]] = []
+        """Groups in the order they were started; each stops together, the last group first."""
+        self.status = StackStatus(state="starting", data=str(self._layout.data), pid=pid)
+        self._written = b""
+        self._written_at = 0.0
+
+    def run(self, stopping: threading.Event) -> int:
+        """Start everything, watch it until `stopping`, stop it. The exit status."""
+        self._publish()
+        try:
+            disk.require_space(self._layout.data)
+            with ThreadPoolExecutor(1) as starter:
+                begun = starter.submit(self._start, stopping)
+                self._until(lambda: begun.done() or stopping.is_set())
+                if stopping.is_set():
+                    self._stop_all()
+                self._until(begun.done)
+            if not stopping.is_set():
+                begun.result()
+                self._await_ready(stopping)
+                self._watch(stopping)
+        except CannotStart as error:
+            self.status.failure = Failure(error.expected, error.found, error.todo)
+            log.error("cannot start", expected=error.expected, found=error.found, todo=error.todo)
+        except Exception as error:
+            self.status.failure = Failure("the stack to start", f"{type(error).__name__}: {error}", "Look at the log")
+            log.exception("cannot start")
+        self.status.state = "stopping"
+        self._stop_all()
+        self.status.state = "failed" if self.status.failure else "stopped"
+        self._publish()
+        return EXIT_FAILED if self.status.failure else 0
+
+    def _start(self, stopping: threading.Event) -> None:
+        memory = recall(self._layout)
+        first = install.read_policy(self._options.policy)
+        words_kept_ms = memory.words_kept_ms or first.words_kept_ms
+        composition = Composition(self._options, self._layout, memory, words_kept_ms)
+        self._describe(composition)
+        if memory.installed and self._options.policy is not None:
+            self.status.warnings.append(
+                f"{self._options.policy} was not read: this data has a policy; `headrace policy apply` changes it"
+            )
+        servers = [self._add(server) for server in composition.servers]
+        programs = [self._add(program) for program in composition.programs]
+        nodes = [self._add(node) for node in composition.nodes]
+        self._started.append(servers)
+        settings = composition.settings
+
+        def topics() -> None:
+            if not memory.installed:
+                install.install_topics(settings, first)
+
+        def tables() -> None:
+            install.install_tables_and_keys(settings, self._layout, tuple(first.tiers))
+
+        _all(
+            [
+                lambda: self._boot("kafka", topics),
+                lambda: self._boot("postgres", tables),
+                lambda: self._boot("s3", lambda: install.install_bucket(settings)),
+            ]
+        )
+        remember(self._layout, Memory(ports=composition.ports, words_kept_ms=words_kept_ms, installed=True))
+        self._started += [programs, nodes]
+        for part in programs + nodes:
+            if not stopping.is_set():
+                part.start()
+
+    def _boot(self, name: str, then: Callable[[], None]) -> None:
+        """Start a server and install what belongs in it; a server of the user's own is there already."""
+        part = self._parts.get(name)
+        if part is not None:
+            part.start()
+            part.await_ready()
+        then()
+
+    def _describe(self, composition: Composition) -> None:
+        settings = composition.settings
+        self.status.api_url = settings.api_url
+        self.status.kafka = settings.kafka
+        self.status.s3_endpoint = settings.s3_endpoint
+        self.status.keys_file = str(self._layout.keys)
+        self.status.warnings += composition.warnings
+        replace(self._layout.settings, msgspec.json.encode(settings.environment()), mode=0o600)
+
+    def _add(self, server: Server) -> Part:
+        part = Part(server, self._layout)
+        self._parts[part.server.name] = part
+        self.status.parts.append(part.status)
+        return part
+
+    def _await_ready(self, stopping: threading.Event) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not stopping.is_set() and not self._all_ready():
+            self._tick()
+            for part in self._parts.values():
+                late = time.monotonic() > deadline and part.status.state != "ready"
+                if part.status.restarts >= CRASHES_BEFORE_READY_MAX or late:
+                    raise CannotStart(
+                        f"{part.server.name} to be ready",
+                        f"it {part.status.note or 'still starting'}. The end of its log:\n{part.log_tail()}\n",
+                        "Mend what the log says and start again",
+                    )
+            self._pause(stopping)
+        if not stopping.is_set():
+            self.status.ready_after_ms = int((time.monotonic() - self._began) * 1000)
+            log.info("ready", after_ms=self.status.ready_after_ms, api_url=self.status.api_url)
+
+    def _watch(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            self._tick()
+            self.status.state = "ready" if self._all_ready() else "degraded"
+            self._pause(stopping)
+
+    def _tick(self) -> None:
+        for part in self._parts.values():
+            part.tick()
+
+    def _all_ready(self) -> bool:
+        return all(part.status.state == "ready" for part in self._parts.values())
+
+    def _pause(self, stopping: threading.Event) -> None:
+        self._publish()
+        stopping.wait(TICK_S)
+
+    def _until(self, done: Callable[[], bool]) -> None:
+        while not done():
+            self._publish()
+            time.sleep(TICK_S / 2)
+
+    def _stop_all(self) -> None:
+        for group in reversed(self._started):
+            stops = [part.stop for part in group if part.server.process is not None]
+            with ThreadPoolExecutor(1) as stopper:
+                done = stopper.submit(_all, stops)
+                self._until(done.done)
+                done.result()
+
+    def _publish(self) -> None:
+        """Write the status file. A full disk must not end the watch: readers look at the disk themselves."""
+        encoded = msgspec.json.encode(self.status)
+        if encoded == self._written and time.monotonic() - self._written_at < STATUS_S:
+            return
+        try:
+            status.write(self._layout, self.status)
+        except OSError as error:
+            log.warning("status not written", error=error.strerror)
+        self._written, self._written_at = encoded, time.monotonic()
+
+
+def _all(actions: list[Callable[[], None]]) -> None:
+    """Do them side by side; when all have ended, raise the first error."""
+    if not actions:
+        return
+    with ThreadPoolExecutor(len(actions)) as pool:
+        futures: list[Future[None]] = [pool.submit(action) for action in actions]
+    for future in futures:
+        future.result()
+
+
+def main(arguments: list[str]) -> int:
+    configure_logging("supervisor")
+    stopping = on_signal()
+    options = from_argument(arguments[0])
+    lock = StackLock(Layout(options.data))
+    if not lock.acquire():
+        return EXIT_ALREADY_RUNNING
+    return Supervisor(options, os.getpid()).run(stopping)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
