@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -13,6 +14,13 @@ from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, OffsetGone, Record
 log = structlog.get_logger(__name__)
 
 METADATA_TIMEOUT_S = 10.0
+
+LEADER_TIMEOUT_S = 5.0
+"""A topic made a moment ago, or a broker that just came back, has leaders within this."""
+
+_NO_LEADER = frozenset(
+    {KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
 
 _PASSING = frozenset(
     {
@@ -179,10 +187,16 @@ def _consumer(bootstrap: str, client_id: str, more: Mapping[str, Any] | None = N
 
 
 def _watermarks(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
-    low, high = consumer.get_watermark_offsets(
-        TopicPartition(topic, partition, OFFSET_BEGINNING), timeout=METADATA_TIMEOUT_S
-    )
-    return int(low), int(high)
+    deadline = time.monotonic() + LEADER_TIMEOUT_S
+    asked = TopicPartition(topic, partition, OFFSET_BEGINNING)
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(asked, timeout=METADATA_TIMEOUT_S)
+            return int(low), int(high)
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _record_of(message: Any) -> Record:
