@@ -16,6 +16,10 @@ from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, Delivery, DeliveryU
 
 log = structlog.get_logger(__name__)
 
+BATCH_BYTES_MAX = 60_000
+"""Records that wait together go out in one batch of at most this size (a larger record goes alone): a broker holds a
+topic's `max.message.bytes`, which is 64 KiB and a payload (contract.topics), against the batch, not the record."""
+
 OnDelivery = Callable[[Delivery | Exception], None]
 
 
@@ -39,6 +43,7 @@ class Producer:
             "delivery.timeout.ms": delivery_timeout_ms,
             "socket.nagle.disable": True,
             "message.max.bytes": MESSAGE_BYTES_MAX,
+            "batch.size": BATCH_BYTES_MAX,
             "topic.metadata.refresh.fast.interval.ms": 100,
             "error_cb": self._on_error,
         }
