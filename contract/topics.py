@@ -12,6 +12,7 @@ LEDGER = "ledger"
 PROGRESS = "progress"
 QUARANTINE = "quarantine"
 DISPATCH_PREFIX = "dispatch."
+PROGRESS_PARTITIONS = 4
 
 DAY_MS = 86_400_000
 
@@ -69,7 +70,7 @@ def topics_for(policy: Policy) -> tuple[Topic, ...]:
                 "max.message.bytes": str(2 * 1024 * 1024),
             },
         ),
-        Topic(PROGRESS, 4, short),
+        Topic(PROGRESS, PROGRESS_PARTITIONS, short),
         Topic(QUARANTINE, 1, short),
     )
     dispatch = tuple(

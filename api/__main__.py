@@ -1,0 +1,82 @@
+"""`python -m api`: serve the API until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from api.app import Application
+from runtime.settings import Settings
+from runtime.shutdown import SIGNALS
+from runtime.telemetry import configure_logging
+
+GRACE_S = 5
+"""Requests under way get so long to end."""
+KEEP_ALIVE_S = 75
+
+log = structlog.get_logger(__name__)
+
+
+class Server(uvicorn.Server):
+    """Ends event streams when it is told to stop, so that stopping is quick."""
+
+    def __init__(self, application: Application) -> None:
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
+        super().__init__(config)
+        self._application = application
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._application.end_streams()
+        super().handle_exit(sig, frame)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens there. OSError when the port is taken or the address is not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def main() -> int:
+    settings = Settings()
+    configure_logging("api", settings.log_level)
+    try:
+        listener = bound(settings.api_host, settings.api_port)
+    except OSError as error:
+        log.error(
+            "cannot listen",
+            expected=f"{settings.api_host}:{settings.api_port} to be free",
+            found=error.strerror,
+            do="stop what listens there, or set HEADRACE_API_HOST and HEADRACE_API_PORT",
+        )
+        return 1
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)  # uvicorn raises the signal again once it has stopped
+    server = Server(Application(settings))
+    log.info("listening", host=settings.api_host, port=listener.getsockname()[1])
+    with listener:
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

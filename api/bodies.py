@@ -1,0 +1,254 @@
+"""What goes over HTTP: one Struct for each body, from which /openapi.json is made.
+
+Times are milliseconds since the epoch by the broker's clock, null while the thing has not happened.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from contract.doors import AttemptProgressed
+from registry.models import Model, Version
+from views.queries import ClusterView, JobCount, NodeView, PolicyView, PoolView
+from views.rows import AttemptRow, JobEventRow, JobRow
+
+EXPIRES_S_MAX = 30 * 86_400
+
+
+class SubmitRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Run a model once."""
+
+    model: str
+    """`model` (its alias `live`), `model@alias` or `model@sha256:…`."""
+    inputs: msgspec.Raw
+    """What the model takes, by its input schema."""
+    tier: str | None = None
+    """One of the key's tiers; by default its first."""
+    expires_in_s: int | None = None
+    """The job is ended if it has not ended by itself within so many seconds."""
+
+
+class Submitted(msgspec.Struct):
+    """The broker has the job."""
+
+    job: str
+    state: str
+    tier: str
+    model: str
+    idempotency_key: str
+    """Submitting the same again with this as Idempotency-Key never makes a second job."""
+
+
+class Progress(msgspec.Struct):
+    """What the model said last."""
+
+    dispatch: str
+    fraction: float
+    """0 to 1."""
+    message: str
+
+    @classmethod
+    def of(cls, progress: AttemptProgressed) -> Progress:
+        return cls(progress.dispatch, progress.fraction, progress.message)
+
+
+class Attempt(msgspec.Struct):
+    """One try of the job."""
+
+    attempt: int
+    state: str
+    """staged, running, succeeded, failed or closed."""
+    cluster: str
+    dispatched_ms: int
+    started_ms: int | None
+    ended_ms: int | None
+    failure: str
+    """Kind of failure, if it failed."""
+    error: str
+    """The error's class."""
+    closed: str
+    """Why it was closed, if it ended without a report."""
+
+    @classmethod
+    def of(cls, row: AttemptRow) -> Attempt:
+        return cls(*(getattr(row, name) for name in cls.__struct_fields__))
+
+
+class Job(msgspec.Struct):
+    job: str
+    state: str
+    """submitted, queued, dispatched, started, cancelling; or for good: succeeded, dead_lettered, quarantined,
+    cancelled, expired, refused."""
+    tier: str
+    model: str
+    version: str
+    """Empty until the job is accepted."""
+    submitted_ms: int
+    accepted_ms: int | None
+    dispatched_ms: int | None
+    started_ms: int | None
+    ended_ms: int | None
+    expires_ms: int
+    """0: never."""
+    attempts: int
+    failures: int
+    reason: str
+    """Why it is ending or ended without a result."""
+    erasure: str
+    """Empty, ordered or erased."""
+
+    @classmethod
+    def of(cls, row: JobRow) -> Job:
+        return cls(*(getattr(row, name) for name in cls.__struct_fields__))
+
+
+class JobDetail(msgspec.Struct):
+    """A job with its attempts and the progress of the one that runs."""
+
+    job: Job
+    attempts: list[Attempt]
+    progress: Progress | None
+
+
+class JobList(msgspec.Struct):
+    jobs: list[Job]
+    """Newest first."""
+    cursor: str
+    """For the next page; empty when this is the last."""
+
+
+class JobCounts(msgspec.Struct):
+    counts: list[JobCount]
+
+
+class JobEvent(msgspec.Struct):
+    """Data of an event `state` of the stream; its id is `seq.index`."""
+
+    job: str
+    event: str
+    state: str
+    """The job's state after it."""
+    attempt: int
+    at_ms: int
+    words: str
+
+    @classmethod
+    def of(cls, row: JobEventRow) -> JobEvent:
+        return cls(*(getattr(row, name) for name in cls.__struct_fields__))
+
+
+class Cancelling(msgspec.Struct):
+    """`state` is the state when the request came: GET the job to see it end."""
+
+    job: str
+    state: str
+
+
+class OutputFile(msgspec.Struct):
+    name: str
+    url: str
+    """Good for an hour, for whoever has it."""
+    sha256: str
+    bytes: int
+    media_type: str
+
+
+class Result(msgspec.Struct):
+    job: str
+    version: str
+    values: msgspec.Raw
+    """What the model returned."""
+    files: list[OutputFile]
+    manifest: str
+    """Digest of the result manifest, as the ledger has it."""
+
+
+class AliasOf(msgspec.Struct):
+    alias: str
+    version: str
+
+
+class ModelSummary(msgspec.Struct):
+    name: str
+    pool: str
+    aliases: list[AliasOf]
+    versions: list[str]
+    """Digests, newest first."""
+
+    @classmethod
+    def of(cls, model: Model) -> ModelSummary:
+        aliases = [AliasOf(alias.alias, alias.version) for alias in model.aliases]
+        return cls(model.name, model.pool, aliases, list(model.versions))
+
+
+class ModelList(msgspec.Struct):
+    models: list[ModelSummary]
+
+
+class ModelVersion(msgspec.Struct):
+    version: str
+    published_ms: int
+    inputs: dict[str, Any]
+    """JSON Schema."""
+    outputs: dict[str, Any]
+    chipsets: list[str]
+    gpus: int
+    memory_mib: int
+    timeout_ms: int
+
+    @classmethod
+    def of(cls, version: Version) -> ModelVersion:
+        manifest = version.manifest
+        return cls(
+            version.digest,
+            version.published_ms,
+            manifest.inputs,
+            manifest.outputs,
+            list(manifest.chipsets),
+            manifest.gpus,
+            manifest.memory_mib,
+            manifest.timeout_ms,
+        )
+
+
+class ModelDetail(msgspec.Struct):
+    name: str
+    pool: str
+    aliases: list[AliasOf]
+    versions: list[ModelVersion]
+
+
+class ClusterList(msgspec.Struct):
+    clusters: list[ClusterView]
+    counts: list[JobCount]
+    """Jobs of all tenants by tier and state."""
+
+
+class NodeList(msgspec.Struct):
+    nodes: list[NodeView]
+
+
+class PolicyList(msgspec.Struct):
+    policies: list[PolicyView]
+    pools: list[PoolView]
+    """How far the views of each pool are."""
+
+
+class Health(msgspec.Struct):
+    status: str
+    """ok or failing."""
+    parts: dict[str, str]
+    """Each part's name to `ok` or what is wrong with it."""
+
+
+class ProblemBody(msgspec.Struct, rename={"kind": "type"}):
+    """RFC 9457. Some problems have further members: `job`, `idempotency_key`, `state`, `known`, `path`."""
+
+    kind: str
+    title: str
+    status: int
+    detail: str
+    """What was expected, what was found, what to do."""
+    instance: str

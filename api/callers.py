@@ -1,0 +1,51 @@
+"""Who asks: an API key to a tenant."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from api.parts import Parts, parts_of
+from api.problems import Problem
+from registry import keys
+from registry.keys import Key
+
+KEY_TTL_S = 5.0
+"""So long may a revoked key still work here."""
+SECRET_CHARACTERS_MAX = 200
+
+
+def secret_of(authorization: str | None) -> str:
+    """The secret in an Authorization header. Problem 401 when there is none."""
+    scheme, _, secret = (authorization or "").partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret:
+        found = "no Authorization header" if authorization is None else "another form of Authorization header"
+        raise _unauthorized("missing-key", f"expected `Authorization: Bearer hr_…`, found {found}; send your API key")
+    if not secret.startswith(keys.PREFIX) or len(secret) > SECRET_CHARACTERS_MAX:
+        raise _unauthorized("unknown-key", f"expected an API key that begins with {keys.PREFIX}, found something else")
+    return secret
+
+
+async def caller(request: Request) -> Key:
+    """The key in force that the request carries. Problem 401."""
+    parts: Parts = parts_of(request)
+    secret = secret_of(request.headers.get("Authorization"))
+    key = keys.cached(parts.engine, secret, KEY_TTL_S)
+    if key is None:
+        key = await parts.in_thread(keys.resolve, parts.engine, secret, KEY_TTL_S)
+    if key is None:
+        raise _unauthorized("unknown-key", "no API key in force has this secret; create one, or ask your operator")
+    request.scope["headrace.tenant"] = key.tenant
+    return key
+
+
+async def operator(request: Request) -> Key:
+    """The same, if it is an operator's key. Problem 403 when it is a user's."""
+    key = await caller(request)
+    if key.scope != "operator":
+        raise Problem(403, "operators-only", "expected a key of scope operator, found one of scope user")
+    return key
+
+
+def _unauthorized(code: str, detail: str) -> Problem:
+    return Problem(401, code, detail, headers={"WWW-Authenticate": 'Bearer realm="headrace"'})

@@ -1,0 +1,91 @@
+"""GET /v1/jobs/{job}/events: a job's life as Server-Sent Events, until it has ended.
+
+`state` events come from the views, each with its id (`seq.index`), so a client that lost the connection goes on with
+Last-Event-ID; `progress` events have no id, since only the newest matters. A comment every few seconds keeps proxies
+from closing the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from api.bodies import JobEvent, Progress
+from api.callers import caller
+from api.hub import At
+from api.parts import Parts, parts_of
+from api.problems import Problem
+from api.replies import own_job, parameters
+from contract.lifecycle import TERMINAL
+from views import queries
+
+KEEP_ALIVE_S = 15.0
+RETRY_MS = 2_000
+"""How long a client that lost the connection waits before it comes again."""
+
+_EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,9})")
+
+
+async def job_events(request: Request) -> Response:
+    key = await caller(request)
+    parameters(request)
+    seen = last_seen(request.headers.get("Last-Event-ID", ""))
+    row = await own_job(request, key.tenant)
+    parts = parts_of(request)
+    if row.state in TERMINAL and not await parts.read(queries.job_events, key.tenant, row.job, after=seen, limit=1):
+        return Response(status_code=204)  # tells an EventSource not to come again
+    if parts.hub.full:
+        raise Problem(
+            503, "too-many-streams", "too many event streams are open; poll the job, or try again", retry_after_s=5
+        )
+    return StreamingResponse(
+        _stream(parts, key.tenant, row.job, seen),
+        media_type="text/event-stream",
+        headers={"X-Accel-Buffering": "no"},
+    )
+
+
+def last_seen(event_id: str) -> At:
+    """(seq, index) of a Last-Event-ID header; before everything when there is none. Problem 422."""
+    if not event_id:
+        return (-1, -1)
+    match = _EVENT_ID.fullmatch(event_id)
+    if match is None:
+        raise Problem(
+            422, "event-id-invalid", f"Last-Event-ID: expected an id of this stream like 12.0, found {event_id[:80]!r}"
+        )
+    return int(match[1]), int(match[2])
+
+
+def frame(event: str, data: bytes, event_id: str = "") -> bytes:
+    """One event on the wire. `data` is JSON without line breaks."""
+    lines = [f"id: {event_id}".encode()] if event_id else []
+    return b"\n".join([*lines, f"event: {event}".encode(), b"data: " + data, b"", b""])
+
+
+async def _stream(parts: Parts, tenant: str, job: str, seen: At) -> AsyncIterator[bytes]:
+    subscription = parts.hub.subscribe(tenant, job, seen)
+    parts.metrics.streams.set(parts.hub.count)
+    try:
+        yield f"retry: {RETRY_MS}\n\n".encode()
+        while not subscription.closed:
+            try:
+                await asyncio.wait_for(subscription.ready.wait(), KEEP_ALIVE_S)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            events, progress = subscription.take()
+            for row in events:
+                yield frame("state", msgspec.json.encode(JobEvent.of(row)), f"{row.seq}.{row.index}")
+            if events and events[-1].state in TERMINAL:
+                return
+            if progress is not None:
+                yield frame("progress", msgspec.json.encode(Progress.of(progress)))
+    finally:
+        parts.hub.unsubscribe(subscription)
+        parts.metrics.streams.set(parts.hub.count)

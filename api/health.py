@@ -1,0 +1,70 @@
+"""GET /healthz (the process lives), /readyz (what it needs answers), /metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.bodies import Health
+from api.parts import Parts, parts_of
+from api.replies import reply
+from contract.topics import PROGRESS
+from runtime.kafka import offsets
+from views import queries
+
+PROBE_TIMEOUT_S = 3.0
+
+
+async def healthz(request: Request) -> Response:
+    return reply(Health("ok", {}))
+
+
+async def readyz(request: Request) -> Response:
+    """503 when a part does not answer; the body says which."""
+    probes: dict[str, Probe] = request.app.state.probes
+    states = await asyncio.gather(*(probe.state() for probe in probes.values()))
+    found = dict(zip(probes, states, strict=True))
+    ready = all(state == "ok" for state in states)
+    return reply(Health("ok" if ready else "failing", found), 200 if ready else 503)
+
+
+def probes_of(parts: Parts) -> dict[str, Probe]:
+    return {
+        "kafka": Probe(lambda: asyncio.to_thread(offsets, parts.settings.kafka, PROGRESS, 0)),
+        "postgres": Probe(lambda: parts.read(queries.pools)),
+    }
+
+
+class Probe:
+    """Asks one part whether it is there, one question at a time however many wait for the answer."""
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._ask = ask
+        self._asking: asyncio.Task[Any] | None = None
+
+    async def state(self) -> str:
+        """`ok`, or what is wrong."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+            self._asking.add_done_callback(_seen)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._asking), PROBE_TIMEOUT_S)
+        except TimeoutError:
+            return f"no answer within {PROBE_TIMEOUT_S:g} s"
+        except Exception as error:
+            return f"failed: {type(error).__name__}"
+        return "ok"
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Nobody may be waiting any more when it fails."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def metrics(request: Request) -> Response:
+    return Response(parts_of(request).metrics.exposition(), media_type="text/plain; version=0.0.4")

@@ -1,0 +1,142 @@
+"""Who watches which job, in this process: the feed and the progress reader hand over here, event streams wait here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+from contract.doors import AttemptProgressed
+from contract.names import dispatch_order
+from views.rows import JobEventRow
+
+STREAMS_MAX = 2_000
+PROGRESS_KEPT_MAX = 10_000
+"""Jobs whose newest progress is remembered, for whoever begins to watch."""
+
+Key = tuple[str, str]
+"""(tenant, job)."""
+At = tuple[int, int]
+"""(seq, index) of a job's event."""
+
+
+class Subscription:
+    """One stream's view of one job. A slow reader skips old progress and never an event."""
+
+    def __init__(self, key: Key, seen: At) -> None:
+        self.key = key
+        self.seen = seen
+        self.ready = asyncio.Event()
+        self.closed = False
+        self._events: list[JobEventRow] = []
+        self._progress: AttemptProgressed | None = None
+
+    def take(self) -> tuple[list[JobEventRow], AttemptProgressed | None]:
+        """What has arrived since the last call."""
+        self.ready.clear()
+        events, self._events = self._events, []
+        progress, self._progress = self._progress, None
+        return events, progress
+
+    def give_events(self, events: Iterable[JobEventRow]) -> None:
+        for event in events:
+            if (event.seq, event.index) > self.seen:
+                self.seen = (event.seq, event.index)
+                self._events.append(event)
+                self.ready.set()
+
+    def give_progress(self, progress: AttemptProgressed) -> None:
+        self._progress = progress
+        self.ready.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self.ready.set()
+
+
+class Hub:
+    """Used in the event loop only."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[Key, set[Subscription]] = {}
+        self._jobs: dict[str, set[Key]] = {}
+        self._newest: OrderedDict[str, AttemptProgressed] = OrderedDict()
+        self._closed = False
+        self.count = 0
+        self.changed = asyncio.Event()
+        """Set when views changed, and when someone begins to watch: the feed has to ask for what happened."""
+
+    @property
+    def full(self) -> bool:
+        """STREAMS_MAX streams are open in this process."""
+        return self.count >= STREAMS_MAX
+
+    def subscribe(self, tenant: str, job: str, seen: At) -> Subscription:
+        """Watch a job from after `seen`, until `unsubscribe`."""
+        subscription = Subscription((tenant, job), seen)
+        self.count += 1
+        self._watchers.setdefault(subscription.key, set()).add(subscription)
+        self._jobs.setdefault(job, set()).add(subscription.key)
+        newest = self.progress_of(job)
+        if newest is not None:
+            subscription.give_progress(newest)
+        if self._closed:
+            subscription.close()
+        self.changed.set()
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Once for each `subscribe`."""
+        key = subscription.key
+        self.count -= 1
+        self._watchers[key].discard(subscription)
+        if not self._watchers[key]:
+            del self._watchers[key]
+            self._jobs[key[1]].discard(key)
+            if not self._jobs[key[1]]:
+                del self._jobs[key[1]]
+
+    def watched(self) -> dict[Key, At]:
+        """Every job watched, with what all its watchers have seen."""
+        return {key: min(s.seen for s in watchers) for key, watchers in self._watchers.items()}
+
+    def give_events(self, events: Iterable[JobEventRow]) -> None:
+        """Events of watched jobs, in order."""
+        by_job: dict[str, list[JobEventRow]] = {}
+        for event in events:
+            by_job.setdefault(event.job, []).append(event)
+        for job, its in by_job.items():
+            for subscription in self._of(job):
+                subscription.give_events(its)
+
+    def give_progress(self, arrived: Iterable[AttemptProgressed]) -> None:
+        """Progress of any jobs; an older attempt's, or one that names no attempt, is passed over."""
+        for progress in arrived:
+            known = self._newest.get(progress.job)
+            try:
+                if known is not None and dispatch_order(progress.dispatch) < dispatch_order(known.dispatch):
+                    continue
+                dispatch_order(progress.dispatch)
+            except ValueError:
+                continue
+            self._newest[progress.job] = progress
+            self._newest.move_to_end(progress.job)
+            if len(self._newest) > PROGRESS_KEPT_MAX:
+                self._newest.popitem(last=False)
+            for subscription in self._of(progress.job):
+                subscription.give_progress(progress)
+
+    def progress_of(self, job: str) -> AttemptProgressed | None:
+        """The newest progress of a job that this process has seen."""
+        return self._newest.get(job)
+
+    def close(self) -> None:
+        """End every stream."""
+        self._closed = True
+        for watchers in self._watchers.values():
+            for subscription in watchers:
+                subscription.close()
+
+    def _of(self, job: str) -> Iterator[Subscription]:
+        for key in self._jobs.get(job, ()):
+            yield from self._watchers.get(key, ())

@@ -1,0 +1,108 @@
+"""GET /v1/jobs, GET /v1/jobs/{job}, POST /v1/jobs/{job}/cancel: the caller's jobs, and nobody else's."""
+
+from __future__ import annotations
+
+import uuid
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.bodies import Attempt, Cancelling, Job, JobCounts, JobDetail, JobList, Progress
+from api.callers import caller
+from api.parts import parts_of
+from api.problems import RETRY_AFTER_S, Problem
+from api.replies import own_job, parameters, reply
+from api.submissions import SOURCE, trace_of
+from contract import codec, topics
+from contract.inputs import CancelRequested
+from contract.lifecycle import TERMINAL, JobState
+from contract.names import is_name, pool_of
+from runtime.kafka import DeliveryUnclear
+from views import queries
+
+PAGE_DEFAULT = 50
+_STATES = [state.value for state in JobState]
+
+
+async def list_jobs(request: Request) -> Response:
+    key = await caller(request)
+    given = parameters(request, "state", "tier", "model", "limit", "cursor")
+    state = given.get("state", "")
+    if state and state not in _STATES:
+        raise _invalid("state", f"one of {', '.join(_STATES)}", state)
+    for name in ("tier", "model"):
+        if name in given and not is_name(given[name]):
+            raise _invalid(name, "a name", given[name])
+    limit = given.get("limit", str(PAGE_DEFAULT))
+    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= queries.PAGE_MAX):
+        raise _invalid("limit", f"1 to {queries.PAGE_MAX}", limit)
+    try:
+        page = await parts_of(request).read(
+            queries.jobs,
+            key.tenant,
+            state=state,
+            tier=given.get("tier", ""),
+            model=given.get("model", ""),
+            limit=int(limit),
+            cursor=given.get("cursor", ""),
+        )
+    except queries.CursorInvalid as error:
+        raise Problem(422, "parameter-invalid", f"cursor: {error}") from None
+    return reply(JobList([Job.of(row) for row in page.jobs], page.cursor))
+
+
+async def count_jobs(request: Request) -> Response:
+    key = await caller(request)
+    parameters(request)
+    return reply(JobCounts(await parts_of(request).read(queries.job_counts, key.tenant)))
+
+
+async def get_job(request: Request) -> Response:
+    key = await caller(request)
+    parameters(request)
+    parts = parts_of(request)
+    row = await own_job(request, key.tenant)
+    attempts = await parts.read(queries.attempts, key.tenant, row.job) if row.attempts else []
+    progress = parts.hub.progress_of(row.job) if row.state == JobState.STARTED else None
+    return reply(
+        JobDetail(
+            Job.of(row),
+            [Attempt.of(attempt) for attempt in attempts],
+            Progress.of(progress) if progress and progress.dispatch == attempts[-1].dispatch else None,
+        )
+    )
+
+
+async def cancel_job(request: Request) -> Response:
+    """202: the broker has the request. 200: the job had ended before."""
+    key = await caller(request)
+    parameters(request)
+    parts = parts_of(request)
+    row = await own_job(request, key.tenant)
+    if row.state in TERMINAL:
+        return reply(Cancelling(row.job, row.state), 200)
+    pool = pool_of(row.job)
+    policy = await parts.policies.of(pool)
+    record = CancelRequested(row.job, key.tenant)
+    event_id = uuid.uuid4().hex
+    try:
+        await parts.producer.asend(
+            topics.JOBS,
+            codec.encode(record),
+            key=event_id.encode(),
+            headers=codec.headers_for(record, event_id, SOURCE, trace_of(request.headers.get("traceparent", ""))),
+            partition=policy.pools[pool].partition,
+        )
+    except DeliveryUnclear:
+        raise Problem(
+            503,
+            "not-acknowledged",
+            "expected an acknowledgement of the cancel, found none in time: send it again, twice does no harm",
+            retry_after_s=RETRY_AFTER_S,
+            job=row.job,
+        ) from None
+    return reply(Cancelling(row.job, row.state), 202)
+
+
+def _invalid(name: str, expected: str, found: str) -> Problem:
+    return Problem(422, "parameter-invalid", f"{name}: expected {expected}, found {found[:80]!r}")

@@ -1,0 +1,39 @@
+"""GET /v1/models and GET /v1/models/{model}: what can be run, and what it takes."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.bodies import ModelDetail, ModelList, ModelSummary, ModelVersion
+from api.callers import caller
+from api.parts import parts_of
+from api.problems import Problem
+from api.replies import parameters, reply
+from registry import models
+from registry.errors import RegistryError
+
+
+async def list_models(request: Request) -> Response:
+    await caller(request)
+    parameters(request)
+    parts = parts_of(request)
+    return reply(ModelList([ModelSummary.of(model) for model in await parts.in_thread(models.listed, parts.engine)]))
+
+
+async def get_model(request: Request) -> Response:
+    await caller(request)
+    parameters(request)
+    parts = parts_of(request)
+    name = request.path_params["model"]
+    try:
+        model = await parts.in_thread(models.show, parts.engine, name)
+        versions = await parts.in_thread(models.versions, parts.engine, name)
+    except RegistryError as error:
+        if error.code != "unknown_model":
+            raise
+        raise Problem(404, "unknown-model", f"there is no model {name[:80]!r}; GET /v1/models lists them") from None
+    summary = ModelSummary.of(model)
+    return reply(
+        ModelDetail(summary.name, summary.pool, summary.aliases, [ModelVersion.of(version) for version in versions])
+    )

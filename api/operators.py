@@ -1,0 +1,32 @@
+"""GET /v1/clusters, /v1/nodes, /v1/policy: the whole installation, for keys of scope operator."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.bodies import ClusterList, NodeList, PolicyList
+from api.callers import operator
+from api.parts import parts_of
+from api.replies import parameters, reply
+from views import queries
+
+
+async def list_clusters(request: Request) -> Response:
+    await operator(request)
+    parameters(request)
+    parts = parts_of(request)
+    return reply(ClusterList(await parts.read(queries.clusters), await parts.read(queries.all_job_counts)))
+
+
+async def list_nodes(request: Request) -> Response:
+    await operator(request)
+    parameters(request)
+    return reply(NodeList(await parts_of(request).read(queries.nodes)))
+
+
+async def get_policy(request: Request) -> Response:
+    await operator(request)
+    parameters(request)
+    parts = parts_of(request)
+    return reply(PolicyList(await parts.read(queries.policies), await parts.read(queries.pools)))

@@ -1,0 +1,111 @@
+"""What one API process holds: its connections, its threads, and what it has read ahead."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+
+from api.catalog import Catalog
+from api.feed import Feed
+from api.hub import Hub
+from api.metrics import Metrics
+from api.policies import Policies
+from api.progress import Progress
+from runtime import postgres
+from runtime.kafka import Delivery, Producer
+from runtime.object_store import ObjectStore
+from runtime.settings import Settings
+
+THREADS = 16
+"""For what blocks: Postgres and the object store. One database connection each."""
+DELIVERY_TIMEOUT_MS = 5_000
+"""After this a submission without the broker's ack is answered 503."""
+STATEMENT_TIMEOUT_MS = 10_000
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class BrokerClock:
+    """The broker's time, from its last ack: deadlines are by its clock, whatever this machine's says."""
+
+    def __init__(self) -> None:
+        self._ahead_ms = 0
+
+    def heard(self, delivery: Delivery) -> None:
+        self._ahead_ms = delivery.timestamp_ms - round(time.time() * 1000)
+
+    def now_ms(self) -> int:
+        return round(time.time() * 1000) + self._ahead_ms
+
+
+class Parts:
+    """Built before the first request, closed after the last."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.engine = postgres.engine(
+            settings,
+            pool_size=THREADS,
+            max_overflow=0,
+            hide_parameters=True,
+            connect_args={"connect_timeout": 3, "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"},
+        )
+        self.store = ObjectStore(settings)
+        self.producer = Producer(settings.kafka, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
+        self.clock = BrokerClock()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
+        self.catalog = Catalog(self.engine, self.in_thread)
+        self.policies = Policies(self.read)
+        self.hub = Hub()
+        self._feed = Feed(settings.database_url, self.hub, self.read)
+        self._progress = Progress(settings.kafka, self.hub)
+
+    def start(self) -> None:
+        """Begin to listen for what streams show. Call in the event loop."""
+        self._feed.start()
+        self._progress.start()
+
+    async def close(self) -> None:
+        self.hub.close()
+        await self._feed.close()
+        await self.in_thread(self._progress.close)
+        await self.in_thread(self.producer.close)
+        self._threads.shutdown()
+        self.engine.dispose()
+
+    async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The function's result, without blocking the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
+
+    async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A query's result, on a connection of its own."""
+
+        def run() -> T:
+            with self.engine.connect() as connection:
+                return query(connection, *args, **kwargs)
+
+        return await self.in_thread(run)
+
+    async def write(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same in a transaction, committed when the function returns and rolled back when it raises."""
+
+        def run() -> T:
+            with self.engine.begin() as connection:
+                return change(connection, *args, **kwargs)
+
+        return await self.in_thread(run)
+
+
+def parts_of(request: Request) -> Parts:
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts)
+    return parts

@@ -1,0 +1,67 @@
+"""Progress for event streams: one reader of the topic `progress` for all streams of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+
+import structlog
+
+from api.hub import Hub
+from contract.codec import Malformed, decode_progress
+from contract.doors import AttemptProgressed
+from contract.topics import PROGRESS, PROGRESS_PARTITIONS
+from runtime.kafka import Reader, Record
+
+log = structlog.get_logger(__name__)
+
+RECONNECT_S = 1.0
+
+
+class Progress:
+    """Reads from the topic's end as it was at the start: older progress is of no use to anyone."""
+
+    def __init__(self, bootstrap: str, hub: Hub) -> None:
+        self._bootstrap = bootstrap
+        self._hub = hub
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress-reader", daemon=True)
+
+    def start(self) -> None:
+        """Call in the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join(15)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._follow()
+            except Exception as error:
+                # The broker is away, or the topic is not there yet: neither may end progress for ever.
+                log.warning("progress waits for the broker", error=type(error).__name__)
+                self._closing.wait(RECONNECT_S)
+
+    def _follow(self) -> None:
+        starts = {(PROGRESS, partition): "end" for partition in range(PROGRESS_PARTITIONS)}
+        reader = Reader(self._bootstrap, starts, client_id="headrace-api-progress")  # type: ignore[arg-type]
+        try:
+            while not self._closing.is_set():
+                arrived = _decoded(reader.read(0.5))
+                if arrived:
+                    with contextlib.suppress(RuntimeError):  # the loop has ended
+                        self._loop.call_soon_threadsafe(self._hub.give_progress, arrived)
+        finally:
+            reader.close()
+
+
+def _decoded(records: list[Record]) -> list[AttemptProgressed]:
+    arrived = []
+    for record in records:
+        with contextlib.suppress(Malformed):
+            arrived.append(decode_progress(record.value))
+    return arrived

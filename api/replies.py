@@ -1,0 +1,42 @@
+"""Answers as JSON, and what every route reads from a request the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.parts import parts_of
+from api.problems import Problem
+from contract.names import JOB
+from views import queries
+from views.rows import JobRow
+
+
+def reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+
+
+async def own_job(request: Request, tenant: str) -> JobRow:
+    """The job that the path names, if it is the tenant's. Problem 404."""
+    name = request.path_params["job"]
+    row = await parts_of(request).read(queries.job, tenant, name) if JOB.fullmatch(name) else None
+    if row is None:
+        raise Problem(404, "unknown-job", "you have no job with this id; GET /v1/jobs lists yours")
+    return row
+
+
+def parameters(request: Request, *known: str) -> dict[str, str]:
+    """The query's parameters. Problem 422 for one that the route does not know, or that is given twice."""
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            expected = ", ".join(known) or "none"
+            raise Problem(422, "unknown-parameter", f"expected the parameters {expected}, found {name[:80]!r}")
+        if name in given:
+            raise Problem(422, "parameter-twice", f"expected the parameter {name} once, found it again")
+        given[name] = value
+    return given

@@ -1,0 +1,116 @@
+"""GET /v1/jobs/{job}/result: what the ledger accepted, and nothing that merely lies in the object store."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import PurePosixPath
+
+import msgspec
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.bodies import OutputFile, Result
+from api.callers import caller
+from api.parts import Parts, parts_of
+from api.problems import RETRY_AFTER_S, Problem
+from api.replies import own_job, parameters, reply
+from contract.codec import Malformed, decode_result
+from contract.lifecycle import TERMINAL, JobState
+from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, ResultManifest, attempt_prefix
+from runtime.object_store import Missing, ObjectStore
+from views import queries
+from views.rows import JobRow
+
+log = structlog.get_logger(__name__)
+
+URL_TTL_S = 3_600
+LONG_POLL_RETRY_S = 2
+
+
+async def get_result(request: Request) -> Response:
+    key = await caller(request)
+    parameters(request)
+    parts = parts_of(request)
+    row = await own_job(request, key.tenant)
+    _require_result(row)
+    if row.result_manifest == EMPTY_MANIFEST:
+        return reply(Result(row.job, row.version, msgspec.Raw(b"null"), [], row.result_manifest))
+    try:
+        result = await parts.in_thread(_assemble, parts.store, row)
+    except Missing:
+        raise await _missing(parts, key.tenant, row) from None
+    except _Damaged as damage:
+        log.error("result damaged", job=row.job, dispatch=row.result_dispatch, reason=str(damage))
+        raise Problem(
+            500,
+            "result-damaged",
+            f"expected the result that the ledger accepted ({row.result_manifest}), found {damage}; tell your operator",
+        ) from None
+    except Exception as error:
+        log.warning("object store", job=row.job, error=type(error).__name__)
+        raise Problem(
+            503, "store-unavailable", "the object store did not answer: try again", retry_after_s=RETRY_AFTER_S
+        ) from None
+    return reply(result)
+
+
+class _Damaged(Exception):
+    """The stored manifest is not the one that the ledger accepted."""
+
+
+def _require_result(row: JobRow) -> None:
+    if row.erasure:
+        raise Problem(410, "job-erased", "the job's words and its result were erased", state=row.state)
+    if row.state == JobState.SUCCEEDED:
+        return
+    if row.state in TERMINAL:
+        reason = f" ({row.reason})" if row.reason else ""
+        detail = f"the job ended without a result: {row.state}{reason}; its events say more"
+        raise Problem(409, "job-has-no-result", detail, state=row.state, reason=row.reason)
+    raise Problem(
+        409,
+        "job-not-ended",
+        f"the job is {row.state}; ask again once it has ended, or follow /v1/jobs/{row.job}/events",
+        retry_after_s=LONG_POLL_RETRY_S,
+        state=row.state,
+    )
+
+
+def _assemble(store: ObjectStore, row: JobRow) -> Result:
+    prefix = attempt_prefix(row.job, row.result_dispatch)
+    manifest = checked_manifest(store.get(prefix + MANIFEST_NAME), row)
+    files = [
+        OutputFile(
+            file.name,
+            store.presign(prefix + file.name, URL_TTL_S, PurePosixPath(file.name).name),
+            file.sha256,
+            file.bytes,
+            file.media_type,
+        )
+        for file in manifest.files
+    ]
+    return Result(row.job, manifest.version, manifest.values, files, row.result_manifest)
+
+
+def checked_manifest(raw: bytes, row: JobRow) -> ResultManifest:
+    """The manifest, if it is the one that the ledger accepted. _Damaged."""
+    digest = "sha256:" + hashlib.sha256(raw).hexdigest()
+    if digest != row.result_manifest:
+        raise _Damaged(f"a manifest with digest {digest}")
+    try:
+        manifest = decode_result(raw)
+    except Malformed:
+        raise _Damaged("bytes that are no result manifest") from None
+    if (manifest.job, manifest.dispatch) != (row.job, row.result_dispatch):
+        raise _Damaged("the manifest of another attempt")
+    return manifest
+
+
+async def _missing(parts: Parts, tenant: str, row: JobRow) -> Problem:
+    """Erased a moment ago, or lost."""
+    now = await parts.read(queries.job, tenant, row.job)
+    if now is not None and now.erasure:
+        return Problem(410, "job-erased", "the job's words and its result were erased", state=now.state)
+    log.error("result missing", job=row.job, dispatch=row.result_dispatch)
+    return Problem(500, "result-missing", "the object store no longer has the result; tell your operator")

@@ -1,0 +1,220 @@
+"""POST /v1/jobs: a request becomes a record of `jobs`, and the 202 comes after the broker's ack.
+
+Theory of operation. Every submission has an idempotency key, the client's or one made here, and its job id is a hash
+of (tenant, key): so whatever happens between the broker and the client, sending the same again with the same key meets
+the same job. A client's key is tied to its request before anything is written; one made here is told in the answer.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+
+import msgspec
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.bodies import EXPIRES_S_MAX, SubmitRequest, Submitted
+from api.callers import caller
+from api.parts import Parts, parts_of
+from api.problems import RETRY_AFTER_S, Problem
+from api.replies import parameters, reply
+from api.request_body import decode, decode_any, read_body
+from contract import codec, topics
+from contract.inputs import JobSubmitted, Submission
+from contract.lifecycle import JobState
+from contract.names import job_id_of_key, payload_digest
+from contract.policy import Policy
+from registry.keys import Key
+from runtime.kafka import DeliveryUnclear
+from views import queries, receipts
+from views.receipts import Standing
+
+log = structlog.get_logger(__name__)
+
+ENVELOPE_BYTES_MAX = 4_096
+"""Of a body beside its inputs."""
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+SOURCE = "/headrace/api"
+
+_decoder = msgspec.json.Decoder(SubmitRequest)
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A submission that was checked completely."""
+
+    job: str
+    partition: int
+    tenant: str
+    tier: str
+    model: str
+    expires_in_s: int
+    inputs: bytes
+    key: str
+    canonical: bytes
+    """What an idempotency key is tied to: the request without its spelling."""
+
+
+async def submit(request: Request) -> Response:
+    parts = parts_of(request)
+    key = await caller(request)
+    parameters(request)
+    given_key = idempotency_key(request.headers.get("Idempotency-Key"))
+    body = await read_body(request, await parts.policies.payload_bytes_max() + ENVELOPE_BYTES_MAX)
+    order = await _checked(parts, key, decode(_decoder, body), given_key or secrets.token_hex(16))
+    if given_key and await _reserve(parts, order) is Standing.ACKNOWLEDGED:
+        parts.metrics.submission("known")
+        row = await parts.read(queries.job, order.tenant, order.job)
+        return _answer(order, 200, row.state if row else JobState.SUBMITTED)
+    await _write(parts, order, request.headers.get("traceparent", ""))
+    parts.metrics.submission("acknowledged")
+    return _answer(order, 202, JobState.SUBMITTED)
+
+
+def idempotency_key(given: str | None) -> str:
+    """The client's key; empty when it gave none. Problem 422 for one that is empty, long or not printable."""
+    if given is not None and KEY.fullmatch(given) is None:
+        raise Problem(
+            422,
+            "idempotency-key-invalid",
+            "Idempotency-Key: expected 1 to 255 printable ASCII characters, found others",
+        )
+    return given or ""
+
+
+async def _checked(parts: Parts, key: Key, asked: SubmitRequest, idempotency: str) -> Order:
+    version = await parts.catalog.resolve(asked.model)
+    policy = await parts.policies.of(version.pool)
+    raw = bytes(asked.inputs)
+    if len(raw) > policy.payload_bytes_max:
+        raise Problem(
+            413,
+            "body-too-large",
+            f"inputs: expected at most {policy.payload_bytes_max} bytes, found {len(raw)};"
+            " put large inputs in files and send their URLs",
+            bytes_max=policy.payload_bytes_max,
+        )
+    inputs = decode_any(raw)
+    parts.catalog.check_inputs(version, inputs)
+    if asked.expires_in_s is not None and not 0 < asked.expires_in_s <= EXPIRES_S_MAX:
+        raise Problem(422, "body-invalid", f"$.expires_in_s: expected 1 to {EXPIRES_S_MAX}, found another number")
+    said = {"model": asked.model, "tier": asked.tier, "expires_in_s": asked.expires_in_s, "inputs": inputs}
+    return Order(
+        job=job_id_of_key(version.pool, key.tenant, idempotency),
+        partition=policy.pools[version.pool].partition,
+        tenant=key.tenant,
+        tier=tier_of(key, policy, asked.tier),
+        model=asked.model,
+        expires_in_s=asked.expires_in_s or 0,
+        inputs=raw,
+        key=idempotency,
+        canonical=msgspec.json.encode(said, order="deterministic"),
+    )
+
+
+def tier_of(key: Key, policy: Policy, asked: str | None) -> str:
+    """The job's tier. Problem 422 when the policy has no such tier, 403 when the key may not use it."""
+    if asked is None and not key.tiers:
+        raise Problem(403, "no-tier", "this key has no tier, so it may submit nothing; ask your operator for one")
+    tier = key.tiers[0] if asked is None else asked
+    if tier not in policy.tiers:
+        raise Problem(
+            422,
+            "unknown-tier",
+            f"tier: expected one of {', '.join(sorted(policy.tiers))}, found {tier[:80]!r}",
+            known=sorted(policy.tiers),
+        )
+    if tier not in key.tiers:
+        raise Problem(
+            403, "tier-not-yours", f"tier: expected one of this key's tiers ({', '.join(key.tiers)}), found {tier!r}"
+        )
+    return tier
+
+
+async def _reserve(parts: Parts, order: Order) -> Standing:
+    try:
+        return await parts.write(receipts.reserve, order.job, order.tenant, order.canonical)
+    except receipts.OtherRequest:
+        raise Problem(
+            422,
+            "idempotency-key-reused",
+            "this Idempotency-Key was used before for another request; expected the same request again, or a new key",
+        ) from None
+    except receipts.Erased:
+        raise Problem(
+            410, "job-erased", "the job of this Idempotency-Key was erased; use a new key for a new job", job=order.job
+        ) from None
+
+
+async def _write(parts: Parts, order: Order, traceparent: str) -> None:
+    """The job is in `jobs` and can be found by its id when this returns. Problem 503 when that is not certain."""
+    salt = secrets.token_hex(16)
+    expires_ms = parts.clock.now_ms() + order.expires_in_s * 1000 if order.expires_in_s else 0
+    submission = Submission(
+        order.job,
+        order.tenant,
+        order.tier,
+        order.model,
+        payload_digest(salt, order.inputs),
+        "api",
+        expires_ms=expires_ms,
+    )
+    record = JobSubmitted(submission, msgspec.Raw(order.inputs), salt)
+    event_id = uuid.uuid4().hex
+    try:
+        delivery = await parts.producer.asend(
+            topics.JOBS,
+            codec.encode(record),
+            key=event_id.encode(),
+            headers=codec.headers_for(record, event_id, SOURCE, trace_of(traceparent)),
+            partition=order.partition,
+        )
+        parts.clock.heard(delivery)
+        await parts.write(
+            receipts.acknowledged,
+            order.job,
+            order.tenant,
+            order.tier,
+            order.model,
+            delivery.timestamp_ms,
+            expires_ms,
+            order.canonical,
+        )
+    except (DeliveryUnclear, SQLAlchemyError) as error:
+        log.warning("submission unclear", job=order.job, error=type(error).__name__)
+        raise await _unclear(parts, order) from None
+
+
+def trace_of(traceparent: str) -> str:
+    """The caller's trace; a new one when it sent none that is valid."""
+    if TRACEPARENT.fullmatch(traceparent):
+        return traceparent
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+async def _unclear(parts: Parts, order: Order) -> Problem:
+    """The job may or may not exist. A retry with the same key is safe, and is tied to the same request if it can be."""
+    parts.metrics.submission("unclear")
+    try:
+        await parts.write(receipts.reserve, order.job, order.tenant, order.canonical)
+    except (SQLAlchemyError, receipts.Erased, receipts.OtherRequest) as error:
+        log.warning("receipt not kept", job=order.job, error=type(error).__name__)
+    return Problem(
+        503,
+        "not-acknowledged",
+        "expected an acknowledgement that the job is stored, found none in time: it may or may not exist. Send the same"
+        f" request again with the header Idempotency-Key: {order.key} — it will be this job, never a second one",
+        retry_after_s=RETRY_AFTER_S,
+        headers={"Idempotency-Key": order.key},
+        job=order.job,
+        idempotency_key=order.key,
+    )
+
+
+def _answer(order: Order, status: int, state: str) -> Response:
+    body = Submitted(order.job, state, order.tier, order.model, order.key)
+    return reply(body, status, {"Location": f"/v1/jobs/{order.job}", "Idempotency-Key": order.key})
