@@ -7,7 +7,7 @@ second state that must agree with the first, so every test of scheduling is also
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,10 +17,12 @@ from contract.events import Event
 from contract.inputs import (
     AliasMoved,
     Body,
+    CancelRequested,
     Failed,
     Input,
     NodeHeartbeat,
     NodeJoined,
+    NodeLeft,
     NodeReport,
     PolicyApplied,
     Report,
@@ -100,9 +102,9 @@ class Pool:
         self.events = events
         return events
 
-    def tick(self, ms: int, **how: bool) -> list[Event]:
+    def tick(self, ms: int, **how: Any) -> list[Event]:
         """Time goes on; nothing is said."""
-        return self.tell(after_ms=ms, **how)  # type: ignore[arg-type]
+        return self.tell(after_ms=ms, **how)
 
     def orders(self) -> list[Order]:
         """Orders due to the last batch."""
@@ -155,11 +157,9 @@ class Pool:
         self.tell(VersionPublished(name, digest, requirements, 60_000), AliasMoved(name, "live", digest, move))
         return digest
 
-    def join(
-        self, node: str, cluster: str = "east", slots: int = 1, session: str = "s1", **more: object
-    ) -> list[Event]:
-        facts: dict[str, object] = {"chipset": "cpu", "gpus": 0, "memory_mib": 4096, **more}
-        return self.tell(NodeJoined(node=node, session=session, cluster=cluster, slots=slots, **facts))  # type: ignore[arg-type]
+    def join(self, node: str, cluster: str = "east", slots: int = 1, session: str = "s1", **more: Any) -> list[Event]:
+        facts: dict[str, Any] = {"chipset": "cpu", "gpus": 0, "memory_mib": 4096, **more}
+        return self.tell(NodeJoined(node=node, session=session, cluster=cluster, slots=slots, **facts))
 
     def job(self, job: str) -> Job:
         return self.state.jobs[job]
@@ -184,21 +184,30 @@ class Pool:
     def stop(self, job: str, reason: str, node: str = "n1", session: str = "s1") -> list[Event]:
         return self.report(Stopped(job, self.dispatch(job), reason), node=node, session=session)
 
-    def beat(self, node: str = "n1", session: str = "s1", after_ms: int = 0, **more: object) -> list[Event]:
+    def cancel(self, job: str, tenant: str = "") -> list[Event]:
+        return self.tell(CancelRequested(job, tenant))
+
+    def leave(self, node: str = "n1", session: str = "s1") -> list[Event]:
+        return self.tell(NodeLeft(node, session))
+
+    def adopt(self, policy: Policy) -> list[Event]:
+        return self.tell(PolicyApplied(policy, fingerprint(policy)))
+
+    def beat(self, node: str = "n1", session: str = "s1", after_ms: int = 0, **more: Any) -> list[Event]:
         """A heartbeat that lists what the node should hold, unless told otherwise."""
         held = self.state.node_attempts.get(node, {}).values()
-        facts: dict[str, object] = {
+        facts: dict[str, Any] = {
             "running": tuple(a.dispatch for a in held if a.started),
             "staged": tuple(a.dispatch for a in held if not a.started),
         }
         if node in self.state.nodes:
             facts |= {"loaded": self.state.nodes[node].loaded, "cached": self.state.nodes[node].cached}
-        return self.tell(NodeHeartbeat(node=node, session=session, **{**facts, **more}), after_ms=after_ms)  # type: ignore[arg-type]
+        return self.tell(NodeHeartbeat(node=node, session=session, **{**facts, **more}), after_ms=after_ms)
 
 
-def submission(number: int, tier: str = "free", model: str = "shapes", **more: object) -> Submission:
-    facts: dict[str, object] = {"tenant": "acme", "digest": "sha256:" + "d" * 64, "via": "api", **more}
-    return Submission(job=a_job(number), tier=tier, model=model, **facts)  # type: ignore[arg-type]
+def submission(number: int, tier: str = "free", model: str = "shapes", **more: Any) -> Submission:
+    facts: dict[str, Any] = {"tenant": "acme", "digest": "sha256:" + "d" * 64, "via": "api", **more}
+    return Submission(job=a_job(number), tier=tier, model=model, **facts)
 
 
 def names(events: Sequence[Event]) -> list[str]:

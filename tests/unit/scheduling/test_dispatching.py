@@ -1,0 +1,340 @@
+"""Who goes next, where to, how many at once, and what the dispatch says of it."""
+
+from __future__ import annotations
+
+from contract.batch import BATCH_EVENTS_MAX
+from contract.events import JobDispatched, RecallOrdered
+from contract.inputs import NodeHeartbeat, Requirements
+from contract.policy import Cluster, Policy, Tier
+from tests.unit.scheduling.specification import CUDA, POLICY, Pool, a_job, names, only, submission, version_of
+
+
+def roomy(limit: int = 100, **tiers: int) -> Policy:
+    """The policy with other limits, and tiers of these SLOs."""
+    slos = {name: Tier(slo_ms) for name, slo_ms in tiers.items()} or POLICY.tiers
+    return Policy(slos, POLICY.pools, {"east": Cluster("main", limit), "west": Cluster("main", limit)})
+
+
+def picked(pool: Pool) -> list[str]:
+    return [event.job for event in only(pool.events, JobDispatched)]
+
+
+def test_the_largest_wait_fraction_goes_first_and_oldest_first_within_a_tier() -> None:
+    pool = Pool(roomy(fast=1_000, slow=100_000))
+    pool.publish()
+    pool.tell(submission(1, "slow"))
+    pool.tell(submission(2, "slow"), after_ms=1)
+    pool.tell(submission(3, "fast"), after_ms=9_000)
+    pool.tell(submission(4, "fast"), after_ms=50)
+    pool.tick(50)
+    pool.join("n1", slots=4)
+    # fractions: 1 and 2 at 0.091, 3 at 0.1, 4 at 0.05
+    assert picked(pool) == [a_job(3), a_job(1), a_job(2), a_job(4)]
+
+
+def test_a_wait_beyond_the_slo_goes_on_counting() -> None:
+    """Capped at 1, the two would tie and the id would decide, either way round."""
+    for first, second in ((1, 2), (2, 1)):
+        pool = Pool(roomy(fast=1_000, slow=10_000))
+        pool.publish()
+        pool.tell(submission(first, "slow"))
+        pool.tell(submission(second, "fast"), after_ms=25_000)
+        pool.tick(2_900)
+        pool.join("n1", slots=2)
+        # 27.9 s of 10 s against 2.9 s of 1 s
+        assert picked(pool) == [a_job(second), a_job(first)]
+
+
+def test_fractions_that_floats_cannot_tell_apart_are_told_apart() -> None:
+    """Waits of 10^16 and 10^16 + 1 ms are the same float: the id would decide."""
+    for first, second in ((1, 2), (2, 1)):
+        pool = Pool(roomy(day=86_400_000, week=86_400_000))
+        pool.publish()
+        pool.now_ms = 0
+        pool.tell(submission(first, "day"), lease_ms=0)
+        pool.tell(submission(second, "week"), after_ms=1, lease_ms=0)
+        pool.tick(10**16, lease_ms=0)
+        pool.join("n1", slots=2)
+        assert picked(pool) == [a_job(first), a_job(second)]
+
+
+def test_equal_fractions_end_in_the_job_id() -> None:
+    pool = Pool(roomy(a=1_000, b=1_000))
+    pool.publish()
+    pool.tell(submission(1, "a"), submission(2, "b"), submission(3, "a"))
+    pool.tick(100)
+    pool.join("n1", slots=3)
+    assert picked(pool) == sorted([a_job(1), a_job(2), a_job(3)])
+
+
+def test_a_head_that_fits_nowhere_blocks_nobody() -> None:
+    pool = Pool()
+    pool.publish("big", CUDA)
+    pool.publish("small")
+    pool.tell(submission(1, "api", "big"))
+    pool.tell(submission(2, "free", "small"), after_ms=60_000)
+    pool.join("n1")
+    assert picked(pool) == [a_job(2)]
+
+
+def test_a_slot_must_have_the_chipset_the_gpus_and_the_memory() -> None:
+    pool = Pool()
+    pool.publish("m", Requirements(("cuda", "rocm"), 2, 1_000))
+    pool.tell(submission(1, model="m"))
+    pool.join("n1", chipset="cpu", gpus=2, memory_mib=1_000)
+    pool.join("n2", chipset="cuda", gpus=1, memory_mib=1_000)
+    pool.join("n3", chipset="rocm", gpus=2, memory_mib=999)
+    assert picked(pool) == []
+    pool.join("n4", chipset="rocm", gpus=2, memory_mib=1_000)
+    assert only(pool.events, JobDispatched)[0].node == "n4"
+
+
+def test_a_node_takes_one_more_than_it_can_run_for_each_slot() -> None:
+    pool = Pool(roomy())
+    pool.publish()
+    pool.tell(*(submission(number) for number in range(9)))
+    pool.join("n1", slots=2)
+    assert len(picked(pool)) == 4
+    first = picked(pool)[0]
+    pool.start(first)
+    assert picked(pool) == []
+    pool.succeed(first)
+    assert len(picked(pool)) == 1
+
+
+def test_no_more_are_dispatched_than_the_limit_allows_until_some_start() -> None:
+    pool = Pool(roomy(limit=3))
+    pool.publish()
+    pool.tell(*(submission(number) for number in range(9)))
+    pool.join("n1", slots=8)
+    assert [event.staged for event in only(pool.events, JobDispatched)] == [1, 2, 3]
+    assert {event.limit for event in only(pool.events, JobDispatched)} == {3}
+    sent = picked(pool)
+    pool.tick(1_000)
+    assert picked(pool) == []
+    pool.start(sent[0])
+    assert len(picked(pool)) == 1
+
+
+def test_a_lapsed_lease_gives_its_places_back_to_the_limit() -> None:
+    pool = Pool(roomy(limit=2))
+    pool.publish()
+    pool.tell(*(submission(number) for number in range(4)))
+    pool.join("n1", slots=4)
+    assert len(picked(pool)) == 2
+    for _ in range(3):
+        pool.tick(10_000)
+    assert "NodeLost" in names(pool.events)
+    pool.join("n2", slots=4)
+    assert len(picked(pool)) == 2
+
+
+def test_a_recall_gives_its_place_back_only_when_it_is_confirmed() -> None:
+    pool = Pool(roomy(limit=1))
+    pool.publish()
+    pool.tell(submission(1), submission(2))
+    pool.join("n1", slots=4)
+    (sent,) = picked(pool)
+    pool.cancel(sent)
+    assert names(pool.events) == ["JobCancelling", "RecallOrdered"], "the place is still taken"
+    pool.stop(sent, "recalled")
+    assert len(picked(pool)) == 1
+
+
+def test_a_lower_limit_closes_nothing_and_dispatches_nothing() -> None:
+    pool = Pool(roomy(limit=3))
+    pool.publish()
+    pool.tell(*(submission(number) for number in range(9)))
+    pool.join("n1", slots=8)
+    sent = picked(pool)
+    pool.adopt(roomy(limit=1))
+    assert names(pool.events) == ["PolicyAdopted"]
+    pool.start(sent[0])
+    pool.start(sent[1])
+    assert picked(pool) == []
+    pool.start(sent[2])
+    assert len(picked(pool)) == 1
+
+
+def test_a_free_slot_before_staging_then_loaded_then_cached_then_cold() -> None:
+    pool = Pool(roomy())
+    version = pool.publish()
+    pool.join("n1")
+    pool.join("n2", cached=(version,))
+    pool.join("n3", cached=(version,))
+    pool.tell(NodeHeartbeat("n3", "s1", loaded=(version,), cached=(version,)))
+    for number in range(6):
+        pool.tell(submission(number))
+    nodes = [event.node for batch in pool.batches for event in only(batch.events, JobDispatched)]
+    assert nodes == ["n3", "n2", "n1", "n3", "n2", "n1"]
+
+
+def test_then_the_emptiest_cluster_then_the_least_node() -> None:
+    pool = Pool(roomy())
+    pool.publish()
+    pool.join("a1", "west", slots=2)
+    pool.join("a2", "west", slots=2)
+    pool.join("b1", "east", slots=1)
+    pool.tell(*(submission(number) for number in range(5)))
+    nodes = [event.node for event in only(pool.events, JobDispatched)]
+    # west 0/4 against east 0/1 is a tie: a1; then 1/4 against 0/1: b1; then west alone has a free slot
+    assert nodes == ["a1", "b1", "a1", "a2", "a2"]
+
+
+def test_a_started_version_is_loaded_from_then_on() -> None:
+    pool = Pool(roomy())
+    version = pool.publish()
+    pool.join("n1")
+    pool.join("n2")
+    pool.tell(submission(1), submission(2))
+    pool.start(a_job(1), pool.job(a_job(1)).open.node)
+    node = pool.job(a_job(1)).open.node
+    pool.succeed(a_job(1), node)
+    assert pool.state.nodes[node].loaded == (version,)
+    pool.tell(submission(3))
+    assert only(pool.events, JobDispatched)[0].node == node
+
+
+def test_a_node_that_loads_another_version_forgets_the_first_when_it_has_one_slot() -> None:
+    pool = Pool(roomy())
+    pool.publish("one", version="v1")
+    second = pool.publish("two", version="v1")
+    pool.join("n1")
+    for number, model in ((1, "one"), (2, "two")):
+        pool.tell(submission(number, model=model))
+        pool.start(a_job(number))
+        pool.succeed(a_job(number))
+    node = pool.state.nodes["n1"]
+    assert node.loaded == (second,)
+    assert node.cached == tuple(sorted((version_of("one/v1"), second)))
+
+
+def test_the_evidence_names_the_best_job_that_could_have_gone_instead() -> None:
+    pool = Pool(roomy(fast=1_000, slow=100_000))
+    pool.publish("big", CUDA)
+    pool.publish("small")
+    pool.tell(submission(0, "fast", "big"))
+    pool.tell(submission(1, "fast", "small"), after_ms=10)
+    pool.tell(submission(2, "fast", "small"), after_ms=10)
+    pool.tell(submission(3, "slow", "small"), after_ms=10)
+    pool.tick(70)
+    pool.join("n1", slots=3)
+    first, second, third = only(pool.events, JobDispatched)
+    assert (first.job, first.waited_ms, first.slo_ms) == (a_job(1), 90, 1_000)
+    assert (first.next_job, first.next_waited_ms, first.next_slo_ms) == (a_job(2), 80, 1_000)
+    assert (second.next_job, second.next_waited_ms, second.next_slo_ms) == (a_job(3), 70, 100_000)
+    assert (third.next_job, third.next_waited_ms, third.next_slo_ms) == ("", 0, 0), "big does not fit here"
+
+
+def test_the_evidence_names_what_held_the_job() -> None:
+    pool = Pool(roomy(limit=1))
+    pool.publish()
+    pool.tell(submission(0))
+    pool.join("n1", slots=2)
+    assert only(pool.events, JobDispatched)[0].bound == "slots"
+    pool.tell(submission(1))
+    pool.start(a_job(0))
+    assert only(pool.events, JobDispatched)[0].bound == "limit"
+    pool.start(a_job(1))
+    pool.tell(submission(2))
+    assert only(pool.events, JobDispatched)[0].bound == "nothing"
+    pool.fail(a_job(1))
+    pool.stop(a_job(2), "recalled")
+    pool.beat(after_ms=2_000)
+    assert [(event.job, event.bound) for event in only(pool.events, JobDispatched)] == [(a_job(2), "backoff")]
+
+
+def test_dispatches_are_named_by_their_place_in_the_record() -> None:
+    pool = Pool(roomy())
+    pool.publish()
+    pool.join("n1", slots=2)
+    events = pool.tell(submission(1), submission(2))
+    seq = pool.state.seq
+    assert [event.dispatch for event in only(events, JobDispatched)] == [f"1.{seq}.2", f"1.{seq}.3"]
+
+
+def test_a_batch_is_cut_at_its_bound_and_goes_on_in_the_next() -> None:
+    pool = Pool(roomy(limit=5_000), check=False)
+    pool.publish()
+    for number in range(0, 2_500, 500):
+        pool.tell(*(submission(n) for n in range(number, number + 500)))
+    pool.join("n1", slots=2_500)
+    assert [len(batch.events) for batch in pool.batches[-3:]] == [BATCH_EVENTS_MAX, BATCH_EVENTS_MAX, 501]
+
+
+def test_a_staged_attempt_is_recalled_when_a_slot_elsewhere_stays_free() -> None:
+    pool = Pool(roomy())
+    pool.publish()
+    pool.join("n1")
+    pool.tell(submission(1), submission(2))
+    pool.start(a_job(1))
+    pool.join("n2", "west")
+    (recall,) = only(pool.events, RecallOrdered)
+    assert (recall.job, recall.reason) == (a_job(2), "elsewhere")
+    pool.tick(1_000)
+    assert pool.events == [], "one recall for one free slot"
+    pool.stop(a_job(2), "recalled")
+    (again,) = only(pool.events, JobDispatched)
+    assert (again.node, again.attempt, pool.job(a_job(2)).failures) == ("n2", 2, 0)
+
+
+def test_a_free_slot_goes_to_a_waiting_job_before_it_recalls_one() -> None:
+    pool = Pool(roomy())
+    pool.publish()
+    pool.join("n1")
+    pool.tell(submission(1), submission(2), submission(3))
+    pool.start(a_job(1))
+    pool.join("n2", "west")
+    assert picked(pool) == [a_job(3)]
+    assert not only(pool.events, RecallOrdered)
+
+
+def test_a_staged_attempt_about_to_start_is_not_recalled() -> None:
+    pool = Pool(roomy())
+    pool.publish()
+    pool.join("n1")
+    pool.tell(submission(1))
+    pool.join("n2", "west")
+    assert not only(pool.events, RecallOrdered)
+
+
+def test_a_staged_attempt_is_not_recalled_for_a_slot_it_does_not_fit_or_a_full_cluster() -> None:
+    policy = Policy(POLICY.tiers, POLICY.pools, {"east": Cluster("main", 9), "west": Cluster("main", 1)})
+    pool = Pool(policy)
+    pool.publish()
+    pool.join("n1")
+    pool.tell(submission(1), submission(2))
+    pool.start(a_job(1))
+    pool.join("n2", "west", chipset="cuda")
+    assert not only(pool.events, RecallOrdered)
+
+
+def test_a_job_is_moved_about_a_few_times_only() -> None:
+    pool = Pool(roomy())
+    pool.publish()
+    pool.join("n1", slots=1)
+    pool.tell(submission(1), submission(2))
+    pool.start(a_job(1))
+    for session in ("a", "b", "c", "d", "e"):
+        pool.join("n2", "west", session=session)
+        if not only(pool.events, RecallOrdered):
+            break
+        pool.leave("n2", session)
+        pool.stop(a_job(2), "recalled")
+    assert pool.job(a_job(2)).recalls == 3
+
+
+def test_a_draining_node_gets_nothing() -> None:
+    pool = Pool()
+    pool.publish()
+    pool.join("n1")
+    pool.beat(draining=True)
+    pool.tell(submission(1))
+    assert picked(pool) == []
+
+
+def test_a_node_of_another_pools_cluster_may_not_join() -> None:
+    pool = Pool()
+    assert names(pool.join("n1", "far")) == ["NodeRefused"]
+    assert names(pool.join("n1", "nowhere")) == ["NodeRefused"]
+    assert names(pool.join("n1", slots=0)) == ["NodeRefused"]
