@@ -11,7 +11,6 @@ from sqlalchemy import Connection, text
 from contract.codec import encode
 from contract.inputs import AliasMoved, VersionPublished
 
-
 CHANNEL = "registry_outbox"
 """Postgres notifies here whenever rows were committed (a trigger of the table does)."""
 

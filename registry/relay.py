@@ -15,6 +15,7 @@ import uuid
 import structlog
 from prometheus_client import Counter, Gauge
 from psycopg import Connection as DriverConnection
+from psycopg import Error as DriverError
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -54,9 +55,9 @@ class Relay:
         while not stop.is_set():
             try:
                 self._session(stop)
-            except DBAPIError as error:
+            except (DBAPIError, DriverError) as error:
                 failures.labels("postgres").inc()
-                log.warning("relay lost the database, tries again", error=type(error.orig).__name__)
+                log.warning("relay lost the database, tries again", error=type(getattr(error, "orig", error)).__name__)
             except DeliveryUnclear as error:
                 failures.labels("kafka").inc()
                 log.warning("relay has no ack from the broker, sends again", error=str(error))
@@ -128,7 +129,7 @@ class Relay:
         log.info(
             "told the scheduler",
             record=type(record).__name__,
-            event=event_id,
+            event_id=event_id,
             partition=partition,
             offset=delivery.offset,
             elapsed_ms=round((time.monotonic() - began) * 1000, 1),

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from contract.codec import decode_wire
+from contract.inputs import AliasMoved, VersionPublished
+from contract.topics import Topic
+from registry import aliases, models, publishing, relay
+from registry.relay import Relay
+from runtime.kafka import DeliveryUnclear, Producer, Record, ensure_topics, offsets, read_range
+from runtime.object_store import ObjectStore
+from runtime.settings import Settings
+from tests.unit.registry.samples import MODEL_PY, MODEL_YAML, write_model
+
+PARTITIONS = 2
+
+
+@pytest.fixture
+def jobs(settings: Settings, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """A topic of this test's own in the place of `jobs`."""
+    name = "jobs-" + settings.s3_bucket
+    ensure_topics(settings.kafka, [Topic(name, PARTITIONS, {})])
+    monkeypatch.setattr(relay, "JOBS", name)
+    return name
+
+
+@contextmanager
+def relaying(engine: Engine, settings: Settings, producer: Producer | None = None) -> Iterator[Relay]:
+    own = producer or Producer(settings.kafka, "test-relay")
+    stop = threading.Event()
+    working = Relay(engine, own)
+    thread = threading.Thread(target=working.run, args=(stop,))
+    thread.start()
+    try:
+        yield working
+    finally:
+        stop.set()
+        thread.join(20)
+        own.close()
+        assert not thread.is_alive()
+
+
+@contextmanager
+def process(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    environment = settings.environment() | {"PATH": "/usr/bin:/bin"}
+    started = subprocess.Popen([sys.executable, "-m", "registry.relay"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait(10)
+
+
+def publish(engine: Engine, store: ObjectStore, path: Path, number: int, name: str = "echo", pool: str = "main") -> str:
+    directory = write_model(
+        path / f"{name}{number}",
+        yaml=MODEL_YAML.replace("name: echo", f"name: {name}"),
+        code=MODEL_PY + f"# {number}\n",
+    )
+    return publishing.publish(directory, engine=engine, store=store, who="ann", pool=pool, alias="live").version.digest
+
+
+def records(settings: Settings, topic: str, partition: int) -> list[Record]:
+    start, end = offsets(settings.kafka, topic, partition)
+    return list(read_range(settings.kafka, topic, partition, start, end))
+
+
+def until(holds: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
+
+
+def is_drained(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return (
+            connection.execute(text("SELECT count(*) FROM registry.outbox WHERE published_at IS NULL")).scalar_one()
+            == 0
+        )
+
+
+def moves(found: list[Record]) -> list[tuple[int, str]]:
+    bodies = [decode_wire(record.value) for record in found]
+    return [(body.move, body.version) for body in bodies if isinstance(body, AliasMoved)]
+
+
+def test_the_scheduler_is_told_of_a_version_and_then_of_its_alias_at_once(
+    engine: Engine, store: ObjectStore, settings: Settings, jobs: str, tmp_path: Path
+) -> None:
+    with relaying(engine, settings):
+        until(lambda: has_relay(engine))
+        digest = publish(engine, store, tmp_path, 1)
+        began = time.monotonic()
+        until(lambda: models.resolve(engine, "echo").relayed)
+        assert time.monotonic() - began < relay.POLL_S  # a notification, not the poll
+        other = publish(engine, store, tmp_path, 1, name="twin", pool="other")
+        until(lambda: is_drained(engine))
+    first, second = records(settings, jobs, 0)
+    version, move = decode_wire(first.value), decode_wire(second.value)
+    assert isinstance(version, VersionPublished)
+    assert (version.model, version.version, version.timeout_ms) == ("echo", digest, 30_000)
+    assert version.requirements.memory_mib == 64
+    assert move == AliasMoved("echo", "live", digest, 1)
+    assert dict(first.headers)["ce_type"] == b"headrace.VersionPublished.v1"
+    assert len({first.key, second.key}) == 2
+    assert [decode_wire(record.value).version for record in records(settings, jobs, 1)] == [other, other]
+
+
+def has_relay(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = :lock AND granted")
+        return bool(connection.execute(held, {"lock": relay.RELAY_LOCK}).scalar_one())
+
+
+class DiesAfterTheAck(Producer):
+    """The broker has the record, and the relay never gets to mark it: as when it is killed in between."""
+
+    deaths = 3
+
+    def send_and_wait(self, *args: object, **kwargs: object):
+        delivery = super().send_and_wait(*args, **kwargs)
+        if self.deaths:
+            self.deaths -= 1
+            raise DeliveryUnclear("killed before it could mark")
+        return delivery
+
+
+def test_moves_arrive_in_order_also_when_killed_between_ack_and_mark(
+    engine: Engine, store: ObjectStore, settings: Settings, jobs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "RETRY_S", 0.01)
+    digests = [publish(engine, store, tmp_path, number) for number in range(3)]
+    aliases.rollback(engine, "echo", "live", "ann", "")
+    with relaying(engine, settings, DiesAfterTheAck(settings.kafka, "test-relay")):
+        until(lambda: is_drained(engine))
+    found = records(settings, jobs, 0)
+    expected = [(1, digests[0]), (2, digests[1]), (3, digests[2]), (4, digests[1])]
+    assert list(dict.fromkeys(moves(found))) == expected
+    assert len(found) == 7 + DiesAfterTheAck.deaths
+    known: set[str] = set()
+    for body in (decode_wire(record.value) for record in found):
+        if isinstance(body, VersionPublished):
+            known.add(body.version)
+        else:
+            assert body.version in known
+
+
+def test_two_relays_at_once_tell_everything_once_and_in_order(
+    engine: Engine, store: ObjectStore, settings: Settings, jobs: str, tmp_path: Path
+) -> None:
+    digests = [publish(engine, store, tmp_path, number) for number in range(2)]
+    with relaying(engine, settings), relaying(engine, settings):
+        for turn in range(20):
+            aliases.promote(engine, "echo", "live", digests[turn % 2], "ann", "")
+        until(lambda: is_drained(engine))
+    found = moves(records(settings, jobs, 0))
+    assert [move for move, _ in found] == list(range(1, len(found) + 1))
+    assert len(found) == len(aliases.history(engine, "echo", "live"))
+
+
+def test_a_standby_takes_over_when_the_working_relay_loses_its_database_session(
+    engine: Engine, store: ObjectStore, settings: Settings, jobs: str, tmp_path: Path
+) -> None:
+    with relaying(engine, settings), relaying(engine, settings):
+        until(lambda: has_relay(engine))
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks"
+                    " WHERE locktype = 'advisory' AND objid = :lock AND granted"
+                ),
+                {"lock": relay.RELAY_LOCK},
+            )
+        publish(engine, store, tmp_path, 1)
+        until(lambda: is_drained(engine))
+    assert len(records(settings, jobs, 0)) == 2
+
+
+def test_the_process_is_killed_and_started_again_and_ends_cleanly_on_sigterm(
+    engine: Engine, store: ObjectStore, settings: Settings, tmp_path: Path
+) -> None:
+    ensure_topics(settings.kafka, [Topic("jobs", PARTITIONS, {})])
+    start = offsets(settings.kafka, "jobs", 0)[1]
+    publish(engine, store, tmp_path, 1)
+    with process(settings) as first:
+        until(lambda: is_drained(engine))
+        first.kill()
+        assert first.wait(10) == -signal.SIGKILL
+    digest = publish(engine, store, tmp_path, 2)
+    with process(settings) as second:
+        until(lambda: is_drained(engine))
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(10) == 0
+    end = offsets(settings.kafka, "jobs", 0)[1]
+    found = list(read_range(settings.kafka, "jobs", 0, start, end))
+    assert [move for move, _ in moves(found)] == [1, 2]
+    assert moves(found)[-1] == (2, digest)
