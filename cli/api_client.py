@@ -99,7 +99,8 @@ def _failure(answer: httpx.Response) -> CommandFailed:
 
 
 def _server_sent(lines: Iterator[str]) -> Iterator[tuple[str, Document, str]]:
-    name, event_id, data = "message", "", []
+    name, event_id = "message", ""
+    data: list[str] = []
     for line in lines:
         if not line:
             if data:

@@ -33,7 +33,9 @@ Pool = Annotated[str, typer.Option("--pool", help="Only this pool.")]
 @app.command()
 def verify(
     pool: Pool = "",
-    file: Annotated[Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")
+    ] = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
@@ -44,7 +46,7 @@ def verify(
         found = [check(ledger_of_file(file), pool)]
     else:
         here = settings(data)
-        found = [_verify(here, name, partition) for name, partition in _pools(here, pool).items()]
+        found = [verify_pool(here, name, partition) for name, partition in _pools(here, pool).items()]
     if form is Format.JSON:
         output.as_json(found)
     else:
@@ -86,7 +88,7 @@ def export(
     output.err.print(f"{records} records of pool {pool} are in {path}")
 
 
-def _verify(here: Settings, pool: str, partition: int) -> verdicts.Verdict:
+def verify_pool(here: Settings, pool: str, partition: int) -> verdicts.Verdict:
     """Anchors first, then the ledger, then the inbox up to what the ledger can have read."""
     store = ObjectStore(here)
     anchors = [*anchors_of_snapshots(store, pool), *anchors_of_views(connect(here), pool)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 
 from cli.api_client import ApiClient
 from cli.errors import WrongUse
-from local.options import Layout
+from local import stack
 from runtime.settings import ENV_PREFIX, Settings
 
 DATA_DEFAULT = Path(".headrace")
@@ -29,12 +28,11 @@ def settings(data: Path) -> Settings:
     """Settings of the installation. WrongUse when there is neither an environment nor a stack in `data`."""
     if any(name in os.environ for name in _ELSEWHERE):
         return Settings()
-    layout = Layout(data)
     try:
-        return Settings(**json.loads(layout.settings.read_text()))
+        return stack.settings(data)
     except FileNotFoundError:
         raise WrongUse(
-            f"expected a stack in {layout.data}, found none; start one with `headrace up`, name its directory with"
+            f"expected a stack in {data.absolute()}, found none; start one with `headrace up`, name its directory with"
             " --data, or name an installation by HEADRACE_API_URL and HEADRACE_API_KEY"
         ) from None
 
@@ -42,14 +40,15 @@ def settings(data: Path) -> Settings:
 def api(data: Path, *, operator: bool = False) -> ApiClient:
     """The API, under HEADRACE_API_KEY or the embedded stack's key: tenant demo's, or the operator's."""
     found = settings(data)
-    key = found.api_key
-    if not key:
-        keys = Layout(data).keys
-        try:
-            known = json.loads(keys.read_text())
-        except (FileNotFoundError, PermissionError):
-            raise WrongUse(
-                f"expected an API key in HEADRACE_API_KEY or {keys}; an operator makes one with `headrace keys create`"
-            ) from None
-        key = known["operator" if operator else "demo"]
-    return ApiClient(found.api_url, key)
+    return ApiClient(found.api_url, found.api_key or _stack_key(data, operator=operator))
+
+
+def _stack_key(data: Path, *, operator: bool) -> str:
+    try:
+        known = stack.keys(data)
+    except (FileNotFoundError, PermissionError):
+        raise WrongUse(
+            f"expected an API key in HEADRACE_API_KEY or in the stack's {data / 'keys.json'}, found none;"
+            " an operator makes one with `headrace keys create`"
+        ) from None
+    return known.operator_key if operator else known.api_key

@@ -62,7 +62,9 @@ def list_keys(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
 
 
 @app.command()
-def revoke(key: Annotated[str, typer.Argument(help="The key's id, from `keys list`")], data: Data = DATA_DEFAULT) -> None:
+def revoke(
+    key: Annotated[str, typer.Argument(help="The key's id, from `keys list`")], data: Data = DATA_DEFAULT
+) -> None:
     """End a key."""
     if not keys.revoke(connect(settings(data)), key):
         raise WrongUse(f"there is no key {key!r} in force; see `headrace keys list`")

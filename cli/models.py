@@ -33,7 +33,7 @@ RELAYED_WITHIN_S = 15.0
 @app.command()
 def publish(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="model.yaml, code, weights/, environment.lock")],
-    pool: Annotated[str, typer.Option(help="Where the model runs, for ever. May be left out if there is one pool.")] = "",
+    pool: Annotated[str, typer.Option(help="Where it runs, for ever. May be left out if there is one pool.")] = "",
     alias: Annotated[str, typer.Option("--alias", help="Point this alias to it; '' for none.")] = ALIAS_DEFAULT,
     why: Why = "",
     vendor_wheels: Annotated[
@@ -62,7 +62,7 @@ def publish(
             vendor_wheels=vendor_wheels,
             on_uploaded=uploaded,
         )
-        _await_relay(database, f"{done.version.model}@{done.version.digest}")
+        await_relay(database, f"{done.version.model}@{done.version.digest}")
     if form is Format.JSON:
         return output.as_json(done)
     what = "published" if done.is_new else "was published before, nothing added"
@@ -96,9 +96,7 @@ def list_models(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
 
 
 @app.command()
-def show(
-    model: str, alias: Alias = ALIAS_DEFAULT, data: Data = DATA_DEFAULT, form: Output = Format.TABLE
-) -> None:
+def show(model: str, alias: Alias = ALIAS_DEFAULT, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """One model: its versions, and the history of an alias."""
     database = connect(settings(data))
     versions = models.versions(database, model)
@@ -154,10 +152,12 @@ def rollback(
 
 
 def _moved(database: Engine, move: Move, form: Format) -> None:
-    _await_relay(database, f"{move.model}@{move.alias}")
+    await_relay(database, f"{move.model}@{move.alias}")
     if form is Format.JSON:
         return output.as_json(move)
-    output.out.print(f"{move.model}@{move.alias} points to {move.version} (move {move.move}); jobs accepted before keep theirs")
+    output.out.print(
+        f"{move.model}@{move.alias} points to {move.version} (move {move.move}); jobs accepted before keep theirs"
+    )
 
 
 def _reason(move: Move) -> str:
@@ -171,7 +171,7 @@ def _wheels_from_index(database: Engine) -> bool:
     return policies[0].policy.wheels_from_index if policies else True
 
 
-def _await_relay(database: Engine, reference: str) -> None:
+def await_relay(database: Engine, reference: str) -> None:
     """Until the scheduler's topic has it, so that the next command can use it."""
     deadline = time.monotonic() + RELAYED_WITHIN_S
     while not models.resolve(database, reference).relayed:

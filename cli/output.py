@@ -24,7 +24,7 @@ class Format(StrEnum):
     JSON = "json"
 
 
-Output = Annotated[Format, typer.Option("-o", "--output-format", help="table for people, json for programs.")]
+Output = Annotated[Format, typer.Option("-o", "--format", help="table for people, json for programs.")]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -51,6 +51,10 @@ def as_json(value: Any) -> None:
 
 def state(name: str) -> Text:
     return Text(name, style=STATE_STYLES.get(name, ""))
+
+
+def mark(good: bool) -> Text:
+    return Text("✓", style="green") if good else Text("✗", style="bold red")
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:

@@ -1,0 +1,217 @@
+"""`headrace demo`: the whole path once, from nothing to videos, on this machine."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import time
+import uuid
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from audit import story as stories
+from audit import verdict as verdicts
+from audit.reader import ledger_of_partition
+from cli import audit, contact_sheet, output
+from cli.api_client import ApiClient, Document
+from cli.connection import api
+from cli.errors import CommandFailed
+from cli.models import await_relay
+from contract import topics
+from contract.codec import encode, headers_for
+from contract.doors import SubmissionRequested
+from contract.lifecycle import TERMINAL
+from contract.names import ALIAS_DEFAULT, job_id_of_event
+from local import stack
+from local.display import render
+from local.options import Options
+from registry import publishing
+from runtime.kafka import Producer
+from runtime.object_store import ObjectStore
+from runtime.postgres import engine as connect
+from runtime.settings import Settings
+
+MODEL_DIRECTORY = Path(__file__).parent.parent / "examples" / "models" / "shapes"
+MODEL = "shapes"
+POOL = "main"
+EVENT_SOURCE = "//demo/upstream-product"
+
+HTTP_PROMPTS = (
+    ("free", "a red ball moving right"),
+    ("free", "a yellow star moving down on a black background"),
+    ("light", "a blue square moving left"),
+    ("light", "a green triangle moving up on a white background"),
+    ("unlimited", "a purple ring moving right on a black background"),
+    ("unlimited", "an orange ball moving up"),
+    ("enterprise", "a cyan square moving down"),
+    ("api", "a red triangle moving left on a white background"),
+)
+KAFKA_PROMPTS = (("api", "a green ball moving right"), ("enterprise", "a blue star moving up on a black background"))
+
+
+class Shown(msgspec.Struct):
+    """A job of the demo, as its row shows it."""
+
+    job: str
+    tier: str
+    door: str
+    prompt: str
+    state: str = "submitted"
+    fraction: float = 0.0
+    waited_ms: int | None = None
+
+
+def demo(
+    data: Annotated[Path, typer.Option("--data", help="Where everything goes.")] = Path("headrace-demo"),
+    slots: Annotated[int, typer.Option(min=1, help="Jobs that run at once.")] = 2,
+) -> None:
+    """Start a stack, publish a model, submit prompts of all tiers, save the videos, and verify the history."""
+    begun = time.monotonic()
+    _start(data, slots)
+    here = stack.settings(data)
+    _publish(here)
+    with api(data) as client:
+        jobs = [*_submit_over_http(client), *_submit_over_kafka(here, stack.keys(data).tenant)]
+        first_video_s = _follow(client, jobs, begun)
+        videos = _save(client, jobs, data / "videos")
+    sheet = data / "contact-sheet.png"
+    contact_sheet.draw(videos, sheet)
+    _tell(here, jobs[0].job)
+    verdict = audit.verify_pool(here, POOL, 0)
+    output.out.print(verdicts.render(verdict), style="" if verdict.clean else "red", markup=False)
+    _conclude(data, sheet, first_video_s, time.monotonic() - begun)
+    if not verdict.clean or any(job.state != "succeeded" for job in jobs):
+        raise CommandFailed("not every job succeeded, or the ledger is not clean: see above, and the logs in the data")
+
+
+def _start(data: Path, slots: int) -> None:
+    if stack.status(data).running:
+        return output.err.print(f"a stack runs on {data.absolute()}: using it")
+    output.err.print("[bold]1[/]  starting Kafka, Postgres, S3 and every process of ours (a first start fetches jars)")
+    status = stack.up(Options(data=data, slots=slots), detach=True)
+    output.err.print(render(status))
+
+
+def _publish(here: Settings) -> None:
+    output.err.print("[bold]2[/]  publishing the demo model: weights, code and environment lock, by hash")
+    database = connect(here)
+    done = publishing.publish(
+        MODEL_DIRECTORY,
+        engine=database,
+        store=ObjectStore(here),
+        who=getpass.getuser(),
+        why="demo",
+        alias=ALIAS_DEFAULT,
+    )
+    await_relay(database, f"{done.version.model}@{done.version.digest}")
+    output.err.print(f"   {done.version.model} {done.version.digest}")
+
+
+def _submit_over_http(client: ApiClient) -> list[Shown]:
+    output.err.print(f"[bold]3[/]  submitting {len(HTTP_PROMPTS)} prompts over HTTP, {len(KAFKA_PROMPTS)} over Kafka")
+    jobs = []
+    for seed, (tier, prompt) in enumerate(HTTP_PROMPTS):
+        request = {"model": MODEL, "tier": tier, "inputs": {"prompt": prompt, "seed": seed}}
+        answer = client.post("/v1/jobs", request, {"Idempotency-Key": uuid.uuid4().hex})
+        jobs.append(Shown(answer["job"], tier, "HTTP", prompt))
+    return jobs
+
+
+def _submit_over_kafka(here: Settings, tenant: str) -> list[Shown]:
+    """As an upstream product does it: one record in `submissions`, CloudEvents headers, any Kafka client."""
+    producer = Producer(here.kafka, "demo-upstream-product")
+    jobs = []
+    for seed, (tier, prompt) in enumerate(KAFKA_PROMPTS):
+        inputs = msgspec.Raw(json.dumps({"prompt": prompt, "seed": 100 + seed}).encode())
+        request = SubmissionRequested(tenant=tenant, tier=tier, model=MODEL, inputs=inputs)
+        event_id = uuid.uuid4().hex
+        headers = headers_for(request, event_id, EVENT_SOURCE)
+        producer.send_and_wait(topics.SUBMISSIONS, encode(request), key=tenant.encode(), headers=headers)
+        jobs.append(Shown(job_id_of_event(POOL, tenant, EVENT_SOURCE, event_id), tier, "Kafka", prompt))
+    producer.close()
+    return jobs
+
+
+def _follow(client: ApiClient, jobs: list[Shown], begun: float) -> float:
+    """Show the jobs until all have ended; seconds from `begun` to the first video."""
+    output.err.print(
+        "[bold]4[/]  the scheduler decides who goes next (the first job also builds the model's environment)"
+    )
+    first_video_s = 0.0
+    with Live(console=output.err, auto_refresh=False, transient=False) as live:
+        while open_jobs := [job for job in jobs if job.state not in TERMINAL]:
+            for job in open_jobs:
+                _refresh(client, job)
+            if not first_video_s and any(job.state == "succeeded" for job in jobs):
+                first_video_s = time.monotonic() - begun
+            if output.err.is_terminal:
+                live.update(_rows(jobs), refresh=True)
+            time.sleep(0.2)
+        live.update(_rows(jobs), refresh=True)
+    return first_video_s
+
+
+def _refresh(client: ApiClient, job: Shown) -> None:
+    try:
+        found = client.get(f"/v1/jobs/{job.job}")
+    except CommandFailed:
+        return  # submitted over Kafka, and not yet known to the views
+    known: Document = found["job"]
+    job.state = known["state"]
+    progress = found["progress"]
+    job.fraction = 1.0 if job.state == "succeeded" else progress["fraction"] if progress else 0.0
+    if known["started_ms"]:
+        job.waited_ms = known["started_ms"] - known["submitted_ms"]
+
+
+def _rows(jobs: list[Shown]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("tier", "door", "prompt", "state", "", "waited"):
+        table.add_column(heading, no_wrap=True)
+    for job in jobs:
+        bar = ProgressBar(total=1.0, completed=job.fraction, width=24)
+        table.add_row(job.tier, job.door, job.prompt, output.state(job.state), bar, output.duration(job.waited_ms))
+    return table
+
+
+def _save(client: ApiClient, jobs: list[Shown], folder: Path) -> list[tuple[Path, str]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = []
+    for number, job in enumerate(jobs, 1):
+        if job.state != "succeeded":
+            continue
+        result = client.get(f"/v1/jobs/{job.job}/result")
+        video = next(file for file in result["files"] if file["name"].endswith(".mp4"))
+        path = folder / f"{number:02d}-{job.prompt.replace(' ', '-')}.mp4"
+        client.download(video["url"], path)
+        saved.append((path, f"{job.prompt}   ({job.tier}, {job.door})"))
+    return saved
+
+
+def _tell(here: Settings, job: str) -> None:
+    output.err.print("[bold]5[/]  the story of one job, from the ledger alone, and the ledger verified")
+    output.out.print(stories.render(stories.story(job, ledger_of_partition(here.kafka, 0)[0])), markup=False)
+    output.out.print()
+
+
+def _conclude(data: Path, sheet: Path, first_video_s: float, whole_s: float) -> None:
+    here = stack.settings(data)
+    output.out.print()
+    output.facts(
+        [
+            ("videos", data.absolute() / "videos"),
+            ("contact sheet", sheet.absolute()),
+            ("API", f"{here.api_url}  (keys in {data.absolute() / 'keys.json'})"),
+            ("logs", data.absolute() / "logs"),
+            ("first video after", f"{first_video_s:.1f} s"),
+            ("all done after", f"{whole_s:.1f} s"),
+            ("look around", f"headrace jobs list --data {data}"),
+            ("stop", f"headrace down --data {data}"),
+        ]
+    )

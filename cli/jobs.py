@@ -1,0 +1,212 @@
+"""`headrace jobs …`: submit, list, get, watch, cancel, events, erase."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import job_inputs, job_progress, output
+from cli.api_client import ApiClient, Document
+from cli.connection import DATA_DEFAULT, Data, api
+from cli.errors import WrongUse
+from cli.output import Format, Output
+from contract.names import parse_model
+
+app = typer.Typer(no_args_is_help=True, help="Requests to run a model once.")
+
+
+@app.command()
+def submit(
+    model: Annotated[str, typer.Argument(help="model, model@alias or model@sha256:…")],
+    tier: Annotated[str | None, typer.Option(help="One of your key's tiers; by default its first.")] = None,
+    pairs: Annotated[list[str] | None, typer.Option("--input", help="name=value, or name:=JSON; repeat it.")] = None,
+    file: Annotated[str | None, typer.Option("--inputs", help="A JSON file of inputs; - for standard input.")] = None,
+    expires_in: Annotated[int | None, typer.Option("--expires-in", help="Seconds after which it is ended.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key again is the same job.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit 1 when it did not succeed.")] = False,
+    save: Annotated[Path | None, typer.Option("--output", help="Save the result's file here; implies --wait.")] = None,
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """Submit a job; with --wait follow it, with --output save what it made."""
+    with api(data) as client:
+        request: Document = {"model": model, "inputs": job_inputs.read(pairs or [], file, _schema(client, model))}
+        if tier is not None:
+            request["tier"] = tier
+        if expires_in is not None:
+            request["expires_in_s"] = expires_in
+        answer = client.post("/v1/jobs", request, {"Idempotency-Key": idempotency_key or uuid.uuid4().hex})
+        job = answer["job"]
+        if not wait and save is None:
+            if form is Format.JSON:
+                return output.as_json(answer)
+            output.err.print(f"submitted in tier {answer['tier']}; `headrace jobs watch {job}` follows it")
+            print(job)
+            return
+        _wait(client, job, save, form)
+
+
+@app.command("list")
+def list_jobs(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Only jobs of this tier.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 50,
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """Your jobs, newest first."""
+    with api(data) as client:
+        jobs = _page_through(client, limit, {"state": state, "tier": tier, "model": model})
+    if form is Format.JSON:
+        return output.as_json(jobs)
+    output.table(
+        ["job", "state", "tier", "model", "submitted", "waited", "ran", "tries"],
+        [
+            (
+                job["job"],
+                output.state(job["state"]),
+                job["tier"],
+                job["model"],
+                output.moment(job["submitted_ms"]),
+                _between(job["submitted_ms"], job["started_ms"]),
+                _between(job["started_ms"], job["ended_ms"]),
+                job["attempts"],
+            )
+            for job in jobs
+        ],
+        empty="no such job; submit one with `headrace jobs submit MODEL --input prompt=…`",
+    )
+
+
+@app.command()
+def get(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """One job: its state, its attempts, its result."""
+    with api(data) as client:
+        found = client.get(f"/v1/jobs/{job}")
+        result = client.get(f"/v1/jobs/{job}/result") if _has_result(found["job"]) else None
+    if form is Format.JSON:
+        return output.as_json({**found, "result": result})
+    _show(found, result)
+
+
+@app.command()
+def watch(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """Follow a job until it has ended; exit 1 when it did not succeed."""
+    with api(data) as client:
+        _wait(client, job, None, form)
+
+
+@app.command()
+def cancel(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """End a job that has not ended. First in log order wins: it may still succeed."""
+    with api(data) as client:
+        answer = client.post(f"/v1/jobs/{job}/cancel", {})
+    if form is Format.JSON:
+        return output.as_json(answer)
+    output.out.print(f"asked to end {job}, which was {answer['state']}; `headrace jobs watch {job}` shows how it ends")
+
+
+@app.command()
+def events(
+    job: str,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the job has ended.")] = False,
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """What happened to a job, in sentences."""
+    with api(data) as client:
+        query = {} if follow else {"follow": "false"}
+        happened = (data for name, data in client.events(f"/v1/jobs/{job}/events", query) if name == "state")
+        if form is Format.JSON:
+            return output.as_json(list(happened))
+        for event in happened:
+            output.out.print(f"{output.moment(event['at_ms'])}  ", output.state(event["state"]), f"  {event['words']}")
+
+
+def _wait(client: ApiClient, job: str, save: Path | None, form: Format) -> None:
+    found = job_progress.follow(client, [job], lines=form is Format.TABLE)[job]
+    result = client.get(f"/v1/jobs/{job}/result") if _has_result(found["job"]) else None
+    if save is not None and result is not None:
+        client.download(_file_for(result, save)["url"], save)
+    if form is Format.JSON:
+        output.as_json({**found, "result": result})
+    else:
+        _show(found, result)
+        if save is not None and result is not None:
+            output.out.print(f"saved {save}")
+    if found["job"]["state"] != "succeeded":
+        raise typer.Exit(1)
+
+
+def _file_for(result: Document, save: Path) -> Document:
+    """The result's file to save under this name: the only one, or the first with its suffix."""
+    files: list[Document] = result["files"]
+    suitable = [file for file in files if Path(file["name"]).suffix == save.suffix] or files[: len(files) == 1]
+    if not suitable:
+        names = ", ".join(file["name"] for file in files) or "no file"
+        raise WrongUse(f"--output {save}: expected the suffix of one of the result's files, which are {names}")
+    return suitable[0]
+
+
+def _show(found: Document, result: Document | None) -> None:
+    job = found["job"]
+    output.facts(
+        [
+            ("job", job["job"]),
+            ("state", output.state(job["state"])),
+            *([("reason", job["reason"])] if job["reason"] else []),
+            ("model", f"{job['model']} {job['version'][:19]}"),
+            ("tier", job["tier"]),
+            ("submitted", output.moment(job["submitted_ms"])),
+            ("waited", _between(job["submitted_ms"], job["started_ms"])),
+            ("ran", _between(job["started_ms"], job["ended_ms"])),
+            *[(f"attempt {a['attempt']}", _attempt(a)) for a in found["attempts"]],
+            *([(f"erasure {job['erasure']}", "")] if job["erasure"] else []),
+            *[
+                (file["name"], f"{file['bytes'] / 1e3:.0f} kB  {file['url']}")
+                for file in (result or {"files": []})["files"]
+            ],
+        ]
+    )
+
+
+def _attempt(attempt: Document) -> str:
+    ended = attempt["failure"] or attempt["closed"]
+    error = f" ({attempt['error']})" if attempt["error"] else ""
+    return f"{attempt['state']} on {attempt['cluster']}" + (f": {ended}{error}" if ended else "")
+
+
+def _between(begun_ms: int | None, ended_ms: int | None) -> str:
+    return output.duration(ended_ms - begun_ms) if begun_ms and ended_ms else "-"
+
+
+def _has_result(job: Document) -> bool:
+    return job["state"] == "succeeded" and not job["erasure"]
+
+
+def _page_through(client: ApiClient, limit: int, filters: dict[str, str | None]) -> list[Document]:
+    jobs: list[Document] = []
+    cursor = None
+    while len(jobs) < limit:
+        page = client.get("/v1/jobs", limit=min(200, limit - len(jobs)), cursor=cursor, **filters)
+        jobs += page["jobs"]
+        cursor = page["cursor"]
+        if not cursor:
+            break
+    return jobs
+
+
+def _schema(client: ApiClient, reference: str) -> dict[str, Any]:
+    """The input schema of the version that the reference means; WrongUse when it is no reference."""
+    try:
+        name, alias, digest = parse_model(reference)
+    except ValueError as error:
+        raise WrongUse(str(error)) from None
+    model = client.get(f"/v1/models/{name}")
+    digest = digest or next((a["version"] for a in model["aliases"] if a["alias"] == alias), "")
+    schema: dict[str, Any] = next((v["inputs"] for v in model["versions"] if v["version"] == digest), {})
+    return schema

@@ -1,0 +1,76 @@
+"""`headrace up`, `down`, `status` and `doctor`: the embedded stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import doctor as examination
+from cli import output
+from cli.connection import DATA_DEFAULT, Data
+from cli.output import Format, Output
+from local import stack
+from local.display import render
+from local.options import CLUSTER, Options
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready; it runs on.")] = False,
+    slots: Annotated[int, typer.Option(min=1, help="Slots of each node.")] = 2,
+    nodes: Annotated[int, typer.Option(min=0, help="Nodes on this machine.")] = 1,
+    cluster: Annotated[str, typer.Option(help="The cluster that the nodes join.")] = CLUSTER,
+    policy: Annotated[Path | None, typer.Option(help="The first policy of new data.")] = None,
+    api_port: Annotated[int, typer.Option(help="0: the last one, else a free one.")] = 0,
+    kafka_port: Annotated[int, typer.Option(help="0: the last one, else a free one.")] = 0,
+    s3_port: Annotated[int, typer.Option(help="0: the last one, else a free one.")] = 0,
+    data: Data = DATA_DEFAULT,
+) -> None:
+    """Start Kafka, Postgres, S3, scheduler, intake, projector, relay, API and nodes, supervised."""
+    options = Options(
+        data=data,
+        api_port=api_port,
+        kafka_port=kafka_port,
+        s3_port=s3_port,
+        nodes=nodes,
+        slots=slots,
+        cluster=cluster,
+        policy=policy,
+    )
+    status = stack.up(options, detach=detach, console=output.out)
+    if detach:
+        output.out.print(render(status))
+
+
+def down(data: Data = DATA_DEFAULT) -> None:
+    """Stop the stack; its data stays."""
+    with output.err.status("stopping…"):
+        ran = stack.down(data)
+    output.err.print(f"stopped; its data stays in {data.absolute()}" if ran else f"no stack runs on {data.absolute()}")
+
+
+def status(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """What runs, on which ports, and what is wrong. Exit 1 when it does not run whole."""
+    found = stack.status(data)
+    if form is Format.JSON:
+        output.as_json(found)
+    else:
+        output.out.print(render(found))
+    if found.state != "ready":
+        raise typer.Exit(1)
+
+
+def doctor(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """What this machine has, lacks, and what to do about it. Exit 1 when something is missing."""
+    findings = examination.examine(data)
+    if form is Format.JSON:
+        output.as_json(findings)
+    else:
+        output.table(
+            ["", "what", "found", "what to do"],
+            [(output.mark(f.good), f.what, f.found, f.todo) for f in findings],
+            empty="nothing was examined",
+        )
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
