@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +40,19 @@ from runtime.settings import Settings
 DEADLINE_S = 30.0
 SALT = "00" * 16
 
+_numbers = itertools.count()
+
 Found = TypeVar("Found")
+
+
+def became_true(true: Callable[[], bool], deadline_s: float = DEADLINE_S) -> bool:
+    """Whether it is true, or becomes so before the deadline."""
+    end_s = time.monotonic() + deadline_s
+    while not true():
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 class HandScheduler:
@@ -50,23 +64,25 @@ class HandScheduler:
         self.producer = Producer(settings.kafka, "by-hand")
         self.reader = Reader(settings.kafka, {(JOBS, 0): "end"}, client_id="by-hand")
         self.heard: list[Wire] = []
-        self.seq = 0
 
     def send(self, order: Order) -> None:
         self.producer.send_and_wait(self.topic, encode(order), partition=0)
 
+    def for_steady(self, steady: SteadyNode, version: str, inputs: dict[str, Any] | None = None, **changes: Any) -> Run:
+        """As `run`, for the steady node."""
+        return self.run(steady.session, version, inputs, node="steady", **changes)
+
     def run(self, session: str, version: str, inputs: dict[str, Any] | None = None, **changes: Any) -> Run:
         """A Run order as a scheduler would make it, payload inside; not sent."""
-        self.seq += 1
         raw = json.dumps(inputs or {}).encode()
         order = Run(
-            node=changes.pop("node", "node-1"),
+            node="node-1",
             session=session,
             pool="main",
             epoch=1,
             job=f"main-{uuid.uuid4().hex}",
             attempt=1,
-            dispatch=dispatch_id(1, self.seq, 0),
+            dispatch=dispatch_id(1, next(_numbers), 0),
             model="noop",
             version=version,
             timeout_ms=60_000,
@@ -99,17 +115,20 @@ class HandScheduler:
             self.listen(0.5)
 
     def listen(self, wait_s: float) -> None:
+        """Hear what has been said, waiting at most `wait_s` for the first of it."""
         for record in self.reader.read(wait_s):
             try:
                 self.heard.append(decode_wire(record.value))
             except Malformed:
                 raise AssertionError("a node wrote what is no record of `jobs`") from None
 
-    def joined(self, *, but: str = "") -> NodeJoined:
-        return self.until(lambda w: w if isinstance(w, NodeJoined) and w.session != but else None)
+    def joined(self, node: str, *, but: str) -> NodeJoined:
+        """This node's join with another session."""
+        return self.until(lambda w: w if isinstance(w, NodeJoined) and w.node == node and w.session != but else None)
 
-    def heartbeat(self, true: Callable[[NodeHeartbeat], bool] = lambda _: True) -> NodeHeartbeat:
-        return self.until(lambda w: w if isinstance(w, NodeHeartbeat) and true(w) else None)
+    def heartbeat(self, session: str, true: Callable[[NodeHeartbeat], bool]) -> NodeHeartbeat:
+        """The session's first heartbeat of which this is true."""
+        return self.until(lambda w: w if isinstance(w, NodeHeartbeat) and w.session == session and true(w) else None)
 
     def reports(self, dispatch: str) -> list[Report]:
         """What was heard so far of an attempt."""
@@ -151,18 +170,19 @@ class NodeProcess:
         self.scratch = directory / "scratch"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(
-        self, *, slots: int = 2, name: str = "node-1", heartbeat_ms: int = 300, more: tuple[str, ...] = ()
-    ) -> str:
+    def start(self, *more: str, slots: int = 2, name: str = "node-1", heartbeat_ms: int = 300) -> str:
         """Start it; the session it joins with."""
+        self.launch(*more, slots=slots, name=name, heartbeat_ms=heartbeat_ms)
+        joined = self.scheduler.until(lambda w: w if isinstance(w, NodeJoined) and w.node == name else None)
+        return joined.session
+
+    def launch(self, *more: str, slots: int, name: str, heartbeat_ms: int = 300) -> None:
         environment = os.environ | self.settings.environment() | {"HEADRACE_HEARTBEAT_MS": str(heartbeat_ms)}
         arguments = ["--cluster", self.cluster, "--node", name, "--slots", str(slots), "--scratch", str(self.scratch)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gpu_worker", *arguments, *more], env=environment, stderr=log, stdout=log
             )
-        joined = self.scheduler.until(lambda w: w if isinstance(w, NodeJoined) and w.node == name else None)
-        return joined.session
 
     def children(self) -> list[int]:
         """Process ids of the slots' children."""
@@ -178,14 +198,33 @@ class NodeProcess:
         assert self.process is not None
         return self.process.wait(timeout_s)
 
+    def scratch_is_empty(self) -> bool:
+        """Whether nothing of an attempt is left on disk, within a moment."""
+        folders = [self.scratch / name for name in ("attempts", "gone")]
+        return became_true(lambda: not any(path for folder in folders for path in folder.glob("*")))
+
     def end(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
 
 
+@dataclass(frozen=True)
+class SteadyNode:
+    """A node that runs already."""
+
+    process: NodeProcess
+    session: str
+
+    def child(self) -> int:
+        """Process id of its one slot's child."""
+        (pid,) = self.process.children()
+        return pid
+
+
 ODD = """
 import os, sys, time
+from dataclasses import dataclass
 from pathlib import Path
 
 class Odd:

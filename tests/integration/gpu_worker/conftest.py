@@ -14,7 +14,7 @@ from registry.manifest import blob_key, digest_of, encode_manifest
 from registry.model_directory import read_model_directory
 from runtime.kafka import ensure_topics
 from runtime.object_store import ObjectStore
-from tests.integration.gpu_worker.by_hand import HandScheduler, NodeProcess, model_directory
+from tests.integration.gpu_worker.by_hand import HandScheduler, NodeProcess, SteadyNode, model_directory
 
 CLUSTER = "main"
 
@@ -67,7 +67,17 @@ def scheduler(servers: Services) -> Iterator[HandScheduler]:
 
 @pytest.fixture
 def node(servers: Services, scheduler: HandScheduler, tmp_path: Path) -> Iterator[NodeProcess]:
-    """A node of two slots, not started yet."""
+    """A node of the test's own, not started yet."""
     node = NodeProcess(servers.settings, CLUSTER, scheduler, tmp_path)
     yield node
     node.end()
+
+
+@pytest.fixture(scope="package")
+def steady(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteadyNode]:
+    """A node of one slot that serves test after test; each leaves it idle."""
+    scheduler = HandScheduler(servers.settings, CLUSTER)
+    node = NodeProcess(servers.settings, CLUSTER, scheduler, tmp_path_factory.mktemp("steady"))
+    yield SteadyNode(node, node.start(slots=1, name="steady"))
+    node.end()
+    scheduler.close()
