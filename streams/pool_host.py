@@ -45,7 +45,7 @@ from streams.quarantine import set_aside
 from streams.tail import LedgerTail
 from streams.writer import LedgerWriter, Phase
 
-SUBMISSION_BYTES = 800
+SUBMISSION_BYTES = 400
 """About what the ledger keeps of a submission, whatever its payload's size."""
 PENDING_MAX = 5_000
 """Inputs taken from Faust and not decided yet: beyond it the delivery waits."""
