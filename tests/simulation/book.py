@@ -1,0 +1,46 @@
+"""The auditor's own books: what each job and node must be, worked out from the events alone, in plain dicts."""
+
+from __future__ import annotations
+
+from tests.simulation.job_rules import JobRules
+from tests.simulation.node_rules import Event
+from tests.simulation.pages import Moment
+from tests.simulation.violation import Violation
+
+
+class Book(JobRules):
+    def read_inputs(self, moment: Moment) -> None:
+        for entry in moment.inputs:
+            body = entry["body"]
+            kind = body["type"].partition(".")[0]
+            if kind == "NodeReport":
+                for report in body["reports"]:
+                    key = (body["node"], body["session"], report["dispatch"])
+                    moment.reports.setdefault(key, []).append(report)
+            elif kind == "NodeHeartbeat":
+                for dispatch in body.get("running", ()):
+                    moment.running.add((body["node"], body["session"], dispatch))
+            elif kind in ("CancelRequested", "EraseRequested"):
+                asked = "cancel" if kind == "CancelRequested" else "erase"
+                self.requests.setdefault(body["job"], set()).add((asked, body.get("tenant", "")))
+
+    def enter(self, event: Event, moment: Moment) -> None:
+        handler = getattr(self, "_" + event["type"].partition(".")[0], None)
+        if handler is not None:
+            handler(event, moment)
+
+    def close_batch(self, moment: Moment) -> None:
+        """What must hold between two records."""
+        if self.closed_now:
+            job = min(self.closed_now)
+            raise Violation("I2", f"{job}'s attempt was closed and the job neither requeued nor ended", job)
+        for node, session in self.lost_now:
+            for book in self.jobs.values():
+                if book.open and (book.node, book.session) == (node, session):
+                    raise Violation("I3", f"{book.job} is still open on {node}, which is lost", book.job)
+        self.lost_now.clear()
+        for book in self.jobs.values():
+            if book.open:
+                held = self.nodes.get(book.node)
+                if held is None or held.session != book.session:
+                    raise Violation("I3", f"{book.job} is open at a session that is gone: {book.session}", book.job)

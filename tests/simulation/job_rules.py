@@ -1,0 +1,282 @@
+"""What each event of a job presupposes, and what it changes in the auditor's books (I2, I4 to I6, I8, I10, I15).
+
+Written from the design, not from `scheduling`: each method, named after its event, first says what must have been true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.simulation.node_rules import Event, NodeRules
+from tests.simulation.pages import TERMINAL, JobBook, Moment
+from tests.simulation.violation import Violation
+
+COUNTING_REASONS = ("lost", "rejoined")
+
+
+class JobRules(NodeRules):
+    def __init__(self, stored: Callable[[str, str], str | None]) -> None:
+        super().__init__()
+        self.jobs: dict[str, JobBook] = {}
+        self.refused: set[str] = set()
+        self.dispatches: set[str] = set()
+        self.closed_now: set[str] = set()
+        self.requests: dict[str, set[tuple[str, str]]] = {}
+        """Job -> (cancel or erase, tenant) asked in an input read so far."""
+        self._stored = stored
+
+    def _open(self, event: Event, invariant: str = "I10") -> JobBook:
+        """The job whose open attempt the event names."""
+        book = self.jobs.get(event["job"])
+        if book is None:
+            raise Violation("I2", f"{event['type']} of a job that was never accepted", event["job"])
+        if book.state in TERMINAL:
+            raise Violation("I2", f"{event['type']} after the job ended ({book.state})", book.job)
+        if book.dispatch != event["dispatch"]:
+            found = book.dispatch or "none"
+            raise Violation(
+                invariant, f"{event['type']} names {event['dispatch']}, the open attempt is {found}", book.job
+            )
+        return book
+
+    def _reported(self, book: JobBook, moment: Moment, *kinds: str) -> dict[str, Any]:
+        """The report in this batch that the event rests on; it must come from the session the order went to."""
+        for report in moment.reports.get((book.node, book.session, book.dispatch), []):
+            if report["type"].partition(".")[0] in kinds:
+                return report
+        raise Violation(
+            "I10", f"no {' or '.join(kinds)} of {book.dispatch} by {book.session} was read in this batch", book.job
+        )
+
+    def _shut(self, book: JobBook) -> None:
+        book.dispatch = book.node = book.session = book.cluster = ""
+        book.started = False
+        book.kill_reason = book.recall_reason = ""
+        self.closed_now.add(book.job)
+
+    def _ended(self, book: JobBook, state: str) -> None:
+        if book.open:
+            raise Violation("I2", f"the job ended ({state}) while attempt {book.dispatch} is open", book.job)
+        book.state = state
+        self.closed_now.discard(book.job)
+
+    def _JobAccepted(self, event: Event, moment: Moment) -> None:
+        job = event["job"]
+        if job in self.jobs or job in self.refused:
+            raise Violation("I2", "accepted a second time", job)
+        entry = next((entry for entry in moment.inputs if entry["offset"] == event["offset"]), None)
+        if entry is None or entry["body"].get("job") != job:
+            raise Violation("I2", "accepted without a submission in this batch", job)
+        asked = entry["body"]
+        for name in ("tenant", "tier", "digest"):
+            if asked[name] != event[name]:
+                raise Violation("I2", f"{name} of the accepted job is not the submission's", job)
+        submitted_ms = asked["submitted_ms"] if asked["via"] == "kafka" else entry["at_ms"]
+        if asked["via"] == "kafka":
+            age_ms = moment.now_ms - submitted_ms
+            if age_ms > self.policy["submission_age_max_ms"]:
+                raise Violation("I2", f"a copy {age_ms} ms old was accepted", job)
+        submitted_ms = min(submitted_ms, moment.now_ms)
+        if event["submitted_ms"] != submitted_ms:
+            raise Violation("I11", f"submit time {event['submitted_ms']}, expected {submitted_ms}", job)
+        model, _, at = asked["model"].partition("@")
+        version = at if at.startswith("sha256:") else self.aliases.get((model, at or "live"))
+        if event["version"] != version:
+            raise Violation("I12", f"pinned to {event['version']}, its reference names {version}", job)
+        self.jobs[job] = JobBook(
+            job,
+            event["tenant"],
+            event["tier"],
+            event["version"],
+            submitted_ms,
+            event["expires_ms"],
+            copies=[event["offset"]],
+        )
+
+    def _JobRefused(self, event: Event, moment: Moment) -> None:
+        if event["job"] in self.jobs or event["job"] in self.refused:
+            raise Violation("I2", "refused though known", event["job"])
+        self.refused.add(event["job"])
+
+    def _JobDuplicated(self, event: Event, moment: Moment) -> None:
+        book = self.jobs.get(event["job"])
+        if book is None and event["job"] not in self.refused:
+            raise Violation("I2", "called a duplicate though never seen", event["job"])
+        if book is not None:
+            book.copies.append(event["offset"])
+
+    def _JobDispatched(self, event: Event, moment: Moment) -> None:
+        job = event["job"]
+        book = self.jobs.get(job)
+        if book is None or book.state != "queued" or job in self.closed_now or book.cancelling:
+            raise Violation("I6", f"dispatched while {book.state if book else 'unknown'}", job)
+        if book.open:
+            raise Violation("I5", "a second attempt is open", job)
+        if event["attempt"] != book.attempts + 1:
+            raise Violation("I5", f"attempt {event['attempt']} follows attempt {book.attempts}", job)
+        if event["dispatch"] in self.dispatches:
+            raise Violation("I15", f"dispatch {event['dispatch']} was used before", job)
+        if not event["dispatch"].startswith(f"{moment.epoch}.{moment.seq}."):
+            raise Violation("I15", f"dispatch {event['dispatch']} is not named by its record", job)
+        node = self.nodes.get(event["node"])
+        if node is None or (node.session, node.cluster) != (event["session"], event["cluster"]):
+            raise Violation("I3", f"dispatched to {event['session']}, which is not a node's session", job)
+        self.dispatches.add(event["dispatch"])
+        book.attempts += 1
+        book.state = "open"
+        book.dispatch, book.node = event["dispatch"], event["node"]
+        book.session, book.cluster = event["session"], event["cluster"]
+
+    def _AttemptStarted(self, event: Event, moment: Moment) -> None:
+        book = self._open(event)
+        if (book.node, book.session, book.dispatch) not in moment.running:
+            self._reported(book, moment, "Started", "Succeeded", "Failed")
+        if book.started:
+            raise Violation("I10", "started twice", book.job)
+        book.started = True
+        node = self.nodes[book.node]
+        node.loaded = (book.version,) if node.slots == 1 else (*node.loaded, book.version)
+        node.cached = (*node.cached, book.version)
+
+    def _RecallOrdered(self, event: Event, moment: Moment) -> None:
+        book = self._open(event)
+        if book.started:
+            raise Violation("I10", "recalled after it started", book.job)
+        book.recall_reason = event["reason"]
+
+    def _KillOrdered(self, event: Event, moment: Moment) -> None:
+        book = self._open(event)
+        if not book.started:
+            raise Violation("I10", "killed before it started", book.job)
+        book.kill_reason = event["reason"]
+
+    def _JobCancelling(self, event: Event, moment: Moment) -> None:
+        book = self.jobs.get(event["job"])
+        if book is None or not book.open:
+            raise Violation("I2", "cancelling a job without an open attempt", event["job"])
+        self._asked(book, event["reason"], moment)
+        book.cancelling = event["reason"]
+
+    def _asked(self, book: JobBook, reason: str, moment: Moment) -> None:
+        """The end was asked for, by someone who may, or its deadline passed."""
+        if reason == "expired":
+            if not book.expires_ms or moment.now_ms < book.expires_ms:
+                raise Violation("I2", f"expired at {moment.now_ms}, its deadline is {book.expires_ms}", book.job)
+            return
+        wanted = {(reason, ""), (reason, book.tenant)}
+        if not wanted & self.requests.get(book.job, set()):
+            raise Violation("I2", f"ended by {reason}, which nobody entitled asked for", book.job)
+
+    def _AttemptFailed(self, event: Event, moment: Moment) -> None:
+        book = self._open(event)
+        report = self._reported(book, moment, "Failed")
+        if report["kind"] != event["kind"]:
+            raise Violation("I10", f"failed as {event['kind']}, the report says {report['kind']}", book.job)
+        book.last_failure = event["kind"]
+        self._fail(book)
+        self._shut(book)
+
+    def _fail(self, book: JobBook) -> None:
+        book.failures += 1
+        if book.failures > self.policy["failures_max"]:
+            raise Violation("I4", f"{book.failures} failures, the cap is {self.policy['failures_max']}", book.job)
+
+    def _AttemptClosed(self, event: Event, moment: Moment) -> None:
+        book = self._open(event)
+        reason = event["reason"]
+        if event["counts"] != (book.started and reason in COUNTING_REASONS):
+            verb = "counts" if event["counts"] else "does not count"
+            raise Violation("I4", f"closed as {reason} (started: {book.started}), which {verb}", book.job)
+        if reason == "lost":
+            if (book.node, book.session) not in self.lost_now:
+                raise Violation("I16", f"closed as lost, but {book.session} is not lost", book.job)
+        elif reason == "rejoined":
+            joined = moment.bodies("NodeJoined")
+            if not any(j["node"] == book.node and j["session"] != book.session for j in joined):
+                raise Violation("I16", f"closed as rejoined, but {book.node} did not join again", book.job)
+        elif reason in ("killed", "recalled", "drained", "unclaimed", "pre_empted"):
+            left = any(leave["session"] == book.session for leave in moment.bodies("NodeLeft"))
+            forgotten = reason == "unclaimed" and any(
+                beat["session"] == book.session for beat in moment.bodies("NodeHeartbeat")
+            )
+            if not left and not forgotten:
+                self._reported(book, moment, "Stopped")
+        elif reason == "overtaken":
+            self._reported(book, moment, "Succeeded")
+            if not book.cancelling:
+                raise Violation("I10", "a result was overtaken by no cancel", book.job)
+        else:
+            raise Violation("I10", f"closed for an unknown reason {reason}", book.job)
+        if event["counts"]:
+            if reason == "lost":
+                book.lost_nodes.append(book.node)
+            book.last_failure = reason
+            self._fail(book)
+        self._shut(book)
+
+    def _JobRequeued(self, event: Event, moment: Moment) -> None:
+        job = event["job"]
+        book = self.jobs.get(job)
+        if book is None or job not in self.closed_now:
+            raise Violation("I2", "requeued without an attempt that was closed", job)
+        if book.cancelling:
+            raise Violation("I2", f"requeued though it is being ended ({book.cancelling})", job)
+        if book.failures >= self.policy["failures_max"]:
+            raise Violation("I4", f"requeued after {book.failures} failures", job)
+        book.state = "queued"
+        book.eligible_lease_ms = event["eligible_lease_ms"]
+        self.closed_now.discard(job)
+
+    def _JobSucceeded(self, event: Event, moment: Moment) -> None:
+        book = self._open(event, "I8")
+        report = self._reported(book, moment, "Succeeded")
+        if not book.started:
+            raise Violation("I8", "succeeded without having started", book.job)
+        if report["manifest"] != event["manifest"]:
+            raise Violation("I8", "the accepted manifest is not the reported one", book.job)
+        if self._stored(book.job, book.dispatch) != event["manifest"]:
+            raise Violation("I8", f"no such manifest lies in the store for {book.dispatch}", book.job)
+        book.dispatch = book.node = book.session = book.cluster = ""
+        self._ended(book, "succeeded")
+
+    def _ending(self, event: Event) -> JobBook:
+        book = self.jobs.get(event["job"])
+        if book is None:
+            raise Violation("I2", f"{event['type']} of a job that was never accepted", event["job"])
+        if book.state in TERMINAL:
+            raise Violation("I2", f"{event['type']} after the job ended ({book.state})", book.job)
+        return book
+
+    def _JobDeadLettered(self, event: Event, moment: Moment) -> None:
+        book = self._ending(event)
+        final = book.last_failure in ("bad_inputs", "payload_missing")
+        if not final and book.failures < self.policy["failures_max"]:
+            raise Violation("I4", f"dead-lettered after {book.failures} failures", book.job)
+        if event["failures"] != book.failures:
+            raise Violation("I4", f"{event['failures']} failures named, {book.failures} happened", book.job)
+        self._ended(book, "dead_lettered")
+
+    def _JobQuarantined(self, event: Event, moment: Moment) -> None:
+        book = self._ending(event)
+        if len(set(event["nodes"])) < 2 or not set(event["nodes"]) <= set(book.lost_nodes):
+            raise Violation("I4", f"quarantined for {event['nodes']}, lost under it: {book.lost_nodes}", book.job)
+        self._ended(book, "quarantined")
+
+    def _JobCancelled(self, event: Event, moment: Moment) -> None:
+        book = self._ending(event)
+        self._asked(book, event["reason"], moment)
+        self._ended(book, "cancelled")
+
+    def _JobExpired(self, event: Event, moment: Moment) -> None:
+        book = self._ending(event)
+        self._asked(book, "expired", moment)
+        self._ended(book, "expired")
+
+    def _ErasureOrdered(self, event: Event, moment: Moment) -> None:
+        if not any(asked == "erase" for asked, _ in self.requests.get(event["job"], ())):
+            raise Violation("I13", "an erasure nobody asked for", event["job"])
+
+    def _JobErased(self, event: Event, moment: Moment) -> None:
+        if not any(done["job"] == event["job"] for done in moment.bodies("ErasureCompleted")):
+            raise Violation("I13", "called erased, and nobody said so in this batch", event["job"])

@@ -1,0 +1,86 @@
+"""What the events of nodes, clusters and policy presuppose, and what they change in the auditor's books (I12, I16)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.simulation.pages import Moment, NodeBook
+from tests.simulation.violation import Violation
+
+Event = dict[str, Any]
+
+
+class NodeRules:
+    """One method an event, named after it."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, NodeBook] = {}
+        self.draining_clusters: dict[str, int] = {}
+        self.policy: dict[str, Any] = {}
+        self.lost_now: list[tuple[str, str]] = []
+        self.requirements: dict[str, dict[str, Any]] = {}
+        self.aliases: dict[tuple[str, str], str] = {}
+        self.stale = 0
+
+    def _NodeAdmitted(self, event: Event, moment: Moment) -> None:
+        if not any(join["session"] == event["session"] for join in moment.bodies("NodeJoined")):
+            raise Violation("I16", f"{event['node']} was admitted without a join")
+        self.nodes[event["node"]] = NodeBook(
+            event["node"],
+            event["session"],
+            event["cluster"],
+            event["chipset"],
+            event["slots"],
+            event["gpus"],
+            event["memory_mib"],
+            cached=tuple(event["cached"]),
+            heard_lease_ms=moment.lease_ms,
+        )
+
+    def _node(self, event: Event) -> NodeBook:
+        node = self.nodes.get(event["node"])
+        if node is None or node.session != event["session"]:
+            raise Violation("I10", f"{event['type']} of a session that is not admitted: {event['session']}")
+        return node
+
+    def _NodeHeard(self, event: Event, moment: Moment) -> None:
+        self._node(event).heard_lease_ms = moment.lease_ms
+
+    def _NodeVersionsChanged(self, event: Event, moment: Moment) -> None:
+        node = self._node(event)
+        node.loaded, node.cached = tuple(event["loaded"]), tuple(event["cached"])
+
+    def _NodeDrained(self, event: Event, moment: Moment) -> None:
+        self._node(event).draining = True
+
+    def _NodeDeparted(self, event: Event, moment: Moment) -> None:
+        self._node(event)
+        del self.nodes[event["node"]]
+
+    def _NodeLost(self, event: Event, moment: Moment) -> None:
+        node = self._node(event)
+        silent_ms = moment.lease_ms - node.heard_lease_ms
+        if silent_ms < self.policy["node_lease_ms"]:
+            raise Violation("I16", f"{event['node']} was given up after {silent_ms} ms of lease time")
+        del self.nodes[event["node"]]
+        self.lost_now.append((event["node"], event["session"]))
+
+    def _ClusterDraining(self, event: Event, moment: Moment) -> None:
+        self.draining_clusters[event["cluster"]] = event["deadline_ms"]
+
+    def _ClusterReturned(self, event: Event, moment: Moment) -> None:
+        self.draining_clusters.pop(event["cluster"], None)
+
+    def _PolicyAdopted(self, event: Event, moment: Moment) -> None:
+        self.policy = event["policy"]
+
+    def _VersionRegistered(self, event: Event, moment: Moment) -> None:
+        known = self.requirements.setdefault(event["version"], event["requirements"])
+        if known != event["requirements"]:
+            raise Violation("I12", f"version {event['version']} changed")
+
+    def _AliasPointed(self, event: Event, moment: Moment) -> None:
+        self.aliases[event["model"], event["alias"]] = event["version"]
+
+    def _ReportStale(self, event: Event, moment: Moment) -> None:
+        self.stale += 1

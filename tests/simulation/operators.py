@@ -1,0 +1,192 @@
+"""What people do to a running pool: jobs, cancels, erasures, alias moves, policies, drains; how attempts turn out."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from contract import codec, inputs
+from contract.policy import Cluster, Policy, Pool, Tier, fingerprint
+from contract.topics import JOBS
+from tests.simulation.auditor import Auditor
+from tests.simulation.log import Broker
+from tests.simulation.pages import TERMINAL
+from tests.simulation.submitters import SUBMISSIONS, Api, deliver, submission
+
+HOUR_MS = 3_600_000
+LEASE_MS = 20_000
+TENANTS = ("acme", "globex")
+
+
+def digest(name: str) -> str:
+    return "sha256:" + hashlib.sha256(name.encode()).hexdigest()
+
+
+VERSIONS = {
+    digest("film 1"): ("film", inputs.Requirements(("cpu", "cuda"), 0, 1000)),
+    digest("film 2"): ("film", inputs.Requirements(("cpu", "cuda"), 0, 1000)),
+    digest("deep 1"): ("deep", inputs.Requirements(("cuda",), 1, 16_000)),
+}
+REFERENCES = ("film", "film", "film@canary", f"film@{digest('film 1')}", "deep", "deep", "film@nowhere", "nothing")
+POLICY = Policy(
+    tiers={"api": Tier(4_000), "unlimited": Tier(20_000), "free": Tier(90_000)},
+    pools={"main": Pool(0)},
+    clusters={"a": Cluster("main", 3), "b": Cluster("main", 2)},
+    failures_max=3,
+    backoff_ms=500,
+    backoff_max_ms=4_000,
+    node_lease_ms=LEASE_MS,
+    submission_age_max_ms=600_000,
+)
+
+
+class Work:
+    """How attempts turn out, and the object store their manifests lie in."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.failing = 0.0
+        self.hanging = 0.0
+        self.hangs: set[str] = set()
+        """Jobs with an attempt that never ends unless it is killed."""
+        self._manifests: dict[tuple[str, str], str] = {}
+
+    def begin(self, job: str, dispatch: str) -> tuple[str, int]:
+        timeline = self.broker.timeline
+        draw = timeline.chance.random()
+        if draw < self.hanging:
+            self.hangs.add(job)
+            return "", 10 * HOUR_MS
+        failure = ""
+        if draw > 1 - self.failing:
+            failure = timeline.chance.choice(("model_error", "child_died", "out_of_memory", "bad_inputs"))
+        return failure, timeline.between(300, 9_000)
+
+    def store(self, job: str, dispatch: str) -> str:
+        self._manifests[job, dispatch] = digest(f"{job} {dispatch}")
+        return self._manifests[job, dispatch]
+
+    def stored(self, job: str, dispatch: str) -> str | None:
+        return self._manifests.get((job, dispatch))
+
+
+class Operators:
+    def __init__(self, broker: Broker, api: Api, work: Work, auditor: Auditor) -> None:
+        self.broker, self.api, self.work, self.auditor = broker, api, work, auditor
+        self.timeline = broker.timeline
+        self.jobs: list[tuple[str, str]] = []
+        """(job, tenant) of everything ever asked for."""
+        self._moves = 0
+
+    def say(self, body: inputs.Wire) -> None:
+        deliver(self.broker, codec.encode(body))
+
+    def set_up(self) -> None:
+        """Policy first, then versions and aliases; a submission before them is refused, which is right too."""
+        self.apply(POLICY)
+        for version, (model, requirements) in VERSIONS.items():
+            self.say(inputs.VersionPublished(model, version, requirements, HOUR_MS))
+        for model, alias, name in (
+            ("film", "live", "film 1"),
+            ("film", "canary", "film 2"),
+            ("deep", "live", "deep 1"),
+        ):
+            self._moves += 1
+            self.say(inputs.AliasMoved(model, alias, digest(name), self._moves))
+
+    def apply(self, policy: Policy) -> None:
+        self.say(inputs.PolicyApplied(policy, fingerprint(policy)))
+
+    # -- jobs -------------------------------------------------------------------------------------------------
+
+    def submit(self) -> None:
+        chance = self.timeline.chance
+        tenant = chance.choice(TENANTS)
+        via = chance.choice(("api", "kafka"))
+        expires_ms = 0
+        if self.timeline.happens(0.1):
+            expires_ms = self.broker.clock_ms + self.timeline.between(2_000, 60_000)
+        asked = submission(
+            len(self.jobs), tenant, chance.choice(tuple(POLICY.tiers)), chance.choice(REFERENCES), via, expires_ms
+        )
+        self.jobs.append((asked.job, tenant))
+        if via == "api":
+            self.api.post(asked)
+            return
+        copies = 2 if self.timeline.happens(0.2) else 1
+        for _ in range(copies):
+            self.timeline.after(
+                self.timeline.between(0, 200 if copies == 1 else 8_000),
+                lambda: self.broker.produce(SUBMISSIONS, msgspec.json.encode(asked)),
+            )
+
+    def submit_old(self) -> None:
+        """A record that lay in `submissions` for too long before intake came to it."""
+        asked = submission(len(self.jobs), "acme", "free", "film", "kafka", 0)
+        self.jobs.append((asked.job, "acme"))
+        age_ms = POLICY.submission_age_max_ms + self.timeline.between(1, 60_000)
+        self.broker.append(SUBMISSIONS, msgspec.json.encode(asked), append_ms=self.broker.clock_ms - age_ms)
+
+    def cancel(self) -> None:
+        if not self.jobs:
+            return
+        job, tenant = self.timeline.chance.choice(self.jobs)
+        if self.work.hangs and self.timeline.happens(0.5):
+            job, tenant = self.timeline.chance.choice(sorted(self.work.hangs)), ""
+        asker = self.timeline.chance.choice((tenant, tenant, "", "intruder"))
+        self.say(inputs.CancelRequested(job, asker))
+
+    def erase(self) -> None:
+        """Asks for an erasure; once the ledger says that the job has ended, buries its copies and says so."""
+        if not self.jobs:
+            return
+        job, tenant = self.timeline.chance.choice(self.jobs)
+        self.say(inputs.EraseRequested(job, tenant))
+
+        def complete() -> bool:
+            book = self.auditor.book.jobs.get(job)
+            if book is None or book.state not in TERMINAL:
+                return book is not None
+            offsets = tuple(sorted(book.copies))
+            for offset in offsets:
+                self.broker.produce(JOBS, None, key=self.broker.topic(JOBS)[offset].key)
+            self.say(inputs.ErasureCompleted(job, offsets, self.broker.clock_ms + HOUR_MS))
+            self.timeline.after(3_000, lambda: self.broker.compact(JOBS))
+            return False
+
+        self.timeline.every(3_000, complete)
+
+    # -- capacity and rollout ---------------------------------------------------------------------------------
+
+    def move_alias(self) -> None:
+        """Sometimes an older move arrives late, which changes nothing."""
+        name = self.timeline.chance.choice(("film 1", "film 2"))
+        self._moves += 1
+        late = self.timeline.happens(0.2)
+        move = max(1, self._moves - 4) if late else self._moves
+        self.say(inputs.AliasMoved("film", "live", digest(name), move))
+
+    def change_policy(self) -> None:
+        clusters = {
+            name: msgspec.structs.replace(cluster, limit=self.timeline.between(1, 4))
+            for name, cluster in POLICY.clusters.items()
+        }
+        slos = {name: Tier(tier.slo_ms * self.timeline.between(1, 3)) for name, tier in POLICY.tiers.items()}
+        self.apply(msgspec.structs.replace(POLICY, clusters=clusters, tiers=slos))
+
+    def drain(self) -> None:
+        cluster = self.timeline.chance.choice(tuple(POLICY.clusters))
+        deadline_ms = 0
+        if self.timeline.happens(0.6):
+            deadline_ms = self.broker.clock_ms + self.timeline.between(0, 6_000)
+        self.say(inputs.ClusterDrainRequested(cluster, deadline_ms))
+        self.timeline.after(self.timeline.between(3_000, 20_000), lambda: self.say(inputs.ClusterActivated(cluster)))
+
+    def heal(self) -> None:
+        """Everything as at the beginning, and what would never end by itself is cancelled."""
+        self.apply(POLICY)
+        for cluster in POLICY.clusters:
+            self.say(inputs.ClusterActivated(cluster))
+        for job in sorted(self.work.hangs):
+            self.say(inputs.CancelRequested(job))

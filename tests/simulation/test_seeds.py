@@ -1,0 +1,28 @@
+"""The smoke of `make check`: 200 seeds. Any number: `make simulate SEEDS=`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.run import simulate
+
+SEEDS = 200
+CHUNK = 20
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_every_invariant_holds_and_every_job_ends(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        outcome = simulate(seed)
+        assert not outcome.failure, outcome.failure
+
+
+def test_a_seed_gives_the_same_run_again() -> None:
+    assert simulate(7) == simulate(7)
+
+
+def test_the_faults_happen() -> None:
+    """A smoke in which nothing goes wrong proves nothing: the sum over some seeds has zombies and takeovers."""
+    outcomes = [simulate(seed) for seed in range(12)]
+    for name in ("zombie records", "takeovers", "stale", "snapshots", "dispatches"):
+        assert sum(outcome.numbers[name] for outcome in outcomes) > 12, name

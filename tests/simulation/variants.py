@@ -1,0 +1,195 @@
+"""Broken variants: each takes one mechanism out of the real code, and the simulation must notice.
+
+A variant is a function that gives the patches of one run: (object, attribute, replacement). State that a variant keeps
+on the side lives in its closure, so that every run starts anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from contract import inputs
+from contract.batch import Batch
+from scheduling import backpressure, capacity, chain, judge, orders, reports, retries
+from scheduling.evolve import seal
+from scheduling.state import Attempt, Cluster, Job, State
+from streams.clock import PoolClock
+from streams.outputs import Output, SendOrders
+from streams.writer import LedgerWriter
+from tests.simulation.run import Outcome, simulate
+from tests.simulation.submitters import Api
+
+Patches = list[tuple[Any, str, Any]]
+
+
+def no_fencing() -> Patches:
+    """Every record counts, whoever wrote it."""
+
+    def judged(self: chain.Chain, offset: int, batch: Batch, record_hash: str) -> chain.Counted:
+        self.head_hash, self.seq, self.epoch, self.offset = record_hash, batch.seq, batch.epoch, offset
+        return chain.Counted(batch, record_hash)
+
+    return [(chain.Chain, "_judge", judged)]
+
+
+def no_prev_hash_check() -> Patches:
+    """Fenced by seq and epoch alone, as many systems are: an edited ledger passes."""
+
+    def judged(self: chain.Chain, offset: int, batch: Batch, record_hash: str) -> chain.Counted | chain.Ignored:
+        opens = any(type(event).__name__ == "Opened" for event in batch.events)
+        if batch.seq != self.seq + 1 or batch.epoch != self.epoch + opens:
+            return chain.Ignored("its seq or epoch does not follow")
+        self.head_hash, self.seq, self.epoch, self.offset = record_hash, batch.seq, batch.epoch, offset
+        return chain.Counted(batch, record_hash)
+
+    return [(chain.Chain, "_judge", judged)]
+
+
+def snapshot_before_read_back() -> Patches:
+    """A snapshot of whatever the state is, though the last batch may never count."""
+    return [(LedgerWriter, "_may_snapshot", lambda self: True)]
+
+
+def positions_outside_the_batch() -> Patches:
+    """The place in `jobs` is remembered as Faust would: committed on its own, when the record was taken."""
+    committed = [0]
+    receive = LedgerWriter.receive
+
+    def received(self: LedgerWriter, given: inputs.Input, size_bytes: int) -> None:
+        receive(self, given, size_bytes)
+        committed[0] = max(committed[0], given.offset + 1)
+
+    return [
+        (LedgerWriter, "receive", received),
+        (LedgerWriter, "_resume_position", lambda self: committed[0]),
+    ]
+
+
+def no_attempt_check() -> Patches:
+    """A report counts for whatever attempt of its job is open."""
+
+    def current(state: State, node: str, session: str, report: inputs.Report) -> bool:
+        job = state.jobs.get(report.job)
+        return job is not None and job.open is not None
+
+    return [(reports, "report_is_current", current)]
+
+
+def api_acks_early() -> Patches:
+    """202 before the broker's ack; a record that was lost is not sent again."""
+
+    def post(self: Api, submission: inputs.Submission, tries: int = 1) -> None:
+        self.acknowledged.add(submission.job)
+        self.send(submission, lambda outcome: None)
+
+    return [(Api, "post", post)]
+
+
+def carries_on_after_unclear() -> Patches:
+    """An unclear delivery is taken for a success."""
+
+    def unclear(self: LedgerWriter, reason: str) -> list[Output]:
+        assert self._sent is not None
+        batch, record_hash = self._sent
+        self._in_flight = False
+        seal(self.state, record_hash, self.next_offset, batch.position)
+        sending, self._sending = self._sending, ()
+        return [SendOrders(sending)] if sending else []
+
+    return [(LedgerWriter, "unclear", unclear)]
+
+
+def no_duplicate_check() -> Patches:
+    return [(judge, "is_duplicate", lambda state, job: False)]
+
+
+def limiter_forgets_lapsed_leases() -> Patches:
+    """In-flight counted on the side, and a place taken by a node that was lost is never given back."""
+    forgotten: dict[str, int] = {}
+    close_attempt = capacity.close_attempt
+
+    def closed(state: State, attempt: Attempt) -> None:
+        if not attempt.started and attempt.node not in state.nodes:
+            forgotten[attempt.cluster] = forgotten.get(attempt.cluster, 0) + 1
+        close_attempt(state, attempt)
+
+    def in_flight(cluster: Cluster) -> int:
+        return len(cluster.staged) + forgotten.get(cluster.name, 0)
+
+    return [(capacity, "close_attempt", closed), (backpressure, "in_flight", in_flight)]
+
+
+def opened_not_read_back() -> Patches:
+    """A newcomer decides as soon as the broker acknowledged its Opened."""
+    return [(LedgerWriter, "_opened_needs_read_back", lambda self: False)]
+
+
+def lease_time_runs_through_outages() -> Patches:
+    """Lease time is all of the writer's monotonic time since its last batch."""
+
+    def elapsed_ms(self: PoolClock, mono_ms: int) -> int:
+        last, self._lease_mono_ms = self._lease_mono_ms, mono_ms
+        return 0 if last is None else max(0, mono_ms - last)
+
+    return [(PoolClock, "elapsed_ms", elapsed_ms)]
+
+
+def kill_sent_once() -> Patches:
+    """A kill order goes out with the batch that decided it, and never again."""
+    owed = orders._owed
+
+    def once(job: Job, attempt: Attempt) -> str:
+        kind = owed(job, attempt)
+        return "" if kind == "kill" else kind
+
+    return [(orders, "_owed", once)]
+
+
+def recalls_count_as_failures() -> Patches:
+    counts = retries.counts_as_failure
+
+    def counted(attempt: Attempt, reason: str) -> bool:
+        return reason == "recalled" or counts(attempt, reason)
+
+    return [(retries, "counts_as_failure", counted)]
+
+
+VARIANTS: dict[str, Callable[[], Patches]] = {
+    variant.__name__: variant
+    for variant in (
+        no_fencing,
+        no_prev_hash_check,
+        snapshot_before_read_back,
+        positions_outside_the_batch,
+        no_attempt_check,
+        api_acks_early,
+        carries_on_after_unclear,
+        no_duplicate_check,
+        limiter_forgets_lapsed_leases,
+        opened_not_read_back,
+        lease_time_runs_through_outages,
+        kill_sent_once,
+        recalls_count_as_failures,
+    )
+}
+
+
+@contextmanager
+def broken(variant: Callable[[], Patches]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for target, name, replacement in variant():
+            stack.enter_context(patch.object(target, name, replacement))
+        yield
+
+
+def first_catch(variant: Callable[[], Patches], seeds: int) -> Outcome | None:
+    """The outcome of the first seed that catches the variant; None when none does."""
+    for seed in range(seeds):
+        with broken(variant):
+            outcome = simulate(seed)
+        if outcome.failure:
+            return outcome
+    return None

@@ -1,0 +1,245 @@
+"""The whole simulated world of one seed, and its two phases: faults, then healing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from contract.topics import JOBS, LEDGER, dispatch_topic
+from streams.outputs import SnapshotReady
+from tests.simulation import faults
+from tests.simulation.auditor import Auditor
+from tests.simulation.log import LATE_MS_MAX, Broker, Fates, Record
+from tests.simulation.nodes import Node
+from tests.simulation.operators import Operators, Work
+from tests.simulation.readers import ProductionReader
+from tests.simulation.schedulers import Scheduler, Snapshots
+from tests.simulation.submitters import SUBMISSIONS, Api, Intake
+from tests.simulation.timeline import Timeline
+from tests.simulation.violation import Violation
+
+FAULTS_MS = 50_000
+HEALING_MS_MAX = 240_000
+JOBS_TOTAL = 30
+STEPS_MAX = 40_000
+"""A run that needs more has a loop in it."""
+
+
+class World:
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.timeline = Timeline(seed)
+        self.broker = Broker(self.timeline)
+        self.work = Work(self.broker)
+        self.auditor = Auditor(self.broker.topic(JOBS), self.broker.compacted, self.work.stored)
+        self.reader = ProductionReader()
+        self.api = Api(self.broker)
+        self.intake = Intake(self.broker)
+        self.operators = Operators(self.broker, self.api, self.work, self.auditor)
+        self.snapshots = Snapshots()
+        self.schedulers: list[Scheduler] = []
+        self.healed = False
+        self.faults: list[str] = []
+        self._started = 0
+        self._idle_since_ms: int | None = 0
+        self._idle: list[tuple[int, int]] = []
+        self.nodes = [
+            Node(self.broker, self.work, "a.1", "a", 1),
+            Node(self.broker, self.work, "a.2", "a", 2, chipset="cuda", gpus=1, memory_mib=80_000),
+            Node(self.broker, self.work, "b.1", "b", 1, chipset="cuda", gpus=1, memory_mib=24_000),
+            Node(self.broker, self.work, "b.2", "b", 1),
+        ]
+        self.broker.on_append.append(self._appended)
+        self.auditor.downtime = self._downtime
+
+    # -- wiring -----------------------------------------------------------------------------------------------
+
+    def _appended(self, topic: str, record: Record) -> None:
+        if topic == LEDGER:
+            counts = self.auditor.ledger_appended(record)
+            self.reader.read(record, counts)
+            for scheduler in self.schedulers:
+                scheduler.wake(self.timeline.between(1, 8))
+        elif topic == JOBS:
+            self.auditor.jobs_appended(record)
+            for scheduler in self.schedulers:
+                scheduler.wake(self.timeline.between(1, 60))
+        elif topic == SUBMISSIONS:
+            self.intake.appended()
+        else:
+            for node in self.nodes:
+                if topic == dispatch_topic(node.cluster):
+                    node.hear_append()
+
+    def _built(self, record: bytes) -> None:
+        self.auditor.built_ms.setdefault(hashlib.sha256(record).hexdigest(), self.timeline.now_ms)
+
+    def _stored(self, ready: SnapshotReady) -> None:
+        self.reader.check_snapshot(ready, self.broker.topic(LEDGER))
+
+    # -- schedulers -------------------------------------------------------------------------------------------
+
+    def start_scheduler(self) -> None:
+        self._started += 1
+        name = f"scheduler.{self._started}"
+        self.schedulers.append(
+            Scheduler(
+                self.broker,
+                self.snapshots,
+                name,
+                built=self._built,
+                stored=self._stored,
+                ended=self._scheduler_ended,
+            )
+        )
+        self._note_idle()
+
+    def _scheduler_ended(self, ended: Scheduler) -> None:
+        if ended in self.schedulers:
+            self.schedulers.remove(ended)
+            self._note_idle()
+            if not self.schedulers:
+                self.timeline.after(self.timeline.between(50, 4_000), self._supervise)
+
+    def _supervise(self) -> None:
+        if not self.schedulers:
+            self.start_scheduler()
+
+    def _note_idle(self) -> None:
+        """Keeps the intervals in which no scheduler ran: outages of ours."""
+        running = any(not scheduler.stalled for scheduler in self.schedulers)
+        if running and self._idle_since_ms is not None:
+            self._idle.append((self._idle_since_ms, self.timeline.now_ms))
+            self._idle_since_ms = None
+        elif not running and self._idle_since_ms is None:
+            self._idle_since_ms = self.timeline.now_ms
+
+    def _downtime(self, start_ms: int, end_ms: int) -> tuple[int, int]:
+        """(ms, number) of the outages between two true times, each instant counted once."""
+        idle = [*self._idle]
+        if self._idle_since_ms is not None:
+            idle.append((self._idle_since_ms, end_ms))
+        spans = sorted(
+            (max(start, start_ms), min(end, end_ms))
+            for start, end in idle + self.broker.outages
+            if start < end_ms and end > start_ms
+        )
+        total, reached = 0, start_ms
+        for start, end in spans:
+            total += max(0, end - max(start, reached))
+            reached = max(reached, end)
+        return total, len(spans)
+
+    # -- faults -----------------------------------------------------------------------------------------------
+
+    def _one_scheduler(self, act: Callable[[Scheduler], None]) -> Callable[[], None]:
+        def action() -> None:
+            if self.schedulers:
+                act(self.timeline.chance.choice(self.schedulers))
+
+        return action
+
+    def _one_node(self, act: Callable[[Node], None]) -> Callable[[], None]:
+        return lambda: act(self.timeline.chance.choice(self.nodes))
+
+    def _stall(self, scheduler: Scheduler) -> None:
+        for_ms = self.timeline.between(200, 15_000)
+        scheduler.stall(for_ms)
+        self._note_idle()
+        self.timeline.after(for_ms + 1, self._note_idle)
+        if self.timeline.happens(0.7):
+            self.timeline.after(self.timeline.between(50, 2_000), self._start_second)
+
+    def _start_second(self) -> None:
+        if len(self.schedulers) < 3 and not self.healed:
+            self.start_scheduler()
+
+    def _kill_node(self, node: Node) -> None:
+        if node.alive:
+            node.kill()
+            self.timeline.after(self.timeline.between(200, 40_000), lambda: self._start_node(node))
+
+    def _start_node(self, node: Node) -> None:
+        if not node.alive:
+            node.start()
+
+    def _retire_node(self, node: Node) -> None:
+        if node.alive:
+            again_ms = self.timeline.between(500, 15_000)
+            node.leave(lambda: self.timeline.after(again_ms, lambda: self._start_node(node)))
+
+    def _jump_clock(self) -> None:
+        self.broker.clock_offset_ms += self.timeline.chance.choice((-1, 1)) * self.timeline.between(500, 45_000)
+
+    def _kinds(self) -> dict[str, tuple[int, Callable[[], None]]]:
+        operators, timeline = self.operators, self.timeline
+        return {
+            "scheduler killed": (15_000, self._one_scheduler(Scheduler.crash)),
+            "scheduler stalled": (18_000, self._one_scheduler(self._stall)),
+            "second scheduler": (20_000, self._start_second),
+            "node killed": (20_000, self._one_node(self._kill_node)),
+            "node cut off": (20_000, self._one_node(lambda node: node.cut_off(timeline.between(500, 45_000)))),
+            "node leaves": (40_000, self._one_node(self._retire_node)),
+            "broker down": (40_000, lambda: self.broker.go_down(timeline.between(300, 45_000))),
+            "clock jump": (25_000, self._jump_clock),
+            "intake crash": (15_000, self.intake.crash),
+            "snapshot": (6_000, self._one_scheduler(Scheduler.want_snapshot)),
+            "cancel": (4_000, operators.cancel),
+            "erase": (25_000, operators.erase),
+            "alias move": (15_000, operators.move_alias),
+            "policy": (20_000, operators.change_policy),
+            "drain": (25_000, operators.drain),
+            "old submission": (40_000, operators.submit_old),
+        }
+
+    # -- the run ----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Both phases; a Violation when an invariant does not hold."""
+        timeline = self.timeline
+        scale = timeline.chance.choice((0.0, 0.3, 1.0))
+        self.broker.fates = Fates(0.01 * scale, 0.01 * scale, 0.02 * scale, 0.02 * scale)
+        self.broker.order_fates = Fates(0.15 * scale, 0, 0.04 * scale, 0.04 * scale)
+        self.work.failing, self.work.hanging = timeline.chance.choice((0.05, 0.25)), 0.14
+        self.operators.set_up()
+        self.start_scheduler()
+        for node in self.nodes:
+            timeline.after(timeline.between(0, 3_000), node.start)
+        for _ in range(JOBS_TOTAL):
+            timeline.after(timeline.between(100, FAULTS_MS - 10_000), self.operators.submit)
+        self.faults = faults.plan(timeline, FAULTS_MS, self._kinds())
+        while timeline.now_ms < FAULTS_MS:
+            self._step()
+        self._heal()
+        limit_ms = timeline.now_ms + HEALING_MS_MAX
+        settled_ms = timeline.now_ms + 25_000
+        while timeline.now_ms < settled_ms or self._unfinished():
+            if timeline.now_ms > limit_ms:
+                job = self._unfinished()
+                raise Violation("I9", "not ended though everything has healed", job)
+            self._step()
+        self.auditor.check_accepted(self.api.acknowledged | self.intake.taken_young)
+        self.reader.check_end(self.broker.topic(LEDGER), self.snapshots.stored, timeline)
+
+    def _step(self) -> None:
+        if self.timeline.steps > STEPS_MAX or not self.timeline.step():
+            raise Violation("I9", f"the world stands still or spins after {self.timeline.steps} steps")
+
+    def _unfinished(self) -> str:
+        waiting = self.auditor.unfinished()
+        return waiting[0] if waiting else ""
+
+    def _heal(self) -> None:
+        self.healed = True
+        self.broker.fates = self.broker.order_fates = Fates()
+        self.work.failing = self.work.hanging = 0.0
+        self.broker.come_back()
+        for scheduler in self.schedulers:
+            scheduler.stalled_until_ms = 0
+        self._note_idle()
+        for node in self.nodes:
+            node.cut_until_ms = 0
+            self._start_node(node)
+        self.operators.heal()
+        # once more when no late copy of anything said before can arrive any more
+        self.timeline.after(LATE_MS_MAX + 5_000, self.operators.heal)
