@@ -1,0 +1,14 @@
+"""The short form of the seeded fault script; `python -m tests.system.faults` is the long one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.system import faults
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_kills_at_random(tmp_path: Path, seed: int) -> None:
+    faults.run(tmp_path, seed, jobs=120, kills=8)
