@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.pool import NullPool
 
 import migrations
 from contract.policy import Cluster, Policy, Pool, Tier
 from local.services import Services
 from registry import pools
+from runtime import postgres
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from tests.unit.registry.samples import write_model
@@ -27,7 +29,7 @@ def settings(services: Services) -> Iterator[Settings]:
     """The services' settings, with a database and a bucket of this test's own."""
     name = "registry_" + uuid.uuid4().hex[:12]
     url = make_url(services.settings.database_url)
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     own = url.set(database=name).render_as_string(hide_password=False)
@@ -41,7 +43,7 @@ def settings(services: Services) -> Iterator[Settings]:
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[Engine]:
     """The test's database, with the pools main (partition 0) and other (1)."""
-    engine = create_engine(settings.database_url)
+    engine = postgres.engine(settings)
     pools.register(engine, POLICY)
     yield engine
     engine.dispose()

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 from contract.codec import decode_wire
 from contract.inputs import AliasMoved, VersionPublished
 from contract.topics import Topic
+from local.services import Services
 from registry import aliases, models, publishing, relay
 from registry.relay import Relay
 from runtime.kafka import DeliveryUnclear, Producer, Record, ensure_topics, offsets, read_range
@@ -185,6 +186,30 @@ def test_a_standby_takes_over_when_the_working_relay_loses_its_database_session(
         publish(engine, store, tmp_path, 1)
         until(lambda: is_drained(engine))
     assert len(records(settings, jobs, 0)) == 2
+
+
+def test_restarts_of_the_broker_and_of_postgres_lose_and_reorder_nothing(
+    engine: Engine, store: ObjectStore, settings: Settings, services: Services, jobs: str, tmp_path: Path
+) -> None:
+    digests = [publish(engine, store, tmp_path, number) for number in range(2)]
+    with relaying(engine, settings, Producer(settings.kafka, "test-relay", delivery_timeout_ms=2_000)):
+        until(lambda: is_drained(engine))
+        services.kafka.kill()
+        try:
+            for turn in range(4):
+                aliases.promote(engine, "echo", "live", digests[turn % 2], "ann", "the broker is down")
+        finally:
+            services.kafka.start()
+            services.kafka.await_ready()
+        until(lambda: is_drained(engine), 30)
+        services.postgres.kill()
+        services.postgres.start()
+        services.postgres.await_ready()
+        aliases.rollback(engine, "echo", "live", "ann", "after the database came back")
+        until(lambda: is_drained(engine), 30)
+    expected = [(move.move, move.version) for move in aliases.history(engine, "echo", "live")]
+    assert len(expected) == 7
+    assert list(dict.fromkeys(moves(records(settings, jobs, 0)))) == expected
 
 
 def test_the_process_is_killed_and_started_again_and_ends_cleanly_on_sigterm(
