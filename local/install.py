@@ -1,17 +1,23 @@
-"""What a new data directory needs once: topics, the first policy, tables, the bucket, API keys."""
+"""What a new installation needs once: topics, the first policy, tables, the bucket, API keys.
+
+`python -m local.install` does all of it on the servers that the environment names, and changes nothing that is there.
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
 import uuid
 from pathlib import Path
 
 import msgspec
+from confluent_kafka import KafkaException
 
 import migrations
 from contract import codec, policy, topics
 from contract.inputs import PolicyApplied
 from local.errors import CannotStart
-from local.options import Layout, replace
+from local.options import replace
 from registry import keys
 from runtime import kafka, postgres
 from runtime.object_store import ObjectStore
@@ -44,9 +50,9 @@ def read_policy(path: Path | None) -> policy.Policy:
         raise CannotStart(f"a policy in {file}", str(error), "Mend that line and start again") from None
 
 
-def install_topics(settings: Settings, first: policy.Policy) -> None:
+def install_topics(settings: Settings, first: policy.Policy, replication: int = 1) -> None:
     """Create the topics, and apply the first policy to every pool that nothing was ever said to."""
-    kafka.ensure_topics(settings.kafka, topics.topics_for(first))
+    kafka.ensure_topics(settings.kafka, topics.topics_for(first), replication)
     record = PolicyApplied(first, policy.fingerprint(first))
     producer = kafka.Producer(settings.kafka, "headrace-install")
     try:
@@ -64,12 +70,12 @@ def install_topics(settings: Settings, first: policy.Policy) -> None:
         producer.close()
 
 
-def install_tables_and_keys(settings: Settings, layout: Layout, tiers: tuple[str, ...]) -> None:
-    """Bring the tables up to date, and see that keys.json holds keys that this database knows."""
+def install_tables_and_keys(settings: Settings, keys_file: Path, tiers: tuple[str, ...]) -> None:
+    """Bring the tables up to date, and see that the file holds keys that this database knows."""
     migrations.upgrade(settings.database_url)
     engine = postgres.engine(settings)
     try:
-        known = _known_keys(layout)
+        known = _known_keys(keys_file)
         if known is not None and all(keys.resolve(engine, key) for key in (known.api_key, known.operator_key)):
             return
         made = Keys(
@@ -77,7 +83,7 @@ def install_tables_and_keys(settings: Settings, layout: Layout, tiers: tuple[str
             keys.create(engine, DEMO_TENANT, tiers),
             keys.create(engine, OPERATOR_TENANT, tiers, scope="operator"),
         )
-        replace(layout.keys, msgspec.json.format(msgspec.json.encode(made)), mode=0o600)
+        replace(keys_file, msgspec.json.format(msgspec.json.encode(made)), mode=0o600)
     finally:
         engine.dispose()
 
@@ -86,8 +92,39 @@ def install_bucket(settings: Settings) -> None:
     ObjectStore(settings).ensure_bucket()
 
 
-def _known_keys(layout: Layout) -> Keys | None:
+def _known_keys(keys_file: Path) -> Keys | None:
     try:
-        return msgspec.json.decode(layout.keys.read_bytes(), type=Keys)
+        return msgspec.json.decode(keys_file.read_bytes(), type=Keys)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m local.install", description=__doc__)
+    parser.add_argument("--policy", type=Path, default=POLICY_FILE, help="the first policy")
+    parser.add_argument("--replication", type=int, default=1, help="copies of each new topic")
+    parser.add_argument("--keys", type=Path, required=True, help="the file to write the first API keys to")
+    options = parser.parse_args()
+    settings = Settings()
+    try:
+        first = read_policy(options.policy)
+    except CannotStart as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not _installed(settings, first):
+        install_topics(settings, first, options.replication)
+    install_tables_and_keys(settings, options.keys, tuple(first.tiers))
+    install_bucket(settings)
+    return 0
+
+
+def _installed(settings: Settings, first: policy.Policy) -> bool:
+    """Whether every pool was told its policy, which may have changed since."""
+    try:
+        return all(kafka.offsets(settings.kafka, topics.JOBS, pool.partition)[1] for pool in first.pools.values())
+    except KafkaException:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -101,7 +101,7 @@ class Supervisor:
                 install.install_topics(settings, first)
 
         def tables() -> None:
-            install.install_tables_and_keys(settings, self._layout, tuple(first.tiers))
+            install.install_tables_and_keys(settings, self._layout.keys, tuple(first.tiers))
 
         _all(
             [

@@ -1,0 +1,32 @@
+# One image for every process of ours: `docker run headrace MODULE ARGUMENTS` runs `python -m MODULE ARGUMENTS`.
+# Models bring their own environments, which a node makes with uv: there is no torch in here.
+FROM python:3.11-slim
+
+ENV PYTHONUNBUFFERED=1 UV_LINK_MODE=copy UV_NO_CACHE=1
+WORKDIR /opt/headrace
+
+COPY requirements.lock pyproject.toml README.md ./
+COPY api ./api
+COPY audit ./audit
+COPY cli ./cli
+COPY contract ./contract
+COPY examples/policies ./examples/policies
+COPY gpu_worker ./gpu_worker
+COPY local ./local
+COPY migrations ./migrations
+COPY registry ./registry
+COPY runtime ./runtime
+COPY scheduling ./scheduling
+COPY streams ./streams
+COPY views ./views
+
+# The lock is a constraint here: it pins what the processes need and leaves out what only developers do.
+RUN python -m pip install --no-cache-dir uv \
+    && uv pip install --system --constraint requirements.lock --editable . \
+    && useradd --system --create-home headrace \
+    && mkdir -p /var/lib/headrace/data /var/lib/headrace/keys \
+    && chown -R headrace /var/lib/headrace
+
+USER headrace
+ENTRYPOINT ["python", "-m"]
+CMD ["api"]
