@@ -184,6 +184,10 @@ class Pool:
     def stop(self, job: str, reason: str, node: str = "n1", session: str = "s1") -> list[Event]:
         return self.report(Stopped(job, self.dispatch(job), reason), node=node, session=session)
 
+    def report_with(self, first: Body, job: str) -> list[Event]:
+        """One batch: something that was said before the job succeeded, and its success."""
+        return self.tell(first, NodeReport("n1", "s1", (Succeeded(job, self.dispatch(job), MANIFEST),)))
+
     def cancel(self, job: str, tenant: str = "") -> list[Event]:
         return self.tell(CancelRequested(job, tenant))
 

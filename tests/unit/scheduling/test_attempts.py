@@ -195,8 +195,8 @@ def test_a_job_under_which_two_nodes_were_lost_alone_is_quarantined() -> None:
     for _ in range(6):
         pool.beat("n3")
         pool.tick(5_000)
-    (quarantined,) = [event for batch in pool.batches for event in only(batch.events, JobQuarantined)]
-    assert quarantined == JobQuarantined(JOB, ("n1", "n2"))
+    quarantined = [event for batch in pool.batches for event in only(batch.events, JobQuarantined)]
+    assert quarantined == [JobQuarantined(JOB, ("n1", "n2"))]
 
 
 def test_losses_together_with_others_of_the_cluster_are_no_fault_of_the_job() -> None:

@@ -1,0 +1,217 @@
+"""Broken variants that the tests of this folder must catch: each mechanism is taken out, and the test that promises it
+must fail. The simulation breaks the same seams:
+
+| seam | what it keeps right |
+|---|---|
+| `priority.urgency(waited_ms, slo_ms, common_ms)` | the talk's order, uncapped, in integers |
+| `backpressure.in_flight(cluster)` | the limit, derived from the attempts |
+| `capacity.close_attempt(state, attempt)` | a closed attempt no longer counts, whoever closed it |
+| `judge.is_duplicate(state, job)` | once is once |
+| `judge.is_too_old(state, body)` | no copy of a forgotten job runs |
+| `judge.is_older_move(state, body)` | aliases move forwards |
+| `reports.report_is_current(state, node, session, report)` | only the open attempt's reports count |
+| `retries.counts_as_failure(attempt, reason)` | what is a failure |
+| `retries.lost_alone(state, job)` | which jobs are suspected of killing nodes |
+| `plan.lapses_are_due(state, caught_up)` | no lapse before all was read |
+| `orders.repeats(state, attempt)` | an order is sent until its effect is seen |
+| `orders.kills_unknown(dispatch, known)` | a node stops what is not open |
+| `evolve.begin(state, epoch, seq, now_ms, elapsed_ms)` | lease time stands still in an outage |
+| `chain.follows(head_hash, batch)`, `chain.is_known(known, prev_hash)` | fencing and damage |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from contract import events as said
+from contract.lifecycle import IllegalTransition
+from scheduling import backpressure, capacity, chain, evolve, judge, orders, plan, priority, reports, retries
+from scheduling.state import Cluster
+from tests.unit.scheduling import (
+    test_attempts,
+    test_chain,
+    test_clusters,
+    test_dispatching,
+    test_endings,
+    test_nodes,
+    test_orders,
+    test_submissions,
+)
+
+
+def limit_counted_on_the_side(patch: pytest.MonkeyPatch) -> None:
+    """Up at a dispatch, down at a start: nobody thought of recalls and lapses."""
+    counted: dict[str, int] = {}
+
+    def count(event: type, by: int) -> None:
+        original = evolve._CHANGES[event]
+
+        def change(state: Any, happened: Any) -> None:
+            original(state, happened)
+            attempt = state.jobs[happened.job].open
+            counted[attempt.cluster] = counted.get(attempt.cluster, 0) + by
+
+        patch.setitem(evolve._CHANGES, event, change)
+
+    count(said.JobDispatched, 1)
+    count(said.AttemptStarted, -1)
+
+    def in_flight(cluster: Cluster) -> int:
+        return max(0, counted.get(cluster.name, 0) // 2)  # the reader of each test folds every event too
+
+    patch.setattr(backpressure, "in_flight", in_flight)
+
+
+def limiter_forgets_a_lapsed_lease(patch: pytest.MonkeyPatch) -> None:
+    original = capacity.close_attempt
+
+    def close_attempt(state: Any, attempt: Any) -> None:
+        kept = state.clusters[attempt.cluster].staged.get(attempt.job)
+        original(state, attempt)
+        if attempt.node not in state.nodes and kept is not None:
+            state.clusters[attempt.cluster].staged["lapsed " + attempt.job] = kept
+
+    patch.setattr(capacity, "close_attempt", close_attempt)
+
+
+def lease_time_runs_on_through_an_outage(patch: pytest.MonkeyPatch) -> None:
+    original = evolve.begin
+
+    def begin(state: Any, epoch: int, seq: int, now_ms: int, elapsed_ms: int) -> None:
+        since_ms = now_ms - state.now_ms if state.now_ms else 0
+        original(state, epoch, seq, now_ms, max(elapsed_ms, since_ms))
+
+    patch.setattr(evolve, "begin", begin)
+
+
+def instead(module: Any, name: str, broken: Callable[..., Any]) -> Callable[[pytest.MonkeyPatch], None]:
+    return lambda patch: patch.setattr(module, name, broken)
+
+
+def open_at_all(state: Any, node: str, session: str, report: Any) -> bool:
+    job = state.jobs.get(report.job)
+    return job is not None and job.open is not None
+
+
+MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None]]] = {
+    "the fraction is capped at 1": (
+        instead(priority, "urgency", lambda waited, slo, common: min(waited, slo) * (common // slo)),
+        test_dispatching.test_a_wait_beyond_the_slo_goes_on_counting,
+    ),
+    "fractions are compared as floats": (
+        instead(priority, "urgency", lambda waited, slo, common: waited / slo),
+        test_dispatching.test_fractions_that_floats_cannot_tell_apart_are_told_apart,
+    ),
+    "strict priority of the shortest SLO": (
+        instead(priority, "urgency", lambda waited, slo, common: -slo),
+        test_dispatching.test_the_largest_wait_fraction_goes_first_and_oldest_first_within_a_tier,
+    ),
+    "a recalled attempt is forgotten before the node confirms": (
+        instead(backpressure, "in_flight", lambda cluster: sum(a.stop == "" for a in cluster.staged.values())),
+        test_dispatching.test_a_recall_gives_its_place_back_only_when_it_is_confirmed,
+    ),
+    "the limit is counted on the side": (
+        limit_counted_on_the_side,
+        test_dispatching.test_a_lapsed_lease_gives_its_places_back_to_the_limit,
+    ),
+    "no limit": (
+        instead(backpressure, "in_flight", lambda cluster: 0),
+        test_dispatching.test_no_more_are_dispatched_than_the_limit_allows_until_some_start,
+    ),
+    "the limiter forgets a lapsed lease": (
+        limiter_forgets_a_lapsed_lease,
+        test_dispatching.test_a_lapsed_lease_gives_its_places_back_to_the_limit,
+    ),
+    "no duplicate check on submissions": (
+        instead(judge, "is_duplicate", lambda state, job: False),
+        test_submissions.test_a_second_copy_changes_nothing_while_the_job_lives_and_after,
+    ),
+    "duplicates of ended jobs are not known": (
+        instead(judge, "is_duplicate", lambda state, job: job in state.jobs),
+        test_submissions.test_a_second_copy_changes_nothing_while_the_job_lives_and_after,
+    ),
+    "old copies run": (
+        instead(judge, "is_too_old", lambda state, body: False),
+        test_submissions.test_an_ended_id_is_remembered_for_the_age_allowed_then_forgotten_and_its_copies_never_run,
+    ),
+    "an older move of an alias counts": (
+        instead(judge, "is_older_move", lambda state, body: False),
+        test_submissions.test_a_late_older_move_of_an_alias_changes_nothing,
+    ),
+    "no attempt check on reports": (
+        instead(reports, "report_is_current", open_at_all),
+        test_attempts.test_a_report_of_another_dispatch_node_or_session_is_stale,
+    ),
+    "recalls are counted as failures": (
+        instead(retries, "counts_as_failure", lambda attempt, reason: True),
+        lambda: test_attempts.test_what_a_node_gives_back_is_no_failure_and_keeps_its_place("recalled"),
+    ),
+    "lost nodes are not counted": (
+        instead(retries, "counts_as_failure", lambda attempt, reason: False),
+        test_attempts.test_a_node_lost_under_a_started_attempt_counts_and_under_a_staged_one_does_not,
+    ),
+    "no quarantine": (
+        instead(retries, "lost_alone", lambda state, job: ()),
+        test_attempts.test_a_job_under_which_two_nodes_were_lost_alone_is_quarantined,
+    ),
+    "losses need not be alone": (
+        instead(retries, "lost_alone", lambda state, job: tuple(sorted({loss.node for loss in job.losses}))),
+        test_attempts.test_losses_together_with_others_of_the_cluster_are_no_fault_of_the_job,
+    ),
+    "leases lapse before all was read": (
+        instead(plan, "lapses_are_due", lambda state, caught_up: True),
+        test_nodes.test_no_lease_lapses_before_all_that_was_said_is_read,
+    ),
+    "lease time runs on through an outage": (
+        lease_time_runs_on_through_an_outage,
+        test_nodes.test_an_outage_of_ours_costs_no_attempt,
+    ),
+    "a kill order is sent once only": (
+        instead(orders, "repeats", lambda state, attempt: False),
+        test_orders.test_a_kill_is_sent_again_at_every_heartbeat_until_the_attempt_closes,
+    ),
+    "an order to run is sent once only": (
+        instead(orders, "repeats", lambda state, attempt: False),
+        test_orders.test_an_order_to_run_that_got_lost_is_sent_again_when_a_heartbeat_does_not_list_it,
+    ),
+    "what is not open runs on": (
+        instead(orders, "kills_unknown", lambda dispatch, known: False),
+        test_orders.test_what_a_node_holds_and_is_not_open_is_killed,
+    ),
+    "no fencing": (
+        instead(chain, "follows", lambda head_hash, batch: True),
+        test_chain.test_a_zombies_record_chains_on_an_earlier_one_and_changes_nothing,
+    ),
+    "records that chain on nothing are ignored": (
+        instead(chain, "is_known", lambda known, prev_hash: True),
+        test_chain.test_an_edited_a_removed_and_a_swapped_record_are_found,
+    ),
+    "a started attempt of a cancelled job is left alone": (
+        lambda patch: patch.setitem(reports._REPORTS, reports.inputs.Started, _start_and_nothing_more),
+        test_endings.test_an_attempt_that_starts_while_it_is_recalled_is_killed,
+    ),
+    "a draining cluster gets work": (
+        instead(backpressure, "takes_work", lambda cluster: len(cluster.staged) < cluster.limit),
+        test_clusters.test_a_draining_cluster_gets_nothing_and_its_staged_attempts_are_recalled,
+    ),
+}
+
+
+CAUGHT = (AssertionError, IllegalTransition, chain.Damaged, pytest.fail.Exception)
+"""A promise that is not kept, or a state that evolve will not go into."""
+
+
+def _start_and_nothing_more(state: Any, job: Any, report: Any) -> Any:
+    yield said.AttemptStarted(job.job, report.dispatch)
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_variant_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    breaks, promise = MUTANTS[name]
+    promise()
+    breaks(monkeypatch)
+    with pytest.raises(CAUGHT):
+        promise()
