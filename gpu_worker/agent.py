@@ -331,7 +331,7 @@ class Agent:
             return
         self._note_cached()
         if isinstance(result, Failure):
-            self._keeper.store(held.run, None, result, self._scratch.outputs(dispatch))
+            self._keeper.store(held.run, None, result, Path(self._scratch.outputs(dispatch)))
             return
         self._supplies[dispatch] = result
         self._do(self._desk.fetched(dispatch))
@@ -348,7 +348,7 @@ class Agent:
         self._progressed_s.pop(dispatch, None)
         self._remove(self._scratch.clean(dispatch))
 
-    def _remove(self, gone: list[Path]) -> None:
+    def _remove(self, gone: list[str]) -> None:
         if gone:
             self._keeper.later(lambda: self._scratch.remove(gone))
 
@@ -375,7 +375,7 @@ class Agent:
         if report is not None:
             self._ended(run.dispatch, report)
             return
-        self._keeper.store(run, supplies, outcome, self._scratch.outputs(run.dispatch))
+        self._keeper.store(run, supplies, outcome, Path(self._scratch.outputs(run.dispatch)))
         self._do(self._desk.computed(run.dispatch))
 
     def halted(self, slot: int, run: Run) -> None:

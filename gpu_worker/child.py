@@ -105,7 +105,7 @@ class Context:
     def __init__(self, pipe: Pipe, dispatch: str, directory: str) -> None:
         self._pipe = pipe
         self._dispatch = dispatch
-        self._directory = Path(directory)
+        self._directory = directory
         self._cancelled = False
         self._progressed_s = 0.0
         self.outputs: list[str] = []
@@ -146,8 +146,9 @@ class Context:
             if len(self.outputs) >= OUTPUTS_MAX:
                 raise ValueError(f"expected at most {OUTPUTS_MAX} outputs, found one more")
             self.outputs.append(name)
-        self._directory.mkdir(parents=True, exist_ok=True)
-        return str(self._directory / name)
+        directory = Path(self._directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        return str(directory / name)
 
 
 def kind_of(error: BaseException, otherwise: str) -> str:

@@ -18,7 +18,8 @@ from gpu_worker.frames import FromChild, ToChild, Unframer, encode
 
 CHILD = Path(__file__).with_name("child.py")
 
-_RECEIVE_BYTES = 256 * 1024
+_RECEIVE_BYTES = 16 * 1024
+"""Small, because each receive allocates this much: most frames are a few hundred bytes."""
 
 KEPT_VARIABLES = (
     "PATH",
@@ -58,9 +59,8 @@ def child_environment(inherited: Mapping[str, str], threads: int, gpus: Sequence
 class ChildProcess:
     """A running child. `fileno`, `log_fd` and `pid_fd` become readable when a frame, its prints, its end are there."""
 
-    def __init__(self, python: str, environment: Mapping[str, str], directory: Path) -> None:
+    def __init__(self, python: str, environment: Mapping[str, str], directory: str) -> None:
         """OSError when it cannot be started (no such interpreter, no memory, no space)."""
-        directory.mkdir(parents=True, exist_ok=True)
         ours, theirs = socket.socketpair()
         log_read, log_write = os.pipe()
         try:
@@ -112,7 +112,7 @@ class ChildProcess:
         return True
 
     def receive(self) -> list[FromChild] | None:
-        """The frames that are there, at most a few hundred KiB of them; None when it closed its end.
+        """The frames that are there, at most 16 KiB of them; None when it closed its end.
 
         BadFrame when it sent something else."""
         try:

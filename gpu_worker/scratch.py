@@ -2,7 +2,7 @@
 
 <root>/attempts/<dispatch>/outputs/   files that a model writes to be kept
 <root>/attempts/<dispatch>/log.txt    what it prints (with log.1.txt, the part before)
-<root>/slots/<n>/home, tmp            its home and temporary directory
+<root>/slots/<n>/home, temporary      its home and temporary directory
 <root>/gone/                          on its way out
 """
 
@@ -39,45 +39,51 @@ class Scratch:
                 f"expected {root} to be unused, found another node agent in it; stop that one, or give this one "
                 "a node name or a --scratch of its own"
             ) from None
-        self._attempts, self._slots, self._gone = root / "attempts", root / "slots", root / "gone"
+        self._attempts, self._slots, self._gone = (f"{root}/{name}" for name in ("attempts", "slots", "gone"))
         self._numbers = count()
         for directory in (self._attempts, self._slots, self._gone):
             shutil.rmtree(directory, ignore_errors=True)
-            directory.mkdir()
+            Path(directory).mkdir()
 
-    def attempt(self, dispatch: str) -> Path:
-        return self._attempts / dispatch
+    # Strings instead of paths: these are asked for with every attempt, and a Path takes longer than the question.
 
-    def outputs(self, dispatch: str) -> Path:
-        return self._attempts / dispatch / "outputs"
+    def attempt(self, dispatch: str) -> str:
+        return f"{self._attempts}/{dispatch}"
 
-    def home(self, slot: int) -> Path:
-        return self._slots / str(slot) / "home"
+    def outputs(self, dispatch: str) -> str:
+        return f"{self._attempts}/{dispatch}/outputs"
 
-    def temporary(self, slot: int) -> Path:
-        return self._slots / str(slot) / "tmp"
+    def home(self, slot: int) -> str:
+        return f"{self._slots}/{slot}/home"
 
-    def new_home(self, slot: int) -> list[Path]:
+    def temporary(self, slot: int) -> str:
+        return f"{self._slots}/{slot}/temporary"
+
+    def new_home(self, slot: int) -> list[str]:
         """An empty home and temporary directory for a new child. What was there is set aside, to be `remove`d."""
-        gone = [path for path in (self._set_aside(self._slots / str(slot)),) if path is not None]
-        self.home(slot).mkdir(parents=True)
-        self.temporary(slot).mkdir()
+        gone = self._set_aside(f"{self._slots}/{slot}")
+        Path(self.home(slot)).mkdir(parents=True)
+        self._make_temporary(slot)
         return gone
 
-    def clean(self, dispatch: str) -> list[Path]:
+    def clean(self, dispatch: str) -> list[str]:
         """The attempt ended: set aside what it left under its own name. Usually nothing, which costs one look."""
-        gone = self._set_aside(self.attempt(dispatch))
-        return [] if gone is None else [gone]
+        return self._set_aside(self.attempt(dispatch))
 
-    def clean_temporary(self, slot: int) -> list[Path]:
+    def clean_temporary(self, slot: int) -> list[str]:
         """The slot's attempt ended: set aside its temporary files. Usually none, which costs one look."""
-        if not _has_entries(self.temporary(slot)):
+        temporary = self.temporary(slot)
+        try:
+            untouched = os.stat(temporary).st_mtime_ns == 0  # noqa: PTH116
+        except OSError:
+            untouched = False
+        if untouched:
             return []
-        gone = self._set_aside(self.temporary(slot))
-        self.temporary(slot).mkdir(exist_ok=True)
-        return [] if gone is None else [gone]
+        gone = self._set_aside(temporary)
+        self._make_temporary(slot)
+        return gone
 
-    def remove(self, gone: list[Path]) -> None:
+    def remove(self, gone: list[str]) -> None:
         """Delete what was set aside. May take a while."""
         for path in gone:
             shutil.rmtree(path, ignore_errors=True)
@@ -88,28 +94,28 @@ class Scratch:
             shutil.rmtree(directory, ignore_errors=True)
         self._lock.close()
 
-    def _set_aside(self, path: Path) -> Path | None:
-        target = self._gone / str(next(self._numbers))
+    def _make_temporary(self, slot: int) -> None:
+        """An empty directory dated 1970: any entry that comes gives it a later time, at whatever speed."""
+        temporary = self.temporary(slot)
+        Path(temporary).mkdir(parents=True, exist_ok=True)
+        os.utime(temporary, ns=(0, 0))
+
+    def _set_aside(self, path: str) -> list[str]:
+        if not os.path.lexists(path):
+            return []
+        target = f"{self._gone}/{next(self._numbers)}"
         try:
-            path.rename(target)
+            os.rename(path, target)  # noqa: PTH104
         except OSError:
-            return None
-        return target
-
-
-def _has_entries(directory: Path) -> bool:
-    try:
-        with os.scandir(directory) as entries:
-            return next(entries, None) is not None
-    except OSError:
-        return False
+            return []
+        return [target]
 
 
 class AttemptLog:
     """What one attempt prints, bounded. Never the agent's log: it may quote the user."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: str) -> None:
+        self._directory = Path(directory)
         self._bytes = 0
 
     def write(self, data: bytes) -> None:

@@ -154,8 +154,7 @@ class Slot:
         try:
             self._scratch.remove(self._scratch.new_home(seat.index))
             environment = dict(seat.environment)
-            environment |= {"HOME": str(self._scratch.home(seat.index))}
-            environment |= {"TMPDIR": str(self._scratch.temporary(seat.index))}
+            environment |= {"HOME": self._scratch.home(seat.index), "TMPDIR": self._scratch.temporary(seat.index)}
             child = ChildProcess(str(program.python), environment, self._scratch.home(seat.index))
         except OSError as error:
             self._verdict = disk_failure(error, "environment")
@@ -174,7 +173,7 @@ class Slot:
         work = self._work
         assert work is not None, "a child is given an attempt, but there is none"
         self._sent = True
-        directory = str(self._scratch.outputs(work.run.dispatch))
+        directory = self._scratch.outputs(work.run.dispatch)
         self._send(Compute(work.run.dispatch, work.supplies.inputs, directory))
 
     def _send(self, message: Load | Compute | Cancel) -> None:
