@@ -6,10 +6,14 @@ poll for a quiet topic would delay the busy one; offsets that Faust commits are 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any, NoReturn
 
 import confluent_kafka
@@ -20,12 +24,15 @@ from faust.types import TP
 from runtime import kafka
 from runtime.settings import Settings
 from runtime.shutdown import on_signal_async
+from runtime.telemetry import configure_logging, serve_metrics
 
 log = structlog.get_logger(__name__)
 
 EXIT_FAILED = 1
 BROKER_RETRY_S = 1.0
 STOP_TIMEOUT_S = 10.0
+QUIET = ("faust", "mode")
+"""Loggers that tell of their own services' starting and stopping."""
 
 
 def make_app(name: str, settings: Settings) -> Any:
@@ -102,19 +109,60 @@ async def wait_for_broker(settings: Settings, topic: str) -> None:
         watermarks.close()
 
 
-async def run(app: Any, on_stop: Callable[[], Awaitable[None]]) -> None:
-    """Run the app until SIGTERM or SIGINT, then `on_stop` and the app's own end. Its crash ends the process."""
-    stopping = on_signal_async()
+async def host(
+    app: Any,
+    topic: str,
+    body: Callable[[Any], Awaitable[None]],
+    *,
+    assigned: Callable[[set[int]], Awaitable[None]],
+    stop: Callable[[], Awaitable[None]],
+) -> None:
+    """Run `body(stream)` on the topic until SIGTERM or SIGINT; then `stop`, then the app's own end.
+
+    `assigned(partitions)` hears after each rebalance which partitions of the topic are ours. An exception in the body,
+    and a crash of the app, end the process: Faust would count the record as read and go on."""
+
+    async def guarded(stream: Any) -> None:
+        try:
+            await body(stream)
+        except Exception as error:
+            die("a processor failed", topic=topic, found=_without_words(error))
+
+    async def on_assigned(_app: Any, partitions: set[TP], **_: Any) -> None:
+        await assigned({tp.partition for tp in partitions if tp.topic == topic})
+
+    app.agent(app.topic(topic, value_serializer="raw", key_serializer="raw"), name=topic, concurrency=1)(guarded)
+    app.on_partitions_assigned.connect(on_assigned, weak=False)
+    stopping = asyncio.ensure_future(on_signal_async().wait())
     app.finalize()
     await app.maybe_start()
     crashed = asyncio.ensure_future(app.wait_until_stopped())
-    stop = asyncio.ensure_future(stopping.wait())
-    await asyncio.wait({crashed, stop}, return_when=asyncio.FIRST_COMPLETED)
-    if not stop.done():
+    await asyncio.wait({crashed, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.done():
         die("the Faust app stopped by itself", found=repr(app.crash_reason))
-    await on_stop()
+    await stop()
     crashed.cancel()
     try:
         await asyncio.wait_for(app.stop(), STOP_TIMEOUT_S)
     except TimeoutError:
         die("the Faust app did not stop in time; nothing is lost by that", limit_s=STOP_TIMEOUT_S)
+
+
+def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, None]], group: str) -> None:
+    """The main function of a processor: its arguments, settings, logs and metrics, then `serve(settings, group)`."""
+    parser = argparse.ArgumentParser(prog=f"python -m streams.{process}")
+    parser.add_argument("--group", default=group, help="consumer group that shares out the partitions (%(default)s)")
+    group = parser.parse_args().group
+    settings = Settings()
+    configure_logging(process, settings.log_level)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    serve_metrics(settings.metrics_port)
+    asyncio.run(serve(settings, group))
+
+
+def _without_words(error: Exception) -> str:
+    """Where an exception came from, without its message, which may quote a record."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + place

@@ -43,6 +43,7 @@ from streams.pool_metrics import PoolMetrics
 from streams.pools import pool_of_partition
 from streams.quarantine import set_aside
 from streams.tail import LedgerTail
+from streams.tracing import traceparent_of
 from streams.writer import LedgerWriter, Phase
 
 SUBMISSION_BYTES = 400
@@ -353,14 +354,6 @@ class PoolHost:
         failure = None if task.cancelled() else task.exception()
         if failure is not None and not self._closing.is_set():
             die("a pool's host failed", partition=self.partition, found=repr(failure))
-
-
-def traceparent_of(headers: Sequence[tuple[str, bytes]]) -> str:
-    """The W3C trace context of a record, or an empty string."""
-    for name, value in headers:
-        if name == "traceparent" and len(value) == 55:
-            return value.decode("ascii", "replace")
-    return ""
 
 
 def _mono_ms() -> int:

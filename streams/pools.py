@@ -19,10 +19,11 @@ log = structlog.get_logger(__name__)
 
 def pool_of_partition(settings: Settings, partition: int, closing: threading.Event) -> str | None:
     """The pool's name. Waits for a policy that names the partition; None when `closing` was set before."""
-    return _in_ledger(settings, partition) or _in_jobs(settings, partition, closing)
+    return pool_in_ledger(settings, partition) or _in_jobs(settings, partition, closing)
 
 
-def _in_ledger(settings: Settings, partition: int) -> str | None:
+def pool_in_ledger(settings: Settings, partition: int) -> str | None:
+    """The pool whose ledger lies in this partition; None while it is empty."""
     low, high = offsets(settings.kafka, LEDGER, partition)
     for record in read_range(settings.kafka, LEDGER, partition, low, high):
         try:

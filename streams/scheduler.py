@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from typing import Any
 
@@ -13,8 +12,7 @@ from contract.topics import JOBS
 from runtime.kafka import Producer, Record, Watermarks
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-from runtime.telemetry import configure_logging, serve_metrics
-from streams.faust_app import make_app, record_of, run, seek_to, wait_for_broker
+from streams.faust_app import host, make_app, record_of, seek_to, start, wait_for_broker
 from streams.pool_host import PoolHost
 
 GROUP = "headrace-scheduler"
@@ -75,7 +73,6 @@ async def serve(settings: Settings, group: str) -> None:
     await wait_for_broker(settings, JOBS)
     app = make_app(group, settings)
     scheduler = Scheduler(settings, app)
-    topic = app.topic(JOBS, value_serializer="raw", key_serializer="raw")
 
     async def schedule(stream: Any) -> None:
         taken = 0
@@ -85,23 +82,11 @@ async def serve(settings: Settings, group: str) -> None:
             if taken % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
 
-    app.agent(topic, name="schedule", concurrency=1)(schedule)
-
-    async def on_assigned(_app: Any, assigned: set[TP], **_: Any) -> None:
-        await scheduler.assigned({tp.partition for tp in assigned if tp.topic == JOBS})
-
-    app.on_partitions_assigned.connect(on_assigned, weak=False)
-    await run(app, scheduler.stop)
+    await host(app, JOBS, schedule, assigned=scheduler.assigned, stop=scheduler.stop)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m streams.scheduler", description=__doc__)
-    parser.add_argument("--group", default=GROUP, help="consumer group that shares out the pools (default %(default)s)")
-    group = parser.parse_args().group
-    settings = Settings()
-    configure_logging("scheduler", settings.log_level)
-    serve_metrics(settings.metrics_port)
-    asyncio.run(serve(settings, group))
+    start("scheduler", serve, GROUP)
 
 
 if __name__ == "__main__":
