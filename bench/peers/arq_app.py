@@ -4,7 +4,6 @@ import os
 from typing import Any, ClassVar
 
 from arq.connections import RedisSettings
-
 from stamp import stamp as note
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-
 from stamp import stamp as note
 
 app = Celery("bench", broker=os.environ["BENCH_REDIS"])

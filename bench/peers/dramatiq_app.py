@@ -4,7 +4,6 @@ import os
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
-
 from stamp import stamp as note
 
 dramatiq.set_broker(RedisBroker(url=os.environ["BENCH_REDIS"]))

@@ -1,4 +1,4 @@
-"""Erasing a job: its words are gone from every topic's files, every object and every log; the history still verifies."""
+"""Erasing a job: its words are gone from every topic's files, every object and every log; the history verifies."""
 
 from __future__ import annotations
 
