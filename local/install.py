@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import stamina
 from confluent_kafka import KafkaException
 
 import migrations
@@ -26,6 +28,8 @@ from runtime.settings import Settings
 POLICY_FILE = Path(__file__).parent.parent / "examples" / "policies" / "local.yaml"
 
 SOURCE = "headrace/local"
+SERVERS_TIMEOUT_S = 60
+
 DEMO_TENANT = "demo"
 OPERATOR_TENANT = "operator"
 
@@ -111,19 +115,35 @@ def main() -> int:
     except CannotStart as error:
         print(error, file=sys.stderr)
         return 1
-    if not _installed(settings, first):
-        install_topics(settings, first, options.replication)
-    install_tables_and_keys(settings, options.keys, tuple(first.tiers))
-    install_bucket(settings)
+    steps: tuple[Callable[[], None], ...] = (
+        lambda: _topics_if_new(settings, first, options.replication),
+        lambda: install_tables_and_keys(settings, options.keys, tuple(first.tiers)),
+        lambda: install_bucket(settings),
+    )
+    for step in steps:
+        _with_patience(step)
     return 0
 
 
-def _installed(settings: Settings, first: policy.Policy) -> bool:
-    """Whether every pool was told its policy, which may have changed since."""
+def _with_patience(step: Callable[[], None]) -> None:
+    """Servers that are started together with us may not answer yet; every step may be done again."""
+
+    def passes(error: Exception) -> bool:
+        return not isinstance(error, kafka.TopicMismatch)
+
+    for attempt in stamina.retry_context(on=passes, timeout=SERVERS_TIMEOUT_S, attempts=None, wait_max=2):
+        with attempt:
+            step()
+
+
+def _topics_if_new(settings: Settings, first: policy.Policy, replication: int) -> None:
+    """Pools that were told a policy keep it, and the topics that follow from it: it may have changed since."""
     try:
-        return all(kafka.offsets(settings.kafka, topics.JOBS, pool.partition)[1] for pool in first.pools.values())
+        told = all(kafka.offsets(settings.kafka, topics.JOBS, pool.partition)[1] for pool in first.pools.values())
     except KafkaException:
-        return False
+        told = False
+    if not told:
+        install_topics(settings, first, replication)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,99 @@
+"""docker-compose.yml says what `headrace up` does, with Kafka's settings for three brokers. No docker needed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local.composition import Composition
+from local.options import Layout, Memory, Options
+from runtime.settings import ENV_PREFIX, Settings
+
+ROOT = Path(__file__).parents[3]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+THREE = dict(
+    line.split("=", 1)
+    for line in (ROOT / "docker-compose.three-brokers.env").read_text().splitlines()
+    if line and not line.startswith("#")
+)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+BROKERS = ("kafka", "kafka-2", "kafka-3")
+
+
+def filled(text: object, variables: dict[str, str]) -> str:
+    """What compose makes of `${NAME:-default}`."""
+    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: variables.get(match[1], match[2]), str(text))
+
+
+def test_it_runs_the_modules_that_headrace_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "HEADRACE_S3_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    layout = Layout(tmp_path)
+    composition = Composition(Options(data=tmp_path), layout, Memory(), 1000)
+    ours = set()
+    for program in composition.programs + composition.nodes:
+        assert program.process is not None
+        after_m = program.process.command.index("-m") + 1
+        ours.add((program.name, *program.process.command[after_m:]))
+    theirs = {
+        (name, *service["command"])
+        for name, service in SERVICES.items()
+        if service.get("image") == "headrace" and name != "install"
+    }
+    assert theirs == ours
+
+
+def test_only_known_keys_are_used_and_everything_named_exists() -> None:
+    known = {"name", "services", "volumes"}
+    assert {key for key in COMPOSE if not key.startswith("x-")} == known
+    service_keys = {
+        "image", "build", "restart", "environment", "depends_on", "command", "ports", "volumes", "healthcheck",
+        "profiles", "stop_grace_period",
+    }  # fmt: skip
+    for name, service in SERVICES.items():
+        assert set(service) <= service_keys, name
+        for dependency, condition in service.get("depends_on", {}).items():
+            assert dependency in SERVICES
+            if condition["condition"] == "service_healthy":
+                assert "healthcheck" in SERVICES[dependency]
+        for volume in service.get("volumes", ()):
+            assert volume.partition(":")[0] in COMPOSE["volumes"]
+        assert "build" in service or re.fullmatch(r"[\w./-]+:[\w.-]+", service["image"])
+
+
+def test_every_setting_is_one_that_the_processes_read() -> None:
+    names = set(SERVICES["api"]["environment"]) - {"DATABASE_URL"}
+    assert {name.removeprefix(ENV_PREFIX).lower() for name in names} <= set(Settings.model_fields)
+    assert all(SERVICES[name]["environment"] == SERVICES["api"]["environment"] for name in ("install", "node-1"))
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+def test_three_brokers_lose_no_acknowledged_record_with_one_of_them(broker: str) -> None:
+    environment = {key: filled(value, THREE) for key, value in SERVICES[broker]["environment"].items()}
+    assert environment["KAFKA_DEFAULT_REPLICATION_FACTOR"] == "3"
+    assert environment["KAFKA_MIN_INSYNC_REPLICAS"] == "2"
+    assert environment["KAFKA_UNCLEAN_LEADER_ELECTION_ENABLE"] == "false"
+    assert environment["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    voters = environment["KAFKA_CONTROLLER_QUORUM_VOTERS"].split(",")
+    assert f"{environment['KAFKA_NODE_ID']}@{broker}:9093" in voters
+    assert len(voters) == 3
+    assert broker == "kafka" or SERVICES[broker]["profiles"] == [THREE["COMPOSE_PROFILES"]]
+
+
+def test_one_broker_is_complete_by_itself() -> None:
+    environment = {key: filled(value, {}) for key, value in SERVICES["kafka"]["environment"].items()}
+    assert environment["KAFKA_CONTROLLER_QUORUM_VOTERS"] == "1@kafka:9093"
+    assert environment["KAFKA_DEFAULT_REPLICATION_FACTOR"] == environment["KAFKA_MIN_INSYNC_REPLICAS"] == "1"
+    assert filled(SERVICES["api"]["environment"]["HEADRACE_KAFKA"], {}) == "kafka:9092"
+
+
+def test_the_image_holds_every_package() -> None:
+    copied = re.findall(r"^COPY (\w+) \./\1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    allowed = set(re.findall(r"^!(\w+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "bench", "docs"}
+    assert packages == set(copied)
+    assert packages <= allowed
