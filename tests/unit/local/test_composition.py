@@ -1,0 +1,89 @@
+"""Ports: configured ones must be free, remembered ones are used again, the user's own servers win."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from local import composition as composition_module
+from local.composition import Composition
+from local.errors import CannotStart
+from local.options import Layout, Memory, Options, from_argument, recall, to_argument
+from local.ports import HOST, free_port
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "HEADRACE_S3_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(composition_module, "PORT_RELEASE_S", 0.1)
+
+
+def compose(data: Path, **changes: int) -> Composition:
+    layout = Layout(data)
+    return Composition(Options(data=data, **changes), layout, recall(layout), 1000)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("api_port", "--api-port"), ("kafka_port", "--kafka-port"), ("s3_port", "--s3-port")]
+)
+def test_a_configured_port_in_use_is_refused(tmp_path: Path, option: str, said: str) -> None:
+    with socket.create_server((HOST, 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(CannotStart, match=rf"port {port} .*in use.*{said}"):
+            compose(tmp_path, **{option: port})
+
+
+def test_a_configured_port_is_used_and_remembered(tmp_path: Path) -> None:
+    port = free_port()
+    assert compose(tmp_path, api_port=port).settings.api_url == f"http://{HOST}:{port}"
+    assert compose(tmp_path).ports["api"] == port
+
+
+def test_the_same_ports_are_used_again(tmp_path: Path) -> None:
+    first = compose(tmp_path)
+    assert len(set(first.ports.values())) == len(first.ports)
+    second = compose(tmp_path)
+    assert second.ports == first.ports
+    assert second.warnings == []
+
+
+def test_a_remembered_port_that_was_taken_meanwhile_is_replaced_with_a_warning(tmp_path: Path) -> None:
+    first = compose(tmp_path)
+    with socket.create_server((HOST, first.ports["kafka"])):
+        second = compose(tmp_path)
+    assert second.ports["kafka"] != first.ports["kafka"]
+    assert second.warnings == [
+        f"port {first.ports['kafka']}, which kafka had last time, is in use by another process; it has a new one"
+    ]
+
+
+def test_servers_of_the_users_own_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://db.example/x")
+    monkeypatch.setenv("HEADRACE_S3_ENDPOINT", "http://s3.example")
+    composition = compose(tmp_path)
+    assert [server.name for server in composition.servers] == ["kafka"]
+    assert composition.settings.database_url == "postgresql+psycopg://db.example/x"
+    assert composition.settings.s3_endpoint == "http://s3.example"
+
+
+def test_nodes_and_slots_are_as_asked_for(tmp_path: Path) -> None:
+    composition = compose(tmp_path, nodes=2, slots=3)
+    assert [node.name for node in composition.nodes] == ["node-1", "node-2"]
+    process = composition.nodes[1].process
+    assert process is not None
+    assert process.command[-6:] == ["--cluster", "local", "--node", "node-2", "--slots", "3"]
+
+
+def test_options_survive_a_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = Options(data=Path("data"), slots=4, policy=Path("policy.yaml"))
+    again = from_argument(to_argument(options))
+    assert again == Options(data=tmp_path / "data", slots=4, policy=tmp_path / "policy.yaml")
+    assert from_argument(to_argument(Options(data=tmp_path))) == Options(data=tmp_path)
+
+
+def test_an_unreadable_memory_of_nothing_is_empty(tmp_path: Path) -> None:
+    assert recall(Layout(tmp_path)) == Memory()

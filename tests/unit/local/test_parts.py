@@ -1,0 +1,122 @@
+"""A part that crashes is started again, later and later, and not while the disk is full."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import disk, parts
+from local.options import Layout
+from local.parts import Part
+from local.processes import Process
+
+
+class Sleeper:
+    """A real process that is ready while it runs."""
+
+    name = "sleeper"
+    port = 0
+
+    def __init__(self, folder: Path) -> None:
+        self.process: Process | None = Process(
+            self.name, [sys.executable, "-c", "import time; time.sleep(600)"], folder / "sleeper.log"
+        )
+
+    def _own(self) -> Process:
+        assert self.process is not None
+        return self.process
+
+    def start(self) -> None:
+        self._own().start()
+
+    def ready(self) -> bool:
+        return self.alive()
+
+    def await_ready(self) -> None:
+        self._own().await_ready(self.ready, 20)
+
+    def alive(self) -> bool:
+        return self._own().alive()
+
+    def kill(self) -> None:
+        self._own().kill()
+
+    def stop(self) -> None:
+        self._own().stop(20)
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[Sleeper]:
+    sleeper = Sleeper(tmp_path)
+    yield sleeper
+    sleeper.kill()
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The clock that parts read: now[0], in seconds."""
+    clock = [1000.0]
+    monkeypatch.setattr("local.parts.time.monotonic", lambda: clock[0])
+    return clock
+
+
+def test_a_crash_is_told_and_mended_later_and_later(tmp_path: Path, sleeper: Sleeper, now: list[float]) -> None:
+    part = Part(sleeper, Layout(tmp_path))
+    part.start()
+    part.tick()
+    assert (part.status.state, part.status.restarts) == ("ready", 0)
+    for crash, backoff_s in enumerate((0.5, 1.0, 2.0), start=1):
+        sleeper.kill()
+        part.tick()
+        assert (part.status.state, part.status.restarts, part.status.pid) == ("restarting", crash, 0)
+        assert "exit status -9" in part.status.note
+        now[0] += backoff_s - 0.01
+        part.tick()
+        assert not sleeper.alive()
+        now[0] += 0.02
+        part.tick()
+        assert sleeper.alive()
+        part.tick()
+        assert part.status.state == "ready"
+
+
+def test_one_that_ran_steadily_is_trusted_again(tmp_path: Path, sleeper: Sleeper, now: list[float]) -> None:
+    part = Part(sleeper, Layout(tmp_path))
+    part.start()
+    for _ in range(3):
+        sleeper.kill()
+        part.tick()
+        now[0] += parts.BACKOFF_S_MAX
+        part.tick()
+    now[0] += parts.STEADY_S + 1
+    sleeper.kill()
+    part.tick()
+    now[0] += parts.BACKOFF_S + 0.01
+    part.tick()
+    assert sleeper.alive()
+
+
+def test_nothing_is_started_on_a_full_disk_until_there_is_space(
+    tmp_path: Path, sleeper: Sleeper, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Part(sleeper, Layout(tmp_path))
+    part.start()
+    sleeper.kill()
+    part.tick()
+    monkeypatch.setattr(disk, "free_mib", lambda _: 1)
+    now[0] += 1
+    part.tick()
+    assert (part.status.state, sleeper.alive()) == ("no space", False)
+    monkeypatch.setattr(disk, "free_mib", lambda _: disk.RUN_FREE_MIB_MIN)
+    part.tick()
+    assert sleeper.alive()
+
+
+def test_stopping_it_is_no_crash(tmp_path: Path, sleeper: Sleeper) -> None:
+    part = Part(sleeper, Layout(tmp_path))
+    part.start()
+    part.stop()
+    assert (part.status.state, part.status.pid, part.status.restarts) == ("stopped", 0, 0)
