@@ -1,0 +1,117 @@
+"""A pool's ledger as a sequence of records that can be read again from the start: from Kafka or from an export."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from contract.topics import JOBS, LEDGER
+from runtime.kafka import offsets, read_range
+
+
+class LedgerRecord(NamedTuple):
+    offset: int
+    at_ms: int
+    """Append time by the broker's clock."""
+    value: bytes
+
+
+class JobsRecord(NamedTuple):
+    """A record of `jobs` that still has a value: compaction, tombstones and retention may have taken others."""
+
+    offset: int
+    at_ms: int
+    key: str
+    value: bytes
+
+
+LedgerSource = Callable[[], Iterator[LedgerRecord]]
+"""Every call reads the same records again, in the log's order."""
+
+
+class ExportUnreadable(ValueError):
+    """A line of an exported ledger is not one. The message names file, line, what was expected and what was found."""
+
+
+class Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """One line of an export: a record's bytes stand in it as they are when they are JSON on one line (they are,
+    unless someone edited them), else in base64."""
+
+    offset: int
+    at_ms: int
+    record: msgspec.Raw = msgspec.Raw()
+    base64: str = ""
+
+
+_line = msgspec.json.Decoder(Line)
+
+
+def ledger_of_partition(bootstrap: str, partition: int) -> tuple[LedgerSource, int]:
+    """The ledger in this partition as it is now, and its end offset: what is appended later is not part of it.
+
+    KafkaException when the broker can't be reached."""
+    low, high = offsets(bootstrap, LEDGER, partition)
+
+    def read() -> Iterator[LedgerRecord]:
+        for record in read_range(bootstrap, LEDGER, partition, low, high):
+            yield LedgerRecord(record.offset, record.timestamp_ms, record.value or b"")
+
+    return read, high
+
+
+def jobs_of_partition(bootstrap: str, partition: int, end: int | None = None) -> tuple[Iterator[JobsRecord], int]:
+    """The records of `jobs` that are still there, up to offset `end` (the partition's own by default), and the
+    offset from which the log is kept."""
+    low, high = offsets(bootstrap, JOBS, partition)
+    end = high if end is None else min(end, high)
+
+    def read() -> Iterator[JobsRecord]:
+        for record in read_range(bootstrap, JOBS, partition, low, end):
+            if record.value:
+                key = (record.key or b"").decode("utf-8", "replace")
+                yield JobsRecord(record.offset, record.timestamp_ms, key, record.value)
+
+    return read(), low
+
+
+def ledger_of_file(path: Path) -> LedgerSource:
+    """The ledger in a file that `export` wrote. OSError when there is none; ExportUnreadable while reading it."""
+
+    def read() -> Iterator[LedgerRecord]:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, 1):
+                yield _record(path, number, raw)
+
+    if not path.is_file():
+        raise FileNotFoundError(f"expected an exported ledger (JSON lines) at {path}, found no file there")
+    return read
+
+
+def _record(path: Path, number: int, raw: bytes) -> LedgerRecord:
+    try:
+        line = _line.decode(raw)
+        value = bytes(line.record) if line.record else base64.b64decode(line.base64, validate=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error) as error:
+        raise ExportUnreadable(
+            f"{path} line {number}: expected a line that `headrace audit export` wrote, found {error}"
+        ) from None
+    return LedgerRecord(line.offset, line.at_ms, value)
+
+
+def line_of(record: LedgerRecord) -> bytes:
+    """The line of an export that gives back exactly this record."""
+    try:
+        msgspec.json.decode(record.value)
+        plain = b"\n" not in record.value and b"\r" not in record.value and record.value.strip() == record.value
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        plain = False
+    if plain:
+        line = Line(record.offset, record.at_ms, record=msgspec.Raw(record.value))
+    else:
+        line = Line(record.offset, record.at_ms, base64=base64.b64encode(record.value).decode())
+    return msgspec.json.encode(line) + b"\n"

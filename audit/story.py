@@ -1,0 +1,183 @@
+"""A job's life in sentences, from the events of the ledger alone: what happened, when, at which offset, and why.
+
+It names nodes and other jobs, so it is for operators and auditors. What a user wrote is in no ledger, so in no story.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from audit.reader import LedgerSource
+from contract import events as said
+from contract.batch import Batch
+from contract.names import pool_of
+from scheduling.chain import Chain, Counted
+from views.words import JOB_EVENTS, duration, words
+
+
+class Chapter(msgspec.Struct, frozen=True):
+    """One event of the job."""
+
+    offset: int
+    """Of its ledger record."""
+    at_ms: int
+    """By the pool's clock."""
+    event: str
+    sentence: str
+
+
+class Story(msgspec.Struct, frozen=True):
+    job: str
+    chapters: tuple[Chapter, ...]
+    summary: str
+
+
+class JobUnknown(LookupError):
+    """The ledger does not know the job."""
+
+
+def story(job: str, source: LedgerSource) -> Story:
+    """Tells a job's life. ValueError when `job` is no job id; JobUnknown; Damaged when the chain does not hold."""
+    teller = _Teller(job)
+    chain = Chain(pool_of(job))
+    for record in source():
+        judged = chain.offer(record.offset, record.value)
+        if isinstance(judged, Counted):
+            teller.hear(record.offset, judged.batch)
+    if not teller.chapters:
+        raise JobUnknown(
+            f"expected {job} in the ledger of pool {chain.pool}, found no event that names it;"
+            " if it was submitted just now, the scheduler has not read it yet"
+        )
+    return Story(job, tuple(teller.chapters), teller.summary())
+
+
+def render(told: Story) -> str:
+    lines = [f"{told.job}"]
+    for chapter in told.chapters:
+        lines.append(f"  {when(chapter.at_ms)}  offset {chapter.offset:>6}  {chapter.sentence}")
+    return "\n".join([*lines, f"  {told.summary}"])
+
+
+def when(at_ms: int) -> str:
+    """2026-11-24 12:00:03.120 UTC, as the broker's clock has it."""
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{at_ms % 1000:03d} UTC"
+
+
+class _Teller:
+    def __init__(self, job: str) -> None:
+        self.job = job
+        self.chapters: list[Chapter] = []
+        self._submitted_ms = 0
+        self._dispatched_ms = self._started_ms = 0
+        self._waited_ms = self._ran_ms = 0
+        self._queued_ms: int | None = None
+        self._attempts = 0
+        self._ended = ""
+        self._ended_ms = 0
+
+    def hear(self, offset: int, batch: Batch) -> None:
+        for event in batch.events:
+            if getattr(event, "job", "") != self.job:
+                continue
+            if type(event) in JOB_EVENTS:
+                self._reckon(event, batch.now_ms)
+                sentence = words(event) + self._more(event, batch)
+            elif isinstance(event, said.InputQuarantined):
+                sentence = f"a copy of its submission was set aside in `quarantine`: {event.reason}"
+            else:
+                continue
+            self.chapters.append(Chapter(offset, batch.now_ms, type(event).__name__, sentence))
+
+    def _more(self, event: Any, batch: Batch) -> str:
+        """What operators may know beyond the sentence that its owner reads."""
+        match event:
+            case said.JobAccepted():
+                lies = f"its words lie in `jobs` at {event.offset}"
+                waits = f"; its wait counts from {when(event.submitted_ms)}"
+                ends = f"; it has until {when(event.expires_ms)}" if event.expires_ms else ""
+                return f" (model {event.model}, tenant {event.tenant}; {lies}{waits}{ends})"
+            case said.JobRefused() | said.JobDuplicated():
+                return f" (`jobs` offset {event.offset})"
+            case said.JobDispatched():
+                return self._evidence(event)
+            case said.AttemptFailed() | said.AttemptStarted() | said.JobSucceeded():
+                return f" (dispatch {event.dispatch}{self._for(batch.now_ms)})"
+            case said.AttemptClosed():
+                return f" (dispatch {event.dispatch}{_silence(event, batch)})"
+            case said.RecallOrdered() | said.KillOrdered():
+                return f" (dispatch {event.dispatch})"
+            case said.JobQuarantined():
+                return f" ({', '.join(event.nodes)})"
+            case said.JobErased():
+                copies = ", ".join(str(offset) for offset in event.offsets) or "none"
+                return f" (copies in `jobs`: {copies}; no topic has them after {when(event.gone_by_ms)})"
+        return ""
+
+    def _evidence(self, event: said.JobDispatched) -> str:
+        fraction = event.waited_ms / event.slo_ms if event.slo_ms else 0.0
+        behind = "nobody else could have gone"
+        if event.next_job:
+            other = event.next_waited_ms / event.next_slo_ms if event.next_slo_ms else 0.0
+            behind = f"next in line was {event.next_job} at {other:.2f}"
+        held = f"held by {event.bound} until then" if event.bound != "nothing" else "nothing held it"
+        return (
+            f" (node {event.node}, dispatch {event.dispatch}; wait fraction {fraction:.2f}, {behind};"
+            f" {event.cluster} then had {event.staged} of {event.limit} not started; {held})"
+        )
+
+    def _for(self, now_ms: int) -> str:
+        return f", after {duration(now_ms - self._dispatched_ms)}" if self._dispatched_ms else ""
+
+    # -- sums ---------------------------------------------------------------------------------------------------
+
+    def _reckon(self, event: Any, now_ms: int) -> None:
+        match event:
+            case said.JobAccepted():
+                self._submitted_ms = self._queued_ms = event.submitted_ms
+            case said.JobRequeued():
+                self._queued_ms = now_ms
+            case said.JobDispatched():
+                self._attempts += 1
+                self._waited_ms += now_ms - (self._queued_ms if self._queued_ms is not None else now_ms)
+                self._dispatched_ms, self._started_ms, self._queued_ms = now_ms, 0, None
+            case said.AttemptStarted():
+                self._started_ms = now_ms
+            case said.AttemptFailed() | said.AttemptClosed() | said.JobSucceeded():
+                self._ran_ms += now_ms - self._started_ms if self._started_ms else 0
+                self._started_ms = 0
+        if isinstance(event, _ENDINGS) and not self._ended:
+            self._ended, self._ended_ms = _ENDINGS_SAID[type(event)], now_ms
+            if self._queued_ms is not None:
+                self._waited_ms += max(0, now_ms - self._queued_ms)
+
+    def summary(self) -> str:
+        if not self._submitted_ms:
+            return f"It {self._ended or 'was never accepted'}."
+        attempts = f"{self._attempts} attempt{'' if self._attempts == 1 else 's'}"
+        spent = f"queued {duration(self._waited_ms)}, running {duration(self._ran_ms)}, {attempts}"
+        if not self._ended:
+            return f"It has not ended: {spent}."
+        return f"It {self._ended} after {duration(max(0, self._ended_ms - self._submitted_ms))}: {spent}."
+
+
+def _silence(event: said.AttemptClosed, batch: Batch) -> str:
+    if event.reason != "lost":
+        return ""
+    lost = [other.node for other in batch.events if isinstance(other, said.NodeLost)]
+    return f"; lost in this batch: {', '.join(lost)}" if lost else ""
+
+
+_ENDINGS_SAID: dict[type, str] = {
+    said.JobSucceeded: "succeeded",
+    said.JobRefused: "was refused",
+    said.JobDeadLettered: "was given up",
+    said.JobQuarantined: "was set aside",
+    said.JobCancelled: "was ended on request",
+    said.JobExpired: "ended at its deadline",
+}
+_ENDINGS = tuple(_ENDINGS_SAID)

@@ -1,0 +1,418 @@
+"""What `verify` finds clean, and what it finds."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+import pytest
+
+from audit.inbox import Inbox
+from audit.verdict import Anchor, Verdict, render
+from audit.verify import Evidence, verify
+from contract import events as said
+from contract import inputs
+from contract.batch import hash_of
+from contract.codec import encode
+from contract.names import payload_digest
+from contract.results import ResultFile, ResultManifest
+from scheduling import snapshot
+from tests.simulation.world import World
+from tests.unit.audit.ledger import POOL, SALT, SECRET, Ledger, job_of, lived_in
+
+
+def verified(ledger: Ledger, evidence: Evidence | None = None) -> Verdict:
+    return verify(ledger.source, POOL, evidence)
+
+
+def only_finding(verdict: Verdict) -> tuple[int, str, str]:
+    assert len(verdict.findings) == 1, render(verdict)
+    finding = verdict.findings[0]
+    return finding.offset, finding.invariant, finding.text
+
+
+def test_a_ledger_that_was_lived_in_is_clean() -> None:
+    ledger = lived_in()
+    evidence = Evidence(inbox=Inbox(ledger.jobs, 0), acknowledged=[job_of(1), job_of(2), job_of(3)])
+    verdict = verified(ledger, evidence)
+    assert verdict.clean, render(verdict)
+    assert verdict.counted == len(ledger.records)
+    assert verdict.decided == len(ledger.records) - 2  # the two Opened are no decisions
+    assert verdict.submissions == 4
+    assert verdict.jobs == 3
+    assert verdict.trusted_offset == verdict.last_offset == len(ledger.records) - 1
+    assert verdict.state_hash == snapshot.state_hash(ledger.state)
+    assert "clean" in render(verdict)
+
+
+def test_an_empty_ledger_is_clean() -> None:
+    verdict = verify(lambda: iter(()), POOL)
+    assert verdict.clean
+    assert verdict.counted == 0
+    assert "0 records count" in render(verdict)
+
+
+@pytest.mark.parametrize("seed", [3, 18, 76])
+def test_ledgers_of_the_simulation_are_clean_with_zombies_and_takeovers(seed: int) -> None:
+    from audit.reader import JobsRecord, LedgerRecord
+
+    world = World(seed)
+    world.run()
+    records = [LedgerRecord(r.offset, r.append_ms, r.value or b"") for r in world.broker.topic("ledger")]
+    jobs = [JobsRecord(r.offset, r.append_ms, r.key, r.value) for r in world.broker.topic("jobs") if r.value]
+    anchors = [Anchor(f"snapshot {at}", at, name, data) for at, name, data in world.snapshots.stored]
+    evidence = Evidence(anchors, Inbox(jobs, 0), world.api.acknowledged)
+    verdict = verify(lambda: iter(records), POOL, evidence)
+    assert verdict.clean, render(verdict)
+    assert verdict.counted == len(world.auditor.counted)
+    assert verdict.ignored == len(records) - verdict.counted
+    assert set(verdict.anchors) == {anchor.source for anchor in anchors}
+
+
+# -- tampering -----------------------------------------------------------------------------------------------
+
+
+def test_a_flipped_byte_that_breaks_the_record_is_named() -> None:
+    ledger = lived_in()
+    value = bytearray(ledger.records[4].value)
+    value[0] ^= 0x04
+    ledger.edit(4, bytes(value))
+    offset, invariant, text = only_finding(verified(ledger))
+    assert (offset, invariant) == (4, "I14")
+    assert "can't be read" in text
+
+
+@pytest.mark.parametrize("at", range(1, 12))
+def test_a_changed_byte_is_found_and_what_is_before_it_can_be_trusted(at: int) -> None:
+    """The time of a record is moved by one digit: still a record, but not the one that the next one follows."""
+    ledger = lived_in()
+    value = ledger.records[at].value.replace(b'"elapsed_ms":', b'"elapsed_ms": ')
+    ledger.edit(at, value)
+    verdict = verified(ledger)
+    chain = [finding for finding in verdict.findings if finding.offset == at + 1]
+    assert chain, render(verdict)
+    assert f"offset {at} was edited" in chain[0].text
+    assert verdict.trusted_offset == at - 1
+    assert f"records up to offset {at - 1}" in render(verdict)
+
+
+def test_the_last_record_changed_is_found_by_deciding_again_and_by_whoever_remembers() -> None:
+    ledger = lived_in()
+    last = len(ledger.records) - 1
+    anchor = Anchor("views", last, hash_of(ledger.records[last].value))
+    ledger.edit(last, ledger.records[last].value.replace(b'"elapsed_ms":', b'"elapsed_ms": '))
+    verdict = verified(ledger, Evidence([anchor]))
+    assert [(f.offset, f.invariant) for f in verdict.findings] == [(last, "I7"), (last, "I14")]
+    assert "views remembers" in verdict.findings[1].text
+    assert verdict.trusted_offset == last - 1
+
+
+def test_a_dropped_record_is_named() -> None:
+    ledger = lived_in()
+    del ledger.records[5]
+    verdict = verified(ledger)
+    assert verdict.findings[0].offset == 6
+    assert "offset 5 is missing" in verdict.findings[0].text
+    assert verdict.trusted_offset == 4
+
+
+def test_a_dropped_record_is_found_although_the_rest_was_renumbered() -> None:
+    ledger = lived_in()
+    del ledger.records[5]
+    ledger.records = [record._replace(offset=at) for at, record in enumerate(ledger.records)]
+    offset, invariant, text = only_finding(verified(ledger))
+    assert (offset, invariant) == (5, "I14")
+    assert "offset 4 was edited, or records after it were removed" in text
+
+
+def test_two_swapped_records_are_named() -> None:
+    ledger = lived_in()
+    ledger.records[5], ledger.records[6] = ledger.records[6], ledger.records[5]
+    verdict = verified(ledger)
+    assert [f.invariant for f in verdict.findings] == ["I14", "I14"]
+    assert verdict.trusted_offset == 4
+
+
+def test_two_records_that_changed_places_are_named() -> None:
+    ledger = lived_in()
+    five, six = ledger.records[5].value, ledger.records[6].value
+    ledger.edit(5, six)
+    ledger.edit(6, five)
+    offset, _, text = only_finding(verified(ledger))
+    assert offset == 5
+    assert "follows offset 4 lies at offset 6" in text
+
+
+def test_an_edited_event_is_found_though_the_next_record_was_linked_to_it_again() -> None:
+    ledger = lived_in()
+    at, batch = _with_dispatch(ledger)
+    events = tuple(
+        msgspec.structs.replace(event, waited_ms=event.waited_ms + 1)
+        if isinstance(event, said.JobDispatched)
+        else event
+        for event in batch.events
+    )
+    ledger.rewrite(at, msgspec.structs.replace(batch, events=events), relink=1)
+    verdict = verified(ledger)
+    assert [(f.offset, f.invariant) for f in verdict.findings] == [(at, "I7"), (at + 2, "I14")]
+    assert "waited_ms=" in verdict.findings[0].text
+    assert "JobDispatched.v1" in verdict.findings[0].text
+    assert verdict.trusted_offset == at - 1
+
+
+def test_a_ledger_rewritten_to_its_end_is_found_by_deciding_again_and_by_whoever_remembers() -> None:
+    ledger = lived_in()
+    last = len(ledger.records) - 1
+    anchor = Anchor("snapshot s", last, hash_of(ledger.records[last].value), snapshot.encode(ledger.state))
+    at, batch = _with_dispatch(ledger)
+    events = tuple(
+        msgspec.structs.replace(event, bound="limit") if isinstance(event, said.JobDispatched) else event
+        for event in batch.events
+    )
+    ledger.rewrite(at, msgspec.structs.replace(batch, events=events), relink=-1)
+    verdict = verified(ledger, Evidence([anchor]))
+    assert [(f.offset, f.invariant) for f in verdict.findings] == [(at, "I7"), (last, "I14")]
+    assert verdict.undecided == last - at  # the second Opened is no decision
+    assert verdict.trusted_offset == at - 1
+
+
+def test_a_cut_tail_is_found_by_whoever_remembers_it() -> None:
+    ledger = lived_in()
+    last = len(ledger.records) - 1
+    anchor = Anchor("views", last, hash_of(ledger.records[last].value))
+    del ledger.records[-2:]
+    assert verified(ledger).clean
+    offset, invariant, text = only_finding(verified(ledger, Evidence([anchor])))
+    assert (offset, invariant) == (-1, "I14")
+    assert "its tail was cut" in text
+
+
+def test_a_snapshot_of_another_state_is_found() -> None:
+    ledger = lived_in()
+    data = snapshot.encode(ledger.state).replace(b'"stale":{', b'"stale":{"Nothing":1,')
+    at = len(ledger.records) - 1
+    anchor = Anchor("snapshot s", at, ledger.state.head_hash, data)
+    assert only_finding(verified(ledger, Evidence([anchor])))[:2] == (at, "I7")
+
+
+def _with_dispatch(ledger: Ledger) -> tuple[int, msgspec.Struct]:  # type: ignore[type-arg]
+    for record in ledger.records:
+        batch = ledger.batch(record.offset)
+        if any(isinstance(event, said.JobDispatched) for event in batch.events):
+            return record.offset, batch
+    raise AssertionError("no dispatch")
+
+
+# -- invariants that deciding again would not show by itself --------------------------------------------------
+
+
+def _forged(ledger: Ledger, *events: said.Event, **header: object) -> Verdict:
+    """A last record with these events, as a scheduler with other rules could have written it."""
+    state = ledger.state
+    batch = ledger.batch(len(ledger.records) - 1)
+    batch = msgspec.structs.replace(
+        batch,
+        seq=state.seq + 1,
+        prev_hash=state.head_hash,
+        inputs=(),
+        position=state.position,
+        events=events,
+        now_ms=ledger.now_ms,
+        elapsed_ms=0,
+        **header,
+    )
+    ledger.records.append(ledger.records[-1]._replace(offset=len(ledger.records), value=encode(batch)))
+    return verified(ledger)
+
+
+def test_an_event_after_the_end_is_found() -> None:
+    verdict = _forged(lived_in(), said.JobCancelled(job_of(1), "cancel"))
+    assert ("I2", job_of(1)) in [(f.invariant, f.job) for f in verdict.findings]
+
+
+def test_a_second_acceptance_is_found() -> None:
+    ledger = lived_in()
+    accepted = next(
+        event
+        for at in range(len(ledger.records))
+        for event in ledger.batch(at).events
+        if type(event) is said.JobAccepted
+    )
+    assert "I2" in [f.invariant for f in _forged(ledger, accepted).findings]
+
+
+def test_a_dispatch_over_the_limit_and_out_of_turn_is_found() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    ledger.submit(1)
+    ledger.decide()
+    dispatched = said.JobDispatched(
+        job=job_of(1),
+        attempt=3,
+        dispatch="1.1.0",
+        node="n1",
+        session="n1.a",
+        cluster="east",
+        waited_ms=0,
+        slo_ms=1,
+        next_job="",
+        next_waited_ms=0,
+        next_slo_ms=0,
+        limit=9,
+        staged=9,
+        bound="nothing",
+    )
+    found = {f.invariant for f in _forged(ledger, dispatched).findings}
+    assert "I6" in found
+
+
+def test_a_node_given_up_within_its_lease_is_found() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    found = [f for f in _forged(ledger, said.NodeLost("n1", "n1.a"), caught_up=False).findings if f.invariant == "I16"]
+    assert len(found) == 2, "too early, and without having read `jobs` to its end"
+
+
+def test_a_result_that_nobody_reported_is_found() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    ledger.submit(1)
+    ledger.decide()
+    dispatch = ledger.dispatch_of(1)
+    ledger.report(inputs.Started(job_of(1), dispatch))
+    verdict = _forged(ledger, said.JobSucceeded(job_of(1), dispatch, "sha256:" + "e" * 64))
+    assert "I8" in [f.invariant for f in verdict.findings]
+
+
+# -- rules that this release does not have --------------------------------------------------------------------
+
+
+def test_batches_of_other_rules_are_counted_and_their_release_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = lived_in()
+    monkeypatch.setattr("audit.again.RULES", 99)
+    verdict = verified(ledger)
+    assert verdict.clean, render(verdict)
+    assert verdict.decided == 0
+    assert [(part.rules, part.release, part.batches) for part in verdict.unknown] == [
+        (1, "test", len(ledger.records) - 2)
+    ]
+    assert "release test can decide them again" in render(verdict)
+
+
+# -- jobs, promises, results ----------------------------------------------------------------------------------
+
+
+def test_a_record_of_jobs_that_no_batch_read_is_found() -> None:
+    ledger = lived_in()
+    extra = ledger.jobs[5]._replace(offset=5)
+    jobs = [*ledger.jobs]
+    at = next(i for i, record in enumerate(jobs) if b"JobSubmitted" in record.value)
+    batch_at = next(r.offset for r in ledger.records if any(i.offset == at for i in ledger.batch(r.offset).inputs))
+    batch = ledger.batch(batch_at)
+    kept = tuple(given for given in batch.inputs if given.offset != at)
+    ledger.rewrite(batch_at, msgspec.structs.replace(batch, inputs=kept), relink=-1)
+    verdict = verified(ledger, Evidence(inbox=Inbox(jobs, 0)))
+    assert extra
+    assert any(f.invariant == "I1" and f"offset {at} of `jobs` was passed over" in f.text for f in verdict.findings)
+
+
+def test_a_misquoted_input_is_found() -> None:
+    ledger = lived_in()
+    jobs = [*ledger.jobs]
+    at = next(i for i, record in enumerate(jobs) if b"JobSubmitted" in record.value)
+    jobs[at] = jobs[at]._replace(value=jobs[at].value.replace(b'"tenant":"acme"', b'"tenant":"evil"'))
+    offset, invariant, text = only_finding(verified(ledger, Evidence(inbox=Inbox(jobs, 0))))
+    assert invariant == "I1"
+    assert f"offset {at} of `jobs` says something else" in text
+    assert SECRET not in text
+
+
+def test_a_promise_that_was_not_kept_is_found_and_one_not_read_yet_is_none() -> None:
+    ledger = lived_in()
+    ledger.submit(9)
+    evidence = Evidence(inbox=Inbox(ledger.jobs, 0), acknowledged=[job_of(1), job_of(8), job_of(9)])
+    verdict = verified(ledger, evidence)
+    assert [(f.invariant, f.job) for f in verdict.findings] == [("I1", job_of(8))]
+
+
+def test_compacted_and_expired_records_of_jobs_are_no_finding() -> None:
+    ledger = lived_in()
+    kept = [record for record in ledger.jobs if record.offset >= 3 and record.offset != 5]
+    assert verified(ledger, Evidence(inbox=Inbox(kept, 3))).clean
+
+
+class Store(dict[str, bytes]):
+    def get(self, key: str) -> bytes:  # type: ignore[override]
+        return self[key]
+
+    def exists(self, key: str) -> bool:
+        return key in self
+
+
+def _with_result() -> tuple[Ledger, Store, str]:
+    ledger, store = Ledger(), Store()
+    ledger.set_up()
+    ledger.submit(1)
+    ledger.decide()
+    dispatch = ledger.dispatch_of(1)
+    files = (ResultFile("video.mp4", "0" * 64, 3, "video/mp4"),)
+    manifest = encode(ResultManifest(job_of(1), dispatch, "sha256:" + "a" * 64, msgspec.Raw(b"{}"), files))
+    prefix = f"results/{job_of(1)}/{dispatch}/"
+    store[prefix + "manifest.json"] = manifest
+    store[prefix + "video.mp4"] = b"abc"
+    ledger.succeed(1, "sha256:" + hashlib.sha256(manifest).hexdigest())
+    return ledger, store, prefix
+
+
+def test_an_accepted_result_is_looked_up() -> None:
+    ledger, store, _ = _with_result()
+    verdict = verified(ledger, Evidence(store=store))
+    assert verdict.clean, render(verdict)
+    assert verdict.results == 1
+
+
+@pytest.mark.parametrize(("name", "value"), [("manifest.json", b"{}"), ("manifest.json", None), ("video.mp4", None)])
+def test_a_result_that_changed_or_went_is_found(name: str, value: bytes | None) -> None:
+    ledger, store, prefix = _with_result()
+    if value is None:
+        del store[prefix + name]
+    else:
+        store[prefix + name] = value
+    _, invariant, text = only_finding(verified(ledger, Evidence(store=store)))
+    assert invariant == "I8"
+    assert name in text
+
+
+def test_the_result_of_an_erased_job_is_not_asked_for() -> None:
+    ledger, _, _ = _with_result()
+    ledger.decide(inputs.EraseRequested(job_of(1)))
+    ledger.decide(inputs.ErasureCompleted(job_of(1), (4,), ledger.now_ms + 1000))
+    verdict = verified(ledger, Evidence(store=Store()))
+    assert verdict.clean, render(verdict)
+
+
+# -- duplicates and erasures ----------------------------------------------------------------------------------
+
+
+def test_a_job_submitted_twice_and_one_erased_before_it_was_accepted_are_clean() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    ledger.submit(1, "k1")
+    ledger.submit(1, "k2")
+    ledger.decide()
+    ledger.decide(inputs.EraseRequested(job_of(7)))
+    ledger.decide(inputs.ErasureCompleted(job_of(7), (), ledger.now_ms))
+    ledger.submit(7)
+    ledger.decide(inputs.EraseRequested(job_of(1)), inputs.EraseRequested(job_of(7)))
+    verdict = verified(ledger, Evidence(inbox=Inbox(ledger.jobs, 0)))
+    assert verdict.clean, render(verdict)
+    assert verdict.jobs == 2
+
+
+def test_no_verdict_quotes_a_user() -> None:
+    ledger = lived_in()
+    assert payload_digest(SALT, b"{}") in ledger.records[2].value.decode()
+    for record in ledger.records:
+        assert SECRET.encode() not in record.value
+    ledger.edit(4, ledger.records[4].value.replace(b'"elapsed_ms":', b'"elapsed_ms": '))
+    assert SECRET not in render(verified(ledger))
