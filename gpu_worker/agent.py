@@ -370,6 +370,8 @@ class Agent:
 
     def done(self, slot: int, run: Run, outcome: Outcome) -> None:
         self._remove(self._scratch.clean_temporary(slot))
+        if isinstance(outcome, Failure) and outcome.kind == "environment":
+            self._fetcher.distrust(run.version)
         supplies = self._supplies[run.dispatch]
         report = self._keeper.at_once(run, supplies, outcome)
         if report is not None:

@@ -34,6 +34,7 @@ OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 RESERVED_NAMES = ("manifest.json", "inputs.json", "error.txt")
 PROGRESS_EVERY_S = 0.25
 PR_SET_PDEATHSIG = 1
+ENCODER = json.JSONEncoder(allow_nan=False)
 
 
 class AgentGone(Exception):
@@ -85,7 +86,7 @@ class Pipe:
             raise AgentGone
         if len(self.received) < end:
             return None
-        frame: Frame = json.loads(self.received[4:end])
+        frame: Frame = json.loads(self.received[4:end].decode())
         del self.received[:end]
         return frame
 
@@ -222,7 +223,7 @@ def succeeded(dispatch: str, values: Any, outputs: list[str]) -> bytes:
         raise BadOutputs(f"expected predict to return a dict or None, found {type(values).__name__}")
     try:
         frame = {"type": "succeeded", "dispatch": dispatch, "outputs": outputs, "values": values}
-        body = json.dumps(frame, allow_nan=False).encode()
+        body = ENCODER.encode(frame).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise BadOutputs(f"expected values that are JSON: {error}") from None
     if len(body) > FRAME_BYTES_MAX:

@@ -55,8 +55,8 @@ WHOLE_BYTES_MAX = 8 * 1024 * 1024
 ERROR_PATIENCE_S = 20.0
 """How long an error text may hold up the report of a failure."""
 
-_OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_RESERVED = (MANIFEST_NAME, INPUTS_NAME, ERROR_NAME)
+OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+RESERVED_NAMES = (MANIFEST_NAME, INPUTS_NAME, ERROR_NAME)
 
 
 class Store(Protocol):
@@ -183,7 +183,7 @@ class Storekeeper:
     def _put_output(
         self, run: Run, name: str, folder: int, directory: Path, room: int, abandoned: threading.Event
     ) -> ResultFile:
-        if not _OUTPUT_NAME.fullmatch(name) or name in _RESERVED:
+        if not OUTPUT_NAME.fullmatch(name) or name in RESERVED_NAMES:
             raise BadOutput("OutputNameInvalid")
         media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         key = attempt_prefix(run.job, run.dispatch) + name

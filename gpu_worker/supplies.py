@@ -92,6 +92,10 @@ class Fetcher:
         """Nobody waits for this attempt's supplies any more."""
         self._wanted.discard(dispatch)
 
+    def distrust(self, version: str) -> None:
+        """The version did not start: have the depot look at it again before its next attempt."""
+        self._programs.pop(version, None)
+
     def prefetch(self, version: str, done: Callable[[], None]) -> None:
         """Have the version on disk; `done` is called, in any thread, when it is or when it failed."""
 

@@ -1,0 +1,175 @@
+"""Payloads and versions: at once when they are here, by threads when they are not, one fetch for all who wait."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from contract.codec import encode
+from contract.inputs import JobSubmitted, NodeLeft, Submission
+from contract.names import payload_digest
+from contract.orders import Payload, Run
+from gpu_worker.outcome import Failure
+from gpu_worker.supplies import Fetcher, Supplies
+from registry.errors import RegistryError
+
+SALT, INPUTS = "ab" * 16, b'{"prompt":"words"}'
+DIGEST = payload_digest(SALT, INPUTS)
+JOB = "main-" + "0" * 32
+RECORD = encode(JobSubmitted(Submission(JOB, "t", "api", "m", DIGEST, "api"), msgspec.Raw(INPUTS), SALT))
+
+
+def order(dispatch: str = "1.1.0", version: str = "v1", *, carried: bool = True, **changes: Any) -> Run:
+    payload = Payload(msgspec.Raw(INPUTS), SALT) if carried else None
+    run = Run("n", "s", "p", 1, JOB, 1, dispatch, "m", version, 1000, 0, 7, DIGEST, payload)
+    return msgspec.structs.replace(run, **changes)
+
+
+class Depot:
+    """Installs a version when it is let; counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.let = threading.Event()
+        self.let.set()
+        self.faults: list[Exception] = []
+
+    def ensure(self, version: str) -> Any:
+        self.asked.append(version)
+        assert self.let.wait(10)
+        if self.faults:
+            raise self.faults.pop(0)
+        return SimpleNamespace(version=version)
+
+
+class Table:
+    def __init__(self, read: Callable[[int, int], bytes | None] = lambda *_: RECORD) -> None:
+        self.depot = Depot()
+        self.told: SimpleQueue[tuple[str, Supplies | Failure]] = SimpleQueue()
+        self.fetcher = Fetcher(self.depot, read, lambda *told: self.told.put(told), patience_s=0.5)
+
+    def fetched(self, run: Run) -> Supplies | Failure:
+        assert self.fetcher.fetch(run) is None
+        dispatch, result = self.told.get(timeout=10)
+        assert dispatch == run.dispatch
+        return result
+
+
+def test_a_carried_payload_for_a_version_that_is_here_needs_no_thread() -> None:
+    table = Table()
+    table.fetched(order())
+    supplies = table.fetcher.fetch(order("1.2.0"))
+    assert supplies is not None
+    assert bytes(supplies.inputs) == INPUTS
+    assert table.depot.asked == ["v1"]
+    assert table.fetcher.cached == ("v1",)
+
+
+def test_a_payload_is_read_by_offset_when_the_order_has_none_or_a_wrong_one() -> None:
+    wrong = Payload(msgspec.Raw(b'{"prompt":"other"}'), SALT)
+    for run in (order(carried=False), order(payload=wrong)):
+        looked: list[tuple[int, int]] = []
+        table = Table(lambda p, o, looked=looked: looked.append((p, o)) or RECORD)
+        result = table.fetched(run)
+        assert isinstance(result, Supplies)
+        assert bytes(result.inputs) == INPUTS
+        assert looked == [(0, 7)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"not json",
+        encode(NodeLeft("n", "s")),
+        RECORD.replace(b"words", b"other"),
+        RECORD.replace(SALT.encode(), b"cd" * 16),
+        RECORD.replace(SALT.encode(), b"not hex"),
+        RECORD.replace(JOB.encode(), b"main-" + b"1" * 32),
+    ],
+    ids=["tombstone", "garbage", "another record", "other words", "other salt", "no salt", "another job"],
+)
+def test_a_payload_that_is_not_the_one_submitted_is_missing(value: bytes | None) -> None:
+    assert Table(lambda *_: value).fetched(order(carried=False)) == Failure("payload_missing", "PayloadMissing")
+
+
+def test_a_broker_that_is_away_is_waited_for() -> None:
+    answers: list[Any] = [OSError("away"), None, RECORD]
+
+    def read(_partition: int, _offset: int) -> bytes | None:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert isinstance(Table(read).fetched(order(carried=False)), Supplies)
+
+
+def test_one_fetch_serves_all_who_wait_and_holds_up_nobody_else() -> None:
+    table = Table()
+    table.fetched(order("1.0.0", "v0"))
+    table.depot.let.clear()
+    for number in range(10):
+        assert table.fetcher.fetch(order(f"1.1.{number}", "slow")) is None
+    assert table.fetcher.fetch(order("1.2.0", "v0")) is not None
+    table.depot.let.set()
+    assert {table.told.get(timeout=10)[0] for _ in range(10)} == {f"1.1.{number}" for number in range(10)}
+    assert table.depot.asked == ["v0", "slow"]
+
+
+def test_what_nobody_wants_any_more_is_not_told() -> None:
+    table = Table()
+    table.depot.let.clear()
+    table.fetcher.fetch(order("1.1.0"))
+    table.fetcher.fetch(order("1.2.0"))
+    table.fetcher.forget("1.1.0")
+    table.depot.let.set()
+    assert table.told.get(timeout=10)[0] == "1.2.0"
+    assert table.told.empty()
+
+
+def test_a_store_that_is_away_is_tried_again() -> None:
+    table = Table()
+    table.depot.faults = [ConnectionError("away")]
+    assert isinstance(table.fetched(order()), Supplies)
+    assert len(table.depot.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (
+            RegistryError("corrupt", "a blob differs"),
+            Failure("environment", "RegistryError", "RegistryError: a blob differs\n"),
+        ),
+        (OSError(28, "No space left on device"), Failure("store", "ScratchFull")),
+        (PermissionError(13, "denied"), Failure("environment", "PermissionError")),
+    ],
+)
+def test_a_version_that_cannot_be_had_fails_at_once(fault: Exception, expected: Failure) -> None:
+    table = Table()
+    table.depot.faults = [fault]
+    assert table.fetched(order()) == expected
+    assert isinstance(table.fetched(order("1.2.0")), Supplies)
+
+
+def test_a_version_that_did_not_start_is_looked_at_again() -> None:
+    table = Table()
+    table.fetched(order())
+    table.fetcher.distrust("v1")
+    table.fetched(order("1.2.0"))
+    assert table.depot.asked == ["v1", "v1"]
+
+
+def test_a_version_is_fetched_ahead() -> None:
+    table = Table()
+    done = threading.Event()
+    table.fetcher.prefetch("v1", done.set)
+    assert done.wait(10)
+    assert table.fetcher.cached == ("v1",)
