@@ -116,7 +116,7 @@ def _resolve(state: State, body: inputs.Submission) -> tuple[Version | None, str
         return None, "unknown_version"
     if state.policy is None or body.tier not in state.policy.tiers:
         return None, "unknown_tier"
-    if 0 < body.expires_ms <= state.now_ms:
+    if body.expires_ms and body.expires_ms <= state.now_ms:
         return None, "expired"
     return version, ""
 

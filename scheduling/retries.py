@@ -65,7 +65,8 @@ def close(state: State, attempt: Attempt, reason: str) -> Iterator[Event]:
 
 
 def what_follows(state: State, job: Job, rest_ms: int) -> Iterator[Event]:
-    """The event after the one that closed the job's attempt: it ends, or waits again after `rest_ms` of lease time."""
+    """The event after the one that closed the job's attempt: it ends, or waits again after `rest_ms` of lease time (0: it
+    may go at once, and nobody will say later that its backoff held it)."""
     if job.state is JobState.CANCELLING:
         yield the_end(job.job, job.ending)
         return
@@ -75,7 +76,7 @@ def what_follows(state: State, job: Job, rest_ms: int) -> Iterator[Event]:
     elif job.failures >= policy_of(state).failures_max:
         yield JobDeadLettered(job=job.job, failures=job.failures)
     else:
-        yield JobRequeued(job=job.job, eligible_lease_ms=state.lease_ms + rest_ms)
+        yield JobRequeued(job=job.job, eligible_lease_ms=state.lease_ms + rest_ms if rest_ms else 0)
 
 
 def the_end(job: str, reason: str) -> Event:

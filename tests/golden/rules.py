@@ -1,0 +1,83 @@
+"""Makes the golden ledger of the decision rules: a pool's life from a fixed seed, one record a line.
+
+`python -m tests.golden.rules` writes tests/golden/rules_<RULES>.jsonl. Run it once, after RULES was raised because a
+decision differs; the ledgers of older rules stay, and must still fold.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+from contract.inputs import ClusterActivated, ClusterDrainRequested
+from scheduling import RULES
+from tests.properties.scheduling.worlds import WHAT, live
+from tests.unit.scheduling.specification import Pool, a_job, submission
+
+HERE = Path(__file__).parent
+SEED = 20_260
+STEPS = 300
+
+
+def ledger() -> list[bytes]:
+    """The records of a life that meets every event of the contract."""
+    chance = random.Random(SEED)
+    pool = Pool()
+    steps = [
+        (chance.choice(WHAT), chance.randrange(12), chance.randrange(8), chance.choice((0, 1, 700, 3_000)))
+        for _ in range(STEPS)
+    ]
+    live(pool, steps)
+    suspects(pool)
+    pre_emption(pool)
+    the_rest(pool)
+    return pool.records
+
+
+def suspects(pool: Pool) -> None:
+    """Two nodes are lost, each alone, under a job that fits only them."""
+    pool.publish("killer", version="v1", move=1)
+    for node, cluster in (("k1", "east"), ("k2", "west")):
+        for _ in range(9):
+            pool.tick(10_000)
+        pool.join(node, cluster, session="k")
+        if node == "k1":
+            pool.tell(submission(100, "api", "killer"))
+        pool.start(a_job(100), node, "k")
+        for _ in range(3):
+            pool.tick(10_000)
+
+
+def pre_emption(pool: Pool) -> None:
+    """A cluster drains under a running job, which is pre-empted at the deadline and requeued."""
+    pool.join("p1", "east", session="p")
+    pool.tell(submission(101, "api", "killer"))
+    pool.start(a_job(101), "p1", "p")
+    pool.tell(ClusterDrainRequested("east", pool.now_ms + 5_000))
+    pool.beat("p1", "p", after_ms=5_000)
+    pool.stop(a_job(101), "killed", "p1", "p")
+
+
+def the_rest(pool: Pool) -> None:
+    """A join that is refused, and a running job that is cancelled."""
+    pool.join("far1", "far")
+    pool.tell(ClusterActivated("east"), submission(102, "api", "killer"))
+    pool.join("p1", "east", session="q")
+    running = min(job for job, attempt in pool.state.node_attempts["p1"].items() if attempt)
+    pool.start(running, "p1", "q")
+    pool.cancel(running)
+    pool.stop(running, "killed", "p1", "q")
+
+
+def main() -> int:
+    path = HERE / f"rules_{RULES}.jsonl"
+    if path.exists():
+        print(f"{path.name} exists: raise scheduling.RULES first; a golden ledger is never rewritten", file=sys.stderr)
+        return 1
+    path.write_bytes(b"".join(record + b"\n" for record in ledger()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

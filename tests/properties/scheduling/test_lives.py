@@ -1,0 +1,200 @@
+"""Whatever is said to a pool: its invariants hold, every reader agrees, and the picks are those of a naive sort.
+
+`Pool` checks the invariants and folds a second state after every batch by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from fractions import Fraction
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.batch import Batch
+from contract.codec import decode_batch, encode
+from contract.events import Event, JobAccepted, JobDispatched, JobRefused
+from contract.inputs import ClusterActivated, NodeJoined, NodeReport, Started, Succeeded
+from contract.lifecycle import TERMINAL, JobState, after
+from scheduling import orders, priority, snapshot
+from scheduling.capacity import STAGED_PER_SLOT
+from scheduling.chain import Chain, Counted
+from scheduling.decide import Clock, decide
+from scheduling.evolve import begin, evolve, fold
+from scheduling.state import State, initial_state
+from tests.properties.scheduling.worlds import STEPS, live
+from tests.unit.scheduling.specification import MANIFEST, POLICY, POOL, Pool
+
+LIVES = settings(max_examples=int(os.environ.get("EXAMPLES", "15")), deadline=None)
+"""`EXAMPLES=500 pytest tests/properties/scheduling` looks longer."""
+
+
+def replay(batches: list[Batch], each: object) -> None:
+    """Calls `each(state before, event, batch)` for every event of the ledger."""
+    state = initial_state(POOL)
+    for batch in batches:
+        begin(state, batch.epoch, batch.seq, batch.now_ms, batch.elapsed_ms)
+        for event in batch.events:
+            each(state, event, batch)
+            evolve(state, event)
+        state.position = batch.position
+
+
+@LIVES
+@given(STEPS)
+def test_invariants_hold_and_readers_agree(steps) -> None:
+    live(Pool(), steps)
+
+
+@LIVES
+@given(STEPS)
+def test_the_ledger_read_through_its_chain_gives_the_state_and_the_decisions_again(steps) -> None:
+    pool = Pool(check=False)
+    live(pool, steps)
+    chain, folded, decided = Chain(POOL), initial_state(POOL), initial_state(POOL)
+    for offset, record in enumerate(pool.records):
+        counted = chain.offer(offset, record)
+        assert isinstance(counted, Counted)
+        batch = counted.batch
+        assert encode(decode_batch(record)) == record
+        fold(folded, batch, counted.hash, offset)
+        if batch.inputs or not any(type(event).__name__ == "Opened" for event in batch.events):
+            clock = Clock(batch.epoch, batch.seq, batch.now_ms, batch.elapsed_ms, batch.caught_up)
+            assert tuple(decide(decided, batch.inputs, clock)) == batch.events
+            decided = snapshot.decode(snapshot.encode(folded))
+        else:
+            decided = snapshot.decode(snapshot.encode(folded))
+    assert snapshot.encode(folded) == snapshot.encode(pool.state)
+
+
+@LIVES
+@given(STEPS, st.integers(0, 80))
+def test_snapshot_and_tail_fold_to_the_same_state(steps, cut) -> None:
+    pool = Pool(check=False)
+    live(pool, steps)
+    state = initial_state(POOL)
+    for place, batch in enumerate(pool.batches):
+        if place == cut:
+            state = snapshot.decode(snapshot.encode(state))
+        fold(state, batch, pool.state.head_hash, pool.state.head_offset)
+    assert snapshot.encode(state) == snapshot.encode(pool.state)
+
+
+@LIVES
+@given(STEPS)
+def test_every_job_goes_through_its_life_and_ends_once(steps) -> None:
+    pool = Pool(check=False)
+    live(pool, steps)
+    states: dict[str, JobState] = {}
+    attempts: Counter[str] = Counter()
+    dispatches: Counter[str] = Counter()
+    for batch in pool.batches:
+        for event in batch.events:
+            job = getattr(event, "job", "")
+            kind = type(event).__name__
+            if not job or kind in ("JobDuplicated", "ErasureOrdered", "JobErased", "InputQuarantined"):
+                continue
+            if isinstance(event, JobAccepted | JobRefused):
+                assert job not in states, "I2: one acceptance"
+            states[job] = after(states.get(job, JobState.SUBMITTED), kind)
+            if isinstance(event, JobDispatched):
+                attempts[job] += 1
+                dispatches[event.dispatch] += 1
+                assert event.attempt == attempts[job], "I5"
+    assert not dispatches or max(dispatches.values()) == 1, "I15"
+    for job, state in states.items():
+        assert (state in TERMINAL) == (job not in pool.state.jobs)
+
+
+def naive_pick(state: State) -> str:
+    """The job that a second implementation picks from the same state: sort everything."""
+    room = []
+    for node in state.nodes.values():
+        cluster = state.clusters[node.cluster]
+        in_flight = sum(
+            job.open is not None and not job.open.started and job.open.cluster == cluster.name
+            for job in state.jobs.values()
+        )
+        held = sum(job.open is not None and job.open.node == node.node for job in state.jobs.values())
+        takes = not node.draining and not cluster.draining and in_flight < cluster.limit
+        if takes and held < node.slots * (1 + STAGED_PER_SLOT):
+            room.append(node)
+    waiting = []
+    for job in state.jobs.values():
+        needs = state.versions[job.version].requirements
+        fits = any(
+            node.chipset in needs.chipsets and node.gpus >= needs.gpus and node.memory_mib >= needs.memory_mib
+            for node in room
+        )
+        if fits and job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms:
+            waiting.append((-Fraction(state.now_ms - job.submitted_ms, state.slos[job.tier]), job.job))
+    return min(waiting)[1] if waiting else ""
+
+
+@LIVES
+@given(STEPS)
+def test_each_pick_is_that_of_a_naive_sort_and_none_is_left_out(steps) -> None:
+    pool = Pool(check=False)
+    live(pool, steps)
+
+    def each(state: State, event: Event, batch: Batch) -> None:
+        if isinstance(event, JobDispatched):
+            assert event.job == naive_pick(state), "I11"
+            cluster = state.clusters[event.cluster]
+            assert len(cluster.staged) < cluster.limit == event.limit, "I3"
+            assert event.staged == len(cluster.staged) + 1
+
+    replay(pool.batches, each)
+    assert naive_pick(pool.state) == "", "what could go, went"
+
+
+@LIVES
+@given(STEPS)
+def test_nobody_waits_for_an_order_after_a_takeover(steps) -> None:
+    """Every attempt that has not started, and every one that must stop, is owed exactly one order."""
+    pool = Pool(check=False)
+    live(pool, steps)
+    pool.take_over()
+    owed = {
+        job.open.dispatch
+        for job in pool.state.jobs.values()
+        if job.open is not None and (not job.open.started or job.open.stop)
+    }
+    sent = [order.dispatch for order in orders.standing_orders(pool.state)]
+    assert sorted(sent) == sorted(owed)
+
+
+@LIVES
+@given(STEPS)
+def test_every_job_ends_once_faults_stop(steps) -> None:
+    """I9: with nodes of every kind that answer, and clusters that take work, nothing is left behind."""
+    pool = Pool(check=False)
+    live(pool, steps)
+    pool.adopt(POLICY)
+    pool.tell(ClusterActivated("east"), ClusterActivated("west"))
+    for place, (cluster, chipset) in enumerate((("east", "cpu"), ("west", "cuda"))):
+        pool.tell(NodeJoined(f"good{place}", "s", cluster, chipset, 4, 8, 99_000))
+    for _ in range(120):
+        if not pool.state.jobs:
+            return
+        said = []
+        for node in ("good0", "good1"):
+            for job, attempt in sorted(pool.state.node_attempts.get(node, {}).items()):
+                start = () if attempt.started else (Started(job, attempt.dispatch),)
+                said.append(NodeReport(node, attempt.session, (*start, Succeeded(job, attempt.dispatch, MANIFEST))))
+        pool.tell(*said, after_ms=3_000)
+        for node in ("good0", "good1"):
+            pool.beat(node, pool.state.nodes[node].session)
+    raise AssertionError(f"jobs that never end: {sorted(pool.state.jobs)}")
+
+
+fractions = st.tuples(st.integers(0, 10**18), st.sampled_from((1, 3, 7, 1_000, 86_400_000, 86_399_999)))
+
+
+@given(fractions, fractions, st.integers(1, 9))
+def test_urgency_compares_as_fractions_do(a, b, times) -> None:
+    common_ms = times * priority.lcm(a[1], b[1])
+    left, right = (priority.urgency(waited_ms, slo_ms, common_ms) for waited_ms, slo_ms in (a, b))
+    assert (left > right) == (Fraction(*a) > Fraction(*b)) == (a[0] * b[1] > b[0] * a[1])
+    assert (left == right) == (Fraction(*a) == Fraction(*b))

@@ -1,0 +1,150 @@
+"""Random lives of a pool, for properties: any inputs in any order, right and wrong ones, at any pace."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from contract.inputs import (
+    AliasMoved,
+    Body,
+    CancelRequested,
+    ClusterActivated,
+    ClusterDrainRequested,
+    EraseRequested,
+    ErasureCompleted,
+    Failed,
+    NodeHeartbeat,
+    NodeJoined,
+    NodeLeft,
+    NodeReport,
+    PolicyApplied,
+    Requirements,
+    Started,
+    Stopped,
+    Submission,
+    Succeeded,
+    Unreadable,
+    VersionPublished,
+)
+from contract.policy import Cluster, Policy, Tier, fingerprint
+from tests.unit.scheduling.specification import MANIFEST, POLICY, START_MS, Pool, a_job, version_of
+
+NODES = ("n1", "n2", "n3")
+CLASSES = (Requirements(("cpu",), 0), Requirements(("cpu", "cuda"), 0), Requirements(("cuda",), 1, 1_000))
+
+Step = tuple[str, int, int, int]
+"""(what, and three numbers that the step reads as it likes); what is applied depends on the state then."""
+
+WHAT = (
+    *("submit",) * 6,
+    *("report",) * 12,
+    *("beat",) * 5,
+    *("join",) * 3,
+    "leave",
+    "cancel",
+    "erase",
+    "erased",
+    "drain",
+    "activate",
+    "policy",
+    "publish",
+    "alias",
+    "stray",
+    "unreadable",
+    "take_over",
+)
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(WHAT), st.integers(0, 11), st.integers(0, 7), st.sampled_from((0, 1, 700, 5_000, 9_000))),
+    min_size=30,
+    max_size=60,
+)
+
+
+def live(pool: Pool, steps: list[Step]) -> None:
+    """Applies the steps, one batch each."""
+    for place, requirements in enumerate(CLASSES):
+        pool.publish(f"model{place}", requirements)
+    for node, cluster in zip(NODES, ("east", "east", "west"), strict=True):
+        pool.tell(NodeJoined(node, "s0", cluster, "cuda" if node == "n2" else "cpu", 1 + (node == "n1"), 1, 2_000))
+    for what, first, second, after_ms in steps:
+        if what == "take_over":
+            pool.take_over()
+        else:
+            caught_up = second != 7
+            elapsed_ms = 0 if first == 11 else after_ms
+            pool.tell(*bodies(pool, what, first, second), after_ms=after_ms, lease_ms=elapsed_ms, caught_up=caught_up)
+
+
+def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
+    node = NODES[first % 3]
+    session = f"s{second % 3}"
+    known = pool.state.nodes.get(node)
+    match what:
+        case "submit":
+            tier = "gold" if (first, second) == (3, 3) else ("api", "light", "free")[second % 3]
+            via, sent_ms = ("kafka", START_MS - 1) if second % 2 else ("api", 0)
+            expires_ms = pool.now_ms + 4_000 if second == 5 else 0
+            job = Submission(
+                a_job(first), "acme", tier, f"model{first % 3}", "sha256:" + "d" * 64, via, sent_ms, expires_ms
+            )
+            return [job] * (1 + second // 6)
+        case "report":
+            return reports(pool, node, first, second)
+        case "beat":
+            held = list(pool.state.node_attempts.get(node, {}).values())
+            running = tuple(a.dispatch for a in held if a.started)
+            staged = tuple(a.dispatch for a in held if not a.started)
+            loaded = (version_of(f"model{second % 3}/v1"),) if second % 2 else ()
+            alive = known.session if known is not None and second < 6 else session
+            return [NodeHeartbeat(node, alive, running[second // 5 :], staged, loaded, loaded, draining=first == 9)]
+        case "join":
+            cluster = ("east", "west", "far" if second == 3 else "east")[first // 4]
+            chipset = "cuda" if second > 4 else "cpu"
+            return [NodeJoined(node, session, cluster, chipset, 1 + second % 3, second % 2, 2_000)]
+        case "leave":
+            return [NodeLeft(node, known.session if known is not None and second else session)]
+        case "cancel":
+            return [CancelRequested(a_job(first), "" if second else "rival")]
+        case "erase":
+            return [EraseRequested(a_job(first), "" if second else "rival")]
+        case "erased":
+            return [ErasureCompleted(a_job(first), (second,), pool.now_ms)]
+        case "drain":
+            deadline_ms = pool.now_ms + 5_000 if second % 2 else 0
+            return [ClusterDrainRequested(("east", "west", "far")[first % 3], deadline_ms)]
+        case "activate":
+            return [ClusterActivated("east" if first % 2 else "west")]
+        case "policy":
+            clusters = {"east": Cluster("main", 1 + first), "west": Cluster("main" if second else "other", 2)}
+            policy = Policy({**POLICY.tiers, "light": Tier(1 + second * 999)}, POLICY.pools, clusters)
+            return [PolicyApplied(policy, fingerprint(policy))]
+        case "publish":
+            return [VersionPublished(f"model{first % 3}", version_of(f"more{second}"), CLASSES[second % 3], 9_000)]
+        case "alias":
+            return [AliasMoved(f"model{first % 3}", "live", version_of(f"more{second}"), second)]
+        case "stray":
+            return [NodeReport(node, session, (Succeeded(a_job(first), f"1.{second}.0", MANIFEST),))]
+        case _:
+            return [Unreadable("expected JSON")]
+
+
+def reports(pool: Pool, node: str, first: int, second: int) -> list[Body]:
+    """What a node that holds something says of it; sometimes twice, sometimes out of order."""
+    held = sorted(pool.state.node_attempts.get(node, {}).items())
+    if not held:
+        return []
+    job, attempt = held[first % len(held)]
+    dispatch = attempt.dispatch
+    start, success = Started(job, dispatch), Succeeded(job, dispatch, MANIFEST)
+    said = (
+        (start,),
+        (start, success),
+        (success, start),
+        (Failed(job, dispatch, "child_died", "ChildDied"),),
+        (start, Failed(job, dispatch, "bad_inputs")),
+        (Stopped(job, dispatch, ("killed", "recalled", "drained", "unclaimed")[first % 4]),),
+        (start, start),
+        (start,),
+    )[second]
+    return [NodeReport(node, attempt.session, said)]
