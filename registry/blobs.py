@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from registry.errors import RegistryError
+from registry.file_lock import hold
 from registry.manifest import File, blob_key
 from registry.model_directory import hash_of_file
 from runtime.object_store import Missing, ObjectStore
@@ -76,27 +75,25 @@ class BlobCache:
     def fetch(self, file: File) -> Path:
         """Where the blob lies on disk, its hash just verified. RegistryError: not_found, corrupt, unavailable."""
         path = self._root / file.sha256
-        if path.is_file():
-            if hash_of_file(path)[0] == file.sha256:
-                return path
-            path.unlink(missing_ok=True)
-        with disk_faults(self._root):
-            self._root.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=".fetching-", dir=self._root)
-            os.close(handle)
-            temporary = Path(name)
-            try:
-                self._store.get_file(blob_key(file.sha256), temporary)
-                found, _ = hash_of_file(temporary)
-                if found != file.sha256:
-                    raise _corrupt(file.sha256, found)
-                temporary.chmod(0o444)
-                temporary.replace(path)
-            except Missing:
-                raise _missing(file.sha256) from None
-            finally:
-                temporary.unlink(missing_ok=True)
+        with disk_faults(self._root), hold(self._root / f"{file.sha256}.lock"):
+            if not path.is_file() or hash_of_file(path)[0] != file.sha256:
+                path.unlink(missing_ok=True)
+                self._download(file.sha256, path)
         return path
+
+    def _download(self, sha256: str, path: Path) -> None:
+        temporary = path.with_name(f".fetching-{sha256}")  # one a blob: what a crash left is written over
+        try:
+            self._store.get_file(blob_key(sha256), temporary)
+            found, _ = hash_of_file(temporary)
+            if found != sha256:
+                raise _corrupt(sha256, found)
+            temporary.chmod(0o444)
+            temporary.replace(path)
+        except Missing:
+            raise _missing(sha256) from None
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

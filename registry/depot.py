@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -107,9 +106,10 @@ class Depot:
     def _fetch(self, version: str, place: Path) -> Manifest:
         raw = self._blobs.read(version.removeprefix("sha256:"))
         manifest = decode_manifest(raw, version)
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=place.parent))
+        building = place.with_name(f".building-{place.name}")
+        shutil.rmtree(building, ignore_errors=True)  # a crash left it
+        building.mkdir()
         try:
-            building.chmod(0o755)
             (building / MANIFEST).write_bytes(raw)
             for folder in ("code", "weights"):
                 (building / folder).mkdir()
