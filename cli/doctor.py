@@ -34,12 +34,17 @@ def _machine(data: Path) -> list[Finding]:
         Finding("Python 3.11 or newer", sys.version_info >= (3, 11), version),
         _program("Java 17 or newer", programs.java),
         _program("Maven", programs.maven),
-        Finding("make", shutil.which("make") is not None, shutil.which("make") or "none", "apt-get install make"),
+        _make(),
         Finding("two cores", cores >= 2, str(cores), "" if cores >= 2 else "it runs, slowly"),
         Finding(
             "space on disk", not space, f"{shutil.disk_usage(_existing(data)).free / 1e9:.1f} GB free", space or ""
         ),
     ]
+
+
+def _make() -> Finding:
+    found = shutil.which("make")
+    return Finding("make", found is not None, found or "none", "" if found else "apt-get install make")
 
 
 def _program(what: str, find: Callable[[], str]) -> Finding:

@@ -26,8 +26,17 @@ class Format(StrEnum):
 
 Output = Annotated[Format, typer.Option("-o", "--format", help="table for people, json for programs.")]
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+PIPE_COLUMNS = 400
+"""A pipe has no width: lines are as long as what they say."""
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPE_COLUMNS)
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 STATE_STYLES = {
     "submitted": "dim",

@@ -78,4 +78,4 @@ def apply(
             time.sleep(0.05)
     if form is Format.JSON:
         return output.as_json({"fingerprint": fingerprint, "pools": sorted(policy.pools)})
-    output.out.print(f"in force in {', '.join(sorted(policy.pools))}: {fingerprint}")
+    output.out.print(f"in force in {', '.join(sorted(policy.pools))}: {fingerprint}", soft_wrap=True)

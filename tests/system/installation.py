@@ -17,11 +17,11 @@ import psutil
 
 from cli.api_client import ApiClient
 from local import stack
-from local.options import Layout, Options
-from local.status import StackStatus
+from local.options import Layout
 
 ROOT = Path(__file__).parents[2]
 POLICY = Path(__file__).parent / "policy.yaml"
+HEARTBEAT_MS = "500"
 NOOP = ROOT / "examples" / "models" / "noop"
 HEADRACE = [sys.executable, "-c", "from cli.main import main; main()"]
 """The command as installed, whatever the PATH."""
@@ -30,13 +30,16 @@ HEADRACE = [sys.executable, "-c", "from cli.main import main; main()"]
 class Installation:
     """A running stack in `data`."""
 
-    def __init__(self, data: Path, options: Options) -> None:
+    def __init__(self, data: Path, options: dict[str, Any]) -> None:
+        """`options` of `headrace up`."""
         self.data = data
         self.options = options
         self.layout = Layout(data)
 
-    def start(self) -> StackStatus:
-        return stack.up(self.options, detach=True)
+    def start(self) -> None:
+        arguments = [f"--{name.replace('_', '-')}={value}" for name, value in self.options.items()]
+        done = self.cli("up", "--detach", *arguments, within_s=300)
+        assert done.returncode == 0, done.stderr
 
     def stop(self) -> None:
         stack.down(self.data)
@@ -47,7 +50,7 @@ class Installation:
 
     def cli(self, *arguments: str, within_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run `headrace ARGUMENTS` against this stack, in a pipe."""
-        env = {**os.environ, "HEADRACE_DATA": str(self.data)}
+        env = {**os.environ, "HEADRACE_DATA": str(self.data), "HEADRACE_HEARTBEAT_MS": HEARTBEAT_MS}
         return subprocess.run(
             [*HEADRACE, *arguments], env=env, capture_output=True, text=True, timeout=within_s, check=False
         )
@@ -102,8 +105,7 @@ class Installation:
 @contextmanager
 def installation(data: Path, **changes: Any) -> Iterator[Installation]:
     """A started stack with short times (policy.yaml), stopped at the end."""
-    options = Options(data=data, **{"policy": POLICY, "slots": 2, "heartbeat_ms": 500, **changes})
-    here = Installation(data, options)
+    here = Installation(data, {"policy": POLICY, "slots": 2, **changes})
     try:
         here.start()
         yield here
