@@ -140,13 +140,14 @@ class Fetcher:
             with attempt:
                 if run.dispatch not in self._wanted:
                     break
-                inputs = _of_record(self._read(run.partition, run.offset), run)
-                if inputs is not None:
-                    return inputs
+                value = self._read(run.partition, run.offset)
                 looks += 1
-                if looks < READ_AGAIN:
+                if value is None and looks < READ_AGAIN:
                     raise LookupError("the payload is not there yet")
-                break
+                inputs = _of_record(value, run)
+                if inputs is None:
+                    break
+                return inputs
         raise PayloadMissing
 
     def _fetch_version(self, version: str, tell: Callable[[Installed | Failure], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import stamina
 
 from contract.codec import decode_result
 from contract.inputs import Failed, Report, Succeeded
@@ -70,6 +72,13 @@ class Table:
     def stored(self, outcome: Outcome) -> Report:
         self.begin(outcome)
         return self.told.get(timeout=10)[1]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting() -> Iterator[None]:
+    """Retries come at once, four of them."""
+    with stamina.set_testing(True, attempts=4):
+        yield
 
 
 @pytest.fixture
