@@ -60,8 +60,6 @@ _ENTER = text(
     f"INSERT INTO views.jobs ({', '.join(_FIELDS)}) VALUES ({', '.join(':' + name for name in _FIELDS)})"
     " ON CONFLICT (job) DO NOTHING"
 )
-_QUICKLY = text("SET LOCAL synchronous_commit TO off")
-"""The broker has the job; a receipt lost in a crash of Postgres costs a moment's 404, not the job."""
 
 
 def reserve(connection: Connection, job: str, tenant: str, request: bytes) -> Standing:
@@ -91,10 +89,9 @@ def acknowledged(
     expires_ms: int,
     request: bytes,
 ) -> None:
-    """The broker has the submission: the job exists from here on. The caller commits.
+    """The broker has the submission: the job exists from here on. The caller commits, and answers 202 after that.
 
     `submitted_ms` is the broker's append time, `model` the reference as it was written."""
-    connection.execute(_QUICKLY)
     salt = secrets.token_hex(16)
     connection.execute(
         _ACKNOWLEDGE,

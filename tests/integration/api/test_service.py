@@ -1,0 +1,204 @@
+"""The process: health, metrics, logs, defects, and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.routing import Route
+
+import api.operators
+from api.app import ROUTES
+from local.ports import free_port
+from local.services import Services
+from tests.integration.api.conftest import Caller, CallerFactory
+
+PROMPT = "seventeen lighthouses in a teacup"
+
+
+class Process:
+    """`python -m api`, with its log in a file."""
+
+    def __init__(self, servers: Services, directory: Path, port: int) -> None:
+        settings = servers.settings.model_copy(update={"api_port": port})
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = directory / "api.log"
+        with self.log.open("wb") as log:
+            self.child = subprocess.Popen(
+                [sys.executable, "-m", "api"], env=os.environ | settings.environment(), stdout=log, stderr=log
+            )
+
+    def await_ready(self) -> None:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            assert self.child.poll() is None, self.log.read_text()
+            try:
+                if httpx.get(self.url + "/readyz", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        pytest.fail(self.log.read_text())
+
+
+@pytest.fixture
+def process(servers: Services, published: dict[str, str], tmp_path: Path) -> Iterator[Process]:
+    process = Process(servers, tmp_path, free_port())
+    process.await_ready()
+    yield process
+    process.child.kill()
+    process.child.wait()
+
+
+def test_no_word_of_a_user_and_no_key_reaches_the_log(process: Process, caller: Caller) -> None:
+    http = httpx.Client(base_url=process.url, headers={"Authorization": f"Bearer {caller.secret}"})
+    word = PROMPT.split()[1]
+    with http:
+        job = http.post("/v1/jobs", json={"model": "echo", "inputs": {"prompt": PROMPT}}).json()["job"]
+        assert http.post("/v1/jobs", json={"model": "echo", "inputs": {"prompt": PROMPT, PROMPT: 1}}).status_code
+        assert http.post("/v1/jobs", json={"model": PROMPT, "inputs": {}}).status_code == 422
+        assert http.post("/v1/jobs", json={"model": "echo", "inputs": [PROMPT]}).status_code == 422
+        assert http.post("/v1/jobs", content=f'{{"{PROMPT}'.encode()).status_code == 400
+        assert http.get("/v1/jobs", params={"model": PROMPT}).status_code == 422
+        assert http.get(f"/v1/models/{PROMPT}").status_code == 404
+        assert http.get(f"/{PROMPT}").status_code == 404
+        assert http.get(f"/v1/jobs/{job}").status_code == 200
+        metrics = http.get("/metrics").text
+    process.child.terminate()
+    assert process.child.wait(20) == 0
+    log = process.log.read_text()
+    assert '"path": "/v1/jobs"' in log
+    for text in (log, metrics):
+        assert word not in text
+        assert caller.secret not in text
+        assert caller.secret[3:] not in text
+
+
+def test_a_stop_ends_open_streams_and_is_quick(process: Process, caller: Caller) -> None:
+    http = httpx.Client(base_url=process.url, headers={"Authorization": f"Bearer {caller.secret}"}, timeout=20)
+    with http:
+        job = http.post("/v1/jobs", json={"model": "echo", "inputs": {"prompt": PROMPT}}).json()["job"]
+        with http.stream("GET", f"/v1/jobs/{job}/events") as response:
+            lines = response.iter_lines()
+            assert next(lines) == "retry: 2000"
+            begun = time.monotonic()
+            process.child.terminate()
+            assert [line for line in lines if line] == []
+    assert process.child.wait(20) == 0
+    assert time.monotonic() - begun < 5
+    assert "Traceback" not in process.log.read_text()
+
+
+def test_a_port_in_use_is_said_and_nothing_is_started(servers: Services, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = Process(servers, tmp_path, port)
+        assert process.child.wait(90) == 1
+    log = process.log.read_text()
+    assert f"127.0.0.1:{port} to be free" in log
+    assert "HEADRACE_API_PORT" in log
+    assert "Traceback" not in log
+
+
+def test_a_defect_is_a_problem_with_an_id_and_no_trace(
+    caller_of: CallerFactory, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError(PROMPT)
+
+    monkeypatch.setattr(api.operators.queries, "nodes", broken)
+    response = caller_of(scope="operator").http.get("/v1/nodes")
+    assert response.status_code == 500
+    body = response.json()
+    assert body["type"] == "urn:headrace:problem:internal-error"
+    assert body["id"] == response.headers["X-Request-Id"]
+    assert "Traceback" not in response.text
+    assert PROMPT not in response.text
+    printed, deadline = "", time.monotonic() + 10
+    while "unexpected" not in printed and time.monotonic() < deadline:
+        printed += "".join(capfd.readouterr())  # logged once the answer was given
+    assert PROMPT not in printed
+    assert body["id"] in printed
+    assert "RuntimeError" in printed
+    assert "test_service.py" in printed
+
+
+def test_ready_says_which_part_is_away(base_url: str, servers: Services) -> None:
+    def ready() -> httpx.Response:
+        return httpx.get(base_url + "/readyz", timeout=15)
+
+    assert (ready().status_code, ready().json()) == (200, {"status": "ok", "parts": {"kafka": "ok", "postgres": "ok"}})
+    servers.kafka.process.signal(signal.SIGSTOP)
+    try:
+        response = ready()
+    finally:
+        servers.kafka.process.signal(signal.SIGCONT)
+    assert response.status_code == 503
+    assert response.json()["parts"]["kafka"] == "no answer within 3 s"
+    assert response.json()["parts"]["postgres"] == "ok"
+    assert httpx.get(base_url + "/healthz").status_code == 200
+
+
+def test_without_a_database_requests_are_told_to_come_again(caller: Caller, servers: Services) -> None:
+    job = caller.submit().json()["job"]
+    servers.postgres.kill()
+    try:
+        for response in (caller.http.get(f"/v1/jobs/{job}"), caller.submit()):
+            assert response.status_code == 503
+            assert response.headers["Content-Type"] == "application/problem+json"
+            assert "Retry-After" in response.headers
+        assert caller.http.get("/readyz").json()["parts"]["postgres"].startswith("failed")
+    finally:
+        servers.postgres.start()
+        servers.postgres.await_ready()
+    assert caller.http.get(f"/v1/jobs/{job}").status_code == 200
+
+
+def test_metrics_count_requests_by_route(caller: Caller) -> None:
+    caller.submit()
+    caller.http.get("/v1/jobs/whatever")
+    text = caller.http.get("/metrics").text
+    assert 'headrace_api_requests_total{method="POST",path="/v1/jobs",status="202"}' in text
+    assert 'path="/v1/jobs/{job}",status="404"' in text
+    assert 'headrace_api_submissions_total{outcome="acknowledged"}' in text
+    assert "whatever" not in text
+    assert caller.tenant not in text
+
+
+@pytest.mark.parametrize("path", ["/", "/openapi.json", "/v1/jobs", "/absent"])
+def test_every_answer_has_the_security_headers_and_no_cors(caller: Caller, path: str) -> None:
+    response = caller.http.get(path, headers={"Origin": "https://example.com"})
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert "Server" not in response.headers
+
+
+def test_what_the_router_says_is_a_problem_too(caller: Caller) -> None:
+    absent = caller.http.get("/v2/jobs")
+    assert (absent.status_code, absent.headers["Content-Type"]) == (404, "application/problem+json")
+    wrong = caller.http.delete("/v1/jobs")
+    assert (wrong.status_code, wrong.headers["Content-Type"]) == (405, "application/problem+json")
+    assert {"GET", "POST"} <= set(wrong.headers["Allow"].replace(",", " ").split())
+
+
+def test_the_document_names_every_route_and_no_other(caller: Caller) -> None:
+    document = caller.http.get("/openapi.json").json()
+    described = {(path, method) for path, operations in document["paths"].items() for method in operations}
+    routed = {
+        (route.path, method.lower())
+        for route in ROUTES
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert described == routed

@@ -1,0 +1,111 @@
+"""What is read of a request: keys, ids, traces, tiers, JSON."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from api.bodies import SubmitRequest
+from api.callers import secret_of
+from api.events import frame, last_seen
+from api.problems import Problem
+from api.request_body import decode, decode_any
+from api.submissions import idempotency_key, tier_of, trace_of
+from contract.policy import Policy, Tier
+from registry.keys import Key
+
+POLICY = Policy({"free": Tier(1), "api": Tier(1)}, {}, {})
+
+
+@pytest.mark.parametrize("header", ["Bearer hr_abc", "bearer hr_abc", "Bearer   hr_abc "])
+def test_a_key_is_read_from_the_authorization_header(header: str) -> None:
+    assert secret_of(header) == "hr_abc"
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "hr_abc", "Basic hr_abc", "Bearer ", "Bearer abc", "Bearer hr_" + "x" * 300]
+)
+def test_what_is_no_key_is_refused_and_not_quoted(header: str | None) -> None:
+    with pytest.raises(Problem) as caught:
+        secret_of(header)
+    assert caught.value.status == 401
+    assert "abc" not in caught.value.detail
+
+
+def test_the_tier_is_the_keys_first_or_the_one_asked_for() -> None:
+    key = Key("id", "acme", ("api", "free"), "user")
+    assert tier_of(key, POLICY, None) == "api"
+    assert tier_of(key, POLICY, "free") == "free"
+
+
+@pytest.mark.parametrize(
+    ("tiers", "asked", "status", "code"),
+    [
+        (("api",), "free", 403, "tier-not-yours"),
+        (("api",), "silver", 422, "unknown-tier"),
+        (("silver",), None, 422, "unknown-tier"),
+        ((), None, 403, "no-tier"),
+    ],
+)
+def test_a_tier_that_is_not_to_be_had(tiers: tuple[str, ...], asked: str | None, status: int, code: str) -> None:
+    with pytest.raises(Problem) as caught:
+        tier_of(Key("id", "acme", tiers, "user"), POLICY, asked)
+    assert (caught.value.status, caught.value.code) == (status, code)
+
+
+def test_a_valid_trace_is_passed_on_and_another_is_begun() -> None:
+    valid = "00-" + "a1" * 16 + "-" + "b2" * 8 + "-00"
+    assert trace_of(valid) == valid
+    for broken in ("", "x", valid + "\r\nEvil: 1", "00-" + "0" * 32 + "-" + "b2" * 8 + "-01"):
+        begun = trace_of(broken)
+        assert begun != broken
+        assert trace_of(begun) == begun
+
+
+def test_an_idempotency_key_is_printable_and_short() -> None:
+    assert idempotency_key(None) == ""
+    assert idempotency_key("order-17/é".replace("é", "e")) == "order-17/e"
+    for broken in ("", " ", "a b", "é", "x" * 256):
+        with pytest.raises(Problem):
+            idempotency_key(broken)
+
+
+def test_an_event_id_is_seq_and_index() -> None:
+    assert last_seen("") == (-1, -1)
+    assert last_seen("12.3") == (12, 3)
+    for broken in ("12", "a.b", "1.2.3", "-1.0", "9" * 30 + ".0"):
+        with pytest.raises(Problem):
+            last_seen(broken)
+
+
+def test_an_event_on_the_wire() -> None:
+    assert frame("state", b'{"a":1}', "12.0") == b'id: 12.0\nevent: state\ndata: {"a":1}\n\n'
+    assert frame("progress", b"{}") == b"event: progress\ndata: {}\n\n"
+
+
+def test_inputs_keep_the_bytes_they_came_as() -> None:
+    decoder = msgspec.json.Decoder(SubmitRequest)
+    asked = decode(decoder, b'{"model":"m","inputs":{ "b" : 1.50,"a":"\\u00e9" }}')
+    assert bytes(asked.inputs) == b'{ "b" : 1.50,"a":"\\u00e9" }'
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        (b"{", 400, "truncated"),
+        (b'{"model":"m",,}', 400, "byte 13"),
+        (b'{"model":1,"inputs":{}}', 422, "$.model"),
+        (b'{"model":"m","inputs":{},"tire":"free"}', 422, "`tire`"),
+    ],
+)
+def test_a_fault_of_a_body_has_its_place(body: bytes, status: int, says: str) -> None:
+    with pytest.raises(Problem) as caught:
+        decode(msgspec.json.Decoder(SubmitRequest), body)
+    assert caught.value.status == status
+    assert says in caught.value.detail
+
+
+def test_values_nested_too_deeply_are_refused() -> None:
+    with pytest.raises(Problem) as caught:
+        decode_any(b"[" * 100_000 + b"]" * 100_000)
+    assert caught.value.status == 400
