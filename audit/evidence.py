@@ -1,32 +1,40 @@
-"""What others remember of a ledger, to hold it against: a cut tail shows only from outside.
-
-Collect it before the ledger is read: then the ledger can only be longer than they remember.
-"""
+"""What others remember of a ledger: the newest snapshot in the object store, and the views. Read it before the ledger,
+so that whatever they remember must be there."""
 
 from __future__ import annotations
+
+import hashlib
 
 from sqlalchemy import Engine
 
 from audit.verdict import Anchor
 from runtime.object_store import Missing, ObjectStore
 from scheduling import snapshot
-from views import queries
+from views.projection import position
 
 
 def anchors_of_snapshots(store: ObjectStore, pool: str) -> list[Anchor]:
-    """One for each snapshot of the pool in the object store that this release can read."""
-    found = []
-    for key in store.list(f"snapshots/{pool}/"):
+    """The newest snapshot of the pool that is whole; empty when there is none.
+
+    A key is snapshots/<pool>/<offset>-<sha256 of its bytes>: one whose bytes are not those it names proves nothing
+    and is passed over, as a scheduler does."""
+    for key in reversed(store.list(f"snapshots/{pool}/")):
         try:
             data = store.get(key)
-            state = snapshot.decode(data)
-        except (Missing, ValueError):
+        except Missing:
+            continue  # a scheduler has let go of it meanwhile
+        if hashlib.sha256(data).hexdigest() != key.rpartition("-")[2]:
             continue
-        found.append(Anchor(f"snapshot {key.rpartition('/')[2][:24]}…", state.head_offset, state.head_hash, data))
-    return found
+        try:
+            state = snapshot.decode(data)
+        except ValueError:
+            continue  # of a release with another format
+        return [Anchor(f"snapshot {key}", state.head_offset, state.head_hash, data)]
+    return []
 
 
 def anchors_of_views(engine: Engine, pool: str) -> list[Anchor]:
-    """Where the views' projection stands."""
+    """Where the read models of the pool are; empty when they contain nothing yet."""
     with engine.connect() as connection:
-        return [Anchor("views", at.offset, at.hash) for at in queries.pools(connection) if at.pool == pool]
+        at = position(connection, pool)
+    return [] if at is None else [Anchor("the views", at.offset, at.hash)]

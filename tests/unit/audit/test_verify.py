@@ -321,7 +321,7 @@ def test_a_misquoted_input_is_found() -> None:
     jobs = [*ledger.jobs]
     at = next(i for i, record in enumerate(jobs) if b"JobSubmitted" in record.value)
     jobs[at] = jobs[at]._replace(value=jobs[at].value.replace(b'"tenant":"acme"', b'"tenant":"evil"'))
-    offset, invariant, text = only_finding(verified(ledger, Evidence(inbox=Inbox(jobs, 0))))
+    _, invariant, text = only_finding(verified(ledger, Evidence(inbox=Inbox(jobs, 0))))
     assert invariant == "I1"
     assert f"offset {at} of `jobs` says something else" in text
     assert SECRET not in text

@@ -1,0 +1,210 @@
+"""Erasing what a user wrote: every copy of a job's words goes, and the history stays whole.
+
+Theory of operation. No history is rewritten, because no history holds words. `EraseRequested` ends the job if it has
+not ended; once the ledger has done so, the views know every copy that was read up to then (the accepted record and each
+duplicate). Each is buried under a tombstone of its key, which compaction of `jobs` carries out; results, and the inputs
+beside them, are deleted; `ErasureCompleted` puts that on record. Copies that came meanwhile are found and buried in
+another round. Everything may be done again: an erasure that was cut short is finished by running it once more.
+
+What compaction and retention have not taken yet is still on the brokers' disks until `gone_by_ms`, provided that the
+pool's `jobs` partition is written to at all meanwhile (any node's heartbeat does), since Kafka compacts no segment that
+it still appends to.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import Engine, text
+
+from contract import inputs
+from contract.codec import encode, headers_for
+from contract.lifecycle import TERMINAL
+from contract.names import pool_of
+from contract.policy import Policy
+from contract.results import result_prefix
+from contract.topics import JOBS
+from runtime.kafka import Delivery, Producer
+from runtime.object_store import ObjectStore
+from views import queries
+
+ROUNDS_MAX = 5
+"""Rounds of finding copies; a client that goes on submitting the same job gets new ones in."""
+LOOK_EVERY_S = 0.1
+CLEANING_MS_MAX = 360_000
+"""Kafka's own pace at its slowest: five minutes between two looks at retention, one until a deleted file goes."""
+
+
+class JobUnknown(LookupError):
+    """No submission of this job has been read."""
+
+
+class ErasureUnfinished(TimeoutError):
+    """Something did not happen in time. Run the erasure again: it goes on where it stopped."""
+
+
+class Erased(msgspec.Struct, frozen=True):
+    job: str
+    offsets: tuple[int, ...]
+    """Of the copies in `jobs` that were buried."""
+    objects: int
+    """Objects deleted from the store."""
+    gone_by_ms: int
+    """When the last copy is gone from every topic's files, by the broker's clock."""
+
+
+def words_gone_after_ms(policy: Policy) -> int:
+    """How long after its tombstone a word may still lie in a file of a topic, by the settings of contract.topics.
+
+    A short-lived topic closes a segment within a third of `words_kept_ms` and keeps it for `words_kept_ms` more;
+    `jobs` closes and compacts within two thirds. The broker looks at either only now and then."""
+    kept_ms = policy.words_kept_ms
+    return kept_ms + max(1000, kept_ms // 3) + min(CLEANING_MS_MAX, kept_ms // 5)
+
+
+def erase(
+    job: str,
+    *,
+    kafka: str,
+    engine: Engine,
+    store: ObjectStore,
+    timeout_s: float = 120.0,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Erased:
+    """Erases the words of a job, as an operator. `tell` hears each step in words.
+
+    ValueError when `job` is no job id, JobUnknown, ErasureUnfinished; DeliveryUnclear when the broker can't be
+    written to. A running attempt is killed first, so this takes as long as its node takes to say so."""
+    producer = Producer(kafka, "headrace-erase")
+    try:
+        return _Erasing(job, producer, engine, store, time.monotonic() + timeout_s, tell).run()
+    finally:
+        producer.close()
+
+
+class _Standing(NamedTuple):
+    """What the views say of the job and of its pool."""
+
+    known: bool
+    ended: bool
+    erased: bool
+    position: int
+    """Offset in `jobs` up to which the views' ledger has read."""
+    copies: dict[int, str]
+    """Offset -> key of each copy in `jobs`."""
+
+
+class _Erasing:
+    def __init__(
+        self,
+        job: str,
+        producer: Producer,
+        engine: Engine,
+        store: ObjectStore,
+        deadline: float,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.job, self.pool = job, pool_of(job)
+        self.producer, self.engine, self.store = producer, engine, store
+        self.deadline, self.tell = deadline, tell
+        self.policy = self._policy()
+        self.partition = self.policy.pools[self.pool].partition
+        self.pause = threading.Event()
+
+    def run(self) -> Erased:
+        asked = self._say(inputs.EraseRequested(self.job))
+        self.tell(f"asked for the erasure of {self.job}; it is ended first if it has not ended")
+        standing = self._await(
+            lambda s: s.position > asked.offset and (s.ended or not s.known),
+            "the scheduler to read the request and the job to end",
+        )
+        if not standing.known and not standing.copies:
+            raise JobUnknown(
+                f"expected a job {self.job} in pool {self.pool}, found no submission of it; if it was sent to"
+                " `submissions` just now, wait until it was copied and erase it then"
+            )
+        buried: dict[int, str] = {}
+        objects, gone_by_ms = 0, 0
+        for _ in range(ROUNDS_MAX):
+            fresh = {offset: key for offset, key in standing.copies.items() if offset not in buried}
+            last = self._bury(fresh)
+            buried |= fresh
+            objects += self.store.delete_prefix(result_prefix(self.job))
+            gone_by_ms = max(gone_by_ms, (last or asked).timestamp_ms + words_gone_after_ms(self.policy))
+            done = self._say(inputs.ErasureCompleted(self.job, tuple(sorted(buried)), gone_by_ms))
+            standing = self._await(
+                lambda s, done=done: s.position > done.offset and s.erased,  # type: ignore[misc]
+                "the erasure to be recorded",
+            )
+            if not standing.copies.keys() - buried.keys():
+                self.tell(f"{len(buried)} copies buried, {objects} objects deleted, and it is on record")
+                return Erased(self.job, tuple(sorted(buried)), objects, gone_by_ms)
+            self.tell("another copy was submitted meanwhile: once more")
+        raise ErasureUnfinished(
+            f"new copies of {self.job} kept coming in {ROUNDS_MAX} rounds: stop whoever submits it, then erase it again"
+        )
+
+    def _bury(self, copies: dict[int, str]) -> Delivery | None:
+        """A tombstone for each copy; the last one's delivery."""
+        last = None
+        for offset, key in sorted(copies.items()):
+            last = self.producer.send_and_wait(JOBS, None, key=key.encode(), partition=self.partition)
+            self.tell(f"the copy at offset {offset} of `jobs` is under a tombstone")
+        return last
+
+    def _say(self, body: inputs.EraseRequested | inputs.ErasureCompleted) -> Delivery:
+        key = uuid.uuid4().hex
+        return self.producer.send_and_wait(
+            JOBS,
+            encode(body),
+            key=key.encode(),
+            headers=headers_for(body, key, "headrace/erase"),
+            partition=self.partition,
+        )
+
+    # -- the views --------------------------------------------------------------------------------------------
+
+    def _policy(self) -> Policy:
+        with self.engine.connect() as connection:
+            found = {view.pool: view.policy for view in queries.policies(connection)}
+        if self.pool not in found or self.pool not in found[self.pool].pools:
+            pools = ", ".join(sorted(found)) or "none"
+            raise JobUnknown(
+                f"expected pool {self.pool} among those the views know ({pools}): is the projector running?"
+            )
+        return found[self.pool]
+
+    def _standing(self) -> _Standing:
+        """All of one moment: the projector commits a batch's rows and the position together."""
+        with self.engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            row = connection.execute(
+                text("SELECT state, erasure FROM views.jobs WHERE job = :job"), {"job": self.job}
+            ).one_or_none()
+            read = connection.execute(
+                text("SELECT position FROM views.ledger_positions WHERE pool = :pool"), {"pool": self.pool}
+            ).scalar_one_or_none()
+            on_record = connection.execute(
+                text("SELECT count(*) FROM views.job_events WHERE job = :job AND event = 'JobErased'"),
+                {"job": self.job},
+            ).scalar_one()
+            copies = {copy.offset: copy.key for copy in queries.job_copies(connection, self.job)}
+        ended = row is not None and row.state in TERMINAL
+        return _Standing(row is not None, ended, on_record > 0, read or 0, copies)
+
+    def _await(self, holds: Callable[[_Standing], bool], what: str) -> _Standing:
+        while True:
+            standing = self._standing()
+            if holds(standing):
+                return standing
+            if time.monotonic() > self.deadline:
+                raise ErasureUnfinished(
+                    f"expected {what} in time, found the job {'ended' if standing.ended else 'not ended'} and `jobs`"
+                    f" read up to {standing.position}; see that scheduler, projector and nodes run, then erase again"
+                )
+            self.pause.wait(LOOK_EVERY_S)
