@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 from contract.inputs import Requirements
-from scheduling.state import Attempt, Cluster, Group, Node, State
+from scheduling.state import Attempt, Cluster, Group, Held, Node, State
 
 STAGED_PER_SLOT = 1
 """Design section 4: one staged attempt per slot lets the node fetch inputs while the GPU works."""
@@ -55,55 +55,52 @@ def group_of(state: State, node: Node) -> Group:
 def admit(state: State, node: Node) -> None:
     """A node that holds nothing yet joins its group."""
     state.nodes[node.node] = node
-    state.node_attempts[node.node] = {}
-    group = group_of(state, node)
+    held = state.node_attempts[node.node] = Held()
+    held.group = group = group_of(state, node)
     group.cluster.slots += node.slots
     place = bisect_left(group.ids, node.node)
     group.ids.insert(place, node.node)
-    _reshape(group, lambda mask: _insert_bit(mask, place))
-    _mark_versions(group, place, node, True)
+    _reshape(state, group, place, lambda mask: _insert_bit(mask, place))
+    _mark_versions(held, node, True)
     refresh(state, node)
 
 
 def remove(state: State, node: Node) -> None:
     """A node is gone; attempts that are still open there are closed by the events that follow."""
     del state.nodes[node.node]
-    del state.node_attempts[node.node]
-    group = group_of(state, node)
+    held = state.node_attempts.pop(node.node)
+    group = held.group
     group.cluster.slots -= node.slots
+    _mark_versions(held, node, False)
     place = bisect_left(group.ids, node.node)
-    _mark_versions(group, place, node, False)
     del group.ids[place]
-    _reshape(group, lambda mask: _remove_bit(mask, place))
+    _reshape(state, group, place, lambda mask: _remove_bit(mask, place))
 
 
 def change_versions(state: State, node: Node, loaded: tuple[str, ...], cached: tuple[str, ...]) -> None:
-    group = group_of(state, node)
-    place = bisect_left(group.ids, node.node)
-    _mark_versions(group, place, node, False)
+    held = state.node_attempts[node.node]
+    _mark_versions(held, node, False)
     node.loaded = loaded
     node.cached = cached
-    _mark_versions(group, place, node, True)
+    _mark_versions(held, node, True)
 
 
 def refresh(state: State, node: Node) -> None:
     """The node's open attempts, or whether it takes work, changed."""
-    group = state.groups[node.cluster, node.chipset, node.gpus, node.memory_mib]
-    bit = 1 << bisect_left(group.ids, node.node)
-    attempts = len(state.node_attempts[node.node])
-    slots = node.slots
-    if node.draining or attempts >= slots:
-        group.free &= ~bit
-    else:
-        group.free |= bit
-    if not node.draining and slots <= attempts < slots + slots * STAGED_PER_SLOT:
-        group.stageable |= bit
-    else:
-        group.stageable &= ~bit
+    held = state.node_attempts[node.node]
+    group, bit, slots, attempts = held.group, held.bit, node.slots, len(held)
+    others = ~bit
+    group.free &= others
+    group.stageable &= others
+    group.parked &= others
     if attempts > slots:
         group.parked |= bit
-    else:
-        group.parked &= ~bit
+    if node.draining:
+        return
+    if attempts < slots:
+        group.free |= bit
+    elif attempts < slots + slots * STAGED_PER_SLOT:
+        group.stageable |= bit
 
 
 def open_attempt(state: State, attempt: Attempt) -> None:
@@ -141,8 +138,8 @@ def close_attempt(state: State, attempt: Attempt) -> None:
         refresh(state, node)
 
 
-def _mark_versions(group: Group, place: int, node: Node, present: bool) -> None:
-    bit = 1 << place
+def _mark_versions(held: Held, node: Node, present: bool) -> None:
+    group, bit = held.group, held.bit
     for masks, versions in ((group.loaded, node.loaded), (group.cached, node.cached)):
         for version in versions:
             mask = masks.get(version, 0)
@@ -153,7 +150,10 @@ def _mark_versions(group: Group, place: int, node: Node, present: bool) -> None:
                 masks.pop(version, None)
 
 
-def _reshape(group: Group, change: Callable[[int], int]) -> None:
+def _reshape(state: State, group: Group, place: int, change: Callable[[int], int]) -> None:
+    """The nodes from this place on stand elsewhere."""
+    for number in range(place, len(group.ids)):
+        state.node_attempts[group.ids[number]].bit = 1 << number
     group.free = change(group.free)
     group.stageable = change(group.stageable)
     group.parked = change(group.parked)

@@ -10,7 +10,9 @@ Seams (each a mechanism of its own, replaced one at a time by tests and the simu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from contract import inputs
@@ -31,10 +33,21 @@ from contract.events import (
 )
 from contract.inputs import Input
 from contract.lifecycle import JobState
-from contract.names import JOB, parse_model
+from contract.names import parse_model
 from contract.policy import Policy, fingerprint
 from scheduling import endings, reports
 from scheduling.state import State, Version
+
+BITS = re.compile(r"[0-9a-f]{32}")
+
+
+@lru_cache(maxsize=1024)
+def parts_of(model: str) -> tuple[str, str, str]:
+    """`contract.names.parse_model`; three empty strings when it is no reference to a model."""
+    try:
+        return parse_model(model)
+    except ValueError:
+        return ("", "", "")
 
 
 def judge(state: State, record: Input) -> Iterator[Event]:
@@ -63,8 +76,9 @@ def is_older_move(state: State, body: inputs.AliasMoved) -> bool:
 
 
 def is_of_pool(state: State, job: str) -> bool:
-    match = JOB.fullmatch(job)
-    return match is not None and match["pool"] == state.pool
+    """The id is `<pool>-<32 hex digits>` (contract.names.JOB) with this pool."""
+    start = len(state.pool) + 1
+    return job.startswith(state.pool) and job[start - 1 : start] == "-" and BITS.fullmatch(job, start) is not None
 
 
 def _submission(state: State, record: Input, body: inputs.Submission) -> Iterator[Event]:
@@ -101,9 +115,8 @@ def _resolve(state: State, body: inputs.Submission) -> tuple[Version | None, str
     """The exact version a submission is pinned to, or why it is refused.
 
     A version that no node fits today is accepted and waits: nodes may come."""
-    try:
-        model, alias, digest = parse_model(body.model)
-    except ValueError:
+    model, alias, digest = parts_of(body.model)
+    if not model:
         return None, "unknown_model"
     if alias:
         pointer = state.aliases.get((model, alias))

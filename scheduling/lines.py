@@ -62,6 +62,8 @@ def leave(state: State, job: Job) -> None:
         line = line_of(state, job.version, job.tier)
         line.live -= 1
         heap = line.heap
+        if heap[0][1] == job.job:  # as a rule: the head was picked
+            heappop(heap)
         while heap and not is_waiting(state, heap[0][1]):
             heappop(heap)
         if len(heap) > 2 * line.live + LEFTOVERS_MAX:

@@ -29,14 +29,15 @@ def groups_with_room(kind: Kind) -> list[Group]:
 
 def choose(groups: Iterable[Group], version: str) -> tuple[Group, str]:
     """The group and the node to send a job of this version to. Each of the groups has room, and there is one."""
-    best: tuple[int, int, Group] | None = None
+    best: Group | None = None
+    best_rank = best_mask = 0
     for group in groups:
         rank, mask = rank_in(group, version)
-        if best is None or rank < best[0] or (rank == best[0] and _is_emptier(group, mask, best[2], best[1])):
-            best = (rank, mask, group)
+        if best is None or rank < best_rank or (rank == best_rank and _is_emptier(group, mask, best, best_mask)):
+            best, best_rank, best_mask = group, rank, mask
     if best is None:
         raise ValueError("expected a group with room to choose from, found none")
-    return best[2], best[2].ids[lowest(best[1])]
+    return best, best.ids[lowest(best_mask)]
 
 
 def rank_in(group: Group, version: str) -> tuple[int, int]:

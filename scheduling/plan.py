@@ -34,14 +34,17 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], events_max: int)
         _expiries(state),
         _lapses(state) if lapses_are_due(state, caught_up) else iter(()),
         _drains(state),
-        _dispatches(state, batch),
-        _moves(state),
     )
     for group in groups:
         for events in group:
             if len(batch) >= events_max:
                 return
             yield from events
+    for single in (_dispatches(state, batch), _moves(state)):
+        for event in single:
+            if len(batch) >= events_max:
+                return
+            yield event
 
 
 def lapses_are_due(state: State, caught_up: bool) -> bool:
@@ -86,7 +89,7 @@ def _stop_for_drain(attempt: Attempt) -> Event:
     return RecallOrdered(job=attempt.job, dispatch=attempt.dispatch, reason="drain")
 
 
-def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Iterator[Event]]:
+def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
     """The most urgent head that has room goes, again and again. Room only shrinks meanwhile, so a class that has none
     is out for this batch, and rooms are looked at again only when one of them may be gone."""
     common_ms = priority.common_of(state)
@@ -104,7 +107,7 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Iterator[Event
         job = state.jobs[head[1]]
         group, node = placement.choose(rooms[line.kind], job.version)
         behind = _behind(state, line, heads, group, common_ms)
-        yield iter((_dispatch(state, head, behind, group.cluster, node, len(batch)),))
+        yield _dispatch(state, head, behind, group.cluster, node, len(batch))
         if line.heap:
             insort(heads, priority.candidate(state, line, line.heap[0], common_ms))
         if not placement.has_room(group):
@@ -163,7 +166,7 @@ def binding(state: State, job: Job, cluster: Cluster) -> str:
     return "limit" if cluster.was_full else "slots"
 
 
-def _moves(state: State) -> Iterator[Iterator[Event]]:
+def _moves(state: State) -> Iterator[Event]:
     """Recalls `elsewhere`: attempts that wait behind others on their node, while a slot that fits stayed free in a
     cluster that takes work. Oldest job first; no more than there are free slots, counting recalls still out."""
     free = [group for group in state.groups.values() if group.free and backpressure.takes_work(group.cluster)]
@@ -183,7 +186,7 @@ def _moves(state: State) -> Iterator[Iterator[Event]]:
                 if _may_move(job, attempt) and any(other in free for other in kind.groups):
                     parked.append((job.submitted_ms, job.job, attempt))
     for _, _, attempt in sorted(parked, key=lambda entry: entry[:2])[: max(0, min(spare, RECALLS_PER_BATCH_MAX))]:
-        yield iter((RecallOrdered(job=attempt.job, dispatch=attempt.dispatch, reason="elsewhere"),))
+        yield RecallOrdered(job=attempt.job, dispatch=attempt.dispatch, reason="elsewhere")
 
 
 def _free_slots(state: State, group: Group) -> int:

@@ -40,10 +40,16 @@ def candidate(state: State, line: Line, entry: tuple[int, str], common_ms: int) 
 def second_of(state: State, line: Line) -> tuple[int, str] | None:
     """The heap entry of the job right behind the line's head, or None. Searches past entries that are left over."""
     heap = line.heap
+    if len(heap) == 1:
+        return None
+    if len(heap) == 2 or heap[1] < heap[2]:
+        next_place = 1
+    else:
+        next_place = 2
+    if is_waiting(state, heap[next_place][1]):
+        return heap[next_place]
     head = heap[0][1]
-    reached: list[tuple[tuple[int, str], int]] = [(heap[place], place) for place in (1, 2) if place < len(heap)]
-    if len(reached) == 2 and reached[1] < reached[0]:
-        reached.reverse()
+    reached = sorted((heap[place], place) for place in (1, 2) if place < len(heap))
     while reached:
         entry, place = heappop(reached)
         if entry[1] != head and is_waiting(state, entry[1]):

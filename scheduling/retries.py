@@ -65,8 +65,9 @@ def close(state: State, attempt: Attempt, reason: str) -> Iterator[Event]:
 
 
 def what_follows(state: State, job: Job, rest_ms: int) -> Iterator[Event]:
-    """The event after the one that closed the job's attempt: it ends, or waits again after `rest_ms` of lease time (0: it
-    may go at once, and nobody will say later that its backoff held it)."""
+    """The event after the one that closed the job's attempt: it ends, or waits again after `rest_ms` of lease time.
+
+    0: it may go at once, and nobody will say later that its backoff held it."""
     if job.state is JobState.CANCELLING:
         yield the_end(job.job, job.ending)
         return

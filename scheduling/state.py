@@ -116,6 +116,16 @@ class Past(msgspec.Struct, frozen=True):
     sessions: tuple[str, ...]
 
 
+class Held(dict[str, Attempt]):
+    """The open attempts of a node that is alive, by job; and where the node stands in its group."""
+
+    __slots__ = ("bit", "group")
+
+    group: Group
+    bit: int
+    """The node's bit in the masks of its group."""
+
+
 class Cluster:
     """A cluster of this pool: whether it takes work, and the open attempts on its nodes.
 
@@ -274,8 +284,8 @@ class State:
         # indexes, built again from the facts above
         self.last_lease_ms = 0
         """Lease time at the end of the batch before (evidence only)."""
-        self.node_attempts: dict[str, dict[str, Attempt]] = {}
-        """Open attempts of each node that is alive, by job."""
+        self.node_attempts: dict[str, Held] = {}
+        """Open attempts of each node that is alive."""
         self.kinds: dict[Requirements, Kind] = {}
         self.lines: dict[tuple[str, str], Line] = {}
         """By (version, tier); lines of one kind are shared."""
