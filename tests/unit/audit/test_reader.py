@@ -1,0 +1,110 @@
+"""An export gives back exactly the bytes that were read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from audit.export import export
+from audit.reader import ExportUnreadable, LedgerRecord, ledger_of_file, line_of
+from audit.story import JobUnknown, render, story
+from audit.verify import verify
+from contract import inputs
+from tests.unit.audit.ledger import POOL, SECRET, Ledger, job_of, lived_in
+
+
+def test_an_export_has_the_same_bytes_and_verifies(tmp_path: Path) -> None:
+    ledger = lived_in()
+    path = tmp_path / "ledger.jsonl"
+    assert export(ledger.source, path) == len(ledger.records)
+    assert list(ledger_of_file(path)()) == ledger.records
+    assert verify(ledger_of_file(path), POOL).clean
+    assert SECRET.encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("value", [b'{"a": 1}', b' {"a":1}', b'{"a":\n1}', b"\xff\x00", b"", b'"text"'])
+def test_whatever_lies_in_a_ledger_comes_back(tmp_path: Path, value: bytes) -> None:
+    record = LedgerRecord(3, 99, value)
+    path = tmp_path / "one.jsonl"
+    path.write_bytes(line_of(record))
+    assert list(ledger_of_file(path)()) == [record]
+
+
+def test_a_failed_export_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_text("before")
+
+    def broken():  # type: ignore[no-untyped-def]
+        yield LedgerRecord(0, 0, b"{}")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        export(broken, path)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_line_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(line_of(LedgerRecord(0, 0, b"{}")) + b"nonsense\n")
+    with pytest.raises(ExportUnreadable, match="line 2"):
+        list(ledger_of_file(path)())
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="expected an exported ledger"):
+        ledger_of_file(tmp_path / "none.jsonl")
+
+
+# -- stories -------------------------------------------------------------------------------------------------
+
+
+def test_a_story_says_why_each_attempt_ended() -> None:
+    ledger = lived_in()
+    told = render(story(job_of(2), ledger.source))
+    for sentence in (
+        "accepted in tier free",
+        "attempt 1 goes to cluster east",
+        "the attempt failed: model_error (ValueError)",
+        "its node was not heard for a whole lease; it counts as a failure",
+        "lost in this batch: n1",
+        "attempt 3 goes to cluster east",
+        "It has not ended",
+    ):
+        assert sentence in told, told
+    assert SECRET not in told
+
+
+def test_a_story_has_offsets_and_times_that_prove_it() -> None:
+    ledger = lived_in()
+    for chapter in story(job_of(1), ledger.source).chapters:
+        batch = ledger.batch(chapter.offset)
+        assert batch.now_ms == chapter.at_ms
+        assert chapter.event in {type(event).__name__ for event in batch.events}
+    assert "succeeded after 300 ms: queued 100 ms, running 100 ms, 1 attempt" in story(job_of(1), ledger.source).summary
+
+
+def test_the_story_of_a_job_submitted_twice_tells_both_copies() -> None:
+    told = render(story(job_of(1), lived_in().source))
+    assert "submitted again; the first submission stands (`jobs` offset 6)" in told
+
+
+def test_the_story_of_a_job_erased_before_it_was_accepted() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    ledger.decide(inputs.EraseRequested(job_of(7)))
+    ledger.decide(inputs.ErasureCompleted(job_of(7), (), ledger.now_ms))
+    before = story(job_of(7), ledger.source)
+    assert [chapter.event for chapter in before.chapters] == ["ErasureOrdered", "JobErased"]
+    assert before.summary == "It was never accepted."
+    ledger.submit(7)
+    ledger.decide()
+    assert "It has not ended" in story(job_of(7), ledger.source).summary
+
+
+def test_the_story_of_a_job_nobody_knows() -> None:
+    with pytest.raises(JobUnknown, match="no event that names it"):
+        story(job_of(99), lived_in().source)
+    with pytest.raises(ValueError, match="expected a job id"):
+        story("nonsense", lived_in().source)
