@@ -69,7 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scratch", type=Path, help="directory of this node's own files (default: under the data)")
     parser.add_argument("--partition", default=0, type=_count, help="the pool's partition of `jobs` (default: 0)")
     parser.add_argument("--cores", type=_positive, help="CPU cores that the slots share (default: all)")
-    parser.add_argument("--drain-grace-s", default=60.0, type=float, help="how long attempts may go on after SIGTERM")
+    parser.add_argument(
+        "--drain-grace-s",
+        default=10.0,
+        type=float,
+        help="how long attempts may go on after SIGTERM; give whoever stops the node a little longer (default: 10)",
+    )
     return parser
 
 

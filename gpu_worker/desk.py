@@ -224,6 +224,8 @@ class Desk:
 
     def _is_news(self, job: str, dispatch: str) -> bool:
         """Whether the dispatch is greater than every one seen of this job; it is seen from now on."""
+        if not job:  # a Kill of what the scheduler does not know may not know its job
+            return False
         try:
             order = dispatch_order(dispatch)
         except ValueError:
