@@ -145,11 +145,12 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
 
 def _lines(state: State) -> Iterator[str]:
     waiting: Counter[tuple[str, str]] = Counter()
+    entries = {id(line): Counter(line.heap) for kind in state.kinds.values() for line in kind.lines.values()}
     for job in state.jobs.values():
         if job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms:
             line = state.lines[job.version, job.tier]
             waiting[repr(line.kind.requirements), line.tier] += 1
-            if line.heap.count((job.submitted_ms, job.job)) != 1:
+            if entries[id(line)][job.submitted_ms, job.job] != 1:
                 yield f"job {job.job} is not in its line just once"
     for requirements, kind in state.kinds.items():
         for tier, line in kind.lines.items():
