@@ -144,6 +144,7 @@ class Agent:
         self._orders: OrderReader | None = None
         self._joined = False
         self._records = 0
+        self._letter: tuple[bytes, list[tuple[str, bytes]]] = (b"", [])
         self._heartbeat_at_s = 0.0
         self._heard_at_s = 0.0
         self._send_again_at_s: float | None = None
@@ -201,7 +202,7 @@ class Agent:
                 slot.on_deadline()
         if self._send_again_at_s is not None and self._send_again_at_s <= now_s:
             self._send_again_at_s = None
-            self._put(self._outbox.again())
+            self._post()
         if self._joined and self._heartbeat_at_s <= now_s:
             self._heartbeat_at_s = now_s + self._heartbeat_s
             if self._outbox.wants_heartbeat:
@@ -393,15 +394,18 @@ class Agent:
     def _send(self) -> None:
         record = self._outbox.next()
         if record is not None:
-            self._put(record)
+            self._letter = (encode(record), self._headers(record))
+            self._post()
 
-    def _put(self, record: Said) -> None:
+    def _post(self) -> None:
+        """Hand the record under way to the producer; a second copy has the first one's CloudEvents id."""
+        value, headers = self._letter
         try:
             self._world.producer.send(
                 JOBS,
-                encode(record),
+                value,
                 key=uuid.uuid4().hex.encode(),
-                headers=self._headers(record),
+                headers=headers,
                 partition=self._node.jobs_partition,
                 on_delivery=self._on_delivery,
             )

@@ -44,7 +44,7 @@ class Outbox:
         self._heartbeat_waits = True
 
     def next(self) -> Said | None:
-        """The record to send now; None while one is under way or there is none."""
+        """The record to send now, and to send again until it is `delivered`; None while one is under way."""
         if self._under_way is not None or not self._waiting:
             return None
         head = self._waiting[0]
@@ -62,11 +62,6 @@ class Outbox:
         record, self._under_way = self._under_way, None
         assert record is not None, "a record was acknowledged, but none was under way"
         return record
-
-    def again(self) -> Said:
-        """The record under way, to be sent again as it is."""
-        assert self._under_way is not None, "a record is to be sent again, but none was under way"
-        return self._under_way
 
     def _gathered(self, session: str) -> NodeReport:
         reports: list[Report] = []

@@ -1,0 +1,234 @@
+"""The agent between a broker made of lists and real children: what it says, when, and what waits for what."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from contract.codec import decode_wire
+from contract.inputs import NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Started, Stopped, Succeeded, Wire
+from contract.names import payload_digest
+from contract.orders import Kill, Order, Payload, Rejoin, Run
+from contract.results import EMPTY_MANIFEST
+from contract.topics import JOBS
+from gpu_worker.agent import Agent, Node, World
+from gpu_worker.scratch import Scratch
+from runtime.kafka import Delivery, DeliveryUnclear, OnDelivery
+
+DEADLINE_S = 20.0
+SALT, INPUTS = "ab" * 16, b"{}"
+MODEL = "class Model:\n    def load(self, *_): pass\n    def predict(self, inputs, ctx): return None\n"
+
+
+class Broker:
+    """A producer whose acks the test gives or withholds, and a reader of orders that the test feeds."""
+
+    def __init__(self) -> None:
+        self.acks = True
+        self.held: list[OnDelivery] = []
+        self.sent: list[tuple[Wire, dict[str, bytes]]] = []
+        self.listener: Any = None
+        self.sessions: list[str] = []
+        self.positions = True
+
+    def send(self, topic: str, value: bytes | None, *, on_delivery: OnDelivery | None = None, **more: Any) -> None:
+        if topic != JOBS or on_delivery is None:
+            return
+        self.sent.append((decode_wire(value), dict(more["headers"])))
+        if self.acks:
+            on_delivery(Delivery(0, 0, 0))
+        else:
+            self.held.append(on_delivery)
+
+    def open_orders(self, session: str, agent: Agent) -> Broker:
+        self.listener = agent
+        self.sessions.append(session)
+        return self
+
+    def start(self) -> None:
+        if self.positions:
+            self.listener.positioned(self.sessions[-1])
+
+    def stop(self, wait_s: float = 0.0) -> None:
+        pass
+
+    def settle(self, result: Delivery | Exception) -> None:
+        self.held.pop(0)(result)
+
+    def said(self, kind: type) -> list[Any]:
+        return [record for record, _ in list(self.sent) if isinstance(record, kind)]
+
+    def reports(self) -> list[Any]:
+        return [report for record in self.said(NodeReport) for report in record.reports]
+
+
+class Table:
+    def __init__(self, directory: Path, heartbeat_ms: int) -> None:
+        (directory / "code").mkdir()
+        (directory / "code" / "model.py").write_text(MODEL)
+        self.broker = Broker()
+        program: Any = SimpleNamespace(
+            manifest=SimpleNamespace(entry_point="model:Model", outputs={"type": "object"}),
+            code=directory / "code",
+            weights=directory,
+            python=Path(sys.executable),
+        )
+        broker: Any = self.broker
+        nothing: Any = None
+        world = World(
+            producer=broker,
+            store=nothing,
+            depot=SimpleNamespace(ensure=lambda _version: program),
+            cached=(),
+            read_payload=lambda *_: None,
+            open_orders=broker.open_orders,
+            environment={"PATH": os.environ["PATH"]},
+        )
+        node = Node("main", "node-1", 1, "cpu", 0, 0, 0, 1, 5.0)
+        self.agent = Agent(node, world, Scratch(directory / "scratch"), heartbeat_ms=heartbeat_ms)
+        self.status: int | None = None
+        self.thread = threading.Thread(target=self._run)
+        self.number = 0
+
+    def _run(self) -> None:
+        self.status = self.agent.run()
+
+    def order(self, **changes: Any) -> Run:
+        self.number += 1
+        payload = Payload(msgspec.Raw(INPUTS), SALT)
+        job = f"main-{self.number:032d}"
+        session = self.broker.sessions[-1]
+        run = Run(
+            "node-1", session, "main", 1, job, 1, f"1.{self.number}.0", "m", "v", 60_000, 0, 0,
+            payload_digest(SALT, INPUTS), payload,
+        )  # fmt: skip
+        return msgspec.structs.replace(run, **changes)
+
+    def take(self, *orders: Order) -> None:
+        self.agent.ordered(list(orders))
+
+
+def until(true: Callable[[], Any]) -> None:
+    end_s = time.monotonic() + DEADLINE_S
+    while not true():
+        assert time.monotonic() < end_s, "not within the deadline"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[Table]:
+    yield from started(Table(tmp_path, heartbeat_ms=60_000))
+
+
+@pytest.fixture
+def lively(tmp_path: Path) -> Iterator[Table]:
+    """A node that sends a heartbeat every few milliseconds."""
+    yield from started(Table(tmp_path, heartbeat_ms=5))
+
+
+def started(table: Table) -> Iterator[Table]:
+    table.thread.start()
+    until(lambda: table.broker.sessions)
+    yield table
+    table.broker.acks = True
+    while table.broker.held:
+        table.broker.settle(Delivery(0, 0, 0))
+    table.agent.stop()
+    table.agent.stop()
+    table.thread.join(DEADLINE_S)
+    assert not table.thread.is_alive()
+
+
+def test_it_joins_when_every_order_to_it_will_be_heard(tmp_path: Path) -> None:
+    table = Table(tmp_path, heartbeat_ms=5)
+    table.broker.positions = False
+    for _ in started(table):
+        time.sleep(0.05)
+        assert table.broker.sent == []
+        table.agent.positioned(table.broker.sessions[-1])
+        until(lambda: table.broker.said(NodeHeartbeat))
+        assert isinstance(table.broker.sent[0][0], NodeJoined)
+
+
+def test_no_child_computes_before_the_broker_has_its_started(table: Table) -> None:
+    until(lambda: table.broker.said(NodeHeartbeat))
+    table.broker.acks = False
+    order = table.order()
+    table.take(order)
+    until(lambda: table.broker.reports() == [Started(order.job, order.dispatch)])
+    assert table.agent.child_pids == [0]
+    table.broker.acks = True
+    table.broker.settle(Delivery(0, 0, 0))
+    until(lambda: Succeeded(order.job, order.dispatch, EMPTY_MANIFEST) in table.broker.reports())
+
+
+def test_a_record_that_did_not_get_through_is_sent_again_and_nothing_passes_it(table: Table) -> None:
+    until(lambda: table.broker.said(NodeHeartbeat))
+    table.broker.acks = False
+    order, other = table.order(), table.order()
+    table.take(order)
+    until(lambda: table.broker.held)
+    table.take(other, Kill("node-1", other.session, "main", 1, other.job, other.dispatch))
+    first = table.broker.sent[-1]
+    table.broker.settle(DeliveryUnclear("away"))
+    until(lambda: table.broker.held)
+    again = table.broker.sent[-1]
+    assert again == first, "the same record, with the same CloudEvents id"
+    assert first[1]["ce_id"] == again[1]["ce_id"]
+    table.broker.acks = True
+    table.broker.settle(Delivery(0, 0, 0))
+    until(lambda: Succeeded(order.job, order.dispatch, EMPTY_MANIFEST) in table.broker.reports())
+    assert Stopped(other.job, other.dispatch, "killed") in table.broker.reports()
+
+
+def test_heartbeats_do_not_pile_up_while_the_broker_is_away(lively: Table) -> None:
+    until(lambda: lively.broker.said(NodeHeartbeat))
+    lively.broker.acks = False
+    until(lambda: lively.broker.held)
+    time.sleep(0.1)
+    before = len(lively.broker.sent)
+    order = lively.order()
+    lively.take(Kill("node-1", order.session, "main", 1, order.job, order.dispatch))
+    lively.broker.settle(Delivery(0, 0, 0))
+    until(lambda: lively.broker.held)
+    lively.broker.settle(Delivery(0, 0, 0))
+    until(lambda: lively.broker.reports())
+    assert len(lively.broker.sent) <= before + 2
+
+
+def test_a_rejoin_begins_a_new_session(table: Table) -> None:
+    until(lambda: table.broker.said(NodeJoined))
+    old = table.broker.sessions[-1]
+    table.take(Rejoin("node-1", old, "main", 1))
+    until(lambda: len(table.broker.said(NodeJoined)) == 2)
+    assert table.broker.said(NodeJoined)[1].session == table.broker.sessions[-1] != old
+    order = table.order()
+    table.take(table.order(session=old), order)
+    until(lambda: Succeeded(order.job, order.dispatch, EMPTY_MANIFEST) in table.broker.reports())
+    assert {report.dispatch for report in table.broker.reports()} == {order.dispatch}
+
+
+def test_it_leaves_when_all_is_said(table: Table) -> None:
+    until(lambda: table.broker.said(NodeJoined))
+    table.agent.stop()
+    table.thread.join(DEADLINE_S)
+    assert table.status == 0
+    assert isinstance(table.broker.sent[-1][0], NodeLeft)
+
+
+def test_it_says_that_reports_were_left_behind(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpu_worker.agent.LAST_WORDS_S", 0.05)
+    until(lambda: table.broker.said(NodeHeartbeat))
+    table.broker.acks = False
+    table.agent.stop()
+    table.thread.join(DEADLINE_S)
+    assert table.status == 1
