@@ -31,8 +31,8 @@ log = structlog.get_logger(__name__)
 EXIT_FAILED = 1
 BROKER_RETRY_S = 1.0
 STOP_TIMEOUT_S = 10.0
-QUIET = ("faust", "mode")
-"""Loggers that tell of their own services' starting and stopping."""
+QUIET = {"faust": logging.WARNING, "mode": logging.WARNING, "faust.app.base": logging.ERROR}
+"""Loggers that tell of their own services' starting and stopping, and of sensors that nobody reads."""
 
 
 def make_app(name: str, settings: Settings) -> Any:
@@ -155,8 +155,8 @@ def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, Non
     group = parser.parse_args().group
     settings = Settings()
     configure_logging(process, settings.log_level)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level)
     serve_metrics(settings.metrics_port)
     asyncio.run(serve(settings, group))
 

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 import structlog
@@ -94,7 +95,10 @@ class PoolHost:
     # -- beginning and end -----------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
-        pool = await asyncio.to_thread(pool_of_partition, self._settings, self.partition, self._closing)
+        with ThreadPoolExecutor(1) as waiting:  # its own: it may wait for ever, and many of them would leave no thread
+            pool = await self._loop.run_in_executor(
+                waiting, pool_of_partition, self._settings, self.partition, self._closing
+            )
         if pool is None:
             return
         started = time.monotonic()

@@ -66,19 +66,21 @@ class Projector:
         self._watermarks = Watermarks(settings.kafka)
         self._ours: set[int] = set()
         self._pools: dict[int, Projected] = {}
+        self._beginning = asyncio.Lock()
 
     async def assigned(self, partitions: set[int]) -> None:
         """Faust's assignment after a rebalance: all partitions that are ours now."""
         for partition in set(self._pools) - partitions:
             self._pools.pop(partition).follower.close()
         self._ours = partitions
-        for partition in sorted(partitions):
-            if partition in self._pools:
-                await self._pools[partition].follower.seek()
-                continue
-            pool = await asyncio.to_thread(pool_in_ledger, self._settings, partition)
-            if pool is not None:
-                await self._begin(partition, pool)
+        async with self._beginning:
+            for partition in sorted(partitions):
+                if partition in self._pools:
+                    await self._pools[partition].follower.seek()
+                    continue
+                pool = await asyncio.to_thread(pool_in_ledger, self._settings, partition)
+                if pool is not None:
+                    await self._begin(partition, pool)
 
     async def take(self, delivered: Sequence[Record]) -> None:
         """Fold what counts of these records, one transaction a pool."""
@@ -86,8 +88,8 @@ class Projector:
         for record in delivered:
             if record.partition not in self._ours:
                 continue
-            if record.partition not in self._pools and not await self._begin_with(record):
-                continue
+            if record.partition not in self._pools:
+                await self._begin_with(record)
             projected = self._pools[record.partition]
             if not await projected.follower.wants(record.offset):
                 continue
@@ -106,14 +108,15 @@ class Projector:
             projected.follower.close()
         log.info("stopped")
 
-    async def _begin_with(self, record: Record) -> bool:
+    async def _begin_with(self, record: Record) -> None:
         """The first record of a ledger that was empty when it was assigned says whose it is."""
         try:
             pool = decode_batch(record.value).pool
         except Malformed as malformed:
             die("the ledger is damaged; run `headrace audit verify`", offset=record.offset, found=str(malformed))
-        await self._begin(record.partition, pool)
-        return True
+        async with self._beginning:
+            if record.partition not in self._pools:
+                await self._begin(record.partition, pool)
 
     async def _begin(self, partition: int, pool: str) -> None:
         """Read on from where the views are."""
