@@ -23,10 +23,10 @@ _STYLES = {
 
 
 def render(status: StackStatus) -> RenderableType:
-    """Parts with state, port and log, then the addresses, then the warnings."""
+    """Parts with state and port, then where things are, then what is wrong."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("part", "state", "port", "pid", "crashes", "log"):
-        table.add_column(heading, justify="right" if heading in ("port", "pid", "crashes") else "left", no_wrap=True)
+    for heading in ("part", "state", "port", "pid", "crashes"):
+        table.add_column(heading, justify="left" if heading in ("part", "state") else "right", no_wrap=True)
     for part in status.parts:
         table.add_row(
             part.name,
@@ -34,14 +34,15 @@ def render(status: StackStatus) -> RenderableType:
             str(part.port or ""),
             str(part.pid or ""),
             str(part.restarts or ""),
-            Text(part.log, "dim", overflow="ellipsis"),
         )
     lines: list[RenderableType] = [table, Text()] if status.parts else []
-    lines.append(Text(f"stack {status.state}", _STYLES.get(status.state, "")) + Text(f"  data {status.data}"))
+    after = f" after {status.ready_after_ms / 1000:.1f} s" if status.state == "ready" and status.ready_after_ms else ""
+    lines.append(Text(f"stack {status.state}", _STYLES.get(status.state, "")) + Text(after, "dim"))
+    places = {"data": status.data}
     if status.running and status.api_url:
-        lines.append(Text(f"API {status.api_url}   Kafka {status.kafka}   keys in {status.keys_file}"))
-    if status.ready_after_ms:
-        lines.append(Text(f"ready after {status.ready_after_ms / 1000:.1f} s", "dim"))
+        places |= {"API": status.api_url, "Kafka": status.kafka, "S3": status.s3_endpoint, "keys": status.keys_file}
+        places["logs"] = f"{status.data}/logs"
+    lines += [Text(f"{name:<6}{place}", overflow="fold") for name, place in places.items()]
     lines += [Text(f"{part.name}: {part.note}", "red") for part in status.parts if part.note and part.state != "ready"]
     lines += [Text(f"warning: {warning}", "yellow") for warning in status.warnings]
     return Group(*lines)

@@ -19,39 +19,18 @@ import migrations
 from contract import codec, policy, topics
 from contract.inputs import PolicyApplied
 from local.errors import CannotStart
-from local.options import replace
-from registry import keys
+from local.first_policy import POLICY_FILE, read_policy
+from local.options import Keys, replace
+from registry import keys, pools
 from runtime import kafka, postgres
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-
-POLICY_FILE = Path(__file__).parent.parent / "examples" / "policies" / "local.yaml"
 
 SOURCE = "headrace/local"
 SERVERS_TIMEOUT_S = 60
 
 DEMO_TENANT = "demo"
 OPERATOR_TENANT = "operator"
-
-
-class Keys(msgspec.Struct, frozen=True):
-    """keys.json: secrets, readable by the owner only."""
-
-    tenant: str
-    api_key: str
-    """Of the tenant, with every tier of the policy; the first one is the default."""
-    operator_key: str
-
-
-def read_policy(path: Path | None) -> policy.Policy:
-    """The first policy of a new data directory. CannotStart when the file is no policy."""
-    file = path or POLICY_FILE
-    try:
-        return policy.parse(file.read_text())
-    except OSError as error:
-        raise CannotStart(f"a policy document at {file}", error.strerror or "none", "Name another file") from None
-    except policy.PolicyInvalid as error:
-        raise CannotStart(f"a policy in {file}", str(error), "Mend that line and start again") from None
 
 
 def install_topics(settings: Settings, first: policy.Policy, replication: int = 1) -> None:
@@ -74,11 +53,15 @@ def install_topics(settings: Settings, first: policy.Policy, replication: int = 
         producer.close()
 
 
-def install_tables_and_keys(settings: Settings, keys_file: Path, tiers: tuple[str, ...]) -> None:
-    """Bring the tables up to date, and see that the file holds keys that this database knows."""
+def install_tables_and_keys(settings: Settings, keys_file: Path, first: policy.Policy) -> None:
+    """Bring the tables up to date, make the first policy's pools known to the registry if none is, and see that the
+    file holds keys that this database knows."""
     migrations.upgrade(settings.database_url)
     engine = postgres.engine(settings)
+    tiers = tuple(first.tiers)
     try:
+        if not pools.partitions(engine):
+            pools.register(engine, first)
         known = _known_keys(keys_file)
         if known is not None and all(keys.resolve(engine, key) for key in (known.api_key, known.operator_key)):
             return
@@ -117,7 +100,7 @@ def main() -> int:
         return 1
     steps: tuple[Callable[[], None], ...] = (
         lambda: _topics_if_new(settings, first, options.replication),
-        lambda: install_tables_and_keys(settings, options.keys, tuple(first.tiers)),
+        lambda: install_tables_and_keys(settings, options.keys, first),
         lambda: install_bucket(settings),
     )
     for step in steps:

@@ -66,6 +66,15 @@ class Memory(msgspec.Struct, kw_only=True):
     """Topics exist and the first policy was applied."""
 
 
+class Keys(msgspec.Struct, frozen=True):
+    """keys.json: secrets, readable by the owner only."""
+
+    tenant: str
+    api_key: str
+    """Of the tenant, with every tier of the policy; the first one is the default."""
+    operator_key: str
+
+
 def recall(layout: Layout) -> Memory:
     if not layout.memory.exists():
         return Memory()

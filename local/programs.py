@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 
 from local.errors import CannotStart
@@ -31,6 +32,7 @@ def java() -> str:
     return candidate
 
 
+@lru_cache
 def java_version(program: str) -> int:
     """Its major version; 8 for `1.8`. 0 when it does not say."""
     try:

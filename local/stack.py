@@ -18,9 +18,8 @@ from rich.live import Live
 from local import status as status_file
 from local.display import render
 from local.errors import AlreadyRunning, CannotStart
-from local.install import Keys
 from local.lock import StackLock
-from local.options import Layout, Options, to_argument
+from local.options import Keys, Layout, Options, to_argument
 from local.processes import Process
 from local.status import StackStatus
 from runtime.settings import Settings
@@ -32,6 +31,10 @@ DOWN_TIMEOUT_S = 90.0
 
 FETCH_TIMEOUT_S = 900.0
 """A first start fetches jars; nothing of ours takes longer."""
+
+
+_left_running: list[subprocess.Popen[bytes]] = []
+"""Detached supervisors: meant to outlive this process, which Popen would warn of if it were collected."""
 
 
 def up(options: Options, *, detach: bool, console: Console | None = None) -> StackStatus:
@@ -112,9 +115,11 @@ def _command(options: Options) -> list[str]:
 
 def _detached(options: Options, layout: Layout) -> subprocess.Popen[bytes]:
     with layout.supervisor_log.open("ab") as log:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             _command(options), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+    _left_running.append(child)
+    return child
 
 
 def _attended(options: Options, layout: Layout, console: Console) -> StackStatus:
@@ -122,10 +127,12 @@ def _attended(options: Options, layout: Layout, console: Console) -> StackStatus
     supervisor = Process("supervisor", _command(options), layout.supervisor_log, death_signal=SIGTERM)
     supervisor.start()
     with Live(console=console, auto_refresh=False) as live:
+        told: list[bool] = []  # once only: a second signal ends the supervisor where it stands
 
         def show(current: StackStatus) -> None:
             live.update(render(current), refresh=True)
-            if stopping.is_set():
+            if stopping.is_set() and not told:
+                told.append(True)
                 supervisor.signal(SIGTERM)
 
         return _await(layout, supervisor, lambda _: False, show)

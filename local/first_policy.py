@@ -1,0 +1,21 @@
+"""The policy that a new installation begins with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contract.policy import Policy, PolicyInvalid, parse
+from local.errors import CannotStart
+
+POLICY_FILE = Path(__file__).parent.parent / "examples" / "policies" / "local.yaml"
+
+
+def read_policy(path: Path | None = None) -> Policy:
+    """The policy in this file, else ours. CannotStart when it is none."""
+    file = path or POLICY_FILE
+    try:
+        return parse(file.read_text())
+    except OSError as error:
+        raise CannotStart(f"a policy document at {file}", error.strerror or "none", "Name another file") from None
+    except PolicyInvalid as error:
+        raise CannotStart(f"a policy in {file}", str(error), "Mend that line and start again") from None
