@@ -105,7 +105,7 @@ def refresh(state: State, node: Node) -> None:
 
 def open_attempt(state: State, attempt: Attempt) -> None:
     """The attempt is dispatched and not started: it counts for its cluster and takes room on its node."""
-    cluster = cluster_of(state, attempt.cluster)
+    cluster = state.clusters[attempt.cluster]
     cluster.open[attempt.job] = attempt
     cluster.staged[attempt.job] = attempt
     state.node_attempts[attempt.node][attempt.job] = attempt
@@ -124,12 +124,12 @@ def start_attempt(state: State, attempt: Attempt, version: str) -> None:
 
 def settle_started(state: State, attempt: Attempt) -> None:
     """The attempt, which is open, has started: it no longer counts for the limit."""
-    cluster_of(state, attempt.cluster).staged.pop(attempt.job, None)
+    state.clusters[attempt.cluster].staged.pop(attempt.job, None)
 
 
 def close_attempt(state: State, attempt: Attempt) -> None:
     """The attempt no longer counts anywhere, started or not; its node may be gone already."""
-    cluster = cluster_of(state, attempt.cluster)
+    cluster = state.clusters[attempt.cluster]
     cluster.staged.pop(attempt.job, None)
     cluster.open.pop(attempt.job, None)
     node = state.nodes.get(attempt.node)

@@ -30,14 +30,22 @@ def groups_with_room(kind: Kind) -> list[Group]:
 def choose(groups: Iterable[Group], version: str) -> tuple[Group, str]:
     """The group and the node to send a job of this version to. Each of the groups has room, and there is one."""
     best: Group | None = None
-    best_rank = best_mask = 0
+    best_rank = best_mask = best_open = best_slots = 0
     for group in groups:
         rank, mask = rank_in(group, version)
-        if best is None or rank < best_rank or (rank == best_rank and _is_emptier(group, mask, best, best_mask)):
-            best, best_rank, best_mask = group, rank, mask
+        cluster = group.cluster
+        if best is not None:
+            if rank > best_rank:
+                continue
+            if rank == best_rank:
+                fuller = len(cluster.open) * best_slots - best_open * cluster.slots
+                if fuller > 0 or (fuller == 0 and first_of(group, mask) > first_of(best, best_mask)):
+                    continue
+        best, best_rank, best_mask = group, rank, mask
+        best_open, best_slots = len(cluster.open), cluster.slots
     if best is None:
         raise ValueError("expected a group with room to choose from, found none")
-    return best, best.ids[lowest(best_mask)]
+    return best, first_of(best, best_mask)
 
 
 def rank_in(group: Group, version: str) -> tuple[int, int]:
@@ -52,21 +60,13 @@ def rank_in(group: Group, version: str) -> tuple[int, int]:
     return rank + COLD, mask
 
 
-def _is_emptier(group: Group, mask: int, other: Group, other_mask: int) -> bool:
-    mine, theirs = group.cluster, other.cluster
-    left, right = len(mine.open) * theirs.slots, len(theirs.open) * mine.slots
-    if left != right:
-        return left < right
-    return group.ids[lowest(mask)] < other.ids[lowest(other_mask)]
-
-
-def lowest(mask: int) -> int:
-    """Place of the lowest bit of a mask that is not 0."""
-    return (mask & -mask).bit_length() - 1
+def first_of(group: Group, mask: int) -> str:
+    """The least node id in a mask that is not 0."""
+    return group.ids[(mask & -mask).bit_length() - 1]
 
 
 def nodes_in(group: Group, mask: int) -> Iterator[str]:
     """Ids of the nodes in the mask, in order."""
     while mask:
-        yield group.ids[lowest(mask)]
+        yield first_of(group, mask)
         mask &= mask - 1

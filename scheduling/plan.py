@@ -20,7 +20,7 @@ from contract.events import Event, JobDispatched, KillOrdered, NodeLost, RecallO
 from contract.lifecycle import JobState
 from contract.names import dispatch_id
 from scheduling import backpressure, endings, placement, priority, retries
-from scheduling.state import Attempt, Cluster, Group, Job, Kind, Line, Node, State
+from scheduling.state import Attempt, Cluster, Group, Job, Kind, Node, State
 
 RECALLS_PER_BATCH_MAX = 32
 RECALLS_PER_JOB_MAX = 3
@@ -106,27 +106,27 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
         line = head[3]
         job = state.jobs[head[1]]
         group, node = placement.choose(rooms[line.kind], job.version)
-        behind = _behind(state, line, heads, group, common_ms)
+        second = priority.second_of(state, line)
+        follower = priority.candidate(state, line, second, common_ms) if second is not None else None
+        behind = _behind(follower, heads, group)
         yield _dispatch(state, head, behind, group.cluster, node, len(batch))
-        if line.heap:
-            insort(heads, priority.candidate(state, line, line.heap[0], common_ms))
+        if follower is not None:  # now the line's head
+            insort(heads, follower)
         if not placement.has_room(group):
             rooms = {kind: placement.groups_with_room(kind) for kind in rooms}
             heads = [head for head in heads if rooms[head[3].kind]]
 
 
 def _behind(
-    state: State, line: Line, heads: list[priority.Candidate], group: Group, common_ms: int
+    follower: priority.Candidate | None, heads: list[priority.Candidate], group: Group
 ) -> priority.Candidate | None:
-    """The best job that could have gone to the group in place of the line's head."""
-    second = priority.second_of(state, line)
-    behind = priority.candidate(state, line, second, common_ms) if second is not None else None
+    """The best job that could have gone to the group in place of a line's head: the one behind it, or another head."""
     for head in heads:
-        if behind is not None and behind < head:
-            return behind
+        if follower is not None and follower < head:
+            return follower
         if group in head[3].kind.groups:
             return head
-    return behind
+    return follower
 
 
 def _dispatch(
