@@ -1,8 +1,8 @@
 """GET /v1/jobs/{job}/events: a job's life as Server-Sent Events, until it has ended.
 
 `state` events come from the views, each with its id (`seq.index`), so a client that lost the connection goes on with
-Last-Event-ID; `progress` events have no id, since only the newest matters. A comment every few seconds keeps proxies
-from closing the connection.
+Last-Event-ID; `progress` events have no id, since only the newest matters. `follow=false` gives what happened so far
+and ends. A comment every few seconds keeps proxies from closing the connection.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from api.problems import Problem
 from api.replies import own_job, parameters
 from contract.lifecycle import TERMINAL
 from views import queries
+from views.rows import JobEventRow
 
 KEEP_ALIVE_S = 15.0
 RETRY_MS = 2_000
@@ -33,10 +34,15 @@ _EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,9})")
 
 async def job_events(request: Request) -> Response:
     key = await caller(request)
-    parameters(request)
+    follow = parameters(request, "follow").get("follow", "true")
+    if follow not in ("true", "false"):
+        raise Problem(422, "parameter-invalid", f"follow: expected true or false, found {follow[:80]!r}")
     seen = last_seen(request.headers.get("Last-Event-ID", ""))
     row = await own_job(request, key.tenant)
     parts = parts_of(request)
+    if follow == "false":
+        happened = await parts.read(queries.job_events, key.tenant, row.job, after=seen)
+        return Response(b"".join(map(_state, happened)), media_type="text/event-stream")
     if row.state in TERMINAL and not await parts.read(queries.job_events, key.tenant, row.job, after=seen, limit=1):
         return Response(status_code=204)  # tells an EventSource not to come again
     if parts.hub.full:
@@ -68,6 +74,10 @@ def frame(event: str, data: bytes, event_id: str = "") -> bytes:
     return b"\n".join([*lines, f"event: {event}".encode(), b"data: " + data, b"", b""])
 
 
+def _state(row: JobEventRow) -> bytes:
+    return frame("state", msgspec.json.encode(JobEvent.of(row)), f"{row.seq}.{row.index}")
+
+
 async def _stream(parts: Parts, tenant: str, job: str, seen: At) -> AsyncIterator[bytes]:
     subscription = parts.hub.subscribe(tenant, job, seen)
     parts.metrics.streams.set(parts.hub.count)
@@ -81,7 +91,7 @@ async def _stream(parts: Parts, tenant: str, job: str, seen: At) -> AsyncIterato
                 continue
             events, progress = subscription.take()
             for row in events:
-                yield frame("state", msgspec.json.encode(JobEvent.of(row)), f"{row.seq}.{row.index}")
+                yield _state(row)
             if events and events[-1].state in TERMINAL:
                 return
             if progress is not None:

@@ -76,7 +76,11 @@ OPERATIONS = (
         "State changes (`state`, a JobEvent) and progress (`progress`, a Progress) until the job has ended.",
         {200: "text/event-stream", 204: ""},
         (404, 422, 503),
-        (_JOB, _header("Last-Event-ID", "Go on after this event.")),
+        (
+            _JOB,
+            _query("follow", {"type": "boolean", "default": True}, "false: what happened so far, then the end."),
+            _header("Last-Event-ID", "Go on after this event."),
+        ),
     ),
     Operation(
         "get",

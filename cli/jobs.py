@@ -10,8 +10,8 @@ import typer
 
 from cli import job_inputs, job_progress, output
 from cli.api_client import ApiClient, Document
-from cli.connection import DATA_DEFAULT, Data, api
-from cli.errors import WrongUse
+from cli.connection import DATA_DEFAULT, Data, api, settings
+from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
 from contract.names import parse_model
 
@@ -125,6 +125,31 @@ def events(
             return output.as_json(list(happened))
         for event in happened:
             output.out.print(f"{output.moment(event['at_ms'])}  ", output.state(event["state"]), f"  {event['words']}")
+
+
+@app.command()
+def erase(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """Operators: end a job and remove its words everywhere; the history stays whole."""
+    from audit import erasure
+    from runtime.object_store import ObjectStore
+    from runtime.postgres import engine
+
+    here = settings(data)
+    try:
+        done = erasure.erase(
+            job,
+            kafka=here.kafka,
+            engine=engine(here),
+            store=ObjectStore(here),
+            tell=lambda line: output.err.print(line, markup=False),
+        )
+    except ValueError as error:
+        raise WrongUse(str(error)) from None
+    except (erasure.JobUnknown, erasure.ErasureUnfinished) as error:
+        raise CommandFailed(str(error)) from None
+    if form is Format.JSON:
+        return output.as_json(done)
+    output.out.print(f"erased; the last copy is gone from every topic's files by {output.moment(done.gone_by_ms)}")
 
 
 def _wait(client: ApiClient, job: str, save: Path | None, form: Format) -> None:

@@ -1,36 +1,35 @@
-"""The entry point: all nouns under one command, every failure as one sentence and an exit code."""
+"""The entry point: all nouns under one command, every failure as one sentence and an exit code.
+
+Only the noun that was typed is imported: each brings what it talks to (Postgres, S3, Kafka), and a person waits for it.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import typer
-from confluent_kafka import KafkaException
-from sqlalchemy.exc import OperationalError
 
-from cli import audit, clusters, demo, jobs, keys, models, output, policy, stack
+from cli import output
 from cli.errors import FAILED, WRONG_USE, CommandFailed
-from local.errors import CannotStart
-from registry.errors import RegistryError
-from runtime.kafka import DeliveryUnclear
 
-app = typer.Typer(
-    name="headrace",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Generation jobs onto GPU clusters: fair, full, explained, replayable.",
-)
-app.command()(stack.up)
-app.command()(stack.down)
-app.command()(stack.status)
-app.command()(stack.doctor)
-app.command()(demo.demo)
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(models.app, name="models")
-app.add_typer(clusters.app, name="clusters")
-app.add_typer(policy.app, name="policy")
-app.add_typer(audit.app, name="audit")
-app.add_typer(keys.app, name="keys")
+NOUNS = {
+    "jobs": "Requests to run a model once.",
+    "models": "Versions of models, and the aliases that point to them.",
+    "clusters": "Clusters and their nodes.",
+    "policy": "Tiers, SLOs, pools, clusters and limits.",
+    "audit": "The history: verified, told, exported.",
+    "keys": "API keys: shown once, stored hashed.",
+}
+"""Each is the module of its name, with an `app`."""
+VERBS = {
+    "up": ("stack", "Start Kafka, Postgres, S3, scheduler, intake, projector, relay, API and nodes, supervised."),
+    "down": ("stack", "Stop the stack; its data stays."),
+    "status": ("stack", "What runs, on which ports, and what is wrong. Exit 1 when it does not run whole."),
+    "doctor": ("stack", "What this machine has, lacks, and what to do about it. Exit 1 when something is missing."),
+    "demo": ("demo", "The whole path once: stack, model, prompts of all tiers, videos, the history verified."),
+}
+"""Verbs without a noun: the module that has the function, and what it does."""
 
 _WRONG_USE_CODES = ("invalid", "unknown_model", "unknown_alias", "unknown_version", "unknown_pool", "conflict")
 
@@ -42,34 +41,69 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Exit code: 0 done, 1 failed, 2 wrong use."""
+    typed = next((word for word in arguments if not word.startswith("-")), "")
     try:
-        code = app(arguments, standalone_mode=False)
+        code = build(typed)(arguments, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except typer.Exit as ended:
         return ended.exit_code
     except typer.Abort:
         return FAILED
-    except CommandFailed as failure:
-        return _say(failure, failure.code)
-    except RegistryError as failure:
-        return _say(failure, WRONG_USE if failure.code in _WRONG_USE_CODES else FAILED)
-    except CannotStart as failure:
-        return _say(failure, FAILED)
-    except DeliveryUnclear as failure:
-        return _say(f"{failure}; run the same command again: it changes nothing twice", FAILED)
-    except KafkaException as failure:
-        return _say(f"Kafka does not answer ({failure.args[0].str()}); see `headrace status`", FAILED)
-    except OperationalError:
-        return _say("Postgres does not answer; see `headrace status`, or set DATABASE_URL", FAILED)
     except KeyboardInterrupt:
         return 130
     except Exception as failure:
-        if hasattr(failure, "format_message"):  # click's own: an unknown option, a missing argument
-            return _say(f"{failure.format_message()} (see --help)", WRONG_USE)
-        raise
+        said = sentence(failure)
+        if said is None:
+            raise
+        words, code = said
+        output.err.print("error: ", style="bold red", end="")
+        output.err.print(words, markup=False, soft_wrap=True)
+        return code
 
 
-def _say(failure: Exception | str, code: int) -> int:
-    output.err.print("error: ", style="bold red", end="")
-    output.err.print(str(failure), markup=False, soft_wrap=True)
-    return code
+def build(typed: str) -> typer.Typer:
+    """The command with the noun or verb `typed` in full, and of the others their names and what they are for."""
+    app = typer.Typer(
+        name="headrace",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        help="Generation jobs onto GPU clusters: fair, full, explained, replayable.",
+    )
+    for verb, (module, purpose) in VERBS.items():
+        command = getattr(import_module(f"cli.{module}"), verb) if verb == typed else _nothing
+        app.command(verb, help=purpose)(command)
+    for noun, purpose in NOUNS.items():
+        group = import_module(f"cli.{noun}").app if noun == typed else typer.Typer()
+        app.add_typer(group, name=noun, help=purpose)
+    return app
+
+
+def _nothing() -> None:
+    """Stands for a verb that was not typed."""
+
+
+def sentence(failure: Exception) -> tuple[str, int] | None:
+    """(what to say, exit code) of a failure that a user may meet; None for a defect of ours."""
+    if isinstance(failure, CommandFailed):
+        return str(failure), failure.code
+    if hasattr(failure, "format_message"):  # the option parser's own: an unknown option, a missing argument
+        return f"{failure.format_message()} (see --help)", WRONG_USE
+    from confluent_kafka import KafkaException
+    from sqlalchemy.exc import OperationalError
+
+    from local.errors import CannotStart
+    from registry.errors import RegistryError
+    from runtime.kafka import DeliveryUnclear
+
+    if isinstance(failure, RegistryError):
+        return str(failure), WRONG_USE if failure.code in _WRONG_USE_CODES else FAILED
+    if isinstance(failure, CannotStart):
+        return str(failure), FAILED
+    if isinstance(failure, DeliveryUnclear):
+        return f"{failure}; run the same command again: it changes nothing twice", FAILED
+    if isinstance(failure, KafkaException):
+        return f"Kafka does not answer ({failure.args[0].str()}); see `headrace status`", FAILED
+    if isinstance(failure, OperationalError):
+        return "Postgres does not answer; see `headrace status`, or set DATABASE_URL", FAILED
+    return None

@@ -85,6 +85,15 @@ def test_a_stream_follows_a_job_to_its_end(caller: Caller, views: Views, job: st
         assert list(events) == []  # the server ended it
 
 
+def test_without_following_it_tells_what_happened_so_far_and_ends(caller: Caller, views: Views, job: str) -> None:
+    views.main.write(views.main.dispatched(job))
+    views.show()
+    answer = caller.http.get(f"/v1/jobs/{job}/events?follow=false")
+    assert [line for line in answer.text.splitlines() if line.startswith("event:")] == ["event: state"] * 2
+    assert "JobDispatched" in answer.text
+    assert caller.http.get(f"/v1/jobs/{job}/events?follow=perhaps").status_code == 422
+
+
 def test_a_stream_goes_on_after_the_last_event_seen(caller: Caller, views: Views, job: str) -> None:
     views.main.write(views.main.dispatched(job))
     views.show()
