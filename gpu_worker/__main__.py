@@ -14,8 +14,9 @@ import structlog
 
 from contract.names import is_name
 from contract.topics import JOBS
-from gpu_worker.agent import Agent, Node, World
+from gpu_worker.agent import Agent
 from gpu_worker.dispatches import Dispatches
+from gpu_worker.node import Node, World
 from gpu_worker.scratch import Scratch, ScratchTaken
 from registry.depot import Depot
 from runtime.kafka import Producer, read_one

@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
-from contract.codec import encode, headers_for
-from contract.doors import AttemptProgressed
-from contract.inputs import NodeJoined, NodeLeft, NodeReport, Report, Started
+from contract.inputs import NodeJoined, NodeLeft, Report
 from contract.orders import Order, Run
-from contract.topics import JOBS, PROGRESS
 from gpu_worker import metrics
 from gpu_worker.attempts import (
     Action,
@@ -33,89 +27,28 @@ from gpu_worker.attempts import (
     Say,
     Unstore,
 )
-from gpu_worker.child_process import child_environment
 from gpu_worker.desk import Desk
 from gpu_worker.loop import Loop
-from gpu_worker.outbox import Outbox, Said
+from gpu_worker.node import Node, OrderReader, World
 from gpu_worker.outcome import Failure, Outcome
 from gpu_worker.scratch import Scratch
-from gpu_worker.slot import Seat, Slot, Work
-from gpu_worker.storing import Store, Storekeeper
-from gpu_worker.supplies import Depot, Fetcher, ReadPayload, Supplies
-from runtime.kafka import Delivery, DeliveryUnclear, OnDelivery
+from gpu_worker.seat import seats_of
+from gpu_worker.slot import Slot, Work
+from gpu_worker.storing import Storekeeper
+from gpu_worker.supplies import Fetcher, Supplies
+from gpu_worker.voice import Voice
+from runtime.kafka import Delivery
 
 log = structlog.get_logger(__name__)
 
 ANNOUNCE_EVERY_S = 0.25
 """Heartbeats that news bring forward are at least this far apart."""
 
-SEND_AGAIN_S = 0.25
-"""Pause before a record that did not get through is sent again; the producer itself has tried for seconds."""
-
-PROGRESS_EVERY_S = 0.25
 LAST_WORDS_S = 10.0
 """How long a node that leaves waits for the broker to take its last reports."""
 
 STORE_PATIENCE_S = 300.0
 """How long results and versions wait for an object store that is away, before the attempt fails."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """What this node is and where it belongs."""
-
-    cluster: str
-    name: str
-    slots: int
-    chipset: str
-    gpus: int
-    """GPUs of each slot."""
-    memory_mib: int
-    """Memory of each slot."""
-    jobs_partition: int
-    """The pool's partition of `jobs`."""
-    cores: int
-    """CPU cores that all slots share."""
-    drain_grace_s: float
-    """How long what runs may go on once the node was told to end."""
-
-
-class Producer(Protocol):
-    """runtime.kafka.Producer, as far as it is used here."""
-
-    def send(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        key: bytes | None = ...,
-        headers: list[tuple[str, bytes]] = ...,
-        partition: int | None = ...,
-        on_delivery: OnDelivery | None = ...,
-    ) -> None: ...
-
-
-class OrderReader(Protocol):
-    """gpu_worker.dispatches.Dispatches"""
-
-    def start(self) -> None: ...
-    def stop(self, wait_s: float = ...) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Everything outside the node that it touches."""
-
-    producer: Producer
-    store: Store
-    depot: Depot
-    cached: tuple[str, ...]
-    """Versions that were on this disk at the start."""
-    read_payload: ReadPayload
-    open_orders: Callable[[str, Agent], OrderReader]
-    """(session, listener) -> a reader of the orders to this session."""
-    environment: Mapping[str, str]
-    """This process's environment."""
 
 
 class Agent:
@@ -135,19 +68,15 @@ class Agent:
         self._loop = Loop()
         self._desk = Desk(node.name, _new_session(), node.slots)
         self._desk.cached = world.cached
-        self._outbox = Outbox(node.name)
+        self._voice = Voice(node, world.producer, self._on_delivery)
         self._fetcher = Fetcher(world.depot, world.read_payload, self._on_supplies, store_patience_s)
         self._keeper = Storekeeper(world.store, self._on_stored, store_patience_s)
-        self._slots = [Slot(seat, self._loop, scratch, self) for seat in self._seats()]
+        self._slots = [Slot(seat, self._loop, scratch, self) for seat in seats_of(node, world.environment)]
         self._supplies: dict[str, Supplies] = {}
-        self._progressed_s: dict[str, float] = {}
         self._orders: OrderReader | None = None
         self._joined = False
-        self._records = 0
-        self._letter: tuple[bytes, list[tuple[str, bytes]]] = (b"", [])
         self._heartbeat_at_s = 0.0
         self._heard_at_s = 0.0
-        self._send_again_at_s: float | None = None
         self._signals = 0
         self._expel_at_s: float | None = None
         self._give_up_at_s: float | None = None
@@ -181,7 +110,7 @@ class Agent:
         while not self._is_over():
             self._loop.turn(self._wait_s())
             self._on_time(time.monotonic())
-            self._send()
+            self._voice.speak()
         return self._end()
 
     @property
@@ -191,7 +120,7 @@ class Agent:
 
     def _wait_s(self) -> float | None:
         moments = [slot.deadline_s for slot in self._slots if slot.deadline_s is not None]
-        moments += [m for m in (self._send_again_at_s, self._expel_at_s, self._give_up_at_s) if m is not None]
+        moments += [m for m in (self._voice.again_at_s, self._expel_at_s, self._give_up_at_s) if m is not None]
         if self._joined:
             moments.append(self._heartbeat_at_s)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
@@ -200,14 +129,13 @@ class Agent:
         for slot in self._slots:
             if slot.deadline_s is not None and slot.deadline_s <= now_s:
                 slot.on_deadline()
-        if self._send_again_at_s is not None and self._send_again_at_s <= now_s:
-            self._send_again_at_s = None
-            self._post()
+        if self._voice.again_at_s is not None and self._voice.again_at_s <= now_s:
+            self._voice.speak_again()
         if self._joined and self._heartbeat_at_s <= now_s:
             self._heartbeat_at_s = now_s + self._heartbeat_s
-            if self._outbox.wants_heartbeat:
+            if self._voice.outbox.wants_heartbeat:
                 self._heard_at_s = now_s
-                self._outbox.heartbeat(self._desk.heartbeat())
+                self._voice.outbox.heartbeat(self._desk.heartbeat())
         if self._expel_at_s is not None and self._expel_at_s <= now_s:
             self._expel_at_s = None
             self._do(self._desk.expel())
@@ -227,7 +155,7 @@ class Agent:
         node = self._node
         self._joined = True
         self._heartbeat_at_s = time.monotonic()
-        self._outbox.say(
+        self._voice.outbox.say(
             NodeJoined(
                 node.name,
                 session,
@@ -262,9 +190,9 @@ class Agent:
                 self._give_up_at_s = now_s + LAST_WORDS_S
             if self._joined:
                 self._joined = False
-                self._outbox.say(NodeLeft(self._node.name, self._desk.session))
-                self._send()
-            if not len(self._outbox):
+                self._voice.outbox.say(NodeLeft(self._node.name, self._desk.session))
+                self._voice.speak()
+            if not len(self._voice.outbox):
                 return True
         return self._give_up_at_s is not None and self._give_up_at_s <= now_s
 
@@ -273,7 +201,7 @@ class Agent:
             self._orders.stop()
         for slot in self._slots:
             slot.close()
-        left = len(self._outbox)
+        left = len(self._voice.outbox)
         self._scratch.close()
         if left:
             log.error("left with reports that the broker did not take; the lease will free the jobs", records=left)
@@ -282,6 +210,10 @@ class Agent:
         return 1 if left else 0
 
     # -- orders and actions ---------------------------------------------------------------------------------------
+
+    def _delivered(self, result: Delivery | Exception) -> None:
+        for dispatch in self._voice.delivered(result):
+            self._do(self._desk.acknowledged(dispatch))
 
     def _take(self, orders: list[Order]) -> None:
         for order in orders:
@@ -292,7 +224,7 @@ class Agent:
         for action in actions:
             match action:
                 case Say(report):
-                    self._outbox.report(self._desk.session, report)
+                    self._voice.outbox.report(self._desk.session, report)
                 case Launch(slot, run):
                     self._slots[slot].launch(Work(run, self._supplies[run.dispatch]))
                 case Fetch(run):
@@ -346,7 +278,7 @@ class Agent:
     def _forget(self, dispatch: str) -> None:
         self._fetcher.forget(dispatch)
         self._supplies.pop(dispatch, None)
-        self._progressed_s.pop(dispatch, None)
+        self._voice.forget(dispatch)
         self._remove(self._scratch.clean(dispatch))
 
     def _remove(self, gone: list[str]) -> None:
@@ -359,15 +291,7 @@ class Agent:
         self._do(self._desk.loaded(slot, version))
 
     def progressed(self, run: Run, fraction: float, message: str) -> None:
-        now_s = time.monotonic()
-        if now_s - self._progressed_s.get(run.dispatch, 0.0) < PROGRESS_EVERY_S:
-            return
-        self._progressed_s[run.dispatch] = now_s
-        progress = AttemptProgressed(run.job, run.dispatch, min(1.0, max(0.0, fraction)), message[:200])
-        try:
-            self._world.producer.send(PROGRESS, encode(progress), key=run.job.encode(), headers=self._headers(progress))
-        except DeliveryUnclear:
-            return  # progress decides nothing
+        self._voice.progress(run, fraction, message)
 
     def done(self, slot: int, run: Run, outcome: Outcome) -> None:
         self._remove(self._scratch.clean_temporary(slot))
@@ -388,57 +312,6 @@ class Agent:
     def _ended(self, dispatch: str, report: Report) -> None:
         metrics.attempts.labels(type(report).__name__).inc()
         self._do(self._desk.ended(dispatch, report))
-
-    # -- saying ---------------------------------------------------------------------------------------------------
-
-    def _send(self) -> None:
-        record = self._outbox.next()
-        if record is not None:
-            self._letter = (encode(record), self._headers(record))
-            self._post()
-
-    def _post(self) -> None:
-        """Hand the record under way to the producer; a second copy has the first one's CloudEvents id."""
-        value, headers = self._letter
-        try:
-            self._world.producer.send(
-                JOBS,
-                value,
-                key=uuid.uuid4().hex.encode(),
-                headers=headers,
-                partition=self._node.jobs_partition,
-                on_delivery=self._on_delivery,
-            )
-        except DeliveryUnclear as error:
-            self._delivered(error)
-
-    def _delivered(self, result: Delivery | Exception) -> None:
-        if isinstance(result, Exception):
-            metrics.deliveries_unclear.inc()
-            self._send_again_at_s = time.monotonic() + SEND_AGAIN_S
-            return
-        record = self._outbox.delivered()
-        if isinstance(record, NodeReport):
-            for report in record.reports:
-                if isinstance(report, Started):
-                    self._do(self._desk.acknowledged(report.dispatch))
-
-    def _headers(self, record: Said | AttemptProgressed) -> list[tuple[str, bytes]]:
-        self._records += 1
-        return headers_for(record, f"{self._desk.session}.{self._records}", f"node/{self._node.name}")
-
-    # -- slots ----------------------------------------------------------------------------------------------------
-
-    def _seats(self) -> list[Seat]:
-        node = self._node
-        threads = max(1, node.cores // node.slots)
-        device = "cuda" if node.chipset in ("cuda", "rocm") else node.chipset
-        seats = []
-        for index in range(node.slots):
-            gpus = range(index * node.gpus, (index + 1) * node.gpus)
-            environment = child_environment(self._world.environment, threads, gpus)
-            seats.append(Seat(index, environment, device, threads))
-        return seats
 
 
 def _new_session() -> str:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from gpu_worker.frames import FromChild, ToChild, Unframer, encode
@@ -20,40 +20,6 @@ CHILD = Path(__file__).with_name("child.py")
 
 _RECEIVE_BYTES = 16 * 1024
 """Small, because each receive allocates this much: most frames are a few hundred bytes."""
-
-KEPT_VARIABLES = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
-    "NVIDIA_VISIBLE_DEVICES",
-    "NVIDIA_DRIVER_CAPABILITIES",
-    "HIP_VISIBLE_DEVICES",
-    "ROCR_VISIBLE_DEVICES",
-    "HSA_OVERRIDE_GFX_VERSION",
-)
-"""All that a child inherits of the agent's environment: no address and no credential among them."""
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-
-
-def child_environment(inherited: Mapping[str, str], threads: int, gpus: Sequence[int]) -> dict[str, str]:
-    """What every child of a slot has in its environment; `gpus` are indices into the GPUs this node may use."""
-    kept = {name: inherited[name] for name in KEPT_VARIABLES if name in inherited}
-    kept |= dict.fromkeys(THREAD_VARIABLES, str(threads))
-    if gpus:
-        for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
-            present = [device for device in kept.get(name, "").split(",") if device]
-            kept[name] = ",".join(present[gpu] if gpu < len(present) else str(gpu) for gpu in gpus)
-    return kept
 
 
 class ChildProcess:

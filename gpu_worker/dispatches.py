@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Protocol
 
 import structlog
 
@@ -16,6 +15,7 @@ from contract.codec import Malformed, decode_order
 from contract.names import dispatch_partition
 from contract.orders import Order
 from contract.topics import dispatch_topic
+from gpu_worker.node import Listener
 from runtime.kafka import OffsetGone, Reader, Record, partitions
 
 log = structlog.get_logger(__name__)
@@ -27,16 +27,6 @@ PARTITIONS_EVERY_S = 60.0
 
 READ_S = 1.0
 """How long a read waits for an order; one that comes ends the wait at once."""
-
-
-class Listener(Protocol):
-    """Both are called in the reading thread."""
-
-    def positioned(self, session: str) -> None:
-        """Every order to this session from here on will be heard: it may join."""
-
-    def ordered(self, orders: list[Order]) -> None:
-        """Orders to this node, in log order."""
 
 
 class Dispatches:

@@ -10,7 +10,6 @@ so it is certain even when a grandchild keeps the pipes open. All in the agent's
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
@@ -21,6 +20,7 @@ from gpu_worker.frames import BadFrame, Cancel, Compute, Failed, FromChild, Load
 from gpu_worker.loop import Loop
 from gpu_worker.outcome import Computed, Failure, Outcome, disk_failure, identifier
 from gpu_worker.scratch import AttemptLog, Scratch
+from gpu_worker.seat import Seat
 from gpu_worker.supplies import Supplies
 
 ASKED_S = 1.0
@@ -50,16 +50,6 @@ class Work:
 
     run: Run
     supplies: Supplies
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """What is the same for every child of a slot."""
-
-    index: int
-    environment: Mapping[str, str]
-    device: str
-    threads: int
 
 
 class Watcher(Protocol):

@@ -20,7 +20,8 @@ from contract.names import payload_digest
 from contract.orders import Kill, Order, Payload, Rejoin, Run
 from contract.results import EMPTY_MANIFEST
 from contract.topics import JOBS
-from gpu_worker.agent import Agent, Node, World
+from gpu_worker.agent import Agent
+from gpu_worker.node import Node, World
 from gpu_worker.scratch import Scratch
 from runtime.kafka import Delivery, DeliveryUnclear, OnDelivery
 

@@ -18,11 +18,13 @@ import pytest
 
 from contract.orders import Run
 from gpu_worker import child, frames, storing
-from gpu_worker.child_process import CHILD, child_environment
+from gpu_worker.child_process import CHILD
 from gpu_worker.loop import Loop
+from gpu_worker.node import Node
 from gpu_worker.outcome import Computed, Failure, Outcome
 from gpu_worker.scratch import Scratch
-from gpu_worker.slot import Seat, Slot, Work
+from gpu_worker.seat import Seat, child_environment, seats_of
+from gpu_worker.slot import Slot, Work
 from gpu_worker.supplies import Supplies
 
 DEADLINE_S = 20.0
@@ -341,3 +343,10 @@ def test_a_child_gets_none_of_the_agents_environment_but_what_it_needs() -> None
     assert environment["HIP_VISIBLE_DEVICES"] == "2,3"
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "2"
     assert not set(environment) & {"HEADRACE_KAFKA", "DATABASE_URL", "AWS_SECRET_ACCESS_KEY"}
+
+
+def test_slots_share_cores_and_gpus_out() -> None:
+    node = Node("main", "n", 4, "rocm", 2, 0, 0, 10, 5.0)
+    seats = seats_of(node, {"PATH": "/bin"})
+    assert [seat.environment["HIP_VISIBLE_DEVICES"] for seat in seats] == ["0,1", "2,3", "4,5", "6,7"]
+    assert {(seat.threads, seat.device, seat.environment["OMP_NUM_THREADS"]) for seat in seats} == {(2, "cuda", "2")}
