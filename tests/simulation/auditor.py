@@ -90,7 +90,10 @@ class Auditor:
         self.lease_ms += batch["elapsed_ms"]
         self.position = batch["position"]
         self.counted.append(record.offset)
-        moment = Moment(record.offset, batch["epoch"], batch["seq"], self.now_ms, self.lease_ms, batch["inputs"])
+        decides = not any(event["type"].startswith("Opened.") for event in batch["events"])
+        moment = Moment(
+            record.offset, batch["epoch"], batch["seq"], self.now_ms, self.lease_ms, batch["inputs"], decides
+        )
         self.book.read_inputs(moment)
         built_ms = self.built_ms.get(record_hash, record.true_ms)
         for event in batch["events"]:

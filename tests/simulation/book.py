@@ -40,6 +40,8 @@ class Book(JobRules):
                     raise Violation("I3", f"{book.job} is still open on {node}, which is lost", book.job)
         self.lost_now.clear()
         for book in self.jobs.values():
+            if moment.decides and book.state == "queued" and 0 < book.expires_ms <= moment.now_ms:
+                raise Violation("I2", f"still waits after its deadline {book.expires_ms}", book.job)
             if book.open:
                 held = self.nodes.get(book.node)
                 if held is None or held.session != book.session:

@@ -124,6 +124,7 @@ class JobRules(NodeRules):
             raise Violation("I3", f"dispatched to {event['session']}, which is not a node's session", job)
         self.dispatches.add(event["dispatch"])
         book.attempts += 1
+        book.counted_now = False
         book.state = "open"
         book.dispatch, book.node = event["dispatch"], event["node"]
         book.session, book.cluster = event["session"], event["cluster"]
@@ -179,6 +180,7 @@ class JobRules(NodeRules):
 
     def _fail(self, book: JobBook) -> None:
         book.failures += 1
+        book.counted_now = True
         if book.failures > self.policy["failures_max"]:
             raise Violation("I4", f"{book.failures} failures, the cap is {self.policy['failures_max']}", book.job)
 
@@ -224,9 +226,16 @@ class JobRules(NodeRules):
             raise Violation("I2", f"requeued though it is being ended ({book.cancelling})", job)
         if book.failures >= self.policy["failures_max"]:
             raise Violation("I4", f"requeued after {book.failures} failures", job)
+        earliest_ms = moment.lease_ms + self._backoff_ms(book) if book.counted_now else 0
+        if event["eligible_lease_ms"] < earliest_ms:
+            raise Violation("I4", f"eligible at {event['eligible_lease_ms']}, its backoff ends at {earliest_ms}", job)
         book.state = "queued"
         book.eligible_lease_ms = event["eligible_lease_ms"]
         self.closed_now.discard(job)
+
+    def _backoff_ms(self, book: JobBook) -> int:
+        doubled: int = self.policy["backoff_ms"] * 2 ** (book.failures - 1)
+        return min(doubled, self.policy["backoff_max_ms"])
 
     def _JobSucceeded(self, event: Event, moment: Moment) -> None:
         book = self._open(event, "I8")

@@ -20,6 +20,7 @@ class NodeRules:
         self.lost_now: list[tuple[str, str]] = []
         self.requirements: dict[str, dict[str, Any]] = {}
         self.aliases: dict[tuple[str, str], str] = {}
+        self._moves: dict[tuple[str, str], int] = {}
         self.stale = 0
 
     def _NodeAdmitted(self, event: Event, moment: Moment) -> None:
@@ -80,7 +81,11 @@ class NodeRules:
             raise Violation("I12", f"version {event['version']} changed")
 
     def _AliasPointed(self, event: Event, moment: Moment) -> None:
-        self.aliases[event["model"], event["alias"]] = event["version"]
+        name = event["model"], event["alias"]
+        if event["move"] <= self._moves.get(name, 0):
+            raise Violation("I10", f"alias {name} made move {event['move']} after {self._moves[name]}")
+        self._moves[name] = event["move"]
+        self.aliases[name] = event["version"]
 
     def _ReportStale(self, event: Event, moment: Moment) -> None:
         self.stale += 1

@@ -19,6 +19,8 @@ class JobBook:
     state: str = "queued"
     attempts: int = 0
     failures: int = 0
+    counted_now: bool = False
+    """Its last attempt ended in a way that counts as a failure."""
     dispatch: str = ""
     node: str = ""
     session: str = ""
@@ -62,6 +64,8 @@ class Moment:
     now_ms: int
     lease_ms: int
     inputs: list[dict[str, Any]]
+    decides: bool
+    """It is no Opened, which decides nothing."""
     reports: dict[tuple[str, str, str], list[dict[str, Any]]] = field(default_factory=dict)
     """(node, session, dispatch) -> reports read in this batch."""
     running: set[tuple[str, str, str]] = field(default_factory=set)

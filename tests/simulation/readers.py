@@ -1,16 +1,21 @@
 """Readers that run the production code, held against each other and against the auditor (I7, I14).
 
-One reader folds every record from the beginning. Whatever else claims to know the state (a snapshot, a snapshot with
-its tail) must have its state hash at the same record.
+One reader decides every record from the beginning again. Whatever else claims to know the state (a snapshot, a
+snapshot with its tail) must have its state hash at the same record.
 """
 
 from __future__ import annotations
 
+import msgspec
+
 from contract.batch import hash_of
+from contract.codec import encode
+from contract.events import Opened
 from contract.topics import LEDGER
 from scheduling import snapshot
 from scheduling.chain import Chain, Counted, Damaged
-from scheduling.evolve import fold
+from scheduling.decide import Clock, decide
+from scheduling.evolve import fold, seal
 from scheduling.invariants import check
 from scheduling.state import State, initial_state
 from streams.outputs import SnapshotReady
@@ -42,10 +47,23 @@ class ProductionReader:
             )
         if not isinstance(judged, Counted):
             return
-        fold(self._state, judged.batch, judged.hash, record.offset)
+        self._advance(record.offset, record.value, judged)
         self._counted[record.offset] = judged.hash
         if len(self._counted) % CHECK_EVERY == 0:
             self._check()
+
+    def _advance(self, offset: int, record: bytes, judged: Counted) -> None:
+        """Decides the batch again from its inputs and times: the same bytes must come out (rule 2), whoever wrote it,
+        from the beginning of the ledger or from a snapshot."""
+        batch = judged.batch
+        if batch.events and isinstance(batch.events[0], Opened):
+            fold(self._state, batch, judged.hash, offset)
+            return
+        clock = Clock(batch.epoch, batch.seq, batch.now_ms, batch.elapsed_ms, batch.caught_up)
+        events = tuple(decide(self._state, batch.inputs, clock))
+        seal(self._state, judged.hash, offset, batch.position)
+        if encode(msgspec.structs.replace(batch, events=events)) != record:
+            raise Violation("I7", f"record {offset} is not what its inputs lead to: another reader decides otherwise")
 
     def _check(self) -> None:
         for complaint in check(self._state):
