@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import msgspec
 import pytest
 
+from api.__main__ import bound
 from api.bodies import SubmitRequest
 from api.callers import secret_of
 from api.events import frame, last_seen
@@ -109,3 +113,27 @@ def test_values_nested_too_deeply_are_refused() -> None:
     with pytest.raises(Problem) as caught:
         decode_any(b"[" * 100_000 + b"]" * 100_000)
     assert caught.value.status == 400
+
+
+def test_connections_do_not_wait_for_an_ack_before_the_body() -> None:
+    """asyncio sets TCP_NODELAY only on sockets whose protocol is named; accepted ones take it from the listener."""
+
+    async def nodelay() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        class Accepting(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                accepted = transport.get_extra_info("socket")
+                found.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                transport.close()
+
+        listener = bound("127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(Accepting, sock=listener)
+        async with server:
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            answer = await found
+            writer.close()
+            await writer.wait_closed()
+            return answer
+
+    assert asyncio.run(nodelay())
