@@ -5,15 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import psycopg
-import pytest
 
 from contract.topics import Topic
-from local.services import Services, running
+from local.services import Services
 from runtime import kafka
 from runtime.object_store import ObjectStore
 
@@ -25,12 +23,6 @@ with running(Path(sys.argv[1]), durable=False) as services:
     print(*(server.process.pid for server in services.servers), flush=True)
     sys.stdin.read()
 """
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    with running(tmp_path_factory.mktemp("own"), words_kept_ms=2_000) as services:
-        yield services
 
 
 def test_a_killed_broker_comes_back_with_its_records(own: Services) -> None:

@@ -55,7 +55,7 @@ def test_a_running_stack_shows_parts_places_and_what_is_wrong() -> None:
 
 def test_a_long_path_is_folded_and_not_cut() -> None:
     data = "/a/rather/long/path" * 6
-    assert "".join(shown(StackStatus(state="stopped", data=data))[1:]) == f"data  {data}"
+    assert "".join(shown(StackStatus(state="stopped", data=data))[1:]) == f"data{data}"
 
 
 def test_nothing_that_runs_is_short() -> None:
