@@ -10,8 +10,10 @@ import argparse
 import asyncio
 import logging
 import os
+import socket
 import sys
 import traceback
+import zlib
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +27,7 @@ from runtime import kafka
 from runtime.settings import Settings
 from runtime.shutdown import on_signal_async
 from runtime.telemetry import configure_logging, serve_metrics
+from streams.faust_parts import NoMonitor, NoTables
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +39,10 @@ QUIET = {"faust": logging.WARNING, "mode": logging.WARNING, "faust.app.base": lo
 
 
 def make_app(name: str, settings: Settings) -> Any:
-    """A Faust app of this consumer group, for exactly one topic."""
+    """A Faust app of this consumer group, for exactly one topic.
+
+    The group knows its members by host and data directory, so one that was killed and is started again has its
+    partitions back at once, instead of waiting until the broker gives the dead one up."""
     datadir = settings.data / name
     datadir.mkdir(parents=True, exist_ok=True)
     brokers = ";".join(f"kafka://{broker.strip()}" for broker in settings.kafka.split(","))
@@ -56,6 +62,9 @@ def make_app(name: str, settings: Settings) -> Any:
         broker_heartbeat_interval=2.0,
         broker_max_poll_records=1_000,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=f"{name}-{socket.gethostname()}-{zlib.crc32(bytes(datadir.resolve())):08x}",
+        TableManager=NoTables,
+        Monitor=NoMonitor,
     )
 
 
