@@ -71,8 +71,6 @@ class Composition:
                 "s3_access_key": self.s3.access_key,
                 "s3_secret_key": self.s3.secret_key,
             }
-        if self._options.heartbeat_ms is not None:
-            changes["heartbeat_ms"] = self._options.heartbeat_ms
         return self._given.model_copy(update=changes)
 
     def _programs(self) -> list[Server]:

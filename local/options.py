@@ -23,8 +23,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str = CLUSTER
     policy: Path | None = None
     """The first policy of new data. None: examples/policies/local.yaml's."""
-    heartbeat_ms: int | None = None
-    """How often nodes say that they are alive. None: the setting."""
 
 
 def to_argument(options: Options) -> str:

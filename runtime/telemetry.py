@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 from prometheus_client import start_http_server
@@ -14,11 +16,29 @@ NOISY = ("aiokafka", "faust.topics", "boto3", "botocore", "s3transfer", "urllib3
 """Libraries that log per message or per request; they even build the records of levels nobody reads."""
 
 
+class _Unfailing:
+    """stderr, whose lines get lost when they cannot be written: a full disk must not end a process that only wanted to
+    say something."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure_logging(process: str, level: str | None = None) -> None:
     """Send structlog's and the standard library's records to stderr, one JSON object a line.
 
     `process` is in every line. `level` defaults to the setting. Tracebacks carry no local variables.
     """
+    stderr = cast(TextIO, _Unfailing(sys.stderr))
     number = logging.getLevelNamesMapping()[(level or Settings().log_level).upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -31,10 +51,10 @@ def configure_logging(process: str, level: str | None = None) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 PROGRAM = """
 import logging, structlog
@@ -31,3 +32,20 @@ def test_lines_are_json_name_the_process_and_carry_no_locals() -> None:
     assert "ZeroDivisionError" in lines[2]["exception"]
     assert "local words" not in done.stderr
     assert done.stdout == ""
+
+
+FULL = """
+import logging, structlog
+from runtime.telemetry import configure_logging
+configure_logging("tester", "info")
+for _ in range(3):
+    structlog.get_logger("a").info("ours")
+    logging.getLogger("b").warning("theirs")
+print("went on")
+"""
+
+
+def test_a_full_disk_loses_log_lines_and_not_the_process() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", FULL], stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+    assert done.stdout == "went on\n"
