@@ -47,18 +47,18 @@ _RESERVE = text(
     """
 )
 _KNOWN = text("SELECT erasure FROM views.jobs WHERE job = :job")
-_ACKNOWLEDGE = text(
-    """
-    INSERT INTO views.receipts AS r (request, tenant, salt, fingerprint, acked)
-    SELECT :request, :tenant, :salt, :fingerprint, true
-    WHERE NOT EXISTS (SELECT FROM views.jobs WHERE job = :job AND erasure <> '')
-    ON CONFLICT (request) DO UPDATE SET acked = true
-    """
-)
 _FIELDS = tuple(field.name for field in msgspec.structs.fields(JobRow))
-_ENTER = text(
-    f"INSERT INTO views.jobs ({', '.join(_FIELDS)}) VALUES ({', '.join(':' + name for name in _FIELDS)})"
-    " ON CONFLICT (job) DO NOTHING"
+_ACKNOWLEDGE = text(
+    f"""
+    WITH kept AS (
+        INSERT INTO views.receipts AS r (request, tenant, salt, fingerprint, acked)
+        SELECT :request, :tenant, :salt, :fingerprint, true
+        WHERE NOT EXISTS (SELECT FROM views.jobs WHERE job = :job AND erasure <> '')
+        ON CONFLICT (request) DO UPDATE SET acked = true
+    )
+    INSERT INTO views.jobs ({", ".join(_FIELDS)}) VALUES ({", ".join(":" + name for name in _FIELDS)})
+    ON CONFLICT (job) DO NOTHING
+    """
 )
 
 
@@ -92,21 +92,12 @@ def acknowledged(
     """The broker has the submission: the job exists from here on. The caller commits, and answers 202 after that.
 
     `submitted_ms` is the broker's append time, `model` the reference as it was written."""
-    salt = secrets.token_hex(16)
-    connection.execute(
-        _ACKNOWLEDGE,
-        {
-            "job": job,
-            "request": bits_of(job),
-            "tenant": tenant,
-            "salt": salt,
-            "fingerprint": fingerprint(salt, request),
-        },
-    )
     row = JobRow(
         job, pool_of(job), tenant, tier, model, "", JobState.SUBMITTED.value, submitted_ms, expires_ms=expires_ms
     )
-    connection.execute(_ENTER, msgspec.structs.asdict(row))
+    salt = secrets.token_hex(16)
+    receipt = {"request": bits_of(job), "salt": salt, "fingerprint": fingerprint(salt, request)}
+    connection.execute(_ACKNOWLEDGE, msgspec.structs.asdict(row) | receipt)
 
 
 def bits_of(job: str) -> str:
