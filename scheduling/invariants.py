@@ -145,7 +145,8 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
 
 def _lines(state: State) -> Iterator[str]:
     waiting: Counter[tuple[str, str]] = Counter()
-    entries = {id(line): Counter(line.heap) for kind in state.kinds.values() for line in kind.lines.values()}
+    lines = [line for kind in state.kinds.values() for line in kind.lines.values()]
+    entries = {id(line): Counter(line.entries[line.start :]) for line in lines}
     for job in state.jobs.values():
         if job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms:
             line = state.lines[job.version, job.tier]
@@ -157,10 +158,10 @@ def _lines(state: State) -> Iterator[str]:
             expected = waiting[repr(requirements), tier]
             if line.live != expected:
                 yield f"line {tier} counts {line.live} jobs, there are {expected}"
-            if line.heap and not _waits(state, line.heap[0][1]):
+            if line.start < len(line.entries) and not _waits(state, line.entries[line.start][1]):
                 yield f"line {tier} begins with a job that does not wait"
-            if not line.heap and expected:
-                yield f"line {tier} is empty and {expected} jobs wait"
+            if line.entries[line.start :] != sorted(line.entries[line.start :]):
+                yield f"line {tier} is out of order"
 
 
 def _waits(state: State, job_id: str) -> bool:

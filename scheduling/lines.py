@@ -1,20 +1,23 @@
 """Where queued jobs wait: lines by tier and requirement class, the resting heap, the deadlines. Part of `evolve`.
 
-Every heap is emptied lazily: what is no longer meant is dropped when it comes to the top, so the top is always live
-and readers never write. A heap that is mostly leftovers is built anew.
+Every line and heap is emptied lazily: what is no longer meant is dropped when it comes first, so the first is always
+live and readers never write. One that is mostly leftovers is built anew.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from heapq import heapify, heappop, heappush
 
 from contract.inputs import Requirements
 from contract.lifecycle import JobState
 from scheduling.capacity import fits
-from scheduling.state import Job, Kind, Line, State
+from scheduling.state import Entry, Job, Kind, Line, State
 
+NEAR_END = 64
+"""New jobs are looked for among so many last entries first: several may have the same append time."""
 LEFTOVERS_MAX = 64
-"""A heap is built anew when it holds more leftovers than live entries and this."""
+"""A line or heap is built anew when it holds more leftovers than live entries and this."""
 
 
 def kind_of(state: State, requirements: Requirements) -> Kind:
@@ -50,8 +53,22 @@ def enter(state: State, job: Job) -> None:
         heappush(state.resting, (job.eligible_lease_ms, job.job))
     else:
         line = line_of(state, job.version, job.tier)
-        heappush(line.heap, (job.submitted_ms, job.job))
+        _insert(line, (job.submitted_ms, job.job))
         line.live += 1
+
+
+def _insert(line: Line, entry: Entry) -> None:
+    """Into its place. New jobs go near the end and requeued ones near the front, so the shorter side makes room."""
+    entries, start = line.entries, line.start
+    near_end = max(start, len(entries) - NEAR_END)
+    recent = near_end < len(entries) and entry > entries[near_end]
+    place = bisect_left(entries, entry, near_end if recent else start)
+    if start and place - start < len(entries) - place:
+        entries[start - 1 : place - 1] = entries[start:place]
+        entries[place - 1] = entry
+        line.start = start - 1
+    else:
+        entries.insert(place, entry)
 
 
 def leave(state: State, job: Job) -> None:
@@ -61,14 +78,30 @@ def leave(state: State, job: Job) -> None:
     elif job.eligible_lease_ms >= 0:
         line = line_of(state, job.version, job.tier)
         line.live -= 1
-        heap = line.heap
-        if heap[0][1] == job.job:  # as a rule: the head was picked
-            heappop(heap)
-        while heap and not is_waiting(state, heap[0][1]):
-            heappop(heap)
-        if len(heap) > 2 * line.live + LEFTOVERS_MAX:
-            line.heap = [entry for entry in heap if is_waiting(state, entry[1])]
-            heapify(line.heap)
+        entries, start, end = line.entries, line.start, len(line.entries)
+        if entries[start][1] == job.job:  # as a rule: the head was picked
+            start += 1
+        while start < end and not is_waiting(state, entries[start][1]):
+            start += 1
+        line.start = start
+        if end > 2 * line.live + LEFTOVERS_MAX:
+            line.entries = [entry for entry in entries[start:] if is_waiting(state, entry[1])]
+            line.start = 0
+
+
+def head_of(line: Line) -> Entry | None:
+    """The oldest job of the line."""
+    return line.entries[line.start] if line.live else None
+
+
+def second_of(state: State, line: Line) -> Entry | None:
+    """The job right behind the head of a line that is not empty, or None."""
+    if line.live == 1:
+        return None
+    place = line.start + 1
+    while not is_waiting(state, line.entries[place][1]):
+        place += 1
+    return line.entries[place]
 
 
 def wake(state: State) -> None:

@@ -19,7 +19,7 @@ from itertools import islice
 from contract.events import Event, JobDispatched, KillOrdered, NodeLost, RecallOrdered
 from contract.lifecycle import JobState
 from contract.names import dispatch_id
-from scheduling import backpressure, endings, placement, priority, retries
+from scheduling import backpressure, endings, lines, placement, priority, retries
 from scheduling.state import Attempt, Cluster, Group, Job, Kind, Node, State
 
 RECALLS_PER_BATCH_MAX = 32
@@ -96,17 +96,17 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
     heads: list[priority.Candidate] = []
     rooms: dict[Kind, list[Group]] = {}
     for kind in state.kinds.values():
-        lines = [line for line in kind.lines.values() if line.heap]
-        if lines and (groups := placement.groups_with_room(kind)):
+        firsts = [(line, first) for line in kind.lines.values() if (first := lines.head_of(line)) is not None]
+        if firsts and (groups := placement.groups_with_room(kind)):
             rooms[kind] = groups
-            heads += [priority.candidate(state, line, line.heap[0], common_ms) for line in lines]
+            heads += [priority.candidate(state, line, first, common_ms) for line, first in firsts]
     heads.sort()
     while heads:
         head = heads.pop(0)
         line = head[3]
         job = state.jobs[head[1]]
         group, node = placement.choose(rooms[line.kind], job.version)
-        second = priority.second_of(state, line)
+        second = lines.second_of(state, line)
         follower = priority.candidate(state, line, second, common_ms) if second is not None else None
         behind = _behind(follower, heads, group)
         yield _dispatch(state, head, behind, group.cluster, node, len(batch))

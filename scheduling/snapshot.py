@@ -133,6 +133,7 @@ def decode(data: bytes) -> State:
     state.ended = {job: intern(tenant) for job, tenant in facts.ended}
     state.ended_runs = deque(facts.ended_runs)
     _build_clusters(state, facts)
+    facts.jobs.sort(key=lambda job: (job.submitted_ms, job.job))  # the order in which lines are cheapest
     for job in facts.jobs:
         _build_job(state, job)
     return state

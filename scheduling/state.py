@@ -149,20 +149,25 @@ class Cluster:
         """Its limit was reached when this batch began (evidence only)."""
 
 
+Entry = tuple[int, str]
+"""(submitted_ms, job)."""
+
+
 class Line:
     """Jobs of one tier and requirement class that may be picked, oldest first.
 
-    `heap` holds (submitted_ms, job) with lazy deletion; its top is always a job that waits.
+    `entries` from `start` on are (submitted_ms, job), sorted. Deletion is lazy; the first is always a job that waits.
     """
 
-    __slots__ = ("heap", "kind", "live", "tier")
+    __slots__ = ("entries", "kind", "live", "start", "tier")
 
     def __init__(self, tier: str, kind: Kind) -> None:
         self.tier = tier
         self.kind = kind
-        self.heap: list[tuple[int, str]] = []
+        self.entries: list[Entry] = []
+        self.start = 0
         self.live = 0
-        """Jobs that wait in it; the rest of the heap is left over."""
+        """Jobs that wait in it; its other entries are left over."""
 
 
 class Kind:
