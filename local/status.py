@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+import psutil
 
 from local import disk
 from local.lock import StackLock
@@ -74,9 +75,19 @@ def read(layout: Layout) -> StackStatus:
     if status is None or status.pid != holder:
         status = StackStatus(state="starting", data=str(layout.data), pid=holder)
     space = disk.warning(layout.data)
+    _correct(status, "no space" if space else "restarting")
     if space and space not in status.warnings:
         status.warnings.append(space)
     return status
+
+
+def _correct(status: StackStatus, state: PartState) -> None:
+    """The file can be old: on a full disk it can't be written. Processes that are gone are seen all the same."""
+    for part in status.parts:
+        if part.pid and not psutil.pid_exists(part.pid):
+            part.state, part.pid = state, 0
+            if status.state == "ready":
+                status.state = "degraded"
 
 
 def last_words(layout: Layout) -> StackStatus | None:

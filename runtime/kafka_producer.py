@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as _ConfluentProducer
 
-from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, Delivery, DeliveryUnclear, Headers
+from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, Complaints, Delivery, DeliveryUnclear, Headers
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +50,7 @@ class Producer:
         self._timeout_s = delivery_timeout_ms / 1000
         self._lock = threading.Lock()
         self._fatal = False
+        self._complaints = Complaints()
         self._inner = _ConfluentProducer(self._config)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"{client_id}-deliveries", daemon=True)
@@ -167,7 +168,8 @@ class Producer:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._fatal = True
-        log.warning("kafka producer", error=error.name(), fatal=error.fatal())
+        if self._complaints.due() or error.fatal():
+            log.warning("kafka producer", error=error.name(), fatal=error.fatal())
 
     def _serve(self) -> None:
         while not self._closing.is_set():

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, OffsetGone, Record
+from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, Complaints, OffsetGone, Record
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +48,7 @@ class Reader:
 
     def __init__(self, bootstrap: str, starts: Mapping[tuple[str, int], Start], *, client_id: str = "headrace") -> None:
         self._consumer = _consumer(bootstrap, client_id)
+        self._complaints = Complaints()
         self._positions: dict[tuple[str, int], int] = {}
         try:
             for (topic, partition), start in starts.items():
@@ -85,7 +86,7 @@ class Reader:
 
     def _record(self, message: Any) -> Record | None:
         if message.error() is not None:
-            _raise_unless_passing(message)
+            _raise_unless_passing(message, self._complaints)
             return None
         record = _record_of(message)
         self._positions[record.topic, record.partition] = record.offset + 1
@@ -99,7 +100,7 @@ def read_range(bootstrap: str, topic: str, partition: int, start: int, end: int)
     """
     if start >= end:
         return
-    consumer = _consumer(bootstrap, "headrace-range", {"enable.partition.eof": True})
+    consumer, complaints = _consumer(bootstrap, "headrace-range", {"enable.partition.eof": True}), Complaints()
     try:
         low, high = _watermarks(consumer, topic, partition)
         if start < low or end > high:
@@ -112,7 +113,7 @@ def read_range(bootstrap: str, topic: str, partition: int, start: int, end: int)
             if message.error() is not None:
                 if message.error().code() == KafkaError._PARTITION_EOF:
                     return
-                _raise_unless_passing(message)
+                _raise_unless_passing(message, complaints)
                 continue
             if message.offset() >= end:
                 return
@@ -211,10 +212,11 @@ def _record_of(message: Any) -> Record:
     )
 
 
-def _raise_unless_passing(message: Any) -> None:
+def _raise_unless_passing(message: Any, complaints: Complaints) -> None:
     error = message.error()
     if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
         raise OffsetGone(f"{message.topic()}/{message.partition()}: {error.str()}")
     if error.fatal() or error.code() not in _PASSING:
         raise KafkaException(error)
-    log.warning("kafka reader waits for the broker", error=error.name())
+    if complaints.due():
+        log.warning("kafka reader waits for the broker", error=error.name())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,10 +14,27 @@ MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 CLIENT: dict[str, str | int | float] = {
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1_000,
-    "log_level": 3,  # errors: a restarting broker would fill the logs with warnings
+    "log_level": 0,  # lines of its own on stderr, several for each try to connect: we log what it reports to us
     "broker.address.family": "v4",
 }
 """Settings of every client of ours."""
+
+
+COMPLAIN_EVERY_S = 5.0
+
+
+class Complaints:
+    """A broker that is away is reported many times a second: what to log of it is one line every few seconds."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def due(self) -> bool:
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + COMPLAIN_EVERY_S
+        return True
 
 
 class Record(NamedTuple):

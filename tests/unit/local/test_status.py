@@ -88,6 +88,27 @@ def test_a_disk_that_fills_up_is_told_by_whoever_looks(
     assert f"expected at least {disk.RUN_FREE_MIB_MIN} MiB free, found 12 MiB" in warning
 
 
+def test_a_part_that_died_is_seen_though_the_status_can_not_be_written(
+    layout: Layout, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    old = StackStatus(
+        state="ready",
+        data=str(layout.data),
+        pid=holder.pid,
+        parts=[
+            PartStatus(name="kafka", state="ready", pid=dead.pid),
+            PartStatus(name="api", state="ready", pid=holder.pid),
+        ],
+    )
+    status.write(layout, old)
+    monkeypatch.setattr(disk, "free_mib", lambda _: 0)
+    found = stack.status(layout.data)
+    assert [(part.name, part.state) for part in found.parts] == [("kafka", "no space"), ("api", "ready")]
+    assert found.state == "degraded"
+
+
 def test_too_little_space_to_start_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk.require_space(tmp_path)
     monkeypatch.setattr(disk, "free_mib", lambda _: disk.START_FREE_MIB_MIN - 1)
