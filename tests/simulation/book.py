@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.simulation.job_rules import JobRules
 from tests.simulation.node_rules import Event
-from tests.simulation.pages import Moment
+from tests.simulation.pages import JobBook, Moment
 from tests.simulation.violation import Violation
 
 
@@ -42,7 +42,17 @@ class Book(JobRules):
         for book in self.jobs.values():
             if moment.decides and book.state == "queued" and 0 < book.expires_ms <= moment.now_ms:
                 raise Violation("I2", f"still waits after its deadline {book.expires_ms}", book.job)
+            if moment.decides and book.open:
+                self._check_drain(book, moment)
             if book.open:
                 held = self.nodes.get(book.node)
                 if held is None or held.session != book.session:
                     raise Violation("I3", f"{book.job} is open at a session that is gone: {book.session}", book.job)
+
+    def _check_drain(self, book: JobBook, moment: Moment) -> None:
+        """In a draining cluster what is staged is called back, and at the deadline what runs is stopped."""
+        deadline_ms = self.draining_clusters.get(book.cluster)
+        if deadline_ms is None or book.kill_reason or book.recall_reason:
+            return
+        if not book.started or 0 < deadline_ms <= moment.now_ms:
+            raise Violation("S4", f"goes on in cluster {book.cluster}, which drains (deadline {deadline_ms})", book.job)

@@ -45,6 +45,8 @@ class NodeRules:
         return node
 
     def _NodeHeard(self, event: Event, moment: Moment) -> None:
+        if not any(beat["session"] == event["session"] for beat in moment.bodies("NodeHeartbeat")):
+            raise Violation("I10", f"{event['session']} counts as heard, and sent no heartbeat in this batch")
         self._node(event).heard_lease_ms = moment.lease_ms
 
     def _NodeVersionsChanged(self, event: Event, moment: Moment) -> None:

@@ -77,6 +77,14 @@ class Node:
         self.cut_until_ms = max(self.cut_until_ms, self.timeline.now_ms + for_ms)
         self.timeline.after(for_ms + 1, self._wake_again)
 
+    def forget(self) -> None:
+        """A defect of the node: an attempt that runs is gone, and nothing is said of it."""
+        if not self.alive:
+            return
+        for job in [attempt.job for attempt in self._held.values() if attempt.run]:
+            del self._held[job]
+        self._begin_next()
+
     @property
     def connected(self) -> bool:
         return self.alive and self.timeline.now_ms >= self.cut_until_ms and not self.broker.down

@@ -49,6 +49,9 @@ class Scheduler:
         self._due_at_ms: int | None = None
         self._lag_ms = self.timeline.chance.choice((1, 1, 30, 300, 3_000))
         """How much later than its append a ledger record reaches this process."""
+        self._inputs_max = self.timeline.chance.choice((500, 500, 2))
+        """Records of `jobs` that one fetch brings."""
+        self._jobs_wait_until_ms = 0
         self.writer = self._open()
         writer_end = len(broker.topic(LEDGER))
         self.writer.ledger_end(writer_end)
@@ -84,6 +87,11 @@ class Scheduler:
         self.stalled_until_ms = self.timeline.now_ms + for_ms
         self.wake(for_ms + 1)
 
+    def starve(self, for_ms: int) -> None:
+        """Nothing of `jobs` arrives for a while; the ledger does."""
+        self._jobs_wait_until_ms = self.timeline.now_ms + for_ms
+        self.wake(for_ms + 1)
+
     def want_snapshot(self) -> None:
         if self.alive:
             self.writer.want_snapshot()
@@ -116,6 +124,14 @@ class Scheduler:
                 self.wake(500)
             if not self.broker.down and self._behind():
                 self.wake(self._lag_ms)
+            if self._has_more_to_fetch():
+                self.wake(max(2, self._jobs_wait_until_ms - self.timeline.now_ms))
+
+    def _has_more_to_fetch(self) -> bool:
+        """While a batch is under way or the broker is down, what ends that wakes us too."""
+        if self._jobs_position is None or self.writer.pending or self.broker.down:
+            return False
+        return self._jobs_position < len(self.broker.topic(JOBS))
 
     def _behind(self) -> bool:
         return self.writer.next_offset < len(self.broker.topic(LEDGER))
@@ -130,9 +146,11 @@ class Scheduler:
                 return
 
     def _read_jobs(self) -> None:
-        if self._jobs_position is None or not self.alive:
+        if self._jobs_position is None or not self.alive or self.timeline.now_ms < self._jobs_wait_until_ms:
             return
-        for record in self.broker.read(JOBS, self._jobs_position):
+        if self.writer.pending:  # the last fetch is not decided yet
+            return
+        for record in self.broker.read(JOBS, self._jobs_position, self._inputs_max):
             self._jobs_position = record.offset + 1
             if record.value is None:
                 self.writer.skip_to(self._jobs_position)

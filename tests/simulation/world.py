@@ -176,9 +176,11 @@ class World:
         return {
             "scheduler killed": (15_000, self._one_scheduler(Scheduler.crash)),
             "scheduler stalled": (18_000, self._one_scheduler(self._stall)),
+            "scheduler starved": (20_000, self._one_scheduler(lambda host: host.starve(timeline.between(500, 30_000)))),
             "second scheduler": (20_000, self._start_second),
             "node killed": (20_000, self._one_node(self._kill_node)),
             "node cut off": (20_000, self._one_node(lambda node: node.cut_off(timeline.between(500, 45_000)))),
+            "node forgets": (50_000, self._one_node(Node.forget)),
             "node leaves": (40_000, self._one_node(self._retire_node)),
             "broker down": (40_000, lambda: self.broker.go_down(timeline.between(300, 45_000))),
             "clock jump": (25_000, self._jump_clock),
@@ -236,6 +238,7 @@ class World:
         self.broker.come_back()
         for scheduler in self.schedulers:
             scheduler.stalled_until_ms = 0
+            scheduler.starve(0)
         self._note_idle()
         for node in self.nodes:
             node.cut_until_ms = 0
