@@ -9,11 +9,9 @@ one reads the ledger and goes on from there.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 import structlog
@@ -41,7 +39,7 @@ from streams.follower import Follower
 from streams.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
 from streams.payloads import PayloadCache
 from streams.pool_metrics import PoolMetrics
-from streams.pools import pool_of_partition
+from streams.pools import pool_in_ledger, pool_named_by
 from streams.quarantine import set_aside
 from streams.tail import LedgerTail
 from streams.tracing import traceparent_of
@@ -77,7 +75,8 @@ class PoolHost:
         self._seek = seek
         self._loop = asyncio.get_running_loop()
         self._session = uuid.uuid4().hex
-        self._closing = threading.Event()
+        self._closed = False
+        self._named: asyncio.Future[str] = self._loop.create_future()
         self._follower: Follower | None = None
         self._payloads = PayloadCache()
         self._writer: LedgerWriter | None = None
@@ -95,18 +94,19 @@ class PoolHost:
     # -- beginning and end -----------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
-        with ThreadPoolExecutor(1) as waiting:  # its own: it may wait for ever, and many of them would leave no thread
-            pool = await self._loop.run_in_executor(
-                waiting, pool_of_partition, self._settings, self.partition, self._closing
-            )
+        pool = await asyncio.to_thread(pool_in_ledger, self._settings, self.partition)
         if pool is None:
-            return
+            log.info("waiting for a policy that names this partition", partition=self.partition)
+            naming = self._follow(0)
+            pool = await self._named
+            naming.close()
+            self._follower = None
         started = time.monotonic()
         self._pool = pool
         state = await asyncio.to_thread(snapshots.newest, self._store, pool) or initial_state(pool)
         self._snapshot_offset = state.head_offset
         _, end = await asyncio.to_thread(offsets, self._settings.kafka, LEDGER, self.partition)
-        if self._closing.is_set():
+        if self._closed:
             return
         self._metrics = PoolMetrics(state)
         self._dispatching = Dispatching(state, self._producer, self._payloads, self._session)
@@ -137,11 +137,12 @@ class PoolHost:
                 await asyncio.wait_for(self._snapshot_saved.wait(), STOP_TIMEOUT_S)
             except TimeoutError:
                 log.warning("no snapshot at the stop: the next start folds a longer tail", pool=self._pool)
-        self._closing.set()
+        self._closed = True
         if self._follower is not None:
             self._follower.close()
         if self._tail is not None:
             self._tail.close()
+        self._opening.cancel()
         for timer in (self._timer, self._snapshot_timer):
             if timer is not None:
                 timer.cancel()
@@ -150,9 +151,13 @@ class PoolHost:
 
     async def deliver(self, record: Record) -> None:
         """The next record of `jobs` that Faust has. Waits while too many are undecided."""
-        if self._follower is not None and await self._follower.wants(record.offset):
+        if self._follower is None or not await self._follower.wants(record.offset):
+            return
+        if self._writer is not None:
             await self._take(record)
             await self._room.wait()
+        elif not self._named.done() and (pool := pool_named_by(record.value, self.partition)):
+            self._named.set_result(pool)
 
     def recheck(self) -> None:
         """Faust has rebalanced and may have lost its place in `jobs`."""
@@ -208,7 +213,7 @@ class PoolHost:
 
     def _pump(self) -> None:
         self._woken = False
-        if self._writer is None or self._closing.is_set():
+        if self._writer is None or self._closed:
             return
         self._carry_out(self._writer.step(_mono_ms()))
         if self._writer.pending < PENDING_MAX:
@@ -222,7 +227,7 @@ class PoolHost:
 
     def _carry_out(self, outputs: list[Output]) -> None:
         for output in outputs:
-            if self._closing.is_set():
+            if self._closed:
                 return
             match output:
                 case Append():
@@ -244,6 +249,18 @@ class PoolHost:
 
     def _lead(self, position: int) -> None:
         assert self._writer is not None
+        self._follow(position)
+        self._snapshot_later()
+        log.info(
+            "leading a pool",
+            pool=self._pool,
+            epoch=self._writer.state.epoch,
+            position=position,
+            after_s=round(time.monotonic() - self._opening_since, 3),
+        )
+
+    def _follow(self, position: int) -> Follower:
+        """Have `jobs` delivered from here on."""
         self._follower = Follower(
             self._settings.kafka,
             JOBS,
@@ -253,14 +270,7 @@ class PoolHost:
             seek=self._seek,
             on_gap=self._on_gap,
         )
-        self._snapshot_later()
-        log.info(
-            "leading a pool",
-            pool=self._pool,
-            epoch=self._writer.state.epoch,
-            position=position,
-            after_s=round(time.monotonic() - self._opening_since, 3),
-        )
+        return self._follower
 
     def _append(self, output: Append) -> None:
         stale = [event for event in output.batch.events if isinstance(event, InputQuarantined) and event.job]
@@ -293,7 +303,7 @@ class PoolHost:
             self._on_delivery(error, output, decided)
 
     def _on_delivery(self, outcome: Delivery | Exception, output: Append, decided: float) -> None:
-        if self._writer is None or self._closing.is_set():
+        if self._writer is None or self._closed:
             return
         if isinstance(outcome, Exception):
             self._carry_out(self._writer.unclear(str(outcome)))
@@ -316,9 +326,9 @@ class PoolHost:
         self._pump()
 
     def _on_gap(self, first: int) -> None:
-        assert self._writer is not None
-        self._writer.skip_to(first)
-        self._wake()
+        if self._writer is not None:
+            self._writer.skip_to(first)
+            self._wake()
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
@@ -356,7 +366,7 @@ class PoolHost:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         failure = None if task.cancelled() else task.exception()
-        if failure is not None and not self._closing.is_set():
+        if failure is not None and not self._closed:
             die("a pool's host failed", partition=self.partition, found=repr(failure))
 
 

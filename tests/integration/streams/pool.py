@@ -41,7 +41,7 @@ from scheduling.chain import Chain, Counted
 from scheduling.evolve import fold
 from scheduling.state import State, initial_state
 
-POOLS = 16
+POOLS = 32
 POLICY = Policy(
     tiers={"free": Tier(slo_ms=60_000)},
     pools={f"pool{n}": policies.Pool(partition=n) for n in range(POOLS)},
