@@ -8,11 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from contract.codec import decode_result
+from contract.codec import decode_progress, decode_result
 from contract.inputs import Failed, NodeJoined, NodeLeft, Started, Stopped, Succeeded
 from contract.orders import Kill, Recall, Rejoin, Run
 from contract.results import EMPTY_MANIFEST, ERROR_NAME, INPUTS_NAME, MANIFEST_NAME, attempt_prefix
+from contract.topics import PROGRESS
 from local.services import Services
+from runtime.kafka import Reader, partitions
 from runtime.object_store import ObjectStore
 from tests.integration.gpu_worker.by_hand import DEADLINE_S, HandScheduler, NodeProcess, SteadyNode, became_true
 
@@ -177,6 +179,23 @@ def test_outputs_their_manifest_and_inputs_are_stored(
     assert store.get(prefix + "words.txt") == WORDS.encode()
     assert msgspec.json.decode(store.get(prefix + INPUTS_NAME)) == {"how": "file", "prompt": WORDS}
     assert steady.process.scratch_is_empty()
+
+
+def test_progress_is_told_beside_the_reports(
+    servers: Services, scheduler: HandScheduler, steady: SteadyNode, noop: str
+) -> None:
+    starts = {(PROGRESS, partition): "end" for partition in range(partitions(servers.settings.kafka, PROGRESS))}
+    reader = Reader(servers.settings.kafka, starts, client_id="test")
+    order = scheduler.for_steady(steady, noop, {"sleep_ms": 1000})
+    scheduler.send(order)
+    scheduler.ended(order.dispatch)
+    (first, *more) = reader.read(DEADLINE_S)
+    reader.close()
+    assert first.key == order.job.encode()
+    told = decode_progress(first.value)
+    assert (told.job, told.dispatch, told.message) == (order.job, order.dispatch, "sleeping")
+    assert 0 <= told.fraction <= 1
+    assert len(more) <= 4
 
 
 def test_a_link_and_values_that_break_the_schema_are_no_outputs(

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from contract.codec import decode_wire
+from contract.codec import decode_progress, decode_wire
 from contract.inputs import NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Started, Stopped, Succeeded, Wire
 from contract.names import payload_digest
 from contract.orders import Kill, Order, Payload, Rejoin, Run
@@ -23,6 +23,7 @@ from contract.topics import JOBS
 from gpu_worker.agent import Agent
 from gpu_worker.node import Node, World
 from gpu_worker.scratch import Scratch
+from gpu_worker.voice import Voice
 from runtime.kafka import Delivery, DeliveryUnclear, OnDelivery
 
 DEADLINE_S = 20.0
@@ -233,3 +234,21 @@ def test_it_says_that_reports_were_left_behind(table: Table, monkeypatch: pytest
     table.agent.stop()
     table.thread.join(DEADLINE_S)
     assert table.status == 1
+
+
+def test_progress_is_told_at_most_four_times_a_second_and_never_waited_for(table: Table) -> None:
+    told: list[bytes | None] = []
+
+    def send(topic: str, value: bytes | None, **_: Any) -> None:
+        told.append(value)
+        raise DeliveryUnclear("away")
+
+    producer: Any = SimpleNamespace(send=send)
+    voice = Voice(Node("main", "n", 1, "cpu", 0, 0, 0, 1, 5.0), producer, lambda _: None)
+    until(lambda: table.broker.said(NodeJoined))
+    order = table.order()
+    for number in range(20):
+        voice.progress(order, number, "m" * 300)
+    (value,) = told
+    progress = decode_progress(value)
+    assert (progress.job, progress.fraction, progress.message) == (order.job, 0.0, "m" * 200)
