@@ -49,6 +49,10 @@ bench: $(INSTALLED) ## Run the benchmarks and write docs/benchmarks.md
 down: $(INSTALLED) ## Stop the stack that `make demo` or `headrace up` started
 	.venv/bin/headrace down
 
+.PHONY: generate
+generate: $(INSTALLED) ## Write docs/events.md, JSON Schema and AsyncAPI from the contract
+	$(PYTHON) docs/generate.py
+
 .PHONY: lock
 lock: ## Pin every dependency by hash, after pyproject.toml changed
 	$(UV) export --quiet --all-groups --no-emit-project --format requirements-txt -o requirements.lock
