@@ -63,6 +63,8 @@ def _insert(line: Line, entry: Entry) -> None:
     near_end = max(start, len(entries) - NEAR_END)
     recent = near_end < len(entries) and entry > entries[near_end]
     place = bisect_left(entries, entry, near_end if recent else start)
+    if place < len(entries) and entries[place] == entry:
+        return  # left over from before, and meant again
     if start and place - start < len(entries) - place:
         entries[start - 1 : place - 1] = entries[start:place]
         entries[place - 1] = entry

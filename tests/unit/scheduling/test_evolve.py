@@ -1,0 +1,126 @@
+"""State is written by events alone, is bounded, and refuses what the lifecycle does not allow."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+
+from contract.events import AttemptStarted, JobDispatched, JobRequeued, JobSucceeded, NodeAdmitted, NodeLost
+from contract.lifecycle import IllegalTransition
+from contract.topics import DAY_MS
+from scheduling import ended, evolve, lines, priority, snapshot
+from scheduling.decide import Clock, open_pool
+from scheduling.judge import judge
+from scheduling.state import State, initial_state
+from tests.unit.scheduling.specification import CUDA, Pool, a_job, only, submission
+
+JOB = a_job(1)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [AttemptStarted(JOB, "1.0.0"), JobSucceeded(JOB, "1.0.0", "m")],
+)
+def test_an_event_that_may_not_happen_now_is_refused(event) -> None:
+    pool = Pool()
+    pool.publish()
+    pool.tell(submission(1))
+    with pytest.raises(IllegalTransition, match=f"{type(event).__name__} in state queued; expected one of"):
+        evolve.evolve(pool.state, event)
+
+
+def test_an_event_of_a_job_that_is_not_there_is_refused() -> None:
+    with pytest.raises(KeyError):
+        evolve.evolve(initial_state("main"), JobRequeued(JOB, 0))
+
+
+def test_a_newcomer_must_have_read_to_the_end() -> None:
+    state = Pool().state
+    with pytest.raises(ValueError, match="expected a clock with epoch 2 and seq 2, found 2 and 9"):
+        open_pool(state, "s", "r", Clock(2, 9, 0, 0, False))
+    before = snapshot.encode(state)
+    open_pool(state, "s", "r", Clock(2, 2, 0, 0, False))
+    assert snapshot.encode(state) == before, "it has not been seen to count"
+
+
+def test_ids_that_ended_are_forgotten_a_bounded_number_at_a_time() -> None:
+    pool = Pool(check=False)
+    for number in range(ended.FORGET_MAX + 500):
+        ended.remember(pool.state, f"job{number}", "acme")
+    pool.tick(4 * DAY_MS, lease_ms=0)
+    assert len(pool.state.ended) == 500
+    assert next(iter(pool.state.ended)) == f"job{ended.FORGET_MAX}", "the oldest went first"
+    pool.tick(0)
+    assert not pool.state.ended
+    assert not pool.state.ended_runs
+
+
+def churn(state: State, nodes: int, sessions: int) -> None:
+    for number in range(nodes):
+        for session in range(sessions):
+            evolve.evolve(state, NodeAdmitted(f"n{number:05}", f"s{session}", "east", "cpu", 1, 0, 1, ()))
+            evolve.evolve(state, NodeLost(f"n{number:05}", f"s{session}"))
+
+
+def test_nodes_that_are_gone_and_their_losses_are_remembered_within_bounds() -> None:
+    state = initial_state("main")
+    churn(state, evolve.PAST_NODES_KEPT + 5, 1)
+    churn(state, 1, 9)
+    assert len(state.past) == evolve.PAST_NODES_KEPT
+    assert len(state.past["n00000"].sessions) == evolve.PAST_SESSIONS_KEPT
+    assert len(state.losses["east"]) == evolve.LOSSES_KEPT
+
+
+def test_a_queued_job_costs_well_under_two_kilobytes() -> None:
+    pool = Pool(check=False)
+    pool.publish()
+    bodies = [submission(number, digest=f"sha256:{number:064x}") for number in range(500)]
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for body in bodies:
+            for event in _judged(pool, body):
+                evolve.evolve(pool.state, event)
+        each = (tracemalloc.get_traced_memory()[0] - before) / len(bodies)
+    finally:
+        tracemalloc.stop()
+    assert len(pool.state.jobs) == 500
+    assert each < 1_000
+
+
+def _judged(pool: Pool, body) -> list:
+    return list(judge(pool.state, pool._input(body)))
+
+
+def test_a_pick_looks_at_the_heads_of_lines_and_not_at_the_queue(monkeypatch) -> None:
+    pool = Pool(check=False)
+    pool.publish()
+    pool.publish("big", CUDA)
+    for number in range(0, 1_500, 500):
+        pool.tell(
+            *(submission(n, ("api", "free")[n % 2], ("shapes", "big")[n % 3 == 0]) for n in range(number, number + 500))
+        )
+    looks = []
+    for module, name in ((priority, "candidate"), (lines, "is_waiting")):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, original=original: (looks.append(1), original(*a))[1])
+    pool.reader = State("main")
+    monkeypatch.setattr("tests.unit.scheduling.specification.fold", lambda *a: None)
+    pool.join("n1", slots=2)
+    assert len(only(pool.events, JobDispatched)) == 4
+    assert len(looks) <= 30
+
+
+def test_an_entry_left_over_in_a_line_is_not_doubled() -> None:
+    """A ledger of other rules may have picked a job that was not the first of its line."""
+    pool = Pool(check=False)
+    pool.publish()
+    pool.tell(submission(1), submission(2))
+    behind = pool.state.jobs[max(a_job(1), a_job(2))]
+    line = lines.line_of(pool.state, behind.version, behind.tier)
+    behind.state = behind.state.DISPATCHED
+    lines.leave(pool.state, behind)
+    behind.state = behind.state.QUEUED
+    lines.enter(pool.state, behind)
+    assert (line.live, len(line.entries)) == (2, 2)
