@@ -107,8 +107,9 @@ class Storekeeper:
 
     def abandon(self, dispatch: str) -> None:
         """Stop storing, and remove what is stored; it is told all the same."""
-        if dispatch in self._abandoned:
-            self._abandoned[dispatch].set()
+        abandoned = self._abandoned.get(dispatch)
+        if abandoned is not None:
+            abandoned.set()
 
     def later(self, job: Callable[[], None]) -> None:
         """Have one of the storing threads do this, too."""
@@ -121,6 +122,9 @@ class Storekeeper:
             report = self._stored(run, supplies, outcome, directory, abandoned)
         except Abandoned:
             report = Failed(run.job, run.dispatch, "store", "Abandoned")
+        except Exception as error:  # a defect of ours must not leave the attempt open for ever
+            log.error("result not stored", job=run.job, dispatch=run.dispatch, error=type(error).__name__)
+            report = Failed(run.job, run.dispatch, "store", identifier(type(error).__name__))
         if abandoned.is_set():
             self._remove(run)
         del self._abandoned[run.dispatch]
@@ -240,7 +244,7 @@ class Storekeeper:
             validator = self._schemas[run.version] = validator_for(schema)(schema)
         try:
             return bool(validator.is_valid(msgspec.json.decode(values)))
-        except (msgspec.DecodeError, RecursionError):
+        except Exception:  # values that are no JSON, too deep, or a schema that cannot be applied: none fits
             return False
 
     def _remove(self, run: Run) -> None:

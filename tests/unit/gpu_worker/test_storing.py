@@ -142,6 +142,21 @@ def test_values_that_break_the_schema_are_refused(table: Table, values: bytes) -
     assert table.store.objects == {}
 
 
+@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "#/nowhere"}])
+def test_a_schema_that_cannot_be_applied_fails_the_attempt_and_not_the_node(tmp_path: Path, schema: Any) -> None:
+    table = Table(tmp_path, schema)
+    assert table.keeper.at_once(ORDER, table.supplies, computed()) is None
+    assert table.stored(computed()) == Failed("j", "1.1.0", "bad_outputs", "ValuesBreakSchema")
+
+
+def test_a_defect_while_storing_is_told(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(table.keeper, "_stored", broken)
+    assert table.stored(computed()) == Failed("j", "1.1.0", "store", "ZeroDivisionError")
+
+
 def make_link(path: Path) -> None:
     path.symlink_to("/etc/hostname")
 
