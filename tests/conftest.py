@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from local.services import Services, running
+if TYPE_CHECKING:
+    from local.services import Services
 
 WORDS_KEPT_MS = 10_000
 """Short, so that the broker's cleaning is fast enough for a test of erasure."""
@@ -19,6 +21,8 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
     Topics are not created (`runtime.kafka.ensure_topics`). A test that kills one of the servers starts it again,
     or starts servers of its own (`local.services.running`)."""
+    from local.services import running  # here, because tests without servers need not wait for this import
+
     data: Path = tmp_path_factory.mktemp("services")
     with running(data, words_kept_ms=WORDS_KEPT_MS, durable=False) as started:
         yield started
