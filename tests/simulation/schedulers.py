@@ -16,6 +16,8 @@ from streams.writer import LedgerWriter, Phase
 from tests.simulation.log import Broker, Record, Unclear
 
 POOL = "main"
+TRICKLE_MS = 2_000
+"""Between two records that reach a starved scheduler."""
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Scheduler:
         self._inputs_max = self.timeline.chance.choice((500, 500, 2))
         """Records of `jobs` that one fetch brings."""
         self._jobs_wait_until_ms = 0
+        self._trickle_until_ms = 0
         self.writer = self._open()
         writer_end = len(broker.topic(LEDGER))
         self.writer.ledger_end(writer_end)
@@ -88,9 +91,18 @@ class Scheduler:
         self.wake(for_ms + 1)
 
     def starve(self, for_ms: int) -> None:
-        """Nothing of `jobs` arrives for a while; the ledger does."""
-        self._jobs_wait_until_ms = self.timeline.now_ms + for_ms
+        """Nothing of `jobs` arrives for a while, or a record now and then; the ledger does."""
+        until_ms = self.timeline.now_ms + for_ms
+        if self.timeline.happens(0.5):
+            self._jobs_wait_until_ms = until_ms
+        else:
+            self._trickle_until_ms = until_ms
         self.wake(for_ms + 1)
+
+    def feed(self) -> None:
+        """All of `jobs` arrives again."""
+        self._jobs_wait_until_ms = self._trickle_until_ms = 0
+        self.wake(1)
 
     def want_snapshot(self) -> None:
         if self.alive:
@@ -150,7 +162,10 @@ class Scheduler:
             return
         if self.writer.pending:  # the last fetch is not decided yet
             return
-        for record in self.broker.read(JOBS, self._jobs_position, self._inputs_max):
+        records_max = self._inputs_max
+        if self.timeline.now_ms < self._trickle_until_ms:
+            records_max, self._jobs_wait_until_ms = 1, self.timeline.now_ms + TRICKLE_MS
+        for record in self.broker.read(JOBS, self._jobs_position, records_max):
             self._jobs_position = record.offset + 1
             if record.value is None:
                 self.writer.skip_to(self._jobs_position)

@@ -238,7 +238,7 @@ class World:
         self.broker.come_back()
         for scheduler in self.schedulers:
             scheduler.stalled_until_ms = 0
-            scheduler.starve(0)
+            scheduler.feed()
         self._note_idle()
         for node in self.nodes:
             node.cut_until_ms = 0
