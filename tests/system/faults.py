@@ -81,11 +81,10 @@ def run(data: Path, seed: int, jobs: int, kills: int) -> None:
         submitter = Submitter(here, jobs, seed)
         submitter.start()
         struck: collections.Counter[str] = collections.Counter()
-        for _ in range(kills):
+        for target in victims(chance, kills):
             time.sleep(chance.uniform(0.3, 1.5))
-            target = chance.choice(TARGETS)
-            hit = here.kill_child(chance.choice(["node-1", "node-2"])) if target == "child" else here.kill(target)
-            struck[target] += hit
+            strike(here, target)
+            struck[target] += 1
         submitter.join(180)
         assert submitter.failure is None, f"a submission was never acknowledged: {submitter.failure!r}"
         assert len(submitter.acked) == jobs, f"expected {jobs} acknowledged jobs, found {len(submitter.acked)}"
@@ -99,6 +98,23 @@ def run(data: Path, seed: int, jobs: int, kills: int) -> None:
         verdicts = here.json("audit", "verify")
         assert [verdict["findings"] for verdict in verdicts] == [[]]
         check_words(here)
+
+
+def victims(chance: random.Random, kills: int) -> list[str]:
+    """Each target as often as any other (but for one), in a random order."""
+    rounds = [chance.sample(TARGETS, len(TARGETS)) for _ in range(kills // len(TARGETS) + 1)]
+    return [target for one in rounds for target in one][:kills]
+
+
+def strike(here: Installation, target: str) -> None:
+    """Kill it as soon as it runs."""
+
+    def hit() -> bool:
+        if target == "child":
+            return here.kill_child("node-1") or here.kill_child("node-2")
+        return here.kill(target)
+
+    wait_until(hit, 60, f"{target} runs and can be killed")
 
 
 def check_ledger(here: Installation, acked: list[str]) -> None:
