@@ -27,7 +27,7 @@ from runtime import kafka
 from runtime.settings import Settings
 from runtime.shutdown import on_signal_async
 from runtime.telemetry import configure_logging, serve_metrics
-from streams.faust_parts import NoMonitor, NoTables
+from streams.faust_parts import NoMonitor, NoTables, deliver_directly
 
 log = structlog.get_logger(__name__)
 
@@ -144,6 +144,7 @@ async def host(
     app.on_partitions_assigned.connect(on_assigned, weak=False)
     stopping = asyncio.ensure_future(on_signal_async().wait())
     app.finalize()
+    deliver_directly(app.consumer)
     await app.maybe_start()
     crashed = asyncio.ensure_future(app.wait_until_stopped())
     await asyncio.wait({crashed, stopping}, return_when=asyncio.FIRST_COMPLETED)

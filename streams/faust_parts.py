@@ -1,7 +1,8 @@
-"""Two parts of Faust replaced, because we use neither what they wait for nor what they count."""
+"""Parts of Faust replaced, because we use neither what they wait for nor what they count."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from faust.sensors import Monitor
@@ -36,3 +37,20 @@ class NoMonitor(Monitor):
 
     def track_tp_end_offset(self, *_: Any) -> None:
         pass
+
+
+def deliver_directly(consumer: Any) -> None:
+    """Have the consumer hand each message over without four tasks made for it.
+
+    Faust races each hand-over against a rebalance, a stop and a crash. A hand-over waits only while the flow is
+    suspended or a stream's buffer is full; with neither, it is awaited as it is, which halves Faust's time a message.
+    """
+    consumer.wait_first = partial(_wait_first, consumer, consumer.wait_first)
+
+
+async def _wait_first(consumer: Any, faust_wait_first: Any, *coroutines: Any, timeout: Any = None) -> Any:
+    if len(coroutines) != 2 or timeout is not None or consumer.suspend_flow.is_set() or consumer.should_stop:
+        return await faust_wait_first(*coroutines, timeout=timeout)
+    hand_over, suspended = coroutines
+    suspended.close()
+    return await hand_over

@@ -41,13 +41,8 @@ from scheduling.orders import orders_for, standing_orders
 from scheduling.state import State
 from streams.clock import PoolClock
 from streams.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
+from streams.pace import Pace
 
-TICK_MS = 5_000
-"""A pool with something under way writes a batch at least this often (design section 4, Time)."""
-TICK_MIN_MS = 50
-"""A backoff or deadline that passes sooner than this is looked at together with what comes in meanwhile."""
-ASK_EVERY_MS = 1_000
-"""A busy pool asks this often where `jobs` ends: lapses are decided only when it has read that far."""
 OPEN_TRIES_MAX = 20
 """Lost races for the pool after which a newcomer gives up: whoever wins them all is alive and leads."""
 INPUT_BYTES_MAX = BATCH_BYTES_MAX // 4
@@ -81,6 +76,7 @@ class LedgerWriter:
         self._session, self._release = session, release
         self._snapshot_head = state.head_hash if state.head_offset >= 0 else ""
         self._clock = PoolClock()
+        self._pace = Pace(state, self._clock)
         self._pending: deque[tuple[Input, int]] = deque()
         self._unread: deque[str] = deque()
         """Hashes of own records appended and not read back yet, oldest first."""
@@ -93,12 +89,7 @@ class LedgerWriter:
         self._tries = 0
         self._more = False
         """The last batch was cut at its number of events: plan goes on at once."""
-        self._batch_mono_ms: int | None = None
-        """When the last batch was decided; None: one is due whatever is under way."""
         self._last_at_ms = 0
-        self._asked_ms: int | None = None
-        self._ask_after_ms = 0
-        self._jobs_end: int | None = None
         self._snapshot_wanted = False
 
     # -- what the host feeds in ------------------------------------------------------------------------------------
@@ -161,11 +152,8 @@ class LedgerWriter:
 
     def jobs_end(self, end: int | None) -> list[Output]:
         """The answer to AskJobsEnd; None when the broker gave none."""
-        self._jobs_end = end
-        if end is None:
-            self._asked_ms = None
-            self._clock.released()
-        elif end < self.state.position:
+        self._pace.answer(end)
+        if end is not None and end < self.state.position:
             return self._stop(
                 f"`jobs` ends at {end}, before {self.state.position} which pool {self.state.pool!r} has read: the topic"
                 " was cut or made anew; restore it, or start an installation of its own"
@@ -179,7 +167,7 @@ class LedgerWriter:
 
     def recheck(self) -> None:
         """Whoever delivers `jobs` may have lost its place: ask where it ends, and write a batch once read that far."""
-        self._batch_mono_ms = None
+        self._pace.recheck()
 
     def want_snapshot(self) -> None:
         """The next `step` with nothing in flight and everything read back gives a SnapshotReady."""
@@ -204,10 +192,8 @@ class LedgerWriter:
             head = self.state
             outputs.append(SnapshotReady(snapshot.encode(head), head.head_offset, head.head_hash))
             self._forget_older()
-        if self._should_ask(mono_ms):
-            self._asked_ms, self._jobs_end = mono_ms, None
-            self._ask_after_ms = mono_ms + ASK_EVERY_MS
-            self._clock.asked(mono_ms)
+        if self._pace.should_ask(mono_ms, busy=bool(self._pending)):
+            self._pace.ask(mono_ms)
             outputs.append(AskJobsEnd())
         if self._batch_is_due():
             outputs += self._decide(mono_ms)
@@ -221,10 +207,7 @@ class LedgerWriter:
             return 0 if self._may_snapshot() else None
         if self._batch_is_due():
             return 0
-        if self._asked_ms is not None:
-            return None
-        tick_due_ms = self._tick_due_ms(mono_ms)
-        return None if tick_due_ms is None else max(0, tick_due_ms, self._ask_after_ms - mono_ms)
+        return self._pace.due_ms(mono_ms)
 
     # -- seams: each is one promise; the simulation takes each out and must be caught ----------------------------
 
@@ -320,7 +303,7 @@ class LedgerWriter:
             position = inputs[-1].offset + 1 if self._pending else self.next_input
         else:
             position = max(state.position, self.next_input)
-        caught_up = self._has_caught_up(position)
+        caught_up = self._pace.has_caught_up(position)
         clock = Clock(
             epoch=state.epoch,
             seq=state.seq + 1,
@@ -328,16 +311,17 @@ class LedgerWriter:
             elapsed_ms=self._elapsed_ms(mono_ms),
             caught_up=caught_up,
         )
-        if caught_up:
-            self._asked_ms = self._jobs_end = None
-            self._clock.released()
+        self._pace.decided(mono_ms, caught_up=caught_up)
         events = decide(state, inputs, clock)
         self._more = len(events) >= BATCH_EVENTS_MAX
         self._sending = tuple(orders_for(state, inputs, events))
-        self._batch_mono_ms = mono_ms
         appended = self._append(clock, position, inputs, events)
         ahead = [InputAhead(i.offset, i.at_ms - clock.now_ms) for i in inputs if i.at_ms > clock.now_ms]
         return [*ahead, appended]
+
+    def _batch_is_due(self) -> bool:
+        """Inputs, or the rest of a plan, at once; else once `jobs` is read as far as was asked: a tick."""
+        return bool(self._pending) or self._more or self._pace.has_caught_up(self.next_input)
 
     def _cut(self) -> tuple[Input, ...]:
         """The inputs of the next batch: at least one if there is any, no more than its limits allow."""
@@ -382,42 +366,6 @@ class LedgerWriter:
         self.phase = Phase.STOPPED
         self._sending = ()
         return [Stop(reason)]
-
-    # -- when ----------------------------------------------------------------------------------------------------
-
-    def _tick_ms(self) -> int | None:
-        """Ms between batches while nothing comes in: until the next backoff or deadline passes, at most TICK_MS.
-        None when nothing is under way."""
-        state = self.state
-        if not state.jobs and not state.nodes:
-            return None
-        due_ms = TICK_MS
-        if state.resting:
-            due_ms = min(due_ms, state.resting[0][0] - state.lease_ms)
-        if state.deadlines:
-            due_ms = min(due_ms, state.deadlines[0][0] - state.now_ms)
-        return max(due_ms, TICK_MIN_MS)
-
-    def _tick_due_ms(self, mono_ms: int) -> int | None:
-        """Ms until the next tick is due, 0 or less when it is; None when nothing is under way."""
-        if self._batch_mono_ms is None:
-            return 0
-        tick_ms = self._tick_ms()
-        return None if tick_ms is None else self._batch_mono_ms + tick_ms - mono_ms
-
-    def _should_ask(self, mono_ms: int) -> bool:
-        """A tick is due, or the pool is busy and has not asked for a while; never while an answer is awaited."""
-        if self._asked_ms is not None or mono_ms < self._ask_after_ms:
-            return False
-        tick_due_ms = self._tick_due_ms(mono_ms)
-        return tick_due_ms is not None and (bool(self._pending) or tick_due_ms <= 0)
-
-    def _batch_is_due(self) -> bool:
-        """Inputs, or the rest of a plan, at once; else once `jobs` is read as far as was asked: a tick."""
-        return bool(self._pending) or self._more or self._has_caught_up(self.next_input)
-
-    def _has_caught_up(self, position: int) -> bool:
-        return self._jobs_end is not None and position >= self._jobs_end
 
 
 def chain_after(state: State) -> Chain:

@@ -1,0 +1,87 @@
+"""When a pool's next batch is due without any input, and whether a batch has caught up with `jobs`.
+
+Theory of operation. While something is under way a batch is due at least every TICK_MS, sooner when a backoff or a
+deadline passes. Before such a tick, and now and then while the pool is busy, the broker is asked where `jobs` ends;
+lease time stands still at that moment until the inputs read reach that end, and the batch that does is `caught_up`:
+what had reached `jobs` by then is read before any lease is judged.
+"""
+
+from __future__ import annotations
+
+from scheduling.state import State
+from streams.clock import PoolClock
+
+TICK_MS = 5_000
+"""A pool with something under way writes a batch at least this often (design section 4, Time)."""
+TICK_MIN_MS = 50
+"""A backoff or deadline that passes sooner than this is looked at together with what comes in meanwhile."""
+ASK_EVERY_MS = 1_000
+"""A pool asks at most this often where `jobs` ends."""
+
+
+class Pace:
+    """One writer's."""
+
+    __slots__ = ("_answered", "_ask_after_ms", "_batch_mono_ms", "_clock", "_end", "_state")
+
+    def __init__(self, state: State, clock: PoolClock) -> None:
+        self._state, self._clock = state, clock
+        self._batch_mono_ms: int | None = None
+        """When the last batch was decided; None: one is due whatever is under way."""
+        self._answered = True
+        """False from the moment the end of `jobs` is asked until it is read that far, or nobody knows it."""
+        self._end: int | None = None
+        self._ask_after_ms = 0
+
+    def decided(self, mono_ms: int, *, caught_up: bool) -> None:
+        """A batch was decided."""
+        self._batch_mono_ms = mono_ms
+        if caught_up:
+            self.answer(None)
+
+    def recheck(self) -> None:
+        """A batch that has caught up is due, whatever is under way."""
+        self._batch_mono_ms = None
+
+    def should_ask(self, mono_ms: int, *, busy: bool) -> bool:
+        """A tick is due, or the pool is busy and has not asked for a while; never while an answer is awaited."""
+        if not self._answered or mono_ms < self._ask_after_ms:
+            return False
+        tick_due_ms = self._tick_due_ms(mono_ms)
+        return tick_due_ms is not None and (busy or tick_due_ms <= 0)
+
+    def ask(self, mono_ms: int) -> None:
+        """The end of `jobs` is asked for now."""
+        self._answered, self._end = False, None
+        self._ask_after_ms = mono_ms + ASK_EVERY_MS
+        self._clock.asked(mono_ms)
+
+    def answer(self, end: int | None) -> None:
+        """Where `jobs` ended; None when the broker did not say, or it has been read that far."""
+        self._end = end
+        if end is None:
+            self._answered = True
+            self._clock.released()
+
+    def has_caught_up(self, position: int) -> bool:
+        """`jobs` was asked for its end, and reading up to `position` reaches it."""
+        return self._end is not None and position >= self._end
+
+    def due_ms(self, mono_ms: int) -> int | None:
+        """Ms until there is something to ask; None while an answer is awaited or nothing is under way."""
+        tick_due_ms = self._tick_due_ms(mono_ms) if self._answered else None
+        return None if tick_due_ms is None else max(0, tick_due_ms, self._ask_after_ms - mono_ms)
+
+    def _tick_due_ms(self, mono_ms: int) -> int | None:
+        """Ms until the next tick is due, 0 or less when it is; None when nothing is under way."""
+        if self._batch_mono_ms is None:
+            return 0
+        state = self._state
+        if not state.jobs and not state.nodes:
+            return None
+        tick_ms = TICK_MS
+        if state.resting:
+            tick_ms = min(tick_ms, state.resting[0][0] - state.lease_ms)
+        if state.deadlines:
+            tick_ms = min(tick_ms, state.deadlines[0][0] - state.now_ms)
+        return self._batch_mono_ms + max(tick_ms, TICK_MIN_MS) - mono_ms
