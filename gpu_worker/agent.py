@@ -224,6 +224,7 @@ class Agent:
         for action in actions:
             match action:
                 case Say(report):
+                    metrics.reports[type(report)].inc()
                     self._voice.outbox.report(self._desk.session, report)
                 case Launch(slot, run):
                     self._slots[slot].launch(Work(run, self._supplies[run.dispatch]))
@@ -310,7 +311,6 @@ class Agent:
         self._do(self._desk.halted(run.dispatch))
 
     def _ended(self, dispatch: str, report: Report) -> None:
-        metrics.attempts.labels(type(report).__name__).inc()
         self._do(self._desk.ended(dispatch, report))
 
 
