@@ -60,9 +60,11 @@ def enter(state: State, job: Job) -> None:
 def _insert(line: Line, entry: Entry) -> None:
     """Into its place. New jobs go near the end and requeued ones near the front, so the shorter side makes room."""
     entries, start = line.entries, line.start
+    if start == len(entries) or entry > entries[-1]:
+        entries.append(entry)
+        return
     near_end = max(start, len(entries) - NEAR_END)
-    recent = near_end < len(entries) and entry > entries[near_end]
-    place = bisect_left(entries, entry, near_end if recent else start)
+    place = bisect_left(entries, entry, near_end if entry > entries[near_end] else start)
     if place < len(entries) and entries[place] == entry:
         return  # left over from before, and meant again
     if start and place - start < len(entries) - place:

@@ -170,8 +170,10 @@ def _build_clusters(state: State, facts: Snapshot) -> None:
 
 def _build_job(state: State, job: Job) -> None:
     """Strings that many jobs share are held once, as evolve holds them."""
-    for field in ("tenant", "tier", "model", "version"):
-        setattr(job, field, intern(getattr(job, field)))
+    job.tenant = intern(job.tenant)
+    job.tier = intern(job.tier)
+    job.model = intern(job.model)
+    job.version = intern(job.version)
     state.jobs[job.job] = job
     lines.line_of(state, job.version, job.tier)
     if job.open is not None:
