@@ -285,7 +285,8 @@ class PoolHost:
             found = await asyncio.to_thread(read_one, self._settings.kafka, JOBS, self.partition, event.offset)
             if found is not None:
                 await self._set_aside(found, event.reason)
-        self._produce(output)
+        if not self._closed:
+            self._produce(output)
 
     def _produce(self, output: Append) -> None:
         decided = time.monotonic()

@@ -85,11 +85,16 @@ class Pool:
 
     def submit(self, number: int = 1, *, job: str = "") -> None:
         for _ in range(number):
-            job_or_new = job or job_id(self.name, uuid.uuid4().hex)
-            inputs, salt = msgspec.json.encode({"prompt": WORDS}), "0" * 32
-            submission = Submission(job_or_new, "acme", "free", "noop", payload_digest(salt, inputs), "api")
-            self.say(JobSubmitted(submission, msgspec.Raw(inputs), salt))
-            self.jobs.append(job_or_new)
+            record = self.submission(job or job_id(self.name, uuid.uuid4().hex))
+            self.say(record)
+            self.jobs.append(record.submission.job)
+
+    def submission(self, job: str = "", *, via: str = "api", submitted_ms: int = 0) -> JobSubmitted:
+        job = job or job_id(self.name, uuid.uuid4().hex)
+        inputs, salt = msgspec.json.encode({"prompt": WORDS}), "0" * 32
+        digest = payload_digest(salt, inputs)
+        submission = Submission(job, "acme", "free", "noop", digest, via, submitted_ms)
+        return JobSubmitted(submission, msgspec.Raw(inputs), salt)
 
     # -- its node
 

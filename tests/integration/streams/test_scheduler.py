@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from base64 import b64decode
 
 import pytest
 
@@ -185,6 +186,20 @@ def test_unreadable_records_are_quarantined_and_the_stream_goes_on(pool: Pool, p
     events = [event for event in pool.events() if isinstance(event, InputQuarantined)]
     assert [event.offset for event in events] == bad
     assert WORDS not in scheduler.log.read_text()
+
+
+def test_a_submission_too_old_to_run_is_set_aside_and_never_run(pool: Pool, processes: Processes) -> None:
+    processes.start("scheduler", group_of(pool))
+    pool.setup()
+    pool.join()
+    offset = pool.say(pool.submission(via="kafka", submitted_ms=1))
+    pool.submit()
+    run_all(pool)
+    assert [(record.offset, WORDS.encode() in b64decode(record.value_base64)) for record in pool.quarantined()] == [
+        (offset, True)
+    ]
+    (event,) = [event for event in pool.events() if isinstance(event, InputQuarantined)]
+    assert (event.offset, bool(event.job)) == (offset, True)
 
 
 def test_a_second_copy_of_a_submission_changes_nothing(pool: Pool, processes: Processes) -> None:

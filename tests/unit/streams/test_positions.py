@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from streams.positions import Positions, Verdict
 
 
@@ -41,3 +44,62 @@ def test_a_skip_never_goes_back() -> None:
     positions = Positions(5)
     positions.skip_to(3)
     assert positions.wanted == 5
+
+
+class Faust:
+    """Delivers from a place that may jump at any time; what is under way when it is sought still arrives first."""
+
+    def __init__(self, log: list[int]) -> None:
+        self.log = log
+        self.place = 0
+        self.under_way: list[int] = []
+
+    def seek(self, wanted: int, still_coming: int) -> None:
+        self.under_way = self.log[self.place : self.place + still_coming]
+        self.place = next((i for i, offset in enumerate(self.log) if offset >= wanted), len(self.log))
+
+    def next(self) -> int | None:
+        if self.under_way:
+            return self.under_way.pop(0)
+        if self.place >= len(self.log):
+            return None
+        self.place += 1
+        return self.log[self.place - 1]
+
+
+@given(
+    offsets=st.sets(st.integers(0, 40), min_size=1),
+    jumps=st.lists(st.tuples(st.integers(0, 10), st.integers(0, 41), st.integers(0, 5)), max_size=8),
+)
+def test_every_record_there_is_is_taken_once_in_order(offsets: set[int], jumps: list[tuple[int, int, int]]) -> None:
+    log = sorted(offsets)
+    faust, positions, took = Faust(log), Positions(0), []
+
+    def ask() -> None:
+        first = next((offset for offset in log if offset >= positions.wanted), log[-1] + 1)
+        positions.skip_to(first)
+        positions.restart()
+        faust.seek(positions.wanted, 0)
+
+    def deliver() -> bool:
+        offset = faust.next()
+        if offset is None:
+            return False
+        verdict = positions.judge(offset)
+        if verdict is Verdict.TAKE:
+            took.append(offset)
+        elif verdict is Verdict.SEEK:
+            faust.seek(positions.wanted, 2)
+        elif verdict is Verdict.ASK:
+            ask()
+        return True
+
+    for steps, place, still_coming in jumps:
+        for _ in range(steps):
+            deliver()
+        faust.seek(place, still_coming)
+    while positions.wanted <= log[-1]:
+        while deliver():
+            pass
+        ask()  # what the follower does when nothing is taken for a while
+    assert took == log
