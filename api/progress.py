@@ -34,8 +34,9 @@ class Progress:
         self._thread.start()
 
     def close(self) -> None:
+        """A thread that still waits for a broker that is away is left behind: it ends with the process."""
         self._closing.set()
-        self._thread.join(15)
+        self._thread.join(2)
 
     def _run(self) -> None:
         while not self._closing.is_set():

@@ -25,7 +25,7 @@ from views.rows import JobRow
 log = structlog.get_logger(__name__)
 
 URL_TTL_S = 3_600
-LONG_POLL_RETRY_S = 2
+NOT_ENDED_RETRY_S = 2
 
 
 async def get_result(request: Request) -> Response:
@@ -72,7 +72,7 @@ def _require_result(row: JobRow) -> None:
         409,
         "job-not-ended",
         f"the job is {row.state}; ask again once it has ended, or follow /v1/jobs/{row.job}/events",
-        retry_after_s=LONG_POLL_RETRY_S,
+        retry_after_s=NOT_ENDED_RETRY_S,
         state=row.state,
     )
 
