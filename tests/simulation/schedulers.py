@@ -86,9 +86,10 @@ class Scheduler:
         self._ended(self)
 
     def stall(self, for_ms: int) -> None:
-        """SIGSTOP, or a long pause of the machine: everything waits, the monotonic clock does not."""
+        """SIGSTOP, or a long pause of the machine: everything waits but the monotonic clock, so that a snapshot is due
+        when it goes on."""
         self.stalled_until_ms = self.timeline.now_ms + for_ms
-        self.wake(for_ms + 1)
+        self.timeline.after(for_ms + 1, self.want_snapshot)
 
     def starve(self, for_ms: int) -> None:
         """Nothing of `jobs` arrives for a while, or a record now and then; the ledger does."""

@@ -63,7 +63,7 @@ class World:
         elif topic == JOBS:
             self.auditor.jobs_appended(record)
             for scheduler in self.schedulers:
-                scheduler.wake(self.timeline.between(1, 60))
+                scheduler.wake(self.timeline.between(1, 150))
         elif topic == SUBMISSIONS:
             self.intake.appended()
         else:
@@ -201,7 +201,7 @@ class World:
         timeline = self.timeline
         scale = timeline.chance.choice((0.0, 0.3, 1.0))
         self.broker.fates = Fates(0.01 * scale, 0.01 * scale, 0.02 * scale, 0.02 * scale)
-        self.broker.order_fates = Fates(0.15 * scale, 0, 0.04 * scale, 0.04 * scale)
+        self.broker.order_fates = Fates(0.3 * scale, 0, 0.04 * scale, 0.04 * scale)
         self.work.failing, self.work.hanging = timeline.chance.choice((0.05, 0.25)), 0.14
         self.operators.set_up()
         self.start_scheduler()
