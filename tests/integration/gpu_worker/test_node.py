@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from contract.codec import decode_progress, decode_result
-from contract.inputs import Failed, NodeJoined, NodeLeft, Started, Stopped, Succeeded
+from contract.inputs import Failed, NodeHeartbeat, NodeLeft, NodeReport, Started, Stopped, Succeeded
 from contract.orders import Kill, Recall, Rejoin, Run
 from contract.results import EMPTY_MANIFEST, ERROR_NAME, INPUTS_NAME, MANIFEST_NAME, attempt_prefix
 from contract.topics import PROGRESS
@@ -241,8 +241,9 @@ def test_a_lost_node_joins_again_by_itself(scheduler: HandScheduler, node: NodeP
     scheduler.send(new)
     assert isinstance(scheduler.ended(new.dispatch), Succeeded)
     assert scheduler.reports(old.dispatch) == [Started(old.job, old.dispatch)]
-    reported = {w.session for w in scheduler.heard[scheduler.heard.index(joined) :] if not isinstance(w, NodeJoined)}
-    assert reported == {joined.session}
+    after = scheduler.heard[scheduler.heard.index(joined) :]
+    said = [w for w in after if isinstance(w, NodeReport | NodeHeartbeat) and w.node == old.node]
+    assert {w.session for w in said} == {joined.session}
 
 
 def test_sigterm_drains(scheduler: HandScheduler, node: NodeProcess, noop: str) -> None:
