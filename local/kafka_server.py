@@ -38,9 +38,10 @@ FIXED_SETTINGS = {
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     "log.cleaner.dedupe.buffer.size": str(32 * 1024 * 1024),
-    # A killed broker is let in again only when the session of its former life has lapsed (9 s by default).
-    "broker.session.timeout.ms": "2000",
-    "broker.heartbeat.interval.ms": "400",
+    # A killed broker is let in again only when the session of its former life has lapsed (9 s by
+    # default); much less, and a machine that is busy for a moment would shut a living one out.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
 }
 
 CLEANER_PACE_MS_MAX = 15_000
