@@ -14,7 +14,11 @@ ROOT = Path(__file__).parents[3]
 def make(*arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
-        ["make", "-C", str(ROOT), *arguments], env=environment, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "-C", str(ROOT), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
 
 
