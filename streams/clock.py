@@ -41,8 +41,14 @@ class PoolClock:
         self._asked_mono_ms = mono_ms
 
     def released(self) -> None:
-        """`jobs` was read as far as was asked, or there was no answer: lease time goes on."""
+        """There was no answer: lease time goes on as if nothing had been asked."""
         self._asked_mono_ms = None
+
+    def caught_up(self, mono_ms: int) -> None:
+        """`jobs` was read as far as was asked: lease time goes on from here. What passed since asking is never counted:
+        a node may have been heard in all of it, and a lease that starts late would else end early (I16)."""
+        self._asked_mono_ms = None
+        self._lease_mono_ms = mono_ms
 
     def now_ms(self, mono_ms: int, last_now_ms: int, inputs: Sequence[Input]) -> int:
         """Time of a batch that reads `inputs`: never before the last batch's or its newest credible input's."""

@@ -37,7 +37,8 @@ class Pace:
         """A batch was decided."""
         self._batch_mono_ms = mono_ms
         if caught_up:
-            self.answer(None)
+            self._end, self._answered = None, True
+            self._clock.caught_up(mono_ms)
 
     def recheck(self) -> None:
         """A batch that has caught up is due, whatever is under way."""
@@ -57,7 +58,7 @@ class Pace:
         self._clock.asked(mono_ms)
 
     def answer(self, end: int | None) -> None:
-        """Where `jobs` ended; None when the broker did not say, or it has been read that far."""
+        """Where `jobs` ended; None when the broker did not say."""
         self._end = end
         if end is None:
             self._answered = True

@@ -87,9 +87,10 @@ class Scheduler:
 
     def stall(self, for_ms: int) -> None:
         """SIGSTOP, or a long pause of the machine: everything waits but the monotonic clock, so that a snapshot is due
-        when it goes on."""
+        soon after it goes on."""
         self.stalled_until_ms = self.timeline.now_ms + for_ms
-        self.timeline.after(for_ms + 1, self.want_snapshot)
+        self.wake(for_ms + 1)
+        self.timeline.after(for_ms + self.timeline.between(1, 300), self.want_snapshot)
 
     def starve(self, for_ms: int) -> None:
         """Nothing of `jobs` arrives for a while, or a record now and then; the ledger does."""

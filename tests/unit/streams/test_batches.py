@@ -187,6 +187,10 @@ class TestTime:
         batch = log.batch(before)
         assert (batch.caught_up, batch.elapsed_ms) == (True, TICK_MS)
         assert len(host.writer.state.nodes) == 1
+        host.pass_ms(70)
+        host.give(said.heartbeat())
+        host.settle()
+        assert log.batch(before + 1).elapsed_ms == 70, "nor does the next batch make up for it"
 
     def test_no_answer_is_no_reason_to_stand_still_for_ever(self) -> None:
         log, host, _said = leading()
