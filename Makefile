@@ -34,8 +34,8 @@ test: check ## Everything CI runs: check, then the tests on real servers and of 
 	.venv/bin/pytest tests/integration tests/system
 
 .PHONY: simulate
-simulate: $(INSTALLED) ## Run the seeded simulation: make simulate SEEDS=10000
-	$(PYTHON) -m tests.simulation $(SEEDS)
+simulate: $(INSTALLED) ## Run the seeded simulation: make simulate SEEDS=10000, or one seed: make simulate SEED=7
+	$(PYTHON) -m tests.simulation $(if $(SEED),--seed $(SEED),$(SEEDS))
 
 .PHONY: demo
 demo: $(INSTALLED) ## From nothing to finished videos on this machine
