@@ -1,7 +1,7 @@
 """What can be proved afterwards: read a ledger, verify it, tell a job's story, export it, and carry out an erasure.
 
 Here live readers of whole ledgers (`reader`, `export`), the verification (`verify`, whose parts are `conduct`, `again`,
-`inbox` and `results`; `verdict` is what it says), stories (`story`) and erasure (`erasure`). What must not live here:
-anything that decides. A verification runs the production code on what was recorded; a story reads events only, and no
-part of it ever shows what a user wrote.
+`inbox`, `results` and `damage`; `evidence` is what others remember, `verdict` what it says), stories (`story`) and
+erasure (`erasure`). What must not live here: anything that decides. A verification runs the production code on what
+was recorded; a story reads events only, and no part of it ever shows what a user wrote.
 """

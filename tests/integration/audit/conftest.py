@@ -12,7 +12,7 @@ from tests.integration.audit.host import Host
 from tests.unit.audit.ledger import POLICY
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Servers of these tests' own: the topics have fixed names, and words must go soon."""
     with running(tmp_path_factory.mktemp("audit"), words_kept_ms=POLICY.words_kept_ms, durable=False) as started:
@@ -21,7 +21,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         yield started
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def host(servers: Services) -> Iterator[Host]:
     """A scheduler and a projector in a thread."""
     host = Host(servers.settings)

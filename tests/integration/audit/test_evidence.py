@@ -1,0 +1,32 @@
+"""What the object store remembers of a ledger."""
+
+from __future__ import annotations
+
+from audit.evidence import anchors_of_snapshots
+from audit.verdict import render
+from audit.verify import Evidence, verify
+from local.services import Services
+from runtime.object_store import ObjectStore
+from scheduling import snapshot
+from streams.snapshots import key_of, save
+from tests.unit.audit.ledger import lived_in
+
+
+def test_the_newest_whole_snapshot_vouches_and_shows_a_cut_tail(servers: Services) -> None:
+    store, ledger = ObjectStore(servers.settings), lived_in()
+    pool = "remembered"
+    assert anchors_of_snapshots(store, pool) == []
+    last = ledger.state.head_offset
+    key = save(store, pool, last, snapshot.encode(ledger.state))
+    store.put(key_of(pool, last + 1, b"whole"), b"damaged")
+    anchors = anchors_of_snapshots(store, pool)
+    assert [(a.source, a.offset, a.hash) for a in anchors] == [(f"snapshot {key}", last, ledger.state.head_hash)]
+
+    verdict = verify(ledger.source, "main", Evidence(anchors))
+    assert verdict.clean, render(verdict)
+    assert verdict.anchored_offset == last
+
+    del ledger.records[-1]
+    verdict = verify(ledger.source, "main", Evidence(anchors))
+    assert [finding.invariant for finding in verdict.findings] == ["I14"]
+    assert "its tail was cut" in verdict.findings[0].text
