@@ -158,8 +158,6 @@ class Auditor:
     def unfinished(self) -> list[str]:
         return sorted(book.job for book in self.book.jobs.values() if book.state not in TERMINAL)
 
-    def check_accepted(self, acknowledged: set[str]) -> None:
-        """I1: what was acknowledged is in the ledger."""
-        for job in sorted(acknowledged):
-            if job not in self.book.jobs and job not in self.book.refused:
-                raise Violation("I1", "acknowledged, and the ledger never heard of it", job)
+    def unknown(self, acknowledged: set[str]) -> list[str]:
+        """I1: what was acknowledged and is not in the ledger."""
+        return sorted(acknowledged - self.book.jobs.keys() - self.book.refused)

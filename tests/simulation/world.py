@@ -215,21 +215,24 @@ class World:
         self._heal()
         limit_ms = timeline.now_ms + HEALING_MS_MAX
         settled_ms = timeline.now_ms + 25_000
-        while timeline.now_ms < settled_ms or self._unfinished():
+        while timeline.now_ms < settled_ms or self.auditor.unfinished() or self.auditor.unknown(self._promised()):
             if timeline.now_ms > limit_ms:
-                job = self._unfinished()
-                raise Violation("I9", "not ended though everything has healed", job)
+                self._too_late()
             self._step()
-        self.auditor.check_accepted(self.api.acknowledged | self.intake.taken_young)
         self.reader.check_end(self.broker.topic(LEDGER), self.snapshots.stored, timeline)
 
     def _step(self) -> None:
         if self.timeline.steps > STEPS_MAX or not self.timeline.step():
             raise Violation("I9", f"the world stands still or spins after {self.timeline.steps} steps")
 
-    def _unfinished(self) -> str:
-        waiting = self.auditor.unfinished()
-        return waiting[0] if waiting else ""
+    def _promised(self) -> set[str]:
+        return self.api.acknowledged | self.intake.taken_young
+
+    def _too_late(self) -> None:
+        """Everything has healed long ago, and something is still not as it must be."""
+        for job in self.auditor.unknown(self._promised()):
+            raise Violation("I1", "acknowledged, and the ledger never heard of it", job)
+        raise Violation("I9", "not ended though everything has healed", self.auditor.unfinished()[0])
 
     def _heal(self) -> None:
         self.healed = True
