@@ -176,6 +176,22 @@ def test_a_ledger_rewritten_to_its_end_is_found_by_deciding_again_and_by_whoever
     assert verdict.trusted_offset == at - 1
 
 
+def test_an_edited_record_whose_copy_lies_in_the_log_is_found() -> None:
+    """The broker appended a record twice, then the first was edited: the next record follows the copy, so the chain
+    takes the rest for a zombie's. Deciding again finds it, and whoever remembers the head does."""
+    ledger = lived_in()
+    last = len(ledger.records)
+    anchor = Anchor("views", last, ledger.state.head_hash)
+    ledger.records.insert(6, ledger.records[5])
+    ledger.records = [record._replace(offset=at) for at, record in enumerate(ledger.records)]
+    assert verified(ledger, Evidence([anchor])).clean
+    ledger.edit(5, ledger.records[5].value.replace(b'"elapsed_ms":', b'"elapsed_ms": '))
+    verdict = verified(ledger, Evidence([anchor]))
+    assert (5, "I7") in [(f.offset, f.invariant) for f in verdict.findings]
+    assert any("views" in f.text for f in verdict.findings), render(verdict)
+    assert verdict.trusted_offset == 4
+
+
 def test_a_cut_tail_is_found_by_whoever_remembers_it() -> None:
     ledger = lived_in()
     last = len(ledger.records) - 1
