@@ -21,7 +21,8 @@ from audit.inbox import Inbox
 from audit.reader import LedgerRecord, LedgerSource
 from audit.results import Results, Store
 from audit.verdict import Anchor, Finding, Unknown, Verdict
-from contract.batch import Batch
+from contract.batch import GENESIS, Batch
+from contract.codec import decode_batch
 from contract.lifecycle import IllegalTransition
 from scheduling import invariants, snapshot
 from scheduling.chain import Chain, Counted, Damaged
@@ -69,6 +70,8 @@ class _Verification:
         self.agreed: list[str] = []
         self.before_last = -1
         """Offset of the record that counted before the last one."""
+        self.lost_openings: dict[str, int] = {}
+        """What an Opened that does not count follows (hash), and its offset."""
         self.whole = False
         """The ledger was read to its end: no damage stopped the reading."""
 
@@ -108,6 +111,9 @@ class _Verification:
             return False
         if not isinstance(judged, Counted):
             self.verdict.ignored += 1
+            batch = decode_batch(record.value)
+            if not is_decision(batch):
+                self.lost_openings.setdefault(batch.prev_hash, offset)
             return True
         return self._counted(offset, record.value, judged.batch, judged.hash)
 
@@ -207,6 +213,7 @@ class _Verification:
         if self.whole:
             if verdict.clean:
                 self._invariants(verdict.last_offset)
+            self._check_openings()
             self._missing_anchors()
             self._promises()
         if evidence.store is not None:
@@ -222,6 +229,21 @@ class _Verification:
         state = self.state
         verdict.head_hash, verdict.head_seq, verdict.epoch = state.head_hash, state.seq, state.epoch
         verdict.state_hash = snapshot.state_hash(state)
+
+    def _check_openings(self) -> None:
+        """A newcomer opens on a record that counts, always. One that opened on a record that does not knew another
+        history than this: the record that counts in that place was edited, and a copy of the original stands in."""
+        if not self.lost_openings:
+            return
+        chain = Chain(self.pool)
+        for record in self.source():
+            judged = chain.offer(record.offset, record.value)
+            if isinstance(judged, Counted):
+                self.lost_openings.pop(judged.hash, None)
+        self.lost_openings.pop(GENESIS, None)
+        for offset in self.lost_openings.values():
+            text = "a scheduler opened on a record that does not count: an earlier record that counts was edited"
+            self._find(offset, "I14", text)
 
     def _missing_anchors(self) -> None:
         """What someone remembers and the ledger does not have: its tail was cut, or that record does not count."""

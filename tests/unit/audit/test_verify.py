@@ -189,6 +189,7 @@ def test_an_edited_record_whose_copy_lies_in_the_log_is_found() -> None:
     verdict = verified(ledger, Evidence([anchor]))
     assert (5, "I7") in [(f.offset, f.invariant) for f in verdict.findings]
     assert any("views" in f.text for f in verdict.findings), render(verdict)
+    assert any("opened on a record that does not count" in f.text for f in verdict.findings), render(verdict)
     assert verdict.trusted_offset == 4
 
 
