@@ -4,6 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo build/tools/bin/uv)
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 SEEDS ?= 2000
+PACKAGES := contract scheduling runtime registry views streams gpu_worker api audit cli local migrations
 
 .DEFAULT_GOAL := help
 
@@ -60,8 +61,9 @@ lock: ## Pin every dependency by hash, after pyproject.toml changed
 $(INSTALLED): requirements.lock pyproject.toml | $(filter build/%,$(UV))
 	@./local/machine.sh
 	$(UV) venv --quiet --allow-existing .venv
-	$(UV) pip sync --quiet --python $(PYTHON) --require-hashes requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python $(PYTHON) --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(PYTHON) --no-deps --editable .
+	$(PYTHON) -m compileall -q $(PACKAGES) # a dozen processes start at once: none should compile first
 	@touch $@
 
 build/tools/bin/uv:

@@ -31,8 +31,16 @@ class Producer:
     """
 
     def __init__(
-        self, bootstrap: str, client_id: str, *, linger_ms: int = 0, delivery_timeout_ms: int = 10_000
+        self,
+        bootstrap: str,
+        client_id: str,
+        *,
+        linger_ms: int = 0,
+        delivery_timeout_ms: int = 10_000,
+        in_bursts: bool = False,
     ) -> None:
+        """`in_bursts`: for many small records nobody waits for. One request is under way at a time and the next takes
+        all that came meanwhile; `on_delivery` hears of failures only."""
         self._config: dict[str, Any] = {
             **CLIENT,
             "bootstrap.servers": bootstrap,
@@ -47,6 +55,8 @@ class Producer:
             "topic.metadata.refresh.fast.interval.ms": 100,
             "error_cb": self._on_error,
         }
+        if in_bursts:
+            self._config |= {"max.in.flight.requests.per.connection": 1, "delivery.report.only.error": True}
         self._timeout_s = delivery_timeout_ms / 1000
         self._lock = threading.Lock()
         self._fatal = False

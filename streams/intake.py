@@ -25,7 +25,7 @@ from runtime.object_store import ObjectStore
 from runtime.postgres import engine
 from runtime.settings import Settings
 from streams.admission import Admission, Admitted, NotYet, Refused
-from streams.faust_app import die, host, make_app, record_of, seek_to, start, wait_for_broker
+from streams.faust_app import die, host, in_batches, make_app, seek_to, start, wait_for_broker
 from streams.follower import Follower
 from streams.intake_positions import IntakePositions
 from streams.metrics import INTAKE
@@ -34,7 +34,6 @@ from streams.quarantine import set_aside
 GROUP = "headrace-intake"
 SOURCE = "headrace/intake"
 TAKE_RECORDS = 500
-TAKE_WITHIN_S = 0.001
 POSITIONS_EVERY_S = 1.0
 RETRY_S = 0.5
 NOT_YET_TRIES = 20
@@ -187,8 +186,7 @@ async def serve(settings: Settings, group: str) -> None:
     intake = Intake(settings, app)
 
     async def pass_on(stream: Any) -> None:
-        async for events in stream.take_events(TAKE_RECORDS, within=TAKE_WITHIN_S):
-            await intake.take([record_of(event.message) for event in events])
+        await in_batches(stream, intake.take, TAKE_RECORDS)
 
     writing = asyncio.create_task(intake.write_positions())
     await host(app, SUBMISSIONS, pass_on, assigned=intake.assigned, stop=intake.stop)

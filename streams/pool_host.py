@@ -66,12 +66,14 @@ class PoolHost:
         partition: int,
         *,
         producer: Producer,
+        orders: Producer,
         store: ObjectStore,
         watermarks: Watermarks,
         seek: Seek,
     ) -> None:
         self.partition = partition
-        self._settings, self._producer, self._store, self._watermarks = settings, producer, store, watermarks
+        self._settings, self._producer, self._orders = settings, producer, orders
+        self._store, self._watermarks = store, watermarks
         self._seek = seek
         self._loop = asyncio.get_running_loop()
         self._session = uuid.uuid4().hex
@@ -109,7 +111,7 @@ class PoolHost:
         if self._closed:
             return
         self._metrics = PoolMetrics(state)
-        self._dispatching = Dispatching(state, self._producer, self._payloads, self._session)
+        self._dispatching = Dispatching(state, self._orders, self._payloads, self._session)
         self._writer = LedgerWriter(state, session=self._session, release=version("headrace"))
         self._writer.ledger_end(end)
         log.info(

@@ -21,7 +21,7 @@ from runtime.kafka import Record, Watermarks
 from runtime.postgres import engine
 from runtime.settings import Settings
 from scheduling.chain import Chain, Counted, Damaged
-from streams.faust_app import die, host, make_app, record_of, seek_to, start, wait_for_broker
+from streams.faust_app import die, host, in_batches, make_app, seek_to, start, wait_for_broker
 from streams.follower import Follower
 from streams.metrics import PROJECTED
 from streams.pools import pool_in_ledger
@@ -29,7 +29,6 @@ from views import projection
 
 GROUP = "headrace-projector"
 TAKE_RECORDS = 500
-TAKE_WITHIN_S = 0.002
 RETRY_S = 0.5
 CHAIN_RECORDS_MAX = 100_000
 """Records the chain rule remembers before it starts anew where it stands: bounds its memory."""
@@ -172,8 +171,7 @@ async def serve(settings: Settings, group: str) -> None:
     projector = Projector(settings, app)
 
     async def project(stream: Any) -> None:
-        async for events in stream.take_events(TAKE_RECORDS, within=TAKE_WITHIN_S):
-            await projector.take([record_of(event.message) for event in events])
+        await in_batches(stream, projector.take, TAKE_RECORDS)
 
     await host(app, LEDGER, project, assigned=projector.assigned, stop=projector.stop)
 

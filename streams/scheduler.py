@@ -30,6 +30,7 @@ class Scheduler:
     def __init__(self, settings: Settings, app: Any) -> None:
         self._settings, self._app = settings, app
         self._producer = Producer(settings.kafka, "headrace-scheduler", delivery_timeout_ms=LEDGER_TIMEOUT_MS)
+        self._orders = Producer(settings.kafka, "headrace-orders", in_bursts=True)
         self._watermarks = Watermarks(settings.kafka)
         self._store = ObjectStore(settings)
         self._hosts: dict[int, PoolHost] = {}
@@ -44,6 +45,7 @@ class Scheduler:
                     self._settings,
                     partition,
                     producer=self._producer,
+                    orders=self._orders,
                     store=self._store,
                     watermarks=self._watermarks,
                     seek=self._seek,
