@@ -19,7 +19,7 @@ from gpu_worker.dispatches import Dispatches
 from gpu_worker.node import Node, World
 from gpu_worker.scratch import Scratch, ScratchTaken
 from registry.depot import Depot
-from runtime.kafka import Producer, read_one
+from runtime.kafka import Lookup, Producer
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging, serve_metrics
@@ -44,12 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve_metrics(settings.metrics_port)
     store = ObjectStore(settings)
     depot = Depot(settings.data / "depot", store)
+    lookup = Lookup(settings.kafka, JOBS, client_id=f"node-{node.name}-payloads")
     world = World(
         producer=Producer(settings.kafka, f"node-{node.name}"),
         store=store,
         depot=depot,
         cached=tuple(depot.cached()),
-        read_payload=lambda partition, offset: _payload(settings.kafka, partition, offset),
+        read_payload=lambda partition, offset: _payload(lookup, partition, offset),
         open_orders=lambda session, agent: Dispatches(settings.kafka, node.cluster, node.name, session, agent),
         environment=os.environ,
     )
@@ -113,8 +114,8 @@ def _node(options: argparse.Namespace) -> Node:
     )
 
 
-def _payload(bootstrap: str, partition: int, offset: int) -> bytes | None:
-    record = read_one(bootstrap, JOBS, partition, offset)
+def _payload(lookup: Lookup, partition: int, offset: int) -> bytes | None:
+    record = lookup.at(partition, offset)
     return None if record is None else record.value
 
 

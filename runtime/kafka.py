@@ -4,6 +4,7 @@ Readers use assign(), never a consumer group: no rebalance can stall whoever rea
 for all replicas; a delivery that is not a clean success is unclear, and what that means is the caller's to decide.
 """
 
+from runtime.kafka_lookup import Lookup
 from runtime.kafka_producer import OnDelivery, Producer
 from runtime.kafka_reader import Reader, Watermarks, offsets, partitions, read_one, read_range
 from runtime.kafka_records import MESSAGE_BYTES_MAX, Delivery, DeliveryUnclear, Headers, OffsetGone, Record
@@ -14,6 +15,7 @@ __all__ = [
     "Delivery",
     "DeliveryUnclear",
     "Headers",
+    "Lookup",
     "OffsetGone",
     "OnDelivery",
     "Producer",

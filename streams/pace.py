@@ -15,6 +15,9 @@ TICK_MS = 5_000
 """A pool with something under way writes a batch at least this often (design section 4, Time)."""
 TICK_MIN_MS = 50
 """A backoff or deadline that passes sooner than this is looked at together with what comes in meanwhile."""
+REPORTS_EVERY_MS = 5
+"""Words of nodes alone make a batch at most this often: a busy pool writes fewer and larger batches, each of which
+costs every reader of the ledger about as much as several jobs do. What a user sent never waits for it."""
 ASK_EVERY_MS = 1_000
 """A pool asks at most this often where `jobs` ends."""
 
@@ -39,6 +42,10 @@ class Pace:
         if caught_up:
             self._end, self._answered = None, True
             self._clock.caught_up(mono_ms)
+
+    def reports_due_ms(self, mono_ms: int) -> int:
+        """Ms until words of nodes alone are worth a batch; 0 or less: now."""
+        return 0 if self._batch_mono_ms is None else self._batch_mono_ms + REPORTS_EVERY_MS - mono_ms
 
     def recheck(self) -> None:
         """A batch that has caught up is due, whatever is under way."""

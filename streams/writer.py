@@ -31,7 +31,7 @@ from contract.batch import (
 )
 from contract.codec import encode
 from contract.events import Event, Opened
-from contract.inputs import Input
+from contract.inputs import Input, NodeHeartbeat, NodeReport
 from contract.orders import Order
 from scheduling import snapshot
 from scheduling.chain import Chain, Counted, Damaged
@@ -43,6 +43,7 @@ from streams.clock import PoolClock
 from streams.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
 from streams.pace import Pace
 
+OF_NODES = (NodeReport, NodeHeartbeat)
 OPEN_TRIES_MAX = 20
 """Lost races for the pool after which a newcomer gives up: whoever wins them all is alive and leads."""
 INPUT_BYTES_MAX = BATCH_BYTES_MAX // 4
@@ -78,6 +79,10 @@ class LedgerWriter:
         self._clock = PoolClock()
         self._pace = Pace(state, self._clock)
         self._pending: deque[tuple[Input, int]] = deque()
+        self._asked_position = 0
+        """Where the pool was when the end of `jobs` was last asked: the answer may be older than what came since."""
+        self._urgent = 0
+        """Of the pending inputs, those that are more than a node's words."""
         self._unread: deque[str] = deque()
         """Hashes of own records appended and not read back yet, oldest first."""
         self._sending: tuple[Order, ...] = ()
@@ -145,6 +150,7 @@ class LedgerWriter:
         if self.phase is Phase.LEADING and given.offset >= self.next_input:
             self.next_input = given.offset + 1
             self._pending.append((given, size_bytes))
+            self._urgent += not isinstance(given.body, OF_NODES)
 
     def skip_to(self, position: int) -> None:
         """`jobs` holds no record from `next_input` up to `position` (compacted or expired)."""
@@ -153,10 +159,10 @@ class LedgerWriter:
     def jobs_end(self, end: int | None) -> list[Output]:
         """The answer to AskJobsEnd; None when the broker gave none."""
         self._pace.answer(end)
-        if end is not None and end < self.state.position:
+        if end is not None and end < self._asked_position:
             return self._stop(
-                f"`jobs` ends at {end}, before {self.state.position} which pool {self.state.pool!r} has read: the topic"
-                " was cut or made anew; restore it, or start an installation of its own"
+                f"`jobs` ends at {end}, before {self._asked_position} which pool {self.state.pool!r} has read: the"
+                " topic was cut or made anew; restore it, or start an installation of its own"
             )
         return []
 
@@ -194,8 +200,9 @@ class LedgerWriter:
             self._forget_older()
         if self._pace.should_ask(mono_ms, busy=bool(self._pending)):
             self._pace.ask(mono_ms)
+            self._asked_position = self.state.position
             outputs.append(AskJobsEnd())
-        if self._batch_is_due():
+        if self._batch_due_ms(mono_ms) == 0:
             outputs += self._decide(mono_ms)
         return outputs
 
@@ -205,9 +212,10 @@ class LedgerWriter:
             return None
         if self._snapshot_wanted:
             return 0 if self._may_snapshot() else None
-        if self._batch_is_due():
-            return 0
-        return self._pace.due_ms(mono_ms)
+        batch_due_ms, tick_due_ms = self._batch_due_ms(mono_ms), self._pace.due_ms(mono_ms)
+        if batch_due_ms is None or tick_due_ms is None:
+            return tick_due_ms if batch_due_ms is None else batch_due_ms
+        return min(batch_due_ms, tick_due_ms)
 
     # -- seams: each is one promise; the simulation takes each out and must be caught ----------------------------
 
@@ -319,9 +327,14 @@ class LedgerWriter:
         ahead = [InputAhead(i.offset, i.at_ms - clock.now_ms) for i in inputs if i.at_ms > clock.now_ms]
         return [*ahead, appended]
 
-    def _batch_is_due(self) -> bool:
-        """Inputs, or the rest of a plan, at once; else once `jobs` is read as far as was asked: a tick."""
-        return bool(self._pending) or self._more or self._pace.has_caught_up(self.next_input)
+    def _batch_due_ms(self, mono_ms: int) -> int | None:
+        """Ms until a batch is due: at once for inputs, the rest of a plan, and when `jobs` is read as far as was asked
+        (a tick); when only nodes have spoken, a little after the last one. None: nothing calls for one."""
+        if self._urgent or self._more or self._pace.has_caught_up(self.next_input):
+            return 0
+        if not self._pending:
+            return None
+        return 0 if len(self._pending) >= BATCH_INPUTS_MAX else max(0, self._pace.reports_due_ms(mono_ms))
 
     def _cut(self) -> tuple[Input, ...]:
         """The inputs of the next batch: at least one if there is any, no more than its limits allow."""
@@ -334,6 +347,7 @@ class LedgerWriter:
             size_bytes += size
             inputs.append(given)
             self._pending.popleft()
+            self._urgent -= not isinstance(given.body, OF_NODES)
         return tuple(inputs)
 
     def _append(self, clock: Clock, position: int, inputs: tuple[Input, ...], events: list[Event]) -> Append:

@@ -127,3 +127,26 @@ def test_topics_follow_the_policy_when_it_changes(services: Services, topic: str
     assert kafka.offsets(bootstrap, topic, 2) == (0, 0)
     with pytest.raises(kafka.TopicMismatch, match=r"expected topic .* to have 1 partitions, found 3"):
         kafka.ensure_topics(bootstrap, [Topic(topic, 1, {})])
+
+
+def test_a_lookup_gives_each_record_by_its_offset_and_none_for_what_is_not_there(
+    services: Services, topic: str, producer: kafka.Producer
+) -> None:
+    for number in range(20):
+        producer.send(topic, f"value {number}".encode(), partition=1)
+    producer.send_and_wait(topic, b"last", partition=1)
+    lookup = kafka.Lookup(services.settings.kafka, topic, client_id="test-lookup")
+    try:
+        for offset in (3, 4, 5, 19, 0, 4):
+            record = lookup.at(1, offset)
+            assert record is not None
+            assert (record.offset, record.value) == (offset, f"value {offset}".encode())
+        assert lookup.at(1, 21) is None
+        assert lookup.at(1, 10_000) is None
+        assert lookup.at(0, 0) is None
+        producer.send_and_wait(topic, b"later", partition=1)
+        later = lookup.at(1, 21)
+        assert later is not None
+        assert later.value == b"later"
+    finally:
+        lookup.close()

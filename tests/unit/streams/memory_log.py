@@ -89,7 +89,9 @@ class Host:
                 self.land()
                 self.read()
             elif not self._answered:
-                return
+                if not self.writer.pending:
+                    return
+                self.mono_ms += self.writer.due_ms(self.mono_ms) or 0  # nodes' words alone wait a little
 
     def lead(self) -> Host:
         self.read()

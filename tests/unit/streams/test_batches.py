@@ -5,7 +5,7 @@ from __future__ import annotations
 from contract.batch import BATCH_BYTES_MAX, BATCH_INPUTS_MAX
 from contract.inputs import NodeLeft
 from streams.clock import ELAPSED_MAX_MS, INPUT_AHEAD_MAX_MS
-from streams.pace import ASK_EVERY_MS, TICK_MS
+from streams.pace import ASK_EVERY_MS, REPORTS_EVERY_MS, TICK_MS
 from tests.unit.streams.memory_log import START_MS, Host, MemoryLog
 from tests.unit.streams.said import Said
 
@@ -156,7 +156,8 @@ class TestTime:
         log.now_ms += 7_200_000
         host.give(said.heartbeat())
         host.settle()
-        assert log.batch(len(log.records) - 1).elapsed_ms == 0, "a jump of the broker's clock is no lease time"
+        elapsed_ms = log.batch(len(log.records) - 1).elapsed_ms
+        assert elapsed_ms <= REPORTS_EVERY_MS, "a jump of the broker's clock is no lease time"
         host.pass_ms(60_000)
         host.give(said.heartbeat())
         host.settle()
@@ -212,3 +213,33 @@ def test_jobs_that_ends_before_what_was_read_stops_the_writer() -> None:
     host.pass_ms(TICK_MS)
     host.step()
     assert "made anew" in host.stopped
+
+
+def test_an_answer_older_than_what_was_read_since_is_no_damage() -> None:
+    """The broker said where `jobs` ended; before the answer was heard, more was written, read and decided."""
+    log, host, said = leading()
+    host.answers = False
+    host.pass_ms(TICK_MS)
+    host.step()
+    asked_end = log.jobs_end
+    host.give(said.job(1))
+    host.settle()
+    assert host.writer.state.position > asked_end
+    host._carry_out(host.writer.jobs_end(asked_end))
+    assert host.stopped == ""
+
+
+def test_words_of_nodes_alone_wait_a_little_and_what_a_user_sent_never_does() -> None:
+    log, host, said = leading()
+    host.give(said.heartbeat())
+    host.settle()
+    before = len(log.records)
+    host.give(said.heartbeat())
+    host.step()
+    assert host.flight == []
+    assert host.writer.due_ms(host.mono_ms) == REPORTS_EVERY_MS
+    host.give(said.job(1))
+    host.step()
+    host.land()
+    assert len(log.records) == before + 1
+    assert len(log.batch(before).inputs) == 2

@@ -1,0 +1,79 @@
+"""Single records by offset, for whoever asks for many: on a lasting connection, reading ahead."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from runtime.kafka_reader import METADATA_TIMEOUT_S, _consumer, _record_of
+from runtime.kafka_records import Record
+
+AHEAD_RECORDS = 500
+AHEAD_WAIT_S = 0.01
+KEPT_BYTES_MAX = 16 * 1024 * 1024
+_GONE = (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+
+
+class Lookup:
+    """Records of one topic. May be used from any thread; one looks at a time.
+
+    Who wants the record at an offset mostly wants the next ones soon: they are kept, in memory only, until they are
+    asked for once or newer ones need the room."""
+
+    def __init__(self, bootstrap: str, topic: str, *, client_id: str) -> None:
+        self._topic = topic
+        self._consumer = _consumer(bootstrap, client_id, {"enable.partition.eof": True})
+        self._kept: OrderedDict[tuple[int, int], Record] = OrderedDict()
+        self._kept_bytes = 0
+        self._lock = threading.Lock()
+
+    def at(self, partition: int, offset: int) -> Record | None:
+        """The record, or None when it was compacted away, retained out, or not yet written. KafkaException when the
+        broker does not answer."""
+        with self._lock:
+            kept = self._kept.pop((partition, offset), None)
+            if kept is not None:
+                self._kept_bytes -= _size(kept)
+                return kept
+            return self._read(partition, offset)
+
+    def close(self) -> None:
+        with self._lock:
+            self._consumer.close()
+
+    def _read(self, partition: int, offset: int) -> Record | None:
+        self._consumer.assign([TopicPartition(self._topic, partition, offset)])
+        try:
+            first = self._consumer.poll(METADATA_TIMEOUT_S)
+            if first is None:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"reading {self._topic}/{partition}"))
+            if first.error() is not None:
+                if first.error().code() in _GONE:
+                    return None
+                raise KafkaException(first.error())
+            behind = self._consumer.consume(AHEAD_RECORDS, AHEAD_WAIT_S)
+        finally:
+            self._consumer.unassign()
+        wanted = None
+        for record in map(_record_of, [first, *(m for m in behind if m.error() is None)]):
+            if record.offset == offset:
+                wanted = record
+            else:
+                self._keep(record)
+        return wanted
+
+    def _keep(self, record: Record) -> None:
+        place = (record.partition, record.offset)
+        if place not in self._kept:
+            self._kept[place] = record
+            self._kept_bytes += _size(record)
+        while self._kept_bytes > KEPT_BYTES_MAX:
+            _, oldest = self._kept.popitem(last=False)
+            self._kept_bytes -= _size(oldest)
+
+
+def _size(record: Any) -> int:
+    return len(record.value or b"") + 200
