@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench import peer_arms, recovery, report
-from bench.headrace_arm import HeadraceArm
+from bench.headrace_arm import HeadraceArm, core, whole
 from bench.peer_arms import PeerArm
 
 T = TypeVar("T")
 
-SECONDS_SLOW, SECONDS_FAST = 15.0, 10.0
+SECONDS_SLOW, SECONDS_FAST = 10.0, 6.0
 DRAIN_JOBS = 10_000
 QUEUED = 100_000
 
@@ -25,7 +25,11 @@ def main() -> None:
     parser.add_argument("--without-recovery", action="store_true", help="only the no-op arms")
     given = parser.parse_args()
     peer_arms.install()
-    runners: list[HeadraceArm | PeerArm] = [HeadraceArm(), *map(PeerArm, peer_arms.WORKERS)]
+    runners: list[HeadraceArm | PeerArm] = [
+        HeadraceArm("headrace", whole),
+        HeadraceArm("headrace core", core),
+        *map(PeerArm, peer_arms.WORKERS),
+    ]
     figures = report.Figures([report.Arm(runner.name) for runner in runners])
     for number in range(1, given.rounds + 1):
         for runner, arm in zip(runners, figures.arms, strict=True):

@@ -1,5 +1,5 @@
-"""The same no-op job through Headrace: its whole stack as `headrace up` starts it, the submitter a Kafka producer that
-writes what the API writes."""
+"""The same no-op job through Headrace, its whole stack or its core; the submitter is a Kafka producer that writes what
+the API writes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -21,7 +22,7 @@ from contract.codec import encode, headers_for
 from contract.inputs import JobSubmitted, Submission
 from contract.names import job_id, payload_digest
 from contract.topics import JOBS
-from local import stack
+from local import services, stack
 from local.options import Options
 from registry import publishing
 from registry.models import resolve
@@ -32,6 +33,15 @@ from runtime.settings import Settings
 
 HERE = Path(__file__).parent
 SLOTS = 8
+SLOTS_DRAIN = 32
+"""A slot holds one attempt and one staged behind it, so slots are what keeps the path full."""
+WARM_JOBS, WARM_PER_S = 100, 50
+
+
+class Parts(Protocol):
+    """Starts what an arm runs: its directory and settings."""
+
+    def __call__(self, slots: int, nodes: int = 1) -> AbstractContextManager[tuple[Path, Settings]]: ...
 
 
 def submission(number: int, inputs: bytes, tier: str = "api", model: str = "stamp") -> JobSubmitted:
@@ -105,31 +115,70 @@ def node(settings: Settings, slots: int, scratch: Path) -> Iterator[None]:
         process.wait(30)
 
 
+@contextmanager
+def whole(slots: int, nodes: int = 1) -> Iterator[tuple[Path, Settings]]:
+    """The stack as `headrace up` starts it."""
+    with running(slots, nodes) as found:
+        yield found
+
+
+@contextmanager
+def core(slots: int, nodes: int = 1) -> Iterator[tuple[Path, Settings]]:
+    """Servers, one scheduler and one node, without what the peers have no counterpart of: views, API, intake, relay."""
+    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name, services.running(Path(name)) as started:
+        data, settings = Path(name), started.settings
+        environment = {**os.environ, **settings.environment()}
+        install = ["-m", "local.install", "--policy", str(HERE / "policy.yaml"), "--keys", str(data / "keys.json")]
+        subprocess.run([sys.executable, *install], env=environment, check=True, stdout=subprocess.DEVNULL)
+        with process(environment, "streams.scheduler"), ExitStack() as stack_of_nodes:
+            with process(environment, "registry.relay"):
+                publish(settings, HERE / "models" / "stamp")
+            if nodes:
+                (data / "node").mkdir()
+                stack_of_nodes.enter_context(node(settings, slots, data / "node"))
+            yield data, settings
+
+
+@contextmanager
+def process(environment: dict[str, str], module: str) -> Iterator[None]:
+    """`python -m module` for the length of a `with`."""
+    running_ = subprocess.Popen([sys.executable, "-m", module], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        running_.terminate()
+        running_.wait(30)
+
+
 class HeadraceArm:
-    name = "headrace"
+    """`parts`: which processes run, `whole` or `core`."""
+
+    def __init__(self, name: str, parts: Parts) -> None:
+        self.name = name
+        self._parts = parts
 
     def latency(self, rate_per_s: float, seconds: float) -> measure.Latency:
         count = int(rate_per_s * seconds)
-        with running() as (data, settings):
+        with self._parts(SLOTS) as (data, settings):
             submitter = Submitter(settings)
             warm, folder = data / "warm", data / "stamps"
             warm.mkdir()
             folder.mkdir()
-            submitter.send(warm, 20, 0)
-            measure.wait_for(warm, 20, 60)
+            submitter.send(warm, WARM_JOBS, WARM_PER_S)
+            measure.wait_for(warm, WARM_JOBS, 60)
             submitter.send(folder, count, rate_per_s)
             pairs = measure.wait_for(folder, count, 120)
             submitter.close()
         return measure.latency(pairs, rate_per_s)
 
     def drain(self, count: int) -> measure.Drain:
-        with running(nodes=0) as (data, settings):
+        with self._parts(SLOTS_DRAIN, nodes=0) as (data, settings):
             submitter = Submitter(settings)
             folder = data / "stamps"
             folder.mkdir()
             submitter.send(folder, count, 0)
             submitter.close()
             (data / "bench-node").mkdir()
-            with node(settings, SLOTS, data / "bench-node"):
+            with node(settings, SLOTS_DRAIN, data / "bench-node"):
                 pairs = measure.wait_for(folder, count, 180)
         return measure.drain(pairs)

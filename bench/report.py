@@ -47,7 +47,8 @@ def page(figures: Figures) -> str:
         "",
         f"`make bench`, {dt.datetime.now(dt.UTC):%Y-%m-%d}, one machine: {os.cpu_count()} cores ({_processor()}),"
         f" {platform.system()}, Python {platform.python_version()}; all arms in this one run, medians of"
-        f" {len(ours.drains)} runs. Everything is on loopback; Kafka's topics are RF 1, Redis has its default durability.",
+        f" {len(ours.drains)} runs. Everything is on loopback; Kafka's topics are RF 1, Redis has its default"
+        " durability.",
         "",
         "## A no-op job, submit to start, and the drain of 10,000 queued",
         "",
@@ -77,7 +78,7 @@ def plot(figures: Figures, to: Path) -> None:
     from matplotlib import pyplot
 
     names = [arm.name for arm in figures.arms]
-    colours = ["#1f77b4" if name == "headrace" else "#b0b0b0" for name in names]
+    colours = ["#1f77b4" if name.startswith("headrace") else "#b0b0b0" for name in names]
     panels = [
         ("50/s, p50 and p99, ms (less is better)", [_latency(arm.slow) for arm in figures.arms]),
         ("500/s, p50 and p99, ms (less is better)", [_latency(arm.fast) for arm in figures.arms]),
@@ -95,13 +96,18 @@ def plot(figures: Figures, to: Path) -> None:
 
 
 def _how() -> str:
-    return (
-        "Every arm's job is the same function (`bench/peers/stamp.py`): it notes when it was submitted and when it"
-        " started. Headrace runs its whole stack (scheduler, intake, projector, relay, API, one node of 8 slots); its"
-        " submitter is a Kafka producer that writes what the API writes. Celery: 2 prefork processes; Dramatiq: 2"
-        " processes of 8 threads; arq: one event loop, polling every 5 ms. The rates are open loops: a job is submitted"
-        " when it is due, however long the ones before took."
-    )
+    return " ".join(HOW.split())
+
+
+HOW = """
+Every arm's job is the same function (`bench/peers/stamp.py`): it notes when it was submitted and when it started.
+`headrace` is the whole stack (scheduler, intake, projector, relay, API, one node); `headrace core` is scheduler and node
+alone, since the peers keep no views and have no API. The node has 8 slots, each a process of its own, and 32 for the
+drain; the submitter is a Kafka producer that writes what the API writes. Every start is acknowledged by the broker
+before the job runs, and every decision is in the ledger; the peers keep no results and no history here. Celery: 2
+prefork processes; Dramatiq: 2 processes of 8 threads; arq: one event loop, polling every 5 ms. The rates are open loops:
+a job is submitted when it is due, however long the ones before took.
+"""
 
 
 def _recovery(figures: Figures) -> list[str]:
