@@ -36,7 +36,17 @@ def probes_of(parts: Parts) -> dict[str, Probe]:
     return {
         "kafka": Probe(lambda: asyncio.to_thread(offsets, parts.settings.kafka, PROGRESS, 0)),
         "postgres": Probe(lambda: parts.read(queries.pools)),
+        "policy": Probe(lambda: _policy_in_force(parts)),
     }
+
+
+class NoPolicyYet(Exception):
+    """The views show no policy in any pool: nothing could be submitted."""
+
+
+async def _policy_in_force(parts: Parts) -> None:
+    if not await parts.read(queries.policies):
+        raise NoPolicyYet
 
 
 class Probe:

@@ -40,6 +40,8 @@ from runtime.settings import Settings
 MODEL_DIRECTORY = Path(__file__).parent.parent / "examples" / "models" / "shapes"
 MODEL = "shapes"
 POOL = "main"
+ENDED_WITHIN_S = 900.0
+"""On a slow line, fetching PyTorch for the model's environment is most of it."""
 EVENT_SOURCE = "//demo/upstream-product"
 
 HTTP_PROMPTS = (
@@ -145,7 +147,13 @@ def _follow(client: ApiClient, jobs: list[Shown], begun: float) -> float:
     )
     first_video_s = 0.0
     with Live(console=output.err, auto_refresh=False, transient=False) as live:
+        deadline = time.monotonic() + ENDED_WITHIN_S
         while open_jobs := [job for job in jobs if job.state not in TERMINAL]:
+            if time.monotonic() > deadline:
+                raise CommandFailed(
+                    f"{len(open_jobs)} jobs have not ended within {ENDED_WITHIN_S / 60:.0f} minutes; see `headrace status`,"
+                    f" `headrace clusters list` and `headrace audit story {open_jobs[0].job}`, each with --data"
+                )
             for job in open_jobs:
                 _refresh(client, job)
             if not first_video_s and any(job.state == "succeeded" for job in jobs):

@@ -21,7 +21,7 @@ class Requirements(msgspec.Struct, frozen=True, order=True):
     chipsets: tuple[str, ...]
     """Any of these chipsets will do; sorted."""
     gpus: int = 1
-    """GPUs of one slot (0 for a version that runs on the CPU only)."""
+    """GPUs of one slot, where it runs on GPUs: a slot of chipset cpu has none and needs none."""
     memory_mib: int = 0
     """Memory a slot must offer (GPU memory, or main memory on chipset cpu)."""
 

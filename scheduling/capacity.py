@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contract.inputs import Requirements
 from scheduling.state import Attempt, Cluster, Group, Held, Node, State
 
+CPU = "cpu"
+"""The one chipset whose slots have no GPUs: a version that also runs there needs none there."""
 STAGED_PER_SLOT = 1
 """Design section 4: one staged attempt per slot lets the node fetch inputs while the GPU works."""
 
@@ -19,7 +21,7 @@ def fits(requirements: Requirements, group: Group) -> bool:
     """A slot of this shape can run this class."""
     return (
         group.chipset in requirements.chipsets
-        and group.gpus >= requirements.gpus
+        and (group.chipset == CPU or group.gpus >= requirements.gpus)
         and group.memory_mib >= requirements.memory_mib
     )
 

@@ -87,7 +87,9 @@ class Picks:
         """The node could be given this job now."""
         needs = self.book.requirements[job.version]
         fits = (
-            node.chipset in needs["chipsets"] and node.gpus >= needs["gpus"] and node.memory_mib >= needs["memory_mib"]
+            node.chipset in needs["chipsets"]
+            and (node.chipset == "cpu" or node.gpus >= needs["gpus"])
+            and node.memory_mib >= needs["memory_mib"]
         )
         cluster = self.book.policy["clusters"].get(node.cluster)
         if not fits or node.draining or cluster is None or node.cluster in self.book.draining_clusters:

@@ -59,7 +59,14 @@ MOTIONS = (*DIRECTIONS, "still", "bouncing", "circling", "growing", "shrinking")
 SIZES: dict[str, tuple[float, float]] = {"small": (5.0, 6.5), "medium": (7.5, 9.0), "large": (10.0, 12.0)}
 
 # Pairs a person could hardly see; neither drawn nor tested.
-INVISIBLE = {("white", "white"), ("green", "green"), ("cyan", "sky"), ("white", "sky"), ("blue", "navy"), ("blue", "sky")}
+INVISIBLE = {
+    ("white", "white"),
+    ("green", "green"),
+    ("cyan", "sky"),
+    ("white", "sky"),
+    ("blue", "navy"),
+    ("blue", "sky"),
+}
 
 
 @dataclass(frozen=True)
@@ -173,33 +180,32 @@ def _path(rng: np.random.Generator, motion: str, radius: float) -> tuple[FloatAr
     return np.tile(rng.uniform(low, high, 2), (FRAMES, 1)), radii
 
 
-def draw(clips: Clips, frames: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-    """Draw the wanted frames of each clip.
+def draw(clips: Clips, frames: npt.NDArray[np.int64], lines: npt.NDArray[np.int64] | None = None) -> FloatArray:
+    """Draw the wanted frames of each clip, edges smoothed over one pixel.
 
-    `frames` is (n, k), frame numbers. Returns pictures (n, k, 3, SIDE, SIDE) in -1..1 and the shape's coverage
-    (n, k, SIDE, SIDE) in 0..1, with edges smoothed over one pixel.
+    `frames` is (n, k), frame numbers; `lines` is (n, k, 2, count), the columns and rows to draw, by default all.
+    Returns (n, k, rows, columns, 3) in -1..1.
     """
     count, wanted = frames.shape
-    rows = np.arange(count)[:, None]
-    centre = clips.centre[rows, frames].reshape(-1, 2)
-    radius = clips.radius[rows, frames].reshape(-1)
-    grid = np.arange(SIDE, dtype=np.float32)
-    x = (grid[None, None, :] - centre[:, 0, None, None]) / radius[:, None, None]
-    y = (grid[None, :, None] - centre[:, 1, None, None]) / radius[:, None, None]
-    kinds = np.repeat(clips.shape, wanted)
-    coverage = np.empty((count * wanted, SIDE, SIDE), np.float32)
+    if lines is None:
+        lines = np.broadcast_to(np.arange(SIDE), (count, wanted, 2, SIDE))
+    length = lines.shape[3]
+    which = np.arange(count)[:, None]
+    centre, radius = clips.centre[which, frames], clips.radius[which, frames]
+    relative = (lines - centre[..., None]) / radius[..., None, None]
+    x = relative[:, :, 0].reshape(-1, 1, length).astype(np.float32)
+    y = relative[:, :, 1].reshape(-1, length, 1).astype(np.float32)
+    radius, kinds = radius.reshape(-1, 1, 1), np.repeat(clips.shape, wanted)
+    coverage = np.empty((count * wanted, length, length), np.float32)
     for index, name in enumerate(SHAPES):
         chosen = np.flatnonzero(kinds == index)
         if len(chosen):
-            distance = _distance(name, x[chosen], y[chosen]) * radius[chosen, None, None]
-            coverage[chosen] = np.clip(0.5 - distance, 0, 1)
-    coverage = coverage.reshape(count, wanted, SIDE, SIDE)
-    shade = (grid / (SIDE - 1))[None, None, :]
-    ground = clips.top[:, :, None] * (1 - shade) + clips.bottom[:, :, None] * shade  # (n, 3, SIDE) by row
-    ground = ground[:, None, :, :, None]
-    colour = clips.colour[:, None, :, None, None]
-    pictures = ground + coverage[:, :, None] * (colour - ground)
-    return pictures, coverage
+            coverage[chosen] = np.clip(0.5 - _distance(name, x[chosen], y[chosen]) * radius[chosen], 0, 1)
+    coverage = coverage.reshape(count, wanted, length, length, 1)
+    shade = (lines[:, :, 1, :, None] / (SIDE - 1)).astype(np.float32)
+    top, bottom, colour = (part[:, None, None] for part in (clips.top, clips.bottom, clips.colour))
+    ground = (top + shade * (bottom - top))[:, :, :, None]  # by row
+    return ground + coverage * (colour[:, None] - ground)
 
 
 def _distance(shape: str, x: FloatArray, y: FloatArray) -> FloatArray:

@@ -25,7 +25,11 @@ COLOUR_WORDS = {
     "pink": ("pink", "pink", "rose"),
     "white": ("white",),
 }
-SIZE_WORDS = {"small": ("small", "tiny", "little"), "medium": ("medium-sized", "medium"), "large": ("large", "big", "huge")}
+SIZE_WORDS = {
+    "small": ("small", "tiny", "little"),
+    "medium": ("medium-sized", "medium"),
+    "large": ("large", "big", "huge"),
+}
 BACKGROUND_WORDS = {
     "black": ("black", "black", "dark"),
     "white": ("white",),
@@ -34,8 +38,27 @@ BACKGROUND_WORDS = {
     "green": ("green", "dark green"),
     "sky": ("sky",),
 }
-VERBS = ("moving", "going", "drifting", "sliding", "gliding", "travelling", "flying", "moves", "goes", "drifts", "slides",
-         "that moves", "that drifts", "that is moving", "which goes", "which slides", "is moving", "heading", "floating")  # fmt: skip
+VERBS = (
+    "moving",
+    "going",
+    "drifting",
+    "sliding",
+    "gliding",
+    "travelling",
+    "flying",
+    "moves",
+    "goes",
+    "drifts",
+    "slides",
+    "that moves",
+    "that drifts",
+    "that is moving",
+    "which goes",
+    "which slides",
+    "is moving",
+    "heading",
+    "floating",
+)
 SIDES = {
     "left": ("left", "left", "to the left", "towards the left", "leftwards", "from right to left"),
     "right": ("right", "right", "to the right", "towards the right", "rightwards", "from left to right"),
@@ -45,13 +68,38 @@ SIDES = {
 WHOLE_MOTIONS = {
     "up": ("rising", "that rises", "climbing", "ascending"),
     "down": ("falling", "that falls", "dropping", "sinking", "descending"),
-    "still": ("staying still", "that stays still", "not moving", "standing still", "at rest", "that does not move", "motionless"),
+    "still": (
+        "staying still",
+        "that stays still",
+        "not moving",
+        "standing still",
+        "at rest",
+        "that does not move",
+        "motionless",
+    ),
     "bouncing": ("bouncing", "that bounces", "bouncing up and down", "bounces on the floor", "jumping up and down"),
-    "circling": ("moving in a circle", "going round in circles", "circling", "that circles around", "orbiting", "going around"),
+    "circling": (
+        "moving in a circle",
+        "going round in circles",
+        "circling",
+        "that circles around",
+        "orbiting",
+        "going around",
+    ),
     "growing": ("growing", "that grows", "getting bigger", "growing larger", "becoming larger", "expanding"),
     "shrinking": ("shrinking", "that shrinks", "getting smaller", "becoming smaller", "growing smaller"),
-}  # fmt: skip
-OPENINGS = ("a video of", "show me", "show", "an animation of", "a clip of", "please draw", "make", "i want", "i would like to see")
+}
+OPENINGS = (
+    "a video of",
+    "show me",
+    "show",
+    "an animation of",
+    "a clip of",
+    "please draw",
+    "make",
+    "i want",
+    "i would like to see",
+)
 CLOSINGS = ("please", "in high quality", "smooth", "in a short clip", "nice and simple", "looping", "cinematic")
 STRANGE = ("beautiful", "very", "wonderful", "shiny", "modern", "retro", "quick", "lovely", "calm", "bright")
 
@@ -104,15 +152,19 @@ def _motion(rng: random.Random, motion: str) -> str:
     if motion in SIDES:
         return f"{verb} {rng.choice(SIDES[motion])}"
     vertical, horizontal = motion.split("-")
-    return verb + " " + rng.choice(
-        (
-            f"{vertical} and {horizontal}",
-            f"{vertical} and to the {horizontal}",
-            f"{vertical}-{horizontal}",
-            f"diagonally {vertical} {horizontal}",
-            f"{horizontal} and {vertical}",
-            f"to the {'upper' if vertical == 'up' else 'lower'} {horizontal}",
-            f"towards the {'top' if vertical == 'up' else 'bottom'} {horizontal} corner",
+    return (
+        verb
+        + " "
+        + rng.choice(
+            (
+                f"{vertical} and {horizontal}",
+                f"{vertical} and to the {horizontal}",
+                f"{vertical}-{horizontal}",
+                f"diagonally {vertical} {horizontal}",
+                f"{horizontal} and {vertical}",
+                f"to the {'upper' if vertical == 'up' else 'lower'} {horizontal}",
+                f"towards the {'top' if vertical == 'up' else 'bottom'} {horizontal} corner",
+            )
         )
     )
 
@@ -120,7 +172,9 @@ def _motion(rng: random.Random, motion: str) -> str:
 def _background(rng: random.Random, background: str) -> str:
     name = rng.choice(BACKGROUND_WORDS[background])
     if background == "sky":
-        return rng.choice(("in the sky", "in a blue sky", "on a sky background", "against the sky", "under the open sky"))
+        return rng.choice(
+            ("in the sky", "in a blue sky", "on a sky background", "against the sky", "under the open sky")
+        )
     return rng.choice(
         (
             f"on a {name} background",

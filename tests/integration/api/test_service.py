@@ -136,7 +136,10 @@ def test_ready_says_which_part_is_away(base_url: str, servers: Services) -> None
     def ready() -> httpx.Response:
         return httpx.get(base_url + "/readyz", timeout=15)
 
-    assert (ready().status_code, ready().json()) == (200, {"status": "ok", "parts": {"kafka": "ok", "postgres": "ok"}})
+    assert (ready().status_code, ready().json()) == (
+        200,
+        {"status": "ok", "parts": {"kafka": "ok", "postgres": "ok", "policy": "ok"}},
+    )
     servers.kafka.process.signal(signal.SIGSTOP)
     try:
         response = ready()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from contract.batch import BATCH_EVENTS_MAX
 from contract.events import JobDispatched, RecallOrdered
 from contract.inputs import NodeHeartbeat, Requirements
 from contract.policy import Cluster, Policy, Tier
+from scheduling.capacity import fits
+from scheduling.state import Cluster as ClusterState
+from scheduling.state import Group
 from tests.unit.scheduling.specification import CUDA, POLICY, Pool, a_job, names, only, submission, version_of
 
 
@@ -338,3 +343,11 @@ def test_a_node_of_another_pools_cluster_may_not_join() -> None:
     assert names(pool.join("n1", "far")) == ["NodeRefused"]
     assert names(pool.join("n1", "nowhere")) == ["NodeRefused"]
     assert names(pool.join("n1", slots=0)) == ["NodeRefused"]
+
+
+@pytest.mark.parametrize(
+    ("chipset", "gpus", "fitting"), [("cpu", 0, True), ("cuda", 1, True), ("cuda", 0, False), ("rocm", 1, False)]
+)
+def test_gpus_are_asked_for_where_there_are_any(chipset: str, gpus: int, fitting: bool) -> None:
+    needs = Requirements(("cpu", "cuda"), gpus=1, memory_mib=100)
+    assert fits(needs, Group(ClusterState("c"), chipset, gpus, 100)) is fitting
