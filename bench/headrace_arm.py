@@ -35,7 +35,7 @@ HERE = Path(__file__).parent
 SLOTS = 8
 SLOTS_DRAIN = 32
 """A slot holds one attempt and one staged behind it, so slots are what keeps the path full."""
-WARM_JOBS, WARM_PER_S = 100, 50
+WARM_JOBS, WARM_PER_S = 500, 400
 
 
 class Parts(Protocol):

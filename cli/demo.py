@@ -151,8 +151,8 @@ def _follow(client: ApiClient, jobs: list[Shown], begun: float) -> float:
         while open_jobs := [job for job in jobs if job.state not in TERMINAL]:
             if time.monotonic() > deadline:
                 raise CommandFailed(
-                    f"{len(open_jobs)} jobs have not ended within {ENDED_WITHIN_S / 60:.0f} minutes; see `headrace status`,"
-                    f" `headrace clusters list` and `headrace audit story {open_jobs[0].job}`, each with --data"
+                    f"{len(open_jobs)} jobs have not ended within {ENDED_WITHIN_S / 60:.0f} minutes; see `headrace"
+                    f" status`, `headrace clusters list` and `headrace audit story {open_jobs[0].job}`, each with --data"
                 )
             for job in open_jobs:
                 _refresh(client, job)

@@ -95,6 +95,7 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     from local.errors import CannotStart
     from registry.errors import RegistryError
     from runtime.kafka import DeliveryUnclear
+    from runtime.object_store import UNAVAILABLE
 
     if isinstance(failure, RegistryError):
         return str(failure), WRONG_USE if failure.code in _WRONG_USE_CODES else FAILED
@@ -104,6 +105,8 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
         return f"{failure}; run the same command again: it changes nothing twice", FAILED
     if isinstance(failure, KafkaException):
         return f"Kafka does not answer ({failure.args[0].str()}); see `headrace status`", FAILED
+    if isinstance(failure, UNAVAILABLE):
+        return "the object store does not answer; see `headrace status`, or set HEADRACE_S3_ENDPOINT", FAILED
     if isinstance(failure, OperationalError):
         return "Postgres does not answer; see `headrace status`, or set DATABASE_URL", FAILED
     return None

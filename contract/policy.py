@@ -49,7 +49,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     submission_age_max_ms: int = 3 * 86_400_000
     """A copy of a Kafka submission older than this is quarantined. Ended ids are remembered at least as long."""
     words_kept_ms: int = 3 * 86_400_000
-    """After this time no topic holds the words of an erased job."""
+    """How long short-lived topics keep words, and within what `jobs` compacts: `headrace jobs erase` says when exactly
+    the last copy of an erased job's words is gone, about one and a half times this."""
     payload_bytes_max: int = 256 * 1024
     submission_partitions: int = 4
     wheels_from_index: bool = True

@@ -25,6 +25,8 @@ class Topic(msgspec.Struct, frozen=True):
     name: str
     partitions: int
     config: dict[str, str]
+    exact: bool = False
+    """Its readers find their partition by the number of partitions: there may not be more than these."""
 
 
 def topics_for(policy: Policy) -> tuple[Topic, ...]:
@@ -74,7 +76,7 @@ def topics_for(policy: Policy) -> tuple[Topic, ...]:
         Topic(QUARANTINE, 1, short),
     )
     dispatch = tuple(
-        Topic(dispatch_topic(name), cluster.dispatch_partitions, short)
+        Topic(dispatch_topic(name), cluster.dispatch_partitions, short, exact=True)
         for name, cluster in sorted(policy.clusters.items())
     )
     return fixed + dispatch

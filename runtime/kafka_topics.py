@@ -30,8 +30,8 @@ class TopicMismatch(Exception):
 def ensure_topics(bootstrap: str, topics: Iterable[Topic], replication: int = 1) -> list[str]:
     """Create what is missing, add partitions, set the settings of the rest. Names of the topics created.
 
-    TopicMismatch when one has more partitions than it may: records are found by partition number, so that cannot
-    be mended. `replication` counts for new topics only.
+    TopicMismatch when an `exact` one has more partitions than it may: a topic cannot lose any. Others may have more:
+    a policy that drops a pool leaves its partition behind. `replication` counts for new topics only.
     """
     wanted = {topic.name: topic for topic in topics}
     admin = AdminClient({**CLIENT, "bootstrap.servers": bootstrap})
@@ -62,7 +62,7 @@ def _create(admin: Any, topics: list[Topic], replication: int) -> None:
 
 def _grow(admin: Any, topics: list[Topic], found: dict[str, int]) -> None:
     for topic in topics:
-        if found[topic.name] > topic.partitions:
+        if topic.exact and found[topic.name] > topic.partitions:
             raise TopicMismatch(
                 f"expected topic {topic.name!r} to have {topic.partitions} partitions, found {found[topic.name]}; "
                 "use the policy this cluster was set up with, or another cluster"

@@ -8,7 +8,8 @@ from typing import Any
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as StoreUnreachable
 
 from runtime.settings import Settings
 
@@ -17,6 +18,10 @@ PART_BYTES = 8 * 1024 * 1024
 
 _TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)
 _DELETE_BATCH = 1000
+
+
+UNAVAILABLE = (StoreUnreachable, HTTPClientError, NoCredentialsError)
+"""What every call may raise when the store cannot be reached, or nobody said who asks."""
 
 
 class Missing(KeyError):

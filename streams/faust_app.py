@@ -118,9 +118,12 @@ async def wait_for_broker(settings: Settings, topic: str) -> None:
         watermarks.close()
 
 
-async def in_batches(stream: Any, take: Callable[[list[kafka.Record]], Awaitable[None]], records_max: int) -> None:
+async def in_batches(
+    stream: Any, take: Callable[[list[kafka.Record]], Awaitable[None]], records_max: int, rest_s: float = 0.0
+) -> None:
     """`take` what arrived while it was at work last time, at most `records_max` at once, for as long as the stream goes
-    on. Faust counts a record as read before it was taken: only for whoever keeps positions of its own.
+    on, with a rest of `rest_s` after each take. Faust counts a record as read before it was taken: only for whoever
+    keeps positions of its own.
 
     (`stream.take_events` polls for its time to be over, which costs a tenth of a core while nothing comes.)"""
     arrived: asyncio.Queue[kafka.Record] = asyncio.Queue(records_max)
@@ -131,6 +134,8 @@ async def in_batches(stream: Any, take: Callable[[list[kafka.Record]], Awaitable
             while len(records) < records_max and not arrived.empty():
                 records.append(arrived.get_nowait())
             await take(records)
+            if rest_s:
+                await asyncio.sleep(rest_s)
 
     async def read() -> None:
         async for event in stream.events():

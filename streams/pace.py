@@ -15,9 +15,9 @@ TICK_MS = 5_000
 """A pool with something under way writes a batch at least this often (design section 4, Time)."""
 TICK_MIN_MS = 50
 """A backoff or deadline that passes sooner than this is looked at together with what comes in meanwhile."""
-REPORTS_EVERY_MS = 5
-"""Words of nodes alone make a batch at most this often: a busy pool writes fewer and larger batches, each of which
-costs every reader of the ledger about as much as several jobs do. What a user sent never waits for it."""
+GATHER_MS = 5
+"""A busy pool writes a batch at most this often, and words of nodes alone never make one sooner after the last: fewer
+and larger batches, each of which costs every reader of the ledger about as much as several jobs do."""
 ASK_EVERY_MS = 1_000
 """A pool asks at most this often where `jobs` ends."""
 
@@ -25,12 +25,14 @@ ASK_EVERY_MS = 1_000
 class Pace:
     """One writer's."""
 
-    __slots__ = ("_answered", "_ask_after_ms", "_batch_mono_ms", "_clock", "_end", "_state")
+    __slots__ = ("_answered", "_ask_after_ms", "_batch_mono_ms", "_clock", "_end", "_gap_ms", "_state")
 
     def __init__(self, state: State, clock: PoolClock) -> None:
         self._state, self._clock = state, clock
         self._batch_mono_ms: int | None = None
         """When the last batch was decided; None: one is due whatever is under way."""
+        self._gap_ms = TICK_MS
+        """Between the last two batches."""
         self._answered = True
         """False from the moment the end of `jobs` is asked until it is read that far, or nobody knows it."""
         self._end: int | None = None
@@ -38,14 +40,18 @@ class Pace:
 
     def decided(self, mono_ms: int, *, caught_up: bool) -> None:
         """A batch was decided."""
+        self._gap_ms = mono_ms - self._batch_mono_ms if self._batch_mono_ms is not None else TICK_MS
         self._batch_mono_ms = mono_ms
         if caught_up:
             self._end, self._answered = None, True
             self._clock.caught_up(mono_ms)
 
-    def reports_due_ms(self, mono_ms: int) -> int:
-        """Ms until words of nodes alone are worth a batch; 0 or less: now."""
-        return 0 if self._batch_mono_ms is None else self._batch_mono_ms + REPORTS_EVERY_MS - mono_ms
+    def gathered_ms(self, mono_ms: int, *, urgent: bool) -> int:
+        """Ms until inputs are worth a batch; 0 or less: now. What a user sent (`urgent`) waits only while batches
+        follow each other as fast as they may."""
+        if self._batch_mono_ms is None or (urgent and self._gap_ms > GATHER_MS + 1):
+            return 0
+        return self._batch_mono_ms + GATHER_MS - mono_ms
 
     def recheck(self) -> None:
         """A batch that has caught up is due, whatever is under way."""

@@ -9,6 +9,7 @@ one reads the ledger and goes on from there.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -253,6 +254,8 @@ class PoolHost:
         assert self._writer is not None
         self._follow(position)
         self._snapshot_later()
+        gc.collect()
+        gc.freeze()  # the state lives as long as the process: no collection need walk a million jobs
         log.info(
             "leading a pool",
             pool=self._pool,

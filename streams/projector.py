@@ -29,6 +29,8 @@ from views import projection
 
 GROUP = "headrace-projector"
 TAKE_RECORDS = 500
+REST_S = 0.02
+"""Between two transactions: what comes after a quiet moment is shown at once, a busy ledger in few large steps."""
 RETRY_S = 0.5
 CHAIN_RECORDS_MAX = 100_000
 """Records the chain rule remembers before it starts anew where it stands: bounds its memory."""
@@ -171,7 +173,7 @@ async def serve(settings: Settings, group: str) -> None:
     projector = Projector(settings, app)
 
     async def project(stream: Any) -> None:
-        await in_batches(stream, projector.take, TAKE_RECORDS)
+        await in_batches(stream, projector.take, TAKE_RECORDS, REST_S)
 
     await host(app, LEDGER, project, assigned=projector.assigned, stop=projector.stop)
 

@@ -328,13 +328,13 @@ class LedgerWriter:
         return [*ahead, appended]
 
     def _batch_due_ms(self, mono_ms: int) -> int | None:
-        """Ms until a batch is due: at once for inputs, the rest of a plan, and when `jobs` is read as far as was asked
-        (a tick); when only nodes have spoken, a little after the last one. None: nothing calls for one."""
-        if self._urgent or self._more or self._pace.has_caught_up(self.next_input):
+        """Ms until a batch is due: at once for the rest of a plan, and when `jobs` is read as far as was asked (a
+        tick); for inputs once they are gathered. None: nothing calls for one."""
+        if self._more or len(self._pending) >= BATCH_INPUTS_MAX or self._pace.has_caught_up(self.next_input):
             return 0
         if not self._pending:
             return None
-        return 0 if len(self._pending) >= BATCH_INPUTS_MAX else max(0, self._pace.reports_due_ms(mono_ms))
+        return max(0, self._pace.gathered_ms(mono_ms, urgent=self._urgent > 0))
 
     def _cut(self) -> tuple[Input, ...]:
         """The inputs of the next batch: at least one if there is any, no more than its limits allow."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contract.batch import BATCH_BYTES_MAX, BATCH_INPUTS_MAX
 from contract.inputs import NodeLeft
 from streams.clock import ELAPSED_MAX_MS, INPUT_AHEAD_MAX_MS
-from streams.pace import ASK_EVERY_MS, REPORTS_EVERY_MS, TICK_MS
+from streams.pace import ASK_EVERY_MS, GATHER_MS, TICK_MS
 from tests.unit.streams.memory_log import START_MS, Host, MemoryLog
 from tests.unit.streams.said import Said
 
@@ -157,7 +157,7 @@ class TestTime:
         host.give(said.heartbeat())
         host.settle()
         elapsed_ms = log.batch(len(log.records) - 1).elapsed_ms
-        assert elapsed_ms <= REPORTS_EVERY_MS, "a jump of the broker's clock is no lease time"
+        assert elapsed_ms <= GATHER_MS, "a jump of the broker's clock is no lease time"
         host.pass_ms(60_000)
         host.give(said.heartbeat())
         host.settle()
@@ -229,17 +229,33 @@ def test_an_answer_older_than_what_was_read_since_is_no_damage() -> None:
     assert host.stopped == ""
 
 
-def test_words_of_nodes_alone_wait_a_little_and_what_a_user_sent_never_does() -> None:
+def test_words_of_nodes_alone_wait_a_little_and_what_a_user_sends_into_a_quiet_pool_does_not() -> None:
     log, host, said = leading()
-    host.give(said.heartbeat())
+    host.pass_ms(10 * GATHER_MS)
+    host.give(said.job(1))
     host.settle()
     before = len(log.records)
     host.give(said.heartbeat())
     host.step()
     assert host.flight == []
-    assert host.writer.due_ms(host.mono_ms) == REPORTS_EVERY_MS
-    host.give(said.job(1))
+    assert host.writer.due_ms(host.mono_ms) == GATHER_MS
+    host.give(said.job(2))
     host.step()
     host.land()
-    assert len(log.records) == before + 1
+    assert len(log.batch(before).inputs) == 2
+
+
+def test_a_busy_pool_gathers_what_users_send_too() -> None:
+    log, host, said = leading()
+    for number in range(3):
+        host.pass_ms(GATHER_MS)
+        host.give(said.job(number))
+        host.settle()
+    before = len(log.records)
+    host.give(said.job(10))
+    host.step()
+    assert host.flight == []
+    host.give(said.job(11))
+    host.pass_ms(GATHER_MS)
+    host.settle()
     assert len(log.batch(before).inputs) == 2
