@@ -80,7 +80,7 @@ def demo(
     _publish(here)
     with api(data) as client:
         jobs = [*_submit_over_http(client), *_submit_over_kafka(here, stack.keys(data).tenant)]
-        first_video_s = _follow(client, jobs, begun)
+        first_video_s = _follow(client, jobs, begun, data)
         videos = _save(client, jobs, data / "videos")
     sheet = data / "contact-sheet.png"
     contact_sheet.draw(videos, sheet)
@@ -140,7 +140,7 @@ def _submit_over_kafka(here: Settings, tenant: str) -> list[Shown]:
     return jobs
 
 
-def _follow(client: ApiClient, jobs: list[Shown], begun: float) -> float:
+def _follow(client: ApiClient, jobs: list[Shown], begun: float, data: Path) -> float:
     """Show the jobs until all have ended; seconds from `begun` to the first video."""
     output.err.print(
         "[bold]4[/]  the scheduler decides who goes next (the first job also builds the model's environment)"
@@ -151,8 +151,8 @@ def _follow(client: ApiClient, jobs: list[Shown], begun: float) -> float:
         while open_jobs := [job for job in jobs if job.state not in TERMINAL]:
             if time.monotonic() > deadline:
                 raise CommandFailed(
-                    f"{len(open_jobs)} jobs have not ended within {ENDED_WITHIN_S / 60:.0f} minutes; see `headrace"
-                    f" status`, `headrace clusters list` and `headrace audit story {open_jobs[0].job}`, each with --data"
+                    f"{len(open_jobs)} jobs have not ended within {ENDED_WITHIN_S / 60:.0f} minutes: see, each with"
+                    f" --data {data}: `headrace status`, `headrace clusters list`, `headrace audit story JOB`"
                 )
             for job in open_jobs:
                 _refresh(client, job)
