@@ -83,6 +83,7 @@ def _configure(admin: Any, topics: list[Topic]) -> None:
             ],
         )
         for topic in topics
+        if topic.config
     ]
     for future in admin.incremental_alter_configs(resources).values() if resources else ():
         future.result(ADMIN_TIMEOUT_S)

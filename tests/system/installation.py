@@ -143,5 +143,13 @@ def words_found(words: bytes, *folders: Path) -> list[Path]:
         path
         for folder in folders
         for path in folder.rglob("*")
-        if path.is_file() and not path.is_symlink() and words in path.read_bytes()
+        if path.is_file() and not path.is_symlink() and words in _bytes_of(path)
     ]
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Nothing when a server has deleted the file meanwhile."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""

@@ -103,6 +103,7 @@ class Denoiser(nn.Module):
 
     WIDTH = 384
     DEPTH = 5
+    rates: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,6 +128,7 @@ class Path(nn.Module):
     """Latent and moments to where the decoder looks: (n, k, 3), x and y in -1..1 and a size in halves of a picture."""
 
     VECTOR = 256
+    rates: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,6 +163,7 @@ class ClipDecoder(nn.Module):
 
     FEATURES = 16  # along one axis
     CHANNELS = 24
+    rates: torch.Tensor
     # Of the modulated layers: (inputs, outputs). The first two read one axis each.
     LAYERS = (
         (FEATURES, 2 * CHANNELS),
@@ -230,6 +233,9 @@ class ClipDecoder(nn.Module):
 
 class ShapesNetwork(nn.Module):
     """All that the published weights hold."""
+
+    latent_mean: torch.Tensor
+    latent_spread: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()

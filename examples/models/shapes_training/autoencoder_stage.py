@@ -114,7 +114,9 @@ def encode_pool(
 ) -> tuple[torch.Tensor, torch.Tensor, list[tuple[Combination, str]]]:
     """Latents of `count` fresh training clips: mean and spread (count, LATENT_SIZE), and what each clip shows."""
     rng = np.random.default_rng(seed)
-    means, spreads, shown = [], [], []
+    means: list[torch.Tensor] = []
+    spreads: list[torch.Tensor] = []
+    shown: list[tuple[Combination, str]] = []
     for _ in range(0, count, 64):
         clips = plan(rng, [training[index] for index in rng.integers(0, len(training), 64)])
         mean, log_variance = encoder(close_ups(clips), true_path(clips))
