@@ -14,7 +14,7 @@ from bench.peer_arms import PeerArm
 
 T = TypeVar("T")
 
-SECONDS_SLOW, SECONDS_FAST = 10.0, 6.0
+SECONDS_SLOW, SECONDS_FAST = 8.0, 5.0
 DRAIN_JOBS = 10_000
 QUEUED = 100_000
 
