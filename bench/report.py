@@ -114,7 +114,7 @@ def _recovery(figures: Figures) -> list[str]:
     recovery = measure.median_of(figures.recoveries, by=lambda r: r.first_dispatch_ms)
     audit = measure.median_of(figures.audits, by=lambda a: a.verify_batches_per_s)
     return [
-        f"## Recovery and audit ({len(figures.recoveries)} run{'s' if len(figures.recoveries) > 1 else ''}, the median)",
+        f"## Recovery and audit (the median of {len(figures.recoveries)})",
         "",
         f"| with {recovery.queued:,} jobs queued | |",
         "|---|---|",
