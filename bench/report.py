@@ -90,6 +90,8 @@ def plot(figures: Figures, to: Path) -> None:
         axis.set_title(title, fontsize=10)
     axes[2].bar(names, [_drain(arm) for arm in figures.arms], color=colours)
     axes[2].set_title("drain of 10,000, jobs/s (more is better)", fontsize=10)
+    for axis in axes:
+        axis.tick_params(axis="x", labelsize=8, labelrotation=20)
     figure.tight_layout()
     figure.savefig(to, dpi=110)
     pyplot.close(figure)
