@@ -65,7 +65,7 @@ class Probe:
             await asyncio.wait_for(asyncio.shield(self._asking), PROBE_TIMEOUT_S)
         except TimeoutError:
             return f"no answer within {PROBE_TIMEOUT_S:g} s"
-        except Exception as error:
+        except Exception as error:  # whatever it is, the probe's answer is that the part failed
             return f"failed: {type(error).__name__}"
         return "ok"
 

@@ -18,7 +18,7 @@ from api.replies import own_job, parameters, reply
 from contract.codec import Malformed, decode_result
 from contract.lifecycle import TERMINAL, JobState
 from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, ResultManifest, attempt_prefix
-from runtime.object_store import Missing, ObjectStore
+from runtime.object_store import UNAVAILABLE, Missing, ObjectStore
 from views import queries
 from views.rows import JobRow
 
@@ -47,7 +47,7 @@ async def get_result(request: Request) -> Response:
             "result-damaged",
             f"expected the result that the ledger accepted ({row.result_manifest}), found {damage}; tell your operator",
         ) from None
-    except Exception as error:
+    except UNAVAILABLE as error:
         log.warning("object store", job=row.job, error=type(error).__name__)
         raise Problem(
             503, "store-unavailable", "the object store did not answer: try again", retry_after_s=RETRY_AFTER_S

@@ -37,7 +37,7 @@ class Crew:
             job = self._jobs.get()
             try:
                 job()
-            except Exception as error:
+            except Exception as error:  # the thread serves other attempts too: it outlives any job
                 log.error("background work failed", crew=self._name, error=type(error).__name__)
             with self._lock:
                 if self._jobs.empty():

@@ -200,7 +200,7 @@ def load(frame: Frame) -> tuple[Any, bytes | None]:
         limit_threads(frame["threads"])
     except AgentGone:
         raise
-    except BaseException as error:
+    except BaseException as error:  # a model's own code, SystemExit included: a report, never a silent end
         return None, failed("", kind_of(error, kind), error)
     return model, None
 
@@ -214,7 +214,7 @@ def run(model: Any, frame: Frame, pipe: Pipe) -> bytes:
         return succeeded(dispatch, {} if values is None else values, context.outputs)
     except AgentGone:
         raise
-    except BaseException as error:
+    except BaseException as error:  # as above
         return failed(dispatch, kind_of(error, "model_error"), error)
 
 

@@ -20,8 +20,8 @@ _TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=P
 _DELETE_BATCH = 1000
 
 
-UNAVAILABLE = (StoreUnreachable, HTTPClientError, NoCredentialsError)
-"""What every call may raise when the store cannot be reached, or nobody said who asks."""
+UNAVAILABLE = (StoreUnreachable, HTTPClientError, NoCredentialsError, ClientError)
+"""What every call may raise when the store cannot be reached, or does not do what it was asked."""
 
 
 class Missing(KeyError):

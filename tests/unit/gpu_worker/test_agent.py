@@ -154,7 +154,7 @@ def test_it_joins_when_every_order_to_it_will_be_heard(tmp_path: Path) -> None:
     table = Table(tmp_path, heartbeat_ms=5)
     table.broker.positions = False
     for _ in started(table):
-        time.sleep(0.05)
+        time.sleep(0.05)  # ten heartbeats, none of which may be sent
         assert table.broker.sent == []
         table.agent.positioned(table.broker.sessions[-1])
         until(lambda: table.broker.said(NodeHeartbeat))
@@ -196,7 +196,7 @@ def test_heartbeats_do_not_pile_up_while_the_broker_is_away(lively: Table) -> No
     until(lambda: lively.broker.said(NodeHeartbeat))
     lively.broker.acks = False
     until(lambda: lively.broker.held)
-    time.sleep(0.1)
+    time.sleep(0.1)  # many heartbeats come due, and none may pile up
     before = len(lively.broker.sent)
     order = lively.order()
     lively.take(Kill("node-1", order.session, "main", 1, order.job, order.dispatch))
