@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from local import jars, programs
 from local.errors import CannotStart
+from local.java_server import JavaServer
 from local.ports import HOST, is_open
 from local.processes import Process
 
@@ -62,10 +63,12 @@ def cleaning_settings(words_kept_ms: int) -> dict[str, str]:
     }
 
 
-class KafkaServer:
+class KafkaServer(JavaServer):
     """`port` for clients, `controller_port` for itself; `overrides` are broker settings that win over ours."""
 
     name = "kafka"
+    ready_timeout_s = READY_TIMEOUT_S
+    stop_timeout_s = STOP_TIMEOUT_S
 
     def __init__(
         self,
@@ -90,7 +93,7 @@ class KafkaServer:
             "log.dirs": str(self.log_dir),
             **(overrides or {}),
         }
-        self.process: Process | None = None
+        super().__init__()
 
     @property
     def bootstrap(self) -> str:
@@ -101,12 +104,6 @@ class KafkaServer:
         """Where the bytes of the topics are: <topic>-<partition>/*.log."""
         return self._data / "log"
 
-    def start(self) -> None:
-        """Start the broker, on the data it had; returns before it is ready (see `await_ready`)."""
-        if self.process is None:
-            self.process = self._prepare()
-        self.process.start()
-
     def ready(self) -> bool:
         """Whether the broker answers a metadata request."""
         if not is_open(self.port):
@@ -116,26 +113,6 @@ class KafkaServer:
             return bool(admin.list_topics(timeout=5).brokers)
         except KafkaException:
             return False
-
-    def await_ready(self) -> None:
-        """CannotStart when it ends, or is not ready in time."""
-        self._running().await_ready(self.ready, READY_TIMEOUT_S)
-
-    def alive(self) -> bool:
-        return self.process is not None and self.process.alive()
-
-    def kill(self) -> None:
-        """kill -9."""
-        self._running().kill()
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.stop(STOP_TIMEOUT_S)
-
-    def _running(self) -> Process:
-        if self.process is None:
-            raise RuntimeError("the broker was never started")
-        return self.process
 
     def _prepare(self) -> Process:
         java = programs.java()

@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 from local import jars, programs
+from local.java_server import JavaServer
 from local.ports import HOST, is_open
 from local.processes import Process
 
@@ -24,10 +25,12 @@ _LOGBACK = """<configuration>
 """
 
 
-class S3Server:
+class S3Server(JavaServer):
     """Its credentials are drawn once for each data directory and kept in it, readable by its owner only."""
 
     name = "s3"
+    ready_timeout_s = READY_TIMEOUT_S
+    stop_timeout_s = STOP_TIMEOUT_S
 
     def __init__(self, data: Path, logs: Path, *, port: int) -> None:
         self.port = port
@@ -35,7 +38,7 @@ class S3Server:
         self._logs = logs
         self._properties = data / "s3proxy.properties"
         self.access_key, self.secret_key = self._credentials()
-        self.process: Process | None = None
+        super().__init__()
 
     @property
     def endpoint(self) -> str:
@@ -46,33 +49,8 @@ class S3Server:
         """Where the objects' bytes are: <bucket>/<key>."""
         return self._data / "objects"
 
-    def start(self) -> None:
-        """Start the server, on the data it had; returns before it is ready (see `await_ready`)."""
-        if self.process is None:
-            self.process = self._prepare()
-        self.process.start()
-
     def ready(self) -> bool:
         return is_open(self.port)
-
-    def await_ready(self) -> None:
-        self._running().await_ready(self.ready, READY_TIMEOUT_S)
-
-    def alive(self) -> bool:
-        return self.process is not None and self.process.alive()
-
-    def kill(self) -> None:
-        """kill -9."""
-        self._running().kill()
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.stop(STOP_TIMEOUT_S)
-
-    def _running(self) -> Process:
-        if self.process is None:
-            raise RuntimeError("the S3 server was never started")
-        return self.process
 
     def _credentials(self) -> tuple[str, str]:
         if self._properties.exists():

@@ -1,0 +1,49 @@
+"""What Kafka and the S3 server have in common: a Java process, prepared when it is first started."""
+
+from __future__ import annotations
+
+from local.processes import Process
+
+
+class JavaServer:
+    """A subclass says what runs (`_prepare`) and when it is ready; stopped or killed, it can be started again."""
+
+    name: str
+    ready_timeout_s: float
+    stop_timeout_s: float
+
+    def __init__(self) -> None:
+        self.process: Process | None = None
+
+    def start(self) -> None:
+        """Start the server, on the data it had; returns before it is ready (see `await_ready`)."""
+        if self.process is None:
+            self.process = self._prepare()
+        self.process.start()
+
+    def ready(self) -> bool:
+        """Whether it answers."""
+        raise NotImplementedError
+
+    def await_ready(self) -> None:
+        """CannotStart when it ends, or is not ready in time."""
+        self._running().await_ready(self.ready, self.ready_timeout_s)
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.alive()
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._running().kill()
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.stop(self.stop_timeout_s)
+
+    def _prepare(self) -> Process:
+        raise NotImplementedError
+
+    def _running(self) -> Process:
+        if self.process is None:
+            raise RuntimeError(f"{self.name} was never started")
+        return self.process
