@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,17 +15,15 @@ import stamina
 from confluent_kafka import KafkaException
 
 import migrations
-from contract import codec, policy, topics
-from contract.inputs import PolicyApplied
+from contract import policy, topics
 from local.errors import CannotStart
 from local.first_policy import POLICY_FILE, read_policy
 from local.options import Keys, replace
-from registry import keys, pools
+from registry import keys, policies, pools
 from runtime import kafka, postgres
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 
-SOURCE = "headrace/local"
 SERVERS_TIMEOUT_S = 60
 
 DEMO_TENANT = "demo"
@@ -36,21 +33,10 @@ OPERATOR_TENANT = "operator"
 def install_topics(settings: Settings, first: policy.Policy, replication: int = 1) -> None:
     """Create the topics, and apply the first policy to every pool that nothing was ever said to."""
     kafka.ensure_topics(settings.kafka, topics.topics_for(first), replication)
-    record = PolicyApplied(first, policy.fingerprint(first))
-    producer = kafka.Producer(settings.kafka, "headrace-install")
-    try:
-        for pool in first.pools.values():
-            if kafka.offsets(settings.kafka, topics.JOBS, pool.partition)[1] == 0:
-                event_id = uuid.uuid4().hex
-                producer.send_and_wait(
-                    topics.JOBS,
-                    codec.encode(record),
-                    key=event_id.encode(),
-                    headers=codec.headers_for(record, event_id, SOURCE),
-                    partition=pool.partition,
-                )
-    finally:
-        producer.close()
+    untold = [
+        name for name, pool in first.pools.items() if kafka.offsets(settings.kafka, topics.JOBS, pool.partition)[1] == 0
+    ]
+    policies.tell(settings, first, untold)
 
 
 def install_tables_and_keys(settings: Settings, keys_file: Path, first: policy.Policy) -> None:

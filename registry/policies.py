@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 from sqlalchemy import Engine
 
@@ -25,17 +26,22 @@ def apply(settings: Settings, engine: Engine, policy: Policy, replication: int =
     apply it again."""
     pools.register(engine, policy)
     ensure_topics(settings.kafka, topics_for(policy), replication)
+    return tell(settings, policy, sorted(policy.pools))
+
+
+def tell(settings: Settings, policy: Policy, told: Iterable[str]) -> str:
+    """Tells the schedulers of these pools of the policy. Its fingerprint. DeliveryUnclear: tell them again."""
     record = PolicyApplied(policy=policy, fingerprint=fingerprint(policy))
     producer = Producer(settings.kafka, "headrace-policy")
     try:
-        for _, pool in sorted(policy.pools.items()):
+        for name in told:
             event_id = uuid.uuid4().hex
             producer.send_and_wait(
                 JOBS,
                 encode(record),
                 key=event_id.encode(),
                 headers=headers_for(record, event_id, SOURCE),
-                partition=pool.partition,
+                partition=policy.pools[name].partition,
             )
     finally:
         producer.close()
