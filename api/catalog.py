@@ -7,14 +7,13 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import msgspec
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
-from referencing import Registry
+from jsonschema.exceptions import ValidationError
 from sqlalchemy import Engine
 
 from api.problems import RETRY_AFTER_S, Problem
 from registry import models
 from registry.errors import RegistryError
+from registry.input_schemas import InputSchemas
 from registry.models import Version
 
 TTL_S = 1.0
@@ -31,7 +30,7 @@ class Catalog:
         self._engine = engine
         self._in_thread = in_thread
         self._resolved: dict[str, tuple[float, Version]] = {}
-        self._validators: dict[str, Draft202012Validator] = {}
+        self._schemas = InputSchemas()
 
     async def resolve(self, reference: str) -> Version:
         """The version that a job submitted now would run. Problem 404, 422, or 503 while the scheduler is not told."""
@@ -54,13 +53,7 @@ class Catalog:
 
     def check_inputs(self, version: Version, inputs: Any) -> None:
         """Problem 422 with the path of the first fault, what was expected and what was found."""
-        validator = self._validators.get(version.digest)
-        if validator is None:
-            if len(self._validators) >= KEPT_MAX:
-                self._validators.clear()
-            validator = Draft202012Validator(version.manifest.inputs, registry=Registry())
-            self._validators[version.digest] = validator
-        fault = best_match(validator.iter_errors(inputs))
+        fault = self._schemas.fault(version, inputs)
         if fault is not None:
             path = path_of(["inputs", *fault.absolute_path])
             expected, found = expected_and_found(fault)

@@ -230,9 +230,8 @@ class Unreadable(msgspec.Struct, frozen=True, tag="Unreadable.v1"):
     """A fixed phrase of ours, never the record's words."""
 
 
-Wire = (
-    JobSubmitted
-    | CancelRequested
+_Said = (
+    CancelRequested
     | EraseRequested
     | ErasureCompleted
     | NodeJoined
@@ -245,25 +244,12 @@ Wire = (
     | ClusterDrainRequested
     | ClusterActivated
 )
+
+Wire = JobSubmitted | _Said
 """What may be written to `jobs`."""
 
-Body = (
-    Submission
-    | CancelRequested
-    | EraseRequested
-    | ErasureCompleted
-    | NodeJoined
-    | NodeHeartbeat
-    | NodeLeft
-    | NodeReport
-    | VersionPublished
-    | AliasMoved
-    | PolicyApplied
-    | ClusterDrainRequested
-    | ClusterActivated
-    | Unreadable
-)
-"""What `judge` reads."""
+Body = Submission | _Said | Unreadable
+"""What `judge` reads: of a JobSubmitted, its submission."""
 
 
 class Input(msgspec.Struct, frozen=True):

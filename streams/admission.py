@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any
 
 import msgspec
 import structlog
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-from referencing import Registry
 from sqlalchemy import Engine
 
 from contract.codec import Malformed, decode_submission
@@ -24,6 +20,7 @@ from contract.names import is_name, job_id_of_event, parse_model, payload_digest
 from contract.policy import Policy
 from registry import models, pools
 from registry.errors import RegistryError
+from registry.input_schemas import InputSchemas
 from registry.models import Version
 from runtime.kafka import Record
 from streams.tracing import traceparent_of
@@ -61,7 +58,7 @@ class Admission:
         self._engine = engine
         self._partitions: dict[str, int] = {}
         self._versions: dict[str, tuple[float, Version]] = {}
-        self._validators: dict[str, Draft202012Validator] = {}
+        self._schemas = InputSchemas()
         self._bytes_max = (float("-inf"), 0)
 
     def admit(self, record: Record, *, patient: bool) -> Admitted:
@@ -139,14 +136,7 @@ class Admission:
         return most
 
     def _check_inputs(self, version: Version, inputs: bytes) -> None:
-        validator = self._validators.get(version.digest)
-        if validator is None:
-            if len(self._validators) >= KEPT_MAX:
-                self._validators.clear()
-            validator = Draft202012Validator(version.manifest.inputs, registry=Registry())
-            self._validators[version.digest] = validator
-        value: Any = msgspec.json.decode(inputs)
-        fault = best_match(validator.iter_errors(value))
+        fault = self._schemas.fault(version, msgspec.json.decode(inputs))
         if fault is not None:
             rule = "/".join(str(part) for part in fault.absolute_schema_path)
             raise Refused(f"inputs: they do not fit the model's schema, rule {rule}")
