@@ -28,7 +28,7 @@ check-code: $(INSTALLED)
 
 .PHONY: check-tests
 check-tests: $(INSTALLED)
-	.venv/bin/pytest tests/unit tests/properties tests/simulation tests/golden
+	.venv/bin/pytest -n 2 tests/unit tests/properties tests/simulation tests/golden
 
 .PHONY: test
 test: check ## Everything CI runs: check, then the tests on real servers and of the whole stack
