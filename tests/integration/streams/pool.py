@@ -50,7 +50,9 @@ POLICY = Policy(
 )
 VERSION = "sha256:" + "a" * 64
 WORDS = "a violet walrus that no log may quote"
-_unused = count()
+FIRST_AND_LAST = (0, POOLS - 1)
+"""Shared out by halves or by turns, these two go to different processes. No other test has them."""
+_unused = count(1)
 
 
 class Pool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from contract.events import JobSucceeded, NodeLost
 from local.services import Services
 from runtime.kafka import Producer
-from tests.integration.streams.pool import POOLS, Pool
+from tests.integration.streams.pool import FIRST_AND_LAST, Pool
 from tests.integration.streams.processes import Processes, Running, until
 
 
@@ -30,9 +30,7 @@ def test_pools_are_shared_out_over_the_processes_of_a_group(
     servers: Services, processes: Processes, tmp_path: Path
 ) -> None:
     producer = Producer(servers.settings.kafka, "test")
-    first = Pool.unused(servers.settings, producer)
-    last = POOLS - 1 - first.partition % 2  # shared out by turns or by halves, the two go to different processes
-    pools = [first, Pool(servers.settings, producer, last)]
+    pools = [Pool(servers.settings, producer, number) for number in FIRST_AND_LAST]
     group = f"scheduler-{uuid.uuid4().hex[:6]}"
     one = processes.start("scheduler", group, data=tmp_path / "one")
     for pool in pools:
