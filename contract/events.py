@@ -27,6 +27,22 @@ class PolicyAdopted(msgspec.Struct, frozen=True, tag="PolicyAdopted.v1"):
 
     policy: Policy
     fingerprint: str
+    revert_below_permille: int = 0
+    """Of the first `revert_jobs` jobs that start after it, at least so many in 1,000 must start within their SLO, or
+    the policy before it comes back (PolicyReverted). 0: it stays."""
+    revert_jobs: int = 0
+
+
+class PolicyReverted(msgspec.Struct, frozen=True, tag="PolicyReverted.v1"):
+    """The policy in force kept its bound no longer: the one before it decides from here on."""
+
+    policy: Policy
+    """The one that comes back."""
+    fingerprint: str
+    attainment_permille: int
+    """What was reached, against the bound set with the policy that goes."""
+    jobs: int
+    """Jobs that had started under it."""
 
 
 class VersionRegistered(msgspec.Struct, frozen=True, tag="VersionRegistered.v1"):
@@ -45,7 +61,7 @@ class AliasPointed(msgspec.Struct, frozen=True, tag="AliasPointed.v1"):
     move: int
 
 
-class JobAccepted(msgspec.Struct, frozen=True, tag="JobAccepted.v1"):
+class JobAccepted(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobAccepted.v1"):
     """The job exists, is queued, and is pinned to an exact version."""
 
     job: str
@@ -61,6 +77,20 @@ class JobAccepted(msgspec.Struct, frozen=True, tag="JobAccepted.v1"):
     """Where its payload lies in `jobs` (the pool's partition)."""
     key: str
     digest: str
+    expected_ms: int = 0
+    """Run time expected of its version, by the run times recorded so far; 0: none yet."""
+    start_p50_ms: int = 0
+    """Forecast of its wait: half of such jobs start within it."""
+    start_p90_ms: int = 0
+    """Forecast of its wait: nine in ten start within it. 0 with `start_p50_ms` 0: no forecast."""
+
+
+class StartForecast(msgspec.Struct, frozen=True, tag="StartForecast.v1"):
+    """The forecast made before has not come true or holds no longer: a new one, counted from `submitted_ms` too."""
+
+    job: str
+    p50_ms: int
+    p90_ms: int
 
 
 class JobRefused(msgspec.Struct, frozen=True, tag="JobRefused.v1"):
@@ -84,7 +114,14 @@ class JobDuplicated(msgspec.Struct, frozen=True, tag="JobDuplicated.v1"):
     key: str
 
 
-class JobDispatched(msgspec.Struct, frozen=True, tag="JobDispatched.v1"):
+class Member(msgspec.Struct, frozen=True):
+    """One more slot of a gang."""
+
+    node: str
+    session: str
+
+
+class JobDispatched(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobDispatched.v1"):
     """The job goes to a node: attempt `attempt` is open, staged until it starts. With the evidence of the choice."""
 
     job: str
@@ -106,6 +143,40 @@ class JobDispatched(msgspec.Struct, frozen=True, tag="JobDispatched.v1"):
     """Attempts of the cluster dispatched and not started, this one included."""
     bound: str
     """What held the job until now: slots, limit, backoff, version, or nothing."""
+    reason: str = ""
+    """Why the discipline chose it: one of its own fixed words."""
+    passed: str = ""
+    """The job that look-ahead passed over for it, because a slot has its version loaded; empty: none."""
+    members: tuple[Member, ...] = ()
+    """Slots of ranks 1, 2… of a gang; rank 0 runs on `node`."""
+
+
+class GangReserved(msgspec.Struct, frozen=True, tag="GangReserved.v1"):
+    """Slots of these nodes are kept free for a gang that goes next and does not fit yet."""
+
+    job: str
+    cluster: str
+    nodes: tuple[str, ...]
+    """One entry for each slot kept."""
+
+
+class GangReleased(msgspec.Struct, frozen=True, tag="GangReleased.v1"):
+    """The slots kept for the gang are anyone's again, and it has not started."""
+
+    job: str
+    reason: str
+    """ended, node_gone, draining, policy."""
+
+
+class LimitAdapted(msgspec.Struct, frozen=True, tag="LimitAdapted.v1"):
+    """An adaptive cluster's limit on attempts dispatched and not started, by the times recorded there."""
+
+    cluster: str
+    limit: int
+    fetch_ms: int
+    """From dispatch to start on a slot that was free, smoothed."""
+    run_ms: int
+    """From start to end, smoothed."""
 
 
 class AttemptStarted(msgspec.Struct, frozen=True, tag="AttemptStarted.v1"):
@@ -305,12 +376,17 @@ class InputQuarantined(msgspec.Struct, frozen=True, tag="InputQuarantined.v1"):
 Event = (
     Opened
     | PolicyAdopted
+    | PolicyReverted
     | VersionRegistered
     | AliasPointed
     | JobAccepted
+    | StartForecast
     | JobRefused
     | JobDuplicated
     | JobDispatched
+    | GangReserved
+    | GangReleased
+    | LimitAdapted
     | AttemptStarted
     | RecallOrdered
     | KillOrdered

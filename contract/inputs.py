@@ -24,6 +24,8 @@ class Requirements(msgspec.Struct, frozen=True, order=True):
     """GPUs of one slot, where it runs on GPUs: a slot of chipset cpu has none and needs none."""
     memory_mib: int = 0
     """Memory a slot must offer (GPU memory, or main memory on chipset cpu)."""
+    ranks: int = 1
+    """Slots of one cluster that start an attempt together: more than 1 is a gang."""
 
 
 class Submission(msgspec.Struct, frozen=True, tag="Submission.v1"):
@@ -207,6 +209,9 @@ class PolicyApplied(msgspec.Struct, frozen=True, tag="PolicyApplied.v1"):
 
     policy: Policy
     fingerprint: str
+    revert_below_permille: int = 0
+    """Set with it: see PolicyAdopted."""
+    revert_jobs: int = 0
 
 
 class ClusterDrainRequested(msgspec.Struct, frozen=True, tag="ClusterDrainRequested.v1"):

@@ -41,7 +41,9 @@ TRANSITIONS: dict[JobState, dict[str, JobState]] = {
         "JobDeadLettered": S.DEAD_LETTERED,
         "JobQuarantined": S.QUARANTINED,
         "JobRequeued": S.QUEUED,
-        # the last two and JobRequeued: the events right after the one that closed the attempt
+        "StartForecast": S.QUEUED,
+        "GangReserved": S.QUEUED,
+        # JobDeadLettered, JobQuarantined and JobRequeued: the events right after the one that closed the attempt
     },
     S.DISPATCHED: {
         "AttemptStarted": S.STARTED,
@@ -74,7 +76,7 @@ TRANSITIONS: dict[JobState, dict[str, JobState]] = {
     S.REFUSED: {},
 }
 
-ANYWHERE = frozenset({"JobDuplicated", "ErasureOrdered", "JobErased"})
+ANYWHERE = frozenset({"JobDuplicated", "ErasureOrdered", "JobErased", "GangReleased"})
 """Facts about a job that leave its state alone."""
 
 TERMINAL = frozenset(state for state, ways in TRANSITIONS.items() if not ways)

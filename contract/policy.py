@@ -16,9 +16,18 @@ import yaml
 from contract.names import is_name
 
 
+DISCIPLINES = ("promise", "wait_fraction", "strict", "edf", "fifo", "weighted_fair", "shortest_first")
+"""Queueing disciplines: rules that say who goes next. docs/decisions/0008 says why the first is the default."""
+
+UNLIMITED = 1_000_000_000
+"""A cluster's limit, or attempts staged per slot, written `none`: everything is pushed to the nodes at once."""
+
+
 class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slo_ms: int
-    """The tier's worst-case wait."""
+    """The tier's worst-case wait. The smaller it is, the higher the tier ranks; ties by name."""
+    weight: int = 0
+    """Share of the slots under `weighted_fair`, against the other tiers'. 0: in proportion to 1 / slo_ms."""
 
 
 class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,8 +38,12 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pool: str
     limit: int
-    """The most attempts dispatched and not started."""
+    """The most attempts dispatched and not started. UNLIMITED (`none`): no limit, and staging without end."""
     dispatch_partitions: int = 1
+    adaptive: bool = False
+    """Keep only as many as hide the fetching of inputs, by recorded times; `limit` is then the most."""
+    staged_per_slot: int = 1
+    """Attempts a node may hold staged for each of its slots, besides the running ones."""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +68,20 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     submission_partitions: int = 4
     wheels_from_index: bool = True
     """A node may take a version's wheels by hash from its uv cache or package index, instead of the object store."""
+    discipline: str = DISCIPLINES[0]
+    """Who goes next: one of DISCIPLINES."""
+    promise_max: int = 20
+    """Under `promise`: the starvation bound, in multiples of a tier's SLO (docs/decisions/0008)."""
+    tenant_weights: dict[str, int] = {}
+    """Shares of tenants inside a tier, against each other; 1 for a tenant that is not named."""
+    tenant_burst: int = 100
+    """A tenant with more jobs than this waiting in a tier pays `tenant_burst_penalty` more for each pick there."""
+    tenant_burst_penalty: int = 1
+    """In picks. 0: bursts cost nothing."""
+    look_ahead_jobs: int = 64
+    """How far behind the head of a line a job is looked for whose version the free slot has loaded. 0: never."""
+    look_ahead_percent: int = 50
+    """A job that has waited more than this share of its SLO is never passed over by look-ahead."""
 
 
 class PolicyInvalid(ValueError):
@@ -63,6 +90,7 @@ class PolicyInvalid(ValueError):
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _UNITS_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2}
+_MAY_BE_ZERO = ("partition", "tenant_burst", "tenant_burst_penalty", "look_ahead_jobs", "look_ahead_percent")
 _DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+)(B|KiB|MiB)")
 
@@ -110,6 +138,8 @@ class _Reader:
             return self._named(node, Pool, "pool")
         if name == "clusters":
             return self._named(node, Cluster, "cluster")
+        if name == "tenant_weights":
+            return {tenant: self._scalar(tenant, pair[1]) for tenant, pair in self._mapping(node, name).items()}
         return self._scalar(name, node)
 
     def _named(self, node: yaml.Node, kind: type[msgspec.Struct], noun: str) -> dict[str, Any]:
@@ -159,7 +189,13 @@ class _Reader:
         line = f"line {_line(node)}: {_spelling(name)}"
         if name == "pool":
             return str(text)
-        if name == "wheels_from_index":
+        if name == "discipline":
+            if text not in DISCIPLINES:
+                raise PolicyInvalid(f"{line}: expected one of {', '.join(DISCIPLINES)}, found {text[:80]!r}")
+            return text
+        if name in ("limit", "staged_per_slot") and text == "none":
+            return UNLIMITED
+        if name in ("wheels_from_index", "adaptive"):
             if text not in ("true", "false"):
                 raise PolicyInvalid(f"{line}: expected true or false, found {text[:80]!r}")
             return text == "true"
@@ -168,8 +204,8 @@ class _Reader:
         elif "_bytes_" in name:
             match, units, example = _SIZE.fullmatch(text), _UNITS_BYTES, "256KiB"
         else:
-            if not re.fullmatch(r"\d{1,9}", text) or (name != "partition" and int(text) == 0):
-                least = 0 if name == "partition" else 1
+            least = 0 if name in _MAY_BE_ZERO else 1
+            if not re.fullmatch(r"\d{1,9}", text) or int(text) < least:
                 raise PolicyInvalid(f"{line}: expected a whole number of at least {least}, found {text[:80]!r}")
             return int(text)
         if match is None or int(match[1]) == 0:

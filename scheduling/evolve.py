@@ -64,7 +64,7 @@ def _opened(state: State, event: said.Opened) -> None:
     state.rules = event.rules
 
 
-def _policy_adopted(state: State, event: said.PolicyAdopted) -> None:
+def _policy_adopted(state: State, event: said.PolicyAdopted | said.PolicyReverted) -> None:
     policy = event.policy
     state.policy = policy
     state.fingerprint = event.fingerprint
@@ -295,12 +295,17 @@ def _open_attempt(job: Job) -> Attempt:
 _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.Opened: _opened,
     said.PolicyAdopted: _policy_adopted,
+    said.PolicyReverted: _policy_adopted,
     said.VersionRegistered: _version_registered,
     said.AliasPointed: _alias_pointed,
     said.JobAccepted: _job_accepted,
+    said.StartForecast: _nothing,
     said.JobRefused: _job_refused,
     said.JobDuplicated: _nothing,
     said.JobDispatched: _job_dispatched,
+    said.GangReserved: _nothing,
+    said.GangReleased: _nothing,
+    said.LimitAdapted: _nothing,
     said.AttemptStarted: _attempt_started,
     said.RecallOrdered: _recall_ordered,
     said.KillOrdered: _kill_ordered,

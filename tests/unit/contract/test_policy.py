@@ -35,7 +35,12 @@ def test_fingerprint_is_of_the_meaning_not_the_spelling() -> None:
     [
         (("api: {slo: 30s}", "api: {slo: 0s}"), "line 2: slo: expected more than zero"),
         (("limit: 4", "limit: 0"), "line 7: limit: expected a whole number of at least 1, found '0'"),
-        (("api: {slo: 30s}", "api: {slo: 30s, weight: 2}"), "line 2: unknown field 'weight' in tier 'api'"),
+        (("api: {slo: 30s}", "api: {slo: 30s, width: 2}"), "line 2: unknown field 'width' in tier 'api'"),
+        (("api: {slo: 30s}", "api: {slo: 30s, weight: 0}"), "line 2: weight: expected a whole number of at least 1"),
+        ((GOOD, GOOD + "discipline: luck\n"), "line 8: discipline: expected one of promise, "),
+        ((GOOD, GOOD + "promise_max: 0\n"), "line 8: promise_max: expected a whole number of at least 1"),
+        ((GOOD, GOOD + "tenant_weights: {acme: 0}\n"), "line 8: acme: expected a whole number of at least 1"),
+        ((GOOD, GOOD + "tenant_weights: 3\n"), "line 8: expected tenant_weights as a mapping"),
         (("tiers:", "colour: red\ntiers:"), "line 1: unknown field 'colour' in the policy document"),
         (("pool: main", "pool: other"), "line 7: cluster 'local' is in pool 'other', which is not one of main"),
         (("  main: {partition: 0}", "  main: {partition: 0}\n  two: {partition: 0}"), "line 6: pools 'main' and 'two'"),
