@@ -15,7 +15,6 @@ import yaml
 
 from contract.names import is_name
 
-
 DISCIPLINES = ("promise", "wait_fraction", "strict", "edf", "fifo", "weighted_fair", "shortest_first")
 """Queueing disciplines: rules that say who goes next. docs/decisions/0008 says why the first is the default."""
 
