@@ -1,0 +1,93 @@
+"""Jobs as they arrived, and how long each runs: what a simulation is given. From a ledger, a trace, or made up.
+
+Columns instead of one object a job: a million of them fit a small machine. `tier`, `tenant` and `model` are numbers
+into the tables of names beside them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+
+class Arrival(NamedTuple):
+    at_ms: int
+    tier: str
+    tenant: str
+    model: str
+    service_ms: int
+    """How long it runs once its version is loaded, on a cluster of speed 1."""
+
+
+class Names:
+    """A table of names: each has the number of its first use."""
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.names = list(names)
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+
+    def number(self, name: str) -> int:
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self.names)
+            self.names.append(name)
+        return number
+
+    def __getitem__(self, number: int) -> str:
+        return self.names[number]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class Arrivals:
+    """In the order of arrival; `add` refuses one that runs backwards."""
+
+    def __init__(self) -> None:
+        self.at_ms = array("q")
+        self.tier = array("H")
+        self.tenant = array("I")
+        self.model = array("I")
+        self.service_ms = array("q")
+        self.tiers, self.tenants, self.models = Names(), Names(), Names()
+        self.jobs: list[str] = []
+        """Job ids, where they are known (a ledger's); else empty, and the simulation makes them."""
+
+    def add(self, at_ms: int, tier: str, tenant: str, model: str, service_ms: int) -> None:
+        """ValueError when it arrives before the one before it, or runs for less than no time."""
+        if self.at_ms and at_ms < self.at_ms[-1]:
+            raise ValueError(f"expected an arrival no earlier than {self.at_ms[-1]} ms, found {at_ms} ms; sort them")
+        if service_ms < 0:
+            raise ValueError(f"expected a run time of at least 0 ms, found {service_ms} ms")
+        self.at_ms.append(at_ms)
+        self.tier.append(self.tiers.number(tier))
+        self.tenant.append(self.tenants.number(tenant))
+        self.model.append(self.models.number(model))
+        self.service_ms.append(service_ms)
+
+    def __len__(self) -> int:
+        return len(self.at_ms)
+
+    def __iter__(self) -> Iterator[Arrival]:
+        for number in range(len(self)):
+            yield self[number]
+
+    def __getitem__(self, number: int) -> Arrival:
+        return Arrival(
+            self.at_ms[number],
+            self.tiers[self.tier[number]],
+            self.tenants[self.tenant[number]],
+            self.models[self.model[number]],
+            self.service_ms[number],
+        )
+
+    @property
+    def span_ms(self) -> int:
+        """From the first arrival to the last."""
+        return self.at_ms[-1] - self.at_ms[0] if self.at_ms else 0
+
+    @property
+    def work_ms(self) -> int:
+        """Run times of all jobs together."""
+        return sum(self.service_ms)

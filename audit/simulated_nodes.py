@@ -1,0 +1,263 @@
+"""Nodes of a simulation: they stage what they are sent, start it when a slot is free, and report, as gpu_worker does.
+
+Theory of operation. An order reaches its node `order_ms` after the batch that made it; its inputs are there `fetch_ms`
+later, fetched while it is staged; it starts in a slot that is free by then: one with its version loaded if there is
+one, else an empty one, else any. It takes `switch_ms` more when the slot has another version or none: the load is part
+of the attempt, after its start, as in the product. Reports reach the scheduler with its next batch.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from audit.agenda import Agenda, Rank
+from audit.arrivals import Arrivals
+from audit.fleet import SPEED_ONE, Machine
+from contract.events import JobDispatched
+from contract.inputs import NodeHeartbeat, NodeJoined, NodeReport, Report, Started, Stopped, Succeeded
+
+MANIFEST = "sha256:" + "0" * 64
+"""Digest that every simulated result claims."""
+
+
+class Costs(msgspec.Struct, frozen=True):
+    """What moving work about costs, in ms."""
+
+    switch_ms: int = 0
+    """Loading a version into a slot that has another one, or none."""
+    order_ms: int = 0
+    """From a decision to its order at the node."""
+    fetch_ms: int = 0
+    """Fetching the inputs of an attempt, while it is staged."""
+
+
+class Staged:
+    __slots__ = ("job", "model", "number", "ready_ms")
+
+    def __init__(self, job: str, number: int, model: int, ready_ms: int) -> None:
+        self.job, self.number, self.model, self.ready_ms = job, number, model, ready_ms
+
+
+class Running:
+    __slots__ = ("dispatch", "ends_ms", "job", "number")
+
+    def __init__(self, job: str, number: int, dispatch: str, ends_ms: int) -> None:
+        self.job, self.number, self.dispatch, self.ends_ms = job, number, dispatch, ends_ms
+
+
+class Node:
+    """One machine, from its join to its end. `reports` go with the next batch."""
+
+    __slots__ = (
+        "alive",
+        "cached",
+        "draining",
+        "free",
+        "left",
+        "loaded",
+        "machine",
+        "reports",
+        "running",
+        "session",
+        "staged",
+    )
+
+    def __init__(self, machine: Machine, session: str, left: Callable[[int, Node], None]) -> None:
+        self.machine = machine
+        self.session = session
+        self.left = left
+        self.alive = True
+        self.draining = False
+        self.loaded: list[int] = [-1] * machine.slots
+        """Number of the version in each slot."""
+        self.running: list[Running | None] = [None] * machine.slots
+        self.free = machine.slots
+        self.staged: OrderedDict[str, Staged] = OrderedDict()
+        """By dispatch, in the order they came."""
+        self.cached = set(machine.cached)
+        self.reports: list[Report] = []
+
+    @property
+    def is_idle(self) -> bool:
+        return self.free == self.machine.slots and not self.staged
+
+    def joined(self) -> NodeJoined:
+        machine = self.machine
+        return NodeJoined(
+            machine.node,
+            self.session,
+            machine.cluster,
+            machine.chipset,
+            machine.slots,
+            machine.gpus,
+            machine.memory_mib,
+            tuple(sorted(self.cached)),
+        )
+
+    def heartbeat(self, versions: list[str]) -> NodeHeartbeat:
+        return NodeHeartbeat(
+            self.machine.node,
+            self.session,
+            tuple(run.dispatch for run in self.running if run is not None),
+            tuple(self.staged),
+            tuple(sorted({versions[model] for model in self.loaded if model >= 0})),
+            tuple(sorted(self.cached)),
+            self.draining,
+        )
+
+    def report(self) -> NodeReport:
+        """All reports that are ready, as one record."""
+        said = NodeReport(self.machine.node, self.session, tuple(self.reports))
+        self.reports.clear()
+        return said
+
+
+class Site:
+    """All nodes, and what became of each job there."""
+
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        versions: list[str],
+        costs: Costs,
+        agenda: Agenda,
+        say: Callable[[int, Node], None],
+    ) -> None:
+        self._arrivals, self._versions, self._costs, self._agenda = arrivals, versions, costs, agenda
+        self._say = say
+        """Told of a node that has its first report for the next batch."""
+        self.nodes: dict[str, Node] = {}
+        """Those alive, and those lost whose lease has not lapsed."""
+        self.start_ms = array("q", [-1]) * len(arrivals)
+        """First start of each job; -1: none."""
+        self.end_ms = array("q", [-1]) * len(arrivals)
+        self.switches = 0
+        self.busy_ms = 0
+        """Slots times ms that attempts held, those of lost nodes up to the loss."""
+        self.stale_loads: dict[str, Node] = {}
+        """Nodes whose slots no longer have all that the scheduler thinks they have."""
+
+    # -- what comes ---------------------------------------------------------------------------------------------
+
+    def take(self, now_ms: int, event: JobDispatched, number: int) -> None:
+        """A run order reached its node. One that is gone, or another session of it, does not hear it."""
+        node = self.nodes.get(event.node)
+        if node is None or not node.alive or node.session != event.session:
+            return
+        if node.draining:
+            self._report(now_ms, node, Stopped(event.job, event.dispatch, "drained"))
+            return
+        fetch_ms = self._costs.fetch_ms
+        node.staged[event.dispatch] = Staged(event.job, number, self._arrivals.model[number], now_ms + fetch_ms)
+        if fetch_ms:
+            self._agenda.later(now_ms + fetch_ms, Rank.READY, self.fill, node)
+        else:
+            self.fill(now_ms, node)
+
+    def recall(self, now_ms: int, node_name: str, dispatch: str) -> None:
+        """Given back if it has not started; else the report of its start has crossed the recall."""
+        node = self.nodes.get(node_name)
+        staged = node.staged.pop(dispatch, None) if node is not None and node.alive else None
+        if node is not None and staged is not None:
+            self._report(now_ms, node, Stopped(staged.job, dispatch, "recalled"))
+
+    def kill(self, now_ms: int, node_name: str, dispatch: str) -> None:
+        node = self.nodes.get(node_name)
+        if node is None or not node.alive:
+            return
+        for slot, run in enumerate(node.running):
+            if run is not None and run.dispatch == dispatch:
+                self._stop(node, slot, now_ms)
+                self._report(now_ms, node, Stopped(run.job, dispatch, "killed"))
+                self.fill(now_ms, node)
+                return
+
+    def finish(self, now_ms: int, node: Node, slot: int, run: Running) -> None:
+        """An attempt's time is over, unless it was stopped or lost meanwhile."""
+        if node.running[slot] is not run:
+            return
+        node.running[slot] = None
+        node.free += 1
+        self.end_ms[run.number] = now_ms
+        self._report(now_ms, node, Succeeded(run.job, run.dispatch, MANIFEST))
+        if node.staged:
+            self.fill(now_ms, node)
+        elif node.draining and node.is_idle:
+            node.left(now_ms, node)
+
+    def fill(self, now_ms: int, node: Node) -> None:
+        """Free slots take what is staged and ready, oldest first."""
+        while node.free and node.staged and node.alive:
+            dispatch, staged = next(iter(node.staged.items()))
+            if staged.ready_ms > now_ms:
+                return
+            del node.staged[dispatch]
+            self._start(node, dispatch, staged, now_ms)
+
+    def _start(self, node: Node, dispatch: str, staged: Staged, now_ms: int) -> None:
+        slot = _slot_for(node, staged.model)
+        took_ms = self._arrivals.service_ms[staged.number] * SPEED_ONE // node.machine.speed_permille
+        if node.loaded[slot] != staged.model:
+            if node.loaded[slot] >= 0 and node.machine.slots > 1:
+                self.stale_loads[node.machine.node] = node
+            node.loaded[slot] = staged.model
+            node.cached.add(self._versions[staged.model])
+            self.switches += 1
+            took_ms += self._costs.switch_ms
+        if self.start_ms[staged.number] < 0:
+            self.start_ms[staged.number] = now_ms
+        run = Running(staged.job, staged.number, dispatch, now_ms + took_ms)
+        node.running[slot] = run
+        node.free -= 1
+        self.busy_ms += took_ms
+        self._report(now_ms, node, Started(staged.job, dispatch))
+        self._agenda.later(run.ends_ms, Rank.ENDED, self.finish, node, slot, run)
+
+    # -- nodes --------------------------------------------------------------------------------------------------
+
+    def join(self, machine: Machine, session: str, left: Callable[[int, Node], None]) -> Node:
+        """`left` is called when the node has drained and has nothing left."""
+        node = self.nodes[machine.node] = Node(machine, session, left)
+        return node
+
+    def lose(self, now_ms: int, node: Node) -> None:
+        """No word any more; it is in `nodes` until its lease lapses."""
+        node.alive = False
+        for slot in range(len(node.running)):
+            self._stop(node, slot, now_ms)
+        node.staged.clear()
+
+    def drain(self, now_ms: int, node: Node) -> None:
+        """No new work; what is staged is handed back."""
+        node.draining = True
+        for dispatch, staged in list(node.staged.items()):
+            self._report(now_ms, node, Stopped(staged.job, dispatch, "drained"))
+        node.staged.clear()
+
+    def _stop(self, node: Node, slot: int, now_ms: int) -> None:
+        run = node.running[slot]
+        if run is not None:
+            self.busy_ms -= run.ends_ms - now_ms
+            node.running[slot] = None
+            node.free += 1
+
+    def _report(self, now_ms: int, node: Node, report: Report) -> None:
+        if not node.reports:
+            self._say(now_ms, node)
+        node.reports.append(report)
+
+
+def _slot_for(node: Node, model: int) -> int:
+    """A free slot with the version loaded, else one with none loaded, else any; the lowest of those."""
+    best, best_rank = -1, 3
+    for slot, run in enumerate(node.running):
+        if run is None:
+            loaded = node.loaded[slot]
+            rank = 0 if loaded == model else 1 if loaded < 0 else 2
+            if rank < best_rank:
+                best, best_rank = slot, rank
+    return best

@@ -1,0 +1,274 @@
+"""A pool simulated through the real core: arrivals and machines in, `scheduling.decide` asked, starts and ends out.
+
+Theory of operation. An agenda holds what is still to come (ends of attempts, orders under way, moves of machines); the
+arrivals lie sorted beside it. What happens leaves inputs in the inbox, and the inbox becomes a batch as it does in the
+scheduler's host: at once, but no sooner than `batch_ms` after the batch before; and every 5 s while anything waits.
+The events of a batch act on the simulated nodes. No Kafka, no clock, no randomness: the same arguments give the same
+result, and `timer` only measures.
+
+Heartbeats are said where they matter instead of every 5 s: when slots no longer hold what the scheduler believes, when
+a node drains, and by every living node at the moment when the lease of a lost one lapses; leases lapse in no other
+batch. That decides what heartbeats every 5 s would.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from audit.agenda import NEVER, Agenda, Rank
+from audit.arrivals import Arrivals
+from audit.fleet import Fleet, Move, Step
+from audit.simulated_nodes import Costs, Node, Site
+from contract.batch import BATCH_EVENTS_MAX, BATCH_INPUTS_MAX, GENESIS
+from contract.events import Event, JobDispatched, KillOrdered, RecallOrdered
+from contract.inputs import Body, Input, NodeLeft, PolicyApplied, Submission, VersionPublished
+from contract.policy import Policy, fingerprint
+from scheduling.decide import Clock, decide, open_pool
+from scheduling.evolve import evolve, seal
+from scheduling.state import initial_state
+
+TICK_MS = 5_000
+"""A batch at least this often while anything waits, as in the host; and how often a node corrects its heartbeat."""
+LEASE_STEP_MS_MAX = 10_000
+"""Most lease time that one batch can add (contract.batch.Batch.elapsed_ms)."""
+QUIET_TICKS_MAX = 120
+"""When nothing more is to come and so many ticks in a row decide nothing, the jobs that still wait never start."""
+DIGEST = "sha256:" + "0" * 64
+
+Observer = Callable[[int, Sequence[Event]], None]
+"""Shown each batch's time and events, after the nodes were."""
+
+
+class Measured(msgspec.Struct):
+    """Each batch as `timer` saw it: seconds of `decide`, and jobs queued before it."""
+
+    seconds: array[float]
+    queued: array[int]
+
+
+class Simulation:
+    """One pool. `run` it, or `advance` it step by step; then read `site` (starts, ends, switches) and `measured`."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        versions: Mapping[str, VersionPublished],
+        arrivals: Arrivals,
+        fleet: Fleet,
+        *,
+        pool: str = "main",
+        said: Sequence[tuple[int, Body]] = (),
+        costs: Costs = Costs(),
+        batch_ms: int = 10,
+        timer: Callable[[], float] | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        """`versions` by the names that the arrivals have for them; `policy` from the beginning on; `said` is what else
+        reaches the scheduler, and when."""
+        self.policy, self.arrivals, self.fleet, self.costs = policy, arrivals, fleet, costs
+        self.state = initial_state(pool)
+        self.batches = self.dispatches = 0
+        self.measured = Measured(array("d"), array("I"))
+        self._batch_ms, self._timer, self._observer = batch_ms, timer, observer
+        self._published = [versions[name] for name in arrivals.models.names]
+        self._models = [f"{version.model}@{version.version}" for version in self._published]
+        self._digests = [version.version for version in self._published]
+        self._agenda = Agenda()
+        self.site = Site(arrivals, self._digests, costs, self._agenda, self._hear)
+        self._numbers = {job: number for number, job in enumerate(arrivals.jobs)}
+        self._sessions: dict[str, int] = {}
+        self._next = 0
+        """Number of the next arrival."""
+        self._inbox: list[tuple[int, Body | Node]] = []
+        self._first_ms = 0
+        """When the first of the inbox was said."""
+        self._offset = 0
+        self._unsettled = 0
+        """Lost nodes whose lease has not lapsed."""
+        self._caught_up = False
+        self._beating = False
+        self._quiet_ticks = 0
+        self._tick_ms = NEVER
+        """When a batch is due without any input."""
+        self._begin(said)
+
+    def _begin(self, said: Sequence[tuple[int, Body]]) -> None:
+        for at_ms, body in said:
+            self._agenda.later(at_ms, Rank.SAID, self._say, body)
+        for move in sorted(self.fleet.moves):
+            self._agenda.later(move.at_ms, Rank.MOVED, self._move, move)
+        self.now_ms = min(self._agenda.next_ms, *self.arrivals.at_ms[:1], 1 << 61)
+        for event in open_pool(self.state, "simulation", "simulation", Clock(1, 0, self.now_ms, 0, False)):
+            evolve(self.state, event)
+        self.state.epoch, self.state.seq = 1, 0
+        self._say(self.now_ms, PolicyApplied(self.policy, fingerprint(self.policy)))
+        for version in {version.version: version for version in self._published}.values():
+            self._say(self.now_ms, version)
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> Simulation:
+        """To the end: every job has ended, or those that still wait never start."""
+        self.advance(NEVER)
+        return self
+
+    def advance(self, to_ms: int) -> bool:
+        """Up to this moment; True when nothing more is to come."""
+        agenda, at_ms, count = self._agenda, self.arrivals.at_ms, len(self.arrivals)
+        while True:
+            next_ms = agenda.next_ms
+            arrives_ms = at_ms[self._next] if self._next < count else NEVER
+            soonest_ms = min(next_ms, arrives_ms)
+            batch_ms = self._batch_due_ms()
+            if batch_ms < soonest_ms:
+                if batch_ms > to_ms:
+                    return False
+                self._batch(batch_ms)
+                if self._quiet_ticks > QUIET_TICKS_MAX and soonest_ms == NEVER:
+                    return True
+            elif soonest_ms == NEVER:
+                return True
+            elif soonest_ms > to_ms:
+                return False
+            elif next_ms <= arrives_ms:
+                agenda.happen()
+            else:
+                self._arrive(arrives_ms)
+
+    def _batch_due_ms(self) -> int:
+        if self._inbox:
+            return max(self._first_ms, self.now_ms + self._batch_ms)
+        return self._tick_ms
+
+    def queued(self) -> int:
+        """Jobs that wait for a dispatch."""
+        return len(self.state.jobs) - sum(len(cluster.open) for cluster in self.state.clusters.values())
+
+    # -- what happens -------------------------------------------------------------------------------------------
+
+    def _arrive(self, at_ms: int) -> None:
+        number, arrivals = self._next, self.arrivals
+        self._next += 1
+        job = arrivals.jobs[number] if arrivals.jobs else f"{self.state.pool}-{number:032x}"
+        tenant, tier = arrivals.tenants[arrivals.tenant[number]], arrivals.tiers[arrivals.tier[number]]
+        self._say(at_ms, Submission(job, tenant, tier, self._models[arrivals.model[number]], DIGEST, "api"))
+
+    def _move(self, at_ms: int, move: Move) -> None:
+        node = self.site.nodes.get(move.node)
+        alive = node is not None and node.alive
+        if move.step is Step.JOIN:
+            if node is not None and alive:
+                self.site.lose(at_ms, node)  # its process was started anew: the new session closes the old one's
+            self._sessions[move.node] = life = self._sessions.get(move.node, 0) + 1
+            joined = self.site.join(self.fleet.machines[move.node], f"{move.node}.{life}", self._left)
+            self._say(at_ms, joined.joined())
+        elif node is not None and alive and move.step is Step.LOSE:
+            self.site.lose(at_ms, node)
+            self._unsettled += 1
+            self._tick_ms = min(self._tick_ms, at_ms + TICK_MS)  # so that lease time goes on
+            lease_ms = (self.state.policy or self.policy).node_lease_ms
+            self._agenda.later(at_ms + lease_ms, Rank.LAPSED, self._lapse, node)
+        elif node is not None and alive and not node.draining:
+            self.site.drain(at_ms, node)
+            self._say(at_ms, node.heartbeat(self._digests))
+            if node.is_idle:
+                self._left(at_ms, node)
+
+    def _left(self, at_ms: int, node: Node) -> None:
+        """A node that drained has nothing left."""
+        node.alive = False
+        self._say(at_ms, NodeLeft(node.machine.node, node.session))
+
+    def _lapse(self, at_ms: int, lost: Node) -> None:
+        """All others were heard meanwhile; this batch gives the lost one up."""
+        for node in self.site.nodes.values():
+            if node.alive:
+                self._say(at_ms, node.heartbeat(self._digests))
+        self._unsettled -= 1
+        self._caught_up = True
+        if self.site.nodes.get(lost.machine.node) is lost:
+            del self.site.nodes[lost.machine.node]
+        if not self._inbox:
+            self._first_ms = at_ms
+            self._batch(max(at_ms, self.now_ms))
+
+    def _beat(self, at_ms: int) -> None:
+        self._beating = False
+        for node in self.site.stale_loads.values():
+            if node.alive:
+                self._say(at_ms, node.heartbeat(self._digests))
+        self.site.stale_loads.clear()
+
+    def _say(self, at_ms: int, body: Body) -> None:
+        if not self._inbox:
+            self._first_ms = at_ms
+        self._inbox.append((at_ms, body))
+
+    def _hear(self, at_ms: int, node: Node) -> None:
+        """The node has reports: they go with the next batch, together with those it makes until then."""
+        if not self._inbox:
+            self._first_ms = at_ms
+        self._inbox.append((at_ms, node))
+
+    # -- batches ------------------------------------------------------------------------------------------------
+
+    def _batch(self, now_ms: int) -> None:
+        """Everything in the inbox, in records as long as they may be; the nodes hear each before the next."""
+        inbox, self._inbox = self._inbox, []
+        inputs = []
+        for at_ms, said in inbox:
+            body = said.report() if isinstance(said, Node) else said
+            inputs.append(Input(self._offset, at_ms, body))
+            self._offset += 1
+        busy = bool(inputs)
+        for first in range(0, max(1, len(inputs)), BATCH_INPUTS_MAX):
+            chunk = inputs[first : first + BATCH_INPUTS_MAX]
+            last = first + BATCH_INPUTS_MAX >= len(inputs)
+            while len(events := self._decide(now_ms, chunk, self._caught_up and last)) >= BATCH_EVENTS_MAX:
+                chunk = []
+            busy = busy or bool(events)
+        self._caught_up = False
+        self._quiet_ticks = 0 if busy or self.state.resting else self._quiet_ticks + 1
+        self._tick_ms = now_ms + TICK_MS if self._unsettled or self.queued() else NEVER
+        if self.site.stale_loads and not self._beating:
+            self._beating = True
+            self._agenda.later(now_ms + TICK_MS, Rank.BEAT, self._beat)
+
+    def _decide(self, now_ms: int, inputs: list[Input], caught_up: bool) -> list[Event]:
+        state, timer = self.state, self._timer
+        elapsed_ms = min(now_ms - self.now_ms, LEASE_STEP_MS_MAX)
+        self.now_ms = now_ms
+        clock = Clock(1, state.seq + 1, now_ms, elapsed_ms, caught_up)
+        if timer is None:
+            events = decide(state, inputs, clock)
+        else:
+            self.measured.queued.append(self.queued())
+            began = timer()
+            events = decide(state, inputs, clock)
+            self.measured.seconds.append(timer() - began)
+        seal(state, GENESIS, state.seq, self._offset)
+        self.batches += 1
+        for event in events:
+            if isinstance(event, JobDispatched):
+                self.dispatches += 1
+                self._order(now_ms, self.site.take, event, self._number(event.job))
+            elif isinstance(event, RecallOrdered | KillOrdered):
+                job = state.jobs.get(event.job)
+                if job is not None and job.open is not None and job.open.dispatch == event.dispatch:
+                    act = self.site.recall if isinstance(event, RecallOrdered) else self.site.kill
+                    self._order(now_ms, act, job.open.node, event.dispatch)
+        if self._observer is not None:
+            self._observer(now_ms, events)
+        return events
+
+    def _order(self, now_ms: int, act: Callable[..., None], *given: object) -> None:
+        if self.costs.order_ms:
+            self._agenda.later(now_ms + self.costs.order_ms, Rank.ORDERED, act, *given)
+        else:
+            act(now_ms, *given)
+
+    def _number(self, job: str) -> int:
+        return self._numbers[job] if self._numbers else int(job[-32:], 16)
