@@ -16,6 +16,7 @@ from audit.reader import jobs_of_partition, ledger_of_file, ledger_of_partition
 from audit.verify import Evidence
 from audit.verify import verify as check
 from cli import output
+from cli.audit_traces import import_trace
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
@@ -28,6 +29,8 @@ from runtime.settings import Settings
 app = typer.Typer(no_args_is_help=True, help="The history: verified, told, exported.")
 
 Pool = Annotated[str, typer.Option("--pool", help="Only this pool.")]
+
+app.command("import")(import_trace)
 
 
 @app.command()
