@@ -3,33 +3,31 @@ so that whatever they remember must be there."""
 
 from __future__ import annotations
 
-import hashlib
-
 from sqlalchemy import Engine
 
 from audit.verdict import Anchor
 from runtime.object_store import Missing, ObjectStore
 from scheduling import snapshot
+from scheduling.snapshot_names import is_whole, names_in, prefix_of
 from views.projection import position
 
 
 def anchors_of_snapshots(store: ObjectStore, pool: str) -> list[Anchor]:
     """The newest snapshot of the pool that is whole; empty when there is none.
 
-    A key is snapshots/<pool>/<offset>-<sha256 of its bytes>: one whose bytes are not those it names proves nothing
-    and is passed over, as a scheduler does."""
-    for key in reversed(store.list(f"snapshots/{pool}/")):
+    One whose bytes are not those that its name says proves nothing and is passed over, as a scheduler does."""
+    for name in reversed(names_in(store.list(prefix_of(pool)))):
         try:
-            data = store.get(key)
+            data = store.get(name.key)
         except Missing:
             continue  # a scheduler has let go of it meanwhile
-        if hashlib.sha256(data).hexdigest() != key.rpartition("-")[2]:
+        if not is_whole(name, data):
             continue
         try:
             state = snapshot.decode(data)
         except ValueError:
             continue  # of a release with another format
-        return [Anchor(f"snapshot {key}", state.head_offset, state.head_hash, data)]
+        return [Anchor(f"snapshot {name.key}", state.head_offset, state.head_hash, data)]
     return []
 
 

@@ -55,10 +55,16 @@ def ledger_of_partition(bootstrap: str, partition: int) -> tuple[LedgerSource, i
     """The ledger in this partition as it is now, and its end offset: what is appended later is not part of it.
 
     KafkaException when the broker can't be reached."""
+    read, high = ledger_from(bootstrap, partition)
+    return lambda: read(0), high
+
+
+def ledger_from(bootstrap: str, partition: int) -> tuple[Callable[[int], Iterator[LedgerRecord]], int]:
+    """The same, from any offset on."""
     low, high = offsets(bootstrap, LEDGER, partition)
 
-    def read() -> Iterator[LedgerRecord]:
-        for record in read_range(bootstrap, LEDGER, partition, low, high):
+    def read(first: int) -> Iterator[LedgerRecord]:
+        for record in read_range(bootstrap, LEDGER, partition, max(low, first), high):
             yield LedgerRecord(record.offset, record.timestamp_ms, record.value or b"")
 
     return read, high

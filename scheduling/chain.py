@@ -30,6 +30,9 @@ class Ignored(msgspec.Struct, frozen=True):
     """The record is a writer's that had been overtaken. It changes nothing."""
 
     reason: str
+    is_orphan: bool = False
+    """It follows no record that this reader, which began at a snapshot, has read: perhaps an earlier one, perhaps
+    damage."""
 
 
 class Damaged(Exception):
@@ -96,7 +99,7 @@ class Chain:
             return Ignored("it follows an earlier record: its writer had been overtaken")
         if self._from_genesis:
             raise Damaged(offset, "the hash of an earlier record as prev_hash", "the hash of none")
-        return Ignored("it follows no record read since the snapshot")
+        return Ignored("it follows no record read since the snapshot", is_orphan=True)
 
     def _check_place(self, offset: int, batch: Batch) -> None:
         """The record follows the head, so its writer had read it: seq and epoch must say the same."""

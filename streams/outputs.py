@@ -37,6 +37,8 @@ class SnapshotReady(msgspec.Struct, frozen=True):
     data: bytes
     offset: int
     record_hash: str
+    now_ms: int
+    """The pool's clock after that record."""
 
 
 class InputAhead(msgspec.Struct, frozen=True):

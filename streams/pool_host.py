@@ -351,7 +351,9 @@ class PoolHost:
     async def _save(self, ready: SnapshotReady) -> None:
         started = time.monotonic()
         try:
-            key = await asyncio.to_thread(snapshots.save, self._store, self._pool, ready.offset, ready.data)
+            key = await asyncio.to_thread(
+                snapshots.save, self._store, self._pool, ready.offset, ready.now_ms, ready.data
+            )
         except Exception as error:
             log.warning("a snapshot was not stored; the next one will be tried", pool=self._pool, found=repr(error))
         else:

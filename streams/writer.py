@@ -196,7 +196,7 @@ class LedgerWriter:
                 return []
             self._snapshot_wanted = False
             head = self.state
-            outputs.append(SnapshotReady(snapshot.encode(head), head.head_offset, head.head_hash))
+            outputs.append(SnapshotReady(snapshot.encode(head), head.head_offset, head.head_hash, head.now_ms))
             self._forget_older()
         if self._pace.should_ask(mono_ms, busy=bool(self._pending)):
             self._pace.ask(mono_ms)

@@ -34,7 +34,7 @@ _RECALLED = {
     "drain": "because its cluster drains",
     "elsewhere": "because another cluster will start it sooner",
 }
-_CLOSED = {
+CLOSED = {
     "recalled": "given back before it started",
     "killed": "stopped by order",
     "drained": "handed back by a node that is leaving",
@@ -43,6 +43,7 @@ _CLOSED = {
     "rejoined": "its node came back with a new session",
     "pre_empted": "pre-empted by a drain",
 }
+"""Why an attempt was closed without a report of success or failure, in words."""
 
 
 def _dispatched(event: e.JobDispatched) -> str:
@@ -56,7 +57,7 @@ def _failed(event: e.AttemptFailed) -> str:
 
 def _closed(event: e.AttemptClosed) -> str:
     counts = "; it counts as a failure" if event.counts else ""
-    return f"the attempt ended: {_CLOSED.get(event.reason, event.reason)}{counts}"
+    return f"the attempt ended: {CLOSED.get(event.reason, event.reason)}{counts}"
 
 
 def _requeued(event: e.JobRequeued) -> str:

@@ -8,7 +8,8 @@ from audit.verify import Evidence, verify
 from local.services import Services
 from runtime.object_store import ObjectStore
 from scheduling import snapshot
-from streams.snapshots import key_of, save
+from scheduling.snapshot_names import key_of
+from streams.snapshots import save
 from tests.unit.audit.ledger import lived_in
 
 
@@ -17,8 +18,8 @@ def test_the_newest_whole_snapshot_vouches_and_shows_a_cut_tail(servers: Service
     pool = "remembered"
     assert anchors_of_snapshots(store, pool) == []
     last = ledger.state.head_offset
-    key = save(store, pool, last, snapshot.encode(ledger.state))
-    store.put(key_of(pool, last + 1, b"whole"), b"damaged")
+    key = save(store, pool, last, ledger.now_ms, snapshot.encode(ledger.state))
+    store.put(key_of(pool, last + 1, ledger.now_ms, b"whole"), b"damaged")
     anchors = anchors_of_snapshots(store, pool)
     assert [(a.source, a.offset, a.hash) for a in anchors] == [(f"snapshot {key}", last, ledger.state.head_hash)]
 

@@ -107,8 +107,8 @@ class Ledger:
             inputs.NodeJoined("n1", "n1.a", "east", "cpu", 2, 0, 4096),
         )
 
-    def submit(self, number: int, key: str = "", tier: str = "free") -> int:
-        body = inputs.Submission(job_of(number), "acme", tier, "film", payload_digest(SALT, b"{}"), "api")
+    def submit(self, number: int, key: str = "", tier: str = "free", tenant: str = "acme") -> int:
+        body = inputs.Submission(job_of(number), tenant, tier, "film", payload_digest(SALT, b"{}"), "api")
         wire = inputs.JobSubmitted(body, msgspec.Raw(msgspec.json.encode({"prompt": SECRET})), SALT)
         return self.say(wire, key=key or f"key{number}.{len(self.jobs)}")
 

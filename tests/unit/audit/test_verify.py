@@ -16,7 +16,7 @@ from contract.batch import hash_of
 from contract.codec import encode
 from contract.names import payload_digest
 from contract.results import ResultFile, ResultManifest
-from scheduling import snapshot
+from scheduling import RULES, snapshot
 from tests.simulation.world import World
 from tests.unit.audit.ledger import POOL, SALT, SECRET, Ledger, job_of, lived_in
 
@@ -311,7 +311,7 @@ def test_batches_of_other_rules_are_counted_and_their_release_named(monkeypatch:
     assert verdict.clean, render(verdict)
     assert verdict.decided == 0
     assert [(part.rules, part.release, part.batches) for part in verdict.unknown] == [
-        (1, "test", len(ledger.records) - 2)
+        (RULES, "test", len(ledger.records) - 2)
     ]
     assert "release test can decide them again" in render(verdict)
 

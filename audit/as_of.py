@@ -1,0 +1,221 @@
+"""The whole state of a pool at a past moment: what the scheduler knew then, from the nearest snapshot and the fold.
+
+The moment is one of the pool's own clock: the state is that after the last record that counts and is no later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from datetime import UTC, datetime
+
+import msgspec
+
+from audit.past import Damage, Past, Walk, walked
+from audit.story import when
+from contract.lifecycle import JobState
+from scheduling.state import Cluster, State
+
+AHEAD_MAX_MS = 60_000
+"""A broker's clock may be so far ahead of this machine's: a moment within it is not called the future."""
+
+
+class TierThen(msgspec.Struct, frozen=True):
+    tier: str
+    slo_ms: int
+    queued: int
+    """Jobs that wait in line, those at rest included."""
+    resting: int
+    """Of them, those that rest after a failure."""
+    staged: int
+    running: int
+    oldest_ms: int
+    """The longest that a queued job had waited."""
+
+
+class ClusterThen(msgspec.Struct, frozen=True):
+    cluster: str
+    state: str
+    """active, draining, or removed (not in the policy)."""
+    limit: int
+    staged: int
+    """Attempts dispatched and not started: what the limit is about."""
+    running: int
+    nodes: int
+    slots: int
+
+
+class NodeThen(msgspec.Struct, frozen=True):
+    node: str
+    cluster: str
+    chipset: str
+    slots: int
+    staged: int
+    running: int
+    draining: bool
+    loaded: tuple[str, ...]
+
+
+class AliasThen(msgspec.Struct, frozen=True):
+    model: str
+    alias: str
+    version: str
+
+
+class AsOf(msgspec.Struct, frozen=True):
+    pool: str
+    at_ms: int
+    """The moment asked for."""
+    recorded_ms: int
+    """The pool's clock at the last record before it."""
+    offset: int
+    """Of that record."""
+    epoch: int
+    seq: int
+    release: str
+    rules: int
+    policy: str
+    """Fingerprint of the policy in force; empty: none."""
+    position: int
+    """Offset in `jobs` up to which it had been read."""
+    tiers: list[TierThen]
+    clusters: list[ClusterThen]
+    nodes: list[NodeThen]
+    aliases: list[AliasThen]
+    ended: int
+    """Jobs that had ended and were remembered."""
+
+
+class MomentInvalid(ValueError):
+    """The text is no moment, or there is no state at it. The message says expected, found, what to do."""
+
+
+class NotBelieved(Exception):
+    """The ledger can't be believed up to that moment."""
+
+    def __init__(self, damage: Damage) -> None:
+        upto = (
+            f"the state can be trusted up to offset {damage.trusted_offset} ({when(damage.trusted_ms)}): ask for that"
+            " moment or an earlier one"
+            if damage.trusted_offset >= 0
+            else "no record of it can be trusted"
+        )
+        super().__init__(f"the ledger is damaged at offset {damage.offset}: {damage.text}; {upto}")
+        self.damage = damage
+
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
+_AGO = re.compile(r"((?:\d{1,12}(?:ms|s|m|h|d|w) ?)+)(?:ago)?")
+
+
+def moment(text: str, now_ms: int) -> int:
+    """The time in ms that a text means: ISO 8601 (without an offset: this machine's zone), `90s ago`, `2h30m ago`,
+    `1d` or `now`. MomentInvalid."""
+    text = text.strip()
+    if text == "now":
+        return now_ms
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        parts = re.findall(r"(\d+)(ms|s|m|h|d|w)", ago[1])
+        return now_ms - sum(int(number) * _UNITS_MS[unit] for number, unit in parts)
+    try:
+        at = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise MomentInvalid(
+            "expected a time like 2026-11-24T14:30:00Z, 2026-11-24 14:30 (this machine's zone), `2h ago` or `90s`,"
+            f" found {text[:80]!r}"
+        ) from None
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // _MS
+
+
+_MS = datetime(1970, 1, 1, 0, 0, 0, 1_000, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def as_of(past: Past, at_ms: int, now_ms: int) -> AsOf:
+    """The state at this moment. MomentInvalid when the ledger has none; NotBelieved."""
+    if at_ms > now_ms + AHEAD_MAX_MS:
+        raise MomentInvalid(f"expected a moment that has been, found {when(at_ms)}; now is {when(now_ms)}")
+
+    def follow(walk: Walk) -> AsOf:
+        first_ms = 0
+        for _, batch in walk:
+            if batch.now_ms > at_ms:
+                first_ms = batch.now_ms
+                break
+        else:
+            if walk.damage is not None and at_ms > walk.damage.trusted_ms:
+                raise NotBelieved(walk.damage)
+        if walk.state.seq < 0:
+            found = f"it begins at {when(first_ms)}" if first_ms else "it has no record"
+            raise MomentInvalid(
+                f"expected a moment since the ledger of pool {past.pool} began, found {when(at_ms)}: {found}"
+            )
+        return describe(walk.state, at_ms)
+
+    return walked(past, at_ms, follow)
+
+
+def describe(state: State, at_ms: int) -> AsOf:
+    """What the state says, for people and programs."""
+    return AsOf(
+        pool=state.pool,
+        at_ms=at_ms,
+        recorded_ms=state.now_ms,
+        offset=state.head_offset,
+        epoch=state.epoch,
+        seq=state.seq,
+        release=state.release,
+        rules=state.rules,
+        policy=state.fingerprint,
+        position=state.position,
+        tiers=_tiers(state, at_ms),
+        clusters=[_cluster(state, state.clusters[name]) for name in sorted(state.clusters)],
+        nodes=[_node(state, name) for name in sorted(state.nodes)],
+        aliases=[
+            AliasThen(model, alias, state.aliases[model, alias].version) for model, alias in sorted(state.aliases)
+        ],
+        ended=len(state.ended),
+    )
+
+
+def _tiers(state: State, at_ms: int) -> list[TierThen]:
+    queued: Counter[str] = Counter()
+    resting: Counter[str] = Counter()
+    staged: Counter[str] = Counter()
+    running: Counter[str] = Counter()
+    oldest: dict[str, int] = {}
+    for job in state.jobs.values():
+        if job.state is JobState.QUEUED:
+            queued[job.tier] += 1
+            resting[job.tier] += job.eligible_lease_ms > state.lease_ms
+            oldest[job.tier] = min(oldest.get(job.tier, job.submitted_ms), job.submitted_ms)
+        elif job.open is not None:
+            (running if job.open.started else staged)[job.tier] += 1
+    names = sorted(state.slos, key=lambda tier: (state.slos[tier], tier))
+    return [
+        TierThen(
+            tier,
+            state.slos[tier],
+            queued[tier],
+            resting[tier],
+            staged[tier],
+            running[tier],
+            at_ms - oldest[tier] if tier in oldest else 0,
+        )
+        for tier in names
+    ]
+
+
+def _cluster(state: State, cluster: Cluster) -> ClusterThen:
+    known = "draining" if cluster.draining else "active" if cluster.limit else "removed"
+    nodes = sum(node.cluster == cluster.name for node in state.nodes.values())
+    staged = len(cluster.staged)
+    return ClusterThen(cluster.name, known, cluster.limit, staged, len(cluster.open) - staged, nodes, cluster.slots)
+
+
+def _node(state: State, name: str) -> NodeThen:
+    node, held = state.nodes[name], state.node_attempts[name]
+    running = sum(attempt.started for attempt in held.values())
+    return NodeThen(
+        name, node.cluster, node.chipset, node.slots, len(held) - running, running, node.draining, node.loaded
+    )

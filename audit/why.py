@@ -1,0 +1,327 @@
+"""Why a job waited: its whole wait, divided among causes that sum to it, from the ledger alone.
+
+Theory of operation. The wait goes from the submission to the start: the last one, because an attempt that failed made
+the job start again; or to the end of a job that never started; or to the ledger's end (or now) while it waits. Between
+two records the state of the pool does not change, so each such stretch is judged by the state after the earlier
+record, folded by the production code: where the job was, and what stood between it and its start.
+
+Time in which nothing was decided comes first: a pool under way writes a record at least every TICK_MS, so what a gap
+has beyond that, and beyond the lease time its record counts, is an outage (or the broker's clock that jumped), and so
+is the time around an `Opened`. What an attempt waited at its node is known only when it starts or is called back, and
+whether a run belongs to the wait only when the job has to go again: until then those stretches are kept aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from audit.causes import Cause, Kind, Share, Shares
+from audit.contention import Order, Reservations, at_its_node, contention
+from audit.past import Damage, Past, Unsure, Walk, walked
+from contract import events as said
+from contract.batch import Batch
+from contract.events import Event
+from contract.lifecycle import TERMINAL, TRANSITIONS
+from contract.names import dispatch_id, pool_of
+from scheduling.state import State
+
+TICK_MS = 5_000
+"""A pool with something under way writes a batch at least this often (streams.pace, design section 4)."""
+LATE_MS = 1_000
+"""A tick that is later than this was held up: the scheduler asks the broker where `jobs` ends before each."""
+
+_ENDINGS = frozenset(name for ways in TRANSITIONS.values() for name, state in ways.items() if state in TERMINAL)
+
+
+class JobUnknown(LookupError):
+    """The ledger does not know the job, or refused it."""
+
+
+class Phase(StrEnum):
+    """Where the job is, as the follower of its wait sees it."""
+
+    UNKNOWN = "unknown"
+    QUEUED = "queued"
+    STAGED = "staged"
+    RUNNING = "running"
+    CLOSED = "closed"
+    """Its attempt closed in this record; what follows says what comes of it."""
+    STOPPED = "stopped"
+    """It no longer waits: it is being ended, or it has ended."""
+
+
+class Stretch(NamedTuple):
+    cause: Cause
+    from_ms: int
+    until_ms: int
+    jobs: frozenset[str] = frozenset()
+
+
+class Wait(NamedTuple):
+    """What came out."""
+
+    job: str
+    tenant: str
+    tier: str
+    submitted_ms: int
+    until_ms: int
+    slo_ms: int
+    """The tier's when it was accepted."""
+    outcome: str
+    """`waiting`, `started`, or `ended` when it never started."""
+    shares: dict[Cause, Share]
+    """By cause; their ms sum to until_ms - submitted_ms."""
+    chosen: str
+    """Why the discipline chose it at last, in its own word; empty while it waits."""
+    forecast: tuple[int, int]
+    """The newest forecast of the whole wait (p50, p90); (0, 0): none."""
+    offset: int
+    """Of the last ledger record read."""
+    damage: Damage | None
+    """Why the ledger was read no further."""
+
+
+def why(job: str, past: Past, submitted_ms: int = 0, now_ms: int = 0) -> Wait:
+    """The wait of a job, from the pool's ledger.
+
+    `submitted_ms`, if somebody knows it, lets the reading begin at a snapshot; `now_ms`, if given and later than the
+    ledger's end, is the end of a wait that goes on. ValueError when `job` is no job id; JobUnknown."""
+    if pool_of(job) != past.pool:
+        raise ValueError(f"expected a job of pool {past.pool}, found {job}")
+
+    def follow(walk: Walk) -> Wait | None:
+        found = Following(job).through(walk, now_ms)
+        if found is None and not walk.whole:
+            raise Unsure  # what was said of its submission does not hold: it may have been accepted before
+        return found
+
+    found = walked(past, submitted_ms - 1, follow)
+    if found is None:
+        raise JobUnknown(
+            f"expected {job} in the ledger of pool {past.pool}, found no acceptance of it; if it was submitted just"
+            " now, the scheduler has not read it yet"
+        )
+    return found
+
+
+class Following:
+    """Follows one job through a walk."""
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        self.phase = Phase.UNKNOWN
+        self.shares = Shares()
+        self.outages: list[tuple[int, int]] = []
+        """Those before the job was accepted: the submission may lie in them."""
+        self._accepted: said.JobAccepted | None = None
+        self._slo_ms = 0
+        self._until_ms = 0
+        self._started = False
+        self._aside: list[Stretch] = []
+        """Of the open attempt: what it waited at its node, or its run."""
+        self._attempt = 0
+        self._cluster = ""
+        self._run_ms = 0
+        """When the running attempt started."""
+        self._since: Order | None = None
+        self._passed: set[str] = set()
+        """Dispatches that look-ahead put before this job."""
+        self._kept = Reservations()
+        self._chosen = ""
+        self._forecast = (0, 0)
+        self._opened = False
+        """The last record was an Opened: a takeover, and nothing decided yet."""
+
+    def through(self, walk: Walk, now_ms: int = 0) -> Wait | None:
+        """The wait; None when the ledger does not accept the job."""
+        offset, ended = walk.began_offset, False
+        for at, batch in walk:
+            offset = at
+            self._between(walk.state, batch)
+            ended = self._hear(walk.state, batch)
+            if ended:
+                break
+        state = walk.state
+        if self._accepted is None:
+            return None
+        if not ended and walk.damage is None:
+            self._between(state, None, max(now_ms, state.now_ms))
+        if self.phase is Phase.STAGED:
+            self._commit()
+        waits = self.phase in (Phase.QUEUED, Phase.STAGED)
+        return Wait(
+            job=self.job,
+            tenant=self._accepted.tenant,
+            tier=self._accepted.tier,
+            submitted_ms=self._accepted.submitted_ms,
+            until_ms=self._until_ms,
+            slo_ms=self._slo_ms,
+            outcome="waiting" if waits else "started" if self._started else "ended",
+            shares=self.shares.settled(),
+            chosen="" if waits else self._chosen,
+            forecast=self._forecast,
+            offset=offset,
+            damage=walk.damage,
+        )
+
+    # -- between two records ------------------------------------------------------------------------------------
+
+    def _between(self, state: State, batch: Batch | None, now_ms: int = 0) -> None:
+        """From the state's record to this batch, or to `now_ms` when none came since."""
+        from_ms, until_ms = state.now_ms, batch.now_ms if batch is not None else now_ms
+        lived_ms = min(until_ms, from_ms + self._lived_ms(state, batch))
+        if until_ms - lived_ms < LATE_MS and not (self._opened or _opens(batch)):
+            lived_ms = until_ms
+        if self.phase is Phase.UNKNOWN:
+            if lived_ms < until_ms:
+                self.outages.append((lived_ms, until_ms))
+        elif self.phase is Phase.QUEUED:
+            self._in_line(state, batch, from_ms, lived_ms)
+            self._add(Cause(Kind.DOWN), lived_ms, until_ms)
+        elif self.phase is Phase.STAGED:
+            self._at_its_node(state, from_ms, lived_ms, until_ms)
+
+    def _lived_ms(self, state: State, batch: Batch | None) -> int:
+        """How much of the time until this batch the scheduler was there, as far as the ledger shows it."""
+        if self._opened or _opens(batch):
+            return 0
+        if not state.jobs and not state.nodes:  # nothing under way: no tick is promised
+            return batch.now_ms - state.now_ms if batch is not None else 0
+        return max(TICK_MS, batch.elapsed_ms if batch is not None else 0)
+
+    def _in_line(self, state: State, batch: Batch | None, from_ms: int, until_ms: int) -> None:
+        job = state.jobs[self.job]
+        rest_ms = job.eligible_lease_ms - state.lease_ms
+        if rest_ms > 0:
+            wakes = batch is None or state.lease_ms + batch.elapsed_ms >= job.eligible_lease_ms
+            woken_ms = min(until_ms, from_ms + rest_ms) if wakes else until_ms
+            self._add(Cause(Kind.BACKOFF), from_ms, woken_ms)
+            from_ms = woken_ms
+        elif self._since is None:
+            self._since = (state.epoch, state.seq, 0)
+        if from_ms < until_ms:
+            held = contention(state, self.job, self._since, self._passed, self._kept)
+            self.shares.split(held.jobs, held.weights, from_ms, until_ms)
+            self._until_ms = until_ms
+
+    def _at_its_node(self, state: State, from_ms: int, lived_ms: int, until_ms: int) -> None:
+        """A node goes on by itself through an outage: only what needs the scheduler waits for it."""
+        attempt = state.jobs[self.job].open
+        assert attempt is not None
+        cause = at_its_node(state, attempt, state.jobs[self.job].version)
+        ahead = frozenset({cause.job} - {""})
+        if cause.kind is not Kind.ORDER:
+            lived_ms = until_ms
+        self._aside.append(Stretch(cause, from_ms, lived_ms, ahead))
+        self._aside.append(Stretch(Cause(Kind.DOWN), lived_ms, until_ms))
+
+    def _add(self, cause: Cause, from_ms: int, until_ms: int, jobs: frozenset[str] = frozenset()) -> None:
+        self.shares.add(cause, from_ms, until_ms, jobs)
+        self._until_ms = max(self._until_ms, until_ms)
+
+    def _commit(self, instead: Cause | None = None) -> None:
+        """What was kept aside belongs to the wait, each under its own cause or all under another."""
+        for cause, from_ms, until_ms, jobs in self._aside:
+            self._add(instead or cause, from_ms, until_ms, jobs if instead is None else frozenset())
+        self._aside.clear()
+
+    # -- the events of a record ---------------------------------------------------------------------------------
+
+    def _hear(self, state: State, batch: Batch) -> bool:
+        """True when the job has ended. `state` is that before the batch."""
+        self._opened = _opens(batch)
+        for index, event in enumerate(batch.events):
+            match event:
+                case said.JobDispatched(passed=self.job):
+                    self._passed.add(dispatch_id(batch.epoch, batch.seq, index))
+                case said.GangReserved():
+                    self._kept.keep(event.job, event.nodes)
+                case said.GangReleased():
+                    self._kept.release(event.job)
+            if isinstance(event, said.JobDispatched):
+                self._kept.release(event.job)
+            if getattr(event, "job", "") == self.job:
+                name = type(event).__name__
+                if isinstance(event, said.JobAccepted):
+                    self._take(event, batch, _slo_ms(state, batch.events[:index], event.tier))
+                elif name in _HEARD:
+                    _HEARD[name](self, event, batch.now_ms)
+                if name in _ENDINGS:
+                    self.phase = Phase.STOPPED
+                    return True
+        return False
+
+    def _take(self, event: said.JobAccepted, batch: Batch, slo_ms: int) -> None:
+        """The way to the scheduler is known now, and what of it was an outage."""
+        self._accepted, self.phase = event, Phase.QUEUED
+        self._slo_ms = slo_ms
+        self._forecast = (event.start_p50_ms, event.start_p90_ms)
+        at_ms = self._until_ms = event.submitted_ms
+        for from_ms, until_ms in self.outages:
+            from_ms, until_ms = max(from_ms, at_ms), min(until_ms, batch.now_ms)
+            if from_ms < until_ms:
+                self._add(Cause(Kind.ON_THE_WAY), at_ms, from_ms)
+                self._add(Cause(Kind.DOWN), from_ms, until_ms)
+                at_ms = until_ms
+        self._add(Cause(Kind.ON_THE_WAY), at_ms, batch.now_ms)
+
+    def _forecast_made(self, event: said.StartForecast, now_ms: int) -> None:
+        self._forecast = (event.p50_ms, event.p90_ms)
+
+    def _dispatched(self, event: said.JobDispatched, now_ms: int) -> None:
+        self.phase, self._since = Phase.STAGED, None
+        self._attempt, self._cluster, self._chosen = event.attempt, event.cluster, event.reason
+        self._passed.clear()
+
+    def _start(self, event: said.AttemptStarted, now_ms: int) -> None:
+        if self.phase is Phase.STAGED:
+            self._commit()
+            self.phase, self._run_ms, self._started = Phase.RUNNING, now_ms, True
+
+    def _cancelling(self, event: said.JobCancelling, now_ms: int) -> None:
+        if self.phase is Phase.STAGED:
+            self._commit()
+        self.phase = Phase.STOPPED
+
+    def _closed(self, event: said.AttemptFailed | said.AttemptClosed, now_ms: int) -> None:
+        if self.phase is Phase.STOPPED:
+            return
+        reason = event.kind if isinstance(event, said.AttemptFailed) else event.reason
+        ran = Cause(Kind.RAN, attempt=self._attempt, reason=reason)
+        if self.phase is Phase.RUNNING:
+            self._aside = [Stretch(ran, self._run_ms, now_ms)]
+        elif isinstance(event, said.AttemptFailed):
+            self._commit(ran)
+        else:
+            self._commit(Cause(Kind.PARKED, cluster=self._cluster, reason=reason))
+        self.phase = Phase.CLOSED
+
+    def _requeued(self, event: said.JobRequeued, now_ms: int) -> None:
+        self._commit()
+        self.phase, self._started = Phase.QUEUED, False
+
+
+_HEARD: dict[str, Callable[[Following, Any, int], None]] = {
+    "StartForecast": Following._forecast_made,
+    "JobDispatched": Following._dispatched,
+    "AttemptStarted": Following._start,
+    "JobCancelling": Following._cancelling,
+    "AttemptFailed": Following._closed,
+    "AttemptClosed": Following._closed,
+    "JobRequeued": Following._requeued,
+}
+
+
+def _opens(batch: Batch | None) -> bool:
+    return batch is not None and len(batch.events) == 1 and isinstance(batch.events[0], said.Opened)
+
+
+def _slo_ms(state: State, before: tuple[Event, ...], tier: str) -> int:
+    """The tier's SLO in force after these events of the next batch."""
+    slo_ms = state.slos.get(tier, 0)
+    for event in before:
+        if isinstance(event, said.PolicyAdopted | said.PolicyReverted) and tier in event.policy.tiers:
+            slo_ms = event.policy.tiers[tier].slo_ms
+    return slo_ms
