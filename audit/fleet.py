@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum
 
 import msgspec
 
@@ -25,32 +25,28 @@ class Machine(msgspec.Struct, frozen=True):
     cached: tuple[str, ...] = ()
 
 
-class Step(IntEnum):
-    """In the order in which they happen at one moment."""
-
-    LOSE = 0
+class Step(Enum):
+    LOSE = "lose"
     """From one moment to the next: no word any more, its attempts gone. Noticed when its lease lapses."""
-    LEAVE = 1
+    LEAVE = "leave"
     """In order: no new work, what is staged handed back, what runs finished, then gone."""
-    JOIN = 2
+    JOIN = "join"
     """With a new session."""
 
 
-class Move(msgspec.Struct, frozen=True, order=True):
+class Move(msgspec.Struct, frozen=True):
     at_ms: int
     step: Step
     node: str
+    machine: Machine | None = None
+    """What joins."""
 
 
 class Fleet(msgspec.Struct):
-    """Machines by node, and their moves in order of time."""
-
-    machines: dict[str, Machine] = {}
     moves: list[Move] = []
 
     def join(self, at_ms: int, machine: Machine) -> None:
-        self.machines[machine.node] = machine
-        self.moves.append(Move(at_ms, Step.JOIN, machine.node))
+        self.moves.append(Move(at_ms, Step.JOIN, machine.node, machine))
 
     def leave(self, at_ms: int, node: str) -> None:
         self.moves.append(Move(at_ms, Step.LEAVE, node))
@@ -58,17 +54,20 @@ class Fleet(msgspec.Struct):
     def lose(self, at_ms: int, node: str) -> None:
         self.moves.append(Move(at_ms, Step.LOSE, node))
 
+    def in_order(self) -> list[Move]:
+        """By time; those of one moment as they were put in."""
+        return sorted(self.moves, key=lambda move: move.at_ms)
+
     def slot_ms(self, from_ms: int, to_ms: int) -> int:
         """Slots times ms that were there between these two moments."""
         total = 0
-        since: dict[str, int] = {}
-        for move in [*sorted(self.moves), *(Move(to_ms, Step.LEAVE, node) for node in self.machines)]:
-            begun = since.pop(move.node, None)
-            if begun is not None:
-                total += self.machines[move.node].slots * max(0, min(move.at_ms, to_ms) - max(begun, from_ms))
-            if move.step is Step.JOIN:
-                since[move.node] = move.at_ms
-        return total
+        there: dict[str, tuple[int, int]] = {}
+        for move in self.in_order():
+            begun_ms, slots = there.pop(move.node, (move.at_ms, 0))
+            total += slots * max(0, min(move.at_ms, to_ms) - max(begun_ms, from_ms))
+            if move.machine is not None:
+                there[move.node] = (move.at_ms, move.machine.slots)
+        return total + sum(slots * max(0, to_ms - max(begun_ms, from_ms)) for begun_ms, slots in there.values())
 
 
 def standing(cluster: str, nodes: int, slots: int = 1, speed_permille: int = SPEED_ONE, chipset: str = "cuda") -> Fleet:
@@ -82,8 +81,4 @@ def standing(cluster: str, nodes: int, slots: int = 1, speed_permille: int = SPE
 
 def together(*fleets: Fleet) -> Fleet:
     """Several as one; their nodes have different names."""
-    whole = Fleet()
-    for fleet in fleets:
-        whole.machines |= fleet.machines
-        whole.moves += fleet.moves
-    return whole
+    return Fleet([move for fleet in fleets for move in fleet.moves])

@@ -98,7 +98,7 @@ class Simulation:
     def _begin(self, said: Sequence[tuple[int, Body]]) -> None:
         for at_ms, body in said:
             self._agenda.later(at_ms, Rank.SAID, self._say, body)
-        for move in sorted(self.fleet.moves):
+        for move in self.fleet.in_order():
             self._agenda.later(move.at_ms, Rank.MOVED, self._move, move)
         self.now_ms = min(self._agenda.next_ms, *self.arrivals.at_ms[:1], 1 << 61)
         for event in open_pool(self.state, "simulation", "simulation", Clock(1, 0, self.now_ms, 0, False)):
@@ -159,11 +159,11 @@ class Simulation:
     def _move(self, at_ms: int, move: Move) -> None:
         node = self.site.nodes.get(move.node)
         alive = node is not None and node.alive
-        if move.step is Step.JOIN:
+        if move.machine is not None:
             if node is not None and alive:
                 self.site.lose(at_ms, node)  # its process was started anew: the new session closes the old one's
             self._sessions[move.node] = life = self._sessions.get(move.node, 0) + 1
-            joined = self.site.join(self.fleet.machines[move.node], f"{move.node}.{life}", self._left)
+            joined = self.site.join(move.machine, f"{move.node}.{life}", self._left)
             self._say(at_ms, joined.joined())
         elif node is not None and alive and move.step is Step.LOSE:
             self.site.lose(at_ms, node)

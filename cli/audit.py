@@ -17,6 +17,7 @@ from audit.verify import Evidence
 from audit.verify import verify as check
 from cli import output
 from cli.audit_traces import import_trace
+from cli.audit_what_if import what_if
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
@@ -31,6 +32,7 @@ app = typer.Typer(no_args_is_help=True, help="The history: verified, told, expor
 Pool = Annotated[str, typer.Option("--pool", help="Only this pool.")]
 
 app.command("import")(import_trace)
+app.command("what-if")(what_if)
 
 
 @app.command()

@@ -127,7 +127,7 @@ def test_every_report_means_something_to_the_scheduler() -> None:
     given = poisson(5, 2_000, 7.5, {"api": 1, "free": 2})
     fleet = standing("east", 4, slots=2)
     fleet.lose(400_000, "east-0001")
-    fleet.join(900_000, fleet.machines["east-0001"])
+    fleet.join(900_000, Machine("east-0001", "east", slots=2))
     simulation = Simulation(policy({"api": 30_000, "free": 300_000}), FILM, given, fleet, costs=Costs(0, 20, 300)).run()
     assert simulation.state.stale == {}
     assert simulation.state.jobs == {}

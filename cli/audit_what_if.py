@@ -1,0 +1,219 @@
+"""`headrace audit what-if`: what the waits would have been."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from audit.diff import write_diff
+from audit.reader import ExportUnreadable, LedgerSource, ledger_of_file, ledger_of_partition
+from audit.recorded import LedgerEmpty, recorded
+from audit.simulated_nodes import Costs
+from audit.waits_plot import NoPlotter, draw
+from audit.what_if import CHANGED, Changes, Comparison, Unlike, WhatIf, of_ledger, of_trace
+from cli import output
+from cli.audit_traces import read_trace
+from cli.connection import DATA_DEFAULT, Data, settings
+from cli.errors import CommandFailed, WrongUse
+from cli.output import Format, Output
+from contract.policy import UNLIMITED, Policy, PolicyInvalid, parse
+from registry.pools import partitions
+from runtime.postgres import engine as connect
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+
+
+def what_if(
+    policy: Annotated[
+        Path | None, typer.Option("--policy", metavar="FILE", help="The policy to try; default: the recorded one.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", metavar="CSV", help="A trace in place of a ledger (docs/traces.md).")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="FILE", help="With --trace: a second policy to compare with.")
+    ] = None,
+    pool: Annotated[str, typer.Option("--pool", help="Whose ledger; default: the only pool.")] = "",
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")
+    ] = None,
+    limit: Annotated[list[str] | None, typer.Option("--limit", metavar="CLUSTER=N|none")] = None,
+    capacity: Annotated[list[str] | None, typer.Option("--capacity", metavar="CLUSTER=SLOTS")] = None,
+    switch_cost: Annotated[str, typer.Option("--switch-cost", help="Loading another version, like 22.7s.")] = "0s",
+    order: Annotated[str, typer.Option("--order", help="From a decision to its node, like 20ms.")] = "0s",
+    fetch: Annotated[str, typer.Option("--fetch", help="Fetching a job's inputs, like 800ms.")] = "0s",
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw both.")] = None,
+    jobs: Annotated[Path | None, typer.Option("--jobs", metavar="FILE.csv", help="The waits of each job.")] = None,
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """Recorded arrivals and run times under another policy, limit or capacity. Exit 1 when the ledger is damaged."""
+    costs = Costs(_ms("--switch-cost", switch_cost), _ms("--order", order), _ms("--fetch", fetch))
+    changes = Changes(
+        _policy(policy) if policy is not None else None,
+        _numbers("--limit", limit or [], least=1, none=True),
+        _numbers("--capacity", capacity or [], least=0, none=False),
+    )
+    try:
+        if trace is not None:
+            compared = _trace(trace, changes, against, pool, costs)
+        else:
+            compared = _ledger(changes, pool, file, data, costs)
+    except Unlike as error:
+        raise WrongUse(str(error)) from None
+    except (LedgerEmpty, ExportUnreadable) as error:
+        raise CommandFailed(str(error)) from None
+    if jobs is not None:
+        _write(jobs, lambda out: write_diff(compared, out))
+    if plot is not None:
+        _draw(compared, plot)
+    if form is Format.JSON:
+        output.as_json(compared.summary)
+    else:
+        _show(compared.summary)
+    if compared.summary.damage is not None:
+        raise typer.Exit(1)
+
+
+def _trace(trace: Path, changes: Changes, against: Path | None, pool: str, costs: Costs) -> Comparison:
+    if changes.policy is None:
+        raise WrongUse("--trace needs --policy FILE: a trace has no policy of its own")
+    policies = {str(against): changes.of(_policy(against))} if against is not None else {}
+    named = changes.of(changes.policy)
+    policies[CHANGED if against is not None else named.discipline] = named
+    pool = pool or _only(list(changes.policy.pools))
+    with output.err.status("simulating…"):
+        return of_trace(read_trace(trace), policies, pool, changes, costs)
+
+
+def _ledger(changes: Changes, pool: str, file: Path | None, data: Path, costs: Costs) -> Comparison:
+    if changes == Changes():
+        raise WrongUse("expected something to change: --policy FILE, --limit CLUSTER=N or --capacity CLUSTER=SLOTS")
+    source: LedgerSource
+    if file is not None:
+        if not pool:
+            raise WrongUse("--file needs --pool NAME: the pool whose ledger it is")
+        try:
+            source = ledger_of_file(file)
+        except FileNotFoundError as error:
+            raise WrongUse(str(error)) from None
+    else:
+        here = settings(data)
+        known = partitions(connect(here))
+        pool = pool or _only(list(known))
+        if pool not in known:
+            raise WrongUse(f"there is no pool {pool!r}; the pools are {', '.join(known)}")
+        source, _ = ledger_of_partition(here.kafka, known[pool])
+    with output.err.status(f"simulating pool {pool}…"):
+        return of_ledger(recorded(source, pool), changes, costs)
+
+
+def _only(pools: list[str]) -> str:
+    if len(pools) != 1:
+        raise WrongUse(f"expected --pool NAME, one of {', '.join(sorted(pools))}")
+    return pools[0]
+
+
+def _policy(file: Path) -> Policy:
+    try:
+        return parse(file.read_text())
+    except OSError as error:
+        raise WrongUse(f"cannot read {file}: {error.strerror}") from None
+    except PolicyInvalid as error:
+        raise WrongUse(f"{file}: {error}") from None
+
+
+def _numbers(option: str, given: list[str], *, least: int, none: bool) -> dict[str, int]:
+    numbers = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if none and number == "none":
+            numbers[name] = UNLIMITED
+        elif number.isdigit() and least <= int(number) <= 1_000_000:
+            numbers[name] = int(number)
+        else:
+            form = f"CLUSTER=N, a whole number of at least {least}{' or none' if none else ''}"
+            raise WrongUse(f"{option}: expected {form}, found {text[:80]!r}")
+    return numbers
+
+
+def _ms(option: str, text: str) -> int:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise WrongUse(f"{option}: expected a duration like '22.7s' or '15m', found {text[:80]!r}")
+    return round(float(match[1]) * _UNITS_MS[match[2]])
+
+
+def _write(path: Path, write: Callable[[TextIO], None]) -> None:
+    try:
+        with path.open("w", encoding="utf-8", newline="") as out:
+            write(out)
+    except OSError as error:
+        raise WrongUse(f"cannot write {path}: {error.strerror}") from None
+
+
+def _draw(compared: Comparison, path: Path) -> None:
+    try:
+        draw(compared, path)
+    except NoPlotter as error:
+        raise CommandFailed(str(error)) from None
+    except OSError as error:
+        raise WrongUse(f"cannot write {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise WrongUse(f"--plot: expected a file name like waits.png, found {path.name!r} ({error})") from None
+
+
+def _show(summary: WhatIf) -> None:
+    if summary.damage is not None:
+        damage = summary.damage
+        trusted = f"up to offset {damage.trusted_offset}" if damage.trusted_offset >= 0 else "none of it"
+        words = f"ledger offset {damage.offset}: {damage.text}. What is trustworthy, {trusted}, is used below."
+        output.err.print(words, style="bold red", markup=False, soft_wrap=True)
+    out = output.out
+    left_out = ", ".join(f"{count} {how}" for how, count in summary.left_out.items())
+    out.print(
+        f"pool {summary.pool}, {summary.jobs:,} jobs{f'; left out: {left_out}' if left_out else ''}", markup=False
+    )
+    for change in summary.changes:
+        out.print(f"  {change}", markup=False, soft_wrap=True)
+    rows = []
+    for tier in ["all", *summary.columns[0].outcome.tiers]:
+        for place, column in enumerate(summary.columns):
+            waits = column.outcome.overall if tier == "all" else column.outcome.tiers[tier]
+            rows.append(
+                (
+                    tier if place == 0 else "",
+                    column.name,
+                    f"{100 * waits.attainment:.1f} %",
+                    f"{waits.worst_fraction:.2f}",
+                    output.duration(round(waits.mean_ms)),
+                    output.duration(waits.p50_ms),
+                    output.duration(waits.p99_ms),
+                    waits.never_started or "",
+                )
+            )
+    headings = ["tier", "", "within SLO", "worst wait ÷ SLO", "mean wait", "p50", "p99", "never started"]
+    output.table(headings, rows, empty="no job")
+    output.table(
+        ["simulated", "slots used", "loads", "dispatches", "first to last"],
+        [
+            (
+                column.name,
+                f"{100 * column.running.utilisation:.1f} %",
+                column.running.switches,
+                column.running.dispatches,
+                output.duration(column.running.span_ms),
+            )
+            for column in summary.columns
+            if column.running is not None
+        ],
+        empty="nothing was simulated",
+    )
+    out.print("Not modelled:")
+    for sentence in summary.not_modelled:
+        out.print(f"- {sentence}", markup=False, soft_wrap=True)
