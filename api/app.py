@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api import events, health, index, jobs, models, openapi, operators, results, submissions
+from api import events, health, index, jobs, models, openapi, operators, results, submissions, why
 from api.guard import Guard
 from api.metrics import Metrics
 from api.parts import Parts
@@ -32,6 +32,7 @@ ROUTES = (
     Route("/v1/jobs/{job}/cancel", jobs.cancel_job, methods=["POST"]),
     Route("/v1/jobs/{job}/events", events.job_events),
     Route("/v1/jobs/{job}/result", results.get_result),
+    Route("/v1/jobs/{job}/why", why.get_why),
     Route("/v1/models", models.list_models),
     Route("/v1/models/{model}", models.get_model),
     Route("/v1/clusters", operators.list_clusters),

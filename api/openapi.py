@@ -11,6 +11,7 @@ from starlette.responses import Response
 from api import bodies
 from api.problems import MEDIA_TYPE
 from api.replies import reply
+from audit.explained import Why
 
 _JOB = {"name": "job", "in": "path", "required": True, "schema": {"type": "string"}}
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -88,6 +89,14 @@ OPERATIONS = (
         "What the job made.",
         {200: bodies.Result},
         (404, 409, 410, 503),
+        (_JOB,),
+    ),
+    Operation(
+        "get",
+        "/v1/jobs/{job}/why",
+        "Why the job waited, from submission to start: causes whose ms sum to the wait and percents to 100.",
+        {200: Why},
+        (404, 409, 503),
         (_JOB,),
     ),
     Operation("get", "/v1/models", "What can be run.", {200: bodies.ModelList}),

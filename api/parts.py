@@ -29,6 +29,9 @@ DELIVERY_TIMEOUT_MS = 5_000
 """After this a submission without the broker's ack is answered 503."""
 STATEMENT_TIMEOUT_MS = 10_000
 
+LEDGER_READS_MAX = 2
+"""Ledgers read at once: each keeps a thread and a core busy for seconds."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -62,6 +65,7 @@ class Parts:
         self.store = ObjectStore(settings)
         self.producer = Producer(settings.kafka, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self.clock = BrokerClock()
+        self.ledger_reads = asyncio.Semaphore(LEDGER_READS_MAX)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         self.catalog = Catalog(self.engine, self.in_thread)
         self.policies = Policies(self.read)

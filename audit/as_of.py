@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from audit.past import Damage, Past, Walk, walked
+from audit.past import NotBelieved, Past, Walk, walked
 from audit.story import when
 from contract.lifecycle import JobState
 from scheduling.state import Cluster, State
@@ -88,20 +88,6 @@ class AsOf(msgspec.Struct, frozen=True):
 
 class MomentInvalid(ValueError):
     """The text is no moment, or there is no state at it. The message says expected, found, what to do."""
-
-
-class NotBelieved(Exception):
-    """The ledger can't be believed up to that moment."""
-
-    def __init__(self, damage: Damage) -> None:
-        upto = (
-            f"the state can be trusted up to offset {damage.trusted_offset} ({when(damage.trusted_ms)}): ask for that"
-            " moment or an earlier one"
-            if damage.trusted_offset >= 0
-            else "no record of it can be trusted"
-        )
-        super().__init__(f"the ledger is damaged at offset {damage.offset}: {damage.text}; {upto}")
-        self.damage = damage
 
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}

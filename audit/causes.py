@@ -7,7 +7,7 @@ causes sum to the wait and their percents to 100.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from enum import StrEnum
 from fractions import Fraction
 from typing import TypeVar
@@ -94,28 +94,30 @@ class Shares:
         self._jobs: dict[Cause, set[str]] = {}
         self.total_ms = 0
 
-    def add(self, cause: Cause, from_ms: int, until_ms: int, jobs: frozenset[str] | set[str] = frozenset()) -> None:
+    def add(self, cause: Cause, from_ms: int, until_ms: int) -> None:
         """A stretch with one cause."""
         if until_ms > from_ms:
             self._whole[cause] = self._whole.get(cause, 0) + until_ms - from_ms
-            self._note(cause, from_ms, until_ms, jobs)
+            self._note(cause, from_ms, until_ms)
             self.total_ms += until_ms - from_ms
 
-    def split(self, slots: Mapping[Cause, set[str]], weights: Mapping[Cause, int], from_ms: int, until_ms: int) -> None:
-        """A stretch in which each cause held `weights[cause]` of the slots that the job waited for, with its jobs."""
+    def split(self, weights: Mapping[Cause, int], from_ms: int, until_ms: int) -> None:
+        """A stretch in which each cause held `weights[cause]` of the slots that the job waited for."""
         if until_ms <= from_ms:
             return
         shares = self._split.setdefault(sum(weights.values()), {})
         for cause, held in weights.items():
             shares[cause] = shares.get(cause, 0) + (until_ms - from_ms) * held
-            self._note(cause, from_ms, until_ms, slots.get(cause, frozenset()))
+            self._note(cause, from_ms, until_ms)
         self.total_ms += until_ms - from_ms
 
-    def _note(self, cause: Cause, from_ms: int, until_ms: int, jobs: frozenset[str] | set[str]) -> None:
+    def name(self, cause: Cause, jobs: Iterable[str]) -> None:
+        """These jobs were a cause: they went first."""
+        self._jobs.setdefault(cause, set()).update(jobs)
+
+    def _note(self, cause: Cause, from_ms: int, until_ms: int) -> None:
         first_ms, _ = self._spans.get(cause, (from_ms, 0))
         self._spans[cause] = (first_ms, until_ms)
-        if jobs:
-            self._jobs.setdefault(cause, set()).update(jobs)
 
     def settled(self) -> dict[Cause, Share]:
         """Every cause with its milliseconds, which sum to `total_ms`."""

@@ -21,6 +21,7 @@ import msgspec
 
 from audit.damage import diagnose
 from audit.reader import LedgerRecord, ledger_from, ledger_of_file
+from audit.story import when
 from contract.batch import Batch, hash_of
 from contract.codec import decode_batch
 from contract.lifecycle import IllegalTransition
@@ -51,6 +52,23 @@ class Damage(msgspec.Struct, frozen=True):
     """The records up to this one can be trusted; -1: none."""
     trusted_ms: int
     """The pool's clock at that record."""
+
+
+class NotBelieved(Exception):
+    """What was asked lies where the ledger can't be believed."""
+
+    def __init__(self, damage: Damage) -> None:
+        trusted = (
+            f"it can be trusted up to offset {damage.trusted_offset} ({when(damage.trusted_ms)}) and no further: ask"
+            " for what was until then"
+            if damage.trusted_offset >= 0
+            else "no record of it can be trusted"
+        )
+        super().__init__(
+            f"the ledger is damaged at offset {damage.offset}: {damage.text}; {trusted}; `headrace audit verify` says"
+            " more"
+        )
+        self.damage = damage
 
 
 class Unsure(Exception):

@@ -18,8 +18,8 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from audit.causes import Cause, Kind, Share, Shares
-from audit.contention import Order, Reservations, at_its_node, contention
-from audit.past import Damage, Past, Unsure, Walk, walked
+from audit.contention import Contention, Order, Reservations, at_its_node
+from audit.past import Damage, NotBelieved, Past, Unsure, Walk, walked
 from contract import events as said
 from contract.batch import Batch
 from contract.events import Event
@@ -56,7 +56,6 @@ class Stretch(NamedTuple):
     cause: Cause
     from_ms: int
     until_ms: int
-    jobs: frozenset[str] = frozenset()
 
 
 class Wait(NamedTuple):
@@ -83,18 +82,31 @@ class Wait(NamedTuple):
     """Why the ledger was read no further."""
 
 
-def why(job: str, past: Past, submitted_ms: int = 0, now_ms: int = 0) -> Wait:
+class Promised(NamedTuple):
+    """Whoever was told that the broker has the job knows these: it may be on its way to the scheduler."""
+
+    tenant: str
+    tier: str
+    submitted_ms: int
+
+
+def why(job: str, past: Past, submitted_ms: int = 0, now_ms: int = 0, promised: Promised | None = None) -> Wait:
     """The wait of a job, from the pool's ledger.
 
     `submitted_ms`, if somebody knows it, lets the reading begin at a snapshot; `now_ms`, if given and later than the
-    ledger's end, is the end of a wait that goes on. ValueError when `job` is no job id; JobUnknown."""
+    ledger's end, is the end of a wait that goes on. A job that the ledger does not know is on its way if it was
+    `promised`. ValueError when `job` is no job id; JobUnknown; NotBelieved."""
     if pool_of(job) != past.pool:
         raise ValueError(f"expected a job of pool {past.pool}, found {job}")
 
     def follow(walk: Walk) -> Wait | None:
-        found = Following(job).through(walk, now_ms)
+        if job in walk.state.jobs or job in walk.state.ended:
+            raise Unsure  # it was accepted before the snapshot, whatever was said of its submission
+        found = Following(job).through(walk, now_ms, promised)
+        if found is None and walk.damage is not None:
+            raise NotBelieved(walk.damage)
         if found is None and not walk.whole:
-            raise Unsure  # what was said of its submission does not hold: it may have been accepted before
+            raise Unsure
         return found
 
     found = walked(past, submitted_ms - 1, follow)
@@ -115,8 +127,9 @@ class Following:
         self.shares = Shares()
         self.outages: list[tuple[int, int]] = []
         """Those before the job was accepted: the submission may lie in them."""
-        self._accepted: said.JobAccepted | None = None
-        self._slo_ms = 0
+        self._tenant = self._tier = ""
+        """Whose job it is, once that is known."""
+        self._submitted_ms = self._slo_ms = 0
         self._until_ms = 0
         self._started = False
         self._aside: list[Stretch] = []
@@ -129,13 +142,17 @@ class Following:
         self._passed: set[str] = set()
         """Dispatches that look-ahead put before this job."""
         self._kept = Reservations()
+        self._contention: Contention | None = None
+        """While it stands in line and may be picked."""
+        self._changed: set[str] | None = set()
+        """Nodes whose attempts the last records changed; None: nodes, clusters or the policy changed."""
         self._chosen = ""
         self._forecast = (0, 0)
         self._opened = False
         """The last record was an Opened: a takeover, and nothing decided yet."""
 
-    def through(self, walk: Walk, now_ms: int = 0) -> Wait | None:
-        """The wait; None when the ledger does not accept the job."""
+    def through(self, walk: Walk, now_ms: int = 0, promised: Promised | None = None) -> Wait | None:
+        """The wait; None when the ledger does not accept the job and nobody was promised it."""
         offset, ended = walk.began_offset, False
         for at, batch in walk:
             offset = at
@@ -144,18 +161,20 @@ class Following:
             if ended:
                 break
         state = walk.state
-        if self._accepted is None:
-            return None
         if not ended and walk.damage is None:
             self._between(state, None, max(now_ms, state.now_ms))
+            if not self._tenant and promised is not None:
+                self._underway(promised, max(now_ms, state.now_ms), state.slos.get(promised.tier, 0))
+        if not self._tenant:
+            return None
         if self.phase is Phase.STAGED:
             self._commit()
         waits = self.phase in (Phase.QUEUED, Phase.STAGED)
         return Wait(
             job=self.job,
-            tenant=self._accepted.tenant,
-            tier=self._accepted.tier,
-            submitted_ms=self._accepted.submitted_ms,
+            tenant=self._tenant,
+            tier=self._tier,
+            submitted_ms=self._submitted_ms,
             until_ms=self._until_ms,
             slo_ms=self._slo_ms,
             outcome="waiting" if waits else "started" if self._started else "ended",
@@ -200,31 +219,43 @@ class Following:
             self._add(Cause(Kind.BACKOFF), from_ms, woken_ms)
             from_ms = woken_ms
         elif self._since is None:
-            self._since = (state.epoch, state.seq, 0)
+            self._since, self._contention = (state.epoch, state.seq, 0), None
         if from_ms < until_ms:
-            held = contention(state, self.job, self._since, self._passed, self._kept)
-            self.shares.split(held.jobs, held.weights, from_ms, until_ms)
-            self._until_ms = until_ms
+            self._split(state, from_ms, until_ms)
+
+    def _split(self, state: State, from_ms: int, until_ms: int) -> None:
+        """Among what holds the slots that fit."""
+        held = self._contention
+        if held is None:
+            held = self._contention = Contention(self.job, self._since, self._passed, self._kept)
+            held.look(state)
+        elif self._changed is None:
+            held.look(state)
+        else:
+            held.look_again(state, self._changed)
+        self._changed = set()
+        self.shares.split(held.weights(state), from_ms, until_ms)
+        for cause, jobs in held.jobs.items():
+            self.shares.name(cause, jobs)
+        held.jobs.clear()
+        self._until_ms = until_ms
 
     def _at_its_node(self, state: State, from_ms: int, lived_ms: int, until_ms: int) -> None:
-        """A node goes on by itself through an outage: only what needs the scheduler waits for it."""
+        """A node goes on by itself through an outage, but nobody hears of its start before the outage is over."""
         attempt = state.jobs[self.job].open
         assert attempt is not None
         cause = at_its_node(state, attempt, state.jobs[self.job].version)
-        ahead = frozenset({cause.job} - {""})
-        if cause.kind is not Kind.ORDER:
-            lived_ms = until_ms
-        self._aside.append(Stretch(cause, from_ms, lived_ms, ahead))
+        self._aside.append(Stretch(cause, from_ms, lived_ms))
         self._aside.append(Stretch(Cause(Kind.DOWN), lived_ms, until_ms))
 
-    def _add(self, cause: Cause, from_ms: int, until_ms: int, jobs: frozenset[str] = frozenset()) -> None:
-        self.shares.add(cause, from_ms, until_ms, jobs)
+    def _add(self, cause: Cause, from_ms: int, until_ms: int) -> None:
+        self.shares.add(cause, from_ms, until_ms)
         self._until_ms = max(self._until_ms, until_ms)
 
     def _commit(self, instead: Cause | None = None) -> None:
         """What was kept aside belongs to the wait, each under its own cause or all under another."""
-        for cause, from_ms, until_ms, jobs in self._aside:
-            self._add(instead or cause, from_ms, until_ms, jobs if instead is None else frozenset())
+        for cause, from_ms, until_ms in self._aside:
+            self._add(instead or cause, from_ms, until_ms)
         self._aside.clear()
 
     # -- the events of a record ---------------------------------------------------------------------------------
@@ -233,15 +264,13 @@ class Following:
         """True when the job has ended. `state` is that before the batch."""
         self._opened = _opens(batch)
         for index, event in enumerate(batch.events):
-            match event:
-                case said.JobDispatched(passed=self.job):
-                    self._passed.add(dispatch_id(batch.epoch, batch.seq, index))
-                case said.GangReserved():
-                    self._kept.keep(event.job, event.nodes)
-                case said.GangReleased():
-                    self._kept.release(event.job)
-            if isinstance(event, said.JobDispatched):
+            if isinstance(event, said.JobDispatched) and event.passed == self.job:
+                self._passed.add(dispatch_id(batch.epoch, batch.seq, index))
+            if isinstance(event, said.GangReserved):
+                self._kept.keep(event.job, event.nodes)
+            elif isinstance(event, said.GangReleased | said.JobDispatched):
                 self._kept.release(event.job)
+            self._note_change(state, event)
             if getattr(event, "job", "") == self.job:
                 name = type(event).__name__
                 if isinstance(event, said.JobAccepted):
@@ -253,25 +282,41 @@ class Following:
                     return True
         return False
 
+    def _note_change(self, state: State, event: Event) -> None:
+        """Which nodes hold other attempts after this event."""
+        if isinstance(event, _OF_ALL_NODES):
+            self._changed = None
+        elif self._changed is None:
+            return
+        elif isinstance(event, said.JobDispatched):
+            self._changed |= {event.node, *(member.node for member in event.members)}
+        elif isinstance(event, _OF_ATTEMPTS):
+            job = state.jobs.get(event.job)
+            if job is not None and job.open is not None:
+                self._changed.add(job.open.node)
+
     def _take(self, event: said.JobAccepted, batch: Batch, slo_ms: int) -> None:
-        """The way to the scheduler is known now, and what of it was an outage."""
-        self._accepted, self.phase = event, Phase.QUEUED
-        self._slo_ms = slo_ms
+        self._underway(Promised(event.tenant, event.tier, event.submitted_ms), batch.now_ms, slo_ms)
         self._forecast = (event.start_p50_ms, event.start_p90_ms)
-        at_ms = self._until_ms = event.submitted_ms
+
+    def _underway(self, submitted: Promised, now_ms: int, slo_ms: int) -> None:
+        """Its way to the scheduler until now, and what of that was an outage."""
+        self.phase, self._slo_ms = Phase.QUEUED, slo_ms
+        self._tenant, self._tier, submitted_ms = submitted
+        at_ms = self._until_ms = self._submitted_ms = min(submitted_ms, now_ms)
         for from_ms, until_ms in self.outages:
-            from_ms, until_ms = max(from_ms, at_ms), min(until_ms, batch.now_ms)
+            from_ms, until_ms = max(from_ms, at_ms), min(until_ms, now_ms)
             if from_ms < until_ms:
                 self._add(Cause(Kind.ON_THE_WAY), at_ms, from_ms)
                 self._add(Cause(Kind.DOWN), from_ms, until_ms)
                 at_ms = until_ms
-        self._add(Cause(Kind.ON_THE_WAY), at_ms, batch.now_ms)
+        self._add(Cause(Kind.ON_THE_WAY), at_ms, now_ms)
 
     def _forecast_made(self, event: said.StartForecast, now_ms: int) -> None:
         self._forecast = (event.p50_ms, event.p90_ms)
 
     def _dispatched(self, event: said.JobDispatched, now_ms: int) -> None:
-        self.phase, self._since = Phase.STAGED, None
+        self.phase, self._since, self._contention = Phase.STAGED, None, None
         self._attempt, self._cluster, self._chosen = event.attempt, event.cluster, event.reason
         self._passed.clear()
 
@@ -302,6 +347,18 @@ class Following:
         self._commit()
         self.phase, self._started = Phase.QUEUED, False
 
+
+_OF_ALL_NODES = (
+    said.PolicyAdopted,
+    said.PolicyReverted,
+    said.NodeAdmitted,
+    said.NodeDrained,
+    said.NodeDeparted,
+    said.NodeLost,
+    said.ClusterDraining,
+    said.ClusterReturned,
+)
+_OF_ATTEMPTS = (said.AttemptStarted, said.AttemptFailed, said.AttemptClosed, said.JobSucceeded)
 
 _HEARD: dict[str, Callable[[Following, Any, int], None]] = {
     "StartForecast": Following._forecast_made,

@@ -16,16 +16,18 @@ from audit.reader import jobs_of_partition, ledger_of_file, ledger_of_partition
 from audit.verify import Evidence
 from audit.verify import verify as check
 from cli import output
+from cli.audit_as_of import show_as_of
 from cli.audit_traces import import_trace
 from cli.audit_what_if import what_if
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
+from cli.pasts import pools_of
 from contract.names import pool_of
-from registry.pools import partitions
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine as connect
 from runtime.settings import Settings
+from scheduling.chain import Damaged
 
 app = typer.Typer(no_args_is_help=True, help="The history: verified, told, exported.")
 
@@ -33,6 +35,7 @@ Pool = Annotated[str, typer.Option("--pool", help="Only this pool.")]
 
 app.command("import")(import_trace)
 app.command("what-if")(what_if)
+app.command("as-of")(show_as_of)
 
 
 @app.command()
@@ -51,7 +54,7 @@ def verify(
         found = [check(ledger_of_file(file), pool)]
     else:
         here = settings(data)
-        found = [verify_pool(here, name, partition) for name, partition in _pools(here, pool).items()]
+        found = [verify_pool(here, name, partition) for name, partition in pools_of(here, pool).items()]
     if form is Format.JSON:
         output.as_json(found)
     else:
@@ -66,11 +69,11 @@ def story(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> N
     """A job's life in sentences, with the offsets that prove them."""
     here = settings(data)
     try:
-        partition = _pools(here, pool_of(job))[pool_of(job)]
+        partition = pools_of(here, pool_of(job))[pool_of(job)]
         told = stories.story(job, ledger_of_partition(here.kafka, partition)[0])
     except ValueError as error:
         raise WrongUse(str(error)) from None
-    except stories.JobUnknown as error:
+    except (stories.JobUnknown, Damaged) as error:
         raise CommandFailed(str(error)) from None
     if form is Format.JSON:
         return output.as_json(told)
@@ -85,7 +88,7 @@ def export(
 ) -> None:
     """Write a pool's ledger to a file that `audit verify --file` reads."""
     here = settings(data)
-    source, _ = ledger_of_partition(here.kafka, _pools(here, pool)[pool])
+    source, _ = ledger_of_partition(here.kafka, pools_of(here, pool)[pool])
     try:
         records = write_export(source, path)
     except OSError as error:
@@ -101,12 +104,3 @@ def verify_pool(here: Settings, pool: str, partition: int) -> verdicts.Verdict:
     records, kept_from = jobs_of_partition(here.kafka, partition)
     with output.err.status(f"verifying pool {pool}…"):
         return check(source, pool, Evidence(anchors=anchors, inbox=Inbox(records, kept_from), store=store))
-
-
-def _pools(here: Settings, pool: str) -> dict[str, int]:
-    known = partitions(connect(here))
-    if not pool:
-        return known
-    if pool not in known:
-        raise WrongUse(f"there is no pool {pool!r}; the pools are {', '.join(known)}")
-    return {pool: known[pool]}

@@ -1,4 +1,4 @@
-"""`headrace jobs …`: submit, list, get, watch, cancel, events, erase."""
+"""`headrace jobs …`: submit, list, get, watch, cancel, events, why, erase."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cli import job_inputs, job_progress, output
 from cli.api_client import ApiClient, Document
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
+from cli.job_why import why
 from cli.output import Format, Output
 from contract.names import parse_model
 
@@ -125,6 +126,9 @@ def events(
             return output.as_json(list(happened))
         for event in happened:
             output.out.print(f"{output.moment(event['at_ms'])}  ", output.state(event["state"]), f"  {event['words']}")
+
+
+app.command()(why)
 
 
 @app.command()

@@ -22,7 +22,7 @@ OF_OPERATORS = [("GET", path) for path in ("/v1/clusters", "/v1/nodes", "/v1/pol
 
 def test_the_lists_here_are_of_all_routes() -> None:
     assert all(isinstance(route, Route) for route in ROUTES)
-    assert len(OF_A_JOB) == 4
+    assert len(OF_A_JOB) == 5
     assert set(OF_OPERATORS) <= set(CALLS)
 
 

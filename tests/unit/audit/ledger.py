@@ -37,11 +37,11 @@ def job_of(number: int) -> str:
 class Ledger:
     """`say` queues inputs, `decide` makes the next record of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms: int = START_MS) -> None:
         self.records: list[LedgerRecord] = []
         self.jobs: list[JobsRecord] = []
         self.state = initial_state(POOL)
-        self.now_ms = START_MS
+        self.now_ms = now_ms
         self._pending: list[inputs.Input] = []
         self.open()
 

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.causes import Cause, Kind, Shares, apportioned
+from audit.contention import Contention
 from audit.explained import Why, explained
-from audit.past import Past
+from audit.past import NotBelieved, Past
 from audit.reader import LedgerRecord
-from audit.why import JobUnknown, Wait, why
+from audit.why import JobUnknown, Promised, Wait, why
 from contract import events as said
 from contract import inputs
 from contract.codec import encode
@@ -356,8 +357,8 @@ def test_its_version_had_to_be_loaded_and_then_its_order_was_on_its_way() -> Non
     assert ms_of(wait_of(ledger, 1)) == {Kind.ON_THE_WAY: 10, Kind.VERSION: 3_000, Kind.ORDER: 100}
 
 
-def test_an_order_that_no_scheduler_sent() -> None:
-    """A node loads a version by itself, but an order has to come."""
+def test_no_scheduler_while_it_was_at_its_node() -> None:
+    """Its order may not have come, and its start is not recorded before someone leads again."""
     ledger = Ledger()
     ledger.set_up()
     ledger.decide(inputs.NodeHeartbeat("n1", "n1.a", loaded=(VERSION,), cached=(VERSION,)))
@@ -477,6 +478,20 @@ def test_a_job_that_the_ledger_does_not_know_is_said() -> None:
         why("other-" + "0" * 32, past_of(lived_in()))
 
 
+def test_a_job_that_was_promised_and_not_read_yet_is_on_its_way() -> None:
+    """Also while the scheduler is away."""
+    ledger = full()
+    submitted_ms = ledger.now_ms + 2_000
+    promised = Promised("acme", "free", submitted_ms)
+    wait = why(job_of(5), past_of(ledger), submitted_ms, submitted_ms + 30, promised)
+    check(wait)
+    assert ms_of(wait) == {Kind.ON_THE_WAY: 30}
+    assert (wait.tenant, wait.tier, wait.outcome, wait.slo_ms) == ("acme", "free", "waiting", 100_000)
+    wait = why(job_of(5), past_of(ledger), submitted_ms, submitted_ms + 60_000, promised)
+    check(wait)
+    assert ms_of(wait) == {Kind.ON_THE_WAY: 3_000, Kind.DOWN: 57_000}
+
+
 # -- who may read what ---------------------------------------------------------------------------------------
 
 
@@ -539,6 +554,15 @@ def test_a_damaged_ledger_is_answered_from_up_to_the_damage() -> None:
     assert explained(wait, operator=False).damage is not None
 
 
+def test_damage_before_a_job_was_accepted_leaves_nothing_to_say_of_it() -> None:
+    ledger = full()
+    ledger.edit(2, b"{}")
+    ledger.submit(5)
+    ledger.decide(passed_ms=10)
+    with pytest.raises(NotBelieved, match=r"damaged at offset 2: .* trusted up to offset 1 "):
+        wait_of(ledger, 5)
+
+
 def test_damage_after_a_job_ended_does_not_concern_it() -> None:
     ledger = Ledger()
     ledger.set_up()
@@ -571,6 +595,28 @@ def test_in_simulated_worlds_the_causes_of_every_job_sum_to_its_wait(seed: int) 
         check(wait)
         known += 1
     assert known > 10
+
+
+@pytest.mark.parametrize("seed", range(12, 18))
+def test_looking_only_at_nodes_that_changed_finds_what_looking_at_all_does(seed: int) -> None:
+    world = World(seed)
+    world.run()
+    records = [LedgerRecord(r.offset, r.append_ms, r.value or b"") for r in world.broker.topic("ledger")]
+    past = Past(POOL, lambda first: iter(records[first:]))
+
+    def waits() -> list[Wait]:
+        return [why(job, past) for job in sorted(world.auditor.book.jobs) if accepted(job)]
+
+    def accepted(job: str) -> bool:
+        try:
+            return bool(why(job, past))
+        except JobUnknown:
+            return False
+
+    quick = waits()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Contention, "look_again", lambda held, state, nodes: held.look(state))
+        assert waits() == quick
 
 
 def test_from_a_snapshot_the_same_comes_out_as_from_the_beginning() -> None:
@@ -611,10 +657,10 @@ def dropped(patch: pytest.MonkeyPatch, kind: Kind) -> None:
         if cause.kind is not kind:
             add(self, cause, *rest)
 
-    def split_others(self: Shares, slots: Any, weights: dict[Cause, int], *rest: Any) -> None:
+    def split_others(self: Shares, weights: dict[Cause, int], *rest: Any) -> None:
         others = {cause: held for cause, held in weights.items() if cause.kind is not kind}
         if others:
-            split(self, slots, others, *rest)
+            split(self, others, *rest)
 
     patch.setattr(Shares, "add", add_others)
     patch.setattr(Shares, "split", split_others)
@@ -671,7 +717,7 @@ def test_many_short_stretches_over_many_slots_favour_nobody(stretches: list[tupl
     for ms, slots in stretches:
         causes = [Cause(Kind.OUTRANKED, tier=str(slot)) for slot in slots]
         weights = {cause: causes.count(cause) for cause in causes}
-        shares.split({}, weights, at_ms, at_ms + ms)
+        shares.split(weights, at_ms, at_ms + ms)
         for cause, weight in weights.items():
             exact[cause] = exact.get(cause, Fraction(0)) + Fraction(ms * weight, len(slots))
         at_ms += ms

@@ -1,0 +1,106 @@
+"""GET /v1/jobs/{job}/why: the causes of a job's wait, from the ledger; other tenants have no names in it.
+
+The ledger is read from the nearest snapshot before the submission. What one request may read is bounded, and so is how
+many read at once: a process that reads ledgers for a few must go on answering the many.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import structlog
+from confluent_kafka import KafkaException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.callers import caller
+from api.parts import Parts, parts_of
+from api.problems import RETRY_AFTER_S, Problem
+from api.replies import own_job, parameters, reply
+from audit.explained import Why, explained
+from audit.past import LedgerFrom, NotBelieved, Past, Remembered, past_of_partition
+from audit.reader import LedgerRecord
+from audit.why import JobUnknown, Promised, why
+from contract.lifecycle import JobState
+from contract.names import pool_of
+from runtime.kafka import OffsetGone
+from runtime.object_store import UNAVAILABLE
+from views import projection
+from views.rows import JobRow
+
+log = structlog.get_logger(__name__)
+
+RECORDS_MAX = 50_000
+"""Ledger records that one request may read: about 2 s of folding on one core, and some 100 MB."""
+READ_S = 8.0
+"""After this the reading of one request ends without an answer."""
+BUSY_RETRY_S = 2
+
+
+class _TooMuch(Exception):
+    """More to read than one request may."""
+
+
+async def get_why(request: Request) -> Response:
+    key = await caller(request)
+    parameters(request)
+    parts = parts_of(request)
+    row = await own_job(request, key.tenant)
+    if row.state == JobState.REFUSED:
+        raise Problem(
+            409, "job-never-waited", f"the job was refused ({row.reason}) and never waited for a slot", state=row.state
+        )
+    if parts.ledger_reads.locked():
+        raise Problem(503, "too-many-readers", "others read the ledger just now: try again", retry_after_s=BUSY_RETRY_S)
+    partition = (await parts.policies.of(row.pool)).pools[row.pool].partition
+    async with parts.ledger_reads:
+        return reply(await _answer(parts, row, partition, operator=key.scope == "operator"))
+
+
+async def _answer(parts: Parts, row: JobRow, partition: int, *, operator: bool) -> Why:
+    at = await parts.read(projection.position, row.pool)
+    remembered = [] if at is None else [Remembered("the views", at.offset)]
+    try:
+        return await parts.in_thread(_read, parts, row, partition, remembered, operator=operator)
+    except _TooMuch:
+        raise Problem(
+            503,
+            "wait-too-long-to-explain",
+            f"expected at most {RECORDS_MAX} records of the ledger, read within {READ_S:.0f} s, between the job's"
+            f" submission and its end, found more: `headrace jobs why --ledger {row.job}`, for operators, has no such"
+            " bound",
+            job=row.job,
+        ) from None
+    except (JobUnknown, NotBelieved) as error:
+        log.error("a wait can't be explained", job=row.job, error=type(error).__name__)
+        detail = "expected the ledger to tell of the job, found that it can't be read so far; tell your operator, who"
+        raise Problem(500, "ledger-not-believed", f"{detail} has `headrace audit verify`") from None
+    except (KafkaException, OffsetGone, *UNAVAILABLE) as error:
+        log.warning("ledger or snapshots", job=row.job, error=type(error).__name__)
+        raise Problem(
+            503, "ledger-unavailable", "the ledger did not answer: try again", retry_after_s=RETRY_AFTER_S
+        ) from None
+
+
+def _read(parts: Parts, row: JobRow, partition: int, remembered: list[Remembered], *, operator: bool) -> Why:
+    past = past_of_partition(parts.settings.kafka, pool_of(row.job), partition, parts.store, remembered)
+    past.ledger = bounded(past)
+    promised = Promised(row.tenant, row.tier, row.submitted_ms) if row.state == JobState.SUBMITTED else None
+    return explained(why(row.job, past, row.submitted_ms, parts.clock.now_ms(), promised), operator=operator)
+
+
+def bounded(past: Past) -> LedgerFrom:
+    """The past's ledger, of which only so much is read, over all readings together. _TooMuch."""
+    unbounded, ends_s = past.ledger, time.monotonic() + READ_S
+    left = RECORDS_MAX
+
+    def read(first: int) -> Iterator[LedgerRecord]:
+        nonlocal left
+        for record in unbounded(first):
+            left -= 1
+            if left < 0 or time.monotonic() > ends_s:
+                raise _TooMuch
+            yield record
+
+    return read

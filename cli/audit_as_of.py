@@ -1,0 +1,126 @@
+"""`headrace audit as-of`: the state of pools at a past moment."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audit.as_of import AsOf, MomentInvalid, as_of, moment
+from audit.past import NotBelieved, Past, past_of_file
+from audit.reader import ExportUnreadable
+from cli import output
+from cli.connection import DATA_DEFAULT, Data, settings
+from cli.errors import CommandFailed, WrongUse
+from cli.output import Format, Output
+from cli.pasts import past_of_pool, pools_of
+from contract.policy import UNLIMITED
+
+
+def show_as_of(
+    at: Annotated[str, typer.Argument(metavar="TIME", help="2026-11-24T14:30:00Z, '2h ago', 90s, now.")],
+    pool: Annotated[str, typer.Option("--pool", help="Only this pool.")] = "",
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")
+    ] = None,
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """The whole state at a past moment: what waited, what was in flight against which limits, nodes, aliases."""
+    now_ms = _now_ms()
+    try:
+        at_ms = moment(at, now_ms)
+        found = [as_of(past, at_ms, now_ms) for past in _pasts(pool, file, data)]
+    except (MomentInvalid, ExportUnreadable, FileNotFoundError) as error:
+        raise WrongUse(str(error)) from None
+    except NotBelieved as error:
+        raise CommandFailed(str(error)) from None
+    if form is Format.JSON:
+        return output.as_json(found)
+    for state in found:
+        show(state)
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)
+
+
+def _pasts(pool: str, file: Path | None, data: Path) -> list[Past]:
+    if file is not None:
+        if not pool:
+            raise WrongUse("--file needs --pool NAME: the pool whose ledger it is")
+        return [past_of_file(file, pool)]
+    here = settings(data)
+    return [past_of_pool(here, name) for name in pools_of(here, pool)]
+
+
+def show(state: AsOf) -> None:
+    """For people."""
+    output.facts(
+        [
+            (f"pool {state.pool}", f"at {output.moment(state.at_ms)}"),
+            ("last record", f"offset {state.offset} at {output.moment(state.recorded_ms)}"),
+            ("scheduler", f"epoch {state.epoch}, release {state.release}, rules {state.rules}"),
+            ("policy", state.policy or "none"),
+            ("`jobs` read up to", state.position),
+        ]
+    )
+    output.out.print()
+    output.table(
+        ["tier", "SLO", "queued", "resting", "staged", "running", "oldest waited"],
+        [
+            (
+                tier.tier,
+                output.duration(tier.slo_ms),
+                tier.queued,
+                tier.resting,
+                tier.staged,
+                tier.running,
+                output.duration(tier.oldest_ms) if tier.queued else "-",
+            )
+            for tier in state.tiers
+        ],
+        empty="no tier: no policy had been applied",
+    )
+    output.out.print()
+    output.table(
+        ["cluster", "state", "nodes", "slots", "running", "staged", "limit"],
+        [
+            (
+                c.cluster,
+                c.state,
+                c.nodes,
+                c.slots,
+                c.running,
+                c.staged,
+                "none" if c.limit >= UNLIMITED else str(c.limit),
+            )
+            for c in state.clusters
+        ],
+        empty="no cluster",
+    )
+    output.out.print()
+    output.table(
+        ["node", "cluster", "chipset", "slots", "running", "staged", "loaded"],
+        [
+            (
+                n.node + (" (draining)" if n.draining else ""),
+                n.cluster,
+                n.chipset,
+                n.slots,
+                n.running,
+                n.staged,
+                ", ".join(digest[7:19] for digest in n.loaded),
+            )
+            for n in state.nodes
+        ],
+        empty="no node had joined",
+    )
+    output.out.print()
+    output.table(
+        ["model", "alias", "version"],
+        [(a.model, a.alias, a.version[:19]) for a in state.aliases],
+        empty="no alias pointed anywhere",
+    )

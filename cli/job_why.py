@@ -1,0 +1,143 @@
+"""`headrace jobs why` as people read it: the sentence, then the causes with a bar each."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+from rich.text import Text
+
+from cli import output
+from cli.api_client import Document
+from cli.connection import DATA_DEFAULT, Data, api, settings
+from cli.errors import CommandFailed, WrongUse
+from cli.output import Format, Output
+
+if TYPE_CHECKING:
+    from audit.why import Wait
+
+BAR = 30
+"""Characters of 100 %."""
+
+
+def why(
+    job: str,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Operators: read the ledger itself, however long; names every tenant.")
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Operators: a ledger that `audit export` wrote, instead.")
+    ] = None,
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """Why a job waited, from submission to start: causes that sum to the whole wait. Exit 1 when the ledger is damaged
+    before its end."""
+    if file is not None or ledger:
+        found = _from_ledger(job, file, data)
+    else:
+        with api(data) as client:
+            found = client.get(f"/v1/jobs/{job}/why")
+    if form is Format.JSON:
+        output.as_json(found)
+    else:
+        show(found)
+    if found["damage"]:
+        raise typer.Exit(1)
+
+
+def _from_ledger(job: str, file: Path | None, data: Path) -> Document:
+    from audit.explained import explained
+    from audit.past import NotBelieved, past_of_file
+    from audit.why import JobUnknown
+    from audit.why import why as wait_of
+    from contract.names import pool_of
+
+    try:
+        if file is not None:
+            wait = wait_of(job, past_of_file(file, pool_of(job)))
+        else:
+            wait = _of_installation(job, data)
+    except (ValueError, FileNotFoundError) as error:
+        raise WrongUse(str(error)) from None
+    except (JobUnknown, NotBelieved) as error:
+        raise CommandFailed(str(error)) from None
+    found: Document = msgspec.to_builtins(explained(wait, operator=True))
+    return found
+
+
+def _of_installation(job: str, data: Path) -> Wait:
+    """The views say when it was submitted: from there on the ledger is read."""
+    from audit.why import Promised
+    from audit.why import why as wait_of
+    from cli.pasts import past_of_pool
+    from contract.lifecycle import JobState
+    from contract.names import pool_of
+    from runtime.postgres import engine
+    from views import queries
+
+    here = settings(data)
+    past = past_of_pool(here, pool_of(job))
+    with engine(here).connect() as connection:
+        row = queries.any_job(connection, job)
+    submitted_ms, promised = 0, None
+    if row is not None:
+        submitted_ms = row.submitted_ms
+        if row.state == JobState.SUBMITTED:
+            promised = Promised(row.tenant, row.tier, submitted_ms)
+    with output.err.status("reading the ledger…"):
+        return wait_of(job, past, submitted_ms, round(time.time() * 1000), promised)
+
+
+def show(found: Document) -> None:
+    """For people."""
+    output.out.print(f"It {found['sentence']}.", markup=False)
+    output.out.print()
+    output.table(
+        ["share", "", "time", "because"],
+        [
+            (
+                f"{cause['percent']} %",
+                bar(cause["ms"], found["wait_ms"]),
+                output.duration(cause["ms"]),
+                cause["words"],
+            )
+            for cause in found["causes"]
+        ],
+        empty="it has not waited",
+    )
+    output.out.print()
+    output.facts(_facts(found))
+    damage = found["damage"]
+    if damage:
+        output.err.print(
+            f"the ledger is damaged at offset {damage['offset']}: {damage['text']}; the wait above is what can be"
+            f" trusted, up to offset {damage['trusted_offset']}; `headrace audit verify` says more",
+            style="bold red",
+            markup=False,
+        )
+
+
+def _facts(found: Document) -> list[tuple[str, Any]]:
+    forecast = ""
+    if found["forecast_p90_ms"]:
+        half, most = output.duration(found["forecast_p50_ms"]), output.duration(found["forecast_p90_ms"])
+        forecast = f"half of such jobs within {half}, nine in ten within {most}"
+    return [
+        ("waited", f"{output.duration(found['wait_ms'])}, all of it above"),
+        ("SLO of its tier", f"{output.duration(found['slo_ms'])} ({found['tier']})"),
+        ("submitted", output.moment(found["submitted_ms"])),
+        ("until", f"{output.moment(found['until_ms'])} ({found['outcome']})"),
+        *([("chosen because", found["chosen"])] if found["chosen"] else []),
+        *([("forecast", forecast)] if forecast else []),
+        ("ledger", f"read up to offset {found['ledger_offset']}"),
+    ]
+
+
+def bar(ms: int, whole_ms: int) -> Text:
+    """Its share as a bar; a share that is there is never invisible."""
+    eighths = max(1, round(ms * BAR * 8 / whole_ms)) if whole_ms else 0
+    return Text("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip(), style="cyan")

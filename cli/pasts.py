@@ -1,0 +1,30 @@
+"""Where the past of a pool lies: its ledger, its snapshots, and what the views remember of it."""
+
+from __future__ import annotations
+
+from audit.past import Past, Remembered, past_of_partition
+from cli.errors import WrongUse
+from registry.pools import partitions
+from runtime.object_store import ObjectStore
+from runtime.postgres import engine as connect
+from runtime.settings import Settings
+from views.projection import position
+
+
+def pools_of(here: Settings, pool: str) -> dict[str, int]:
+    """Partitions by pool: of this pool, or of all when it is empty. WrongUse when there is no such pool."""
+    known = partitions(connect(here))
+    if not pool:
+        return known
+    if pool not in known:
+        raise WrongUse(f"there is no pool {pool!r}; the pools are {', '.join(known)}")
+    return {pool: known[pool]}
+
+
+def past_of_pool(here: Settings, pool: str) -> Past:
+    """WrongUse when there is no such pool."""
+    partition = pools_of(here, pool)[pool]
+    with connect(here).connect() as connection:
+        at = position(connection, pool)
+    remembered = [] if at is None else [Remembered("the views", at.offset)]
+    return past_of_partition(here.kafka, pool, partition, ObjectStore(here), remembered)
