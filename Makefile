@@ -10,7 +10,7 @@ PACKAGES := contract scheduling runtime registry views streams gpu_worker api au
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: setup
 setup: $(INSTALLED) ## Check the machine, then install everything else into .venv
@@ -45,6 +45,14 @@ demo: $(INSTALLED) ## From nothing to finished videos on this machine
 .PHONY: bench
 bench: $(INSTALLED) ## Run the benchmarks and write docs/benchmarks.md
 	$(PYTHON) -m bench
+
+.PHONY: bench-policies
+bench-policies: $(INSTALLED) ## Every queueing discipline on every load, simulated: docs/benchmarks-policies.md
+	$(PYTHON) -m bench.policies
+
+.PHONY: bench-scale
+bench-scale: $(INSTALLED) ## 9,000 GPUs and a million jobs, simulated: docs/benchmarks-scale.md
+	$(PYTHON) -m bench.scale
 
 .PHONY: down
 down: $(INSTALLED) ## Stop the stack that `make demo` or `headrace up` started

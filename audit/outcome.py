@@ -9,7 +9,7 @@ from math import ceil
 import msgspec
 
 from audit.arrivals import Arrivals
-from audit.simulation import Measured, Simulation
+from audit.simulation import Simulation
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -124,13 +124,5 @@ def ran(simulation: Simulation) -> Running:
         batches=simulation.batches,
         span_ms=end_ms - begin_ms,
         decisions_per_s=simulation.dispatches / seconds if seconds else 0.0,
-        batch_p99_ms=batch_p99_ms(simulation.measured),
+        batch_p99_ms=simulation.measured.p99_ms(),
     )
-
-
-def batch_p99_ms(measured: Measured, queued_min: int = 0) -> float:
-    """Of the batches before which at least so many jobs were queued; 0 when there was none."""
-    times = sorted(
-        seconds for seconds, queued in zip(measured.seconds, measured.queued, strict=True) if queued >= queued_min
-    )
-    return times[min(len(times) - 1, ceil(0.99 * len(times)) - 1)] * 1000 if times else 0.0

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 
 import msgspec
 
@@ -47,6 +48,11 @@ class Measured(msgspec.Struct):
 
     seconds: array[float]
     queued: array[int]
+
+    def p99_ms(self, queued_min: int = 0) -> float:
+        """Of the batches before which at least so many jobs were queued; 0 when there was none."""
+        times = sorted(took for took, queued in zip(self.seconds, self.queued, strict=True) if queued >= queued_min)
+        return times[min(len(times) - 1, ceil(0.99 * len(times)) - 1)] * 1000 if times else 0.0
 
 
 class Simulation:

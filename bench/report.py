@@ -45,7 +45,7 @@ def page(figures: Figures) -> str:
     lines = [
         "# Benchmarks",
         "",
-        f"`make bench`, {dt.datetime.now(dt.UTC):%Y-%m-%d}, one machine: {os.cpu_count()} cores ({_processor()}),"
+        f"`make bench`, {dt.datetime.now(dt.UTC):%Y-%m-%d}, one machine: {os.cpu_count()} cores ({processor()}),"
         f" {platform.system()}, Python {platform.python_version()}; all arms in this one run, medians of"
         f" {len(ours.drains)} runs. Everything is on loopback; Kafka's topics are RF 1, Redis has its default"
         " durability.",
@@ -68,6 +68,11 @@ def page(figures: Figures) -> str:
         lines += _recovery(figures)
     if figures.decide:
         lines += ["## The pure core alone", "", "```", figures.decide.strip(), "```", ""]
+    lines += [
+        "Which policy is best, and how large a pool one core decides: [policies](benchmarks-policies.md) and"
+        " [scale](benchmarks-scale.md), by `make bench-policies` and `make bench-scale`.",
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -137,7 +142,7 @@ def _drain(arm: Arm) -> float:
     return measure.median([run.per_s for run in arm.drains])
 
 
-def _processor() -> str:
+def processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
