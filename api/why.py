@@ -19,9 +19,10 @@ from api.parts import Parts, parts_of
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
 from audit.explained import Why, explained
+from audit.following import Promised
 from audit.past import LedgerFrom, NotBelieved, Past, Remembered, past_of_partition
 from audit.reader import LedgerRecord
-from audit.why import JobUnknown, Promised, why
+from audit.why import JobUnknown, why
 from contract.lifecycle import JobState
 from contract.names import pool_of
 from runtime.kafka import OffsetGone

@@ -131,7 +131,7 @@ def as_of(past: Past, at_ms: int, now_ms: int) -> AsOf:
         else:
             if walk.damage is not None and at_ms > walk.damage.trusted_ms:
                 raise NotBelieved(walk.damage)
-        if walk.state.seq < 0:
+        if walk.state.seq < 0 or (first_ms and not walk.state.now_ms):  # the first Opened may know no time yet
             found = f"it begins at {when(first_ms)}" if first_ms else "it has no record"
             raise MomentInvalid(
                 f"expected a moment since the ledger of pool {past.pool} began, found {when(at_ms)}: {found}"

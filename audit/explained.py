@@ -8,8 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from audit.causes import Cause, Kind, Share, apportioned
+from audit.following import Wait
 from audit.past import Damage
-from audit.why import Wait
 from views.words import CLOSED, duration
 
 SAID_MAX = 3

@@ -17,7 +17,7 @@ from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
 
 if TYPE_CHECKING:
-    from audit.why import Wait
+    from audit.following import Wait
 
 BAR = 30
 """Characters of 100 %."""
@@ -71,17 +71,16 @@ def _from_ledger(job: str, file: Path | None, data: Path) -> Document:
 
 def _of_installation(job: str, data: Path) -> Wait:
     """The views say when it was submitted: from there on the ledger is read."""
-    from audit.why import Promised
+    from audit.following import Promised
     from audit.why import why as wait_of
-    from cli.pasts import past_of_pool
+    from cli.pasts import database, past_of_pool
     from contract.lifecycle import JobState
     from contract.names import pool_of
-    from runtime.postgres import engine
     from views import queries
 
     here = settings(data)
     past = past_of_pool(here, pool_of(job))
-    with engine(here).connect() as connection:
+    with database(here) as engine, engine.connect() as connection:
         row = queries.any_job(connection, job)
     submitted_ms, promised = 0, None
     if row is not None:

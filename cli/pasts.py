@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine
+
 from audit.past import Past, Remembered, past_of_partition
 from cli.errors import WrongUse
 from registry.pools import partitions
@@ -11,9 +16,20 @@ from runtime.settings import Settings
 from views.projection import position
 
 
+@contextmanager
+def database(here: Settings) -> Iterator[Engine]:
+    """Postgres, for one question."""
+    engine = connect(here)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def pools_of(here: Settings, pool: str) -> dict[str, int]:
     """Partitions by pool: of this pool, or of all when it is empty. WrongUse when there is no such pool."""
-    known = partitions(connect(here))
+    with database(here) as engine:
+        known = partitions(engine)
     if not pool:
         return known
     if pool not in known:
@@ -24,7 +40,7 @@ def pools_of(here: Settings, pool: str) -> dict[str, int]:
 def past_of_pool(here: Settings, pool: str) -> Past:
     """WrongUse when there is no such pool."""
     partition = pools_of(here, pool)[pool]
-    with connect(here).connect() as connection:
+    with database(here) as engine, engine.connect() as connection:
         at = position(connection, pool)
     remembered = [] if at is None else [Remembered("the views", at.offset)]
     return past_of_partition(here.kafka, pool, partition, ObjectStore(here), remembered)

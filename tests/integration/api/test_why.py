@@ -130,7 +130,7 @@ def test_a_job_that_no_scheduler_has_read_is_told_so(caller_of: CallerFactory) -
     job = caller.submit().json()["job"]
     found = caller.http.get(f"/v1/jobs/{job}/why").json()
     assert found["outcome"] == "waiting"
-    assert {cause["cause"] for cause in found["causes"]} <= {"down"}
+    assert {cause["cause"] for cause in found["causes"]} <= {"on_the_way", "down"}
 
 
 @pytest.mark.usefixtures("told")

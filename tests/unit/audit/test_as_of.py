@@ -74,6 +74,16 @@ def test_a_moment_before_the_ledger_began() -> None:
         as_of(past_of(lived_in()), START_MS - 1, NOW_MS)
 
 
+def test_a_first_record_that_knew_no_time_is_no_beginning() -> None:
+    """A pool's first scheduler has heard no append time when it writes its Opened."""
+    ledger = Ledger(0)
+    ledger.now_ms = START_MS
+    ledger.set_up()
+    with pytest.raises(MomentInvalid, match=r"it begins at 2026-09-21 14:13:20\.100 UTC"):
+        as_of(past_of(ledger), START_MS, NOW_MS)
+    assert as_of(past_of(ledger), START_MS + 100, NOW_MS).offset == 1
+
+
 def test_a_moment_that_has_not_been() -> None:
     with pytest.raises(MomentInvalid, match="expected a moment that has been"):
         as_of(past_of(lived_in()), NOW_MS + AHEAD_MAX_MS + 1, NOW_MS)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from audit.causes import Cause, Kind, Shares, apportioned
 from audit.contention import Contention
 from audit.explained import Why, explained
+from audit.following import Promised, Wait
 from audit.past import NotBelieved, Past
 from audit.reader import LedgerRecord
-from audit.why import JobUnknown, Promised, Wait, why
+from audit.why import JobUnknown, why
 from contract import events as said
 from contract import inputs
 from contract.codec import encode
@@ -490,6 +491,17 @@ def test_a_job_that_was_promised_and_not_read_yet_is_on_its_way() -> None:
     wait = why(job_of(5), past_of(ledger), submitted_ms, submitted_ms + 60_000, promised)
     check(wait)
     assert ms_of(wait) == {Kind.ON_THE_WAY: 3_000, Kind.DOWN: 57_000}
+
+
+def test_a_pool_at_rest_that_does_not_read_what_was_promised_is_down() -> None:
+    ledger = Ledger()
+    ledger.decide(inputs.PolicyApplied(POLICY, fingerprint(POLICY)))
+    submitted_ms = ledger.now_ms + 3_600_000
+    for later_ms, expected in ((30, {Kind.ON_THE_WAY: 30}), (9_000, {Kind.ON_THE_WAY: 5_000, Kind.DOWN: 4_000})):
+        promised = Promised("acme", "free", submitted_ms)
+        wait = why(job_of(5), past_of(ledger), submitted_ms, submitted_ms + later_ms, promised)
+        check(wait)
+        assert ms_of(wait) == expected
 
 
 # -- who may read what ---------------------------------------------------------------------------------------
