@@ -1,8 +1,9 @@
-"""What can be proved afterwards: read a ledger, verify it, tell a job's story, export it, and carry out an erasure.
+"""What can be proved afterwards: read a ledger, verify it, tell a job's story, explain its wait, and replay it.
 
 Here live readers of whole ledgers (`reader`, `export`), the verification (`verify`, whose parts are `conduct`, `again`,
-`inbox`, `results` and `damage`; `evidence` is what others remember, `verdict` what it says), stories (`story`),
-the causes of a wait (`why`, with `following`, `outages`, `contention`, `causes` and `explained`), the state at a past
-moment (`as_of`; both read by `past`) and erasure (`erasure`). What must not live here: anything that decides. A verification runs the production code on what
-was recorded; a story reads events only, and no part of it ever shows what a user wrote.
+`inbox`, `results` and `damage`; `evidence` is what others remember, `verdict` what it says), stories (`story`), the
+causes of a wait (`why`, whose parts are `following`, `outages`, `contention`, `causes` and `explained`), the state at a
+past moment (`as_of`; `past` reads for both from snapshots), what would have been (`what_if`), and erasure (`erasure`).
+What must not live here: anything that decides. A verification runs the production code on what was recorded; a story
+reads events only, and no part of it ever shows what a user wrote.
 """
