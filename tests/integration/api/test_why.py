@@ -168,3 +168,13 @@ def test_a_cut_tail_is_told_with_what_can_be_trusted(caller_of: CallerFactory, t
 @pytest.mark.usefixtures("told")
 def test_parameters_are_refused(caller_of: CallerFactory) -> None:
     assert caller_of(tenant=OURS).http.get(f"/v1/jobs/{job_of(WAITS)}/why?x=1").status_code == 422
+
+
+@pytest.mark.usefixtures("one_history", "told")
+def test_few_read_at_once_and_the_others_are_told_when_to_come_again(
+    caller_of: CallerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = caller_of(tenant=OURS)
+    monkeypatch.setattr("asyncio.Semaphore.locked", lambda self: True)
+    response = caller.http.get(f"/v1/jobs/{job_of(WAITS)}/why")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")

@@ -68,11 +68,14 @@ class Ledger:
             self._pending.append(inputs.Input(offset, self.now_ms, heard, kept))
         return len(self.jobs) - 1
 
-    def decide(self, *bodies: inputs.Wire, passed_ms: int = 100, caught_up: bool = True) -> list[Event]:
+    def decide(
+        self, *bodies: inputs.Wire, passed_ms: int = 100, caught_up: bool = True, elapsed_ms: int = 10_000
+    ) -> list[Event]:
+        """`elapsed_ms` is the most lease time that it counts."""
         self.now_ms += passed_ms
         self.say(*bodies)
         state = self.state
-        clock = Clock(state.epoch, state.seq + 1, self.now_ms, min(passed_ms, 10_000), caught_up)
+        clock = Clock(state.epoch, state.seq + 1, self.now_ms, min(passed_ms, elapsed_ms), caught_up)
         given = tuple(self._pending)
         self._pending.clear()
         events = decide(state, given, clock)

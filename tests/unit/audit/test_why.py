@@ -26,6 +26,8 @@ from scheduling import snapshot
 from scheduling.snapshot_names import key_of, names_in
 from tests.simulation.world import World
 from tests.unit.audit.ledger import POLICY, POOL, SECRET, VERSION, Ledger, job_of, lived_in
+from tests.unit.audit.test_past import Store
+from tests.unit.audit.test_past import past_of as past_with
 from tests.unit.views.ledger import VERSION as WRITTEN_VERSION
 from tests.unit.views.ledger import Ledger as WrittenLedger
 from tests.unit.views.ledger import policy_of
@@ -135,8 +137,10 @@ def test_an_ordinary_tick_is_no_outage() -> None:
     ledger = full()
     ledger.submit(5)
     ledger.decide(passed_ms=10)
-    ledger.decide(passed_ms=5_900)
+    ledger.decide(passed_ms=5_900, elapsed_ms=5_000)
     assert Kind.DOWN not in ms_of(wait_of(ledger, 5))
+    ledger.decide(passed_ms=6_100, elapsed_ms=5_000)
+    assert ms_of(wait_of(ledger, 5))[Kind.DOWN] == 1_100
 
 
 def test_a_pool_with_nothing_under_way_was_not_down() -> None:
@@ -254,6 +258,17 @@ def test_outranked_by_the_jobs_that_were_picked_before_it() -> None:
     assert "67 % because 2 jobs of tier api (tenants globex, initech) went first" in said_of_it
 
 
+def test_whoever_goes_in_the_record_in_which_its_rest_ends_goes_first() -> None:
+    pool = Written()
+    pool.write(pool.accept(1))
+    pool.write(pool.dispatch(1))
+    pool.start(1)
+    pool.write(pool.ledger.failed(job_of(1)), said.JobRequeued(job_of(1), 1_000), pool.accept(2))
+    pool.write(pool.dispatch(2, 0), after_ms=1_000)
+    pool.write(after_ms=100)
+    assert ms_of(pool.wait(1))[Kind.OUTRANKED] == 50
+
+
 def test_passed_over_for_a_job_whose_version_was_loaded() -> None:
     pool = Written()
     pool.write(pool.accept(1), pool.accept(2))
@@ -348,6 +363,15 @@ def test_staged_behind_a_running_attempt() -> None:
     assert "at its node it stood behind job" in explained(wait, operator=True).sentence
 
 
+def test_those_that_run_hold_the_slots_whoever_was_dispatched_first() -> None:
+    pool = Written()
+    pool.write(pool.accept(1), pool.accept(2), pool.accept(3))
+    pool.write(pool.dispatch(1, 0), pool.dispatch(2, 1), pool.dispatch(3, 2))
+    pool.start(1, 3)
+    pool.write(after_ms=1_000)
+    assert ms_of(pool.wait(2))[Kind.STAGED_BEHIND] == 1_000
+
+
 def test_its_version_had_to_be_loaded_and_then_its_order_was_on_its_way() -> None:
     ledger = Ledger()
     ledger.set_up()
@@ -405,6 +429,18 @@ def test_an_attempt_that_ran_and_failed_and_the_rest_after_it() -> None:
     assert wait.until_ms == ledger.now_ms - 4_000, "the run that goes on is no wait"
 
 
+def test_a_rest_that_ends_between_two_records() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    ledger.submit(1)
+    ledger.decide(passed_ms=10)
+    started(ledger, 1)
+    ledger.report(inputs.Failed(job_of(1), ledger.dispatch_of(1), "model_error", "ValueError"))
+    ledger.decide(passed_ms=POLICY.backoff_ms + 1_000)
+    found = ms_of(wait_of(ledger, 1))
+    assert (found[Kind.BACKOFF], found[Kind.DECIDING]) == (POLICY.backoff_ms, 1_000)
+
+
 # -- the whole wait ------------------------------------------------------------------------------------------
 
 
@@ -428,6 +464,19 @@ def test_a_job_that_was_cancelled_while_it_waited_never_started() -> None:
     wait = wait_of(ledger, 5)
     assert (wait.outcome, wait.until_ms - wait.submitted_ms) == ("ended", 710)
     assert "never started; it waited 710 ms" in explained(wait, operator=False).sentence
+
+
+def test_a_job_that_was_cancelled_after_a_failed_run_waited_for_a_second_start() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    ledger.submit(1)
+    ledger.decide(passed_ms=10)
+    started(ledger, 1)
+    ledger.report(inputs.Failed(job_of(1), ledger.dispatch_of(1), "model_error", "ValueError"))
+    ledger.decide(inputs.CancelRequested(job_of(1), "acme"), passed_ms=500)
+    wait = wait_of(ledger, 1)
+    assert (wait.outcome, wait.until_ms) == ("ended", ledger.now_ms)
+    assert {Kind.RAN, Kind.BACKOFF} <= set(ms_of(wait))
 
 
 def test_a_wait_goes_on_after_the_ledgers_last_record() -> None:
@@ -491,6 +540,18 @@ def test_a_job_that_was_promised_and_not_read_yet_is_on_its_way() -> None:
     wait = why(job_of(5), past_of(ledger), submitted_ms, submitted_ms + 60_000, promised)
     check(wait)
     assert ms_of(wait) == {Kind.ON_THE_WAY: 3_000, Kind.DOWN: 57_000}
+
+
+def test_a_job_that_the_views_have_not_heard_of_and_a_snapshot_has() -> None:
+    """Whoever was promised it asks with a time of submission by a clock that is ahead: the snapshot is too late."""
+    ledger, store = full(), Store()
+    ledger.submit(5)
+    ledger.decide(passed_ms=10)
+    store.keep(ledger.state)
+    ledger.decide(passed_ms=100)
+    promised = Promised("acme", "free", ledger.now_ms)
+    wait = why(job_of(5), past_with(ledger, store), ledger.now_ms, 0, promised)
+    assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.BUSY: 100}
 
 
 def test_a_pool_at_rest_that_does_not_read_what_was_promised_is_down() -> None:

@@ -67,6 +67,13 @@ def test_the_last_hour_has_one_every_five_minutes() -> None:
         assert last_ms - minutes * 60_000 - nearest.now_ms <= 2 * 300_000
 
 
+def test_of_each_period_it_is_the_newest() -> None:
+    """So a snapshot that is let go of had a later one in its place."""
+    hour = [name(offset, START_MS - START_MS % HOUR_MS + offset * 600_000) for offset in range(6)]
+    later = [name(offset, START_MS + 10 * HOUR_MS + offset) for offset in range(6, 10)]
+    assert [n for n in kept_of([*hour, *later]) if n in hour] == [hour[-1]]
+
+
 def test_the_newest_are_kept_however_close_they_lie() -> None:
     names = [name(offset, START_MS + offset) for offset in range(20)]
     assert kept_of(names)[-NEWEST_KEPT:] == names[-NEWEST_KEPT:]
