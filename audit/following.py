@@ -244,7 +244,9 @@ class Following:
             self._changed |= {event.node, *(member.node for member in event.members)}
         elif isinstance(event, _OF_ATTEMPTS):
             job = state.jobs.get(event.job)
-            if job is not None and job.open is not None:
+            if job is not None and state.versions[job.version].requirements.ranks > 1:
+                self._changed = None  # a gang holds slots of several nodes
+            elif job is not None and job.open is not None:
                 self._changed.add(job.open.node)
 
     def _take(self, event: said.JobAccepted, batch: Batch, slo_ms: int) -> None:

@@ -99,7 +99,7 @@ def show(found: Document) -> None:
         ["share", "", "time", "because"],
         [
             (
-                f"{cause['percent']} %",
+                f"{cause['percent']} %" if cause["percent"] else "< 1 %",
                 bar(cause["ms"], found["wait_ms"]),
                 output.duration(cause["ms"]),
                 cause["words"],
