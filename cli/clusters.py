@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from cli import output
@@ -20,9 +22,18 @@ def list_clusters(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> Non
     if form is Format.JSON:
         return output.as_json({**found, "nodes": nodes})
     output.table(
-        ["cluster", "pool", "state", "nodes", "slots", "running", "staged", "limit"],
+        ["cluster", "pool", "state", "nodes", "slots", "running", "in flight", "limit"],
         [
-            (c["cluster"], c["pool"], c["state"], c["nodes"], c["slots"], c["running"], c["staged"], c["limit"])
+            (
+                c["cluster"],
+                c["pool"],
+                _state(c),
+                c["nodes"],
+                c["slots"],
+                c["running"],
+                c["staged"],
+                _limit(c["limit"], c["adaptive"]),
+            )
             for c in found["clusters"]
         ],
         empty="no cluster; `headrace policy apply FILE` names some",
@@ -46,3 +57,14 @@ def list_clusters(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> Non
         ],
         empty="no node has joined",
     )
+
+
+def _state(cluster: dict[str, Any]) -> str:
+    if cluster["state"] == "draining" and cluster["deadline_ms"] is not None:
+        return f"draining until {output.moment(cluster['deadline_ms'])}"
+    return "gone" if cluster["state"] == "removed" else str(cluster["state"])
+
+
+def _limit(limit: int | None, adaptive: bool) -> str:
+    """What a cluster may have in flight."""
+    return f"{'none' if limit is None else limit}{' (adaptive)' if adaptive else ''}"

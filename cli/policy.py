@@ -12,7 +12,7 @@ from cli import output
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
-from contract.policy import PolicyInvalid, parse
+from contract.policy import UNLIMITED, PolicyInvalid, parse
 from registry import policies
 from runtime.postgres import engine as connect
 
@@ -43,10 +43,22 @@ def show(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
             empty="no tier",
         )
         output.table(
-            ["cluster", "pool", "limit"],
-            [(name, cluster["pool"], cluster["limit"]) for name, cluster in policy["clusters"].items()],
+            ["cluster", "pool", "limit", "staged per slot"],
+            [
+                (
+                    name,
+                    cluster["pool"],
+                    f"{_limit(cluster['limit'])}{', adaptive' if cluster['adaptive'] else ''}",
+                    _limit(cluster["staged_per_slot"]),
+                )
+                for name, cluster in policy["clusters"].items()
+            ],
             empty="no cluster",
         )
+
+
+def _limit(number: int) -> str:
+    return "none" if number == UNLIMITED else str(number)
 
 
 @app.command()

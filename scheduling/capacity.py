@@ -1,20 +1,22 @@
 """Which nodes could take an attempt now: groups of nodes of one shape, kept in step by `evolve`.
 
-A node has `slots` slots and may hold, besides what runs in them, one staged attempt for each.
+A node has `slots` slots and may hold, besides what runs in them, `staged_per_slot` staged attempts for each: so it
+fetches inputs while the GPU works (design section 4).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
+from typing import Any
 
 from contract.inputs import Requirements
+from contract.policy import UNLIMITED
+from contract.policy import Cluster as ClusterPolicy
 from scheduling.state import Attempt, Cluster, Group, Held, Node, State
 
 CPU = "cpu"
 """The one chipset whose slots have no GPUs: a version that also runs there needs none there."""
-STAGED_PER_SLOT = 1
-"""Design section 4: one staged attempt per slot lets the node fetch inputs while the GPU works."""
 
 
 def fits(requirements: Requirements, group: Group) -> bool:
@@ -31,15 +33,40 @@ def cluster_of(state: State, name: str) -> Cluster:
     cluster = state.clusters.get(name)
     if cluster is None:
         cluster = state.clusters[name] = Cluster(name)
-        cluster.limit = limit_of(state, name)
+        adopt(state, cluster)
     return cluster
+
+
+def entry_of(state: State, name: str) -> ClusterPolicy | None:
+    """What the policy in force says of the cluster; None when it has no such cluster in this pool."""
+    entry = state.policy.clusters.get(name) if state.policy is not None else None
+    return entry if entry is not None and entry.pool == state.pool else None
 
 
 def limit_of(state: State, name: str) -> int:
     """The cluster's limit by the policy in force; 0 when the policy has no such cluster in this pool: its nodes keep
     what they hold and get nothing new."""
-    entry = state.policy.clusters.get(name) if state.policy is not None else None
-    return entry.limit if entry is not None and entry.pool == state.pool else 0
+    entry = entry_of(state, name)
+    return entry.limit if entry is not None else 0
+
+
+def staged_per_slot_of(state: State, name: str) -> int:
+    """Attempts a node of the cluster may hold staged for each slot; a limit of `none` is one of staging too."""
+    entry = entry_of(state, name)
+    if entry is None:
+        return 1
+    return UNLIMITED if entry.limit == UNLIMITED and not entry.adaptive else entry.staged_per_slot
+
+
+def adopt(state: State, cluster: Cluster) -> None:
+    """The policy in force, which is new to the cluster, sets its bounds."""
+    cluster.limit = limit_of(state, cluster.name)
+    staged_per_slot = staged_per_slot_of(state, cluster.name)
+    if staged_per_slot != cluster.staged_per_slot:
+        cluster.staged_per_slot = staged_per_slot
+        for node in state.nodes.values():
+            if node.cluster == cluster.name:
+                refresh(state, node)
 
 
 def group_of(state: State, node: Node) -> Group:
@@ -59,6 +86,7 @@ def admit(state: State, node: Node) -> None:
     state.nodes[node.node] = node
     held = state.node_attempts[node.node] = Held()
     held.group = group = group_of(state, node)
+    held.level = -1
     group.cluster.slots += node.slots
     place = bisect_left(group.ids, node.node)
     group.ids.insert(place, node.node)
@@ -88,21 +116,34 @@ def change_versions(state: State, node: Node, loaded: tuple[str, ...], cached: t
 
 
 def refresh(state: State, node: Node) -> None:
-    """The node's open attempts, or whether it takes work, changed."""
+    """The node's open attempts, or what it may take, changed."""
     held = state.node_attempts[node.node]
     group, bit, slots, attempts = held.group, held.bit, node.slots, len(held)
     others = ~bit
     group.free &= others
     group.stageable &= others
     group.parked &= others
+    if held.level >= 0:
+        _unlist(group.levels, held.level, bit)
+        held.level = -1
     if attempts > slots:
         group.parked |= bit
     if node.draining:
         return
     if attempts < slots:
         group.free |= bit
-    elif attempts < slots + slots * STAGED_PER_SLOT:
+    elif attempts < slots + slots * group.cluster.staged_per_slot:
         group.stageable |= bit
+        held.level = attempts // slots - 1
+        group.levels[held.level] = group.levels.get(held.level, 0) | bit
+
+
+def _unlist(masks: dict[Any, int], key: Any, bit: int) -> None:
+    mask = masks[key] & ~bit
+    if mask:
+        masks[key] = mask
+    else:
+        del masks[key]
 
 
 def open_attempt(state: State, attempt: Attempt) -> None:
@@ -144,12 +185,10 @@ def _mark_versions(held: Held, node: Node, present: bool) -> None:
     group, bit = held.group, held.bit
     for masks, versions in ((group.loaded, node.loaded), (group.cached, node.cached)):
         for version in versions:
-            mask = masks.get(version, 0)
-            mask = mask | bit if present else mask & ~bit
-            if mask:
-                masks[version] = mask
+            if present:
+                masks[version] = masks.get(version, 0) | bit
             else:
-                masks.pop(version, None)
+                _unlist(masks, version, bit)
 
 
 def _reshape(state: State, group: Group, place: int, change: Callable[[int], int]) -> None:
@@ -159,13 +198,14 @@ def _reshape(state: State, group: Group, place: int, change: Callable[[int], int
     group.free = change(group.free)
     group.stageable = change(group.stageable)
     group.parked = change(group.parked)
-    for masks in (group.loaded, group.cached):
-        for version in list(masks):
-            mask = change(masks[version])
+    all_masks: tuple[dict[Any, int], ...] = (group.loaded, group.cached, group.levels)
+    for masks in all_masks:
+        for key in list(masks):
+            mask = change(masks[key])
             if mask:
-                masks[version] = mask
+                masks[key] = mask
             else:
-                del masks[version]
+                del masks[key]
 
 
 def _insert_bit(mask: int, place: int) -> int:

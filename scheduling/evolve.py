@@ -76,7 +76,7 @@ def _policy_adopted(state: State, event: said.PolicyAdopted | said.PolicyReverte
         if policy.clusters[name].pool == state.pool:
             capacity.cluster_of(state, intern(name))
     for cluster in state.clusters.values():
-        cluster.limit = capacity.limit_of(state, cluster.name)
+        capacity.adopt(state, cluster)
 
 
 def _version_registered(state: State, event: said.VersionRegistered) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from contract.lifecycle import TERMINAL, JobState
 from contract.names import dispatch_order
-from scheduling.capacity import STAGED_PER_SLOT, fits, limit_of
+from scheduling.capacity import fits, limit_of, staged_per_slot_of
 from scheduling.state import Attempt, Group, Job, Node, State
 
 
@@ -92,6 +92,8 @@ def _clusters(state: State) -> Iterator[str]:
             yield f"cluster {name} counts {cluster.slots} slots, there are {slots}"
         if cluster.limit != limit_of(state, name):
             yield f"cluster {name} has limit {cluster.limit}, the policy says {limit_of(state, name)}"
+        if cluster.staged_per_slot != staged_per_slot_of(state, name):
+            yield f"cluster {name} stages {cluster.staged_per_slot} a slot, against the policy"
     for name in sorted({attempt.cluster for attempt in attempts} - state.clusters.keys()):
         yield f"I3: cluster {name} has open attempts and no record"
 
@@ -105,8 +107,6 @@ def _nodes(state: State) -> Iterator[str]:
         }
         if state.node_attempts.get(name) != held:
             yield f"node {name}: its open attempts are not those of the jobs"
-        if len(held) > node.slots * (1 + STAGED_PER_SLOT):
-            yield f"node {name} holds {len(held)} attempts on {node.slots} slots"
     if state.node_attempts.keys() != state.nodes.keys():
         yield "nodes and their attempts are not of the same nodes"
     grouped = Counter(node for group in state.groups.values() for node in group.ids)
@@ -129,11 +129,17 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
         return len(state.node_attempts[node.node])
 
     free = mask(not n.draining and held(n) < n.slots for n in members)
-    most = 1 + STAGED_PER_SLOT
+    most = 1 + group.cluster.staged_per_slot
     stageable = mask(not n.draining and n.slots <= held(n) < n.slots * most for n in members)
     parked = mask(held(n) > n.slots for n in members)
     if (group.free, group.stageable, group.parked) != (free, stageable, parked):
         yield f"group {key}: which of its nodes have room is not what their attempts say"
+    able = [n for n in members if not n.draining and n.slots <= held(n) < n.slots * most]
+    levels = sorted({held(n) // n.slots - 1 for n in able})
+    if group.levels != {
+        level: mask(n in able and held(n) // n.slots - 1 == level for n in members) for level in levels
+    }:
+        yield f"group {key}: how much its nodes have staged is not what their attempts say"
     for what, masks in (("loaded", group.loaded), ("cached", group.cached)):
         versions = sorted({version for n in members for version in getattr(n, what)})
         if masks != {v: mask(v in getattr(n, what) for n in members) for v in versions}:

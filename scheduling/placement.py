@@ -1,7 +1,8 @@
 """Where it goes: among the nodes that fit, the one that can start it soonest.
 
-In this order: a slot that is really free before one to be staged behind; a node that has the version loaded, then
-cached, then cold; the emptiest cluster (open attempts / slots, compared as integers); the least node id.
+In this order: a slot that is really free before one to be staged behind, and the fewer staged there the better; a node
+that has the version loaded, then cached, then cold; the emptiest cluster (open attempts / slots, compared as integers);
+the least node id.
 Draining nodes and clusters, clusters at their limit and clusters that the policy dropped get nothing.
 """
 
@@ -12,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from scheduling import backpressure
 from scheduling.state import Group, Kind
 
-FREE, STAGED = 0, 3
+FREE = 0
 LOADED, CACHED, COLD = 0, 1, 2
-"""A placement's rank is the sum of one of each: less is sooner."""
+"""A placement's rank: FREE, or 3 for each attempt already held by each slot, plus one of these. Less is sooner."""
 
 
 def has_room(group: Group) -> bool:
@@ -50,7 +51,11 @@ def choose(groups: Iterable[Group], version: str) -> tuple[Group, str]:
 
 def rank_in(group: Group, version: str) -> tuple[int, int]:
     """The best rank this group offers, and the mask of its nodes that have it."""
-    rank, mask = (FREE, group.free) if group.free else (STAGED, group.stageable)
+    if group.free:
+        rank, mask = FREE, group.free
+    else:
+        level = min(group.levels)
+        rank, mask = 3 * (level + 1), group.levels[level]
     hit = mask & group.loaded.get(version, 0)
     if hit:
         return rank + LOADED, hit

@@ -119,11 +119,13 @@ class Past(msgspec.Struct, frozen=True):
 class Held(dict[str, Attempt]):
     """The open attempts of a node that is alive, by job; and where the node stands in its group."""
 
-    __slots__ = ("bit", "group")
+    __slots__ = ("bit", "group", "level")
 
     group: Group
     bit: int
     """The node's bit in the masks of its group."""
+    level: int
+    """Which of its group's `levels` it stands in; -1: none."""
 
 
 class Cluster:
@@ -133,12 +135,24 @@ class Cluster:
     in-flight number is their length, so there is no counter that could forget one.
     """
 
-    __slots__ = ("deadline_ms", "draining", "limit", "name", "open", "slots", "staged", "was_full")
+    __slots__ = (
+        "deadline_ms",
+        "draining",
+        "limit",
+        "name",
+        "open",
+        "slots",
+        "staged",
+        "staged_per_slot",
+        "was_full",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.limit = 0
         """Most attempts dispatched and not started; 0 when the policy in force has no such cluster in this pool."""
+        self.staged_per_slot = 1
+        """Attempts its nodes may hold staged for each slot."""
         self.draining = False
         self.deadline_ms = 0
         self.staged: dict[str, Attempt] = {}
@@ -185,7 +199,19 @@ class Group:
     """Nodes of one cluster and one shape. Sets of nodes are integers: bit i stands for `ids[i]`, ids sorted, so the
     lowest bit of `free & loaded[version]` is the node with the least id among those that are free and have it."""
 
-    __slots__ = ("cached", "chipset", "cluster", "free", "gpus", "ids", "loaded", "memory_mib", "parked", "stageable")
+    __slots__ = (
+        "cached",
+        "chipset",
+        "cluster",
+        "free",
+        "gpus",
+        "ids",
+        "levels",
+        "loaded",
+        "memory_mib",
+        "parked",
+        "stageable",
+    )
 
     def __init__(self, cluster: Cluster, chipset: str, gpus: int, memory_mib: int) -> None:
         self.cluster = cluster
@@ -197,6 +223,8 @@ class Group:
         """Nodes with fewer open attempts than slots."""
         self.stageable = 0
         """Nodes whose slots are all taken and which may hold one more staged attempt."""
+        self.levels: dict[int, int] = {}
+        """Those of `stageable` by staged attempts per slot, rounded down."""
         self.parked = 0
         """Nodes with more open attempts than slots: some wait behind others."""
         self.loaded: dict[str, int] = {}

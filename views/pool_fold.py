@@ -125,6 +125,16 @@ class PoolFold:
     def _cluster_returned(self, event: e.ClusterReturned) -> None:
         self._cluster(event.cluster, "active", None)
 
+    def _limit_adapted(self, event: e.LimitAdapted) -> None:
+        row = self._clusters.get(event.cluster)
+        if row is None:
+            raise IllegalTransition(
+                f"pool {self._pool}, ledger offset {self._offset}: LimitAdapted names cluster {event.cluster},"
+                " expected one of the policy"
+            )
+        row.limit = event.limit
+        self.clusters[event.cluster] = row
+
     def _report_stale(self, event: e.ReportStale) -> None:
         self.counters[f"ReportStale:{event.kind}"] += 1
 
@@ -132,6 +142,7 @@ class PoolFold:
 _EVENTS: dict[type, Callable[[PoolFold, Any], None]] = {
     e.Opened: PoolFold._opened,
     e.PolicyAdopted: PoolFold._policy_adopted,
+    e.LimitAdapted: PoolFold._limit_adapted,
     e.VersionRegistered: PoolFold._version_registered,
     e.AliasPointed: PoolFold._alias_pointed,
     e.NodeAdmitted: PoolFold._node_admitted,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import Connection, text
 
-from contract.policy import Policy
+from contract.policy import UNLIMITED, Policy
 from views import rows
 
 PAGE_MAX = 200
@@ -144,9 +144,13 @@ class ClusterView(msgspec.Struct):
     pool: str
     cluster: str
     state: str
-    limit: int
+    limit: int | None
+    """The limit in force; None: there is none."""
+    adaptive: bool
+    """The limit follows the recorded times of fetching and running, up to the policy's."""
     deadline_ms: int | None
     staged: int
+    """In flight: dispatched and not started. The limit is on these."""
     running: int
     nodes: int
     """Those that can be given work."""
@@ -156,11 +160,14 @@ class ClusterView(msgspec.Struct):
 def clusters(connection: Connection) -> list[ClusterView]:
     """Every cluster of every pool. For operators."""
     query = text(
-        'SELECT c.pool, c.cluster, c.state, c."limit", c.deadline_ms, c.staged, c.running, count(n.node)::bigint,'
-        " coalesce(sum(n.slots), 0)::bigint FROM views.clusters c LEFT JOIN views.nodes n ON n.pool = c.pool"
-        " AND n.cluster = c.cluster AND n.state = 'ready' GROUP BY c.pool, c.cluster ORDER BY c.pool, c.cluster"
+        'SELECT c.pool, c.cluster, c.state, nullif(c."limit", :unlimited),'
+        " coalesce((p.document -> 'clusters' -> c.cluster ->> 'adaptive')::boolean, false),"
+        " c.deadline_ms, c.staged, c.running, count(n.node)::bigint, coalesce(sum(n.slots), 0)::bigint"
+        " FROM views.clusters c LEFT JOIN views.policies p ON p.pool = c.pool LEFT JOIN views.nodes n"
+        " ON n.pool = c.pool AND n.cluster = c.cluster AND n.state = 'ready'"
+        " GROUP BY c.pool, c.cluster, p.pool ORDER BY c.pool, c.cluster"
     )
-    return [ClusterView(*row) for row in connection.execute(query)]
+    return [ClusterView(*row) for row in connection.execute(query, {"unlimited": UNLIMITED})]
 
 
 class NodeView(msgspec.Struct):

@@ -7,7 +7,7 @@ import hashlib
 import msgspec
 
 from contract import codec, inputs
-from contract.policy import Cluster, Policy, Pool, Tier, fingerprint
+from contract.policy import UNLIMITED, Cluster, Policy, Pool, Tier, fingerprint
 from contract.topics import JOBS
 from tests.simulation.auditor import Auditor
 from tests.simulation.log import Broker
@@ -169,7 +169,11 @@ class Operators:
 
     def change_policy(self) -> None:
         clusters = {
-            name: msgspec.structs.replace(cluster, limit=self.timeline.between(1, 4))
+            name: msgspec.structs.replace(
+                cluster,
+                limit=UNLIMITED if self.timeline.happens(0.1) else self.timeline.between(1, 4),
+                staged_per_slot=self.timeline.between(1, 2),
+            )
             for name, cluster in POLICY.clusters.items()
         }
         slos = {name: Tier(tier.slo_ms * self.timeline.between(1, 3)) for name, tier in POLICY.tiers.items()}

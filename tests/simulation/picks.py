@@ -13,6 +13,9 @@ from tests.simulation.book import Book
 from tests.simulation.pages import JobBook, Moment, NodeBook
 from tests.simulation.violation import Violation
 
+NO_LIMIT = 1_000_000_000
+"""A limit of `none`, which goes for staging too."""
+
 
 class Picks:
     def __init__(self, book: Book) -> None:
@@ -73,12 +76,13 @@ class Picks:
                 best = job
         return best
 
-    def _distance(self, node: NodeBook, version: str) -> tuple[bool, int, Fraction, str]:
-        """A free slot first, then loaded, cached, cold; then the emptiest cluster; then the id."""
+    def _distance(self, node: NodeBook, version: str) -> tuple[int, int, Fraction, str]:
+        """A free slot, then the fewest staged a slot; then loaded, cached, cold; the emptiest cluster; the id."""
         warmth = 0 if version in node.loaded else 1 if version in node.cached else 2
         slots = sum(other.slots for other in self.book.nodes.values() if other.cluster == node.cluster)
         held = sum(1 for job in self.book.jobs.values() if job.cluster == node.cluster)
-        return self._held(node) >= node.slots, warmth, Fraction(held, slots), node.node
+        staged_per_slot = max(0, self._held(node) // node.slots)
+        return staged_per_slot, warmth, Fraction(held, slots), node.node
 
     def _held(self, node: NodeBook) -> int:
         return sum(1 for job in self.book.jobs.values() if job.node == node.node)
@@ -94,4 +98,7 @@ class Picks:
         cluster = self.book.policy["clusters"].get(node.cluster)
         if not fits or node.draining or cluster is None or node.cluster in self.book.draining_clusters:
             return False
-        return self._held(node) < 2 * node.slots and self._staged(node.cluster) < cluster["limit"]
+        if cluster["limit"] == NO_LIMIT:
+            return True
+        most = node.slots * (1 + cluster["staged_per_slot"])
+        return self._held(node) < most and self._staged(node.cluster) < cluster["limit"]

@@ -17,8 +17,8 @@ from contract.codec import decode_batch, encode
 from contract.events import Event, JobAccepted, JobDispatched, JobRefused
 from contract.inputs import ClusterActivated, NodeJoined, NodeReport, Started, Succeeded
 from contract.lifecycle import TERMINAL, JobState, after
+from contract.policy import UNLIMITED
 from scheduling import orders, priority, snapshot
-from scheduling.capacity import STAGED_PER_SLOT
 from scheduling.chain import Chain, Counted
 from scheduling.decide import Clock, decide
 from scheduling.evolve import begin, evolve, fold
@@ -118,7 +118,10 @@ def naive_pick(state: State) -> str:
         )
         held = sum(job.open is not None and job.open.node == node.node for job in state.jobs.values())
         takes = not node.draining and not cluster.draining and in_flight < cluster.limit
-        if takes and held < node.slots * (1 + STAGED_PER_SLOT):
+        if not takes:
+            continue
+        entry = state.policy.clusters[node.cluster]
+        if entry.limit == UNLIMITED or held < node.slots * (1 + entry.staged_per_slot):
             room.append(node)
     waiting = []
     for job in state.jobs.values():

@@ -26,7 +26,7 @@ from contract.inputs import (
     Unreadable,
     VersionPublished,
 )
-from contract.policy import Cluster, Policy, Tier, fingerprint
+from contract.policy import UNLIMITED, Cluster, Policy, Tier, fingerprint
 from tests.unit.scheduling.specification import MANIFEST, POLICY, START_MS, Pool, a_job, version_of
 
 NODES = ("n1", "n2", "n3")
@@ -116,7 +116,10 @@ def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
         case "activate":
             return [ClusterActivated("east" if first % 2 else "west")]
         case "policy":
-            clusters = {"east": Cluster("main", 1 + first), "west": Cluster("main" if second else "other", 2)}
+            clusters = {
+                "east": Cluster("main", UNLIMITED if first == 11 else 1 + first, staged_per_slot=1 + first % 3),
+                "west": Cluster("main" if second else "other", 2),
+            }
             policy = Policy({**POLICY.tiers, "light": Tier(1 + second * 999)}, POLICY.pools, clusters)
             return [PolicyApplied(policy, fingerprint(policy))]
         case "publish":

@@ -7,7 +7,7 @@ import pytest
 from contract.batch import BATCH_EVENTS_MAX
 from contract.events import JobDispatched, RecallOrdered
 from contract.inputs import NodeHeartbeat, Requirements
-from contract.policy import Cluster, Policy, Tier
+from contract.policy import UNLIMITED, Cluster, Policy, Tier
 from scheduling.capacity import fits
 from scheduling.state import Cluster as ClusterState
 from scheduling.state import Group
@@ -119,6 +119,39 @@ def test_no_more_are_dispatched_than_the_limit_allows_until_some_start() -> None
     assert picked(pool) == []
     pool.start(sent[0])
     assert len(picked(pool)) == 1
+
+
+def with_east(limit: int, staged_per_slot: int = 1) -> Policy:
+    return Policy(POLICY.tiers, POLICY.pools, {"east": Cluster("main", limit, staged_per_slot=staged_per_slot)})
+
+
+def test_a_node_stages_as_many_a_slot_as_the_policy_says_spread_over_the_nodes() -> None:
+    pool = Pool(with_east(100, staged_per_slot=3))
+    pool.publish()
+    pool.join("n1")
+    pool.join("n2")
+    pool.tell(*(submission(number) for number in range(12)))
+    nodes = [event.node for event in only(pool.events, JobDispatched)]
+    assert nodes == ["n1", "n2"] * 4, "a free slot first, then the node with the fewest staged"
+    pool.adopt(with_east(100, staged_per_slot=1))
+    pool.start(picked_of(pool)[0])
+    pool.succeed(picked_of(pool)[0])
+    assert picked(pool) == [], "n1 still holds more than one staged"
+
+
+def picked_of(pool: Pool) -> list[str]:
+    return sorted(pool.state.node_attempts["n1"], key=lambda job: pool.job(job).open.dispatch)
+
+
+def test_a_limit_of_none_pushes_everything_to_the_nodes() -> None:
+    pool = Pool(with_east(UNLIMITED))
+    pool.publish()
+    pool.join("n1")
+    pool.join("n2", slots=2)
+    pool.tell(*(submission(number) for number in range(90)))
+    assert len(picked(pool)) == 90
+    held = {node: len(attempts) for node, attempts in pool.state.node_attempts.items()}
+    assert held == {"n1": 30, "n2": 60}, "the same for each slot"
 
 
 def test_a_lapsed_lease_gives_its_places_back_to_the_limit() -> None:
