@@ -3,7 +3,8 @@
 Theory of operation. An order reaches its node `order_ms` after the batch that made it; its inputs are there `fetch_ms`
 later, fetched while it is staged; it starts in a slot that is free by then: one with its version loaded if there is
 one, else an empty one, else any. It takes `switch_ms` more when the slot has another version or none: the load is part
-of the attempt, after its start, as in the product. Reports reach the scheduler with its next batch.
+of the attempt, after its start, as in the product. The further ranks of a gang hold their slots from its order on, and
+start with the first. Reports reach the scheduler with its next batch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from audit.agenda import Agenda, Rank
 from audit.arrivals import Arrivals
 from audit.fleet import SPEED_ONE, Machine
-from contract.events import JobDispatched
+from contract.events import JobDispatched, Member
 from contract.inputs import NodeHeartbeat, NodeJoined, NodeReport, Report, Started, Stopped, Succeeded
 
 MANIFEST = "sha256:" + "0" * 64
@@ -36,17 +37,26 @@ class Costs(msgspec.Struct, frozen=True):
 
 
 class Staged:
-    __slots__ = ("job", "model", "number", "ready_ms")
+    __slots__ = ("job", "model", "number", "ready_ms", "seats")
 
-    def __init__(self, job: str, number: int, model: int, ready_ms: int) -> None:
-        self.job, self.number, self.model, self.ready_ms = job, number, model, ready_ms
+    def __init__(self, job: str, number: int, model: int, ready_ms: int, seats: tuple[Seat, ...]) -> None:
+        self.job, self.number, self.model, self.ready_ms, self.seats = job, number, model, ready_ms, seats
 
 
 class Running:
-    __slots__ = ("dispatch", "ends_ms", "job", "number")
+    __slots__ = ("dispatch", "ends_ms", "job", "number", "seats")
 
-    def __init__(self, job: str, number: int, dispatch: str, ends_ms: int) -> None:
-        self.job, self.number, self.dispatch, self.ends_ms = job, number, dispatch, ends_ms
+    def __init__(self, job: str, number: int, dispatch: str, ends_ms: int, seats: tuple[Seat, ...]) -> None:
+        self.job, self.number, self.dispatch, self.ends_ms, self.seats = job, number, dispatch, ends_ms, seats
+
+
+class Seat:
+    """The slot of one more rank of a gang: taken from the order on, given back when rank 0's attempt is over."""
+
+    __slots__ = ("first", "node", "slot")
+
+    def __init__(self, node: Node, slot: int, first: Node) -> None:
+        self.node, self.slot, self.first = node, slot, first
 
 
 class Node:
@@ -74,7 +84,7 @@ class Node:
         self.draining = False
         self.loaded: list[int] = [-1] * machine.slots
         """Number of the version in each slot."""
-        self.running: list[Running | None] = [None] * machine.slots
+        self.running: list[Running | Seat | None] = [None] * machine.slots
         self.free = machine.slots
         self.staged: OrderedDict[str, Staged] = OrderedDict()
         """By dispatch, in the order they came."""
@@ -102,7 +112,7 @@ class Node:
         return NodeHeartbeat(
             self.machine.node,
             self.session,
-            tuple(run.dispatch for run in self.running if run is not None),
+            tuple(run.dispatch for run in self.running if isinstance(run, Running)),
             tuple(self.staged),
             tuple(sorted({versions[model] for model in self.loaded if model >= 0})),
             tuple(sorted(self.cached)),
@@ -152,7 +162,8 @@ class Site:
             self._report(now_ms, node, Stopped(event.job, event.dispatch, "drained"))
             return
         fetch_ms = self._costs.fetch_ms
-        node.staged[event.dispatch] = Staged(event.job, number, self._arrivals.model[number], now_ms + fetch_ms)
+        seats = self._seats(node, event.members) if event.members else ()
+        node.staged[event.dispatch] = Staged(event.job, number, self._arrivals.model[number], now_ms + fetch_ms, seats)
         if fetch_ms:
             self._agenda.later(now_ms + fetch_ms, Rank.READY, self.fill, node)
         else:
@@ -163,6 +174,7 @@ class Site:
         node = self.nodes.get(node_name)
         staged = node.staged.pop(dispatch, None) if node is not None and node.alive else None
         if node is not None and staged is not None:
+            self._give_back(now_ms, staged.seats)
             self._report(now_ms, node, Stopped(staged.job, dispatch, "recalled"))
 
     def kill(self, now_ms: int, node_name: str, dispatch: str) -> None:
@@ -170,10 +182,11 @@ class Site:
         if node is None or not node.alive:
             return
         for slot, run in enumerate(node.running):
-            if run is not None and run.dispatch == dispatch:
+            if isinstance(run, Running) and run.dispatch == dispatch:
                 self._stop(node, slot, now_ms)
                 self._report(now_ms, node, Stopped(run.job, dispatch, "killed"))
                 self.fill(now_ms, node)
+                self._leave_if_done(now_ms, node)
                 return
 
     def finish(self, now_ms: int, node: Node, slot: int, run: Running) -> None:
@@ -183,10 +196,14 @@ class Site:
         node.running[slot] = None
         node.free += 1
         self.end_ms[run.number] = now_ms
+        self._give_back(now_ms, run.seats)
         self._report(now_ms, node, Succeeded(run.job, run.dispatch, MANIFEST))
         if node.staged:
             self.fill(now_ms, node)
-        elif node.draining and node.is_idle:
+        self._leave_if_done(now_ms, node)
+
+    def _leave_if_done(self, now_ms: int, node: Node) -> None:
+        if node.draining and node.alive and node.is_idle:
             node.left(now_ms, node)
 
     def fill(self, now_ms: int, node: Node) -> None:
@@ -210,10 +227,10 @@ class Site:
             took_ms += self._costs.switch_ms
         if self.start_ms[staged.number] < 0:
             self.start_ms[staged.number] = now_ms
-        run = Running(staged.job, staged.number, dispatch, now_ms + took_ms)
+        run = Running(staged.job, staged.number, dispatch, now_ms + took_ms, staged.seats)
         node.running[slot] = run
         node.free -= 1
-        self.busy_ms += took_ms
+        self.busy_ms += took_ms * (1 + len(staged.seats))
         self._report(now_ms, node, Started(staged.job, dispatch))
         self._agenda.later(run.ends_ms, Rank.ENDED, self.finish, node, slot, run)
 
@@ -229,21 +246,54 @@ class Site:
         node.alive = False
         for slot in range(len(node.running)):
             self._stop(node, slot, now_ms)
+        for staged in node.staged.values():
+            self._give_back(now_ms, staged.seats)
         node.staged.clear()
 
     def drain(self, now_ms: int, node: Node) -> None:
         """No new work; what is staged is handed back."""
         node.draining = True
         for dispatch, staged in list(node.staged.items()):
+            self._give_back(now_ms, staged.seats)
             self._report(now_ms, node, Stopped(staged.job, dispatch, "drained"))
         node.staged.clear()
 
     def _stop(self, node: Node, slot: int, now_ms: int) -> None:
+        """Whatever is in the slot is over, without a result. A gang that loses a rank is over on every node."""
         run = node.running[slot]
-        if run is not None:
-            self.busy_ms -= run.ends_ms - now_ms
-            node.running[slot] = None
-            node.free += 1
+        if run is None:
+            return
+        node.running[slot] = None
+        node.free += 1
+        if isinstance(run, Running):
+            self.busy_ms -= (run.ends_ms - now_ms) * (1 + len(run.seats))
+            self._give_back(now_ms, run.seats)
+            return
+        for other, held in enumerate(run.first.running):
+            if isinstance(held, Running) and run in held.seats:
+                self._stop(run.first, other, now_ms)
+
+    # -- gangs --------------------------------------------------------------------------------------------------
+
+    def _seats(self, first: Node, members: tuple[Member, ...]) -> tuple[Seat, ...]:
+        """Slots of the further ranks: the scheduler sends a gang only where it knows them to be free."""
+        seats = []
+        for member in members:
+            node = self.nodes.get(member.node)
+            if node is not None and node.alive and node.session == member.session and node.free:
+                seat = Seat(node, node.running.index(None), first)
+                node.running[seat.slot] = seat
+                node.free -= 1
+                seats.append(seat)
+        return tuple(seats)
+
+    def _give_back(self, now_ms: int, seats: tuple[Seat, ...]) -> None:
+        for seat in seats:
+            if seat.node.running[seat.slot] is seat:
+                seat.node.running[seat.slot] = None
+                seat.node.free += 1
+                self.fill(now_ms, seat.node)
+                self._leave_if_done(now_ms, seat.node)
 
     def _report(self, now_ms: int, node: Node, report: Report) -> None:
         if not node.reports:

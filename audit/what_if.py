@@ -30,7 +30,7 @@ NOT_MODELLED = (
     "Times when the scheduler or Kafka was down; the time that orders, reports and fetches of inputs take, unless"
     " --order and --fetch say so.",
     "Nobody asks for more, or less, because waits are shorter or longer: the arrivals stay as they were.",
-    "Ranks of a gang start when its first one does.",
+    "All ranks of a gang start, and end, with its first one.",
 )
 NOT_MODELLED_OF_A_TRACE = (
     "A job runs for as long as the trace says, on every node that fits; it never fails, and no node is lost.",

@@ -31,6 +31,7 @@ TIERS = {
 
 DAY_MS = 86_400_000
 BURST_FROM_MS, BURST_MS, BURST_TIMES = 14 * 3_600_000, 900_000, 10
+SWING = 0.8
 RUN_MEAN_MS = 60_000
 SLOTS_MIN = 4
 
@@ -83,8 +84,16 @@ def diurnal(jobs: int, seed: int = 20_260_901) -> Arrivals:
 
 
 def _rate(at_ms: int) -> float:
-    rate = 1 + 0.8 * math.sin(2 * math.pi * (at_ms / DAY_MS - 0.3))
+    rate = 1 + SWING * math.sin(2 * math.pi * (at_ms / DAY_MS - 0.3))
     return rate * BURST_TIMES if BURST_FROM_MS <= at_ms < BURST_FROM_MS + BURST_MS else rate
+
+
+def mean_of_peak(name: str) -> float:
+    """The load's mean rate in its peak rate, as far as `sized` knows of a peak: that of the day, its burst aside."""
+    if name != DIURNAL:
+        return 1.0
+    minutes = range(0, DAY_MS, 60_000)
+    return sum(map(_rate, minutes)) / len(minutes) / (1 + SWING)
 
 
 def sized(arrivals: Arrivals, utilisation: float) -> tuple[Arrivals, int]:

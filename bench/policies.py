@@ -98,7 +98,7 @@ def measure(cell: Cell, jobs: int, folder: Path) -> Figure:
     arrivals = loads.load(cell.load, jobs, folder)
     slower = loads.slow_motion(arrivals, RUN_MEAN_MS) if cell.switch_ms else 1.0
     arrivals = loads.scaled(arrivals, slower, slower)
-    arrivals, slots = loads.sized(arrivals, cell.utilisation)
+    arrivals, slots = loads.sized(arrivals, cell.utilisation * loads.mean_of_peak(cell.load))
     fleet = together(standing("a", (slots + 1) // 2), standing("b", slots // 2))
     costs = Costs(cell.switch_ms, ORDER_MS, FETCH_MS)
     policy = policy_of(cell.discipline, cell.limit, slower)
@@ -131,9 +131,10 @@ class IdleWatch:
         nodes = self.simulation.site.nodes
         waits = self.simulation.queued() > 0 or any(node.staged and not node.free for node in nodes.values())
         for name, node in nodes.items():
+            if name in self._since:  # it stood idle until now, whatever it does from now on
+                self.longest_ms = max(self.longest_ms, now_ms - self._since[name])
             if waits and _stands_idle(node):
-                since_ms = self._since.setdefault(name, now_ms)
-                self.longest_ms = max(self.longest_ms, now_ms - since_ms)
+                self._since.setdefault(name, now_ms)
             else:
                 self._since.pop(name, None)
 
@@ -144,7 +145,7 @@ def _stands_idle(node: Node) -> bool:
 
 def measure_two_clusters(load: str, limit: int, jobs: int, folder: Path) -> TwoClusters:
     arrivals = loads.load(load, jobs, folder)
-    arrivals, slots = loads.sized(arrivals, 0.9)
+    arrivals, slots = loads.sized(arrivals, 0.9 * loads.mean_of_peak(load))
     each = max(1, round(slots / 1.5))  # one slow slot does half of what a fast one does
     fleet: Fleet = together(standing("a", each), standing("b", each, speed_permille=500))
     watch = IdleWatch()

@@ -66,7 +66,8 @@ HOW = """
 Loads: the public traces with tiers, tenants, models and run times by the documented rule (docs/traces.md), every so
 manieth row so that the hour keeps its shape; and a synthetic day whose rate swings by 80 %, with a quarter of an hour
 of ten times the rate. SLOs: api 30 s, enterprise 60 s, unlimited 5 min, light 15 min, free 1 h. The slots, in two equal
-clusters of one-slot nodes, are as many as offered load 0.9 or 1.3 asks for without any switch. Where a switch costs
+clusters of one-slot nodes, are as many as offered load 0.9 or 1.3 asks for without any switch (for the synthetic day,
+at its peak, the burst aside). Where a switch costs
 something, it is paid whenever a slot loads another version (three models; the first load too), and the load runs in
 slow motion (arrivals, run times and SLOs alike), with jobs of 2 min on average. An order takes 20 ms, the fetch of
 inputs 200 ms. Limit: attempts a cluster may hold dispatched and not started; none: everything is pushed to the nodes at

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from audit.arrivals import Arrivals
+from audit.fleet import Fleet, Machine, standing
 from contract.inputs import Requirements, VersionPublished
 from contract.policy import Cluster, Policy, Pool, Tier
 
@@ -54,3 +55,10 @@ def poisson(seed: int, jobs: int, load: float, tiers: dict[str, float], mean_ms:
         now += chance.expovariate(load / mean_ms)
         rows.append((round(now), chance.choices(names, shares)[0], round(chance.expovariate(1 / mean_ms))))
     return arrivals(rows)
+
+
+def standing_late(cluster: str, second_ms: int) -> Fleet:
+    """One node from the beginning, and a second one from then on."""
+    fleet = standing(cluster, 1)
+    fleet.join(second_ms, Machine(f"{cluster}-0001", cluster))
+    return fleet

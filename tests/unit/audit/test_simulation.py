@@ -5,14 +5,16 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
+from audit.agenda import Agenda
 from audit.arrivals import Arrivals
 from audit.fleet import Fleet, Machine, standing, together
 from audit.outcome import ran, simulated
-from audit.simulated_nodes import Costs
+from audit.simulated_nodes import Costs, Site
 from audit.simulation import Simulation
-from contract.events import AttemptClosed, Event, JobDispatched, NodeLost
+from contract.events import AttemptClosed, Event, JobDispatched, Member, NodeLost
 from contract.inputs import ClusterDrainRequested
 from tests.unit.audit.simulations import arrivals, poisson, policy, versions
 
@@ -143,3 +145,30 @@ def test_the_queue_of_one_server_is_that_of_theory() -> None:
     error = statistics.stdev(means) / len(means) ** 0.5
     assert abs(statistics.mean(means) - 0.7 / 0.3) < 3 * error
     assert error < 0.35
+
+
+def test_the_ranks_of_a_gang_hold_their_slots_until_it_is_over() -> None:
+    """Judged at the nodes alone: an order with members, as the scheduler gives it for a gang."""
+    given = arrivals([(0, "api", 1_000), (0, "api", 500)])
+    agenda = Agenda()
+    site = Site(given, ["sha256:" + "0" * 64], Costs(), agenda, lambda _, node: None)
+    nodes = [site.join(Machine(name, "east"), f"{name}.1", lambda _, node: None) for name in ("n0", "n1")]
+    gang = JobDispatched("main-0", 1, "1.1.0", "n0", "n0.1", "east", 0, 1, "", 0, 0, 8, 1, "nothing")
+    site.take(0, msgspec.structs.replace(gang, members=(Member("n1", "n1.1"),)), 0)
+    site.take(0, msgspec.structs.replace(gang, job="main-1", dispatch="1.1.1", node="n1", session="n1.1"), 1)
+    assert (site.start_ms[0], site.start_ms[1]) == (0, -1)  # the second one waits behind a rank of the first
+    agenda.happen()
+    assert (site.end_ms[0], site.start_ms[1]) == (1_000, 1_000)
+    assert site.busy_ms == 2 * 1_000 + 500
+    assert [node.free for node in nodes] == [1, 0]
+
+
+def test_a_gang_that_loses_a_rank_is_over_on_every_node() -> None:
+    given = arrivals([(0, "api", 1_000)])
+    site = Site(given, ["sha256:" + "0" * 64], Costs(), Agenda(), lambda _, node: None)
+    nodes = [site.join(Machine(name, "east"), f"{name}.1", lambda _, node: None) for name in ("n0", "n1")]
+    gang = JobDispatched("main-0", 1, "1.1.0", "n0", "n0.1", "east", 0, 1, "", 0, 0, 8, 1, "nothing")
+    site.take(0, msgspec.structs.replace(gang, members=(Member("n1", "n1.1"),)), 0)
+    site.lose(400, nodes[1])
+    assert nodes[0].free == 1
+    assert site.busy_ms == 800

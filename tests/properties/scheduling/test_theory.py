@@ -1,0 +1,67 @@
+"""What theory says of queues, found again through the real core: two laws that no implementation of ours knows."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from audit.arrivals import Arrivals
+from audit.fleet import standing
+from audit.simulation import Simulation
+from contract.policy import DISCIPLINES, Policy
+from tests.unit.audit.simulations import poisson, policy, unstaged, versions
+
+SLOS_MS = {"api": 30_000, "unlimited": 60_000, "free": 300_000}
+SHARES = {"api": 0.3, "unlimited": 0.3, "free": 0.4}
+LOAD, RUN_MEAN_MS = 0.8, 10_000
+FILM = versions("film")
+
+
+def rules(discipline: str) -> Policy:
+    """A choice whenever the slot is free, by the discipline alone."""
+    made = unstaged(policy(SLOS_MS))
+    return msgspec.structs.replace(made, discipline=discipline, look_ahead_jobs=0)
+
+
+def starts_of(given: Arrivals, discipline: str) -> Simulation:
+    return Simulation(rules(discipline), FILM, given, standing("east", 1), batch_ms=0).run()
+
+
+def kleinrock_ms() -> dict[str, float]:
+    """Mean waits of M/G/1 when the job with the greatest b x waited goes next, b = 1 / SLO (L. Kleinrock, A delay
+    dependent queue discipline, 1964; Queueing Systems II, equation 3.32), for exponential run times."""
+    residual_ms = LOAD * RUN_MEAN_MS  # arrival rate x E[S^2] / 2
+    order = sorted(SLOS_MS, key=lambda tier: -SLOS_MS[tier])  # lowest b first
+    waits: dict[str, float] = {}
+    for place, tier in enumerate(order):
+        b = 1 / SLOS_MS[tier]
+        below = sum(
+            LOAD * SHARES[other] * waits[other] * (1 - SLOS_MS[tier] / SLOS_MS[other]) for other in order[:place]
+        )
+        above = sum(LOAD * SHARES[other] * (1 - b * SLOS_MS[other]) for other in order[place + 1 :])
+        waits[tier] = (residual_ms / (1 - LOAD) - below) / (1 - above)
+    return waits
+
+
+def test_the_formula_keeps_the_conservation_law() -> None:
+    """Guards the test below against a slip in the formula itself: the sum of load x wait is the same for any order."""
+    total = sum(LOAD * SHARES[tier] * wait_ms for tier, wait_ms in kleinrock_ms().items())
+    assert total == pytest.approx(LOAD * LOAD * RUN_MEAN_MS / (1 - LOAD))
+
+
+@pytest.mark.parametrize("discipline", DISCIPLINES)
+def test_no_discipline_makes_or_loses_work(discipline: str) -> None:
+    """The conservation law, exactly: on one slot that never idles while a job waits, the work in the system is the same
+    at every moment whatever the order, so the sum of run time x wait is first-come-first-served's, job for job."""
+    given = poisson(77, 400, 0.9, SHARES, RUN_MEAN_MS)
+    simulation = starts_of(given, discipline)
+    free_ms = expected = 0
+    for job in given:
+        start_ms = max(free_ms, job.at_ms)
+        expected += job.service_ms * (start_ms - job.at_ms)
+        free_ms = start_ms + job.service_ms
+    found = sum(
+        job.service_ms * (start_ms - job.at_ms) for job, start_ms in zip(given, simulation.site.start_ms, strict=True)
+    )
+    assert found == expected
+    assert max(simulation.site.end_ms) == free_ms
