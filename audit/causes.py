@@ -62,11 +62,11 @@ class Cause(msgspec.Struct, frozen=True, order=True):
     kind: Kind
     tier: str = ""
     tenant: str = ""
-    """Of the jobs that went first, of the one it is staged behind, of the gang: other tenants' names are for operators
+    """Of the jobs that went first, of those it is staged behind, of the gang: other tenants' names are for operators
     only."""
     cluster: str = ""
     job: str = ""
-    """The one it is staged behind, or the gang."""
+    """The gang."""
     attempt: int = 0
     reason: str = ""
     """How the attempt ended; why there is no node."""

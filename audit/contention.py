@@ -149,13 +149,13 @@ def held_by(state: State, node: Node) -> list[Attempt]:
     return attempts[: node.slots]
 
 
-def at_its_node(state: State, attempt: Attempt, version: str) -> Cause:
-    """What an attempt that was dispatched and has not started waits for."""
+def at_its_node(state: State, attempt: Attempt, version: str) -> tuple[Cause, str]:
+    """What an attempt that was dispatched and has not started waits for, and the job ahead of it, if that is why."""
     node = state.nodes.get(attempt.node)
     if node is None:
-        return Cause(Kind.ORDER)
+        return Cause(Kind.ORDER), ""
     holders = held_by(state, node)
     if attempt not in holders:
-        ahead = holders[0]
-        return Cause(Kind.STAGED_BEHIND, job=ahead.job, tenant=state.jobs[ahead.job].tenant)
-    return Cause(Kind.ORDER if version in node.loaded else Kind.VERSION)
+        ahead = holders[0].job
+        return Cause(Kind.STAGED_BEHIND, cluster=attempt.cluster, tenant=state.jobs[ahead].tenant), ahead
+    return Cause(Kind.ORDER if version in node.loaded else Kind.VERSION), ""

@@ -34,7 +34,7 @@ class WaitCause(msgspec.Struct, frozen=True):
     until_ms: int
     """It was at work first and last at these times."""
     jobs: int
-    """How many jobs went first, where that is the cause."""
+    """How many jobs went first, or were ahead of it at its node, where that is the cause."""
     tier: str
     """Of those jobs."""
     tenant: str
@@ -131,7 +131,7 @@ def _damage(damage: Damage | None) -> Damaged | None:
 def _row(cause: Cause, share: Share, percent: int) -> WaitCause:
     return WaitCause(
         cause=cause.kind.value,
-        words=words(cause, len(share.jobs)),
+        words=words(cause, share.jobs),
         ms=share.ms,
         percent=percent,
         from_ms=share.from_ms,
@@ -141,12 +141,20 @@ def _row(cause: Cause, share: Share, percent: int) -> WaitCause:
         tenant=cause.tenant,
         cluster=cause.cluster,
         attempt=cause.attempt,
-        job=cause.job,
+        job=_only(cause, share.jobs),
     )
 
 
-def words(cause: Cause, jobs: int = 0) -> str:
+def _only(cause: Cause, jobs: frozenset[str]) -> str:
+    """The one job it stood behind, if its name may be shown: then its tenant's is. Or the gang."""
+    if cause.kind is Kind.STAGED_BEHIND and cause.tenant and len(jobs) == 1:
+        return min(jobs)
+    return cause.job
+
+
+def words(cause: Cause, ahead: frozenset[str] = frozenset()) -> str:
     """What a cause did, as the end of `…, because`."""
+    jobs = len(ahead)
     match cause.kind:
         case Kind.ON_THE_WAY:
             return "it was on its way to the scheduler"
@@ -173,7 +181,7 @@ def words(cause: Cause, jobs: int = 0) -> str:
         case Kind.DECIDING:
             return "the scheduler had not come to it yet"
         case Kind.STAGED_BEHIND:
-            return f"at its node it stood behind {_job(cause, 'another job')}"
+            return f"at its node in cluster {cause.cluster} it stood behind {_ahead(cause, ahead)}"
         case Kind.VERSION:
             return "its node had to load its version first"
         case Kind.ORDER:
@@ -193,6 +201,14 @@ def _jobs(number: int) -> str:
 
 def _tenant(cause: Cause) -> str:
     return f"tenant {cause.tenant}" if cause.tenant else OTHERS
+
+
+def _ahead(cause: Cause, ahead: frozenset[str]) -> str:
+    if job := _only(cause, ahead):
+        return f"job {job}"
+    if len(ahead) == 1:
+        return "another job"
+    return f"{len(ahead)} jobs of {_tenant(cause)}, one after the other"
 
 
 def _job(cause: Cause, nameless: str) -> str:

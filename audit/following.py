@@ -43,6 +43,8 @@ class Stretch(NamedTuple):
     cause: Cause
     from_ms: int
     until_ms: int
+    ahead: str = ""
+    """The job it stood behind."""
 
 
 class Wait(NamedTuple):
@@ -196,8 +198,8 @@ class Following:
         """A node goes on by itself through an outage, but nobody hears of its start before the outage is over."""
         attempt = state.jobs[self.job].open
         assert attempt is not None
-        cause = at_its_node(state, attempt, state.jobs[self.job].version)
-        self._aside.append(Stretch(cause, from_ms, lived_ms))
+        cause, ahead = at_its_node(state, attempt, state.jobs[self.job].version)
+        self._aside.append(Stretch(cause, from_ms, lived_ms, ahead))
         self._aside.append(Stretch(Cause(Kind.DOWN), lived_ms, until_ms))
 
     def _add(self, cause: Cause, from_ms: int, until_ms: int) -> None:
@@ -206,8 +208,10 @@ class Following:
 
     def _commit(self, instead: Cause | None = None) -> None:
         """What was kept aside belongs to the wait, each under its own cause or all under another."""
-        for cause, from_ms, until_ms in self._aside:
+        for cause, from_ms, until_ms, ahead in self._aside:
             self._add(instead or cause, from_ms, until_ms)
+            if ahead and instead is None:
+                self.shares.name(cause, (ahead,))
         self._aside.clear()
 
     # -- the events of a record ---------------------------------------------------------------------------------

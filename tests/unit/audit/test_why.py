@@ -357,10 +357,29 @@ def test_staged_behind_a_running_attempt() -> None:
     succeeded(ledger, 1, 2)
     started(ledger, 3, 4)
     wait = wait_of(ledger, 3)
-    behind = {cause.job for cause in wait.shares if cause.kind is Kind.STAGED_BEHIND}
-    assert job_of(1) in behind
-    assert ms_of(wait)[Kind.STAGED_BEHIND] >= 4_000
-    assert "at its node it stood behind job" in explained(wait, operator=True).sentence
+    (behind,) = [share for cause, share in wait.shares.items() if cause.kind is Kind.STAGED_BEHIND]
+    assert behind.jobs == {job_of(1)}
+    assert behind.ms >= 4_000
+    assert f"at its node in cluster east it stood behind job {job_of(1)}" in explained(wait, operator=True).sentence
+
+
+def test_staged_behind_one_job_after_the_other() -> None:
+    """A deep line at a node is one cause, with the number of jobs that held its slot before it."""
+    pool = Written(limit=9)
+    numbers = range(1, 8)
+    pool.write(*(pool.accept(number) for number in numbers))
+    pool.write(*(pool.dispatch(number, index) for index, number in enumerate(numbers)))
+    pool.start(1, 2)
+    for number in (1, 3, 4, 5):
+        pool.write(*pool.succeed(number), after_ms=1_000)
+        pool.start(number + 2 if number == 1 else number + 1)
+    pool.write(*pool.succeed(2), after_ms=10)
+    pool.start(7)
+    wait = pool.wait(7)
+    (cause,) = [cause for cause in explained(wait, operator=False).causes if cause.cause == "staged_behind"]
+    assert cause.ms > 4_000
+    assert cause.jobs > 1
+    assert f"behind {cause.jobs} jobs of tenant acme, one after the other" in cause.words
 
 
 def test_those_that_run_hold_the_slots_whoever_was_dispatched_first() -> None:
