@@ -66,6 +66,9 @@ def _requeued(event: e.JobRequeued) -> str:
 
 _WORDS: dict[type, Callable[[Any], str]] = {
     e.JobAccepted: lambda v: f"accepted in tier {v.tier}, for version {v.version[:19]}",
+    e.StartForecast: lambda v: f"expected to start within {duration(v.p90_ms)} of its submission, later than thought",
+    e.GangReserved: lambda v: f"{len(v.nodes)} slots of {v.cluster} are kept for it",
+    e.GangReleased: lambda v: "no slots are kept for it any more",
     e.JobRefused: lambda v: f"refused: {_REFUSED.get(v.reason, v.reason)}",
     e.JobDuplicated: lambda v: "submitted again; the first submission stands",
     e.JobDispatched: _dispatched,
