@@ -15,7 +15,8 @@ from contract import events as said
 from contract.batch import Batch
 from contract.events import Event
 from contract.lifecycle import JobState, after
-from scheduling import capacity, ended, lines
+from scheduling import capacity, disciplines, ended, lines, sharing
+from scheduling.retries import policy_of
 from scheduling.state import Alias, Attempt, Job, Loss, Node, Past, State, Version
 
 LOSSES_KEPT = 256
@@ -43,6 +44,8 @@ def begin(state: State, epoch: int, seq: int, now_ms: int, elapsed_ms: int) -> N
     for cluster in state.clusters.values():
         cluster.was_full = len(cluster.staged) >= cluster.limit
     lines.wake(state)
+    if state.splits:
+        lines.cross_over(state)
     ended.forget(state)
 
 
@@ -65,7 +68,7 @@ def _opened(state: State, event: said.Opened) -> None:
 
 
 def _policy_adopted(state: State, event: said.PolicyAdopted | said.PolicyReverted) -> None:
-    policy = event.policy
+    before, policy = state.policy, event.policy
     state.policy = policy
     state.fingerprint = event.fingerprint
     for tier, entry in policy.tiers.items():
@@ -77,6 +80,7 @@ def _policy_adopted(state: State, event: said.PolicyAdopted | said.PolicyReverte
             capacity.cluster_of(state, intern(name))
     for cluster in state.clusters.values():
         capacity.adopt(state, cluster)
+    disciplines.adopt(state, before)
 
 
 def _version_registered(state: State, event: said.VersionRegistered) -> None:
@@ -99,9 +103,11 @@ def _job_accepted(state: State, event: said.JobAccepted) -> None:
         expires_ms=event.expires_ms,
         offset=event.offset,
         digest=event.digest,
+        expected_ms=event.expected_ms,
     )
     state.jobs[job.job] = job
     lines.enter(state, job)
+    disciplines.of(state).entered(state, job, True)
     lines.watch_deadline(state, job)
 
 
@@ -111,6 +117,9 @@ def _job_refused(state: State, event: said.JobRefused) -> None:
 
 def _job_dispatched(state: State, event: said.JobDispatched) -> None:
     job = _moved(state, event)
+    if event.attempt == 1:
+        sharing.charge(state, policy_of(state), job)
+    disciplines.of(state).dispatched(state, job, state.node_attempts[event.node].group, event)
     lines.leave(state, job)
     job.attempts = event.attempt
     attempt = job.open = Attempt(
@@ -181,6 +190,7 @@ def _job_requeued(state: State, event: said.JobRequeued) -> None:
     job = _moved(state, event)
     job.eligible_lease_ms = event.eligible_lease_ms
     lines.enter(state, job)
+    disciplines.of(state).entered(state, job, False)
 
 
 def _job_succeeded(state: State, event: said.JobSucceeded) -> None:
@@ -196,6 +206,7 @@ def _job_ended(state: State, event: said.JobCancelled) -> None:
     _end(state, job)
     if was_queued:
         lines.leave(state, job)
+        disciplines.of(state).ended(state, job)
 
 
 def _end(state: State, job: Job) -> None:

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 
 from contract.lifecycle import TERMINAL, JobState
 from contract.names import dispatch_order
+from scheduling import sharing
 from scheduling.capacity import fits, limit_of, staged_per_slot_of
-from scheduling.state import Attempt, Group, Job, Node, State
+from scheduling.lines import entry_of
+from scheduling.state import Attempt, Group, Job, Line, Node, State
 
 
 def check(state: State) -> list[str]:
@@ -150,29 +152,43 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
 
 
 def _lines(state: State) -> Iterator[str]:
-    waiting: Counter[tuple[str, str]] = Counter()
-    lines = [line for kind in state.kinds.values() for line in kind.lines.values()]
-    entries = {id(line): Counter(line.entries[line.start :]) for line in lines}
+    waiting: dict[int, list[Job]] = {}
+    tenants: Counter[tuple[str, str]] = Counter()
     for job in state.jobs.values():
         if job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms:
             line = state.lines[job.version, job.tier]
-            waiting[repr(line.kind.requirements), line.tier] += 1
-            if entries[id(line)][job.submitted_ms, job.job] != 1:
-                yield f"job {job.job} is not in its line just once"
-    for requirements, kind in state.kinds.items():
-        for tier, line in kind.lines.items():
-            expected = waiting[repr(requirements), tier]
-            if line.live != expected:
-                yield f"line {tier} counts {line.live} jobs, there are {expected}"
-            if line.start < len(line.entries) and not _waits(state, line.entries[line.start][1]):
-                yield f"line {tier} begins with a job that does not wait"
-            if line.entries[line.start :] != sorted(line.entries[line.start :]):
-                yield f"line {tier} is out of order"
+            if state.splits and line.late is not None and state.now_ms - job.submitted_ms > state.slos[job.tier]:
+                line = line.late
+            waiting.setdefault(id(line), []).append(job)
+            tenants[job.tier, job.tenant] += 1
+    for kind in state.kinds.values():
+        if state.splits and kind.late.keys() != kind.lines.keys():
+            yield f"class {kind.requirements} has no late lines"
+        for line in (*kind.lines.values(), *kind.late.values()):
+            yield from _line(state, line, waiting.get(id(line), []))
+    for tier, shares in sorted(state.shares.items()):
+        counted = {tenant: share.waiting for tenant, share in shares.tenants.items() if share.waiting}
+        if counted != {tenant: count for (name, tenant), count in tenants.items() if name == tier}:
+            yield f"tier {tier} counts other jobs of its tenants than there are"
+        if min((tag for tag in state.fair.tags.values()), default=state.fair.virtual + 1) <= state.fair.virtual:
+            yield "a tier's tag is not above virtual time and still kept"
 
 
-def _waits(state: State, job_id: str) -> bool:
-    job = state.jobs.get(job_id)
-    return job is not None and job.state is JobState.QUEUED
+def _line(state: State, line: Line, jobs: list[Job]) -> Iterator[str]:
+    expected = sorted(entry_of(state, job) for job in jobs)
+    if line.entries[line.start :] != expected:
+        yield f"line {line.tier} has {len(line)} jobs, or another order, there are {len(expected)}"
+    queues = {name: queue.entries[queue.start :] for name, queue in line.tenants.items()}
+    if queues != {
+        name: sorted(entry_of(state, job) for job in jobs if job.tenant == name) for name in {j.tenant for j in jobs}
+    }:
+        yield f"line {line.tier}: the queues of its tenants are not of its jobs"
+        return
+    if not jobs:
+        return
+    virtual, shares = line.shares.virtual, line.shares.tenants
+    if sharing.turn(line) != min((max(shares[name].tag, virtual), *queue[0]) for name, queue in queues.items())[1:]:
+        yield f"line {line.tier}: it is another tenant's turn"
 
 
 def _heaps(state: State) -> Iterator[str]:

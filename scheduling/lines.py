@@ -1,7 +1,10 @@
 """Where queued jobs wait: lines by tier and requirement class, the resting heap, the deadlines. Part of `evolve`.
 
-Every line and heap is emptied lazily: what is no longer meant is dropped when it comes first, so the first is always
-live and readers never write. One that is mostly leftovers is built anew.
+A line holds just the jobs that wait in it. The heaps are emptied lazily: what is no longer meant is dropped when it
+comes first, so the first is always live and readers never write. One that is mostly leftovers is built anew.
+
+A line is in order of arrival; under a discipline by size, in order of expected run time. Under a discipline that tells
+late jobs from those on time each line has a late one beside it: jobs cross over at the beginning of a batch.
 """
 
 from __future__ import annotations
@@ -11,13 +14,17 @@ from heapq import heapify, heappop, heappush
 
 from contract.inputs import Requirements
 from contract.lifecycle import JobState
+from scheduling import sharing
 from scheduling.capacity import fits
-from scheduling.state import Entry, Job, Kind, Line, State
+from scheduling.state import Entry, Job, Kind, Line, Queue, State, TenantQueue
 
 NEAR_END = 64
 """New jobs are looked for among so many last entries first: several may have the same append time."""
 LEFTOVERS_MAX = 64
-"""A line or heap is built anew when it holds more leftovers than live entries and this."""
+"""A heap is built anew, and the room before a line's first entry given back, when more than this is left over."""
+UNKNOWN_MS = 1 << 40
+"""Stands for the run time of a job of which none is expected: it goes behind all others."""
+SIZE_SHIFT = 64
 
 
 def kind_of(state: State, requirements: Requirements) -> Kind:
@@ -36,9 +43,35 @@ def line_of(state: State, version: str, tier: str) -> Line:
         kind = kind_of(state, state.versions[version].requirements)
         line = kind.lines.get(tier)
         if line is None:
-            line = kind.lines[tier] = Line(tier, kind)
+            line = kind.lines[tier] = Line(tier, kind, sharing.shares_of(state, tier))
+            if state.splits:
+                _add_late(line)
         state.lines[version, tier] = line
     return line
+
+
+def _add_late(line: Line) -> None:
+    line.late = line.kind.late[line.tier] = Line(line.tier, line.kind, line.shares)
+
+
+def part_of(state: State, job: Job) -> Line:
+    """The line a waiting job stands in: its own, or the late one beside it."""
+    line = line_of(state, job.version, job.tier)
+    if line.late is not None and is_late(state, job):
+        return line.late
+    return line
+
+
+def is_late(state: State, job: Job) -> bool:
+    """The job has waited longer than its SLO."""
+    return state.now_ms - job.submitted_ms > state.slos[job.tier]
+
+
+def entry_of(state: State, job: Job) -> Entry:
+    """Where the job stands in its line."""
+    if state.by_size:
+        return ((job.expected_ms or UNKNOWN_MS) << SIZE_SHIFT) + job.submitted_ms, job.job
+    return job.submitted_ms, job.job
 
 
 def is_waiting(state: State, job_id: str) -> bool:
@@ -52,12 +85,20 @@ def enter(state: State, job: Job) -> None:
     if job.eligible_lease_ms > state.lease_ms:
         heappush(state.resting, (job.eligible_lease_ms, job.job))
     else:
-        line = line_of(state, job.version, job.tier)
-        _insert(line, (job.submitted_ms, job.job))
-        line.live += 1
+        line = part_of(state, job)
+        _put(line, job.tenant, entry_of(state, job))
+        line.shares.tenants[job.tenant].waiting += 1
 
 
-def _insert(line: Line, entry: Entry) -> None:
+def _put(line: Line, tenant: str, entry: Entry) -> None:
+    _insert(line, entry)
+    queue = sharing.queue_of(line, tenant)
+    _insert(queue, entry)
+    if queue.entries[queue.start] is entry:
+        sharing.offer(line, tenant, queue)
+
+
+def _insert(line: Queue, entry: Entry) -> None:
     """Into its place. New jobs go near the end and requeued ones near the front, so the shorter side makes room."""
     entries, start = line.entries, line.start
     if start == len(entries) or entry > entries[-1]:
@@ -65,8 +106,6 @@ def _insert(line: Line, entry: Entry) -> None:
         return
     near_end = max(start, len(entries) - NEAR_END)
     place = bisect_left(entries, entry, near_end if entry > entries[near_end] else start)
-    if place < len(entries) and entries[place] == entry:
-        return  # left over from before, and meant again
     if start and place - start < len(entries) - place:
         entries[start - 1 : place - 1] = entries[start:place]
         entries[place - 1] = entry
@@ -80,32 +119,90 @@ def leave(state: State, job: Job) -> None:
     if job.eligible_lease_ms > state.lease_ms:
         _settle_resting(state)
     elif job.eligible_lease_ms >= 0:
-        line = line_of(state, job.version, job.tier)
-        line.live -= 1
-        entries, start, end = line.entries, line.start, len(line.entries)
-        if entries[start][1] == job.job:  # as a rule: the head was picked
-            start += 1
-        while start < end and not is_waiting(state, entries[start][1]):
-            start += 1
-        line.start = start
-        if end > 2 * line.live + LEFTOVERS_MAX:
-            line.entries = [entry for entry in entries[start:] if is_waiting(state, entry[1])]
-            line.start = 0
+        line, entry = part_of(state, job), entry_of(state, job)
+        _take(line, entry)
+        queue = line.tenants[job.tenant]
+        _forget(line, job.tenant, queue, _take(queue, entry))
+        queue.share.waiting -= 1
+        if not queue.share.waiting:
+            sharing.forget(line.shares, job.tenant)
 
 
-def head_of(line: Line) -> Entry | None:
-    """The oldest job of the line."""
-    return line.entries[line.start] if line.live else None
+def _take(line: Queue, entry: Entry) -> bool:
+    """Out of the line; True when it was the first. The shorter side closes the gap."""
+    entries, start = line.entries, line.start
+    is_first = entries[start] == entry
+    if not is_first:
+        place = bisect_left(entries, entry, start)
+        if place == len(entries) or entries[place] != entry:
+            raise ValueError(f"expected job {entry[1]} in its line, found it nowhere; the state is damaged")
+        if place - start > len(entries) - place:
+            del entries[place]
+            return False
+        entries[start + 1 : place + 1] = entries[start:place]
+    _skip(line, 1)
+    return is_first
 
 
-def second_of(state: State, line: Line) -> Entry | None:
-    """The job right behind the head of a line that is not empty, or None."""
-    if line.live == 1:
-        return None
-    place = line.start + 1
-    while not is_waiting(state, line.entries[place][1]):
-        place += 1
-    return line.entries[place]
+def _skip(line: Queue, count: int) -> None:
+    """The first entries are gone; their room is given back once it is half of the list."""
+    line.start += count
+    if 2 * line.start > len(line.entries) + LEFTOVERS_MAX:
+        del line.entries[: line.start]
+        line.start = 0
+
+
+def _forget(line: Line, tenant: str, queue: TenantQueue, has_new_head: bool) -> None:
+    """Jobs left the tenant's queue in the line."""
+    if queue.start == len(queue.entries):
+        del line.tenants[tenant]
+    elif has_new_head:
+        sharing.offer(line, tenant, queue)
+
+
+def cross_over(state: State) -> None:
+    """Time went on: jobs that have now waited longer than their SLO move to the late lines."""
+    for kind in state.kinds.values():
+        for line in kind.lines.values():
+            before_ms = state.now_ms - state.slos[line.tier]
+            if line.late is not None and line.start < len(line.entries) and line.entries[line.start][0] < before_ms:
+                _cross_over(state, line, line.late, before_ms)
+
+
+def _cross_over(state: State, line: Line, late: Line, before_ms: int) -> None:
+    """Whoever was submitted before this moves from the line to the late one beside it."""
+    count = bisect_left(line.entries, (before_ms, ""), line.start) - line.start
+    moving = line.entries[line.start : line.start + count]
+    _skip(line, count)
+    tenants: dict[str, None] = {}
+    for entry in moving:  # each is the first of its tenant when its turn comes
+        tenant = state.jobs[entry[1]].tenant
+        tenants[tenant] = None
+        _skip(line.tenants[tenant], 1)
+        _put(late, tenant, entry)
+    for tenant in tenants:
+        _forget(line, tenant, line.tenants[tenant], True)
+
+
+def arrange(state: State, splits: bool, by_size: bool) -> None:
+    """The discipline or the SLOs changed: every job goes where it stands by them."""
+    state.splits, state.by_size = splits, by_size
+    for shares in state.shares.values():
+        for share in shares.tenants.values():
+            share.waiting = 0
+    for kind in state.kinds.values():
+        kind.late.clear()
+        for line in kind.lines.values():
+            line.entries, line.start = [], 0
+            line.tenants.clear()
+            line.level.clear()
+            line.ahead.clear()
+            line.late = None
+            if splits:
+                _add_late(line)
+    waiting = [job for job in state.jobs.values() if is_waiting(state, job.job)]
+    for job in sorted(waiting, key=lambda job: entry_of(state, job)):
+        enter(state, job)
 
 
 def wake(state: State) -> None:

@@ -12,15 +12,16 @@ Seam: `lapses_are_due`.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Iterator, Sequence
 from itertools import islice
+
+import msgspec
 
 from contract.events import Event, JobDispatched, KillOrdered, NodeLost, RecallOrdered
 from contract.lifecycle import JobState
 from contract.names import dispatch_id
-from scheduling import backpressure, endings, lines, placement, priority, retries
-from scheduling.state import Attempt, Cluster, Group, Job, Kind, Node, State
+from scheduling import backpressure, disciplines, endings, look_ahead, placement, ranking, retries, sharing
+from scheduling.state import Attempt, Cluster, Group, Job, Node, State
 
 RECALLS_PER_BATCH_MAX = 32
 RECALLS_PER_JOB_MAX = 3
@@ -90,54 +91,35 @@ def _stop_for_drain(attempt: Attempt) -> Event:
 
 
 def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
-    """The most urgent head that has room goes, again and again. Room only shrinks meanwhile, so a class that has none
-    is out for this batch, and rooms are looked at again only when one of them may be gone."""
-    common_ms = priority.common_of(state)
-    heads: list[priority.Candidate] = []
-    rooms: dict[Kind, list[Group]] = {}
-    for kind in state.kinds.values():
-        firsts = [(line, first) for line in kind.lines.values() if (first := lines.head_of(line)) is not None]
-        if firsts and (groups := placement.groups_with_room(kind)):
-            rooms[kind] = groups
-            heads += [priority.candidate(state, line, first, common_ms) for line, first in firsts]
-    heads.sort()
-    while heads:
-        head = heads.pop(0)
-        line = head[3]
-        job = state.jobs[head[1]]
+    """The job that the discipline in force puts first goes, again and again. Room only shrinks meanwhile, so a class
+    that has none is out for this batch, and rooms are looked at again only when one of them may be gone."""
+    rooms = {kind: groups for kind in state.kinds.values() if (groups := placement.groups_with_room(kind))}
+    order = disciplines.of(state).order(state, rooms)
+    while (choice := order.first()) is not None:
+        line, reason = choice
+        turn = sharing.turn(line)
+        instead = look_ahead.instead(state, line, turn[1], rooms[line.kind])
+        job = state.jobs[instead or turn[1]]
         group, node = placement.choose(rooms[line.kind], job.version)
-        second = lines.second_of(state, line)
-        follower = priority.candidate(state, line, second, common_ms) if second is not None else None
-        behind = _behind(follower, heads, group)
-        yield _dispatch(state, head, behind, group.cluster, node, len(batch))
-        if follower is not None:  # now the line's head
-            insort(heads, follower)
+        passed = turn[1] if instead else ""
+        evidence = Evidence(reason, passed, behind=passed or ranking.behind(order, line, turn, group))
+        yield _dispatch(state, job, evidence, group.cluster, node, len(batch))
         if not placement.has_room(group):
-            rooms = {kind: placement.groups_with_room(kind) for kind in rooms}
-            heads = [head for head in heads if rooms[head[3].kind]]
+            rooms = {kind: groups for kind in rooms if (groups := placement.groups_with_room(kind))}
+        order.dispatched(line, rooms)
 
 
-def _behind(
-    follower: priority.Candidate | None, heads: list[priority.Candidate], group: Group
-) -> priority.Candidate | None:
-    """The best job that could have gone to the group in place of a line's head: the one behind it, or another head."""
-    for head in heads:
-        if follower is not None and follower < head:
-            return follower
-        if group in head[3].kind.groups:
-            return head
-    return follower
+class Evidence(msgspec.Struct, frozen=True):
+    """Of the choice of a job."""
+
+    reason: str
+    passed: str
+    behind: str
+    """The best job that could have gone in its place; empty: none."""
 
 
-def _dispatch(
-    state: State,
-    head: priority.Candidate,
-    behind: priority.Candidate | None,
-    cluster: Cluster,
-    node: str,
-    index: int,
-) -> Event:
-    job = state.jobs[head[1]]
+def _dispatch(state: State, job: Job, evidence: Evidence, cluster: Cluster, node: str, index: int) -> Event:
+    behind = state.jobs[evidence.behind] if evidence.behind else None
     return JobDispatched(
         job=job.job,
         attempt=job.attempts + 1,
@@ -147,12 +129,14 @@ def _dispatch(
         cluster=cluster.name,
         waited_ms=state.now_ms - job.submitted_ms,
         slo_ms=state.slos[job.tier],
-        next_job=behind[1] if behind is not None else "",
-        next_waited_ms=state.now_ms - behind[2] if behind is not None else 0,
-        next_slo_ms=state.slos[behind[3].tier] if behind is not None else 0,
+        next_job=evidence.behind,
+        next_waited_ms=state.now_ms - behind.submitted_ms if behind is not None else 0,
+        next_slo_ms=state.slos[behind.tier] if behind is not None else 0,
         limit=cluster.limit,
         staged=backpressure.in_flight(cluster) + 1,
         bound=binding(state, job, cluster),
+        reason=evidence.reason,
+        passed=evidence.passed,
     )
 
 

@@ -14,10 +14,10 @@ from sys import intern
 import msgspec
 
 from contract.policy import Policy
-from scheduling import capacity, lines
-from scheduling.state import Alias, Job, Loss, Node, Past, State, Version, initial_state
+from scheduling import capacity, disciplines, lines, sharing
+from scheduling.state import Alias, FairTags, Job, Loss, Node, Past, Share, State, TierShares, Version, initial_state
 
-FORMAT = 1
+FORMAT = 2
 
 
 class SnapshotUnreadable(ValueError):
@@ -34,6 +34,13 @@ class AliasFacts(msgspec.Struct, frozen=True):
     model: str
     alias: str
     pointer: Alias
+
+
+class SharesFacts(msgspec.Struct, frozen=True):
+    tier: str
+    virtual: int
+    tags: dict[str, int]
+    """Of tenants, where above `virtual`: any other tag is as if never set."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
@@ -66,6 +73,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     ended_runs: list[tuple[int, int]]
     forgotten_ms: int
     stale: dict[str, int]
+    shares: list[SharesFacts]
+    fair: FairTags
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -105,8 +114,16 @@ def encode(state: State) -> bytes:
         ended_runs=list(state.ended_runs),
         forgotten_ms=state.forgotten_ms,
         stale=state.stale,
+        shares=[facts for tier, shares in sorted(state.shares.items()) if (facts := _shares_facts(tier, shares))],
+        fair=state.fair,
     )
     return _encoder.encode(facts)
+
+
+def _shares_facts(tier: str, shares: TierShares) -> SharesFacts | None:
+    """None before the tier's first pick."""
+    tags = {tenant: share.tag for tenant, share in shares.tenants.items() if share.tag > shares.virtual}
+    return SharesFacts(tier, shares.virtual, tags) if shares.virtual or tags else None
 
 
 def state_hash(state: State) -> str:
@@ -132,7 +149,10 @@ def decode(data: bytes) -> State:
     state.past = dict(facts.past)
     state.ended = {job: intern(tenant) for job, tenant in facts.ended}
     state.ended_runs = deque(facts.ended_runs)
+    state.fair.tags = {intern(tier): tag for tier, tag in facts.fair.tags.items()}
     _build_clusters(state, facts)
+    _build_shares(state, facts)
+    disciplines.arrange(state)
     facts.jobs.sort(key=lambda job: (job.submitted_ms, job.job))  # the order in which lines are cheapest
     for job in facts.jobs:
         _build_job(state, job)
@@ -155,6 +175,7 @@ _SAME = (
     "partition",
     "losses",
     "forgotten_ms",
+    "fair",
 )
 
 
@@ -166,6 +187,16 @@ def _build_clusters(state: State, facts: Snapshot) -> None:
     for node in facts.nodes:
         node.cluster = intern(node.cluster)
         capacity.admit(state, node)
+
+
+def _build_shares(state: State, facts: Snapshot) -> None:
+    for entry in facts.shares:
+        shares = sharing.shares_of(state, intern(entry.tier))
+        shares.virtual = entry.virtual
+        for tenant in sorted(entry.tags):
+            share = shares.tenants[intern(tenant)] = Share()
+            share.tag = entry.tags[tenant]
+            sharing.forget(shares, tenant)
 
 
 def _build_job(state: State, job: Job) -> None:

@@ -78,6 +78,8 @@ class Job(msgspec.Struct, gc=False):
     open: Attempt | None = None
     losses: tuple[Loss, ...] = ()
     """Nodes that were lost under its started attempts."""
+    expected_ms: int = 0
+    """Run time expected of it when it was accepted; 0: unknown."""
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -164,35 +166,101 @@ class Cluster:
 
 
 Entry = tuple[int, str]
-"""(submitted_ms, job)."""
+"""(key, job): where a job stands in its line. The key is `submitted_ms`, or what `lines.entry_of` says."""
 
 
-class Line:
-    """Jobs of one tier and requirement class that may be picked, oldest first.
+class FairTags(msgspec.Struct):
+    """Start-time fair queueing between tiers: facts kept while the discipline is `weighted_fair`."""
 
-    `entries` from `start` on are (submitted_ms, job), sorted. Deletion is lazy; the first is always a job that waits.
-    """
+    virtual: int = 0
+    """Virtual time: the start tag of the last pick."""
+    tags: dict[str, int] = {}
+    """By tier: the start tag of its next pick, where it is above `virtual`."""
 
-    __slots__ = ("entries", "kind", "live", "start", "tier")
 
-    def __init__(self, tier: str, kind: Kind) -> None:
-        self.tier = tier
-        self.kind = kind
+class Share:
+    """A tenant's standing in a tier, between tenants."""
+
+    __slots__ = ("tag", "waiting")
+
+    def __init__(self) -> None:
+        self.tag = 0
+        """Start tag of its next pick; one that is not above the tier's virtual time counts as that time."""
+        self.waiting = 0
+        """Its jobs that wait in the tier's lines."""
+
+
+class TierShares:
+    """Start-time fair queueing between the tenants of a tier."""
+
+    __slots__ = ("idle", "tenants", "virtual")
+
+    def __init__(self) -> None:
+        self.virtual = 0
+        """Virtual time: the start tag of the last pick."""
+        self.tenants: dict[str, Share] = {}
+        """Tenants with jobs that wait, or a tag above `virtual`."""
+        self.idle: list[tuple[int, str]] = []
+        """Heap of (tag, tenant): tenants that may be forgotten when virtual time reaches the tag. Lazy deletion."""
+
+
+class Queue:
+    """Jobs that wait, in order: `entries` from `start` on, sorted."""
+
+    __slots__ = ("entries", "start")
+
+    def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.start = 0
-        self.live = 0
-        """Jobs that wait in it; its other entries are left over."""
+
+    def __len__(self) -> int:
+        return len(self.entries) - self.start
+
+
+class TenantQueue(Queue):
+    """One tenant's jobs in a line."""
+
+    __slots__ = ("share",)
+
+    def __init__(self, share: Share) -> None:
+        super().__init__()
+        self.share = share
+
+
+class Line(Queue):
+    """Jobs of one tier and requirement class that may be picked, oldest first; and the same jobs by tenant.
+
+    While it holds jobs of several tenants, the head of each tenant's queue is in `level`, a heap of (key, job, tenant)
+    for tenants whose tag is not above the tier's virtual time, or in `ahead`, a heap of (tag, key, job, tenant).
+    Both have lazy deletion (`sharing`).
+    """
+
+    __slots__ = ("ahead", "kind", "late", "level", "shares", "tenants", "tier")
+
+    def __init__(self, tier: str, kind: Kind, shares: TierShares) -> None:
+        super().__init__()
+        self.tier = tier
+        self.kind = kind
+        self.shares = shares
+        self.late: Line | None = None
+        """Where its jobs go once they have waited longer than their SLO; none: the discipline does not tell."""
+        self.tenants: dict[str, TenantQueue] = {}
+        """Queues that are not empty."""
+        self.level: list[tuple[int, str, str]] = []
+        self.ahead: list[tuple[int, int, str, str]] = []
 
 
 class Kind:
     """A requirement class: its lines by tier, and the groups of nodes that fit it."""
 
-    __slots__ = ("groups", "lines", "requirements")
+    __slots__ = ("groups", "late", "lines", "requirements")
 
     def __init__(self, requirements: Requirements) -> None:
         self.requirements = requirements
         self.groups: list[Group] = []
         self.lines: dict[str, Line] = {}
+        self.late: dict[str, Line] = {}
+        """Lines of late jobs, where the discipline tells late from on time."""
 
 
 class Group:
@@ -236,11 +304,13 @@ class State:
 
     __slots__ = (
         "aliases",
+        "by_size",
         "clusters",
         "deadlines",
         "ended",
         "ended_runs",
         "epoch",
+        "fair",
         "fingerprint",
         "forgotten_ms",
         "groups",
@@ -265,7 +335,9 @@ class State:
         "rules",
         "seq",
         "session",
+        "shares",
         "slos",
+        "splits",
         "stale",
         "versions",
     )
@@ -314,7 +386,14 @@ class State:
         """Ids that ended before this may be forgotten: no older Kafka submission is run any more."""
         self.stale: dict[str, int] = {}
         """Inputs that meant nothing any more, by kind."""
+        self.shares: dict[str, TierShares] = {}
+        """By tier. Facts are `virtual` and the tags above it."""
+        self.fair = FairTags()
         # indexes, built again from the facts above
+        self.splits = False
+        """The discipline tells late jobs from those on time: each line has a late one."""
+        self.by_size = False
+        """The discipline takes the shortest job of a line first, not the oldest."""
         self.last_lease_ms = 0
         """Lease time at the end of the batch before (evidence only)."""
         self.node_attempts: dict[str, Held] = {}

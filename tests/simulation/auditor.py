@@ -101,6 +101,8 @@ class Auditor:
             self.stories.note(record.offset, self.now_ms, event)
             if kind == "JobDispatched":
                 self.picks.check(event, moment)
+            elif kind in ("PolicyAdopted", "PolicyReverted"):
+                self.picks.naive.adopted(event["policy"])
             elif kind == "NodeLost":
                 self._check_silence(event, batch, built_ms)
             self.book.enter(event, moment)

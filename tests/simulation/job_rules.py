@@ -91,6 +91,7 @@ class JobRules(NodeRules):
             event["version"],
             submitted_ms,
             event["expires_ms"],
+            event.get("expected_ms", 0),
             copies=[event["offset"]],
         )
 

@@ -16,6 +16,7 @@ class JobBook:
     version: str
     submitted_ms: int
     expires_ms: int
+    expected_ms: int = 0
     state: str = "queued"
     attempts: int = 0
     failures: int = 0

@@ -1,16 +1,17 @@
-"""A second, naive implementation of the dispatch policy: at every pick, sort everything (I11, I3).
+"""Each dispatch is what the naive policy picks from the books (I11), to the best place, within the limit (I3).
 
-The policy of the talk: of the jobs that some slot could take now, the one with the highest wait fraction, waited over
-SLO, compared as integers and not capped. Written from design section 4.
+Who goes is worked out by `naive`; where to, here: a free slot first, then the version loaded, cached, cold.
 """
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from typing import Any
 
 from tests.simulation.book import Book
-from tests.simulation.pages import JobBook, Moment, NodeBook
+from tests.simulation.naive import Naive, Row
+from tests.simulation.pages import Moment, NodeBook
 from tests.simulation.violation import Violation
 
 NO_LIMIT = 1_000_000_000
@@ -20,21 +21,37 @@ NO_LIMIT = 1_000_000_000
 class Picks:
     def __init__(self, book: Book) -> None:
         self.book = book
+        self.naive = Naive()
 
     def check(self, event: dict[str, Any], moment: Moment) -> None:
         """`event` is a JobDispatched that is about to be entered."""
         self._check_limit(event)
-        best = self._best(moment)
-        if best is None or best.job != event["job"]:
-            found = best.job if best else "nothing"
+        waiting = self._waiting(moment)
+        nodes = {kind: [node for node in self.book.nodes.values() if self._takes(node, kind)] for kind in self._kinds()}
+        able = [row for row in waiting if nodes[row.kind]]
+        turn = self.naive.turn(able, moment.now_ms)
+        goes = turn and self._goes(turn, able, nodes[turn.kind], moment.now_ms)
+        if turn is None or goes is None or goes.job != event["job"]:
+            found = goes.job if goes else "nothing"
             raise Violation("I11", f"picked while the naive policy picks {found}", event["job"])
+        passed = turn.job if turn is not goes else ""
+        if event.get("passed", "") != passed:
+            raise Violation("I11", f"passed over {event.get('passed', 'nobody')}, expected {passed}", event["job"])
         node = self.book.nodes[event["node"]]
-        nearest = min(
-            (other for other in self.book.nodes.values() if self._takes(other, best)),
-            key=lambda other: self._distance(other, best.version),
-        )
+        nearest = min(nodes[goes.kind], key=lambda other: self._distance(other, goes.version))
         if nearest is not node:
             raise Violation("I11", f"went to {node.node} while {nearest.node} is the better place", event["job"])
+        others = [row for row in able if row is not turn and self._fits(node, row.kind)]
+        behind = turn if passed else self.naive.turn(others, moment.now_ms)
+        if event["next_job"] != (behind.job if behind else ""):
+            raise Violation("I11", f"next is {event['next_job']}, expected {behind and behind.job}", event["job"])
+        self.naive.dispatched(goes, waiting)
+
+    def _goes(self, turn: Row, able: list[Row], nodes: list[NodeBook], now_ms: int) -> Row:
+        free = [node for node in nodes if self._held(node) < node.slots]
+        return self.naive.goes(
+            turn, able, now_ms, lambda row: any(row.version in node.loaded for node in free), bool(free)
+        )
 
     # -- limits -----------------------------------------------------------------------------------------------
 
@@ -54,27 +71,27 @@ class Picks:
 
     # -- order ------------------------------------------------------------------------------------------------
 
-    def _best(self, moment: Moment) -> JobBook | None:
-        waiting = [
-            job
+    def _kinds(self) -> set[str]:
+        return {self._kind(version) for version in self.book.requirements}
+
+    def _kind(self, version: str) -> str:
+        return json.dumps(self.book.requirements[version], sort_keys=True)
+
+    def _waiting(self, moment: Moment) -> list[Row]:
+        return [
+            Row(
+                job.job,
+                job.tenant,
+                job.tier,
+                self._kind(job.version),
+                job.version,
+                job.submitted_ms,
+                job.expected_ms,
+                job.attempts,
+            )
             for job in self.book.jobs.values()
             if job.state == "queued" and not job.cancelling and job.eligible_lease_ms <= moment.lease_ms
         ]
-        able = [job for job in waiting if any(self._takes(node, job) for node in self.book.nodes.values())]
-        tiers = self.book.policy["tiers"]
-
-        def better(one: JobBook, other: JobBook) -> bool:
-            left = max(0, moment.now_ms - one.submitted_ms) * tiers[other.tier]["slo_ms"]
-            right = max(0, moment.now_ms - other.submitted_ms) * tiers[one.tier]["slo_ms"]
-            if left != right:
-                return left > right
-            return one.job < other.job
-
-        best: JobBook | None = None
-        for job in able:
-            if best is None or better(job, best):
-                best = job
-        return best
 
     def _distance(self, node: NodeBook, version: str) -> tuple[int, int, Fraction, str]:
         """A free slot, then the fewest staged a slot; then loaded, cached, cold; the emptiest cluster; the id."""
@@ -87,16 +104,20 @@ class Picks:
     def _held(self, node: NodeBook) -> int:
         return sum(1 for job in self.book.jobs.values() if job.node == node.node)
 
-    def _takes(self, node: NodeBook, job: JobBook) -> bool:
-        """The node could be given this job now."""
-        needs = self.book.requirements[job.version]
-        fits = (
+    def _fits(self, node: NodeBook, kind: str) -> bool:
+        needs = json.loads(kind)
+        return (
             node.chipset in needs["chipsets"]
             and (node.chipset == "cpu" or node.gpus >= needs["gpus"])
             and node.memory_mib >= needs["memory_mib"]
         )
+
+    def _takes(self, node: NodeBook, kind: str) -> bool:
+        """The node could be given a job of this class now."""
         cluster = self.book.policy["clusters"].get(node.cluster)
-        if not fits or node.draining or cluster is None or node.cluster in self.book.draining_clusters:
+        if not self._fits(node, kind) or node.draining or cluster is None:
+            return False
+        if node.cluster in self.book.draining_clusters:
             return False
         if cluster["limit"] == NO_LIMIT:
             return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from fractions import Fraction
+from math import lcm
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,9 +19,10 @@ from contract.events import Event, JobAccepted, JobDispatched, JobRefused
 from contract.inputs import ClusterActivated, NodeJoined, NodeReport, Started, Succeeded
 from contract.lifecycle import TERMINAL, JobState, after
 from contract.policy import UNLIMITED
-from scheduling import orders, priority, snapshot
+from scheduling import orders, snapshot
 from scheduling.chain import Chain, Counted
 from scheduling.decide import Clock, decide
+from scheduling.disciplines.wait_fraction import urgency
 from scheduling.evolve import begin, evolve, fold
 from scheduling.state import State, initial_state
 from tests.properties.scheduling.worlds import STEPS, live
@@ -197,7 +199,7 @@ fractions = st.tuples(st.integers(0, 10**18), st.sampled_from((1, 3, 7, 1_000, 8
 
 @given(fractions, fractions, st.integers(1, 9))
 def test_urgency_compares_as_fractions_do(a, b, times) -> None:
-    common_ms = times * priority.lcm(a[1], b[1])
-    left, right = (priority.urgency(waited_ms, slo_ms, common_ms) for waited_ms, slo_ms in (a, b))
+    common_ms = times * lcm(a[1], b[1])
+    left, right = (urgency(waited_ms, slo_ms, common_ms) for waited_ms, slo_ms in (a, b))
     assert (left > right) == (Fraction(*a) > Fraction(*b)) == (a[0] * b[1] > b[0] * a[1])
     assert (left == right) == (Fraction(*a) == Fraction(*b))

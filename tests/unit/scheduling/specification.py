@@ -52,6 +52,7 @@ POLICY = Policy(
     tiers={"api": Tier(10_000), "free": Tier(100_000), "light": Tier(30_000)},
     pools={POOL: PolicyPool(0), "other": PolicyPool(1)},
     clusters={"east": Cluster(POOL, 4), "west": Cluster(POOL, 4), "far": Cluster("other", 4)},
+    discipline="wait_fraction",
 )
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)

@@ -17,7 +17,8 @@ from tests.unit.scheduling.specification import CUDA, POLICY, Pool, a_job, names
 def roomy(limit: int = 100, **tiers: int) -> Policy:
     """The policy with other limits, and tiers of these SLOs."""
     slos = {name: Tier(slo_ms) for name, slo_ms in tiers.items()} or POLICY.tiers
-    return Policy(slos, POLICY.pools, {"east": Cluster("main", limit), "west": Cluster("main", limit)})
+    clusters = {"east": Cluster("main", limit), "west": Cluster("main", limit)}
+    return Policy(slos, POLICY.pools, clusters, discipline="wait_fraction")
 
 
 def picked(pool: Pool) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from contract.events import AttemptStarted, JobDispatched, JobRequeued, JobSucceeded, NodeAdmitted, NodeLost
 from contract.lifecycle import IllegalTransition
 from contract.topics import DAY_MS
-from scheduling import ended, evolve, lines, priority, snapshot
+from scheduling import ended, evolve, lines, sharing, snapshot
 from scheduling.decide import Clock, open_pool
 from scheduling.judge import judge
 from scheduling.state import State, initial_state
@@ -102,7 +102,7 @@ def test_a_pick_looks_at_the_heads_of_lines_and_not_at_the_queue(monkeypatch) ->
             *(submission(n, ("api", "free")[n % 2], ("shapes", "big")[n % 3 == 0]) for n in range(number, number + 500))
         )
     looks = []
-    for module, name in ((priority, "candidate"), (lines, "is_waiting")):
+    for module, name in ((sharing, "turn"), (lines, "is_waiting")):
         original = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, original=original: (looks.append(1), original(*a))[1])
     pool.reader = State("main")

@@ -3,7 +3,7 @@ must fail. The simulation breaks the same seams:
 
 | seam | what it keeps right |
 |---|---|
-| `priority.urgency(waited_ms, slo_ms, common_ms)` | the talk's order, uncapped, in integers |
+| `disciplines.wait_fraction.urgency(waited_ms, slo_ms, common_ms)` | the talk's order, uncapped, in integers |
 | `backpressure.in_flight(cluster)` | the limit, derived from the attempts |
 | `capacity.close_attempt(state, attempt)` | a closed attempt no longer counts, whoever closed it |
 | `judge.is_duplicate(state, job)` | once is once |
@@ -28,7 +28,8 @@ import pytest
 
 from contract import events as said
 from contract.lifecycle import IllegalTransition
-from scheduling import backpressure, capacity, chain, evolve, judge, orders, plan, priority, reports, retries
+from scheduling import backpressure, capacity, chain, evolve, judge, orders, plan, reports, retries
+from scheduling.disciplines import wait_fraction
 from scheduling.state import Cluster
 from tests.unit.scheduling import (
     test_attempts,
@@ -98,15 +99,15 @@ def open_at_all(state: Any, node: str, session: str, report: Any) -> bool:
 
 MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None]]] = {
     "the fraction is capped at 1": (
-        instead(priority, "urgency", lambda waited, slo, common: min(waited, slo) * (common // slo)),
+        instead(wait_fraction, "urgency", lambda waited, slo, common: min(waited, slo) * (common // slo)),
         test_dispatching.test_a_wait_beyond_the_slo_goes_on_counting,
     ),
     "fractions are compared as floats": (
-        instead(priority, "urgency", lambda waited, slo, common: waited / slo),
+        instead(wait_fraction, "urgency", lambda waited, slo, common: waited / slo),
         test_dispatching.test_fractions_that_floats_cannot_tell_apart_are_told_apart,
     ),
     "strict priority of the shortest SLO": (
-        instead(priority, "urgency", lambda waited, slo, common: -slo),
+        instead(wait_fraction, "urgency", lambda waited, slo, common: -slo),
         test_dispatching.test_the_largest_wait_fraction_goes_first_and_oldest_first_within_a_tier,
     ),
     "a recalled attempt is forgotten before the node confirms": (

@@ -1,0 +1,64 @@
+"""What a discipline is: it says which line is served next, and may keep facts of its own.
+
+A pick compares the heads of the lines that have room. Within one line the order does not change as time passes, so a
+pick costs O(tiers x requirement classes) and nothing is sorted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from contract.events import JobDispatched
+from scheduling.ranking import Order, Ranker, Ranking
+from scheduling.state import Group, Job, Kind, State
+
+
+class Discipline:
+    """One rule that says who goes next. Has no state of its own: facts it needs lie in State, written by its hooks."""
+
+    name: str
+    splits = False
+    """Late jobs stand in lines of their own."""
+    by_size = False
+    """The first job of a line is the shortest, not the oldest."""
+
+    def order(self, state: State, rooms: Collection[Kind]) -> Order:
+        """The lines of these classes, which have room, as they are served from here on in this batch."""
+        raise NotImplementedError
+
+    def adopted(self, state: State) -> None:
+        """It decides from here on, or the tiers changed: its facts begin anew."""
+
+    def retired(self, state: State) -> None:
+        """Another decides from here on: its facts go."""
+
+    def entered(self, state: State, job: Job, first: bool) -> None:
+        """The job was accepted (`first`), or waits for another attempt."""
+
+    def dispatched(self, state: State, job: Job, group: Group, event: JobDispatched) -> None:
+        """A job goes to a node of the group; it still stands in its line."""
+
+    def ended(self, state: State, job: Job) -> None:
+        """A queued job ended without being dispatched; it has left its line."""
+
+
+class Ranked(Discipline):
+    """A discipline that ranks each line by its first job alone."""
+
+    reason: str
+    """Its one word for why a job was chosen."""
+    shifts = False
+    """A dispatch may change how other lines rank, not only its own."""
+
+    def ranker(self, state: State) -> Ranker:
+        """Ranks lines of this state, until the next event."""
+        raise NotImplementedError
+
+    def order(self, state: State, rooms: Collection[Kind]) -> Order:
+        return Ranking(state, rooms, self.ranker, self.reason, self.shifts)
+
+
+def ranks_of(state: State) -> dict[str, int]:
+    """Rank of each tier ever named: the smaller its SLO the higher, ties by name; 0 is the highest."""
+    tiers = sorted(state.slos, key=lambda tier: (state.slos[tier], tier))
+    return {tier: place for place, tier in enumerate(tiers)}

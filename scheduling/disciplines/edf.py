@@ -1,0 +1,17 @@
+"""Earliest deadline first: the job whose SLO runs out soonest, or ran out longest ago. Nothing starves: every job's
+deadline comes to be the earliest."""
+
+from __future__ import annotations
+
+from scheduling.disciplines.discipline import Ranked
+from scheduling.ranking import Ranker
+from scheduling.state import State
+
+
+class Edf(Ranked):
+    name = "edf"
+    reason = "earliest_deadline"
+
+    def ranker(self, state: State) -> Ranker:
+        slos = state.slos
+        return lambda line, entry: (entry[0] + slos[line.tier], entry[1])

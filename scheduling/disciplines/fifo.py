@@ -1,0 +1,15 @@
+"""First in, first out: whoever was submitted first, whatever its tier."""
+
+from __future__ import annotations
+
+from scheduling.disciplines.discipline import Ranked
+from scheduling.ranking import Ranker
+from scheduling.state import State
+
+
+class Fifo(Ranked):
+    name = "fifo"
+    reason = "oldest"
+
+    def ranker(self, state: State) -> Ranker:
+        return lambda line, entry: entry

@@ -1,0 +1,16 @@
+"""Strict priority: the highest tier that has a job waits for nobody, and the lower ones may wait for ever."""
+
+from __future__ import annotations
+
+from scheduling.disciplines.discipline import Ranked, ranks_of
+from scheduling.ranking import Ranker
+from scheduling.state import State
+
+
+class Strict(Ranked):
+    name = "strict"
+    reason = "highest_tier"
+
+    def ranker(self, state: State) -> Ranker:
+        ranks = ranks_of(state)
+        return lambda line, entry: (ranks[line.tier], *entry)

@@ -1,0 +1,36 @@
+"""The talk's order: the job that has waited the largest fraction of its tier's SLO is first.
+
+Not capped at 1: under overload the waits of all tiers converge to the same multiple of their SLOs, and nothing
+starves. Fractions are compared as integers: waited_a / slo_a > waited_b / slo_b exactly when waited_a * slo_b >
+waited_b * slo_a, and so exactly when waited_a * (L / slo_a) > waited_b * (L / slo_b) for a common multiple L of the
+SLOs.
+
+Seam: `urgency`.
+"""
+
+from __future__ import annotations
+
+from math import lcm
+
+from scheduling.disciplines.discipline import Ranked
+from scheduling.ranking import Rank, Ranker
+from scheduling.state import Entry, Line, State
+
+
+class WaitFraction(Ranked):
+    name = "wait_fraction"
+    reason = "largest_fraction"
+
+    def ranker(self, state: State) -> Ranker:
+        slos, now_ms = state.slos, state.now_ms
+        common_ms = lcm(*slos.values())
+
+        def rank(line: Line, entry: Entry) -> Rank:
+            return (-urgency(now_ms - entry[0], slos[line.tier], common_ms), entry[1])
+
+        return rank
+
+
+def urgency(waited_ms: int, slo_ms: int, common_ms: int) -> int:
+    """The wait fraction times `common_ms`, which every tier's SLO divides: exact, and of any size."""
+    return waited_ms * (common_ms // slo_ms)

@@ -1,0 +1,84 @@
+"""Which line is served next, again and again while one batch dispatches; and which would be if its job were not there."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple, Protocol
+
+from scheduling import sharing
+from scheduling.state import Entry, Group, Kind, Line, State
+
+
+class Choice(NamedTuple):
+    line: Line
+    reason: str
+    """Why the discipline serves this line: one of its own fixed words, recorded with the dispatch."""
+
+
+class Order(Protocol):
+    """A discipline at work on the lines that have room."""
+
+    def first(self) -> Choice | None:
+        """The line to serve, or None when none is left."""
+
+    def second(self, turn: Entry, group: Group) -> Line | None:
+        """The line that would be served by this group if the job whose turn it is in the first line were not there."""
+
+    def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
+        """A job of the line that was first is gone, and these classes still have room."""
+
+
+def behind(order: Order, line: Line, turn: Entry, group: Group) -> str:
+    """The best job that could go to the group in place of the one whose turn it is in this line, the first; or ""."""
+    second = order.second(turn, group)
+    if second is None:
+        return ""
+    entry = sharing.turn_after(line) if second is line else sharing.turn(second)
+    return entry[1] if entry is not None else ""
+
+
+Rank = tuple[Any, ...]
+"""Integers, and at last the job id: no two are equal, and the least goes first."""
+Ranker = Callable[[Line, Entry], Rank]
+"""The rank of a line whose first job is this."""
+
+
+class Ranking:
+    """The order of a discipline that ranks each line by its first job alone: the ranks are kept sorted."""
+
+    def __init__(
+        self, state: State, rooms: Collection[Kind], ranker: Callable[[State], Ranker], reason: str, shifts: bool
+    ) -> None:
+        """`shifts`: a dispatch may change how other lines rank too, so that all are ranked again."""
+        self._state, self._ranker, self._reason, self._shifts = state, ranker, reason, shifts
+        self._rank_all(rooms)
+
+    def _rank_all(self, rooms: Collection[Kind]) -> None:
+        self._rank = rank = self._ranker(self._state)
+        lines = [line for kind in rooms for line in kind.lines.values() if len(line)]
+        self._heads = sorted((rank(line, line.entries[line.start]), line) for line in lines)
+
+    def first(self) -> Choice | None:
+        return Choice(self._heads[0][1], self._reason) if self._heads else None
+
+    def second(self, turn: Entry, group: Group) -> Line | None:
+        line = self._heads[0][1]
+        place = line.start + (line.entries[line.start] == turn)
+        rest = self._rank(line, line.entries[place]) if place < len(line.entries) else None
+        for rank, other in self._heads[1:]:
+            if rest is not None and rest < rank:
+                return line
+            if group in other.kind.groups:
+                return other
+        return line if rest is not None else None
+
+    def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
+        if self._shifts:
+            self._rank_all(rooms)
+            return
+        del self._heads[0]
+        if len(line):
+            insort(self._heads, (self._rank(line, line.entries[line.start]), line))
+        if any(head[1].kind not in rooms for head in self._heads):
+            self._heads = [head for head in self._heads if head[1].kind in rooms]

@@ -1,0 +1,124 @@
+"""A second, naive implementation of who goes next: at every pick, sort everything (I11).
+
+Written from design section 4 and the words of the policy, with fractions instead of common multiples and lists that are
+made anew at each pick. It reads plain records and shares no code with `scheduling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job that waits."""
+
+    job: str
+    tenant: str
+    tier: str
+    kind: str
+    """Its requirement class, in any words."""
+    version: str
+    submitted_ms: int
+    expected_ms: int
+    attempts: int
+
+
+class Naive:
+    def __init__(self) -> None:
+        self.policy: dict[str, Any] = {}
+        self.slos: dict[str, int] = {}
+        self._starts: dict[str, dict[str, Fraction]] = {}
+        """By tier: at what virtual time each tenant's next pick starts, at the earliest."""
+        self._clocks: dict[str, Fraction] = {}
+        self._tier_starts: dict[str, Fraction] = {}
+        self._tier_clock = Fraction(0)
+
+    # -- what changes it --------------------------------------------------------------------------------------
+
+    def adopted(self, policy: dict[str, Any]) -> None:
+        if any(policy[name] != self.policy.get(name) for name in ("discipline", "tiers")):
+            self._tier_starts, self._tier_clock = {}, Fraction(0)
+        self.policy = policy
+        self.slos |= {name: tier["slo_ms"] for name, tier in policy["tiers"].items()}
+
+    def dispatched(self, row: Row, waiting: Iterable[Row]) -> None:
+        """`waiting`: all jobs that waited, this one among them."""
+        if row.attempts:
+            return
+        alike = sum(1 for other in waiting if (other.tier, other.tenant) == (row.tier, row.tenant))
+        picks = 1 + self.policy["tenant_burst_penalty"] * (alike > self.policy["tenant_burst"])
+        start = self._start(row)
+        self._clocks[row.tier] = start
+        weight = self.policy["tenant_weights"].get(row.tenant, 1)
+        cost = max(1, picks * 720_720 // weight)  # whole numbers, as the ledger's decisions are
+        self._starts.setdefault(row.tier, {})[row.tenant] = start + cost
+        if self.policy["discipline"] == "weighted_fair":
+            start = self._tier_start(row.tier)
+            self._tier_clock = start
+            tier = self.policy["tiers"].get(row.tier, {})
+            weights = [entry["weight"] for entry in self.policy["tiers"].values() if entry["weight"]]
+            cost_of = Fraction(1, tier.get("weight") or min(weights)) if weights else Fraction(self.slos[row.tier])
+            self._tier_starts[row.tier] = start + cost_of
+
+    def _start(self, row: Row) -> Fraction:
+        clock = self._clocks.get(row.tier, Fraction(0))
+        return max(clock, self._starts.get(row.tier, {}).get(row.tenant, Fraction(0)))
+
+    def _tier_start(self, tier: str) -> Fraction:
+        return max(self._tier_clock, self._tier_starts.get(tier, Fraction(0)))
+
+    # -- a pick -----------------------------------------------------------------------------------------------
+
+    def turn(self, able: Sequence[Row], now_ms: int) -> Row | None:
+        """Whose turn it is, of the jobs that some slot could take now."""
+        lines: dict[tuple[str, str], list[Row]] = {}
+        for row in able:
+            lines.setdefault((row.tier, row.kind), []).append(row)
+        if not lines:
+            return None
+        line = min(lines.values(), key=lambda rows: self._rank(min(rows, key=self._place), now_ms))
+        return min(line, key=lambda row: (self._start(row), self._place(row)))
+
+    def goes(
+        self, turn: Row, able: Sequence[Row], now_ms: int, is_loaded: Callable[[Row], bool], is_free: bool
+    ) -> Row:
+        """Who goes, that being whose turn it is: look-ahead may find another of its line. `is_loaded`: a free slot that
+        fits the line has the row's version; `is_free`: there is a free slot at all."""
+        if not is_free or is_loaded(turn) or not self._may_be_passed(turn, now_ms):
+            return turn
+        line = sorted((row for row in able if (row.tier, row.kind) == (turn.tier, turn.kind)), key=self._place)
+        for row in line[: self.policy["look_ahead_jobs"]]:
+            if is_loaded(row):
+                return row
+            if not self._may_be_passed(row, now_ms):
+                break
+        return turn
+
+    def _may_be_passed(self, row: Row, now_ms: int) -> bool:
+        waited = Fraction(now_ms - row.submitted_ms, self.slos[row.tier])
+        return waited <= Fraction(self.policy["look_ahead_percent"], 100)
+
+    def _place(self, row: Row) -> tuple[Any, ...]:
+        """Where it stands in its line."""
+        if self.policy["discipline"] == "shortest_first":
+            return row.expected_ms == 0, row.expected_ms, row.submitted_ms, row.job
+        return row.submitted_ms, row.job
+
+    def _rank(self, row: Row, now_ms: int) -> tuple[Any, ...]:
+        slo_ms = self.slos[row.tier]
+        tier = slo_ms, row.tier
+        match self.policy["discipline"]:
+            case "fifo" | "shortest_first":
+                return self._place(row)
+            case "strict":
+                return *tier, row.submitted_ms, row.job
+            case "edf":
+                return row.submitted_ms + slo_ms, row.job
+            case "weighted_fair":
+                return self._tier_start(row.tier), *tier, row.submitted_ms, row.job
+            case _:
+                return -Fraction(now_ms - row.submitted_ms, slo_ms), row.job
