@@ -5,10 +5,11 @@ one door that runs them (`decide.decide`), which ledger records count (`chain`),
 (`orders`), snapshots and invariants. Not here: clocks, randomness, I/O, logging, Kafka, SQL: whoever needs those
 hosts this package.
 
-Follow one job: `judge` accepts its submission -> `evolve` puts it into its line (`lines`) -> `plan` picks it
-(`priority`) and finds its slot (`placement`) under its cluster's limit (`backpressure`) -> `reports` starts and ends
-it, or `retries` says what a failed attempt leads to. The seams by which tests take one mechanism out at a time are
-listed in tests/unit/scheduling/test_mutants.py.
+Follow one job: `judge` accepts its submission -> `evolve` puts it into its line (`lines`) -> `plan` picks it (the
+discipline in force says whose line is served, `disciplines`; `sharing` which tenant's job of it; `look_ahead` whether
+one with the right version goes first) and finds its slot (`placement`) under its cluster's limit (`backpressure`) ->
+`reports` starts and ends it, or `retries` says what a failed attempt leads to. The seams by which tests take one
+mechanism out at a time are listed in tests/unit/scheduling/test_mutants.py.
 """
 
 RULES = 2

@@ -1,4 +1,4 @@
-"""Which line is served next, again and again while one batch dispatches; and which would be if its job were not there."""
+"""Which line is served next, again and again while a batch dispatches; and which would be without its job."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class PoolMetrics:
         state = self._state
         queued = dict.fromkeys(state.slos, 0)
         for kind in state.kinds.values():
-            for tier, line in kind.lines.items():
-                queued[tier] = queued.get(tier, 0) + line.live
+            for line in (*kind.lines.values(), *kind.late.values()):
+                queued[line.tier] = queued.get(line.tier, 0) + len(line)
         for tier, count in queued.items():
             metrics.QUEUED.labels(state.pool, tier).set(count)
         for cluster in state.clusters.values():

@@ -83,9 +83,7 @@ class Naive:
         line = min(lines.values(), key=lambda rows: self._rank(min(rows, key=self._place), now_ms))
         return min(line, key=lambda row: (self._start(row), self._place(row)))
 
-    def goes(
-        self, turn: Row, able: Sequence[Row], now_ms: int, is_loaded: Callable[[Row], bool], is_free: bool
-    ) -> Row:
+    def goes(self, turn: Row, able: Sequence[Row], now_ms: int, is_loaded: Callable[[Row], bool], is_free: bool) -> Row:
         """Who goes, that being whose turn it is: look-ahead may find another of its line. `is_loaded`: a free slot that
         fits the line has the row's version; `is_free`: there is a free slot at all."""
         if not is_free or is_loaded(turn) or not self._may_be_passed(turn, now_ms):

@@ -7,7 +7,7 @@ import hashlib
 import msgspec
 
 from contract import codec, inputs
-from contract.policy import UNLIMITED, Cluster, Policy, Pool, Tier, fingerprint
+from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool, Tier, fingerprint
 from contract.topics import JOBS
 from tests.simulation.auditor import Auditor
 from tests.simulation.log import Broker
@@ -16,7 +16,7 @@ from tests.simulation.submitters import SUBMISSIONS, Api, deliver, submission
 
 HOUR_MS = 3_600_000
 LEASE_MS = 20_000
-TENANTS = ("acme", "globex")
+TENANTS = ("acme", "globex", "initech")
 
 
 def digest(name: str) -> str:
@@ -78,13 +78,14 @@ class Operators:
         self.jobs: list[tuple[str, str]] = []
         """(job, tenant) of everything ever asked for."""
         self._moves = 0
+        self._policy = self._ordered(POLICY)
 
     def say(self, body: inputs.Wire) -> None:
         deliver(self.broker, codec.encode(body))
 
     def set_up(self) -> None:
         """Policy first, then versions and aliases; a submission before them is refused, which is right too."""
-        self.apply(POLICY)
+        self.apply(self._policy)
         for version, (model, requirements) in VERSIONS.items():
             self.say(inputs.VersionPublished(model, version, requirements, HOUR_MS))
         for model, alias, name in (
@@ -176,8 +177,28 @@ class Operators:
             )
             for name, cluster in POLICY.clusters.items()
         }
-        slos = {name: Tier(tier.slo_ms * self.timeline.between(1, 3)) for name, tier in POLICY.tiers.items()}
-        self.apply(msgspec.structs.replace(POLICY, clusters=clusters, tiers=slos))
+        policy = self._policy if self.timeline.happens(0.5) else self._ordered(POLICY)
+        if self.timeline.happens(0.7):
+            weighted = self.timeline.happens(0.5)
+            tiers = {
+                name: Tier(tier.slo_ms * self.timeline.between(1, 3), self.timeline.between(1, 4) if weighted else 0)
+                for name, tier in POLICY.tiers.items()
+            }
+            policy = msgspec.structs.replace(policy, tiers=tiers)
+        self.apply(msgspec.structs.replace(policy, clusters=clusters))
+
+    def _ordered(self, policy: Policy) -> Policy:
+        """The policy with another discipline, other shares of tenants and another look-ahead."""
+        return msgspec.structs.replace(
+            policy,
+            discipline=self.timeline.chance.choice(DISCIPLINES),
+            promise_max=self.timeline.between(1, 4),
+            tenant_weights={tenant: self.timeline.between(1, 20) for tenant in TENANTS if self.timeline.happens(0.5)},
+            tenant_burst=self.timeline.between(0, 6),
+            tenant_burst_penalty=self.timeline.between(0, 3),
+            look_ahead_jobs=self.timeline.chance.choice((0, 2, 8)),
+            look_ahead_percent=self.timeline.chance.choice((10, 50, 150)),
+        )
 
     def drain(self) -> None:
         cluster = self.timeline.chance.choice(tuple(POLICY.clusters))
@@ -189,7 +210,7 @@ class Operators:
 
     def heal(self) -> None:
         """Everything as at the beginning, and what would never end by itself is cancelled."""
-        self.apply(POLICY)
+        self.apply(self._policy)
         for cluster in POLICY.clusters:
             self.say(inputs.ClusterActivated(cluster))
         for job in sorted(self.work.hangs):

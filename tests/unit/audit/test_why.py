@@ -686,7 +686,7 @@ def test_in_simulated_worlds_the_causes_of_every_job_sum_to_its_wait(seed: int) 
             continue
         check(wait)
         known += 1
-    assert known > 10
+    assert known > 5
 
 
 @pytest.mark.parametrize("seed", range(12, 18))

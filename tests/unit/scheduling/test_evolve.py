@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
+import msgspec
 import pytest
 
 from contract.events import AttemptStarted, JobDispatched, JobRequeued, JobSucceeded, NodeAdmitted, NodeLost
@@ -102,25 +103,26 @@ def test_a_pick_looks_at_the_heads_of_lines_and_not_at_the_queue(monkeypatch) ->
             *(submission(n, ("api", "free")[n % 2], ("shapes", "big")[n % 3 == 0]) for n in range(number, number + 500))
         )
     looks = []
-    for module, name in ((sharing, "turn"), (lines, "is_waiting")):
+    for module, name in ((sharing, "turn"), (lines, "entry_of")):
         original = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, original=original: (looks.append(1), original(*a))[1])
     pool.reader = State("main")
     monkeypatch.setattr("tests.unit.scheduling.specification.fold", lambda *a: None)
     pool.join("n1", slots=2)
     assert len(only(pool.events, JobDispatched)) == 4
-    assert len(looks) <= 30
+    assert len(looks) <= 12
 
 
-def test_an_entry_left_over_in_a_line_is_not_doubled() -> None:
-    """A ledger of other rules may have picked a job that was not the first of its line."""
+def test_a_job_that_is_not_first_leaves_its_line_and_comes_back_to_its_place() -> None:
     pool = Pool(check=False)
     pool.publish()
-    pool.tell(submission(1), submission(2))
-    behind = pool.state.jobs[max(a_job(1), a_job(2))]
-    line = lines.line_of(pool.state, behind.version, behind.tier)
-    behind.state = behind.state.DISPATCHED
-    lines.leave(pool.state, behind)
-    behind.state = behind.state.QUEUED
-    lines.enter(pool.state, behind)
-    assert (line.live, len(line.entries)) == (2, 2)
+    pool.tell(*(submission(number) for number in range(9)))
+    for job in [pool.state.jobs[a_job(number)] for number in range(9)]:
+        line = lines.line_of(pool.state, job.version, job.tier)
+        before = line.entries[line.start :]
+        lines.leave(pool.state, job)
+        assert line.entries[line.start :] == [entry for entry in before if entry[1] != job.job]
+        lines.enter(pool.state, job)
+        assert line.entries[line.start :] == before
+    with pytest.raises(ValueError, match="expected job nowhere in its line"):
+        lines.leave(pool.state, msgspec.structs.replace(job, job="nowhere"))

@@ -8,9 +8,9 @@ import pytest
 
 from contract.inputs import CancelRequested, ClusterDrainRequested
 from contract.lifecycle import JobState
-from scheduling import invariants, snapshot
+from scheduling import invariants, sharing, snapshot
 from scheduling.evolve import fold
-from scheduling.state import Job, State, initial_state
+from scheduling.state import Job, Line, State, initial_state
 from tests.unit.scheduling.specification import CUDA, Pool, submission
 
 
@@ -33,6 +33,7 @@ def busy() -> Pool:
     pool.join("n3")
     pool.leave("n3")
     pool.beat(session="gone")
+    pool.tell(submission(13, tenant="globex"))
     return pool
 
 
@@ -115,6 +116,16 @@ def some_line(state: State):
     return state.lines[job.version, job.tier]
 
 
+def a_tenants_queue(state: State):
+    return some_line(state).tenants["acme"]
+
+
+def forget_whose_turn(line: Line) -> None:
+    _, turn = sharing.turn(line)
+    line.level = [entry for entry in line.level if entry[1] != turn]
+    line.ahead = [entry for entry in line.ahead if entry[2] != turn]
+
+
 DEFECTS: dict[str, Callable[[State], object]] = {
     "has ended and has not": lambda s: s.ended.update({an_open(s).job: "acme"}),
     "their runs count": lambda s: s.ended_runs.append((0, 1)),
@@ -139,10 +150,12 @@ DEFECTS: dict[str, Callable[[State], object]] = {
     "have room": lambda s: setattr(next(iter(s.groups.values())), "free", 255),
     "have loaded": lambda s: next(iter(s.groups.values())).loaded.update({"x": 1}),
     "fits Requirements": lambda s: next(iter(s.kinds.values())).groups.clear(),
-    "not in its line": lambda s: some_line(s).entries.clear(),
-    "counts 99": lambda s: setattr(some_line(s), "live", 99),
-    "begins with a job that does not wait": lambda s: some_line(s).entries.insert(some_line(s).start, (0, "ghost")),
-    "is out of order": lambda s: some_line(s).entries.reverse(),
+    "has 5 jobs, or another order, there are 4": lambda s: some_line(s).entries.append((0, "ghost")),
+    "has 4 jobs, or another order, there are 4": lambda s: some_line(s).entries.reverse(),
+    "are not of its jobs": lambda s: a_tenants_queue(s).entries.reverse(),
+    "counts other jobs of its tenants": lambda s: setattr(a_tenants_queue(s).share, "waiting", 9),
+    "not above virtual time": lambda s: s.fair.tags.update({"free": 0}),
+    "another tenant's turn": lambda s: forget_whose_turn(some_line(s)),
     "will not be woken": lambda s: s.resting.clear(),
     "nobody watches": lambda s: s.deadlines.clear(),
     "begins with a job that has ended": lambda s: s.deadlines.insert(0, (0, "ghost")),
