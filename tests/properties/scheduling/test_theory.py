@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 import msgspec
 import pytest
 
@@ -47,6 +49,22 @@ def test_the_formula_keeps_the_conservation_law() -> None:
     """Guards the test below against a slip in the formula itself: the sum of load x wait is the same for any order."""
     total = sum(LOAD * SHARES[tier] * wait_ms for tier, wait_ms in kleinrock_ms().items())
     assert total == pytest.approx(LOAD * LOAD * RUN_MEAN_MS / (1 - LOAD))
+
+
+def test_mean_waits_of_the_wait_fraction_discipline_are_kleinrocks() -> None:
+    means: dict[str, list[float]] = {tier: [] for tier in SLOS_MS}
+    for seed in range(12):
+        given = poisson(seed, 1_800, LOAD, SHARES, RUN_MEAN_MS)
+        simulation = starts_of(given, "wait_fraction")
+        waits: dict[str, list[int]] = {tier: [] for tier in SLOS_MS}
+        for job, start_ms in list(zip(given, simulation.site.start_ms, strict=True))[150:]:
+            waits[job.tier].append(start_ms - job.at_ms)
+        for tier, some in waits.items():
+            means[tier].append(statistics.mean(some))
+    for tier, expected_ms in kleinrock_ms().items():
+        error_ms = statistics.stdev(means[tier]) / len(means[tier]) ** 0.5
+        assert abs(statistics.mean(means[tier]) - expected_ms) < 3 * error_ms, tier
+        assert error_ms < 0.25 * expected_ms  # or it would say nothing
 
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
