@@ -47,6 +47,8 @@ class Conduct:
         self._jobs: dict[str, _Job] = {}
         self._nodes: dict[str, _Node] = {}
         self._staged: dict[str, int] = {}
+        self._adapted: dict[str, int] = {}
+        """Limits in force that are not the policy's own, by cluster."""
         self._policy: Policy | None = None
         self._failures_max = 0
         self._now_ms = self._lease_ms = self._position = 0
@@ -116,8 +118,11 @@ class Conduct:
 
     def _event(self, index: int, event: said.Event) -> None:
         match event:
-            case said.PolicyAdopted():
+            case said.LimitAdapted():
+                self._limit(event)
+            case said.PolicyAdopted() | said.PolicyReverted():
                 self._policy = event.policy
+                self._adapted.clear()
                 self._failures_max = max(self._failures_max, event.policy.failures_max)
             case said.NodeAdmitted():
                 self._nodes[event.node] = _Node(event.session, event.cluster, self._lease_ms)
@@ -193,7 +198,7 @@ class Conduct:
         job.node, job.session, job.cluster = event.node, event.session, event.cluster
         staged = self._staged[event.cluster] = self._staged.get(event.cluster, 0) + 1
         entry = self._policy.clusters.get(event.cluster) if self._policy is not None else None
-        limit = entry.limit if entry is not None else 0
+        limit = self._adapted.get(event.cluster, entry.limit) if entry is not None else 0
         if staged > limit or (event.limit, event.staged) != (limit, staged):
             self._wrong(
                 "I3",
@@ -201,6 +206,13 @@ class Conduct:
                 f" the dispatch says {event.staged} and {event.limit}",
                 event.job,
             )
+
+    def _limit(self, event: said.LimitAdapted) -> None:
+        entry = self._policy.clusters.get(event.cluster) if self._policy is not None else None
+        most = entry.limit if entry is not None and entry.adaptive else 0
+        if not 1 <= event.limit <= most:
+            self._wrong("I3", f"{event.cluster} gets limit {event.limit}, the policy allows 1 to {most} there")
+        self._adapted[event.cluster] = event.limit
 
     def _failed(self, job: _Job, job_id: str) -> None:
         job.failures += 1

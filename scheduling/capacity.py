@@ -61,6 +61,7 @@ def staged_per_slot_of(state: State, name: str) -> int:
 def adopt(state: State, cluster: Cluster) -> None:
     """The policy in force, which is new to the cluster, sets its bounds."""
     cluster.limit = limit_of(state, cluster.name)
+    cluster.adapted_lease_ms = -1
     staged_per_slot = staged_per_slot_of(state, cluster.name)
     if staged_per_slot != cluster.staged_per_slot:
         cluster.staged_per_slot = staged_per_slot

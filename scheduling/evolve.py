@@ -15,7 +15,7 @@ from contract import events as said
 from contract.batch import Batch
 from contract.events import Event
 from contract.lifecycle import JobState, after
-from scheduling import capacity, disciplines, ended, lines, sharing
+from scheduling import capacity, disciplines, ended, limits, lines, sharing
 from scheduling.retries import policy_of
 from scheduling.state import Alias, Attempt, Job, Loss, Node, Past, State, Version
 
@@ -130,6 +130,7 @@ def _job_dispatched(state: State, event: said.JobDispatched) -> None:
         session=intern(event.session),
         cluster=intern(event.cluster),
         dispatched_ms=state.now_ms,
+        to_free=len(state.node_attempts[event.node]) < state.nodes[event.node].slots,
     )
     capacity.open_attempt(state, attempt)
 
@@ -138,6 +139,8 @@ def _attempt_started(state: State, event: said.AttemptStarted) -> None:
     job = _moved(state, event)
     attempt = _open_attempt(job)
     attempt.started = True
+    attempt.started_ms = state.now_ms
+    limits.saw_start(state, state.clusters[attempt.cluster], attempt)
     attempt.stop = attempt.stop_reason = ""
     capacity.start_attempt(state, attempt, job.version)
 
@@ -167,6 +170,7 @@ def _job_cancelling(state: State, event: said.JobCancelling) -> None:
 def _attempt_failed(state: State, event: said.AttemptFailed) -> None:
     job = _moved(state, event)
     job.failures += 1
+    _ended_by_itself(state, _open_attempt(job))
     _close(state, job)
 
 
@@ -178,6 +182,11 @@ def _attempt_closed(state: State, event: said.AttemptClosed) -> None:
         if event.reason == "lost":
             job.losses = (*job.losses, Loss(attempt.node, attempt.cluster, state.lease_ms))
     _close(state, job)
+
+
+def _ended_by_itself(state: State, attempt: Attempt) -> None:
+    if attempt.started:
+        limits.saw_end(state, state.clusters[attempt.cluster], attempt)
 
 
 def _close(state: State, job: Job) -> None:
@@ -195,6 +204,7 @@ def _job_requeued(state: State, event: said.JobRequeued) -> None:
 
 def _job_succeeded(state: State, event: said.JobSucceeded) -> None:
     job = _moved(state, event)
+    _ended_by_itself(state, _open_attempt(job))
     _close(state, job)
     _end(state, job)
 
@@ -281,6 +291,12 @@ def _cluster_returned(state: State, event: said.ClusterReturned) -> None:
     cluster.deadline_ms = 0
 
 
+def _limit_adapted(state: State, event: said.LimitAdapted) -> None:
+    cluster = state.clusters[event.cluster]
+    cluster.limit = event.limit
+    cluster.adapted_lease_ms = state.lease_ms
+
+
 def _report_stale(state: State, event: said.ReportStale) -> None:
     kind = intern(event.kind)
     state.stale[kind] = state.stale.get(kind, 0) + 1
@@ -316,7 +332,7 @@ _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.JobDispatched: _job_dispatched,
     said.GangReserved: _nothing,
     said.GangReleased: _nothing,
-    said.LimitAdapted: _nothing,
+    said.LimitAdapted: _limit_adapted,
     said.AttemptStarted: _attempt_started,
     said.RecallOrdered: _recall_ordered,
     said.KillOrdered: _kill_ordered,

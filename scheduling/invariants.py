@@ -92,8 +92,10 @@ def _clusters(state: State) -> Iterator[str]:
         slots = sum(node.slots for node in state.nodes.values() if node.cluster == name)
         if cluster.slots != slots:
             yield f"cluster {name} counts {cluster.slots} slots, there are {slots}"
-        if cluster.limit != limit_of(state, name):
-            yield f"cluster {name} has limit {cluster.limit}, the policy says {limit_of(state, name)}"
+        most = limit_of(state, name)
+        adapts = cluster.adapted_lease_ms >= 0
+        if not (0 < cluster.limit <= most if adapts else cluster.limit == most):
+            yield f"cluster {name} has limit {cluster.limit}, the policy says {most}{' at most' if adapts else ''}"
         if cluster.staged_per_slot != staged_per_slot_of(state, name):
             yield f"cluster {name} stages {cluster.staged_per_slot} a slot, against the policy"
     for name in sorted({attempt.cluster for attempt in attempts} - state.clusters.keys()):

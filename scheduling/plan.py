@@ -1,8 +1,9 @@
 """What to do next, once the inputs of a batch are judged.
 
-In this order: deadlines of jobs, leases of nodes, deadlines and recalls of draining clusters, dispatches, and recalls
-of attempts that wait behind others while a slot elsewhere stayed free. Recalls come after dispatches: a free slot goes
-first to a job that can start at once, and only one that nobody wants calls a staged attempt back.
+In this order: deadlines of jobs, leases of nodes, deadlines and recalls of draining clusters, adaptive limits,
+dispatches, limits that alone keep a slot empty (and what can go then), and recalls of attempts that wait behind others
+while a slot elsewhere stayed free. Recalls come after dispatches: a free slot goes first to a job that can start at
+once, and only one that nobody wants calls a staged attempt back.
 
 Like a judgement, a plan is a generator, so that each pick sees the state after the last. It stops between two groups
 of events (never between an attempt's closing and what follows) when the batch has `events_max`.
@@ -20,7 +21,7 @@ import msgspec
 from contract.events import Event, JobDispatched, KillOrdered, NodeLost, RecallOrdered
 from contract.lifecycle import JobState
 from contract.names import dispatch_id
-from scheduling import backpressure, disciplines, endings, look_ahead, placement, ranking, retries, sharing
+from scheduling import backpressure, disciplines, endings, limits, look_ahead, placement, ranking, retries, sharing
 from scheduling.state import Attempt, Cluster, Group, Job, Node, State
 
 RECALLS_PER_BATCH_MAX = 32
@@ -41,7 +42,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], events_max: int)
             if len(batch) >= events_max:
                 return
             yield from events
-    for single in (_dispatches(state, batch), _moves(state)):
+    for single in (limits.adapt(state), _dispatches(state, batch), _make_way(state, batch), _moves(state)):
         for event in single:
             if len(batch) >= events_max:
                 return
@@ -109,6 +110,14 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
         order.dispatched(line, rooms)
 
 
+def _make_way(state: State, batch: Sequence[Event]) -> Iterator[Event]:
+    """Adaptive limits that alone keep a slot empty are raised, and more is dispatched."""
+    raised = list(limits.make_way(state))
+    if raised:
+        yield from raised
+        yield from _dispatches(state, batch)
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """Of the choice of a job."""
 
@@ -152,13 +161,15 @@ def binding(state: State, job: Job, cluster: Cluster) -> str:
 
 def _moves(state: State) -> Iterator[Event]:
     """Recalls `elsewhere`: attempts that wait behind others on their node, while a slot that fits stayed free in a
-    cluster that takes work. Oldest job first; no more than there are free slots, counting recalls still out."""
-    free = [group for group in state.groups.values() if group.free and backpressure.takes_work(group.cluster)]
+    cluster that takes work, or in their own cluster, whose limit they fill. Oldest job first; no more than there are
+    free slots, counting recalls still out."""
+    free = [group for group in state.groups.values() if group.free and _may_fill(group.cluster)]
     if not free:
         return
     parked: list[tuple[int, str, Attempt]] = []
     spare = sum(_free_slots(state, group) for group in free)
     for group in state.groups.values():
+        better = [other for other in free if backpressure.takes_work(other.cluster) or other.cluster is group.cluster]
         for node in placement.nodes_in(group, group.parked):
             attempts = state.node_attempts[node].values()
             spare -= sum(attempt.stop_reason == "elsewhere" for attempt in attempts)
@@ -167,10 +178,15 @@ def _moves(state: State) -> Iterator[Event]:
             for attempt in attempts:
                 job = state.jobs[attempt.job]
                 kind = state.lines[job.version, job.tier].kind
-                if _may_move(job, attempt) and any(other in free for other in kind.groups):
+                if _may_move(job, attempt) and any(other in better for other in kind.groups):
                     parked.append((job.submitted_ms, job.job, attempt))
     for _, _, attempt in sorted(parked, key=lambda entry: entry[:2])[: max(0, min(spare, RECALLS_PER_BATCH_MAX))]:
         yield RecallOrdered(job=attempt.job, dispatch=attempt.dispatch, reason="elsewhere")
+
+
+def _may_fill(cluster: Cluster) -> bool:
+    """It takes work, or would if some of what it holds staged came back."""
+    return cluster.limit > 0 and not cluster.draining
 
 
 def _free_slots(state: State, group: Group) -> int:

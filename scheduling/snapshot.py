@@ -28,6 +28,10 @@ class ClusterFacts(msgspec.Struct, frozen=True):
     name: str
     draining: bool
     deadline_ms: int
+    limit: int
+    adapted_lease_ms: int
+    fetch_ms: int
+    run_ms: int
 
 
 class AliasFacts(msgspec.Struct, frozen=True):
@@ -103,7 +107,7 @@ def encode(state: State) -> bytes:
         versions=[state.versions[version] for version in sorted(state.versions)],
         aliases=[AliasFacts(*name, state.aliases[name]) for name in sorted(state.aliases)],
         clusters=[
-            ClusterFacts(cluster.name, cluster.draining, cluster.deadline_ms)
+            ClusterFacts(**{name: getattr(cluster, name) for name in ClusterFacts.__struct_fields__})
             for _, cluster in sorted(state.clusters.items())
         ],
         nodes=[state.nodes[node] for node in sorted(state.nodes)],
@@ -182,8 +186,8 @@ _SAME = (
 def _build_clusters(state: State, facts: Snapshot) -> None:
     for entry in facts.clusters:
         cluster = capacity.cluster_of(state, intern(entry.name))
-        cluster.draining = entry.draining
-        cluster.deadline_ms = entry.deadline_ms
+        for name in ClusterFacts.__struct_fields__[1:]:
+            setattr(cluster, name, getattr(entry, name))
     for node in facts.nodes:
         node.cluster = intern(node.cluster)
         capacity.admit(state, node)

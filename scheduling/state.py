@@ -18,27 +18,12 @@ import msgspec
 from contract.inputs import Requirements
 from contract.lifecycle import JobState
 from contract.policy import Policy
-
-
-class Attempt(msgspec.Struct, gc=False):
-    """The open attempt of a job: where it went and what it was told since."""
-
-    job: str
-    attempt: int
-    """1, 2, 3…"""
-    dispatch: str
-    node: str
-    session: str
-    cluster: str
-    dispatched_ms: int
-    started: bool = False
-    stop: str = ""
-    """What was ordered and is not yet seen: `recall`, `kill`, or nothing."""
-    stop_reason: str = ""
-    stop_ms: int = 0
-    """When the stop was ordered."""
-    missed: int = 0
-    """Heartbeats in a row that did not list it although it had started."""
+from scheduling.machines import Attempt as Attempt
+from scheduling.machines import Cluster as Cluster
+from scheduling.machines import Group as Group
+from scheduling.machines import Held as Held
+from scheduling.machines import Node as Node
+from scheduling.machines import Past as Past
 
 
 class Loss(msgspec.Struct, gc=False, frozen=True):
@@ -92,77 +77,6 @@ class Version(msgspec.Struct, frozen=True):
 class Alias(msgspec.Struct, frozen=True):
     version: str
     move: int
-
-
-class Node(msgspec.Struct):
-    """A node whose session is alive."""
-
-    node: str
-    session: str
-    cluster: str
-    chipset: str
-    slots: int
-    gpus: int
-    memory_mib: int
-    heard_lease_ms: int
-    """Lease time when its lease last started."""
-    loaded: tuple[str, ...] = ()
-    cached: tuple[str, ...] = ()
-    draining: bool = False
-
-
-class Past(msgspec.Struct, frozen=True):
-    """A node as it was: where it joined last, and its last sessions that are over (their late records are stale)."""
-
-    cluster: str
-    sessions: tuple[str, ...]
-
-
-class Held(dict[str, Attempt]):
-    """The open attempts of a node that is alive, by job; and where the node stands in its group."""
-
-    __slots__ = ("bit", "group", "level")
-
-    group: Group
-    bit: int
-    """The node's bit in the masks of its group."""
-    level: int
-    """Which of its group's `levels` it stands in; -1: none."""
-
-
-class Cluster:
-    """A cluster of this pool: whether it takes work, and the open attempts on its nodes.
-
-    `staged` and `open` are the attempts themselves, keyed by job, moved by `evolve` where a job's state moves; the
-    in-flight number is their length, so there is no counter that could forget one.
-    """
-
-    __slots__ = (
-        "deadline_ms",
-        "draining",
-        "limit",
-        "name",
-        "open",
-        "slots",
-        "staged",
-        "staged_per_slot",
-        "was_full",
-    )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.limit = 0
-        """Most attempts dispatched and not started; 0 when the policy in force has no such cluster in this pool."""
-        self.staged_per_slot = 1
-        """Attempts its nodes may hold staged for each slot."""
-        self.draining = False
-        self.deadline_ms = 0
-        self.staged: dict[str, Attempt] = {}
-        self.open: dict[str, Attempt] = {}
-        self.slots = 0
-        """Slots of its nodes that are alive."""
-        self.was_full = False
-        """Its limit was reached when this batch began (evidence only)."""
 
 
 Entry = tuple[int, str]
@@ -261,42 +175,6 @@ class Kind:
         self.lines: dict[str, Line] = {}
         self.late: dict[str, Line] = {}
         """Lines of late jobs, where the discipline tells late from on time."""
-
-
-class Group:
-    """Nodes of one cluster and one shape. Sets of nodes are integers: bit i stands for `ids[i]`, ids sorted, so the
-    lowest bit of `free & loaded[version]` is the node with the least id among those that are free and have it."""
-
-    __slots__ = (
-        "cached",
-        "chipset",
-        "cluster",
-        "free",
-        "gpus",
-        "ids",
-        "levels",
-        "loaded",
-        "memory_mib",
-        "parked",
-        "stageable",
-    )
-
-    def __init__(self, cluster: Cluster, chipset: str, gpus: int, memory_mib: int) -> None:
-        self.cluster = cluster
-        self.chipset = chipset
-        self.gpus = gpus
-        self.memory_mib = memory_mib
-        self.ids: list[str] = []
-        self.free = 0
-        """Nodes with fewer open attempts than slots."""
-        self.stageable = 0
-        """Nodes whose slots are all taken and which may hold one more staged attempt."""
-        self.levels: dict[int, int] = {}
-        """Those of `stageable` by staged attempts per slot, rounded down."""
-        self.parked = 0
-        """Nodes with more open attempts than slots: some wait behind others."""
-        self.loaded: dict[str, int] = {}
-        self.cached: dict[str, int] = {}
 
 
 class State:

@@ -76,6 +76,13 @@ class NodeRules:
 
     def _PolicyAdopted(self, event: Event, moment: Moment) -> None:
         self.policy = event["policy"]
+        self.limits = {name: cluster["limit"] for name, cluster in self.policy["clusters"].items()}
+
+    def _LimitAdapted(self, event: Event, moment: Moment) -> None:
+        entry = self.policy["clusters"][event["cluster"]]
+        if not entry["adaptive"] or not 1 <= event["limit"] <= entry["limit"]:
+            raise Violation("I3", f"{event['cluster']} gets limit {event['limit']}, against the policy")
+        self.limits[event["cluster"]] = event["limit"]
 
     def _VersionRegistered(self, event: Event, moment: Moment) -> None:
         known = self.requirements.setdefault(event["version"], event["requirements"])

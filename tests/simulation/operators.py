@@ -174,6 +174,7 @@ class Operators:
                 cluster,
                 limit=UNLIMITED if self.timeline.happens(0.1) else self.timeline.between(1, 4),
                 staged_per_slot=self.timeline.between(1, 2),
+                adaptive=self.timeline.happens(0.4),
             )
             for name, cluster in POLICY.clusters.items()
         }

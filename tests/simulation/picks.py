@@ -59,8 +59,7 @@ class Picks:
         return sum(1 for job in self.book.jobs.values() if job.cluster == cluster and not job.started)
 
     def _check_limit(self, event: dict[str, Any]) -> None:
-        limits = self.book.policy["clusters"]
-        limit = limits[event["cluster"]]["limit"]
+        limit = self.book.limits[event["cluster"]]
         staged = self._staged(event["cluster"]) + 1
         if event["limit"] != limit:
             raise Violation("I3", f"the limit in force is {limit}, the dispatch names {event['limit']}", event["job"])
@@ -119,7 +118,7 @@ class Picks:
             return False
         if node.cluster in self.book.draining_clusters:
             return False
-        if cluster["limit"] == NO_LIMIT:
+        if cluster["limit"] == NO_LIMIT and not cluster["adaptive"]:
             return True
         most = node.slots * (1 + cluster["staged_per_slot"])
-        return self._held(node) < most and self._staged(node.cluster) < cluster["limit"]
+        return self._held(node) < most and self._staged(node.cluster) < self.book.limits[node.cluster]

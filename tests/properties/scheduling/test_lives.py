@@ -123,7 +123,7 @@ def naive_pick(state: State) -> str:
         if not takes:
             continue
         entry = state.policy.clusters[node.cluster]
-        if entry.limit == UNLIMITED or held < node.slots * (1 + entry.staged_per_slot):
+        if (entry.limit == UNLIMITED and not entry.adaptive) or held < node.slots * (1 + entry.staged_per_slot):
             room.append(node)
     waiting = []
     for job in state.jobs.values():

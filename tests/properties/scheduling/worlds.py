@@ -117,7 +117,9 @@ def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
             return [ClusterActivated("east" if first % 2 else "west")]
         case "policy":
             clusters = {
-                "east": Cluster("main", UNLIMITED if first == 11 else 1 + first, staged_per_slot=1 + first % 3),
+                "east": Cluster(
+                    "main", UNLIMITED if first == 11 else 1 + first, staged_per_slot=1 + first % 3, adaptive=second > 4
+                ),
                 "west": Cluster("main" if second else "other", 2),
             }
             policy = Policy({**POLICY.tiers, "light": Tier(1 + second * 999)}, POLICY.pools, clusters)

@@ -385,3 +385,17 @@ def test_a_node_of_another_pools_cluster_may_not_join() -> None:
 def test_gpus_are_asked_for_where_there_are_any(chipset: str, gpus: int, fitting: bool) -> None:
     needs = Requirements(("cpu", "cuda"), gpus=1, memory_mib=100)
     assert fits(needs, Group(ClusterState("c"), chipset, gpus, 100)) is fitting
+
+
+def test_a_staged_attempt_is_recalled_when_its_own_clusters_limit_keeps_a_slot_empty() -> None:
+    pool = Pool(with_east(1))
+    pool.publish()
+    pool.join("n1")
+    pool.tell(submission(1))
+    pool.start(a_job(1))
+    pool.tell(submission(2), submission(3))
+    (sent,) = picked(pool)
+    pool.join("n2")
+    assert [event.job for event in only(pool.events, RecallOrdered)] == [sent], "it fills the limit behind job 1"
+    pool.stop(sent, "recalled")
+    assert [event.node for event in only(pool.events, JobDispatched)] == ["n2"]
