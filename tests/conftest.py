@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from local.services import Services
+
+settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("headrace")
+"""No property is asserted by the clock: on a busy machine an example may take as long as it takes."""
 
 WORDS_KEPT_MS = 10_000
 """Short, so that the broker's cleaning is fast enough for a test of erasure."""
