@@ -96,7 +96,7 @@ class Simulation:
         """Lost nodes whose lease has not lapsed."""
         self._caught_up = False
         self._beating = False
-        self._quiet_ticks = 0
+        self._quiet_ticks = self._queued = 0
         self._tick_ms = NEVER
         """When a batch is due without any input."""
         self._begin(said)
@@ -127,8 +127,11 @@ class Simulation:
         while True:
             next_ms = agenda.next_ms
             arrives_ms = at_ms[self._next] if self._next < count else NEVER
-            soonest_ms = min(next_ms, arrives_ms)
-            batch_ms = self._batch_due_ms()
+            soonest_ms = next_ms if next_ms <= arrives_ms else arrives_ms
+            if self._inbox:
+                batch_ms = max(self._first_ms, self.now_ms + self._batch_ms)
+            else:
+                batch_ms = self._tick_ms
             if batch_ms < soonest_ms:
                 if batch_ms > to_ms:
                     return False
@@ -144,14 +147,9 @@ class Simulation:
             else:
                 self._arrive(arrives_ms)
 
-    def _batch_due_ms(self) -> int:
-        if self._inbox:
-            return max(self._first_ms, self.now_ms + self._batch_ms)
-        return self._tick_ms
-
     def queued(self) -> int:
-        """Jobs that wait for a dispatch."""
-        return len(self.state.jobs) - sum(len(cluster.open) for cluster in self.state.clusters.values())
+        """Jobs that wait for a dispatch, since the last batch."""
+        return self._queued
 
     # -- what happens -------------------------------------------------------------------------------------------
 
@@ -238,7 +236,7 @@ class Simulation:
             busy = busy or bool(events)
         self._caught_up = False
         self._quiet_ticks = 0 if busy or self.state.resting else self._quiet_ticks + 1
-        self._tick_ms = now_ms + TICK_MS if self._unsettled or self.queued() else NEVER
+        self._tick_ms = now_ms + TICK_MS if self._unsettled or self._queued else NEVER
         if self.site.stale_loads and not self._beating:
             self._beating = True
             self._agenda.later(now_ms + TICK_MS, Rank.BEAT, self._beat)
@@ -251,17 +249,20 @@ class Simulation:
         if timer is None:
             events = decide(state, inputs, clock)
         else:
-            self.measured.queued.append(self.queued())
+            self.measured.queued.append(self._queued)
             began = timer()
             events = decide(state, inputs, clock)
             self.measured.seconds.append(timer() - began)
         seal(state, GENESIS, state.seq, self._offset)
+        self._queued = len(state.jobs)
+        for cluster in state.clusters.values():
+            self._queued -= len(cluster.open)
         self.batches += 1
         for event in events:
             if isinstance(event, JobDispatched):
                 self.dispatches += 1
                 self._order(now_ms, self.site.take, event, self._number(event.job))
-            elif isinstance(event, RecallOrdered | KillOrdered):
+            elif isinstance(event, (RecallOrdered, KillOrdered)):
                 job = state.jobs.get(event.job)
                 if job is not None and job.open is not None and job.open.dispatch == event.dispatch:
                     act = self.site.recall if isinstance(event, RecallOrdered) else self.site.kill
