@@ -34,6 +34,7 @@ CLUSTERS = ("a", "b")
 RUN_MEAN_MS = 120_000
 """Where a switch costs something, jobs are generations: they run this long, by the load in slow motion, SLOs too."""
 JOBS = 4_000
+TWO_CLUSTERS_OFFERED, TWO_CLUSTERS_LIMITS = 1.1, (2, 4, 8, UNLIMITED)
 PROCESSES = 2
 HEARTBEAT_MS = 5_000
 
@@ -145,7 +146,7 @@ def _stands_idle(node: Node) -> bool:
 
 def measure_two_clusters(load: str, limit: int, jobs: int, folder: Path) -> TwoClusters:
     arrivals = loads.load(load, jobs, folder)
-    arrivals, slots = loads.sized(arrivals, 0.9 * loads.mean_of_peak(load))
+    arrivals, slots = loads.sized(arrivals, TWO_CLUSTERS_OFFERED * loads.mean_of_peak(load))
     each = max(1, round(slots / 1.5))  # one slow slot does half of what a fast one does
     fleet: Fleet = together(standing("a", each), standing("b", each, speed_permille=500))
     watch = IdleWatch()
@@ -191,7 +192,9 @@ def main() -> None:
                 left = took / len(figures) * (len(tasks) - len(figures))
                 print(f"{len(figures)} of {len(tasks)} cells, about {left / 60:.0f} min left", file=sys.stderr)
     two = [
-        measure_two_clusters(load, limit, given.jobs, given.traces) for load in given.loads for limit in (2, UNLIMITED)
+        measure_two_clusters(load, limit, given.jobs, given.traces)
+        for load in given.loads
+        for limit in TWO_CLUSTERS_LIMITS
     ]
     results = Results(given.jobs, figures, two, time.perf_counter() - began)
     policies_report.write(results, given.out)
