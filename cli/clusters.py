@@ -1,16 +1,31 @@
-"""`headrace clusters …`: what runs where."""
+"""`headrace clusters …`: what runs where; taking a cluster out of work and bringing it back."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from cli import output
-from cli.connection import DATA_DEFAULT, Data, api
+from cli.api_client import ApiClient
+from cli.connection import DATA_DEFAULT, Data, api, settings
+from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
+from contract.inputs import ClusterActivated, ClusterDrainRequested
+from registry import operators
 
 app = typer.Typer(no_args_is_help=True, help="Clusters and their nodes.")
+
+SOURCE = "//headrace/clusters"
+HEARD_WITHIN_S = 15.0
+POLL_S = 0.1
+DEADLINE = re.compile(r"(\d{1,9})(s|m|h|d)")
+UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A cluster of the policy in force.")]
 
 
 @app.command("list")
@@ -57,6 +72,78 @@ def list_clusters(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> Non
         ],
         empty="no node has joined",
     )
+
+
+@app.command()
+def drain(
+    name: Name,
+    deadline: Annotated[
+        str | None, typer.Option(help="What still runs after so long (30s, 10m, 2h) is stopped and starts elsewhere.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until nothing runs or is staged there.")] = False,
+    data: Data = DATA_DEFAULT,
+) -> None:
+    """Take a cluster out of work: it gets nothing new, what is staged there goes elsewhere, what runs may finish."""
+    after_ms = _deadline_ms(deadline) if deadline is not None else 0
+    with api(data, operator=True) as client:
+        pool, partition, now_ms = _place(client, name)
+        deadline_ms = now_ms + after_ms if after_ms else 0
+        operators.say(settings(data), ClusterDrainRequested(name, deadline_ms), [partition], SOURCE)
+        _until(client, (pool, name), lambda c: c["state"] == "draining" and (c["deadline_ms"] or 0) == deadline_ms)
+        if wait:
+            _until(client, (pool, name), lambda c: not c["running"] and not c["staged"], forever=True)
+    what = "drained: nothing runs there" if wait else "drains; `headrace clusters list` shows what still runs"
+    output.out.print(f"{name} of pool {pool} {what}", soft_wrap=True)
+
+
+@app.command()
+def activate(name: Name, data: Data = DATA_DEFAULT) -> None:
+    """Bring a draining cluster back to work."""
+    with api(data, operator=True) as client:
+        pool, partition, _ = _place(client, name)
+        operators.say(settings(data), ClusterActivated(name), [partition], SOURCE)
+        _until(client, (pool, name), lambda c: c["state"] == "active")
+    output.out.print(f"{name} of pool {pool} takes work", soft_wrap=True)
+
+
+def _deadline_ms(text: str) -> int:
+    match = DEADLINE.fullmatch(text)
+    if match is None or int(match[1]) == 0:
+        raise WrongUse(f"--deadline: expected a duration like 30s, 10m or 2h, found {text[:80]!r}")
+    return int(match[1]) * UNITS_MS[match[2]]
+
+
+def _place(client: ApiClient, name: str) -> tuple[str, int, int]:
+    """The cluster's pool, its partition, and the time there, which is the broker's: this machine's clock decides
+    nothing. WrongUse when no policy in force has the cluster."""
+    found = client.get("/v1/policy")
+    known: list[str] = []
+    for entry in found["policies"]:
+        policy = entry["policy"]
+        names = [cluster for cluster, its in policy["clusters"].items() if its["pool"] == entry["pool"]]
+        if name in names:
+            at_ms = max(pool["at_ms"] for pool in found["pools"] if pool["pool"] == entry["pool"])
+            return entry["pool"], policy["pools"][entry["pool"]]["partition"], at_ms
+        known += names
+    there = ", ".join(sorted(known)) or "there is none"
+    raise WrongUse(f"expected a cluster of the policy in force ({there}), found {name[:80]!r}")
+
+
+def _until(
+    client: ApiClient,
+    place: tuple[str, str],
+    holds: Callable[[dict[str, Any]], bool],
+    forever: bool = False,
+) -> None:
+    """Waits for the views to show it of the cluster (pool, name). CommandFailed: the scheduler did not act in time."""
+    end = time.monotonic() + HEARD_WITHIN_S
+    while not any(holds(c) for c in client.get("/v1/clusters")["clusters"] if (c["pool"], c["cluster"]) == place):
+        if not forever and time.monotonic() > end:
+            raise CommandFailed(
+                f"it is said, but cluster {place[1]} did not follow within {HEARD_WITHIN_S:.0f} s; it will when its"
+                " scheduler runs: see `headrace status` and `headrace clusters list`"
+            )
+        time.sleep(POLL_S)
 
 
 def _state(cluster: dict[str, Any]) -> str:

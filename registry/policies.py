@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 
 from sqlalchemy import Engine
 
-from contract.codec import encode, headers_for
 from contract.inputs import PolicyApplied
 from contract.policy import Policy, fingerprint
-from contract.topics import JOBS, topics_for
-from registry import pools
-from runtime.kafka import Producer, ensure_topics
+from contract.topics import topics_for
+from registry import operators, pools
+from runtime.kafka import ensure_topics
 from runtime.settings import Settings
 
 SOURCE = "//headrace/policy"
@@ -32,17 +30,5 @@ def apply(settings: Settings, engine: Engine, policy: Policy, replication: int =
 def tell(settings: Settings, policy: Policy, told: Iterable[str]) -> str:
     """Tells the schedulers of these pools of the policy. Its fingerprint. DeliveryUnclear: tell them again."""
     record = PolicyApplied(policy=policy, fingerprint=fingerprint(policy))
-    producer = Producer(settings.kafka, "headrace-policy")
-    try:
-        for name in told:
-            event_id = uuid.uuid4().hex
-            producer.send_and_wait(
-                JOBS,
-                encode(record),
-                key=event_id.encode(),
-                headers=headers_for(record, event_id, SOURCE),
-                partition=policy.pools[name].partition,
-            )
-    finally:
-        producer.close()
+    operators.say(settings, record, [policy.pools[name].partition for name in told], SOURCE)
     return record.fingerprint

@@ -59,8 +59,12 @@ def staged_per_slot_of(state: State, name: str) -> int:
 
 
 def adopt(state: State, cluster: Cluster) -> None:
-    """The policy in force, which is new to the cluster, sets its bounds."""
+    """The policy in force, which is new to the cluster, sets its bounds. A cluster that comes (back) is active."""
+    was_gone = cluster.limit == 0
     cluster.limit = limit_of(state, cluster.name)
+    if was_gone and cluster.limit:
+        cluster.draining = False
+        cluster.deadline_ms = 0
     cluster.adapted_lease_ms = -1
     staged_per_slot = staged_per_slot_of(state, cluster.name)
     if staged_per_slot != cluster.staged_per_slot:

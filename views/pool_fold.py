@@ -52,7 +52,7 @@ class PoolFold:
         for name in {**self._clusters, **named}:
             row = self._clusters.get(name)
             if name not in named and row is not None:
-                row.state = "removed"
+                row.state, row.deadline_ms = "removed", None
             elif row is None:
                 row = rows.ClusterRow(self._pool, name, named[name], "active")
             else:

@@ -75,6 +75,8 @@ class NodeRules:
         self.draining_clusters.pop(event["cluster"], None)
 
     def _PolicyAdopted(self, event: Event, moment: Moment) -> None:
+        for name in self.policy.get("clusters", {}).keys() ^ event["policy"]["clusters"].keys():
+            self.draining_clusters.pop(name, None)
         self.policy = event["policy"]
         self.limits = {name: cluster["limit"] for name, cluster in self.policy["clusters"].items()}
 

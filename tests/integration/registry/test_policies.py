@@ -8,7 +8,7 @@ from contract.codec import decode_wire
 from contract.inputs import PolicyApplied
 from contract.policy import Policy, Pool, fingerprint
 from contract.topics import Topic, topics_for
-from registry import policies, pools
+from registry import operators, policies, pools
 from registry.errors import RegistryError
 from runtime.kafka import offsets, read_range
 from runtime.settings import Settings
@@ -24,7 +24,7 @@ def jobs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
         return [msgspec.structs.replace(topic, name=topic.name + suffix) for topic in topics_for(policy)]
 
     monkeypatch.setattr(policies, "topics_for", own_topics)
-    monkeypatch.setattr(policies, "JOBS", "jobs" + suffix)
+    monkeypatch.setattr(operators, "JOBS", "jobs" + suffix)
     return "jobs" + suffix
 
 

@@ -70,9 +70,10 @@ def a_job(number: int) -> str:
 class Pool:
     """One pool's scheduler and one reader of its ledger."""
 
-    def __init__(self, policy: Policy | None = POLICY, *, check: bool = True) -> None:
-        self.state: State = initial_state(POOL)
-        self.reader: State = initial_state(POOL)
+    def __init__(self, policy: Policy | None = POLICY, *, check: bool = True, name: str = POOL) -> None:
+        self.name = name
+        self.state: State = initial_state(name)
+        self.reader: State = initial_state(name)
         self.now_ms = START_MS
         self.offset = 0
         self.batches: list[Batch] = []
@@ -126,7 +127,7 @@ class Pool:
 
     def _append(self, clock: Clock, inputs: tuple[Input, ...], events: Iterable[Event], position: int) -> Batch:
         batch = Batch(
-            pool=POOL,
+            pool=self.name,
             epoch=clock.epoch,
             seq=clock.seq,
             prev_hash=self.reader.head_hash,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from contract.events import AttemptClosed, InputQuarantined, JobDispatched, KillOrdered, RecallOrdered, ReportStale
-from contract.inputs import ClusterActivated, ClusterDrainRequested, PolicyApplied
+from contract.inputs import ClusterActivated, ClusterDrainRequested, PolicyApplied, Requirements
+from contract.names import job_id
 from contract.policy import Cluster, Policy, Tier, fingerprint
 from tests.unit.scheduling.specification import POLICY, Pool, a_job, names, only, submission
 
@@ -130,3 +131,49 @@ def test_a_policy_that_drops_a_cluster_lets_it_end_what_it_holds_and_sends_nothi
 
 def test_clusters_of_other_pools_are_none_of_ours() -> None:
     assert sorted(Pool().state.clusters) == ["east", "west"]
+
+
+def moved(to: str) -> Policy:
+    return msgspec.structs.replace(POLICY, clusters={**POLICY.clusters, "east": Cluster(to, 4)})
+
+
+def test_a_cluster_moves_between_pools_by_drain_release_and_join() -> None:
+    main, other = with_two_jobs(), Pool(name="other")
+    other.publish()
+    there = msgspec.structs.replace(submission(7), job=job_id("other", "test", "7"))
+    assert names(other.tell(there)) == ["JobAccepted"], "its own cluster has no node"
+    main.join("w1", "west")
+    main.tell(ClusterDrainRequested("east", main.now_ms + 10_000))
+    main.stop(a_job(2), "recalled")
+    assert only(main.events, JobDispatched)[0].cluster == "west"
+    main.beat("w1")
+    main.beat(after_ms=10_000)
+    main.stop(a_job(1), "killed")
+    assert not main.state.clusters["east"].open, "drained"
+    for pool in (main, other):
+        pool.adopt(moved("other"))
+    assert names(main.leave()) == ["NodeDrained", "NodeDeparted"]
+    assert names(other.join("n1", session="s2")) == ["NodeAdmitted", "JobDispatched"]
+    assert names(main.join("n1", session="s3")) == ["NodeRefused"], "it is not there any more"
+    for pool in (main, other):
+        pool.adopt(POLICY)
+    main.join("n1", session="s4")
+    main.tell(submission(8), submission(9))
+    assert "east" in {event.cluster for event in only(main.events, JobDispatched)}, "back, and active"
+    assert names(other.join("n9", session="s5")) == ["NodeRefused"]
+
+
+def test_classes_and_pools_stand_side_by_side() -> None:
+    """Jobs of each class go where they fit, whoever waits before them in another class."""
+    pool = Pool()
+    pool.publish("tiny")
+    pool.publish("wide", Requirements(("cuda", "rocm"), 2, 1_000))
+    pool.publish("deep", Requirements(("cuda",), 1, 80_000))
+    for place, model in enumerate(("deep", "deep", "wide", "tiny")):
+        pool.tell(submission(place, model=model))
+    pool.join("e1", "east")
+    pool.join("w1", "west", chipset="rocm", gpus=2, memory_mib=24_000)
+    pool.join("w2", "west", chipset="cuda", gpus=1, memory_mib=90_000)
+    went = {e.job: e.node for batch in pool.batches for e in only(batch.events, JobDispatched)}
+    assert went == {a_job(3): "e1", a_job(2): "w1", a_job(0): "w2", a_job(1): "w2"}
+    assert names(pool.join("f1", "far")) == ["NodeRefused"]
