@@ -28,7 +28,7 @@ import pytest
 
 from contract import events as said
 from contract.lifecycle import IllegalTransition
-from scheduling import backpressure, capacity, chain, evolve, judge, orders, plan, reports, retries
+from scheduling import backpressure, capacity, chain, evolve, judge, limits, orders, plan, reports, retries
 from scheduling.disciplines import wait_fraction
 from scheduling.state import Cluster
 from tests.unit.scheduling import (
@@ -37,6 +37,8 @@ from tests.unit.scheduling import (
     test_clusters,
     test_dispatching,
     test_endings,
+    test_full_clusters,
+    test_limits,
     test_nodes,
     test_orders,
     test_submissions,
@@ -97,6 +99,15 @@ def open_at_all(state: Any, node: str, session: str, report: Any) -> bool:
     return job is not None and job.open is not None
 
 
+def _requeued_and_never_queued(state: Any, event: Any) -> None:
+    job = evolve._moved(state, event)
+    job.eligible_lease_ms = event.eligible_lease_ms
+
+
+def _saw_any_start(state: Any, cluster: Any, attempt: Any) -> None:
+    cluster.fetch_ms = limits.smoothed(cluster.fetch_ms, state.now_ms - attempt.dispatched_ms)
+
+
 MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None]]] = {
     "the fraction is capped at 1": (
         instead(wait_fraction, "urgency", lambda waited, slo, common: min(waited, slo) * (common // slo)),
@@ -117,6 +128,22 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
     "the limit is counted on the side": (
         limit_counted_on_the_side,
         test_dispatching.test_a_lapsed_lease_gives_its_places_back_to_the_limit,
+    ),
+    "a recalled attempt's job is forgotten": (
+        lambda patch: patch.setitem(evolve._CHANGES, said.JobRequeued, _requeued_and_never_queued),
+        lambda: test_full_clusters.test_no_slot_is_idle_while_a_job_waits_anywhere_for_longer_than_a_heartbeat(2),
+    ),
+    "nothing is recalled for a slot elsewhere": (
+        instead(plan, "_moves", lambda state: iter(())),
+        lambda: test_full_clusters.test_no_slot_is_idle_while_a_job_waits_anywhere_for_longer_than_a_heartbeat(2),
+    ),
+    "an adaptive limit holds free slots back": (
+        instead(limits, "make_way", lambda state: iter(())),
+        test_limits.test_a_limit_that_alone_keeps_a_slot_empty_is_raised_at_once,
+    ),
+    "fetching is measured behind others too": (
+        instead(limits, "saw_start", _saw_any_start),
+        test_limits.test_an_attempt_that_waited_behind_others_says_nothing_of_fetching,
     ),
     "no limit": (
         instead(backpressure, "in_flight", lambda cluster: 0),
