@@ -15,7 +15,7 @@ from contract.names import dispatch_order
 from scheduling import sharing
 from scheduling.capacity import fits, limit_of, staged_per_slot_of
 from scheduling.lines import entry_of
-from scheduling.state import Attempt, Group, Job, Line, Node, State
+from scheduling.state import Attempt, Group, Job, Kind, KindPace, Line, Node, PromiseFacts, State
 
 
 def check(state: State) -> list[str]:
@@ -166,6 +166,12 @@ def _lines(state: State) -> Iterator[str]:
     for kind in state.kinds.values():
         if state.splits and kind.late.keys() != kind.lines.keys():
             yield f"class {kind.requirements} has no late lines"
+        if kind.waiting != sum(len(line) for line in (*kind.lines.values(), *kind.late.values())):
+            yield f"class {kind.requirements} counts {kind.waiting} jobs, its lines have others"
+        if (state.promise != PromiseFacts() or kind.pace is not None) and not state.splits:
+            yield f"class {kind.requirements} keeps facts of a discipline that is not in force"
+        if kind.pace is not None:
+            yield from _pace(state, kind, kind.pace)
         for line in (*kind.lines.values(), *kind.late.values()):
             yield from _line(state, line, waiting.get(id(line), []))
     for tier, shares in sorted(state.shares.items()):
@@ -174,6 +180,16 @@ def _lines(state: State) -> Iterator[str]:
             yield f"tier {tier} counts other jobs of its tenants than there are"
         if min((tag for tag in state.fair.tags.values()), default=state.fair.virtual + 1) <= state.fair.virtual:
             yield "a tier's tag is not above virtual time and still kept"
+
+
+def _pace(state: State, kind: Kind, pace: KindPace) -> Iterator[str]:
+    for tier, line in sorted(pace.lines.items()):
+        if list(line.shadow) != sorted(line.shadow):
+            yield f"the shadow's line {tier} is out of order"
+        if line.shadow and not kind.waiting:
+            yield f"nothing of the class waits, and the shadow still has jobs in line {tier}"
+    for tier in sorted(tier for tier, line in kind.lines.items() if len(line) and tier not in pace.lines):
+        yield f"line {tier} has jobs that the discipline in force has not met"
 
 
 def _line(state: State, line: Line, jobs: list[Job]) -> Iterator[str]:

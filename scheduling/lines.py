@@ -88,6 +88,7 @@ def enter(state: State, job: Job) -> None:
         line = part_of(state, job)
         _put(line, job.tenant, entry_of(state, job))
         line.shares.tenants[job.tenant].waiting += 1
+        line.kind.waiting += 1
 
 
 def _put(line: Line, tenant: str, entry: Entry) -> None:
@@ -123,6 +124,7 @@ def leave(state: State, job: Job) -> None:
         _take(line, entry)
         queue = line.tenants[job.tenant]
         _forget(line, job.tenant, queue, _take(queue, entry))
+        line.kind.waiting -= 1
         queue.share.waiting -= 1
         if not queue.share.waiting:
             sharing.forget(line.shares, job.tenant)
@@ -192,6 +194,7 @@ def arrange(state: State, splits: bool, by_size: bool) -> None:
             share.waiting = 0
     for kind in state.kinds.values():
         kind.late.clear()
+        kind.waiting = 0
         for line in kind.lines.values():
             line.entries, line.start = [], 0
             line.tenants.clear()

@@ -13,9 +13,25 @@ from sys import intern
 
 import msgspec
 
+from contract.inputs import Requirements
 from contract.policy import Policy
 from scheduling import capacity, disciplines, lines, sharing
-from scheduling.state import Alias, FairTags, Job, Loss, Node, Past, Share, State, TierShares, Version, initial_state
+from scheduling.state import (
+    Alias,
+    FairTags,
+    Job,
+    KindPace,
+    LinePace,
+    Loss,
+    Node,
+    Past,
+    PromiseFacts,
+    Share,
+    State,
+    TierShares,
+    Version,
+    initial_state,
+)
 
 FORMAT = 2
 
@@ -45,6 +61,22 @@ class SharesFacts(msgspec.Struct, frozen=True):
     virtual: int
     tags: dict[str, int]
     """Of tenants, where above `virtual`: any other tag is as if never set."""
+
+
+class LinePaceFacts(msgspec.Struct, frozen=True):
+    tier: str
+    chance: int
+    last_ms: int
+    longest: int
+    shadow: list[int]
+
+
+class PaceFacts(msgspec.Struct, frozen=True):
+    requirements: Requirements
+    slot: int
+    last_ms: int
+    since: int
+    lines: list[LinePaceFacts]
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
@@ -79,6 +111,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     stale: dict[str, int]
     shares: list[SharesFacts]
     fair: FairTags
+    promise: PromiseFacts
+    paces: list[PaceFacts]
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -120,6 +154,12 @@ def encode(state: State) -> bytes:
         stale=state.stale,
         shares=[facts for tier, shares in sorted(state.shares.items()) if (facts := _shares_facts(tier, shares))],
         fair=state.fair,
+        promise=state.promise,
+        paces=[
+            _pace_facts(kind.requirements, kind.pace)
+            for kind in sorted(state.kinds.values(), key=lambda kind: msgspec.structs.astuple(kind.requirements))
+            if kind.pace is not None
+        ],
     )
     return _encoder.encode(facts)
 
@@ -128,6 +168,14 @@ def _shares_facts(tier: str, shares: TierShares) -> SharesFacts | None:
     """None before the tier's first pick."""
     tags = {tenant: share.tag for tenant, share in shares.tenants.items() if share.tag > shares.virtual}
     return SharesFacts(tier, shares.virtual, tags) if shares.virtual or tags else None
+
+
+def _pace_facts(requirements: Requirements, pace: KindPace) -> PaceFacts:
+    lines = [
+        LinePaceFacts(tier, line.chance, line.last_ms, line.longest, list(line.shadow))
+        for tier, line in sorted(pace.lines.items())
+    ]
+    return PaceFacts(requirements, pace.slot, pace.last_ms, pace.since, lines)
 
 
 def state_hash(state: State) -> str:
@@ -156,6 +204,7 @@ def decode(data: bytes) -> State:
     state.fair.tags = {intern(tier): tag for tier, tag in facts.fair.tags.items()}
     _build_clusters(state, facts)
     _build_shares(state, facts)
+    _build_paces(state, facts)
     disciplines.arrange(state)
     facts.jobs.sort(key=lambda job: (job.submitted_ms, job.job))  # the order in which lines are cheapest
     for job in facts.jobs:
@@ -180,6 +229,7 @@ _SAME = (
     "losses",
     "forgotten_ms",
     "fair",
+    "promise",
 )
 
 
@@ -201,6 +251,16 @@ def _build_shares(state: State, facts: Snapshot) -> None:
             share = shares.tenants[intern(tenant)] = Share()
             share.tag = entry.tags[tenant]
             sharing.forget(shares, tenant)
+
+
+def _build_paces(state: State, facts: Snapshot) -> None:
+    for entry in facts.paces:
+        pace = lines.kind_of(state, entry.requirements).pace = KindPace()
+        pace.slot, pace.last_ms, pace.since = entry.slot, entry.last_ms, entry.since
+        for known in entry.lines:
+            line = pace.lines[intern(known.tier)] = LinePace()
+            line.chance, line.last_ms, line.longest = known.chance, known.last_ms, known.longest
+            line.shadow.extend(known.shadow)
 
 
 def _build_job(state: State, job: Job) -> None:

@@ -92,6 +92,47 @@ class FairTags(msgspec.Struct):
     """By tier: the start tag of its next pick, where it is above `virtual`."""
 
 
+class PromiseFacts(msgspec.Struct):
+    """Of the shadow, strict priority replayed on the same slots: facts kept while the discipline is `promise`."""
+
+    worst: int = 0
+    """The largest wait it gave, in permille of its SLO, in this period."""
+    worst_before: int = 0
+    """The same of the period before."""
+    period_start_ms: int = 0
+
+
+class LinePace:
+    """What `promise` knows of a line (both parts): facts."""
+
+    __slots__ = ("chance", "last_ms", "longest", "shadow")
+
+    def __init__(self) -> None:
+        self.chance = -1
+        """Mean interval between its chances in ms << 6; -1: none yet. A chance: the shadow had nothing above it."""
+        self.last_ms = -1
+        """Of its last chance; -1: none since something waits."""
+        self.longest = 0
+        """Longest interval between chances in ms << 10, fading."""
+        self.shadow: deque[int] = deque()
+        """Submit times of its jobs that the shadow has not dispatched, sorted."""
+
+
+class KindPace:
+    """What `promise` knows of a requirement class: facts."""
+
+    __slots__ = ("last_ms", "lines", "since", "slot")
+
+    def __init__(self) -> None:
+        self.slot = -1
+        """Mean interval between slots that fit it in ms << 6; -1: none yet."""
+        self.last_ms = -1
+        """Of its last slot; -1: none since something waits."""
+        self.since = 0
+        """Picks that fitted it since its last overdue one."""
+        self.lines: dict[str, LinePace] = {}
+
+
 class Share:
     """A tenant's standing in a tier, between tenants."""
 
@@ -167,7 +208,7 @@ class Line(Queue):
 class Kind:
     """A requirement class: its lines by tier, and the groups of nodes that fit it."""
 
-    __slots__ = ("groups", "late", "lines", "requirements")
+    __slots__ = ("groups", "late", "lines", "pace", "requirements", "waiting")
 
     def __init__(self, requirements: Requirements) -> None:
         self.requirements = requirements
@@ -175,6 +216,10 @@ class Kind:
         self.lines: dict[str, Line] = {}
         self.late: dict[str, Line] = {}
         """Lines of late jobs, where the discipline tells late from on time."""
+        self.waiting = 0
+        """Jobs in all of them."""
+        self.pace: KindPace | None = None
+        """None: the discipline is another one, or has not met the class."""
 
 
 class State:
@@ -208,6 +253,7 @@ class State:
         "policy",
         "pool",
         "position",
+        "promise",
         "release",
         "resting",
         "rules",
@@ -267,6 +313,7 @@ class State:
         self.shares: dict[str, TierShares] = {}
         """By tier. Facts are `virtual` and the tags above it."""
         self.fair = FairTags()
+        self.promise = PromiseFacts()
         # indexes, built again from the facts above
         self.splits = False
         """The discipline tells late jobs from those on time: each line has a late one."""

@@ -12,6 +12,7 @@ from scheduling import lines
 from scheduling.disciplines.discipline import Discipline
 from scheduling.disciplines.edf import Edf
 from scheduling.disciplines.fifo import Fifo
+from scheduling.disciplines.promise import Promise
 from scheduling.disciplines.shortest_first import ShortestFirst
 from scheduling.disciplines.strict import Strict
 from scheduling.disciplines.wait_fraction import WaitFraction
@@ -20,11 +21,8 @@ from scheduling.retries import policy_of
 from scheduling.state import State
 
 DISCIPLINES: dict[str, Discipline] = {
-    "promise": WaitFraction(),
-    **{
-        discipline.name: discipline
-        for discipline in (WaitFraction(), Strict(), Edf(), Fifo(), WeightedFair(), ShortestFirst())
-    },
+    discipline.name: discipline
+    for discipline in (Promise(), WaitFraction(), Strict(), Edf(), Fifo(), WeightedFair(), ShortestFirst())
 }
 """By name: those of contract.policy.DISCIPLINES."""
 

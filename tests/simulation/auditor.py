@@ -101,11 +101,11 @@ class Auditor:
             self.stories.note(record.offset, self.now_ms, event)
             if kind == "JobDispatched":
                 self.picks.check(event, moment)
-            elif kind in ("PolicyAdopted", "PolicyReverted"):
-                self.picks.naive.adopted(event["policy"])
             elif kind == "NodeLost":
                 self._check_silence(event, batch, built_ms)
+            self.picks.entering(event, moment)
             self.book.enter(event, moment)
+            self.picks.entered(event)
         self.book.close_batch(moment)
 
     def _check_times(self, batch: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from tests.simulation.naive_promise import NaivePromise
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -36,17 +38,47 @@ class Naive:
         self._clocks: dict[str, Fraction] = {}
         self._tier_starts: dict[str, Fraction] = {}
         self._tier_clock = Fraction(0)
+        self.promise: NaivePromise | None = None
+        self.reason = ""
+        """Of the last turn, where the discipline has several."""
 
     # -- what changes it --------------------------------------------------------------------------------------
 
-    def adopted(self, policy: dict[str, Any]) -> None:
-        if any(policy[name] != self.policy.get(name) for name in ("discipline", "tiers")):
-            self._tier_starts, self._tier_clock = {}, Fraction(0)
+    def adopted(self, policy: dict[str, Any], queued: Iterable[Row]) -> None:
+        """`queued`: every job without an open attempt."""
+        is_other = any(policy[name] != self.policy.get(name) for name in ("discipline", "tiers"))
         self.policy = policy
         self.slos |= {name: tier["slo_ms"] for name, tier in policy["tiers"].items()}
+        if is_other:
+            self._tier_starts, self._tier_clock = {}, Fraction(0)
+            self.promise = None
+            if policy["discipline"] == "promise":
+                slos = [self.slos[tier] for tier in self._tiers()]
+                self.promise = NaivePromise(slos, policy["promise_max"])
+                for row in queued:
+                    self.entered(row, row.attempts == 0)
+        elif self.promise is not None:
+            self.promise.cap = policy["promise_max"]
 
-    def dispatched(self, row: Row, waiting: Iterable[Row]) -> None:
-        """`waiting`: all jobs that waited, this one among them."""
+    def _tiers(self) -> list[str]:
+        return sorted(self.slos, key=lambda tier: (self.slos[tier], tier))
+
+    def entered(self, row: Row, first: bool) -> None:
+        """The job was accepted, or is requeued."""
+        if self.promise is not None:
+            self.promise.entered(self._tiers().index(row.tier), row.kind, row.submitted_ms, first)
+
+    def ended(self, row: Row, waiting: Iterable[Row]) -> None:
+        """A queued job ended; those wait."""
+        if self.promise is not None:
+            kinds = {other.kind for other in waiting}
+            self.promise.ended(self._tiers().index(row.tier), row.kind, row.submitted_ms, kinds)
+
+    def dispatched(self, row: Row, waiting: Sequence[Row], now_ms: int, fits: Callable[[str], bool]) -> None:
+        """`waiting`: all jobs that waited, this one among them. `fits`: the node fits the class."""
+        if self.promise is not None:
+            before, after = {other.kind for other in waiting}, {other.kind for other in waiting if other != row}
+            self.promise.dispatched(row.kind, self.reason, now_ms, fits, before, after)
         if row.attempts:
             return
         alike = sum(1 for other in waiting if (other.tier, other.tenant) == (row.tier, row.tenant))
@@ -80,7 +112,15 @@ class Naive:
             lines.setdefault((row.tier, row.kind), []).append(row)
         if not lines:
             return None
-        line = min(lines.values(), key=lambda rows: self._rank(min(rows, key=self._place), now_ms))
+        if self.promise is not None:
+            tiers = self._tiers()
+            rows = [(tiers.index(row.tier), row.kind, row.submitted_ms, row.job) for row in able]
+            choice = self.promise.choose(rows, now_ms)
+            self.reason = choice.reason
+            tier = tiers[choice.tier]
+            line = [row for row in lines[tier, choice.kind] if self._is_late(row, now_ms) == choice.is_late]
+        else:
+            line = min(lines.values(), key=lambda rows: self._rank(min(rows, key=self._place), now_ms))
         return min(line, key=lambda row: (self._start(row), self._place(row)))
 
     def goes(self, turn: Row, able: Sequence[Row], now_ms: int, is_loaded: Callable[[Row], bool], is_free: bool) -> Row:
@@ -89,6 +129,8 @@ class Naive:
         if not is_free or is_loaded(turn) or not self._may_be_passed(turn, now_ms):
             return turn
         line = sorted((row for row in able if (row.tier, row.kind) == (turn.tier, turn.kind)), key=self._place)
+        if self.promise is not None:
+            line = [row for row in line if self._is_late(row, now_ms) == self._is_late(turn, now_ms)]
         for row in line[: self.policy["look_ahead_jobs"]]:
             if is_loaded(row):
                 return row
@@ -99,6 +141,9 @@ class Naive:
     def _may_be_passed(self, row: Row, now_ms: int) -> bool:
         waited = Fraction(now_ms - row.submitted_ms, self.slos[row.tier])
         return waited <= Fraction(self.policy["look_ahead_percent"], 100)
+
+    def _is_late(self, row: Row, now_ms: int) -> bool:
+        return now_ms - row.submitted_ms > self.slos[row.tier]
 
     def _place(self, row: Row) -> tuple[Any, ...]:
         """Where it stands in its line."""

@@ -11,11 +11,14 @@ from typing import Any
 
 from tests.simulation.book import Book
 from tests.simulation.naive import Naive, Row
-from tests.simulation.pages import Moment, NodeBook
+from tests.simulation.pages import JobBook, Moment, NodeBook
 from tests.simulation.violation import Violation
 
 NO_LIMIT = 1_000_000_000
 """A limit of `none`, which goes for staging too."""
+
+
+ENDS = ("JobCancelled", "JobExpired", "JobDeadLettered", "JobQuarantined")
 
 
 class Picks:
@@ -34,6 +37,9 @@ class Picks:
         if turn is None or goes is None or goes.job != event["job"]:
             found = goes.job if goes else "nothing"
             raise Violation("I11", f"picked while the naive policy picks {found}", event["job"])
+        reason = self.naive.reason
+        if self.naive.promise is not None and event["reason"] != reason:
+            raise Violation("I11", f"picked as {event['reason']}, expected {reason}", event["job"])
         passed = turn.job if turn is not goes else ""
         if event.get("passed", "") != passed:
             raise Violation("I11", f"passed over {event.get('passed', 'nobody')}, expected {passed}", event["job"])
@@ -43,9 +49,30 @@ class Picks:
             raise Violation("I11", f"went to {node.node} while {nearest.node} is the better place", event["job"])
         others = [row for row in able if row is not turn and self._fits(node, row.kind)]
         behind = turn if passed else self.naive.turn(others, moment.now_ms)
-        if event["next_job"] != (behind.job if behind else ""):
+        is_first = turn.submitted_ms == min(
+            row.submitted_ms for row in able if (row.tier, row.kind) == (turn.tier, turn.kind)
+        )
+        may_differ = self.naive.promise is not None and not is_first  # then `promise` looks at places of the whole line
+        if not may_differ and event["next_job"] != (behind.job if behind else ""):
             raise Violation("I11", f"next is {event['next_job']}, expected {behind and behind.job}", event["job"])
-        self.naive.dispatched(goes, waiting)
+        self.naive.reason = reason
+        self.naive.dispatched(goes, waiting, moment.now_ms, lambda kind: self._fits(node, kind))
+
+    def entering(self, event: dict[str, Any], moment: Moment) -> None:
+        """Any event that is about to be entered."""
+        kind = event["type"].partition(".")[0]
+        book = self.book.jobs.get(event.get("job", ""))
+        if kind in ("PolicyAdopted", "PolicyReverted"):
+            queued = [self._row(job) for job in self.book.jobs.values() if job.state == "queued"]
+            self.naive.adopted(event["policy"], queued)
+        elif kind in ENDS and book is not None and book.state == "queued" and book.job not in self.book.closed_now:
+            self.naive.ended(self._row(book), [row for row in self._waiting(moment) if row.job != book.job])
+
+    def entered(self, event: dict[str, Any]) -> None:
+        """An event that was entered."""
+        kind = event["type"].partition(".")[0]
+        if kind in ("JobAccepted", "JobRequeued"):
+            self.naive.entered(self._row(self.book.jobs[event["job"]]), kind == "JobAccepted")
 
     def _goes(self, turn: Row, able: list[Row], nodes: list[NodeBook], now_ms: int) -> Row:
         free = [node for node in nodes if self._held(node) < node.slots]
@@ -74,23 +101,19 @@ class Picks:
         return {self._kind(version) for version in self.book.requirements}
 
     def _kind(self, version: str) -> str:
-        return json.dumps(self.book.requirements[version], sort_keys=True)
+        needs = self.book.requirements[version]
+        return json.dumps([needs["chipsets"], needs["gpus"], needs["memory_mib"], needs.get("ranks", 1)])
 
     def _waiting(self, moment: Moment) -> list[Row]:
         return [
-            Row(
-                job.job,
-                job.tenant,
-                job.tier,
-                self._kind(job.version),
-                job.version,
-                job.submitted_ms,
-                job.expected_ms,
-                job.attempts,
-            )
+            self._row(job)
             for job in self.book.jobs.values()
             if job.state == "queued" and not job.cancelling and job.eligible_lease_ms <= moment.lease_ms
         ]
+
+    def _row(self, job: JobBook) -> Row:
+        kind = self._kind(job.version)
+        return Row(job.job, job.tenant, job.tier, kind, job.version, job.submitted_ms, job.expected_ms, job.attempts)
 
     def _distance(self, node: NodeBook, version: str) -> tuple[int, int, Fraction, str]:
         """A free slot, then the fewest staged a slot; then loaded, cached, cold; the emptiest cluster; the id."""
@@ -104,11 +127,9 @@ class Picks:
         return sum(1 for job in self.book.jobs.values() if job.node == node.node)
 
     def _fits(self, node: NodeBook, kind: str) -> bool:
-        needs = json.loads(kind)
+        chipsets, gpus, memory_mib, _ = json.loads(kind)
         return (
-            node.chipset in needs["chipsets"]
-            and (node.chipset == "cpu" or node.gpus >= needs["gpus"])
-            and node.memory_mib >= needs["memory_mib"]
+            node.chipset in chipsets and (node.chipset == "cpu" or node.gpus >= gpus) and node.memory_mib >= memory_mib
         )
 
     def _takes(self, node: NodeBook, kind: str) -> bool:
