@@ -160,6 +160,8 @@ class PromiseOrder:
         self._cap = policy_of(state).promise_max
         self._tight: dict[Line, tuple[tuple[int, int, int, int], bool]] = {}
         """Of a line: what the last look at it rested on, and what it was. Time stands still within a batch."""
+        self._first: Choice | None = None
+        """Known until a job is dispatched."""
         self._take(rooms)
 
     def _take(self, rooms: Collection[Kind]) -> None:
@@ -171,10 +173,12 @@ class PromiseOrder:
                 self._tiers.append((self._state.slos[tier], lines))
 
     def first(self) -> Choice | None:
-        return self._choose(None)
+        if self._first is None:
+            self._first = self._choose(None)
+        return self._first
 
     def second(self, turn: Entry, group: Group) -> Line | None:
-        choice = self._choose(None)
+        choice = self.first()
         if choice is None:
             return None
         line = choice.line
@@ -186,6 +190,7 @@ class PromiseOrder:
         return second.line if second is not None else None
 
     def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
+        self._first = None
         self._tight.pop(line, None)
         if len(rooms) != self._rooms:
             self._take(rooms)

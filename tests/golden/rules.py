@@ -10,10 +10,12 @@ import random
 import sys
 from pathlib import Path
 
+import msgspec
+
 from contract.inputs import ClusterActivated, ClusterDrainRequested
 from scheduling import RULES
 from tests.properties.scheduling.worlds import WHAT, live
-from tests.unit.scheduling.specification import Pool, a_job, submission
+from tests.unit.scheduling.specification import POLICY, Pool, a_job, submission
 
 HERE = Path(__file__).parent
 SEED = 20_260
@@ -23,7 +25,7 @@ STEPS = 300
 def ledger() -> list[bytes]:
     """The records of a life that meets every event of the contract."""
     chance = random.Random(SEED)
-    pool = Pool()
+    pool = Pool(msgspec.structs.replace(POLICY, discipline="promise"))
     steps = [
         (chance.choice(WHAT), chance.randrange(12), chance.randrange(8), chance.choice((0, 1, 700, 3_000)))
         for _ in range(STEPS)

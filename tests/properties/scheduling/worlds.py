@@ -122,7 +122,9 @@ def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
                 ),
                 "west": Cluster("main" if second else "other", 2),
             }
-            policy = Policy({**POLICY.tiers, "light": Tier(1 + second * 999)}, POLICY.pools, clusters)
+            tiers = {**POLICY.tiers, "light": Tier(1 + second * 999)}
+            in_force = pool.state.policy or POLICY
+            policy = Policy(tiers, POLICY.pools, clusters, discipline=in_force.discipline)
             return [PolicyApplied(policy, fingerprint(policy))]
         case "publish":
             return [VersionPublished(f"model{first % 3}", version_of(f"more{second}"), CLASSES[second % 3], 9_000)]
