@@ -399,3 +399,15 @@ def test_a_staged_attempt_is_recalled_when_its_own_clusters_limit_keeps_a_slot_e
     assert [event.job for event in only(pool.events, RecallOrdered)] == [sent], "it fills the limit behind job 1"
     pool.stop(sent, "recalled")
     assert [event.node for event in only(pool.events, JobDispatched)] == ["n2"]
+
+
+def test_a_gang_is_never_started_on_one_slot_and_blocks_nobody() -> None:
+    pool = Pool(roomy())
+    pool.publish("gang", Requirements(("cpu",), 0, ranks=2))
+    pool.publish("small")
+    pool.tell(submission(1, "api", "gang"))
+    pool.tell(submission(2, "free", "small"))
+    pool.join("n1", slots=4)
+    assert picked(pool) == [a_job(2)]
+    pool.cancel(a_job(1))
+    assert names(pool.events) == ["JobCancelled"]
