@@ -208,10 +208,12 @@ class Line(Queue):
 class Kind:
     """A requirement class: its lines by tier, and the groups of nodes that fit it."""
 
-    __slots__ = ("groups", "late", "lines", "pace", "requirements", "waiting")
+    __slots__ = ("groups", "late", "lines", "order", "pace", "requirements", "waiting")
 
     def __init__(self, requirements: Requirements) -> None:
         self.requirements = requirements
+        self.order = msgspec.structs.astuple(requirements)
+        """Classes are in the order of their requirements."""
         self.groups: list[Group] = []
         self.lines: dict[str, Line] = {}
         self.late: dict[str, Line] = {}
@@ -254,6 +256,7 @@ class State:
         "pool",
         "position",
         "promise",
+        "ranks",
         "release",
         "resting",
         "rules",
@@ -315,6 +318,8 @@ class State:
         self.fair = FairTags()
         self.promise = PromiseFacts()
         # indexes, built again from the facts above
+        self.ranks: dict[str, int] = {}
+        """Rank of each tier ever named, the highest first: the smaller its SLO the higher, ties by name; from 0."""
         self.splits = False
         """The discipline tells late jobs from those on time: each line has a late one."""
         self.by_size = False

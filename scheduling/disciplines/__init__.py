@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contract.policy import Policy
 from scheduling import lines
-from scheduling.disciplines.discipline import Discipline
+from scheduling.disciplines.discipline import Discipline, ranks_of
 from scheduling.disciplines.edf import Edf
 from scheduling.disciplines.fifo import Fifo
 from scheduling.disciplines.promise import Promise
@@ -35,6 +35,7 @@ def of(state: State) -> Discipline:
 def adopt(state: State, before: Policy | None) -> None:
     """A policy was adopted; `before` decided until now. Under another discipline or other tiers, facts begin anew."""
     after = policy_of(state)
+    state.ranks = ranks_of(state)
     if before is not None and (before.discipline, before.tiers) == (after.discipline, after.tiers):
         return
     if before is not None:
@@ -46,5 +47,6 @@ def adopt(state: State, before: Policy | None) -> None:
 def arrange(state: State) -> None:
     """Lines are kept as the discipline in force wants them."""
     discipline = of(state)
+    state.ranks = ranks_of(state)
     if discipline.splits or (state.splits, state.by_size) != (discipline.splits, discipline.by_size):
         lines.arrange(state, discipline.splits, discipline.by_size)

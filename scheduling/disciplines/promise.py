@@ -18,10 +18,8 @@ from bisect import bisect_left, insort
 from collections.abc import Collection
 from math import lcm
 
-import msgspec
-
 from contract.events import JobDispatched
-from scheduling.disciplines.discipline import Discipline, ranks_of
+from scheduling.disciplines.discipline import Discipline
 from scheduling.lines import entry_of
 from scheduling.ranking import Choice, Order
 from scheduling.retries import policy_of
@@ -118,7 +116,7 @@ def _mean(old: int, interval_ms: int) -> int:
 
 def shadow_slot(state: State, paces: Collection[tuple[Kind, KindPace]]) -> None:
     """The shadow uses a slot that fits these classes: strict priority, oldest first."""
-    now_ms, ranks, facts = state.now_ms, ranks_of(state), state.promise
+    now_ms, ranks, facts = state.now_ms, state.ranks, state.promise
     heads = []
     for kind, pace in paces:
         if pace.last_ms >= 0:
@@ -126,7 +124,7 @@ def shadow_slot(state: State, paces: Collection[tuple[Kind, KindPace]]) -> None:
         pace.last_ms = now_ms
         for tier, line in pace.lines.items():
             if line.shadow:
-                heads.append((ranks[tier], line.shadow[0], msgspec.structs.astuple(kind.requirements), tier, line))
+                heads.append((ranks[tier], line.shadow[0], kind.order, tier, line))
     if not heads:
         return
     rank, submitted_ms, _, tier, taken = min(heads, key=lambda head: head[:3])
@@ -152,102 +150,136 @@ def promise_of(facts: PromiseFacts) -> int:
     return max(facts.worst, facts.worst_before, FLOOR)
 
 
+class _Tier:
+    """The lines of a tier whose classes have room."""
+
+    __slots__ = ("fresh", "head", "late", "lines", "load", "slo_ms")
+
+    def __init__(self, slo_ms: int, lines: list[Line]) -> None:
+        self.slo_ms = slo_ms
+        self.lines = lines
+        self.look()
+
+    def look(self) -> None:
+        """At the lines as they are now."""
+        self.late = [part for line in self.lines if len(part := late_of(line))]
+        self.fresh = [line for line in self.lines if len(line)]
+        self.head = oldest(self.fresh) if self.fresh else None
+        """The line with the oldest job that is on time."""
+        self.load = sum(map(len, self.fresh))
+        """Jobs on time."""
+
+
 class PromiseOrder:
     """The order of `promise` on the lines of classes that have room."""
 
     def __init__(self, state: State, rooms: Collection[Kind]) -> None:
         self._state = state
-        self._cap = policy_of(state).promise_max
-        self._tight: dict[Line, tuple[tuple[int, int, int, int], bool]] = {}
-        """Of a line: what the last look at it rested on, and what it was. Time stands still within a batch."""
+        self._tight: dict[Line, tuple[int, int, bool]] = {}
+        """Of a line: limit and chance at the last look at it, and what it was. Time stands still within a batch."""
         self._first: Choice | None = None
         """Known until a job is dispatched."""
+        self._ranks = state.ranks
         self._take(rooms)
 
     def _take(self, rooms: Collection[Kind]) -> None:
-        self._rooms = len(rooms)
-        self._tiers = []
-        for tier in ranks_of(self._state):
+        self._rooms = list(rooms)
+        self._tiers: dict[str, _Tier] = {}
+        """The highest first."""
+        for tier in self._ranks:
             lines = [line for kind in rooms if (line := kind.lines.get(tier)) is not None]
-            if any(len(line) or len(late_of(line)) for line in lines):
-                self._tiers.append((self._state.slos[tier], lines))
+            if lines:
+                self._tiers[tier] = _Tier(self._state.slos[tier], lines)
 
     def first(self) -> Choice | None:
         if self._first is None:
-            self._first = self._choose(None)
+            self._first = self._choose(list(self._tiers.values()))
         return self._first
 
     def second(self, turn: Entry, group: Group) -> Line | None:
         choice = self.first()
         if choice is None:
             return None
-        line = choice.line
+        line, tiers = choice.line, list(self._tiers.values())
+        if not all(group in kind.groups for kind in self._rooms):
+            tiers = [_Tier(t.slo_ms, [line for line in t.lines if group in line.kind.groups]) for t in tiers]
         skip = line.entries[line.start] == turn
-        line.start += skip
-        second = self._choose(group)
-        line.start -= skip
-        self._tight.pop(line, None)
+        if skip:
+            self._skip(line, tiers, 1)
+        second = self._choose(tiers)
+        if skip:
+            self._skip(line, tiers, -1)
         return second.line if second is not None else None
+
+    def _skip(self, line: Line, tiers: list[_Tier], by: int) -> None:
+        """The first job of the line is not there, or is there again."""
+        line.start += by
+        self._tight.pop(line, None)
+        for tier in tiers:
+            if tier.lines and tier.lines[0].tier == line.tier:
+                tier.look()
 
     def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
         self._first = None
         self._tight.pop(line, None)
-        if len(rooms) != self._rooms:
+        if len(rooms) != len(self._rooms):
             self._take(rooms)
+        elif line.tier in self._tiers:
+            self._tiers[line.tier].look()
 
-    def _choose(self, group: Group | None) -> Choice | None:
-        """The line to serve, of those that fit the group if one is given."""
-        facts = self._state.promise
-        worst, promise, now_ms = max(facts.worst, facts.worst_before), promise_of(facts), self._state.now_ms
-        tiers = self._tiers
-        if group is not None:
-            tiers = [(slo_ms, [line for line in lines if group in line.kind.groups]) for slo_ms, lines in tiers]
-        overdue = self._overdue(tiers)
-        if overdue is not None:
-            return Choice(overdue, "overdue")
+    def _choose(self, tiers: list[_Tier]) -> Choice | None:
+        """The line to serve, of these."""
+        state = self._state
+        facts, now_ms = state.promise, state.now_ms
+        worst, promise = max(facts.worst, facts.worst_before), promise_of(facts)
+        if any(kind.pace is not None and kind.pace.since >= TURN - 1 for kind in self._rooms):
+            overdue = self._overdue(tiers)
+            if overdue is not None:
+                return Choice(overdue, "overdue")
         high: Line | None = None
         load = 0
-        for slo_ms, lines in tiers:
-            due = [line for line in map(late_of, lines) if len(line) and self._is_due(line, slo_ms, promise)]
+        for tier in tiers:
+            slo_ms = tier.slo_ms
+            due = [line for line in tier.late if self._is_due(line, slo_ms, promise)]
             if due:
                 return Choice(oldest(due), "due")
-            fresh = [line for line in lines if len(line)]
-            if not fresh:
+            head = tier.head
+            if head is None:
                 continue
-            head = oldest(fresh)
             if high is None:
                 high = head
             else:
-                tight = [line for line in fresh if self._is_tight(line, slo_ms, 1)]
+                tight = [line for line in tier.fresh if self._is_tight(line, slo_ms, 1)]
                 if tight:
                     return Choice(oldest(tight), "last_chance")
-            load += sum(len(line) for line in fresh)
-            pace = pace_of(head)
+            load += tier.load
             left_ms = head.entries[head.start][0] + min(FLOOR, worst) * slo_ms // 1000 - now_ms
-            if ((load + 1) * AFFORD * max(pace.slot, 0)) >> SHIFT > left_ms:
+            if ((load + 1) * AFFORD * max(pace_of(head).slot, 0)) >> SHIFT > left_ms:
                 break
         if high is not None:
             return Choice(high, "on_time")
         return self._catch_up(tiers)
 
-    def _overdue(self, tiers: list[tuple[int, list[Line]]]) -> Line | None:
+    def _overdue(self, tiers: list[_Tier]) -> Line | None:
+        """The line whose late head has waited the longest beyond `promise_max` SLOs, where it is its class's turn."""
+        promise_max = policy_of(self._state).promise_max
         found: list[tuple[int, str, Line]] = []
-        for slo_ms, lines in tiers:
-            for line in lines:
-                late = late_of(line)
-                if len(late) and pace_of(line).since >= TURN - 1:
-                    submitted_ms, job = late.entries[late.start]
-                    if submitted_ms + self._cap * slo_ms <= self._state.now_ms:
-                        found.append((submitted_ms + self._cap * slo_ms, job, late))
+        for tier in tiers:
+            for late in tier.late:
+                submitted_ms, job = late.entries[late.start]
+                over_ms = submitted_ms + promise_max * tier.slo_ms
+                if over_ms <= self._state.now_ms and pace_of(late).since >= TURN - 1:
+                    found.append((over_ms, job, late))
         return min(found, key=lambda entry: entry[:2])[2] if found else None
 
-    def _catch_up(self, tiers: list[tuple[int, list[Line]]]) -> Choice | None:
-        common_ms = lcm(*(slo_ms for slo_ms, _ in tiers))
+    def _catch_up(self, tiers: list[_Tier]) -> Choice | None:
+        """Nothing is on time: the largest wait fraction."""
+        common_ms = lcm(*(tier.slo_ms for tier in tiers))
         late = [
-            ((entry[0] - self._state.now_ms) * (common_ms // slo_ms), entry[1], line)
-            for slo_ms, lines in tiers
-            for line in map(late_of, lines)
-            if len(line) and (entry := line.entries[line.start])
+            ((entry[0] - self._state.now_ms) * (common_ms // tier.slo_ms), entry[1], line)
+            for tier in tiers
+            for line in tier.late
+            if (entry := line.entries[line.start])
         ]
         return Choice(min(late, key=lambda entry: entry[:2])[2], "catch_up") if late else None
 
@@ -260,21 +292,23 @@ class PromiseOrder:
     def _is_tight(self, line: Line, limit_ms: int, guard: int) -> bool:
         """A job of the line would start more than the limit after it was submitted if, so many chances from now, the
         line was served one job every 5/4 mean chances. Looked at are places 0, 1, 3, 7 and so on, and the last."""
-        chance = max(pace_of(line).lines[line.tier].chance, 0)
-        rests_on = (line.start, len(line.entries), limit_ms, chance)
+        chance = pace_of(line).lines[line.tier].chance
         known = self._tight.get(line)
-        if known is not None and known[0] == rests_on:
-            return known[1]
-        entries, start, now_ms = line.entries, line.start, self._state.now_ms
-        place, last = 0, len(entries) - 1 - start
+        if known is not None and known[0] == limit_ms and known[1] == chance:
+            return known[2]
+        entries, spare_ms = line.entries, limit_ms - self._state.now_ms
+        place, step, last, guard = line.start, 1, len(entries) - 1, 4 * guard
+        each = max(chance, 0)
         while True:
-            place = min(place, last)
-            left_ms = entries[start + place][0] + limit_ms - now_ms
-            tight = left_ms < ((5 * place + 4 * guard) * chance) >> (SHIFT + 2)
+            if place > last:
+                place = last
+            after = 5 * (place - line.start) + guard
+            tight = entries[place][0] + spare_ms < (after * each) >> (SHIFT + 2)
             if tight or place == last:
                 break
-            place = 2 * place + 1
-        self._tight[line] = (rests_on, tight)
+            place += step
+            step *= 2
+        self._tight[line] = (limit_ms, chance, tight)
         return tight
 
 
@@ -292,6 +326,8 @@ def pace_of(line: Line) -> KindPace:
     return line.kind.pace
 
 
-def oldest(lines: Collection[Line]) -> Line:
+def oldest(lines: list[Line]) -> Line:
     """The line whose first job is the oldest."""
+    if len(lines) == 1:
+        return lines[0]
     return min(lines, key=lambda line: line.entries[line.start])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.disciplines.discipline import Ranked, ranks_of
+from scheduling.disciplines.discipline import Ranked
 from scheduling.ranking import Ranker
 from scheduling.state import State
 
@@ -12,5 +12,5 @@ class Strict(Ranked):
     reason = "highest_tier"
 
     def ranker(self, state: State) -> Ranker:
-        ranks = ranks_of(state)
+        ranks = state.ranks
         return lambda line, entry: (ranks[line.tier], *entry)

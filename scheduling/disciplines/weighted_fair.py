@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import lcm
 
 from contract.events import JobDispatched
-from scheduling.disciplines.discipline import Ranked, ranks_of
+from scheduling.disciplines.discipline import Ranked
 from scheduling.ranking import Rank, Ranker
 from scheduling.state import Entry, FairTags, Group, Job, Line, State
 
@@ -24,7 +24,7 @@ class WeightedFair(Ranked):
 
     def ranker(self, state: State) -> Ranker:
         virtual, tags = state.fair.virtual, state.fair.tags
-        ranks = ranks_of(state)
+        ranks = state.ranks
 
         def rank(line: Line, entry: Entry) -> Rank:
             return (tags.get(line.tier, virtual), ranks[line.tier], *entry)
