@@ -4,6 +4,9 @@ must fail. The simulation breaks the same seams:
 | seam | what it keeps right |
 |---|---|
 | `disciplines.wait_fraction.urgency(waited_ms, slo_ms, common_ms)` | the talk's order, uncapped, in integers |
+| `sharing.charge(state, policy, job)`, `sharing.cost(policy, tenant, waiting)` | fair between tenants |
+| `disciplines.promise.shadow_slot(state, paces)` | what everyone is promised |
+| `look_ahead.may_be_passed(state, policy, job)` | nobody is passed over for long |
 | `backpressure.in_flight(cluster)` | the limit, derived from the attempts |
 | `capacity.close_attempt(state, attempt)` | a closed attempt no longer counts, whoever closed it |
 | `judge.is_duplicate(state, job)` | once is once |
@@ -28,13 +31,27 @@ import pytest
 
 from contract import events as said
 from contract.lifecycle import IllegalTransition
-from scheduling import backpressure, capacity, chain, evolve, judge, limits, orders, plan, reports, retries
-from scheduling.disciplines import wait_fraction
+from scheduling import (
+    backpressure,
+    capacity,
+    chain,
+    evolve,
+    judge,
+    limits,
+    look_ahead,
+    orders,
+    plan,
+    reports,
+    retries,
+    sharing,
+)
+from scheduling.disciplines import promise, wait_fraction
 from scheduling.state import Cluster
 from tests.unit.scheduling import (
     test_attempts,
     test_chain,
     test_clusters,
+    test_disciplines,
     test_dispatching,
     test_endings,
     test_full_clusters,
@@ -116,6 +133,22 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
     "fractions are compared as floats": (
         instead(wait_fraction, "urgency", lambda waited, slo, common: waited / slo),
         test_dispatching.test_fractions_that_floats_cannot_tell_apart_are_told_apart,
+    ),
+    "the tags of tenants are forgotten": (
+        instead(sharing, "charge", lambda state, policy, job: None),
+        test_disciplines.test_one_tenants_ten_thousand_jobs_delay_anothers_first_by_one_pick,
+    ),
+    "weights and bursts of tenants cost nothing": (
+        instead(sharing, "cost", lambda policy, tenant, waiting: sharing.PICK),
+        test_disciplines.test_tenants_share_a_tier_by_weight_and_a_burst_costs_more,
+    ),
+    "the shadow is forgotten": (
+        instead(promise, "shadow_slot", lambda state, paces: None),
+        test_disciplines.test_promise_serves_what_is_on_time_and_bounds_every_wait,
+    ),
+    "look-ahead passes over whoever waits": (
+        instead(look_ahead, "may_be_passed", lambda state, policy, job: True),
+        test_disciplines.test_a_job_whose_version_is_loaded_goes_first_while_the_one_passed_over_has_time,
     ),
     "strict priority of the shortest SLO": (
         instead(wait_fraction, "urgency", lambda waited, slo, common: -slo),
