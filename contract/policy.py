@@ -81,6 +81,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far behind the head of a line a job is looked for whose version the free slot has loaded. 0: never."""
     look_ahead_percent: int = 50
     """A job that has waited more than this share of its SLO is never passed over by look-ahead."""
+    may_starve: bool = False
+    """Allows a discipline under which a tier may wait for ever: for experiments and what-if."""
 
 
 class PolicyInvalid(ValueError):
@@ -194,7 +196,7 @@ class _Reader:
             return text
         if name in ("limit", "staged_per_slot") and text == "none":
             return UNLIMITED
-        if name in ("wheels_from_index", "adaptive"):
+        if name in ("wheels_from_index", "adaptive", "may_starve"):
             if text not in ("true", "false"):
                 raise PolicyInvalid(f"{line}: expected true or false, found {text[:80]!r}")
             return text == "true"
@@ -229,9 +231,33 @@ class _Reader:
                     f"line {line}: cluster {name!r} is in pool {cluster.pool[:80]!r}, which is not one of"
                     f" {', '.join(sorted(policy.pools))}"
                 )
+        self._starve(policy, _line(tops.get("discipline", tops["tiers"])[0]))
         if policy.backoff_max_ms < policy.backoff_ms:
             line = _line(tops.get("backoff_max", tops.get("backoff", tops["tiers"]))[0])
             raise PolicyInvalid(f"line {line}: backoff_max must not be less than backoff")
+
+    def _starve(self, policy: Policy, line: int) -> None:
+        """Nothing may wait for ever unless the document says so."""
+        if policy.may_starve:
+            return
+        way_out = "choose another discipline, or say may_starve: true for an experiment"
+        if policy.discipline in ("strict", "shortest_first"):
+            raise PolicyInvalid(f"line {line}: {policy.discipline} lets jobs wait for ever under overload; {way_out}")
+        if policy.discipline != "weighted_fair":
+            return
+        weighted = sum(tier.weight > 0 for tier in policy.tiers.values())
+        if weighted not in (0, len(policy.tiers)):
+            raise PolicyInvalid(f"line {line}: expected a weight for every tier or for none, found {weighted}")
+        most_ms = max(tier.slo_ms for tier in policy.tiers.values())
+        weights = {
+            name: tier.weight if weighted else most_ms * 1000 // tier.slo_ms for name, tier in policy.tiers.items()
+        }
+        least = min(sorted(weights), key=lambda name: weights[name])
+        if weights[least] * 1000 < sum(weights.values()):
+            raise PolicyInvalid(
+                f"line {line}: tier {least!r} gets less than 1 slot in 1,000 by its weight; give weights that are nearer"
+                f" to each other, {way_out}"
+            )
 
 
 def _line(node: yaml.Node) -> int:

@@ -34,7 +34,7 @@ from contract.events import (
 from contract.inputs import Input
 from contract.lifecycle import JobState
 from contract.names import parse_model
-from contract.policy import Policy, fingerprint
+from contract.policy import DISCIPLINES, Policy, fingerprint
 from scheduling import endings, reports
 from scheduling.state import State, Version
 
@@ -205,6 +205,8 @@ def _fault_of(policy: Policy, claimed: str) -> str:
     numbers += [policy.submission_age_max_ms]
     if min(numbers) < 1:
         return "expected every SLO, limit and duration of a policy to be at least 1, found less"
+    if policy.discipline not in DISCIPLINES or min(policy.promise_max, *policy.tenant_weights.values(), 1) < 1:
+        return "expected a known discipline, and promise_max and weights of at least 1, found otherwise"
     if claimed != fingerprint(policy):
         return "expected a policy's own fingerprint, found another"
     return ""

@@ -68,3 +68,16 @@ def test_every_example_policy_is_valid() -> None:
     assert examples
     for example in examples:
         parse(example.read_text())
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("discipline: strict\n", "line 8: strict lets jobs wait for ever under overload"),
+        ("discipline: shortest_first\n", "line 8: shortest_first lets jobs wait for ever"),
+    ],
+)
+def test_a_policy_that_would_starve_a_tier_is_refused_unless_it_says_so(more, words) -> None:
+    with pytest.raises(PolicyInvalid, match=words):
+        parse(GOOD + more)
+    assert parse(GOOD + more + "may_starve: true\n").may_starve
