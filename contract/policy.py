@@ -255,7 +255,7 @@ class _Reader:
         least = min(sorted(weights), key=lambda name: weights[name])
         if weights[least] * 1000 < sum(weights.values()):
             raise PolicyInvalid(
-                f"line {line}: tier {least!r} gets less than 1 slot in 1,000 by its weight; give weights that are nearer"
+                f"line {line}: tier {least!r} gets less than 1 slot in 1,000 by its weight; give weights nearer"
                 f" to each other, {way_out}"
             )
 
