@@ -15,7 +15,7 @@ from contract import events as said
 from contract.batch import Batch
 from contract.events import Event
 from contract.lifecycle import JobState, after
-from scheduling import capacity, disciplines, ended, limits, lines, sharing
+from scheduling import capacity, disciplines, ended, forecast, limits, lines, sharing
 from scheduling.retries import policy_of
 from scheduling.state import Alias, Attempt, Job, Loss, Node, Past, State, Version
 
@@ -86,6 +86,7 @@ def _policy_adopted(state: State, event: said.PolicyAdopted | said.PolicyReverte
 def _version_registered(state: State, event: said.VersionRegistered) -> None:
     version = Version(intern(event.model), intern(event.version), event.requirements, event.timeout_ms)
     state.versions[version.version] = version
+    lines.kind_of(state, version.requirements)
 
 
 def _alias_pointed(state: State, event: said.AliasPointed) -> None:
@@ -104,8 +105,10 @@ def _job_accepted(state: State, event: said.JobAccepted) -> None:
         offset=event.offset,
         digest=event.digest,
         expected_ms=event.expected_ms,
+        slo_ms=state.slos[event.tier],
     )
     state.jobs[job.job] = job
+    forecast.accept(state, lines.line_of(state, job.version, job.tier).kind, job, event)
     lines.enter(state, job)
     disciplines.of(state).entered(state, job, True)
     lines.watch_deadline(state, job)
@@ -133,6 +136,7 @@ def _job_dispatched(state: State, event: said.JobDispatched) -> None:
         to_free=len(state.node_attempts[event.node]) < state.nodes[event.node].slots,
     )
     capacity.open_attempt(state, attempt)
+    forecast.settle(state)
 
 
 def _attempt_started(state: State, event: said.AttemptStarted) -> None:
@@ -141,6 +145,8 @@ def _attempt_started(state: State, event: said.AttemptStarted) -> None:
     attempt.started = True
     attempt.started_ms = state.now_ms
     limits.saw_start(state, state.clusters[attempt.cluster], attempt)
+    forecast.start(state, lines.line_of(state, job.version, job.tier).kind, job)
+    job.has_started = True
     attempt.stop = attempt.stop_reason = ""
     capacity.start_attempt(state, attempt, job.version)
 
@@ -200,11 +206,17 @@ def _job_requeued(state: State, event: said.JobRequeued) -> None:
     job.eligible_lease_ms = event.eligible_lease_ms
     lines.enter(state, job)
     disciplines.of(state).entered(state, job, False)
+    forecast.watch(state, job)
+
+
+def _start_forecast(state: State, event: said.StartForecast) -> None:
+    forecast.renew(state, _moved(state, event), event)
 
 
 def _job_succeeded(state: State, event: said.JobSucceeded) -> None:
     job = _moved(state, event)
     _ended_by_itself(state, _open_attempt(job))
+    forecast.ran(state, job.version, state.now_ms - _open_attempt(job).started_ms)
     _close(state, job)
     _end(state, job)
 
@@ -217,6 +229,7 @@ def _job_ended(state: State, event: said.JobCancelled) -> None:
     if was_queued:
         lines.leave(state, job)
         disciplines.of(state).ended(state, job)
+        forecast.settle(state)
 
 
 def _end(state: State, job: Job) -> None:
@@ -326,7 +339,7 @@ _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.VersionRegistered: _version_registered,
     said.AliasPointed: _alias_pointed,
     said.JobAccepted: _job_accepted,
-    said.StartForecast: _nothing,
+    said.StartForecast: _start_forecast,
     said.JobRefused: _job_refused,
     said.JobDuplicated: _nothing,
     said.JobDispatched: _job_dispatched,

@@ -212,13 +212,22 @@ def _line(state: State, line: Line, jobs: list[Job]) -> Iterator[str]:
 def _heaps(state: State) -> Iterator[str]:
     resting = set(state.resting)
     deadlines = set(state.deadlines)
+    forecasts = set(state.forecasts)
     for job in state.jobs.values():
         rests = job.state is JobState.QUEUED and job.eligible_lease_ms > state.lease_ms
         if rests and (job.eligible_lease_ms, job.job) not in resting:
             yield f"job {job.job} rests and will not be woken"
+        if job.due_ms and job.state is JobState.QUEUED and (job.due_ms, job.job) not in forecasts:
+            yield f"job {job.job} has a forecast whose passing nobody notices"
+        if job.due_ms and job.has_started:
+            yield f"job {job.job} has started and still has a forecast"
         watched = job.expires_ms > 0 and job.state is not JobState.CANCELLING
         if watched and (job.expires_ms, job.job) not in deadlines:
             yield f"job {job.job} has a deadline that nobody watches"
-    for heap, name in ((state.resting, "resting"), (state.deadlines, "deadlines")):
+    for heap, name in (
+        (state.resting, "resting"),
+        (state.deadlines, "deadlines"),
+        (state.forecasts, "forecasts"),
+    ):
         if heap and heap[0][1] not in state.jobs:
             yield f"heap of {name} begins with a job that has ended"

@@ -35,7 +35,7 @@ from contract.inputs import Input
 from contract.lifecycle import JobState
 from contract.names import parse_model
 from contract.policy import DISCIPLINES, Policy, fingerprint
-from scheduling import endings, reports
+from scheduling import endings, forecast, lines, reports
 from scheduling.state import State, Version
 
 BITS = re.compile(r"[0-9a-f]{32}")
@@ -96,6 +96,7 @@ def _submission(state: State, record: Input, body: inputs.Submission) -> Iterato
     if version is None or refusal:
         yield JobRefused(job=body.job, tenant=body.tenant, reason=refusal, offset=record.offset, key=record.key)
         return
+    p50_ms, p90_ms = forecast.for_new_job(state, lines.kind_of(state, version.requirements), body.tier)
     yield JobAccepted(
         job=body.job,
         tenant=body.tenant,
@@ -108,6 +109,9 @@ def _submission(state: State, record: Input, body: inputs.Submission) -> Iterato
         offset=record.offset,
         key=record.key,
         digest=body.digest,
+        expected_ms=state.run_ms.get(version.version, 0),
+        start_p50_ms=p50_ms,
+        start_p90_ms=p90_ms,
     )
 
 

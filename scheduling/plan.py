@@ -1,9 +1,9 @@
 """What to do next, once the inputs of a batch are judged.
 
 In this order: deadlines of jobs, leases of nodes, deadlines and recalls of draining clusters, adaptive limits,
-dispatches, limits that alone keep a slot empty (and what can go then), and recalls of attempts that wait behind others
-while a slot elsewhere stayed free. Recalls come after dispatches: a free slot goes first to a job that can start at
-once, and only one that nobody wants calls a staged attempt back.
+dispatches, limits that alone keep a slot empty (and what can go then), recalls of attempts that wait behind others
+while a slot elsewhere stayed free, and new forecasts for jobs whose own has passed. Recalls come after dispatches: a
+free slot goes first to a job that can start at once, and only one that nobody wants calls a staged attempt back.
 
 Like a judgement, a plan is a generator, so that each pick sees the state after the last. It stops between two groups
 of events (never between an attempt's closing and what follows) when the batch has `events_max`.
@@ -21,7 +21,18 @@ import msgspec
 from contract.events import Event, JobDispatched, KillOrdered, NodeLost, RecallOrdered
 from contract.lifecycle import JobState
 from contract.names import dispatch_id
-from scheduling import backpressure, disciplines, endings, limits, look_ahead, placement, ranking, retries, sharing
+from scheduling import (
+    backpressure,
+    disciplines,
+    endings,
+    forecast,
+    limits,
+    look_ahead,
+    placement,
+    ranking,
+    retries,
+    sharing,
+)
 from scheduling.state import Attempt, Cluster, Group, Job, Node, State
 
 RECALLS_PER_BATCH_MAX = 32
@@ -42,7 +53,14 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], events_max: int)
             if len(batch) >= events_max:
                 return
             yield from events
-    for single in (limits.adapt(state), _dispatches(state, batch), _make_way(state, batch), _moves(state)):
+    singles = (
+        limits.adapt(state),
+        _dispatches(state, batch),
+        _make_way(state, batch),
+        _moves(state),
+        forecast.renewals(state),
+    )
+    for single in singles:
         for event in single:
             if len(batch) >= events_max:
                 return

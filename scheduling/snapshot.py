@@ -15,9 +15,10 @@ import msgspec
 
 from contract.inputs import Requirements
 from contract.policy import Policy
-from scheduling import capacity, disciplines, lines, sharing
+from scheduling import capacity, disciplines, forecast, lines, sharing
 from scheduling.state import (
     Alias,
+    Factors,
     FairTags,
     Job,
     KindPace,
@@ -27,6 +28,7 @@ from scheduling.state import (
     Past,
     PromiseFacts,
     Share,
+    Situation,
     State,
     TierShares,
     Version,
@@ -79,6 +81,18 @@ class PaceFacts(msgspec.Struct, frozen=True):
     lines: list[LinePaceFacts]
 
 
+class FactorsFacts(msgspec.Struct, frozen=True):
+    tier: str
+    situation: Situation
+    factors: Factors
+
+
+class KindFacts(msgspec.Struct, frozen=True):
+    requirements: Requirements
+    spacing_us: int
+    last_start_ms: int
+
+
 class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     """The facts of a State, field by field."""
 
@@ -113,6 +127,9 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     fair: FairTags
     promise: PromiseFacts
     paces: list[PaceFacts]
+    run_ms: dict[str, int]
+    factors: list[FactorsFacts]
+    kinds: list[KindFacts]
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -160,6 +177,13 @@ def encode(state: State) -> bytes:
             for kind in sorted(state.kinds.values(), key=lambda kind: msgspec.structs.astuple(kind.requirements))
             if kind.pace is not None
         ],
+        run_ms=state.run_ms,
+        factors=[FactorsFacts(*key, state.factors[key]) for key in sorted(state.factors)],
+        kinds=[
+            KindFacts(kind.requirements, kind.spacing_us, kind.last_start_ms)
+            for _, kind in sorted(state.kinds.items())
+            if kind.spacing_us or kind.last_start_ms
+        ],
     )
     return _encoder.encode(facts)
 
@@ -202,6 +226,8 @@ def decode(data: bytes) -> State:
     state.ended = {job: intern(tenant) for job, tenant in facts.ended}
     state.ended_runs = deque(facts.ended_runs)
     state.fair.tags = {intern(tier): tag for tier, tag in facts.fair.tags.items()}
+    state.factors = {(intern(entry.tier), entry.situation): entry.factors for entry in facts.factors}
+    _build_kinds(state, facts)
     _build_clusters(state, facts)
     _build_shares(state, facts)
     _build_paces(state, facts)
@@ -230,7 +256,17 @@ _SAME = (
     "forgotten_ms",
     "fair",
     "promise",
+    "run_ms",
 )
+
+
+def _build_kinds(state: State, facts: Snapshot) -> None:
+    for version in facts.versions:
+        lines.kind_of(state, version.requirements)
+    for entry in facts.kinds:
+        kind = lines.kind_of(state, entry.requirements)
+        kind.spacing_us = entry.spacing_us
+        kind.last_start_ms = entry.last_start_ms
 
 
 def _build_clusters(state: State, facts: Snapshot) -> None:
@@ -277,5 +313,6 @@ def _build_job(state: State, job: Job) -> None:
             capacity.settle_started(state, job.open)
     else:
         lines.enter(state, job)
+        forecast.watch(state, job)
     if lines.has_deadline(state, job.job):
         lines.watch_deadline(state, job)

@@ -12,6 +12,7 @@ jobs cost no collection pause.
 from __future__ import annotations
 
 from collections import deque
+from enum import IntEnum
 
 import msgspec
 
@@ -32,6 +33,26 @@ class Loss(msgspec.Struct, gc=False, frozen=True):
     node: str
     cluster: str
     lease_ms: int
+
+
+class Situation(IntEnum):
+    """What a forecast of a job's start was made from."""
+
+    FREE = 0
+    """A slot was free for it."""
+    BEHIND = 1
+    """Others were before it."""
+    OVERDUE = 2
+    """An earlier forecast had passed."""
+
+
+class Factors(msgspec.Struct, gc=False):
+    """What forecasts of one tier and situation are multiplied by, learned from what came true: in millionths."""
+
+    p50: int
+    p90: int
+    margin: int
+    """On top of `p90`."""
 
 
 class Job(msgspec.Struct, gc=False):
@@ -65,6 +86,15 @@ class Job(msgspec.Struct, gc=False):
     """Nodes that were lost under its started attempts."""
     expected_ms: int = 0
     """Run time expected of it when it was accepted; 0: unknown."""
+    slo_ms: int = 0
+    """Its tier's SLO when it was accepted."""
+    has_started: bool = False
+    """Some attempt of it has started."""
+    basis_ms: int = 0
+    """What its forecast was made from (scheduling.forecast)."""
+    situation: Situation = Situation.FREE
+    due_ms: int = 0
+    """Until when nine in ten such jobs start, by its last forecast; 0: it has none, or has started."""
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -208,7 +238,22 @@ class Line(Queue):
 class Kind:
     """A requirement class: its lines by tier, and the groups of nodes that fit it."""
 
-    __slots__ = ("groups", "late", "lines", "order", "pace", "requirements", "waiting")
+    __slots__ = (
+        "asked",
+        "basis",
+        "free",
+        "groups",
+        "last_start_ms",
+        "late",
+        "lines",
+        "looked_seq",
+        "order",
+        "pace",
+        "requirements",
+        "spacing_us",
+        "staged",
+        "waiting",
+    )
 
     def __init__(self, requirements: Requirements) -> None:
         self.requirements = requirements
@@ -222,6 +267,17 @@ class Kind:
         """Jobs in all of them."""
         self.pace: KindPace | None = None
         """None: the discipline is another one, or has not met the class."""
+        self.spacing_us = 0
+        """Time between two starts of the class while others waited, smoothed; 0: none yet. A fact."""
+        self.last_start_ms = 0
+        """When a job of the class started last while others waited; 0: none waited then. A fact."""
+        self.looked_seq = -1
+        """The batch in which the next two were counted (scheduling.forecast)."""
+        self.free = 0
+        self.staged = 0
+        self.asked: tuple[int, str] | None = None
+        self.basis = (0, Situation.FREE)
+        """Of the next job of the tier asked for, at that point of the batch."""
 
 
 class State:
@@ -235,8 +291,10 @@ class State:
         "ended",
         "ended_runs",
         "epoch",
+        "factors",
         "fair",
         "fingerprint",
+        "forecasts",
         "forgotten_ms",
         "groups",
         "head_hash",
@@ -260,6 +318,7 @@ class State:
         "release",
         "resting",
         "rules",
+        "run_ms",
         "seq",
         "session",
         "shares",
@@ -317,6 +376,10 @@ class State:
         """By tier. Facts are `virtual` and the tags above it."""
         self.fair = FairTags()
         self.promise = PromiseFacts()
+        self.run_ms: dict[str, int] = {}
+        """Run time of each version, smoothed, once an attempt of it has succeeded."""
+        self.factors: dict[tuple[str, Situation], Factors] = {}
+        """By tier and situation: what forecasts have learned."""
         # indexes, built again from the facts above
         self.ranks: dict[str, int] = {}
         """Rank of each tier ever named, the highest first: the smaller its SLO the higher, ties by name; from 0."""
@@ -337,6 +400,8 @@ class State:
         """Heap of (eligible_lease_ms, job): queued jobs whose backoff has not passed. Lazy deletion, live top."""
         self.deadlines: list[tuple[int, str]] = []
         """Heap of (expires_ms, job): jobs with a deadline that are not being ended. Lazy deletion, live top."""
+        self.forecasts: list[tuple[int, str]] = []
+        """Heap of (due_ms, job): queued jobs with a forecast. Lazy deletion, live top."""
 
 
 def initial_state(pool: str) -> State:

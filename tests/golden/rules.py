@@ -34,6 +34,7 @@ def ledger() -> list[bytes]:
     suspects(pool)
     pre_emption(pool)
     the_rest(pool)
+    overdue(pool)
     return pool.records
 
 
@@ -70,6 +71,22 @@ def the_rest(pool: Pool) -> None:
     pool.start(running, "p1", "q")
     pool.cancel(running)
     pool.stop(running, "killed", "p1", "q")
+
+
+def overdue(pool: Pool) -> None:
+    """Jobs wait in a line that moves, until it does no longer and what was forecast has passed."""
+    for number in range(110, 116):
+        pool.tell(submission(number, "api", "killer"))
+    for _ in range(3):
+        pool.tick(1_000)
+        for held in list(pool.state.node_attempts.values()):
+            for attempt in list(held.values()):
+                if not attempt.started:
+                    pool.start(attempt.job, attempt.node, pool.state.nodes[attempt.node].session)
+                else:
+                    pool.succeed(attempt.job, attempt.node, pool.state.nodes[attempt.node].session)
+    pool.tell(submission(116, "free", "killer"), submission(117, "free", "killer"))
+    pool.tick(7_200_000, lease_ms=0)
 
 
 def main() -> int:

@@ -149,7 +149,7 @@ DEFECTS: dict[str, Callable[[State], object]] = {
     "each in one group": lambda s: next(iter(s.groups.values())).ids.append("zz"),
     "have room": lambda s: setattr(next(iter(s.groups.values())), "free", 255),
     "have loaded": lambda s: next(iter(s.groups.values())).loaded.update({"x": 1}),
-    "fits Requirements": lambda s: next(iter(s.kinds.values())).groups.clear(),
+    "fits Requirements": lambda s: [kind.groups.clear() for kind in s.kinds.values()],
     "has 5 jobs, or another order, there are 4": lambda s: some_line(s).entries.append((0, "ghost")),
     "has 4 jobs, or another order, there are 4": lambda s: some_line(s).entries.reverse(),
     "are not of its jobs": lambda s: a_tenants_queue(s).entries.reverse(),
@@ -158,6 +158,7 @@ DEFECTS: dict[str, Callable[[State], object]] = {
     "another tenant's turn": lambda s: forget_whose_turn(some_line(s)),
     "will not be woken": lambda s: s.resting.clear(),
     "nobody watches": lambda s: s.deadlines.clear(),
+    "whose passing nobody notices": lambda s: s.forecasts.clear(),
     "begins with a job that has ended": lambda s: s.deadlines.insert(0, (0, "ghost")),
 }
 

@@ -1,0 +1,210 @@
+"""When a job is likely to start, and how long it is likely to run: estimates from what was recorded. Part of `evolve`.
+
+Theory of operation. A forecast is a basis times a factor. The basis of a job that waits behind others is the work ahead
+of it (jobs of its class in its own and in higher tiers, and those staged) times the recent time between starts of its
+class; of one that finds a free slot, a constant; of one whose forecast passed, the time it has waited. It knows nothing
+of disciplines, sizes or arrivals to come: that is what the factors are for. For each tier and each of the three
+situations they follow, start by start, the median and an upper quantile of wait / basis by quantile tracking (Robbins
+and Monro 1951, multiplicative), and a margin on top follows whether the forecasts that were given came true (adaptive
+conformal inference, Gibbs and Candes 2021). So coverage is right on the whole whatever the policy does, and a better
+basis only makes it sharper. Everything is an integer, and a fact of the state.
+
+Seams: `basis_of`, `learn`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+
+from contract.events import JobAccepted, StartForecast
+from contract.lifecycle import JobState
+from scheduling import backpressure
+from scheduling.state import Factors, Job, Kind, Situation, State
+
+MILLION = 1_000_000
+FACTOR_MIN, FACTOR_MAX = 1_000, 1_000 * MILLION
+"""Millionths: a thousandth to a thousand times the basis."""
+STEP = 200
+"""A factor moves by a 200th of itself a start. Slow against noise, quick against a day."""
+UP_P50, UP_P90 = 5, 12
+"""Steps up when the wait was longer than the factor says; one step down (five for the median) when it was not. In
+balance that is exceeded once in two and once in 13: a little less than once in ten, because waits are known late, and
+late most of all while they grow."""
+MARGIN_STEP = 50
+MARGIN_UP = 9
+MARGIN_MAX = 2 * MILLION
+"""The margin is between 1 and 2: without an end it would wind up while many jobs wait whose forecasts are made."""
+FREE_MS = 100
+"""Basis of a job that finds a free slot; the factors learn what it really takes."""
+SPACING_WEIGHT = 32
+RUN_WEIGHT = 8
+"""A new value counts for one 32nd of the time between starts, for one eighth of a version's run time."""
+OVERDUE_FACTOR_MIN = 2
+"""A new forecast is at least twice the time waited, so a job gets at most one for each doubling of its wait."""
+RENEWALS_PER_BATCH_MAX = 32
+LEFTOVERS_MAX = 64
+
+
+def for_new_job(state: State, kind: Kind, tier: str) -> tuple[int, int]:
+    """p50 and p90 of the wait in ms of a job that would be accepted now; 0 and 0 when nothing is known yet."""
+    basis_ms, situation = basis_of(state, kind, tier)
+    return _forecast(state, tier, situation, basis_ms) if basis_ms else (0, 0)
+
+
+def basis_of(state: State, kind: Kind, tier: str) -> tuple[int, Situation]:
+    """The basis in ms and the situation of a job that would be accepted now; basis 0 when no start was recorded.
+
+    `judge` and `evolve` ask for the same job one after the other: the second time nothing is counted again."""
+    asked = (state.seq, tier)
+    if kind.asked != asked:
+        kind.basis = _count(state, kind, tier)
+        kind.asked = asked
+    return kind.basis
+
+
+def _count(state: State, kind: Kind, tier: str) -> tuple[int, Situation]:
+    slos = state.slos
+    slo_ms = slos[tier]
+    ahead = 0
+    for lines in (kind.lines, kind.late):
+        for other, line in lines.items():
+            if line and ((other_ms := slos[other]) < slo_ms or (other_ms == slo_ms and other <= tier)):
+                ahead += len(line)
+    if kind.looked_seq != state.seq:
+        _look(state, kind)
+    if kind.waiting < kind.free:
+        return FREE_MS, Situation.FREE
+    return (ahead + kind.staged + 1) * kind.spacing_us // 1000, Situation.BEHIND
+
+
+def _look(state: State, kind: Kind) -> None:
+    """Free slots and staged attempts where the class fits, as they are when a batch first asks: once a batch is enough,
+    and a batch may accept hundreds of jobs."""
+    clusters = set()
+    free = staged = 0
+    for group in kind.groups:
+        cluster = group.cluster
+        if group.ids and cluster.name not in clusters:  # a group whose nodes are gone is no fact
+            clusters.add(cluster.name)
+            staged += backpressure.in_flight(cluster)
+        if group.free and backpressure.takes_work(cluster):
+            free += group.free.bit_count()
+    kind.looked_seq, kind.free, kind.staged = state.seq, free, staged
+
+
+def _forecast(state: State, tier: str, situation: Situation, basis_ms: int) -> tuple[int, int]:
+    factors = _factors(state, tier, situation)
+    p50_ms = max(1, basis_ms * factors.p50 // MILLION)
+    p90_ms = basis_ms * factors.p90 * factors.margin // (MILLION * MILLION)
+    return p50_ms, max(p50_ms, p90_ms)
+
+
+def _factors(state: State, tier: str, situation: Situation) -> Factors:
+    known = state.factors.get((tier, situation))
+    return known if known is not None else START
+
+
+START = Factors(MILLION, 2 * MILLION, MILLION)
+"""Before anything is learned: half start within the basis, nine in ten within twice that."""
+
+
+def accept(state: State, kind: Kind, job: Job, event: JobAccepted) -> None:
+    """What was forecast for a new job is kept until it starts. Call it before the job enters its line."""
+    basis_ms, situation = basis_of(state, kind, job.tier)
+    kind.asked = None
+    if not event.start_p90_ms:
+        return
+    job.basis_ms, job.situation = basis_ms, situation
+    job.due_ms = job.submitted_ms + event.start_p90_ms
+    watch(state, job)
+
+
+def start(state: State, kind: Kind, job: Job) -> None:
+    """An attempt of the job starts: the class's time between starts, and, the first time, what was forecast against
+    what came. Between two starts only while work waits: else it says how often jobs come."""
+    since_ms = kind.last_start_ms
+    if since_ms:
+        gap_us = (state.now_ms - since_ms) * 1000
+        spacing_us = kind.spacing_us
+        kind.spacing_us = max(1, spacing_us + (gap_us - spacing_us) // SPACING_WEIGHT) if spacing_us else max(1, gap_us)
+    busy = kind.waiting > 0 or any(group.ids and len(group.cluster.open) > group.cluster.slots for group in kind.groups)
+    kind.last_start_ms = state.now_ms if busy else 0
+    if job.due_ms:
+        learn(state, job, state.now_ms - job.submitted_ms, started=True)
+        job.due_ms = job.basis_ms = 0
+
+
+def renew(state: State, job: Job, event: StartForecast) -> None:
+    """The forecast passed: it was too low. The new one's basis is the time waited."""
+    waited_ms = state.now_ms - job.submitted_ms
+    learn(state, job, waited_ms, started=False)
+    job.basis_ms, job.situation = waited_ms, Situation.OVERDUE
+    job.due_ms = job.submitted_ms + event.p90_ms
+    watch(state, job)
+    settle(state)
+
+
+def learn(state: State, job: Job, waited_ms: int, *, started: bool) -> None:
+    """The job waited this long, or longer when it has not started. Then a quantile that it has not reached yet says
+    nothing; whether the given forecast came true is known in any case."""
+    key = (job.tier, job.situation)
+    factors = state.factors.get(key)
+    if factors is None:
+        factors = state.factors[key] = Factors(START.p50, START.p90, START.margin)
+    ratio = waited_ms * MILLION
+    over_p50 = ratio > job.basis_ms * factors.p50
+    over_p90 = ratio > job.basis_ms * factors.p90
+    if over_p50 or started:
+        factors.p50 = _moved(factors.p50, UP_P50 if over_p50 else -UP_P50)
+    if over_p90 or started:
+        factors.p90 = _moved(factors.p90, UP_P90 if over_p90 else -1)
+    late = job.submitted_ms + waited_ms > job.due_ms
+    margin = factors.margin + (factors.margin * MARGIN_UP if late else -factors.margin) // MARGIN_STEP
+    factors.margin = min(max(margin, MILLION), MARGIN_MAX)
+
+
+def _moved(factor: int, steps: int) -> int:
+    return min(max(factor + factor * steps // STEP, FACTOR_MIN), FACTOR_MAX)
+
+
+def renewals(state: State) -> Iterator[StartForecast]:
+    """New forecasts for jobs that wait longer than theirs said, the longest overdue first. Evolve each before asking
+    for the next."""
+    for _ in range(RENEWALS_PER_BATCH_MAX):
+        forecasts = state.forecasts
+        if not forecasts or forecasts[0][0] >= state.now_ms:
+            return
+        job = state.jobs[forecasts[0][1]]
+        waited_ms = state.now_ms - job.submitted_ms
+        p50_ms, p90_ms = _forecast(state, job.tier, Situation.OVERDUE, waited_ms)
+        p90_ms = max(p90_ms, OVERDUE_FACTOR_MIN * waited_ms)
+        yield StartForecast(job=job.job, p50_ms=max(p50_ms, waited_ms), p90_ms=p90_ms)
+
+
+def watch(state: State, job: Job) -> None:
+    """A queued job has a forecast, which passes at `due_ms`."""
+    if job.due_ms:
+        heappush(state.forecasts, (job.due_ms, job.job))
+
+
+def settle(state: State) -> None:
+    """Some job is queued no longer, or has another forecast: the first of the heap is one that waits for its own."""
+    forecasts = state.forecasts
+    while forecasts and not _is_live(state, forecasts[0]):
+        heappop(forecasts)
+    if len(forecasts) > 2 * len(state.jobs) + LEFTOVERS_MAX:
+        state.forecasts = [entry for entry in forecasts if _is_live(state, entry)]
+        heapify(state.forecasts)
+
+
+def _is_live(state: State, entry: tuple[int, str]) -> bool:
+    job = state.jobs.get(entry[1])
+    return job is not None and job.state is JobState.QUEUED and job.due_ms == entry[0]
+
+
+def ran(state: State, version: str, run_ms: int) -> None:
+    """An attempt of the version succeeded after this long."""
+    known_ms = state.run_ms.get(version)
+    run_ms = max(1, run_ms)
+    state.run_ms[version] = run_ms if known_ms is None else max(1, known_ms + (run_ms - known_ms) // RUN_WEIGHT)
