@@ -12,89 +12,21 @@ jobs cost no collection pause.
 from __future__ import annotations
 
 from collections import deque
-from enum import IntEnum
 
 import msgspec
 
 from contract.inputs import Requirements
-from contract.lifecycle import JobState
 from contract.policy import Policy
+from scheduling.jobs import Factors as Factors
+from scheduling.jobs import Job as Job
+from scheduling.jobs import Loss as Loss
+from scheduling.jobs import Situation as Situation
 from scheduling.machines import Attempt as Attempt
 from scheduling.machines import Cluster as Cluster
 from scheduling.machines import Group as Group
 from scheduling.machines import Held as Held
 from scheduling.machines import Node as Node
 from scheduling.machines import Past as Past
-
-
-class Loss(msgspec.Struct, gc=False, frozen=True):
-    """A node that was lost, and when by lease time."""
-
-    node: str
-    cluster: str
-    lease_ms: int
-
-
-class Situation(IntEnum):
-    """What a forecast of a job's start was made from."""
-
-    FREE = 0
-    """A slot was free for it."""
-    BEHIND = 1
-    """Others were before it."""
-    OVERDUE = 2
-    """An earlier forecast had passed."""
-
-
-class Factors(msgspec.Struct, gc=False):
-    """What forecasts of one tier and situation are multiplied by, learned from what came true: in millionths."""
-
-    p50: int
-    p90: int
-    margin: int
-    """On top of `p90`."""
-
-
-class Job(msgspec.Struct, gc=False):
-    """A job that has not ended."""
-
-    job: str
-    tenant: str
-    tier: str
-    model: str
-    version: str
-    submitted_ms: int
-    expires_ms: int
-    """0 = no deadline."""
-    offset: int
-    """Where its payload lies in `jobs`."""
-    digest: str
-    state: JobState = JobState.QUEUED
-    attempts: int = 0
-    """Attempts opened so far."""
-    failures: int = 0
-    """Attempts that count towards `failures_max`."""
-    recalls: int = 0
-    """Recalls `elsewhere` so far; bounded, so that a job cannot be moved about for ever."""
-    eligible_lease_ms: int = 0
-    """A queued job may be picked once lease time has reached this; -1 between the event that closed its attempt and
-    the one that says what comes of it."""
-    ending: str = ""
-    """Why a cancelling job ends: cancel, erase, expired."""
-    open: Attempt | None = None
-    losses: tuple[Loss, ...] = ()
-    """Nodes that were lost under its started attempts."""
-    expected_ms: int = 0
-    """Run time expected of it when it was accepted; 0: unknown."""
-    slo_ms: int = 0
-    """Its tier's SLO when it was accepted."""
-    has_started: bool = False
-    """Some attempt of it has started."""
-    basis_ms: int = 0
-    """What its forecast was made from (scheduling.forecast)."""
-    situation: Situation = Situation.FREE
-    due_ms: int = 0
-    """Until when nine in ten such jobs start, by its last forecast; 0: it has none, or has started."""
 
 
 class Version(msgspec.Struct, frozen=True):
