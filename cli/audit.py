@@ -17,6 +17,7 @@ from audit.verify import Evidence
 from audit.verify import verify as check
 from cli import output
 from cli.audit_as_of import show_as_of
+from cli.audit_starts import show_forecasts, show_slo
 from cli.audit_traces import import_trace
 from cli.audit_what_if import what_if
 from cli.connection import DATA_DEFAULT, Data, settings
@@ -36,6 +37,8 @@ Pool = Annotated[str, typer.Option("--pool", help="Only this pool.")]
 app.command("import")(import_trace)
 app.command("what-if")(what_if)
 app.command("as-of")(show_as_of)
+app.command("slo")(show_slo)
+app.command("forecasts")(show_forecasts)
 
 
 @app.command()
