@@ -19,7 +19,12 @@ LEADER_TIMEOUT_S = 5.0
 """A topic made a moment ago, or a broker that just came back, has leaders within this."""
 
 _NO_LEADER = frozenset(
-    {KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
+    {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,  # a broker that came back tells of its partitions one by one
+    }
 )
 
 _PASSING = frozenset(

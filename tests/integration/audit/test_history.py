@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -88,9 +89,10 @@ def test_why_and_as_of_of_a_pool_that_runs(
 
     (now,) = printed(capsys, "audit", "as-of", "now", "--pool", "main")
     assert {(node["node"], node["running"]) for node in now["nodes"]} >= {("n-why", 1)}
-    (then,) = printed(capsys, "audit", "as-of", f"{time.time() * 1000 - then_ms:.0f}ms ago", "--pool", "main")
-    assert "n-why" not in {node["node"] for node in then["nodes"]}
-    assert sum(tier["queued"] for tier in then["tiers"]) >= 1
+    then = datetime.fromtimestamp(then_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    (before,) = printed(capsys, "audit", "as-of", then, "--pool", "main")
+    assert "n-why" not in {node["node"] for node in before["nodes"]}
+    assert sum(tier["queued"] for tier in before["tiers"]) >= 1
     assert run(["audit", "as-of", "10d ago"]) == 2
     assert "expected a moment since the ledger of pool main began" in capsys.readouterr().err
 
