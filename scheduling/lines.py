@@ -182,8 +182,12 @@ def _cross_over(state: State, line: Line, late: Line, before_ms: int) -> None:
         tenants[tenant] = None
         _skip(line.tenants[tenant], 1)
         _put(late, tenant, entry)
-    for tenant in tenants:
-        _forget(line, tenant, line.tenants[tenant], True)
+    kept = [tenant for tenant in tenants if len(line.tenants[tenant])]
+    for tenant in tenants:  # the empty ones first: an offer may look at every queue of the line
+        if not len(line.tenants[tenant]):
+            del line.tenants[tenant]
+    for tenant in kept:
+        sharing.offer(line, tenant, line.tenants[tenant])
 
 
 def arrange(state: State, splits: bool, by_size: bool) -> None:

@@ -1,0 +1,27 @@
+"""A tier of many tenants under overload: the jobs of several run late in one batch."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from audit.arrivals import Arrivals
+from audit.fleet import standing
+from audit.simulation import Simulation
+from contract.policy import DISCIPLINES
+from tests.unit.audit.simulations import policy, versions
+
+
+@pytest.mark.parametrize("discipline", DISCIPLINES)
+def test_the_last_jobs_of_several_tenants_run_late_at_once(discipline: str) -> None:
+    """A queue that is emptied by it is gone before the heads of the others are offered again: the heaps of the line may
+    be built anew then, and look at every queue."""
+    chance = random.Random(5)
+    given, now_ms = Arrivals(), 0
+    for _ in range(600):
+        now_ms += chance.randrange(100)
+        given.add(now_ms, "api", f"t{chance.randrange(40):03d}", "film", chance.randrange(100, 400))
+    rules = policy({"api": 5_000}, discipline=discipline)
+    simulation = Simulation(rules, versions("film"), given, standing("east", 1), batch_ms=50).run()
+    assert min(simulation.site.end_ms) >= 0
