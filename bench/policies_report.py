@@ -180,7 +180,7 @@ def limit_said(limit: int) -> str:
 
 def _two(cases: Sequence[TwoClusters]) -> list[str]:
     lines = [
-        "Half of the slots run a job in twice the time; offered load 0.9, no switch cost, our discipline.",
+        "Half of the slots run a job in twice the time; offered load 1.1, no switch cost, our discipline.",
         "",
         "| load | limit | api p99 wait | attainment | longest that a slot stood idle while a job waited |",
         "|---|---|---|---|---|",
