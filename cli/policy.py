@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +13,15 @@ from cli import output
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
-from contract.policy import UNLIMITED, PolicyInvalid, parse
+from contract.policy import UNLIMITED, Policy, PolicyInvalid, parse
 from registry import policies
 from runtime.postgres import engine as connect
 
 app = typer.Typer(no_args_is_help=True, help="Tiers, SLOs, pools, clusters and limits.")
 
 ADOPTED_WITHIN_S = 15.0
+
+Document = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML policy document")]
 
 
 @app.command()
@@ -63,19 +66,42 @@ def _limit(number: int) -> str:
 
 @app.command()
 def apply(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A YAML policy document")],
+    file: Document,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
     """Check a policy document and put it in force in every pool, without a restart."""
+    _put_in_force(_read(file), policies.STAYS, data, form)
+
+
+@app.command()
+def promote(
+    file: Document,
+    revert_below: Annotated[str, typer.Option(help="Attainment to keep, like 95%, or the policy before comes back.")],
+    revert_jobs: Annotated[int, typer.Option(min=1, help="Over so many jobs that start under it.")],
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """Put a policy in force on trial: if too few of the next jobs start within their SLO, it goes again by itself."""
+    match = re.fullmatch(r"(\d{1,3})(?:\.(\d))?\s*%", revert_below)
+    permille = int(match[1]) * 10 + int(match[2] or 0) if match else 0
+    if not 0 < permille <= 1000:
+        raise WrongUse(f"--revert-below: expected a share like 95% or 99.5%, found {revert_below!r}")
+    _put_in_force(_read(file), policies.Bound(permille, revert_jobs), data, form)
+
+
+def _read(file: Path) -> Policy:
     try:
-        policy = parse(file.read_text())
+        return parse(file.read_text())
     except OSError as error:
         raise WrongUse(f"cannot read {file}: {error.strerror}") from None
     except PolicyInvalid as error:
         raise WrongUse(f"{file}: {error}") from None
+
+
+def _put_in_force(policy: Policy, bound: policies.Bound, data: Path, form: Format) -> None:
     here = settings(data)
-    fingerprint = policies.apply(here, connect(here), policy)
+    fingerprint = policies.apply(here, connect(here), policy, bound=bound)
     with api(data, operator=True) as client:
         deadline = time.monotonic() + ADOPTED_WITHIN_S
         while True:

@@ -96,6 +96,12 @@ _DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+)(B|KiB|MiB)")
 
 
+def canonical(policy: Policy) -> Policy:
+    """The same policy, its tiers, pools, clusters and tenants in the order of their names: its bytes are then the same
+    wherever it came from."""
+    return msgspec.json.decode(msgspec.json.encode(policy, order="deterministic"), type=Policy)
+
+
 def fingerprint(policy: Policy) -> str:
     """sha256 of the canonical JSON: two documents that say the same have the same fingerprint."""
     canonical = msgspec.json.encode(policy, order="deterministic")

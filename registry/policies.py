@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from sqlalchemy import Engine
 
@@ -16,7 +17,17 @@ from runtime.settings import Settings
 SOURCE = "//headrace/policy"
 
 
-def apply(settings: Settings, engine: Engine, policy: Policy, replication: int = 1) -> str:
+class Bound(NamedTuple):
+    """When a policy goes again by itself: see contract.events.PolicyAdopted."""
+
+    revert_below_permille: int
+    revert_jobs: int
+
+
+STAYS = Bound(0, 0)
+
+
+def apply(settings: Settings, engine: Engine, policy: Policy, replication: int = 1, bound: Bound = STAYS) -> str:
     """Puts the policy in force in all its pools, in this order, so that nothing is ever sent to a topic that does not
     exist; applying it again changes nothing. Its fingerprint.
 
@@ -24,11 +35,11 @@ def apply(settings: Settings, engine: Engine, policy: Policy, replication: int =
     apply it again."""
     pools.register(engine, policy)
     ensure_topics(settings.kafka, topics_for(policy), replication)
-    return tell(settings, policy, sorted(policy.pools))
+    return tell(settings, policy, sorted(policy.pools), bound)
 
 
-def tell(settings: Settings, policy: Policy, told: Iterable[str]) -> str:
+def tell(settings: Settings, policy: Policy, told: Iterable[str], bound: Bound = STAYS) -> str:
     """Tells the schedulers of these pools of the policy. Its fingerprint. DeliveryUnclear: tell them again."""
-    record = PolicyApplied(policy=policy, fingerprint=fingerprint(policy))
+    record = PolicyApplied(policy, fingerprint(policy), *bound)
     operators.say(settings, record, [policy.pools[name].partition for name in told], SOURCE)
     return record.fingerprint

@@ -15,7 +15,7 @@ from contract import events as said
 from contract.batch import Batch
 from contract.events import Event
 from contract.lifecycle import JobState, after
-from scheduling import capacity, disciplines, ended, forecast, limits, lines, sharing
+from scheduling import capacity, disciplines, ended, forecast, limits, lines, reversal, sharing
 from scheduling.retries import policy_of
 from scheduling.state import Alias, Attempt, Job, Loss, Node, Past, State, Version
 
@@ -67,7 +67,17 @@ def _opened(state: State, event: said.Opened) -> None:
     state.rules = event.rules
 
 
-def _policy_adopted(state: State, event: said.PolicyAdopted | said.PolicyReverted) -> None:
+def _policy_adopted(state: State, event: said.PolicyAdopted) -> None:
+    reversal.begin(state, event)
+    _adopt(state, event)
+
+
+def _policy_reverted(state: State, event: said.PolicyReverted) -> None:
+    state.trial = None
+    _adopt(state, event)
+
+
+def _adopt(state: State, event: said.PolicyAdopted | said.PolicyReverted) -> None:
     before, policy = state.policy, event.policy
     state.policy = policy
     state.fingerprint = event.fingerprint
@@ -146,6 +156,7 @@ def _attempt_started(state: State, event: said.AttemptStarted) -> None:
     attempt.started_ms = state.now_ms
     limits.saw_start(state, state.clusters[attempt.cluster], attempt)
     forecast.start(state, lines.line_of(state, job.version, job.tier).kind, job)
+    reversal.saw_start(state, job)
     job.has_started = True
     attempt.stop = attempt.stop_reason = ""
     capacity.start_attempt(state, attempt, job.version)
@@ -228,7 +239,8 @@ def _job_ended(state: State, event: said.JobCancelled) -> None:
     _end(state, job)
     if was_queued:
         lines.leave(state, job)
-        disciplines.of(state).ended(state, job)
+        if job.eligible_lease_ms >= 0:  # it waited or rested: no event before this one closed its attempt
+            disciplines.of(state).ended(state, job)
         forecast.settle(state)
 
 
@@ -335,7 +347,7 @@ def _open_attempt(job: Job) -> Attempt:
 _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.Opened: _opened,
     said.PolicyAdopted: _policy_adopted,
-    said.PolicyReverted: _policy_adopted,
+    said.PolicyReverted: _policy_reverted,
     said.VersionRegistered: _version_registered,
     said.AliasPointed: _alias_pointed,
     said.JobAccepted: _job_accepted,

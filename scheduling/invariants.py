@@ -22,6 +22,7 @@ def check(state: State) -> list[str]:
     """Everything that does not hold, in words; empty when all is well."""
     return [
         *_ids(state),
+        *_trial(state),
         *(fault for job in state.jobs.values() for fault in _job(state, job)),
         *_dispatches(state),
         *_clusters(state),
@@ -29,6 +30,12 @@ def check(state: State) -> list[str]:
         *_lines(state),
         *_heaps(state),
     ]
+
+
+def _trial(state: State) -> Iterator[str]:
+    trial = state.trial
+    if trial is not None and not 0 <= trial.kept <= trial.started <= trial.jobs:
+        yield f"a policy on trial kept {trial.kept} of {trial.started} starts, of {trial.jobs} to come"
 
 
 def _ids(state: State) -> Iterator[str]:

@@ -193,11 +193,23 @@ def _alias_moved(state: State, record: Input, body: inputs.AliasMoved) -> Iterat
 
 def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> Iterator[Event]:
     """The fingerprint in force again: nothing happens."""
-    fault = _fault_of(body.policy, body.fingerprint)
+    fault = _fault_of(body.policy, body.fingerprint) or _fault_of_bound(body)
     if fault:
         yield InputQuarantined(offset=record.offset, reason=fault)
     elif body.fingerprint != state.fingerprint:
-        yield PolicyAdopted(policy=body.policy, fingerprint=body.fingerprint)
+        yield PolicyAdopted(
+            policy=body.policy,
+            fingerprint=body.fingerprint,
+            revert_below_permille=body.revert_below_permille,
+            revert_jobs=body.revert_jobs,
+        )
+
+
+def _fault_of_bound(body: inputs.PolicyApplied) -> str:
+    below, jobs = body.revert_below_permille, body.revert_jobs
+    if (below, jobs) == (0, 0) or (0 < below <= 1000 and jobs > 0):
+        return ""
+    return "expected a bound of 1 to 1000 permille over at least 1 job, or none, found another"
 
 
 def _fault_of(policy: Policy, claimed: str) -> str:

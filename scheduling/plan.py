@@ -1,9 +1,10 @@
 """What to do next, once the inputs of a batch are judged.
 
-In this order: deadlines of jobs, leases of nodes, deadlines and recalls of draining clusters, adaptive limits,
-dispatches, limits that alone keep a slot empty (and what can go then), recalls of attempts that wait behind others
-while a slot elsewhere stayed free, and new forecasts for jobs whose own has passed. Recalls come after dispatches: a
-free slot goes first to a job that can start at once, and only one that nobody wants calls a staged attempt back.
+In this order: deadlines of jobs, leases of nodes, deadlines and recalls of draining clusters, the reversal of a
+policy, adaptive limits, dispatches, limits that alone keep a slot empty (and what can go then), recalls of attempts
+that wait behind others while a slot elsewhere stayed free, and new forecasts for jobs whose own has passed. Recalls
+come after dispatches: a free slot goes first to a job that can start at once, and only one that nobody wants calls a
+staged attempt back.
 
 Like a judgement, a plan is a generator, so that each pick sees the state after the last. It stops between two groups
 of events (never between an attempt's closing and what follows) when the batch has `events_max`.
@@ -31,6 +32,7 @@ from scheduling import (
     placement,
     ranking,
     retries,
+    reversal,
     sharing,
 )
 from scheduling.state import Attempt, Cluster, Group, Job, Node, State
@@ -54,6 +56,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], events_max: int)
                 return
             yield from events
     singles = (
+        reversal.revert(state),
         limits.adapt(state),
         _dispatches(state, batch),
         _make_way(state, batch),

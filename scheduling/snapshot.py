@@ -31,6 +31,7 @@ from scheduling.state import (
     Situation,
     State,
     TierShares,
+    Trial,
     Version,
     initial_state,
 )
@@ -130,6 +131,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     run_ms: dict[str, int]
     factors: list[FactorsFacts]
     kinds: list[KindFacts]
+    trial: Trial | None
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -184,6 +186,7 @@ def encode(state: State) -> bytes:
             for _, kind in sorted(state.kinds.items())
             if kind.spacing_us or kind.last_start_ms
         ],
+        trial=state.trial,
     )
     return _encoder.encode(facts)
 
@@ -256,6 +259,7 @@ _SAME = (
     "forgotten_ms",
     "fair",
     "promise",
+    "trial",
     "run_ms",
 )
 

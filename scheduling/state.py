@@ -212,6 +212,20 @@ class Kind:
         """Of the next job of the tier asked for, at that point of the batch."""
 
 
+class Trial(msgspec.Struct):
+    """The policy in force was applied with a bound on attainment (scheduling.reversal)."""
+
+    before: Policy
+    """What comes back when the bound is missed."""
+    fingerprint: str
+    below_permille: int
+    jobs: int
+    """So many first starts are counted."""
+    started: int = 0
+    kept: int = 0
+    """Of them, within their SLO."""
+
+
 class State:
     """One pool. Make one with `initial_state` or `snapshot.decode`."""
 
@@ -257,6 +271,7 @@ class State:
         "slos",
         "splits",
         "stale",
+        "trial",
         "versions",
     )
 
@@ -278,6 +293,8 @@ class State:
         # what an operator decided
         self.policy: Policy | None = None
         self.fingerprint = ""
+        self.trial: Trial | None = None
+        """None: the policy in force stays."""
         self.partition = 0
         """Of `jobs` and `ledger`."""
         self.slos: dict[str, int] = {}

@@ -19,7 +19,7 @@ from views.pool_fold import PoolFold
 from views.words import JOB_EVENTS
 
 _NODE_EVENTS = (e.NodeAdmitted, e.NodeHeard, e.NodeVersionsChanged, e.NodeDrained, e.NodeDeparted, e.NodeLost)
-_CLUSTER_EVENTS = (e.PolicyAdopted, e.LimitAdapted, e.ClusterDraining, e.ClusterReturned)
+_CLUSTER_EVENTS = (e.PolicyAdopted, e.PolicyReverted, e.LimitAdapted, e.ClusterDraining, e.ClusterReturned)
 
 
 class Mentioned(NamedTuple):

@@ -45,7 +45,7 @@ class PoolFold:
     def _opened(self, event: e.Opened) -> None:
         self.opened = event
 
-    def _policy_adopted(self, event: e.PolicyAdopted) -> None:
+    def _policy_adopted(self, event: e.PolicyAdopted | e.PolicyReverted) -> None:
         document = msgspec.Raw(msgspec.json.encode(event.policy))
         self.policy = rows.PolicyRow(self._pool, event.fingerprint, document, self._now_ms, self._seq)
         named = {name: c.limit for name, c in event.policy.clusters.items() if c.pool == self._pool}
@@ -142,6 +142,7 @@ class PoolFold:
 _EVENTS: dict[type, Callable[[PoolFold, Any], None]] = {
     e.Opened: PoolFold._opened,
     e.PolicyAdopted: PoolFold._policy_adopted,
+    e.PolicyReverted: PoolFold._policy_adopted,
     e.LimitAdapted: PoolFold._limit_adapted,
     e.VersionRegistered: PoolFold._version_registered,
     e.AliasPointed: PoolFold._alias_pointed,

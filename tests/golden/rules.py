@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from contract.inputs import ClusterActivated, ClusterDrainRequested
+from contract.inputs import ClusterActivated, ClusterDrainRequested, PolicyApplied
+from contract.policy import fingerprint
 from scheduling import RULES
 from tests.properties.scheduling.worlds import WHAT, live
 from tests.unit.scheduling.specification import POLICY, Pool, a_job, submission
@@ -87,6 +88,17 @@ def overdue(pool: Pool) -> None:
                     pool.succeed(attempt.job, attempt.node, pool.state.nodes[attempt.node].session)
     pool.tell(submission(116, "free", "killer"), submission(117, "free", "killer"))
     pool.tick(7_200_000, lease_ms=0)
+    trial(pool)
+
+
+def trial(pool: Pool) -> None:
+    """A policy that is applied with a bound on attainment, and goes again with the first job that starts late."""
+    policy = msgspec.structs.replace(pool.state.policy, failures_max=3)
+    pool.tell(PolicyApplied(policy, fingerprint(policy), 1000, 1))
+    pool.join("t1", "east", session="t", slots=4)
+    pool.beat("t1", "t", after_ms=10_000)
+    attempt = next(a for _, a in sorted(pool.state.node_attempts["t1"].items()) if not pool.job(a.job).has_started)
+    pool.start(attempt.job, "t1", "t")
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from contract.batch import Batch
 from contract.codec import encode
-from contract.events import Event, GangReleased, GangReserved, Opened, PolicyReverted
+from contract.events import Event, GangReleased, GangReserved, Opened
 from scheduling import RULES, invariants, snapshot
 from scheduling.chain import Chain, Counted
 from scheduling.decide import Clock, decide
@@ -17,7 +17,7 @@ from scheduling.evolve import fold
 from scheduling.state import initial_state
 
 HERE = Path(__file__).parent
-NOT_DECIDED_YET = {PolicyReverted, GangReserved, GangReleased}
+NOT_DECIDED_YET = {GangReserved, GangReleased}
 LEDGERS = sorted(HERE.glob("rules_*.jsonl"))
 
 

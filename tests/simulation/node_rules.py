@@ -17,6 +17,8 @@ class NodeRules:
         self.nodes: dict[str, NodeBook] = {}
         self.draining_clusters: dict[str, int] = {}
         self.policy: dict[str, Any] = {}
+        self._before: dict[str, Any] = {}
+        """What comes back when the policy in force misses its bound; empty: it has none."""
         self.lost_now: list[tuple[str, str]] = []
         self.requirements: dict[str, dict[str, Any]] = {}
         self.aliases: dict[tuple[str, str], str] = {}
@@ -75,6 +77,16 @@ class NodeRules:
         self.draining_clusters.pop(event["cluster"], None)
 
     def _PolicyAdopted(self, event: Event, moment: Moment) -> None:
+        self._before = self.policy if event["revert_jobs"] else {}
+        self._adopt(event)
+
+    def _PolicyReverted(self, event: Event, moment: Moment) -> None:
+        if event["policy"] != self._before or not self._before:
+            raise Violation("I10", "a policy came back that was not the one before, or had no bound to keep")
+        self._before = {}
+        self._adopt(event)
+
+    def _adopt(self, event: Event) -> None:
         for name in self.policy.get("clusters", {}).keys() ^ event["policy"]["clusters"].keys():
             self.draining_clusters.pop(name, None)
         self.policy = event["policy"]

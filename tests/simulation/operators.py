@@ -23,6 +23,8 @@ def digest(name: str) -> str:
     return "sha256:" + hashlib.sha256(name.encode()).hexdigest()
 
 
+BOUNDS = ((0, 0), (1000, 1), (900, 3), (500, 20))
+"""Of a policy on trial: permille of starts in time, of so many."""
 VERSIONS = {
     digest("film 1"): ("film", inputs.Requirements(("cpu", "cuda"), 0, 1000)),
     digest("film 2"): ("film", inputs.Requirements(("cpu", "cuda"), 0, 1000)),
@@ -97,7 +99,8 @@ class Operators:
             self.say(inputs.AliasMoved(model, alias, digest(name), self._moves))
 
     def apply(self, policy: Policy) -> None:
-        self.say(inputs.PolicyApplied(policy, fingerprint(policy)))
+        bound = self.timeline.chance.choice(BOUNDS)
+        self.say(inputs.PolicyApplied(policy, fingerprint(policy), *bound))
 
     # -- jobs -------------------------------------------------------------------------------------------------
 
