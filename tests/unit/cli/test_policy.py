@@ -1,0 +1,72 @@
+"""`headrace policy promote` as it is typed: the bound that is told, and what is no bound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from cli import policy
+from cli.main import run
+from contract.policy import fingerprint, parse
+from registry.policies import Bound
+
+DOCUMENT = """\
+tiers: {api: {slo: 30s}}
+pools: {main: {partition: 0}}
+clusters: {local: {pool: main, limit: 4}}
+"""
+
+
+class Api:
+    """Says that the document is in force."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def get(self, path: str) -> Any:
+        return {"policies": [{"pool": "main", "fingerprint": fingerprint(parse(DOCUMENT))}]}
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Bound]:
+    found: list[Bound] = []
+
+    def apply(settings: object, engine: object, document: object, *, bound: Bound) -> str:
+        found.append(bound)
+        return fingerprint(parse(DOCUMENT))
+
+    monkeypatch.setattr(policy, "settings", lambda data: None)
+    monkeypatch.setattr(policy, "connect", lambda settings: None)
+    monkeypatch.setattr(policy, "api", lambda data, operator: Api())
+    monkeypatch.setattr(policy.policies, "apply", apply)
+    return found
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "policy.yaml"
+    path.write_text(DOCUMENT)
+    return str(path)
+
+
+@pytest.mark.parametrize(("share", "permille"), [("95%", 950), ("99.5 %", 995), ("100%", 1000)])
+def test_a_policy_goes_on_trial_with_its_bound(file: str, told: list[Bound], share: str, permille: int) -> None:
+    assert run(["policy", "promote", file, "--revert-below", share, "--revert-jobs", "500"]) == 0
+    assert told == [Bound(permille, 500)]
+
+
+def test_an_applied_policy_stays(file: str, told: list[Bound]) -> None:
+    assert run(["policy", "apply", file]) == 0
+    assert told == [Bound(0, 0)]
+
+
+@pytest.mark.parametrize("share", ["95", "0%", "101%", "most"])
+def test_what_is_no_share_is_said(file: str, told: list[Bound], share: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["policy", "promote", file, "--revert-below", share, "--revert-jobs", "500"]) == 2
+    assert f"expected a share like 95% or 99.5%, found '{share}'" in capsys.readouterr().err
+    assert told == []
