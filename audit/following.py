@@ -116,12 +116,16 @@ class Following:
         """The wait; None when the ledger does not accept the job and nobody was promised it."""
         offset, ended = walk.began_offset, False
         for at, batch in walk:
+            if offset == walk.began_offset:
+                self._opened = walk.began_opened
             offset = at
             self._between(walk.state, batch)
             ended = self._hear(walk.state, batch)
             if ended:
                 break
         state = walk.state
+        if offset == walk.began_offset:
+            self._opened = walk.began_opened
         if not ended and walk.damage is None:
             self._between(state, None, max(now_ms, state.now_ms))
             if not self._tenant and promised is not None:

@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from audit.damage import diagnose
+from audit.outages import opens
 from audit.reader import LedgerRecord, ledger_from, ledger_of_file
 from audit.story import when
 from contract.batch import Batch, hash_of
@@ -148,6 +149,8 @@ class Walk:
         """Read so far."""
         self.began_offset = state.head_offset
         """Of the last record in the state it began with; -1: at the ledger's beginning."""
+        self.began_opened = False
+        """That record was an Opened. Known once the first record after it is asked for."""
         self._past = past
         self._began_seq = state.seq
         self._began_hash = state.head_hash
@@ -167,6 +170,7 @@ class Walk:
             if record.offset == self.began_offset:
                 if hash_of(record.value) != self._began_hash:
                     raise Unsure
+                self.began_opened = opens(decode_batch(record.value))
                 continue
             if record.offset != last + 1:
                 if held is not None:
