@@ -95,7 +95,7 @@ def _put(line: Line, tenant: str, entry: Entry) -> None:
     _insert(line, entry)
     queue = sharing.queue_of(line, tenant)
     _insert(queue, entry)
-    if queue.entries[queue.start] is entry:
+    if queue.entries[queue.start] == entry:
         sharing.offer(line, tenant, queue)
 
 

@@ -37,6 +37,7 @@ FADE = 10
 """The longest interval between chances fades by 2**-10 a chance."""
 TURN = 32
 """One pick of so many belongs to overdue jobs."""
+NEVER_MS = 1 << 62
 PERIOD = 24
 """Longest SLOs: for one to two such periods the worst is remembered."""
 
@@ -117,17 +118,21 @@ def _mean(old: int, interval_ms: int) -> int:
 def shadow_slot(state: State, paces: Collection[tuple[Kind, KindPace]]) -> None:
     """The shadow uses a slot that fits these classes: strict priority, oldest first."""
     now_ms, ranks, facts = state.now_ms, state.ranks, state.promise
-    heads = []
+    heads: list[tuple[int, tuple[object, ...], str, LinePace]] = []
+    rank = len(ranks)
     for kind, pace in paces:
         if pace.last_ms >= 0:
             pace.slot = _mean(pace.slot, now_ms - pace.last_ms)
         pace.last_ms = now_ms
         for tier, line in pace.lines.items():
-            if line.shadow:
-                heads.append((ranks[tier], line.shadow[0], kind.order, tier, line))
+            if line.shadow and ranks[tier] <= rank:
+                if ranks[tier] < rank:
+                    rank = ranks[tier]
+                    heads.clear()
+                heads.append((line.shadow[0], kind.order, tier, line))
     if not heads:
         return
-    rank, submitted_ms, _, tier, taken = min(heads, key=lambda head: head[:3])
+    submitted_ms, _, tier, taken = min(heads, key=lambda head: head[:2])
     taken.shadow.popleft()
     span_ms = PERIOD * max(state.slos.values())
     since_ms = now_ms - facts.period_start_ms
@@ -150,24 +155,37 @@ def promise_of(facts: PromiseFacts) -> int:
     return max(facts.worst, facts.worst_before, FLOOR)
 
 
+Part = tuple[Line, LinePace]
+"""One part of a line, late or on time, and what is known of the line."""
+
+
 class _Tier:
     """The lines of a tier whose classes have room."""
 
-    __slots__ = ("fresh", "head", "late", "lines", "load", "slo_ms")
+    __slots__ = ("fresh", "head", "late", "lines", "load", "oldest_ms", "slo_ms")
 
     def __init__(self, slo_ms: int, lines: list[Line]) -> None:
         self.slo_ms = slo_ms
-        self.lines = lines
+        self.lines = [(line, late_of(line), pace_of(line).lines[line.tier]) for line in lines]
         self.look()
 
     def look(self) -> None:
         """At the lines as they are now."""
-        self.late = [part for line in self.lines if len(part := late_of(line))]
-        self.fresh = [line for line in self.lines if len(line)]
+        self.late: list[Part] = []
+        self.fresh: list[Part] = []
+        self.load = 0
+        """Jobs on time."""
+        self.oldest_ms = NEVER_MS
+        """Submit time of the oldest late job."""
+        for line, late, pace in self.lines:
+            if late.start < len(late.entries):
+                self.late.append((late, pace))
+                self.oldest_ms = min(self.oldest_ms, late.entries[late.start][0])
+            if line.start < len(line.entries):
+                self.fresh.append((line, pace))
+                self.load += len(line.entries) - line.start
         self.head = oldest(self.fresh) if self.fresh else None
         """The line with the oldest job that is on time."""
-        self.load = sum(map(len, self.fresh))
-        """Jobs on time."""
 
 
 class PromiseOrder:
@@ -175,8 +193,10 @@ class PromiseOrder:
 
     def __init__(self, state: State, rooms: Collection[Kind]) -> None:
         self._state = state
-        self._tight: dict[Line, tuple[int, int, bool]] = {}
-        """Of a line: limit and chance at the last look at it, and what it was. Time stands still within a batch."""
+        self._due: dict[Line, tuple[int, int, int, bool]] = {}
+        """Of a late part: promise, longest and chance at the last look at it, and whether it was due."""
+        self._last: dict[Line, tuple[int, bool]] = {}
+        """Of a part on time: chance at the last look at it, and whether it had its last chance."""
         self._first: Choice | None = None
         """Known until a job is dispatched."""
         self._ranks = state.ranks
@@ -187,60 +207,65 @@ class PromiseOrder:
         self._tiers: dict[str, _Tier] = {}
         """The highest first."""
         for tier in self._ranks:
-            lines = [line for kind in rooms if (line := kind.lines.get(tier)) is not None]
+            lines = [line for kind in rooms if (line := kind.lines.get(tier)) is not None and is_met(line)]
             if lines:
                 self._tiers[tier] = _Tier(self._state.slos[tier], lines)
 
     def first(self) -> Choice | None:
         if self._first is None:
-            self._first = self._choose(list(self._tiers.values()))
+            self._first = self._choose(self._tiers.values())
         return self._first
 
     def second(self, turn: Entry, group: Group) -> Line | None:
         choice = self.first()
         if choice is None:
             return None
-        line, tiers = choice.line, list(self._tiers.values())
-        if not all(group in kind.groups for kind in self._rooms):
-            tiers = [_Tier(t.slo_ms, [line for line in t.lines if group in line.kind.groups]) for t in tiers]
+        line, tiers = choice.line, self._tiers
         skip = line.entries[line.start] == turn
+        line.start += skip
+        if not all(group in kind.groups for kind in self._rooms):
+            fitting = {name: [line for line, _, _ in t.lines if group in line.kind.groups] for name, t in tiers.items()}
+            tiers = {name: _Tier(tiers[name].slo_ms, lines) for name, lines in fitting.items() if lines}
+        elif skip:
+            without = _Tier(tiers[line.tier].slo_ms, [line for line, _, _ in tiers[line.tier].lines])
+            tiers = {**tiers, line.tier: without}
         if skip:
-            self._skip(line, tiers, 1)
-        second = self._choose(tiers)
+            self._forget(line)
+        second = self._choose(tiers.values())
+        line.start -= skip
         if skip:
-            self._skip(line, tiers, -1)
+            self._forget(line)
         return second.line if second is not None else None
 
-    def _skip(self, line: Line, tiers: list[_Tier], by: int) -> None:
-        """The first job of the line is not there, or is there again."""
-        line.start += by
-        self._tight.pop(line, None)
-        for tier in tiers:
-            if tier.lines and tier.lines[0].tier == line.tier:
-                tier.look()
+    def _forget(self, line: Line) -> None:
+        """Other jobs stand in the line now."""
+        self._due.pop(line, None)
+        self._last.pop(line, None)
 
     def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
         self._first = None
-        self._tight.pop(line, None)
+        self._forget(line)
         if len(rooms) != len(self._rooms):
             self._take(rooms)
         elif line.tier in self._tiers:
             self._tiers[line.tier].look()
 
-    def _choose(self, tiers: list[_Tier]) -> Choice | None:
+    def _choose(self, tiers: Collection[_Tier]) -> Choice | None:
         """The line to serve, of these."""
         state = self._state
         facts, now_ms = state.promise, state.now_ms
         worst, promise = max(facts.worst, facts.worst_before), promise_of(facts)
-        if any(kind.pace is not None and kind.pace.since >= TURN - 1 for kind in self._rooms):
-            overdue = self._overdue(tiers)
-            if overdue is not None:
-                return Choice(overdue, "overdue")
+        for kind in self._rooms:
+            if kind.pace is not None and kind.pace.since >= TURN - 1:
+                overdue = self._overdue(tiers)
+                if overdue is not None:
+                    return Choice(overdue, "overdue")
+                break
         high: Line | None = None
         load = 0
         for tier in tiers:
             slo_ms = tier.slo_ms
-            due = [line for line in tier.late if self._is_due(line, slo_ms, promise)]
+            due = self._due_of(tier, promise)
             if due:
                 return Choice(oldest(due), "due")
             head = tier.head
@@ -249,7 +274,7 @@ class PromiseOrder:
             if high is None:
                 high = head
             else:
-                tight = [line for line in tier.fresh if self._is_tight(line, slo_ms, 1)]
+                tight = self._last_chances(tier)
                 if tight:
                     return Choice(oldest(tight), "last_chance")
             load += tier.load
@@ -260,56 +285,86 @@ class PromiseOrder:
             return Choice(high, "on_time")
         return self._catch_up(tiers)
 
-    def _overdue(self, tiers: list[_Tier]) -> Line | None:
+    # Within a batch time stands still, so a line in which the same jobs stand gets no tighter while its limit does not
+    # fall and its mean chance does not rise, and no less tight the other way round: most lines need no second look.
+
+    def _due_of(self, tier: _Tier, promise: int) -> list[Part]:
+        """Late parts that must go now: kept are the promise, and before it the longest interval without a chance."""
+        found = []
+        for part in tier.late:
+            line, pace = part
+            longest, chance = pace.longest, pace.chance
+            known = self._due.get(line)
+            if known is not None:
+                promise_then, longest_then, chance_then, due = known
+                if due:
+                    if promise <= promise_then and longest >= longest_then and chance >= chance_then:
+                        found.append(part)
+                        continue
+                elif promise >= promise_then and longest <= longest_then and chance <= chance_then:
+                    continue
+            limit_ms = promise * tier.slo_ms // 1000
+            limit_ms -= min(longest >> FADE, limit_ms - tier.slo_ms)
+            due = self._is_tight(line, limit_ms, chance, GUARD)
+            self._due[line] = (promise, longest, chance, due)
+            if due:
+                found.append(part)
+        return found
+
+    def _last_chances(self, tier: _Tier) -> list[Part]:
+        """Parts on time of which a job would be late soon."""
+        found = []
+        for part in tier.fresh:
+            line, pace = part
+            chance = pace.chance
+            known = self._last.get(line)
+            if known is None or (chance > known[0] if not known[1] else chance < known[0]):
+                known = self._last[line] = (chance, self._is_tight(line, tier.slo_ms, chance, 1))
+            if known[1]:
+                found.append(part)
+        return found
+
+    def _overdue(self, tiers: Collection[_Tier]) -> Line | None:
         """The line whose late head has waited the longest beyond `promise_max` SLOs, where it is its class's turn."""
         promise_max = policy_of(self._state).promise_max
         found: list[tuple[int, str, Line]] = []
         for tier in tiers:
-            for late in tier.late:
+            if tier.oldest_ms + promise_max * tier.slo_ms > self._state.now_ms:
+                continue
+            for late, _ in tier.late:
                 submitted_ms, job = late.entries[late.start]
                 over_ms = submitted_ms + promise_max * tier.slo_ms
                 if over_ms <= self._state.now_ms and pace_of(late).since >= TURN - 1:
                     found.append((over_ms, job, late))
         return min(found, key=lambda entry: entry[:2])[2] if found else None
 
-    def _catch_up(self, tiers: list[_Tier]) -> Choice | None:
+    def _catch_up(self, tiers: Collection[_Tier]) -> Choice | None:
         """Nothing is on time: the largest wait fraction."""
         common_ms = lcm(*(tier.slo_ms for tier in tiers))
         late = [
             ((entry[0] - self._state.now_ms) * (common_ms // tier.slo_ms), entry[1], line)
             for tier in tiers
-            for line in tier.late
+            for line, _ in tier.late
             if (entry := line.entries[line.start])
         ]
         return Choice(min(late, key=lambda entry: entry[:2])[2], "catch_up") if late else None
 
-    def _is_due(self, late: Line, slo_ms: int, promise: int) -> bool:
-        """A late job must go now: kept are the promise, and before it the longest interval without a chance."""
-        limit_ms = promise * slo_ms // 1000
-        longest_ms = pace_of(late).lines[late.tier].longest >> FADE
-        return self._is_tight(late, limit_ms - min(longest_ms, limit_ms - slo_ms), GUARD)
-
-    def _is_tight(self, line: Line, limit_ms: int, guard: int) -> bool:
+    def _is_tight(self, line: Line, limit_ms: int, chance: int, guard: int) -> bool:
         """A job of the line would start more than the limit after it was submitted if, so many chances from now, the
         line was served one job every 5/4 mean chances. Looked at are places 0, 1, 3, 7 and so on, and the last."""
-        chance = pace_of(line).lines[line.tier].chance
-        known = self._tight.get(line)
-        if known is not None and known[0] == limit_ms and known[1] == chance:
-            return known[2]
-        entries, spare_ms = line.entries, limit_ms - self._state.now_ms
-        place, step, last, guard = line.start, 1, len(entries) - 1, 4 * guard
-        each = max(chance, 0)
+        entries, start, spare_ms = line.entries, line.start, limit_ms - self._state.now_ms
+        each, guard, last = max(chance, 0), 4 * guard, len(entries) - 1 - start
+        if entries[start][0] + spare_ms >= ((5 * last + guard) * each) >> (SHIFT + 2):
+            return False  # the oldest would do even in the last place
+        place = 0
         while True:
             if place > last:
                 place = last
-            after = 5 * (place - line.start) + guard
-            tight = entries[place][0] + spare_ms < (after * each) >> (SHIFT + 2)
-            if tight or place == last:
-                break
-            place += step
-            step *= 2
-        self._tight[line] = (limit_ms, chance, tight)
-        return tight
+            if entries[start + place][0] + spare_ms < ((5 * place + guard) * each) >> (SHIFT + 2):
+                return True
+            if place == last:
+                return False
+            place = 2 * place + 1
 
 
 def late_of(line: Line) -> Line:
@@ -326,8 +381,13 @@ def pace_of(line: Line) -> KindPace:
     return line.kind.pace
 
 
-def oldest(lines: list[Line]) -> Line:
+def is_met(line: Line) -> bool:
+    """A job of the line has been met since the discipline was adopted."""
+    return line.kind.pace is not None and line.tier in line.kind.pace.lines
+
+
+def oldest(parts: list[Part]) -> Line:
     """The line whose first job is the oldest."""
-    if len(lines) == 1:
-        return lines[0]
-    return min(lines, key=lambda line: line.entries[line.start])
+    if len(parts) == 1:
+        return parts[0][0]
+    return min((line for line, _ in parts), key=lambda line: line.entries[line.start])
