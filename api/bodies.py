@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from contract.doors import AttemptProgressed
+from contract.lifecycle import JobState
 from registry.models import Model, Version
 from views.queries import ClusterView, JobCount, NodeView, PolicyView, PoolView
 from views.rows import AttemptRow, JobEventRow, JobRow
@@ -76,6 +77,10 @@ class Attempt(msgspec.Struct):
         return cls(*(getattr(row, name) for name in cls.__struct_fields__))
 
 
+WAITING = (JobState.QUEUED, JobState.DISPATCHED)
+"""States in which a forecast of the start says something."""
+
+
 class Job(msgspec.Struct):
     job: str
     state: str
@@ -98,10 +103,20 @@ class Job(msgspec.Struct):
     """Why it is ending or ended without a result."""
     erasure: str
     """Empty, ordered or erased."""
+    start_p50_ms: int | None
+    """While it waits: half of such jobs start by this time. Null: no forecast."""
+    start_p90_ms: int | None
+    """While it waits: nine in ten of such jobs start by this time."""
 
     @classmethod
     def of(cls, row: JobRow) -> Job:
-        return cls(*(getattr(row, name) for name in cls.__struct_fields__))
+        job = cls(*(getattr(row, name) for name in cls.__struct_fields__))
+        if row.state not in WAITING or row.start_p50_ms is None or row.start_p90_ms is None:
+            job.start_p50_ms = job.start_p90_ms = None
+        else:
+            job.start_p50_ms = row.submitted_ms + row.start_p50_ms
+            job.start_p90_ms = row.submitted_ms + row.start_p90_ms
+        return job
 
 
 class JobDetail(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from pathlib import Path
 from typing import Annotated, Any
@@ -192,6 +193,7 @@ def _show(found: Document, result: Document | None) -> None:
             ("tier", job["tier"]),
             ("submitted", output.moment(job["submitted_ms"])),
             ("waited", _between(job["submitted_ms"], job["started_ms"])),
+            *([("expected to start", _forecast(job))] if job["start_p50_ms"] is not None else []),
             ("ran", _between(job["started_ms"], job["ended_ms"])),
             *[(f"attempt {a['attempt']}", _attempt(a)) for a in found["attempts"]],
             *([(f"erasure {job['erasure']}", "")] if job["erasure"] else []),
@@ -201,6 +203,13 @@ def _show(found: Document, result: Document | None) -> None:
             ],
         ]
     )
+
+
+def _forecast(job: Document) -> str:
+    """By this machine's clock."""
+    now_ms = round(time.time() * 1000)
+    half, most = (output.duration(max(0, job[name] - now_ms)) for name in ("start_p50_ms", "start_p90_ms"))
+    return f"in about {half} (9 in 10 such jobs: within {most})"
 
 
 def _attempt(attempt: Document) -> str:

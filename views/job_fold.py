@@ -103,7 +103,13 @@ class JobFold:
             event.submitted_ms,
             event.expires_ms,
             self._now_ms,
+            start_p50_ms=event.start_p50_ms if event.start_p90_ms else None,
+            start_p90_ms=event.start_p90_ms or None,
         )
+
+    def _forecast(self, event: e.StartForecast, row: rows.JobRow) -> rows.JobRow:
+        row.start_p50_ms, row.start_p90_ms = event.p50_ms, event.p90_ms
+        return row
 
     def _refused(self, event: e.JobRefused, row: rows.JobRow | None) -> rows.JobRow:
         """The event names neither tier nor model: they come from the api's receipt or the input beside it."""
@@ -238,6 +244,7 @@ class JobFold:
 
 _JOBS: dict[type, Callable[[JobFold, Any, Any], rows.JobRow | None]] = {
     e.JobAccepted: JobFold._accepted,
+    e.StartForecast: JobFold._forecast,
     e.JobRefused: JobFold._refused,
     e.JobDuplicated: JobFold._duplicated,
     e.JobDispatched: JobFold._dispatched,

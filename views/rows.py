@@ -37,6 +37,10 @@ class JobRow(msgspec.Struct):
     erasure: str = ""
     """Empty, `ordered` or `erased`."""
     gone_by_ms: int | None = None
+    start_p50_ms: int | None = None
+    """Newest forecast of its wait: half of such jobs start within it; None: there was none."""
+    start_p90_ms: int | None = None
+    """Nine in ten start within it."""
 
 
 class AttemptRow(msgspec.Struct):

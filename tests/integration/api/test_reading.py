@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from contract import events as e
@@ -44,6 +45,22 @@ def test_the_list_is_filtered_and_paged_newest_first(caller: Caller, views: View
     assert found(model="noop") == jobs[::-1]
     counts = caller.http.get("/v1/jobs/counts").json()["counts"]
     assert {(c["tier"], c["state"]): c["jobs"] for c in counts} == {("api", "succeeded"): 2, ("free", "queued"): 3}
+
+
+def test_a_job_that_waits_says_when_it_is_likely_to_start(caller: Caller, views: Views) -> None:
+    job = job_of("main", f"{caller.tenant}-forecast")
+    ledger = views.main
+    ledger.write(msgspec.structs.replace(ledger.accepted(job, caller.tenant), start_p50_ms=4_000, start_p90_ms=9_000))
+    views.show()
+    found = caller.http.get(f"/v1/jobs/{job}").json()["job"]
+    assert (found["start_p50_ms"], found["start_p90_ms"]) == (
+        found["submitted_ms"] + 4_000,
+        found["submitted_ms"] + 9_000,
+    )
+    ledger.write(ledger.dispatched(job))
+    ledger.write(ledger.started(job))
+    views.show()
+    assert caller.http.get(f"/v1/jobs/{job}").json()["job"]["start_p50_ms"] is None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from contract import events as e
@@ -134,6 +135,18 @@ def test_nothing_may_happen_to_an_ended_job(ledger: Ledger, state: JobState) -> 
             IllegalTransition, match=rf"offset {record.offset}, event 0, job {JOB}: {type(event).__name__}"
         ):
             fold.fold(record.offset, record.batch)
+
+
+def test_the_newest_forecast_of_a_start_is_kept(ledger: Ledger) -> None:
+    ledger.write(msgspec.structs.replace(ledger.accepted(JOB), start_p50_ms=0, start_p90_ms=2_000))
+    assert (fold_of(ledger).jobs.jobs[JOB].start_p50_ms, fold_of(ledger).jobs.jobs[JOB].start_p90_ms) == (0, 2_000)
+    ledger.write(e.StartForecast(JOB, 3_000, 9_000))
+    assert (fold_of(ledger).jobs.jobs[JOB].start_p50_ms, fold_of(ledger).jobs.jobs[JOB].start_p90_ms) == (3_000, 9_000)
+
+
+def test_without_a_forecast_there_is_none(ledger: Ledger) -> None:
+    ledger.write(ledger.accepted(JOB))
+    assert fold_of(ledger).jobs.jobs[JOB].start_p90_ms is None
 
 
 def test_an_event_of_an_unknown_job_raises(ledger: Ledger) -> None:
