@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> int:
         return FAILED
     except KeyboardInterrupt:
         return 130
-    except Exception as failure:
+    except Exception as failure:  # the user: what is known is said in a sentence, the rest is raised again
         said = sentence(failure)
         if said is None:
             raise

@@ -40,7 +40,7 @@ class ChildProcess:
                 cwd=directory,
                 start_new_session=True,
             )
-        except BaseException:
+        except BaseException:  # no end of a pipe is left open, whatever stopped us
             ours.close()
             os.close(log_read)
             raise

@@ -83,7 +83,7 @@ class Dispatches:
                 reader = self._opened()
                 if reader is None:
                     return
-            except Exception as error:
+            except Exception as error:  # whatever it was, this node must hear the next order
                 log.warning("dispatch topic not read", topic=self._topic, error=type(error).__name__)
                 self._stopping.wait(RETRY_S)
         reader.close()
@@ -108,7 +108,7 @@ class Dispatches:
             try:
                 self._partition = dispatch_partition(self._node, partitions(self._bootstrap, self._topic))
                 return Reader(self._bootstrap, {(self._topic, self._partition): "end"}, client_id=f"node-{self._node}")
-            except Exception as error:
+            except Exception as error:  # the agent outlives any broker trouble, and says what it waits for
                 if time.monotonic() - told_s > WARN_EVERY_S:
                     told_s = time.monotonic()
                     log.warning(

@@ -161,7 +161,7 @@ class Storekeeper:
             return Failure("bad_outputs", str(error))
         except OSError as error:
             return disk_failure(error, "store")
-        except Exception as error:
+        except Exception as error:  # the slot: an attempt that cannot be stored fails, its node goes on
             return Failure("store", identifier(type(error).__name__))
         return "sha256:" + hashlib.sha256(manifest).hexdigest()
 
@@ -220,7 +220,7 @@ class Storekeeper:
             )
         except Abandoned:
             raise
-        except Exception as error:
+        except Exception as error:  # the report of the failure: its words are worth less than it
             log.warning("error text not stored", job=run.job, dispatch=run.dispatch, error=type(error).__name__)
 
     def _retry(self, put: Callable[[], object], abandoned: threading.Event, patience_s: float) -> None:
