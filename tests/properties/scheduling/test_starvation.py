@@ -1,0 +1,114 @@
+"""Nobody starves: tiers above that alone bring more than the slots take, for ever, delay the lower ones by a bound.
+
+Each slot ends one job a step. A job of the low tier is counted from its acceptance to its dispatch.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import msgspec
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from contract.events import JobDispatched
+from contract.inputs import NodeReport, Started, Succeeded
+from contract.policy import Cluster, Policy, Tier
+from scheduling.disciplines.promise import TURN
+from tests.unit.scheduling.specification import MANIFEST, POLICY, Pool, a_job, only, submission
+
+SOME = settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+"""Not made smaller: a life in which somebody starves is a long one."""
+STEP_MS = 100
+STEPS_MAX = 600
+"""For `promise`; the worst of these worlds needs about 320."""
+LOW_JOBS = st.lists(st.integers(0, 9), min_size=1, max_size=4)
+"""At which step each is submitted."""
+
+
+class Flooded:
+    """A pool whose slots are busy from the first step on: so many jobs of the tier above come at every step."""
+
+    def __init__(self, policy: Policy, slots: int, flood: int, low_steps: list[int]) -> None:
+        self.submitted_ms: dict[str, int] = {}
+        """Of every job."""
+        self.started: list[tuple[str, int]] = []
+        """Jobs dispatched and when, in order."""
+        self._flood = flood
+        self._low = {a_job(number): step for number, step in enumerate(low_steps)}
+        self._next = len(low_steps)
+        self.pool = Pool(policy, check=False)
+        self.pool.publish()
+        self.pool.join("n1", slots=slots)
+
+    @property
+    def low_waits(self) -> set[str]:
+        return self._low.keys() - {job for job, _ in self.started}
+
+    def step(self, place: int) -> None:
+        pool = self.pool
+        held = sorted(pool.state.node_attempts["n1"].items())
+        ended = [
+            report
+            for job, attempt in held
+            for report in (Started(job, attempt.dispatch), Succeeded(job, attempt.dispatch, MANIFEST))
+        ]
+        low = [submission(number, "low") for number in range(len(self._low)) if self._low[a_job(number)] == place]
+        high = [submission(number, "high") for number in range(self._next, self._next + self._flood)]
+        self._next += self._flood
+        pool.tell(*low, *high, NodeReport("n1", "s1", tuple(ended)), after_ms=STEP_MS, lease_ms=0)
+        self.submitted_ms |= {body.job: pool.now_ms for body in (*low, *high)}
+        self.started += [(event.job, pool.now_ms) for event in only(pool.events, JobDispatched)]
+
+
+def ruled(discipline: str, high_ms: int, low_ms: int, cap: int = 20) -> Policy:
+    """One slot, one job: nothing is staged."""
+    policy = Policy({"high": Tier(high_ms), "low": Tier(low_ms)}, POLICY.pools, {}, discipline=discipline)
+    clusters = {"east": Cluster("main", 1_000, staged_per_slot=0)}
+    return msgspec.structs.replace(policy, clusters=clusters, promise_max=cap)
+
+
+@SOME
+@given(LOW_JOBS, st.integers(1, 4), st.integers(1, 3), st.sampled_from((2_000, 3_100)), st.integers(1, 2))
+def test_promise_starts_every_job_within_its_cap_and_32_dispatches_for_each_that_was_overdue_before_it(
+    low_steps: list[int], slots: int, more: int, low_ms: int, cap: int
+) -> None:
+    """The bound of docs/decisions/0008. The tier above has on-time jobs at every pick."""
+    flooded = Flooded(ruled("promise", 300, low_ms, cap), slots, slots + more, low_steps)
+    for place in range(STEPS_MAX):
+        flooded.step(place)
+        if place > max(low_steps) and not flooded.low_waits:
+            break
+    assert not flooded.low_waits, "started at all"
+    slo_ms = {job: low_ms if job in flooded._low else 300 for job in flooded.submitted_ms}
+    due = {job: (at_ms + cap * slo_ms[job], job) for job, at_ms in flooded.submitted_ms.items()}
+    at_ms = dict(flooded.started)
+    for job in flooded._low:
+        due_ms = due[job][0]
+        before = [
+            other
+            for other, entry in due.items()
+            if entry < due[job] and flooded.submitted_ms[other] <= due_ms and at_ms.get(other, due_ms) >= due_ms
+        ]
+        place = [other for other, _ in flooded.started].index(job)
+        dispatches = sum(1 for _, started_ms in flooded.started[: place + 1] if started_ms >= due_ms)
+        assert dispatches <= TURN * (len(before) + 1)
+
+
+@SOME
+@given(LOW_JOBS, st.integers(2, 4), st.integers(0, 2))
+def test_wait_fraction_starts_every_job_while_the_overload_is_less_than_the_slos_allow(
+    low_steps: list[int], times: int, more: int
+) -> None:
+    """A job of the tier above goes before one that has waited w only if it came before the last w / `times` of it. So
+    w / step x slots <= queue + flood x (1 - 1 / times) x w / step, which bounds w."""
+    slots = times + more
+    flood = slots + 1  # the tier above alone brings more than the slots take
+    flooded = Flooded(ruled("wait_fraction", 1_000, 1_000 * times), slots, flood, low_steps)
+    queue = (1 + max(low_steps)) * (flood - slots) + len(low_steps)
+    steps_max = (queue + flood + slots) / (slots - Fraction(flood * (times - 1), times))
+    for place in range(1 + max(low_steps) + int(steps_max)):
+        flooded.step(place)
+        if place > max(low_steps) and not flooded.low_waits:
+            break
+    assert not flooded.low_waits
