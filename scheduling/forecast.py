@@ -15,11 +15,11 @@ Seams: `basis_of`, `learn`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import heapify, heappop, heappush
+from heapq import heappush
 
 from contract.events import JobAccepted, StartForecast
 from contract.lifecycle import JobState
-from scheduling import backpressure
+from scheduling import backpressure, heaps
 from scheduling.state import Factors, Job, Kind, Situation, State
 
 MILLION = 1_000_000
@@ -43,7 +43,6 @@ RUN_WEIGHT = 8
 OVERDUE_FACTOR_MIN = 2
 """A new forecast is at least twice the time waited, so a job gets at most one for each doubling of its wait."""
 RENEWALS_PER_BATCH_MAX = 32
-LEFTOVERS_MAX = 64
 
 
 def for_new_job(state: State, kind: Kind, tier: str) -> tuple[int, int]:
@@ -190,12 +189,7 @@ def watch(state: State, job: Job) -> None:
 
 def settle(state: State) -> None:
     """Some job is queued no longer, or has another forecast: the first of the heap is one that waits for its own."""
-    forecasts = state.forecasts
-    while forecasts and not _is_live(state, forecasts[0]):
-        heappop(forecasts)
-    if len(forecasts) > 2 * len(state.jobs) + LEFTOVERS_MAX:
-        state.forecasts = [entry for entry in forecasts if _is_live(state, entry)]
-        heapify(state.forecasts)
+    heaps.settle(state, state.forecasts, _is_live)
 
 
 def _is_live(state: State, entry: tuple[int, str]) -> bool:

@@ -1,7 +1,6 @@
 """Where queued jobs wait: lines by tier and requirement class, the resting heap, the deadlines. Part of `evolve`.
 
-A line holds just the jobs that wait in it. The heaps are emptied lazily: what is no longer meant is dropped when it
-comes first, so the first is always live and readers never write. One that is mostly leftovers is built anew.
+A line holds just the jobs that wait in it; the heaps are emptied lazily (`heaps`).
 
 A line is in order of arrival; under a discipline by size, in order of expected run time. Under a discipline that tells
 late jobs from those on time each line has a late one beside it: jobs cross over at the beginning of a batch.
@@ -10,18 +9,18 @@ late jobs from those on time each line has a late one beside it: jobs cross over
 from __future__ import annotations
 
 from bisect import bisect_left
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
 from contract.inputs import Requirements
 from contract.lifecycle import JobState
-from scheduling import sharing
+from scheduling import heaps, sharing
 from scheduling.capacity import fits
 from scheduling.state import Entry, Job, Kind, Line, Queue, State, TenantQueue
 
 NEAR_END = 64
 """New jobs are looked for among so many last entries first: several may have the same append time."""
 LEFTOVERS_MAX = 64
-"""A heap is built anew, and the room before a line's first entry given back, when more than this is left over."""
+"""The room before a line's first entry is given back when it is half of the list and more than this."""
 UNKNOWN_MS = 1 << 40
 """Stands for the run time of a job of which none is expected: it goes behind all others."""
 SIZE_SHIFT = 64
@@ -118,7 +117,7 @@ def _insert(line: Queue, entry: Entry) -> None:
 def leave(state: State, job: Job) -> None:
     """A job that was queued no longer is: call it when its state says so (or it is gone from `state.jobs`)."""
     if job.eligible_lease_ms > state.lease_ms:
-        _settle_resting(state)
+        heaps.settle(state, state.resting, _rests)
     elif job.eligible_lease_ms >= 0:
         line, entry = part_of(state, job), entry_of(state, job)
         _take(line, entry)
@@ -220,16 +219,7 @@ def wake(state: State) -> None:
         job = state.jobs.get(job_id)
         if job is not None and job.state is JobState.QUEUED and job.eligible_lease_ms == eligible_lease_ms:
             enter(state, job)
-    _settle_resting(state)
-
-
-def _settle_resting(state: State) -> None:
-    resting = state.resting
-    while resting and not _rests(state, resting[0]):
-        heappop(resting)
-    if len(resting) > 2 * len(state.jobs) + LEFTOVERS_MAX:
-        state.resting = [entry for entry in resting if _rests(state, entry)]
-        heapify(state.resting)
+    heaps.settle(state, resting, _rests)
 
 
 def _rests(state: State, entry: tuple[int, str]) -> bool:
@@ -238,23 +228,17 @@ def _rests(state: State, entry: tuple[int, str]) -> bool:
 
 
 def watch_deadline(state: State, job: Job) -> None:
-    """A job with a deadline was accepted."""
-    if job.expires_ms:
+    """A job was accepted: its deadline, if it has one, matters until it ends or is being ended."""
+    if job.expires_ms and job.state is not JobState.CANCELLING:
         heappush(state.deadlines, (job.expires_ms, job.job))
 
 
 def drop_deadline(state: State, job: Job) -> None:
     """A job ended, or is being ended: its deadline no longer matters."""
-    if not job.expires_ms:
-        return
-    deadlines = state.deadlines
-    while deadlines and not has_deadline(state, deadlines[0][1]):
-        heappop(deadlines)
-    if len(deadlines) > 2 * len(state.jobs) + LEFTOVERS_MAX:
-        state.deadlines = [entry for entry in deadlines if has_deadline(state, entry[1])]
-        heapify(state.deadlines)
+    if job.expires_ms:
+        heaps.settle(state, state.deadlines, _has_deadline)
 
 
-def has_deadline(state: State, job_id: str) -> bool:
-    job = state.jobs.get(job_id)
-    return job is not None and job.expires_ms > 0 and job.state is not JobState.CANCELLING
+def _has_deadline(state: State, entry: tuple[int, str]) -> bool:
+    job = state.jobs.get(entry[1])
+    return job is not None and job.state is not JobState.CANCELLING

@@ -318,5 +318,4 @@ def _build_job(state: State, job: Job) -> None:
     else:
         lines.enter(state, job)
         forecast.watch(state, job)
-    if lines.has_deadline(state, job.job):
-        lines.watch_deadline(state, job)
+    lines.watch_deadline(state, job)
