@@ -63,17 +63,17 @@ def basis_of(state: State, kind: Kind, tier: str) -> tuple[int, Situation]:
 
 
 def _count(state: State, kind: Kind, tier: str) -> tuple[int, Situation]:
-    slos = state.slos
-    slo_ms = slos[tier]
-    ahead = 0
-    for lines in (kind.lines, kind.late):
-        for other, line in lines.items():
-            if line and ((other_ms := slos[other]) < slo_ms or (other_ms == slo_ms and other <= tier)):
-                ahead += len(line)
     if kind.looked_seq != state.seq:
         _look(state, kind)
     if kind.waiting < kind.free:
         return FREE_MS, Situation.FREE
+    ranks = state.ranks
+    rank = ranks[tier]
+    ahead = 0
+    for lines in (kind.lines, kind.late):
+        for other, line in lines.items():
+            if ranks[other] <= rank:
+                ahead += len(line)
     return (ahead + kind.staged + 1) * kind.spacing_us // 1000, Situation.BEHIND
 
 

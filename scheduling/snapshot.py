@@ -176,7 +176,7 @@ def encode(state: State) -> bytes:
         promise=state.promise,
         paces=[
             _pace_facts(kind.requirements, kind.pace)
-            for kind in sorted(state.kinds.values(), key=lambda kind: msgspec.structs.astuple(kind.requirements))
+            for _, kind in sorted(state.kinds.items())
             if kind.pace is not None
         ],
         run_ms=state.run_ms,

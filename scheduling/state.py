@@ -179,7 +179,6 @@ class Kind:
         "late",
         "lines",
         "looked_seq",
-        "order",
         "pace",
         "requirements",
         "spacing_us",
@@ -189,8 +188,7 @@ class Kind:
 
     def __init__(self, requirements: Requirements) -> None:
         self.requirements = requirements
-        self.order = msgspec.structs.astuple(requirements)
-        """Classes are in the order of their requirements."""
+        """Classes are in the order of these."""
         self.groups: list[Group] = []
         self.lines: dict[str, Line] = {}
         self.late: dict[str, Line] = {}

@@ -19,6 +19,7 @@ from collections.abc import Collection
 from math import lcm
 
 from contract.events import JobDispatched
+from contract.inputs import Requirements
 from scheduling.disciplines.discipline import Discipline
 from scheduling.lines import entry_of
 from scheduling.ranking import Choice, Order
@@ -118,7 +119,7 @@ def _mean(old: int, interval_ms: int) -> int:
 def shadow_slot(state: State, paces: Collection[tuple[Kind, KindPace]]) -> None:
     """The shadow uses a slot that fits these classes: strict priority, oldest first."""
     now_ms, ranks, facts = state.now_ms, state.ranks, state.promise
-    heads: list[tuple[int, tuple[object, ...], str, LinePace]] = []
+    heads: list[tuple[int, Requirements, str, LinePace]] = []
     rank = len(ranks)
     for kind, pace in paces:
         if pace.last_ms >= 0:
@@ -129,7 +130,7 @@ def shadow_slot(state: State, paces: Collection[tuple[Kind, KindPace]]) -> None:
                 if ranks[tier] < rank:
                     rank = ranks[tier]
                     heads.clear()
-                heads.append((line.shadow[0], kind.order, tier, line))
+                heads.append((line.shadow[0], kind.requirements, tier, line))
     if not heads:
         return
     submitted_ms, _, tier, taken = min(heads, key=lambda head: head[:2])
@@ -199,14 +200,13 @@ class PromiseOrder:
         """Of a part on time: chance at the last look at it, and whether it had its last chance."""
         self._first: Choice | None = None
         """Known until a job is dispatched."""
-        self._ranks = state.ranks
         self._take(rooms)
 
     def _take(self, rooms: Collection[Kind]) -> None:
         self._rooms = list(rooms)
         self._tiers: dict[str, _Tier] = {}
         """The highest first."""
-        for tier in self._ranks:
+        for tier in self._state.ranks:
             lines = [line for kind in rooms if (line := kind.lines.get(tier)) is not None and is_met(line)]
             if lines:
                 self._tiers[tier] = _Tier(self._state.slos[tier], lines)

@@ -1,8 +1,8 @@
 """The talk's order: the job that has waited the largest fraction of its tier's SLO is first.
 
-Not capped at 1: under overload the waits of all tiers converge to the same multiple of their SLOs. A job of another tier
-with SLO S goes before one of SLO L that has waited w only if it came before the last w x S / L of that. So nothing
-starves while load x (1 - S / L), summed over the tiers, is below 1 (tests/properties/scheduling/test_starvation.py);
+Not capped at 1: under overload the waits of all tiers converge to the same multiple of their SLOs. A job of a tier with
+SLO S goes before one of SLO L that has waited w only if it came before the last w x S / L of that. So nothing starves
+while load x (1 - S / L), summed over the other tiers, is below 1 (tests/properties/scheduling/test_starvation.py);
 under more than that without end, the other waits grow faster, in SLOs, than its own.
 
 Fractions are compared as integers: waited_a / slo_a > waited_b / slo_b exactly when waited_a * slo_b >
