@@ -23,7 +23,8 @@ class Order(Protocol):
         """The line to serve, or None when none is left."""
 
     def second(self, turn: Entry, group: Group) -> Line | None:
-        """The line that would be served by this group if the job whose turn it is in the first line were not there."""
+        """The line that would be served by this group if the job whose turn it is in the first line were not there.
+        Ask only of a job that goes to the group now."""
 
     def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
         """A job of the line that was first is gone, and these classes still have room."""

@@ -200,6 +200,8 @@ class PromiseOrder:
         """Of a part on time: chance at the last look at it, and whether it had its last chance."""
         self._first: Choice | None = None
         """Known until a job is dispatched."""
+        self._without: _Tier | None = None
+        """The tier of the first line as it will be once its first job is gone, where that is known."""
         self._take(rooms)
 
     def _take(self, rooms: Collection[Kind]) -> None:
@@ -227,8 +229,8 @@ class PromiseOrder:
             fitting = {name: [line for line, _, _ in t.lines if group in line.kind.groups] for name, t in tiers.items()}
             tiers = {name: _Tier(tiers[name].slo_ms, lines) for name, lines in fitting.items() if lines}
         elif skip:
-            without = _Tier(tiers[line.tier].slo_ms, [line for line, _, _ in tiers[line.tier].lines])
-            tiers = {**tiers, line.tier: without}
+            self._without = _Tier(tiers[line.tier].slo_ms, [line for line, _, _ in tiers[line.tier].lines])
+            tiers = {**tiers, line.tier: self._without}
         if skip:
             self._forget(line)
         second = self._choose(tiers.values())
@@ -247,8 +249,11 @@ class PromiseOrder:
         self._forget(line)
         if len(rooms) != len(self._rooms):
             self._take(rooms)
+        elif self._without is not None:
+            self._tiers[line.tier] = self._without
         elif line.tier in self._tiers:
             self._tiers[line.tier].look()
+        self._without = None
 
     def _choose(self, tiers: Collection[_Tier]) -> Choice | None:
         """The line to serve, of these."""
