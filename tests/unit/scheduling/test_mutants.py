@@ -1,12 +1,15 @@
 """Broken variants that the tests of this folder must catch: each mechanism is taken out, and the test that promises it
-must fail. The simulation breaks the same seams:
+must fail. Forecasts, which only tell, and reversals are tried in test_forecast and test_reversal. The seams:
 
 | seam | what it keeps right |
 |---|---|
 | `disciplines.wait_fraction.urgency(waited_ms, slo_ms, common_ms)` | the talk's order, uncapped, in integers |
 | `sharing.charge(state, policy, job)`, `sharing.cost(policy, tenant, waiting)` | fair between tenants |
-| `disciplines.promise.shadow_slot(state, paces)` | what everyone is promised |
+| `disciplines.promise.shadow_slot(state, paces)`, `promise_of(facts)` | what everyone is promised |
+| `disciplines.promise.TURN` | nobody starves, whatever the tiers above bring |
+| `disciplines.weighted_fair.cost(state, tier)` | fair between tiers |
 | `look_ahead.may_be_passed(state, policy, job)` | nobody is passed over for long |
+| `limits.saw_start(state, cluster, attempt)`, `limits.make_way(state)` | adaptive limits, which keep no slot empty |
 | `backpressure.in_flight(cluster)` | the limit, derived from the attempts |
 | `capacity.close_attempt(state, attempt)` | a closed attempt no longer counts, whoever closed it |
 | `judge.is_duplicate(state, job)` | once is once |
@@ -45,8 +48,9 @@ from scheduling import (
     retries,
     sharing,
 )
-from scheduling.disciplines import promise, wait_fraction
+from scheduling.disciplines import promise, wait_fraction, weighted_fair
 from scheduling.state import Cluster
+from tests.properties.scheduling import test_starvation
 from tests.unit.scheduling import (
     test_attempts,
     test_chain,
@@ -107,7 +111,7 @@ def lease_time_runs_on_through_an_outage(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evolve, "begin", begin)
 
 
-def instead(module: Any, name: str, broken: Callable[..., Any]) -> Callable[[pytest.MonkeyPatch], None]:
+def instead(module: Any, name: str, broken: Any) -> Callable[[pytest.MonkeyPatch], None]:
     return lambda patch: patch.setattr(module, name, broken)
 
 
@@ -145,6 +149,14 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
     "the shadow is forgotten": (
         instead(promise, "shadow_slot", lambda state, paces: None),
         test_disciplines.test_promise_serves_what_is_on_time_and_bounds_every_wait,
+    ),
+    "nothing is overdue": (
+        instead(promise, "TURN", 1 << 62),
+        test_starvation.test_promise_starts_every_job_within_its_cap_and_32_dispatches_for_each_overdue_before_it,
+    ),
+    "weights of tiers cost nothing": (
+        instead(weighted_fair, "cost", lambda state, tier: 1),
+        test_disciplines.test_weights_decide_the_shares_of_tiers,
     ),
     "look-ahead passes over whoever waits": (
         instead(look_ahead, "may_be_passed", lambda state, policy, job: True),
