@@ -14,6 +14,7 @@ import msgspec
 from audit.past import NotBelieved, Past, Walk, walked
 from audit.story import when
 from contract.lifecycle import JobState
+from contract.policy import UNITS_MS
 from scheduling.state import Cluster, State
 
 AHEAD_MAX_MS = 60_000
@@ -90,7 +91,7 @@ class MomentInvalid(ValueError):
     """The text is no moment, or there is no state at it. The message says expected, found, what to do."""
 
 
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
+_UNITS_MS = {**UNITS_MS, "w": 7 * 86_400_000}
 _AGO = re.compile(r"((?:\d{1,12}(?:ms|s|m|h|d|w) ?)+)(?:ago)?")
 
 

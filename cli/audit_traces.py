@@ -11,6 +11,7 @@ from audit import traces
 from audit.arrivals import Arrivals
 from cli import output
 from cli.errors import WrongUse
+from cli.files import written
 
 
 def import_trace(
@@ -22,11 +23,8 @@ def import_trace(
     """Read a trace of arrivals, say what it holds, and write it as a CSV for `audit what-if --trace`."""
     arrivals = read_trace(file)
     if to is not None:
-        try:
-            with to.open("w", encoding="utf-8", newline="") as out:
-                traces.write(arrivals, out)
-        except OSError as error:
-            raise WrongUse(f"cannot write {to}: {error.strerror}") from None
+        with written(to) as out:
+            traces.write(arrivals, out)
     describe(arrivals)
     if to is not None:
         output.err.print(f"{len(arrivals):,} jobs are in {to}", markup=False)

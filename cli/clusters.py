@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from cli import output
 from cli.api_client import ApiClient
 from cli.connection import DATA_DEFAULT, Data, api, settings
+from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
 from contract.inputs import ClusterActivated, ClusterDrainRequested
@@ -22,8 +22,6 @@ app = typer.Typer(no_args_is_help=True, help="Clusters and their nodes.")
 SOURCE = "//headrace/clusters"
 HEARD_WITHIN_S = 15.0
 POLL_S = 0.1
-DEADLINE = re.compile(r"(\d{1,9})(s|m|h|d)")
-UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A cluster of the policy in force.")]
 
@@ -84,7 +82,7 @@ def drain(
     data: Data = DATA_DEFAULT,
 ) -> None:
     """Take a cluster out of work: it gets nothing new, what is staged there goes elsewhere, what runs may finish."""
-    after_ms = _deadline_ms(deadline) if deadline is not None else 0
+    after_ms = duration_ms("--deadline", deadline, least_ms=1) if deadline is not None else 0
     with api(data, operator=True) as client:
         pool, partition, now_ms = _place(client, name)
         deadline_ms = now_ms + after_ms if after_ms else 0
@@ -104,13 +102,6 @@ def activate(name: Name, data: Data = DATA_DEFAULT) -> None:
         operators.say(settings(data), ClusterActivated(name), [partition], SOURCE)
         _until(client, (pool, name), lambda c: c["state"] == "active")
     output.out.print(f"{name} of pool {pool} takes work", soft_wrap=True)
-
-
-def _deadline_ms(text: str) -> int:
-    match = DEADLINE.fullmatch(text)
-    if match is None or int(match[1]) == 0:
-        raise WrongUse(f"--deadline: expected a duration like 30s, 10m or 2h, found {text[:80]!r}")
-    return int(match[1]) * UNITS_MS[match[2]]
 
 
 def _place(client: ApiClient, name: str) -> tuple[str, int, int]:

@@ -12,8 +12,9 @@ import typer
 from cli import output
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
+from cli.files import policy_in
 from cli.output import Format, Output
-from contract.policy import UNLIMITED, Policy, PolicyInvalid, parse
+from contract.policy import UNLIMITED, Policy
 from registry import policies
 from runtime.postgres import engine as connect
 
@@ -71,7 +72,7 @@ def apply(
     form: Output = Format.TABLE,
 ) -> None:
     """Check a policy document and put it in force in every pool, without a restart."""
-    _put_in_force(_read(file), policies.STAYS, data, form)
+    _put_in_force(policy_in(file), policies.STAYS, data, form)
 
 
 @app.command()
@@ -87,16 +88,7 @@ def promote(
     permille = int(match[1]) * 10 + int(match[2] or 0) if match else 0
     if not 0 < permille <= 1000:
         raise WrongUse(f"--revert-below: expected a share like 95% or 99.5%, found {revert_below!r}")
-    _put_in_force(_read(file), policies.Bound(permille, revert_jobs), data, form)
-
-
-def _read(file: Path) -> Policy:
-    try:
-        return parse(file.read_text())
-    except OSError as error:
-        raise WrongUse(f"cannot read {file}: {error.strerror}") from None
-    except PolicyInvalid as error:
-        raise WrongUse(f"{file}: {error}") from None
+    _put_in_force(policy_in(file), policies.Bound(permille, revert_jobs), data, form)
 
 
 def _put_in_force(policy: Policy, bound: policies.Bound, data: Path, form: Format) -> None:

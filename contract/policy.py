@@ -89,7 +89,7 @@ class PolicyInvalid(ValueError):
     """The document is no policy. The message says the line, what was expected, what was found, and what to do."""
 
 
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _UNITS_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2}
 _MAY_BE_ZERO = ("partition", "tenant_burst", "tenant_burst_penalty", "look_ahead_jobs", "look_ahead_percent")
 _DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
@@ -207,7 +207,7 @@ class _Reader:
                 raise PolicyInvalid(f"{line}: expected true or false, found {text[:80]!r}")
             return text == "true"
         if name.endswith("_ms"):
-            match, units, example = _DURATION.fullmatch(text), _UNITS_MS, "30s"
+            match, units, example = _DURATION.fullmatch(text), UNITS_MS, "30s"
         elif "_bytes_" in name:
             match, units, example = _SIZE.fullmatch(text), _UNITS_BYTES, "256KiB"
         else:
