@@ -6,7 +6,7 @@ from statistics import median
 
 import msgspec
 
-from audit.starts import Start, Starts
+from audit.starts import Start, Starts, groups
 
 
 class Coverage(msgspec.Struct):
@@ -30,12 +30,7 @@ SHARP_FROM_MS = 1_000
 
 def coverage(found: Starts, since_ms: int = 0) -> list[Coverage]:
     """All jobs first, then by tier, of those submitted at this time or later."""
-    groups: dict[str, list[Start]] = {"": []}
-    for start in found.jobs:
-        if start.submitted_ms >= since_ms:
-            groups[""].append(start)
-            groups.setdefault(start.tier, []).append(start)
-    return [_score(name, groups[name], found.now_ms) for name in sorted(groups)]
+    return [_score(name, jobs, found.now_ms) for name, jobs in groups(found, "tier", since_ms).items()]
 
 
 def _score(name: str, jobs: list[Start], now_ms: int) -> Coverage:

@@ -199,6 +199,16 @@ class Walk:
         if self.damage is None:
             self.damage = self._past.cut_after(self.state)
 
+    def believed(self) -> Iterator[Batch]:
+        """Each record that counts once it has been folded: none is among them that can't have been. Unsure."""
+        before: tuple[int, Batch] | None = None
+        for at in self:
+            if before is not None:
+                yield before[1]
+            before = at
+        if before is not None and self.state.head_offset == before[0]:
+            yield before[1]
+
     def _fold(self, held: tuple[int, Counted]) -> Iterator[tuple[int, Batch]]:
         """A record is held back until the next one vouches for it, or the ledger ends."""
         offset, judged = held
@@ -243,6 +253,6 @@ def past_of_partition(
 
 
 def past_of_file(path: Path, pool: str) -> Past:
-    """The past of a pool in a file that `audit export` wrote. OSError; ExportUnreadable while it is read."""
+    """The past of a pool in a file that `audit export` wrote. ExportUnreadable, also while it is read."""
     records = ledger_of_file(path)
     return Past(pool, lambda first: (record for record in records() if record.offset >= first))

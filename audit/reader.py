@@ -35,7 +35,7 @@ LedgerSource = Callable[[], Iterator[LedgerRecord]]
 
 
 class ExportUnreadable(ValueError):
-    """A line of an exported ledger is not one. The message names file, line, what was expected and what was found."""
+    """A file is no exported ledger. The message names it, the line, what was expected and what was found."""
 
 
 class Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -86,15 +86,18 @@ def jobs_of_partition(bootstrap: str, partition: int, end: int | None = None) ->
 
 
 def ledger_of_file(path: Path) -> LedgerSource:
-    """The ledger in a file that `export` wrote. OSError when there is none; ExportUnreadable while reading it."""
+    """The ledger in a file that `export` wrote. ExportUnreadable, also while reading it."""
 
     def read() -> Iterator[LedgerRecord]:
-        with path.open("rb") as file:
-            for number, raw in enumerate(file, 1):
-                yield _record(path, number, raw)
+        try:
+            with path.open("rb") as file:
+                for number, raw in enumerate(file, 1):
+                    yield _record(path, number, raw)
+        except OSError as error:
+            raise ExportUnreadable(f"expected an exported ledger at {path}, found {error.strerror}") from None
 
     if not path.is_file():
-        raise FileNotFoundError(f"expected an exported ledger (JSON lines) at {path}, found no file there")
+        raise ExportUnreadable(f"expected an exported ledger (JSON lines) at {path}, found no file there")
     return read
 
 

@@ -1,8 +1,8 @@
 """What a simulation needs of a ledger: who asked for what and when, how long it ran, and which machines there were.
 
 A job's run time is that of its successful attempt, from its start to its end, the loading of its version included if
-it was loaded then. Jobs without a result are counted and left out. Reading ends at the first damage of the chain:
-what was recorded before it is used, and the damage is named.
+it was loaded then. Jobs without a result are counted and left out. Reading ends at the first damage: what was recorded
+before it is used, and the damage is named.
 """
 
 from __future__ import annotations
@@ -14,28 +14,18 @@ from typing import Any
 import msgspec
 
 from audit.arrivals import Arrivals
-from audit.damage import diagnose
 from audit.fleet import Fleet, Machine
-from audit.reader import LedgerSource
+from audit.past import Damage, Past, Walk
 from contract import events as said
 from contract import inputs
 from contract.batch import Batch
 from contract.inputs import Body, VersionPublished
 from contract.policy import Policy
-from scheduling.chain import Chain, Counted, Damaged
+from scheduling.state import initial_state
 
 
 class LedgerEmpty(LookupError):
     """Nothing in the ledger can be simulated. The message says what was found."""
-
-
-class Damage(msgspec.Struct, frozen=True):
-    """The chain breaks here."""
-
-    offset: int
-    text: str
-    trusted_offset: int
-    """Everything up to this record can be trusted; -1: nothing."""
 
 
 class Recorded(msgspec.Struct):
@@ -57,14 +47,13 @@ class Recorded(msgspec.Struct):
     damage: Damage | None = None
 
 
-def recorded(source: LedgerSource, pool: str) -> Recorded:
-    """Reads a ledger from its first record on. LedgerEmpty when there is nothing to simulate; ExportUnreadable."""
-    reading = _Reading(pool)
-    damage = reading.read(source, None)
-    if damage is not None and damage.trusted_offset < reading.last_offset:
-        reading = _Reading(pool)
-        reading.read(source, damage.trusted_offset)
-    return reading.result(damage)
+def recorded(past: Past) -> Recorded:
+    """Reads a ledger from its beginning as far as it can be believed. LedgerEmpty when there is nothing to simulate."""
+    walk = Walk(past, initial_state(past.pool))
+    reading = _Reading(past.pool)
+    for batch in walk.believed():
+        reading.take(batch)
+    return reading.result(walk.damage)
 
 
 class _Life(msgspec.Struct):
@@ -91,7 +80,6 @@ _ENDINGS: dict[type, str] = {
 class _Reading:
     def __init__(self, pool: str) -> None:
         self.pool = pool
-        self.last_offset = self.before_last = -1
         self._lives: dict[str, _Life] = {}
         self._versions: dict[str, VersionPublished] = {}
         self._policies: list[tuple[int, Policy]] = []
@@ -112,28 +100,7 @@ class _Reading:
             said.NodeLost: self._lost,
         }
 
-    def read(self, source: LedgerSource, to: int | None) -> Damage | None:
-        """Up to the record at `to`, or the end; the damage that ended it."""
-        chain = Chain(self.pool)
-        for record in source():
-            if to is not None and record.offset > to:
-                break
-            try:
-                judged = chain.offer(record.offset, record.value)
-            except Damaged as damage:
-                found = diagnose(source, record, chain, damage)
-                trusted = self.before_last if found.head_is_suspect else self.last_offset
-                return Damage(record.offset, found.text, trusted)
-            if isinstance(judged, Counted):
-                try:
-                    self._take(judged.batch)
-                except KeyError as unknown:
-                    text = f"it names {unknown}, which no record before it does: it was edited"
-                    return Damage(record.offset, text, self.last_offset)
-                self.before_last, self.last_offset = self.last_offset, record.offset
-        return None
-
-    def _take(self, batch: Batch) -> None:
+    def take(self, batch: Batch) -> None:
         self._now_ms = batch.now_ms
         for record in batch.inputs:
             if isinstance(record.body, inputs.ClusterDrainRequested | inputs.ClusterActivated):

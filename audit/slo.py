@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
-from audit.starts import Start, Starts
+from audit.starts import Start, Starts, groups
 
 
 class Kept(msgspec.Struct):
@@ -41,20 +39,17 @@ class Kept(msgspec.Struct):
 
 def kept(found: Starts, by: str, since_ms: int = 0) -> list[Kept]:
     """All jobs first, then by `tier` or `tenant`, of those submitted at this time or later."""
-    groups = {"": Kept("")}
-    for start in _since(found.jobs, since_ms):
-        name = start.tier if by == "tier" else start.tenant
-        group = groups.setdefault(name, Kept(name))
-        for entry in (groups[""], group):
-            _count(entry, start, found.now_ms)
-    return [groups[name] for name in sorted(groups)]
+    return [_count(name, jobs, found.now_ms) for name, jobs in groups(found, by, since_ms).items()]
 
 
-def _since(jobs: Iterable[Start], since_ms: int) -> Iterable[Start]:
-    return (start for start in jobs if start.submitted_ms >= since_ms)
+def _count(name: str, jobs: list[Start], now_ms: int) -> Kept:
+    entry = Kept(name)
+    for start in jobs:
+        _add(entry, start, now_ms)
+    return entry
 
 
-def _count(entry: Kept, start: Start, now_ms: int) -> None:
+def _add(entry: Kept, start: Start, now_ms: int) -> None:
     entry.jobs += 1
     if start.ended:
         entry.ended += 1

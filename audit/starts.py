@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import msgspec
 
-from audit.reader import LedgerSource
+from audit.past import Damage, Past, Walk
 from contract import events as said
 from contract.batch import Batch
-from scheduling.chain import Chain, Counted
+from scheduling.state import initial_state
 
 
 class Start(msgspec.Struct):
@@ -31,11 +31,14 @@ class Start(msgspec.Struct):
 
 
 class Starts(msgspec.Struct):
-    """All of a pool's, and the time of its last record."""
+    """All of a pool's."""
 
     pool: str
     jobs: list[Start]
     now_ms: int
+    """The time of the last record that can be trusted."""
+    damage: Damage | None = None
+    """Why the ledger was read no further."""
 
 
 _ENDS_UNSTARTED = (
@@ -43,21 +46,27 @@ _ENDS_UNSTARTED = (
 )  # a job that has started is no longer among the waiting ones
 
 
-def starts(source: LedgerSource, pool: str) -> Starts:
-    """Reads a ledger to its end. Damaged when the chain does not hold."""
-    chain = Chain(pool)
-    found = Starts(pool, [], 0)
+def starts(past: Past) -> Starts:
+    """Reads a ledger from its beginning as far as it can be believed."""
+    walk = Walk(past, initial_state(past.pool))
+    jobs: list[Start] = []
     slos: dict[str, int] = {}
     waiting: dict[str, Start] = {}
-    for record in source():
-        judged = chain.offer(record.offset, record.value)
-        if isinstance(judged, Counted):
-            _hear(judged.batch, found, slos, waiting)
-    return found
+    for batch in walk.believed():
+        _hear(batch, jobs, slos, waiting)
+    return Starts(past.pool, jobs, walk.state.now_ms, walk.damage)
 
 
-def _hear(batch: Batch, found: Starts, slos: dict[str, int], waiting: dict[str, Start]) -> None:
-    found.now_ms = batch.now_ms
+def groups(found: Starts, by: str, since_ms: int) -> dict[str, list[Start]]:
+    """The jobs submitted at this time or later: all of them under the empty name, then by `tier` or `tenant`."""
+    jobs = [start for start in found.jobs if start.submitted_ms >= since_ms]
+    named: dict[str, list[Start]] = {}
+    for start in jobs:
+        named.setdefault(start.tier if by == "tier" else start.tenant, []).append(start)
+    return {"": jobs, **{name: named[name] for name in sorted(named)}}
+
+
+def _hear(batch: Batch, jobs: list[Start], slos: dict[str, int], waiting: dict[str, Start]) -> None:
     for event in batch.events:
         if isinstance(event, said.JobAccepted):
             start = Start(
@@ -70,7 +79,7 @@ def _hear(batch: Batch, found: Starts, slos: dict[str, int], waiting: dict[str, 
                 p90_ms=event.start_p90_ms,
             )
             waiting[event.job] = start
-            found.jobs.append(start)
+            jobs.append(start)
         elif isinstance(event, said.AttemptStarted):
             if (first := waiting.pop(event.job, None)) is not None:
                 first.started_ms = batch.now_ms

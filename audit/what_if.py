@@ -13,7 +13,8 @@ import msgspec
 from audit.arrivals import Arrivals
 from audit.fleet import Fleet, Machine, together
 from audit.outcome import Outcome, Running, outcome_of, ran, simulated
-from audit.recorded import Damage, Recorded
+from audit.past import Damage
+from audit.recorded import Recorded
 from audit.simulated_nodes import Costs
 from audit.simulation import Simulation
 from contract.inputs import Body, PolicyApplied, Requirements, VersionPublished

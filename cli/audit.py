@@ -23,7 +23,7 @@ from cli.audit_what_if import what_if
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
-from cli.pasts import pools_of
+from cli.pasts import File, Pool, pool_of_file, pools_of
 from contract.names import pool_of
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine as connect
@@ -31,8 +31,6 @@ from runtime.settings import Settings
 from scheduling.chain import Damaged
 
 app = typer.Typer(no_args_is_help=True, help="The history: verified, told, exported.")
-
-Pool = Annotated[str, typer.Option("--pool", help="Only this pool.")]
 
 app.command("import")(import_trace)
 app.command("what-if")(what_if)
@@ -44,17 +42,13 @@ app.command("forecasts")(show_forecasts)
 @app.command()
 def verify(
     pool: Pool = "",
-    file: Annotated[
-        Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")
-    ] = None,
+    file: File = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
     """Fold every ledger, check chain and invariants, decide everything again. Exit 1 when anything differs."""
     if file is not None:
-        if not pool:
-            raise WrongUse("--file needs --pool NAME: the pool whose ledger it is")
-        found = [check(ledger_of_file(file), pool)]
+        found = [check(ledger_of_file(file), pool_of_file(pool))]
     else:
         here = settings(data)
         found = [verify_pool(here, name, partition) for name, partition in pools_of(here, pool).items()]

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from audit.as_of import AsOf, MomentInvalid, as_of, moment
-from audit.past import NotBelieved, Past, past_of_file
-from audit.reader import ExportUnreadable
+from audit.past import NotBelieved
 from cli import output
-from cli.connection import DATA_DEFAULT, Data, settings
+from cli.connection import DATA_DEFAULT, Data
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
-from cli.pasts import past_of_pool, pools_of
+from cli.pasts import File, Pool, pasts
 from contract.policy import UNLIMITED
 
 
 def show_as_of(
     at: Annotated[str, typer.Argument(metavar="TIME", help="2026-11-24T14:30:00Z, '2h ago', 90s, now.")],
-    pool: Annotated[str, typer.Option("--pool", help="Only this pool.")] = "",
-    file: Annotated[
-        Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")
-    ] = None,
+    pool: Pool = "",
+    file: File = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
@@ -32,8 +28,8 @@ def show_as_of(
     now_ms = _now_ms()
     try:
         at_ms = moment(at, now_ms)
-        found = [as_of(past, at_ms, now_ms) for past in _pasts(pool, file, data)]
-    except (MomentInvalid, ExportUnreadable, FileNotFoundError) as error:
+        found = [as_of(past, at_ms, now_ms) for past in pasts(pool, file, data)]
+    except MomentInvalid as error:
         raise WrongUse(str(error)) from None
     except NotBelieved as error:
         raise CommandFailed(str(error)) from None
@@ -45,15 +41,6 @@ def show_as_of(
 
 def _now_ms() -> int:
     return round(time.time() * 1000)
-
-
-def _pasts(pool: str, file: Path | None, data: Path) -> list[Past]:
-    if file is not None:
-        if not pool:
-            raise WrongUse("--file needs --pool NAME: the pool whose ledger it is")
-        return [past_of_file(file, pool)]
-    here = settings(data)
-    return [past_of_pool(here, name) for name in pools_of(here, pool)]
 
 
 def show(state: AsOf) -> None:

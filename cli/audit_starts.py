@@ -11,16 +11,14 @@ import msgspec
 import typer
 
 from audit.as_of import MomentInvalid, moment
-from audit.forecasts import coverage
-from audit.reader import ExportUnreadable, ledger_of_file, ledger_of_partition
-from audit.slo import kept
+from audit.forecasts import Coverage, coverage
+from audit.slo import Kept, kept
 from audit.starts import Starts, starts
 from cli import output
-from cli.connection import DATA_DEFAULT, Data, settings
-from cli.errors import CommandFailed, WrongUse
+from cli.connection import DATA_DEFAULT, Data
+from cli.errors import WrongUse
 from cli.output import Format, Output
-from cli.pasts import pools_of
-from scheduling.chain import Damaged
+from cli.pasts import File, Pool, pasts
 
 
 class By(StrEnum):
@@ -29,8 +27,6 @@ class By(StrEnum):
 
 
 Since = Annotated[str, typer.Option("--since", help="Jobs submitted from then on: 2026-11-24T14:30:00Z, '2h ago'.")]
-Pool = Annotated[str, typer.Option("--pool", help="Only this pool.")]
-File = Annotated[Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")]
 
 
 def show_slo(
@@ -41,43 +37,43 @@ def show_slo(
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Who started within the SLO in force when the job was accepted, recomputed from the ledger."""
+    """Who started within the SLO in force when the job was accepted, recomputed from the ledger. Exit 1 when the ledger
+    is damaged."""
     since_ms, found = _read(since, pool, file, data)
     figures = {each.pool: kept(each, by, since_ms) for each in found}
     if form is Format.JSON:
-        return output.as_json(
-            {
-                name: [
-                    {
-                        **msgspec.to_builtins(entry),
-                        "attainment_permille": entry.attainment_permille,
-                        "worst_permille": entry.worst_permille,
-                    }
-                    for entry in entries
-                ]
-                for name, entries in figures.items()
-            }
-        )
-    for name, entries in figures.items():
-        output.out.print(f"pool {name}", style="bold")
-        output.table(
-            [str(by), "jobs", "within SLO", "kept", "missed", "undecided", "never started", "worst wait ÷ SLO", "of"],
-            [
-                (
-                    entry.by or "all",
-                    f"{entry.jobs:,}",
-                    _percent(entry.attainment_permille),
-                    f"{entry.kept:,}",
-                    f"{entry.missed:,}",
-                    f"{entry.undecided:,}",
-                    f"{entry.ended:,}",
-                    f"{entry.worst_permille / 1000:.3f}",
-                    entry.worst_job,
-                )
-                for entry in entries
-            ],
-            empty="no job was accepted",
-        )
+        output.as_json({name: [_document(entry) for entry in entries] for name, entries in figures.items()})
+    else:
+        for name, entries in figures.items():
+            _show_kept(name, entries, by)
+    _say_damage(found)
+
+
+def _document(entry: Kept) -> dict[str, Any]:
+    computed = {"attainment_permille": entry.attainment_permille, "worst_permille": entry.worst_permille}
+    return {**msgspec.to_builtins(entry), **computed}
+
+
+def _show_kept(pool: str, entries: list[Kept], by: By) -> None:
+    output.out.print(f"pool {pool}", style="bold")
+    output.table(
+        [str(by), "jobs", "within SLO", "kept", "missed", "undecided", "never started", "worst wait ÷ SLO", "of"],
+        [
+            (
+                entry.by or "all",
+                f"{entry.jobs:,}",
+                _percent(entry.attainment_permille),
+                f"{entry.kept:,}",
+                f"{entry.missed:,}",
+                f"{entry.undecided:,}",
+                f"{entry.ended:,}",
+                f"{entry.worst_permille / 1000:.3f}",
+                entry.worst_job,
+            )
+            for entry in entries
+        ],
+        empty="no job was accepted",
+    )
 
 
 def show_forecasts(
@@ -87,29 +83,36 @@ def show_forecasts(
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Of the forecasts of starts recorded at acceptance, the share that came true, by tier."""
+    """Of the forecasts of starts recorded at acceptance, the share that came true, by tier. Exit 1 when the ledger is
+    damaged."""
     since_ms, found = _read(since, pool, file, data)
     figures = {each.pool: coverage(each, since_ms) for each in found}
     if form is Format.JSON:
-        return output.as_json(figures)
-    for name, scores in figures.items():
-        output.out.print(f"pool {name}", style="bold")
-        output.table(
-            ["tier", "scored", "within p50", "within p90", "undecided", "no forecast", "p90 ÷ wait, median"],
-            [
-                (
-                    score.by or "all",
-                    f"{score.scored:,}",
-                    _percent(score.within_p50 * 1000 // score.scored if score.scored else None),
-                    _percent(score.within_p90 * 1000 // score.scored if score.scored else None),
-                    f"{score.undecided:,}",
-                    f"{score.without:,}",
-                    None if score.sharpness_permille is None else f"{score.sharpness_permille / 1000:.2f}",
-                )
-                for score in scores
-            ],
-            empty="no job was accepted",
-        )
+        output.as_json(figures)
+    else:
+        for name, scores in figures.items():
+            _show_scores(name, scores)
+    _say_damage(found)
+
+
+def _show_scores(pool: str, scores: list[Coverage]) -> None:
+    output.out.print(f"pool {pool}", style="bold")
+    output.table(
+        ["tier", "scored", "within p50", "within p90", "undecided", "no forecast", "p90 ÷ wait, median"],
+        [
+            (
+                score.by or "all",
+                f"{score.scored:,}",
+                _percent(score.within_p50 * 1000 // score.scored if score.scored else None),
+                _percent(score.within_p90 * 1000 // score.scored if score.scored else None),
+                f"{score.undecided:,}",
+                f"{score.without:,}",
+                None if score.sharpness_permille is None else f"{score.sharpness_permille / 1000:.2f}",
+            )
+            for score in scores
+        ],
+        empty="no job was accepted",
+    )
 
 
 def _percent(permille: int | None) -> Any:
@@ -119,16 +122,16 @@ def _percent(permille: int | None) -> Any:
 def _read(since: str, pool: str, file: Path | None, data: Path) -> tuple[int, list[Starts]]:
     try:
         since_ms = moment(since, round(time.time() * 1000)) if since else 0
-        if file is not None:
-            if not pool:
-                raise WrongUse("--file needs --pool NAME: the pool whose ledger it is")
-            return since_ms, [starts(ledger_of_file(file), pool)]
-        here = settings(data)
-        return since_ms, [
-            starts(ledger_of_partition(here.kafka, partition)[0], name)
-            for name, partition in pools_of(here, pool).items()
-        ]
-    except (MomentInvalid, ExportUnreadable, FileNotFoundError) as error:
-        raise WrongUse(str(error)) from None
-    except Damaged as error:
-        raise CommandFailed(str(error)) from None
+    except MomentInvalid as error:
+        raise WrongUse(f"--since: {error}") from None
+    return since_ms, [starts(past) for past in pasts(pool, file, data)]
+
+
+def _say_damage(found: list[Starts]) -> None:
+    """Exit 1 when a ledger is damaged: the figures are of what is before that."""
+    for each in found:
+        if each.damage is not None:
+            damage = each.damage
+            output.damaged(damage.offset, damage.text, damage.trusted_offset, f"the table of pool {each.pool}")
+    if any(each.damage is not None for each in found):
+        raise typer.Exit(1)

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
 from audit.diff import write_diff
-from audit.reader import ExportUnreadable, LedgerSource, ledger_of_file, ledger_of_partition
 from audit.recorded import LedgerEmpty, recorded
 from audit.simulated_nodes import Costs
 from audit.waits_plot import NoPlotter, draw
 from audit.what_if import CHANGED, Changes, Comparison, Unlike, WhatIf, of_ledger, of_trace
 from cli import output
 from cli.audit_traces import read_trace
-from cli.connection import DATA_DEFAULT, Data, settings
+from cli.connection import DATA_DEFAULT, Data
+from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
+from cli.files import policy_in, written
 from cli.output import Format, Output
-from contract.policy import UNLIMITED, Policy, PolicyInvalid, parse
-from registry.pools import partitions
-from runtime.postgres import engine as connect
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+from cli.pasts import File, pasts
+from contract.policy import UNLIMITED
 
 
 def what_if(
@@ -39,9 +34,7 @@ def what_if(
         Path | None, typer.Option("--against", metavar="FILE", help="With --trace: a second policy to compare with.")
     ] = None,
     pool: Annotated[str, typer.Option("--pool", help="Whose ledger; default: the only pool.")] = "",
-    file: Annotated[
-        Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")
-    ] = None,
+    file: File = None,
     limit: Annotated[list[str] | None, typer.Option("--limit", metavar="CLUSTER=N|none")] = None,
     capacity: Annotated[list[str] | None, typer.Option("--capacity", metavar="CLUSTER=SLOTS")] = None,
     switch_cost: Annotated[str, typer.Option("--switch-cost", help="Loading another version, like 22.7s.")] = "0s",
@@ -53,9 +46,11 @@ def what_if(
     form: Output = Format.TABLE,
 ) -> None:
     """Recorded arrivals and run times under another policy, limit or capacity. Exit 1 when the ledger is damaged."""
-    costs = Costs(_ms("--switch-cost", switch_cost), _ms("--order", order), _ms("--fetch", fetch))
+    costs = Costs(
+        duration_ms("--switch-cost", switch_cost), duration_ms("--order", order), duration_ms("--fetch", fetch)
+    )
     changes = Changes(
-        _policy(policy) if policy is not None else None,
+        policy_in(policy) if policy is not None else None,
         _numbers("--limit", limit or [], least=1, none=True),
         _numbers("--capacity", capacity or [], least=0, none=False),
     )
@@ -66,10 +61,11 @@ def what_if(
             compared = _ledger(changes, pool, file, data, costs)
     except Unlike as error:
         raise WrongUse(str(error)) from None
-    except (LedgerEmpty, ExportUnreadable) as error:
+    except LedgerEmpty as error:
         raise CommandFailed(str(error)) from None
     if jobs is not None:
-        _write(jobs, lambda out: write_diff(compared, out))
+        with written(jobs) as out:
+            write_diff(compared, out)
     if plot is not None:
         _draw(compared, plot)
     if form is Format.JSON:
@@ -83,7 +79,7 @@ def what_if(
 def _trace(trace: Path, changes: Changes, against: Path | None, pool: str, costs: Costs) -> Comparison:
     if changes.policy is None:
         raise WrongUse("--trace needs --policy FILE: a trace has no policy of its own")
-    policies = {str(against): changes.of(_policy(against))} if against is not None else {}
+    policies = {str(against): changes.of(policy_in(against))} if against is not None else {}
     named = changes.of(changes.policy)
     policies[CHANGED if against is not None else named.discipline] = named
     pool = pool or _only(list(changes.policy.pools))
@@ -94,38 +90,16 @@ def _trace(trace: Path, changes: Changes, against: Path | None, pool: str, costs
 def _ledger(changes: Changes, pool: str, file: Path | None, data: Path, costs: Costs) -> Comparison:
     if changes == Changes():
         raise WrongUse("expected something to change: --policy FILE, --limit CLUSTER=N or --capacity CLUSTER=SLOTS")
-    source: LedgerSource
-    if file is not None:
-        if not pool:
-            raise WrongUse("--file needs --pool NAME: the pool whose ledger it is")
-        try:
-            source = ledger_of_file(file)
-        except FileNotFoundError as error:
-            raise WrongUse(str(error)) from None
-    else:
-        here = settings(data)
-        known = partitions(connect(here))
-        pool = pool or _only(list(known))
-        if pool not in known:
-            raise WrongUse(f"there is no pool {pool!r}; the pools are {', '.join(known)}")
-        source, _ = ledger_of_partition(here.kafka, known[pool])
-    with output.err.status(f"simulating pool {pool}…"):
-        return of_ledger(recorded(source, pool), changes, costs)
+    found = {past.pool: past for past in pasts(pool, file, data)}
+    past = found[_only(list(found))]
+    with output.err.status(f"simulating pool {past.pool}…"):
+        return of_ledger(recorded(past), changes, costs)
 
 
 def _only(pools: list[str]) -> str:
     if len(pools) != 1:
         raise WrongUse(f"expected --pool NAME, one of {', '.join(sorted(pools))}")
     return pools[0]
-
-
-def _policy(file: Path) -> Policy:
-    try:
-        return parse(file.read_text())
-    except OSError as error:
-        raise WrongUse(f"cannot read {file}: {error.strerror}") from None
-    except PolicyInvalid as error:
-        raise WrongUse(f"{file}: {error}") from None
 
 
 def _numbers(option: str, given: list[str], *, least: int, none: bool) -> dict[str, int]:
@@ -142,21 +116,6 @@ def _numbers(option: str, given: list[str], *, least: int, none: bool) -> dict[s
     return numbers
 
 
-def _ms(option: str, text: str) -> int:
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise WrongUse(f"{option}: expected a duration like '22.7s' or '15m', found {text[:80]!r}")
-    return round(float(match[1]) * _UNITS_MS[match[2]])
-
-
-def _write(path: Path, write: Callable[[TextIO], None]) -> None:
-    try:
-        with path.open("w", encoding="utf-8", newline="") as out:
-            write(out)
-    except OSError as error:
-        raise WrongUse(f"cannot write {path}: {error.strerror}") from None
-
-
 def _draw(compared: Comparison, path: Path) -> None:
     try:
         draw(compared, path)
@@ -171,9 +130,7 @@ def _draw(compared: Comparison, path: Path) -> None:
 def _show(summary: WhatIf) -> None:
     if summary.damage is not None:
         damage = summary.damage
-        trusted = f"up to offset {damage.trusted_offset}" if damage.trusted_offset >= 0 else "none of it"
-        words = f"ledger offset {damage.offset}: {damage.text}. What is trustworthy, {trusted}, is used below."
-        output.err.print(words, style="bold red", markup=False, soft_wrap=True)
+        output.damaged(damage.offset, damage.text, damage.trusted_offset, "the comparison below")
     out = output.out
     left_out = ", ".join(f"{count} {how}" for how, count in summary.left_out.items())
     out.print(

@@ -61,7 +61,7 @@ def _from_ledger(job: str, file: Path | None, data: Path) -> Document:
             wait = wait_of(job, past_of_file(file, pool_of(job)))
         else:
             wait = _of_installation(job, data)
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
         raise WrongUse(str(error)) from None
     except (JobUnknown, NotBelieved) as error:
         raise CommandFailed(str(error)) from None
@@ -112,12 +112,7 @@ def show(found: Document) -> None:
     output.facts(_facts(found))
     damage = found["damage"]
     if damage:
-        output.err.print(
-            f"the ledger is damaged at offset {damage['offset']}: {damage['text']}; the wait above is what can be"
-            f" trusted, up to offset {damage['trusted_offset']}; `headrace audit verify` says more",
-            style="bold red",
-            markup=False,
-        )
+        output.damaged(damage["offset"], damage["text"], damage["trusted_offset"], "the wait above")
 
 
 def _facts(found: Document) -> list[tuple[str, Any]]:

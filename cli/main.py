@@ -92,6 +92,7 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     from confluent_kafka import KafkaException
     from sqlalchemy.exc import OperationalError
 
+    from audit.reader import ExportUnreadable
     from local.errors import CannotStart
     from registry.errors import RegistryError
     from runtime.kafka import DeliveryUnclear
@@ -99,6 +100,8 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
 
     if isinstance(failure, RegistryError):
         return str(failure), WRONG_USE if failure.code in _WRONG_USE_CODES else FAILED
+    if isinstance(failure, ExportUnreadable):
+        return str(failure), WRONG_USE
     if isinstance(failure, CannotStart):
         return str(failure), FAILED
     if isinstance(failure, DeliveryUnclear):

@@ -60,6 +60,13 @@ def as_json(value: Any) -> None:
     print(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False))
 
 
+def damaged(offset: int, text: str, trusted_offset: int, shown: str) -> None:
+    """Why a ledger was read no further, and up to where what is shown can be trusted."""
+    trusted = f"up to offset {trusted_offset}" if trusted_offset >= 0 else "which is nothing"
+    words = f"the ledger is damaged at offset {offset}: {text}; {shown} says what can be trusted, {trusted};"
+    err.print(f"{words} `headrace audit verify` says more", style="bold red", markup=False, soft_wrap=True)
+
+
 def state(name: str) -> Text:
     return Text(name, style=STATE_STYLES.get(name, ""))
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
+import typer
 from sqlalchemy import Engine
 
-from audit.past import Past, Remembered, past_of_partition
+from audit.past import Past, Remembered, past_of_file, past_of_partition
+from cli.connection import settings
 from cli.errors import WrongUse
 from registry.pools import partitions
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine as connect
 from runtime.settings import Settings
 from views.projection import position
+
+Pool = Annotated[str, typer.Option("--pool", help="Only this pool.")]
+File = Annotated[Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")]
 
 
 @contextmanager
@@ -37,9 +44,27 @@ def pools_of(here: Settings, pool: str) -> dict[str, int]:
     return {pool: known[pool]}
 
 
+def pool_of_file(pool: str) -> str:
+    """The pool that was named beside --file. WrongUse when none was."""
+    if not pool:
+        raise WrongUse("--file needs --pool NAME: the pool whose ledger it is")
+    return pool
+
+
+def pasts(pool: str, file: Path | None, data: Path) -> list[Past]:
+    """That of the file, if there is one; else of this pool, or of all when it is empty. WrongUse; ExportUnreadable."""
+    if file is not None:
+        return [past_of_file(file, pool_of_file(pool))]
+    here = settings(data)
+    return [_past(here, name, partition) for name, partition in pools_of(here, pool).items()]
+
+
 def past_of_pool(here: Settings, pool: str) -> Past:
     """WrongUse when there is no such pool."""
-    partition = pools_of(here, pool)[pool]
+    return _past(here, pool, pools_of(here, pool)[pool])
+
+
+def _past(here: Settings, pool: str, partition: int) -> Past:
     with database(here) as engine, engine.connect() as connection:
         at = position(connection, pool)
     remembered = [] if at is None else [Remembered("the views", at.offset)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from audit.past import Past
 from audit.reader import JobsRecord, LedgerRecord
 from contract import inputs
 from contract.batch import Batch, hash_of
@@ -47,6 +48,10 @@ class Ledger:
 
     def source(self) -> Iterator[LedgerRecord]:
         return iter(list(self.records))
+
+    @property
+    def past(self) -> Past:
+        return Past(POOL, lambda first: iter([record for record in self.records if record.offset >= first]))
 
     # -- writing ----------------------------------------------------------------------------------------------
 

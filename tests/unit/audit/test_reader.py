@@ -10,6 +10,7 @@ from audit.export import export
 from audit.reader import ExportUnreadable, LedgerRecord, ledger_of_file, line_of
 from audit.story import JobUnknown, render, story
 from audit.verify import verify
+from cli.main import run
 from contract import inputs
 from tests.unit.audit.ledger import POOL, SECRET, Ledger, job_of, lived_in
 
@@ -53,8 +54,19 @@ def test_a_line_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="expected an exported ledger"):
+    with pytest.raises(ExportUnreadable, match="expected an exported ledger"):
         ledger_of_file(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize("verb", ["verify", "slo", "forecasts", "as-of", "what-if"])
+def test_a_file_that_is_no_export_is_wrong_use_of_every_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    (tmp_path / "text").write_text("hello\n")
+    typed = {"as-of": ["now"], "what-if": ["--limit", "east=1"]}.get(verb, [])
+    for name, says in (("none", "found no file there"), ("text", "text line 1: expected a line that")):
+        assert run(["audit", verb, *typed, "--file", str(tmp_path / name), "--pool", "main"]) == 2
+        assert says in capsys.readouterr().err
 
 
 # -- stories -------------------------------------------------------------------------------------------------

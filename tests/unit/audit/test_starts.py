@@ -52,7 +52,7 @@ def of(entries: list[Kept], name: str) -> Kept:
 
 
 def test_each_job_is_counted_once_and_by_its_tier(ledger: Ledger) -> None:
-    entries = kept(starts(ledger.source, POOL), "tier")
+    entries = kept(starts(ledger.past), "tier")
     everyone, api, free = of(entries, ""), of(entries, "api"), of(entries, "free")
     assert (everyone.jobs, everyone.kept, everyone.missed, everyone.undecided, everyone.ended) == (5, 1, 2, 1, 1)
     assert (api.jobs, api.attainment_permille) == (4, 333)
@@ -60,13 +60,13 @@ def test_each_job_is_counted_once_and_by_its_tier(ledger: Ledger) -> None:
 
 
 def test_the_worst_fraction_is_exact_and_names_its_job(ledger: Ledger) -> None:
-    worst = of(kept(starts(ledger.source, POOL), "tier"), "")
+    worst = of(kept(starts(ledger.past), "tier"), "")
     assert worst.worst_job == job_of(2)
     assert (worst.worst_wait_ms, worst.worst_slo_ms, worst.worst_permille) == (12_300, 10_000, 1_230)
 
 
 def test_by_tenant_and_since(ledger: Ledger) -> None:
-    found = starts(ledger.source, POOL)
+    found = starts(ledger.past)
     assert of(kept(found, "tenant"), "other").missed == 1
     later = kept(found, "tier", since_ms=found.jobs[2].submitted_ms)
     assert of(later, "").jobs == 3
@@ -77,7 +77,7 @@ def test_a_job_is_judged_by_the_slo_in_force_when_it_was_accepted(ledger: Ledger
     ledger.submit(6)
     ledger.decide(passed_ms=100)
     ledger.decide(passed_ms=100)
-    free = of(kept(starts(ledger.source, POOL), "tier"), "free")
+    free = of(kept(starts(ledger.past), "tier"), "free")
     assert (free.missed, free.undecided) == (1, 1), "6 has the new SLO, 5 keeps the old one"
 
 
@@ -90,7 +90,7 @@ def test_a_retry_is_no_second_start() -> None:
     ledger.report(inputs.Failed(job_of(1), ledger.dispatch_of(1), "model_error", "ValueError"))
     ledger.decide(passed_ms=60_000)
     ledger.report(inputs.Started(job_of(1), ledger.dispatch_of(1)))
-    entry = of(kept(starts(ledger.source, POOL), "tier"), "api")
+    entry = of(kept(starts(ledger.past), "tier"), "api")
     assert (entry.kept, entry.missed) == (1, 0)
 
 
@@ -124,7 +124,18 @@ def test_the_commands_as_they_are_typed(ledger: Ledger, tmp_path: Path, capsys: 
     assert "within p90" in capsys.readouterr().out
     assert run(["audit", "slo", "--file", path]) == 2
     assert run(["audit", "slo", "--since", "soon", "--file", path, "--pool", POOL]) == 2
-    ledger.edit(2, ledger.records[2].value.replace(b"acme", b"evil"))
+
+
+def test_a_damaged_ledger_is_counted_up_to_the_damage(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger.edit(4, ledger.records[4].value.replace(b'"caught_up":true', b'"caught_up":false'))
     export(ledger.source, tmp_path / "edited.jsonl")
-    assert run(["audit", "slo", "--file", str(tmp_path / "edited.jsonl"), "--pool", POOL]) == 1
-    assert "ledger offset 3" in capsys.readouterr().err
+    for verb in ("slo", "forecasts"):
+        given = ["audit", verb, "--file", str(tmp_path / "edited.jsonl"), "--pool", POOL]
+        assert run(given) == 1
+        shown = capsys.readouterr()
+        assert "damaged at offset 5: " in shown.err
+        assert "the table of pool main says what can be trusted, up to offset 3;" in shown.err
+        assert run([*given, "-o", "json"]) == 1
+        assert [entry["by"] for entry in json.loads(capsys.readouterr().out)[POOL]] == ["", "api"]

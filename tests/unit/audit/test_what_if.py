@@ -75,7 +75,7 @@ def order_of(ledger: Ledger) -> list[str]:
 
 def test_its_own_policy_gives_the_recorded_order_of_dispatches() -> None:
     ledger = busy()
-    given = recorded(ledger.source, POOL)
+    given = recorded(ledger.past)
     seen: list[str] = []
     simulation = Simulation(
         given.policies[0][1],
@@ -94,7 +94,7 @@ def test_its_own_policy_gives_the_recorded_order_of_dispatches() -> None:
 
 def test_what_was_recorded_is_read() -> None:
     ledger = busy()
-    given = recorded(ledger.source, POOL)
+    given = recorded(ledger.past)
     assert [given.arrivals[0].tier, given.arrivals[2].tier] == ["free", "api"]
     assert given.arrivals.jobs[0] == job_of(1)
     assert given.arrivals[0].at_ms == START_MS + 100 + 400
@@ -105,13 +105,13 @@ def test_what_was_recorded_is_read() -> None:
 
 
 def test_jobs_without_a_result_are_counted_and_left_out() -> None:
-    given = recorded(lived_in().source, POOL)
+    given = recorded(lived_in().past)
     assert len(given.arrivals) == 1
     assert given.left_out == {"cancelled": 1, "waits or runs still": 1}
 
 
 def test_twice_the_slots_make_waits_shorter_and_the_rest_stays() -> None:
-    given = recorded(busy().source, POOL)
+    given = recorded(busy().past)
     compared = of_ledger(given, Changes(slots={"east": 4}), NOTHING)
     columns = {column.name: column.outcome.overall for column in compared.summary.columns}
     assert list(columns) == [RECORDED, IN_FORCE, CHANGED]
@@ -122,7 +122,7 @@ def test_twice_the_slots_make_waits_shorter_and_the_rest_stays() -> None:
 
 def test_another_discipline_orders_otherwise() -> None:
     """Tiers swapped: what was the urgent one is now the patient one."""
-    given = recorded(busy().source, POOL)
+    given = recorded(busy().past)
     other = msgspec.structs.replace(POLICY, tiers={"api": Tier(100_000), "free": Tier(10_000)})
     compared = of_ledger(given, Changes(policy=other), NOTHING)
     mean = {column.name: column.outcome.tiers["api"].mean_ms for column in compared.summary.columns}
@@ -131,7 +131,7 @@ def test_another_discipline_orders_otherwise() -> None:
 
 
 def test_a_limit_changes_what_is_dispatched_ahead() -> None:
-    given = recorded(busy().source, POOL)
+    given = recorded(busy().past)
     compared = of_ledger(given, Changes(limits={"east": 1}), NOTHING)
     assert compared.summary.changes == ["limit of east: 1"]
     assert len(compared.starts_ms[CHANGED]) == 12
@@ -150,14 +150,14 @@ def test_a_limit_changes_what_is_dispatched_ahead() -> None:
 )
 def test_changes_that_do_not_fit_the_record_are_refused(changes: Changes, said: str) -> None:
     with pytest.raises(Unlike, match=said):
-        of_ledger(recorded(busy().source, POOL), changes, NOTHING)
+        of_ledger(recorded(busy().past), changes, NOTHING)
 
 
 def test_a_node_that_was_lost_is_lost_again() -> None:
     ledger = played({200: [(1, "free")], 300: [(2, "free")]}, lambda _: 3_000, 5_000)
     for _ in range(4):
         ledger.decide(passed_ms=10_000)
-    given = recorded(ledger.source, POOL)
+    given = recorded(ledger.past)
     assert [(move.step.name, move.node) for move in given.fleet.moves] == [("JOIN", "n1"), ("LOSE", "n1")]
     assert given.fleet.moves[1].at_ms == START_MS + 5_000  # when it was heard last
     both = resized(given.fleet, {"east": 3})
@@ -168,7 +168,7 @@ def test_the_record_before_the_damage_is_used_and_the_damage_named() -> None:
     ledger = busy()
     middle = len(ledger.records) // 4
     ledger.edit(middle, ledger.records[middle].value.replace(b'"caught_up":true', b'"caught_up":false'))
-    given = recorded(ledger.source, POOL)
+    given = recorded(ledger.past)
     assert given.damage is not None
     assert given.damage.offset == middle + 1
     assert given.damage.trusted_offset == middle - 1
@@ -184,12 +184,12 @@ def test_an_event_of_a_job_that_nobody_knows_is_damage() -> None:
     kept = tuple(event for event in batch.events if type(event).__name__ != "JobAccepted")
     ledger.rewrite(offset, msgspec.structs.replace(batch, events=kept), relink=-1)
     with pytest.raises(LedgerEmpty, match="before the damage at offset"):
-        recorded(ledger.source, POOL)
+        recorded(ledger.past)
 
 
 def test_an_empty_ledger_says_so() -> None:
     with pytest.raises(LedgerEmpty, match="expected jobs with a result"):
-        recorded(Ledger().source, POOL)
+        recorded(Ledger().past)
 
 
 # -- a trace, the diff and the picture ---------------------------------------------------------------------------------

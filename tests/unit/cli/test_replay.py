@@ -25,6 +25,7 @@ TRACE = "arrival,tier,tenant,model,service_seconds\n0,api,acme,film,4\n1,free,ac
 def here(tmp_path: Path) -> Path:
     (tmp_path / "policy.yaml").write_text(POLICY)
     (tmp_path / "fifo.yaml").write_text(POLICY + "discipline: fifo\n")
+    (tmp_path / "latin1.yaml").write_bytes("# für alle".encode("latin-1"))
     (tmp_path / "jobs.csv").write_text(TRACE)
     (tmp_path / "azure.csv").write_text(AZURE)
     return tmp_path
@@ -84,8 +85,8 @@ def test_a_damaged_ledger_says_what_is_trustworthy(here: Path, capsys: pytest.Ca
     given = ["--file", exported(ledger, here), "--pool", "main", "--policy", str(here / "policy.yaml")]
     assert run(["audit", "what-if", *given]) == 1
     said = capsys.readouterr()
-    assert f"ledger offset {middle + 1}:" in said.err
-    assert f"up to offset {middle - 1}, is used below" in said.err
+    assert f"damaged at offset {middle + 1}:" in said.err
+    assert f"up to offset {middle - 1}" in said.err
     assert "recorded" in said.out
 
 
@@ -103,6 +104,7 @@ def test_a_damaged_ledger_says_what_is_trustworthy(here: Path, capsys: pytest.Ca
         (["--policy", "policy.yaml", "--file", "main.jsonl"], "--file needs --pool"),
         (["--policy", "policy.yaml", "--file", "none.jsonl", "--pool", "main"], "expected an exported ledger"),
         (["--policy", "none.yaml"], "cannot read none.yaml"),
+        (["--policy", "latin1.yaml"], "latin1.yaml: expected a YAML document in UTF-8"),
     ],
 )
 def test_what_is_typed_wrongly_is_said(
