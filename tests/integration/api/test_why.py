@@ -19,7 +19,7 @@ from scheduling.snapshot_names import prefix_of
 from streams.snapshots import save
 from tests.integration.api.conftest import Caller, CallerFactory, Views
 from tests.unit.audit.ledger import POOL, Ledger, job_of
-from tests.unit.audit.test_why import started, succeeded
+from tests.unit.audit.waits import started, succeeded
 
 OURS, THEIRS = "why-acme", "why-globex"
 STARTED, STAGED, WAITS, REFUSED, OF_OTHERS = 1, 4, 5, 91, 3

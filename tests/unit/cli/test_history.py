@@ -12,7 +12,7 @@ from audit.story import when
 from cli.job_why import BAR, bar
 from cli.main import run
 from tests.unit.audit.ledger import START_MS, Ledger, job_of
-from tests.unit.audit.test_why import full
+from tests.unit.audit.waits import full
 
 
 @pytest.fixture
