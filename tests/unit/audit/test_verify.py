@@ -1,8 +1,6 @@
-"""What `verify` finds clean, and what it finds."""
+"""What `verify` finds clean, and what it finds, in the ledger itself."""
 
 from __future__ import annotations
-
-import hashlib
 
 import msgspec
 import pytest
@@ -15,20 +13,10 @@ from contract import inputs
 from contract.batch import hash_of
 from contract.codec import encode
 from contract.names import payload_digest
-from contract.results import ResultFile, ResultManifest
 from scheduling import RULES, snapshot
 from tests.simulation.world import World
 from tests.unit.audit.ledger import POOL, SALT, SECRET, Ledger, job_of, lived_in
-
-
-def verified(ledger: Ledger, evidence: Evidence | None = None) -> Verdict:
-    return verify(ledger.source, POOL, evidence)
-
-
-def only_finding(verdict: Verdict) -> tuple[int, str, str]:
-    assert len(verdict.findings) == 1, render(verdict)
-    finding = verdict.findings[0]
-    return finding.offset, finding.invariant, finding.text
+from tests.unit.audit.verdicts import only_finding, verified
 
 
 def test_a_ledger_that_was_lived_in_is_clean() -> None:
@@ -314,116 +302,6 @@ def test_batches_of_other_rules_are_counted_and_their_release_named(monkeypatch:
         (RULES, "test", len(ledger.records) - 2)
     ]
     assert "release test can decide them again" in render(verdict)
-
-
-# -- jobs, promises, results ----------------------------------------------------------------------------------
-
-
-def test_a_record_of_jobs_that_no_batch_read_is_found() -> None:
-    ledger = lived_in()
-    extra = ledger.jobs[5]._replace(offset=5)
-    jobs = [*ledger.jobs]
-    at = next(i for i, record in enumerate(jobs) if b"JobSubmitted" in record.value)
-    batch_at = next(r.offset for r in ledger.records if any(i.offset == at for i in ledger.batch(r.offset).inputs))
-    batch = ledger.batch(batch_at)
-    kept = tuple(given for given in batch.inputs if given.offset != at)
-    ledger.rewrite(batch_at, msgspec.structs.replace(batch, inputs=kept), relink=-1)
-    verdict = verified(ledger, Evidence(inbox=Inbox(jobs, 0)))
-    assert extra
-    assert any(f.invariant == "I1" and f"offset {at} of `jobs` was passed over" in f.text for f in verdict.findings)
-
-
-def test_a_misquoted_input_is_found() -> None:
-    ledger = lived_in()
-    jobs = [*ledger.jobs]
-    at = next(i for i, record in enumerate(jobs) if b"JobSubmitted" in record.value)
-    jobs[at] = jobs[at]._replace(value=jobs[at].value.replace(b'"tenant":"acme"', b'"tenant":"evil"'))
-    _, invariant, text = only_finding(verified(ledger, Evidence(inbox=Inbox(jobs, 0))))
-    assert invariant == "I1"
-    assert f"offset {at} of `jobs` says something else" in text
-    assert SECRET not in text
-
-
-def test_a_promise_that_was_not_kept_is_found_and_one_not_read_yet_is_none() -> None:
-    ledger = lived_in()
-    ledger.submit(9)
-    evidence = Evidence(inbox=Inbox(ledger.jobs, 0), acknowledged=[job_of(1), job_of(8), job_of(9)])
-    verdict = verified(ledger, evidence)
-    assert [(f.invariant, f.job) for f in verdict.findings] == [("I1", job_of(8))]
-
-
-def test_compacted_and_expired_records_of_jobs_are_no_finding() -> None:
-    ledger = lived_in()
-    kept = [record for record in ledger.jobs if record.offset >= 3 and record.offset != 5]
-    assert verified(ledger, Evidence(inbox=Inbox(kept, 3))).clean
-
-
-class Store(dict[str, bytes]):
-    def get(self, key: str) -> bytes:  # type: ignore[override]
-        return self[key]
-
-    def exists(self, key: str) -> bool:
-        return key in self
-
-
-def _with_result() -> tuple[Ledger, Store, str]:
-    ledger, store = Ledger(), Store()
-    ledger.set_up()
-    ledger.submit(1)
-    ledger.decide()
-    dispatch = ledger.dispatch_of(1)
-    files = (ResultFile("video.mp4", "0" * 64, 3, "video/mp4"),)
-    manifest = encode(ResultManifest(job_of(1), dispatch, "sha256:" + "a" * 64, msgspec.Raw(b"{}"), files))
-    prefix = f"results/{job_of(1)}/{dispatch}/"
-    store[prefix + "manifest.json"] = manifest
-    store[prefix + "video.mp4"] = b"abc"
-    ledger.succeed(1, "sha256:" + hashlib.sha256(manifest).hexdigest())
-    return ledger, store, prefix
-
-
-def test_an_accepted_result_is_looked_up() -> None:
-    ledger, store, _ = _with_result()
-    verdict = verified(ledger, Evidence(store=store))
-    assert verdict.clean, render(verdict)
-    assert verdict.results == 1
-
-
-@pytest.mark.parametrize(("name", "value"), [("manifest.json", b"{}"), ("manifest.json", None), ("video.mp4", None)])
-def test_a_result_that_changed_or_went_is_found(name: str, value: bytes | None) -> None:
-    ledger, store, prefix = _with_result()
-    if value is None:
-        del store[prefix + name]
-    else:
-        store[prefix + name] = value
-    _, invariant, text = only_finding(verified(ledger, Evidence(store=store)))
-    assert invariant == "I8"
-    assert name in text
-
-
-def test_the_result_of_an_erased_job_is_not_asked_for() -> None:
-    ledger, _, _ = _with_result()
-    ledger.decide(inputs.EraseRequested(job_of(1)))
-    ledger.decide(inputs.ErasureCompleted(job_of(1), (4,), ledger.now_ms + 1000))
-    verdict = verified(ledger, Evidence(store=Store()))
-    assert verdict.clean, render(verdict)
-
-
-# -- duplicates and erasures ----------------------------------------------------------------------------------
-
-
-def test_a_job_submitted_twice_and_one_erased_before_it_was_accepted_are_clean() -> None:
-    ledger = Ledger()
-    ledger.set_up()
-    ledger.submit(1, "k1")
-    ledger.submit(1, "k2")
-    ledger.decide()
-    ledger.decide(inputs.EraseRequested(job_of(7)))
-    ledger.decide(inputs.ErasureCompleted(job_of(7), (), ledger.now_ms))
-    ledger.submit(7)
-    ledger.decide(inputs.EraseRequested(job_of(1)), inputs.EraseRequested(job_of(7)))
-    verdict = verified(ledger, Evidence(inbox=Inbox(ledger.jobs, 0)))
-    assert verdict.clean, render(verdict)
-    assert verdict.jobs == 2
 
 
 def test_no_verdict_quotes_a_user() -> None:

@@ -1,0 +1,17 @@
+"""What `verify` says of a ledger that a test made."""
+
+from __future__ import annotations
+
+from audit.verdict import Verdict, render
+from audit.verify import Evidence, verify
+from tests.unit.audit.ledger import POOL, Ledger
+
+
+def verified(ledger: Ledger, evidence: Evidence | None = None) -> Verdict:
+    return verify(ledger.source, POOL, evidence)
+
+
+def only_finding(verdict: Verdict) -> tuple[int, str, str]:
+    assert len(verdict.findings) == 1, render(verdict)
+    finding = verdict.findings[0]
+    return finding.offset, finding.invariant, finding.text
