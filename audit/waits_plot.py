@@ -24,7 +24,7 @@ def draw(comparison: Comparison, to: Path) -> None:
     tiers = list(columns[0].outcome.tiers)
     width = 0.8 / len(columns)
     for place, column in enumerate(columns):
-        colour = COLOURS.get(column.name, f"C{place}")
+        colour = COLOURS.get(column.name, f"C{place + 1}")
         heights = [100 * column.outcome.tiers[tier].attainment for tier in tiers]
         places = [number + (place - (len(columns) - 1) / 2) * width for number in range(len(tiers))]
         bars.bar(places, heights, width, color=colour, label=column.name)
@@ -38,7 +38,7 @@ def draw(comparison: Comparison, to: Path) -> None:
     lines.set_xscale("log")
     lines.set_xlabel("wait ÷ SLO (dotted: the SLO)")
     lines.set_ylabel("jobs that have started, %")
-    lines.legend(loc="lower right", frameon=False)
+    lines.legend(loc="upper left", frameon=False)
     figure.tight_layout()
     try:
         figure.savefig(to, dpi=120)

@@ -81,12 +81,15 @@ class Changes(msgspec.Struct, frozen=True):
     """By cluster: its capacity from its first join to the end."""
 
     def of(self, policy: Policy) -> Policy:
-        """The policy that decides. Unlike when a limit is of a cluster that it has not."""
-        changed = self.policy or policy
-        clusters = dict(changed.clusters)
+        """The policy that decides in place of this one. Unlike when a limit is of a cluster that it has not."""
+        return self.limited(self.policy or policy)
+
+    def limited(self, policy: Policy) -> Policy:
+        """This policy with the limits. Unlike when one is of a cluster that it has not."""
+        clusters = dict(policy.clusters)
         for name, limit in self.limits.items():
-            clusters[name] = msgspec.structs.replace(cluster_of(changed, name, "--limit"), limit=limit)
-        return msgspec.structs.replace(changed, clusters=clusters)
+            clusters[name] = msgspec.structs.replace(cluster_of(policy, name, "--limit"), limit=limit)
+        return msgspec.structs.replace(policy, clusters=clusters)
 
     def said(self) -> list[str]:
         """In words."""

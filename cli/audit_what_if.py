@@ -79,8 +79,8 @@ def what_if(
 def _trace(trace: Path, changes: Changes, against: Path | None, pool: str, costs: Costs) -> Comparison:
     if changes.policy is None:
         raise WrongUse("--trace needs --policy FILE: a trace has no policy of its own")
-    policies = {str(against): changes.of(policy_in(against))} if against is not None else {}
-    named = changes.of(changes.policy)
+    policies = {str(against): changes.limited(policy_in(against))} if against is not None else {}
+    named = changes.limited(changes.policy)
     policies[CHANGED if against is not None else named.discipline] = named
     pool = pool or _only(list(changes.policy.pools))
     with output.err.status("simulating…"):
@@ -140,11 +140,11 @@ def _show(summary: WhatIf) -> None:
         out.print(f"  {change}", markup=False, soft_wrap=True)
     rows = []
     for tier in ["all", *summary.columns[0].outcome.tiers]:
-        for place, column in enumerate(summary.columns):
+        for column in summary.columns:
             waits = column.outcome.overall if tier == "all" else column.outcome.tiers[tier]
             rows.append(
                 (
-                    tier if place == 0 else "",
+                    tier,
                     column.name,
                     f"{100 * waits.attainment:.1f} %",
                     f"{waits.worst_fraction:.2f}",
@@ -156,6 +156,7 @@ def _show(summary: WhatIf) -> None:
             )
     headings = ["tier", "", "within SLO", "worst wait ÷ SLO", "mean wait", "p50", "p99", "never started"]
     output.table(headings, rows, empty="no job")
+    out.print()
     output.table(
         ["simulated", "slots used", "loads", "dispatches", "first to last"],
         [
@@ -171,6 +172,7 @@ def _show(summary: WhatIf) -> None:
         ],
         empty="nothing was simulated",
     )
+    out.print()
     out.print("Not modelled:")
     for sentence in summary.not_modelled:
         out.print(f"- {sentence}", markup=False, soft_wrap=True)
