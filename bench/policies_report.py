@@ -198,6 +198,7 @@ def plot(results: Results, to: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     rows = _plotted(results.figures)
     loads = list(dict.fromkeys(next(iter(row.values())).cell.load for row in rows))
@@ -220,6 +221,10 @@ def plot(results: Results, to: Path) -> None:
                     c=f"C{place}",
                 )
         axis.set_xscale("log")
+        least, most = axis.get_xlim()
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)) if most > 10 * least else MaxNLocator(4))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_title(f"{cell.load}, offered {cell.utilisation}", fontsize=9)
         axis.tick_params(labelsize=8)
     for axis in axes[-1]:
