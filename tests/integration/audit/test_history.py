@@ -69,7 +69,7 @@ def test_why_and_as_of_of_a_pool_that_runs(
     body = inputs.Submission(JOB, "acme", "free", "film", payload_digest(SALT, payload), "api")
     say(inputs.JobSubmitted(body, msgspec.Raw(payload), SALT))
     until(lambda: state() == "queued", "the job is queued, there is no node")
-    time.sleep(0.1)  # a moment in which it waits, to be asked for later
+    until(lambda: printed(capsys, "jobs", "why", JOB, "--ledger")["wait_ms"] > 0, "it has waited for a while")
     waiting = printed(capsys, "jobs", "why", JOB, "--ledger")
     assert waiting["outcome"] == "waiting"
     assert "no_node" in {cause["cause"] for cause in waiting["causes"]}
