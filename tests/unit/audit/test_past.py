@@ -155,6 +155,8 @@ def test_an_event_that_can_not_have_been_is_named() -> None:
     assert walk.damage is not None
     assert (walk.damage.offset, walk.damage.trusted_offset) == (last, last - 1)
     assert "can't be folded over it" in walk.damage.text
+    believed = list(Walk(past_of(ledger), initial_state(POOL)).believed())
+    assert believed == [ledger.batch(offset) for offset in range(last)]
 
 
 def test_a_snapshot_of_another_history_is_left_for_the_beginning() -> None:
