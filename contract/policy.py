@@ -82,7 +82,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     look_ahead_percent: int = 50
     """A job that has waited more than this share of its SLO is never passed over by look-ahead."""
     may_starve: bool = False
-    """Allows a discipline under which a tier may wait for ever: for experiments and what-if."""
+    """Allows a discipline under which jobs may wait for ever while others bring more than the slots take: for
+    experiments and what-if."""
 
 
 class PolicyInvalid(ValueError):
@@ -243,20 +244,28 @@ class _Reader:
             raise PolicyInvalid(f"line {line}: backoff_max must not be less than backoff")
 
     def _starve(self, policy: Policy, line: int) -> None:
-        """Nothing may wait for ever unless the document says so."""
+        """Nothing may wait for ever, however much the other tiers bring, unless the document says so. What decides is
+        proved or shown where each discipline is (docs/decisions/0008 has them side by side)."""
         if policy.may_starve:
             return
         way_out = "choose another discipline, or say may_starve: true for an experiment"
-        if policy.discipline in ("strict", "shortest_first"):
+        longest_ms, lowest = max((tier.slo_ms, name) for name, tier in policy.tiers.items())
+        shortest_ms = min(tier.slo_ms for tier in policy.tiers.values())
+        if policy.discipline == "shortest_first" or (policy.discipline == "strict" and len(policy.tiers) > 1):
             raise PolicyInvalid(f"line {line}: {policy.discipline} lets jobs wait for ever under overload; {way_out}")
+        if policy.discipline == "wait_fraction" and shortest_ms < longest_ms:
+            permille = -(-1000 * longest_ms // (longest_ms - shortest_ms))
+            raise PolicyInvalid(
+                f"line {line}: wait_fraction lets jobs of tier {lowest!r} wait for ever while the tiers above bring"
+                f" more than {permille // 1000}.{permille % 1000:03d} times what the slots take; {way_out}"
+            )
         if policy.discipline != "weighted_fair":
             return
         weighted = sum(tier.weight > 0 for tier in policy.tiers.values())
         if weighted not in (0, len(policy.tiers)):
             raise PolicyInvalid(f"line {line}: expected a weight for every tier or for none, found {weighted}")
-        most_ms = max(tier.slo_ms for tier in policy.tiers.values())
         weights = {
-            name: tier.weight if weighted else most_ms * 1000 // tier.slo_ms for name, tier in policy.tiers.items()
+            name: tier.weight if weighted else longest_ms * 1000 // tier.slo_ms for name, tier in policy.tiers.items()
         }
         least = min(sorted(weights), key=lambda name: weights[name])
         if weights[least] * 1000 < sum(weights.values()):

@@ -1,9 +1,10 @@
 """The talk's order: the job that has waited the largest fraction of its tier's SLO is first.
 
-Not capped at 1: under overload the waits of all tiers converge to the same multiple of their SLOs. A job of a tier with
-SLO S goes before one of SLO L that has waited w only if it came before the last w x S / L of that. So nothing starves
-while load x (1 - S / L), summed over the other tiers, is below 1 (tests/properties/scheduling/test_starvation.py);
-under more than that without end, the other waits grow faster, in SLOs, than its own.
+Not capped at 1: under overload the waits of all tiers move towards the same multiple of their SLOs. A job of a tier
+with SLO L that has waited w goes before one of SLO S that came within the last w x S / L. So nothing starves while load
+x (1 - S / L), summed over the other tiers, is below 1. Under more than that without end the fractions of the other
+tiers grow faster than its own can, and it waits for ever: a policy document must then say `may_starve`
+(docs/decisions/0008; tests/properties/scheduling/test_starvation.py shows both).
 
 Fractions are compared as integers: waited_a / slo_a > waited_b / slo_b exactly when waited_a * slo_b >
 waited_b * slo_a, and so exactly when waited_a * (L / slo_a) > waited_b * (L / slo_b) for a common multiple L of the

@@ -8,12 +8,13 @@ from __future__ import annotations
 from fractions import Fraction
 
 import msgspec
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from contract.events import JobDispatched
 from contract.inputs import NodeReport, Started, Succeeded
-from contract.policy import Cluster, Policy, Tier
+from contract.policy import DISCIPLINES, Cluster, Policy, PolicyInvalid, Tier, parse
 from tests.unit.scheduling.specification import MANIFEST, POLICY, Pool, a_job, only, submission
 
 SOME = settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -111,3 +112,18 @@ def test_wait_fraction_starts_every_job_while_the_overload_is_less_than_the_slos
         if place > max(low_steps) and not flooded.low_waits:
             break
     assert not flooded.low_waits
+
+
+@pytest.mark.parametrize("discipline", sorted(set(DISCIPLINES) - {"shortest_first"}))
+def test_a_discipline_that_starves_the_lowest_tier_is_refused_in_a_policy_document(discipline: str) -> None:
+    """The tier above brings three times what the slots take. `shortest_first` knows no tiers; it starves long jobs."""
+    flooded = Flooded(ruled(discipline, 1_000, 2_000, cap=2), slots=2, flood=6, low_steps=[3])
+    for place in range(400):
+        flooded.step(place)
+    document = "tiers: {high: {slo: 1s}, low: {slo: 2s}}\npools: {main: {partition: 0}}\n"
+    document += f"clusters: {{east: {{pool: main, limit: 4}}}}\ndiscipline: {discipline}\n"
+    if flooded.low_waits:
+        with pytest.raises(PolicyInvalid, match="wait for ever"):
+            parse(document)
+    else:
+        parse(document)

@@ -75,9 +75,22 @@ def test_every_example_policy_is_valid() -> None:
     [
         ("discipline: strict\n", "line 8: strict lets jobs wait for ever under overload"),
         ("discipline: shortest_first\n", "line 8: shortest_first lets jobs wait for ever"),
+        (
+            "discipline: wait_fraction\n",
+            "line 8: wait_fraction lets jobs of tier 'free' wait for ever while the tiers above bring more than 1.009"
+            " times what the slots take; choose another discipline, or say may_starve: true",
+        ),
     ],
 )
 def test_a_policy_that_would_starve_a_tier_is_refused_unless_it_says_so(more, words) -> None:
     with pytest.raises(PolicyInvalid, match=words):
         parse(GOOD + more)
     assert parse(GOOD + more + "may_starve: true\n").may_starve
+
+
+@pytest.mark.parametrize(
+    ("discipline", "tiers"), [("strict", "{api: {slo: 30s}}"), ("wait_fraction", "{a: {slo: 30s}, b: {slo: 30s}}")]
+)
+def test_a_policy_in_which_no_tier_can_starve_another_is_accepted(discipline: str, tiers: str) -> None:
+    document = GOOD.replace("\n  api: {slo: 30s}\n  free: {slo: 1h}", f" {tiers}")
+    assert parse(document + f"discipline: {discipline}\n").discipline == discipline
