@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,7 +43,7 @@ def show_slo(
     since_ms, found = _read(since, pool, file, data)
     figures = {each.pool: kept(each, by, since_ms) for each in found}
     if form is Format.JSON:
-        output.as_json({name: [_document(entry) for entry in entries] for name, entries in figures.items()})
+        _as_json(found, {name: [_document(entry) for entry in entries] for name, entries in figures.items()})
     else:
         for name, entries in figures.items():
             _show_kept(name, entries, by)
@@ -88,7 +89,7 @@ def show_forecasts(
     since_ms, found = _read(since, pool, file, data)
     figures = {each.pool: coverage(each, since_ms) for each in found}
     if form is Format.JSON:
-        output.as_json(figures)
+        _as_json(found, figures)
     else:
         for name, scores in figures.items():
             _show_scores(name, scores)
@@ -125,6 +126,11 @@ def _read(since: str, pool: str, file: Path | None, data: Path) -> tuple[int, li
     except MomentInvalid as error:
         raise WrongUse(f"--since: {error}") from None
     return since_ms, [starts(past) for past in pasts(pool, file, data)]
+
+
+def _as_json(found: list[Starts], figures: Mapping[str, Sequence[Any]]) -> None:
+    """A document of each pool: its figures, all jobs first, and the damage up to which they count."""
+    output.as_json([{"pool": each.pool, "figures": figures[each.pool], "damage": each.damage} for each in found])
 
 
 def _say_damage(found: list[Starts]) -> None:

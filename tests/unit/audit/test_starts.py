@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -119,7 +120,9 @@ def test_the_commands_as_they_are_typed(ledger: Ledger, tmp_path: Path, capsys: 
     assert run(["audit", "slo", "--file", path, "--pool", POOL]) == 0
     assert "33.3 %" in capsys.readouterr().out
     assert run(["audit", "slo", "--by", "tenant", "--file", path, "--pool", POOL, "-o", "json"]) == 0
-    assert [entry["by"] for entry in json.loads(capsys.readouterr().out)[POOL]] == ["", "acme", "other"]
+    (found,) = json.loads(capsys.readouterr().out)
+    assert [entry["by"] for entry in found["figures"]] == ["", "acme", "other"]
+    assert (found["pool"], found["damage"]) == (POOL, None)
     assert run(["audit", "forecasts", "--file", path, "--pool", POOL]) == 0
     assert "within p90" in capsys.readouterr().out
     assert run(["audit", "slo", "--file", path]) == 2
@@ -138,4 +141,9 @@ def test_a_damaged_ledger_is_counted_up_to_the_damage(
         assert "damaged at offset 5: " in shown.err
         assert "the table of pool main says what can be trusted, up to offset 3;" in shown.err
         assert run([*given, "-o", "json"]) == 1
-        assert [entry["by"] for entry in json.loads(capsys.readouterr().out)[POOL]] == ["", "api"]
+        (found,) = json.loads(capsys.readouterr().out)
+        assert [entry["by"] for entry in found["figures"]] == ["", "api"]
+        damage = starts(ledger.past).damage
+        assert damage is not None
+        assert found["damage"] == msgspec.to_builtins(damage)
+        assert (damage.offset, damage.trusted_offset) == (5, 3)
