@@ -82,6 +82,7 @@ def export(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines; holds no user's words.")],
     pool: Annotated[str, typer.Option("--pool", help="Whose ledger.")],
     data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
 ) -> None:
     """Write a pool's ledger to a file that `audit verify --file` reads."""
     here = settings(data)
@@ -90,7 +91,9 @@ def export(
         records = write_export(source, path)
     except OSError as error:
         raise WrongUse(f"cannot write {path}: {error.strerror}") from None
-    output.err.print(f"{records} records of pool {pool} are in {path}")
+    if form is Format.JSON:
+        return output.as_json({"pool": pool, "records": records, "file": str(path)})
+    output.err.print(f"{records} records of pool {pool} are in {path}", markup=False)
 
 
 def verify_pool(here: Settings, pool: str, partition: int) -> verdicts.Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from audit import traces
@@ -12,20 +13,44 @@ from audit.arrivals import Arrivals
 from cli import output
 from cli.errors import WrongUse
 from cli.files import written
+from cli.output import Format, Output
+
+
+class TierContents(msgspec.Struct, frozen=True):
+    jobs: int
+    work_ms: int
+    """Run times together."""
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What a trace holds."""
+
+    jobs: int
+    span_ms: int
+    """From the first arrival to the last."""
+    work_ms: int
+    tiers: dict[str, TierContents]
+    tenants: int
+    models: list[str]
 
 
 def import_trace(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A public trace or the documented CSV; may be .gz.")],
     to: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="OUT", help="Write it there as the documented CSV.")
+        Path | None, typer.Option("--to", metavar="CSV", help="Write it there as the documented CSV.")
     ] = None,
+    form: Output = Format.TABLE,
 ) -> None:
     """Read a trace of arrivals, say what it holds, and write it as a CSV for `audit what-if --trace`."""
     arrivals = read_trace(file)
     if to is not None:
         with written(to) as out:
             traces.write(arrivals, out)
-    describe(arrivals)
+    held = contents(arrivals)
+    if form is Format.JSON:
+        output.as_json(held)
+    else:
+        describe(held)
     if to is not None:
         output.err.print(f"{len(arrivals):,} jobs are in {to}", markup=False)
 
@@ -39,35 +64,44 @@ def read_trace(file: Path) -> Arrivals:
         raise WrongUse(str(error)) from None
 
 
-def describe(arrivals: Arrivals) -> None:
+def contents(arrivals: Arrivals) -> Contents:
     """What a trace holds, by tier, and how much work that is."""
     work: dict[str, list[int]] = {}
     for job in arrivals:
         work.setdefault(job.tier, []).append(job.service_ms)
-    total = len(arrivals)
-    rows = [(tier, times) for tier, times in sorted(work.items())]
-    rows.append(("all", list(arrivals.service_ms)))
+    return Contents(
+        jobs=len(arrivals),
+        span_ms=arrivals.span_ms,
+        work_ms=arrivals.work_ms,
+        tiers={tier: TierContents(len(times), sum(times)) for tier, times in sorted(work.items())},
+        tenants=len(arrivals.tenants),
+        models=sorted(arrivals.models.names),
+    )
+
+
+def describe(held: Contents) -> None:
+    """For people."""
+    rows = [*held.tiers.items(), ("all", TierContents(held.jobs, held.work_ms))]
     output.table(
         ["tier", "jobs", "share", "mean run time", "work"],
         [
             (
                 tier,
-                f"{len(times):,}",
-                f"{100 * len(times) / total:.1f} %",
-                output.duration(sum(times) // len(times)),
-                output.duration(sum(times)),
+                f"{its.jobs:,}",
+                f"{100 * its.jobs / held.jobs:.1f} %",
+                output.duration(its.work_ms // its.jobs),
+                output.duration(its.work_ms),
             )
-            for tier, times in rows
+            for tier, its in rows
         ],
         empty="no job",
     )
-    span_ms = arrivals.span_ms
     output.facts(
         [
-            ("from first to last", output.duration(span_ms)),
-            ("jobs a second", f"{1000 * total / span_ms:.2f}" if span_ms else None),
-            ("slots that this keeps busy", f"{arrivals.work_ms / span_ms:.1f}" if span_ms else None),
-            ("tenants", len(arrivals.tenants)),
-            ("models", ", ".join(sorted(arrivals.models.names)[:20])),
+            ("from first to last", output.duration(held.span_ms)),
+            ("jobs a second", f"{1000 * held.jobs / held.span_ms:.2f}" if held.span_ms else None),
+            ("slots that this keeps busy", f"{held.work_ms / held.span_ms:.1f}" if held.span_ms else None),
+            ("tenants", held.tenants),
+            ("models", ", ".join(held.models[:20])),
         ]
     )

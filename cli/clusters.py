@@ -80,6 +80,7 @@ def drain(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until nothing runs or is staged there.")] = False,
     data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
 ) -> None:
     """Take a cluster out of work: it gets nothing new, what is staged there goes elsewhere, what runs may finish."""
     after_ms = duration_ms("--deadline", deadline, least_ms=1) if deadline is not None else 0
@@ -87,20 +88,26 @@ def drain(
         pool, partition, now_ms = _place(client, name)
         deadline_ms = now_ms + after_ms if after_ms else 0
         operators.say(settings(data), ClusterDrainRequested(name, deadline_ms), [partition], SOURCE)
-        _until(client, (pool, name), lambda c: c["state"] == "draining" and (c["deadline_ms"] or 0) == deadline_ms)
+        seen = _until(
+            client, (pool, name), lambda c: c["state"] == "draining" and (c["deadline_ms"] or 0) == deadline_ms
+        )
         if wait:
-            _until(client, (pool, name), lambda c: not c["running"] and not c["staged"], forever=True)
+            seen = _until(client, (pool, name), lambda c: not c["running"] and not c["staged"], forever=True)
+    if form is Format.JSON:
+        return output.as_json(seen)
     what = "drained: nothing runs there" if wait else "drains; `headrace clusters list` shows what still runs"
     output.out.print(f"{name} of pool {pool} {what}", soft_wrap=True)
 
 
 @app.command()
-def activate(name: Name, data: Data = DATA_DEFAULT) -> None:
+def activate(name: Name, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Bring a draining cluster back to work."""
     with api(data, operator=True) as client:
         pool, partition, _ = _place(client, name)
         operators.say(settings(data), ClusterActivated(name), [partition], SOURCE)
-        _until(client, (pool, name), lambda c: c["state"] == "active")
+        seen = _until(client, (pool, name), lambda c: c["state"] == "active")
+    if form is Format.JSON:
+        return output.as_json(seen)
     output.out.print(f"{name} of pool {pool} takes work", soft_wrap=True)
 
 
@@ -125,10 +132,15 @@ def _until(
     place: tuple[str, str],
     holds: Callable[[dict[str, Any]], bool],
     forever: bool = False,
-) -> None:
-    """Waits for the views to show it of the cluster (pool, name). CommandFailed: the scheduler did not act in time."""
+) -> dict[str, Any]:
+    """Waits for the views to show it of the cluster (pool, name): what they show. CommandFailed: the scheduler did not
+    act in time."""
     end = time.monotonic() + HEARD_WITHIN_S
-    while not any(holds(c) for c in client.get("/v1/clusters")["clusters"] if (c["pool"], c["cluster"]) == place):
+    while True:
+        found: list[dict[str, Any]] = client.get("/v1/clusters")["clusters"]
+        for cluster in found:
+            if (cluster["pool"], cluster["cluster"]) == place and holds(cluster):
+                return cluster
         if not forever and time.monotonic() > end:
             raise CommandFailed(
                 f"it is said, but cluster {place[1]} did not follow within {HEARD_WITHIN_S:.0f} s; it will when its"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Self
 
 import msgspec
@@ -83,6 +84,13 @@ def test_drain_and_activate_are_said_to_the_clusters_own_pool(
         "east of pool main drains; `headrace clusters list` shows what still runs",
         "east of pool main takes work",
     ]
+
+
+def test_for_programs_both_say_what_the_cluster_is_now(there: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, state in ((["drain", "far", "--wait"], "draining"), (["activate", "far"], "active")):
+        assert run(["clusters", *arguments, "-o", "json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["cluster"], found["state"], found["running"]) == ("far", state, 0)
 
 
 @pytest.mark.parametrize(

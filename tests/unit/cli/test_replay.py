@@ -38,11 +38,13 @@ def exported(ledger: Ledger, folder: Path) -> str:
 
 def test_a_public_trace_is_imported_and_can_be_asked_about(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = str(here / "made.csv")
-    assert run(["audit", "import", str(here / "azure.csv"), "-o", made]) == 0
+    assert run(["audit", "import", str(here / "azure.csv"), "--to", made]) == 0
     said = capsys.readouterr()
     assert "slots that this keeps busy" in said.out
     assert "2 jobs are in" in said.err
-    assert run(["audit", "import", made]) == 0
+    assert run(["audit", "import", made, "-o", "json"]) == 0
+    held = json.loads(capsys.readouterr().out)
+    assert held["jobs"] == sum(tier["jobs"] for tier in held["tiers"].values()) == 2
 
 
 def test_a_bad_trace_is_refused_in_one_sentence(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
