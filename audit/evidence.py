@@ -5,29 +5,20 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
+from audit.stored import stored
 from audit.verdict import Anchor
-from runtime.object_store import Missing, ObjectStore
-from scheduling import snapshot
-from scheduling.snapshot_names import is_whole, names_in, prefix_of
+from runtime.object_store import ObjectStore
+from scheduling.snapshot_names import names_in, prefix_of
 from views.projection import position
 
 
 def anchors_of_snapshots(store: ObjectStore, pool: str) -> list[Anchor]:
-    """The newest snapshot of the pool that is whole; empty when there is none.
-
-    One whose bytes are not those that its name says proves nothing and is passed over, as a scheduler does."""
+    """The newest snapshot of the pool that is whole; empty when there is none."""
     for name in reversed(names_in(store.list(prefix_of(pool)))):
-        try:
-            data = store.get(name.key)
-        except Missing:
-            continue  # a scheduler has let go of it meanwhile
-        if not is_whole(name, data):
-            continue
-        try:
-            state = snapshot.decode(data)
-        except ValueError:
-            continue  # of a release with another format
-        return [Anchor(f"snapshot {name.key}", state.head_offset, state.head_hash, data)]
+        found = stored(store, name)
+        if found is not None:
+            state = found.state
+            return [Anchor(f"snapshot {name.key}", state.head_offset, state.head_hash, found.data)]
     return []
 
 

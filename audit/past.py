@@ -22,15 +22,15 @@ import msgspec
 from audit.damage import diagnose
 from audit.outages import opens
 from audit.reader import LedgerRecord, ledger_from, ledger_of_file
+from audit.stored import stored
 from audit.story import when
 from contract.batch import Batch, hash_of
 from contract.codec import decode_batch
 from contract.lifecycle import IllegalTransition
-from runtime.object_store import Missing, ObjectStore
-from scheduling import snapshot
+from runtime.object_store import ObjectStore
 from scheduling.chain import Chain, Counted, Damaged
 from scheduling.evolve import fold
-from scheduling.snapshot_names import SnapshotName, is_whole, names_in, nearest_before, prefix_of
+from scheduling.snapshot_names import SnapshotName, names_in, nearest_before, prefix_of
 from scheduling.state import State, initial_state
 
 LedgerFrom = Callable[[int], Iterator[LedgerRecord]]
@@ -109,9 +109,9 @@ class Past:
         """The newest stored state that is no later than this moment and can be read, else the initial one."""
         within = [name for name in self._names if self.end is None or name.offset < self.end]
         for name in nearest_before(within, at_ms):
-            state = self._load(name)
-            if state is not None:
-                return state
+            found = stored(self._store, name) if self._store is not None else None
+            if found is not None:
+                return found.state
         return initial_state(self.pool)
 
     def cut_after(self, state: State) -> Damage | None:
@@ -123,19 +123,6 @@ class Past:
         text = f"{known.source} remembers a record at offset {known.offset}; the ledger ends at offset"
         text += f" {state.head_offset}: its tail was cut"
         return Damage(state.head_offset + 1, text, state.head_offset, state.now_ms)
-
-    def _load(self, name: SnapshotName) -> State | None:
-        assert self._store is not None
-        try:
-            data = self._store.get(name.key)
-        except Missing:
-            return None  # a scheduler has let go of it meanwhile
-        if not is_whole(name, data):
-            return None
-        try:
-            return snapshot.decode(data)
-        except ValueError:
-            return None  # of a release with another format
 
 
 class Walk:
