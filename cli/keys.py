@@ -63,9 +63,13 @@ def list_keys(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
 
 @app.command()
 def revoke(
-    key: Annotated[str, typer.Argument(help="The key's id, from `keys list`")], data: Data = DATA_DEFAULT
+    key: Annotated[str, typer.Argument(help="The key's id, from `keys list`")],
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
 ) -> None:
     """End a key."""
     if not keys.revoke(connect(settings(data)), key):
         raise WrongUse(f"there is no key {key!r} in force; see `headrace keys list`")
+    if form is Format.JSON:
+        return output.as_json({"key": key, "revoked": True})
     output.err.print(f"{key} is revoked; API processes forget it within a minute")
