@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class NodeAdmitted(msgspec.Struct, frozen=True, tag="NodeAdmitted.v1"):
+class NodeAdmitted(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeAdmitted.v1"):
     node: str
     session: str
     cluster: str
@@ -14,15 +14,17 @@ class NodeAdmitted(msgspec.Struct, frozen=True, tag="NodeAdmitted.v1"):
     gpus: int
     memory_mib: int
     cached: tuple[str, ...]
+    address: str = ""
+    """Where rank 0 of a gang can be reached (NodeJoined)."""
 
 
 class NodeRefused(msgspec.Struct, frozen=True, tag="NodeRefused.v1"):
-    """A node may not join: its cluster is not of this pool, or it has no slot."""
+    """A node may not join: its cluster is not of this pool, it has no slot, or its address is none."""
 
     node: str
     session: str
     reason: str
-    """unknown_cluster, no_slots."""
+    """unknown_cluster, no_slots, bad_address (expected host:port, port 1 to 64535)."""
 
 
 class NodeHeard(msgspec.Struct, frozen=True, tag="NodeHeard.v1"):

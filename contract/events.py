@@ -160,6 +160,8 @@ class JobDispatched(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobDis
     """The job that look-ahead passed over for it, because a slot has its version loaded; empty: none."""
     members: tuple[Member, ...] = ()
     """Slots of ranks 1, 2… of a gang; rank 0 runs on `node`."""
+    rendezvous: str = ""
+    """host:port of rank 0 of a gang on several nodes."""
 
 
 class GangReserved(msgspec.Struct, frozen=True, tag="GangReserved.v1"):
@@ -210,16 +212,18 @@ class JobCancelling(msgspec.Struct, frozen=True, tag="JobCancelling.v1"):
     """cancel, erase, expired."""
 
 
-class AttemptFailed(msgspec.Struct, frozen=True, tag="AttemptFailed.v1"):
+class AttemptFailed(msgspec.Struct, frozen=True, omit_defaults=True, tag="AttemptFailed.v1"):
     """The attempt is closed by the node's report and counts as a failure."""
 
     job: str
     dispatch: str
     kind: str
     error: str
+    node: str = ""
+    """Of a gang: the node that reported it, where it is not that of rank 0."""
 
 
-class AttemptClosed(msgspec.Struct, frozen=True, tag="AttemptClosed.v1"):
+class AttemptClosed(msgspec.Struct, frozen=True, omit_defaults=True, tag="AttemptClosed.v1"):
     """The attempt is closed without a report of failure: its node gave it back, was told to, or is gone."""
 
     job: str
@@ -228,6 +232,8 @@ class AttemptClosed(msgspec.Struct, frozen=True, tag="AttemptClosed.v1"):
     """recalled, killed, drained, unclaimed, lost, rejoined, pre_empted."""
     counts: bool
     """True when it counts towards the failures: a node lost under a started attempt."""
+    node: str = ""
+    """Of a gang: the node whose word or loss closed it, where it is not that of rank 0."""
 
 
 class JobRequeued(msgspec.Struct, frozen=True, tag="JobRequeued.v1"):

@@ -94,6 +94,9 @@ class NodeJoined(msgspec.Struct, frozen=True, tag="NodeJoined.v1"):
     """Memory of each slot."""
     cached: tuple[str, ...] = ()
     """Version digests whose weights and environment are on the node's disk."""
+    address: str = ""
+    """host:port, of the first of 1,000 ports at which rank 0 of a gang on this node can be reached from other nodes;
+    empty: it can't be, and no gang across nodes has its rank 0 here."""
 
 
 class NodeHeartbeat(msgspec.Struct, frozen=True, tag="NodeHeartbeat.v1"):
@@ -120,7 +123,8 @@ class NodeLeft(msgspec.Struct, frozen=True, tag="NodeLeft.v1"):
 
 
 class Started(msgspec.Struct, frozen=True, tag="Started.v1"):
-    """Report: the attempt is about to run; the node waits for the broker's ack of this before it does."""
+    """Report: the attempt is about to run; the node waits for the broker's ack of this before it does. Of a gang, this
+    and Succeeded are for the node of rank 0 to say."""
 
     job: str
     dispatch: str

@@ -17,7 +17,11 @@ class Payload(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True, tag="Run.v1"):
-    """Stage this attempt, and start it when a slot is free."""
+    """Stage this attempt, and start it when a slot is free.
+
+    A gang is one Run for each node that runs ranks of it. The node of rank 0 reports it as any attempt. Another node
+    reports only Failed or Stopped, when a rank of its own is lost or it was told to stop, and lists the dispatch in its
+    heartbeats until it has said so or a Kill came: the scheduler sends one as soon as the attempt is over anywhere."""
 
     node: str
     session: str
@@ -36,6 +40,12 @@ class Run(msgspec.Struct, frozen=True, tag="Run.v1"):
     payload: Payload | None = None
     """Carried while the scheduler still holds it; else the node reads it by offset."""
     traceparent: str = ""
+    ranks: tuple[int, ...] = (0,)
+    """The ranks of the attempt that this node runs, each in a slot of its own."""
+    world: int = 1
+    """Ranks of the attempt on all nodes: more than 1 is a gang."""
+    rendezvous: str = ""
+    """host:port at which rank 0 can be reached; empty where all ranks are on this node, which then chooses."""
 
 
 class Kill(msgspec.Struct, frozen=True, tag="Kill.v1"):

@@ -13,6 +13,7 @@ from typing import Any
 from contract.inputs import Requirements
 from contract.policy import UNLIMITED
 from contract.policy import Cluster as ClusterPolicy
+from scheduling.members import seats_of
 from scheduling.state import Attempt, Cluster, Group, Held, Node, State
 
 CPU = "cpu"
@@ -92,6 +93,7 @@ def admit(state: State, node: Node) -> None:
     held = state.node_attempts[node.node] = Held()
     held.group = group = group_of(state, node)
     held.level = -1
+    held.more = 0
     group.cluster.slots += node.slots
     place = bisect_left(group.ids, node.node)
     group.ids.insert(place, node.node)
@@ -123,7 +125,7 @@ def change_versions(state: State, node: Node, loaded: tuple[str, ...], cached: t
 def refresh(state: State, node: Node) -> None:
     """The node's open attempts, or what it may take, changed."""
     held = state.node_attempts[node.node]
-    group, bit, slots, attempts = held.group, held.bit, node.slots, len(held)
+    group, bit, slots, attempts = held.group, held.bit, node.slots, held.ranks()
     others = ~bit
     group.free &= others
     group.stageable &= others
@@ -152,22 +154,26 @@ def _unlist(masks: dict[Any, int], key: Any, bit: int) -> None:
 
 
 def open_attempt(state: State, attempt: Attempt) -> None:
-    """The attempt is dispatched and not started: it counts for its cluster and takes room on its node."""
+    """The attempt is dispatched and not started: it counts for its cluster and takes room on its nodes."""
     cluster = state.clusters[attempt.cluster]
     cluster.open[attempt.job] = attempt
     cluster.staged[attempt.job] = attempt
-    state.node_attempts[attempt.node][attempt.job] = attempt
-    refresh(state, state.nodes[attempt.node])
+    for seat in seats_of(attempt):
+        held = state.node_attempts[seat.node]
+        held[attempt.job] = attempt
+        held.more += len(seat.ranks) - 1
+        refresh(state, state.nodes[seat.node])
 
 
 def start_attempt(state: State, attempt: Attempt, version: str) -> None:
-    """The attempt runs: it no longer counts for the limit, and its node has the version loaded from here on."""
+    """The attempt runs: it no longer counts for the limit, and its nodes have the version loaded from here on."""
     settle_started(state, attempt)
-    node = state.nodes[attempt.node]
-    if version in node.cached and version in node.loaded and (node.slots > 1 or len(node.loaded) == 1):
-        return
-    loaded = (version,) if node.slots == 1 else tuple(sorted({*node.loaded, version}))
-    change_versions(state, node, loaded, tuple(sorted({*node.cached, version})))
+    for seat in seats_of(attempt):
+        node = state.nodes[seat.node]
+        if version in node.cached and version in node.loaded and (node.slots > 1 or len(node.loaded) == 1):
+            continue
+        loaded = (version,) if node.slots == 1 else tuple(sorted({*node.loaded, version}))
+        change_versions(state, node, loaded, tuple(sorted({*node.cached, version})))
 
 
 def settle_started(state: State, attempt: Attempt) -> None:
@@ -176,14 +182,17 @@ def settle_started(state: State, attempt: Attempt) -> None:
 
 
 def close_attempt(state: State, attempt: Attempt) -> None:
-    """The attempt no longer counts anywhere, started or not; its node may be gone already."""
+    """The attempt no longer counts anywhere, started or not; its nodes may be gone already."""
     cluster = state.clusters[attempt.cluster]
     cluster.staged.pop(attempt.job, None)
     cluster.open.pop(attempt.job, None)
-    node = state.nodes.get(attempt.node)
-    if node is not None and node.session == attempt.session:
-        del state.node_attempts[attempt.node][attempt.job]
-        refresh(state, node)
+    for seat in seats_of(attempt):
+        node = state.nodes.get(seat.node)
+        if node is not None and node.session == seat.session:
+            held = state.node_attempts[seat.node]
+            del held[attempt.job]
+            held.more -= len(seat.ranks) - 1
+            refresh(state, node)
 
 
 def _mark_versions(held: Held, node: Node, present: bool) -> None:

@@ -41,6 +41,7 @@ def begin(state: State, epoch: int, seq: int, now_ms: int, elapsed_ms: int) -> N
     state.now_ms = now_ms
     state.last_lease_ms = state.lease_ms
     state.lease_ms += elapsed_ms
+    state.closed_gangs = ()
     for cluster in state.clusters.values():
         cluster.was_full = len(cluster.staged) >= cluster.limit
     lines.wake(state)
@@ -143,7 +144,9 @@ def _job_dispatched(state: State, event: said.JobDispatched) -> None:
         session=intern(event.session),
         cluster=intern(event.cluster),
         dispatched_ms=state.now_ms,
-        to_free=len(state.node_attempts[event.node]) < state.nodes[event.node].slots,
+        to_free=state.node_attempts[event.node].ranks() < state.nodes[event.node].slots,
+        members=event.members,
+        rendezvous=event.rendezvous,
     )
     capacity.open_attempt(state, attempt)
     forecast.settle(state)
@@ -188,7 +191,7 @@ def _attempt_failed(state: State, event: said.AttemptFailed) -> None:
     job = _moved(state, event)
     job.failures += 1
     _ended_by_itself(state, _open_attempt(job))
-    _close(state, job)
+    _close(state, job, event.node)
 
 
 def _attempt_closed(state: State, event: said.AttemptClosed) -> None:
@@ -197,8 +200,8 @@ def _attempt_closed(state: State, event: said.AttemptClosed) -> None:
     if event.counts:
         job.failures += 1
         if event.reason == "lost":
-            job.losses = (*job.losses, Loss(attempt.node, attempt.cluster, state.lease_ms))
-    _close(state, job)
+            job.losses = (*job.losses, Loss(event.node or attempt.node, attempt.cluster, state.lease_ms))
+    _close(state, job, event.node)
 
 
 def _ended_by_itself(state: State, attempt: Attempt) -> None:
@@ -206,8 +209,12 @@ def _ended_by_itself(state: State, attempt: Attempt) -> None:
         limits.saw_end(state, state.clusters[attempt.cluster], attempt)
 
 
-def _close(state: State, job: Job) -> None:
-    capacity.close_attempt(state, _open_attempt(job))
+def _close(state: State, job: Job, closer: str = "") -> None:
+    """`closer`: the node that said so, where it is not that of rank 0."""
+    attempt = _open_attempt(job)
+    capacity.close_attempt(state, attempt)
+    if attempt.members:
+        state.closed_gangs = (*state.closed_gangs, (attempt, closer or attempt.node))
     job.open = None
     job.eligible_lease_ms = -1
 
@@ -264,14 +271,16 @@ def _node_admitted(state: State, event: said.NodeAdmitted) -> None:
         memory_mib=event.memory_mib,
         heard_lease_ms=state.lease_ms,
         cached=event.cached,
+        address=event.address,
     )
     capacity.admit(state, node)
 
 
 def _node_heard(state: State, event: said.NodeHeard) -> None:
-    state.nodes[event.node].heard_lease_ms = state.lease_ms
-    for attempt in state.node_attempts[event.node].values():
-        attempt.missed = attempt.missed + 1 if attempt.dispatch in event.missing else 0
+    node = state.nodes[event.node]
+    node.heard_lease_ms = state.lease_ms
+    if event.missing or node.missed:
+        node.missed = {dispatch: node.missed.get(dispatch, 0) + 1 for dispatch in event.missing}
 
 
 def _node_versions_changed(state: State, event: said.NodeVersionsChanged) -> None:

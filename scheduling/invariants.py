@@ -72,9 +72,20 @@ def _attempt(state: State, job: Job, attempt: Attempt) -> Iterator[str]:
         yield f"job {job.job} is {job.state.value}, its attempt is {'' if attempt.started else 'not '}started"
     if job.state is JobState.CANCELLING and not attempt.stop:
         yield f"job {job.job} is being ended and nobody told node {attempt.node}"
-    node = state.nodes.get(attempt.node)
-    if node is None or node.session != attempt.session or node.cluster != attempt.cluster:
-        yield f"job {job.job} is open at node {attempt.node}, whose session {attempt.session} is over"
+    for name, session in _places(attempt):
+        node = state.nodes.get(name)
+        if node is None or node.session != session or node.cluster != attempt.cluster:
+            yield f"job {job.job} is open at node {name}, whose session {session} is over"
+    ranks = state.versions[job.version].requirements.ranks
+    if len(attempt.members) != ranks - 1:
+        yield f"job {job.job} needs {ranks} ranks and runs {1 + len(attempt.members)}: a gang is all or nothing"
+    if bool(attempt.rendezvous) != (len({name for name, _ in _places(attempt)}) > 1):
+        yield f"job {job.job} has the rendezvous {attempt.rendezvous!r}, which its nodes do not need, or lack"
+
+
+def _places(attempt: Attempt) -> list[tuple[str, str]]:
+    """Node and session of each rank."""
+    return [(attempt.node, attempt.session), *((member.node, member.session) for member in attempt.members)]
 
 
 def _dispatches(state: State) -> Iterator[str]:
@@ -114,7 +125,7 @@ def _nodes(state: State) -> Iterator[str]:
         held = {
             job.job: job.open
             for job in state.jobs.values()
-            if job.open is not None and job.open.node == name and job.open.session == node.session
+            if job.open is not None and (name, node.session) in _places(job.open)
         }
         if state.node_attempts.get(name) != held:
             yield f"node {name}: its open attempts are not those of the jobs"
@@ -137,7 +148,8 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
         return sum(1 << place for place, holds in enumerate(nodes) if holds)
 
     def held(node: Node) -> int:
-        return len(state.node_attempts[node.node])
+        attempts = state.node_attempts[node.node].values()
+        return sum(place[0] == node.node for attempt in attempts for place in _places(attempt))
 
     free = mask(not n.draining and held(n) < n.slots for n in members)
     most = 1 + group.cluster.staged_per_slot

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from contract.events import Member
+
 
 class Attempt(msgspec.Struct, gc=False):
     """The open attempt of a job: where it went and what it was told since."""
@@ -25,8 +27,10 @@ class Attempt(msgspec.Struct, gc=False):
     stop_reason: str = ""
     stop_ms: int = 0
     """When the stop was ordered."""
-    missed: int = 0
-    """Heartbeats in a row that did not list it although it had started."""
+    members: tuple[Member, ...] = ()
+    """Slots of ranks 1, 2… of a gang (scheduling.members)."""
+    rendezvous: str = ""
+    """Of a gang on several nodes: where rank 0 is reached."""
 
 
 class Node(msgspec.Struct):
@@ -44,6 +48,10 @@ class Node(msgspec.Struct):
     loaded: tuple[str, ...] = ()
     cached: tuple[str, ...] = ()
     draining: bool = False
+    address: str = ""
+    """host:first port where rank 0 of a gang can be reached; empty: nowhere."""
+    missed: dict[str, int] = {}
+    """Of dispatches that had started and that its last heartbeats did not list: how many heartbeats in a row."""
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -136,10 +144,16 @@ class Group:
 class Held(dict[str, Attempt]):
     """The open attempts of a node that is alive, by job; and where the node stands in its group."""
 
-    __slots__ = ("bit", "group", "level")
+    __slots__ = ("bit", "group", "level", "more")
 
     group: Group
     bit: int
     """The node's bit in the masks of its group."""
     level: int
     """Which of its group's `levels` it stands in; -1: none."""
+    more: int
+    """Ranks of gangs here beyond one for each attempt."""
+
+    def ranks(self) -> int:
+        """Slots that its attempts take, or wait for."""
+        return len(self) + self.more

@@ -20,14 +20,15 @@ from contract.inputs import Input, NodeHeartbeat, NodeLeft
 from contract.lifecycle import JobState
 from contract.names import dispatch_order
 from contract.orders import Drain, Kill, Order, Recall, Rejoin, Run
+from scheduling.members import Seat, seats_of
 from scheduling.state import Attempt, Job, State
 
 REPEAT_AFTER_MS = 5_000
 """An order is sent again when a heartbeat contradicts it this long after it was first due: one heartbeat, within which
 it should have arrived."""
 
-Due = dict[tuple[str, str], Order]
-"""Orders in the order they are to be sent, by kind and dispatch (or node), so that none is sent twice at once."""
+Due = dict[tuple[str, str, str], Order]
+"""Orders in the order they are to be sent, by kind, dispatch and node, so that none is sent twice at once."""
 
 
 def orders_for(state: State, inputs: Sequence[Input], events: Sequence[Event]) -> list[Order]:
@@ -35,6 +36,8 @@ def orders_for(state: State, inputs: Sequence[Input], events: Sequence[Event]) -
     to fill in. In the order they must be sent."""
     due: Due = {}
     closed: set[str] = set()
+    for attempt, closer in state.closed_gangs:
+        _release(due, state, attempt, closer)
     for event in events:
         if isinstance(event, JobDispatched):
             _add(due, state, event, "run")
@@ -55,8 +58,10 @@ def standing_orders(state: State) -> list[Order]:
     jobs = [(dispatch_order(job.open.dispatch), job) for job in state.jobs.values() if job.open is not None]
     for _, job in sorted(jobs, key=lambda entry: entry[0]):
         attempt = job.open
-        if attempt is not None and (kind := _owed(job, attempt)):
-            due[kind, attempt.dispatch] = _order(state, job, attempt, kind)
+        if attempt is not None:
+            for seat in seats_of(attempt):
+                if kind := _owed(job, attempt, seat.node):
+                    due[kind, attempt.dispatch, seat.node] = _order(state, job, attempt, seat, kind)
     return list(due.values())
 
 
@@ -73,7 +78,17 @@ def clusters_for(state: State, order: Order) -> tuple[str, ...]:
 def _add(due: Due, state: State, event: JobDispatched | RecallOrdered | KillOrdered, kind: str) -> None:
     job = state.jobs.get(event.job)
     if job is not None and job.open is not None and job.open.dispatch == event.dispatch:
-        due[kind, event.dispatch] = _order(state, job, job.open, kind)
+        for seat in seats_of(job.open):
+            due[kind, event.dispatch, seat.node] = _order(state, job, job.open, seat, kind)
+
+
+def _release(due: Due, state: State, attempt: Attempt, closer: str) -> None:
+    """A gang is over, by the word or the loss of one of its nodes: the others stop what they run of it."""
+    for seat in seats_of(attempt):
+        node = state.nodes.get(seat.node)
+        if node is not None and node.session == seat.session and seat.node != closer:
+            order = Kill(seat.node, seat.session, state.pool, state.epoch, attempt.job, attempt.dispatch)
+            due["kill", attempt.dispatch, seat.node] = order
 
 
 def _last_heartbeats(inputs: Sequence[Input]) -> list[NodeHeartbeat]:
@@ -93,7 +108,7 @@ def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) 
     of which the node could not know."""
     node = state.nodes.get(heartbeat.node)
     if node is None or node.session != heartbeat.session:
-        due["rejoin", heartbeat.node] = Rejoin(heartbeat.node, heartbeat.session, state.pool, state.epoch)
+        due["rejoin", "", heartbeat.node] = Rejoin(heartbeat.node, heartbeat.session, state.pool, state.epoch)
         return
     attempts = state.node_attempts[node.node]
     listed = (*heartbeat.running, *heartbeat.staged)
@@ -101,17 +116,18 @@ def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) 
     for dispatch in listed:
         if kills_unknown(dispatch, known) and dispatch not in closed:
             order = Kill(node.node, node.session, state.pool, state.epoch, job="", dispatch=dispatch)
-            due.setdefault(("kill", dispatch), order)
+            due.setdefault(("kill", dispatch, node.node), order)
     for job_id in sorted(attempts):
         attempt = attempts[job_id]
         job = state.jobs[job_id]
-        kind = _owed(job, attempt)
+        kind = _owed(job, attempt, node.node)
         if kind == "run" and attempt.dispatch in listed:
             continue
         if kind and repeats(state, attempt):
-            due.setdefault((kind, attempt.dispatch), _order(state, job, attempt, kind))
+            seat = next(seat for seat in seats_of(attempt) if seat.node == node.node)
+            due.setdefault((kind, attempt.dispatch, node.node), _order(state, job, attempt, seat, kind))
     if node.draining and not heartbeat.draining:
-        due["drain", node.node] = Drain(node.node, node.session, state.pool, state.epoch)
+        due["drain", "", node.node] = Drain(node.node, node.session, state.pool, state.epoch)
 
 
 def kills_unknown(dispatch: str, known: set[str]) -> bool:
@@ -124,22 +140,23 @@ def repeats(state: State, attempt: Attempt) -> bool:
     return state.now_ms - max(attempt.dispatched_ms, attempt.stop_ms) >= REPEAT_AFTER_MS
 
 
-def _owed(job: Job, attempt: Attempt) -> str:
+def _owed(job: Job, attempt: Attempt, node: str) -> str:
     """The order whose effect is not yet seen: run, recall, kill, or none. A cancelled job's attempt is killed, staged
-    or not: by now nobody knows whether it started."""
+    or not: by now nobody knows whether it started. That a gang has started says only that the node of rank 0 has its
+    order."""
     if attempt.stop:
         return "kill" if job.state is JobState.CANCELLING else attempt.stop
-    return "" if attempt.started else "run"
+    return "" if attempt.started and node == attempt.node else "run"
 
 
-def _order(state: State, job: Job, attempt: Attempt, kind: str) -> Order:
+def _order(state: State, job: Job, attempt: Attempt, seat: Seat, kind: str) -> Order:
     if kind == "kill":
-        return Kill(attempt.node, attempt.session, state.pool, state.epoch, job.job, attempt.dispatch)
+        return Kill(seat.node, seat.session, state.pool, state.epoch, job.job, attempt.dispatch)
     if kind == "recall":
-        return Recall(attempt.node, attempt.session, state.pool, state.epoch, job.job, attempt.dispatch)
+        return Recall(seat.node, seat.session, state.pool, state.epoch, job.job, attempt.dispatch)
     return Run(
-        node=attempt.node,
-        session=attempt.session,
+        node=seat.node,
+        session=seat.session,
         pool=state.pool,
         epoch=state.epoch,
         job=job.job,
@@ -151,4 +168,7 @@ def _order(state: State, job: Job, attempt: Attempt, kind: str) -> Order:
         partition=state.partition,
         offset=job.offset,
         digest=job.digest,
+        ranks=seat.ranks,
+        world=1 + len(attempt.members),
+        rendezvous=attempt.rendezvous,
     )

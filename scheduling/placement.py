@@ -24,9 +24,7 @@ def has_room(group: Group) -> bool:
 
 
 def groups_with_room(kind: Kind) -> list[Group]:
-    """Groups that could take a job of this class now; for a gang none (docs/decisions/0010)."""
-    if kind.requirements.ranks > 1:
-        return []
+    """Groups that could take a job of this class, which is of one rank, now."""
     return [group for group in kind.groups if has_room(group)]
 
 

@@ -14,12 +14,12 @@ Seam: `lapses_are_due`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import msgspec
 
-from contract.events import Event, JobDispatched, KillOrdered, NodeLost, RecallOrdered
+from contract.events import Event, JobDispatched, KillOrdered, Member, NodeLost, RecallOrdered
 from contract.lifecycle import JobState
 from contract.names import dispatch_id
 from scheduling import (
@@ -27,6 +27,7 @@ from scheduling import (
     disciplines,
     endings,
     forecast,
+    gangs,
     limits,
     look_ahead,
     placement,
@@ -35,7 +36,8 @@ from scheduling import (
     reversal,
     sharing,
 )
-from scheduling.state import Attempt, Cluster, Group, Job, Node, State
+from scheduling.members import ranks_on
+from scheduling.state import Attempt, Cluster, Group, Job, Kind, Node, State
 
 RECALLS_PER_BATCH_MAX = 32
 RECALLS_PER_JOB_MAX = 3
@@ -92,7 +94,7 @@ def _lose(state: State, node: Node) -> Iterator[Event]:
     held = [attempts[job] for job in sorted(attempts)]
     yield NodeLost(node=node.node, session=node.session)
     for attempt in held:
-        yield from retries.close(state, attempt, "lost")
+        yield from retries.close(state, attempt, "lost", node.node)
 
 
 def _drains(state: State) -> Iterator[Iterator[Event]]:
@@ -114,21 +116,42 @@ def _stop_for_drain(attempt: Attempt) -> Event:
 
 def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
     """The job that the discipline in force puts first goes, again and again. Room only shrinks meanwhile, so a class
-    that has none is out for this batch, and rooms are looked at again only when one of them may be gone."""
-    rooms = {kind: groups for kind in state.kinds.values() if (groups := placement.groups_with_room(kind))}
+    that has none is out for this batch, and rooms are looked at again only when one of them may be gone: that of a
+    gang with every slot that is taken."""
+    rooms = _rooms(state, state.kinds.values())
+    gang = any(map(gangs.is_gang, rooms))
     order = disciplines.of(state).order(state, rooms)
     while (choice := order.first()) is not None:
         line, reason = choice
         turn = sharing.turn(line)
-        instead = look_ahead.instead(state, line, turn[1], rooms[line.kind])
-        job = state.jobs[instead or turn[1]]
-        group, node = placement.choose(rooms[line.kind], job.version)
+        if gang and gangs.is_gang(line.kind):
+            instead, job = "", state.jobs[turn[1]]
+            group, nodes = gangs.choose(state, line.kind, job.version)
+        else:
+            instead = look_ahead.instead(state, line, turn[1], rooms[line.kind])
+            job = state.jobs[instead or turn[1]]
+            group, node = placement.choose(rooms[line.kind], job.version)
+            nodes = (node,)
         passed = turn[1] if instead else ""
         evidence = Evidence(reason, passed, behind=passed or ranking.behind(order, line, turn, group))
-        yield _dispatch(state, job, evidence, group.cluster, node, len(batch))
-        if not placement.has_room(group):
-            rooms = {kind: groups for kind in rooms if (groups := placement.groups_with_room(kind))}
+        yield _dispatch(state, job, evidence, group.cluster, nodes, len(batch))
+        if gang or not placement.has_room(group):
+            rooms = _rooms(state, rooms)
+            gang = gang and any(map(gangs.is_gang, rooms))
         order.dispatched(line, rooms)
+
+
+def _rooms(state: State, kinds: Iterable[Kind]) -> dict[Kind, list[Group]]:
+    """The classes, of these, that have room now, and where."""
+    rooms = {}
+    for kind in kinds:
+        if not gangs.is_gang(kind):
+            groups = placement.groups_with_room(kind)
+        else:
+            groups = gangs.groups_with_room(state, kind) if kind.waiting else []
+        if groups:
+            rooms[kind] = groups
+    return rooms
 
 
 def _make_way(state: State, batch: Sequence[Event]) -> Iterator[Event]:
@@ -148,7 +171,11 @@ class Evidence(msgspec.Struct, frozen=True):
     """The best job that could have gone in its place; empty: none."""
 
 
-def _dispatch(state: State, job: Job, evidence: Evidence, cluster: Cluster, node: str, index: int) -> Event:
+def _dispatch(
+    state: State, job: Job, evidence: Evidence, cluster: Cluster, nodes: tuple[str, ...], index: int
+) -> Event:
+    """`nodes`: that of each rank."""
+    node, *others = nodes
     behind = state.jobs[evidence.behind] if evidence.behind else None
     return JobDispatched(
         job=job.job,
@@ -167,6 +194,8 @@ def _dispatch(state: State, job: Job, evidence: Evidence, cluster: Cluster, node
         bound=binding(state, job, cluster),
         reason=evidence.reason,
         passed=evidence.passed,
+        members=tuple(Member(name, state.nodes[name].session) for name in others),
+        rendezvous=gangs.rendezvous(state, nodes, index),
     )
 
 
@@ -194,7 +223,7 @@ def _moves(state: State) -> Iterator[Event]:
         for node in placement.nodes_in(group, group.parked):
             attempts = state.node_attempts[node].values()
             spare -= sum(attempt.stop_reason == "elsewhere" for attempt in attempts)
-            if sum(attempt.started for attempt in attempts) < state.nodes[node].slots:
+            if sum(ranks_on(attempt, node) for attempt in attempts if attempt.started) < state.nodes[node].slots:
                 continue
             for attempt in attempts:
                 job = state.jobs[attempt.job]
@@ -213,7 +242,7 @@ def _may_fill(cluster: Cluster) -> bool:
 def _free_slots(state: State, group: Group) -> int:
     slots = 0
     for node in islice(placement.nodes_in(group, group.free), RECALLS_PER_BATCH_MAX):
-        slots += state.nodes[node].slots - len(state.node_attempts[node])
+        slots += state.nodes[node].slots - state.node_attempts[node].ranks()
     return slots
 
 
@@ -221,6 +250,7 @@ def _may_move(job: Job, attempt: Attempt) -> bool:
     return (
         not attempt.started
         and not attempt.stop
+        and not attempt.members
         and job.state is JobState.DISPATCHED
         and job.recalls < RECALLS_PER_JOB_MAX
     )

@@ -18,6 +18,7 @@ from contract.events import (
     JobDeadLettered,
     JobSucceeded,
     KillOrdered,
+    Member,
     NodeAdmitted,
     NodeDeparted,
     NodeDrained,
@@ -28,7 +29,7 @@ from contract.events import (
 )
 from contract.inputs import Input
 from contract.lifecycle import JobState
-from scheduling import retries
+from scheduling import members, retries
 from scheduling.capacity import limit_of
 from scheduling.state import Attempt, Job, Node, State
 
@@ -40,15 +41,23 @@ STOPPED = ("killed", "recalled", "drained", "unclaimed")
 
 
 def report_is_current(state: State, node: str, session: str, report: inputs.Report) -> bool:
-    """The report is of the open attempt of its job, from the node and session the attempt was sent to."""
+    """The report is of the open attempt of its job, from a node and session it was sent to that may say this."""
     job = state.jobs.get(report.job)
     attempt = job.open if job is not None else None
     return (
         attempt is not None
         and attempt.dispatch == report.dispatch
-        and attempt.node == node
-        and attempt.session == session
+        and (
+            (attempt.node == node and attempt.session == session)
+            or (bool(attempt.members) and _is_heard(attempt, Member(node, session), report))
+        )
     )
+
+
+def _is_heard(attempt: Attempt, member: Member, report: inputs.Report) -> bool:
+    """The node of rank 0 speaks for a gang; another one is heard when it says that a rank is lost. Not once all were
+    told to stop: then the slots stay taken until the node of rank 0 says that it has stopped."""
+    return member in attempt.members and isinstance(report, inputs.Failed | inputs.Stopped) and attempt.stop != "kill"
 
 
 def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterator[Event]:
@@ -64,6 +73,8 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
     refusal = "" if limit_of(state, body.cluster) else "unknown_cluster"
     if body.slots < 1:
         refusal = "no_slots"
+    if body.address and not members.is_address(body.address):
+        refusal = "bad_address"
     if refusal:
         if old is not None:
             yield NodeDeparted(node=old.node, session=old.session)
@@ -78,6 +89,7 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
         gpus=body.gpus,
         memory_mib=body.memory_mib,
         cached=_versions(body.cached),
+        address=body.address,
     )
 
 
@@ -97,8 +109,8 @@ def node_heartbeat(state: State, record: Input, body: inputs.NodeHeartbeat) -> I
         yield NodeDrained(node=node.node, session=node.session)
     if missing:
         for attempt in [attempts[job] for job in sorted(attempts)]:
-            if attempt.missed >= MISSED_MAX:
-                yield from retries.close(state, attempt, "unclaimed")
+            if node.missed.get(attempt.dispatch, 0) >= MISSED_MAX:
+                yield from retries.close(state, attempt, "unclaimed", node.node)
 
 
 def node_left(state: State, record: Input, body: inputs.NodeLeft) -> Iterator[Event]:
@@ -116,12 +128,12 @@ def node_left(state: State, record: Input, body: inputs.NodeLeft) -> Iterator[Ev
 def node_report(state: State, record: Input, body: inputs.NodeReport) -> Iterator[Event]:
     for report in body.reports:
         if report_is_current(state, body.node, body.session, report):
-            yield from _REPORTS[type(report)](state, state.jobs[report.job], report)
+            yield from _REPORTS[type(report)](state, state.jobs[report.job], report, body.node)
         else:
             yield ReportStale(kind=type(report).__name__)
 
 
-def _started(state: State, job: Job, report: inputs.Started) -> Iterator[Event]:
+def _started(state: State, job: Job, report: inputs.Started, node: str) -> Iterator[Event]:
     attempt = _attempt(job)
     if attempt.started:
         yield ReportStale(kind="Started")
@@ -131,20 +143,26 @@ def _started(state: State, job: Job, report: inputs.Started) -> Iterator[Event]:
         yield KillOrdered(job=job.job, dispatch=report.dispatch, reason=job.ending)
 
 
-def _succeeded(state: State, job: Job, report: inputs.Succeeded) -> Iterator[Event]:
+def _succeeded(state: State, job: Job, report: inputs.Succeeded, node: str) -> Iterator[Event]:
     """A cancel that came first in the log wins. A report that overtook its Started says that too."""
     if job.state is JobState.CANCELLING:
-        yield from retries.close(state, _attempt(job), "overtaken")
+        yield from retries.close(state, _attempt(job), "overtaken", node)
         return
     if not _attempt(job).started:
         yield AttemptStarted(job=job.job, dispatch=report.dispatch)
     yield JobSucceeded(job=job.job, dispatch=report.dispatch, manifest=report.manifest)
 
 
-def _failed(state: State, job: Job, report: inputs.Failed) -> Iterator[Event]:
+def _failed(state: State, job: Job, report: inputs.Failed, node: str) -> Iterator[Event]:
+    """A rank of a gang that is being killed may fail because another one died first: that is no failure of the job."""
+    attempt = _attempt(job)
+    if attempt.members and attempt.stop == "kill":
+        yield from retries.close(state, attempt, _killed(attempt), node)
+        return
     kind = report.kind if report.kind in inputs.FAILURE_KINDS else "model_error"
     error = report.error if IDENTIFIER.fullmatch(report.error) else ""
-    yield AttemptFailed(job=job.job, dispatch=report.dispatch, kind=kind, error=error)
+    closer = retries.closer_of(attempt, node)
+    yield AttemptFailed(job=job.job, dispatch=report.dispatch, kind=kind, error=error, node=closer)
     if kind in inputs.FAILURE_KINDS_FINAL and job.state is not JobState.CANCELLING:
         yield JobDeadLettered(job=job.job, failures=job.failures)
         return
@@ -152,20 +170,24 @@ def _failed(state: State, job: Job, report: inputs.Failed) -> Iterator[Event]:
     yield from retries.what_follows(state, job, rest_ms)
 
 
-def _stopped(state: State, job: Job, report: inputs.Stopped) -> Iterator[Event]:
+def _stopped(state: State, job: Job, report: inputs.Stopped, node: str) -> Iterator[Event]:
     """`drained` says that the node takes no new work, before its next heartbeat says so."""
     attempt = _attempt(job)
     reason = report.reason if report.reason in STOPPED else "unclaimed"
-    if reason == "drained" and not state.nodes[attempt.node].draining:
-        yield NodeDrained(node=attempt.node, session=attempt.session)
+    if reason == "drained" and not state.nodes[node].draining:
+        yield NodeDrained(node=node, session=state.nodes[node].session)
     if reason in ("killed", "recalled") and not attempt.stop:
         reason = "unclaimed"
-    elif reason == "killed" and attempt.stop_reason == "pre_empt":
-        reason = "pre_empted"
-    yield from retries.close(state, attempt, reason)
+    elif reason == "killed":
+        reason = _killed(attempt)
+    yield from retries.close(state, attempt, reason, node)
 
 
-_REPORTS: dict[type, Callable[[State, Job, Any], Iterator[Event]]] = {
+def _killed(attempt: Attempt) -> str:
+    return "pre_empted" if attempt.stop_reason == "pre_empt" else "killed"
+
+
+_REPORTS: dict[type, Callable[[State, Job, Any, str], Iterator[Event]]] = {
     inputs.Started: _started,
     inputs.Succeeded: _succeeded,
     inputs.Failed: _failed,
@@ -176,7 +198,7 @@ _REPORTS: dict[type, Callable[[State, Job, Any], Iterator[Event]]] = {
 def _close_all(state: State, node: Node, reason: str) -> Iterator[Event]:
     attempts = state.node_attempts[node.node]
     for attempt in [attempts[job] for job in sorted(attempts)]:
-        yield from retries.close(state, attempt, reason)
+        yield from retries.close(state, attempt, reason, node.node)
 
 
 def _alive(state: State, body: inputs.NodeHeartbeat | inputs.NodeLeft) -> Node | None:

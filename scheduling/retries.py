@@ -52,16 +52,23 @@ def backoff_ms(policy: Policy, failures: int) -> int:
     return min(policy.backoff_ms << doublings, policy.backoff_max_ms)
 
 
-def close(state: State, attempt: Attempt, reason: str) -> Iterator[Event]:
-    """The attempt ends without a word of its own about the job. Evolve each event before asking for the next."""
+def close(state: State, attempt: Attempt, reason: str, node: str) -> Iterator[Event]:
+    """The attempt ends without a word of its own about the job, because of what this node of it said or because it is
+    gone. Evolve each event before asking for the next."""
     counts = counts_as_failure(attempt, reason)
-    yield AttemptClosed(job=attempt.job, dispatch=attempt.dispatch, reason=reason, counts=counts)
+    closer = closer_of(attempt, node)
+    yield AttemptClosed(job=attempt.job, dispatch=attempt.dispatch, reason=reason, counts=counts, node=closer)
     job = state.jobs[attempt.job]
     if counts:
         rest_ms = backoff_ms(policy_of(state), job.failures)
     else:
         rest_ms = 0 if reason in ASKED_FOR else policy_of(state).backoff_ms
     yield from what_follows(state, job, rest_ms)
+
+
+def closer_of(attempt: Attempt, node: str) -> str:
+    """The node as events name it: empty for that of rank 0."""
+    return node if node != attempt.node else ""
 
 
 def what_follows(state: State, job: Job, rest_ms: int) -> Iterator[Event]:

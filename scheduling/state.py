@@ -230,6 +230,7 @@ class State:
     __slots__ = (
         "aliases",
         "by_size",
+        "closed_gangs",
         "clusters",
         "deadlines",
         "ended",
@@ -336,6 +337,8 @@ class State:
         """The discipline takes the shortest job of a line first, not the oldest."""
         self.last_lease_ms = 0
         """Lease time at the end of the batch before (evidence only)."""
+        self.closed_gangs: tuple[tuple[Attempt, str], ...] = ()
+        """Gangs whose attempt closed in this batch, and the node that said so: the others are told (orders only)."""
         self.node_attempts: dict[str, Held] = {}
         """Open attempts of each node that is alive."""
         self.kinds: dict[Requirements, Kind] = {}

@@ -331,7 +331,7 @@ def test_a_gang_is_never_started_on_one_slot_and_blocks_nobody() -> None:
     pool.publish("small")
     pool.tell(submission(1, "api", "gang"))
     pool.tell(submission(2, "free", "small"))
-    pool.join("n1", slots=4)
+    pool.join("n1", slots=1)
     assert picked(pool) == [a_job(2)]
     pool.cancel(a_job(1))
     assert names(pool.events) == ["JobCancelled"]

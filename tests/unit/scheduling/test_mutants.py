@@ -277,7 +277,7 @@ CAUGHT = (AssertionError, IllegalTransition, chain.Damaged, pytest.fail.Exceptio
 """A promise that is not kept, or a state that evolve will not go into."""
 
 
-def _start_and_nothing_more(state: Any, job: Any, report: Any) -> Any:
+def _start_and_nothing_more(state: Any, job: Any, report: Any, node: str) -> Any:
     yield said.AttemptStarted(job.job, report.dispatch)
 
 
