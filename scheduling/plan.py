@@ -15,6 +15,7 @@ Seam: `lapses_are_due`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import heapify, heappop
 from itertools import islice
 
 import msgspec
@@ -214,24 +215,22 @@ def _moves(state: State) -> Iterator[Event]:
     cluster that takes work, or in their own cluster, whose limit they fill. Oldest job first; no more than there are
     free slots, counting recalls still out."""
     free = [group for group in state.groups.values() if group.free and _may_fill(group.cluster)]
-    if not free:
+    if not free or not any(group.parked for group in state.groups.values()):
         return
-    parked: list[tuple[int, str, Attempt]] = []
-    spare = sum(_free_slots(state, group) for group in free)
-    for group in state.groups.values():
-        better = [other for other in free if backpressure.takes_work(other.cluster) or other.cluster is group.cluster]
-        for node in placement.nodes_in(group, group.parked):
-            attempts = state.node_attempts[node].values()
-            spare -= sum(attempt.stop_reason == "elsewhere" for attempt in attempts)
-            if sum(ranks_on(attempt, node) for attempt in attempts if attempt.started) < state.nodes[node].slots:
-                continue
-            for attempt in attempts:
-                job = state.jobs[attempt.job]
-                kind = state.lines[job.version, job.tier].kind
-                if _may_move(job, attempt) and any(other in better for other in kind.groups):
-                    parked.append((job.submitted_ms, job.job, attempt))
-    for _, _, attempt in sorted(parked, key=lambda entry: entry[:2])[: max(0, min(spare, RECALLS_PER_BATCH_MAX))]:
-        yield RecallOrdered(job=attempt.job, dispatch=attempt.dispatch, reason="elsewhere")
+    staged: list[tuple[int, str]] = []
+    for cluster in state.clusters.values():
+        if any(_is_better(group, cluster) for group in free):
+            held = cluster.staged.items()
+            staged += [(state.jobs[job].submitted_ms, job) for job, attempt in held if not attempt.stop]
+    if not staged:
+        return
+    heapify(staged)
+    spare = min(_free_slots(state, free) - _recalls_out(state), RECALLS_PER_BATCH_MAX)
+    while staged and spare > 0:
+        job = state.jobs[heappop(staged)[1]]
+        if job.open is not None and _may_move(state, job, job.open, free):
+            spare -= 1
+            yield RecallOrdered(job=job.job, dispatch=job.open.dispatch, reason="elsewhere")
 
 
 def _may_fill(cluster: Cluster) -> bool:
@@ -239,18 +238,42 @@ def _may_fill(cluster: Cluster) -> bool:
     return cluster.limit > 0 and not cluster.draining
 
 
-def _free_slots(state: State, group: Group) -> int:
+def _is_better(group: Group, cluster: Cluster) -> bool:
+    """A free slot of the group may have what the cluster holds staged."""
+    return group.cluster is cluster or backpressure.takes_work(group.cluster)
+
+
+def _free_slots(state: State, groups: list[Group]) -> int:
+    """How many slots are free there: of each group's first nodes, as many as a batch may recall attempts."""
     slots = 0
-    for node in islice(placement.nodes_in(group, group.free), RECALLS_PER_BATCH_MAX):
-        slots += state.nodes[node].slots - state.node_attempts[node].ranks()
+    for group in groups:
+        for node in islice(placement.nodes_in(group, group.free), RECALLS_PER_BATCH_MAX):
+            slots += state.nodes[node].slots - state.node_attempts[node].ranks()
     return slots
 
 
-def _may_move(job: Job, attempt: Attempt) -> bool:
-    return (
-        not attempt.started
-        and not attempt.stop
-        and not attempt.members
-        and job.state is JobState.DISPATCHED
-        and job.recalls < RECALLS_PER_JOB_MAX
-    )
+def _recalls_out(state: State) -> int:
+    """Attempts recalled `elsewhere` that still wait behind others."""
+    attempts = (attempt for cluster in state.clusters.values() for attempt in cluster.staged.values() if attempt.stop)
+    return sum(attempt.stop_reason == "elsewhere" and _is_parked(state, attempt) for attempt in attempts)
+
+
+def _is_parked(state: State, attempt: Attempt) -> bool:
+    """Its node holds more attempts than it has slots."""
+    held = state.node_attempts[attempt.node]
+    return held.group.parked & held.bit > 0
+
+
+def _may_move(state: State, job: Job, attempt: Attempt, free: list[Group]) -> bool:
+    """It waits behind others, could start in one of these groups instead, and was not moved too often."""
+    if job.state is not JobState.DISPATCHED or attempt.members or job.recalls >= RECALLS_PER_JOB_MAX:
+        return False
+    if not _is_parked(state, attempt):
+        return False
+    cluster = state.clusters[attempt.cluster]
+    groups = state.lines[job.version, job.tier].kind.groups
+    if not any(group in groups and _is_better(group, cluster) for group in free):
+        return False
+    node = state.nodes[attempt.node]
+    others = state.node_attempts[node.node].values()
+    return sum(ranks_on(other, node.node) for other in others if other.started) >= node.slots
