@@ -14,7 +14,7 @@ import msgspec
 from audit.past import NotBelieved, Past, Walk, walked
 from audit.story import when
 from contract.lifecycle import JobState
-from contract.policy import UNITS_MS
+from contract.policy_document import UNITS_MS
 from scheduling.state import Cluster, State
 
 AHEAD_MAX_MS = 60_000

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 from cli.errors import WrongUse
-from contract.policy import Policy, PolicyInvalid, parse
+from contract.policy import Policy
+from contract.policy_document import PolicyInvalid, parse
 
 
 def policy_in(file: Path) -> Policy:

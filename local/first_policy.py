@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from contract.policy import Policy, PolicyInvalid, parse
+from contract.policy import Policy
+from contract.policy_document import PolicyInvalid, parse
 from local.errors import CannotStart
 
 POLICY_FILE = Path(__file__).parent.parent / "examples" / "policies" / "local.yaml"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from contract.events import JobDispatched
 from contract.inputs import NodeReport, Started, Succeeded
-from contract.policy import DISCIPLINES, Cluster, Policy, PolicyInvalid, Tier, parse
+from contract.policy import DISCIPLINES, Cluster, Policy, Tier
+from contract.policy_document import PolicyInvalid, parse
 from tests.unit.scheduling.specification import MANIFEST, POLICY, Pool, a_job, only, submission
 
 SOME = settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))

@@ -9,7 +9,8 @@ import pytest
 
 from cli import policy
 from cli.main import run
-from contract.policy import fingerprint, parse
+from contract.policy import fingerprint
+from contract.policy_document import parse
 from registry.policies import Bound
 
 DOCUMENT = """\

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from contract.policy import parse
+from contract.policy_document import parse
 from contract.topics import topics_for
-from tests.unit.contract.test_policy import GOOD
+from tests.unit.contract.test_policy_document import GOOD
 
 TWO_POOLS = GOOD.replace("  main: {partition: 0}", "  main: {partition: 0}\n  other: {partition: 2}")
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.policy import PolicyInvalid, fingerprint, parse
+from contract.policy import fingerprint
+from contract.policy_document import PolicyInvalid, parse
 
 GOOD = """\
 tiers:
@@ -52,6 +53,25 @@ def test_fingerprint_is_of_the_meaning_not_the_spelling() -> None:
         (("{slo: 30s}", "[1"), "expected YAML"),
         ((GOOD, "just words"), "line 1: expected the policy document as a mapping"),
         ((GOOD, ""), "line 1: expected the policy document"),
+        (("30s", "-30s"), "line 2: slo: expected more than zero, written like '30s', found '-30s'"),
+        (("30s", "\uff13s"), "line 2: slo: expected more than zero, written like '30s', found"),
+        (("30s", "9" * 25 + "d"), "line 2: slo: expected at most 3650d, found '999"),
+        (("30s", "[30s]"), "line 2: slo: expected more than zero, written like '30s', found 'a list or mapping'"),
+        (("limit: 4", "limit: -1"), "line 7: limit: expected a whole number of at least 1, found '-1'"),
+        (("limit: 4", "limit: 9999999999"), "line 7: limit: expected a whole number of at most 999,999,999"),
+        (("partition: 0", "partition: 1000"), "line 5: partition: expected a whole number of at most 999"),
+        ((GOOD, GOOD + "payload_max: 2MiB\n"), "line 8: payload_max: expected at most 1984KiB, found '2MiB'"),
+        ((GOOD, GOOD + "tenant_weights: {limit: none}\n"), "line 8: limit: expected a whole number of at least 1"),
+        ((GOOD, GOOD + "tenant_weights: {acme: 1001}\n"), "line 8: acme: expected a whole number of at most 1,000"),
+        ((GOOD, GOOD + "tenant_weights: {Acme: 2}\n"), "line 8: expected a tenant name"),
+        ((GOOD, GOOD + "tiers: {api: {slo: 1s}}\n"), "line 8: 'tiers' is given twice in the policy document"),
+        (("limit: 4}", "limit: 4}\n  local: {pool: main, limit: 2}"), "line 8: 'local' is given twice"),
+        (("  api:", "\tapi:"), "line 2: expected YAML; found character '\\t' that cannot start any token"),
+        ((GOOD, GOOD + "? [a]\n: 1\n"), "line 8: expected a name before the ':' in the policy document, found a list"),
+        ((GOOD, GOOD + "\0"), "line 8: expected YAML, found the character '\\x00'"),
+        ((GOOD, "[" * 5_000), "line 1: expected a policy document, found lists or mappings in each other without end"),
+        ((GOOD, f"{GOOD}---\n{GOOD}"), "line 8: expected YAML; but found another document"),
+        (("free: {slo: 1h}", "free: *slow"), "line 3: expected YAML; found undefined alias 'slow'"),
         ((GOOD, GOOD + "backoff: 10s\nbackoff_max: 5s\n"), "line 9: backoff_max must not be less"),
         ((GOOD, GOOD + "wheels_from_index: perhaps\n"), "line 8: wheels_from_index: expected true or false"),
         ((GOOD, "tiers: {}\n" + GOOD.split("pools:")[0].replace("tiers:", "x:") + "pools: {}\n"), "at least one tier"),
@@ -94,3 +114,7 @@ def test_a_policy_that_would_starve_a_tier_is_refused_unless_it_says_so(more, wo
 def test_a_policy_in_which_no_tier_can_starve_another_is_accepted(discipline: str, tiers: str) -> None:
     document = GOOD.replace("\n  api: {slo: 30s}\n  free: {slo: 1h}", f" {tiers}")
     assert parse(document + f"discipline: {discipline}\n").discipline == discipline
+
+
+def test_a_document_may_begin_with_a_byte_order_mark_and_end_lines_as_windows_does() -> None:
+    assert parse("\ufeff" + GOOD.replace("\n", "\r\n")) == parse(GOOD)
