@@ -46,7 +46,7 @@ class Arrivals:
 
     def __init__(self) -> None:
         self.at_ms = array("q")
-        self.tier = array("H")
+        self.tier = array("I")
         self.tenant = array("I")
         self.model = array("I")
         self.service_ms = array("q")

@@ -9,11 +9,14 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import io
 import math
+import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import BinaryIO, NamedTuple, TextIO, cast
 
 from audit.arrivals import Arrivals
 from contract.names import is_name
@@ -29,6 +32,10 @@ SIZE_CLASSES = (("small", 1_000), ("medium", 4_000), ("large", None))
 SERVICE_BASE_S, INPUT_TOKENS_PER_S, OUTPUT_TOKENS_PER_S = 2.0, 2_000.0, 25.0
 """Run time of a public trace's job: base + input tokens / 2,000 + output tokens / 25 seconds."""
 SERVICE_S_MAX = 31 * 86_400.0
+AT_MS_MAX = 253_402_300_799_999
+"""The end of the year 9999."""
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
+_TOKENS = re.compile(r"[0-9]{1,7}")
 
 
 class TraceUnreadable(ValueError):
@@ -58,8 +65,11 @@ def read(path: Path) -> Arrivals:
         with _open(path) as file:
             return _Reader(path, file).arrivals()
     except UnicodeDecodeError as error:
-        raise TraceUnreadable(f"{path}: expected a CSV file in UTF-8, found other bytes ({error.reason})") from None
-    except (gzip.BadGzipFile, EOFError) as error:
+        line = _undecodable_line(path)
+        raise TraceUnreadable(
+            f"{path} line {line}: expected a CSV file in UTF-8, found other bytes ({error.reason})"
+        ) from None
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise TraceUnreadable(f"{path}: expected a whole gzip file, found a broken one ({error})") from None
 
 
@@ -73,9 +83,22 @@ def write(arrivals: Arrivals, file: TextIO) -> None:
 
 
 def _open(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+    """Text; a byte order mark at its beginning is none of it."""
+    return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", newline="")
+
+
+def _open_bytes(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _undecodable_line(path: Path) -> int:
+    with _open_bytes(path) as file:
+        for line, raw in enumerate(file, 1):
+            try:
+                raw.decode()
+            except UnicodeDecodeError:
+                return line
+    return 1
 
 
 def _seconds(ms: int) -> str:
@@ -85,23 +108,27 @@ def _seconds(ms: int) -> str:
 class _Reader:
     def __init__(self, path: Path, file: TextIO) -> None:
         self._path = path
-        self._rows = csv.reader(file)
+        self._rows = csv.reader(file, strict=True)
         self._line = 1
+        """On which the present row begins."""
+        self._dated = False
+        """The first arrival is a time in ISO 8601: so are all."""
         self._made = Arrivals()
 
     def arrivals(self) -> Arrivals:
-        header = [name.strip() for name in next(self._rows, [])]
-        for public in PUBLIC:
-            if public.arrival in header and set(public[:3]) <= set(header):
-                return self._all(header, public[:3], self._public(public))
-        missing = [name for name in COLUMNS if name not in header]
-        if missing:
-            found = ", ".join(header)[:200] or "an empty file"
-            raise TraceUnreadable(
-                f"{self._path} line 1: expected the columns {', '.join(COLUMNS)} (or those of a public trace,"
-                f" docs/traces.md), found {found}: {', '.join(missing)} missing"
-            )
-        return self._all(header, COLUMNS, self._documented)
+        header = [name.strip() for name in next(self._lines(), [])]
+        forms = [(COLUMNS, self._documented), *((public[:3], self._public(public)) for public in PUBLIC)]
+        names, take = max(forms, key=lambda form: len(set(form[0]) & set(header)))
+        for name in names:
+            if header.count(name) != 1:
+                found = (
+                    f"{header.count(name)} of that name"
+                    if name in header
+                    else ", ".join(header)[:200] or "an empty line"
+                )
+                expected = f"the columns {', '.join(names)}" + (" (docs/traces.md)" if names is COLUMNS else "")
+                raise self._wrong(name, expected, found)
+        return self._all(header, names, take)
 
     def _all(self, header: list[str], names: Sequence[str], take: Callable[[list[str], int], None]) -> Arrivals:
         places = [header.index(name) for name in names]
@@ -109,8 +136,8 @@ class _Reader:
         for row in self._lines():
             if not row:
                 continue
-            if len(row) < len(header):
-                raise self._wrong(header[len(row)], f"{len(header)} columns", f"{len(row)}")
+            if len(row) != len(header):
+                raise self._wrong(header[min(len(row), len(header) - 1)], f"{len(header)} columns", f"{len(row)}")
             number += 1
             take([row[place].strip() for place in places], number)
         if not number:
@@ -118,13 +145,15 @@ class _Reader:
         return self._made
 
     def _lines(self) -> Iterator[list[str]]:
-        try:
-            for row in self._rows:
-                self._line = self._rows.line_num
-                yield row
-        except csv.Error as error:
-            line = self._rows.line_num
-            raise TraceUnreadable(f"{self._path} line {line}: expected a row of CSV, found {error}") from None
+        while True:
+            self._line = self._rows.line_num + 1
+            try:
+                row = next(self._rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise TraceUnreadable(f"{self._path} line {self._line}: expected a row of CSV; {error}") from None
+            yield row
 
     def _documented(self, fields: list[str], number: int) -> None:
         arrival, tier, tenant, model, service = fields
@@ -134,9 +163,9 @@ class _Reader:
         self._add("arrival", self._moment("arrival", arrival, 1), tier, tenant, model, self._run_ms(service))
 
     def _run_ms(self, text: str) -> int:
-        seconds = self._number("service_seconds", text)
-        if not 0 <= seconds <= SERVICE_S_MAX:
-            expected = f"0 to {SERVICE_S_MAX:,.0f} seconds"
+        seconds = float(text) if _NUMBER.fullmatch(text) else math.inf
+        if seconds > SERVICE_S_MAX:
+            expected = f"a number from 0 to {SERVICE_S_MAX:,.0f} seconds"
             raise self._wrong("service_seconds", expected, repr(text[:80]))
         return round(seconds * 1000)
 
@@ -163,31 +192,34 @@ class _Reader:
 
     def _moment(self, column: str, text: str, per_second: int) -> int:
         """Ms. A number is seconds (or ms, where the column says so), anything else ISO 8601, UTC unless it says."""
-        try:
-            if text[:1].isdigit() and "-" not in text[1:]:
-                return round(float(text) * 1000 / per_second)
-            moment = datetime.fromisoformat(text)
-        except (ValueError, OverflowError):
-            raise self._wrong(column, "seconds or a time in ISO 8601", repr(text[:80])) from None
-        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1000)
-
-    def _number(self, column: str, text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise self._wrong(column, "a number", repr(text[:80]))
-        return number
+        expected = "seconds or a time in ISO 8601"
+        dated = _NUMBER.fullmatch(text) is None
+        if self._made.at_ms and dated != self._dated:
+            expected = "a time in ISO 8601, like the rows before" if self._dated else "a number, like the rows before"
+        else:
+            self._dated = dated
+            try:
+                at_ms = _moment_ms(text) if dated else round(float(text) * 1000 / per_second)
+                if 0 <= at_ms <= AT_MS_MAX:
+                    return at_ms
+                expected += " between 1970 and 9999"
+            except (ValueError, OverflowError):
+                pass
+        raise self._wrong(column, expected, repr(text[:80]))
 
     def _tokens(self, column: str, text: str) -> int:
-        if not text.isdigit():
-            raise self._wrong(column, "a whole number of tokens", repr(text[:80]))
+        if _TOKENS.fullmatch(text) is None:
+            raise self._wrong(column, "a whole number of tokens, at most 9,999,999", repr(text[:80]))
         return int(text)
 
     def _wrong(self, column: str, expected: str, found: str) -> TraceUnreadable:
         return TraceUnreadable(f"{self._path} line {self._line} column {column}: expected {expected}, found {found}")
+
+
+def _moment_ms(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
 
 
 def tier_of(hashed: bytes) -> str:

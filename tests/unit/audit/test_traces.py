@@ -81,21 +81,57 @@ def test_times_in_ms_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("arrival,tier,model\n", "line 1: expected the columns"),
-        ("arrival,tier,tenant,model\n0,a,b,c\n", "service_seconds missing"),
-        ("", "an empty file"),
+        (
+            "arrival,tier,model\n",
+            "line 1 column tenant: expected the columns arrival, tier, tenant, model, service_sec",
+        ),
+        ("arrival,tier,tenant,model\n0,a,b,c\n", "line 1 column service_seconds: expected the columns"),
+        (
+            "TIMESTAMP,ContextTokens\n",
+            "line 1 column GeneratedTokens: expected the columns TIMESTAMP, ContextTokens, G",
+        ),
+        ("arrival," + HEADER, "line 1 column arrival: expected the columns"),
+        ("", "line 1 column arrival: expected the columns"),
+        ("\n", "found an empty line"),
         (HEADER, "line 2: expected at least one job"),
         (
             HEADER + "0,api,acme,film,1\n5,api,acme,film,1\n4,api,acme,film,1\n",
             "line 4 column arrival: expected a time",
         ),
-        (HEADER + "0,api,acme,film,-1\n", "line 2 column service_seconds: expected 0 to"),
-        (HEADER + "0,api,acme,film,soon\n", "line 2 column service_seconds: expected a number, found 'soon'"),
+        (HEADER + "0,api,acme,film,-1\n", "line 2 column service_seconds: expected a number from 0 to"),
+        (
+            HEADER + "0,api,acme,film,soon\n",
+            "line 2 column service_seconds: expected a number from 0 to 2,678,400 seconds, found 'soon'",
+        ),
         (HEADER + "0,api,acme,film,nan\n", "line 2 column service_seconds: expected a number"),
         (HEADER + "soon,api,acme,film,1\n", "line 2 column arrival: expected seconds or a time"),
         (HEADER + "-1,api,acme,film,1\n", "line 2 column arrival: expected seconds or a time"),
         (HEADER + "0,API,acme,film,1\n", "line 2 column tier: expected a name"),
         (HEADER + "0,api,acme,film\n", "line 2 column service_seconds: expected 5 columns, found 4"),
+        (HEADER + "0,api,acme,film,1,2\n", "line 2 column service_seconds: expected 5 columns, found 6"),
+        (
+            HEADER + '"0,5",api,acme,film,1\n',
+            "line 2 column arrival: expected seconds or a time in ISO 8601, found '0,5'",
+        ),
+        (HEADER + '0,"api,acme,film,1\n1,', "line 2: expected a row of CSV; unexpected end of data"),
+        (HEADER + '"0\n",api,acme,film,1\n1,api\n', "line 4 column tenant: expected 5 columns, found 2"),
+        (HEADER + "\n\n0,api,acme,film,soon\n", "line 4 column service_seconds: expected a number"),
+        (HEADER + "1_0,api,acme,film,1\n", "line 2 column arrival: expected seconds or a time"),
+        (
+            HEADER + "1e18,api,acme,film,1\n",
+            "column arrival: expected seconds or a time in ISO 8601 between 1970 and 9999",
+        ),
+        (HEADER + "1e999,api,acme,film,1\n", "column arrival: expected seconds or a time in ISO 8601"),
+        (
+            HEADER + "0001-01-01T00:00:00,api,acme,film,1\n",
+            "column arrival: expected seconds or a time in ISO 8601 betw",
+        ),
+        (
+            HEADER + "0,api,acme,film,1\n2026-11-24T12:00:00Z,api,acme,film,1\n",
+            "line 3 column arrival: expected a number, like the rows before, found '2026-11-24T12:00:00Z'",
+        ),
+        ("timestamp_ms,input_length,output_length\n0,99999999,1\n", "column input_length: expected a whole number"),
+        ("timestamp_ms,input_length,output_length\n0,\u00b2,1\n", "column input_length: expected a whole number"),
         ("timestamp_ms,input_length,output_length\n0,-5,1\n", "line 2 column input_length: expected a whole number"),
     ],
 )
@@ -108,10 +144,19 @@ def test_a_bad_trace_is_refused_by_line_and_column(tmp_path: Path, text: str, sa
 
 def test_bytes_that_are_no_trace_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "jobs.csv"
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TraceUnreadable, match="UTF-8"):
+    path.write_bytes(HEADER.encode() + b"0,api,acm\xe9,film,1\n")
+    with pytest.raises(TraceUnreadable, match=r"jobs.csv line 2: expected a CSV file in UTF-8"):
         traces.read(path)
     broken = tmp_path / "jobs.csv.gz"
     broken.write_bytes(gzip.compress(HEADER.encode() * 100)[:40])
     with pytest.raises(TraceUnreadable, match="gzip"):
         traces.read(broken)
+    broken.write_bytes(gzip.compress(HEADER.encode() * 100).replace(b"\x01", b"\x02")[:30] + bytes(40))
+    with pytest.raises(TraceUnreadable, match="gzip"):
+        traces.read(broken)
+
+
+def test_a_byte_order_mark_and_other_ends_of_lines_change_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + (HEADER + '"0.5",api,acme,film,12.5\n').replace("\n", "\r\n").encode())
+    assert list(traces.read(path)) == [Arrival(500, "api", "acme", "film", 12_500)]
