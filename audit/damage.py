@@ -22,9 +22,14 @@ def diagnose(source: LedgerSource, record: LedgerRecord, chain: Chain, damage: D
     try:
         prev_hash = decode_batch(record.value).prev_hash
     except Malformed as malformed:
-        return Diagnosis(f"the record can't be read, so it was edited: {malformed}", False)
+        return Diagnosis(f"the record can't be read, so it was edited or cut: {malformed}", False)
     if prev_hash == chain.head_hash:
         return Diagnosis(f"it follows offset {chain.offset} and contradicts it: {_said(damage)}", False)
+    if chain.offset < 0:
+        return Diagnosis(
+            f"it follows a record with hash {prev_hash[:16]}, and none is before it: what was there was removed",
+            False,
+        )
     own_hash = hash_of(record.value)
     followed, is_last = False, True
     for offset, follows in _links_after(source, record.offset):

@@ -55,20 +55,23 @@ class Damage(msgspec.Struct, frozen=True):
     """The pool's clock at that record."""
 
 
+def said_of(damage: Damage) -> str:
+    """Which record is bad and what is still to be trusted, as a sentence."""
+    trusted = (
+        f"it can be trusted up to offset {damage.trusted_offset} ({when(damage.trusted_ms)}) and no further"
+        if damage.trusted_offset >= 0
+        else "no record of it can be trusted"
+    )
+    found = f"the ledger is damaged at offset {damage.offset}: {damage.text}"
+    return f"{found}; {trusted}; `headrace audit verify` says more"
+
+
 class NotBelieved(Exception):
     """What was asked lies where the ledger can't be believed."""
 
     def __init__(self, damage: Damage) -> None:
-        trusted = (
-            f"it can be trusted up to offset {damage.trusted_offset} ({when(damage.trusted_ms)}) and no further: ask"
-            " for what was until then"
-            if damage.trusted_offset >= 0
-            else "no record of it can be trusted"
-        )
-        super().__init__(
-            f"the ledger is damaged at offset {damage.offset}: {damage.text}; {trusted}; `headrace audit verify` says"
-            " more"
-        )
+        instead = "; ask for what was until then" if damage.trusted_offset >= 0 else ""
+        super().__init__(said_of(damage) + instead)
         self.damage = damage
 
 
@@ -162,7 +165,7 @@ class Walk:
             if record.offset != last + 1:
                 if held is not None:
                     yield from self._fold(held)
-                self._stop(min(record.offset, last + 1), f"expected offset {last + 1} next, found {record.offset}")
+                self._stop(last + 1, f"expected offset {last + 1} next, found {record.offset}")
                 return
             last = record.offset
             try:
@@ -176,6 +179,10 @@ class Walk:
             if isinstance(judged, Counted):
                 if held is not None:
                     yield from self._fold(held)
+                now_ms = judged.batch.now_ms
+                if now_ms < self.state.now_ms:
+                    self._stop(record.offset, f"expected a time of at least {self.state.now_ms} ms, found {now_ms} ms")
+                    return
                 held = (record.offset, judged)
             elif judged.is_orphan and decode_batch(record.value).seq > self._began_seq:
                 raise Unsure

@@ -86,18 +86,32 @@ def jobs_of_partition(bootstrap: str, partition: int, end: int | None = None) ->
 
 
 def ledger_of_file(path: Path) -> LedgerSource:
-    """The ledger in a file that `export` wrote. ExportUnreadable, also while reading it."""
+    """The ledger in a file that `export` wrote. ExportUnreadable, also while reading it, when it is none.
+
+    A line after the first that can't be read (edited, or the file was cut in it) stands for the record that should be
+    there: whoever judges the ledger finds the damage at its offset."""
 
     def read() -> Iterator[LedgerRecord]:
+        last: LedgerRecord | None = None
         try:
             with path.open("rb") as file:
                 for number, raw in enumerate(file, 1):
-                    yield _record(path, number, raw)
+                    if not raw.strip():
+                        continue
+                    try:
+                        last = _record(path, number, raw)
+                    except ExportUnreadable:
+                        if last is None:
+                            raise
+                        last = LedgerRecord(last.offset + 1, last.at_ms, raw)
+                    yield last
         except OSError as error:
             raise ExportUnreadable(f"expected an exported ledger at {path}, found {error.strerror}") from None
 
     if not path.is_file():
         raise ExportUnreadable(f"expected an exported ledger (JSON lines) at {path}, found no file there")
+    if not path.stat().st_size:
+        raise ExportUnreadable(f"expected an exported ledger (JSON lines) at {path}, found an empty file")
     return read
 
 
@@ -105,7 +119,7 @@ def _record(path: Path, number: int, raw: bytes) -> LedgerRecord:
     try:
         line = _line.decode(raw)
         value = bytes(line.record) if line.record else base64.b64decode(line.base64, validate=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, RecursionError) as error:
         raise ExportUnreadable(
             f"{path} line {number}: expected a line that `headrace audit export` wrote, found {error}"
         ) from None
@@ -117,7 +131,7 @@ def line_of(record: LedgerRecord) -> bytes:
     try:
         msgspec.json.decode(record.value)
         plain = b"\n" not in record.value and b"\r" not in record.value and record.value.strip() == record.value
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         plain = False
     if plain:
         line = Line(record.offset, record.at_ms, record=msgspec.Raw(record.value))

@@ -15,7 +15,7 @@ import msgspec
 
 from audit.arrivals import Arrivals
 from audit.fleet import Fleet, Machine
-from audit.past import Damage, Past, Walk
+from audit.past import Damage, Past, Walk, said_of
 from contract import events as said
 from contract import inputs
 from contract.batch import Batch
@@ -162,10 +162,10 @@ class _Reading:
         done = [(job, life) for job, life in self._lives.items() if not life.ended]
         done.sort(key=lambda entry: entry[1].submitted_ms)
         if not done or not self._policies:
-            upto = f" before the damage at offset {damage.offset} ({damage.text})" if damage is not None else ""
             raise LedgerEmpty(
-                f"expected jobs with a result in the ledger of pool {self.pool}{upto}, found none"
+                f"expected jobs with a result in the ledger of pool {self.pool}, found none"
                 f" ({len(self._lives)} accepted); there is nothing to simulate"
+                + (f"; {said_of(damage)}" if damage is not None else "")
             )
         arrivals = Arrivals()
         for job, life in done:

@@ -100,7 +100,7 @@ class _Verification:
         if offset <= last:
             self._find(offset, "I14", f"it comes after offset {last}: the records are not in the log's order")
             return False
-        if 0 <= last < offset - 1:
+        if last < offset - 1:
             missing = f"offset {last + 1} is" if offset == last + 2 else f"offsets {last + 1} to {offset - 1} are"
             self._find(offset, "I14", f"{missing} missing before it, and a ledger keeps every record: removed")
         try:

@@ -11,6 +11,7 @@ import pytest
 from audit.past import Past, Remembered, Walk, walked
 from audit.reader import LedgerRecord
 from contract import events as said
+from contract.codec import encode
 from runtime.object_store import Missing
 from scheduling import snapshot
 from scheduling.snapshot_names import key_of, names_in
@@ -171,3 +172,24 @@ def test_a_snapshot_of_another_history_is_left_for_the_beginning() -> None:
         assert walk.whole
         assert walk.damage is None
         assert walk.state.head_offset == records - 1
+
+
+def test_a_record_whose_time_runs_backwards_is_named() -> None:
+    ledger = lived_in()
+    last = len(ledger.records) - 1
+    batch = ledger.batch(last)
+    ledger.edit(last, encode(msgspec.structs.replace(batch, now_ms=1)))
+    walk = Walk(ledger.past, initial_state(POOL))
+    assert len(list(walk.believed())) == last
+    assert walk.damage is not None
+    assert (walk.damage.offset, walk.damage.trusted_offset) == (last, last - 1)
+    assert "expected a time of at least" in walk.damage.text
+
+
+def test_a_record_that_is_there_twice_is_damage_after_it() -> None:
+    ledger = lived_in()
+    ledger.records.insert(4, ledger.records[3])
+    walk = Walk(ledger.past, initial_state(POOL))
+    assert len(list(walk.believed())) == 4
+    assert walk.damage is not None
+    assert (walk.damage.offset, walk.damage.trusted_offset) == (4, 3)

@@ -8,7 +8,7 @@ import pytest
 
 from audit.export import export
 from audit.reader import ExportUnreadable, LedgerRecord, ledger_of_file, line_of
-from audit.story import JobUnknown, render, story
+from audit.story import JobUnknown, render, story, when
 from audit.verify import verify
 from cli.main import run
 from contract import inputs
@@ -48,14 +48,39 @@ def test_a_failed_export_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_a_line_that_is_none_is_named(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
-    path.write_bytes(line_of(LedgerRecord(0, 0, b"{}")) + b"nonsense\n")
-    with pytest.raises(ExportUnreadable, match="line 2"):
+    path.write_bytes(b"nonsense\n" + line_of(LedgerRecord(0, 0, b"{}")))
+    with pytest.raises(ExportUnreadable, match="line 1: expected a line that"):
         list(ledger_of_file(path)())
 
 
-def test_a_missing_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_or_empty_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(ExportUnreadable, match="expected an exported ledger"):
         ledger_of_file(tmp_path / "none.jsonl")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(ExportUnreadable, match="found an empty file"):
+        ledger_of_file(tmp_path / "empty.jsonl")
+
+
+@pytest.mark.parametrize("kept", [1, 40, -1])
+def test_a_file_cut_in_a_line_is_a_ledger_damaged_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """Whatever is left of the last line; every command says up to where it can be trusted."""
+    ledger = lived_in()
+    path = tmp_path / "cut.jsonl"
+    export(ledger.source, path)
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([*lines[:-1], lines[-1][:kept]]))
+    last = len(lines) - 1
+    verdict = verify(ledger_of_file(path), POOL)
+    assert (verdict.findings[0].offset, verdict.trusted_offset) == (last, last - 1)
+    assert "the record can't be read, so it was edited or cut" in verdict.findings[0].text
+    monkeypatch.setattr("cli.audit_as_of._now_ms", lambda: ledger.now_ms)
+    for verb in ("slo", "forecasts", "as-of"):
+        typed = [when(ledger.now_ms).replace(" UTC", "Z")] if verb == "as-of" else []
+        assert run(["audit", verb, *typed, "--file", str(path), "--pool", POOL]) == 1
+        assert f"damaged at offset {last}: " in (shown := capsys.readouterr().err)
+        assert f"up to offset {last - 1}" in shown
 
 
 @pytest.mark.parametrize("verb", ["verify", "slo", "forecasts", "as-of", "what-if"])

@@ -104,6 +104,16 @@ def test_a_dropped_record_is_named() -> None:
     assert verdict.trusted_offset == 4
 
 
+def test_a_ledger_without_its_beginning_is_not_trusted_at_all() -> None:
+    ledger = lived_in()
+    del ledger.records[:2]
+    verdict = verified(ledger)
+    assert [finding.offset for finding in verdict.findings] == [2, 2]
+    assert "offsets 0 to 1 are missing" in verdict.findings[0].text
+    assert "none is before it" in verdict.findings[1].text
+    assert verdict.trusted_offset == -1
+
+
 def test_a_dropped_record_is_found_although_the_rest_was_renumbered() -> None:
     ledger = lived_in()
     del ledger.records[5]
