@@ -164,13 +164,15 @@ class JobDispatched(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobDis
     """host:port of rank 0 of a gang on several nodes."""
 
 
-class GangReserved(msgspec.Struct, frozen=True, tag="GangReserved.v1"):
+class GangReserved(msgspec.Struct, frozen=True, omit_defaults=True, tag="GangReserved.v1"):
     """Slots of these nodes are kept free for a gang that goes next and does not fit yet."""
 
     job: str
     cluster: str
     nodes: tuple[str, ...]
     """One entry for each slot kept."""
+    free_ms: int = 0
+    """When the last of them is expected to be free: what is expected to end by then may use one meanwhile."""
 
 
 class GangReleased(msgspec.Struct, frozen=True, tag="GangReleased.v1"):
@@ -178,7 +180,7 @@ class GangReleased(msgspec.Struct, frozen=True, tag="GangReleased.v1"):
 
     job: str
     reason: str
-    """ended, node_gone, draining, policy."""
+    """ended (the job), node_gone (or it drains), draining (the cluster), policy (has the cluster no longer)."""
 
 
 class AttemptStarted(msgspec.Struct, frozen=True, tag="AttemptStarted.v1"):

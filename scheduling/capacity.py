@@ -14,7 +14,7 @@ from contract.inputs import Requirements
 from contract.policy import UNLIMITED
 from contract.policy import Cluster as ClusterPolicy
 from scheduling.members import seats_of
-from scheduling.state import Attempt, Cluster, Group, Held, Node, State
+from scheduling.state import Attempt, Cluster, Group, Held, Node, Reservation, State
 
 CPU = "cpu"
 """The one chipset whose slots have no GPUs: a version that also runs there needs none there."""
@@ -93,7 +93,7 @@ def admit(state: State, node: Node) -> None:
     held = state.node_attempts[node.node] = Held()
     held.group = group = group_of(state, node)
     held.level = -1
-    held.more = 0
+    held.more = held.kept = 0
     group.cluster.slots += node.slots
     place = bisect_left(group.ids, node.node)
     group.ids.insert(place, node.node)
@@ -128,6 +128,7 @@ def refresh(state: State, node: Node) -> None:
     group, bit, slots, attempts = held.group, held.bit, node.slots, held.ranks()
     others = ~bit
     group.free &= others
+    group.kept &= others
     group.stageable &= others
     group.parked &= others
     if held.level >= 0:
@@ -137,8 +138,11 @@ def refresh(state: State, node: Node) -> None:
         group.parked |= bit
     if node.draining:
         return
-    if attempts < slots:
+    if attempts + held.kept < slots:
         group.free |= bit
+    elif held.kept:
+        if attempts < slots:
+            group.kept |= bit
     elif attempts < slots + slots * group.cluster.staged_per_slot:
         group.stageable |= bit
         held.level = attempts // slots - 1
@@ -163,6 +167,26 @@ def open_attempt(state: State, attempt: Attempt) -> None:
         held[attempt.job] = attempt
         held.more += len(seat.ranks) - 1
         refresh(state, state.nodes[seat.node])
+
+
+def keep(state: State, reservation: Reservation) -> None:
+    """Slots of these nodes are kept for a gang."""
+    state.reserved[reservation.cluster] = reservation
+    _count_kept(state, reservation, 1)
+
+
+def release(state: State, reservation: Reservation) -> None:
+    """They are anyone's again; nodes may be gone."""
+    del state.reserved[reservation.cluster]
+    _count_kept(state, reservation, -1)
+
+
+def _count_kept(state: State, reservation: Reservation, sign: int) -> None:
+    for member in reservation.members:
+        node = state.nodes.get(member.node)
+        if node is not None and node.session == member.session:
+            state.node_attempts[node.node].kept += sign
+            refresh(state, node)
 
 
 def start_attempt(state: State, attempt: Attempt, version: str) -> None:
@@ -210,6 +234,7 @@ def _reshape(state: State, group: Group, place: int, change: Callable[[int], int
     for number in range(place, len(group.ids)):
         state.node_attempts[group.ids[number]].bit = 1 << number
     group.free = change(group.free)
+    group.kept = change(group.kept)
     group.stageable = change(group.stageable)
     group.parked = change(group.parked)
     all_masks: tuple[dict[Any, int], ...] = (group.loaded, group.cached, group.levels)

@@ -17,7 +17,7 @@ from contract.events import Event
 from contract.lifecycle import JobState, after
 from scheduling import capacity, disciplines, ended, forecast, limits, lines, reversal, sharing
 from scheduling.retries import policy_of
-from scheduling.state import Alias, Attempt, Job, Loss, Node, Past, State, Version
+from scheduling.state import Alias, Attempt, Job, Loss, Node, Past, Reservation, State, Version
 
 LOSSES_KEPT = 256
 """Losses remembered per cluster."""
@@ -129,8 +129,25 @@ def _job_refused(state: State, event: said.JobRefused) -> None:
     ended.remember(state, event.job, intern(event.tenant))
 
 
+def _gang_reserved(state: State, event: said.GangReserved) -> None:
+    _moved(state, event)
+    members = tuple(said.Member(node, state.nodes[node].session) for node in event.nodes)
+    capacity.keep(state, Reservation(event.job, intern(event.cluster), members, event.free_ms))
+
+
+def _gang_released(state: State, event: said.GangReleased) -> None:
+    _release(state, event.job)
+
+
+def _release(state: State, job: str) -> None:
+    for reservation in [kept for kept in state.reserved.values() if kept.job == job]:
+        capacity.release(state, reservation)
+
+
 def _job_dispatched(state: State, event: said.JobDispatched) -> None:
     job = _moved(state, event)
+    if state.reserved:
+        _release(state, job.job)
     if event.attempt == 1:
         sharing.charge(state, policy_of(state), job)
     disciplines.of(state).dispatched(state, job, state.node_attempts[event.node].group, event)
@@ -364,8 +381,8 @@ _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.JobRefused: _job_refused,
     said.JobDuplicated: _nothing,
     said.JobDispatched: _job_dispatched,
-    said.GangReserved: _nothing,
-    said.GangReleased: _nothing,
+    said.GangReserved: _gang_reserved,
+    said.GangReleased: _gang_released,
     said.LimitAdapted: _limit_adapted,
     said.AttemptStarted: _attempt_started,
     said.RecallOrdered: _recall_ordered,

@@ -89,7 +89,7 @@ def _look(state: State, kind: Kind) -> None:
             staged += backpressure.in_flight(cluster)
         if group.free and backpressure.takes_work(cluster):
             free += group.free.bit_count()
-    kind.looked_seq, kind.free, kind.staged = state.seq, free, staged
+    kind.looked_seq, kind.free, kind.staged = state.seq, free // kind.requirements.ranks, staged
 
 
 def _forecast(state: State, tier: str, situation: Situation, basis_ms: int) -> tuple[int, int]:

@@ -5,64 +5,93 @@ one where it needs the fewest nodes; then where more ranks find their version lo
 then the least name. On one node, if one has the room: the one with the version at hand, then the one that leaves the
 fewest slots over, then the least id. Else the nodes with the most free slots first. Rank 0 of a gang on several nodes
 runs on a node that others can reach (its address), the first of them.
+
+A gang whose turn it is, and which fits nowhere now, has slots kept for it (`reservations`): one gang of a class, and
+one in a cluster, at a time. It is dispatched as soon as it fits, its own kept slots included, before any other job.
+
+Seam: `ready`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
-from scheduling import backpressure, members, placement
-from scheduling.state import Cluster, Group, Kind, State
+from scheduling import backpressure, members, placement, reservations
+from scheduling.state import Cluster, Group, Job, Kind, State
 
 Spot = tuple[int, int, str]
 """Of a node with free slots: how many (negative: the most first), COLD, CACHED or LOADED, and its id."""
+
+
+class Seating(NamedTuple):
+    """Where a gang goes."""
+
+    group: Group
+    """Of rank 0's node."""
+    nodes: tuple[str, ...]
+    """The node of each rank."""
 
 
 def is_gang(kind: Kind) -> bool:
     return kind.requirements.ranks > 1
 
 
-def groups_with_room(state: State, kind: Kind) -> list[Group]:
-    """Groups of the clusters that could take a gang of this class now."""
+def on_offer(state: State, kind: Kind) -> list[Group]:
+    """Groups with room for a job of this class of gangs, if it were one of a single rank, in clusters that hold the
+    gang now or could keep slots for it: when a slot is given away there, it is for the discipline to say to whom."""
+    if not kind.waiting or reservations.of_class(state, kind):
+        return []
     found: list[Group] = []
-    for cluster, groups in _by_cluster(kind):
-        if _gather(state, groups, "", kind.requirements.ranks) and backpressure.takes_work(cluster):
-            found += groups
+    for cluster, groups in _by_cluster(kind.groups):
+        if backpressure.takes_work(cluster):
+            able = _gather(state, groups, "", kind.requirements.ranks) or reservations.may_keep(state, kind, cluster)
+            found += [group for group in groups if able and placement.has_room(group)]
     return found
 
 
-def choose(state: State, kind: Kind, version: str) -> tuple[Group, tuple[str, ...]]:
-    """The node of each rank, rank 0's first, and the group of that one. Some cluster holds the gang now."""
+def choose(state: State, kind: Kind, version: str, own: str = "") -> Seating | None:
+    """Where a gang of this class goes now; None: it fits nowhere. In its `own` cluster, kept slots are kept for it."""
     best: tuple[tuple[int, int, Fraction, str], tuple[str, ...]] | None = None
-    for cluster, groups in _by_cluster(kind):
-        nodes = _gather(state, groups, version, kind.requirements.ranks)
-        if not nodes or not backpressure.takes_work(cluster):
+    for cluster, groups in _by_cluster(kind.groups):
+        if not backpressure.takes_work(cluster):
+            continue
+        nodes = _gather(state, groups, version, kind.requirements.ranks, kept=cluster.name == own)
+        if not nodes:
             continue
         missing = sum(_distance(state, node, version) for node in nodes)
         rank = (len(set(nodes)), missing, Fraction(len(cluster.open), cluster.slots), cluster.name)
         if best is None or rank < best[0]:
             best = rank, nodes
-    if best is None:
-        raise ValueError(f"expected a cluster with room for {kind.requirements.ranks} ranks, found none")
-    return state.node_attempts[best[1][0]].group, best[1]
+    return Seating(state.node_attempts[best[1][0]].group, best[1]) if best is not None else None
 
 
-def _by_cluster(kind: Kind) -> Iterator[tuple[Cluster, list[Group]]]:
+def ready(state: State) -> Iterator[tuple[Job, Seating]]:
+    """Gangs that slots were kept for and that fit now. Dispatch each before asking for the next."""
+    for name in sorted(state.reserved):
+        job = state.jobs[state.reserved[name].job]
+        seating = choose(state, state.lines[job.version, job.tier].kind, job.version, name)
+        if seating is not None:
+            yield job, seating
+
+
+def _by_cluster(all_groups: Collection[Group]) -> Iterator[tuple[Cluster, list[Group]]]:
     clusters: dict[str, list[Group]] = {}
-    for group in kind.groups:
-        if group.free:
+    for group in all_groups:
+        if group.ids:
             clusters.setdefault(group.cluster.name, []).append(group)
     for name in sorted(clusters):
         yield clusters[name][0].cluster, clusters[name]
 
 
-def _gather(state: State, groups: Sequence[Group], version: str, ranks: int) -> tuple[str, ...]:
+def _gather(state: State, groups: Sequence[Group], version: str, ranks: int, *, kept: bool = False) -> tuple[str, ...]:
     """The node of each rank, of these groups of one cluster; empty when the gang does not fit now."""
     spots: list[Spot] = []
     for group in groups:
-        for node in placement.nodes_in(group, group.free):
-            free = state.nodes[node].slots - state.node_attempts[node].ranks()
+        for node in placement.nodes_in(group, group.free | group.kept if kept else group.free):
+            held = state.node_attempts[node]
+            free = state.nodes[node].slots - held.ranks() - (0 if kept else held.kept)
             spots.append((-free, _distance(state, node, version), node))
     if -sum(spot[0] for spot in spots) < ranks:
         return ()

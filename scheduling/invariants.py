@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from contract.events import Member
 from contract.lifecycle import TERMINAL, JobState
 from contract.names import dispatch_order
 from scheduling import sharing
@@ -26,6 +27,7 @@ def check(state: State) -> list[str]:
         *(fault for job in state.jobs.values() for fault in _job(state, job)),
         *_dispatches(state),
         *_clusters(state),
+        *_reserved(state),
         *_nodes(state),
         *_lines(state),
         *_heaps(state),
@@ -120,6 +122,28 @@ def _clusters(state: State) -> Iterator[str]:
         yield f"I3: cluster {name} has open attempts and no record"
 
 
+def _reserved(state: State) -> Iterator[str]:
+    """One in a cluster and of a class, for a gang that waits. What ended or went in a batch whose plan was cut is
+    released in the next."""
+    classes = []
+    for name, kept in sorted(state.reserved.items()):
+        job = state.jobs.get(kept.job)
+        if kept.cluster != name or name not in state.clusters:
+            yield f"cluster {name} keeps slots of {kept.cluster}"
+        if job is None:
+            continue
+        needs = state.versions[job.version].requirements
+        classes.append(needs)
+        if job.state is not JobState.QUEUED or not 1 < needs.ranks == len(kept.members):
+            yield f"cluster {name} keeps {len(kept.members)} slots for job {job.job}: {job.state.value}, {needs.ranks}"
+        for node in sorted({member.node for member in kept.members} & state.nodes.keys()):
+            slots = state.nodes[node].slots
+            if slots < sum(member.node == node for member in kept.members) or state.nodes[node].cluster != name:
+                yield f"cluster {name} keeps more slots of node {node} than there are"
+    if len(classes) != len(set(classes)):
+        yield "slots are kept for two gangs of one class"
+
+
 def _nodes(state: State) -> Iterator[str]:
     for name, node in sorted(state.nodes.items()):
         held = {
@@ -151,13 +175,18 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
         attempts = state.node_attempts[node.node].values()
         return sum(place[0] == node.node for attempt in attempts for place in _places(attempt))
 
-    free = mask(not n.draining and held(n) < n.slots for n in members)
+    def kept(node: Node) -> int:
+        reservation = state.reserved.get(node.cluster)
+        return reservation.members.count(Member(node.node, node.session)) if reservation is not None else 0
+
+    free = mask(not n.draining and held(n) + kept(n) < n.slots for n in members)
+    only_kept = mask(not n.draining and held(n) < n.slots <= held(n) + kept(n) for n in members)
     most = 1 + group.cluster.staged_per_slot
-    stageable = mask(not n.draining and n.slots <= held(n) < n.slots * most for n in members)
+    able = [n for n in members if not n.draining and not kept(n) and n.slots <= held(n) < n.slots * most]
+    stageable = mask(n in able for n in members)
     parked = mask(held(n) > n.slots for n in members)
-    if (group.free, group.stageable, group.parked) != (free, stageable, parked):
-        yield f"group {key}: which of its nodes have room is not what their attempts say"
-    able = [n for n in members if not n.draining and n.slots <= held(n) < n.slots * most]
+    if (group.free, group.kept, group.stageable, group.parked) != (free, only_kept, stageable, parked):
+        yield f"group {key}: which of its nodes have room is not what their attempts and reservations say"
     levels = sorted({held(n) // n.slots - 1 for n in able})
     if group.levels != {
         level: mask(n in able and held(n) // n.slots - 1 == level for n in members) for level in levels

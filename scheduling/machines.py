@@ -61,6 +61,17 @@ class Past(msgspec.Struct, frozen=True):
     sessions: tuple[str, ...]
 
 
+class Reservation(msgspec.Struct, frozen=True):
+    """Slots kept for a gang that goes next and does not fit yet."""
+
+    job: str
+    cluster: str
+    members: tuple[Member, ...]
+    """One for each slot kept."""
+    free_ms: int
+    """When the last of them was expected to be free."""
+
+
 class Cluster:
     """A cluster of this pool: whether it takes work, and the open attempts on its nodes.
 
@@ -116,6 +127,7 @@ class Group:
         "free",
         "gpus",
         "ids",
+        "kept",
         "levels",
         "loaded",
         "memory_mib",
@@ -130,7 +142,9 @@ class Group:
         self.memory_mib = memory_mib
         self.ids: list[str] = []
         self.free = 0
-        """Nodes with fewer open attempts than slots."""
+        """Nodes with a slot that is neither taken nor kept."""
+        self.kept = 0
+        """Nodes whose every free slot is kept for a gang."""
         self.stageable = 0
         """Nodes whose slots are all taken and which may hold one more staged attempt."""
         self.levels: dict[int, int] = {}
@@ -144,7 +158,7 @@ class Group:
 class Held(dict[str, Attempt]):
     """The open attempts of a node that is alive, by job; and where the node stands in its group."""
 
-    __slots__ = ("bit", "group", "level", "more")
+    __slots__ = ("bit", "group", "kept", "level", "more")
 
     group: Group
     bit: int
@@ -153,6 +167,8 @@ class Held(dict[str, Attempt]):
     """Which of its group's `levels` it stands in; -1: none."""
     more: int
     """Ranks of gangs here beyond one for each attempt."""
+    kept: int
+    """Slots kept for a gang that is to come."""
 
     def ranks(self) -> int:
         """Slots that its attempts take, or wait for."""

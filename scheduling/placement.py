@@ -56,13 +56,17 @@ def rank_in(group: Group, version: str) -> tuple[int, int]:
     else:
         level = min(group.levels)
         rank, mask = 3 * (level + 1), group.levels[level]
+    distance, mask = nearest(group, mask, version)
+    return rank + distance, mask
+
+
+def nearest(group: Group, mask: int, version: str) -> tuple[int, int]:
+    """LOADED, CACHED or COLD, and those nodes of the mask where the version is so near."""
     hit = mask & group.loaded.get(version, 0)
     if hit:
-        return rank + LOADED, hit
+        return LOADED, hit
     hit = mask & group.cached.get(version, 0)
-    if hit:
-        return rank + CACHED, hit
-    return rank + COLD, mask
+    return (CACHED, hit) if hit else (COLD, mask)
 
 
 def first_of(group: Group, mask: int) -> str:

@@ -1,10 +1,10 @@
 """What to do next, once the inputs of a batch are judged.
 
 In this order: deadlines of jobs, leases of nodes, deadlines and recalls of draining clusters, the reversal of a
-policy, adaptive limits, dispatches, limits that alone keep a slot empty (and what can go then), recalls of attempts
-that wait behind others while a slot elsewhere stayed free, and new forecasts for jobs whose own has passed. Recalls
-come after dispatches: a free slot goes first to a job that can start at once, and only one that nobody wants calls a
-staged attempt back.
+policy, slots kept for gangs that are kept no longer, adaptive limits, dispatches, limits that alone keep a slot empty
+(and what can go then), recalls of attempts that wait behind others while a slot elsewhere stayed free, and new
+forecasts for jobs whose own has passed. Recalls come after dispatches: a free slot goes first to a job that can start
+at once, and only one that nobody wants calls a staged attempt back.
 
 Like a judgement, a plan is a generator, so that each pick sees the state after the last. It stops between two groups
 of events (never between an attempt's closing and what follows) when the batch has `events_max`.
@@ -33,6 +33,7 @@ from scheduling import (
     look_ahead,
     placement,
     ranking,
+    reservations,
     retries,
     reversal,
     sharing,
@@ -60,6 +61,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], events_max: int)
             yield from events
     singles = (
         reversal.revert(state),
+        reservations.releases(state),
         limits.adapt(state),
         _dispatches(state, batch),
         _make_way(state, batch),
@@ -119,6 +121,8 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
     """The job that the discipline in force puts first goes, again and again. Room only shrinks meanwhile, so a class
     that has none is out for this batch, and rooms are looked at again only when one of them may be gone: that of a
     gang with every slot that is taken."""
+    for job, seating in gangs.ready(state):
+        yield _dispatch(state, job, KEPT, seating.group.cluster, seating.nodes, len(batch))
     rooms = _rooms(state, state.kinds.values())
     gang = any(map(gangs.is_gang, rooms))
     order = disciplines.of(state).order(state, rooms)
@@ -127,11 +131,19 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
         turn = sharing.turn(line)
         if gang and gangs.is_gang(line.kind):
             instead, job = "", state.jobs[turn[1]]
-            group, nodes = gangs.choose(state, line.kind, job.version)
+            place = gangs.choose(state, line.kind, job.version)
+            if place is None:
+                yield reservations.keep(state, line.kind, job)
+                rooms = _rooms(state, rooms)
+                order = disciplines.of(state).order(state, rooms)
+                continue
+            group, nodes = place
         else:
             instead = look_ahead.instead(state, line, turn[1], rooms[line.kind])
             job = state.jobs[instead or turn[1]]
             group, node = placement.choose(rooms[line.kind], job.version)
+            if state.reserved and not group.free:
+                group, node = reservations.back_fill(state, line.kind, job) or (group, node)
             nodes = (node,)
         passed = turn[1] if instead else ""
         evidence = Evidence(reason, passed, behind=passed or ranking.behind(order, line, turn, group))
@@ -140,6 +152,29 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
             rooms = _rooms(state, rooms)
             gang = gang and any(map(gangs.is_gang, rooms))
         order.dispatched(line, rooms)
+    if state.reserved:
+        yield from _back_fills(state, batch)
+
+
+def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
+    """Slots that are kept for gangs and free meanwhile, where no others are: the job that the discipline puts first
+    goes, if it is expected to end in time; a class whose first job is not is out."""
+    rooms = {kind for kind in state.kinds.values() if not gangs.is_gang(kind) and reservations.with_kept_room(kind)}
+    while rooms:
+        order = disciplines.of(state).order(state, rooms)
+        choice = order.first()
+        if choice is None:
+            return
+        line, reason = choice
+        turn = sharing.turn(line)
+        job = state.jobs[turn[1]]
+        spot = reservations.back_fill(state, line.kind, job)
+        if spot is None:
+            rooms.discard(line.kind)
+            continue
+        group, node = spot
+        evidence = Evidence(reason, "", behind=ranking.behind(order, line, turn, group))
+        yield _dispatch(state, job, evidence, group.cluster, (node,), len(batch))
 
 
 def _rooms(state: State, kinds: Iterable[Kind]) -> dict[Kind, list[Group]]:
@@ -149,7 +184,7 @@ def _rooms(state: State, kinds: Iterable[Kind]) -> dict[Kind, list[Group]]:
         if not gangs.is_gang(kind):
             groups = placement.groups_with_room(kind)
         else:
-            groups = gangs.groups_with_room(state, kind) if kind.waiting else []
+            groups = gangs.on_offer(state, kind)
         if groups:
             rooms[kind] = groups
     return rooms
@@ -170,6 +205,10 @@ class Evidence(msgspec.Struct, frozen=True):
     passed: str
     behind: str
     """The best job that could have gone in its place; empty: none."""
+
+
+KEPT = Evidence("reserved", "", "")
+"""A gang that slots were kept for: the discipline chose it when they were."""
 
 
 def _dispatch(

@@ -27,6 +27,7 @@ from scheduling.state import (
     Node,
     Past,
     PromiseFacts,
+    Reservation,
     Share,
     Situation,
     State,
@@ -132,6 +133,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     factors: list[FactorsFacts]
     kinds: list[KindFacts]
     trial: Trial | None
+    reserved: list[Reservation] = []
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -187,6 +189,7 @@ def encode(state: State) -> bytes:
             if kind.spacing_us or kind.last_start_ms
         ],
         trial=state.trial,
+        reserved=[state.reserved[cluster] for cluster in sorted(state.reserved)],
     )
     return _encoder.encode(facts)
 
@@ -281,6 +284,8 @@ def _build_clusters(state: State, facts: Snapshot) -> None:
     for node in facts.nodes:
         node.cluster = intern(node.cluster)
         capacity.admit(state, node)
+    for reservation in facts.reserved:
+        capacity.keep(state, reservation)
 
 
 def _build_shares(state: State, facts: Snapshot) -> None:

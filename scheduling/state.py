@@ -27,6 +27,7 @@ from scheduling.machines import Group as Group
 from scheduling.machines import Held as Held
 from scheduling.machines import Node as Node
 from scheduling.machines import Past as Past
+from scheduling.machines import Reservation as Reservation
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -261,6 +262,7 @@ class State:
         "promise",
         "ranks",
         "release",
+        "reserved",
         "resting",
         "rules",
         "run_ms",
@@ -310,6 +312,8 @@ class State:
         """Nodes whose last session is over, or that had one before; the longest gone first."""
         self.losses: dict[str, tuple[Loss, ...]] = {}
         """The last losses of each cluster, oldest first."""
+        self.reserved: dict[str, Reservation] = {}
+        """Slots kept for gangs, by cluster."""
         self.jobs: dict[str, Job] = {}
         """Jobs that have not ended."""
         self.ended: dict[str, str] = {}

@@ -1,0 +1,153 @@
+"""Slots kept for a gang that goes next and does not fit yet; and what may use them meanwhile.
+
+Kept are the slots of one cluster that are expected to be free first: by what runs there, how long its versions have
+run so far, and what is staged behind it. Which slots of a node these are does not matter: of a node's free slots the
+first so many are the gang's. Nothing new is put on them, or staged behind them, but *back-fill*: a job that is expected
+to end by the time the last kept slot was expected to be free when they were kept (`free_ms`, which does not move). So a
+gang waits for what ran or was staged there when its turn came, and for back-fill that overran; everything else of the
+cluster is anyone's. docs/decisions/0010 has the bound.
+
+Seams: `may_back_fill`, `slot_times`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from contract.events import GangReleased, GangReserved
+from scheduling import backpressure, placement
+from scheduling.members import seats_of
+from scheduling.state import Attempt, Cluster, Group, Job, Kind, Node, Reservation, State
+
+Slot = tuple[int, str]
+"""When it is expected to be free, and its node."""
+
+
+def of_class(state: State, kind: Kind) -> Reservation | None:
+    """Slots kept for a gang of this class."""
+    for reservation in state.reserved.values():
+        job = state.jobs.get(reservation.job)
+        if job is not None and state.lines[job.version, job.tier].kind is kind:
+            return reservation
+    return None
+
+
+def may_keep(state: State, kind: Kind, cluster: Cluster) -> bool:
+    """Slots of the cluster could be kept for a gang of this class: it takes work, keeps none yet, and has enough."""
+    if cluster.name in state.reserved or cluster.draining or not cluster.limit:
+        return False
+    nodes, ranks = _nodes(state, kind, cluster), kind.requirements.ranks
+    if sum(node.slots for node in nodes) < ranks:
+        return False
+    return any(node.address or node.slots >= ranks for node in nodes)
+
+
+def keep(state: State, kind: Kind, job: Job) -> GangReserved:
+    """The slots to keep for a gang that fits nowhere now, in the cluster where they are free first."""
+    best: tuple[int, str, list[Slot]] | None = None
+    for name in sorted({group.cluster.name for group in kind.groups if group.ids}):
+        cluster = state.clusters[name]
+        if not may_keep(state, kind, cluster):
+            continue
+        slots = [(at_ms, n.node) for n in _nodes(state, kind, cluster) for at_ms in slot_times(state, cluster, n)]
+        kept = _first_free(state, slots, kind)
+        if best is None or (kept[-1][0], name) < best[:2]:
+            best = kept[-1][0], name, kept
+    if best is None:
+        raise ValueError(f"expected a cluster that can keep {kind.requirements.ranks} slots, found none")
+    free_ms, name, kept = best
+    nodes = tuple(sorted(node for _, node in kept))
+    return GangReserved(job=job.job, cluster=name, nodes=nodes, free_ms=free_ms)
+
+
+def _nodes(state: State, kind: Kind, cluster: Cluster) -> list[Node]:
+    """Nodes of the cluster that may run a rank of the class."""
+    names = sorted(name for group in kind.groups if group.cluster is cluster for name in group.ids)
+    return [node for name in names if not (node := state.nodes[name]).draining]
+
+
+def _first_free(state: State, slots: list[Slot], kind: Kind) -> list[Slot]:
+    """As many as the gang has ranks, the last one last; empty when they will not do. On several nodes, one of them
+    can be reached by the others; on nodes that nobody can reach, all are on one."""
+    ranks = kind.requirements.ranks
+    slots = sorted(slots)
+    found = slots[:ranks]
+    if len(found) < ranks:
+        return []
+    if len({node for _, node in found}) == 1 or any(state.nodes[node].address for _, node in found):
+        return found
+    reachable = next((slot for slot in slots if state.nodes[slot[1]].address), None)
+    if reachable is not None:
+        return [*found[:-1], reachable]
+    alone: dict[str, list[Slot]] = {}
+    for slot in slots:
+        alone.setdefault(slot[1], []).append(slot)
+    return min((on_one[:ranks] for on_one in alone.values() if len(on_one) >= ranks), key=lambda s: s[-1], default=[])
+
+
+def slot_times(state: State, cluster: Cluster, node: Node) -> list[int]:
+    """When each slot of the node is expected to be free of all that the node holds, one a slot, sorted."""
+    now_ms = state.now_ms
+    times = [now_ms] * node.slots
+    held = sorted(state.node_attempts[node.node].values(), key=lambda attempt: (not attempt.started, attempt.job))
+    for attempt in held:
+        ranks = next(len(seat.ranks) for seat in seats_of(attempt) if seat.node == node.node)
+        if attempt.started:
+            end_ms = max(now_ms, attempt.started_ms + expected_ms(state, cluster, attempt))
+        else:
+            end_ms = times[min(ranks, len(times)) - 1] + cluster.fetch_ms + expected_ms(state, cluster, attempt)
+        times[:ranks] = [end_ms] * len(times[:ranks])
+        times.sort()
+    return times
+
+
+def expected_ms(state: State, cluster: Cluster, attempt: Attempt) -> int:
+    """How long the attempt is expected to run: as its version did so far, else as anything did in the cluster, else
+    as long as it may."""
+    version = state.jobs[attempt.job].version
+    return state.run_ms.get(version, 0) or cluster.run_ms or state.versions[version].timeout_ms
+
+
+def may_back_fill(state: State, job: Job, reservation: Reservation) -> bool:
+    """The job is expected to end by the time at which the last kept slot was expected to be free."""
+    run_ms = state.run_ms.get(job.version, 0)
+    fetch_ms = state.clusters[reservation.cluster].fetch_ms
+    return run_ms > 0 and state.now_ms + fetch_ms + run_ms <= reservation.free_ms
+
+
+def back_fill(state: State, kind: Kind, job: Job) -> tuple[Group, str] | None:
+    """The group and node with a free slot that is kept and that the job may use; None: there is none. Where its
+    version is loaded, then cached, then cold; then the least cluster; then the least node."""
+    best: tuple[tuple[int, str, str], Group] | None = None
+    for group in with_kept_room(kind):
+        if not may_back_fill(state, job, state.reserved[group.cluster.name]):
+            continue
+        distance, mask = placement.nearest(group, group.kept, job.version)
+        rank = (distance, group.cluster.name, placement.first_of(group, mask))
+        if best is None or rank < best[0]:
+            best = rank, group
+    return (best[1], best[0][2]) if best is not None else None
+
+
+def with_kept_room(kind: Kind) -> list[Group]:
+    """Groups that fit the class and have a free slot that is kept, in clusters that take work."""
+    return [group for group in kind.groups if group.kept and backpressure.takes_work(group.cluster)]
+
+
+def releases(state: State) -> Iterator[GangReleased]:
+    """Reservations that hold no longer. Evolve each before asking for the next."""
+    for name in sorted(state.reserved):
+        reservation, cluster = state.reserved[name], state.clusters[name]
+        if reservation.job not in state.jobs:
+            yield GangReleased(job=reservation.job, reason="ended")
+        elif not cluster.limit:
+            yield GangReleased(job=reservation.job, reason="policy")
+        elif cluster.draining:
+            yield GangReleased(job=reservation.job, reason="draining")
+        elif not all(_is_there(state, member.node, member.session) for member in reservation.members):
+            yield GangReleased(job=reservation.job, reason="node_gone")
+
+
+def _is_there(state: State, name: str, session: str) -> bool:
+    node = state.nodes.get(name)
+    return node is not None and node.session == session and not node.draining
