@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from contract.inputs import ClusterActivated, ClusterDrainRequested, PolicyApplied
+from contract.inputs import ClusterActivated, ClusterDrainRequested, PolicyApplied, Requirements
 from contract.policy import fingerprint
 from scheduling import RULES
 from tests.properties.scheduling.worlds import WHAT, live
@@ -35,6 +35,7 @@ def ledger() -> list[bytes]:
     suspects(pool)
     pre_emption(pool)
     the_rest(pool)
+    gangs(pool)
     overdue(pool)
     return pool.records
 
@@ -72,6 +73,34 @@ def the_rest(pool: Pool) -> None:
     pool.start(running, "p1", "q")
     pool.cancel(running)
     pool.stop(running, "killed", "p1", "q")
+
+
+def gangs(pool: Pool) -> None:
+    """A gang that slots are kept for, with back-fill; one whose slots are kept no longer; one that a rank fails."""
+    pool.adopt(msgspec.structs.replace(POLICY, discipline="promise"))
+    pool.tell(ClusterActivated("west"))
+    pool.publish("tiny", Requirements(("tpu",), 0))
+    pool.publish("pair", Requirements(("tpu",), 0, ranks=2))
+    for node in ("g1", "g2"):
+        pool.join(node, "west", chipset="tpu", address=f"{node}:29500")
+    for number in (130, 131, 132):
+        pool.tell(submission(number, "api", "tiny"))
+    first, second = a_job(130), a_job(131)
+    pool.start(first, "g1")
+    pool.tick(1_000)
+    pool.succeed(first, "g1")
+    pool.start(second, "g2")
+    pool.start(a_job(132), "g1")
+    pool.tell(submission(133, "api", "pair"))
+    pool.tell(submission(134, "api", "tiny"), after_ms=1)
+    pool.succeed(second, "g2")
+    pool.succeed(a_job(132), "g1")
+    pool.start(a_job(133), pool.job(a_job(133)).open.node)
+    pool.tell(submission(135, "api", "pair"), after_ms=1)
+    pool.cancel(a_job(135))
+    pool.fail(a_job(133), node="g2")
+    pool.start(a_job(134), pool.job(a_job(134)).open.node)
+    pool.fail(a_job(134), "bad_inputs", pool.job(a_job(134)).open.node)
 
 
 def overdue(pool: Pool) -> None:

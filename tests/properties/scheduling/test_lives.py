@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from contract.batch import Batch
 from contract.codec import decode_batch, encode
-from contract.events import Event, JobAccepted, JobDispatched, JobRefused
+from contract.events import Event, GangReserved, JobAccepted, JobDispatched, JobRefused
 from contract.inputs import ClusterActivated, NodeJoined, NodeReport, Started, Succeeded
 from contract.lifecycle import TERMINAL, JobState, after
-from contract.policy import UNLIMITED
 from scheduling import orders, snapshot
 from scheduling.chain import Chain, Counted
 from scheduling.decide import Clock, decide
 from scheduling.disciplines.wait_fraction import urgency
 from scheduling.evolve import begin, evolve, fold
 from scheduling.state import State, initial_state
+from tests.properties.scheduling.naive_next import naive_next
 from tests.properties.scheduling.worlds import STEPS, live
 from tests.unit.scheduling.specification import MANIFEST, POLICY, POOL, Pool
 
@@ -109,34 +109,6 @@ def test_every_job_goes_through_its_life_and_ends_once(steps) -> None:
         assert (state in TERMINAL) == (job not in pool.state.jobs)
 
 
-def naive_pick(state: State) -> str:
-    """The job that a second implementation picks from the same state: sort everything."""
-    room = []
-    for node in state.nodes.values():
-        cluster = state.clusters[node.cluster]
-        in_flight = sum(
-            job.open is not None and not job.open.started and job.open.cluster == cluster.name
-            for job in state.jobs.values()
-        )
-        held = sum(job.open is not None and job.open.node == node.node for job in state.jobs.values())
-        takes = not node.draining and not cluster.draining and in_flight < cluster.limit
-        if not takes:
-            continue
-        entry = state.policy.clusters[node.cluster]
-        if (entry.limit == UNLIMITED and not entry.adaptive) or held < node.slots * (1 + entry.staged_per_slot):
-            room.append(node)
-    waiting = []
-    for job in state.jobs.values():
-        needs = state.versions[job.version].requirements
-        fits = any(
-            node.chipset in needs.chipsets and node.gpus >= needs.gpus and node.memory_mib >= needs.memory_mib
-            for node in room
-        )
-        if fits and job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms:
-            waiting.append((-Fraction(state.now_ms - job.submitted_ms, state.slos[job.tier]), job.job))
-    return min(waiting)[1] if waiting else ""
-
-
 @LIVES
 @given(STEPS)
 def test_each_pick_is_that_of_a_naive_sort_and_none_is_left_out(steps) -> None:
@@ -144,29 +116,36 @@ def test_each_pick_is_that_of_a_naive_sort_and_none_is_left_out(steps) -> None:
     live(pool, steps)
 
     def each(state: State, event: Event, batch: Batch) -> None:
-        if isinstance(event, JobDispatched):
-            assert event.job == naive_pick(state), "I11"
+        if isinstance(event, GangReserved):
+            assert naive_next(state) == ("keep", event.job), "I11"
+        elif isinstance(event, JobDispatched):
+            how, job = naive_next(state)
+            assert event.job == job, "I11"
+            assert (how == "reserved") == (event.reason == "reserved")
             cluster = state.clusters[event.cluster]
             assert len(cluster.staged) < cluster.limit == event.limit, "I3"
             assert event.staged == len(cluster.staged) + 1
 
     replay(pool.batches, each)
-    assert naive_pick(pool.state) == "", "what could go, went"
+    assert naive_next(pool.state) == ("", ""), "what could go, went"
 
 
 @LIVES
 @given(STEPS)
 def test_nobody_waits_for_an_order_after_a_takeover(steps) -> None:
-    """Every attempt that has not started, and every one that must stop, is owed exactly one order."""
+    """Every attempt that has not started, and every one that must stop, is owed exactly one order on each of its nodes;
+    that a gang has started is known of the node of rank 0."""
     pool = Pool(check=False)
     live(pool, steps)
     pool.take_over()
     owed = {
-        job.open.dispatch
+        (job.open.dispatch, node)
         for job in pool.state.jobs.values()
-        if job.open is not None and (not job.open.started or job.open.stop)
+        if job.open is not None
+        for node in {job.open.node, *(member.node for member in job.open.members)}
+        if not job.open.started or job.open.stop or node != job.open.node
     }
-    sent = [order.dispatch for order in orders.standing_orders(pool.state)]
+    sent = [(order.dispatch, order.node) for order in orders.standing_orders(pool.state)]
     assert sorted(sent) == sorted(owed)
 
 

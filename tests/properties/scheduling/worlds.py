@@ -30,7 +30,12 @@ from contract.policy import UNLIMITED, Cluster, Policy, Tier, fingerprint
 from tests.unit.scheduling.specification import MANIFEST, POLICY, START_MS, Pool, a_job, version_of
 
 NODES = ("n1", "n2", "n3")
-CLASSES = (Requirements(("cpu",), 0), Requirements(("cpu", "cuda"), 0), Requirements(("cuda",), 1, 1_000))
+CLASSES = (
+    Requirements(("cpu",), 0),
+    Requirements(("cpu", "cuda"), 0),
+    Requirements(("cuda",), 1, 1_000),
+    Requirements(("cpu", "cuda"), 0, ranks=3),
+)
 
 Step = tuple[str, int, int, int]
 """(what, and three numbers that the step reads as it likes); what is applied depends on the state then."""
@@ -66,7 +71,8 @@ def live(pool: Pool, steps: list[Step]) -> None:
     for place, requirements in enumerate(CLASSES):
         pool.publish(f"model{place}", requirements)
     for node, cluster in zip(NODES, ("east", "east", "west"), strict=True):
-        pool.tell(NodeJoined(node, "s0", cluster, "cuda" if node == "n2" else "cpu", 1 + (node == "n1"), 1, 2_000))
+        chipset, slots = "cuda" if node == "n2" else "cpu", 1 + (node == "n1")
+        pool.tell(NodeJoined(node, "s0", cluster, chipset, slots, 1, 2_000, address=f"{node}:29500"))
     for what, first, second, after_ms in steps:
         if what == "take_over":
             pool.take_over()
@@ -85,9 +91,8 @@ def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
             tier = "gold" if (first, second) == (3, 3) else ("api", "light", "free")[second % 3]
             via, sent_ms = ("kafka", START_MS - 1) if second % 2 else ("api", 0)
             expires_ms = pool.now_ms + 4_000 if second == 5 else 0
-            job = Submission(
-                a_job(first), "acme", tier, f"model{first % 3}", "sha256:" + "d" * 64, via, sent_ms, expires_ms
-            )
+            model = f"model{first % len(CLASSES)}"
+            job = Submission(a_job(first), "acme", tier, model, "sha256:" + "d" * 64, via, sent_ms, expires_ms)
             return [job] * (1 + second // 6)
         case "report":
             return reports(pool, node, first, second)
@@ -101,7 +106,8 @@ def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
         case "join":
             cluster = ("east", "west", "far" if second == 3 else "east")[first // 4]
             chipset = "cuda" if second > 4 else "cpu"
-            return [NodeJoined(node, session, cluster, chipset, 1 + second % 3, second % 2, 2_000)]
+            address = f"{node}:29500" if second % 4 else ""
+            return [NodeJoined(node, session, cluster, chipset, 1 + second % 3, second % 2, 2_000, address=address)]
         case "leave":
             return [NodeLeft(node, known.session if known is not None and second else session)]
         case "cancel":

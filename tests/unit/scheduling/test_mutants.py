@@ -12,6 +12,9 @@ must fail. Forecasts, which only tell, and reversals are tried in test_forecast 
 | `limits.saw_start(state, cluster, attempt)`, `limits.make_way(state)` | adaptive limits, which keep no slot empty |
 | `backpressure.in_flight(cluster)` | the limit, derived from the attempts |
 | `capacity.close_attempt(state, attempt)` | a closed attempt no longer counts, whoever closed it |
+| `capacity.seats_of(attempt)`, `Held.ranks()` | a gang holds a slot for each rank, on all its nodes |
+| `gangs.ready(state)`, `reservations.keep(state, kind, job)` | a gang whose turn has come goes next |
+| `reservations.may_back_fill(state, job, reservation)` | back-fill does not delay the gang |
 | `judge.is_duplicate(state, job)` | once is once |
 | `judge.is_too_old(state, body)` | no copy of a forgotten job runs |
 | `judge.is_older_move(state, body)` | aliases move forwards |
@@ -39,17 +42,21 @@ from scheduling import (
     capacity,
     chain,
     evolve,
+    gangs,
     judge,
     limits,
     look_ahead,
     orders,
     plan,
     reports,
+    reservations,
     retries,
     sharing,
 )
 from scheduling.disciplines import promise, wait_fraction, weighted_fair
-from scheduling.state import Cluster
+from scheduling.members import seats_of
+from scheduling.state import Cluster, Held
+from tests.properties.scheduling import test_gangs as test_gangs_without_end
 from tests.properties.scheduling import test_starvation
 from tests.unit.scheduling import (
     test_attempts,
@@ -59,9 +66,11 @@ from tests.unit.scheduling import (
     test_dispatching,
     test_endings,
     test_full_clusters,
+    test_gangs,
     test_limits,
     test_nodes,
     test_orders,
+    test_reservations,
     test_submissions,
 )
 
@@ -97,6 +106,17 @@ def limiter_forgets_a_lapsed_lease(patch: pytest.MonkeyPatch) -> None:
         original(state, attempt)
         if attempt.node not in state.nodes and kept is not None:
             state.clusters[attempt.cluster].staged["lapsed " + attempt.job] = kept
+
+    patch.setattr(capacity, "close_attempt", close_attempt)
+
+
+def a_member_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    original = capacity.close_attempt
+
+    def close_attempt(state: Any, attempt: Any) -> None:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(capacity, "seats_of", lambda attempt: seats_of(attempt)[:1])
+            original(state, attempt)
 
     patch.setattr(capacity, "close_attempt", close_attempt)
 
@@ -269,6 +289,42 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
     "a draining cluster gets work": (
         instead(backpressure, "takes_work", lambda cluster: len(cluster.staged) < cluster.limit),
         test_clusters.test_a_draining_cluster_gets_nothing_and_its_staged_attempts_are_recalled,
+    ),
+    "nothing is kept for a gang": (
+        instead(gangs, "on_offer", lambda state, kind: []),
+        test_gangs_without_end.test_a_gang_under_endless_small_jobs_goes_when_what_ran_on_its_slots_has_ended,
+    ),
+    "kept slots are anyone's": (
+        instead(capacity, "_count_kept", lambda state, reservation, sign: None),
+        test_reservations.test_nothing_new_is_put_on_kept_slots_and_the_gang_goes_when_they_are_free,
+    ),
+    "the slots that are free last are kept": (
+        instead(reservations, "slot_times", lambda state, cluster, node: [-int(node.node[1:])] * node.slots),
+        test_reservations.test_the_slots_that_are_expected_to_be_free_first_are_kept,
+    ),
+    "back-fill ignores when it would end": (
+        instead(reservations, "may_back_fill", lambda state, job, reservation: True),
+        test_gangs_without_end.test_a_gang_under_endless_small_jobs_goes_when_what_ran_on_its_slots_has_ended,
+    ),
+    "there is no back-fill": (
+        instead(reservations, "may_back_fill", lambda state, job, reservation: False),
+        test_gangs_without_end.test_slots_that_are_kept_are_used_meanwhile,
+    ),
+    "a member's slot is not freed": (
+        a_member_is_forgotten,
+        test_gangs.test_one_rank_that_fails_fails_the_attempt_everywhere_and_the_others_are_killed_at_once,
+    ),
+    "the ranks of a gang on a node count as one slot": (
+        instead(Held, "ranks", lambda held: len(held)),
+        test_gangs.test_a_gang_takes_a_slot_for_each_rank_and_one_place_in_the_limit,
+    ),
+    "the other members run on": (
+        instead(orders, "_release", lambda due, state, attempt, closer: None),
+        test_gangs.test_one_rank_that_fails_fails_the_attempt_everywhere_and_the_others_are_killed_at_once,
+    ),
+    "a killed gang is over when any of its nodes says so": (
+        instead(reports, "_is_heard", lambda attempt, member, report: member in attempt.members),
+        test_gangs.test_a_cancelled_gang_keeps_its_slots_until_the_node_of_rank_0_says_that_it_stopped,
     ),
 }
 

@@ -1,0 +1,129 @@
+"""What a second implementation of a pick does next in the same state, under `wait_fraction`: sort everything."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from fractions import Fraction
+
+from contract.lifecycle import JobState
+from contract.policy import UNLIMITED
+from scheduling.state import Job, Node, State
+
+
+def naive_next(state: State) -> tuple[str, str]:
+    """What is done, and with which job. `reserved`: a gang goes to slots that were kept for it; `dispatch`: the most
+    urgent job goes; `keep`: it is a gang, and slots are kept for it; `back_fill`: it goes to a slot that is kept."""
+    for name in sorted(state.reserved):
+        job = state.jobs[state.reserved[name].job]
+        if any(_holds(state, job, cluster, own=name) for cluster in state.clusters):
+            return "reserved", job.job
+    waiting = sorted((_rank(state, job), job) for job in state.jobs.values() if _waits(state, job))
+    for _, job in waiting:
+        ranks = state.versions[job.version].requirements.ranks
+        room = [node for node in _fitting(state, job) if _has_room(state, node)]
+        if ranks == 1 and room:
+            return "dispatch", job.job
+        if ranks > 1 and not _is_kept_for(state, job):
+            clusters = {node.cluster for node in room}
+            if any(_holds(state, job, cluster) or _may_keep(state, job, cluster) for cluster in clusters):
+                return ("dispatch" if any(_holds(state, job, name) for name in state.clusters) else "keep"), job.job
+    met = set()
+    for _, job in waiting:
+        needs = state.versions[job.version].requirements
+        kept = [
+            n for n in _fitting(state, job) if _takes_work(state, n.cluster) and _kept(state, n) and _free(state, n)
+        ]
+        if needs.ranks > 1 or not kept or needs in met:
+            continue
+        met.add(needs)  # a class whose first job is not expected to end in time is out
+        run_ms = state.run_ms.get(job.version, 0)
+        for node in kept:
+            cluster = state.clusters[node.cluster]
+            if run_ms and state.now_ms + cluster.fetch_ms + run_ms <= state.reserved[cluster.name].free_ms:
+                return "back_fill", job.job
+    return "", ""
+
+
+def _rank(state: State, job: Job) -> tuple[Fraction, str]:
+    return -Fraction(state.now_ms - job.submitted_ms, state.slos[job.tier]), job.job
+
+
+def _waits(state: State, job: Job) -> bool:
+    is_kept = any(kept.job == job.job for kept in state.reserved.values())
+    return job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms and not is_kept
+
+
+def _is_kept_for(state: State, job: Job) -> bool:
+    """Slots are kept for a gang of its class."""
+    classes = [state.versions[state.jobs[kept.job].version].requirements for kept in state.reserved.values()]
+    return state.versions[job.version].requirements in classes
+
+
+def _fitting(state: State, job: Job) -> list[Node]:
+    needs = state.versions[job.version].requirements
+    return [
+        node
+        for node in state.nodes.values()
+        if not node.draining
+        and node.chipset in needs.chipsets
+        and (node.chipset == "cpu" or node.gpus >= needs.gpus)
+        and node.memory_mib >= needs.memory_mib
+    ]
+
+
+def _held(state: State, node: Node) -> int:
+    attempts = [job.open for job in state.jobs.values() if job.open is not None]
+    return sum((a.node == node.node) + sum(m.node == node.node for m in a.members) for a in attempts)
+
+
+def _free(state: State, node: Node) -> int:
+    return max(0, node.slots - _held(state, node))
+
+
+def _kept(state: State, node: Node) -> int:
+    members = [member for kept in state.reserved.values() for member in kept.members]
+    return sum((member.node, member.session) == (node.node, node.session) for member in members)
+
+
+def _takes_work(state: State, name: str) -> bool:
+    cluster = state.clusters[name]
+    staged = sum(
+        job.open is not None and not job.open.started and job.open.cluster == name for job in state.jobs.values()
+    )
+    return not cluster.draining and staged < cluster.limit
+
+
+def _has_room(state: State, node: Node) -> bool:
+    """A slot that is neither taken nor kept, or, where none is kept, a place behind others."""
+    if not _takes_work(state, node.cluster):
+        return False
+    held, kept = _held(state, node), _kept(state, node)
+    entry = state.policy.clusters[node.cluster]
+    is_endless = entry.limit == UNLIMITED and not entry.adaptive
+    return held + kept < node.slots or (not kept and (is_endless or held < node.slots * (1 + entry.staged_per_slot)))
+
+
+def _has_kept_room(state: State, node: Node) -> bool:
+    """A slot is free, and every free one is kept."""
+    free, kept = _free(state, node), _kept(state, node)
+    return 0 < free <= kept and _takes_work(state, node.cluster)
+
+
+def _holds(state: State, job: Job, cluster: str, own: str = "") -> bool:
+    """The gang fits there now."""
+    nodes = [node for node in _fitting(state, job) if node.cluster == cluster]
+    free = {n.node: _free(state, n) - (0 if cluster == own else _kept(state, n)) for n in nodes}
+    usable = [node for node in nodes if free[node.node] > 0]
+    return _takes_work(state, cluster) and _are_enough(state, job, usable, [free[node.node] for node in usable])
+
+
+def _may_keep(state: State, job: Job, name: str) -> bool:
+    nodes = [node for node in _fitting(state, job) if node.cluster == name]
+    cluster = state.clusters[name]
+    is_able = name not in state.reserved and cluster.limit > 0 and not cluster.draining
+    return is_able and _are_enough(state, job, nodes, [node.slots for node in nodes])
+
+
+def _are_enough(state: State, job: Job, nodes: Collection[Node], slots: Collection[int]) -> bool:
+    ranks = state.versions[job.version].requirements.ranks
+    return sum(slots) >= ranks and (max(slots) >= ranks or any(node.address for node in nodes))
