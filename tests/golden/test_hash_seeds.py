@@ -1,4 +1,8 @@
-"""No decision depends on how strings hash: a set of names that is iterated comes in another order in each process."""
+"""No decision depends on how strings hash: a set of names that is iterated comes in another order in each process.
+
+The mutant "iterate a set" takes away one `sorted` of the core at a time. In the life of tests/golden/crowd.py, where
+everything comes several at once, each of them shows.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,86 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any
 
+import pytest
+
+from tests.golden import crowd
 from tests.golden.rules import HERE
 
-MADE = "import sys; from tests.golden.rules import ledger; sys.stdout.buffer.write(b'\\n'.join(ledger()) + b'\\n')"
+RULES = "from tests.golden.rules import ledger as life"
+CROWD = "from tests.golden.crowd import life"
+SETS = """
+import builtins, sys
+from scheduling import plan
+plan.sorted = lambda names: list(set(names)) if sys._getframe(1).f_code.co_name == '_lose' else builtins.sorted(names)
+"""
+"""The mutant: attempts of a lost node are closed in the order of a set."""
+
+ORDERED = (
+    "capacity.start_attempt",
+    "disciplines.discipline.ranks_of",
+    "limits._adaptive",
+    "orders._answer",
+    "orders.clusters_for",
+    "orders.standing_orders",
+    "plan._drains",
+    "plan._lapses",
+    "plan._lose",
+    "reports._close_all",
+    "reports._versions",
+    "reports.node_heartbeat",
+    "retries.lost_alone",
+)
+"""Functions whose order is seen from outside. Where else the core sorts, what it sorts is kept in order anyhow."""
 
 
-def made_with(seed: str) -> subprocess.Popen[bytes]:
+def made_with(seed: str, program: str) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONHASHSEED": seed}
-    return subprocess.Popen([sys.executable, "-c", MADE], stdout=subprocess.PIPE, env=environment, cwd=HERE.parents[1])
+    shown = "import sys; sys.stdout.buffer.write(b'\\n'.join(life()) + b'\\n')"
+    command = [sys.executable, "-c", f"{program}\n{shown}"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd=HERE.parents[1])
 
 
-def test_the_golden_life_is_decided_byte_for_byte_under_any_hash_seed() -> None:
-    makers = [made_with(seed) for seed in ("1", "2")]
-    (first, _), (second, _) = [maker.communicate(timeout=60) for maker in makers]
+def lives(program: str) -> set[str]:
+    """Digests of what the program makes under several hash seeds."""
+    makers = [made_with(seed, program) for seed in ("1", "2")]
+    made = [maker.communicate(timeout=60)[0] for maker in makers]
     assert [maker.returncode for maker in makers] == [0, 0]
-    assert len(first) > 100_000
-    assert hashlib.sha256(first).hexdigest() == hashlib.sha256(second).hexdigest()
+    assert min(map(len, made)) > 100_000
+    return {hashlib.sha256(life).hexdigest() for life in made}
+
+
+@pytest.mark.parametrize("program", [RULES, CROWD], ids=["golden", "crowd"])
+def test_a_life_is_decided_byte_for_byte_under_any_hash_seed(program: str) -> None:
+    assert len(lives(program)) == 1
+
+
+def test_a_set_that_is_iterated_shows_under_another_hash_seed() -> None:
+    assert len(lives(SETS + CROWD)) == 2
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[bytes]:
+    return crowd.life()
+
+
+@pytest.mark.parametrize("place", ORDERED)
+def test_another_order_than_the_sorted_one_shows(
+    place: str, expected: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, _, function = place.rpartition(".")
+    monkeypatch.setattr(import_module(f"scheduling.{module}"), "sorted", backwards_in(function), raising=False)
+    assert crowd.life() != expected
+
+
+def backwards_in(function: str) -> Callable[..., list[Any]]:
+    """A `sorted` that gives another order to one function."""
+
+    def ordered(names: Iterable[Any], **how: Any) -> list[Any]:
+        found = sorted(names, **how)
+        return found[::-1] if sys._getframe(1).f_code.co_name == function else found
+
+    return ordered
