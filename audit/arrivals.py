@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
+
+V = TypeVar("V")
 
 
 class Arrival(NamedTuple):
@@ -41,25 +43,42 @@ class Names:
         return len(self.names)
 
 
+class ByNumber(Protocol[V]):
+    """One value of each job, by the job's number."""
+
+    def append(self, value: V, /) -> None: ...
+    def __getitem__(self, number: int, /) -> V: ...
+    def __setitem__(self, number: int, value: V, /) -> None: ...
+    def __iter__(self) -> Iterator[V]: ...
+    def __len__(self) -> int: ...
+
+
 class Arrivals:
     """In the order of arrival; `add` refuses one that runs backwards."""
 
     def __init__(self) -> None:
-        self.at_ms = array("q")
-        self.tier = array("I")
-        self.tenant = array("I")
-        self.model = array("I")
-        self.service_ms = array("q")
+        self.at_ms: ByNumber[int] = array("q")
+        self.tier: ByNumber[int] = array("I")
+        self.tenant: ByNumber[int] = array("I")
+        self.model: ByNumber[int] = array("I")
+        self.service_ms: ByNumber[int] = array("q")
         self.tiers, self.tenants, self.models = Names(), Names(), Names()
-        self.jobs: list[str] = []
+        self.jobs: ByNumber[str] = []
         """Job ids, where they are known (a ledger's); else empty, and the simulation makes them."""
+        self.last_ms = 0
+        """When the last one arrived; 0: there is none."""
+
+    def unset(self) -> ByNumber[int]:
+        """A column of -1."""
+        return array("q", [-1]) * len(self)
 
     def add(self, at_ms: int, tier: str, tenant: str, model: str, service_ms: int) -> None:
         """ValueError when it arrives before the one before it, or runs for less than no time."""
-        if self.at_ms and at_ms < self.at_ms[-1]:
-            raise ValueError(f"expected an arrival no earlier than {self.at_ms[-1]} ms, found {at_ms} ms; sort them")
+        if len(self) and at_ms < self.last_ms:
+            raise ValueError(f"expected an arrival no earlier than {self.last_ms} ms, found {at_ms} ms; sort them")
         if service_ms < 0:
             raise ValueError(f"expected a run time of at least 0 ms, found {service_ms} ms")
+        self.last_ms = at_ms
         self.at_ms.append(at_ms)
         self.tier.append(self.tiers.number(tier))
         self.tenant.append(self.tenants.number(tenant))
@@ -85,7 +104,7 @@ class Arrivals:
     @property
     def span_ms(self) -> int:
         """From the first arrival to the last."""
-        return self.at_ms[-1] - self.at_ms[0] if self.at_ms else 0
+        return self.last_ms - self.at_ms[0] if self.at_ms else 0
 
     @property
     def work_ms(self) -> int:

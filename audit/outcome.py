@@ -8,7 +8,7 @@ from math import ceil
 
 import msgspec
 
-from audit.arrivals import Arrivals
+from audit.arrivals import Arrivals, ByNumber
 from audit.simulation import Simulation
 
 
@@ -49,7 +49,7 @@ class Running(msgspec.Struct, frozen=True):
     batch_p99_ms: float
 
 
-def outcome_of(arrivals: Arrivals, start_ms: Sequence[int], slos_ms: Mapping[str, int], until_ms: int) -> Outcome:
+def outcome_of(arrivals: Arrivals, start_ms: ByNumber[int], slos_ms: Mapping[str, int], until_ms: int) -> Outcome:
     """`start_ms` is the first start of each job, -1 when there was none until `until_ms`. A job is judged by the SLO
     that `slos_ms` has for its tier; KeyError when it has none."""
     waits: dict[int, array[int]] = {number: array("q") for number in range(len(arrivals.tiers))}

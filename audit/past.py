@@ -99,10 +99,13 @@ class Past:
         store: ObjectStore | None = None,
         names: Iterable[SnapshotName] = (),
         remembered: Iterable[Remembered] = (),
+        growing: LedgerFrom | None = None,
     ) -> None:
         """`end` is the offset after the ledger's last record, None when nobody can say. `names`, of snapshots in the
-        store, oldest first, and `remembered` were asked for before it, so whatever they name must be there."""
+        store, oldest first, and `remembered` were asked for before it, so whatever they name must be there. `growing`
+        gives the same records as `ledger` and does not end where the ledger does now: what a walk reads, if given."""
         self.pool, self.ledger, self.end = pool, ledger, end
+        self.growing = growing or ledger
         self._store = store
         self._names = list(names)
         newest = [Remembered(f"snapshot {name.key}", name.offset) for name in self._names[-1:]]
@@ -155,7 +158,7 @@ class Walk:
         chain = self._chain()
         last = self.began_offset
         held: tuple[int, Counted] | None = None
-        for record in self._past.ledger(max(0, self.began_offset)):
+        for record in self._past.growing(max(0, self.began_offset)):
             self.records += 1
             if record.offset == self.began_offset:
                 if hash_of(record.value) != self._began_hash:

@@ -21,7 +21,9 @@ from contract import inputs
 from contract.batch import Batch
 from contract.inputs import Body, VersionPublished
 from contract.policy import Policy
-from scheduling.state import initial_state
+from scheduling.state import State, initial_state
+
+OPEN = "waits or runs still"
 
 
 class LedgerEmpty(LookupError):
@@ -50,13 +52,13 @@ class Recorded(msgspec.Struct):
 def recorded(past: Past) -> Recorded:
     """Reads a ledger from its beginning as far as it can be believed. LedgerEmpty when there is nothing to simulate."""
     walk = Walk(past, initial_state(past.pool))
-    reading = _Reading(past.pool)
+    reading = Reading(past.pool)
     for batch in walk.believed():
         reading.take(batch)
     return reading.result(walk.damage)
 
 
-class _Life(msgspec.Struct):
+class Life(msgspec.Struct):
     """A job, until its result."""
 
     submitted_ms: int
@@ -66,7 +68,13 @@ class _Life(msgspec.Struct):
     first_start_ms: int = -1
     start_ms: int = -1
     end_ms: int = -1
-    ended: str = "waits or runs still"
+    ended: str = OPEN
+    """How it ended without a result; empty: it has one."""
+
+    @property
+    def run_ms(self) -> int:
+        """Of its successful attempt."""
+        return self.end_ms - self.start_ms
 
 
 _ENDINGS: dict[type, str] = {
@@ -77,17 +85,23 @@ _ENDINGS: dict[type, str] = {
 }
 
 
-class _Reading:
-    def __init__(self, pool: str) -> None:
+class Reading:
+    """Takes the batches of a ledger in order. Who follows one without end takes out what it has used."""
+
+    def __init__(self, pool: str, state: State | None = None) -> None:
+        """From the ledger's beginning, or from after this state."""
         self.pool = pool
-        self._lives: dict[str, _Life] = {}
-        self._versions: dict[str, VersionPublished] = {}
-        self._policies: list[tuple[int, Policy]] = []
-        self._operations: list[tuple[int, Body]] = []
-        self._fleet = Fleet()
-        self._heard_ms: dict[str, int] = {}
+        self.lives: dict[str, Life] = {}
+        """Jobs in the order in which they were accepted."""
+        self.versions: dict[str, VersionPublished] = {}
+        self.policies: list[tuple[int, Policy]] = []
+        self.operations: list[tuple[int, Body]] = []
+        self.fleet = Fleet()
+        self.heard_ms: dict[str, int] = {}
         """When each node was heard last."""
         self._now_ms = 0
+        if state is not None:
+            self._begin(state)
         self._takes: dict[type, Callable[[Any], None]] = {
             said.PolicyAdopted: self._policy,
             said.PolicyReverted: self._policy,
@@ -100,44 +114,58 @@ class _Reading:
             said.NodeLost: self._lost,
         }
 
+    def _begin(self, state: State) -> None:
+        self._now_ms = state.now_ms
+        self.heard_ms = dict.fromkeys(state.nodes, state.now_ms)
+        for version in state.versions.values():
+            self.versions[version.version] = VersionPublished(
+                version.model, version.version, version.requirements, version.timeout_ms
+            )
+        for job in state.jobs.values():
+            life = self.lives[job.job] = Life(job.submitted_ms, job.tier, job.tenant, job.version)
+            if job.open is not None and job.open.started:
+                life.start_ms = job.open.started_ms
+            if job.has_started:
+                life.first_start_ms = max(life.start_ms, 0)  # when exactly lies before the state
+
     def take(self, batch: Batch) -> None:
         self._now_ms = batch.now_ms
         for record in batch.inputs:
             if isinstance(record.body, inputs.ClusterDrainRequested | inputs.ClusterActivated):
-                self._operations.append((batch.now_ms, record.body))
+                self.operations.append((batch.now_ms, record.body))
             elif isinstance(record.body, inputs.NodeHeartbeat | inputs.NodeReport):
-                self._heard_ms[record.body.node] = batch.now_ms
+                self.heard_ms[record.body.node] = batch.now_ms
         for event in batch.events:
             take = self._takes.get(type(event))
             if take is not None:
                 take(event)
             elif type(event) in _ENDINGS:
-                self._lives[event.job].ended = _ENDINGS[type(event)]  # type: ignore[union-attr]
+                self.lives[event.job].ended = _ENDINGS[type(event)]  # type: ignore[union-attr]
 
     def _policy(self, event: said.PolicyAdopted | said.PolicyReverted) -> None:
-        self._policies.append((self._now_ms, event.policy))
+        self.policies.append((self._now_ms, event.policy))
 
     def _version(self, event: said.VersionRegistered) -> None:
-        self._versions[event.version] = VersionPublished(
+        self.versions[event.version] = VersionPublished(
             event.model, event.version, event.requirements, event.timeout_ms
         )
 
     def _accepted(self, event: said.JobAccepted) -> None:
-        self._lives[event.job] = _Life(event.submitted_ms, event.tier, event.tenant, event.version)
+        self.lives[event.job] = Life(event.submitted_ms, event.tier, event.tenant, event.version)
 
     def _started(self, event: said.AttemptStarted) -> None:
-        life = self._lives[event.job]
+        life = self.lives[event.job]
         life.start_ms = self._now_ms
         if life.first_start_ms < 0:
             life.first_start_ms = self._now_ms
 
     def _succeeded(self, event: said.JobSucceeded) -> None:
-        life = self._lives[event.job]
+        life = self.lives[event.job]
         life.end_ms, life.ended = self._now_ms, ""
 
     def _admitted(self, event: said.NodeAdmitted) -> None:
-        self._heard_ms[event.node] = self._now_ms
-        self._fleet.join(
+        self.heard_ms[event.node] = self._now_ms
+        self.fleet.join(
             self._now_ms,
             Machine(
                 event.node,
@@ -151,35 +179,35 @@ class _Reading:
         )
 
     def _drained(self, event: said.NodeDrained) -> None:
-        self._fleet.leave(self._now_ms, event.node)
+        self.fleet.leave(self._now_ms, event.node)
 
     def _lost(self, event: said.NodeLost) -> None:
         """It was last heard then; what it did after that nobody knows."""
-        self._fleet.lose(self._heard_ms[event.node], event.node)
+        self.fleet.lose(self.heard_ms[event.node], event.node)
 
     def result(self, damage: Damage | None) -> Recorded:
-        left_out = Counter(life.ended for life in self._lives.values() if life.ended)
-        done = [(job, life) for job, life in self._lives.items() if not life.ended]
+        left_out = Counter(life.ended for life in self.lives.values() if life.ended)
+        done = [(job, life) for job, life in self.lives.items() if not life.ended]
         done.sort(key=lambda entry: entry[1].submitted_ms)
-        if not done or not self._policies:
+        if not done or not self.policies:
             raise LedgerEmpty(
                 f"expected jobs with a result in the ledger of pool {self.pool}, found none"
-                f" ({len(self._lives)} accepted); there is nothing to simulate"
+                f" ({len(self.lives)} accepted); there is nothing to simulate"
                 + (f"; {said_of(damage)}" if damage is not None else "")
             )
         arrivals = Arrivals()
         for job, life in done:
-            arrivals.add(life.submitted_ms, life.tier, life.tenant, life.version, life.end_ms - life.start_ms)
+            arrivals.add(life.submitted_ms, life.tier, life.tenant, life.version, life.run_ms)
             arrivals.jobs.append(job)
         return Recorded(
             pool=self.pool,
             arrivals=arrivals,
             start_ms=[life.first_start_ms for _, life in done],
             end_ms=[life.end_ms for _, life in done],
-            versions=self._versions,
-            policies=self._policies,
-            operations=self._operations,
-            fleet=self._fleet,
+            versions=self.versions,
+            policies=self.policies,
+            operations=self.operations,
+            fleet=self.fleet,
             left_out=dict(sorted(left_out.items())),
             damage=damage,
         )

@@ -9,9 +9,8 @@ start with the first. Reports reach the scheduler with its next batch.
 
 from __future__ import annotations
 
-from array import array
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -142,9 +141,9 @@ class Site:
         """Told of a node that has its first report for the next batch."""
         self.nodes: dict[str, Node] = {}
         """Those alive, and those lost whose lease has not lapsed."""
-        self.start_ms = array("q", [-1]) * len(arrivals)
+        self.start_ms = arrivals.unset()
         """First start of each job; -1: none."""
-        self.end_ms = array("q", [-1]) * len(arrivals)
+        self.end_ms = arrivals.unset()
         self.switches = 0
         self.busy_ms = 0
         """Slots times ms that attempts held, those of lost nodes up to the loss."""
@@ -240,6 +239,29 @@ class Site:
         """`left` is called when the node has drained and has nothing left."""
         node = self.nodes[machine.node] = Node(machine, session, left)
         return node
+
+    def run_on(self, now_ms: int, node: Node, job: str, number: int, dispatch: str, started_ms: int) -> None:
+        """The attempt has run there since that moment."""
+        slot, model = _slot_for(node, self._arrivals.model[number]), self._arrivals.model[number]
+        took_ms = self._arrivals.service_ms[number] * SPEED_ONE // node.machine.speed_permille
+        run = Running(job, number, dispatch, max(now_ms, started_ms + took_ms), ())
+        node.loaded[slot] = model
+        node.running[slot] = run
+        node.free -= 1
+        self.start_ms[number] = started_ms
+        self.busy_ms += run.ends_ms - now_ms
+        self._agenda.later(run.ends_ms, Rank.ENDED, self.finish, node, slot, run)
+
+    def hold(self, now_ms: int, node: Node, job: str, number: int, dispatch: str) -> None:
+        """The attempt is staged there, its inputs fetched."""
+        node.staged[dispatch] = Staged(job, number, self._arrivals.model[number], now_ms, ())
+
+    def load(self, node: Node, versions: Sequence[str]) -> None:
+        """These are loaded: in slots of attempts that run, or in empty ones."""
+        for version in versions:
+            model = self._versions.index(version)
+            if model not in node.loaded and -1 in node.loaded:
+                node.loaded[node.loaded.index(-1)] = model
 
     def lose(self, now_ms: int, node: Node) -> None:
         """No word any more; it is in `nodes` until its lease lapses."""

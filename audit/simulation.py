@@ -23,13 +23,14 @@ from audit.agenda import NEVER, Agenda, Rank
 from audit.arrivals import Arrivals
 from audit.fleet import Fleet, Move, Step
 from audit.simulated_nodes import Costs, Node, Site
+from audit.takeover import take_over
 from contract.batch import BATCH_EVENTS_MAX, BATCH_INPUTS_MAX, GENESIS
 from contract.events import Event, JobDispatched, KillOrdered, RecallOrdered
 from contract.inputs import Body, Input, NodeLeft, PolicyApplied, Submission, VersionPublished
 from contract.policy import Policy, fingerprint
 from scheduling.decide import Clock, decide, open_pool
-from scheduling.evolve import evolve, seal
-from scheduling.state import initial_state
+from scheduling.evolve import begin, evolve, seal
+from scheduling.state import State, initial_state
 
 TICK_MS = 5_000
 """A batch at least this often while anything waits, as in the host; and how often a node corrects its heartbeat."""
@@ -67,31 +68,37 @@ class Simulation:
         *,
         pool: str = "main",
         said: Sequence[tuple[int, Body]] = (),
+        state: State | None = None,
         costs: Costs = Costs(),
         batch_ms: int = 10,
         timer: Callable[[], float] | None = None,
         observer: Observer | None = None,
     ) -> None:
         """`versions` by the names that the arrivals have for them; `policy` from the beginning on; `said` is what else
-        reaches the scheduler, and when."""
+        reaches the scheduler, and when. Of arrivals and versions more may come while it is advanced.
+
+        It begins with no machine and no job, or where `state` says: the jobs that are open there are then the first
+        arrivals, and those that run there run on. The state is the simulation's from now on."""
         self.policy, self.arrivals, self.fleet, self.costs = policy, arrivals, fleet, costs
-        self.state = initial_state(pool)
+        self.state = initial_state(pool) if state is None else state
         self.batches = self.dispatches = 0
         self.measured = Measured(array("d"), array("I"))
         self._batch_ms, self._timer, self._observer = batch_ms, timer, observer
-        self._published = [versions[name] for name in arrivals.models.names]
-        self._models = [f"{version.model}@{version.version}" for version in self._published]
-        self._digests = [version.version for version in self._published]
+        self._versions = versions
+        self._models: list[str] = []
+        """References to the versions of the models that have arrived, by the model's number."""
+        self._digests: list[str] = []
         self._agenda = Agenda()
         self.site = Site(arrivals, self._digests, costs, self._agenda, self._hear)
-        self._numbers = {job: number for number, job in enumerate(arrivals.jobs)}
+        self._numbers: dict[str, int] = {}
+        """Of the jobs that have arrived, where the arrivals name them."""
         self._sessions: dict[str, int] = {}
         self._next = 0
         """Number of the next arrival."""
         self._inbox: list[tuple[int, Body | Node]] = []
         self._first_ms = 0
         """When the first of the inbox was said."""
-        self._offset = 0
+        self._offset = self.state.position
         self._unsettled = 0
         """Lost nodes whose lease has not lapsed."""
         self._caught_up = False
@@ -99,20 +106,52 @@ class Simulation:
         self._quiet_ticks = self._queued = 0
         self._tick_ms = NEVER
         """When a batch is due without any input."""
-        self._begin(said)
-
-    def _begin(self, said: Sequence[tuple[int, Body]]) -> None:
+        self.now_ms = self.state.now_ms
+        self._begun = False
         for at_ms, body in said:
-            self._agenda.later(at_ms, Rank.SAID, self._say, body)
-        for move in self.fleet.in_order():
-            self._agenda.later(move.at_ms, Rank.MOVED, self._move, move)
-        self.now_ms = min(self._agenda.next_ms, *self.arrivals.at_ms[:1], 1 << 61)
-        for event in open_pool(self.state, "simulation", "simulation", Clock(1, 0, self.now_ms, 0, False)):
-            evolve(self.state, event)
-        self.state.epoch, self.state.seq = 1, 0
+            self.hears(at_ms, body)
+        for move in fleet.in_order():
+            self.moves(move)
+
+    def hears(self, at_ms: int, body: Body) -> None:
+        """Somebody says this to the scheduler at that moment, which is not past."""
+        self._agenda.later(at_ms, Rank.SAID, self._say, body)
+
+    def moves(self, move: Move) -> None:
+        """A machine joins, leaves or is lost at a moment that is not past."""
+        self._agenda.later(move.at_ms, Rank.MOVED, self._move, move)
+
+    def forget(self, job: str) -> int:
+        """The number of a named job that has ended: nothing will be asked of it again."""
+        return self._numbers.pop(job)
+
+    def start_ms_of(self, job: str) -> int:
+        """The first start of a job that has arrived; -1: it has not started."""
+        return self.site.start_ms[self._number(job)]
+
+    def _begin(self, at_ms: int) -> None:
+        """The scheduler opens the pool, and is told the policy."""
+        state = self.state
+        self.now_ms = max(state.now_ms, at_ms)
+        clock = Clock(state.epoch + 1, state.seq + 1, self.now_ms, 0, False)
+        opened = open_pool(state, "simulation", "simulation", clock)
+        begin(state, clock.epoch, clock.seq, clock.now_ms, clock.elapsed_ms)
+        for event in opened:
+            evolve(state, event)
         self._say(self.now_ms, PolicyApplied(self.policy, fingerprint(self.policy)))
-        for version in {version.version: version for version in self._published}.values():
-            self._say(self.now_ms, version)
+        if state.nodes or state.jobs:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """The machines and jobs of the state it begins with."""
+        for node in self.state.nodes.values():
+            for version in node.loaded:
+                self.arrivals.models.number(version)
+        self._know_models(len(self.arrivals.models), self.now_ms)
+        self._next = len(self.state.jobs)
+        self._numbers = {self.arrivals.jobs[number]: number for number in range(self._next)}
+        for idle in take_over(self.state, self.site, self.now_ms, self._numbers, self._left):
+            self._left(self.now_ms, idle)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -124,6 +163,12 @@ class Simulation:
     def advance(self, to_ms: int) -> bool:
         """Up to this moment; True when nothing more is to come."""
         agenda, at_ms, count = self._agenda, self.arrivals.at_ms, len(self.arrivals)
+        if not self._begun:
+            first_ms = self.state.now_ms or min(agenda.next_ms, at_ms[0] if count else NEVER, NEVER >> 1)
+            if first_ms > to_ms:
+                return False
+            self._begun = True
+            self._begin(first_ms)
         while True:
             next_ms = agenda.next_ms
             arrives_ms = at_ms[self._next] if self._next < count else NEVER
@@ -156,9 +201,25 @@ class Simulation:
     def _arrive(self, at_ms: int) -> None:
         number, arrivals = self._next, self.arrivals
         self._next += 1
-        job = arrivals.jobs[number] if arrivals.jobs else f"{self.state.pool}-{number:032x}"
+        model = arrivals.model[number]
+        if model >= len(self._models):
+            self._know_models(model + 1, at_ms)
+        if arrivals.jobs:
+            job = arrivals.jobs[number]
+            self._numbers[job] = number
+        else:
+            job = f"{self.state.pool}-{number:032x}"
         tenant, tier = arrivals.tenants[arrivals.tenant[number]], arrivals.tiers[arrivals.tier[number]]
-        self._say(at_ms, Submission(job, tenant, tier, self._models[arrivals.model[number]], DIGEST, "api"))
+        self._say(at_ms, Submission(job, tenant, tier, self._models[model], DIGEST, "api"))
+
+    def _know_models(self, count: int, at_ms: int) -> None:
+        """The scheduler is told of a version when the first job of it comes."""
+        for name in self.arrivals.models.names[len(self._models) : count]:
+            version = self._versions[name]
+            if version.version not in self._digests and version.version not in self.state.versions:
+                self._say(at_ms, version)
+            self._models.append(f"{version.model}@{version.version}")
+            self._digests.append(version.version)
 
     def _move(self, at_ms: int, move: Move) -> None:
         node = self.site.nodes.get(move.node)
@@ -167,7 +228,7 @@ class Simulation:
             if node is not None and alive:
                 self.site.lose(at_ms, node)  # its process was started anew: the new session closes the old one's
             self._sessions[move.node] = life = self._sessions.get(move.node, 0) + 1
-            joined = self.site.join(move.machine, f"{move.node}.{life}", self._left)
+            joined = self.site.join(move.machine, f"{move.node}.{self.state.epoch}.{life}", self._left)
             self._say(at_ms, joined.joined())
         elif node is not None and alive and move.step is Step.LOSE:
             self.site.lose(at_ms, node)
@@ -245,7 +306,7 @@ class Simulation:
         state, timer = self.state, self._timer
         elapsed_ms = min(now_ms - self.now_ms, LEASE_STEP_MS_MAX)
         self.now_ms = now_ms
-        clock = Clock(1, state.seq + 1, now_ms, elapsed_ms, caught_up)
+        clock = Clock(state.epoch, state.seq + 1, now_ms, elapsed_ms, caught_up)
         if timer is None:
             events = decide(state, inputs, clock)
         else:
@@ -278,4 +339,4 @@ class Simulation:
             act(now_ms, *given)
 
     def _number(self, job: str) -> int:
-        return self._numbers[job] if self._numbers else int(job[-32:], 16)
+        return self._numbers[job] if self.arrivals.jobs else int(job[-32:], 16)

@@ -6,11 +6,11 @@ really happened stands beside them. `NOT_MODELLED` says what no side of the comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from audit.arrivals import Arrivals
+from audit.arrivals import Arrivals, ByNumber
 from audit.fleet import Fleet, Machine, together
 from audit.outcome import Outcome, Running, outcome_of, ran, simulated
 from audit.past import Damage
@@ -68,7 +68,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     summary: WhatIf
     arrivals: Arrivals
-    starts_ms: dict[str, Sequence[int]]
+    starts_ms: dict[str, ByNumber[int]]
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -111,7 +111,7 @@ def of_ledger(given: Recorded, changes: Changes, costs: Costs) -> Comparison:
     """What was recorded, simulated as it was and with the changes. Unlike when they do not go together."""
     first, last = given.policies[0][1], given.policies[-1][1]
     other = changes.of(last)
-    _covers(other, given.arrivals, given.pool)
+    covers(other, given.arrivals.tiers.names, given.pool)
     operations = list(given.operations)
     adopted: list[tuple[int, Body]] = [
         (at_ms, PolicyApplied(policy, fingerprint(policy))) for at_ms, policy in given.policies[1:]
@@ -141,7 +141,7 @@ def of_ledger(given: Recorded, changes: Changes, costs: Costs) -> Comparison:
     columns = [Column(RECORDED, really, None)]
     columns.append(Column(IN_FORCE, simulated(sides[IN_FORCE], slos), ran(sides[IN_FORCE])))
     columns.append(Column(CHANGED, simulated(sides[CHANGED]), ran(sides[CHANGED])))
-    starts: dict[str, Sequence[int]] = {RECORDED: given.start_ms}
+    starts: dict[str, ByNumber[int]] = {RECORDED: given.start_ms}
     starts |= {name: side.site.start_ms for name, side in sides.items()}
     summary = WhatIf(
         given.pool,
@@ -160,9 +160,9 @@ def of_trace(
 ) -> Comparison:
     """A trace under one policy or several, by name; each cluster of the pool with the slots that `changes` say."""
     columns: list[Column] = []
-    starts: dict[str, Sequence[int]] = {}
+    starts: dict[str, ByNumber[int]] = {}
     for name, policy in policies.items():
-        _covers(policy, arrivals, pool)
+        covers(policy, arrivals.tiers.names, pool)
         fleet = _fleet_of(policy, pool, changes.slots)
         simulation = Simulation(policy, versions_of(arrivals), arrivals, fleet, pool=pool, costs=costs).run()
         columns.append(Column(name, simulated(simulation), ran(simulation)))
@@ -222,10 +222,11 @@ def _fleet_of(policy: Policy, pool: str, slots: Mapping[str, int]) -> Fleet:
     return together(*(_nodes(0, Machine("", name), slots[name]) for name in mine if slots[name]))
 
 
-def _covers(policy: Policy, arrivals: Arrivals, pool: str) -> None:
+def covers(policy: Policy, tiers: Iterable[str], pool: str) -> None:
+    """Unlike when the policy has not the pool, or not these tiers."""
     if pool not in policy.pools:
         raise Unlike(f"expected pool {pool} in the policy, found {', '.join(sorted(policy.pools))}; name it by --pool")
-    missing = sorted(set(arrivals.tiers.names) - set(policy.tiers))
+    missing = sorted(set(tiers) - set(policy.tiers))
     if missing:
         raise Unlike(
             f"expected every tier of the jobs in the policy, found none called {', '.join(missing)};"

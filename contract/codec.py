@@ -15,6 +15,7 @@ from contract.doors import AttemptProgressed, Quarantined, SubmissionRequested
 from contract.inputs import Body, JobSubmitted, Wire
 from contract.orders import Order
 from contract.results import ResultManifest
+from contract.shadows import ShadowRecord
 
 Headers = list[tuple[str, bytes]]
 
@@ -26,6 +27,7 @@ _submission = msgspec.json.Decoder(SubmissionRequested)
 _progress = msgspec.json.Decoder(AttemptProgressed)
 _quarantined = msgspec.json.Decoder(Quarantined)
 _result = msgspec.json.Decoder(ResultManifest)
+_shadow = msgspec.json.Decoder(ShadowRecord)
 
 TYPE_PREFIX = "headrace."
 
@@ -119,3 +121,9 @@ def decode_quarantined(value: bytes | None) -> Quarantined:
 def decode_result(value: bytes | None) -> ResultManifest:
     manifest: ResultManifest = _decode(_result, value, "a result manifest")
     return manifest
+
+
+def decode_shadow(value: bytes | None) -> ShadowRecord:
+    """A record of `shadow`. Malformed when it is none."""
+    record: ShadowRecord = _decode(_shadow, value, "a record of `shadow`")
+    return record

@@ -13,6 +13,7 @@ from contract.events import Event
 from contract.inputs import Body, Wire
 from contract.orders import Order
 from contract.results import ResultManifest
+from contract.shadows import ShadowRecord
 
 CHANNELS: tuple[tuple[str, str, tuple[type[msgspec.Struct], ...], str], ...] = (
     (
@@ -36,6 +37,7 @@ CHANNELS: tuple[tuple[str, str, tuple[type[msgspec.Struct], ...], str], ...] = (
         (doors.Quarantined,),
         "What could not be acted on, with the reason.",
     ),
+    (topics.SHADOW, topics.SHADOW, get_args(ShadowRecord), "What a candidate policy would have done; decides nothing."),
 )
 """(channel, address, records, meaning)."""
 
@@ -52,6 +54,7 @@ def record_types() -> tuple[type[msgspec.Struct], ...]:
         doors.Quarantined,
         Batch,
         ResultManifest,
+        *get_args(ShadowRecord),
     )
     return tuple(dict.fromkeys(every))
 

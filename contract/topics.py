@@ -11,6 +11,7 @@ JOBS = "jobs"
 LEDGER = "ledger"
 PROGRESS = "progress"
 QUARANTINE = "quarantine"
+SHADOW = "shadow"
 DISPATCH_PREFIX = "dispatch."
 PROGRESS_PARTITIONS = 4
 
@@ -29,6 +30,21 @@ class Topic(msgspec.Struct, frozen=True):
     """Its readers find their partition by the number of partitions: there may not be more than these."""
 
 
+def shadow_topic(policy: Policy) -> Topic:
+    """What candidate policies would have done: ids, tiers, tenants and times, nothing that a user wrote, so it is kept
+    as long as `jobs`, long enough to compare weeks, and not for ever: a shadow can be run again from the ledger."""
+    config = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(30 * DAY_MS),
+        "message.timestamp.type": "LogAppendTime",
+    }
+    return Topic(SHADOW, _pools(policy), config)
+
+
+def _pools(policy: Policy) -> int:
+    return max(pool.partition for pool in policy.pools.values()) + 1
+
+
 def topics_for(policy: Policy) -> tuple[Topic, ...]:
     """Every topic an installation with this policy needs.
 
@@ -36,7 +52,7 @@ def topics_for(policy: Policy) -> tuple[Topic, ...]:
     and compacts its segments within it, the short-lived topics keep nothing longer.
     """
     kept = policy.words_kept_ms
-    pools = max(pool.partition for pool in policy.pools.values()) + 1
+    pools = _pools(policy)
     record_max = str(policy.payload_bytes_max + 64 * 1024)
     short = {
         "retention.ms": str(kept),
@@ -74,6 +90,7 @@ def topics_for(policy: Policy) -> tuple[Topic, ...]:
         ),
         Topic(PROGRESS, PROGRESS_PARTITIONS, short),
         Topic(QUARANTINE, 1, short),
+        shadow_topic(policy),
     )
     dispatch = tuple(
         Topic(dispatch_topic(name), cluster.dispatch_partitions, short, exact=True)
