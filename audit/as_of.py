@@ -63,6 +63,21 @@ class AliasThen(msgspec.Struct, frozen=True):
     version: str
 
 
+class TrialThen(msgspec.Struct, frozen=True):
+    """The policy in force was promoted with a bound, and goes by itself when it misses it."""
+
+    before: str
+    """Fingerprint of the policy that would come back."""
+    below_permille: int
+    """Attainment to keep."""
+    jobs: int
+    """First starts that are counted."""
+    started: int
+    """So far."""
+    kept: int
+    """Of these, within their SLO."""
+
+
 class AsOf(msgspec.Struct, frozen=True):
     pool: str
     at_ms: int
@@ -77,6 +92,8 @@ class AsOf(msgspec.Struct, frozen=True):
     rules: int
     policy: str
     """Fingerprint of the policy in force; empty: none."""
+    trial: TrialThen | None
+    """None: that policy stays."""
     position: int
     """Offset in `jobs` up to which it had been read."""
     tiers: list[TierThen]
@@ -154,6 +171,7 @@ def describe(state: State, at_ms: int) -> AsOf:
         release=state.release,
         rules=state.rules,
         policy=state.fingerprint,
+        trial=_trial(state),
         position=state.position,
         tiers=_tiers(state, at_ms),
         clusters=[_cluster(state, state.clusters[name]) for name in sorted(state.clusters)],
@@ -163,6 +181,13 @@ def describe(state: State, at_ms: int) -> AsOf:
         ],
         ended=len(state.ended),
     )
+
+
+def _trial(state: State) -> TrialThen | None:
+    trial = state.trial
+    if trial is None:
+        return None
+    return TrialThen(trial.fingerprint, trial.below_permille, trial.jobs, trial.started, trial.kept)
 
 
 def _tiers(state: State, at_ms: int) -> list[TierThen]:

@@ -21,7 +21,7 @@ import msgspec
 
 from audit.damage import diagnose
 from audit.outages import opens
-from audit.reader import LedgerRecord, ledger_from, ledger_of_file
+from audit.reader import LedgerRecord, ledger_from, ledger_growing, ledger_of_file
 from audit.stored import stored
 from audit.story import when
 from contract.batch import Batch, hash_of
@@ -247,6 +247,20 @@ def past_of_partition(
     names = names_in(store.list(prefix_of(pool)))
     ledger, end = ledger_from(bootstrap, partition)
     return Past(pool, ledger, end=end, store=store, names=names, remembered=remembered)
+
+
+def following_past_of_partition(
+    bootstrap: str, pool: str, partition: int, store: ObjectStore, over: Callable[[], bool]
+) -> Past:
+    """The past of a pool and what becomes of it, until `over` says so. KafkaException, or the store's UNAVAILABLE."""
+    names = names_in(store.list(prefix_of(pool)))
+    _, end = ledger_from(bootstrap, partition)
+
+    def until_now(first: int) -> Iterator[LedgerRecord]:
+        return ledger_from(bootstrap, partition)[0](first)
+
+    growing = ledger_growing(bootstrap, partition, over)
+    return Past(pool, until_now, end=end, store=store, names=names, growing=growing)
 
 
 def past_of_file(path: Path, pool: str) -> Past:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from contract.topics import JOBS, LEDGER
-from runtime.kafka import offsets, read_range
+from runtime.kafka import Reader, offsets, read_range
 
 
 class LedgerRecord(NamedTuple):
@@ -68,6 +68,22 @@ def ledger_from(bootstrap: str, partition: int) -> tuple[Callable[[int], Iterato
             yield LedgerRecord(record.offset, record.timestamp_ms, record.value or b"")
 
     return read, high
+
+
+def ledger_growing(bootstrap: str, partition: int, over: Callable[[], bool]) -> Callable[[int], Iterator[LedgerRecord]]:
+    """The same, and what is appended later, until `over` says so, which is asked at least every half second."""
+
+    def read(first: int) -> Iterator[LedgerRecord]:
+        low, _ = offsets(bootstrap, LEDGER, partition)
+        reader = Reader(bootstrap, {(LEDGER, partition): max(low, first)}, client_id="headrace-following")
+        try:
+            while not over():
+                for record in reader.read(0.5):
+                    yield LedgerRecord(record.offset, record.timestamp_ms, record.value or b"")
+        finally:
+            reader.close()
+
+    return read
 
 
 def jobs_of_partition(bootstrap: str, partition: int, end: int | None = None) -> tuple[Iterator[JobsRecord], int]:

@@ -67,7 +67,9 @@ class Shadow:
         """`state` is copied. Unlike when the policy does not go with it."""
         covers(policy, {*state.policy.tiers} if state.policy is not None else set(), state.pool)
         self._policy, self._costs, self._behind_ms, self._log = policy, costs, behind_ms, log
-        self._pool, self._began_ms = state.pool, state.now_ms
+        self._pool, self._began_ms, self._live = state.pool, state.now_ms, state
+        self.now_ms = state.now_ms
+        """The shadow's clock: what the candidate would have done until then is known."""
         self._state = _copy(state) if state.now_ms else None
         """What the simulation begins with; None: the ledger's beginning."""
         self._reading = Reading(state.pool, state)
@@ -88,11 +90,6 @@ class Shadow:
         self.simulation: Simulation | None = None
 
     @property
-    def now_ms(self) -> int:
-        """The shadow's clock."""
-        return self.simulation.now_ms if self.simulation is not None else self._began_ms
-
-    @property
     def held(self) -> int:
         """Jobs in memory: not ended here or in the pool."""
         return self.arrivals.held + len(self._reading.lives)
@@ -106,15 +103,21 @@ class Shadow:
         if not batch.caught_up:
             settled_ms = min(settled_ms, max((record.at_ms for record in batch.inputs), default=self._known_ms))
         self._known_ms = max(self._known_ms, settled_ms)
+        self._live = live
         self._log.read(batch.now_ms, offset, live.slos)
         if batch.now_ms >= self._stepped_ms + STEP_MS:
             self._stepped_ms = batch.now_ms
-            self._step(live, batch.now_ms)
+            self._step()
 
-    def finish(self, live: State) -> None:
+    def finish(self, reason: str) -> None:
         """Nothing more is to be read: what has a result runs to its end, as in what-if; what has none is left out."""
-        self._step(live, live.now_ms, last=True)
+        self._step(last=True)
+        self.leave(reason)
+
+    def leave(self, reason: str) -> None:
+        """It goes no further, and says why."""
         self._log.flush(self.now_ms, self.left_out)
+        self._log.stopped(reason)
 
     # -- the ledger ---------------------------------------------------------------------------------------------
 
@@ -133,10 +136,10 @@ class Shadow:
             elif life.ended != OPEN:
                 del self._going_on[job], self._reading.lives[job]
 
-    def _step(self, live: State, live_ms: int, *, last: bool = False) -> None:
+    def _step(self, *, last: bool = False) -> None:
         """Takes in what is known and goes on as far as that is all."""
-        floor_ms = live_ms - self._behind_ms
-        if self.simulation is None and not self._begin(live, live_ms, last=last):
+        floor_ms = self._live.now_ms - self._behind_ms
+        if self.simulation is None and not self._begin(floor_ms, last=last):
             self._log.flush_if_due(self.now_ms, self.left_out)
             return
         assert self.simulation is not None
@@ -147,24 +150,24 @@ class Shadow:
                 horizon_ms = min(horizon_ms, submitted_ms - 1)
                 break
             heappop(self._waiting)
-            self._settle(job, live, live_ms, last=last)
+            self._settle(job, last=last)
         self._pass_on()
         if not last:
-            heard_ms = min((self._reading.heard_ms[node] for node in live.nodes), default=NEVER)
+            heard_ms = min((self._reading.heard_ms[node] for node in self._live.nodes), default=NEVER)
             horizon_ms = min(horizon_ms, max(heard_ms - 1, floor_ms))
         self.simulation.advance(horizon_ms)
+        self.now_ms = max(self.now_ms, max(self.simulation.now_ms, self._live.now_ms) if last else horizon_ms)
         self._log.flush_if_due(self.now_ms, self.left_out)
 
     def _is_open(self, job: str) -> bool:
         return self._reading.lives[job].ended == OPEN
 
-    def _begin(self, live: State, live_ms: int, *, last: bool) -> bool:
+    def _begin(self, floor_ms: int, *, last: bool) -> bool:
         """Whether the simulation has begun: what the jobs of the state are to run is known, or the bound is reached."""
-        waits = not last and live_ms - self._behind_ms < self._began_ms
-        if waits and any(self._is_open(waiting.job) for waiting in self._waiting):
+        if not last and floor_ms < self._began_ms and any(self._is_open(waiting.job) for waiting in self._waiting):
             return False
         jobs = [waiting.job for waiting in self._waiting]
-        cancelled = [job for job in jobs if not self._settle(job, live, live_ms, last=last, seed=True)]
+        cancelled = [job for job in jobs if not self._settle(job, last=last, seed=True)]
         if self._state is not None:
             self._state.trial = None  # the candidate is not itself on trial
         self.simulation = Simulation(
@@ -182,12 +185,12 @@ class Shadow:
         self._waiting, self._later = sorted(self._later), []
         return True
 
-    def _settle(self, job: str, live: State, live_ms: int, *, last: bool, seed: bool = False) -> bool:
+    def _settle(self, job: str, *, last: bool, seed: bool = False) -> bool:
         """Takes a job in, or leaves it out: False."""
-        life, run_ms, assumed = self._reading.lives[job], -1, False
+        life, live, run_ms, assumed = self._reading.lives[job], self._live, -1, False
         why = OTHER_TIER if life.tier not in self._policy.tiers and not seed else life.ended
         if life.ended == OPEN and not last and life.version in live.run_ms:
-            ran_ms = live_ms - life.start_ms if life.start_ms >= 0 else 0
+            ran_ms = live.now_ms - life.start_ms if life.start_ms >= 0 else 0
             run_ms, assumed = max(live.run_ms[life.version], ran_ms), True
         elif life.ended == OPEN and not last:
             why = NO_RUN_TIME
@@ -253,13 +256,17 @@ def _copy(state: State) -> State:
     return snapshot.decode(snapshot.encode(state))
 
 
-def follow(past: Past, make: Callable[[State], Shadow], since_ms: int, until_ms: int = NEVER) -> Damage | None:
+class Followed(NamedTuple):
+    shadow: Shadow
+    damage: Damage | None
+    """Why the ledger could be read no further."""
+
+
+def follow(past: Past, make: Callable[[State], Shadow], since_ms: int, until_ms: int = NEVER) -> Followed:
     """Follows the ledger with the shadow that `make` makes of the pool's state at `since_ms`, until the ledger ends or
-    its clock passes `until_ms`; then the shadow is finished. Why it could be read no further, if it could not.
+    its clock passes `until_ms`. `make` is called again when it has to be read from its beginning (audit.past)."""
 
-    `make` is called again when the ledger has to be read from its beginning (audit.past)."""
-
-    def read(walk: Walk) -> Damage | None:
+    def read(walk: Walk) -> Followed:
         shadow: Shadow | None = None
         held: tuple[int, Batch] | None = None
         for offset, batch in walk:
@@ -275,7 +282,6 @@ def follow(past: Past, make: Callable[[State], Shadow], since_ms: int, until_ms:
             shadow, held = make(walk.state), None
         if held is not None and walk.state.head_offset == held[0]:
             shadow.take(held[1], held[0], walk.state)
-        shadow.finish(walk.state)
-        return walk.damage
+        return Followed(shadow, walk.damage)
 
     return walked(past, since_ms, read)

@@ -19,6 +19,7 @@ from audit.arrivals import Arrivals
 from audit.fleet import SPEED_ONE, Machine
 from contract.events import JobDispatched, Member
 from contract.inputs import NodeHeartbeat, NodeJoined, NodeReport, Report, Started, Stopped, Succeeded
+from scheduling.machines import Attempt
 
 MANIFEST = "sha256:" + "0" * 64
 """Digest that every simulated result claims."""
@@ -240,21 +241,25 @@ class Site:
         node = self.nodes[machine.node] = Node(machine, session, left)
         return node
 
-    def run_on(self, now_ms: int, node: Node, job: str, number: int, dispatch: str, started_ms: int) -> None:
-        """The attempt has run there since that moment."""
-        slot, model = _slot_for(node, self._arrivals.model[number]), self._arrivals.model[number]
+    def run_on(self, now_ms: int, attempt: Attempt, number: int) -> None:
+        """The attempt has run there since its start, with all its ranks."""
+        node, model = self.nodes[attempt.node], self._arrivals.model[number]
+        slot = _slot_for(node, model)
         took_ms = self._arrivals.service_ms[number] * SPEED_ONE // node.machine.speed_permille
-        run = Running(job, number, dispatch, max(now_ms, started_ms + took_ms), ())
+        seats = self._seats(node, attempt.members)
+        run = Running(attempt.job, number, attempt.dispatch, max(now_ms, attempt.started_ms + took_ms), seats)
         node.loaded[slot] = model
         node.running[slot] = run
         node.free -= 1
-        self.start_ms[number] = started_ms
-        self.busy_ms += run.ends_ms - now_ms
+        self.start_ms[number] = attempt.started_ms
+        self.busy_ms += (run.ends_ms - now_ms) * (1 + len(seats))
         self._agenda.later(run.ends_ms, Rank.ENDED, self.finish, node, slot, run)
 
-    def hold(self, now_ms: int, node: Node, job: str, number: int, dispatch: str) -> None:
+    def hold(self, now_ms: int, attempt: Attempt, number: int) -> None:
         """The attempt is staged there, its inputs fetched."""
-        node.staged[dispatch] = Staged(job, number, self._arrivals.model[number], now_ms, ())
+        node = self.nodes[attempt.node]
+        seats = self._seats(node, attempt.members)
+        node.staged[attempt.dispatch] = Staged(attempt.job, number, self._arrivals.model[number], now_ms, seats)
 
     def load(self, node: Node, versions: Sequence[str]) -> None:
         """These are loaded: in slots of attempts that run, or in empty ones."""

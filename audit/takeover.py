@@ -18,22 +18,20 @@ def take_over(
 ) -> list[Node]:
     """Puts every node of the state and what it holds there. `numbers` of the jobs that are open. Returns nodes that
     drain and hold nothing any more."""
-    over = []
     for name in sorted(state.nodes):
-        known, held = state.nodes[name], state.node_attempts[name]
+        known = state.nodes[name]
         machine = Machine(
             name, known.cluster, known.slots, known.chipset, known.gpus, known.memory_mib, cached=known.cached
         )
-        node = site.join(machine, known.session, left)
-        node.draining = known.draining
-        attempts = sorted(held.values(), key=lambda attempt: (attempt.dispatched_ms, attempt.job))
-        for attempt in attempts:
-            if attempt.started:
-                site.run_on(now_ms, node, attempt.job, numbers[attempt.job], attempt.dispatch, attempt.started_ms)
-            else:
-                site.hold(now_ms, node, attempt.job, numbers[attempt.job], attempt.dispatch)
-        site.load(node, known.loaded)
+        site.join(machine, known.session, left).draining = known.draining
+    attempts = [job.open for job in state.jobs.values() if job.open is not None]
+    for attempt in sorted(attempts, key=lambda attempt: (not attempt.started, attempt.dispatched_ms, attempt.job)):
+        if attempt.started:
+            site.run_on(now_ms, attempt, numbers[attempt.job])
+        else:
+            site.hold(now_ms, attempt, numbers[attempt.job])
+    nodes = [site.nodes[name] for name in sorted(state.nodes)]
+    for node in nodes:
+        site.load(node, state.nodes[node.machine.node].loaded)
         site.fill(now_ms, node)
-        if node.draining and node.is_idle:
-            over.append(node)
-    return over
+    return [node for node in nodes if node.draining and node.is_idle]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from audit.what_if import CHANGED, IN_FORCE, RECORDED, Comparison
+from audit.what_if import CHANGED, IN_FORCE, RECORDED, SHADOW, Comparison
 
-COLOURS = {RECORDED: "#9a9a9a", IN_FORCE: "#d98032", CHANGED: "#1f77b4"}
+COLOURS = {RECORDED: "#9a9a9a", IN_FORCE: "#d98032", CHANGED: "#1f77b4", SHADOW: "#1f77b4"}
 FRACTION_MIN = 0.001
 """Waits shorter than this part of an SLO are drawn here."""
 

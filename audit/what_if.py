@@ -20,8 +20,8 @@ from audit.simulation import Simulation
 from contract.inputs import Body, PolicyApplied, Requirements, VersionPublished
 from contract.policy import Cluster, Policy, fingerprint
 
-RECORDED, IN_FORCE, CHANGED = "recorded", "in force", "changed"
-"""What really happened; the policy of the record, simulated; the other one, simulated."""
+RECORDED, IN_FORCE, CHANGED, SHADOW = "recorded", "in force", "changed", "shadow"
+"""What really happened; the policy of the record, simulated; the other one, simulated; a candidate, as it follows."""
 
 NOT_MODELLED = (
     "A job runs once, for as long as its successful attempt did, wherever it goes: failed, recalled and lost attempts,"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from audit.as_of import AsOf, MomentInvalid, as_of, moment
+from audit.as_of import AsOf, MomentInvalid, TrialThen, as_of, moment
 from audit.past import NotBelieved
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
@@ -43,6 +43,14 @@ def _now_ms() -> int:
     return round(time.time() * 1000)
 
 
+def on_trial(trial: TrialThen) -> str:
+    """The bound, and how it stands, in words."""
+    return (
+        f"{trial.before[:19]} comes back if fewer than {trial.below_permille / 10:g} % of {trial.jobs:,} jobs start"
+        f" within their SLO; so far {trial.kept:,} of {trial.started:,} have"
+    )
+
+
 def show(state: AsOf) -> None:
     """For people."""
     output.facts(
@@ -51,6 +59,7 @@ def show(state: AsOf) -> None:
             ("last record", f"offset {state.offset} at {output.moment(state.recorded_ms)}"),
             ("scheduler", f"epoch {state.epoch}, release {state.release}, rules {state.rules}"),
             ("policy", state.policy or "none"),
+            *([("on trial", on_trial(state.trial))] if state.trial is not None else []),
             ("`jobs` read up to", state.position),
         ]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from audit.diff import write_diff
 from audit.recorded import LedgerEmpty, recorded
 from audit.simulated_nodes import Costs
 from audit.waits_plot import NoPlotter, draw
-from audit.what_if import CHANGED, Changes, Comparison, Unlike, WhatIf, of_ledger, of_trace
+from audit.what_if import CHANGED, Changes, Column, Comparison, Unlike, WhatIf, of_ledger, of_trace
 from cli import output
 from cli.audit_traces import read_trace
 from cli.connection import DATA_DEFAULT, Data
@@ -67,7 +68,7 @@ def what_if(
         with written(jobs) as out:
             write_diff(compared, out)
     if plot is not None:
-        _draw(compared, plot)
+        draw_waits(compared, plot)
     if form is Format.JSON:
         output.as_json(compared.summary)
     else:
@@ -116,7 +117,8 @@ def _numbers(option: str, given: list[str], *, least: int, none: bool) -> dict[s
     return numbers
 
 
-def _draw(compared: Comparison, path: Path) -> None:
+def draw_waits(compared: Comparison, path: Path) -> None:
+    """The picture of a comparison. WrongUse; CommandFailed."""
     try:
         draw(compared, path)
     except NoPlotter as error:
@@ -138,24 +140,7 @@ def _show(summary: WhatIf) -> None:
     )
     for change in summary.changes:
         out.print(f"  {change}", markup=False, soft_wrap=True)
-    rows = []
-    for tier in ["all", *summary.columns[0].outcome.tiers]:
-        for column in summary.columns:
-            waits = column.outcome.overall if tier == "all" else column.outcome.tiers[tier]
-            rows.append(
-                (
-                    tier,
-                    column.name,
-                    f"{100 * waits.attainment:.1f} %",
-                    f"{waits.worst_fraction:.2f}",
-                    output.duration(round(waits.mean_ms)),
-                    output.duration(waits.p50_ms),
-                    output.duration(waits.p99_ms),
-                    waits.never_started or "",
-                )
-            )
-    headings = ["tier", "", "within SLO", "worst wait ÷ SLO", "mean wait", "p50", "p99", "never started"]
-    output.table(headings, rows, empty="no job")
+    show_columns(summary.columns)
     out.print()
     output.table(
         ["simulated", "slots used", "loads", "dispatches", "first to last"],
@@ -172,7 +157,33 @@ def _show(summary: WhatIf) -> None:
         ],
         empty="nothing was simulated",
     )
-    out.print()
-    out.print("Not modelled:")
-    for sentence in summary.not_modelled:
-        out.print(f"- {sentence}", markup=False, soft_wrap=True)
+    show_not_modelled(summary.not_modelled)
+
+
+def show_columns(columns: Sequence[Column]) -> None:
+    """Waits and SLOs of each tier, side by side."""
+    rows = []
+    for tier in ["all", *columns[0].outcome.tiers]:
+        for column in columns:
+            waits = column.outcome.overall if tier == "all" else column.outcome.tiers[tier]
+            rows.append(
+                (
+                    tier,
+                    column.name,
+                    f"{100 * waits.attainment:.1f} %",
+                    f"{waits.worst_fraction:.2f}",
+                    output.duration(round(waits.mean_ms)),
+                    output.duration(waits.p50_ms),
+                    output.duration(waits.p99_ms),
+                    waits.never_started or "",
+                )
+            )
+    headings = ["tier", "", "within SLO", "worst wait ÷ SLO", "mean wait", "p50", "p99", "never started"]
+    output.table(headings, rows, empty="no job")
+
+
+def show_not_modelled(sentences: Sequence[str]) -> None:
+    """What the figures above do not know."""
+    output.out.print("\nNot modelled:")
+    for sentence in sentences:
+        output.out.print(f"- {sentence}", markup=False, soft_wrap=True)

@@ -5,17 +5,26 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 import typer
+from confluent_kafka import KafkaException
+from sqlalchemy.exc import OperationalError
 
+from audit.as_of import MomentInvalid, TrialThen, as_of
+from audit.past import NotBelieved
 from cli import output
+from cli.audit_as_of import on_trial
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
 from cli.output import Format, Output
+from cli.pasts import past_of_pool
+from cli.policy_shadow import shadow, shadows
 from contract.policy import UNLIMITED, Policy
 from registry import policies
+from runtime.object_store import UNAVAILABLE
 from runtime.postgres import engine as connect
 
 app = typer.Typer(no_args_is_help=True, help="Tiers, SLOs, pools, clusters and limits.")
@@ -27,9 +36,11 @@ Document = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML policy do
 
 @app.command()
 def show(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """The policy in force in each pool."""
+    """The policy in force in each pool, and whether it is on trial."""
     with api(data, operator=True) as client:
         found = client.get("/v1/policy")
+    for entry in found["policies"]:
+        _add_trial(entry, data)
     if form is Format.JSON:
         return output.as_json(found)
     for entry in found["policies"]:
@@ -39,6 +50,7 @@ def show(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
                 ("pool", entry["pool"]),
                 ("fingerprint", entry["fingerprint"]),
                 ("adopted", output.moment(entry["adopted_ms"])),
+                *([("on trial", _in_words(entry["trial"]))] if entry.get("trial") else []),
             ]
         )
         output.table(
@@ -59,6 +71,22 @@ def show(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
             ],
             empty="no cluster",
         )
+
+
+def _add_trial(entry: dict[str, Any], data: Path) -> None:
+    """The views know nothing of a trial: it is in the pool's state, folded from its ledger. Where that can't be read
+    `trial` is left out, and a note says so."""
+    try:
+        now_ms = round(time.time() * 1000)
+        state = as_of(past_of_pool(settings(data), entry["pool"]), now_ms, now_ms)
+    except (KafkaException, OperationalError, NotBelieved, MomentInvalid, WrongUse, *UNAVAILABLE) as error:
+        output.err.print(f"pool {entry['pool']}: whether the policy is on trial is not known: {error}", markup=False)
+        return
+    entry["trial"] = msgspec.to_builtins(state.trial) if state.policy == entry["fingerprint"] else None
+
+
+def _in_words(trial: dict[str, Any]) -> str:
+    return on_trial(msgspec.convert(trial, TrialThen))
 
 
 def _limit(number: int) -> str:
@@ -83,7 +111,10 @@ def promote(
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Put a policy in force on trial: if too few of the next jobs start within their SLO, it goes again by itself."""
+    """Put a policy in force on trial: if too few of the next jobs start within their SLO, it goes again by itself.
+
+    Before that, `headrace audit what-if --policy FILE` has it decide the recorded past, and
+    `headrace policy shadow FILE` the present."""
     match = re.fullmatch(r"(\d{1,3})(?:\.(\d))?\s*%", revert_below)
     permille = int(match[1]) * 10 + int(match[2] or 0) if match else 0
     if not 0 < permille <= 1000:
@@ -109,3 +140,7 @@ def _put_in_force(policy: Policy, bound: policies.Bound, data: Path, form: Forma
     if form is Format.JSON:
         return output.as_json({"fingerprint": fingerprint, "pools": sorted(policy.pools)})
     output.out.print(f"in force in {', '.join(sorted(policy.pools))}: {fingerprint}", soft_wrap=True)
+
+
+app.command()(shadow)
+app.command()(shadows)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from audit.as_of import AHEAD_MAX_MS, MomentInvalid, as_of, describe, moment
+from audit.as_of import AHEAD_MAX_MS, MomentInvalid, TrialThen, as_of, describe, moment
 from audit.past import NotBelieved, Past
 from audit.reader import LedgerRecord
+from contract import inputs
+from contract.policy import fingerprint
 from scheduling import invariants
 from tests.simulation.world import World
 from tests.unit.audit.ledger import POLICY, START_MS, VERSION, Ledger, job_of, lived_in
@@ -153,3 +155,21 @@ def test_a_fraction_of_a_second_is_kept_exactly() -> None:
 def test_what_is_no_time_is_said(text: str) -> None:
     with pytest.raises(MomentInvalid, match="expected a time like 2026"):
         moment(text, NOW_MS)
+
+
+def test_a_trial_is_part_of_the_state_with_what_it_has_counted() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    other = msgspec.structs.replace(POLICY, discipline="fifo")
+    ledger.decide(inputs.PolicyApplied(other, fingerprint(other), 950, 20))
+    for number in (1, 2):
+        ledger.submit(number, tier="api")
+    ledger.decide()
+    ledger.report(inputs.Started(job_of(1), ledger.dispatch_of(1)))
+    ledger.decide(
+        inputs.NodeReport("n1", "n1.a", (inputs.Started(job_of(2), ledger.dispatch_of(2)),)), passed_ms=20_000
+    )
+    found = as_of(ledger.past, ledger.now_ms, NOW_MS)
+    assert found.policy == fingerprint(other)
+    assert found.trial == TrialThen(fingerprint(POLICY), 950, 20, 2, 1)
+    assert as_of(ledger.past, START_MS + 100, NOW_MS).trial is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,13 +12,15 @@ from audit.recorded import recorded
 from audit.shadow import Shadow, follow
 from audit.shadow_log import Log
 from audit.simulation import Simulation
-from audit.what_if import CHANGED, Changes, of_ledger
+from audit.what_if import CHANGED, Changes, Unlike, of_ledger
+from contract import inputs
+from contract.batch import Batch
 from contract.events import JobDispatched
 from contract.policy import Policy, Tier
 from contract.shadows import ShadowAdvanced, ShadowDispatch, ShadowJob, ShadowRecord
 from scheduling.state import State
-from tests.unit.audit.ledger import POLICY, POOL, Ledger, lived_in
-from tests.unit.audit.test_what_if import NOTHING, busy
+from tests.unit.audit.ledger import POLICY, POOL, START_MS, Ledger, job_of, lived_in
+from tests.unit.audit.test_what_if import NOTHING, busy, order_of, played
 
 SWAPPED = msgspec.structs.replace(POLICY, tiers={"api": Tier(100_000), "free": Tier(10_000)})
 """What was the urgent tier is the patient one."""
@@ -28,20 +31,33 @@ class Written:
 
     def __init__(self, ledger: Ledger, policy: Policy, since_ms: int = 0, behind_ms: int = 3_600_000) -> None:
         self.records: list[ShadowRecord] = []
-        self.shadow: Shadow | None = None
+        self.behind_ms: list[int] = []
+        """Ledger's clock less the shadow's, after each batch; and jobs held."""
+        self.held: list[int] = []
 
         def make(state: State) -> Shadow:
             log = Log("candidate", "run", POOL, self.records.append, lambda: True)
-            self.shadow = Shadow(policy, state, log, behind_ms=behind_ms)
-            return self.shadow
+            return Watched(self, policy, state, log, behind_ms=behind_ms)
 
-        self.damage = follow(ledger.past, make, since_ms)
-        steps = [record for record in self.records if isinstance(record, ShadowAdvanced)]
+        shadow, self.damage = follow(ledger.past, make, since_ms)
+        shadow.finish("the ledger ends")
+        self.steps = steps = [record for record in self.records if isinstance(record, ShadowAdvanced)]
         self.taken: list[ShadowJob] = [job for step in steps for job in step.taken]
         self.dispatched: list[ShadowDispatch] = [entry for step in steps for entry in step.dispatched]
         self.starts = {start.job: start.at_ms for step in steps for start in step.started}
         self.live_starts = {start.job: start.at_ms for step in steps for start in step.live_started}
         self.last = steps[-1]
+
+
+class Watched(Shadow):
+    def __init__(self, written: Written, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._written = written
+
+    def take(self, batch: Batch, offset: int, live: State) -> None:
+        super().take(batch, offset, live)
+        self._written.behind_ms.append(live.now_ms - self.now_ms)
+        self._written.held.append(self.held)
 
 
 def what_if_dispatches(ledger: Ledger, policy: Policy) -> list[tuple[int, str, str]]:
@@ -69,3 +85,112 @@ def test_over_a_finished_ledger_it_decides_what_what_if_decides(
     starts = dict(zip(compared.arrivals.jobs, compared.starts_ms[CHANGED], strict=True))
     assert written.starts == starts
     assert written.last.left_out == compared.summary.left_out
+
+
+def long_ledger() -> Ledger:
+    """Three jobs every ten seconds for ten minutes, on two slots that have room for them."""
+    submissions = {
+        10_000 * place: [(3 * place + k, ("api", "free")[k % 2]) for k in range(3)] for place in range(1, 60)
+    }
+    return played(submissions, lambda number: 4_000 + 370 * (number % 7), 620_000)
+
+
+def test_with_the_policy_in_force_it_does_what_the_pool_did() -> None:
+    """From the middle of a busy ledger: what runs and waits there is taken over."""
+    ledger = busy()
+    middle = ledger.batch(len(ledger.records) // 4)
+    written = Written(ledger, POLICY, since_ms=middle.now_ms)
+    before = [entry for entry in order_of(ledger) if entry in {job.job for job in written.taken}]
+    assert 3 < len(before) < 12
+    assert [entry.job for entry in written.dispatched] == [
+        job for job in order_of(ledger) if job in {entry.job for entry in written.dispatched}
+    ]
+    apart = [abs(written.starts[job.job] - job.live_start_ms) for job in written.taken]
+    assert max(apart) <= 1_500  # the pool of this ledger goes in steps of 100 ms, which add up along a slot
+    assert written.last.left_out == {}
+
+
+def test_it_follows_a_bounded_time_behind_and_holds_only_what_is_open() -> None:
+    ledger = long_ledger()
+    written = Written(ledger, POLICY)
+    assert len(recorded(ledger.past).arrivals) == len(written.starts) == 177
+    assert max(written.behind_ms[400:]) < 45_000
+    assert max(written.held) < 20
+    early = [step for step in written.steps if step.live_ms < START_MS + 300_000]
+    assert sum(len(step.started) for step in early) > 60  # written while the ledger grows, not at its end
+
+
+def test_its_clock_waits_for_a_job_that_is_open_and_goes_on_at_the_bound() -> None:
+    """Job 1 runs for five minutes; the others are short."""
+    submissions = {200: [(1, "free")]} | {1_000 * place: [(place, "free")] for place in range(2, 300)}
+    ledger = played(submissions, lambda number: 300_000 if number == 1 else 500, 400_000)
+    patient = Written(ledger, POLICY)
+    assert [job.run_ms for job in patient.taken[:1]] == [300_000]
+    assert not any(job.assumed for job in patient.taken)
+    hasty = Written(ledger, POLICY, behind_ms=60_000)
+    assumed = [job for job in hasty.taken if job.assumed]
+    assert [job.job for job in assumed] == [job_of(1)]
+    assert 50_000 < assumed[0].run_ms < 80_000  # as long as it had run when the bound was reached
+    assert max(patient.behind_ms[400:]) > 280_000
+    assert max(hasty.behind_ms[400:]) < 75_000
+
+
+def test_a_job_without_a_known_run_time_is_left_out_at_the_bound() -> None:
+    ledger = played({200: [(1, "free")]}, lambda number: 900_000, 200_000)
+    written = Written(ledger, POLICY, behind_ms=60_000)
+    assert written.taken == []
+    assert written.last.left_out == {"no run time known": 1}
+
+
+def test_a_job_taken_in_before_it_started_is_told_when_it_does() -> None:
+    """The first run of the version is known; then one job keeps both slots' lines waiting past the bound."""
+    submissions = {200: [(1, "free")], 5_000: [(2, "free"), (3, "free"), (4, "free")]}
+    ledger = played(submissions, lambda number: 1_000 if number == 1 else 100_000, 300_000)
+    written = Written(ledger, POLICY, behind_ms=30_000)
+    late = next(job for job in written.taken if job.job == job_of(4))
+    assert (late.live_start_ms, late.assumed) == (-1, True)
+    assert written.live_starts[job_of(4)] > late.submitted_ms + 99_000
+
+
+def test_jobs_open_at_its_beginning_without_a_result_do_not_hold_their_slots() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    for number in (1, 2, 3):
+        ledger.submit(number)
+    ledger.decide()
+    ledger.report(inputs.Started(job_of(1), ledger.dispatch_of(1)), inputs.Started(job_of(2), ledger.dispatch_of(2)))
+    since_ms = ledger.now_ms
+    ledger.decide(inputs.CancelRequested(job_of(1)), passed_ms=30_000)
+    ledger.report(inputs.Stopped(job_of(1), ledger.dispatch_of(1), "killed"))
+    ledger.succeed(3)
+    ledger.report(inputs.Succeeded(job_of(2), ledger.dispatch_of(2), "sha256:" + "e" * 64))
+    written = Written(ledger, POLICY, since_ms=since_ms)
+    assert written.last.left_out == {"cancelled": 1}
+    assert [job.job for job in written.taken] == [job_of(3)]  # the second one had started before
+    assert written.starts[job_of(3)] <= since_ms + 100  # at once, in the slot of the first
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (msgspec.structs.replace(POLICY, tiers={"api": Tier(1_000)}), "found none called free"),
+        (msgspec.structs.replace(POLICY, pools={}), "expected pool main in the policy"),
+    ],
+)
+def test_a_candidate_that_does_not_go_with_the_pool_is_refused_before_anything_is_written(
+    policy: Policy, said: str
+) -> None:
+    ledger = busy()
+    with pytest.raises(Unlike, match=said):
+        Written(ledger, policy, since_ms=ledger.now_ms)
+
+
+def test_what_cannot_be_believed_is_not_followed() -> None:
+    ledger = busy()
+    middle = len(ledger.records) // 4
+    ledger.edit(middle, ledger.records[middle].value.replace(b'"caught_up":true', b'"caught_up":false'))
+    written = Written(ledger, POLICY)
+    assert written.damage is not None
+    assert written.damage.offset == middle + 1
+    assert written.last.offset == middle - 1
+    assert 0 < len(written.taken) < 12

@@ -1,0 +1,63 @@
+"""The topic `shadow`: what shadows have written there, and the one way to write more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from contract.codec import Malformed, decode_shadow, encode, headers_for
+from contract.shadows import ShadowAdvanced, ShadowBegan, ShadowRecord
+from contract.topics import SHADOW
+from runtime.kafka import OffsetGone, Producer, offsets, partitions, read_range
+
+SOURCE = "//headrace/shadow"
+
+
+class NoTopic(LookupError):
+    """There is no topic for shadows, or it has no partition for the pool. The message says what to do."""
+
+
+def check_topic(bootstrap: str, partition: int) -> None:
+    """NoTopic. A shadow makes no topic: it needs no more than to write into this one."""
+    try:
+        found = partitions(bootstrap, SHADOW)
+    except OffsetGone:
+        found = 0
+    if partition >= found:
+        raise NoTopic(
+            f"expected topic {SHADOW!r} with at least {partition + 1} partitions, found {found or 'none'}; it is made"
+            " when a policy is applied: apply the one in force again (`headrace policy apply FILE`)"
+        )
+
+
+def written(bootstrap: str, pool_partitions: Iterable[int]) -> Iterator[tuple[int, ShadowRecord]]:
+    """(when it was written, record) of each record that is kept, in order. What can't be read is passed over: it is
+    nobody's truth. NoTopic; KafkaException."""
+    for partition in pool_partitions:
+        check_topic(bootstrap, partition)
+        low, high = offsets(bootstrap, SHADOW, partition)
+        for record in read_range(bootstrap, SHADOW, partition, low, high):
+            try:
+                yield record.timestamp_ms, decode_shadow(record.value)
+            except Malformed:
+                continue
+
+
+def last_began(bootstrap: str, partition: int, shadow: str) -> ShadowBegan | None:
+    """How the newest run of this name began; None when there was none, or it is no longer kept."""
+    began = None
+    for _, record in written(bootstrap, (partition,)):
+        if isinstance(record, ShadowBegan) and record.shadow == shadow:
+            began = record
+    return began
+
+
+def writer(producer: Producer, partition: int) -> Callable[[ShadowRecord], None]:
+    """Writes records of shadows of the pool with this partition, and waits for each. DeliveryUnclear."""
+
+    def write(record: ShadowRecord) -> None:
+        number = record.number if not isinstance(record, ShadowBegan) else "began"
+        kind = "advanced" if isinstance(record, ShadowAdvanced) else "once"
+        headers = headers_for(record, f"{record.run}.{number}.{kind}", SOURCE)
+        producer.send_and_wait(SHADOW, encode(record), key=record.shadow.encode(), headers=headers, partition=partition)
+
+    return write

@@ -1,0 +1,259 @@
+"""`headrace policy shadow` and `headrace policy shadows`: a candidate policy beside the one in force."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audit.agenda import NEVER
+from audit.as_of import MomentInvalid, moment
+from audit.diff import write_diff
+from audit.past import following_past_of_partition
+from audit.shadow import Followed, Shadow, follow
+from audit.shadow_log import Log
+from audit.shadow_topic import NoTopic, check_topic, last_began, writer, written
+from audit.shadows import Run, Shadowed, compared, runs
+from audit.simulated_nodes import Costs
+from audit.what_if import Unlike
+from cli import output
+from cli.audit_what_if import draw_waits, show_columns, show_not_modelled
+from cli.connection import DATA_DEFAULT, Data, settings
+from cli.durations import duration_ms
+from cli.errors import CommandFailed, WrongUse
+from cli.files import policy_in
+from cli.files import written as file_written
+from cli.output import Format, Output
+from cli.pasts import Pool, database, pools_of
+from contract.names import is_name
+from contract.policy import Policy, fingerprint
+from registry import pools as registry_pools
+from runtime.kafka import Producer
+from runtime.object_store import ObjectStore
+from runtime.settings import Settings
+from runtime.shutdown import on_signal
+from scheduling.state import State
+
+WRITE_EVERY_S = 2.0
+"""A record at least this often while the ledger grows."""
+
+
+def shadow(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The candidate: a YAML policy document.")],
+    pool: Annotated[str, typer.Option("--pool", help="Whose ledger to follow; default: the only pool.")] = "",
+    name: Annotated[str, typer.Option("--name", help="What to call it; default: the file's name.")] = "",
+    since: Annotated[
+        str,
+        typer.Option(
+            "--since",
+            help="Where it begins: '2h ago', a time, now. Default: where it began before if it has this name and this"
+            " document, else now.",
+        ),
+    ] = "",
+    until: Annotated[str, typer.Option("--until", help="A time at which it ends. Default: it follows.")] = "",
+    behind: Annotated[str, typer.Option("--behind", help="The most it waits for a job's run time to be known.")] = "1h",
+    switch_cost: Annotated[str, typer.Option("--switch-cost", help="Loading another version, like 22.7s.")] = "0s",
+    order: Annotated[str, typer.Option("--order", help="From a decision to its node, like 20ms.")] = "0s",
+    fetch: Annotated[str, typer.Option("--fetch", help="Fetching a job's inputs, like 800ms.")] = "0s",
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """Follow the live ledger with a candidate policy and write down what it would have done. Changes nothing."""
+    costs = Costs(
+        duration_ms("--switch-cost", switch_cost), duration_ms("--order", order), duration_ms("--fetch", fetch)
+    )
+    behind_ms = duration_ms("--behind", behind, least_ms=1_000)
+    candidate, name = policy_in(file), name or file.stem.lower()
+    if not is_name(name):
+        raise WrongUse(f"--name: expected lower case letters, digits, '.', '_' and '-', found {name[:80]!r}")
+    here = settings(data)
+    pool, partition = _only(here, pool)
+    with database(here) as engine:
+        registry_pools.check(registry_pools.partitions(engine), candidate)
+    stop = on_signal()
+    try:
+        check_topic(here.kafka, partition)
+        since_ms = _since(here, partition, name, candidate, since)
+        until_ms = _moment("--until", until) if until else NEVER
+        past = following_past_of_partition(here.kafka, pool, partition, ObjectStore(here), stop.is_set)
+        producer = Producer(here.kafka, "headrace-shadow")
+        try:
+            make = _maker(candidate, name, pool, costs, behind_ms, producer, partition)
+            with output.err.status(f"{name} follows pool {pool}; see `headrace policy shadows {name}`"):
+                followed = follow(past, make, since_ms, until_ms)
+                reason = _end(followed, interrupted=stop.is_set())
+        finally:
+            producer.close()
+    except Unlike as error:
+        raise WrongUse(str(error)) from None
+    except NoTopic as error:
+        raise CommandFailed(str(error)) from None
+    if form is Format.JSON:
+        output.as_json({"shadow": name, "pool": pool, "now_ms": followed.shadow.now_ms, "ended": reason})
+    else:
+        output.out.print(f"{name} in pool {pool} has ended: {reason}; `headrace policy shadows {name}` shows it")
+    if followed.damage is not None:
+        raise typer.Exit(1)
+
+
+def _only(here: Settings, pool: str) -> tuple[str, int]:
+    found = pools_of(here, pool)
+    if len(found) != 1:
+        raise WrongUse(f"expected --pool NAME, one of {', '.join(sorted(found))}")
+    return next(iter(found.items()))
+
+
+def _since(here: Settings, partition: int, name: str, candidate: Policy, since: str) -> int:
+    """The moment it begins at. One that died begins again where it began, and so says the same again."""
+    if since:
+        return _moment("--since", since)
+    before = last_began(here.kafka, partition, name)
+    if before is None or before.fingerprint != fingerprint(candidate):
+        return _now_ms()
+    output.err.print(
+        f"{name} was run before with this document: it begins again at {output.moment(before.from_ms)} and catches up"
+        " (--since now begins afresh)",
+        markup=False,
+        soft_wrap=True,
+    )
+    return before.from_ms
+
+
+def _moment(option: str, text: str) -> int:
+    try:
+        return moment(text, _now_ms())
+    except MomentInvalid as error:
+        raise WrongUse(f"{option}: {error}") from None
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)
+
+
+def _maker(
+    candidate: Policy, name: str, pool: str, costs: Costs, behind_ms: int, producer: Producer, partition: int
+) -> Callable[[State], Shadow]:
+    write, last_s = writer(producer, partition), time.monotonic()
+
+    def due() -> bool:
+        nonlocal last_s
+        now_s = time.monotonic()
+        if now_s < last_s + WRITE_EVERY_S:
+            return False
+        last_s = now_s
+        return True
+
+    def make(state: State) -> Shadow:
+        log = Log(name, uuid.uuid4().hex, pool, write, due)
+        made = Shadow(candidate, state, log, costs=costs, behind_ms=behind_ms)
+        log.began(state.now_ms, state.head_offset, behind_ms, candidate, version("headrace"))
+        return made
+
+    return make
+
+
+def _end(followed: Followed, *, interrupted: bool) -> str:
+    """Says so in the topic, and here."""
+    damage = followed.damage
+    if damage is not None:
+        output.damaged(damage.offset, damage.text, damage.trusted_offset, "the shadow")
+        reason = f"the ledger is damaged at offset {damage.offset}"
+        followed.shadow.leave(reason)
+    elif interrupted:
+        reason = "it was interrupted"
+        followed.shadow.leave(reason)
+    else:
+        reason = "the time of --until has passed"
+        followed.shadow.finish(reason)
+    return reason
+
+
+def shadows(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Show this one against the pool.")] = "",
+    pool: Pool = "",
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw both.")] = None,
+    jobs: Annotated[Path | None, typer.Option("--jobs", metavar="FILE.csv", help="The waits of each job.")] = None,
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """The candidates that follow, or have followed, the live ledger; or one of them against what really happened."""
+    here = settings(data)
+    try:
+        found = runs(written(here.kafka, sorted(pools_of(here, pool).values())))
+    except NoTopic as error:
+        raise CommandFailed(str(error)) from None
+    if not name:
+        if plot is not None or jobs is not None:
+            raise WrongUse("--plot and --jobs are of one shadow: expected its NAME")
+        return _list([run for _, run in sorted(found.items())], form)
+    named = {key[1]: run for key, run in found.items() if key[0] == name}
+    if len(named) != 1:
+        known = ", ".join(sorted({key[0] for key in found})) or "none"
+        what = f"one of --pool {', '.join(sorted(named))}" if named else f"one of the shadows: {known}"
+        raise WrongUse(f"expected {what}, found {name[:80]!r}")
+    summary, comparison = compared(next(iter(named.values())))
+    if jobs is not None:
+        with file_written(jobs) as out:
+            write_diff(comparison, out)
+    if plot is not None:
+        draw_waits(comparison, plot)
+    if form is Format.JSON:
+        return output.as_json(summary)
+    _show(summary)
+
+
+def _list(found: list[Run], form: Format) -> None:
+    summaries = [compared(run)[0] for run in found]
+    if form is Format.JSON:
+        return output.as_json(summaries)
+    output.table(
+        ["shadow", "pool", "discipline", "began", "its clock", "behind", "jobs", "last word", ""],
+        [
+            (
+                summary.shadow,
+                summary.pool,
+                summary.discipline,
+                output.moment(summary.from_ms),
+                output.moment(summary.now_ms),
+                output.duration(summary.behind_ms),
+                f"{summary.jobs:,}",
+                output.moment(summary.written_ms),
+                summary.stopped and f"ended: {summary.stopped}",
+            )
+            for summary in summaries
+        ],
+        empty="no shadow is known; start one with `headrace policy shadow FILE`",
+    )
+
+
+def _show(summary: Shadowed) -> None:
+    out = output.out
+    left_out = ", ".join(f"{count} {how}" for how, count in summary.left_out.items())
+    output.facts(
+        [
+            ("shadow", f"{summary.shadow} in pool {summary.pool}"),
+            ("policy", f"{summary.fingerprint[:19]}, discipline {summary.discipline}"),
+            ("began", output.moment(summary.from_ms)),
+            ("its clock", f"{output.moment(summary.now_ms)}, {output.duration(summary.behind_ms)} behind the ledger"),
+            ("last word", output.moment(summary.written_ms)),
+            ("ended", summary.stopped),
+            ("jobs compared", f"{summary.jobs:,}, {summary.assumed:,} run times assumed in all"),
+            ("undecided yet", f"{summary.undecided:,}"),
+            ("left out", left_out),
+            ("would-be dispatches", f"{summary.dispatches:,}"),
+        ]
+    )
+    out.print()
+    show_columns(summary.columns)
+    out.print()
+    output.table(
+        ["tier", "earlier in the shadow", "within 1 s", "later"],
+        [(entry.tier or "all", entry.earlier, entry.alike, entry.later) for entry in summary.differences],
+        empty="no job",
+    )
+    show_not_modelled(summary.not_modelled)

@@ -1,0 +1,77 @@
+"""`headrace policy show`: what is in force, and the trial that its ledger knows of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Self
+
+import msgspec
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from cli import policy
+from cli.main import run
+from contract import inputs
+from contract.policy import fingerprint
+from tests.unit.audit.ledger import POLICY, POOL, Ledger
+
+OTHER = msgspec.structs.replace(POLICY, discipline="fifo")
+
+
+class Api:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def get(self, path: str) -> Any:
+        entry = {"pool": POOL, "fingerprint": fingerprint(OTHER), "adopted_ms": 1, "policy": msgspec.to_builtins(OTHER)}
+        return {"policies": [entry]}
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    ledger = Ledger(1_700_000_000_000)
+    ledger.set_up()
+    monkeypatch.setattr(policy, "settings", lambda data: None)
+    monkeypatch.setattr(policy, "api", lambda data, operator: Api())
+    monkeypatch.setattr(policy, "past_of_pool", lambda here, pool: ledger.past)
+    return ledger
+
+
+def test_a_trial_is_shown_with_its_bound_and_what_was_kept(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger.decide(inputs.PolicyApplied(OTHER, fingerprint(OTHER), 995, 20))
+    assert run(["policy", "show"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "comes back if fewer than 99.5 % of 20 jobs start within their SLO; so far 0 of 0 have" in said
+    assert run(["policy", "show", "-o", "json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["policies"]
+    assert entry["trial"] == {
+        "before": fingerprint(POLICY),
+        "below_permille": 995,
+        "jobs": 20,
+        "started": 0,
+        "kept": 0,
+    }
+
+
+def test_a_policy_that_stays_has_none(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger.decide(inputs.PolicyApplied(OTHER, fingerprint(OTHER)))
+    assert run(["policy", "show", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["policies"][0]["trial"] is None
+    assert run(["policy", "show"]) == 0
+    assert "on trial" not in capsys.readouterr().out
+
+
+def test_it_shows_the_policy_where_the_ledger_cannot_be_read(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(here: object, pool: str) -> object:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT, "away"))
+
+    monkeypatch.setattr(policy, "past_of_pool", away)
+    assert run(["policy", "show", "-o", "json"]) == 0
+    said = capsys.readouterr()
+    assert "trial" not in json.loads(said.out)["policies"][0]
+    assert "whether the policy is on trial is not known" in said.err
