@@ -16,13 +16,13 @@ import msgspec
 from contract.inputs import Requirements
 from contract.policy import Policy
 from scheduling import capacity, disciplines, forecast, lines, sharing
+from scheduling.disciplines.promise_shadow import pace_of
 from scheduling.state import (
     Alias,
     Factors,
     FairTags,
     Job,
     KindPace,
-    LinePace,
     Loss,
     Node,
     Past,
@@ -236,8 +236,8 @@ def decode(data: bytes) -> State:
     _build_kinds(state, facts)
     _build_clusters(state, facts)
     _build_shares(state, facts)
-    _build_paces(state, facts)
     disciplines.arrange(state)
+    _build_paces(state, facts)
     facts.jobs.sort(key=lambda job: (job.submitted_ms, job.job))  # the order in which lines are cheapest
     for job in facts.jobs:
         _build_job(state, job)
@@ -300,10 +300,11 @@ def _build_shares(state: State, facts: Snapshot) -> None:
 
 def _build_paces(state: State, facts: Snapshot) -> None:
     for entry in facts.paces:
-        pace = lines.kind_of(state, entry.requirements).pace = KindPace()
+        kind = lines.kind_of(state, entry.requirements)
+        pace = kind.pace = KindPace()
         pace.slot, pace.last_ms, pace.since = entry.slot, entry.last_ms, entry.since
         for known in entry.lines:
-            line = pace.lines[intern(known.tier)] = LinePace()
+            line = pace_of(state, kind, intern(known.tier))
             line.chance, line.last_ms, line.longest = known.chance, known.last_ms, known.longest
             line.shadow.extend(known.shadow)
 

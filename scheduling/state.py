@@ -68,9 +68,11 @@ class PromiseFacts(msgspec.Struct):
 class LinePace:
     """What `promise` knows of a line (both parts): facts."""
 
-    __slots__ = ("chance", "last_ms", "longest", "shadow")
+    __slots__ = ("chance", "last_ms", "longest", "rank", "shadow")
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+        """Of its tier. An index."""
         self.chance = -1
         """Mean interval between its chances in ms << 6; -1: none yet. A chance: the shadow had nothing above it."""
         self.last_ms = -1
@@ -94,6 +96,7 @@ class KindPace:
         self.since = 0
         """Picks that fitted it since its last overdue one."""
         self.lines: dict[str, LinePace] = {}
+        """By tier, the highest first."""
 
 
 class Share:
@@ -254,6 +257,7 @@ class State:
         "node_attempts",
         "nodes",
         "now_ms",
+        "paces_slowed",
         "partition",
         "past",
         "policy",
@@ -337,6 +341,8 @@ class State:
         """Rank of each tier ever named, the highest first: the smaller its SLO the higher, ties by name; from 0."""
         self.splits = False
         """The discipline tells late jobs from those on time: each line has a late one."""
+        self.paces_slowed = 0
+        """How often a line's chances may have become rarer (scheduling.disciplines.promise_shadow)."""
         self.by_size = False
         """The discipline takes the shortest job of a line first, not the oldest."""
         self.last_lease_ms = 0

@@ -15,8 +15,8 @@ The seams:
 |---|---|
 | `disciplines.wait_fraction.urgency(waited_ms, slo_ms, common_ms)` | the talk's order, uncapped, in integers |
 | `sharing.charge(state, policy, job)`, `sharing.cost(policy, tenant, waiting)` | fair between tenants |
-| `disciplines.promise.shadow_slot(state, paces)`, `promise_of(facts)` | what everyone is promised |
-| `disciplines.promise.TURN` | nobody starves, whatever the tiers above bring |
+| `disciplines.promise.shadow_slot(state, paces)` | what everyone is promised |
+| `disciplines.promise_order.TURN` | nobody starves, whatever the tiers above bring |
 | `disciplines.weighted_fair.cost(state, tier)` | fair between tiers |
 | `look_ahead.may_be_passed(state, policy, job)` | nobody is passed over for long |
 | `limits.saw_start(state, cluster, attempt)`, `limits.make_way(state)` | adaptive limits, which keep no slot empty |
@@ -63,7 +63,7 @@ from scheduling import (
     retries,
     sharing,
 )
-from scheduling.disciplines import promise, wait_fraction, weighted_fair
+from scheduling.disciplines import promise, promise_order, wait_fraction, weighted_fair
 from scheduling.members import seats_of
 from scheduling.state import Cluster, Held
 from tests.properties.scheduling import test_gangs as test_gangs_without_end
@@ -181,7 +181,7 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
         test_disciplines.test_promise_serves_what_is_on_time_and_bounds_every_wait,
     ),
     "nothing is overdue": (
-        instead(promise, "TURN", 1 << 62),
+        instead(promise_order, "TURN", 1 << 62),
         test_starvation.test_promise_starts_every_job_within_its_cap_and_32_dispatches_for_each_overdue_before_it,
     ),
     "weights of tiers cost nothing": (

@@ -1,0 +1,97 @@
+"""The shadow of `promise`: strict priority replayed on the very same slots, and what every line is seen to get there.
+
+It needs only times of arrival. The shadow takes its slot when a dispatch is evolved, so a pick sees it as it was after
+the slot before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from contract.inputs import Requirements
+from scheduling.retries import policy_of
+from scheduling.state import Kind, KindPace, LinePace, PromiseFacts, State
+
+FLOOR = 1000
+"""Permille of the SLO: nobody is promised less than his SLO."""
+SHIFT = 6
+"""Means are over about 2**6 intervals."""
+FADE = 10
+"""The longest interval between chances fades by 2**-10 a chance."""
+PERIOD = 24
+"""Longest SLOs: for one to two such periods the worst is remembered."""
+
+
+def pace_of(state: State, kind: Kind, tier: str) -> LinePace:
+    """What is known of the line; made when first asked for. A class has its lines by rank."""
+    pace = kind.pace
+    if pace is None:
+        pace = kind.pace = KindPace()
+    line = pace.lines.get(tier)
+    if line is None:
+        line = LinePace(state.ranks[tier])
+        known = sorted((*pace.lines.items(), (tier, line)), key=lambda entry: entry[1].rank)
+        pace.lines = dict(known)
+    return line
+
+
+def settle(state: State, kind: Kind) -> None:
+    """Nothing of the class waits any more: idle time is no interval, and the shadow is done too."""
+    pace = kind.pace
+    if pace is not None:
+        pace.last_ms = -1
+        for line in pace.lines.values():
+            line.last_ms = -1
+            line.shadow.clear()
+    if not any(other.waiting for other in state.kinds.values() if other is not kind):
+        most, facts = policy_of(state).promise_max * 1000, state.promise
+        facts.worst, facts.worst_before = min(facts.worst, most), min(facts.worst_before, most)
+
+
+def _mean(old: int, interval_ms: int) -> int:
+    return interval_ms << SHIFT if old < 0 else old + interval_ms - (old >> SHIFT)
+
+
+def shadow_slot(state: State, paces: Collection[tuple[Kind, KindPace]]) -> None:
+    """The shadow uses a slot that fits these classes: strict priority, oldest first."""
+    now_ms, facts = state.now_ms, state.promise
+    rank = len(state.ranks)
+    best: tuple[int, int, Requirements] | None = None
+    taken, taken_tier = None, ""
+    for kind, pace in paces:
+        if pace.last_ms >= 0:
+            pace.slot = _mean(pace.slot, now_ms - pace.last_ms)
+        pace.last_ms = now_ms
+        for tier, line in pace.lines.items():
+            if line.rank > rank:
+                break
+            if line.shadow:
+                head = (line.rank, line.shadow[0], kind.requirements)
+                if best is None or head < best:
+                    best, rank, taken, taken_tier = head, line.rank, line, tier
+                break
+    if taken is None:
+        return
+    waited_ms = now_ms - taken.shadow.popleft()
+    span_ms = PERIOD * max(state.slos.values())
+    since_ms = now_ms - facts.period_start_ms
+    if since_ms >= span_ms:
+        facts.worst_before = facts.worst if since_ms < 2 * span_ms else 0
+        facts.worst, facts.period_start_ms = 0, now_ms
+    facts.worst = max(facts.worst, waited_ms * 1000 // state.slos[taken_tier])
+    for _, pace in paces:
+        for line in pace.lines.values():
+            if line.rank > rank:
+                break
+            if line.last_ms >= 0:
+                interval_ms = now_ms - line.last_ms
+                line.chance = _mean(line.chance, interval_ms)
+                line.longest = max(interval_ms << FADE, line.longest - (line.longest >> FADE))
+                if interval_ms:
+                    state.paces_slowed += 1
+            line.last_ms = now_ms
+
+
+def promise_of(facts: PromiseFacts) -> int:
+    """What every job is promised at the worst, in permille of its SLO."""
+    return max(facts.worst, facts.worst_before, FLOOR)

@@ -1,0 +1,78 @@
+"""What `promise` keeps between the picks of a batch changes no pick."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from contract.events import JobDispatched
+from contract.inputs import NodeReport, Requirements, Started, Succeeded
+from contract.policy import Cluster, Tier
+from scheduling.disciplines import promise
+from scheduling.disciplines.promise_order import PromiseOrder
+from scheduling.ranking import Choice
+from scheduling.state import Entry, Group, Line
+from tests.unit.scheduling.specification import MANIFEST, POLICY, Pool, only, submission
+
+CLASSES = {
+    "any": Requirements(("cpu", "cuda"), 0),
+    "cuda": Requirements(("cuda",), 1, 1_000),
+    "large": Requirements(("cuda",), 1, 40_000),
+}
+SHAPES = (("cpu", 4_096), ("cuda", 8_192), ("cuda", 80_000))
+
+
+class Checked(PromiseOrder):
+    """Compared at every question with an order that has looked at nothing before."""
+
+    def first(self) -> Choice | None:
+        found = super().first()
+        assert found == PromiseOrder(self._state, self._rooms).first()
+        return found
+
+    def second(self, turn: Entry, group: Group) -> Line | None:
+        found = super().second(turn, group)
+        assert found is PromiseOrder(self._state, self._rooms).second(turn, group)
+        return found
+
+
+def test_what_was_found_in_a_batch_holds_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promise, "PromiseOrder", Checked)
+    reasons = {event.reason for event in dispatches(jobs=1_500)}
+    assert reasons == {"on_time", "last_chance", "due", "overdue", "catch_up"}
+
+
+def dispatches(jobs: int) -> list[JobDispatched]:
+    """Of a pool with three classes and shapes of nodes, in which more comes than goes, then all that is left goes."""
+    policy = msgspec.structs.replace(
+        POLICY,
+        tiers={"fast": Tier(2_000), "even": Tier(8_000), "slow": Tier(40_000)},
+        clusters={"east": Cluster("main", 12), "west": Cluster("main", 12)},
+        discipline="promise",
+        promise_max=2,
+    )
+    pool, chance, number = Pool(policy, check=False), random.Random(6), 0
+    for name, requirements in CLASSES.items():
+        pool.publish(name, requirements)
+    for place in range(6):
+        chipset, memory_mib = SHAPES[place % 3]
+        cluster = ("east", "west")[place // 3]
+        pool.join(f"n{place}", cluster, slots=4, chipset=chipset, gpus=1, memory_mib=memory_mib)
+    found: list[JobDispatched] = []
+    while number < jobs or pool.state.jobs:
+        coming = []
+        for _ in range(chance.randrange((25, 40, 90)[number // 200 % 3]) if number < jobs else 0):
+            number += 1
+            model, tier = chance.choice(tuple(CLASSES)), chance.choice(("fast", "fast", "even", "slow"))
+            coming.append(submission(number, tier, model, tenant=f"t{chance.randrange(4)}"))
+        found += only(pool.tell(*coming, after_ms=chance.randrange(900), lease_ms=0), JobDispatched)
+        said = []
+        for node, held in pool.state.node_attempts.items():
+            done = [a for a in held.values() if a.started and chance.random() < 0.7]
+            begun = [a for a in held.values() if not a.started][:2]
+            ends = [Succeeded(a.job, a.dispatch, MANIFEST) for a in done]
+            said.append(NodeReport(node, "s1", (*ends, *(Started(a.job, a.dispatch) for a in begun))))
+        found += only(pool.tell(*said), JobDispatched)
+    return found
