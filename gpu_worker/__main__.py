@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = Settings()
     options = _parser().parse_args(arguments)
     configure_logging("gpu_worker")
-    node = _node(options)
+    node = _node(options, settings.node_address)
     try:
         scratch = Scratch(options.scratch or settings.data / "nodes" / node.name)
     except (ScratchTaken, OSError) as error:
@@ -99,7 +99,7 @@ def _positive(text: str) -> int:
     return number
 
 
-def _node(options: argparse.Namespace) -> Node:
+def _node(options: argparse.Namespace, address: str) -> Node:
     memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 // options.slots
     return Node(
         cluster=options.cluster,
@@ -111,6 +111,7 @@ def _node(options: argparse.Namespace) -> Node:
         jobs_partition=options.partition,
         cores=options.cores or len(os.sched_getaffinity(0)),
         drain_grace_s=options.drain_grace_s,
+        address=address,
     )
 
 

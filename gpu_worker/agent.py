@@ -18,6 +18,7 @@ from gpu_worker import metrics
 from gpu_worker.attempts import (
     Action,
     Announce,
+    Conclude,
     Fetch,
     Forget,
     Halt,
@@ -28,9 +29,10 @@ from gpu_worker.attempts import (
     Unstore,
 )
 from gpu_worker.desk import Desk
+from gpu_worker.gang import rendezvous_here
 from gpu_worker.loop import Loop
 from gpu_worker.node import Node, OrderReader, World
-from gpu_worker.outcome import Failure, Outcome
+from gpu_worker.outcome import Failure, Outcome, of_rank
 from gpu_worker.scratch import Scratch
 from gpu_worker.seat import seats_of
 from gpu_worker.slot import Slot, Work
@@ -73,6 +75,8 @@ class Agent:
         self._keeper = Storekeeper(world.store, self._on_stored, store_patience_s)
         self._slots = [Slot(seat, self._loop, scratch, self) for seat in seats_of(node, world.environment)]
         self._supplies: dict[str, Supplies] = {}
+        self._verdicts: dict[str, Outcome] = {}
+        """Of gangs whose ranks are not all over: the first failure, else what rank 0 computed."""
         self._orders: OrderReader | None = None
         self._joined = False
         self._heartbeat_at_s = 0.0
@@ -165,6 +169,7 @@ class Agent:
                 node.gpus,
                 node.memory_mib,
                 self._desk.cached,
+                node.address,
             )
         )
         log.info("joining", cluster=node.cluster, node=node.name, session=session, slots=node.slots)
@@ -226,14 +231,18 @@ class Agent:
                 case Say(report):
                     metrics.reports[type(report)].inc()
                     self._voice.outbox.report(self._desk.session, report)
-                case Launch(slot, run):
-                    self._slots[slot].launch(Work(run, self._supplies[run.dispatch]))
+                case Launch(slots, run) if run.world == 1:
+                    self._slots[slots[0]].launch(Work(run, self._supplies[run.dispatch]))
+                case Launch(slots, run):
+                    self._launch_gang(slots, run)
                 case Fetch(run):
                     self._fetch(run)
                 case Forget(dispatch):
                     self._forget(dispatch)
                 case Halt(slot, _):
                     self._slots[slot].halt()
+                case Conclude(run):
+                    self._report(run, self._verdicts.pop(run.dispatch))
                 case Unstore(dispatch):
                     self._keeper.abandon(dispatch)
                 case Prefetch(version):
@@ -270,6 +279,15 @@ class Agent:
         self._supplies[dispatch] = result
         self._do(self._desk.fetched(dispatch))
 
+    def _launch_gang(self, slots: tuple[int, ...], run: Run) -> None:
+        supplies = self._supplies[run.dispatch]
+        rendezvous = run.rendezvous or rendezvous_here()
+        for slot, rank in zip(slots, run.ranks, strict=True):
+            if self._desk.is_running(run.dispatch):
+                self._slots[slot].launch(Work(run, supplies, rank, rendezvous))
+            else:  # a rank before it could not even be started, and its Halt found nothing to stop in this slot
+                self.halted(slot, run)
+
     def _note_cached(self) -> None:
         cached = tuple(sorted({*self._world.cached, *self._fetcher.cached}))
         if cached != self._desk.cached:
@@ -279,6 +297,7 @@ class Agent:
     def _forget(self, dispatch: str) -> None:
         self._fetcher.forget(dispatch)
         self._supplies.pop(dispatch, None)
+        self._verdicts.pop(dispatch, None)
         self._voice.forget(dispatch)
         self._remove(self._scratch.clean(dispatch))
 
@@ -298,6 +317,22 @@ class Agent:
         self._remove(self._scratch.clean_temporary(slot))
         if isinstance(outcome, Failure) and outcome.kind == "environment":
             self._fetcher.distrust(run.version)
+        if run.world == 1:
+            self._report(run, outcome)
+        else:
+            self._rank_over(slot, run, outcome)
+
+    def _rank_over(self, slot: int, run: Run, outcome: Outcome) -> None:
+        rank = run.ranks[self._desk.held[run.dispatch].slots.index(slot)]
+        if isinstance(outcome, Failure):
+            if not isinstance(self._verdicts.get(run.dispatch), Failure):
+                self._verdicts[run.dispatch] = of_rank(outcome, rank, run.world)
+        elif rank == 0:
+            self._verdicts.setdefault(run.dispatch, outcome)
+        self._do(self._desk.rank_over(run.dispatch, failed=isinstance(outcome, Failure)))
+
+    def _report(self, run: Run, outcome: Outcome) -> None:
+        """All that was computed of the attempt here is: tell how it ended, once that is stored."""
         supplies = self._supplies[run.dispatch]
         report = self._keeper.at_once(run, supplies, outcome)
         if report is not None:

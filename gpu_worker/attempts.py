@@ -19,11 +19,13 @@ class Phase(Enum):
     STARTING = auto()
     """It has a slot; its Started report waits for the broker's ack."""
     RUNNING = auto()
-    """The slot's child process computes it."""
+    """Its slots' child processes compute it."""
     HALTING = auto()
-    """The child is being stopped; the slot is occupied until that is certain."""
+    """Its children are being stopped; its slots are occupied until that is certain of all."""
     STORING = auto()
     """It computed; its outputs, or its error, are being stored. It holds no slot any more."""
+    ELSEWHERE = auto()
+    """Ranks of a gang that did their part: the node of rank 0 says how it ended. Holds no slot; listed until told."""
 
 
 @dataclass(slots=True)
@@ -32,8 +34,12 @@ class Held:
 
     run: Run
     phase: Phase = Phase.FETCHING
-    slot: int = -1
-    """The slot it occupies, -1 = none."""
+    slots: tuple[int, ...] = ()
+    """The slots it occupies, in the order of its ranks here: none, or one for each."""
+    busy: int = 0
+    """Of these, those whose child is not done and not halted yet."""
+    failed: bool = False
+    """A rank of it has failed."""
     stop_reason: str | None = None
     """Set once it must end without a result: what Stopped will say. Empty: nobody waits for a report."""
 
@@ -61,9 +67,9 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Have the slot's child compute the attempt; answer `computed`, or `halted` after a Halt."""
+    """Have each slot's child compute its rank of the attempt; answer `computed` for each, or `halted` after a Halt."""
 
-    slot: int
+    slots: tuple[int, ...]
     run: Run
 
 
@@ -73,6 +79,13 @@ class Halt:
 
     slot: int
     dispatch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """All ranks that a gang has here are over: store the outputs of rank 0, or the first failure; answer `ended`."""
+
+    run: Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +112,4 @@ class Announce:
     """Something the scheduler should hear at once: send a heartbeat now."""
 
 
-Action = Fetch | Forget | Say | Launch | Halt | Unstore | Prefetch | JoinAgain | Announce
+Action = Fetch | Forget | Say | Launch | Halt | Conclude | Unstore | Prefetch | JoinAgain | Announce

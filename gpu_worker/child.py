@@ -4,6 +4,9 @@
 object with a `type`. Agent to child: `load`, `run`, `cancel`; child to agent: `loaded`, `progress`, `succeeded`,
 `failed`. One attempt at a time, in the main thread, where CUDA and signal handlers of models expect to be. The process
 dies with the thread of the agent that started it. It imports nothing of ours: nothing of ours is installed here.
+
+A rank of a gang joins the others before its model loads, through the torch of the version's environment: the model
+finds torch.distributed initialised. The process serves that one attempt.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import sys
 import threading
 import time
 import traceback
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,8 @@ OUTPUTS_MAX = 100
 OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 RESERVED_NAMES = ("manifest.json", "inputs.json", "error.txt")
 PROGRESS_EVERY_S = 0.25
+ECHO_S = 3.0
+"""A rank that lost another waits so long before it says so: what befell the other one is the news."""
 PR_SET_PDEATHSIG = 1
 ENCODER = json.JSONEncoder(allow_nan=False)
 
@@ -152,6 +158,78 @@ class Context:
         return str(directory / name)
 
 
+class GangTimeOut(Exception):
+    """The ranks of a gang did not find each other in time."""
+
+
+class Gang:
+    """The ranks of one attempt: their process group, and a store in rank 0's process by which they wait for each
+    other. What they store is named after the attempt, so that a stranger at the same port is not taken for a rank."""
+
+    def __init__(self, frame: Frame) -> None:
+        """Join. GangTimeOut, or what torch says of the address."""
+        self.rank, self.world = frame["rank"], frame["world_size"]
+        self.address, self.join_s = frame["gang"]["rendezvous"], frame["gang"]["join_s"]
+        self.distributed = distributed = importlib.import_module("torch.distributed")
+        run = timedelta(seconds=frame["gang"]["run_s"])
+        join = timedelta(seconds=self.join_s)
+        host, _, port = self.address.rpartition(":")
+        started_s = time.monotonic()
+        try:
+            store = distributed.TCPStore(
+                host.strip("[]"), int(port), self.world, self.rank == 0, timeout=join, wait_for_workers=False
+            )
+        except Exception as error:
+            if time.monotonic() - started_s < self.join_s:
+                raise
+            raise self._too_late("meet") from error
+        self.store = distributed.PrefixStore(frame["gang"]["name"], store)
+        self.meet("joined")
+        store.set_timeout(run)
+        backend = "nccl" if frame["device"] == "cuda" else "gloo"
+        distributed.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.world, timeout=run)
+        self.run = run
+
+    def meet(self, point: str) -> None:
+        """Wait until every rank is at this point."""
+        self._reach(point)
+        started_s = time.monotonic()
+        try:
+            self._wait(point, timedelta(seconds=self.join_s))
+        except Exception as error:
+            if time.monotonic() - started_s < self.join_s:
+                raise
+            raise self._too_late(point) from error
+
+    def leave(self) -> None:
+        """This rank has done its part. Rank 0 waits until all have: its success is that of all, and the store is in its
+        process, which may end before another's word to it is answered."""
+        if self.rank == 0:
+            self._reach("done")
+            self._wait("done", self.run)
+        with contextlib.suppress(Exception):
+            if self.rank > 0:
+                self._reach("done")
+            self.distributed.destroy_process_group()
+
+    def echoes(self, error: BaseException) -> bool:
+        """Whether the exception came out of torch.distributed or a wait of ours: most likely another rank is lost."""
+        frame = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
+        return str(frame.f_globals["__name__"]).startswith("torch.distributed") or frame.f_locals.get("self") is self
+
+    def _reach(self, point: str) -> None:
+        self.store.add(f"{point}/{self.rank}", 1)
+
+    def _wait(self, point: str, limit: timedelta) -> None:
+        self.store.wait([f"{point}/{rank}" for rank in range(self.world)], limit)
+
+    def _too_late(self, point: str) -> GangTimeOut:
+        return GangTimeOut(
+            f"expected {self.world} ranks to have {point} at {self.address} within {self.join_s:g} s, found fewer; can"
+            " the nodes reach each other there (HEADRACE_NODE_ADDRESS of rank 0's node, its 1,000 ports)?"
+        )
+
+
 def kind_of(error: BaseException, otherwise: str) -> str:
     """The failure kind (contract.inputs.FAILURE_KINDS) that an exception of the model means."""
     name = type(error).__name__
@@ -161,6 +239,8 @@ def kind_of(error: BaseException, otherwise: str) -> str:
         return "bad_inputs"
     if isinstance(error, BadOutputs):
         return "bad_outputs"
+    if isinstance(error, GangTimeOut):
+        return "time_out"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "store"
     return otherwise
@@ -186,36 +266,53 @@ def limit_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def load(frame: Frame) -> tuple[Any, bytes | None]:
-    """(model, None), or (None, the frame to answer)."""
+def load(frame: Frame) -> tuple[Any, Gang | None, bytes | None]:
+    """(model, its gang if it is a rank of one, None), or as the last the frame to answer."""
     kind = "environment"
+    gang = None
     try:
         sys.path.insert(0, frame["code"])
         module, _, name = frame["entry_point"].partition(":")
         model_class = getattr(importlib.import_module(module), name)
         limit_threads(frame["threads"])
+        if frame["world_size"] > 1:
+            gang = Gang(frame)
         kind = "model_error"
         model = model_class()
         model.load(frame["weights"], frame["device"], frame["rank"], frame["world_size"])
         limit_threads(frame["threads"])
+        if gang is not None:
+            gang.meet("loaded")
     except AgentGone:
         raise
     except BaseException as error:  # a model's own code, SystemExit included: a report, never a silent end
-        return None, failed("", kind_of(error, kind), error)
-    return model, None
+        wait_for_news(gang, error)
+        return None, gang, failed("", kind_of(error, kind), error)
+    return model, gang, None
 
 
-def run(model: Any, frame: Frame, pipe: Pipe) -> bytes:
+def run(model: Any, gang: Gang | None, frame: Frame, pipe: Pipe) -> bytes:
     """One attempt. The frame to answer."""
     dispatch = frame["dispatch"]
     context = Context(pipe, dispatch, frame["directory"])
     try:
         values = model.predict(frame["inputs"], context)
+        if gang is not None:
+            gang.leave()
+            if gang.rank > 0:  # the result is rank 0's
+                return succeeded(dispatch, {}, [])
         return succeeded(dispatch, {} if values is None else values, context.outputs)
     except AgentGone:
         raise
     except BaseException as error:  # as above
+        wait_for_news(gang, error)
         return failed(dispatch, kind_of(error, "model_error"), error)
+
+
+def wait_for_news(gang: Gang | None, error: BaseException) -> None:
+    """Another rank is lost: give its node the time to say why, upon which this process is ended."""
+    if gang is not None and gang.echoes(error):
+        time.sleep(ECHO_S)
 
 
 def succeeded(dispatch: str, values: Any, outputs: list[str]) -> bytes:
@@ -238,19 +335,21 @@ def flush() -> None:
 
 
 def serve(pipe: Pipe) -> None:
-    model = None
+    model, gang = None, None
     while True:
         frame = pipe.read()
         if frame["type"] == "load":
-            model, refusal = load(frame)
+            model, gang, refusal = load(frame)
             flush()
             pipe.write(refusal or b'{"type":"loaded"}')
             if refusal:
                 return
         elif frame["type"] == "run" and model is not None:
-            answer = run(model, frame, pipe)
+            answer = run(model, gang, frame, pipe)
             flush()
             pipe.write(answer)
+            if gang is not None:
+                return
 
 
 def main() -> None:

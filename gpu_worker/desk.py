@@ -10,12 +10,17 @@ one method each and carries out the actions that come back, in order. The rules 
   should it come late, does not run.
 - An attempt launches only when the broker has acknowledged its Started.
 - Every attempt that launched ends in exactly one last report, unless it was replaced or its session is over.
+- The ranks of a gang that this node has start in as many slots at once, and keep all of them until all are over: when
+  one fails, the others are halted and one Failed goes out. Nothing behind it takes a slot that a gang waits for.
+- Only the node of rank 0 says Started and Succeeded. Another launches without asking, and when its ranks have done
+  their part it says nothing: it goes on listing the dispatch until a Kill comes, which the scheduler sends as soon as
+  the attempt is over. Until then the gang may still be at work elsewhere, and a node that stopped listing it would be
+  taken for one that lost it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
 
 from contract.inputs import NodeHeartbeat, Report, Started, Stopped
 from contract.names import dispatch_order
@@ -23,6 +28,7 @@ from contract.orders import Drain, Kill, Load, Order, Recall, Rejoin, Run
 from gpu_worker.attempts import (
     Action,
     Announce,
+    Conclude,
     Fetch,
     Forget,
     Halt,
@@ -97,8 +103,7 @@ class Desk:
         held = self.held.get(dispatch)
         if held is None or held.phase is not Phase.STARTING:
             return []
-        held.phase = Phase.RUNNING
-        return [Launch(held.slot, held.run)]
+        return [self._launch(held)]
 
     def loaded(self, slot: int, version: str) -> list[Action]:
         """The slot's child has this version loaded; empty: it has none any more."""
@@ -116,6 +121,15 @@ class Desk:
         self._free(held)
         return self._fill_slots()
 
+    def rank_over(self, dispatch: str, *, failed: bool) -> list[Action]:
+        """One child of a gang is done with its rank. What came of it is kept by the agent until Conclude."""
+        held = self.held.get(dispatch)
+        if held is None or held.phase not in (Phase.RUNNING, Phase.HALTING):
+            return []
+        if failed:
+            held.failed = True
+        return self._one_over(held)
+
     def ended(self, dispatch: str, report: Report) -> list[Action]:
         """All that was to be done for the attempt is done, and this is how it ended."""
         held = self.held.get(dispatch)
@@ -130,7 +144,12 @@ class Desk:
         held = self.held.get(dispatch)
         if held is None or held.phase is not Phase.HALTING:
             return []
-        return self._stopped(held)
+        return self._one_over(held)
+
+    def is_running(self, dispatch: str) -> bool:
+        """Whether its ranks are to be computed: not so any more once one of them has failed."""
+        held = self.held.get(dispatch)
+        return held is not None and held.phase is Phase.RUNNING
 
     def drain(self) -> list[Action]:
         """Take no new work and hand back what is staged; what runs may finish."""
@@ -193,7 +212,7 @@ class Desk:
             actions += self._stop(held, "")
         if self.draining:
             return [*actions, Say(Stopped(run.job, run.dispatch, "drained"))]
-        if len(self.held) >= self._held_max:
+        if not 0 < len(run.ranks) <= len(self._slot_holder) or self._holds_most():
             return [*actions, Say(Stopped(run.job, run.dispatch, "unclaimed"))]
         self.held[run.dispatch] = Held(run)
         return [*actions, Fetch(run)]
@@ -251,10 +270,11 @@ class Desk:
             case Phase.FETCHING | Phase.READY | Phase.STARTING:
                 return self._stopped(held)
             case Phase.RUNNING:
-                held.phase = Phase.HALTING
-                return [Halt(held.slot, held.run.dispatch)]
+                return self._halt(held)
             case Phase.STORING if not already:
                 return [Unstore(held.run.dispatch)]
+            case Phase.ELSEWHERE:
+                return self._stopped(held)
         return []
 
     def _stopped(self, held: Held) -> list[Action]:
@@ -271,25 +291,61 @@ class Desk:
         return [Forget(dispatch)]
 
     def _free(self, held: Held) -> None:
-        if held.slot >= 0:
-            self._slot_holder[held.slot] = ""
-            held.slot = -1
+        for slot in held.slots:
+            self._slot_holder[slot] = ""
+        held.slots = ()
+
+    def _launch(self, held: Held) -> Launch:
+        held.phase = Phase.RUNNING
+        held.busy = len(held.slots)
+        return Launch(held.slots, held.run)
+
+    def _halt(self, held: Held) -> list[Action]:
+        held.phase = Phase.HALTING
+        return [Halt(slot, held.run.dispatch) for slot in held.slots]
+
+    def _one_over(self, held: Held) -> list[Action]:
+        """One of its children is done or halted. With the last one its slots are free."""
+        held.busy -= 1
+        if held.busy:
+            return self._halt(held) if held.failed and held.phase is Phase.RUNNING else []
+        if held.stop_reason is not None:
+            return self._stopped(held)
+        self._free(held)
+        if held.failed or 0 in held.run.ranks:
+            held.phase = Phase.STORING
+            return [Conclude(held.run), *self._fill_slots()]
+        held.phase = Phase.ELSEWHERE
+        return [Forget(held.run.dispatch), *self._fill_slots()]
+
+    def _holds_most(self) -> bool:
+        """Whether it holds as much as it can: what it only lists costs nothing."""
+        if len(self.held) < self._held_max:
+            return False
+        return sum(held.phase is not Phase.ELSEWHERE for held in self.held.values()) >= self._held_max
 
     def _fill_slots(self) -> list[Action]:
-        """Give every free slot an attempt: the oldest that is ready, in a slot that has its version if there is one."""
+        """Give free slots to what is ready, the oldest first and none before it, in slots that suit it best."""
         actions: list[Action] = []
         while self._ready:
             free = [slot for slot, holder in enumerate(self._slot_holder) if not holder]
-            if not free:
-                break
             dispatch, held = next(iter(self._ready.items()))
+            if len(free) < len(held.run.ranks):
+                break
             del self._ready[dispatch]
-            held.slot = self._best(free, held.run.version)
-            held.phase = Phase.STARTING
-            self._slot_holder[held.slot] = dispatch
-            actions.append(Say(Started(held.run.job, dispatch)))
+            held.slots = self._best(free, held.run)
+            for slot in held.slots:
+                self._slot_holder[slot] = dispatch
+            if 0 in held.run.ranks:
+                held.phase = Phase.STARTING
+                actions.append(Say(Started(held.run.job, dispatch)))
+            else:
+                actions.append(self._launch(held))
         return actions
 
-    def _best(self, free: Iterable[int], version: str) -> int:
-        """A slot with the version loaded, else one with none loaded, else any; the lowest of those."""
-        return min(free, key=lambda slot: (self._slot_version[slot] != version, self._slot_version[slot] != "", slot))
+    def _best(self, free: list[int], run: Run) -> tuple[int, ...]:
+        """Slots with the version loaded, then those with none loaded, then any; the lowest of those. A gang has
+        children of its own, so there no slot has its version loaded."""
+        loaded = self._slot_version
+        order = sorted(free, key=lambda slot: (loaded[slot] != run.version, loaded[slot] != "", slot))
+        return tuple(order[: len(run.ranks)])

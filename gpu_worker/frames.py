@@ -13,6 +13,19 @@ FRAME_BYTES_MAX = 4 * 1024 * 1024
 _LENGTH_BYTES = 4
 
 
+class Gang(msgspec.Struct, frozen=True):
+    """How a rank finds the others of its attempt."""
+
+    name: str
+    """The attempt's dispatch."""
+    rendezvous: str
+    """host:port at which rank 0 listens and the others reach it."""
+    join_s: float
+    """How long the ranks wait for each other before and after they load."""
+    run_s: float
+    """How long a collective may take: the attempt's own time limit."""
+
+
 class Load(msgspec.Struct, frozen=True, tag="load"):
     """Import the model and load its weights. Sent once, first."""
 
@@ -27,6 +40,8 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     world_size: int
     threads: int
     """CPU threads the model may use."""
+    gang: Gang | None = None
+    """Set when `world_size` is more than 1."""
 
 
 class Compute(msgspec.Struct, frozen=True, tag="run"):

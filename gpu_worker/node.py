@@ -30,6 +30,8 @@ class Node:
     """CPU cores that all slots share."""
     drain_grace_s: float
     """How long what runs may go on once the node was told to end."""
+    address: str = ""
+    """host:port, of the first of 1,000 ports at which other nodes reach rank 0 of a gang here; empty: they can't."""
 
 
 class Producer(Protocol):

@@ -36,6 +36,11 @@ def identifier(name: str) -> str:
     return name if _CLASS_NAME.fullmatch(name) else "UnnamedError"
 
 
+def of_rank(failure: Failure, rank: int, ranks: int) -> Failure:
+    """The same, its detail headed by the rank that it befell."""
+    return Failure(failure.kind, failure.error, f"rank {rank} of {ranks}\n{failure.detail}")
+
+
 def disk_failure(error: OSError, otherwise: str) -> Failure:
     """What an OSError of our own file work means for the attempt; `otherwise` is the kind when the disk is not full."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -2,6 +2,7 @@
 
 <root>/attempts/<dispatch>/outputs/   files that a model writes to be kept
 <root>/attempts/<dispatch>/log.txt    what it prints (with log.1.txt, the part before)
+<root>/attempts/<dispatch>/rank-<n>/  the same of rank n of a gang; rank 0 has the place above
 <root>/slots/<n>/home, temporary      its home and temporary directory
 <root>/gone/                          on its way out
 """
@@ -47,11 +48,11 @@ class Scratch:
 
     # Strings instead of paths: these are asked for with every attempt, and a Path takes longer than the question.
 
-    def attempt(self, dispatch: str) -> str:
-        return f"{self._attempts}/{dispatch}"
+    def attempt(self, dispatch: str, rank: int = 0) -> str:
+        return f"{self._attempts}/{dispatch}/rank-{rank}" if rank else f"{self._attempts}/{dispatch}"
 
-    def outputs(self, dispatch: str) -> str:
-        return f"{self._attempts}/{dispatch}/outputs"
+    def outputs(self, dispatch: str, rank: int = 0) -> str:
+        return f"{self.attempt(dispatch, rank)}/outputs"
 
     def home(self, slot: int) -> str:
         return f"{self._slots}/{slot}/home"

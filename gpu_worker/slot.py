@@ -5,6 +5,9 @@ or on its way to stop: ASKED (by a cancel frame; a model that returns by itself 
 to its process group), KILLING (SIGKILL). Each of the last three has a short time limit that leads to the next; a
 time-out, a kill and a switch to another version all take this way. The end of the process is seen through its pidfd,
 so it is certain even when a grandchild keeps the pipes open. All in the agent's main thread.
+
+A rank of a gang gets a child of its own, which ends with the attempt: its process group is of that attempt. It is never
+asked to stop, only ended: one rank that returned early would leave the others waiting for it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Protocol
 
 from contract.orders import Run
 from gpu_worker.child_process import ChildProcess
-from gpu_worker.frames import BadFrame, Cancel, Compute, Failed, FromChild, Load, Loaded, Progressed, Succeeded
+from gpu_worker.frames import BadFrame, Cancel, Compute, Failed, FromChild, Gang, Load, Loaded, Progressed, Succeeded
 from gpu_worker.loop import Loop
 from gpu_worker.outcome import Computed, Failure, Outcome, disk_failure, identifier
 from gpu_worker.scratch import AttemptLog, Scratch
@@ -30,7 +33,10 @@ TERMINATING_S = 0.5
 LOADING_S = 900.0
 """How long a version may take to import and load."""
 
-CHILD_KINDS = ("model_error", "out_of_memory", "bad_inputs", "bad_outputs", "environment", "store")
+JOIN_S = 600.0
+"""How long the ranks of a gang wait for each other before and after they load: a node may have to fetch the version."""
+
+CHILD_KINDS = ("model_error", "out_of_memory", "bad_inputs", "bad_outputs", "environment", "store", "time_out")
 """Failure kinds that a child may claim."""
 
 
@@ -50,6 +56,15 @@ class Work:
 
     run: Run
     supplies: Supplies
+    rank: int = 0
+    rendezvous: str = ""
+    """Of a gang: host:port of its rank 0."""
+
+    @property
+    def gang(self) -> Gang | None:
+        """What a child must know to join its gang; None for an attempt of one rank."""
+        run = self.run
+        return Gang(run.dispatch, self.rendezvous, JOIN_S, run.timeout_ms / 1000) if run.world > 1 else None
 
 
 class Watcher(Protocol):
@@ -92,7 +107,7 @@ class Slot:
         """Compute this attempt: in the child there is if it has the version loaded, else in a new one."""
         self._work, self._sent, self._halting, self._verdict = work, False, False, None
         self._log = None
-        if self._stage is Stage.IDLE and self._version == work.run.version:
+        if self._stage is Stage.IDLE and self._version == work.run.version and work.run.world == 1:
             self._give()
             self._enter(Stage.COMPUTING, work.run.timeout_ms / 1000)
         elif self._stage is Stage.EMPTY:
@@ -155,15 +170,16 @@ class Slot:
         self._loop.watch(child.log_fd, self._on_print)
         self._loop.watch(child.pid_fd, self._on_end)
         entry_point = program.manifest.entry_point
-        self._send(Load(str(program.code), str(program.weights), entry_point, seat.device, 0, 1, seat.threads))
+        gang, code, weights = work.gang, str(program.code), str(program.weights)
+        self._send(Load(code, weights, entry_point, seat.device, work.rank, work.run.world, seat.threads, gang))
         self._give()
-        self._enter(Stage.LOADING, LOADING_S)
+        self._enter(Stage.LOADING, LOADING_S if gang is None else JOIN_S + LOADING_S)
 
     def _give(self) -> None:
         work = self._work
         assert work is not None, "a child is given an attempt, but there is none"
         self._sent = True
-        directory = self._scratch.outputs(work.run.dispatch)
+        directory = self._scratch.outputs(work.run.dispatch, work.rank)
         self._send(Compute(work.run.dispatch, work.supplies.inputs, directory))
 
     def _send(self, message: Load | Compute | Cancel) -> None:
@@ -172,6 +188,9 @@ class Slot:
 
     def _ask(self) -> None:
         assert self._work is not None, "a child is asked to stop an attempt, but there is none"
+        if self._work.run.world > 1:
+            self._terminate()
+            return
         self._send(Cancel(self._work.run.dispatch))
         self._enter(Stage.ASKED, ASKED_S)
 
@@ -224,11 +243,12 @@ class Slot:
         if isinstance(frame, Loaded):
             if self._stage is Stage.LOADING and work is not None:
                 self._enter(Stage.COMPUTING, work.run.timeout_ms / 1000)
-                self._watcher.loaded(self._seat.index, self._version)
+                if work.run.world == 1:
+                    self._watcher.loaded(self._seat.index, self._version)
         elif work is None or not self._sent:
             return
         elif isinstance(frame, Progressed):
-            if frame.dispatch == work.run.dispatch and self._stage is Stage.COMPUTING:
+            if frame.dispatch == work.run.dispatch and self._stage is Stage.COMPUTING and work.rank == 0:
                 self._watcher.progressed(work.run, frame.fraction, frame.message)
         elif frame.dispatch == work.run.dispatch:
             self._on_answer(frame)
@@ -242,8 +262,9 @@ class Slot:
         self._settle(outcome)
         if self._stage not in (Stage.COMPUTING, Stage.ASKED):
             return
-        if isinstance(outcome, Failure) and outcome.kind == "out_of_memory":
-            self._terminate()  # what it still holds would fail the next attempt too
+        memory_ran_out = isinstance(outcome, Failure) and outcome.kind == "out_of_memory"
+        if memory_ran_out or (self._work is not None and self._work.run.world > 1):
+            self._terminate()  # what it still holds would fail the next attempt too, or is of this attempt only
             return
         self._enter(Stage.IDLE, None)
         self._close_attempt()
@@ -270,7 +291,7 @@ class Slot:
         if self._work is None or not self._sent:
             return
         if self._log is None:
-            self._log = AttemptLog(self._scratch.attempt(self._work.run.dispatch))
+            self._log = AttemptLog(self._scratch.attempt(self._work.run.dispatch, self._work.rank))
         try:
             self._log.write(data)
         except OSError:

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     log_level: str = "info"
     metrics_port: int = 0
     """Where this process serves Prometheus metrics on 127.0.0.1. 0 = not at all."""
+    node_address: str = ""
+    """host:port at which other nodes reach this node: the first of 1,000 ports for rank 0 of gangs. Empty: they can't,
+    and no gang across nodes has its rank 0 here."""
     heartbeat_ms: int = 5_000
     """How often a node says that it is alive."""
     snapshot_every_ms: int = 30_000
@@ -62,6 +65,14 @@ class Settings(BaseSettings):
             if url.startswith(scheme):
                 return _POSTGRES_DRIVER + url.removeprefix(scheme)
         return url
+
+    @field_validator("node_address")
+    @classmethod
+    def _host_and_port(cls, address: str) -> str:
+        host, _, port = address.rpartition(":")
+        if address and not (host and port.isdecimal() and 0 < int(port) <= 65_535 - 999):
+            raise ValueError(f"expected host:port with a port of 1 to 64536, found {address[:100]!r}")
+        return address
 
     @field_validator("log_level")
     @classmethod

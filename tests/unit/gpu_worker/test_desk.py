@@ -55,7 +55,7 @@ def ready(desk: Desk, order: Run) -> Run:
 
 def running(desk: Desk, order: Run) -> Run:
     assert desk.fetched(staged(desk, order).dispatch) == [Say(Started(order.job, order.dispatch))]
-    assert desk.acknowledged(order.dispatch) == [Launch(0, order)]
+    assert desk.acknowledged(order.dispatch) == [Launch((0,), order)]
     return order
 
 
@@ -199,7 +199,7 @@ def test_an_attempt_goes_to_the_slot_that_has_its_version() -> None:
     jobs = [f"main-{n:032d}" for n in range(3)]
     for n, version in enumerate(["v1", "v1", "v2"]):
         ready(desk, run(f"1.{n}.0", jobs[n], version=version))
-    assert [held.slot for held in desk.held.values()] == [2, 1, 0]
+    assert [held.slots for held in desk.held.values()] == [(2,), (1,), (0,)]
 
 
 def test_a_failed_fetch_ends_the_attempt(desk: Desk) -> None:
