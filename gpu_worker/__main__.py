@@ -1,4 +1,6 @@
-"""`python -m gpu_worker --cluster C --node N --slots K`: one node, until SIGTERM. Addresses come from Settings."""
+"""`python -m gpu_worker --cluster C --node N --slots K`: one node, until SIGTERM. Addresses come from Settings.
+
+Where other nodes reach it, for gangs across nodes, is HEADRACE_NODE_ADDRESS."""
 
 from __future__ import annotations
 

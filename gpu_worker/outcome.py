@@ -37,8 +37,9 @@ def identifier(name: str) -> str:
 
 
 def of_rank(failure: Failure, rank: int, ranks: int) -> Failure:
-    """The same, its detail headed by the rank that it befell."""
-    return Failure(failure.kind, failure.error, f"rank {rank} of {ranks}\n{failure.detail}")
+    """The same, its detail, if it has one, headed by the rank that it befell."""
+    detail = f"rank {rank} of {ranks}\n{failure.detail}" if failure.detail else ""
+    return Failure(failure.kind, failure.error, detail)
 
 
 def disk_failure(error: OSError, otherwise: str) -> Failure:

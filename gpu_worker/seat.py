@@ -19,8 +19,12 @@ KEPT_VARIABLES = (
     "HIP_VISIBLE_DEVICES",
     "ROCR_VISIBLE_DEVICES",
     "HSA_OVERRIDE_GFX_VERSION",
+    "GLOO_SOCKET_IFNAME",
 )
-"""All that a child inherits of the agent's environment: no address and no credential among them."""
+"""All that a child inherits of the agent's environment, with what is NCCL's: no credential among them."""
+
+NCCL_PREFIX = "NCCL_"
+"""How the GPUs of a gang reach each other (network interface, InfiniBand): many settings, each of one installation."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -33,7 +37,7 @@ THREAD_VARIABLES = (
 
 def child_environment(inherited: Mapping[str, str], threads: int, gpus: Sequence[int]) -> dict[str, str]:
     """What every child of a slot has in its environment; `gpus` are indices into the GPUs this node may use."""
-    kept = {name: inherited[name] for name in KEPT_VARIABLES if name in inherited}
+    kept = {n: value for n, value in inherited.items() if n in KEPT_VARIABLES or n.startswith(NCCL_PREFIX)}
     kept |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     if gpus:
         for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):

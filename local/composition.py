@@ -54,7 +54,7 @@ class Composition:
         self.nodes = self._nodes()
 
     def _settings(self) -> Settings:
-        """For whoever talks to the stack; its processes differ in `data` and `metrics_port`."""
+        """For whoever talks to the stack; its processes differ in `data`, `metrics_port` and `node_address`."""
         changes: dict[str, object] = {
             "kafka": self.kafka.bootstrap,
             "data": self._layout.processes,
@@ -87,15 +87,26 @@ class Composition:
         for number in range(1, self._options.nodes + 1):
             name = f"node-{number}"
             arguments = ["--cluster", self._options.cluster, "--node", name, "--slots", str(self._options.slots)]
-            nodes.append(self._program(name, "gpu_worker", arguments=arguments))
+            address = f"{HOST}:{ports.first_gang_port(number)}"
+            nodes.append(self._program(name, "gpu_worker", arguments=arguments, node_address=address))
         return nodes
 
     def _program(
-        self, name: str, module: str, *, arguments: list[str] | None = None, ready_url: str = "", port: int = 0
+        self,
+        name: str,
+        module: str,
+        *,
+        arguments: list[str] | None = None,
+        ready_url: str = "",
+        port: int = 0,
+        node_address: str = "",
     ) -> Program:
-        settings = self.settings.model_copy(
-            update={"data": self._layout.processes / name, "metrics_port": 0 if port else self.ports[name]}
-        )
+        changes = {
+            "data": self._layout.processes / name,
+            "metrics_port": 0 if port else self.ports[name],
+            "node_address": node_address,
+        }
+        settings = self.settings.model_copy(update=changes)
         return Program(
             name,
             module,

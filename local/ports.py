@@ -12,7 +12,17 @@ HOST = "127.0.0.1"
 PORTS_FROM, PORTS_TO = 20_000, 32_000
 """Below what Linux gives to outgoing connections, so that none takes a port between our look and the server's bind."""
 
+GANG_PORTS_FROM = 10_000
+GANG_PORTS = 1_000
+_GANG_RANGES = 10
+
 _TRIES = 200
+
+
+def first_gang_port(node: int) -> int:
+    """Where the ports begin at which the ranks of gangs reach this node (1, 2…): below all others of the stack. One
+    that something else uses costs an attempt, and the next one has another."""
+    return GANG_PORTS_FROM + (node - 1) % _GANG_RANGES * GANG_PORTS
 
 
 def is_free(port: int) -> bool:

@@ -48,7 +48,7 @@ class Manifest(
     gpus: int
     """GPUs of one slot; 0 for a version that runs on the CPU only."""
     ranks: int
-    """Slots that start one attempt together; 1 until gangs are built."""
+    """Slots of one cluster that start one attempt together."""
     memory_mib: int
     """Memory a slot must offer."""
     timeout_ms: int
@@ -57,7 +57,7 @@ class Manifest(
     @property
     def requirements(self) -> Requirements:
         """What a slot must have, as the scheduler reads it."""
-        return Requirements(chipsets=self.chipsets, gpus=self.gpus, memory_mib=self.memory_mib)
+        return Requirements(self.chipsets, self.gpus, self.memory_mib, self.ranks)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -17,6 +17,8 @@ FILE = "model.yaml"
 YAML_BYTES_MAX = 256 * 1024
 YAML_NODES_MAX = 20_000
 TIMEOUT_S_MAX = 7 * 86_400
+RANKS_MAX = 64
+"""Slots of one cluster that must be free at once: beyond this a gang keeps too much empty while it gathers them."""
 _PLATFORM = re.compile(r"(linux|macosx|win)[a-z0-9_]{1,60}|any")
 _PYTHON = re.compile(r"3\.\d{1,2}")
 
@@ -37,6 +39,7 @@ class ModelYaml(msgspec.Struct, frozen=True):
     gpus: int = 1
     """GPUs of one slot; 0 when the only chipset is cpu."""
     ranks: int = 1
+    """Slots that start one attempt together, of one cluster; more than 1 needs torch in the environment."""
     memory_mib: int = 0
     platform: str = "linux_x86_64"
     """Of the wheels in the lock."""
@@ -120,9 +123,7 @@ class _Reader:
                 if not isinstance(value, str) or not _PLATFORM.fullmatch(value):
                     raise _fault(line, f"platform: expected a tag such as linux_x86_64, found {found}")
             case "ranks":
-                self._number(name, node, value, 1, 1_000_000)
-                if value != 1:
-                    raise _fault(line, f"ranks: expected 1, found {found}; several ranks are not supported yet")
+                self._number(name, node, value, 1, RANKS_MAX)
             case "timeout_s":
                 self._number(name, node, value, 1, TIMEOUT_S_MAX)
             case _:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +18,13 @@ import msgspec
 import pytest
 
 from contract.codec import decode_progress, decode_wire
-from contract.inputs import NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Started, Stopped, Succeeded, Wire
+from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Started, Stopped, Succeeded, Wire
 from contract.names import payload_digest
 from contract.orders import Kill, Order, Payload, Rejoin, Run
 from contract.results import EMPTY_MANIFEST
 from contract.topics import JOBS
 from gpu_worker.agent import Agent
+from gpu_worker.gang import rendezvous_here
 from gpu_worker.node import Node, World
 from gpu_worker.scratch import Scratch
 from gpu_worker.voice import Voice
@@ -28,7 +32,15 @@ from runtime.kafka import Delivery, DeliveryUnclear, OnDelivery
 
 DEADLINE_S = 20.0
 SALT, INPUTS = "ab" * 16, b"{}"
-MODEL = "class Model:\n    def load(self, *_): pass\n    def predict(self, inputs, ctx): return None\n"
+STAND_IN = Path(__file__).parents[2] / "torch_stand_in" / "torch"
+MODEL = """
+import time
+
+class Model:
+    def load(self, weights_dir, device, rank, world_size): pass
+    def predict(self, inputs, ctx):
+        while inputs.get("wait"): time.sleep(3600)
+"""
 
 
 class Broker:
@@ -74,15 +86,15 @@ class Broker:
 
 
 class Table:
-    def __init__(self, directory: Path, heartbeat_ms: int) -> None:
-        (directory / "code").mkdir()
+    def __init__(self, directory: Path, heartbeat_ms: int, *, slots: int = 1, python: str = sys.executable) -> None:
+        shutil.copytree(STAND_IN, directory / "code" / "torch")
         (directory / "code" / "model.py").write_text(MODEL)
         self.broker = Broker()
         program: Any = SimpleNamespace(
             manifest=SimpleNamespace(entry_point="model:Model", outputs={"type": "object"}),
             code=directory / "code",
             weights=directory,
-            python=Path(sys.executable),
+            python=Path(python),
         )
         broker: Any = self.broker
         nothing: Any = None
@@ -95,7 +107,7 @@ class Table:
             open_orders=broker.open_orders,
             environment={"PATH": os.environ["PATH"]},
         )
-        node = Node("main", "node-1", 1, "cpu", 0, 0, 0, 1, 5.0)
+        node = Node("main", "node-1", slots, "cpu", 0, 0, 0, 1, 5.0, "node-1.example:10000")
         self.agent = Agent(node, world, Scratch(directory / "scratch"), heartbeat_ms=heartbeat_ms)
         self.status: int | None = None
         self.thread = threading.Thread(target=self._run)
@@ -114,6 +126,11 @@ class Table:
             payload_digest(SALT, INPUTS), payload,
         )  # fmt: skip
         return msgspec.structs.replace(run, **changes)
+
+    def waiting(self, **changes: Any) -> Run:
+        """An order of an attempt that does not end by itself."""
+        inputs = b'{"wait": true}'
+        return self.order(payload=Payload(msgspec.Raw(inputs), SALT), digest=payload_digest(SALT, inputs), **changes)
 
     def take(self, *orders: Order) -> None:
         self.agent.ordered(list(orders))
@@ -148,6 +165,9 @@ def started(table: Table) -> Iterator[Table]:
     table.agent.stop()
     table.thread.join(DEADLINE_S)
     assert not table.thread.is_alive()
+
+
+running = contextmanager(started)
 
 
 def test_it_joins_when_every_order_to_it_will_be_heard(tmp_path: Path) -> None:
@@ -217,6 +237,71 @@ def test_a_rejoin_begins_a_new_session(table: Table) -> None:
     table.take(table.order(session=old), order)
     until(lambda: Succeeded(order.job, order.dispatch, EMPTY_MANIFEST) in table.broker.reports())
     assert {report.dispatch for report in table.broker.reports()} == {order.dispatch}
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Table]:
+    """A node of two slots."""
+    yield from started(Table(tmp_path, heartbeat_ms=20, slots=2))
+
+
+GANG: dict[str, Any] = {"ranks": (0, 1), "world": 2}
+
+
+def test_a_join_says_where_rank_0_of_a_gang_is_reached(table: Table) -> None:
+    until(lambda: table.broker.said(NodeJoined))
+    assert table.broker.said(NodeJoined)[0].address == "node-1.example:10000"
+
+
+def test_a_gang_of_one_node_meets_there_and_is_one_attempt(pair: Table) -> None:
+    order = pair.order(**GANG)
+    pair.take(order)
+    until(lambda: len(pair.broker.reports()) == 2)
+    job, dispatch = order.job, order.dispatch
+    assert pair.broker.reports() == [Started(job, dispatch), Succeeded(job, dispatch, EMPTY_MANIFEST)]
+    assert pair.agent.child_pids == [0, 0]
+
+
+def test_a_rank_that_dies_fails_the_attempt_with_one_report(pair: Table) -> None:
+    order = pair.waiting(**GANG)
+    pair.take(order)
+    until(lambda: all(pair.agent.child_pids))
+    os.kill(pair.agent.child_pids[1], signal.SIGKILL)
+    until(lambda: len(pair.broker.reports()) == 2)
+    assert pair.broker.reports()[1] == Failed(order.job, order.dispatch, "child_died", "Signal9")
+    assert pair.agent.child_pids == [0, 0]
+    after = pair.order()
+    pair.take(after)
+    until(lambda: Succeeded(after.job, after.dispatch, EMPTY_MANIFEST) in pair.broker.reports())
+    assert [report for report in pair.broker.reports() if report.dispatch == order.dispatch][2:] == []
+
+
+def test_a_gang_whose_first_rank_cannot_be_started_starts_no_other(tmp_path: Path) -> None:
+    with running(Table(tmp_path, heartbeat_ms=20, slots=2, python="/nowhere/python")) as table:
+        orders = [table.order(**GANG), table.order(**GANG)]
+        table.take(*orders)
+        until(lambda: len(table.broker.reports()) == 4)
+        failed = [report for report in table.broker.reports() if isinstance(report, Failed)]
+        assert failed == [Failed(o.job, o.dispatch, "environment", "FileNotFoundError") for o in orders]
+
+
+def test_of_a_gang_on_two_nodes_only_that_of_rank_0_speaks_and_the_other_lists_it_until_told(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        near, far = (stack.enter_context(running(Table(tmp_path / name, heartbeat_ms=20))) for name in ("near", "far"))
+        first = near.order(ranks=(0,), world=2, rendezvous=rendezvous_here())
+        second = msgspec.structs.replace(first, session=far.broker.sessions[-1], ranks=(1,))
+        far.take(second)
+        near.take(first)
+        until(lambda: len(near.broker.reports()) == 2)
+        assert near.broker.reports()[1] == Succeeded(first.job, first.dispatch, EMPTY_MANIFEST)
+        until(lambda: far.agent.child_pids == [0])
+        before = len(far.broker.said(NodeHeartbeat))
+        until(lambda: len(far.broker.said(NodeHeartbeat)) > before + 3)
+        assert {beat.running for beat in far.broker.said(NodeHeartbeat)[before + 1 :]} == {(first.dispatch,)}
+        assert far.broker.reports() == []
+        far.take(Kill("node-1", second.session, "main", 1, "", first.dispatch))
+        until(lambda: far.broker.said(NodeHeartbeat)[-1].running == ())
+        assert far.broker.reports() == [Stopped(first.job, first.dispatch, "killed")]
 
 
 def test_it_leaves_when_all_is_said(table: Table) -> None:

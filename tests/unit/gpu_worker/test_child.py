@@ -338,7 +338,9 @@ def test_what_is_no_frame_is_refused(data: bytes) -> None:
 
 def test_a_child_gets_none_of_the_agents_environment_but_what_it_needs() -> None:
     inherited = {"PATH": "/bin", "HEADRACE_KAFKA": "k", "DATABASE_URL": "d", "AWS_SECRET_ACCESS_KEY": "a"}
-    environment = child_environment(inherited | {"CUDA_VISIBLE_DEVICES": "4,5,6,7"}, 2, [2, 3])
+    kept = {"CUDA_VISIBLE_DEVICES": "4,5,6,7", "NCCL_SOCKET_IFNAME": "eth1", "GLOO_SOCKET_IFNAME": "eth2"}
+    environment = child_environment(inherited | kept, 2, [2, 3])
+    assert (environment["NCCL_SOCKET_IFNAME"], environment["GLOO_SOCKET_IFNAME"]) == ("eth1", "eth2")
     assert environment["CUDA_VISIBLE_DEVICES"] == "6,7"
     assert environment["HIP_VISIBLE_DEVICES"] == "2,3"
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "2"

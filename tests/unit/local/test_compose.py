@@ -66,9 +66,11 @@ def test_only_known_keys_are_used_and_everything_named_exists() -> None:
 
 
 def test_every_setting_is_one_that_the_processes_read() -> None:
-    names = set(SERVICES["api"]["environment"]) - {"DATABASE_URL"}
+    names = set(SERVICES["node-1"]["environment"]) - {"DATABASE_URL"}
     assert {name.removeprefix(ENV_PREFIX).lower() for name in names} <= set(Settings.model_fields)
-    assert all(SERVICES[name]["environment"] == SERVICES["api"]["environment"] for name in ("install", "node-1"))
+    shared, node = SERVICES["api"]["environment"], SERVICES["node-1"]["environment"]
+    assert SERVICES["install"]["environment"] == shared
+    assert node == shared | {"HEADRACE_NODE_ADDRESS": "node-1:10000"}
 
 
 @pytest.mark.parametrize("broker", BROKERS)

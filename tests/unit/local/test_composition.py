@@ -77,6 +77,12 @@ def test_nodes_and_slots_are_as_asked_for(tmp_path: Path) -> None:
     assert process.command[-6:] == ["--cluster", "local", "--node", "node-2", "--slots", "3"]
 
 
+def test_each_node_has_an_address_and_ports_of_its_own(tmp_path: Path) -> None:
+    nodes = [node.process for node in compose(tmp_path, nodes=3).nodes]
+    addresses = [node._env["HEADRACE_NODE_ADDRESS"] for node in nodes if node is not None]
+    assert addresses == [f"{HOST}:10000", f"{HOST}:11000", f"{HOST}:12000"]
+
+
 def test_options_survive_a_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     options = Options(data=Path("data"), slots=4, policy=Path("policy.yaml"))

@@ -44,7 +44,7 @@ manifests = st.builds(
     outputs=st.dictionaries(words, json_values, max_size=3),
     chipsets=st.just(("cpu", "cuda")),
     gpus=st.integers(0, 8),
-    ranks=st.just(1),
+    ranks=st.integers(1, 64),
     memory_mib=st.integers(0, 10**6),
     timeout_ms=st.integers(1, 10**9),
 )

@@ -55,7 +55,8 @@ def test_a_good_directory_gives_a_manifest(directory: Path) -> None:
         (lambda t: t.replace("model:Echo", "model.py"), "line 2: entry_point: expected 'module:Class'"),
         (lambda t: t.replace("[cpu]", "[]"), "line 3: chipsets: expected a list of names"),
         (lambda t: t.replace("gpus: 0", "gpus: 2"), "line 4: expected 0 gpus"),
-        (lambda t: t.replace("ranks: 1", "ranks: 2"), "line 5: ranks: expected 1, found 2; several ranks"),
+        (lambda t: t.replace("ranks: 1", "ranks: 0"), "line 5: ranks: expected a whole number from 1 to 64, found 0"),
+        (lambda t: t.replace("ranks: 1", "ranks: 65"), "line 5: ranks: expected a whole number from 1 to 64, found 65"),
         (lambda t: t.replace('"3.11"', "3.11"), "line 8: python: expected a version in quotes"),
         (lambda t: t.replace("type: string", "type: strong"), "line 13: inputs/properties/prompt/type: 'strong'"),
         (lambda t: t.replace("type: string", "$ref: https://example.org/x"), "references inside the schema"),
@@ -70,6 +71,12 @@ def test_a_good_directory_gives_a_manifest(directory: Path) -> None:
 def test_a_fault_in_model_yaml_is_told_with_its_line(directory: Path, change: Callable[[str], str], words: str) -> None:
     (directory / "model.yaml").write_text(change(MODEL_YAML))
     assert words in refusal(directory)
+
+
+def test_ranks_are_asked_of_the_scheduler(directory: Path) -> None:
+    (directory / "model.yaml").write_text(MODEL_YAML.replace("ranks: 1", "ranks: 64"))
+    manifest = read_model_directory(directory).manifest
+    assert (manifest.ranks, manifest.requirements.ranks) == (64, 64)
 
 
 def test_yaml_that_unfolds_without_end_is_refused(directory: Path) -> None:

@@ -46,6 +46,13 @@ def test_secrets_are_not_in_the_repr() -> None:
     assert "hidden" not in repr(settings)
 
 
+@pytest.mark.parametrize("address", ["gpu-1", "gpu-1:", ":10000", "gpu-1:port", "gpu-1:0", "gpu-1:64537"])
+def test_an_address_that_is_none_or_has_no_room_for_its_ports_is_refused(address: str) -> None:
+    with pytest.raises(ValidationError, match=f"expected host:port with a port of 1 to 64536, found '{address}'"):
+        Settings(node_address=address)
+    assert Settings(node_address="[fd00::1]:64536").node_address == "[fd00::1]:64536"
+
+
 def test_an_unknown_log_level_is_refused() -> None:
     with pytest.raises(ValidationError, match="expected debug, info, warning or error, found 'loud'"):
         Settings(log_level="loud")
