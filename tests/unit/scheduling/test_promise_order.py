@@ -40,7 +40,7 @@ class Checked(PromiseOrder):
 
 def test_what_was_found_in_a_batch_holds_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(promise, "PromiseOrder", Checked)
-    reasons = {event.reason for event in dispatches(jobs=1_500)}
+    reasons = {event.reason for event in dispatches(jobs=2_000)}
     assert reasons == {"on_time", "last_chance", "due", "overdue", "catch_up"}
 
 
@@ -63,7 +63,7 @@ def dispatches(jobs: int) -> list[JobDispatched]:
     found: list[JobDispatched] = []
     while number < jobs or pool.state.jobs:
         coming = []
-        for _ in range(chance.randrange((25, 40, 90)[number // 200 % 3]) if number < jobs else 0):
+        for _ in range(chance.randrange((25, 40, 90)[number // 250 % 3]) if number < jobs else 0):
             number += 1
             model, tier = chance.choice(tuple(CLASSES)), chance.choice(("fast", "fast", "even", "slow"))
             coming.append(submission(number, tier, model, tenant=f"t{chance.randrange(4)}"))
