@@ -15,14 +15,9 @@ from contract import events as said
 from contract.batch import Batch
 from contract.events import Event
 from contract.lifecycle import JobState, after
-from scheduling import capacity, disciplines, ended, forecast, limits, lines, reversal, sharing
+from scheduling import capacity, disciplines, ended, fleet, forecast, limits, lines, reversal, sharing
 from scheduling.retries import policy_of
-from scheduling.state import Alias, Attempt, Job, Loss, Node, Past, Reservation, State, Version
-
-LOSSES_KEPT = 256
-"""Losses remembered per cluster."""
-PAST_NODES_KEPT = 10_000
-PAST_SESSIONS_KEPT = 4
+from scheduling.state import Alias, Attempt, Job, Loss, Reservation, State, Version
 
 
 def fold(state: State, batch: Batch, record_hash: str, offset: int) -> None:
@@ -274,80 +269,6 @@ def _end(state: State, job: Job) -> None:
     lines.drop_deadline(state, job)
 
 
-def _node_admitted(state: State, event: said.NodeAdmitted) -> None:
-    old = state.nodes.get(event.node)
-    if old is not None:
-        _node_gone(state, old)
-    node = Node(
-        node=intern(event.node),
-        session=intern(event.session),
-        cluster=intern(event.cluster),
-        chipset=intern(event.chipset),
-        slots=event.slots,
-        gpus=event.gpus,
-        memory_mib=event.memory_mib,
-        heard_lease_ms=state.lease_ms,
-        cached=event.cached,
-        address=event.address,
-    )
-    capacity.admit(state, node)
-
-
-def _node_heard(state: State, event: said.NodeHeard) -> None:
-    node = state.nodes[event.node]
-    node.heard_lease_ms = state.lease_ms
-    if event.missing or node.missed:
-        node.missed = {dispatch: node.missed.get(dispatch, 0) + 1 for dispatch in event.missing}
-
-
-def _node_versions_changed(state: State, event: said.NodeVersionsChanged) -> None:
-    capacity.change_versions(state, state.nodes[event.node], event.loaded, event.cached)
-
-
-def _node_drained(state: State, event: said.NodeDrained) -> None:
-    node = state.nodes[event.node]
-    node.draining = True
-    capacity.refresh(state, node)
-
-
-def _node_departed(state: State, event: said.NodeDeparted) -> None:
-    _node_gone(state, state.nodes[event.node])
-
-
-def _node_lost(state: State, event: said.NodeLost) -> None:
-    node = state.nodes[event.node]
-    losses = state.losses.get(node.cluster, ())
-    state.losses[node.cluster] = (*losses, Loss(node.node, node.cluster, state.lease_ms))[-LOSSES_KEPT:]
-    _node_gone(state, node)
-
-
-def _node_gone(state: State, node: Node) -> None:
-    capacity.remove(state, node)
-    past = state.past.pop(node.node, None)
-    sessions = (*(past.sessions if past is not None else ()), node.session)[-PAST_SESSIONS_KEPT:]
-    state.past[node.node] = Past(node.cluster, sessions)
-    if len(state.past) > PAST_NODES_KEPT:
-        del state.past[next(iter(state.past))]
-
-
-def _cluster_draining(state: State, event: said.ClusterDraining) -> None:
-    cluster = capacity.cluster_of(state, event.cluster)
-    cluster.draining = True
-    cluster.deadline_ms = event.deadline_ms
-
-
-def _cluster_returned(state: State, event: said.ClusterReturned) -> None:
-    cluster = capacity.cluster_of(state, event.cluster)
-    cluster.draining = False
-    cluster.deadline_ms = 0
-
-
-def _limit_adapted(state: State, event: said.LimitAdapted) -> None:
-    cluster = state.clusters[event.cluster]
-    cluster.limit = event.limit
-    cluster.adapted_lease_ms = state.lease_ms
-
-
 def _report_stale(state: State, event: said.ReportStale) -> None:
     kind = intern(event.kind)
     state.stale[kind] = state.stale.get(kind, 0) + 1
@@ -383,7 +304,6 @@ _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.JobDispatched: _job_dispatched,
     said.GangReserved: _gang_reserved,
     said.GangReleased: _gang_released,
-    said.LimitAdapted: _limit_adapted,
     said.AttemptStarted: _attempt_started,
     said.RecallOrdered: _recall_ordered,
     said.KillOrdered: _kill_ordered,
@@ -398,16 +318,9 @@ _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.JobExpired: _job_ended,
     said.ErasureOrdered: _nothing,
     said.JobErased: _nothing,
-    said.NodeAdmitted: _node_admitted,
     said.NodeRefused: _nothing,
-    said.NodeHeard: _node_heard,
-    said.NodeVersionsChanged: _node_versions_changed,
-    said.NodeDrained: _node_drained,
-    said.NodeDeparted: _node_departed,
-    said.NodeLost: _node_lost,
-    said.ClusterDraining: _cluster_draining,
-    said.ClusterReturned: _cluster_returned,
     said.ReportStale: _report_stale,
     said.InputQuarantined: _nothing,
+    **fleet.CHANGES,
 }
 """Every event of the contract. Older versions of an event, once there are any, get their line here too."""

@@ -283,11 +283,12 @@ def _is_better(group: Group, cluster: Cluster) -> bool:
 
 
 def _free_slots(state: State, groups: list[Group]) -> int:
-    """How many slots are free there: of each group's first nodes, as many as a batch may recall attempts."""
+    """Slots that are free there and not kept: of each group's first nodes, as many as a batch may recall attempts."""
     slots = 0
     for group in groups:
         for node in islice(placement.nodes_in(group, group.free), RECALLS_PER_BATCH_MAX):
-            slots += state.nodes[node].slots - state.node_attempts[node].ranks()
+            held = state.node_attempts[node]
+            slots += state.nodes[node].slots - held.ranks() - held.kept
     return slots
 
 

@@ -10,7 +10,7 @@ import pytest
 from contract.events import AttemptStarted, JobDispatched, JobRequeued, JobSucceeded, NodeAdmitted, NodeLost
 from contract.lifecycle import IllegalTransition
 from contract.topics import DAY_MS
-from scheduling import ended, evolve, lines, sharing, snapshot
+from scheduling import ended, evolve, fleet, lines, sharing, snapshot
 from scheduling.decide import Clock, open_pool
 from scheduling.judge import judge
 from scheduling.state import State, initial_state
@@ -66,11 +66,11 @@ def churn(state: State, nodes: int, sessions: int) -> None:
 
 def test_nodes_that_are_gone_and_their_losses_are_remembered_within_bounds() -> None:
     state = initial_state("main")
-    churn(state, evolve.PAST_NODES_KEPT + 5, 1)
+    churn(state, fleet.PAST_NODES_KEPT + 5, 1)
     churn(state, 1, 9)
-    assert len(state.past) == evolve.PAST_NODES_KEPT
-    assert len(state.past["n00000"].sessions) == evolve.PAST_SESSIONS_KEPT
-    assert len(state.losses["east"]) == evolve.LOSSES_KEPT
+    assert len(state.past) == fleet.PAST_NODES_KEPT
+    assert len(state.past["n00000"].sessions) == fleet.PAST_SESSIONS_KEPT
+    assert len(state.losses["east"]) == fleet.LOSSES_KEPT
 
 
 def test_a_queued_job_costs_well_under_two_kilobytes() -> None:

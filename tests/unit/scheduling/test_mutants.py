@@ -318,7 +318,7 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
     ),
     "there is no back-fill": (
         instead(reservations, "may_back_fill", lambda state, job, reservation: False),
-        test_gangs_without_end.test_slots_that_are_kept_are_used_meanwhile,
+        test_reservations.test_back_fill_is_what_ends_in_time,
     ),
     "a member's slot is not freed": (
         a_member_is_forgotten,
