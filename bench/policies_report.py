@@ -25,6 +25,7 @@ PAGE, PLOT, FIGURES = "benchmarks-policies.md", "benchmarks-policies.png", "benc
 
 
 def write(results: Results, to: Path) -> None:
+    """Page and plot, and every figure as JSON for whoever wants to look closer (half a megabyte, not in git)."""
     (to / FIGURES).write_bytes(msgspec.json.encode(results) + b"\n")
     (to / PAGE).write_text(page(results))
     plot(results, to / PLOT)
