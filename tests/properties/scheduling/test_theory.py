@@ -13,9 +13,12 @@ from audit.simulation import Simulation
 from contract.policy import DISCIPLINES, Policy
 from tests.unit.audit.simulations import poisson, policy, unstaged, versions
 
-SLOS_MS = {"api": 30_000, "unlimited": 60_000, "free": 300_000}
+SLOS_MS = {"api": 3_000, "unlimited": 6_000, "free": 30_000}
+"""Short: most waits are several of them, so a fraction that were capped at 1 would show."""
 SHARES = {"api": 0.3, "unlimited": 0.3, "free": 0.4}
 LOAD, RUN_MEAN_MS = 0.8, 10_000
+ANY_MS = LOAD * RUN_MEAN_MS / (1 - LOAD)
+"""Mean wait of any job (Pollaczek and Khinchine), in whatever order that does not look at how long they run."""
 FILM = versions("film")
 
 
@@ -48,23 +51,34 @@ def kleinrock_ms() -> dict[str, float]:
 def test_the_formula_keeps_the_conservation_law() -> None:
     """Guards the test below against a slip in the formula itself: the sum of load x wait is the same for any order."""
     total = sum(LOAD * SHARES[tier] * wait_ms for tier, wait_ms in kleinrock_ms().items())
-    assert total == pytest.approx(LOAD * LOAD * RUN_MEAN_MS / (1 - LOAD))
+    assert total == pytest.approx(LOAD * ANY_MS)
+
+
+SEEDS, JOBS, WARM_UP = 16, 1_200, 150
 
 
 def test_mean_waits_of_the_wait_fraction_discipline_are_kleinrocks() -> None:
+    """Within 3 standard errors, and these are small: what all jobs waited in a run, whose expectation the conservation
+    law gives whatever the order, says how lucky the run was, and that much is taken out (a control variate).
+
+    Tried by hand: capped at 1, by SLO alone, by deadline or first come first served, it is 5 to 100 errors off."""
+    lucky: list[float] = []
     means: dict[str, list[float]] = {tier: [] for tier in SLOS_MS}
-    for seed in range(12):
-        given = poisson(seed, 1_800, LOAD, SHARES, RUN_MEAN_MS)
+    for seed in range(SEEDS):
+        given = poisson(seed, JOBS, LOAD, SHARES, RUN_MEAN_MS)
         simulation = starts_of(given, "wait_fraction")
         waits: dict[str, list[int]] = {tier: [] for tier in SLOS_MS}
-        for job, start_ms in list(zip(given, simulation.site.start_ms, strict=True))[150:]:
+        for job, start_ms in list(zip(given, simulation.site.start_ms, strict=True))[WARM_UP:]:
             waits[job.tier].append(start_ms - job.at_ms)
+        lucky.append(statistics.mean(wait_ms for some in waits.values() for wait_ms in some) - ANY_MS)
         for tier, some in waits.items():
             means[tier].append(statistics.mean(some))
     for tier, expected_ms in kleinrock_ms().items():
-        error_ms = statistics.stdev(means[tier]) / len(means[tier]) ** 0.5
-        assert abs(statistics.mean(means[tier]) - expected_ms) < 3 * error_ms, tier
-        assert error_ms < 0.25 * expected_ms  # or it would say nothing
+        slope = statistics.linear_regression(lucky, means[tier]).slope
+        found = [mean_ms - slope * luck_ms for mean_ms, luck_ms in zip(means[tier], lucky, strict=True)]
+        error_ms = statistics.stdev(found) / (SEEDS - 2) ** 0.5
+        assert abs(statistics.mean(found) - expected_ms) < 3 * error_ms, tier
+        assert error_ms < 0.04 * expected_ms  # or it would say nothing
 
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
