@@ -38,8 +38,9 @@ def show_slo(
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Who started within the SLO in force when the job was accepted, recomputed from the ledger. Exit 1 when the ledger
-    is damaged."""
+    """Who started within the SLO in force when the job was accepted, recomputed from the ledger.
+
+    Exit 1 when the ledger is damaged."""
     since_ms, found = _read(since, pool, file, data)
     figures = {each.pool: kept(each, by, since_ms) for each in found}
     if form is Format.JSON:
@@ -84,8 +85,9 @@ def show_forecasts(
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Of the forecasts of starts recorded at acceptance, the share that came true, by tier. Exit 1 when the ledger is
-    damaged."""
+    """Of the forecasts of starts recorded at acceptance, the share that came true, by tier.
+
+    Exit 1 when the ledger is damaged."""
     since_ms, found = _read(since, pool, file, data)
     figures = {each.pool: coverage(each, since_ms) for each in found}
     if form is Format.JSON:

@@ -36,8 +36,12 @@ def what_if(
     ] = None,
     pool: Annotated[str, typer.Option("--pool", help="Whose ledger; default: the only pool.")] = "",
     file: File = None,
-    limit: Annotated[list[str] | None, typer.Option("--limit", metavar="CLUSTER=N|none")] = None,
-    capacity: Annotated[list[str] | None, typer.Option("--capacity", metavar="CLUSTER=SLOTS")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", metavar="CLUSTER=N|none", help="Another limit; repeat it.")
+    ] = None,
+    capacity: Annotated[
+        list[str] | None, typer.Option("--capacity", metavar="CLUSTER=SLOTS", help="Other machines; repeat it.")
+    ] = None,
     switch_cost: Annotated[str, typer.Option("--switch-cost", help="Loading another version, like 22.7s.")] = "0s",
     order: Annotated[str, typer.Option("--order", help="From a decision to its node, like 20ms.")] = "0s",
     fetch: Annotated[str, typer.Option("--fetch", help="Fetching a job's inputs, like 800ms.")] = "0s",
@@ -46,7 +50,9 @@ def what_if(
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Recorded arrivals and run times under another policy, limit or capacity. Exit 1 when the ledger is damaged."""
+    """Recorded arrivals and run times under another policy, limit or capacity.
+
+    Exit 1 when the ledger is damaged."""
     costs = Costs(
         duration_ms("--switch-cost", switch_cost), duration_ms("--order", order), duration_ms("--fetch", fetch)
     )

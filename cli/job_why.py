@@ -34,8 +34,9 @@ def why(
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Why a job waited, from submission to start: causes that sum to the whole wait. Exit 1 when the ledger is damaged
-    before its end."""
+    """Why a job waited, from submission to start: causes that sum to the whole wait.
+
+    Exit 1 when the ledger is damaged before its end."""
     if file is not None or ledger:
         found = _from_ledger(job, file, data)
     else:

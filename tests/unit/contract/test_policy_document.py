@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 
-from contract.policy import fingerprint
+from contract.policy import Cluster, Policy, Tier, fingerprint
 from contract.policy_document import PolicyInvalid, parse
 
 GOOD = """\
@@ -88,6 +91,16 @@ def test_every_example_policy_is_valid() -> None:
     assert examples
     for example in examples:
         parse(example.read_text())
+
+
+def test_the_example_of_every_field_has_them_all_at_their_defaults() -> None:
+    text = (Path(__file__).parents[3] / "examples" / "policies" / "every-field.yaml").read_text()
+    given, policy = yaml.safe_load(text), parse(text)
+    for kind, members in ((Policy, [given]), (Tier, given["tiers"].values()), (Cluster, given["clusters"].values())):
+        for member in members:
+            assert len(member) == len(msgspec.structs.fields(kind)), f"every field of {kind.__name__}, and no other"
+    plain = parse(json.dumps({name: given[name] for name in ("tiers", "pools", "clusters")}))
+    assert policy == msgspec.structs.replace(plain, tenant_weights={"acme": 1})
 
 
 @pytest.mark.parametrize(
