@@ -101,6 +101,8 @@ class Auditor:
             self.stories.note(record.offset, self.now_ms, event)
             if kind == "JobDispatched":
                 self.picks.check(event, moment)
+            elif kind == "GangReserved":
+                self.picks.check_reserved(event, moment)
             elif kind == "NodeLost":
                 self._check_silence(event, batch, built_ms)
             self.picks.entering(event, moment)

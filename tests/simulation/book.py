@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tests.simulation.job_rules import JobRules
+from tests.simulation.gang_rules import GangRules
 from tests.simulation.node_rules import Event
 from tests.simulation.pages import JobBook, Moment
 from tests.simulation.violation import Violation
 
 
-class Book(JobRules):
+class Book(GangRules):
     def read_inputs(self, moment: Moment) -> None:
         for entry in moment.inputs:
             body = entry["body"]
@@ -36,7 +36,7 @@ class Book(JobRules):
             raise Violation("I2", f"{job}'s attempt was closed and the job neither requeued nor ended", job)
         for node, session in self.lost_now:
             for book in self.jobs.values():
-                if book.open and (book.node, book.session) == (node, session):
+                if (node, session) in book.seats:
                     raise Violation("I3", f"{book.job} is still open on {node}, which is lost", book.job)
         self.lost_now.clear()
         for book in self.jobs.values():
@@ -44,10 +44,11 @@ class Book(JobRules):
                 raise Violation("I2", f"still waits after its deadline {book.expires_ms}", book.job)
             if moment.decides and book.open:
                 self._check_drain(book, moment)
-            if book.open:
-                held = self.nodes.get(book.node)
-                if held is None or held.session != book.session:
-                    raise Violation("I3", f"{book.job} is open at a session that is gone: {book.session}", book.job)
+            for name, session in book.seats:
+                held = self.nodes.get(name)
+                if held is None or held.session != session:
+                    raise Violation("I3", f"{book.job} is open at a session that is gone: {session}", book.job)
+        self.check_reserved()
 
     def _check_drain(self, book: JobBook, moment: Moment) -> None:
         """In a draining cluster what is staged is called back, and at the deadline what runs is stopped."""

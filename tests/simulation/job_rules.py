@@ -24,7 +24,17 @@ class JobRules(NodeRules):
         self.closed_now: set[str] = set()
         self.requests: dict[str, set[tuple[str, str]]] = {}
         """Job -> (cancel or erase, tenant) asked in an input read so far."""
+        self.run_ms: dict[str, int] = {}
+        """Run time of each version, smoothed."""
+        self.fetch_ms: dict[str, int] = {}
+        """From dispatch to start on a free slot, by cluster, smoothed."""
         self._stored = stored
+
+    @staticmethod
+    def _smoothed(known_ms: int, seen_ms: int) -> int:
+        """A new value counts for an eighth."""
+        seen_ms = max(1, seen_ms)
+        return max(1, known_ms + (seen_ms - known_ms) // 8) if known_ms else seen_ms
 
     def _open(self, event: Event, invariant: str = "I10") -> JobBook:
         """The job whose open attempt the event names."""
@@ -40,20 +50,33 @@ class JobRules(NodeRules):
             )
         return book
 
-    def _reported(self, book: JobBook, moment: Moment, *kinds: str) -> dict[str, Any]:
-        """The report in this batch that the event rests on; it must come from the session the order went to."""
-        for report in moment.reports.get((book.node, book.session, book.dispatch), []):
+    def _reported(self, book: JobBook, moment: Moment, *kinds: str, by: str = "") -> dict[str, Any]:
+        """The report in this batch that the event rests on; it must come from the session the order went to: of rank 0,
+        or `by` another node of the gang."""
+        node, session = self._speaker(book, by)
+        for report in moment.reports.get((node, session, book.dispatch), []):
             if report["type"].partition(".")[0] in kinds:
                 return report
         raise Violation(
-            "I10", f"no {' or '.join(kinds)} of {book.dispatch} by {book.session} was read in this batch", book.job
+            "I10", f"no {' or '.join(kinds)} of {book.dispatch} by {session} was read in this batch", book.job
         )
 
+    def _speaker(self, book: JobBook, by: str) -> tuple[str, str]:
+        """The node that an event names, or that of rank 0, and its session."""
+        for node, session in book.seats:
+            if node == (by or book.node):
+                return node, session
+        raise Violation("I10", f"node {by} has no part in {book.dispatch}", book.job)
+
     def _shut(self, book: JobBook) -> None:
-        book.dispatch = book.node = book.session = book.cluster = ""
+        self._leave(book)
         book.started = False
         book.kill_reason = book.recall_reason = ""
         self.closed_now.add(book.job)
+
+    def _leave(self, book: JobBook) -> None:
+        book.dispatch = book.node = book.session = book.cluster = book.rendezvous = ""
+        book.members = []
 
     def _ended(self, book: JobBook, state: str) -> None:
         if book.open:
@@ -129,6 +152,9 @@ class JobRules(NodeRules):
         book.state = "open"
         book.dispatch, book.node = event["dispatch"], event["node"]
         book.session, book.cluster = event["session"], event["cluster"]
+        book.members = [(member["node"], member["session"]) for member in event.get("members", ())]
+        book.rendezvous = event.get("rendezvous", "")
+        book.dispatched_ms = moment.now_ms
 
     def _AttemptStarted(self, event: Event, moment: Moment) -> None:
         book = self._open(event)
@@ -136,10 +162,11 @@ class JobRules(NodeRules):
             self._reported(book, moment, "Started", "Succeeded", "Failed")
         if book.started:
             raise Violation("I10", "started twice", book.job)
-        book.started = True
-        node = self.nodes[book.node]
-        node.loaded = (book.version,) if node.slots == 1 else (*node.loaded, book.version)
-        node.cached = (*node.cached, book.version)
+        book.started, book.started_ms = True, moment.now_ms
+        for name in {name for name, _ in book.seats}:
+            node = self.nodes[name]
+            node.loaded = (book.version,) if node.slots == 1 else (*node.loaded, book.version)
+            node.cached = (*node.cached, book.version)
 
     def _RecallOrdered(self, event: Event, moment: Moment) -> None:
         book = self._open(event)
@@ -172,7 +199,9 @@ class JobRules(NodeRules):
 
     def _AttemptFailed(self, event: Event, moment: Moment) -> None:
         book = self._open(event)
-        report = self._reported(book, moment, "Failed")
+        report = self._reported(book, moment, "Failed", by=event.get("node", ""))
+        if book.members and book.kill_reason:
+            raise Violation("I4", "a rank of a gang that is being killed counts as a failure", book.job)
         if report["kind"] != event["kind"]:
             raise Violation("I10", f"failed as {event['kind']}, the report says {report['kind']}", book.job)
         book.last_failure = event["kind"]
@@ -187,24 +216,30 @@ class JobRules(NodeRules):
 
     def _AttemptClosed(self, event: Event, moment: Moment) -> None:
         book = self._open(event)
-        reason = event["reason"]
+        reason, by = event["reason"], event.get("node", "")
+        node, session = self._speaker(book, by)
         if event["counts"] != (book.started and reason in COUNTING_REASONS):
             verb = "counts" if event["counts"] else "does not count"
             raise Violation("I4", f"closed as {reason} (started: {book.started}), which {verb}", book.job)
         if reason == "lost":
-            if (book.node, book.session) not in self.lost_now:
-                raise Violation("I16", f"closed as lost, but {book.session} is not lost", book.job)
+            if (node, session) not in self.lost_now:
+                raise Violation("I16", f"closed as lost, but {session} is not lost", book.job)
         elif reason == "rejoined":
             joined = moment.bodies("NodeJoined")
-            if not any(j["node"] == book.node and j["session"] != book.session for j in joined):
-                raise Violation("I16", f"closed as rejoined, but {book.node} did not join again", book.job)
+            if not any(j["node"] == node and j["session"] != session for j in joined):
+                raise Violation("I16", f"closed as rejoined, but {node} did not join again", book.job)
         elif reason in ("killed", "recalled", "drained", "unclaimed", "pre_empted"):
-            left = any(leave["session"] == book.session for leave in moment.bodies("NodeLeft"))
+            left = any(leave["session"] == session for leave in moment.bodies("NodeLeft"))
             forgotten = reason == "unclaimed" and any(
-                beat["session"] == book.session for beat in moment.bodies("NodeHeartbeat")
+                beat["session"] == session for beat in moment.bodies("NodeHeartbeat")
             )
             if not left and not forgotten:
-                self._reported(book, moment, "Stopped")
+                kinds = ("Stopped", "Failed") if book.members and book.kill_reason else ("Stopped",)
+                self._reported(book, moment, *kinds, by=by)
+                if by and book.kill_reason:
+                    raise Violation(
+                        "S4", f"{by} ended a gang that runs until rank 0's node says that it stopped", book.job
+                    )
         elif reason == "overtaken":
             self._reported(book, moment, "Succeeded")
             if not book.cancelling:
@@ -213,7 +248,7 @@ class JobRules(NodeRules):
             raise Violation("I10", f"closed for an unknown reason {reason}", book.job)
         if event["counts"]:
             if reason == "lost":
-                book.lost_nodes.append(book.node)
+                book.lost_nodes.append(node)
             book.last_failure = reason
             self._fail(book)
         self._shut(book)
@@ -247,7 +282,8 @@ class JobRules(NodeRules):
             raise Violation("I8", "the accepted manifest is not the reported one", book.job)
         if self._stored(book.job, book.dispatch) != event["manifest"]:
             raise Violation("I8", f"no such manifest lies in the store for {book.dispatch}", book.job)
-        book.dispatch = book.node = book.session = book.cluster = ""
+        self.run_ms[book.version] = self._smoothed(self.run_ms.get(book.version, 0), moment.now_ms - book.started_ms)
+        self._leave(book)
         self._ended(book, "succeeded")
 
     def _ending(self, event: Event) -> JobBook:

@@ -37,6 +37,7 @@ class NodeRules:
             event["gpus"],
             event["memory_mib"],
             cached=tuple(event["cached"]),
+            address=event.get("address", ""),
             heard_lease_ms=moment.lease_ms,
         )
 

@@ -29,10 +29,11 @@ class Work(Protocol):
 
 
 class Attempt:
-    __slots__ = ("begun", "dispatch", "job", "run", "timeout_ms", "version")
+    __slots__ = ("begun", "dispatch", "job", "leads", "run", "slots", "timeout_ms", "version")
 
     def __init__(self, order: orders.Run) -> None:
         self.job, self.dispatch, self.version = order.job, order.dispatch, order.version
+        self.slots, self.leads = len(order.ranks), 0 in order.ranks
         self.timeout_ms = order.timeout_ms
         self.begun = False
         self.run = False
@@ -119,6 +120,7 @@ class Node:
                 gpus=self.gpus,
                 memory_mib=self.memory_mib,
                 cached=tuple(sorted(self.cached)),
+                address=f"{self.name}.lan:20000",
             )
         )
 
@@ -264,14 +266,18 @@ class Node:
     # -- running ---------------------------------------------------------------------------------------------
 
     def _begin_next(self) -> None:
-        begun = sum(1 for attempt in self._held.values() if attempt.begun)
+        taken = sum(attempt.slots for attempt in self._held.values() if attempt.begun)
         for attempt in list(self._held.values()):
-            if begun >= self.slots:
+            if attempt.begun:
+                continue
+            taken += attempt.slots
+            if taken > self.slots:
                 return
-            if not attempt.begun:
-                attempt.begun = True
-                begun += 1
+            attempt.begun = True
+            if attempt.leads:
                 self._report(inputs.Started(attempt.job, attempt.dispatch), lambda attempt=attempt: self._go(attempt))
+            else:
+                self._go(attempt)
 
     def _go(self, attempt: Attempt) -> None:
         if self._held.get(attempt.job) is not attempt:
@@ -283,6 +289,9 @@ class Node:
         if runs_ms >= attempt.timeout_ms:
             failure, runs_ms = "time_out", attempt.timeout_ms
         life, session = self.lives, self.session
+
+        if not attempt.leads and not failure:
+            return  # until it is told that the gang is over
 
         def finish() -> None:
             if life == self.lives and session == self.session and self._held.get(attempt.job) is attempt:

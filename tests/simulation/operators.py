@@ -29,8 +29,14 @@ VERSIONS = {
     digest("film 1"): ("film", inputs.Requirements(("cpu", "cuda"), 0, 1000)),
     digest("film 2"): ("film", inputs.Requirements(("cpu", "cuda"), 0, 1000)),
     digest("deep 1"): ("deep", inputs.Requirements(("cuda",), 1, 16_000)),
+    digest("duo 1"): ("duo", inputs.Requirements(("cpu", "cuda"), 0, 1000, ranks=2)),
+    digest("trio 1"): ("trio", inputs.Requirements(("cpu", "cuda"), 0, 1000, ranks=3)),
 }
-REFERENCES = ("film", "film", "film@canary", f"film@{digest('film 1')}", "deep", "deep", "film@nowhere", "nothing")
+REFERENCES = (
+    *("film", "film", "film@canary", f"film@{digest('film 1')}"),
+    *("deep", "deep", "duo", "duo", "trio"),
+    *("film@nowhere", "nothing"),
+)
 POLICY = Policy(
     tiers={"api": Tier(4_000), "unlimited": Tier(20_000), "free": Tier(90_000)},
     pools={"main": Pool(0)},
@@ -94,6 +100,8 @@ class Operators:
             ("film", "live", "film 1"),
             ("film", "canary", "film 2"),
             ("deep", "live", "deep 1"),
+            ("duo", "live", "duo 1"),
+            ("trio", "live", "trio 1"),
         ):
             self._moves += 1
             self.say(inputs.AliasMoved(model, alias, digest(name), self._moves))

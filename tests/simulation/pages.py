@@ -26,7 +26,14 @@ class JobBook:
     node: str = ""
     session: str = ""
     cluster: str = ""
+    members: list[tuple[str, str]] = field(default_factory=list)
+    """Node and session of ranks 1, 2…"""
+    rendezvous: str = ""
     started: bool = False
+    started_ms: int = 0
+    dispatched_ms: int = 0
+    to_free: bool = False
+    """A slot was free for it when it was dispatched."""
     kill_reason: str = ""
     recall_reason: str = ""
     cancelling: str = ""
@@ -38,6 +45,11 @@ class JobBook:
     @property
     def open(self) -> bool:
         return bool(self.dispatch)
+
+    @property
+    def seats(self) -> list[tuple[str, str]]:
+        """Node and session of each rank of the open attempt."""
+        return [(self.node, self.session), *self.members] if self.dispatch else []
 
 
 @dataclass(slots=True)
@@ -53,6 +65,7 @@ class NodeBook:
     loaded: tuple[str, ...] = ()
     cached: tuple[str, ...] = ()
     heard_lease_ms: int = 0
+    address: str = ""
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.simulation.book import Book
 from tests.simulation.naive import Naive, Row
+from tests.simulation.naive_gangs import NaiveGangs
 from tests.simulation.pages import JobBook, Moment, NodeBook
 from tests.simulation.violation import Violation
 
@@ -25,38 +26,119 @@ class Picks:
     def __init__(self, book: Book) -> None:
         self.book = book
         self.naive = Naive()
+        self.back_fills = 0
+        """Jobs that went to a slot that was kept for a gang."""
+        self.gangs = NaiveGangs(book, self._fits, self._takes_work)
 
     def check(self, event: dict[str, Any], moment: Moment) -> None:
         """`event` is a JobDispatched that is about to be entered."""
         self._check_limit(event)
         waiting = self._waiting(moment)
-        nodes = {kind: [node for node in self.book.nodes.values() if self._takes(node, kind)] for kind in self._kinds()}
-        able = [row for row in waiting if nodes[row.kind]]
-        turn = self.naive.turn(able, moment.now_ms)
-        goes = turn and self._goes(turn, able, nodes[turn.kind], moment.now_ms)
-        if turn is None or goes is None or goes.job != event["job"]:
-            found = goes.job if goes else "nothing"
-            raise Violation("I11", f"picked while the naive policy picks {found}", event["job"])
-        reason = self.naive.reason
-        if self.naive.promise is not None and event["reason"] != reason:
-            raise Violation("I11", f"picked as {event['reason']}, expected {reason}", event["job"])
-        passed = turn.job if turn is not goes else ""
-        if event.get("passed", "") != passed:
-            raise Violation("I11", f"passed over {event.get('passed', 'nobody')}, expected {passed}", event["job"])
-        node = self.book.nodes[event["node"]]
-        nearest = min(nodes[goes.kind], key=lambda other: self._distance(other, goes.version))
-        if nearest is not node:
-            raise Violation("I11", f"went to {node.node} while {nearest.node} is the better place", event["job"])
-        others = [row for row in able if row is not turn and self._fits(node, row.kind)]
-        behind = turn if passed else self.naive.turn(others, moment.now_ms)
-        is_first = turn.submitted_ms == min(
-            row.submitted_ms for row in able if (row.tier, row.kind) == (turn.tier, turn.kind)
-        )
+        ready = self.gangs.ready(waiting)
+        if ready or event.get("reason") == "reserved":
+            if event["job"] != ready or event["reason"] != "reserved":
+                raise Violation("I11", f"went before {ready or 'its turn'}, which slots were kept for", event["job"])
+            goes, node, reason = self._row(self.book.jobs[ready]), self.book.nodes[event["node"]], "reserved"
+            others: list[Row] = []
+            turn = goes
+        else:
+            turn, goes, node, others = self._pick(event, waiting, moment.now_ms)
+            reason = self.naive.reason
+        self._check_reason(event, turn, goes, reason)
+        behind = turn if turn is not goes else self.naive.turn(others, moment.now_ms)
+        alike = [row for row in others if (row.tier, row.kind) == (turn.tier, turn.kind)]
+        is_first = all(turn.submitted_ms <= row.submitted_ms for row in alike)
         may_differ = self.naive.promise is not None and not is_first  # then `promise` looks at places of the whole line
         if not may_differ and event["next_job"] != (behind.job if behind else ""):
             raise Violation("I11", f"next is {event['next_job']}, expected {behind and behind.job}", event["job"])
         self.naive.reason = reason
         self.naive.dispatched(goes, waiting, moment.now_ms, lambda kind: self._fits(node, kind))
+
+    def check_reserved(self, event: dict[str, Any], moment: Moment) -> None:
+        """`event` is a GangReserved that is about to be entered: it is the gang's turn, and it fits nowhere."""
+        waiting = self._waiting(moment)
+        ready = self.gangs.ready(waiting)
+        if ready:
+            raise Violation("I11", f"slots are kept while {ready} could go", event["job"])
+        turn = self.naive.turn(list(self._able(waiting)), moment.now_ms)
+        if turn is None or turn.job != event["job"]:
+            raise Violation("I11", f"slots are kept for it in the turn of {turn and turn.job}", event["job"])
+        if any(self.gangs.holds(turn, cluster) for cluster in self.book.limits):
+            raise Violation("I11", "slots are kept for a gang that fits", event["job"])
+
+    def _able(self, waiting: list[Row]) -> dict[Row, list[NodeBook]]:
+        """Of each job that something could be given to now: the nodes with room."""
+        able = {}
+        for row in waiting:
+            nodes = [node for node in self.book.nodes.values() if self._takes(node, row.kind)]
+            if self.book.ranks(row.version) > 1:
+                nodes = self.gangs.on_offer(row, nodes)
+            if nodes:
+                able[row] = nodes
+        return able
+
+    def _pick(self, event: dict[str, Any], waiting: list[Row], now_ms: int) -> tuple[Row, Row, NodeBook, list[Row]]:
+        """Whose turn it is, who goes, to which node, and who else could have gone there."""
+        able = self._able(waiting)
+        rows, back_fill = list(able), False
+        turn = self.naive.turn(rows, now_ms)
+        if turn is None:
+            rows, turn = self._back_fill(waiting, now_ms)
+            back_fill = True
+        is_gang = turn is not None and self.book.ranks(turn.version) > 1
+        goes = turn if back_fill or is_gang else turn and self._goes(turn, rows, able[turn], now_ms)
+        if turn is None or goes is None or goes.job != event["job"]:
+            found = goes.job if goes else "nothing"
+            raise Violation("I11", f"picked while the naive policy picks {found}", event["job"])
+        reason = self.naive.reason
+        node = self.book.nodes[event["node"]]
+        self.back_fills += self.gangs.has_kept_room(node, goes.kind)
+        if is_gang:
+            self._check_gang(event, turn)
+        else:
+            self._check_place(event, goes, node, [] if back_fill else able[turn], now_ms)
+        others = [row for row in rows if row is not turn and self._fits(node, row.kind)]
+        self.naive.reason = reason
+        return turn, goes, node, others
+
+    def _back_fill(self, waiting: list[Row], now_ms: int) -> tuple[list[Row], Row | None]:
+        """Whose turn it is at the slots that are kept and free, and who else's it could be: a class whose first job
+        would not end in time is out."""
+        nodes = self.book.nodes.values()
+        rows = [row for row in waiting if self.book.ranks(row.version) == 1]
+        rows = [row for row in rows if any(self.gangs.has_kept_room(node, row.kind) for node in nodes)]
+        while (turn := self.naive.turn(rows, now_ms)) is not None:
+            if self.gangs.back_fill(turn, now_ms) is not None:
+                return rows, turn
+            rows = [row for row in rows if row.kind != turn.kind]
+        return [], None
+
+    def _check_gang(self, event: dict[str, Any], row: Row) -> None:
+        """It fits in its cluster beside what is kept there."""
+        if not self.gangs.holds(row, event["cluster"]):
+            raise Violation("I11", f"went to {event['cluster']}, where it does not fit", event["job"])
+        seats = [event["node"], *(member["node"] for member in event["members"])]
+        for name in set(seats):
+            node = self.book.nodes[name]
+            free = node.slots - self.book.held(name) - self.book.kept(name)
+            if seats.count(name) > free:
+                raise Violation("I11", f"a gang took slots of {name} that are kept for another", event["job"])
+
+    def _check_place(self, event: dict[str, Any], row: Row, node: NodeBook, nodes: list[NodeBook], now_ms: int) -> None:
+        """`nodes`: those with room; none: only kept slots are free."""
+        nearest = min(nodes, key=lambda other: self._distance(other, row.version), default=None)
+        if nearest is None or self.book.held(nearest.node) >= nearest.slots:
+            nearest = self.gangs.back_fill(row, now_ms) or nearest
+        if nearest is not node:
+            found = nearest.node if nearest is not None else "none"
+            raise Violation("I11", f"went to {node.node} while {found} is the better place", event["job"])
+
+    def _check_reason(self, event: dict[str, Any], turn: Row, goes: Row, reason: str) -> None:
+        if self.naive.promise is not None and event["reason"] != reason:
+            raise Violation("I11", f"picked as {event['reason']}, expected {reason}", event["job"])
+        passed = turn.job if turn is not goes else ""
+        if event.get("passed", "") != passed:
+            raise Violation("I11", f"passed over {event.get('passed', 'nobody')}, expected {passed}", event["job"])
 
     def entering(self, event: dict[str, Any], moment: Moment) -> None:
         """Any event that is about to be entered."""
@@ -75,7 +157,7 @@ class Picks:
             self.naive.entered(self._row(self.book.jobs[event["job"]]), kind == "JobAccepted")
 
     def _goes(self, turn: Row, able: list[Row], nodes: list[NodeBook], now_ms: int) -> Row:
-        free = [node for node in nodes if self._held(node) < node.slots]
+        free = [node for node in nodes if self._held(node) + self.book.kept(node.node) < node.slots]
         return self.naive.goes(
             turn, able, now_ms, lambda row: any(row.version in node.loaded for node in free), bool(free)
         )
@@ -96,9 +178,6 @@ class Picks:
             raise Violation("I3", f"{staged} staged attempts in {event['cluster']}, the limit is {limit}", event["job"])
 
     # -- order ------------------------------------------------------------------------------------------------
-
-    def _kinds(self) -> set[str]:
-        return {self._kind(version) for version in self.book.requirements}
 
     def _kind(self, version: str) -> str:
         needs = self.book.requirements[version]
@@ -124,7 +203,7 @@ class Picks:
         return staged_per_slot, warmth, Fraction(held, slots), node.node
 
     def _held(self, node: NodeBook) -> int:
-        return sum(1 for job in self.book.jobs.values() if job.node == node.node)
+        return self.book.held(node.node)
 
     def _fits(self, node: NodeBook, kind: str) -> bool:
         chipsets, gpus, memory_mib, _ = json.loads(kind)
@@ -134,12 +213,15 @@ class Picks:
 
     def _takes(self, node: NodeBook, kind: str) -> bool:
         """The node could be given a job of this class now."""
-        cluster = self.book.policy["clusters"].get(node.cluster)
-        if not self._fits(node, kind) or node.draining or cluster is None:
+        if not self._fits(node, kind) or node.draining or not self._takes_work(node.cluster):
             return False
-        if node.cluster in self.book.draining_clusters:
-            return False
-        if cluster["limit"] == NO_LIMIT and not cluster["adaptive"]:
-            return True
-        most = node.slots * (1 + cluster["staged_per_slot"])
-        return self._held(node) < most and self._staged(node.cluster) < self.book.limits[node.cluster]
+        cluster = self.book.policy["clusters"][node.cluster]
+        held, kept = self._held(node), self.book.kept(node.node)
+        if kept:
+            return held + kept < node.slots
+        is_endless = cluster["limit"] == NO_LIMIT and not cluster["adaptive"]
+        return is_endless or held < node.slots * (1 + cluster["staged_per_slot"])
+
+    def _takes_work(self, name: str) -> bool:
+        is_there = name in self.book.policy["clusters"] and name not in self.book.draining_clusters
+        return is_there and self._staged(name) < self.book.limits[name]

@@ -40,6 +40,9 @@ def simulate(seed: int) -> Outcome:
         "zombie records": len(world.broker.topic(LEDGER)) - len(auditor.counted),
         "takeovers": auditor.epoch,
         "dispatches": len(auditor.book.dispatches),
+        "gangs": auditor.book.gangs,
+        "reservations": auditor.book.reservations,
+        "back-fills": auditor.picks.back_fills,
         "stale": auditor.book.stale,
         "snapshots": len(world.snapshots.stored),
     }

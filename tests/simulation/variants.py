@@ -13,9 +13,9 @@ from unittest.mock import patch
 
 from contract import inputs
 from contract.batch import Batch
-from scheduling import backpressure, capacity, chain, judge, orders, reports, retries
+from scheduling import backpressure, capacity, chain, judge, orders, reports, reservations, retries
 from scheduling.evolve import seal
-from scheduling.state import Attempt, Cluster, Job, State
+from scheduling.state import Attempt, Cluster, Held, Job, State
 from streams.clock import PoolClock
 from streams.outputs import Output, SendOrders
 from streams.writer import LedgerWriter
@@ -141,8 +141,8 @@ def kill_sent_once() -> Patches:
     """A kill order goes out with the batch that decided it, and never again."""
     owed = orders._owed
 
-    def once(job: Job, attempt: Attempt) -> str:
-        kind = owed(job, attempt)
+    def once(job: Job, attempt: Attempt, node: str) -> str:
+        kind = owed(job, attempt, node)
         return "" if kind == "kill" else kind
 
     return [(orders, "_owed", once)]
@@ -155,6 +155,20 @@ def recalls_count_as_failures() -> Patches:
         return reason == "recalled" or counts(attempt, reason)
 
     return [(retries, "counts_as_failure", counted)]
+
+
+def nothing_is_kept_for_gangs() -> Patches:
+    """A gang's slots are anyone's while it gathers them."""
+    return [(capacity, "_count_kept", lambda state, reservation, sign: None)]
+
+
+def ranks_count_as_one_slot() -> Patches:
+    return [(Held, "ranks", lambda held: len(held))]
+
+
+def back_fill_without_end() -> Patches:
+    """Whatever comes first uses a kept slot, however long it runs."""
+    return [(reservations, "may_back_fill", lambda state, job, reservation: True)]
 
 
 VARIANTS: dict[str, Callable[[], Patches]] = {
@@ -173,6 +187,9 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
         lease_time_runs_through_outages,
         kill_sent_once,
         recalls_count_as_failures,
+        nothing_is_kept_for_gangs,
+        ranks_count_as_one_slot,
+        back_fill_without_end,
     )
 }
 

@@ -1,0 +1,131 @@
+"""What the events of gangs presuppose: all ranks or none, in one cluster; and what is kept for one (I3, I6)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.simulation.job_rules import JobRules
+from tests.simulation.node_rules import Event
+from tests.simulation.pages import Moment
+from tests.simulation.violation import Violation
+
+PORTS = 1_000
+
+
+@dataclass(frozen=True)
+class Kept:
+    job: str
+    seats: tuple[tuple[str, str], ...]
+    """Node and session of each slot."""
+    free_ms: int
+
+
+class GangRules(JobRules):
+    def __init__(self, stored: Callable[[str, str], str | None]) -> None:
+        super().__init__(stored)
+        self.reserved: dict[str, Kept] = {}
+        """By cluster."""
+        self.gangs = self.reservations = 0
+        """How many were dispatched, and for how many slots were kept."""
+
+    def held(self, node: str) -> int:
+        """Slots of the node that ranks take, or wait for."""
+        return sum(name == node for book in self.jobs.values() for name, _ in book.seats)
+
+    def kept(self, node: str) -> int:
+        alive = self.nodes[node].session
+        return sum(seat == (node, alive) for kept in self.reserved.values() for seat in kept.seats)
+
+    def ranks(self, version: str) -> int:
+        found: int = self.requirements[version].get("ranks", 1)
+        return found
+
+    def _JobDispatched(self, event: Event, moment: Moment) -> None:
+        node = self.nodes.get(event["node"])
+        to_free = node is not None and self.held(node.node) < node.slots
+        super()._JobDispatched(event, moment)
+        book = self.jobs[event["job"]]
+        book.to_free = to_free
+        self.reserved = {name: kept for name, kept in self.reserved.items() if kept.job != book.job}
+        if len(book.seats) != self.ranks(book.version):
+            raise Violation("I6", f"{len(book.seats)} ranks of {self.ranks(book.version)} were dispatched", book.job)
+        if not book.members:
+            return
+        self.gangs += 1
+        for name, session in book.seats:
+            there = self.nodes.get(name)
+            if there is None or (there.session, there.cluster) != (session, book.cluster):
+                raise Violation("I3", f"a rank goes to {session}, which is no session of {book.cluster}", book.job)
+            if there.draining or self.held(name) > there.slots:
+                raise Violation("I3", f"a rank goes to {name}, which has no slot free for it", book.job)
+        self._check_rendezvous(event)
+
+    def _check_rendezvous(self, event: Event) -> None:
+        book = self.jobs[event["job"]]
+        if len({name for name, _ in book.seats}) == 1:
+            if book.rendezvous:
+                raise Violation("I3", f"a rendezvous for ranks on one node: {book.rendezvous}", book.job)
+            return
+        host, _, first = self.nodes[book.node].address.rpartition(":")
+        if book.rendezvous not in {f"{host}:{int(first) + port}" for port in range(PORTS)}:
+            raise Violation("I3", f"rank 0 on {book.node} is not reached at {book.rendezvous!r}", book.job)
+        if any(other is not book and other.rendezvous == book.rendezvous for other in self.jobs.values()):
+            raise Violation("I3", f"two gangs meet at {book.rendezvous}", book.job)
+
+    def _AttemptStarted(self, event: Event, moment: Moment) -> None:
+        super()._AttemptStarted(event, moment)
+        book = self.jobs[event["job"]]
+        if book.to_free:
+            fetched_ms = moment.now_ms - book.dispatched_ms
+            self.fetch_ms[book.cluster] = self._smoothed(self.fetch_ms.get(book.cluster, 0), fetched_ms)
+
+    def _GangReserved(self, event: Event, moment: Moment) -> None:
+        book, cluster = self.jobs.get(event["job"]), event["cluster"]
+        if book is None or book.state != "queued":
+            raise Violation("I6", "slots are kept for a job that does not wait", event["job"])
+        needs = self.requirements[book.version]
+        taken = [self.requirements[self.jobs[kept.job].version] for kept in self.reserved.values()]
+        if cluster in self.reserved or needs in taken:
+            raise Violation("I6", f"a second reservation in {cluster}, or of the class", book.job)
+        if len(event["nodes"]) != self.ranks(book.version) or len(event["nodes"]) < 2:
+            raise Violation(
+                "I6", f"{len(event['nodes'])} slots are kept for {self.ranks(book.version)} ranks", book.job
+            )
+        for name, count in Counter(event["nodes"]).items():
+            node = self.nodes.get(name)
+            if node is None or node.cluster != cluster or node.draining or node.slots < count:
+                raise Violation("I3", f"{count} slots of {name} are kept, which has them not to give", book.job)
+        self.reservations += 1
+        seats = tuple((name, self.nodes[name].session) for name in event["nodes"])
+        self.reserved[cluster] = Kept(book.job, seats, event["free_ms"])
+
+    def _GangReleased(self, event: Event, moment: Moment) -> None:
+        found = [name for name, kept in self.reserved.items() if kept.job == event["job"]]
+        if not found:
+            raise Violation("I6", "no slots were kept for the gang that is released", event["job"])
+        if event["reason"] not in self._reasons(found[0]):
+            raise Violation("I6", f"released as {event['reason']}, which is not so", event["job"])
+        del self.reserved[found[0]]
+
+    def _reasons(self, cluster: str) -> set[str]:
+        """Why the slots kept there can be kept no longer."""
+        kept = self.reserved[cluster]
+        reasons = set()
+        if self.jobs[kept.job].state != "queued":
+            reasons.add("ended")
+        if cluster in self.draining_clusters:
+            reasons.add("draining")
+        if cluster not in self.policy["clusters"]:
+            reasons.add("policy")
+        for name, session in kept.seats:
+            node = self.nodes.get(name)
+            if node is None or node.session != session or node.draining:
+                reasons.add("node_gone")
+        return reasons
+
+    def check_reserved(self) -> None:
+        for cluster, kept in self.reserved.items():
+            if self._reasons(cluster):
+                raise Violation("I6", f"{cluster} still keeps slots: {self._reasons(cluster)}", kept.job)

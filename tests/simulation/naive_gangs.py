@@ -1,0 +1,76 @@
+"""A second, naive answer to where a gang fits, for whom slots may be kept, and what may use them meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from tests.simulation.book import Book
+from tests.simulation.naive import Row
+from tests.simulation.pages import NodeBook
+
+
+class NaiveGangs:
+    def __init__(self, book: Book, fits: Callable[[NodeBook, str], bool], takes_work: Callable[[str], bool]) -> None:
+        """`fits`: a node fits a class; `takes_work`: a cluster does."""
+        self.book, self._fits, self._takes_work = book, fits, takes_work
+
+    def ready(self, rows: Collection[Row]) -> str:
+        """The gang that slots were kept for and that fits now: it goes before any other."""
+        for cluster in sorted(self.book.reserved):
+            row = next(row for row in rows if row.job == self.book.reserved[cluster].job)
+            if any(self.holds(row, name, own=cluster) for name in self.book.limits):
+                return row.job
+        return ""
+
+    def on_offer(self, row: Row, room: Collection[NodeBook]) -> list[NodeBook]:
+        """Nodes with room, of these, in clusters that hold the gang or could keep slots for it."""
+        kept_for = {self.book.jobs[kept.job].version for kept in self.book.reserved.values()}
+        if any(self.book.requirements[v] == self.book.requirements[row.version] for v in kept_for):
+            return []
+        able = {node.cluster for node in room}
+        able = {name for name in able if self.holds(row, name) or self.may_keep(row, name)}
+        return [node for node in room if node.cluster in able]
+
+    def holds(self, row: Row, cluster: str, own: str = "") -> bool:
+        free = {}
+        for node in self._there(row, cluster):
+            kept = 0 if cluster == own else self.book.kept(node.node)
+            free[node.node] = max(0, node.slots - self.book.held(node.node) - kept)
+        return self._takes_work(cluster) and self._are_enough(row, {name: n for name, n in free.items() if n})
+
+    def may_keep(self, row: Row, cluster: str) -> bool:
+        is_able = cluster in self.book.policy["clusters"] and cluster not in self.book.draining_clusters
+        slots = {node.node: node.slots for node in self._there(row, cluster)}
+        return is_able and cluster not in self.book.reserved and self._are_enough(row, slots)
+
+    def _there(self, row: Row, cluster: str) -> list[NodeBook]:
+        nodes = (node for node in self.book.nodes.values() if node.cluster == cluster and not node.draining)
+        return [node for node in nodes if self._fits(node, row.kind)]
+
+    def _are_enough(self, row: Row, slots: dict[str, int]) -> bool:
+        """On one node, or on several of which one can be reached."""
+        ranks = self.book.ranks(row.version)
+        if any(count >= ranks for count in slots.values()):
+            return True
+        return sum(slots.values()) >= ranks and any(self.book.nodes[name].address for name in slots)
+
+    def has_kept_room(self, node: NodeBook, kind: str) -> bool:
+        """A slot is free, and every free one is kept."""
+        free = node.slots - self.book.held(node.node)
+        takes = self._takes_work(node.cluster) and not node.draining
+        return takes and self._fits(node, kind) and 0 < free <= self.book.kept(node.node)
+
+    def back_fill(self, row: Row, now_ms: int) -> NodeBook | None:
+        """The node whose kept slot it may use: it is expected to have ended when the gang is expected to go."""
+        run_ms = self.book.run_ms.get(row.version, 0)
+        able = []
+        for node in self.book.nodes.values():
+            if run_ms and self.has_kept_room(node, row.kind):
+                ends_ms = now_ms + self.book.fetch_ms.get(node.cluster, 0) + run_ms
+                if ends_ms <= self.book.reserved[node.cluster].free_ms:
+                    able.append(node)
+        return min(able, key=lambda node: (self.warmth(node, row.version), node.cluster, node.node), default=None)
+
+    @staticmethod
+    def warmth(node: NodeBook, version: str) -> int:
+        return 0 if version in node.loaded else 1 if version in node.cached else 2
