@@ -24,6 +24,7 @@ SHADOW_NOT_MODELLED = (
     " runs have lately; when there was none it is left out.",
     "Jobs that were open when the shadow began and have no result are cancelled then; what ran then runs on where it"
     " was, and is not compared.",
+    "A job that the scheduler read more than 10 s after its submission arrives when the shadow has come to know of it.",
 )
 """Beside what what-if does not model."""
 

@@ -1,7 +1,7 @@
 """The machines of a simulation that begins in the middle of a pool's life, as the pool's state has them.
 
 An attempt that runs there runs on, in a slot that has its version loaded, until its job's run time has passed since
-the start that was recorded. What is staged there is staged here, its inputs fetched.
+the start that was recorded. What is staged there is staged here, its inputs fetched. What was told to stop stops.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ def take_over(
             site.run_on(now_ms, attempt, numbers[attempt.job])
         else:
             site.hold(now_ms, attempt, numbers[attempt.job])
+    for attempt in attempts:
+        if attempt.stop:  # ordered before the state: the order reaches the node now
+            (site.kill if attempt.stop == "kill" else site.recall)(now_ms, attempt.node, attempt.dispatch)
     nodes = [site.nodes[name] for name in sorted(state.nodes)]
     for node in nodes:
         site.load(node, state.nodes[node.machine.node].loaded)
         site.fill(now_ms, node)
-    return [node for node in nodes if node.draining and node.is_idle]
+    return [node for node in nodes if node.alive and node.draining and node.is_idle]

@@ -1,0 +1,65 @@
+"""Shadows over ledgers of simulated worlds: takeovers, zombies, lost nodes, drains, cancels, failures, and gangs."""
+
+from __future__ import annotations
+
+import pytest
+
+from audit.past import Past
+from audit.reader import LedgerRecord
+from audit.recorded import recorded
+from audit.shadow import Shadow, follow
+from audit.shadow_log import Log
+from audit.simulated_nodes import Costs
+from audit.what_if import CHANGED, Changes, of_ledger
+from contract.codec import decode_batch
+from contract.shadows import ShadowAdvanced, ShadowRecord
+from scheduling import invariants
+from tests.simulation.world import World
+
+SEEDS = range(12)
+
+
+class Told:
+    def __init__(self, past: Past, since_ms: int) -> None:
+        policy = recorded(past).policies[-1][1]
+        records: list[ShadowRecord] = []
+        log = Log("candidate", "run", past.pool, records.append, lambda: True)
+        self.shadow, damage = follow(past, lambda state: Shadow(policy, state, log), since_ms)
+        self.shadow.finish("the ledger ends")
+        assert damage is None
+        steps = [record for record in records if isinstance(record, ShadowAdvanced)]
+        self.taken = [job.job for step in steps for job in step.taken]
+        self.starts = {start.job: start.at_ms for step in steps for start in step.started}
+        self.left_out = steps[-1].left_out
+
+
+def past_of(seed: int) -> Past:
+    world = World(seed)
+    world.run()
+    records = [LedgerRecord(r.offset, r.append_ms, r.value or b"") for r in world.broker.topic("ledger")]
+    return Past("main", lambda first: iter(records[first:]))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_from_the_beginning_it_decides_what_what_if_decides(seed: int) -> None:
+    past = past_of(seed)
+    given = recorded(past)
+    compared = of_ledger(given, Changes(policy=given.policies[-1][1]), Costs())
+    told = Told(past, 0)
+    starts = zip(compared.arrivals.jobs, compared.starts_ms[CHANGED], strict=True)
+    assert told.starts == {job: start_ms for job, start_ms in starts if start_ms >= 0}
+    assert told.left_out == given.left_out
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_from_any_moment_every_job_ends_and_nothing_is_held(seed: int) -> None:
+    past = past_of(seed)
+    moments = [decode_batch(record.value).now_ms for record in past.ledger(0)]
+    for since_ms in moments[len(moments) // 8 :: len(moments) // 4]:
+        told = Told(past, since_ms)
+        simulation = told.shadow.simulation
+        assert simulation is not None
+        assert invariants.check(simulation.state) == []
+        assert set(told.taken) == set(told.starts)
+        assert (len(simulation.state.jobs), told.shadow.held) == (0, 0)
+        assert told.shadow.now_ms < moments[-1] + 3_600_000  # nothing that was stopped runs on
