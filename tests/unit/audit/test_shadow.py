@@ -11,15 +11,16 @@ import pytest
 from audit.recorded import recorded
 from audit.shadow import Shadow, follow
 from audit.shadow_log import Log
+from audit.simulated_nodes import Costs
 from audit.simulation import Simulation
 from audit.what_if import CHANGED, Changes, Unlike, of_ledger
 from contract import inputs
 from contract.batch import Batch
 from contract.events import JobDispatched
-from contract.policy import Policy, Tier
+from contract.policy import Policy, Tier, fingerprint
 from contract.shadows import ShadowAdvanced, ShadowDispatch, ShadowJob, ShadowRecord
 from scheduling.state import State
-from tests.unit.audit.ledger import POLICY, POOL, START_MS, Ledger, job_of, lived_in
+from tests.unit.audit.ledger import POLICY, POOL, START_MS, VERSION, Ledger, job_of, lived_in
 from tests.unit.audit.test_what_if import NOTHING, busy, order_of, played
 
 SWAPPED = msgspec.structs.replace(POLICY, tiers={"api": Tier(100_000), "free": Tier(10_000)})
@@ -29,7 +30,14 @@ SWAPPED = msgspec.structs.replace(POLICY, tiers={"api": Tier(100_000), "free": T
 class Written:
     """Follows a ledger to its end; what the shadow wrote."""
 
-    def __init__(self, ledger: Ledger, policy: Policy, since_ms: int = 0, behind_ms: int = 3_600_000) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        policy: Policy,
+        since_ms: int = 0,
+        behind_ms: int = 3_600_000,
+        costs: Costs = NOTHING,
+    ) -> None:
         self.records: list[ShadowRecord] = []
         self.behind_ms: list[int] = []
         """Ledger's clock less the shadow's, after each batch; and jobs held."""
@@ -37,10 +45,10 @@ class Written:
 
         def make(state: State) -> Shadow:
             log = Log("candidate", "run", POOL, self.records.append, lambda: True)
-            return Watched(self, policy, state, log, behind_ms=behind_ms)
+            return Watched(self, policy, state, log, behind_ms=behind_ms, costs=costs)
 
-        shadow, self.damage = follow(ledger.past, make, since_ms)
-        shadow.finish("the ledger ends")
+        self.shadow, self.damage = follow(ledger.past, make, since_ms)
+        self.shadow.finish("the ledger ends")
         self.steps = steps = [record for record in self.records if isinstance(record, ShadowAdvanced)]
         self.taken: list[ShadowJob] = [job for step in steps for job in step.taken]
         self.dispatched: list[ShadowDispatch] = [entry for step in steps for entry in step.dispatched]
@@ -133,6 +141,7 @@ def test_its_clock_waits_for_a_job_that_is_open_and_goes_on_at_the_bound() -> No
     assert 50_000 < assumed[0].run_ms < 80_000  # as long as it had run when the bound was reached
     assert max(patient.behind_ms[400:]) > 280_000
     assert max(hasty.behind_ms[400:]) < 75_000
+    assert (patient.shadow.held, hasty.shadow.held) == (0, 0)
 
 
 def test_a_job_without_a_known_run_time_is_left_out_at_the_bound() -> None:
@@ -194,3 +203,61 @@ def test_what_cannot_be_believed_is_not_followed() -> None:
     assert written.damage.offset == middle + 1
     assert written.last.offset == middle - 1
     assert 0 < len(written.taken) < 12
+
+
+def test_it_does_not_wait_longer_than_its_bound_to_begin() -> None:
+    """Job 1 runs when it begins, and for ten minutes more."""
+    submissions = {200: [(1, "free")]} | {5_000 * place: [(place, "free")] for place in range(1, 60)}
+    ledger = played(submissions, lambda number: 600_000 if number == 1 else 1_000, 300_000)
+    since_ms = ledger.batch(len(ledger.records) // 10).now_ms
+    written = Written(ledger, POLICY, since_ms=since_ms, behind_ms=60_000)
+    begun = [step for step in written.steps if step.dispatched]
+    assert begun[0].live_ms < since_ms + 90_000
+    assert max(written.behind_ms) < 75_000
+
+
+def test_while_the_scheduler_has_not_read_all_its_clock_stands() -> None:
+    ledger = busy()
+    shadow = Shadow(POLICY, ledger.state, Log("candidate", "run", POOL, lambda _: None, lambda: True))
+    last = ledger.batch(len(ledger.records) - 1)
+    later = msgspec.structs.replace(last, now_ms=last.now_ms + 60_000, inputs=(), events=())
+    ledger.state.now_ms = later.now_ms
+    shadow.take(msgspec.structs.replace(later, caught_up=False), 900, ledger.state)
+    assert shadow.now_ms <= last.now_ms
+    node = inputs.Input(10_000, later.now_ms, inputs.NodeHeartbeat("n1", "n1.a"))
+    later = msgspec.structs.replace(later, now_ms=later.now_ms + 1_000, inputs=(node,), caught_up=True)
+    shadow.take(later, 901, ledger.state)
+    assert shadow.now_ms == later.now_ms - 10_000
+
+
+def test_what_is_loaded_when_it_begins_need_not_be_loaded_again() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    ledger.submit(1)
+    ledger.decide()
+    ledger.succeed(1)
+    ledger.decide(inputs.NodeHeartbeat("n1", "n1.a", loaded=(VERSION,), cached=(VERSION,)))
+    since_ms = ledger.now_ms
+    ledger.submit(2)
+    ledger.decide()
+    ledger.succeed(2)
+    written = Written(ledger, POLICY, since_ms=since_ms, costs=Costs(switch_ms=5_000))
+    assert written.shadow.simulation is not None
+    assert written.shadow.simulation.site.switches == 0
+    assert list(written.starts) == [job_of(2)]
+
+
+def test_a_trial_of_the_policy_in_force_is_none_of_the_candidates() -> None:
+    """Every start is late: the pool goes back to the policy before, the candidate stays in the shadow."""
+    ledger = busy()
+    hard = msgspec.structs.replace(POLICY, tiers={"api": Tier(1), "free": Tier(1)})
+    ledger.decide(inputs.PolicyApplied(hard, fingerprint(hard), 1_000, 2))
+    since_ms = ledger.now_ms
+    for number in (101, 102):
+        ledger.submit(number)
+        ledger.decide()
+        ledger.succeed(number)
+    assert ledger.state.fingerprint == fingerprint(POLICY)
+    written = Written(ledger, hard, since_ms=since_ms)
+    assert written.shadow.simulation is not None
+    assert written.shadow.simulation.state.fingerprint == fingerprint(hard)

@@ -62,4 +62,6 @@ def test_from_any_moment_every_job_ends_and_nothing_is_held(seed: int) -> None:
         assert invariants.check(simulation.state) == []
         assert set(told.taken) == set(told.starts)
         assert (len(simulation.state.jobs), told.shadow.held) == (0, 0)
+        drained = [body for _, body in recorded(past).operations]
+        assert simulation.state.stale.get("ClusterActivated", 0) <= len(drained)  # each is passed on once
         assert told.shadow.now_ms < moments[-1] + 3_600_000  # nothing that was stopped runs on
