@@ -10,7 +10,6 @@ stretch, and only nodes whose attempts changed are looked at again.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Set
 from functools import lru_cache
 
@@ -18,6 +17,7 @@ from audit.causes import Cause, Kind
 from contract.names import dispatch_order
 from scheduling.backpressure import in_flight
 from scheduling.capacity import fits
+from scheduling.members import ranks_on
 from scheduling.state import Attempt, Group, Node, State
 
 Order = tuple[int, int, int]
@@ -26,31 +26,13 @@ Order = tuple[int, int, int]
 order_of = lru_cache(maxsize=65_536)(dispatch_order)
 
 
-class Reservations:
-    """Slots kept free for gangs, from the events that say so."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, Counter[str]] = {}
-
-    def keep(self, job: str, nodes: tuple[str, ...]) -> None:
-        self._kept[job] = Counter(nodes)
-
-    def release(self, job: str) -> None:
-        self._kept.pop(job, None)
-
-    def on(self, node: str) -> Iterator[str]:
-        """The gang of each slot kept on this node."""
-        for job in sorted(self._kept):
-            yield from [job] * self._kept[job][node]
-
-
 class Contention:
     """The slots that one job waits for, from when it may be picked until it is."""
 
-    def __init__(self, job: str, since: Order | None, passed: Set[str], kept: Reservations) -> None:
+    def __init__(self, job: str, since: Order | None, passed: Set[str]) -> None:
         """`since` is the place in the ledger from which on it could be picked, None when it could not until just now;
         `passed` are the dispatches that look-ahead put before it, which grow."""
-        self._job, self._since, self._passed, self._kept = job, since, passed, kept
+        self._job, self._since, self._passed = job, since, passed
         self._ranks = 1
         self._fixed: dict[Cause, int] = {}
         """Slots of draining clusters."""
@@ -133,7 +115,10 @@ class Contention:
         if in_flight(cluster) >= cluster.limit:
             yield Cause(Kind.LIMIT, cluster=cluster.name), free
             return
-        gangs = [gang for gang in self._kept.on(name) if gang != self._job][:free]
+        reservation = state.reserved.get(cluster.name)
+        gangs: list[str] = []
+        if reservation is not None and reservation.job != self._job:
+            gangs = [reservation.job for member in reservation.members if member.node == name][:free]
         for gang in gangs:
             tenant = state.jobs[gang].tenant if gang in state.jobs else ""
             yield Cause(Kind.GANG_KEPT, job=gang, tenant=tenant), 1
@@ -142,10 +127,14 @@ class Contention:
 
 
 def held_by(state: State, node: Node) -> list[Attempt]:
-    """The attempts that hold the node's slots: those that run, then those that were dispatched first."""
-    attempts = list(state.node_attempts[node.node].values())
+    """Of each slot that is taken, the attempt that holds it, a gang once for each rank: those that run, then those
+    that were dispatched first."""
+    held = state.node_attempts[node.node]
+    attempts = list(held.values())
     if len(attempts) > node.slots:
         attempts.sort(key=lambda attempt: (not attempt.started, order_of(attempt.dispatch)))
+    if held.more:
+        attempts = [attempt for attempt in attempts for _ in range(ranks_on(attempt, node.node))]
     return attempts[: node.slots]
 
 

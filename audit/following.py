@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from audit.causes import Cause, Kind, Share, Shares
-from audit.contention import Contention, Order, Reservations, at_its_node
+from audit.contention import Contention, Order, at_its_node
 from audit.outages import TICK_MS, led_until, opens
 from audit.past import Damage, Walk
 from contract import events as said
@@ -102,7 +102,6 @@ class Following:
         self._since: Order | None = None
         self._passed: set[str] = set()
         """Dispatches that look-ahead put before this job."""
-        self._kept = Reservations()
         self._contention: Contention | None = None
         """While it stands in line and may be picked."""
         self._changed: set[str] | None = set()
@@ -185,7 +184,7 @@ class Following:
         """Among what holds the slots that fit."""
         held = self._contention
         if held is None:
-            held = self._contention = Contention(self.job, self._since, self._passed, self._kept)
+            held = self._contention = Contention(self.job, self._since, self._passed)
             held.look(state)
         elif self._changed is None:
             held.look(state)
@@ -226,10 +225,6 @@ class Following:
         for index, event in enumerate(batch.events):
             if isinstance(event, said.JobDispatched) and event.passed == self.job:
                 self._passed.add(dispatch_id(batch.epoch, batch.seq, index))
-            if isinstance(event, said.GangReserved):
-                self._kept.keep(event.job, event.nodes)
-            elif isinstance(event, said.GangReleased | said.JobDispatched):
-                self._kept.release(event.job)
             self._note_change(state, event)
             if getattr(event, "job", "") == self.job:
                 name = type(event).__name__

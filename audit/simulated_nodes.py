@@ -21,6 +21,8 @@ from contract.events import JobDispatched, Member
 from contract.inputs import NodeHeartbeat, NodeJoined, NodeReport, Report, Started, Stopped, Succeeded
 from scheduling.machines import Attempt
 
+RENDEZVOUS_PORT = 29_500
+"""Every simulated node can be reached from there on: any may run rank 0 of a gang."""
 MANIFEST = "sha256:" + "0" * 64
 """Digest that every simulated result claims."""
 
@@ -53,10 +55,10 @@ class Running:
 class Seat:
     """The slot of one more rank of a gang: taken from the order on, given back when rank 0's attempt is over."""
 
-    __slots__ = ("first", "node", "slot")
+    __slots__ = ("dispatch", "first", "node", "slot")
 
-    def __init__(self, node: Node, slot: int, first: Node) -> None:
-        self.node, self.slot, self.first = node, slot, first
+    def __init__(self, node: Node, slot: int, first: Node, dispatch: str) -> None:
+        self.node, self.slot, self.first, self.dispatch = node, slot, first, dispatch
 
 
 class Node:
@@ -106,13 +108,14 @@ class Node:
             machine.gpus,
             machine.memory_mib,
             tuple(sorted(self.cached)),
+            f"{machine.node}:{RENDEZVOUS_PORT}",
         )
 
     def heartbeat(self, versions: list[str]) -> NodeHeartbeat:
         return NodeHeartbeat(
             self.machine.node,
             self.session,
-            tuple(run.dispatch for run in self.running if isinstance(run, Running)),
+            tuple(run.dispatch for run in self.running if run is not None),
             tuple(self.staged),
             tuple(sorted({versions[model] for model in self.loaded if model >= 0})),
             tuple(sorted(self.cached)),
@@ -162,7 +165,7 @@ class Site:
             self._report(now_ms, node, Stopped(event.job, event.dispatch, "drained"))
             return
         fetch_ms = self._costs.fetch_ms
-        seats = self._seats(node, event.members) if event.members else ()
+        seats = self._seats(node, event.members, event.dispatch) if event.members else ()
         node.staged[event.dispatch] = Staged(event.job, number, self._arrivals.model[number], now_ms + fetch_ms, seats)
         if fetch_ms:
             self._agenda.later(now_ms + fetch_ms, Rank.READY, self.fill, node)
@@ -246,7 +249,7 @@ class Site:
         node, model = self.nodes[attempt.node], self._arrivals.model[number]
         slot = _slot_for(node, model)
         took_ms = self._arrivals.service_ms[number] * SPEED_ONE // node.machine.speed_permille
-        seats = self._seats(node, attempt.members)
+        seats = self._seats(node, attempt.members, attempt.dispatch)
         run = Running(attempt.job, number, attempt.dispatch, max(now_ms, attempt.started_ms + took_ms), seats)
         node.loaded[slot] = model
         node.running[slot] = run
@@ -258,7 +261,7 @@ class Site:
     def hold(self, now_ms: int, attempt: Attempt, number: int) -> None:
         """The attempt is staged there, its inputs fetched."""
         node = self.nodes[attempt.node]
-        seats = self._seats(node, attempt.members)
+        seats = self._seats(node, attempt.members, attempt.dispatch)
         node.staged[attempt.dispatch] = Staged(attempt.job, number, self._arrivals.model[number], now_ms, seats)
 
     def load(self, node: Node, versions: Sequence[str]) -> None:
@@ -302,13 +305,13 @@ class Site:
 
     # -- gangs --------------------------------------------------------------------------------------------------
 
-    def _seats(self, first: Node, members: tuple[Member, ...]) -> tuple[Seat, ...]:
+    def _seats(self, first: Node, members: tuple[Member, ...], dispatch: str) -> tuple[Seat, ...]:
         """Slots of the further ranks: the scheduler sends a gang only where it knows them to be free."""
         seats = []
         for member in members:
             node = self.nodes.get(member.node)
             if node is not None and node.alive and node.session == member.session and node.free:
-                seat = Seat(node, node.running.index(None), first)
+                seat = Seat(node, node.running.index(None), first, dispatch)
                 node.running[seat.slot] = seat
                 node.free -= 1
                 seats.append(seat)

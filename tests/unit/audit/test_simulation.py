@@ -14,7 +14,7 @@ from audit.fleet import Fleet, Machine, standing, together
 from audit.outcome import ran, simulated
 from audit.simulated_nodes import Costs, Site
 from audit.simulation import Simulation
-from contract.events import AttemptClosed, Event, JobDispatched, Member, NodeLost
+from contract.events import AttemptClosed, Event, GangReserved, JobDispatched, Member, NodeLost
 from contract.inputs import ClusterDrainRequested
 from tests.unit.audit.simulations import arrivals, poisson, policy, versions
 
@@ -172,3 +172,27 @@ def test_a_gang_that_loses_a_rank_is_over_on_every_node() -> None:
     site.lose(400, nodes[1])
     assert nodes[0].free == 1
     assert site.busy_ms == 800
+
+
+def test_gangs_and_small_jobs_go_through_the_real_core() -> None:
+    """Three nodes of two slots, a gang of four among small jobs: slots are kept for it, and it is over everywhere."""
+    given = Arrivals()
+    for number in range(60):
+        given.add(number * 400, "api", "acme", "film", 2_000)
+        if number in (10, 30):
+            given.add(number * 400, "api", "acme", "band", 5_000)
+    band = msgspec.structs.replace(versions("film", "band", ranks=4)["band"])
+    seen: list[Event] = []
+    simulation = Simulation(
+        policy({"api": 60_000}, discipline="fifo"),
+        {**FILM, "band": band},
+        given,
+        standing("east", 3, slots=2),
+        batch_ms=0,
+        observer=lambda _, events: seen.extend(events),
+    ).run()
+    gangs = [event for event in seen if isinstance(event, JobDispatched) and event.members]
+    assert [(len(gang.members), gang.reason) for gang in gangs] == [(3, "reserved")] * 2
+    assert sum(isinstance(event, GangReserved) for event in seen) == 2
+    assert min(simulation.site.end_ms) > 0
+    assert not any(isinstance(event, AttemptClosed) for event in seen)
