@@ -76,7 +76,7 @@ class Agent:
         self._slots = [Slot(seat, self._loop, scratch, self) for seat in seats_of(node, world.environment)]
         self._supplies: dict[str, Supplies] = {}
         self._verdicts: dict[str, Outcome] = {}
-        """Of gangs whose ranks are not all over: the first failure, else what rank 0 computed."""
+        """Of gangs whose ranks are not all over: the failure (the rest is halted upon it), or what rank 0 computed."""
         self._orders: OrderReader | None = None
         self._joined = False
         self._heartbeat_at_s = 0.0
@@ -325,10 +325,9 @@ class Agent:
     def _rank_over(self, slot: int, run: Run, outcome: Outcome) -> None:
         rank = run.ranks[self._desk.held[run.dispatch].slots.index(slot)]
         if isinstance(outcome, Failure):
-            if not isinstance(self._verdicts.get(run.dispatch), Failure):
-                self._verdicts[run.dispatch] = of_rank(outcome, rank, run.world)
+            self._verdicts[run.dispatch] = of_rank(outcome, rank, run.world)
         elif rank == 0:
-            self._verdicts.setdefault(run.dispatch, outcome)
+            self._verdicts[run.dispatch] = outcome
         self._do(self._desk.rank_over(run.dispatch, failed=isinstance(outcome, Failure)))
 
     def _report(self, run: Run, outcome: Outcome) -> None:

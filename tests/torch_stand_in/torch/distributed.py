@@ -43,7 +43,10 @@ class _Client(socketserver.StreamRequestHandler):
             op, *rest = json.loads(line)
             if op == "bye":
                 return
-            self.wfile.write(json.dumps(self.server.shared.answer(op, *rest)).encode() + b"\n")
+            answer = self.server.shared.answer(op, *rest)
+            if op == "add":
+                time.sleep(0.05)  # the answer comes after all who waited for this have gone on, and may have ended
+            self.wfile.write(json.dumps(answer).encode() + b"\n")
         self.server.shared.lose()
 
 

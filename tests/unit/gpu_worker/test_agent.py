@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -283,6 +283,18 @@ def test_a_gang_whose_first_rank_cannot_be_started_starts_no_other(tmp_path: Pat
         until(lambda: len(table.broker.reports()) == 4)
         failed = [report for report in table.broker.reports() if isinstance(report, Failed)]
         assert failed == [Failed(o.job, o.dispatch, "environment", "FileNotFoundError") for o in orders]
+
+
+def test_a_rank_after_one_that_could_not_be_started_is_not_waited_for(pair: Table) -> None:
+    def full(_slot: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    pair.agent._slots[0]._scratch = cast(Any, SimpleNamespace(new_home=full, remove=None))
+    order = pair.order(**GANG)
+    pair.take(order)
+    until(lambda: len(pair.broker.reports()) == 2)
+    assert pair.broker.reports()[1] == Failed(order.job, order.dispatch, "store", "ScratchFull")
+    assert pair.agent.child_pids == [0, 0]
 
 
 def test_of_a_gang_on_two_nodes_only_that_of_rank_0_speaks_and_the_other_lists_it_until_told(tmp_path: Path) -> None:

@@ -60,6 +60,10 @@ class Model:
         if self.rank == 1:
             time.sleep(3600)
         return {"sum": self.total()}
+    def listen(self, ctx):
+        while not ctx.cancelled():
+            time.sleep(0.005)
+        open(ctx.output("heard"), "w").close()
     def late_error(self, ctx):
         if self.rank == 1:
             time.sleep(0.5)
@@ -116,6 +120,11 @@ class Ranks:
             if slot.deadline_s is not None and slot.deadline_s <= time.monotonic():
                 slot.on_deadline()
         self.loop.turn(0.05)
+
+    def turn_for(self, seconds: float) -> None:
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            self.turn()
 
     def until(self, true: Callable[[], Any]) -> None:
         end_s = time.monotonic() + self.deadline_s
@@ -199,6 +208,7 @@ def test_a_rank_that_is_killed_is_the_news_and_not_its_echo(both: Ranks) -> None
     os.kill(both.slots[1].pid, signal.SIGKILL)
     outcome = both.outcome(1)
     assert (outcome.kind, outcome.error) == ("child_died", "Signal9")
+    both.turn_for(0.5)
     assert both.outcomes(0) == []
     both.slots[0].halt()
     both.until(lambda: both.told[-1][0] == "halted")
@@ -230,6 +240,15 @@ def test_a_time_limit_ends_a_rank_without_asking(ranks: Ranks) -> None:
     ranks.launch("wait", timeout_ms=300)
     outcome = ranks.outcome(1)
     assert (outcome.kind, outcome.error) == ("time_out", "TimeOut")
+
+
+def test_a_rank_is_not_asked_to_stop_but_ended(ranks: Ranks) -> None:
+    ranks.launch("listen")
+    ranks.computing()
+    for slot in ranks.slots:
+        slot.halt()
+    ranks.until(lambda: [what for what, _, _ in ranks.told if what == "halted"] == ["halted"] * 2)
+    assert not any((Path(ranks.scratch.outputs("1.1.0", rank)) / "heard").exists() for rank in (0, 1))
 
 
 @pytest.mark.parametrize("rank", [0, 1])
