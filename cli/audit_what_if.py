@@ -70,11 +70,7 @@ def what_if(
         raise WrongUse(str(error)) from None
     except LedgerEmpty as error:
         raise CommandFailed(str(error)) from None
-    if jobs is not None:
-        with written(jobs) as out:
-            write_diff(compared, out)
-    if plot is not None:
-        draw_waits(compared, plot)
+    save(compared, jobs, plot)
     if form is Format.JSON:
         output.as_json(compared.summary)
     else:
@@ -123,8 +119,16 @@ def _numbers(option: str, given: list[str], *, least: int, none: bool) -> dict[s
     return numbers
 
 
-def draw_waits(compared: Comparison, path: Path) -> None:
-    """The picture of a comparison. WrongUse; CommandFailed."""
+def save(compared: Comparison, jobs: Path | None, plot: Path | None) -> None:
+    """What --jobs and --plot ask for: the waits of each job, the picture of all. WrongUse; CommandFailed."""
+    if jobs is not None:
+        with written(jobs) as out:
+            write_diff(compared, out)
+    if plot is not None:
+        _draw(compared, plot)
+
+
+def _draw(compared: Comparison, path: Path) -> None:
     try:
         draw(compared, path)
     except NoPlotter as error:

@@ -13,7 +13,6 @@ import typer
 
 from audit.agenda import NEVER
 from audit.as_of import MomentInvalid, moment
-from audit.diff import write_diff
 from audit.past import following_past_of_partition
 from audit.shadow import Followed, Shadow, follow
 from audit.shadow_log import Log
@@ -22,12 +21,11 @@ from audit.shadows import Run, Shadowed, compared, runs
 from audit.simulated_nodes import Costs
 from audit.what_if import Unlike
 from cli import output
-from cli.audit_what_if import draw_waits, show_columns, show_not_modelled
+from cli.audit_what_if import save, show_columns, show_not_modelled
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
-from cli.files import written as file_written
 from cli.output import Format, Output
 from cli.pasts import Pool, database, pools_of
 from contract.names import is_name
@@ -197,11 +195,7 @@ def shadows(
         what = f"one of --pool {', '.join(sorted(named))}" if named else f"one of the shadows: {known}"
         raise WrongUse(f"expected {what}, found {name[:80]!r}")
     summary, comparison = compared(next(iter(named.values())))
-    if jobs is not None:
-        with file_written(jobs) as out:
-            write_diff(comparison, out)
-    if plot is not None:
-        draw_waits(comparison, plot)
+    save(comparison, jobs, plot)
     if form is Format.JSON:
         return output.as_json(summary)
     _show(summary)

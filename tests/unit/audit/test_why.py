@@ -10,7 +10,7 @@ from contract import events as said
 from contract import inputs
 from contract.policy import Cluster, fingerprint
 from tests.unit.audit.ledger import POLICY, POOL, VERSION, Ledger, job_of
-from tests.unit.audit.waits import Written, full, ms_of, started, succeeded, wait_of
+from tests.unit.audit.waits import Written, alone, behind, full, ms_of, started, succeeded, wait_of
 
 TIGHT = msgspec.structs.replace(POLICY, clusters={"east": Cluster(POOL, 1)})
 
@@ -40,9 +40,7 @@ def test_no_scheduler_while_it_was_on_its_way() -> None:
 
 def test_no_scheduler_while_it_was_queued() -> None:
     """The time until the takeover, and until the newcomer's first decision."""
-    ledger = full()
-    ledger.submit(5)
-    ledger.decide(passed_ms=10)
+    ledger = behind()
     ledger.now_ms += 30_000
     ledger.open("s2")
     ledger.decide(passed_ms=50)
@@ -52,18 +50,14 @@ def test_no_scheduler_while_it_was_queued() -> None:
 
 
 def test_a_batch_that_came_late_is_an_outage_beyond_the_lease_time_it_counts() -> None:
-    ledger = full()
-    ledger.submit(5)
-    ledger.decide(passed_ms=10)
+    ledger = behind()
     ledger.decide(passed_ms=40_000)
     wait = wait_of(ledger, 5)
     assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.BUSY: 10_000, Kind.DOWN: 30_000}
 
 
 def test_an_ordinary_tick_is_no_outage() -> None:
-    ledger = full()
-    ledger.submit(5)
-    ledger.decide(passed_ms=10)
+    ledger = behind()
     ledger.decide(passed_ms=5_900, elapsed_ms=5_000)
     assert Kind.DOWN not in ms_of(wait_of(ledger, 5))
     ledger.decide(passed_ms=6_100, elapsed_ms=5_000)
@@ -109,9 +103,7 @@ def test_a_node_that_takes_no_new_work_is_no_node() -> None:
 
 
 def test_slots_taken_since_before_it_came() -> None:
-    ledger = full()
-    ledger.submit(5)
-    ledger.decide(passed_ms=10)
+    ledger = behind()
     ledger.decide(passed_ms=3_000)
     wait = wait_of(ledger, 5)
     assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.BUSY: 3_000}
@@ -279,10 +271,7 @@ def test_those_that_run_hold_the_slots_whoever_was_dispatched_first() -> None:
 
 
 def test_its_version_had_to_be_loaded_and_then_its_order_was_on_its_way() -> None:
-    ledger = Ledger()
-    ledger.set_up()
-    ledger.submit(1)
-    ledger.decide(passed_ms=10)
+    ledger = alone()
     ledger.decide(inputs.NodeHeartbeat("n1", "n1.a", loaded=(VERSION,), cached=(VERSION,)), passed_ms=3_000)
     started(ledger, 1)
     assert ms_of(wait_of(ledger, 1)) == {Kind.ON_THE_WAY: 10, Kind.VERSION: 3_000, Kind.ORDER: 100}
@@ -318,10 +307,7 @@ def test_parked_and_called_back() -> None:
 
 
 def test_an_attempt_that_ran_and_failed_and_the_rest_after_it() -> None:
-    ledger = Ledger()
-    ledger.set_up()
-    ledger.submit(1)
-    ledger.decide(passed_ms=10)
+    ledger = alone()
     started(ledger, 1)
     ledger.decide(passed_ms=4_000)
     ledger.report(inputs.Failed(job_of(1), ledger.dispatch_of(1), "model_error", "ValueError"))
@@ -336,10 +322,7 @@ def test_an_attempt_that_ran_and_failed_and_the_rest_after_it() -> None:
 
 
 def test_a_rest_that_ends_between_two_records() -> None:
-    ledger = Ledger()
-    ledger.set_up()
-    ledger.submit(1)
-    ledger.decide(passed_ms=10)
+    ledger = alone()
     started(ledger, 1)
     ledger.report(inputs.Failed(job_of(1), ledger.dispatch_of(1), "model_error", "ValueError"))
     ledger.decide(passed_ms=POLICY.backoff_ms + 1_000)

@@ -16,14 +16,11 @@ from contract.policy import fingerprint
 from tests.unit.audit.ledger import POLICY, Ledger, job_of, lived_in
 from tests.unit.audit.test_past import Store
 from tests.unit.audit.test_past import past_of as past_with
-from tests.unit.audit.waits import Written, check, full, ms_of, started, wait_of
+from tests.unit.audit.waits import Written, alone, behind, check, full, ms_of, started, wait_of
 
 
 def test_a_run_belongs_to_the_wait_only_when_the_job_had_to_go_again() -> None:
-    ledger = Ledger()
-    ledger.set_up()
-    ledger.submit(1)
-    ledger.decide(passed_ms=10)
+    ledger = alone()
     ledger.succeed(1)
     wait = wait_of(ledger, 1)
     assert Kind.RAN not in ms_of(wait)
@@ -31,9 +28,7 @@ def test_a_run_belongs_to_the_wait_only_when_the_job_had_to_go_again() -> None:
 
 
 def test_a_job_that_was_cancelled_while_it_waited_never_started() -> None:
-    ledger = full()
-    ledger.submit(5)
-    ledger.decide(passed_ms=10)
+    ledger = behind()
     ledger.decide(inputs.CancelRequested(job_of(5), "acme"), passed_ms=700)
     ledger.decide(passed_ms=5_000)
     wait = wait_of(ledger, 5)
@@ -42,10 +37,7 @@ def test_a_job_that_was_cancelled_while_it_waited_never_started() -> None:
 
 
 def test_a_job_that_was_cancelled_after_a_failed_run_waited_for_a_second_start() -> None:
-    ledger = Ledger()
-    ledger.set_up()
-    ledger.submit(1)
-    ledger.decide(passed_ms=10)
+    ledger = alone()
     started(ledger, 1)
     ledger.report(inputs.Failed(job_of(1), ledger.dispatch_of(1), "model_error", "ValueError"))
     ledger.decide(inputs.CancelRequested(job_of(1), "acme"), passed_ms=500)
@@ -56,9 +48,7 @@ def test_a_job_that_was_cancelled_after_a_failed_run_waited_for_a_second_start()
 
 def test_a_wait_goes_on_after_the_ledgers_last_record() -> None:
     """Nobody has written for a minute: five seconds are ordinary, the rest is an outage."""
-    ledger = full()
-    ledger.submit(5)
-    ledger.decide(passed_ms=10)
+    ledger = behind()
     wait = wait_of(ledger, 5, now_ms=ledger.now_ms + 60_000)
     assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.BUSY: 5_000, Kind.DOWN: 55_000}
     assert wait_of(ledger, 5).until_ms == ledger.now_ms
@@ -144,9 +134,7 @@ def test_a_pool_at_rest_that_does_not_read_what_was_promised_is_down() -> None:
 
 
 def test_a_damaged_ledger_is_answered_from_up_to_the_damage() -> None:
-    ledger = full()
-    ledger.submit(5)
-    ledger.decide(passed_ms=10)
+    ledger = behind()
     ledger.decide(passed_ms=1_000)
     bad = len(ledger.records)
     ledger.decide(passed_ms=1_000)
@@ -169,10 +157,7 @@ def test_damage_before_a_job_was_accepted_leaves_nothing_to_say_of_it() -> None:
 
 
 def test_damage_after_a_job_ended_does_not_concern_it() -> None:
-    ledger = Ledger()
-    ledger.set_up()
-    ledger.submit(1)
-    ledger.decide(passed_ms=10)
+    ledger = alone()
     ledger.succeed(1)
     ledger.decide()
     ledger.decide()

@@ -65,6 +65,23 @@ def full(numbers: tuple[int, ...] = (1, 2, 3, 4)) -> Ledger:
     return ledger
 
 
+def behind() -> Ledger:
+    """The same, and job 5 behind them all, 10 ms after it was submitted."""
+    ledger = full()
+    ledger.submit(5)
+    ledger.decide(passed_ms=10)
+    return ledger
+
+
+def alone() -> Ledger:
+    """Job 1 goes at once, 10 ms after it was submitted."""
+    ledger = Ledger()
+    ledger.set_up()
+    ledger.submit(1)
+    ledger.decide(passed_ms=10)
+    return ledger
+
+
 class Written:
     """A pool written event by event: node n-1 with two slots in cluster east, and what the real core would not do."""
 

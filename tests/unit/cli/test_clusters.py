@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ from cli import clusters
 from cli.main import run
 from contract.inputs import ClusterActivated, ClusterDrainRequested
 from contract.policy import Cluster, Policy, Pool, Tier
+from tests.unit.cli.answers import Answers
 
 NOW_MS = 1_700_000_000_000
 POLICY = Policy(
@@ -32,12 +33,6 @@ class Installation:
         }
         self.clusters["far"]["running"] = 2
         self.hears = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
 
     def get(self, path: str) -> dict[str, Any]:
         if path == "/v1/policy":
@@ -62,7 +57,7 @@ class Installation:
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> Installation:
     installation = Installation()
-    monkeypatch.setattr(clusters, "api", lambda data, operator: installation)
+    monkeypatch.setattr(clusters, "api", lambda data, operator: Answers(installation.get))
     monkeypatch.setattr(clusters, "settings", lambda data: None)
     monkeypatch.setattr(clusters.operators, "say", installation.say)
     monkeypatch.setattr(clusters, "POLL_S", 0)

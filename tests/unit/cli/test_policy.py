@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
 
@@ -12,6 +11,7 @@ from cli.main import run
 from contract.policy import fingerprint
 from contract.policy_document import parse
 from registry.policies import Bound
+from tests.unit.cli.answers import Answers
 
 DOCUMENT = """\
 tiers: {api: {slo: 30s}}
@@ -20,17 +20,7 @@ clusters: {local: {pool: main, limit: 4}}
 """
 
 
-class Api:
-    """Says that the document is in force."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def get(self, path: str) -> Any:
-        return {"policies": [{"pool": "main", "fingerprint": fingerprint(parse(DOCUMENT))}]}
+IN_FORCE = {"policies": [{"pool": "main", "fingerprint": fingerprint(parse(DOCUMENT))}]}
 
 
 @pytest.fixture
@@ -43,7 +33,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Bound]:
 
     monkeypatch.setattr(policy, "settings", lambda data: None)
     monkeypatch.setattr(policy, "connect", lambda settings: None)
-    monkeypatch.setattr(policy, "api", lambda data, operator: Api())
+    monkeypatch.setattr(policy, "api", lambda data, operator: Answers(lambda path: IN_FORCE))
     monkeypatch.setattr(policy.policies, "apply", apply)
     return found
 

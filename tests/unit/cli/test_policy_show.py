@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self
 
 import msgspec
 import pytest
@@ -14,20 +13,12 @@ from cli.main import run
 from contract import inputs
 from contract.policy import fingerprint
 from tests.unit.audit.ledger import POLICY, POOL, Ledger
+from tests.unit.cli.answers import Answers
 
 OTHER = msgspec.structs.replace(POLICY, discipline="fifo")
 
 
-class Api:
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def get(self, path: str) -> Any:
-        entry = {"pool": POOL, "fingerprint": fingerprint(OTHER), "adopted_ms": 1, "policy": msgspec.to_builtins(OTHER)}
-        return {"policies": [entry]}
+IN_FORCE = {"pool": POOL, "fingerprint": fingerprint(OTHER), "adopted_ms": 1, "policy": msgspec.to_builtins(OTHER)}
 
 
 @pytest.fixture
@@ -35,7 +26,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     ledger = Ledger(1_700_000_000_000)
     ledger.set_up()
     monkeypatch.setattr(policy, "settings", lambda data: None)
-    monkeypatch.setattr(policy, "api", lambda data, operator: Api())
+    monkeypatch.setattr(policy, "api", lambda data, operator: Answers(lambda path: {"policies": [dict(IN_FORCE)]}))
     monkeypatch.setattr(policy, "past_of_pool", lambda here, pool: ledger.past)
     return ledger
 
