@@ -109,7 +109,7 @@ class MomentInvalid(ValueError):
 
 
 _UNITS_MS = {**UNITS_MS, "w": 7 * 86_400_000}
-_AGO = re.compile(r"((?:\d{1,12}(?:ms|s|m|h|d|w) ?)+)(?:ago)?")
+_AGO = re.compile(r"((?:[0-9]{1,12}(?:ms|s|m|h|d|w) ?)+)(?:ago)?")
 
 
 def moment(text: str, now_ms: int) -> int:
@@ -121,15 +121,18 @@ def moment(text: str, now_ms: int) -> int:
     ago = _AGO.fullmatch(text)
     if ago is not None:
         parts = re.findall(r"(\d+)(ms|s|m|h|d|w)", ago[1])
-        return now_ms - sum(int(number) * _UNITS_MS[unit] for number, unit in parts)
-    try:
-        at = datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
+        at_ms = now_ms - sum(int(number) * _UNITS_MS[unit] for number, unit in parts)
+    else:
+        try:
+            at_ms = (datetime.fromisoformat(text).astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // _MS
+        except (ValueError, OverflowError):
+            at_ms = -1
+    if at_ms < 0:
         raise MomentInvalid(
-            "expected a time like 2026-11-24T14:30:00Z, 2026-11-24 14:30 (this machine's zone), `2h ago` or `90s`,"
-            f" found {text[:80]!r}"
-        ) from None
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // _MS
+            "expected a time since 1970 like 2026-11-24T14:30:00Z, 2026-11-24 14:30 (this machine's zone), `2h ago` or"
+            f" `90s`, found {text[:80]!r}"
+        )
+    return at_ms
 
 
 _MS = datetime(1970, 1, 1, 0, 0, 0, 1_000, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)

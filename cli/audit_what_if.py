@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,8 @@ from cli.files import policy_in, written
 from cli.output import Format, Output
 from cli.pasts import File, pasts
 from contract.policy import UNLIMITED
+
+_WHOLE = re.compile(r"[0-9]{1,7}")
 
 
 def what_if(
@@ -111,10 +114,10 @@ def _numbers(option: str, given: list[str], *, least: int, none: bool) -> dict[s
         name, _, number = text.partition("=")
         if none and number == "none":
             numbers[name] = UNLIMITED
-        elif number.isdigit() and least <= int(number) <= 1_000_000:
+        elif _WHOLE.fullmatch(number) and least <= int(number) <= 1_000_000:
             numbers[name] = int(number)
         else:
-            form = f"CLUSTER=N, a whole number of at least {least}{' or none' if none else ''}"
+            form = f"CLUSTER=N, a whole number of at least {least} and at most 1,000,000{', or none' if none else ''}"
             raise WrongUse(f"{option}: expected {form}, found {text[:80]!r}")
     return numbers
 

@@ -114,7 +114,10 @@ def test_as_of_shows_the_state(ledger: Ledger, tmp_path: Path, capsys: pytest.Ca
     [
         ("2020-01-01T00:00:00Z", "expected a moment since the ledger of pool main began"),
         ("2999-01-01T00:00:00Z", "expected a moment that has been"),
-        ("whenever", "expected a time like"),
+        ("whenever", "expected a time since 1970 like"),
+        ("999999999999w", "expected a time since 1970 like"),
+        ("\u0663h ago", "expected a time since 1970 like"),
+        ("0001-01-01", "expected a time since 1970 like"),
     ],
 )
 def test_as_of_no_moment_is_wrong_use(

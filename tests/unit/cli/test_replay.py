@@ -113,6 +113,8 @@ def test_a_damaged_ledger_says_what_is_trustworthy(here: Path, capsys: pytest.Ca
         (["--policy", "policy.yaml", "--limit", "east"], "--limit: expected CLUSTER=N, a whole number of at least 1"),
         (["--policy", "policy.yaml", "--limit", "east=0"], "--limit: expected CLUSTER=N"),
         (["--policy", "policy.yaml", "--capacity", "east=none"], "--capacity: expected CLUSTER=N"),
+        (["--policy", "policy.yaml", "--capacity", "east=\u00b2"], "--capacity: expected CLUSTER=N"),
+        (["--policy", "policy.yaml", "--limit", "east=9999999"], "of at least 1 and at most 1,000,000, or none, found"),
         (["--policy", "policy.yaml", "--switch-cost", "soon"], "--switch-cost: expected a duration"),
         (["--policy", "policy.yaml", "--file", "main.jsonl"], "--file needs --pool"),
         (["--policy", "policy.yaml", "--file", "none.jsonl", "--pool", "main"], "expected an exported ledger"),
