@@ -262,3 +262,24 @@ def test_a_trial_of_the_policy_in_force_is_none_of_the_candidates() -> None:
     written = Written(ledger, hard, since_ms=since_ms)
     assert written.shadow.simulation is not None
     assert written.shadow.simulation.state.fingerprint == fingerprint(hard)
+
+
+def test_a_gang_that_runs_when_it_begins_holds_all_its_slots() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    pair = "sha256:" + "b" * 64
+    ledger.decide(inputs.VersionPublished("pair", pair, inputs.Requirements(("cpu",), 0, ranks=2), 60_000))
+    ledger.decide(inputs.Submission(job_of(1), "acme", "free", f"pair@{pair}", "sha256:" + "0" * 64, "api"))
+    gang = ledger.dispatch_of(1)
+    ledger.report(inputs.Started(job_of(1), gang))
+    since_ms = ledger.now_ms
+    ledger.submit(2)
+    ledger.decide()
+    ledger.decide(inputs.NodeHeartbeat("n1", "n1.a", (gang,)), passed_ms=30_000)
+    ledger.report(inputs.Succeeded(job_of(1), gang, "sha256:" + "e" * 64))
+    ended_ms = ledger.now_ms
+    ledger.succeed(2)
+    written = Written(ledger, POLICY, since_ms=since_ms)
+    assert written.shadow.simulation is not None
+    assert written.starts == {job_of(2): ended_ms}
+    assert written.shadow.simulation.site.nodes["n1"].free == 2
