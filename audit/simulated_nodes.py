@@ -247,9 +247,6 @@ class Site:
     def run_on(self, now_ms: int, attempt: Attempt, number: int) -> None:
         """The attempt has run there since its start, with all its ranks."""
         node, model = self.nodes[attempt.node], self._arrivals.model[number]
-        seats = self._seats(node, attempt.members)
-        slot = _slot_for(node, model)
-        took_ms = self._arrivals.service_ms[number] * SPEED_ONE // node.machine.speed_permille
         seats = self._seats(node, attempt.members, attempt.dispatch)
         slot = _slot_for(node, model)
         took_ms = self._arrivals.service_ms[number] * SPEED_ONE // node.machine.speed_permille

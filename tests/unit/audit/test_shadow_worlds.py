@@ -7,11 +7,12 @@ import pytest
 from audit.past import Past
 from audit.reader import LedgerRecord
 from audit.recorded import recorded
-from audit.shadow import Shadow, follow
+from audit.shadow import SETTLED_MS, Shadow, follow
 from audit.shadow_log import Log
 from audit.simulated_nodes import Costs
 from audit.what_if import CHANGED, Changes, of_ledger
 from contract.codec import decode_batch
+from contract.events import JobAccepted
 from contract.shadows import ShadowAdvanced, ShadowRecord
 from scheduling import invariants
 from tests.simulation.world import World
@@ -40,15 +41,27 @@ def past_of(seed: int) -> Past:
     return Past("main", lambda first: iter(records[first:]))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_from_the_beginning_it_decides_what_what_if_decides(seed: int) -> None:
-    past = past_of(seed)
-    given = recorded(past)
-    compared = of_ledger(given, Changes(policy=given.policies[-1][1]), Costs())
-    told = Told(past, 0)
-    starts = zip(compared.arrivals.jobs, compared.starts_ms[CHANGED], strict=True)
-    assert told.starts == {job: start_ms for job, start_ms in starts if start_ms >= 0}
-    assert told.left_out == given.left_out
+def read_late(past: Past) -> bool:
+    """Some job was read so long after its submission that a shadow can no longer let it arrive at its time."""
+    accepted = (
+        (batch.now_ms, event)
+        for batch in (decode_batch(record.value) for record in past.ledger(0))
+        for event in batch.events
+        if isinstance(event, JobAccepted)
+    )
+    return any(now_ms - event.submitted_ms >= SETTLED_MS for now_ms, event in accepted)
+
+
+def test_from_the_beginning_it_decides_what_what_if_decides() -> None:
+    pasts = [past for past in map(past_of, SEEDS) if not read_late(past)]
+    assert len(pasts) > 3
+    for past in pasts:
+        given = recorded(past)
+        compared = of_ledger(given, Changes(policy=given.policies[-1][1]), Costs())
+        told = Told(past, 0)
+        starts = zip(compared.arrivals.jobs, compared.starts_ms[CHANGED], strict=True)
+        assert told.starts == {job: start_ms for job, start_ms in starts if start_ms >= 0}
+        assert told.left_out == given.left_out
 
 
 @pytest.mark.parametrize("seed", SEEDS)
