@@ -19,6 +19,9 @@ from scheduling.state import Entry, Job, Kind, Line, Queue, State, TenantQueue
 
 NEAR_END = 64
 """New jobs are looked for among so many last entries first: several may have the same append time."""
+FRONT_COST = 64
+"""An entry that moves towards or from the front costs as much as so many that the list moves itself: 20 to 70 ns
+against 0.3 (100,000 entries, CPython 3.11)."""
 LEFTOVERS_MAX = 64
 """The room before a line's first entry is given back when it is half of the list and more than this."""
 UNKNOWN_MS = 1 << 40
@@ -99,14 +102,14 @@ def _put(line: Line, tenant: str, entry: Entry) -> None:
 
 
 def _insert(line: Queue, entry: Entry) -> None:
-    """Into its place. New jobs go near the end and requeued ones near the front, so the shorter side makes room."""
+    """Into its place. New jobs go near the end and requeued ones near the front, so the cheaper side makes room."""
     entries, start = line.entries, line.start
     if start == len(entries) or entry > entries[-1]:
         entries.append(entry)
         return
     near_end = max(start, len(entries) - NEAR_END)
     place = bisect_left(entries, entry, near_end if entry > entries[near_end] else start)
-    if start and place - start < len(entries) - place:
+    if start and (place - start) * FRONT_COST < len(entries) - place:
         entries[start - 1 : place - 1] = entries[start:place]
         entries[place - 1] = entry
         line.start = start - 1
@@ -130,14 +133,14 @@ def leave(state: State, job: Job) -> None:
 
 
 def _take(line: Queue, entry: Entry) -> bool:
-    """Out of the line; True when it was the first. The shorter side closes the gap."""
+    """Out of the line; True when it was the first. The cheaper side closes the gap."""
     entries, start = line.entries, line.start
     is_first = entries[start] == entry
     if not is_first:
         place = bisect_left(entries, entry, start)
         if place == len(entries) or entries[place] != entry:
             raise ValueError(f"expected job {entry[1]} in its line, found it nowhere; the state is damaged")
-        if place - start > len(entries) - place:
+        if (place - start) * FRONT_COST > len(entries) - place:
             del entries[place]
             return False
         entries[start + 1 : place + 1] = entries[start:place]

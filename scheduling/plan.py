@@ -178,9 +178,11 @@ def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
 
 
 def _rooms(state: State, kinds: Iterable[Kind]) -> dict[Kind, list[Group]]:
-    """The classes, of these, that have room now, and where."""
+    """The classes, of these, of which jobs wait and that have room now, and where."""
     rooms = {}
     for kind in kinds:
+        if not kind.waiting:
+            continue
         if not gangs.is_gang(kind):
             groups = placement.groups_with_room(kind)
         else:
