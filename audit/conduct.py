@@ -209,9 +209,10 @@ class Conduct:
 
     def _limit(self, event: said.LimitAdapted) -> None:
         entry = self._policy.clusters.get(event.cluster) if self._policy is not None else None
-        most = entry.limit if entry is not None and entry.adaptive else 0
-        if not 1 <= event.limit <= most:
-            self._wrong("I3", f"{event.cluster} gets limit {event.limit}, the policy allows 1 to {most} there")
+        most = entry.limit if entry is not None else 0
+        least = most if entry is None or not entry.adaptive else 1
+        if not 1 <= least <= event.limit <= most:
+            self._wrong("I3", f"{event.cluster} gets limit {event.limit}, the policy allows {least} to {most} there")
         self._adapted[event.cluster] = event.limit
 
     def _failed(self, job: _Job, job_id: str) -> None:

@@ -78,11 +78,14 @@ class ClusterReturned(msgspec.Struct, frozen=True, tag="ClusterReturned.v1"):
 
 
 class LimitAdapted(msgspec.Struct, frozen=True, tag="LimitAdapted.v1"):
-    """An adaptive cluster's limit on attempts dispatched and not started, by the times recorded there."""
+    """A cluster's limits on attempts dispatched and not started, by the times recorded there."""
 
     cluster: str
     limit: int
+    """Of all of them: as the policy says, unless the cluster is adaptive."""
     fetch_ms: int
     """From dispatch to start on a slot that was free, smoothed."""
     run_ms: int
     """From start to end, smoothed."""
+    behind: int = 0
+    """None is staged behind running ones while there are so many."""

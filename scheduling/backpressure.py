@@ -3,7 +3,7 @@
 The number in flight is derived: it is how many open attempts of the cluster have not started. There is no counter to
 go wrong; whatever closes an attempt (a report, a recall, a lapsed lease) frees its place.
 
-Seam: `in_flight`.
+Seams: `in_flight`, `stages`.
 """
 
 from __future__ import annotations
@@ -19,3 +19,9 @@ def in_flight(cluster: Cluster) -> int:
 def takes_work(cluster: Cluster) -> bool:
     """One more attempt may be dispatched to the cluster now. (Limit 0: the policy in force has no such cluster.)"""
     return not cluster.draining and in_flight(cluster) < cluster.limit
+
+
+def stages(cluster: Cluster) -> bool:
+    """One more attempt may be sent to wait behind running ones there now. The last place of a limit is never given so:
+    it is for a slot that becomes free."""
+    return not cluster.draining and in_flight(cluster) < cluster.behind

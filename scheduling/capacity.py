@@ -63,6 +63,7 @@ def adopt(state: State, cluster: Cluster) -> None:
     """The policy in force, which is new to the cluster, sets its bounds. A cluster that comes (back) is active."""
     was_gone = cluster.limit == 0
     cluster.limit = limit_of(state, cluster.name)
+    cluster.behind = max(0, cluster.limit - 1)
     if was_gone and cluster.limit:
         cluster.draining = False
         cluster.deadline_ms = 0

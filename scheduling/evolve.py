@@ -178,9 +178,7 @@ def _attempt_started(state: State, event: said.AttemptStarted) -> None:
 
 
 def _recall_ordered(state: State, event: said.RecallOrdered) -> None:
-    job = _moved(state, event)
-    job.recalls += event.reason == "elsewhere"
-    _order_stop(state, _open_attempt(job), "recall", event.reason)
+    _order_stop(state, _open_attempt(_moved(state, event)), "recall", event.reason)
 
 
 def _kill_ordered(state: State, event: said.KillOrdered) -> None:

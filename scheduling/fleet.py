@@ -87,6 +87,7 @@ def cluster_returned(state: State, event: said.ClusterReturned) -> None:
 def limit_adapted(state: State, event: said.LimitAdapted) -> None:
     cluster = state.clusters[event.cluster]
     cluster.limit = event.limit
+    cluster.behind = event.behind
     cluster.adapted_lease_ms = state.lease_ms
 
 

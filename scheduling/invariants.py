@@ -116,6 +116,8 @@ def _clusters(state: State) -> Iterator[str]:
         adapts = cluster.adapted_lease_ms >= 0
         if not (0 < cluster.limit <= most if adapts else cluster.limit == most):
             yield f"cluster {name} has limit {cluster.limit}, the policy says {most}{' at most' if adapts else ''}"
+        if not 0 <= cluster.behind < max(1, cluster.limit):
+            yield f"cluster {name} stages behind others up to {cluster.behind}, its limit is {cluster.limit}"
         if cluster.staged_per_slot != staged_per_slot_of(state, name):
             yield f"cluster {name} stages {cluster.staged_per_slot} a slot, against the policy"
     for name in sorted({attempt.cluster for attempt in attempts} - state.clusters.keys()):

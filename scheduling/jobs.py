@@ -57,8 +57,6 @@ class Job(msgspec.Struct, gc=False):
     """Attempts opened so far."""
     failures: int = 0
     """Attempts that count towards `failures_max`."""
-    recalls: int = 0
-    """Recalls `elsewhere` so far; bounded, so that a job cannot be moved about for ever."""
     eligible_lease_ms: int = 0
     """A queued job may be picked once lease time has reached this; -1 between the event that closed its attempt and
     the one that says what comes of it."""

@@ -81,6 +81,7 @@ class Cluster:
 
     __slots__ = (
         "adapted_lease_ms",
+        "behind",
         "deadline_ms",
         "draining",
         "fetch_ms",
@@ -98,8 +99,10 @@ class Cluster:
         self.name = name
         self.limit = 0
         """Most attempts dispatched and not started; 0 when the policy in force has no such cluster in this pool."""
+        self.behind = 0
+        """None is staged behind running ones while so many are dispatched and not started; less than `limit`."""
         self.adapted_lease_ms = -1
-        """Lease time when its limit was adapted last; -1: not since the policy was adopted."""
+        """Lease time when its limits were adapted last; -1: not since the policy was adopted."""
         self.fetch_ms = 0
         """From dispatch to start on a slot that was free, smoothed; 0: none seen yet."""
         self.run_ms = 0

@@ -20,7 +20,9 @@ LOADED, CACHED, COLD = 0, 1, 2
 
 def has_room(group: Group) -> bool:
     """Some node of the group could take one more attempt now."""
-    return bool(group.free or group.stageable) and backpressure.takes_work(group.cluster)
+    if group.free:
+        return backpressure.takes_work(group.cluster)
+    return bool(group.stageable) and backpressure.stages(group.cluster)
 
 
 def groups_with_room(kind: Kind) -> list[Group]:

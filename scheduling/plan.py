@@ -22,7 +22,7 @@ import msgspec
 
 from contract.events import Event, JobDispatched, KillOrdered, Member, NodeLost, RecallOrdered
 from contract.lifecycle import JobState
-from contract.names import dispatch_id
+from contract.names import dispatch_id, dispatch_order
 from scheduling import (
     backpressure,
     disciplines,
@@ -42,8 +42,6 @@ from scheduling.members import ranks_on
 from scheduling.state import Attempt, Cluster, Group, Job, Kind, Node, State
 
 RECALLS_PER_BATCH_MAX = 32
-RECALLS_PER_JOB_MAX = 3
-"""A job is moved `elsewhere` at most this often, so that no attempt is passed about for ever."""
 
 
 def plan(state: State, caught_up: bool, batch: Sequence[Event], events_max: int) -> Iterator[Event]:
@@ -254,7 +252,8 @@ def binding(state: State, job: Job, cluster: Cluster) -> str:
 def _moves(state: State) -> Iterator[Event]:
     """Recalls `elsewhere`: attempts that wait behind others on their node, while a slot that fits stayed free in a
     cluster that takes work, or in their own cluster, whose limit they fill. Oldest job first; no more than there are
-    free slots, counting recalls still out."""
+    free slots, counting recalls still out. So each recall ends in a start: when it is back, a slot that was free goes
+    to the job or to one that goes before it, and no job is passed about while nothing starts (decision 0009)."""
     free = [group for group in state.groups.values() if group.free and _may_fill(group.cluster)]
     if not free or not any(group.parked for group in state.groups.values()):
         return
@@ -307,8 +306,8 @@ def _is_parked(state: State, attempt: Attempt) -> bool:
 
 
 def _may_move(state: State, job: Job, attempt: Attempt, free: list[Group]) -> bool:
-    """It waits behind others, could start in one of these groups instead, and was not moved too often."""
-    if job.state is not JobState.DISPATCHED or attempt.members or job.recalls >= RECALLS_PER_JOB_MAX:
+    """It waits behind others, and could start in one of these groups instead."""
+    if job.state is not JobState.DISPATCHED or attempt.members:
         return False
     if not _is_parked(state, attempt):
         return False
@@ -317,5 +316,9 @@ def _may_move(state: State, job: Job, attempt: Attempt, free: list[Group]) -> bo
     if not any(group in groups and _is_better(group, cluster) for group in free):
         return False
     node = state.nodes[attempt.node]
-    others = state.node_attempts[node.node].values()
-    return sum(ranks_on(other, node.node) for other in others if other.started) >= node.slots
+    before = [held for held in state.node_attempts[node.node].values() if held.started or _came_before(held, attempt)]
+    return sum(ranks_on(held, node.node) for held in before) >= node.slots
+
+
+def _came_before(one: Attempt, other: Attempt) -> bool:
+    return dispatch_order(one.dispatch) < dispatch_order(other.dispatch)

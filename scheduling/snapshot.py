@@ -49,6 +49,7 @@ class ClusterFacts(msgspec.Struct, frozen=True):
     draining: bool
     deadline_ms: int
     limit: int
+    behind: int
     adapted_lease_ms: int
     fetch_ms: int
     run_ms: int

@@ -97,6 +97,7 @@ def gangs(pool: Pool) -> None:
     pool.succeed(a_job(132), "g1")
     pool.start(a_job(133), pool.job(a_job(133)).open.node)
     pool.tell(submission(135, "api", "pair"), after_ms=1)
+    pool.join("g3", "west", slots=2, chipset="tpu")
     pool.cancel(a_job(135))
     pool.fail(a_job(133), node="g2")
     pool.start(a_job(134), pool.job(a_job(134)).open.node)

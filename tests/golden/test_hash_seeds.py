@@ -31,7 +31,7 @@ plan.sorted = lambda names: list(set(names)) if sys._getframe(1).f_code.co_name 
 ORDERED = (
     "capacity.start_attempt",
     "disciplines.discipline.ranks_of",
-    "limits._adaptive",
+    "limits._by_times",
     "orders._answer",
     "orders.clusters_for",
     "orders.standing_orders",

@@ -92,12 +92,16 @@ class NodeRules:
             self.draining_clusters.pop(name, None)
         self.policy = event["policy"]
         self.limits = {name: cluster["limit"] for name, cluster in self.policy["clusters"].items()}
+        self.behind = {name: limit - 1 for name, limit in self.limits.items()}
 
     def _LimitAdapted(self, event: Event, moment: Moment) -> None:
         entry = self.policy["clusters"][event["cluster"]]
-        if not entry["adaptive"] or not 1 <= event["limit"] <= entry["limit"]:
-            raise Violation("I3", f"{event['cluster']} gets limit {event['limit']}, against the policy")
-        self.limits[event["cluster"]] = event["limit"]
+        limit, behind = event["limit"], event.get("behind", 0)
+        if not 1 <= limit <= entry["limit"] or (limit < entry["limit"] and not entry["adaptive"]):
+            raise Violation("I3", f"{event['cluster']} gets limit {limit}, against the policy")
+        if not 0 <= behind < limit:
+            raise Violation("I3", f"{event['cluster']} stages up to {behind} behind others, its limit is {limit}")
+        self.limits[event["cluster"]], self.behind[event["cluster"]] = limit, behind
 
     def _VersionRegistered(self, event: Event, moment: Moment) -> None:
         known = self.requirements.setdefault(event["version"], event["requirements"])

@@ -217,10 +217,11 @@ class Picks:
             return False
         cluster = self.book.policy["clusters"][node.cluster]
         held, kept = self._held(node), self.book.kept(node.node)
-        if kept:
+        if kept or held < node.slots:
             return held + kept < node.slots
         is_endless = cluster["limit"] == NO_LIMIT and not cluster["adaptive"]
-        return is_endless or held < node.slots * (1 + cluster["staged_per_slot"])
+        holds_less = is_endless or held < node.slots * (1 + cluster["staged_per_slot"])
+        return holds_less and self._staged(node.cluster) < self.book.behind[node.cluster]
 
     def _takes_work(self, name: str) -> bool:
         is_there = name in self.book.policy["clusters"] and name not in self.book.draining_clusters

@@ -85,12 +85,15 @@ def _kept(state: State, node: Node) -> int:
     return sum((member.node, member.session) == (node.node, node.session) for member in members)
 
 
-def _takes_work(state: State, name: str) -> bool:
-    cluster = state.clusters[name]
-    staged = sum(
+def _staged(state: State, name: str) -> int:
+    return sum(
         job.open is not None and not job.open.started and job.open.cluster == name for job in state.jobs.values()
     )
-    return not cluster.draining and staged < cluster.limit
+
+
+def _takes_work(state: State, name: str) -> bool:
+    cluster = state.clusters[name]
+    return not cluster.draining and _staged(state, name) < cluster.limit
 
 
 def _has_room(state: State, node: Node) -> bool:
@@ -99,8 +102,11 @@ def _has_room(state: State, node: Node) -> bool:
         return False
     held, kept = _held(state, node), _kept(state, node)
     entry = state.policy.clusters[node.cluster]
+    if held + kept < node.slots:
+        return True
     is_endless = entry.limit == UNLIMITED and not entry.adaptive
-    return held + kept < node.slots or (not kept and (is_endless or held < node.slots * (1 + entry.staged_per_slot)))
+    stages = not kept and _staged(state, node.cluster) < state.clusters[node.cluster].behind
+    return stages and (is_endless or held < node.slots * (1 + entry.staged_per_slot))
 
 
 def _has_kept_room(state: State, node: Node) -> bool:

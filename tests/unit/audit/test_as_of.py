@@ -28,12 +28,12 @@ def test_the_state_between_two_records_is_that_after_the_first() -> None:
     ledger.succeed(1)
     state = as_of(past_of(ledger), then_ms, NOW_MS)
     assert (state.recorded_ms, state.offset) == (then_ms - 50, 2)
-    assert [(t.tier, t.queued, t.staged, t.running) for t in state.tiers] == [("api", 0, 1, 0), ("free", 2, 3, 0)]
+    assert [(t.tier, t.queued, t.staged, t.running) for t in state.tiers] == [("api", 0, 1, 0), ("free", 3, 2, 0)]
     assert state.tiers[1].oldest_ms == 150
     assert [(c.cluster, c.state, c.limit, c.staged, c.running, c.nodes, c.slots) for c in state.clusters] == [
-        ("east", "active", POLICY.clusters["east"].limit, 4, 0, 1, 2)
+        ("east", "active", POLICY.clusters["east"].limit, 3, 0, 1, 2)
     ]
-    assert [(n.node, n.staged, n.running, n.draining) for n in state.nodes] == [("n1", 4, 0, False)]
+    assert [(n.node, n.staged, n.running, n.draining) for n in state.nodes] == [("n1", 3, 0, False)]
     assert [(a.model, a.alias, a.version) for a in state.aliases] == [("film", "live", VERSION)]
     assert state.policy == ledger.state.fingerprint
     assert state.ended == 0
@@ -41,7 +41,7 @@ def test_the_state_between_two_records_is_that_after_the_first() -> None:
 
 def test_every_moment_has_the_state_that_a_fold_up_to_it_has() -> None:
     """Of a world with takeovers and zombies, at each record's time and just before the next."""
-    world = World(18)
+    world = World(3)
     world.run()
     records = [LedgerRecord(r.offset, r.append_ms, r.value or b"") for r in world.broker.topic("ledger")]
     past = Past("main", lambda first: iter(records[first:]))

@@ -109,8 +109,8 @@ def test_a_pick_looks_at_the_heads_of_lines_and_not_at_the_queue(monkeypatch) ->
     pool.reader = State("main")
     monkeypatch.setattr("tests.unit.scheduling.specification.fold", lambda *a: None)
     pool.join("n1", slots=2)
-    assert len(only(pool.events, JobDispatched)) == 4
-    assert len(looks) <= 12
+    assert len(only(pool.events, JobDispatched)) == 3
+    assert len(looks) <= 9
 
 
 def test_a_job_that_is_not_first_leaves_its_line_and_comes_back_to_its_place() -> None:

@@ -1,10 +1,12 @@
-"""Two clusters, one half as fast, simulated through the core: no slot stands idle while a job that fits it waits."""
+"""Two clusters, one half as fast, simulated through the core: no slot stands idle while a job that fits it waits, and
+the first tier's jobs do not wait behind what was pushed there."""
 
 from __future__ import annotations
 
 import pytest
 
 from audit.fleet import standing, together
+from audit.outcome import simulated
 from audit.simulated_nodes import Costs
 from audit.simulation import Simulation
 from contract.events import RecallOrdered
@@ -15,9 +17,12 @@ from tests.unit.scheduling.specification import only
 HEARTBEAT_MS = 5_000
 LOOK_MS = 500
 SLOTS = 6
+SLOS = {"api": 30_000, "free": 300_000}
+SHARES = {"api": 1, "free": 3}
+ORDER_MS = 20
 
 
-def simulated(limit: int, load: float) -> tuple[int, int]:
+def idle_and_recalls(limit: int, fetch_ms: int) -> tuple[int, int]:
     """(longest time for which a slot stood idle while a job waited anywhere, in ms; recalls `elsewhere`)."""
     recalls = 0
 
@@ -26,11 +31,10 @@ def simulated(limit: int, load: float) -> tuple[int, int]:
         assert isinstance(events, list)
         recalls += sum(event.reason == "elsewhere" for event in only(events, RecallOrdered))
 
-    given = poisson(5, 1_500, load * 1.5 * SLOTS, {"api": 1, "free": 3})
+    given = poisson(5, 1_500, 0.9 * 1.5 * SLOTS, SHARES)
     fleet = together(standing("east", SLOTS), standing("west", SLOTS // 2, 2, speed_permille=500))
-    rules = policy({"api": 30_000, "free": 300_000}, ("east", "west"), limit)
-    costs = Costs(order_ms=20, fetch_ms=200)
-    simulation = Simulation(rules, versions("film"), given, fleet, costs=costs, observer=see)
+    rules = policy(SLOS, ("east", "west"), limit)
+    simulation = Simulation(rules, versions("film"), given, fleet, costs=Costs(0, ORDER_MS, fetch_ms), observer=see)
     longest_ms = idle_since_ms = 0
     at_ms = 0
     while not simulation.advance(at_ms):
@@ -50,9 +54,28 @@ def _is_idle(simulation: Simulation) -> bool:
     return waits and any(count < slots for count, slots in held)
 
 
-@pytest.mark.parametrize("limit", [2, 4, UNLIMITED])
+@pytest.mark.parametrize("limit", [2, 4, 8, UNLIMITED])
 def test_no_slot_is_idle_while_a_job_waits_anywhere_for_longer_than_a_heartbeat(limit: int) -> None:
-    """With limit 1 it can be longer: an attempt that was recalled three times stays where it is, and is the limit."""
-    longest_ms, recalls = simulated(limit, load=0.9)
+    """Fetching takes a tenth of the run time, so it is worth hiding."""
+    longest_ms, recalls = idle_and_recalls(limit, fetch_ms=1_000)
     assert longest_ms <= HEARTBEAT_MS
     assert recalls > 0, "work was in the wrong place, and called back"
+
+
+def test_nor_with_a_limit_of_one() -> None:
+    """Which starts one attempt after another; so fetching must be short against the time between two starts."""
+    assert idle_and_recalls(1, fetch_ms=200) <= (HEARTBEAT_MS, 0)
+
+
+def api_p99_ms(limit: int) -> int:
+    """Offered load 1.1, inputs that take 1 % of the run time."""
+    given = poisson(6, 1_500, 1.1 * 1.5 * SLOTS, SHARES)
+    fleet = together(standing("east", SLOTS), standing("west", SLOTS, speed_permille=500))
+    rules = policy(SLOS, ("east", "west"), limit)
+    costs = Costs(0, ORDER_MS, fetch_ms=80)
+    return simulated(Simulation(rules, versions("film"), given, fleet, costs=costs).run()).tiers["api"].p99_ms
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4, 8])
+def test_the_first_tiers_jobs_wait_a_tenth_of_what_they_wait_when_all_is_pushed(limit: int) -> None:
+    assert api_p99_ms(limit) * 10 <= api_p99_ms(UNLIMITED)

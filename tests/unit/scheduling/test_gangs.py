@@ -109,8 +109,8 @@ def test_a_gang_takes_a_slot_for_each_rank_and_one_place_in_the_limit() -> None:
     pool.tell(submission(1, model="gang"))
     pool.tell(*(submission(number) for number in range(2, 9)))
     held = {name: attempts.ranks() for name, attempts in pool.state.node_attempts.items()}
-    assert held == {"n1": 4, "n2": 2}, "three ranks, one that runs beside them, and two staged behind"
-    assert len(pool.state.clusters["east"].staged) == 4 == pool.state.clusters["east"].limit
+    assert held == {"n1": 3, "n2": 2}, "three ranks, one that runs beside them, and one staged behind"
+    assert len(pool.state.clusters["east"].staged) == 3 == pool.state.clusters["east"].behind
 
 
 def test_a_gang_is_staged_behind_nothing_and_goes_to_one_cluster_only() -> None:

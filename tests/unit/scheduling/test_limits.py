@@ -43,12 +43,12 @@ def test_the_policys_limit_holds_until_both_times_were_seen() -> None:
     assert names(pool.events) == ["JobSucceeded", "LimitAdapted"]
 
 
-@pytest.mark.parametrize(("fetch_ms", "run_ms", "limit"), [(100, 10_000, 6), (5_000, 10_000, 8), (10, 20_000, 6)])
+@pytest.mark.parametrize(("fetch_ms", "run_ms", "limit"), [(100, 10_000, 5), (5_000, 10_000, 8), (600, 10_000, 6)])
 def test_the_limit_is_the_slots_that_do_not_run_and_what_hides_the_fetching(fetch_ms, run_ms, limit) -> None:
-    """4 idle slots, plus 1.5 x 4 x fetch / run rounded up (or 1 node), plus 1."""
+    """4 idle slots, plus 1.5 x 4 x fetch / run rounded up (or 1 node) where fetching is worth hiding, plus 1."""
     pool = with_times(fetch_ms, run_ms)
     (adapted,) = only(pool.events, LimitAdapted)
-    assert adapted == LimitAdapted("east", limit, fetch_ms, run_ms)
+    assert adapted == LimitAdapted("east", limit, fetch_ms, run_ms, behind=limit - 5)
     pool.tell(submission(1))
     assert only(pool.events, JobDispatched)[0].limit == limit
 
@@ -72,7 +72,7 @@ def test_a_limit_changes_by_a_quarter_or_more_and_not_too_often() -> None:
     for _ in range(3):
         pool.tick(10_000, caught_up=False)
     (adapted,) = only(pool.events, LimitAdapted)
-    assert adapted.limit == 13 + 2
+    assert adapted.limit == 13 + 1
 
 
 def test_a_limit_that_alone_keeps_a_slot_empty_is_raised_at_once() -> None:
@@ -86,15 +86,32 @@ def test_a_limit_that_alone_keeps_a_slot_empty_is_raised_at_once() -> None:
 
 
 def test_an_attempt_that_waited_behind_others_says_nothing_of_fetching() -> None:
-    pool = with_times(100, 10_000, slots=1)
+    pool = with_times(1_000, 10_000, slots=1)
     pool.tell(submission(1))
     pool.tell(submission(2))
-    pool.tick(100)
+    pool.tick(1_000)
     pool.start(a_job(1))
     pool.tick(50_000, lease_ms=0)
     pool.succeed(a_job(1))
     pool.start(a_job(2))
-    assert pool.state.clusters["east"].fetch_ms == 100
+    assert pool.state.clusters["east"].fetch_ms == 1_000
+
+
+def test_nothing_is_staged_behind_running_attempts_where_fetching_takes_a_twentieth_of_the_run() -> None:
+    """Whatever the limit: the next slot that becomes free goes to the job that then matters most."""
+    for fetch_ms, staged in ((500, 0), (600, 1)):
+        pool = with_times(fetch_ms, 10_000, slots=1)
+        pool.tell(submission(1))
+        pool.start(a_job(1))
+        pool.tell(submission(2), submission(3))
+        assert len(only(pool.events, JobDispatched)) == staged
+
+
+def test_a_lower_limit_leaves_a_place_beside_what_is_in_flight() -> None:
+    pool = with_times(5_000, 10_000, slots=2)
+    pool.tell(*(submission(number) for number in range(1, 9)))
+    held = len(pool.state.clusters["east"].staged)
+    assert held == pool.state.clusters["east"].behind == 2
 
 
 def test_times_are_smoothed_in_whole_ms() -> None:

@@ -20,7 +20,9 @@ The seams:
 | `disciplines.weighted_fair.cost(state, tier)` | fair between tiers |
 | `look_ahead.may_be_passed(state, policy, job)` | nobody is passed over for long |
 | `limits.saw_start(state, cluster, attempt)`, `limits.make_way(state)` | adaptive limits, which keep no slot empty |
+| `limits.hiding(state, cluster)` | no more is staged behind others than hides fetching |
 | `backpressure.in_flight(cluster)` | the limit, derived from the attempts |
+| `backpressure.stages(cluster)` | a place of the limit is kept for a slot that becomes free |
 | `capacity.close_attempt(state, attempt)` | a closed attempt no longer counts, whoever closed it |
 | `capacity.seats_of(attempt)`, `Held.ranks()` | a gang holds a slot for each rank, on all its nodes |
 | `gangs.ready(state)`, `reservations.keep(state, kind, job)` | a gang whose turn has come goes next |
@@ -78,6 +80,7 @@ from tests.unit.scheduling import (
     test_full_clusters,
     test_gangs,
     test_limits,
+    test_moves,
     test_nodes,
     test_orders,
     test_reservations,
@@ -211,6 +214,18 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
     "nothing is recalled for a slot elsewhere": (
         instead(plan, "_moves", lambda state: iter(())),
         lambda: test_full_clusters.test_no_slot_is_idle_while_a_job_waits_anywhere_for_longer_than_a_heartbeat(2),
+    ),
+    "what is staged takes the last place of a limit": (
+        instead(backpressure, "stages", backpressure.takes_work),
+        test_moves.test_what_is_staged_never_takes_the_last_place_from_a_slot_that_it_does_not_fit,
+    ),
+    "a node's attempts are not recalled while a slot there is about to start": (
+        instead(plan, "_came_before", lambda one, other: False),
+        test_moves.test_of_a_node_on_which_a_slot_is_about_to_start_only_what_waits_behind_that_is_recalled,
+    ),
+    "as much is staged as the limit allows": (
+        instead(limits, "hiding", lambda state, cluster: 1 << 30),
+        lambda: test_full_clusters.test_the_first_tiers_jobs_wait_a_tenth_of_what_they_wait_when_all_is_pushed(8),
     ),
     "an adaptive limit holds free slots back": (
         instead(limits, "make_way", lambda state: iter(())),

@@ -153,7 +153,7 @@ def test_a_draining_cluster_keeps_its_nodes() -> None:
 def test_a_newcomer_sends_every_order_whose_effect_is_not_seen_in_its_own_epoch() -> None:
     pool = Pool()
     pool.publish()
-    pool.join("n1", slots=3)
+    pool.join("n1", slots=4)
     pool.tell(*(submission(number) for number in range(4)))
     pool.start(a_job(0))
     pool.start(a_job(1))
