@@ -26,9 +26,13 @@ from contract.batch import hash_of
 from contract.codec import decode_batch
 from local import stack
 from runtime.kafka import offsets, read_range
+from tests.gang_model import gang_model
 from tests.system.installation import Installation, installation, wait_ended, wait_until, words_found
 
 TARGETS = ("scheduler", "node-1", "node-2", "child", "api", "kafka")
+GANGS = {"gang-of-2": 2, "gang-of-5": 5}
+"""Models by their ranks: on nodes of four slots, the second needs both."""
+MODELS = ("noop",) * 8 + tuple(GANGS)
 WORDS = "vermilion walrus"
 """In every prompt; must be found in `jobs` and nowhere else."""
 TERMINAL_EVENTS = frozenset(
@@ -58,7 +62,7 @@ class Submitter(threading.Thread):
     def _submit(self, client: ApiClient, number: int) -> str:
         key = uuid.UUID(int=self._random.getrandbits(128)).hex
         body = {
-            "model": "noop",
+            "model": self._random.choice(MODELS),
             "tier": self._random.choice(["api", "enterprise", "unlimited", "light", "free"]),
             "inputs": {"prompt": f"{WORDS} number {number}", "sleep_ms": self._random.choice([0, 20, 150, 600])},
         }
@@ -78,6 +82,8 @@ def run(data: Path, seed: int, jobs: int, kills: int) -> None:
     chance = random.Random(seed)
     with installation(data, nodes=2, slots=4) as here:
         here.publish_noop()
+        for name, ranks in GANGS.items():
+            here.json("models", "publish", str(gang_model(data / "models" / name, name, ranks)))
         submitter = Submitter(here, jobs, seed)
         submitter.start()
         struck: collections.Counter[str] = collections.Counter()
