@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from audit.gang_conduct import GangConduct
 from audit.verdict import Finding
 from contract import events as said
 from contract import inputs as heard
@@ -35,6 +36,7 @@ class _Job(msgspec.Struct):
 class _Node(msgspec.Struct):
     session: str
     cluster: str
+    slots: int
     heard_lease_ms: int
 
 
@@ -46,6 +48,7 @@ class Conduct:
         """Ids of jobs that have ended."""
         self._jobs: dict[str, _Job] = {}
         self._nodes: dict[str, _Node] = {}
+        self._gangs = GangConduct(self._nodes, self._wrong)
         self._staged: dict[str, int] = {}
         self._adapted: dict[str, int] = {}
         """Limits in force that are not the policy's own, by cluster."""
@@ -117,6 +120,7 @@ class Conduct:
     # -- events -------------------------------------------------------------------------------------------------
 
     def _event(self, index: int, event: said.Event) -> None:
+        self._gangs.event(event, self._now_ms)
         match event:
             case said.LimitAdapted():
                 self._limit(event)
@@ -125,7 +129,7 @@ class Conduct:
                 self._adapted.clear()
                 self._failures_max = max(self._failures_max, event.policy.failures_max)
             case said.NodeAdmitted():
-                self._nodes[event.node] = _Node(event.session, event.cluster, self._lease_ms)
+                self._nodes[event.node] = _Node(event.session, event.cluster, event.slots, self._lease_ms)
             case said.NodeHeard():
                 node = self._nodes.get(event.node)
                 if node is not None:

@@ -168,6 +168,18 @@ def test_a_slot_kept_free_for_a_gang_until_it_is_let_go_of() -> None:
     assert wait.shares[Cause(Kind.GANG_KEPT, tenant="globex", job=job_of(9))].ms == 1_000
 
 
+def test_a_gang_holds_a_slot_for_each_rank() -> None:
+    pool = Written(ranks=2)
+    pool.write(pool.accept(1), pool.accept(2, tenant="globex"))
+    first = pool.dispatch(1)
+    pool.write(msgspec.structs.replace(first, members=(said.Member(first.node, first.session),)))
+    pool.start(1)
+    pool.write(after_ms=1_000)
+    wait = pool.wait(2)
+    assert ms_of(wait) == {Kind.GATHERING: 10, Kind.OUTRANKED: 1_010}, "both slots, from its dispatch on"
+    assert wait.shares[Cause(Kind.OUTRANKED, tier="free", tenant="acme")].jobs == {job_of(1)}
+
+
 def test_a_gang_that_gathers_its_slots() -> None:
     pool = Written(ranks=2)
     pool.write(pool.accept(1))
