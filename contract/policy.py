@@ -73,9 +73,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant_burst_penalty: int = 1
     """In picks. 0: bursts cost nothing."""
     look_ahead_jobs: int = 64
-    """How far behind the head of a line a job is looked for whose version the free slot has loaded. 0: never."""
+    """How far behind the head of a line a job is looked for whose version a slot has loaded. 0: never."""
     look_ahead_percent: int = 50
-    """A job that has waited more than this share of its SLO is never passed over by look-ahead."""
+    """A job that has waited more than this share of its SLO is passed over only where `switch_percent` says so."""
+    switch_percent: int = 10
+    """Share of a class's slots' time that may go to loading versions while jobs wait whose versions are loaded: after a
+    load that long no other, whoever is passed over (docs/decisions/0012). Nothing until loads are seen to cost time."""
     may_starve: bool = False
     """Allows a discipline under which jobs may wait for ever while others bring more than the slots take: for
     experiments and what-if."""

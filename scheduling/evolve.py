@@ -15,7 +15,7 @@ from contract import events as said
 from contract.batch import Batch
 from contract.events import Event
 from contract.lifecycle import JobState, after
-from scheduling import capacity, disciplines, ended, fleet, forecast, limits, lines, reversal, sharing
+from scheduling import capacity, disciplines, ended, fleet, forecast, limits, lines, reversal, sharing, switches
 from scheduling.retries import policy_of
 from scheduling.state import Alias, Attempt, Job, Loss, Reservation, State, Version
 
@@ -146,6 +146,7 @@ def _job_dispatched(state: State, event: said.JobDispatched) -> None:
     if event.attempt == 1:
         sharing.charge(state, policy_of(state), job)
     disciplines.of(state).dispatched(state, job, state.node_attempts[event.node].group, event)
+    switches.saw_dispatch(state, state.lines[job.version, job.tier].kind, job.version, event.node)
     lines.leave(state, job)
     job.attempts = event.attempt
     attempt = job.open = Attempt(
@@ -174,6 +175,7 @@ def _attempt_started(state: State, event: said.AttemptStarted) -> None:
     reversal.saw_start(state, job)
     job.has_started = True
     attempt.stop = attempt.stop_reason = ""
+    switches.saw_start(state, attempt, job.version)
     capacity.start_attempt(state, attempt, job.version)
 
 
@@ -245,6 +247,7 @@ def _job_succeeded(state: State, event: said.JobSucceeded) -> None:
     job = _moved(state, event)
     _ended_by_itself(state, _open_attempt(job))
     forecast.ran(state, job.version, state.now_ms - _open_attempt(job).started_ms)
+    switches.saw_success(state, _open_attempt(job), job.version)
     _close(state, job)
     _end(state, job)
 

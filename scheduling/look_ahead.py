@@ -1,8 +1,16 @@
-"""Whether another job of the line goes first, because a free slot has its version loaded: a switch costs minutes.
+"""Whether another job goes first, because a slot has its version loaded: a switch costs minutes.
 
-Only when the job whose turn it is finds its version loaded on no free slot; only among the first `look_ahead_jobs` of
-the line; and only while no job passed over has waited more than `look_ahead_percent` of its SLO, so that none waits
-longer than that for it. It costs at most a look at so many jobs a pick.
+Only when the job whose turn it is finds its version loaded on none of the slots that could start it soonest, and never
+instead of an `overdue` one (docs/decisions/0008). Then, in this order:
+
+- **A switch was made a moment ago** (less than `switches.interval_ms`, 0 until loads are seen to cost time): each line
+  of the class offers its first job, of `look_ahead_jobs`, whose version such a slot has loaded, and the discipline says
+  which of these lines is served. Late jobs are passed over too: a switch for each of them would cost everyone more.
+- **The job has time left**: the first job of its own line, of `look_ahead_jobs`, whose version a free slot has loaded,
+  while no job passed over has waited more than `look_ahead_percent` of its SLO.
+
+A switch is made only by a job whose turn it is. So of those that have waited longer than `look_ahead_percent` of their
+SLO one goes at the latest every `interval_ms`, whatever is loaded (docs/decisions/0012).
 
 Seam: `may_be_passed`.
 """
@@ -12,31 +20,58 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contract.policy import Policy
+from scheduling import placement, switches
+from scheduling.ranking import Choice, Order
 from scheduling.retries import policy_of
-from scheduling.state import Group, Job, Line, State
+from scheduling.state import Entry, Group, Job, Line, State
 
 
-def instead(state: State, line: Line, head: str, groups: Sequence[Group]) -> str:
-    """The job that goes instead of the one whose turn it is, or "". `groups` have room for the line's jobs."""
-    policy = policy_of(state)
-    if not policy.look_ahead_jobs:
-        return ""
-    free = [group for group in groups if group.free]
-    chosen = state.jobs[head]
-    if not free or not may_be_passed(state, policy, chosen):
-        return ""
-    if any(group.free & group.loaded.get(chosen.version, 0) for group in free):
-        return ""
-    loaded = {version for group in free for version, nodes in group.loaded.items() if nodes & group.free}
+def instead(
+    state: State, order: Order, choice: Choice, turn: Entry, groups: Sequence[Group]
+) -> tuple[Line, str] | None:
+    """The job that goes instead of the one whose turn it is, and its line. `groups` have room for the line's jobs."""
+    policy, line = policy_of(state), choice.line
+    if not policy.look_ahead_jobs or choice.reason == "overdue":
+        return None
+    is_free = any(group.free for group in groups)
+    if not is_free and not switches.load_ms(state):
+        return None
+    near = placement.soonest(groups)
+    chosen = state.jobs[turn[1]]
+    if any(mask & group.loaded.get(chosen.version, 0) for group, mask in near):
+        return None
+    loaded = {version for group, mask in near for version, nodes in group.loaded.items() if nodes & mask}
     if not loaded:
-        return ""
-    for place in range(line.start, min(len(line.entries), line.start + policy.look_ahead_jobs)):
-        job = state.jobs[line.entries[place][1]]
+        return None
+    if state.now_ms - line.kind.switched_ms < switches.interval_ms(state, policy, line.kind):
+        return _of_class(state, policy, order, line, loaded)
+    return _of_line(state, policy, line, chosen, loaded) if is_free else None
+
+
+def _of_class(state: State, policy: Policy, order: Order, line: Line, loaded: set[str]) -> tuple[Line, str] | None:
+    offers: dict[Line, Entry] = {}
+    for lines in (line.kind.lines, line.kind.late):
+        for other in lines.values():
+            for entry in other.entries[other.start : other.start + policy.look_ahead_jobs]:
+                if state.jobs[entry[1]].version in loaded:
+                    offers[other] = entry
+                    break
+    if not offers:
+        return None
+    best = order.best(offers)
+    return best, offers[best][1]
+
+
+def _of_line(state: State, policy: Policy, line: Line, chosen: Job, loaded: set[str]) -> tuple[Line, str] | None:
+    if not may_be_passed(state, policy, chosen):
+        return None
+    for entry in line.entries[line.start : line.start + policy.look_ahead_jobs]:
+        job = state.jobs[entry[1]]
         if job.version in loaded:
-            return job.job
+            return line, job.job
         if not may_be_passed(state, policy, job):
-            return ""
-    return ""
+            return None
+    return None
 
 
 def may_be_passed(state: State, policy: Policy, job: Job) -> bool:

@@ -22,6 +22,8 @@ class Attempt(msgspec.Struct, gc=False):
     """A slot of its node was free when it was dispatched."""
     started: bool = False
     started_ms: int = 0
+    switched: bool = False
+    """Its version was not loaded where it started."""
     stop: str = ""
     """What was ordered and is not yet seen: `recall`, `kill`, or nothing."""
     stop_reason: str = ""

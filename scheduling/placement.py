@@ -51,6 +51,24 @@ def choose(groups: Iterable[Group], version: str) -> tuple[Group, str]:
     return best, first_of(best, best_mask)
 
 
+def soonest(groups: Iterable[Group]) -> list[tuple[Group, int]]:
+    """Where a job would start soonest, whatever is loaded: free slots, or those with the fewest staged; as groups and
+    masks of their nodes. Each of the groups has room."""
+    best = -1
+    found: list[tuple[Group, int]] = []
+    for group in groups:
+        if group.free:
+            level, mask = FREE, group.free
+        else:
+            least = min(group.levels)
+            level, mask = least + 1, group.levels[least]
+        if best < 0 or level < best:
+            best, found = level, []
+        if level == best:
+            found.append((group, mask))
+    return found
+
+
 def rank_in(group: Group, version: str) -> tuple[int, int]:
     """The best rank this group offers, and the mask of its nodes that have it."""
     if group.free:

@@ -128,7 +128,7 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
         line, reason = choice
         turn = sharing.turn(line)
         if gang and gangs.is_gang(line.kind):
-            instead, job = "", state.jobs[turn[1]]
+            served, job = line, state.jobs[turn[1]]
             place = gangs.choose(state, line.kind, job.version)
             if place is None:
                 yield reservations.keep(state, line.kind, job)
@@ -137,19 +137,19 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
                 continue
             group, nodes = place
         else:
-            instead = look_ahead.instead(state, line, turn[1], rooms[line.kind])
-            job = state.jobs[instead or turn[1]]
+            served, job_id = look_ahead.instead(state, order, choice, turn, rooms[line.kind]) or (line, turn[1])
+            job = state.jobs[job_id]
             group, node = placement.choose(rooms[line.kind], job.version)
-            if state.reserved and not group.free:
+            if state.reserved and not group.free and job.job == turn[1]:
                 group, node = reservations.back_fill(state, line.kind, job) or (group, node)
             nodes = (node,)
-        passed = turn[1] if instead else ""
+        passed = turn[1] if job.job != turn[1] else ""
         evidence = Evidence(reason, passed, behind=passed or ranking.behind(order, line, turn, group))
         yield _dispatch(state, job, evidence, group.cluster, nodes, len(batch))
         if gang or not placement.has_room(group):
             rooms = _rooms(state, rooms)
             gang = gang and any(map(gangs.is_gang, rooms))
-        order.dispatched(line, rooms)
+        order.dispatched(served, rooms)
     if state.reserved:
         yield from _back_fills(state, batch)
 

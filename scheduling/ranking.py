@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from scheduling import sharing
@@ -26,8 +26,11 @@ class Order(Protocol):
         """The line that would be served by this group if the job whose turn it is in the first line were not there.
         Ask only of a job that goes to the group now."""
 
+    def best(self, offers: Mapping[Line, Entry]) -> Line:
+        """The line to serve, of lines that each offer one job and no other."""
+
     def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
-        """A job of the line that was first is gone, and these classes still have room."""
+        """A job of the line is gone, and these classes still have room."""
 
 
 def behind(order: Order, line: Line, turn: Entry, group: Group) -> str:
@@ -74,11 +77,14 @@ class Ranking:
                 return other
         return line if rest is not None else None
 
+    def best(self, offers: Mapping[Line, Entry]) -> Line:
+        return min(offers, key=lambda line: self._rank(line, offers[line]))
+
     def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
         if self._shifts:
             self._rank_all(rooms)
             return
-        del self._heads[0]
+        del self._heads[next(place for place, head in enumerate(self._heads) if head[1] is line)]
         if len(line):
             insort(self._heads, (self._rank(line, line.entries[line.start]), line))
         if any(head[1].kind not in rooms for head in self._heads):

@@ -24,6 +24,7 @@ from scheduling.state import (
     Job,
     KindPace,
     Loss,
+    Mean,
     Node,
     Past,
     PromiseFacts,
@@ -94,6 +95,7 @@ class KindFacts(msgspec.Struct, frozen=True):
     requirements: Requirements
     spacing_us: int
     last_start_ms: int
+    switched_ms: int
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
@@ -131,6 +133,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     promise: PromiseFacts
     paces: list[PaceFacts]
     run_ms: dict[str, int]
+    warm_ms: dict[str, Mean]
+    load_ms: Mean
     factors: list[FactorsFacts]
     kinds: list[KindFacts]
     trial: Trial | None
@@ -183,11 +187,13 @@ def encode(state: State) -> bytes:
             if kind.pace is not None
         ],
         run_ms=state.run_ms,
+        warm_ms=state.warm_ms,
+        load_ms=state.load_ms,
         factors=[FactorsFacts(*key, state.factors[key]) for key in sorted(state.factors)],
         kinds=[
-            KindFacts(kind.requirements, kind.spacing_us, kind.last_start_ms)
+            KindFacts(kind.requirements, kind.spacing_us, kind.last_start_ms, kind.switched_ms)
             for _, kind in sorted(state.kinds.items())
-            if kind.spacing_us or kind.last_start_ms
+            if kind.spacing_us or kind.last_start_ms or kind.switched_ms
         ],
         trial=state.trial,
         reserved=[state.reserved[cluster] for cluster in sorted(state.reserved)],
@@ -265,6 +271,8 @@ _SAME = (
     "promise",
     "trial",
     "run_ms",
+    "warm_ms",
+    "load_ms",
 )
 
 
@@ -275,6 +283,7 @@ def _build_kinds(state: State, facts: Snapshot) -> None:
         kind = lines.kind_of(state, entry.requirements)
         kind.spacing_us = entry.spacing_us
         kind.last_start_ms = entry.last_start_ms
+        kind.switched_ms = entry.switched_ms
 
 
 def _build_clusters(state: State, facts: Snapshot) -> None:

@@ -55,6 +55,15 @@ class FairTags(msgspec.Struct):
     """By tier: the start tag of its next pick, where it is above `virtual`."""
 
 
+class Mean(msgspec.Struct):
+    """A mean of values and of their deviations from it (scheduling.switches)."""
+
+    count: int = 0
+    """Values, up to a memory."""
+    mean: int = 0
+    deviation: int = 0
+
+
 class PromiseFacts(msgspec.Struct):
     """Of the shadow, strict priority replayed on the same slots: facts kept while the discipline is `promise`."""
 
@@ -187,6 +196,7 @@ class Kind:
         "requirements",
         "spacing_us",
         "staged",
+        "switched_ms",
         "waiting",
     )
 
@@ -205,6 +215,8 @@ class Kind:
         """Time between two starts of the class while others waited, smoothed; 0: none yet. A fact."""
         self.last_start_ms = 0
         """When a job of the class started last while others waited; 0: none waited then. A fact."""
+        self.switched_ms = 0
+        """When a job of the class went last where its version was not loaded. A fact."""
         self.looked_seq = -1
         """The batch in which the next two were counted (scheduling.forecast)."""
         self.free = 0
@@ -253,6 +265,7 @@ class State:
         "last_lease_ms",
         "lease_ms",
         "lines",
+        "load_ms",
         "losses",
         "node_attempts",
         "nodes",
@@ -278,6 +291,7 @@ class State:
         "stale",
         "trial",
         "versions",
+        "warm_ms",
     )
 
     def __init__(self, pool: str) -> None:
@@ -334,6 +348,10 @@ class State:
         self.promise = PromiseFacts()
         self.run_ms: dict[str, int] = {}
         """Run time of each version, smoothed, once an attempt of it has succeeded."""
+        self.warm_ms: dict[str, Mean] = {}
+        """Run time of each version on slots that had it loaded."""
+        self.load_ms = Mean()
+        """How much longer attempts ran that began by loading their version."""
         self.factors: dict[tuple[str, Situation], Factors] = {}
         """By tier and situation: what forecasts have learned."""
         # indexes, built again from the facts above

@@ -18,7 +18,7 @@ from collections.abc import Collection
 from contract.events import JobDispatched
 from scheduling.disciplines.discipline import Discipline
 from scheduling.disciplines.promise_order import PromiseOrder
-from scheduling.disciplines.promise_shadow import pace_of, settle, shadow_slot
+from scheduling.disciplines.promise_shadow import pace_of, put_off, settle, shadow_slot
 from scheduling.lines import entry_of
 from scheduling.ranking import Order
 from scheduling.state import Group, Job, Kind, PromiseFacts, State
@@ -52,6 +52,8 @@ class Promise(Discipline):
                 insort(shadow, job.submitted_ms)
 
     def dispatched(self, state: State, job: Job, group: Group, event: JobDispatched) -> None:
+        if event.passed and event.reason == "due":
+            put_off(state, state.jobs[event.passed])
         paces = [(kind, kind.pace) for kind in state.kinds.values() if kind.pace is not None and group in kind.groups]
         shadow_slot(state, paces)
         for kind, pace in paces:

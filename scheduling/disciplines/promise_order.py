@@ -9,7 +9,7 @@ it holds: the same jobs stand there, the promise did not fall, and no line's cha
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import lcm
 
 from scheduling.disciplines.promise_shadow import FADE, FLOOR, SHIFT, promise_of
@@ -169,6 +169,19 @@ class PromiseOrder:
         if fits is None:
             fits = self._fits_all[group] = all(group in kind.groups for kind in self._rooms)
         return fits
+
+    def best(self, offers: Mapping[Line, Entry]) -> Line:
+        tiers = []
+        for tier in self._tiers.values():
+            late, fresh = [[part for part in parts if part.line in offers] for parts in (tier.late, tier.fresh)]
+            if late or fresh:
+                offering = self._tier(tier.slo_ms, late, fresh)
+                offering.load = tier.load
+                tiers.append(offering)
+        choice = self._choose(tiers)
+        if choice is None:
+            raise ValueError("expected lines that offer a job, found none")
+        return choice.line
 
     def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
         self._first = None

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from contract.inputs import Requirements
 from scheduling.retries import policy_of
-from scheduling.state import Kind, KindPace, LinePace, PromiseFacts, State
+from scheduling.state import Job, Kind, KindPace, LinePace, PromiseFacts, State
 
 FLOOR = 1000
 """Permille of the SLO: nobody is promised less than his SLO."""
@@ -33,6 +33,12 @@ def pace_of(state: State, kind: Kind, tier: str) -> LinePace:
         known = sorted((*pace.lines.items(), (tier, line)), key=lambda entry: entry[1].rank)
         pace.lines = dict(known)
     return line
+
+
+def put_off(state: State, due: Job) -> None:
+    """A job that had to go was passed over, for want of a slot with its version: what it was promised is more now."""
+    waited = (state.now_ms - due.submitted_ms) * 1000 // state.slos[due.tier]
+    state.promise.worst = max(state.promise.worst, waited)
 
 
 def settle(state: State, kind: Kind) -> None:

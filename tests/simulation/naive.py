@@ -74,10 +74,14 @@ class Naive:
             kinds = {other.kind for other in waiting}
             self.promise.ended(self._tiers().index(row.tier), row.kind, row.submitted_ms, kinds)
 
-    def dispatched(self, row: Row, waiting: Sequence[Row], now_ms: int, fits: Callable[[str], bool]) -> None:
-        """`waiting`: all jobs that waited, this one among them. `fits`: the node fits the class."""
+    def dispatched(
+        self, row: Row, passed: Row | None, waiting: Sequence[Row], now_ms: int, fits: Callable[[str], bool]
+    ) -> None:
+        """`passed`: who was passed over. `waiting`: all that waited, this one among them. `fits`: the node fits."""
         if self.promise is not None:
             before, after = {other.kind for other in waiting}, {other.kind for other in waiting if other != row}
+            if passed is not None and self.reason == "due":
+                self.promise.put_off(self._tiers().index(passed.tier), passed.submitted_ms, now_ms)
             self.promise.dispatched(row.kind, self.reason, now_ms, fits, before, after)
         if row.attempts:
             return
@@ -123,20 +127,41 @@ class Naive:
             line = min(lines.values(), key=lambda rows: self._rank(min(rows, key=self._place), now_ms))
         return min(line, key=lambda row: (self._start(row), self._place(row)))
 
-    def goes(self, turn: Row, able: Sequence[Row], now_ms: int, is_loaded: Callable[[Row], bool], is_free: bool) -> Row:
-        """Who goes, that being whose turn it is: look-ahead may find another of its line. `is_loaded`: a free slot that
-        fits the line has the row's version; `is_free`: there is a free slot at all."""
-        if not is_free or is_loaded(turn) or not self._may_be_passed(turn, now_ms):
+    def goes_of_line(self, turn: Row, able: Sequence[Row], now_ms: int, loaded: set[str]) -> Row:
+        """Who goes, that being whose turn it is: another of its line, while nobody passed over has waited too long."""
+        if not self._may_be_passed(turn, now_ms):
             return turn
-        line = sorted((row for row in able if (row.tier, row.kind) == (turn.tier, turn.kind)), key=self._place)
-        if self.promise is not None:
-            line = [row for row in line if self._is_late(row, now_ms) == self._is_late(turn, now_ms)]
-        for row in line[: self.policy["look_ahead_jobs"]]:
-            if is_loaded(row):
+        for row in self._lines_of(turn.kind, able, now_ms)[self._line_of(turn, now_ms)]:
+            if row.version in loaded:
                 return row
             if not self._may_be_passed(row, now_ms):
                 break
         return turn
+
+    def goes_of_class(self, turn: Row, able: Sequence[Row], now_ms: int, loaded: set[str]) -> Row:
+        """Who goes, a switch having been made a moment ago: of each line the first whose version is loaded may."""
+        lines = self._lines_of(turn.kind, able, now_ms)
+        firsts = {name: [row for row in line if row.version in loaded][:1] for name, line in lines.items()}
+        offers = {name: rows[0] for name, rows in firsts.items() if rows}
+        if not offers:
+            return turn
+        if self.promise is None:
+            return min(offers.values(), key=lambda row: self._rank(row, now_ms))
+        tiers = self._tiers()
+        rows = [(tiers.index(row.tier), row.kind, row.submitted_ms, row.job) for row in able]
+        names = {(tiers.index(tier), turn.kind, is_late) for tier, is_late in offers}
+        choice = self.promise.choose(rows, now_ms, names)
+        return offers[tiers[choice.tier], choice.is_late]
+
+    def _lines_of(self, kind: str, able: Sequence[Row], now_ms: int) -> dict[tuple[str, bool], list[Row]]:
+        """The first jobs of each line of the class, as far as look-ahead looks."""
+        lines: dict[tuple[str, bool], list[Row]] = {}
+        for row in sorted((row for row in able if row.kind == kind), key=self._place):
+            lines.setdefault(self._line_of(row, now_ms), []).append(row)
+        return {name: line[: self.policy["look_ahead_jobs"]] for name, line in lines.items()}
+
+    def _line_of(self, row: Row, now_ms: int) -> tuple[str, bool]:
+        return row.tier, self.promise is not None and self._is_late(row, now_ms)
 
     def _may_be_passed(self, row: Row, now_ms: int) -> bool:
         waited = Fraction(now_ms - row.submitted_ms, self.slos[row.tier])

@@ -74,6 +74,10 @@ class NaivePromise:
             most = self.cap * 1000
             self.worst, self.worst_before = min(self.worst, most), min(self.worst_before, most)
 
+    def put_off(self, tier: int, submitted: int, now: int) -> None:
+        """A due job was passed over: what is promised is at least its wait."""
+        self.worst = max(self.worst, (now - submitted) * 1000 // self.slos[tier])
+
     def dispatched(
         self, kind: str, reason: str, now: int, fits: Callable[[str], bool], before: set[str], after: set[str]
     ) -> None:
@@ -112,13 +116,20 @@ class NaivePromise:
                     pace.longest = max(interval << FADE, pace.longest - (pace.longest >> FADE))
                 pace.last = now
 
-    def choose(self, rows: Iterable[tuple[int, str, int, str]], now: int) -> Choice:
-        """The line to serve; the rows are (tier, class, submitted, job) of those that some slot could take."""
+    def choose(
+        self, rows: Iterable[tuple[int, str, int, str]], now: int, offers: set[tuple[int, str, bool]] | None = None
+    ) -> Choice:
+        """The line to serve; the rows are (tier, class, submitted, job) of those that some slot could take. `offers`:
+        only one of these lines (tier, class, late part) may be served."""
         late: dict[tuple[int, str], list[tuple[int, str]]] = {}
         fresh: dict[tuple[int, str], list[tuple[int, str]]] = {}
         for tier, kind, submitted, job in sorted(rows):
             part = late if now - submitted > self.slos[tier] else fresh
             part.setdefault((tier, kind), []).append((submitted, job))
+        everyone = [(tier, len(jobs)) for (tier, _), jobs in fresh.items()]
+        if offers is not None:
+            late = {key: jobs for key, jobs in late.items() if (*key, True) in offers}
+            fresh = {key: jobs for key, jobs in fresh.items() if (*key, False) in offers}
         overdue = [
             (jobs[0][0] + self.cap * self.slos[tier], jobs[0][1], tier, kind)
             for (tier, kind), jobs in late.items()
@@ -152,7 +163,7 @@ class NaivePromise:
                 for _, name in heads:
                     if self._is_tight(self.paces[tier, name], fresh[tier, name], self.slos[tier], now, 1):
                         return Choice(tier, name, False, "last_chance")
-            load += sum(len(fresh[tier, name]) for _, name in heads)
+            load += sum(jobs for other, jobs in everyone if other == tier)
             left = submitted + min(1000, worst) * self.slos[tier] // 1000 - now
             if ((load + 1) * AFFORD * max(self.kinds[kind].mean, 0)) >> SHIFT > left:
                 break

@@ -57,6 +57,8 @@ class Node:
         self.chipset, self.gpus, self.memory_mib = chipset, gpus, memory_mib
         self.cached: set[str] = set()
         self.cut_until_ms = 0
+        self.load_ms = 0
+        """A version that is not loaded costs so much more."""
         self.lives = 0
         self.alive = False
 
@@ -284,8 +286,10 @@ class Node:
             return
         attempt.run = True
         self.cached.add(attempt.version)
+        load_ms = 0 if attempt.version in self._loaded else self.load_ms
         self._loaded = [attempt.version, *self._loaded][: self.slots]
         failure, runs_ms = self.work.begin(attempt.job, attempt.dispatch)
+        runs_ms += load_ms
         if runs_ms >= attempt.timeout_ms:
             failure, runs_ms = "time_out", attempt.timeout_ms
         life, session = self.lives, self.session

@@ -201,7 +201,7 @@ class Operators:
 
     def _ordered(self, policy: Policy) -> Policy:
         """The policy with another discipline, other shares of tenants and another look-ahead."""
-        return msgspec.structs.replace(
+        policy = msgspec.structs.replace(
             policy,
             discipline=self.timeline.chance.choice(DISCIPLINES),
             promise_max=self.timeline.between(1, 4),
@@ -209,8 +209,9 @@ class Operators:
             tenant_burst=self.timeline.between(0, 6),
             tenant_burst_penalty=self.timeline.between(0, 3),
             look_ahead_jobs=self.timeline.chance.choice((0, 2, 8)),
-            look_ahead_percent=self.timeline.chance.choice((10, 50, 150)),
         )
+        percent = self.timeline.chance.choice((10, 50, 150))
+        return msgspec.structs.replace(policy, look_ahead_percent=percent, switch_percent=max(1, 100 // percent))
 
     def drain(self) -> None:
         cluster = self.timeline.chance.choice(tuple(POLICY.clusters))

@@ -12,6 +12,7 @@ from typing import Any
 from tests.simulation.book import Book
 from tests.simulation.naive import Naive, Row
 from tests.simulation.naive_gangs import NaiveGangs
+from tests.simulation.naive_switches import NaiveSwitches
 from tests.simulation.pages import JobBook, Moment, NodeBook
 from tests.simulation.violation import Violation
 
@@ -29,6 +30,7 @@ class Picks:
         self.back_fills = 0
         """Jobs that went to a slot that was kept for a gang."""
         self.gangs = NaiveGangs(book, self._fits, self._takes_work)
+        self.switches = NaiveSwitches()
 
     def check(self, event: dict[str, Any], moment: Moment) -> None:
         """`event` is a JobDispatched that is about to be entered."""
@@ -52,7 +54,10 @@ class Picks:
         if not may_differ and event["next_job"] != (behind.job if behind else ""):
             raise Violation("I11", f"next is {event['next_job']}, expected {behind and behind.job}", event["job"])
         self.naive.reason = reason
-        self.naive.dispatched(goes, waiting, moment.now_ms, lambda kind: self._fits(node, kind))
+        self.naive.dispatched(
+            goes, turn if turn is not goes else None, waiting, moment.now_ms, lambda kind: self._fits(node, kind)
+        )
+        self.switches.dispatched(goes.kind, goes.version in node.loaded, moment.now_ms)
 
     def check_reserved(self, event: dict[str, Any], moment: Moment) -> None:
         """`event` is a GangReserved that is about to be entered: it is the gang's turn, and it fits nowhere."""
@@ -96,7 +101,7 @@ class Picks:
         if is_gang:
             self._check_gang(event, turn)
         else:
-            self._check_place(event, goes, node, [] if back_fill else able[turn], now_ms)
+            self._check_place(event, goes, node, [] if back_fill else able[turn], now_ms, passed=turn is not goes)
         others = [row for row in rows if row is not turn and self._fits(node, row.kind)]
         self.naive.reason = reason
         return turn, goes, node, others
@@ -124,10 +129,12 @@ class Picks:
             if seats.count(name) > free:
                 raise Violation("I11", f"a gang took slots of {name} that are kept for another", event["job"])
 
-    def _check_place(self, event: dict[str, Any], row: Row, node: NodeBook, nodes: list[NodeBook], now_ms: int) -> None:
-        """`nodes`: those with room; none: only kept slots are free."""
+    def _check_place(
+        self, event: dict[str, Any], row: Row, node: NodeBook, nodes: list[NodeBook], now_ms: int, *, passed: bool
+    ) -> None:
+        """`nodes`: those with room; none: only kept slots are free. `passed`: it goes where its version is loaded."""
         nearest = min(nodes, key=lambda other: self._distance(other, row.version), default=None)
-        if nearest is None or self.book.held(nearest.node) >= nearest.slots:
+        if nearest is None or (self.book.held(nearest.node) >= nearest.slots and not passed):
             nearest = self.gangs.back_fill(row, now_ms) or nearest
         if nearest is not node:
             found = nearest.node if nearest is not None else "none"
@@ -149,6 +156,10 @@ class Picks:
             self.naive.adopted(event["policy"], queued)
         elif kind in ENDS and book is not None and book.state == "queued" and book.job not in self.book.closed_now:
             self.naive.ended(self._row(book), [row for row in self._waiting(moment) if row.job != book.job])
+        elif kind == "AttemptStarted" and book is not None and book.node in self.book.nodes:
+            self.switches.started(book.job, book.version in self.book.nodes[book.node].loaded, moment.now_ms)
+        elif kind == "JobSucceeded" and book is not None:
+            self.switches.succeeded(book.job, book.version, moment.now_ms)
 
     def entered(self, event: dict[str, Any]) -> None:
         """An event that was entered."""
@@ -157,10 +168,21 @@ class Picks:
             self.naive.entered(self._row(self.book.jobs[event["job"]]), kind == "JobAccepted")
 
     def _goes(self, turn: Row, able: list[Row], nodes: list[NodeBook], now_ms: int) -> Row:
-        free = [node for node in nodes if self._held(node) + self.book.kept(node.node) < node.slots]
-        return self.naive.goes(
-            turn, able, now_ms, lambda row: any(row.version in node.loaded for node in free), bool(free)
-        )
+        """Look-ahead, on the slots that could start a job soonest: free ones, or those with the fewest staged."""
+        if self.naive.promise is not None and self.naive.reason == "overdue":
+            return turn
+        least = min(self._held(node) // node.slots for node in nodes)
+        if least and not self.switches.load_ms:
+            return turn
+        loaded = {version for node in nodes if self._held(node) // node.slots == least for version in node.loaded}
+        if turn.version in loaded or not loaded:
+            return turn
+        clusters = {node.cluster for node in self.book.nodes.values() if self._fits(node, turn.kind)}
+        slots = sum(node.slots for node in self.book.nodes.values() if node.cluster in clusters)
+        percent = self.naive.policy["switch_percent"]
+        if self.switches.is_recent(turn.kind, slots, percent, now_ms):
+            return self.naive.goes_of_class(turn, able, now_ms, loaded)
+        return turn if least else self.naive.goes_of_line(turn, able, now_ms, loaded)
 
     # -- limits -----------------------------------------------------------------------------------------------
 

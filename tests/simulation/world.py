@@ -22,6 +22,8 @@ FAULTS_MS = 50_000
 HEALING_MS_MAX = 240_000
 JOBS_TOTAL = 30
 STEPS_MAX = 40_000
+LOAD_MS = 25_000
+"""What loading a version costs in every other world."""
 """A run that needs more has a loop in it."""
 
 
@@ -49,6 +51,8 @@ class World:
             Node(self.broker, self.work, "b.1", "b", 1, chipset="cuda", gpus=1, memory_mib=24_000),
             Node(self.broker, self.work, "b.2", "b", 1),
         ]
+        for node in self.nodes:
+            node.load_ms = LOAD_MS if seed % 2 else 0
         self.broker.on_append.append(self._appended)
         self.auditor.downtime = self._downtime
 

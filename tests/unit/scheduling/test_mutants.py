@@ -19,6 +19,7 @@ The seams:
 | `disciplines.promise_order.TURN` | nobody starves, whatever the tiers above bring |
 | `disciplines.weighted_fair.cost(state, tier)` | fair between tiers |
 | `look_ahead.may_be_passed(state, policy, job)` | nobody is passed over for long |
+| `switches.interval_ms(state, policy, kind)` | how long late jobs are passed over, and at all |
 | `limits.saw_start(state, cluster, attempt)`, `limits.make_way(state)` | adaptive limits, which keep no slot empty |
 | `limits.hiding(state, cluster)` | no more is staged behind others than hides fetching |
 | `backpressure.in_flight(cluster)` | the limit, derived from the attempts |
@@ -64,6 +65,7 @@ from scheduling import (
     reservations,
     retries,
     sharing,
+    switches,
 )
 from scheduling.disciplines import promise, promise_order, wait_fraction, weighted_fair
 from scheduling.members import seats_of
@@ -80,6 +82,7 @@ from tests.unit.scheduling import (
     test_full_clusters,
     test_gangs,
     test_limits,
+    test_look_ahead,
     test_moves,
     test_nodes,
     test_orders,
@@ -194,6 +197,14 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
     "look-ahead passes over whoever waits": (
         instead(look_ahead, "may_be_passed", lambda state, policy, job: True),
         test_disciplines.test_a_job_whose_version_is_loaded_goes_first_while_the_one_passed_over_has_time,
+    ),
+    "a switch costs nothing": (
+        instead(switches, "interval_ms", lambda state, policy, kind: 0),
+        test_look_ahead.test_a_late_job_is_passed_over_until_the_next_switch_is_due,
+    ),
+    "no switch is ever due": (
+        instead(switches, "interval_ms", lambda state, policy, kind: 1 << 62),
+        test_look_ahead.test_a_late_job_is_passed_over_until_the_next_switch_is_due,
     ),
     "strict priority of the shortest SLO": (
         instead(wait_fraction, "urgency", lambda waited, slo, common: -slo),
