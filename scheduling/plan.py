@@ -157,7 +157,7 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
 def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
     """Slots that are kept for gangs and free meanwhile, where no others are: the job that the discipline puts first
     goes, if it is expected to end in time; a class whose first job is not is out."""
-    rooms = {kind for kind in state.kinds.values() if not gangs.is_gang(kind) and reservations.with_kept_room(kind)}
+    rooms = [kind for kind in state.kinds.values() if not gangs.is_gang(kind) and reservations.with_kept_room(kind)]
     while rooms:
         order = disciplines.of(state).order(state, rooms)
         choice = order.first()
@@ -168,7 +168,7 @@ def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
         job = state.jobs[turn[1]]
         spot = reservations.back_fill(state, line.kind, job)
         if spot is None:
-            rooms.discard(line.kind)
+            rooms.remove(line.kind)
             continue
         group, node = spot
         evidence = Evidence(reason, "", behind=ranking.behind(order, line, turn, group))
