@@ -20,7 +20,7 @@ from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
 from audit.explained import Why, explained
 from audit.following import Promised
-from audit.past import LedgerFrom, NotBelieved, Past, Remembered, past_of_partition
+from audit.past import LedgerFrom, NotBelieved, Remembered, past_of_partition
 from audit.reader import LedgerRecord
 from audit.why import JobUnknown, why
 from contract.lifecycle import JobState
@@ -86,14 +86,14 @@ async def _answer(parts: Parts, row: JobRow, partition: int, *, operator: bool) 
 
 def _read(parts: Parts, row: JobRow, partition: int, remembered: list[Remembered], *, operator: bool) -> Why:
     past = past_of_partition(parts.settings.kafka, pool_of(row.job), partition, parts.store, remembered)
-    past.ledger = bounded(past)
+    past.ledger = past.growing = bounded(past.ledger)
     promised = Promised(row.tenant, row.tier, row.submitted_ms) if row.state == JobState.SUBMITTED else None
     return explained(why(row.job, past, row.submitted_ms, parts.clock.now_ms(), promised), operator=operator)
 
 
-def bounded(past: Past) -> LedgerFrom:
-    """The past's ledger, of which only so much is read, over all readings together. _TooMuch."""
-    unbounded, ends_s = past.ledger, time.monotonic() + READ_S
+def bounded(unbounded: LedgerFrom) -> LedgerFrom:
+    """The ledger, of which only so much is read, over all readings together. _TooMuch."""
+    ends_s = time.monotonic() + READ_S
     left = RECORDS_MAX
 
     def read(first: int) -> Iterator[LedgerRecord]:

@@ -23,6 +23,8 @@ from tests.unit.audit.waits import started, succeeded
 
 OURS, THEIRS = "why-acme", "why-globex"
 STARTED, STAGED, WAITS, REFUSED, OF_OTHERS = 1, 4, 5, 91, 3
+FETCH_MS = 1_000
+"""Long enough against runs of 4 s that it is worth hiding: jobs are staged behind those that run."""
 
 
 class Told:
@@ -48,6 +50,7 @@ def told(servers: Services, views: Views) -> Iterator[Told]:
     for number, tenant in ((STARTED, OURS), (2, OURS), (OF_OTHERS, THEIRS), (STAGED, OURS)):
         told.submit(number, tenant)
     ledger.decide()
+    ledger.decide(passed_ms=FETCH_MS)
     started(ledger, 1, 2)
     told.snapshot_offset = ledger.state.head_offset
     save(store, POOL, told.snapshot_offset, ledger.now_ms, snapshot.encode(ledger.state))
@@ -93,7 +96,7 @@ def test_a_job_that_waits_is_told_its_causes_up_to_now(caller_of: CallerFactory)
     assert found["outcome"] == "waiting"
     ms = {cause["cause"]: cause["ms"] for cause in found["causes"]}
     assert ms["on_the_way"] == 250
-    assert ms["busy"] == 4_100
+    assert ms["busy"] == 4_200
     assert ms["staged_behind"] >= 2_000
     assert 3_500_000 < ms["down"] < 3_700_000, "no scheduler since"
     assert found["damage"] is None
