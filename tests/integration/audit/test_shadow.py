@@ -32,6 +32,8 @@ from tests.unit.audit.ledger import POLICY, SALT, VERSION, job_of
 from views import queries
 
 NODE = ("n-shadow", "n-shadow.a")
+SLOTS = 8
+"""More than there are jobs: one that another test left waiting may hold one for ever."""
 ROOT = Path(__file__).parents[3]
 CANDIDATE = """
 tiers: {api: {slo: 100s}, free: {slo: 10s}}
@@ -101,7 +103,7 @@ def test_a_candidate_follows_the_live_ledger_and_changes_nothing(
         inputs.PolicyApplied(POLICY, fingerprint(POLICY)),
         inputs.VersionPublished("film", VERSION, inputs.Requirements(("cpu",), 0), 60_000),
         inputs.AliasMoved("film", "live", VERSION, 1),
-        inputs.NodeJoined(*NODE, "east", "cpu", 1, 0, 4096),
+        inputs.NodeJoined(*NODE, "east", "cpu", SLOTS, 0, 4096),
     )
     live(range(9001, 9005))
 
