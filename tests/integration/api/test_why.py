@@ -31,7 +31,7 @@ class Told:
     """The ledger in Kafka, and where the snapshot in the store stands."""
 
     def __init__(self) -> None:
-        self.ledger = Ledger(round(time.time() * 1000) - 3_600_000)
+        self.ledger = Ledger(round(time.time() * 1000) - 3_630_000)
         self.snapshot_offset = 0
         self.submitted_ms: dict[int, int] = {}
 
@@ -42,7 +42,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(servers: Services, views: Views) -> Iterator[Told]:
-    """An hour ago: jobs 1 and 2 run, 3 (of another tenant) and 4 are staged behind them; 5 waits in line, then
+    """A little more than an hour ago: jobs 1 and 2 run, 3 (of another tenant) and 4 are staged behind them; 5 waits in line, then
     behind 3 or 4. Since then no scheduler. What the views know of them is written by hand."""
     told, store = Told(), ObjectStore(servers.settings)
     ledger = told.ledger
