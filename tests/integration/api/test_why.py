@@ -42,8 +42,8 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(servers: Services, views: Views) -> Iterator[Told]:
-    """A little more than an hour ago: jobs 1 and 2 run, 3 (of another tenant) and 4 are staged behind them; 5 waits in line, then
-    behind 3 or 4. Since then no scheduler. What the views know of them is written by hand."""
+    """A little more than an hour ago: jobs 1 and 2 run, 3 (of another tenant) and 4 are staged behind them; 5 waits in
+    line, then behind 3 or 4. Since then no scheduler. What the views know of them is written by hand."""
     told, store = Told(), ObjectStore(servers.settings)
     ledger = told.ledger
     ledger.set_up()
