@@ -85,8 +85,7 @@ async def _answer(parts: Parts, row: JobRow, partition: int, *, operator: bool) 
 
 
 def _read(parts: Parts, row: JobRow, partition: int, remembered: list[Remembered], *, operator: bool) -> Why:
-    past = past_of_partition(parts.settings.kafka, pool_of(row.job), partition, parts.store, remembered)
-    past.ledger = past.growing = bounded(past.ledger)
+    past = past_of_partition(parts.settings.kafka, pool_of(row.job), partition, parts.store, remembered, bounded)
     promised = Promised(row.tenant, row.tier, row.submitted_ms) if row.state == JobState.SUBMITTED else None
     return explained(why(row.job, past, row.submitted_ms, parts.clock.now_ms(), promised), operator=operator)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -104,8 +104,9 @@ class Past:
         """`end` is the offset after the ledger's last record, None when nobody can say. `names`, of snapshots in the
         store, oldest first, and `remembered` were asked for before it, so whatever they name must be there. `growing`
         gives the same records as `ledger` and does not end where the ledger does now: what a walk reads, if given."""
-        self.pool, self.ledger, self.end = pool, ledger, end
-        self.growing = growing or ledger
+        self.pool, self.end = pool, end
+        self.ledger: Final = ledger
+        self.growing: Final = growing or ledger
         self._store = store
         self._names = list(names)
         newest = [Remembered(f"snapshot {name.key}", name.offset) for name in self._names[-1:]]
@@ -241,12 +242,18 @@ def walked(past: Past, at_ms: int, follow: Callable[[Walk], T]) -> T:
 
 
 def past_of_partition(
-    bootstrap: str, pool: str, partition: int, store: ObjectStore, remembered: Iterable[Remembered] = ()
+    bootstrap: str,
+    pool: str,
+    partition: int,
+    store: ObjectStore,
+    remembered: Iterable[Remembered] = (),
+    bounded: Callable[[LedgerFrom], LedgerFrom] = lambda ledger: ledger,
 ) -> Past:
-    """The past of a pool as it is kept now. KafkaException, or the store's UNAVAILABLE, when one can't be reached."""
+    """The past of a pool as it is kept now; every record of it is read through `bounded`. KafkaException, or the
+    store's UNAVAILABLE, when one can't be reached."""
     names = names_in(store.list(prefix_of(pool)))
     ledger, end = ledger_from(bootstrap, partition)
-    return Past(pool, ledger, end=end, store=store, names=names, remembered=remembered)
+    return Past(pool, bounded(ledger), end=end, store=store, names=names, remembered=remembered)
 
 
 def following_past_of_partition(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from audit.past import Past, Remembered, Walk, walked
+from audit.past import LedgerFrom, Past, Remembered, Walk, past_of_partition, walked
 from audit.reader import LedgerRecord
 from contract import events as said
 from contract.codec import encode
@@ -24,6 +24,9 @@ class Store:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+
+    def list(self, prefix: str) -> list[str]:
+        return [key for key in self.objects if key.startswith(prefix)]
 
     def get(self, key: str) -> bytes:
         if key not in self.objects:
@@ -193,3 +196,30 @@ def test_a_record_that_is_there_twice_is_damage_after_it() -> None:
     assert len(list(walk.believed())) == 4
     assert walk.damage is not None
     assert (walk.damage.offset, walk.damage.trusted_offset) == (4, 3)
+
+
+def test_every_record_of_a_partition_is_read_through_what_bounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the walk, and to find out what is wrong with a record."""
+    ledger = lived_in()
+    ledger.edit(6, ledger.records[6].value.replace(b'"elapsed_ms":', b'"elapsed_ms": '))
+    end, read, counted = len(ledger.records), 0, 0
+
+    def records(first: int) -> Iterator[LedgerRecord]:
+        nonlocal read
+        for record in ledger.records[first:]:
+            read += 1
+            yield record
+
+    def counting(unbounded: LedgerFrom) -> LedgerFrom:
+        def through(first: int) -> Iterator[LedgerRecord]:
+            nonlocal counted
+            for record in unbounded(first):
+                counted += 1
+                yield record
+
+        return through
+
+    monkeypatch.setattr("audit.past.ledger_from", lambda bootstrap, partition: (records, end))
+    past = past_of_partition("", POOL, 0, Store(), (), counting)  # type: ignore[arg-type]
+    assert to_the_end(Walk(past, initial_state(POOL))).damage is not None
+    assert counted == read > 8
