@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from audit.past import NotBelieved
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
 from cli.errors import CommandFailed, WrongUse
+from cli.moments import now_ms
 from cli.output import Format, Output
 from cli.pasts import File, Pool, pasts
 from contract.policy import UNLIMITED
@@ -25,10 +25,10 @@ def show_as_of(
     form: Output = Format.TABLE,
 ) -> None:
     """The whole state at a past moment: what waited, what was in flight against which limits, nodes, aliases."""
-    now_ms = _now_ms()
+    here_ms = now_ms()
     try:
-        at_ms = moment(at, now_ms)
-        found = [as_of(past, at_ms, now_ms) for past in pasts(pool, file, data)]
+        at_ms = moment(at, here_ms)
+        found = [as_of(past, at_ms, here_ms) for past in pasts(pool, file, data)]
     except MomentInvalid as error:
         raise WrongUse(str(error)) from None
     except NotBelieved as error:
@@ -37,10 +37,6 @@ def show_as_of(
         return output.as_json(found)
     for state in found:
         show(state)
-
-
-def _now_ms() -> int:
-    return round(time.time() * 1000)
 
 
 def on_trial(trial: TrialThen) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from audit.as_of import MomentInvalid, moment
 from audit.forecasts import Coverage, coverage
 from audit.slo import Kept, kept
 from audit.starts import Starts, starts
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
-from cli.errors import WrongUse
+from cli.moments import moment_ms
 from cli.output import Format, Output
 from cli.pasts import File, Pool, pasts
 
@@ -123,10 +121,7 @@ def _percent(permille: int | None) -> Any:
 
 
 def _read(since: str, pool: str, file: Path | None, data: Path) -> tuple[int, list[Starts]]:
-    try:
-        since_ms = moment(since, round(time.time() * 1000)) if since else 0
-    except MomentInvalid as error:
-        raise WrongUse(f"--since: {error}") from None
+    since_ms = moment_ms("--since", since) if since else 0
     return since_ms, [starts(past) for past in pasts(pool, file, data)]
 
 

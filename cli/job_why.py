@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ from cli import output
 from cli.api_client import Document
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
+from cli.moments import now_ms
 from cli.output import Format, Output
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _of_installation(job: str, data: Path) -> Wait:
         if row.state == JobState.SUBMITTED:
             promised = Promised(row.tenant, row.tier, submitted_ms)
     with output.err.status("reading the ledger…"):
-        return wait_of(job, past, submitted_ms, round(time.time() * 1000), promised)
+        return wait_of(job, past, submitted_ms, now_ms(), promised)
 
 
 def show(found: Document) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from cli.api_client import ApiClient, Document
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.job_why import why
+from cli.moments import now_ms
 from cli.output import Format, Output
 from contract.names import parse_model
 
@@ -207,8 +207,7 @@ def _show(found: Document, result: Document | None) -> None:
 
 def _forecast(job: Document) -> str:
     """By this machine's clock."""
-    now_ms = round(time.time() * 1000)
-    half, most = (output.duration(max(0, job[name] - now_ms)) for name in ("start_p50_ms", "start_p90_ms"))
+    half, most = (output.duration(max(0, job[name] - now_ms())) for name in ("start_p50_ms", "start_p90_ms"))
     return f"in about {half} (9 in 10 such jobs: within {most})"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +42,14 @@ def pools_of(here: Settings, pool: str) -> dict[str, int]:
     if pool not in known:
         raise WrongUse(f"there is no pool {pool!r}; the pools are {', '.join(known)}")
     return {pool: known[pool]}
+
+
+def only(pools: Iterable[str]) -> str:
+    """The one there is. WrongUse when there are several."""
+    names = sorted(pools)
+    if len(names) != 1:
+        raise WrongUse(f"expected --pool NAME, one of {', '.join(names)}")
+    return names[0]
 
 
 def pool_of_file(pool: str) -> str:

@@ -19,6 +19,7 @@ from cli.audit_as_of import on_trial
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
+from cli.moments import now_ms
 from cli.output import Format, Output
 from cli.pasts import past_of_pool
 from cli.policy_shadow import shadow, shadows
@@ -77,8 +78,8 @@ def _add_trial(entry: dict[str, Any], data: Path) -> None:
     """The views know nothing of a trial: it is in the pool's state, folded from its ledger. Where that can't be read
     `trial` is left out, and a note says so."""
     try:
-        now_ms = round(time.time() * 1000)
-        state = as_of(past_of_pool(settings(data), entry["pool"]), now_ms, now_ms)
+        here_ms = now_ms()
+        state = as_of(past_of_pool(settings(data), entry["pool"]), here_ms, here_ms)
     except (KafkaException, OperationalError, NotBelieved, MomentInvalid, WrongUse, *UNAVAILABLE) as error:
         output.err.print(f"pool {entry['pool']}: whether the policy is on trial is not known: {error}", markup=False)
         return

@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from audit.agenda import NEVER
-from audit.as_of import MomentInvalid, moment
 from audit.past import following_past_of_partition
 from audit.shadow import Followed, Shadow, follow
 from audit.shadow_log import Log
@@ -21,13 +20,14 @@ from audit.shadows import Run, Shadowed, compared, runs
 from audit.simulated_nodes import Costs
 from audit.what_if import Unlike
 from cli import output
-from cli.audit_what_if import save, show_columns, show_not_modelled
+from cli.comparison import Fetch, Jobs, Order, Plot, SwitchCost, costs_of, save, show_columns, show_not_modelled
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
+from cli.moments import moment_ms, now_ms
 from cli.output import Format, Output
-from cli.pasts import Pool, database, pools_of
+from cli.pasts import Pool, database, only, pools_of
 from contract.names import is_name
 from contract.policy import Policy, fingerprint
 from registry import pools as registry_pools
@@ -55,29 +55,29 @@ def shadow(
     ] = "",
     until: Annotated[str, typer.Option("--until", help="A time at which it ends. Default: it follows.")] = "",
     behind: Annotated[str, typer.Option("--behind", help="The most it waits for a job's run time to be known.")] = "1h",
-    switch_cost: Annotated[str, typer.Option("--switch-cost", help="Loading another version, like 22.7s.")] = "0s",
-    order: Annotated[str, typer.Option("--order", help="From a decision to its node, like 20ms.")] = "0s",
-    fetch: Annotated[str, typer.Option("--fetch", help="Fetching a job's inputs, like 800ms.")] = "0s",
+    switch_cost: SwitchCost = "0s",
+    order: Order = "0s",
+    fetch: Fetch = "0s",
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
     """Follow the live ledger with a candidate policy and write down what it would have done. Changes nothing."""
-    costs = Costs(
-        duration_ms("--switch-cost", switch_cost), duration_ms("--order", order), duration_ms("--fetch", fetch)
-    )
+    costs = costs_of(switch_cost, order, fetch)
     behind_ms = duration_ms("--behind", behind, least_ms=1_000)
     candidate, name = policy_in(file), name or file.stem.lower()
     if not is_name(name):
         raise WrongUse(f"--name: expected lower case letters, digits, '.', '_' and '-', found {name[:80]!r}")
     here = settings(data)
-    pool, partition = _only(here, pool)
+    found = pools_of(here, pool)
+    pool = only(found)
+    partition = found[pool]
     with database(here) as engine:
         registry_pools.check(registry_pools.partitions(engine), candidate)
     stop = on_signal()
     try:
         check_topic(here.kafka, partition)
         since_ms = _since(here, partition, name, candidate, since)
-        until_ms = _moment("--until", until) if until else NEVER
+        until_ms = moment_ms("--until", until) if until else NEVER
         past = following_past_of_partition(here.kafka, pool, partition, ObjectStore(here), stop.is_set)
         producer = Producer(here.kafka, "headrace-shadow")
         try:
@@ -99,20 +99,13 @@ def shadow(
         raise typer.Exit(1)
 
 
-def _only(here: Settings, pool: str) -> tuple[str, int]:
-    found = pools_of(here, pool)
-    if len(found) != 1:
-        raise WrongUse(f"expected --pool NAME, one of {', '.join(sorted(found))}")
-    return next(iter(found.items()))
-
-
 def _since(here: Settings, partition: int, name: str, candidate: Policy, since: str) -> int:
     """The moment it begins at. One that died begins again where it began, and so says the same again."""
     if since:
-        return _moment("--since", since)
+        return moment_ms("--since", since)
     before = last_began(here.kafka, partition, name)
     if before is None or before.fingerprint != fingerprint(candidate):
-        return _now_ms()
+        return now_ms()
     output.err.print(
         f"{name} was run before with this document: it begins again at {output.moment(before.from_ms)} and catches up"
         " (--since now begins afresh)",
@@ -120,17 +113,6 @@ def _since(here: Settings, partition: int, name: str, candidate: Policy, since: 
         soft_wrap=True,
     )
     return before.from_ms
-
-
-def _moment(option: str, text: str) -> int:
-    try:
-        return moment(text, _now_ms())
-    except MomentInvalid as error:
-        raise WrongUse(f"{option}: {error}") from None
-
-
-def _now_ms() -> int:
-    return round(time.time() * 1000)
 
 
 def _maker(
@@ -174,8 +156,8 @@ def _end(followed: Followed, *, interrupted: bool) -> str:
 def shadows(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Show this one against the pool.")] = "",
     pool: Pool = "",
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw both.")] = None,
-    jobs: Annotated[Path | None, typer.Option("--jobs", metavar="FILE.csv", help="The waits of each job.")] = None,
+    plot: Plot = None,
+    jobs: Jobs = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:

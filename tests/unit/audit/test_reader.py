@@ -75,7 +75,7 @@ def test_a_file_cut_in_a_line_is_a_ledger_damaged_there(
     verdict = verify(ledger_of_file(path), POOL)
     assert (verdict.findings[0].offset, verdict.trusted_offset) == (last, last - 1)
     assert "the record can't be read, so it was edited or cut" in verdict.findings[0].text
-    monkeypatch.setattr("cli.audit_as_of._now_ms", lambda: ledger.now_ms)
+    monkeypatch.setattr("cli.audit_as_of.now_ms", lambda: ledger.now_ms)
     for verb in ("slo", "forecasts", "as-of"):
         typed = [when(ledger.now_ms).replace(" UTC", "Z")] if verb == "as-of" else []
         assert run(["audit", verb, *typed, "--file", str(path), "--pool", POOL]) == 1

@@ -27,7 +27,7 @@ def ledger() -> Ledger:
 @pytest.fixture(autouse=True)
 def _now(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledgers here are of a day that this machine may not have reached."""
-    monkeypatch.setattr("cli.audit_as_of._now_ms", lambda: START_MS + 3_600_000)
+    monkeypatch.setattr("cli.audit_as_of.now_ms", lambda: START_MS + 3_600_000)
 
 
 def file_of(ledger: Ledger, directory: Path) -> str:

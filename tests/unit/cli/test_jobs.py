@@ -32,7 +32,7 @@ JOB = {
 def test_a_forecast_is_said_from_now_on(
     forecast: dict[str, int], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(jobs.time, "time", lambda: 11.0)
+    monkeypatch.setattr(jobs, "now_ms", lambda: 11_000)
     jobs._show({"job": {**JOB, **forecast}, "attempts": []}, None)
     assert says in capsys.readouterr().out
 
