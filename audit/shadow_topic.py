@@ -24,8 +24,9 @@ def check_topic(bootstrap: str, partition: int) -> None:
         found = 0
     if partition >= found:
         raise NoTopic(
-            f"expected topic {SHADOW!r} with at least {partition + 1} partitions, found {found or 'none'}; it is made"
-            " when a policy is applied: apply the one in force again (`headrace policy apply FILE`)"
+            f"expected topic {SHADOW!r} to have partition {partition}, found"
+            f" {f'partitions 0 to {found - 1}' if found else 'no such topic'}; it is made when a policy is applied:"
+            " apply the one in force again (`headrace policy apply FILE`)"
         )
 
 

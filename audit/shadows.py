@@ -20,11 +20,9 @@ ALIKE_MS = 1_000
 
 
 SHADOW_NOT_MODELLED = (
-    "A job that is still open in the pool when the shadow can wait no more (--behind) runs for as long as its version's"
-    " runs have lately; when there was none it is left out.",
-    "Jobs that were open when the shadow began and have no result are cancelled then; what ran then runs on where it"
-    " was, and is not compared.",
-    "A job that the scheduler read more than 10 s after its submission arrives when the shadow has come to know of it.",
+    "A job still open after --behind: it runs for as long as its version's runs lately; without any it is left out.",
+    "Jobs open when the shadow began: without a result they are cancelled then; what ran runs on, and is not compared.",
+    "A job that the scheduler read more than 10 s after its submission: it arrives when the shadow knows of it.",
 )
 """Beside what what-if does not model."""
 

@@ -24,18 +24,16 @@ RECORDED, IN_FORCE, CHANGED, SHADOW = "recorded", "in force", "changed", "shadow
 """What really happened; the policy of the record, simulated; the other one, simulated; a candidate, as it follows."""
 
 NOT_MODELLED = (
-    "A job runs once, for as long as its successful attempt did, wherever it goes: failed, recalled and lost attempts,"
-    " their backoff, and differences of speed between clusters do not happen again.",
-    "Jobs without a result (cancelled, expired, dead-lettered, still waiting) are left out, with the slots they held.",
-    "Loading a version is part of the recorded run time: avoiding or adding a load changes it only by --switch-cost.",
-    "Times when the scheduler or Kafka was down; the time that orders, reports and fetches of inputs take, unless"
-    " --order and --fetch say so.",
-    "Nobody asks for more, or less, because waits are shorter or longer: the arrivals stay as they were.",
-    "All ranks of a gang start, and end, with its first one.",
+    "Failed, recalled and lost attempts, backoff, speeds of clusters: a job runs once, as long as when it succeeded.",
+    "Jobs without a result (cancelled, expired, dead-lettered, still waiting), and the slots they held.",
+    "Loads saved or added: they are part of the recorded run time, and change it only by --switch-cost.",
+    "Scheduler or Kafka down; the time of orders, reports and fetches, unless --order and --fetch say so.",
+    "Users who ask for more, or less, because waits are shorter or longer: the arrivals stay as they were.",
+    "Ranks of a gang that start, or end, later than its first one.",
 )
 NOT_MODELLED_OF_A_TRACE = (
-    "A job runs for as long as the trace says, on every node that fits; it never fails, and no node is lost.",
-    "The nodes are there from beginning to end, one slot each, with nothing loaded at first.",
+    "Failures, lost nodes, speeds of nodes: a job runs for as long as the trace says, on every node that fits.",
+    "Nodes that come or go: they are there from beginning to end, one slot each, with nothing loaded at first.",
     *NOT_MODELLED[4:5],
 )
 

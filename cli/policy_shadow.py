@@ -37,6 +37,7 @@ from runtime.settings import Settings
 from runtime.shutdown import on_signal
 from scheduling.state import State
 
+NONE_KNOWN = "no shadow is known; start one with `headrace policy shadow FILE`"
 WRITE_EVERY_S = 2.0
 """A record at least this often while the ledger grows."""
 
@@ -53,8 +54,10 @@ def shadow(
             " document, else now.",
         ),
     ] = "",
-    until: Annotated[str, typer.Option("--until", help="A time at which it ends. Default: it follows.")] = "",
-    behind: Annotated[str, typer.Option("--behind", help="The most it waits for a job's run time to be known.")] = "1h",
+    until: Annotated[str, typer.Option("--until", help="When it ends. Default: never.")] = "",
+    behind: Annotated[
+        str, typer.Option("--behind", help="The most it stays behind, until jobs' run times are known.")
+    ] = "1h",
     switch_cost: SwitchCost = "0s",
     order: Order = "0s",
     fetch: Fetch = "0s",
@@ -94,7 +97,8 @@ def shadow(
     if form is Format.JSON:
         output.as_json({"shadow": name, "pool": pool, "now_ms": followed.shadow.now_ms, "ended": reason})
     else:
-        output.out.print(f"{name} in pool {pool} has ended: {reason}; `headrace policy shadows {name}` shows it")
+        words = f"{name} in pool {pool} has ended: {reason}; `headrace policy shadows {name}` shows it"
+        output.out.print(words, markup=False, soft_wrap=True)
     if followed.damage is not None:
         raise typer.Exit(1)
 
@@ -107,7 +111,7 @@ def _since(here: Settings, partition: int, name: str, candidate: Policy, since: 
     if before is None or before.fingerprint != fingerprint(candidate):
         return now_ms()
     output.err.print(
-        f"{name} was run before with this document: it begins again at {output.moment(before.from_ms)} and catches up"
+        f"{name} was run before with this document: it begins again at {_began(before.from_ms)} and catches up"
         " (--since now begins afresh)",
         markup=False,
         soft_wrap=True,
@@ -154,7 +158,7 @@ def _end(followed: Followed, *, interrupted: bool) -> str:
 
 
 def shadows(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Show this one against the pool.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Show this one against the pool.")] = "",
     pool: Pool = "",
     plot: Plot = None,
     jobs: Jobs = None,
@@ -163,20 +167,19 @@ def shadows(
 ) -> None:
     """The candidates that follow, or have followed, the live ledger; or one of them against what really happened."""
     here = settings(data)
+    if not name and (plot is not None or jobs is not None):
+        raise WrongUse("--plot and --jobs are of one shadow: expected its NAME")
     try:
         found = runs(written(here.kafka, sorted(pools_of(here, pool).values())))
     except NoTopic as error:
         raise CommandFailed(str(error)) from None
     if not name:
-        if plot is not None or jobs is not None:
-            raise WrongUse("--plot and --jobs are of one shadow: expected its NAME")
         return _list([run for _, run in sorted(found.items())], form)
     named = {key[1]: run for key, run in found.items() if key[0] == name}
-    if len(named) != 1:
-        known = ", ".join(sorted({key[0] for key in found})) or "none"
-        what = f"one of --pool {', '.join(sorted(named))}" if named else f"one of the shadows: {known}"
-        raise WrongUse(f"expected {what}, found {name[:80]!r}")
-    summary, comparison = compared(next(iter(named.values())))
+    if not named:
+        known = ", ".join(sorted({key[0] for key in found}))
+        raise WrongUse(f"expected one of the shadows ({known}), found {name[:80]!r}" if known else NONE_KNOWN)
+    summary, comparison = compared(named[only(named)])
     save(comparison, jobs, plot)
     if form is Format.JSON:
         return output.as_json(summary)
@@ -188,23 +191,25 @@ def _list(found: list[Run], form: Format) -> None:
     if form is Format.JSON:
         return output.as_json(summaries)
     output.table(
-        ["shadow", "pool", "discipline", "began", "its clock", "behind", "jobs", "last word", ""],
+        ["shadow", "pool", "discipline", "began", "behind", "jobs", "last word"],
         [
             (
                 summary.shadow,
                 summary.pool,
                 summary.discipline,
-                output.moment(summary.from_ms),
-                output.moment(summary.now_ms),
+                _began(summary.from_ms),
                 output.duration(summary.behind_ms),
                 f"{summary.jobs:,}",
-                output.moment(summary.written_ms),
-                summary.stopped and f"ended: {summary.stopped}",
+                f"{'ended ' if summary.stopped else ''}{output.duration(max(0, now_ms() - summary.written_ms))} ago",
             )
             for summary in summaries
         ],
-        empty="no shadow is known; start one with `headrace policy shadow FILE`",
+        empty=NONE_KNOWN,
     )
+
+
+def _began(from_ms: int) -> str:
+    return output.moment(from_ms) if from_ms else "the ledger's beginning"
 
 
 def _show(summary: Shadowed) -> None:
@@ -214,13 +219,14 @@ def _show(summary: Shadowed) -> None:
         [
             ("shadow", f"{summary.shadow} in pool {summary.pool}"),
             ("policy", f"{summary.fingerprint[:19]}, discipline {summary.discipline}"),
-            ("began", output.moment(summary.from_ms)),
+            ("began", _began(summary.from_ms)),
             ("its clock", f"{output.moment(summary.now_ms)}, {output.duration(summary.behind_ms)} behind the ledger"),
             ("last word", output.moment(summary.written_ms)),
             ("ended", summary.stopped),
-            ("jobs compared", f"{summary.jobs:,}, {summary.assumed:,} run times assumed in all"),
+            ("jobs compared", f"{summary.jobs:,}"),
             ("undecided yet", f"{summary.undecided:,}"),
             ("left out", left_out),
+            ("run times assumed", f"{summary.assumed:,}"),
             ("would-be dispatches", f"{summary.dispatches:,}"),
         ]
     )
@@ -228,7 +234,7 @@ def _show(summary: Shadowed) -> None:
     show_columns(summary.columns)
     out.print()
     output.table(
-        ["tier", "earlier in the shadow", "within 1 s", "later"],
+        ["jobs of tier", "earlier in the shadow", "within 1 s", "later"],
         [(entry.tier or "all", entry.earlier, entry.alike, entry.later) for entry in summary.differences],
         empty="no job",
     )
