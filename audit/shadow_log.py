@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from contract.policy import Policy, fingerprint
-from contract.shadows import ShadowAdvanced, ShadowBegan, ShadowDispatch, ShadowJob, ShadowRecord, ShadowStart
-from contract.shadows import ShadowStopped as Stopped
+from contract.shadows import (
+    ShadowAdvanced,
+    ShadowBegan,
+    ShadowDispatch,
+    ShadowJob,
+    ShadowRecord,
+    ShadowStart,
+    ShadowStopped,
+)
 
 ENTRIES_MAX = 500
 """Of one record, about: some 150 KB."""
@@ -87,4 +94,4 @@ class Log:
             entries.clear()
 
     def stopped(self, reason: str) -> None:
-        self._write(Stopped(self.shadow, self.run, self.pool, self._number, reason))
+        self._write(ShadowStopped(self.shadow, self.run, self.pool, self._number, reason))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from contract.codec import Malformed, decode_shadow, encode, headers_for
-from contract.shadows import ShadowAdvanced, ShadowBegan, ShadowRecord
+from contract.shadows import ShadowBegan, ShadowRecord
 from contract.topics import SHADOW
 from runtime.kafka import OffsetGone, Producer, offsets, partitions, read_range
 
@@ -30,13 +30,15 @@ def check_topic(bootstrap: str, partition: int) -> None:
         )
 
 
-def written(bootstrap: str, pool_partitions: Iterable[int]) -> Iterator[tuple[int, ShadowRecord]]:
-    """(when it was written, record) of each record that is kept, in order. What can't be read is passed over: it is
-    nobody's truth. NoTopic; KafkaException."""
+def written(bootstrap: str, pool_partitions: Iterable[int], shadow: str = "") -> Iterator[tuple[int, ShadowRecord]]:
+    """(when it was written, record) of each record that is kept, in order, of this shadow or of all. What can't be read
+    is passed over: it is nobody's truth. NoTopic; KafkaException."""
     for partition in pool_partitions:
         check_topic(bootstrap, partition)
         low, high = offsets(bootstrap, SHADOW, partition)
         for record in read_range(bootstrap, SHADOW, partition, low, high):
+            if shadow and record.key != shadow.encode():
+                continue
             try:
                 yield record.timestamp_ms, decode_shadow(record.value)
             except Malformed:
@@ -46,8 +48,8 @@ def written(bootstrap: str, pool_partitions: Iterable[int]) -> Iterator[tuple[in
 def last_began(bootstrap: str, partition: int, shadow: str) -> ShadowBegan | None:
     """How the newest run of this name began; None when there was none, or it is no longer kept."""
     began = None
-    for _, record in written(bootstrap, (partition,)):
-        if isinstance(record, ShadowBegan) and record.shadow == shadow:
+    for _, record in written(bootstrap, (partition,), shadow):
+        if isinstance(record, ShadowBegan):
             began = record
     return began
 
@@ -56,9 +58,8 @@ def writer(producer: Producer, partition: int) -> Callable[[ShadowRecord], None]
     """Writes records of shadows of the pool with this partition, and waits for each. DeliveryUnclear."""
 
     def write(record: ShadowRecord) -> None:
-        number = record.number if not isinstance(record, ShadowBegan) else "began"
-        kind = "advanced" if isinstance(record, ShadowAdvanced) else "once"
-        headers = headers_for(record, f"{record.run}.{number}.{kind}", SOURCE)
+        number = "began" if isinstance(record, ShadowBegan) else record.number
+        headers = headers_for(record, f"{record.run}.{number}", SOURCE)
         producer.send_and_wait(SHADOW, encode(record), key=record.shadow.encode(), headers=headers, partition=partition)
 
     return write

@@ -169,16 +169,18 @@ def shadows(
     here = settings(data)
     if not name and (plot is not None or jobs is not None):
         raise WrongUse("--plot and --jobs are of one shadow: expected its NAME")
+    partitions = sorted(pools_of(here, pool).values())
     try:
-        found = runs(written(here.kafka, sorted(pools_of(here, pool).values())))
+        found = runs(written(here.kafka, partitions, name))
+        known = found if found or not name else runs(written(here.kafka, partitions))
     except NoTopic as error:
         raise CommandFailed(str(error)) from None
     if not name:
         return _list([run for _, run in sorted(found.items())], form)
-    named = {key[1]: run for key, run in found.items() if key[0] == name}
-    if not named:
-        known = ", ".join(sorted({key[0] for key in found}))
-        raise WrongUse(f"expected one of the shadows ({known}), found {name[:80]!r}" if known else NONE_KNOWN)
+    if not found:
+        names = ", ".join(sorted({other for other, _ in known}))
+        raise WrongUse(f"expected one of the shadows ({names}), found {name[:80]!r}" if names else NONE_KNOWN)
+    named = {of: run for (_, of), run in found.items()}
     summary, comparison = compared(named[only(named)])
     save(comparison, jobs, plot)
     if form is Format.JSON:
@@ -209,7 +211,7 @@ def _list(found: list[Run], form: Format) -> None:
 
 
 def _began(from_ms: int) -> str:
-    return output.moment(from_ms) if from_ms else "the ledger's beginning"
+    return output.moment(from_ms) if from_ms else "the beginning"
 
 
 def _show(summary: Shadowed) -> None:
