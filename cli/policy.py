@@ -44,21 +44,26 @@ def show(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
         _add_trial(entry, data)
     if form is Format.JSON:
         return output.as_json(found)
-    for entry in found["policies"]:
+    for number, entry in enumerate(found["policies"]):
         policy = entry["policy"]
+        if number:
+            output.out.print()
         output.facts(
             [
                 ("pool", entry["pool"]),
                 ("fingerprint", entry["fingerprint"]),
+                ("discipline", policy["discipline"]),
                 ("adopted", output.moment(entry["adopted_ms"])),
                 *([("on trial", _in_words(entry["trial"]))] if entry.get("trial") else []),
             ]
         )
+        output.out.print()
         output.table(
             ["tier", "slo"],
             [(name, output.duration(tier["slo_ms"])) for name, tier in policy["tiers"].items()],
             empty="no tier",
         )
+        output.out.print()
         output.table(
             ["cluster", "pool", "limit", "staged per slot"],
             [

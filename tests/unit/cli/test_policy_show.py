@@ -35,6 +35,7 @@ def test_a_trial_is_shown_with_its_bound_and_what_was_kept(ledger: Ledger, capsy
     ledger.decide(inputs.PolicyApplied(OTHER, fingerprint(OTHER), 995, 20))
     assert run(["policy", "show"]) == 0
     said = " ".join(capsys.readouterr().out.split())
+    assert f"discipline {OTHER.discipline}" in said
     assert "comes back if fewer than 99.5 % of 20 jobs start within their SLO; so far 0 of 0 have" in said
     assert run(["policy", "show", "-o", "json"]) == 0
     (entry,) = json.loads(capsys.readouterr().out)["policies"]
