@@ -95,7 +95,7 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     from audit.reader import ExportUnreadable
     from local.errors import CannotStart
     from registry.errors import RegistryError
-    from runtime.kafka import DeliveryUnclear
+    from runtime.kafka import DeliveryUnclear, OffsetGone
     from runtime.object_store import UNAVAILABLE
 
     if isinstance(failure, RegistryError):
@@ -106,6 +106,8 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
         return str(failure), FAILED
     if isinstance(failure, DeliveryUnclear):
         return f"{failure}; run the same command again: it changes nothing twice", FAILED
+    if isinstance(failure, OffsetGone):
+        return f"{failure}; records were removed while they were read: run the same command again", FAILED
     if isinstance(failure, KafkaException):
         return f"Kafka does not answer ({failure.args[0].str()}); see `headrace status`", FAILED
     if isinstance(failure, UNAVAILABLE):

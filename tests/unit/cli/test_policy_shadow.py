@@ -210,3 +210,17 @@ def test_a_shadow_of_several_pools_asks_for_one(
     monkeypatch.setattr(policy_shadow, "pools_of", lambda here, pool: {POOL: 0, "other": 1})
     assert "expected --pool NAME, one of main, other" in refused(capsys, 2, "policy", "shadow", str(file))
     assert topic.records == []
+
+
+@pytest.mark.usefixtures("topic")
+def test_records_that_went_while_they_were_read_are_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Retention takes the oldest at any time."""
+
+    def gone(*_: object) -> None:
+        raise OffsetGone("expected shadow/0 to hold 0 to 9, found 3 to 9")
+
+    monkeypatch.setattr("audit.shadow_topic.read_range", gone)
+    said = refused(capsys, 1, "policy", "shadows")
+    assert "expected shadow/0 to hold 0 to 9, found 3 to 9; records were removed while they were read" in said
