@@ -46,9 +46,15 @@ def on_offer(state: State, kind: Kind) -> list[Group]:
     found: list[Group] = []
     for cluster, groups in _by_cluster(kind.groups):
         if backpressure.takes_work(cluster):
-            able = _gather(state, groups, "", kind.requirements.ranks) or reservations.may_keep(state, kind, cluster)
+            able = _holds(state, groups, kind.requirements.ranks) or reservations.may_keep(state, kind, cluster)
             found += [group for group in groups if able and placement.has_room(group)]
     return found
+
+
+def _holds(state: State, groups: Sequence[Group], ranks: int) -> bool:
+    """The gang fits now in these groups of one cluster."""
+    free = (node for group in groups for node in placement.nodes_in(group, group.free))
+    return members.hold(((state.nodes[node], placement.free_slots(state, node)) for node in free), ranks)
 
 
 def choose(state: State, kind: Kind, version: str, own: str = "") -> Seating | None:
@@ -90,8 +96,7 @@ def _gather(state: State, groups: Sequence[Group], version: str, ranks: int, *, 
     spots: list[Spot] = []
     for group in groups:
         for node in placement.nodes_in(group, group.free | group.kept if kept else group.free):
-            held = state.node_attempts[node]
-            free = state.nodes[node].slots - held.ranks() - (0 if kept else held.kept)
+            free = placement.free_slots(state, node, kept=kept)
             spots.append((-free, _distance(state, node, version), node))
     if -sum(spot[0] for spot in spots) < ranks:
         return ()

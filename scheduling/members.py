@@ -6,6 +6,7 @@ it takes a slot for each of its ranks there.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from scheduling.machines import Attempt, Held, Node
@@ -37,6 +38,18 @@ def ranks_on(attempt: Attempt, node: str) -> int:
     if not attempt.members:
         return 1
     return (attempt.node == node) + sum(member.node == node for member in attempt.members)
+
+
+def hold(nodes: Iterable[tuple[Node, int]], ranks: int) -> bool:
+    """These nodes, with so many slots each, can hold a gang: one of them alone, or several of which one can be reached
+    by the others. Looks at no more of them than it must."""
+    slots, meet = 0, False
+    for node, count in nodes:
+        slots += count
+        meet = meet or count >= ranks or bool(node.address)
+        if meet and slots >= ranks:
+            return True
+    return False
 
 
 def is_address(address: str) -> bool:

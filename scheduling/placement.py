@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from scheduling import backpressure
-from scheduling.state import Group, Kind
+from scheduling.state import Group, Kind, State
 
 FREE = 0
 LOADED, CACHED, COLD = 0, 1, 2
@@ -99,3 +99,9 @@ def nodes_in(group: Group, mask: int) -> Iterator[str]:
     while mask:
         yield first_of(group, mask)
         mask &= mask - 1
+
+
+def free_slots(state: State, node: str, *, kept: bool = False) -> int:
+    """Slots of the node that its attempts leave free; those that are kept for a gang are among them only if `kept`."""
+    held = state.node_attempts[node]
+    return state.nodes[node].slots - held.ranks() - (0 if kept else held.kept)

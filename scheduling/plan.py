@@ -288,8 +288,7 @@ def _free_slots(state: State, groups: list[Group]) -> int:
     slots = 0
     for group in groups:
         for node in islice(placement.nodes_in(group, group.free), RECALLS_PER_BATCH_MAX):
-            held = state.node_attempts[node]
-            slots += state.nodes[node].slots - held.ranks() - held.kept
+            slots += placement.free_slots(state, node)
     return slots
 
 

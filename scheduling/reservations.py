@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from contract.events import GangReleased, GangReserved
 from scheduling import backpressure, placement
-from scheduling.members import seats_of
+from scheduling.members import hold, seats_of
 from scheduling.state import Attempt, Cluster, Group, Job, Kind, Node, Reservation, State
 
 Slot = tuple[int, str]
@@ -36,10 +36,7 @@ def may_keep(state: State, kind: Kind, cluster: Cluster) -> bool:
     """Slots of the cluster could be kept for a gang of this class: it takes work, keeps none yet, and has enough."""
     if cluster.name in state.reserved or cluster.draining or not cluster.limit:
         return False
-    nodes, ranks = _nodes(state, kind, cluster), kind.requirements.ranks
-    if sum(node.slots for node in nodes) < ranks:
-        return False
-    return any(node.address or node.slots >= ranks for node in nodes)
+    return hold(((node, node.slots) for node in _nodes(state, kind, cluster)), kind.requirements.ranks)
 
 
 def keep(state: State, kind: Kind, job: Job) -> GangReserved:
@@ -60,10 +57,13 @@ def keep(state: State, kind: Kind, job: Job) -> GangReserved:
     return GangReserved(job=job.job, cluster=name, nodes=nodes, free_ms=free_ms)
 
 
-def _nodes(state: State, kind: Kind, cluster: Cluster) -> list[Node]:
+def _nodes(state: State, kind: Kind, cluster: Cluster) -> Iterator[Node]:
     """Nodes of the cluster that may run a rank of the class."""
-    names = sorted(name for group in kind.groups if group.cluster is cluster for name in group.ids)
-    return [node for name in names if not (node := state.nodes[name]).draining]
+    for group in kind.groups:
+        if group.cluster is cluster:
+            for name in group.ids:
+                if not (node := state.nodes[name]).draining:
+                    yield node
 
 
 def _first_free(state: State, slots: list[Slot], kind: Kind) -> list[Slot]:
