@@ -80,10 +80,9 @@ def wanted(cluster: Cluster, entry: ClusterPolicy, hides: int) -> int:
 
 def adapt(state: State) -> Iterator[LimitAdapted]:
     """Limits that are due to change, by cluster."""
-    for cluster, entry in _by_times(state):
-        since_ms = state.lease_ms - cluster.adapted_lease_ms
-        if cluster.adapted_lease_ms >= 0 and since_ms < ADAPT_EVERY_MS:
-            continue
+    before_ms = state.lease_ms - ADAPT_EVERY_MS
+    may_change = [c for c in state.clusters.values() if c.adapted_lease_ms < 0 or c.adapted_lease_ms <= before_ms]
+    for cluster, entry in _by_times(state, may_change):
         hides = hiding(state, cluster)
         limit = wanted(cluster, entry, hides)
         if _is_due(limit, cluster.limit) or _is_due(min(hides, limit - 1), cluster.behind):
@@ -96,22 +95,22 @@ def _is_due(new: int, old: int) -> bool:
 
 def make_way(state: State) -> Iterator[LimitAdapted]:
     """Adaptive limits that are reached while a slot is free: raised at once, by a quarter or more."""
-    for cluster, entry in _by_times(state):
+    reached = [cluster for cluster in state.clusters.values() if backpressure.in_flight(cluster) >= cluster.limit]
+    for cluster, entry in _by_times(state, reached):
         most = entry.limit if entry.adaptive else 0
-        if backpressure.in_flight(cluster) >= cluster.limit < most and _has_free_slot(state, cluster):
+        if cluster.limit < most and _has_free_slot(state, cluster):
             hides = hiding(state, cluster)
             raised = max(wanted(cluster, entry, hides), cluster.limit + (cluster.limit + 3) // 4)
             yield _adapted(cluster, min(most, raised), hides)
 
 
-def _by_times(state: State) -> Iterator[tuple[Cluster, ClusterPolicy]]:
-    """Clusters whose limits the recorded times may change: both are known, and `none` asks for no limit."""
-    for name in sorted(state.clusters):
-        cluster = state.clusters[name]
-        entry = capacity.entry_of(state, name)
-        if entry is None or cluster.draining or not cluster.fetch_ms or not cluster.run_ms:
+def _by_times(state: State, clusters: list[Cluster]) -> Iterator[tuple[Cluster, ClusterPolicy]]:
+    """Those, by name, whose limits the recorded times may change: both are known, and `none` asks for no limit."""
+    for cluster in sorted(clusters, key=lambda cluster: cluster.name):
+        if cluster.draining or not cluster.fetch_ms or not cluster.run_ms:
             continue
-        if entry.adaptive or entry.limit < UNLIMITED:
+        entry = capacity.entry_of(state, cluster.name)
+        if entry is not None and (entry.adaptive or entry.limit < UNLIMITED):
             yield cluster, entry
 
 
