@@ -270,7 +270,6 @@ class State:
         "node_attempts",
         "nodes",
         "now_ms",
-        "paces_slowed",
         "partition",
         "past",
         "policy",
@@ -289,6 +288,7 @@ class State:
         "slos",
         "splits",
         "stale",
+        "tightened",
         "trial",
         "versions",
         "warm_ms",
@@ -359,8 +359,8 @@ class State:
         """Rank of each tier ever named, the highest first: the smaller its SLO the higher, ties by name; from 0."""
         self.splits = False
         """The discipline tells late jobs from those on time: each line has a late one."""
-        self.paces_slowed = 0
-        """How often a line's chances may have become rarer (scheduling.disciplines.promise_shadow)."""
+        self.tightened = 0
+        """How often a line's chances, or the promise, may have become less (scheduling.disciplines.promise_shadow)."""
         self.by_size = False
         """The discipline takes the shortest job of a line first, not the oldest."""
         self.last_lease_ms = 0

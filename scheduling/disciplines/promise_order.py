@@ -3,8 +3,8 @@
 Time stands still within a batch, so of all that a pick looks at only little changes from one to the next: the line that
 was served, the promise, and the means of the lines to which the shadow gave a chance. What was found of a part of a
 line is kept with the part (`Part`), what was found of all parts of a tier with the tier (`_Tier`). One rule says when
-it holds: the same jobs stand there, the promise did not fall, and no line's chances became rarer
-(`State.paces_slowed`). A part whose jobs change becomes another Part, in another _Tier; nothing else forgets.
+it holds: the same jobs stand there, the promise did not fall, and no line's chances became rarer (`State.tightened`
+counts the other times). A part whose jobs change becomes another Part, in another _Tier; nothing else forgets.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class _Tier:
     """The parts of a tier's lines that are not empty."""
 
     __slots__ = (
-        "calm_slowed",
+        "calm_at",
         "first",
         "fresh",
         "is_overdue",
@@ -74,8 +74,7 @@ class _Tier:
         "load",
         "oldest",
         "slo_ms",
-        "undue_promise",
-        "undue_slowed",
+        "undue_at",
     )
 
     def __init__(self, slo_ms: int, late: list[Part], fresh: list[Part], overdue_ms: int) -> None:
@@ -92,10 +91,10 @@ class _Tier:
         """The oldest that is late."""
         self.is_overdue = self.oldest is not None and self.oldest.head[0] <= overdue_ms
         """Some job has waited `promise_max` SLOs."""
-        self.undue_slowed = self.undue_promise = -1
-        """`paces_slowed` and the promise when no late part was due; -1: some was, or it is not known."""
-        self.calm_slowed = -1
-        """`paces_slowed` when no part had its last chance."""
+        self.undue_at = -1
+        """`State.tightened` when no late part was due; -1: some was, or it is not known."""
+        self.calm_at = -1
+        """`State.tightened` when no part had its last chance."""
 
 
 class PromiseOrder:
@@ -198,7 +197,7 @@ class PromiseOrder:
     def _choose(self, tiers: Collection[_Tier]) -> Choice | None:
         """The line to serve, of these."""
         state = self._state
-        facts, now_ms, slowed = state.promise, state.now_ms, state.paces_slowed
+        facts, now_ms, tightened = state.promise, state.now_ms, state.tightened
         worst, promise = max(facts.worst, facts.worst_before), promise_of(facts)
         for tier in tiers:
             if tier.is_overdue:
@@ -210,21 +209,21 @@ class PromiseOrder:
         load = 0
         for tier in tiers:
             slo_ms = tier.slo_ms
-            if tier.late and (tier.undue_slowed != slowed or promise < tier.undue_promise):
+            if tier.late and tier.undue_at != tightened:
                 due = self._due_of(tier, promise)
                 if due:
                     return Choice(oldest(due).line, "due")
-                tier.undue_slowed, tier.undue_promise = slowed, promise
+                tier.undue_at = tightened
             first = tier.first
             if first is None:
                 continue
             if high is None:
                 high = first.line
-            elif tier.calm_slowed != slowed:
+            elif tier.calm_at != tightened:
                 tight = self._last_chances(tier)
                 if tight:
                     return Choice(oldest(tight).line, "last_chance")
-                tier.calm_slowed = slowed
+                tier.calm_at = tightened
             load += tier.load
             left_ms = first.head[0] + min(FLOOR, worst) * slo_ms // 1000 - now_ms
             if ((load + 1) * AFFORD * max(first.kind_pace.slot, 0)) >> SHIFT > left_ms:

@@ -84,6 +84,7 @@ def shadow_slot(state: State, paces: Collection[tuple[Kind, KindPace]]) -> None:
     if since_ms >= span_ms:
         facts.worst_before = facts.worst if since_ms < 2 * span_ms else 0
         facts.worst, facts.period_start_ms = 0, now_ms
+        state.tightened += 1
     facts.worst = max(facts.worst, waited_ms * 1000 // state.slos[taken_tier])
     for _, pace in paces:
         for line in pace.lines.values():
@@ -94,7 +95,7 @@ def shadow_slot(state: State, paces: Collection[tuple[Kind, KindPace]]) -> None:
                 line.chance = _mean(line.chance, interval_ms)
                 line.longest = max(interval_ms << FADE, line.longest - (line.longest >> FADE))
                 if interval_ms:
-                    state.paces_slowed += 1
+                    state.tightened += 1
             line.last_ms = now_ms
 
 

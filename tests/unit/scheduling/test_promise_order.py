@@ -12,8 +12,9 @@ from contract.inputs import NodeReport, Requirements, Started, Succeeded
 from contract.policy import Cluster, Tier
 from scheduling.disciplines import promise
 from scheduling.disciplines.promise_order import PromiseOrder
+from scheduling.disciplines.promise_shadow import FADE, SHIFT
 from scheduling.ranking import Choice
-from scheduling.state import Entry, Group, Line
+from scheduling.state import Entry, Group, Line, LinePace, PromiseFacts
 from tests.unit.scheduling.specification import MANIFEST, POLICY, Pool, only, submission
 
 CLASSES = {
@@ -22,6 +23,13 @@ CLASSES = {
     "large": Requirements(("cuda",), 1, 40_000),
 }
 SHAPES = (("cpu", 4_096), ("cuda", 8_192), ("cuda", 80_000))
+
+
+WAITING = msgspec.structs.replace(
+    POLICY,
+    tiers={"api": Tier(10_000), "light": Tier(30_000), "free": Tier(50_000), "rest": Tier(1_000_000)},
+    discipline="promise",
+)
 
 
 class Checked(PromiseOrder):
@@ -42,6 +50,40 @@ def test_what_was_found_in_a_batch_holds_to_its_end(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(promise, "PromiseOrder", Checked)
     reasons = {event.reason for event in dispatches(jobs=2_000)}
     assert reasons == {"on_time", "last_chance", "due", "overdue", "catch_up"}
+
+
+def test_what_was_found_of_a_part_holds_until_its_pace_or_the_promise_says_otherwise() -> None:
+    """The facts move one at a time, as far as they please: more than a shadow ever moves them."""
+    pool, chance = Pool(WAITING, check=False), random.Random(6)
+    pool.publish()
+    for number in range(60):  # nothing runs them: of each tier but the last some are late, some on time
+        pool.tell(submission(number, ("api", "light", "free", "rest")[number % 4]), after_ms=1_000)
+    state = pool.state
+    rooms = list(state.kinds.values())
+    order = PromiseOrder(state, rooms)
+    pace = rooms[0].pace
+    assert pace is not None
+    reasons = set()
+    for _ in range(5_000):
+        state.tightened += _moves_a_fact(chance, state.promise, chance.choice(list(pace.lines.values())))
+        order.dispatched(rooms[0].lines["rest"], rooms)  # it is asked again
+        found = order.first()
+        assert found == PromiseOrder(state, rooms).first()
+        reasons.add(found.reason if found is not None else "")
+    assert reasons == {"due", "last_chance", "on_time"}
+
+
+def _moves_a_fact(chance: random.Random, facts: PromiseFacts, line: LinePace) -> bool:
+    """Whether it may have made something due, or a last chance."""
+    fact = chance.choice(("promise", "longest", "chance"))
+    before = facts.worst, -line.longest, -line.chance
+    if fact == "promise":
+        facts.worst = chance.randrange(1_000, 8_000)
+    elif fact == "longest":
+        line.longest = chance.randrange(20_000) << FADE
+    else:
+        line.chance = chance.randrange(chance.choice((200, 4_000))) << SHIFT
+    return (facts.worst, -line.longest, -line.chance) < before
 
 
 def dispatches(jobs: int) -> list[JobDispatched]:
