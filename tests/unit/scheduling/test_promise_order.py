@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from contract.events import JobDispatched
-from contract.inputs import NodeReport, Requirements, Started, Succeeded
+from contract.inputs import NodeJoined, NodeReport, Requirements, Started, Succeeded
 from contract.policy import Cluster, Tier
 from scheduling.disciplines import promise
 from scheduling.disciplines.promise_order import PromiseOrder
 from scheduling.disciplines.promise_shadow import FADE, SHIFT
 from scheduling.ranking import Choice
 from scheduling.state import Entry, Group, Line, LinePace, PromiseFacts
-from tests.unit.scheduling.specification import MANIFEST, POLICY, Pool, only, submission
+from tests.unit.scheduling.specification import CUDA, MANIFEST, POLICY, Pool, a_job, only, submission
 
 CLASSES = {
     "any": Requirements(("cpu", "cuda"), 0),
@@ -84,6 +84,18 @@ def _moves_a_fact(chance: random.Random, facts: PromiseFacts, line: LinePace) ->
     else:
         line.chance = chance.randrange(chance.choice((200, 4_000))) << SHIFT
     return (facts.worst, -line.longest, -line.chance) < before
+
+
+def test_the_next_best_is_one_that_fits_where_the_job_goes() -> None:
+    pool = Pool(WAITING)
+    pool.publish()
+    pool.publish("large", CUDA)
+    for number, model in enumerate(("shapes", "large", "shapes"), start=1):
+        pool.tell(submission(number, model=model), after_ms=1)
+    events = pool.tell(
+        NodeJoined("n1", "s1", "east", "cpu", 1, 0, 4_096), NodeJoined("n2", "s1", "east", "cuda", 1, 1, 80_000)
+    )
+    assert [(event.node, event.next_job) for event in only(events, JobDispatched)][:1] == [("n1", a_job(3))]
 
 
 def dispatches(jobs: int) -> list[JobDispatched]:
