@@ -64,8 +64,7 @@ class Guard:
 
         try:
             await self._app(scope, receive, guarded)
-        except Exception as error:
-            # Starlette answered 500 before it raised again; uvicorn would log the message.
+        except Exception as error:  # the log: the 500 is sent, and uvicorn would write the message down
             log.error("unexpected", request=request_id, error=type(error).__name__, at=_where(error))
         finally:
             self._record(scope, status, time.perf_counter() - begun, request_id)

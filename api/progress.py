@@ -42,8 +42,7 @@ class Progress:
         while not self._closing.is_set():
             try:
                 self._follow()
-            except Exception as error:
-                # The broker is away, or the topic is not there yet: neither may end progress for ever.
+            except Exception as error:  # progress outlives a broker that is away and a missing topic
                 log.warning("progress waits for the broker", error=type(error).__name__)
                 self._closing.wait(RECONNECT_S)
 

@@ -39,6 +39,8 @@ RESERVED_NAMES = ("manifest.json", "inputs.json", "error.txt")
 PROGRESS_EVERY_S = 0.25
 ECHO_S = 3.0
 """A rank that lost another waits so long before it says so: what befell the other one is the news."""
+TORCH_ERRORS = (RuntimeError, OSError)
+"""What torch.distributed may raise when others are not there in time: its own DistError is a RuntimeError."""
 PR_SET_PDEATHSIG = 1
 ENCODER = json.JSONEncoder(allow_nan=False)
 
@@ -179,7 +181,7 @@ class Gang:
             store = distributed.TCPStore(
                 host.strip("[]"), int(port), self.world, self.rank == 0, timeout=join, wait_for_workers=False
             )
-        except Exception as error:
+        except TORCH_ERRORS as error:
             if time.monotonic() - started_s < self.join_s:
                 raise
             raise self._too_late("meet") from error
@@ -196,7 +198,7 @@ class Gang:
         started_s = time.monotonic()
         try:
             self._wait(point, timedelta(seconds=self.join_s))
-        except Exception as error:
+        except TORCH_ERRORS as error:
             if time.monotonic() - started_s < self.join_s:
                 raise
             raise self._too_late(point) from error
@@ -207,7 +209,7 @@ class Gang:
         if self.rank == 0:
             self._reach("done")
             self._wait("done", self.run)
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # what this rank computed is worth more than a tidy end
             if self.rank > 0:
                 self._reach("done")
             self.distributed.destroy_process_group()

@@ -250,7 +250,7 @@ class Storekeeper:
     def _remove(self, run: Run) -> None:
         try:
             self._store.delete_prefix(attempt_prefix(run.job, run.dispatch))
-        except Exception as error:
+        except Exception as error:  # the report of the end, which waits for this: what is left in the store is less
             log.warning("abandoned result not removed", job=run.job, dispatch=run.dispatch, error=type(error).__name__)
 
 

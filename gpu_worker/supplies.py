@@ -182,7 +182,7 @@ class Fetcher:
                     return self._depot.ensure(version)
         except OSError as error:
             return disk_failure(error, "environment")
-        except Exception as error:
+        except Exception as error:  # the attempts that wait for the version: each must hear that it fails
             name = type(error).__name__
             return Failure("environment", identifier(name), f"{name}: {error}\n")
         raise AssertionError("unreachable: the last attempt returns or raises")

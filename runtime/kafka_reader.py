@@ -58,7 +58,7 @@ class Reader:
         try:
             for (topic, partition), start in starts.items():
                 self._positions[topic, partition] = self._resolve(topic, partition, start)
-        except BaseException:
+        except BaseException:  # the consumer's threads: they would outlive a reader that nobody got
             self._consumer.close()
             raise
         self._consumer.assign([TopicPartition(t, p, offset) for (t, p), offset in self._positions.items()])
