@@ -27,7 +27,8 @@ from contract.codec import decode_batch
 from local import stack
 from runtime.kafka import offsets, read_range
 from tests.gang_model import gang_model
-from tests.system.installation import Installation, installation, wait_ended, wait_until, words_found
+from tests.system.installation import Installation, installation, wait_ended, words_found
+from tests.waiting import until
 
 TARGETS = ("scheduler", "node-1", "node-2", "child", "api", "kafka")
 GANGS = {"gang-of-2": 2, "gang-of-5": 5}
@@ -94,7 +95,7 @@ def run(data: Path, seed: int, jobs: int, kills: int) -> None:
         submitter.join(180)
         assert submitter.failure is None, f"a submission was never acknowledged: {submitter.failure!r}"
         assert len(submitter.acked) == jobs, f"expected {jobs} acknowledged jobs, found {len(submitter.acked)}"
-        wait_until(here.all_ready, 60, "every part is up again")
+        until(here.all_ready, "every part is up again", 60)
         with here.api() as client:
             ended = wait_ended(client, submitter.acked, 120)
         print(
@@ -120,7 +121,7 @@ def strike(here: Installation, target: str) -> None:
             return here.kill_child("node-1") or here.kill_child("node-2")
         return here.kill(target)
 
-    wait_until(hit, 60, f"{target} runs and can be killed")
+    until(hit, f"{target} runs and can be killed", 60)
 
 
 def check_ledger(here: Installation, acked: list[str]) -> None:

@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import psutil
 from cli.api_client import ApiClient
 from local import stack
 from local.options import Layout
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 POLICY = Path(__file__).parent / "policy.yaml"
@@ -113,14 +113,6 @@ def installation(data: Path, **changes: Any) -> Iterator[Installation]:
         here.stop()
 
 
-def wait_until(holds: Callable[[], bool], within_s: float, what: str) -> None:
-    """Returns once `holds()`. AssertionError with `what` when it does not within the time."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"expected within {within_s:.0f} s: {what}"
-        time.sleep(0.05)
-
-
 def wait_ended(client: ApiClient, jobs: Sequence[str], within_s: float) -> dict[str, dict[str, Any]]:
     """The jobs' documents once all have ended."""
     ended: dict[str, dict[str, Any]] = {}
@@ -133,7 +125,7 @@ def wait_ended(client: ApiClient, jobs: Sequence[str], within_s: float) -> dict[
                     ended[job] = found
         return len(ended) == len(jobs)
 
-    wait_until(all_ended, within_s, f"{len(jobs)} jobs ended")
+    until(all_ended, f"{len(jobs)} jobs ended", within_s)
     return ended
 
 

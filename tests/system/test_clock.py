@@ -22,7 +22,8 @@ from contract.topics import LEDGER
 from local import services
 from runtime.kafka import offsets, read_range
 from runtime.settings import Settings
-from tests.system.installation import NOOP, POLICY, wait_until
+from tests.system.installation import NOOP, POLICY
+from tests.waiting import until
 
 SHIFTED = """
 import runpy, sys, time
@@ -64,7 +65,7 @@ def test_hosts_an_hour_off_change_no_wait(tmp_path: Path, scheduler: int, node: 
             for number in range(10):
                 submitter.send_one(submission(number, b"{}", "free", "noop"))
             submitter.close()
-            wait_until(lambda: count(settings, JobSucceeded) == 10, 60, "ten jobs succeeded")
+            until(lambda: count(settings, JobSucceeded) == 10, "ten jobs succeeded", 60)
         for at_ms, now_ms, event in events(settings)[1:]:  # the first Opened knows no time yet
             assert abs(at_ms - now_ms) < HOUR_MS // 10, "the pool's clock is the broker's"
             if isinstance(event, JobDispatched):

@@ -7,7 +7,8 @@ import uuid
 from pathlib import Path
 
 from cli.api_client import ApiClient
-from tests.system.installation import Installation, installation, wait_until, words_found
+from tests.system.installation import Installation, installation, words_found
+from tests.waiting import until
 
 KEPT_S = 30
 """words_kept in policy.yaml."""
@@ -24,9 +25,9 @@ def test_the_words_of_erased_jobs_are_gone(tmp_path: Path) -> None:
         here.publish_noop()
         words = {kind: f"walrus-{kind}-{uuid.uuid4().hex}" for kind in ("ended", "running", "queued")}
         ended = submit(client, words["ended"], output_bytes=10)
-        wait_until(lambda: state(client, ended) == "succeeded", 30, "the first job succeeded")
+        until(lambda: state(client, ended) == "succeeded", "the first job succeeded", 30)
         running = [submit(client, words["running"], sleep_ms=600_000) for _ in range(2)]
-        wait_until(lambda: all(state(client, job) == "started" for job in running), 30, "both slots are taken")
+        until(lambda: all(state(client, job) == "started" for job in running), "both slots are taken", 30)
         blockers = [submit(client, "staged", sleep_ms=600_000) for _ in range(2)]
         queued = submit(client, words["queued"])
         assert words_found(words["queued"].encode(), here.layout.kafka), "this check can fail"
@@ -46,8 +47,8 @@ def state(client: ApiClient, job: str) -> str:
 
 
 def gone_from(here: Installation, words: list[bytes]) -> None:
-    wait_until(
+    until(
         lambda: not any(words_found(text, here.data) for text in words),
-        3 * KEPT_S,
         "the erased words are in no file of the whole installation",
+        3 * KEPT_S,
     )

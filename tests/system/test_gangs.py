@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from tests.gang_model import gang_model
-from tests.system.installation import Installation, installation, wait_until
+from tests.system.installation import Installation, installation
+from tests.waiting import until
 
 ONE_NODE, TWO_NODES = "gang-of-2", "gang-of-3"
 
@@ -33,7 +34,7 @@ def result_of(here: Installation, model: str) -> Any:
 def running(here: Installation, *, sleep_ms: int) -> str:
     """A gang of three whose ranks all have a child."""
     job: str = here.json("jobs", "submit", TWO_NODES, "--input", f"sleep_ms={sleep_ms}")["job"]
-    wait_until(lambda: children(here) == [2, 1], 30, "three ranks have a child, two of them on the first node")
+    until(lambda: children(here) == [2, 1], "three ranks have a child, two of them on the first node", 30)
     return job
 
 
@@ -50,7 +51,7 @@ def test_two_ranks_on_one_node_give_one_result(gangs: Installation) -> None:
 
 def test_three_ranks_on_two_nodes_give_one_result(gangs: Installation) -> None:
     assert result_of(gangs, TWO_NODES)["values"] == {"sum": [6, 30], "world": 3}
-    wait_until(lambda: children(gangs) == [0, 0], 30, "no rank is left")
+    until(lambda: children(gangs) == [0, 0], "no rank is left", 30)
 
 
 @pytest.mark.parametrize("node", ["node-1", "node-2"])
@@ -71,8 +72,8 @@ def test_a_rank_that_is_killed_fails_the_attempt_everywhere_and_the_next_succeed
 def test_a_cancelled_gang_ends_everywhere(gangs: Installation) -> None:
     job = running(gangs, sleep_ms=600_000)
     assert gangs.cli("jobs", "cancel", job).returncode == 0
-    wait_until(lambda: gangs.json("jobs", "get", job)["job"]["state"] == "cancelled", 30, "the job is cancelled")
-    wait_until(lambda: children(gangs) == [0, 0], 30, "no rank is left")
+    until(lambda: gangs.json("jobs", "get", job)["job"]["state"] == "cancelled", "the job is cancelled", 30)
+    until(lambda: children(gangs) == [0, 0], "no rank is left", 30)
     assert result_of(gangs, TWO_NODES)["values"]["world"] == 3
 
 

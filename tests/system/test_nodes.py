@@ -6,7 +6,8 @@ import os
 import signal
 from pathlib import Path
 
-from tests.system.installation import Installation, installation, wait_ended, wait_until
+from tests.system.installation import Installation, installation, wait_ended
+from tests.waiting import until
 
 
 def node(here: Installation, name: str) -> dict[str, object]:
@@ -18,20 +19,20 @@ def test_a_silent_node_gets_nothing_after_its_lease_and_rejoins_by_itself(tmp_pa
     """Silent by SIGSTOP: it is alive when it is declared lost, as behind a network that was cut."""
     with installation(tmp_path, nodes=2) as here, here.api() as client:
         here.publish_noop()
-        wait_until(lambda: {node(here, f"node-{n}")["state"] for n in (1, 2)} == {"ready"}, 30, "both nodes joined")
+        until(lambda: {node(here, f"node-{n}")["state"] for n in (1, 2)} == {"ready"}, "both nodes joined", 30)
         session = node(here, "node-1")["session"]
         os.kill(here.pid("node-1"), signal.SIGSTOP)
         try:
-            wait_until(lambda: node(here, "node-1")["state"] == "lost", 60, "the silent node is declared lost")
+            until(lambda: node(here, "node-1")["state"] == "lost", "the silent node is declared lost", 60)
             jobs = [here.json("jobs", "submit", "noop")["job"] for _ in range(6)]
             ended = wait_ended(client, jobs, 60)
             assert {found["state"] for found in ended.values()} == {"succeeded"}
             assert {found["attempts"] for found in ended.values()} == {1}, "none was given to the silent node"
         finally:
             os.kill(here.pid("node-1"), signal.SIGCONT)
-        wait_until(
+        until(
             lambda: node(here, "node-1")["state"] == "ready" and node(here, "node-1")["session"] != session,
-            60,
             "it joined again with a new session",
+            60,
         )
         assert [verdict["findings"] for verdict in here.json("audit", "verify")] == [[]]

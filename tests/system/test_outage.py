@@ -8,7 +8,8 @@ import signal
 import time
 from pathlib import Path
 
-from tests.system.installation import NOOP, POLICY, installation, wait_ended, wait_until
+from tests.system.installation import NOOP, POLICY, installation, wait_ended
+from tests.waiting import until
 
 OUTAGE_S = 60.0
 """Twice the lease. (A lease must be well above the 10 s that one batch may count of an outage.)"""
@@ -29,8 +30,8 @@ def test_the_broker_stands_still_under_running_attempts_and_none_is_lost(tmp_pat
     with installation(tmp_path / "data", policy=policy) as here, here.api() as client:
         here.json("models", "publish", str(patient_noop(tmp_path / "noop")))
         jobs = [here.json("jobs", "submit", "noop", "--input", "sleep_ms=75000")["job"] for _ in range(2)]
-        wait_until(
-            lambda: all(client.get(f"/v1/jobs/{job}")["job"]["state"] == "started" for job in jobs), 30, "both started"
+        until(
+            lambda: all(client.get(f"/v1/jobs/{job}")["job"]["state"] == "started" for job in jobs), "both started", 30
         )
         broker = here.pid("kafka")
         os.kill(broker, signal.SIGSTOP)

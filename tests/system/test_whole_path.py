@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.installation import NOOP, Installation, wait_until
+from tests.system.installation import NOOP, Installation
+from tests.waiting import until
 
 
 def test_a_job_from_submission_to_its_saved_output(here: Installation, tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_a_failing_job_is_reported_with_exit_code_1(here: Installation) -> None:
 
 def test_cancelling_a_running_job(here: Installation) -> None:
     job = here.json("jobs", "submit", "noop", "--input", "sleep_ms=600000")["job"]
-    wait_until(lambda: here.json("jobs", "get", job)["job"]["state"] == "started", 30, "the job started")
+    until(lambda: here.json("jobs", "get", job)["job"]["state"] == "started", "the job started", 30)
     assert here.cli("jobs", "cancel", job).returncode == 0
     watched = here.cli("jobs", "watch", job)
     assert watched.returncode == 1

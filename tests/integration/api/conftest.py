@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -24,6 +23,7 @@ from runtime.kafka import Record, ensure_topics, offsets, read_range
 from runtime.object_store import ObjectStore
 from tests.unit.registry.samples import MODEL_YAML, write_model
 from tests.unit.views.ledger import Ledger
+from tests.waiting import until
 from views import projection
 
 POLICY = Policy(
@@ -108,11 +108,8 @@ def base_url(servers: Services, published: dict[str, str]) -> Iterator[str]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert thread.is_alive()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: server.started or not thread.is_alive(), "the API has started")
+    assert thread.is_alive()
     yield url
     application.end_streams()
     server.should_exit = True

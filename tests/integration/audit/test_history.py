@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +21,7 @@ from runtime.kafka import Producer
 from runtime.postgres import engine
 from tests.integration.audit.host import Host
 from tests.unit.audit.ledger import POLICY, SALT, VERSION, job_of
+from tests.waiting import until
 from views import queries
 
 JOB = job_of(4711)
@@ -33,13 +32,6 @@ def printed(capsys: pytest.CaptureFixture[str], *typed: str) -> Any:
     capsys.readouterr()
     assert run([*typed, "-o", "json"]) == 0
     return json.loads(capsys.readouterr().out)
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, f"expected within 20 s: {what}"
-        time.sleep(0.02)
 
 
 def test_why_and_as_of_of_a_pool_that_runs(

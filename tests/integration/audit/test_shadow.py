@@ -8,8 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from runtime.kafka import Producer, offsets
 from runtime.postgres import engine
 from tests.integration.audit.host import Host
 from tests.unit.audit.ledger import POLICY, SALT, VERSION, job_of
+from tests.waiting import until
 from views import queries
 
 NODE = ("n-shadow", "n-shadow.a")
@@ -41,14 +40,6 @@ pools: {main: {partition: 0}}
 clusters: {east: {pool: main, limit: 4}}
 discipline: fifo
 """
-
-
-def until(holds: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + 40
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"expected within 40 s: {what}"
-        time.sleep(0.05)
-    return found
 
 
 def printed(capsys: pytest.CaptureFixture[str], *typed: str) -> Any:

@@ -36,6 +36,7 @@ from contract.orders import Order, Payload, Run
 from contract.topics import JOBS, dispatch_topic
 from runtime.kafka import Producer, Reader
 from runtime.settings import Settings
+from tests.waiting import until
 
 DEADLINE_S = 30.0
 SALT = "00" * 16
@@ -43,16 +44,6 @@ SALT = "00" * 16
 _numbers = itertools.count()
 
 Found = TypeVar("Found")
-
-
-def became_true(true: Callable[[], bool], deadline_s: float = DEADLINE_S) -> bool:
-    """Whether it is true, or becomes so before the deadline."""
-    end_s = time.monotonic() + deadline_s
-    while not true():
-        if time.monotonic() > end_s:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 class HandScheduler:
@@ -201,7 +192,7 @@ class NodeProcess:
     def scratch_is_empty(self) -> bool:
         """Whether nothing of an attempt is left on disk, within a moment."""
         folders = [self.scratch / name for name in ("attempts", "gone")]
-        return became_true(lambda: not any(path for folder in folders for path in folder.glob("*")))
+        return until(lambda: not any(path for folder in folders for path in folder.glob("*")), "its scratch is empty")
 
     def end(self) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -16,13 +16,14 @@ from contract.topics import PROGRESS
 from local.services import Services
 from runtime.kafka import Reader, partitions
 from runtime.object_store import ObjectStore
-from tests.integration.gpu_worker.by_hand import DEADLINE_S, HandScheduler, NodeProcess, SteadyNode, became_true
+from tests.integration.gpu_worker.by_hand import DEADLINE_S, HandScheduler, NodeProcess, SteadyNode
+from tests.waiting import until
 
 WORDS = "a walrus in a teacup"
 
 
 def gone(pid: int) -> bool:
-    return became_true(lambda: not Path(f"/proc/{pid}").exists())
+    return until(lambda: not Path(f"/proc/{pid}").exists(), f"process {pid} is gone")
 
 
 def kill(order: Run, **changes: object) -> Kill:

@@ -8,8 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -24,6 +23,7 @@ from local.options import Layout, Options
 from local.ports import HOST
 from local.status import StackStatus
 from runtime import kafka
+from tests.waiting import until
 
 ATTENDED = """
 import sys
@@ -32,13 +32,6 @@ from local import stack
 from local.options import Options
 print(stack.up(Options(data=Path(sys.argv[1])), detach=False).state)
 """
-
-
-def await_that(condition: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
-        time.sleep(0.05)
 
 
 def family(data: Path) -> list[psutil.Process]:
@@ -99,8 +92,8 @@ def test_a_second_up_on_the_same_data_is_refused_and_changes_nothing(data: Path)
 def test_a_killed_part_is_started_again_and_counted(data: Path) -> None:
     first = pid_of(stack.status(data), "projector")
     os.kill(first, signal.SIGKILL)
-    await_that(lambda: pid_of(stack.status(data), "projector") not in (0, first))
-    await_that(lambda: stack.status(data).state == "ready")
+    until(lambda: pid_of(stack.status(data), "projector") not in (0, first))
+    until(lambda: stack.status(data).state == "ready")
     part = next(part for part in stack.status(data).parts if part.name == "projector")
     assert part.restarts == 1
     assert "exit status -9" in part.note
@@ -158,7 +151,7 @@ def test_a_policy_that_is_none_is_refused_with_its_line(tmp_path: Path) -> None:
 def test_in_the_foreground_it_ends_with_its_terminal(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C stops it in order; a terminal that is killed takes it along too."""
     up = subprocess.Popen([sys.executable, "-c", ATTENDED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    await_that(lambda: any(part.state == "ready" for part in stack.status(tmp_path).parts), 120)
+    until(lambda: any(part.state == "ready" for part in stack.status(tmp_path).parts), within_s=120)
     processes = family(tmp_path)
     up.send_signal(number)
     output, _ = up.communicate(timeout=120)

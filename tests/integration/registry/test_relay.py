@@ -4,8 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from runtime.kafka_topics import TopicMismatch
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from tests.unit.registry.samples import MODEL_PY, MODEL_YAML, write_model
+from tests.waiting import until
 
 PARTITIONS = 2
 
@@ -78,13 +78,6 @@ def publish(engine: Engine, store: ObjectStore, path: Path, number: int, name: s
 def records(settings: Settings, topic: str, partition: int) -> list[Record]:
     start, end = offsets(settings.kafka, topic, partition)
     return list(read_range(settings.kafka, topic, partition, start, end))
-
-
-def until(holds: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
 
 
 def is_drained(engine: Engine) -> bool:
@@ -234,12 +227,12 @@ def test_restarts_of_the_broker_and_of_postgres_lose_and_reorder_nothing(
         finally:
             services.kafka.start()
             services.kafka.await_ready()
-        until(lambda: is_drained(engine), 30)
+        until(lambda: is_drained(engine))
         services.postgres.kill()
         services.postgres.start()
         services.postgres.await_ready()
         aliases.rollback(engine, "echo", "live", "ann", "after the database came back")
-        until(lambda: is_drained(engine), 30)
+        until(lambda: is_drained(engine))
     expected = [(move.move, move.version) for move in aliases.history(engine, "echo", "live")]
     assert len(expected) == 7
     assert list(dict.fromkeys(moves(records(settings, jobs, 0)))) == expected

@@ -6,25 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from runtime.settings import Settings
 
 DEADLINE_S = 60.0
-
-
-def until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Wait until the condition holds; fails at the deadline."""
-    end = time.monotonic() + deadline_s
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < end, f"expected within {deadline_s} s: {what}"
-        pause.wait(0.05)
 
 
 class Running:

@@ -21,8 +21,9 @@ from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from streams import intake_positions
 from tests.integration.streams.pool import WORDS, Pool, commit, event_headers
-from tests.integration.streams.processes import Processes, until
+from tests.integration.streams.processes import Processes
 from tests.unit.registry.samples import MODEL_YAML, write_model
+from tests.waiting import until
 
 GROUP = "headrace-intake"
 

@@ -15,7 +15,8 @@ from runtime import postgres
 from runtime.kafka import offsets
 from runtime.settings import Settings
 from tests.integration.streams.pool import Pool, commit
-from tests.integration.streams.processes import Processes, until
+from tests.integration.streams.processes import Processes
+from tests.waiting import until
 from views import projection
 
 

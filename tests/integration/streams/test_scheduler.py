@@ -16,7 +16,8 @@ from runtime.object_store import ObjectStore
 from scheduling import snapshot
 from streams import snapshots
 from tests.integration.streams.pool import WORDS, Pool, commit
-from tests.integration.streams.processes import Processes, until
+from tests.integration.streams.processes import Processes
+from tests.waiting import until
 
 
 def group_of(pool: Pool) -> str:

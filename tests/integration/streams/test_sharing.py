@@ -9,7 +9,8 @@ from contract.events import JobSucceeded, NodeLost
 from local.services import Services
 from runtime.kafka import Producer
 from tests.integration.streams.pool import FIRST_AND_LAST, Pool
-from tests.integration.streams.processes import Processes, Running, until
+from tests.integration.streams.processes import Processes, Running
+from tests.waiting import until
 
 
 def work_off(pools: list[Pool]) -> None:

@@ -7,8 +7,7 @@ import shutil
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +28,7 @@ from gpu_worker.node import Node, World
 from gpu_worker.scratch import Scratch
 from gpu_worker.voice import Voice
 from runtime.kafka import Delivery, DeliveryUnclear, OnDelivery
+from tests.waiting import until
 
 DEADLINE_S = 20.0
 SALT, INPUTS = "ab" * 16, b"{}"
@@ -135,12 +135,12 @@ class Table:
     def take(self, *orders: Order) -> None:
         self.agent.ordered(list(orders))
 
-
-def until(true: Callable[[], Any]) -> None:
-    end_s = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < end_s, "not within the deadline"
-        time.sleep(0.005)
+    def turn(self) -> None:
+        """Have the agent look at its clock and say what is due."""
+        for _ in range(2):  # it looks between these
+            called = threading.Event()
+            self.agent._loop.post(called.set)
+            assert called.wait(DEADLINE_S)
 
 
 @pytest.fixture
@@ -157,14 +157,16 @@ def lively(tmp_path: Path) -> Iterator[Table]:
 def started(table: Table) -> Iterator[Table]:
     table.thread.start()
     until(lambda: table.broker.sessions)
-    yield table
-    table.broker.acks = True
-    while table.broker.held:
-        table.broker.settle(Delivery(0, 0, 0))
-    table.agent.stop()
-    table.agent.stop()
-    table.thread.join(DEADLINE_S)
-    assert not table.thread.is_alive()
+    try:
+        yield table
+    finally:
+        table.broker.acks = True
+        while table.broker.held:
+            table.broker.settle(Delivery(0, 0, 0))
+        table.agent.stop()
+        table.agent.stop()
+        table.thread.join(DEADLINE_S)
+        assert not table.thread.is_alive()
 
 
 running = contextmanager(started)
@@ -173,8 +175,8 @@ running = contextmanager(started)
 def test_it_joins_when_every_order_to_it_will_be_heard(tmp_path: Path) -> None:
     table = Table(tmp_path, heartbeat_ms=5)
     table.broker.positions = False
-    for _ in started(table):
-        time.sleep(0.05)  # ten heartbeats, none of which may be sent
+    with running(table):
+        table.turn()  # a heartbeat is due, and may not be sent
         assert table.broker.sent == []
         table.agent.positioned(table.broker.sessions[-1])
         until(lambda: table.broker.said(NodeHeartbeat))
@@ -216,7 +218,8 @@ def test_heartbeats_do_not_pile_up_while_the_broker_is_away(lively: Table) -> No
     until(lambda: lively.broker.said(NodeHeartbeat))
     lively.broker.acks = False
     until(lambda: lively.broker.held)
-    time.sleep(0.1)  # many heartbeats come due, and none may pile up
+    came_due: set[float] = set()
+    until(lambda: came_due.add(lively.agent._heartbeat_at_s) or len(came_due) > 5, "heartbeats come due")
     before = len(lively.broker.sent)
     order = lively.order()
     lively.take(Kill("node-1", order.session, "main", 1, order.job, order.dispatch))
