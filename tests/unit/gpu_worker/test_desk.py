@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from contract.inputs import Failed, Started, Stopped, Succeeded
@@ -20,22 +19,7 @@ from gpu_worker.attempts import (
     Unstore,
 )
 from gpu_worker.desk import Desk
-
-NODE, SESSION, POOL = "node-1", "s1", "main"
-JOB = "main-" + "0" * 32
-
-
-def run(dispatch: str = "1.1.0", job: str = JOB, **changes: object) -> Run:
-    order = Run(NODE, SESSION, POOL, 1, job, 1, dispatch, "noop", "v1", 1000, 0, 0, "sha256:")
-    return msgspec.structs.replace(order, **changes)
-
-
-def kill(dispatch: str = "1.1.0", job: str = JOB, **changes: object) -> Kill:
-    return msgspec.structs.replace(Kill(NODE, SESSION, POOL, 1, job, dispatch), **changes)
-
-
-def recall(dispatch: str = "1.1.0", job: str = JOB) -> Recall:
-    return Recall(NODE, SESSION, POOL, 1, job, dispatch)
+from tests.unit.gpu_worker.desk_orders import JOB, NODE, POOL, SESSION, kill, recall, run
 
 
 @pytest.fixture

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from contract.inputs import Failed, Started, Stopped, Succeeded
-from contract.orders import Kill, Recall, Rejoin, Run
+from contract.orders import Rejoin, Run
 from gpu_worker.attempts import Conclude, Fetch, Forget, Halt, JoinAgain, Launch, Phase, Say, Unstore
 from gpu_worker.desk import Desk
-
-NODE, SESSION, POOL = "node-1", "s1", "main"
-JOB, OTHER, THIRD = ("main-" + digit * 32 for digit in "012")
-
-
-def run(dispatch: str = "1.1.0", job: str = JOB, **changes: object) -> Run:
-    order = Run(NODE, SESSION, POOL, 1, job, 1, dispatch, "big", "v1", 1000, 0, 0, "sha256:")
-    return msgspec.structs.replace(order, **changes)
+from tests.unit.gpu_worker.desk_orders import JOB, NODE, OTHER, POOL, SESSION, THIRD, kill, recall, run
 
 
 def gang(dispatch: str = "1.1.0", job: str = JOB, ranks: tuple[int, ...] = (0, 1), world: int = 2) -> Run:
     return run(dispatch, job, ranks=ranks, world=world, rendezvous="" if len(ranks) == world else "host:1")
-
-
-def kill(dispatch: str = "1.1.0", job: str = JOB) -> Kill:
-    return Kill(NODE, SESSION, POOL, 1, job, dispatch)
 
 
 @pytest.fixture
@@ -146,11 +134,10 @@ def test_a_kill_while_rank_0_is_stored_takes_it_back(desk: Desk) -> None:
 
 
 def test_a_recall_is_too_late_once_the_ranks_have_launched(desk: Desk) -> None:
-    recall = Recall(NODE, SESSION, POOL, 1, JOB, "1.1.0")
     desk.take(gang(ranks=(1,)))
-    assert desk.take(recall) == [Forget("1.1.0"), Say(Stopped(JOB, "1.1.0", "recalled"))]
+    assert desk.take(recall()) == [Forget("1.1.0"), Say(Stopped(JOB, "1.1.0", "recalled"))]
     running(desk, gang("1.2.0", ranks=(1,)))
-    assert desk.take(msgspec.structs.replace(recall, dispatch="1.2.0")) == []
+    assert desk.take(recall("1.2.0")) == []
 
 
 def test_a_later_dispatch_replaces_what_is_only_listed(desk: Desk) -> None:
