@@ -171,7 +171,7 @@ def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ranks]:
     elif torch_python():
         yield from closing(Ranks(tmp_path, torch_python(), TORCH_DEADLINE_S))
     else:
-        pytest.skip("no interpreter here has torch; TORCH_PYTHON names one")
+        pytest.skip("no interpreter here has torch; to hold this against it too: TORCH_PYTHON=/path/to/its/python")
 
 
 def test_ranks_join_compute_together_and_end(both: Ranks) -> None:
