@@ -221,7 +221,7 @@ def test_a_rank_that_lost_another_fails_by_itself_in_the_end(both: Ranks) -> Non
     os.kill(both.slots[1].pid, signal.SIGKILL)
     outcome = both.outcome(0)
     assert (outcome.kind, outcome.error) == ("model_error", "RuntimeError")
-    assert "Connection closed by peer" in outcome.detail
+    assert "by peer" in outcome.detail, "gloo says that it closed the connection, or reset it"
 
 
 def test_rank_0_has_not_succeeded_before_the_others_have(ranks: Ranks) -> None:
