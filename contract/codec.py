@@ -6,10 +6,12 @@ by header.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
+from contract import bounds
 from contract.batch import Batch
 from contract.doors import AttemptProgressed, Quarantined, SubmissionRequested
 from contract.inputs import Body, JobSubmitted, Wire
@@ -28,8 +30,12 @@ _progress = msgspec.json.Decoder(AttemptProgressed)
 _quarantined = msgspec.json.Decoder(Quarantined)
 _result = msgspec.json.Decoder(ResultManifest)
 _shadow = msgspec.json.Decoder(ShadowRecord)
+_values = msgspec.json.Decoder()
 
 TYPE_PREFIX = "headrace."
+_INPUT = "a record of `jobs`"
+_SALT = re.compile(r"[0-9a-f]{32}")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Malformed(ValueError):
@@ -67,7 +73,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], value: bytes | None, expected: s
         return decoder.decode(value)
     except msgspec.ValidationError as error:
         raise Malformed(f"expected {expected}: {_unquoted(str(error))}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         raise Malformed(f"expected {expected}, found bytes that are not JSON") from None
 
 
@@ -82,9 +88,60 @@ def _unquoted(message: str) -> str:
 
 
 def decode_wire(value: bytes | None) -> Wire:
-    """A record of `jobs`. Malformed when it is none."""
-    record: Wire = _decode(_wire, value, "a record of `jobs`")
+    """A record of `jobs` as it was ever written: for whoever reads history. Malformed when it is none."""
+    record: Wire = _decode(_wire, value, _INPUT)
     return record
+
+
+def decode_input(value: bytes | None) -> Wire:
+    """A record of `jobs` at the scheduler's door: within contract.bounds, a submission's payload too. Malformed when it
+    is none."""
+    record = decode_wire(value)
+    assert value is not None
+    if isinstance(record, JobSubmitted):
+        if not _SALT.fullmatch(record.salt):
+            raise Malformed(f"expected {_INPUT}: a salt of 32 hex digits, found another text")
+        decode_values(bytes(record.inputs), f"{_INPUT}: inputs")
+    elif len(value) > bounds.RECORD_BYTES_MAX:
+        raise Malformed(f"expected {_INPUT} of at most {bounds.RECORD_BYTES_MAX} bytes, found {len(value)}")
+    _check(body_of(record), value, _INPUT)
+    return record
+
+
+def decode_values(raw: bytes, what: str) -> Any:
+    """The JSON that a user or a model wrote, decoded: whole text without NUL, finite numbers, whole numbers of at most
+    64 bits, lists and objects at most 64 deep (contract.bounds). Malformed says which of these `what` breaks.
+
+    Every door that takes a payload or a model's values decodes it here, so that all of them take the same."""
+    try:
+        value = _values.decode(raw)
+    except (msgspec.ValidationError, OverflowError):
+        raise Malformed(
+            f"expected {what} with finite numbers of fewer digits, found one that no number type holds"
+        ) from None
+    except UnicodeDecodeError:
+        raise Malformed(f"expected {what} in UTF-8, found other bytes") from None
+    except RecursionError:
+        raise Malformed(f"expected {what} at most {bounds.DEPTH_MAX} deep, found more") from None
+    except msgspec.DecodeError:
+        if _SURROGATE.search(raw):
+            raise Malformed(f"expected {what} as JSON of whole characters, found half a surrogate pair") from None
+        raise Malformed(f"expected {what} as JSON, found bytes that are not") from None
+    fault = bounds.fault_of(value, bounds.VALUE_LEAST, bounds.VALUE_MOST, bounds.DEPTH_MAX)
+    if fault:
+        raise Malformed(f"{what}: {fault}")
+    return value
+
+
+def _check(record: msgspec.Struct, value: bytes, expected: str) -> None:
+    """Malformed when a field of the record, decoded from `value`, is out of bounds."""
+    if len(value) <= bounds.TEXT_MAX and not bounds.may_be_out_of_bounds(value):
+        return
+    fault = bounds.fault_of(
+        msgspec.to_builtins(record), -bounds.NUMBER_MAX, bounds.NUMBER_MAX, bounds.DEPTH_MAX, bounds.TEXT_MAX
+    )
+    if fault:
+        raise Malformed(f"expected {expected}: {fault}")
 
 
 def body_of(record: Wire) -> Body:
@@ -104,7 +161,17 @@ def decode_order(value: bytes | None) -> Order:
 
 
 def decode_submission(value: bytes | None) -> SubmissionRequested:
-    request: SubmissionRequested = _decode(_submission, value, "a submission")
+    """A record of `submissions` at intake's door: within contract.bounds, its inputs too. Malformed when it is none."""
+    what = "a submission"
+    request: SubmissionRequested = _decode(_submission, value, what)
+    assert value is not None
+    decode_values(bytes(request.inputs), f"{what}: inputs")
+    if not 0 <= request.expires_ms <= bounds.TIME_MS_MAX:
+        raise Malformed(f"expected {what}: expires_ms as 0 or ms since 1970 up to the year 9999, found another number")
+    for text in (request.tenant, request.tier, request.model):
+        fault = bounds.fault_of(text, 0, 0, 0, bounds.TEXT_MAX)
+        if fault:
+            raise Malformed(f"expected {what}: {fault}")
     return request
 
 

@@ -39,4 +39,6 @@ class Quarantined(msgspec.Struct, frozen=True, tag="Quarantined.v1"):
     reason: str
     """What was expected and what was found, in our words."""
     value_base64: str
-    """The record's bytes, at most the first 64 KiB."""
+    """The record's bytes: as many of the first ones as fit bounds.REFUSAL_BYTES_MAX."""
+    value_bytes: int = 0
+    """How many there were."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from contract.bounds import RECORD_BYTES_MAX
 from contract.policy import Policy
 
 SUBMISSIONS = "submissions"
@@ -49,11 +50,12 @@ def topics_for(policy: Policy) -> tuple[Topic, ...]:
     """Every topic an installation with this policy needs.
 
     `words_kept_ms` of the policy bounds how long any topic may hold what a user wrote after its erasure: `jobs` rolls
-    and compacts its segments within it, the short-lived topics keep nothing longer.
+    and compacts its segments within it, the short-lived topics keep nothing longer. However small `payload_max` is, a
+    policy, a node's reports and a refusal fit (contract.bounds).
     """
     kept = policy.words_kept_ms
     pools = _pools(policy)
-    record_max = str(policy.payload_bytes_max + 64 * 1024)
+    record_max = str(max(policy.payload_bytes_max + 64 * 1024, RECORD_BYTES_MAX))
     short = {
         "retention.ms": str(kept),
         "segment.ms": str(max(1000, kept // 3)),
