@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from contract.batch import Batch
-from contract.codec import encode, tag_of
+from contract.codec import encode_batch, tag_of
 from contract.events import Event, Opened
 from scheduling import RULES
 from scheduling.decide import Clock, decide
@@ -29,11 +29,13 @@ def decide_again(state: State, batch: Batch, record: bytes, record_hash: str, of
     """Decides the batch from `state`, which is evolved by it; empty when the record is exactly what comes out, else
     the difference in words. After a difference `state` is worthless."""
     clock = Clock(batch.epoch, batch.seq, batch.now_ms, batch.elapsed_ms, batch.caught_up)
-    events = tuple(decide(state, batch.inputs, clock))
+    decision = decide(state, batch.inputs, clock)
     seal(state, record_hash, offset, batch.position)
-    if encode(msgspec.structs.replace(batch, events=events)) == record:
+    if decision.taken < len(batch.inputs):
+        return f"the record has {len(batch.inputs)} inputs; decided again it is full after {decision.taken} of them"
+    if encode_batch(msgspec.structs.replace(batch, events=()), decision.encoded) == record:
         return ""
-    return difference(batch.events, events)
+    return difference(batch.events, tuple(decision.events))
 
 
 def difference(recorded: tuple[Event, ...], decided: tuple[Event, ...]) -> str:

@@ -6,6 +6,8 @@ from enum import Enum
 
 import msgspec
 
+from scheduling.capacity import holds_of
+
 SPEED_ONE = 1000
 
 
@@ -23,6 +25,12 @@ class Machine(msgspec.Struct, frozen=True):
     speed_permille: int = SPEED_ONE
     """1000: a job runs as long as its arrival says; 500: twice as long."""
     cached: tuple[str, ...] = ()
+    holds: int = 0
+    """Attempts that it takes, running and staged; 0: as many as a node of gpu_worker with its slots."""
+
+    @property
+    def holds_most(self) -> int:
+        return holds_of(self.slots, self.holds)
 
 
 class Step(Enum):

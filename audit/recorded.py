@@ -143,7 +143,8 @@ class Reading:
                 self.lives[event.job].ended = _ENDINGS[type(event)]  # type: ignore[union-attr]
 
     def _policy(self, event: said.PolicyAdopted | said.PolicyReverted) -> None:
-        self.policies.append((self._now_ms, event.policy))
+        """What was once in force is simulated, also where a release before rules 3 did not ask that it be said."""
+        self.policies.append((self._now_ms, msgspec.structs.replace(event.policy, may_starve=True)))
 
     def _version(self, event: said.VersionRegistered) -> None:
         self.versions[event.version] = VersionPublished(
@@ -175,6 +176,7 @@ class Reading:
                 event.gpus,
                 event.memory_mib,
                 cached=event.cached,
+                holds=event.holds,
             ),
         )
 

@@ -109,6 +109,7 @@ class Node:
             machine.memory_mib,
             tuple(sorted(self.cached)),
             f"{machine.node}:{RENDEZVOUS_PORT}",
+            machine.holds_most,
         )
 
     def heartbeat(self, versions: list[str]) -> NodeHeartbeat:
@@ -163,6 +164,9 @@ class Site:
             return
         if node.draining:
             self._report(now_ms, node, Stopped(event.job, event.dispatch, "drained"))
+            return
+        if len(node.staged) + node.machine.slots - node.free >= node.machine.holds_most:
+            self._report(now_ms, node, Stopped(event.job, event.dispatch, "unclaimed"))
             return
         fetch_ms = self._costs.fetch_ms
         seats = self._seats(node, event.members, event.dispatch) if event.members else ()

@@ -24,11 +24,11 @@ from audit.arrivals import Arrivals
 from audit.fleet import Fleet, Move, Step
 from audit.simulated_nodes import Costs, Node, Site
 from audit.takeover import take_over
-from contract.batch import BATCH_EVENTS_MAX, BATCH_INPUTS_MAX, GENESIS
+from contract.batch import BATCH_INPUTS_MAX, GENESIS
 from contract.events import Event, JobDispatched, KillOrdered, RecallOrdered
 from contract.inputs import Body, Input, NodeLeft, PolicyApplied, Submission, VersionPublished
 from contract.policy import Policy, fingerprint
-from scheduling.decide import Clock, decide, open_pool
+from scheduling.decide import Clock, Decision, decide, open_pool
 from scheduling.evolve import begin, evolve, seal
 from scheduling.state import State, initial_state
 
@@ -289,12 +289,13 @@ class Simulation:
             inputs.append(Input(self._offset, at_ms, body))
             self._offset += 1
         busy = bool(inputs)
-        for first in range(0, max(1, len(inputs)), BATCH_INPUTS_MAX):
-            chunk = inputs[first : first + BATCH_INPUTS_MAX]
-            last = first + BATCH_INPUTS_MAX >= len(inputs)
-            while len(events := self._decide(now_ms, chunk, self._caught_up and last)) >= BATCH_EVENTS_MAX:
-                chunk = []
-            busy = busy or bool(events)
+        while True:
+            offered = inputs[:BATCH_INPUTS_MAX]
+            decision = self._decide(now_ms, offered, self._caught_up and len(offered) == len(inputs))
+            inputs = inputs[decision.taken :]
+            busy = busy or bool(decision.events)
+            if not inputs and not decision.is_full:
+                break
         self._caught_up = False
         self._quiet_ticks = 0 if busy or self.state.resting else self._quiet_ticks + 1
         self._tick_ms = now_ms + TICK_MS if self._unsettled or self._queued else NEVER
@@ -302,24 +303,24 @@ class Simulation:
             self._beating = True
             self._agenda.later(now_ms + TICK_MS, Rank.BEAT, self._beat)
 
-    def _decide(self, now_ms: int, inputs: list[Input], caught_up: bool) -> list[Event]:
+    def _decide(self, now_ms: int, inputs: list[Input], caught_up: bool) -> Decision:
         state, timer = self.state, self._timer
         elapsed_ms = min(now_ms - self.now_ms, LEASE_STEP_MS_MAX)
         self.now_ms = now_ms
         clock = Clock(state.epoch, state.seq + 1, now_ms, elapsed_ms, caught_up)
         if timer is None:
-            events = decide(state, inputs, clock)
+            decision = decide(state, inputs, clock)
         else:
             self.measured.queued.append(self._queued)
             began = timer()
-            events = decide(state, inputs, clock)
+            decision = decide(state, inputs, clock)
             self.measured.seconds.append(timer() - began)
         seal(state, GENESIS, state.seq, self._offset)
         self._queued = len(state.jobs)
         for cluster in state.clusters.values():
             self._queued -= len(cluster.open)
         self.batches += 1
-        for event in events:
+        for event in decision.events:
             if isinstance(event, JobDispatched):
                 self.dispatches += 1
                 self._order(now_ms, self.site.take, event, self._number(event.job))
@@ -329,8 +330,8 @@ class Simulation:
                     act = self.site.recall if isinstance(event, RecallOrdered) else self.site.kill
                     self._order(now_ms, act, job.open.node, event.dispatch)
         if self._observer is not None:
-            self._observer(now_ms, events)
-        return events
+            self._observer(now_ms, decision.events)
+        return decision
 
     def _order(self, now_ms: int, act: Callable[..., None], *given: object) -> None:
         if self.costs.order_ms:

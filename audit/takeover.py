@@ -21,7 +21,14 @@ def take_over(
     for name in sorted(state.nodes):
         known = state.nodes[name]
         machine = Machine(
-            name, known.cluster, known.slots, known.chipset, known.gpus, known.memory_mib, cached=known.cached
+            name,
+            known.cluster,
+            known.slots,
+            known.chipset,
+            known.gpus,
+            known.memory_mib,
+            cached=known.cached,
+            holds=known.holds,
         )
         site.join(machine, known.session, left).draining = known.draining
     attempts = [job.open for job in state.jobs.values() if job.open is not None]

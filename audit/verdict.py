@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from audit.releases import release_of
+
 
 class Finding(msgspec.Struct, frozen=True):
     """Something that is not as it must be."""
@@ -33,7 +35,7 @@ class Unknown(msgspec.Struct, frozen=True):
 
     rules: int
     release: str
-    """The release that can decide them again."""
+    """The release that wrote them, by its own word."""
     batches: int
 
 
@@ -106,7 +108,7 @@ def render(verdict: Verdict) -> str:
     for part in verdict.unknown:
         lines.append(
             f"  {part.batches} batches of rules {part.rules} were checked by hash and invariants only: release"
-            f" {part.release or 'unknown'} can decide them again"
+            f" {release_of(part.rules, part.release)} can decide them again"
         )
     if verdict.undecided:
         lines.append(f"  {verdict.undecided} batches, from the first that differs on, were not decided again")

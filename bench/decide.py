@@ -99,7 +99,7 @@ class Host:
 
     def decide(self, bodies: list, seconds: float = 0.02) -> list:
         inputs, clock = self.batch(bodies, int(seconds * 1000))
-        events = decide(self.state, inputs, clock)
+        events = decide(self.state, inputs, clock).events
         self.state.position = self.offset
         return events
 
@@ -132,7 +132,7 @@ def measure_decide(queued: int, slots: int, rounds: int) -> None:
                 bodies.append(NodeReport(node, "s", tuple(Succeeded(a.job, a.dispatch, MANIFEST) for a in done)))
             inputs, clock = host.batch(bodies)
             began, began_cpu = time.perf_counter(), time.thread_time()
-            events = decide(state, inputs, clock)
+            events = decide(state, inputs, clock).events
             took.append((time.thread_time() - began_cpu) * 1000)
             waited.append((time.perf_counter() - began) * 1000)
             state.position = host.offset

@@ -91,7 +91,9 @@ def policy_of(discipline: str, limit: int, slower: float = 1.0) -> Policy:
     clusters = {
         name: Cluster("main", limit, staged_per_slot=UNLIMITED if limit == UNLIMITED else 1) for name in CLUSTERS
     }
-    return Policy(tiers=loads.tiers(slower), pools={"main": Pool(0)}, clusters=clusters, discipline=discipline)
+    return Policy(
+        tiers=loads.tiers(slower), pools={"main": Pool(0)}, clusters=clusters, discipline=discipline, may_starve=True
+    )
 
 
 def measure(cell: Cell, jobs: int, folder: Path) -> Figure:

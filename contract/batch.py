@@ -17,9 +17,18 @@ GENESIS = "0" * 64
 """`prev_hash` of the first record of a ledger."""
 
 BATCH_BYTES_MAX = 512 * 1024
+"""Of a record: a quarter for its inputs, a quarter that its events may fill before nothing more is begun, and half for
+the events of what was begun last."""
 BATCH_INPUTS_MAX = 500
+INPUT_BYTES_MAX = BATCH_BYTES_MAX // 4
+"""Of the inputs of a batch together; the doors refuse a larger one (contract.bounds.RECORD_BYTES_MAX)."""
+EVENT_BYTES_MAX = BATCH_BYTES_MAX // 4
 BATCH_EVENTS_MAX = 1000
-"""`plan` stops here and goes on in the next batch."""
+"""With so many events, or so many bytes of them, a batch is full: no further input of it is judged, `plan` begins
+nothing more, and the rest goes on in the next batch."""
+ONE_INPUT_BYTES_MAX = BATCH_BYTES_MAX // 2
+"""No input leads to more bytes of events than this, and no group of events that `plan` keeps together: the doors'
+bounds see to it (contract.bounds)."""
 
 FORMAT = 1
 

@@ -16,15 +16,17 @@ class NodeAdmitted(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeAdm
     cached: tuple[str, ...]
     address: str = ""
     """Where rank 0 of a gang can be reached (NodeJoined)."""
+    holds: int = 0
+    """Attempts that it is sent at most, running and staged. 0: by rules before 3, which did not ask."""
 
 
 class NodeRefused(msgspec.Struct, frozen=True, tag="NodeRefused.v1"):
-    """A node may not join: its cluster is not of this pool, it has no slot, or its address is none."""
+    """A node may not join: its cluster is not of this pool, it has no slot or too many, or its address is none."""
 
     node: str
     session: str
     reason: str
-    """unknown_cluster, no_slots, bad_address (expected host:port, port 1 to 64535)."""
+    """unknown_cluster, no_slots, too_many_slots (at most 64), bad_address (expected host:port, port 1 to 64535)."""
 
 
 class NodeHeard(msgspec.Struct, frozen=True, tag="NodeHeard.v1"):

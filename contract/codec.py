@@ -7,6 +7,7 @@ by header.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ _values = msgspec.json.Decoder()
 
 TYPE_PREFIX = "headrace."
 _INPUT = "a record of `jobs`"
+_NO_EVENTS = b"[]}"
 _SALT = re.compile(r"[0-9a-f]{32}")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -46,6 +48,13 @@ class Malformed(ValueError):
 def encode(record: msgspec.Struct) -> bytes:
     """The record's canonical bytes: field order as declared, no spaces."""
     return _encoder.encode(record)
+
+
+def encode_batch(batch: Batch, events: Sequence[bytes]) -> bytes:
+    """The bytes of a ledger record whose events are encoded already: those of `encode` on a batch that has them.
+    `batch` has none."""
+    head = _encoder.encode(batch)
+    return head[: -len(_NO_EVENTS)] + b",".join(events).join((b"[", b"]}"))
 
 
 def tag_of(record: msgspec.Struct | type[msgspec.Struct]) -> str:

@@ -97,6 +97,9 @@ class NodeJoined(msgspec.Struct, frozen=True, tag="NodeJoined.v1"):
     address: str = ""
     """host:port, of the first of 1,000 ports at which rank 0 of a gang on this node can be reached from other nodes;
     empty: it can't be, and no gang across nodes has its rank 0 here."""
+    holds: int = 0
+    """Attempts that it holds at most, running and staged: it gives back whatever is sent beyond. 0: a node of v0.1.0,
+    which did not say it."""
 
 
 class NodeHeartbeat(msgspec.Struct, frozen=True, tag="NodeHeartbeat.v1"):

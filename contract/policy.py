@@ -37,7 +37,8 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adaptive: bool = False
     """Keep only as many as hide the fetching of inputs, by recorded times; `limit` is then the most."""
     staged_per_slot: int = 1
-    """Attempts a node may hold staged for each of its slots, besides the running ones."""
+    """Attempts a node may hold staged for each of its slots, besides the running ones, and never more than it says that
+    it holds. 0: nothing waits at a node."""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

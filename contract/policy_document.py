@@ -13,6 +13,7 @@ import yaml
 
 from contract.names import is_name
 from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool, Tier
+from contract.policy_check import fault_of, least_of, most_of
 
 
 class PolicyInvalid(ValueError):
@@ -21,15 +22,6 @@ class PolicyInvalid(ValueError):
 
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _UNITS_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2}
-_LONGEST_MS = 3_650 * UNITS_MS["d"]
-_MOST_BYTES = 2 * 1024**2 - 64 * 1024
-"""A record of Kafka may hold 2 MiB (runtime.kafka_records); contract.topics leaves 64 KiB of it for what is around a
-payload."""
-_WHOLE_MOST = 999_999_999
-_MOST = {"partition": 999, "dispatch_partitions": 999, "submission_partitions": 999, "tenant_weights": 1_000}
-"""Partitions are made as they are asked for, with all below them. A tenant's pick costs a 720,720th of a share and more
-(scheduling.sharing): weights above 1,000 would be rounded away."""
-_MAY_BE_ZERO = ("partition", "tenant_burst", "tenant_burst_penalty", "look_ahead_jobs", "look_ahead_percent")
 _DURATION = re.compile(r"([0-9]{1,30})(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,30})(B|KiB|MiB)")
 _WHOLE = re.compile(r"[0-9]{1,30}")
@@ -72,7 +64,7 @@ class _Reader:
             values[field.name] = self._field(field.name, *key_node)
         self._no_more(fields, [_spelling(f.name) for f in msgspec.structs.fields(Policy)], "the policy document")
         policy = Policy(**values)
-        self._agree(policy, root)
+        self._check(policy, root)
         return policy
 
     def _field(self, name: str, key: yaml.Node, node: yaml.Node) -> Any:
@@ -99,7 +91,7 @@ class _Reader:
         weights: dict[str, int] = {}
         for tenant, (key, value) in self._mapping(node, "tenant_weights").items():
             self._name(tenant, key, "tenant")
-            weights[tenant] = self._whole(f"line {_line(value)}: {tenant}", value, 1, _MOST["tenant_weights"])
+            weights[tenant] = self._whole(f"line {_line(value)}: {tenant}", value, "tenant_weights")
         return weights
 
     def _name(self, name: str, key: yaml.Node, noun: str) -> None:
@@ -158,11 +150,11 @@ class _Reader:
                 raise PolicyInvalid(f"{line}: expected true or false, found {text[:80]!r}")
             return text == "true"
         if name.endswith("_ms"):
-            match, units, example, most, unit = _DURATION.fullmatch(text), UNITS_MS, "30s", _LONGEST_MS, "d"
+            match, units, example, most, unit = _DURATION.fullmatch(text), UNITS_MS, "30s", most_of(name), "d"
         elif "_bytes_" in name:
-            match, units, example, most, unit = _SIZE.fullmatch(text), _UNITS_BYTES, "256KiB", _MOST_BYTES, "KiB"
+            match, units, example, most, unit = _SIZE.fullmatch(text), _UNITS_BYTES, "256KiB", most_of(name), "KiB"
         else:
-            return self._whole(line, node, 0 if name in _MAY_BE_ZERO else 1, _MOST.get(name, _WHOLE_MOST))
+            return self._whole(line, node, name)
         found = int(match[1]) * units[match[2]] if match is not None else 0
         if not found:
             raise PolicyInvalid(f"{line}: expected more than zero, written like {example!r}, found {text[:80]!r}")
@@ -170,8 +162,8 @@ class _Reader:
             raise PolicyInvalid(f"{line}: expected at most {most // units[unit]}{unit}, found {text[:80]!r}")
         return found
 
-    def _whole(self, line: str, node: yaml.Node, least: int, most: int) -> int:
-        text = _text(node)
+    def _whole(self, line: str, node: yaml.Node, name: str) -> int:
+        least, most, text = least_of(name), most_of(name), _text(node)
         number = int(text) if _WHOLE.fullmatch(text) else -1
         if number < least:
             raise PolicyInvalid(f"{line}: expected a whole number of at least {least}, found {text[:80]!r}")
@@ -179,59 +171,21 @@ class _Reader:
             raise PolicyInvalid(f"{line}: expected a whole number of at most {most:,}, found {text[:80]!r}")
         return number
 
-    def _agree(self, policy: Policy, root: yaml.Node | None) -> None:
-        partitions: dict[int, str] = {}
-        tops = self._mapping(root, "the policy document")
-        for name, pool in policy.pools.items():
-            line = _line(self._mapping(tops["pools"][1], "pools")[name][0])
-            if pool.partition in partitions:
-                raise PolicyInvalid(
-                    f"line {line}: pools {partitions[pool.partition]!r} and {name!r} both name partition"
-                    f" {pool.partition}; give each pool its own"
-                )
-            partitions[pool.partition] = name
-        for name, cluster in policy.clusters.items():
-            if cluster.pool not in policy.pools:
-                line = _line(self._mapping(tops["clusters"][1], "clusters")[name][0])
-                raise PolicyInvalid(
-                    f"line {line}: cluster {name!r} is in pool {cluster.pool[:80]!r}, which is not one of"
-                    f" {', '.join(sorted(policy.pools))}"
-                )
-        self._starve(policy, _line(tops.get("discipline", tops["tiers"])[0]))
-        if policy.backoff_max_ms < policy.backoff_ms:
-            line = _line(tops.get("backoff_max", tops.get("backoff", tops["tiers"]))[0])
-            raise PolicyInvalid(f"line {line}: backoff_max must not be less than backoff")
+    def _check(self, policy: Policy, root: yaml.Node | None) -> None:
+        fault = fault_of(policy)
+        if fault is not None:
+            lines = [line for place in fault.places if (line := self._line_of(place, root))]
+            raise PolicyInvalid(f"line {(lines or [self._line_of(('tiers',), root)])[0]}: {fault.text}")
 
-    def _starve(self, policy: Policy, line: int) -> None:
-        """Nothing may wait for ever, however much the other tiers bring, unless the document says so. What decides is
-        proved or shown where each discipline is (docs/decisions/0008 has them side by side)."""
-        if policy.may_starve:
-            return
-        way_out = "choose another discipline, or say may_starve: true for an experiment"
-        longest_ms, lowest = max((tier.slo_ms, name) for name, tier in policy.tiers.items())
-        shortest_ms = min(tier.slo_ms for tier in policy.tiers.values())
-        if policy.discipline == "shortest_first" or (policy.discipline == "strict" and len(policy.tiers) > 1):
-            raise PolicyInvalid(f"line {line}: {policy.discipline} lets jobs wait for ever under overload; {way_out}")
-        if policy.discipline == "wait_fraction" and shortest_ms < longest_ms:
-            permille = -(-1000 * longest_ms // (longest_ms - shortest_ms))
-            raise PolicyInvalid(
-                f"line {line}: wait_fraction lets jobs of tier {lowest!r} wait for ever while the tiers above bring"
-                f" more than {permille // 1000}.{permille % 1000:03d} times what the slots take; {way_out}"
-            )
-        if policy.discipline != "weighted_fair":
-            return
-        weighted = sum(tier.weight > 0 for tier in policy.tiers.values())
-        if weighted not in (0, len(policy.tiers)):
-            raise PolicyInvalid(f"line {line}: expected a weight for every tier or for none, found {weighted}")
-        weights = {
-            name: tier.weight if weighted else longest_ms * 1000 // tier.slo_ms for name, tier in policy.tiers.items()
-        }
-        least = min(sorted(weights), key=lambda name: weights[name])
-        if weights[least] * 1000 < sum(weights.values()):
-            raise PolicyInvalid(
-                f"line {line}: tier {least!r} gets less than 1 slot in 1,000 by its weight; give weights nearer"
-                f" to each other, {way_out}"
-            )
+    def _line_of(self, place: tuple[str, ...], root: yaml.Node | None) -> int:
+        """Where the field is written; its parent's line where it is not. 0: nothing of it is."""
+        node, line = root, 0
+        for name in place:
+            pair = self._mapping(node, "the policy document").get(_spelling(name))
+            if pair is None:
+                break
+            line, node = _line(pair[0]), pair[1]
+        return line
 
 
 def _text(node: yaml.Node) -> str:

@@ -12,6 +12,6 @@ one with the right version goes first) and finds its slot (`placement`) under it
 mechanism out at a time are listed in tests/unit/scheduling/test_mutants.py.
 """
 
-RULES = 2
+RULES = 3
 """Number of the decision rules. Raise it whenever any decision could differ: tests/golden/rules_<RULES>.jsonl is
 re-decided byte for byte and fails until it is. Then make a new golden ledger (`python -m tests.golden.rules`)."""

@@ -1,7 +1,7 @@
 """Which nodes could take an attempt now: groups of nodes of one shape, kept in step by `evolve`.
 
 A node has `slots` slots and may hold, besides what runs in them, `staged_per_slot` staged attempts for each: so it
-fetches inputs while the GPU works (design section 4).
+fetches inputs while the GPU works (design section 4). It never holds more than it said when it joined.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
+from contract.bounds import HELD_MAX
 from contract.inputs import Requirements
 from contract.policy import UNLIMITED
 from contract.policy import Cluster as ClusterPolicy
@@ -18,6 +19,12 @@ from scheduling.state import Attempt, Cluster, Group, Held, Node, Reservation, S
 
 CPU = "cpu"
 """The one chipset whose slots have no GPUs: a version that also runs there needs none there."""
+
+
+def holds_of(slots: int, said: int) -> int:
+    """Attempts that a node of so many slots may hold, of what it `said`; 0: it did not say, so it is what every node of
+    v0.1.0 held. Never fewer than it has slots, never more than contract.bounds.HELD_MAX."""
+    return max(slots, min(said or 4 * slots + 16, HELD_MAX))
 
 
 def fits(requirements: Requirements, group: Group) -> bool:
@@ -144,7 +151,7 @@ def refresh(state: State, node: Node) -> None:
     elif held.kept:
         if attempts < slots:
             group.kept |= bit
-    elif attempts < slots + slots * group.cluster.staged_per_slot:
+    elif attempts < slots + slots * group.cluster.staged_per_slot and len(held) < node.holds:
         group.stageable |= bit
         held.level = attempts // slots - 1
         group.levels[held.level] = group.levels.get(held.level, 0) | bit

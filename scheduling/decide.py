@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from contract.batch import BATCH_EVENTS_MAX
+from contract.batch import BATCH_EVENTS_MAX, EVENT_BYTES_MAX
+from contract.codec import encode
 from contract.events import Event, Opened
 from contract.inputs import Input
 from scheduling import RULES, evolve, judge, plan
@@ -31,22 +32,60 @@ class Clock(msgspec.Struct, frozen=True):
     """The inputs reach the end of `jobs` as it was when the batch was begun: leases may lapse."""
 
 
-def decide(state: State, inputs: Sequence[Input], clock: Clock) -> list[Event]:
-    """The events of the next batch; `state` is evolved by them.
+class Decision(msgspec.Struct, frozen=True):
+    """What a batch comes to."""
 
-    What is left to the caller is `evolve.seal(state, record_hash, offset, position)` once the record is appended.
-    When len(result) >= BATCH_EVENTS_MAX, plan was cut: decide again at once, with no inputs.
-    """
-    evolve.begin(state, clock.epoch, clock.seq, clock.now_ms, clock.elapsed_ms)
-    events: list[Event] = []
-    for record in inputs:
-        for event in judge.judge(state, record):
-            evolve.evolve(state, event)
-            events.append(event)
-    for event in plan.plan(state, clock.caught_up, events, BATCH_EVENTS_MAX):
+    events: list[Event]
+    encoded: list[bytes]
+    """Each event's bytes, as they stand in the record (contract.codec.encode_batch)."""
+    taken: int
+    """How many of the inputs were judged: the first so many."""
+    is_full: bool
+    """There may be more to say: decide again at once, with the inputs that were not taken."""
+
+
+class Written:
+    """The events of the batch that is being decided, encoded once: their bytes say when it is full."""
+
+    __slots__ = ("encoded", "events", "size_bytes")
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.encoded: list[bytes] = []
+        self.size_bytes = 0
+
+    def add(self, state: State, event: Event) -> None:
+        """The event happens: `state` is evolved by it."""
         evolve.evolve(state, event)
-        events.append(event)
-    return events
+        record = encode(event)
+        self.events.append(event)
+        self.encoded.append(record)
+        self.size_bytes += len(record) + 1
+
+    def is_full(self) -> bool:
+        """Nothing more may be begun."""
+        return self.size_bytes >= EVENT_BYTES_MAX or len(self.events) >= BATCH_EVENTS_MAX
+
+
+def decide(state: State, inputs: Sequence[Input], clock: Clock) -> Decision:
+    """The events of the next batch; `state` is evolved by them. At least one input is taken when there is any.
+
+    A batch that is full takes no further input and plans nothing more. Whether it is full depends on its events alone:
+    so the record's own inputs, decided again, give the same bytes. What is left to the caller is
+    `evolve.seal(state, record_hash, offset, position)` once the record is appended.
+    When this raises, `state` is worth nothing any more: fold the ledger anew."""
+    evolve.begin(state, clock.epoch, clock.seq, clock.now_ms, clock.elapsed_ms)
+    written = Written()
+    taken = 0
+    for record in inputs:
+        if written.is_full():
+            break
+        for event in judge.judge(state, record):
+            written.add(state, event)
+        taken += 1
+    for event in plan.plan(state, clock.caught_up, written.events, written.is_full):
+        written.add(state, event)
+    return Decision(written.events, written.encoded, taken, written.is_full())
 
 
 def open_pool(state: State, session: str, release: str, clock: Clock) -> list[Event]:

@@ -31,6 +31,7 @@ def node_admitted(state: State, event: said.NodeAdmitted) -> None:
         heard_lease_ms=state.lease_ms,
         cached=event.cached,
         address=event.address,
+        holds=capacity.holds_of(event.slots, event.holds),
     )
     capacity.admit(state, node)
 

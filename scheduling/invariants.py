@@ -184,7 +184,14 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
     free = mask(not n.draining and held(n) + kept(n) < n.slots for n in members)
     only_kept = mask(not n.draining and held(n) < n.slots <= held(n) + kept(n) for n in members)
     most = 1 + group.cluster.staged_per_slot
-    able = [n for n in members if not n.draining and not kept(n) and n.slots <= held(n) < n.slots * most]
+    able = [
+        n
+        for n in members
+        if not n.draining
+        and not kept(n)
+        and n.slots <= held(n) < n.slots * most
+        and len(state.node_attempts[n.node]) < n.holds
+    ]
     stageable = mask(n in able for n in members)
     parked = mask(held(n) > n.slots for n in members)
     if (group.free, group.kept, group.stageable, group.parked) != (free, only_kept, stageable, parked):

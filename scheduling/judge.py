@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from contract import inputs
+from contract import inputs, policy_check
 from contract.events import (
     AliasPointed,
     ClusterDraining,
@@ -34,7 +34,7 @@ from contract.events import (
 from contract.inputs import Input
 from contract.lifecycle import JobState
 from contract.names import parse_model
-from contract.policy import DISCIPLINES, Policy, fingerprint
+from contract.policy import Policy, fingerprint
 from scheduling import endings, forecast, lines, reports
 from scheduling.state import State, Version
 
@@ -213,19 +213,12 @@ def _fault_of_bound(body: inputs.PolicyApplied) -> str:
 
 
 def _fault_of(policy: Policy, claimed: str) -> str:
-    """Why a policy that came over Kafka cannot be adopted; empty when it can. `contract.policy.parse` has checked
-    whatever an operator wrote; this is for records written around it."""
-    numbers = [tier.slo_ms for tier in policy.tiers.values()]
-    numbers += [cluster.limit for cluster in policy.clusters.values()]
-    numbers += [policy.failures_max, policy.backoff_ms, policy.backoff_max_ms, policy.node_lease_ms]
-    numbers += [policy.submission_age_max_ms]
-    if min(numbers) < 1:
-        return "expected every SLO, limit and duration of a policy to be at least 1, found less"
-    if policy.discipline not in DISCIPLINES or min(policy.promise_max, *policy.tenant_weights.values(), 1) < 1:
-        return "expected a known discipline, and promise_max and weights of at least 1, found otherwise"
-    if claimed != fingerprint(policy):
-        return "expected a policy's own fingerprint, found another"
-    return ""
+    """Why a policy cannot be adopted; empty when it can. A document was checked by the same function; records that were
+    written around it are checked here."""
+    fault = policy_check.fault_of(policy)
+    if fault is not None:
+        return f"expected a policy that can be put in force: {fault.text}"
+    return "" if claimed == fingerprint(policy) else "expected a policy's own fingerprint, found another"
 
 
 def _cluster_drain(state: State, record: Input, body: inputs.ClusterDrainRequested) -> Iterator[Event]:

@@ -52,6 +52,8 @@ class Node(msgspec.Struct):
     draining: bool = False
     address: str = ""
     """host:first port where rank 0 of a gang can be reached; empty: nowhere."""
+    holds: int = 0
+    """Attempts that it may hold, running and staged."""
     missed: dict[str, int] = {}
     """Of dispatches that had started and that its last heartbeats did not list: how many heartbeats in a row."""
 

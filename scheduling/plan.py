@@ -7,14 +7,14 @@ forecasts for jobs whose own has passed. Recalls come after dispatches: a free s
 at once, and only one that nobody wants calls a staged attempt back.
 
 Like a judgement, a plan is a generator, so that each pick sees the state after the last. It stops between two groups
-of events (never between an attempt's closing and what follows) when the batch has `events_max`.
+of events (never between an attempt's closing and what follows) when the batch is full.
 
 Seam: `lapses_are_due`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop
 from itertools import islice
 
@@ -44,9 +44,10 @@ from scheduling.state import Attempt, Cluster, Group, Job, Kind, Node, State
 RECALLS_PER_BATCH_MAX = 32
 
 
-def plan(state: State, caught_up: bool, batch: Sequence[Event], events_max: int) -> Iterator[Event]:
+def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callable[[], bool]) -> Iterator[Event]:
     """The events of a batch after its judgements. `batch` is the growing list of its events: evolve each event and
-    append it there before asking for the next (a dispatch is named by its place in the record)."""
+    append it there before asking for the next (a dispatch is named by its place in the record). Once `is_full` nothing
+    more is begun."""
     groups = (
         _expiries(state),
         _lapses(state) if lapses_are_due(state, caught_up) else iter(()),
@@ -54,7 +55,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], events_max: int)
     )
     for group in groups:
         for events in group:
-            if len(batch) >= events_max:
+            if is_full():
                 return
             yield from events
     singles = (
@@ -68,7 +69,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], events_max: int)
     )
     for single in singles:
         for event in single:
-            if len(batch) >= events_max:
+            if is_full():
                 return
             yield event
 

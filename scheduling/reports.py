@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from contract import inputs
+from contract.bounds import SLOTS_MAX
 from contract.events import (
     AttemptFailed,
     AttemptStarted,
@@ -30,7 +31,7 @@ from contract.events import (
 from contract.inputs import Input
 from contract.lifecycle import JobState
 from scheduling import members, retries
-from scheduling.capacity import limit_of
+from scheduling.capacity import holds_of, limit_of
 from scheduling.state import Attempt, Job, Node, State
 
 MISSED_MAX = 3
@@ -73,6 +74,8 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
     refusal = "" if limit_of(state, body.cluster) else "unknown_cluster"
     if body.slots < 1:
         refusal = "no_slots"
+    if body.slots > SLOTS_MAX:
+        refusal = "too_many_slots"
     if body.address and not members.is_address(body.address):
         refusal = "bad_address"
     if refusal:
@@ -90,6 +93,7 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
         memory_mib=body.memory_mib,
         cached=_versions(body.cached),
         address=body.address,
+        holds=holds_of(body.slots, body.holds),
     )
 
 

@@ -293,6 +293,7 @@ def _build_clusters(state: State, facts: Snapshot) -> None:
             setattr(cluster, name, getattr(entry, name))
     for node in facts.nodes:
         node.cluster = intern(node.cluster)
+        node.holds = capacity.holds_of(node.slots, node.holds)
         capacity.admit(state, node)
     for reservation in facts.reserved:
         capacity.keep(state, reservation)

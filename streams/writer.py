@@ -21,15 +21,12 @@ from __future__ import annotations
 
 from collections import deque
 from enum import StrEnum
+from itertools import islice
 
-from contract.batch import (
-    BATCH_BYTES_MAX,
-    BATCH_EVENTS_MAX,
-    BATCH_INPUTS_MAX,
-    Batch,
-    hash_of,
-)
-from contract.codec import encode
+import msgspec
+
+from contract.batch import BATCH_INPUTS_MAX, INPUT_BYTES_MAX, Batch, hash_of
+from contract.codec import encode, encode_batch
 from contract.events import Event, Opened
 from contract.inputs import Input, NodeHeartbeat, NodeReport
 from contract.orders import Order
@@ -46,8 +43,6 @@ from streams.pace import Pace
 OF_NODES = (NodeReport, NodeHeartbeat)
 OPEN_TRIES_MAX = 20
 """Lost races for the pool after which a newcomer gives up: whoever wins them all is alive and leads."""
-INPUT_BYTES_MAX = BATCH_BYTES_MAX // 4
-"""Input bytes of a batch: their events and the dispatches they allow need the rest of it."""
 
 
 class Phase(StrEnum):
@@ -93,7 +88,7 @@ class LedgerWriter:
         self._ledger_end: int | None = None
         self._tries = 0
         self._more = False
-        """The last batch was cut at its number of events: plan goes on at once."""
+        """The last batch was full: what is left to judge and to plan goes on at once."""
         self._last_at_ms = 0
         self._snapshot_wanted = False
 
@@ -288,7 +283,7 @@ class LedgerWriter:
         )
         self._elapsed_ms(mono_ms)
         events = open_pool(state, self._session, self._release, clock)
-        return [self._append(clock, state.position, (), events)]
+        return [self._append(clock, state.position, (), events, [encode(event) for event in events])]
 
     def _won(self, opened: Batch, record_hash: str, offset: int) -> list[Output]:
         """Our Opened counts: the pool is ours."""
@@ -305,25 +300,25 @@ class LedgerWriter:
     # -- batches -------------------------------------------------------------------------------------------------
 
     def _decide(self, mono_ms: int) -> list[Output]:
-        inputs = self._cut()
         state = self.state
-        if inputs:
-            position = inputs[-1].offset + 1 if self._pending else self.next_input
-        else:
-            position = max(state.position, self.next_input)
-        caught_up = self._pace.has_caught_up(position)
+        offered = self._offered()
         clock = Clock(
             epoch=state.epoch,
             seq=state.seq + 1,
-            now_ms=self._clock.now_ms(mono_ms, state.now_ms, inputs),
+            now_ms=self._clock.now_ms(mono_ms, state.now_ms, offered),
             elapsed_ms=self._elapsed_ms(mono_ms),
-            caught_up=caught_up,
+            caught_up=self._pace.has_caught_up(self._position_after(len(offered))),
         )
-        self._pace.decided(mono_ms, caught_up=caught_up)
-        events = decide(state, inputs, clock)
-        self._more = len(events) >= BATCH_EVENTS_MAX
-        self._sending = tuple(orders_for(state, inputs, events))
-        appended = self._append(clock, position, inputs, events)
+        decision = decide(state, offered, clock)
+        inputs = offered[: decision.taken]
+        if len(inputs) < len(offered):  # the batch was full before all was judged: nothing was planned
+            clock = msgspec.structs.replace(clock, caught_up=False)
+        position = self._position_after(len(inputs))
+        self._drop(inputs)
+        self._pace.decided(mono_ms, caught_up=clock.caught_up)
+        self._more = decision.is_full
+        self._sending = tuple(orders_for(state, inputs, decision.events))
+        appended = self._append(clock, position, inputs, decision.events, decision.encoded)
         ahead = [InputAhead(i.offset, i.at_ms - clock.now_ms) for i in inputs if i.at_ms > clock.now_ms]
         return [*ahead, appended]
 
@@ -336,21 +331,32 @@ class LedgerWriter:
             return None
         return max(0, self._pace.gathered_ms(mono_ms, urgent=self._urgent > 0))
 
-    def _cut(self) -> tuple[Input, ...]:
-        """The inputs of the next batch: at least one if there is any, no more than its limits allow."""
+    def _offered(self) -> tuple[Input, ...]:
+        """What waits, for the next batch: at least one input if there is any, no more than a batch may have."""
         inputs: list[Input] = []
         size_bytes = 0
-        while self._pending and len(inputs) < BATCH_INPUTS_MAX:
-            given, size = self._pending[0]
+        for given, size in islice(self._pending, BATCH_INPUTS_MAX):
             if inputs and size_bytes + size > INPUT_BYTES_MAX:
                 break
             size_bytes += size
             inputs.append(given)
-            self._pending.popleft()
-            self._urgent -= not isinstance(given.body, OF_NODES)
         return tuple(inputs)
 
-    def _append(self, clock: Clock, position: int, inputs: tuple[Input, ...], events: list[Event]) -> Append:
+    def _position_after(self, taken: int) -> int:
+        """Where to read `jobs` on once so many of the pending inputs are judged."""
+        if taken == len(self._pending):
+            return max(self.state.position, self.next_input)
+        return self._pending[taken - 1][0].offset + 1 if taken else self.state.position
+
+    def _drop(self, inputs: tuple[Input, ...]) -> None:
+        """They are judged, and wait no longer."""
+        for given in inputs:
+            self._pending.popleft()
+            self._urgent -= not isinstance(given.body, OF_NODES)
+
+    def _append(
+        self, clock: Clock, position: int, inputs: tuple[Input, ...], events: list[Event], encoded: list[bytes]
+    ) -> Append:
         batch = Batch(
             pool=self.state.pool,
             epoch=clock.epoch,
@@ -361,9 +367,10 @@ class LedgerWriter:
             caught_up=clock.caught_up,
             position=position,
             inputs=inputs,
-            events=tuple(events),
+            events=(),
         )
-        record = encode(batch)
+        record = encode_batch(batch, encoded)
+        batch = msgspec.structs.replace(batch, events=tuple(events))
         self._sent = (batch, hash_of(record))
         self._unread.append(self._sent[1])
         self._in_flight = True

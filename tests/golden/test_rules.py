@@ -35,7 +35,7 @@ def test_todays_rules_decide_the_golden_ledger_byte_for_byte() -> None:
         if not any(isinstance(event, Opened) for event in batch.events):
             again = snapshot.decode(snapshot.encode(state))
             clock = Clock(batch.epoch, batch.seq, batch.now_ms, batch.elapsed_ms, batch.caught_up)
-            events = decide(again, batch.inputs, clock)
+            events = decide(again, batch.inputs, clock).events
             decided = encode(
                 Batch(
                     batch.pool,

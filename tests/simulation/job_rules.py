@@ -146,6 +146,9 @@ class JobRules(NodeRules):
         node = self.nodes.get(event["node"])
         if node is None or (node.session, node.cluster) != (event["session"], event["cluster"]):
             raise Violation("I3", f"dispatched to {event['session']}, which is not a node's session", job)
+        holds = sum((node.node, node.session) in other.seats for other in self.jobs.values())
+        if holds >= node.holds:
+            raise Violation("I3", f"{node.node} holds {holds} attempts and said that it holds {node.holds}", job)
         self.dispatches.add(event["dispatch"])
         book.attempts += 1
         book.counted_now = False

@@ -26,7 +26,8 @@ class NodeRules:
         self.stale = 0
 
     def _NodeAdmitted(self, event: Event, moment: Moment) -> None:
-        if not any(join["session"] == event["session"] for join in moment.bodies("NodeJoined")):
+        join = next((j for j in moment.bodies("NodeJoined") if j["session"] == event["session"]), None)
+        if join is None:
             raise Violation("I16", f"{event['node']} was admitted without a join")
         self.nodes[event["node"]] = NodeBook(
             event["node"],
@@ -39,6 +40,7 @@ class NodeRules:
             cached=tuple(event["cached"]),
             address=event.get("address", ""),
             heard_lease_ms=moment.lease_ms,
+            holds=join["holds"],
         )
 
     def _node(self, event: Event) -> NodeBook:

@@ -55,6 +55,8 @@ class Node:
         self.broker, self.work, self.timeline = broker, work, broker.timeline
         self.name, self.cluster, self.slots = name, cluster, slots
         self.chipset, self.gpus, self.memory_mib = chipset, gpus, memory_mib
+        self.holds = slots + broker.timeline.between(0, 2 * slots + 2)
+        """Attempts that it takes, running and staged; it gives back what is sent beyond."""
         self.cached: set[str] = set()
         self.cut_until_ms = 0
         self.load_ms = 0
@@ -123,6 +125,7 @@ class Node:
                 memory_mib=self.memory_mib,
                 cached=tuple(sorted(self.cached)),
                 address=f"{self.name}.lan:20000",
+                holds=self.holds,
             )
         )
 
@@ -244,6 +247,9 @@ class Node:
         attempt = Attempt(order)
         if self._draining:
             self._end(attempt, inputs.Stopped(order.job, order.dispatch, "drained"))
+            return
+        if len(self._held) >= self.holds:
+            self._end(attempt, inputs.Stopped(order.job, order.dispatch, "unclaimed"))
             return
         self._held[order.job] = attempt
         self._begin_next()

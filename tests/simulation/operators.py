@@ -184,7 +184,7 @@ class Operators:
             name: msgspec.structs.replace(
                 cluster,
                 limit=UNLIMITED if self.timeline.happens(0.1) else self.timeline.between(1, 4),
-                staged_per_slot=self.timeline.between(1, 2),
+                staged_per_slot=self.timeline.between(0, 2),
                 adaptive=self.timeline.happens(0.4),
             )
             for name, cluster in POLICY.clusters.items()
@@ -204,6 +204,7 @@ class Operators:
         policy = msgspec.structs.replace(
             policy,
             discipline=self.timeline.chance.choice(DISCIPLINES),
+            may_starve=True,
             promise_max=self.timeline.between(1, 4),
             tenant_weights={tenant: self.timeline.between(1, 20) for tenant in TENANTS if self.timeline.happens(0.5)},
             tenant_burst=self.timeline.between(0, 6),

@@ -66,6 +66,8 @@ class NodeBook:
     cached: tuple[str, ...] = ()
     heard_lease_ms: int = 0
     address: str = ""
+    holds: int = 0
+    """The most attempts it may have, by its own word when it joined."""
 
 
 @dataclass(slots=True)

@@ -243,7 +243,8 @@ class Picks:
             return held + kept < node.slots
         is_endless = cluster["limit"] == NO_LIMIT and not cluster["adaptive"]
         holds_less = is_endless or held < node.slots * (1 + cluster["staged_per_slot"])
-        return holds_less and self._staged(node.cluster) < self.book.behind[node.cluster]
+        attempts = sum((node.node, node.session) in job.seats for job in self.book.jobs.values())
+        return holds_less and attempts < node.holds and self._staged(node.cluster) < self.book.behind[node.cluster]
 
     def _takes_work(self, name: str) -> bool:
         is_there = name in self.book.policy["clusters"] and name not in self.book.draining_clusters

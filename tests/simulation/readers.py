@@ -62,9 +62,10 @@ class ProductionReader:
             fold(self._state, batch, judged.hash, offset)
             return
         clock = Clock(batch.epoch, batch.seq, batch.now_ms, batch.elapsed_ms, batch.caught_up)
-        events = tuple(decide(self._state, batch.inputs, clock))
+        decision = decide(self._state, batch.inputs, clock)
         seal(self._state, judged.hash, offset, batch.position)
-        if encode(msgspec.structs.replace(batch, events=events)) != record:
+        again = encode(msgspec.structs.replace(batch, events=tuple(decision.events)))
+        if again != record or decision.taken < len(batch.inputs):
             raise Violation("I7", f"record {offset} is not what its inputs lead to: another reader decides otherwise")
 
     def _check(self) -> None:

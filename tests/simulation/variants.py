@@ -171,6 +171,15 @@ def back_fill_without_end() -> Patches:
     return [(reservations, "may_back_fill", lambda state, job, reservation: True)]
 
 
+def nodes_are_sent_more_than_they_hold() -> Patches:
+    """Two halves with limits of their own: what the scheduler stages, a node does not hold (review 5.7)."""
+
+    def holds(slots: int, said: int) -> int:
+        return 1_000_000
+
+    return [(capacity, "holds_of", holds), (reports, "holds_of", holds)]
+
+
 VARIANTS: dict[str, Callable[[], Patches]] = {
     variant.__name__: variant
     for variant in (
@@ -190,6 +199,7 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
         nothing_is_kept_for_gangs,
         ranks_count_as_one_slot,
         back_fill_without_end,
+        nodes_are_sent_more_than_they_hold,
     )
 }
 

@@ -106,7 +106,10 @@ def _has_room(state: State, node: Node) -> bool:
         return True
     is_endless = entry.limit == UNLIMITED and not entry.adaptive
     stages = not kept and _staged(state, node.cluster) < state.clusters[node.cluster].behind
-    return stages and (is_endless or held < node.slots * (1 + entry.staged_per_slot))
+    attempts = [job.open for job in state.jobs.values() if job.open is not None]
+    there = sum(node.node in (a.node, *(m.node for m in a.members)) for a in attempts)
+    holds_less = is_endless or held < node.slots * (1 + entry.staged_per_slot)
+    return stages and holds_less and there < node.holds
 
 
 def _has_kept_room(state: State, node: Node) -> bool:

@@ -63,7 +63,7 @@ def test_the_ledger_read_through_its_chain_gives_the_state_and_the_decisions_aga
         fold(folded, batch, counted.hash, offset)
         if batch.inputs or not any(type(event).__name__ == "Opened" for event in batch.events):
             clock = Clock(batch.epoch, batch.seq, batch.now_ms, batch.elapsed_ms, batch.caught_up)
-            assert tuple(decide(decided, batch.inputs, clock)) == batch.events
+            assert tuple(decide(decided, batch.inputs, clock).events) == batch.events
             decided = snapshot.decode(snapshot.encode(folded))
         else:
             decided = snapshot.decode(snapshot.encode(folded))

@@ -64,7 +64,9 @@ class Flooded:
 
 def ruled(discipline: str, high_ms: int, low_ms: int, cap: int = 20) -> Policy:
     """One slot, one job: nothing is staged."""
-    policy = Policy({"high": Tier(high_ms), "low": Tier(low_ms)}, POLICY.pools, {}, discipline=discipline)
+    policy = Policy(
+        {"high": Tier(high_ms), "low": Tier(low_ms)}, POLICY.pools, {}, discipline=discipline, may_starve=True
+    )
     clusters = {"east": Cluster("main", 1_000, staged_per_slot=0)}
     return msgspec.structs.replace(policy, clusters=clusters, promise_max=cap)
 

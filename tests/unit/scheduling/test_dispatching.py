@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from contract.batch import BATCH_EVENTS_MAX
+from contract.batch import BATCH_BYTES_MAX, EVENT_BYTES_MAX
+from contract.bounds import HELD_MAX
+from contract.codec import encode
 from contract.events import JobDispatched
 from contract.inputs import NodeHeartbeat, Requirements
 from contract.policy import UNLIMITED, Cluster, Policy, Tier
 from scheduling.capacity import fits
 from scheduling.state import Cluster as ClusterState
 from scheduling.state import Group
-from tests.unit.scheduling.specification import CUDA, POLICY, Pool, a_job, names, only, submission, version_of
+from tests.unit.scheduling.specification import CUDA, POLICY, Pool, a_job, a_join, names, only, submission, version_of
 
 
 def roomy(limit: int = 100, **tiers: int) -> Policy:
     """The policy with other limits, and tiers of these SLOs."""
     slos = {name: Tier(slo_ms) for name, slo_ms in tiers.items()} or POLICY.tiers
     clusters = {"east": Cluster("main", limit), "west": Cluster("main", limit)}
-    return Policy(slos, POLICY.pools, clusters, discipline="wait_fraction")
+    return Policy(slos, POLICY.pools, clusters, discipline="wait_fraction", may_starve=True)
 
 
 def picked(pool: Pool) -> list[str]:
@@ -149,10 +151,26 @@ def test_a_limit_of_none_pushes_everything_to_the_nodes() -> None:
     pool.publish()
     pool.join("n1")
     pool.join("n2", slots=2)
-    pool.tell(*(submission(number) for number in range(90)))
-    assert len(picked(pool)) == 90
-    held = {node: len(attempts) for node, attempts in pool.state.node_attempts.items()}
-    assert held == {"n1": 30, "n2": 60}, "the same for each slot"
+    pool.tell(*(submission(number) for number in range(30)))
+    assert held_by(pool) == {"n1": 10, "n2": 20}, "the same for each slot"
+
+
+def test_no_node_is_sent_more_than_it_says_it_holds() -> None:
+    """A node of v0.1.0 says nothing: it holds 4 for each slot and 16 more (review 5.7)."""
+    pool = Pool(with_east(UNLIMITED))
+    pool.publish()
+    for node, slots, holds in (("n1", 1, 0), ("n2", 2, 0), ("n3", 1, 5), ("n4", 64, 10_000), ("n5", 2, 1)):
+        pool.join(node, slots=slots, holds=holds)
+    assert picked(pool) == []
+    pool.tell(*(submission(number) for number in range(400)))
+    assert held_by(pool) == {"n1": 20, "n2": 24, "n3": 5, "n4": HELD_MAX, "n5": 2}
+    assert len(pool.state.jobs) == 400, "the rest waits its turn"
+    pool.join("n3", session="s2", holds=6)
+    assert held_by(pool)["n3"] == 6
+
+
+def held_by(pool: Pool) -> dict[str, int]:
+    return {node: len(attempts) for node, attempts in sorted(pool.state.node_attempts.items())}
 
 
 def test_a_lapsed_lease_gives_its_places_back_to_the_limit() -> None:
@@ -297,8 +315,33 @@ def test_a_batch_is_cut_at_its_bound_and_goes_on_in_the_next() -> None:
     pool.publish()
     for number in range(0, 2_500, 500):
         pool.tell(*(submission(n) for n in range(number, number + 500)))
-    pool.join("n1", slots=2_500)
-    assert [len(batch.events) for batch in pool.batches[-3:]] == [BATCH_EVENTS_MAX, BATCH_EVENTS_MAX, 501]
+    before = len(pool.batches)
+    pool.tell(*(a_join(f"n{number}", slots=64) for number in range(40)))
+    batches = pool.batches[before:]
+    sizes = [sum(len(encode(event)) + 1 for event in batch.events) for batch in batches]
+    assert sum(isinstance(e, JobDispatched) for batch in batches for e in batch.events) == 2_500
+    assert all(EVENT_BYTES_MAX <= size < EVENT_BYTES_MAX + 1_000 for size in sizes[:-1]), sizes
+
+
+def test_a_batch_that_is_full_takes_no_further_input() -> None:
+    """Restarts of nodes that hold all they may, in one fetch: each closes its attempts in a record that the ledger's
+    topic takes, and the next input waits for the next record."""
+    pool = Pool(with_east(UNLIMITED), check=False)
+    pool.publish()
+    nodes = [f"n{number}" for number in range(20)]
+    pool.tell(*(a_join(node, slots=64, holds=HELD_MAX) for node in nodes))
+    for first in range(0, 20 * HELD_MAX, 500):
+        pool.tell(*(submission(number) for number in range(first, first + 500)))
+    assert sum(held_by(pool).values()) == 20 * HELD_MAX
+    before = len(pool.batches)
+    pool.tell(*(a_join(node, session="again", slots=64, holds=HELD_MAX) for node in nodes))
+    batches, records = pool.batches[before:], pool.records[before:]
+    assert [i.body.node for batch in batches for i in batch.inputs] == nodes, "each once, in order"
+    assert max(len(batch.inputs) for batch in batches) < len(nodes)
+    assert max(map(len, records)) <= BATCH_BYTES_MAX
+    assert [batch.position for batch in batches if batch.inputs] == [
+        batch.inputs[-1].offset + 1 for batch in batches if batch.inputs
+    ]
 
 
 def test_a_draining_node_gets_nothing() -> None:

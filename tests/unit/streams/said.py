@@ -51,5 +51,9 @@ class Said:
     def node(self, slots: int = 1) -> Input:
         return self.say(NodeJoined("n1", "s1", "local", "cpu", slots, 0, 1000, (VERSION,)))
 
+    def stray(self) -> Input:
+        """A heartbeat of a node that nobody knows."""
+        return self.say(NodeHeartbeat("n9", "s9"))
+
     def heartbeat(self) -> Input:
         return self.say(NodeHeartbeat("n1", "s1"))

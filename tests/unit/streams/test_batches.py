@@ -23,10 +23,23 @@ class TestCutting:
     def test_inputs_beyond_the_limit_follow_in_the_next(self) -> None:
         log, host, said = leading()
         before = len(log.records)
-        host.give(*(said.job(n) for n in range(BATCH_INPUTS_MAX + 20)))
+        host.give(*(said.stray() for _ in range(BATCH_INPUTS_MAX + 20)))
         host.settle()
         sizes = [len(log.batch(offset).inputs) for offset in range(before, len(log.records))]
         assert sizes[:2] == [BATCH_INPUTS_MAX, 20]
+        assert log.batch(before).position == log.batch(before).inputs[-1].offset + 1
+
+    def test_a_batch_that_is_full_leaves_its_last_inputs_to_the_next(self) -> None:
+        log, host, said = leading()
+        before = len(log.records)
+        host.give(*(said.job(n) for n in range(BATCH_INPUTS_MAX)))
+        log.jobs_end = said.offset
+        host.settle()
+        batches = [log.batch(offset) for offset in range(before, len(log.records))]
+        taken = [i.offset for batch in batches for i in batch.inputs]
+        assert 0 < len(batches[0].inputs) < BATCH_INPUTS_MAX
+        assert taken == list(range(taken[0], taken[0] + BATCH_INPUTS_MAX)), "each once, in order"
+        assert not batches[0].caught_up
         assert log.batch(before).position == log.batch(before).inputs[-1].offset + 1
         assert all(len(record) <= BATCH_BYTES_MAX for _, record in log.records)
 

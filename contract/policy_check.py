@@ -1,0 +1,174 @@
+"""What makes a policy one that can be put in force: the one check that a document, an operator's command and `judge`
+share, so that no way into a pool takes what another refuses.
+
+A fault names the fields it is about, so that the document's reader can say their line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contract.bounds import POLICY_BYTES_MAX
+from contract.names import is_name
+from contract.policy import DISCIPLINES, UNLIMITED, Policy
+
+Place = tuple[str, ...]
+"""Names from the policy inwards: `("clusters", "local", "limit")`."""
+
+LONGEST_MS = 3_650 * 86_400_000
+PAYLOAD_BYTES_MOST = 2 * 1024**2 - 64 * 1024
+"""A record of Kafka may hold 2 MiB (runtime.kafka_records); contract.topics leaves 64 KiB of it for what is around a
+payload."""
+WHOLE_MOST = 999_999_999
+_MOST = {
+    "partition": 999,
+    "dispatch_partitions": 999,
+    "submission_partitions": 999,
+    "tenant_weights": 1_000,
+    "payload_bytes_max": PAYLOAD_BYTES_MOST,
+}
+"""Partitions are made as they are asked for, with all below them. A tenant's pick costs a 720,720th of a share and more
+(scheduling.sharing): weights above 1,000 would be rounded away."""
+_MAY_BE_ZERO = (
+    "partition",
+    "tenant_burst",
+    "tenant_burst_penalty",
+    "look_ahead_jobs",
+    "look_ahead_percent",
+    "staged_per_slot",
+)
+_MAY_BE_UNLIMITED = ("limit", "staged_per_slot")
+
+
+class PolicyFault(NamedTuple):
+    """The first thing that is wrong with a policy."""
+
+    places: tuple[Place, ...]
+    """The field it is about, else the one that stands for it when that is not written."""
+    text: str
+    """What was expected, what was found, what to do."""
+
+
+def least_of(field: str) -> int:
+    """The least value of a number of a policy, a tier, a pool or a cluster."""
+    return 0 if field in _MAY_BE_ZERO else 1
+
+
+def most_of(field: str) -> int:
+    """The largest, `none` apart."""
+    return _MOST.get(field, LONGEST_MS if field.endswith("_ms") else WHOLE_MOST)
+
+
+def fault_of(policy: Policy) -> PolicyFault | None:
+    """The first fault of a policy, wherever it came from; None when it can be put in force."""
+    return next(_faults(policy), None)
+
+
+def _faults(policy: Policy) -> Iterator[PolicyFault]:
+    for group in ("tiers", "pools", "clusters"):
+        members: dict[str, Any] = getattr(policy, group)
+        if not members:
+            yield PolicyFault(((group,),), f"expected at least one {group[:-1]}, found none")
+        for name, member in members.items():
+            yield from _named((group, name), group[:-1], name)
+            yield from _numbers((group, name), member)
+    for tenant, weight in policy.tenant_weights.items():
+        yield from _named(("tenant_weights", tenant), "tenant", tenant)
+        yield from _range(("tenant_weights", tenant), "tenant_weights", weight)
+    yield from _numbers((), policy)
+    if policy.discipline not in DISCIPLINES:
+        yield PolicyFault((("discipline",),), f"discipline: expected one of {', '.join(DISCIPLINES)}, found another")
+    yield from _pools(policy)
+    yield from _starvation(policy)
+    if policy.backoff_max_ms < policy.backoff_ms:
+        yield PolicyFault((("backoff_max_ms",), ("backoff_ms",)), "backoff_max must not be less than backoff")
+    size = len(msgspec.json.encode(policy))
+    if size > POLICY_BYTES_MAX:
+        yield PolicyFault(
+            (("tenant_weights",),),
+            f"expected a policy of at most {POLICY_BYTES_MAX // 1024} KiB, found {size:,} bytes as JSON:"
+            " name fewer tenants, tiers or clusters",
+        )
+
+
+def _named(place: Place, noun: str, name: str) -> Iterator[PolicyFault]:
+    if not is_name(name):
+        yield PolicyFault(
+            (place,),
+            f"expected a {noun} name (at most 63 lower case letters, digits, '.', '_', '-'), found {name[:80]!r}",
+        )
+
+
+def _numbers(place: Place, member: msgspec.Struct) -> Iterator[PolicyFault]:
+    """Every whole number of the struct. A tier's weight of 0 is one that was not given."""
+    for field in member.__struct_fields__:
+        value = getattr(member, field)
+        if type(value) is int and not (field == "weight" and value == 0):
+            yield from _range((*place, field), field, value)
+
+
+def _range(place: Place, field: str, value: int) -> Iterator[PolicyFault]:
+    if field in _MAY_BE_UNLIMITED and value == UNLIMITED:
+        return
+    if not least_of(field) <= value <= most_of(field):
+        text = f"{place[-1]}: expected a whole number from {least_of(field)} to {most_of(field):,}, found {value}"
+        yield PolicyFault((place,), text)
+
+
+def _pools(policy: Policy) -> Iterator[PolicyFault]:
+    partitions: dict[int, str] = {}
+    for name, pool in policy.pools.items():
+        if pool.partition in partitions:
+            yield PolicyFault(
+                (("pools", name),),
+                f"pools {partitions[pool.partition]!r} and {name!r} both name partition"
+                f" {pool.partition}; give each pool its own",
+            )
+        partitions[pool.partition] = name
+    for name, cluster in policy.clusters.items():
+        if cluster.pool not in policy.pools:
+            yield PolicyFault(
+                (("clusters", name),),
+                f"cluster {name!r} is in pool {cluster.pool[:80]!r}, which is not one of"
+                f" {', '.join(sorted(policy.pools))}",
+            )
+
+
+def _starvation(policy: Policy) -> Iterator[PolicyFault]:
+    """Nothing may wait for ever, however much the other tiers bring, unless the policy says so. What decides is proved
+    or shown where each discipline is (docs/decisions/0008 has them side by side)."""
+    if policy.may_starve or not policy.tiers:
+        return
+    place = (("discipline",),)
+    way_out = "choose another discipline, or say may_starve: true for an experiment"
+    longest_ms, lowest = max((tier.slo_ms, name) for name, tier in policy.tiers.items())
+    shortest_ms = min(tier.slo_ms for tier in policy.tiers.values())
+    if policy.discipline == "shortest_first" or (policy.discipline == "strict" and len(policy.tiers) > 1):
+        yield PolicyFault(place, f"{policy.discipline} lets jobs wait for ever under overload; {way_out}")
+    if policy.discipline == "wait_fraction" and shortest_ms < longest_ms:
+        permille = -(-1000 * longest_ms // (longest_ms - shortest_ms))
+        yield PolicyFault(
+            place,
+            f"wait_fraction lets jobs of tier {lowest!r} wait for ever while the tiers above bring"
+            f" more than {permille // 1000}.{permille % 1000:03d} times what the slots take; {way_out}",
+        )
+    if policy.discipline != "weighted_fair":
+        return
+    weighted = sum(tier.weight > 0 for tier in policy.tiers.values())
+    if weighted not in (0, len(policy.tiers)):
+        yield PolicyFault(place, f"expected a weight for every tier or for none, found {weighted}")
+        return
+    weights = {
+        name: tier.weight if weighted else longest_ms * 1000 // max(1, tier.slo_ms)
+        for name, tier in policy.tiers.items()
+    }
+    least = min(sorted(weights), key=lambda name: weights[name])
+    if weights[least] * 1000 < sum(weights.values()):
+        yield PolicyFault(
+            place,
+            f"tier {least!r} gets less than 1 slot in 1,000 by its weight; give weights nearer to each"
+            f" other, {way_out}",
+        )
