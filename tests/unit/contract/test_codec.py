@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from contract import codec
-from contract.inputs import CancelRequested, JobSubmitted
+from contract import bounds, codec
+from contract.inputs import CancelRequested, ErasureCompleted, JobSubmitted
 from tests.golden.samples import sample
+from tests.unit.scheduling.specification import Pool
 
 SECRET = "a purple elephant"
 
@@ -58,3 +60,37 @@ def test_headers_are_cloudevents_in_binary_mode() -> None:
     assert event.get_source() == "//headrace/api"
     assert event.get_type() == "headrace.CancelRequested.v1"
     assert event.get_specversion() == "1.0"
+
+
+def test_a_batch_of_encoded_events_has_the_bytes_of_the_batch() -> None:
+    for record in Pool().records:
+        batch = codec.decode_batch(record)
+        empty = msgspec.structs.replace(batch, events=())
+        assert codec.encode_batch(empty, [codec.encode(event) for event in batch.events]) == record
+        assert codec.encode_batch(empty, []) == codec.encode(empty)
+
+
+def test_a_record_of_jobs_at_the_scheduler_s_door_is_within_bounds() -> None:
+    job = "main-" + "0" * 32
+    good = CancelRequested(job)
+    assert codec.decode_input(codec.encode(good)) == good
+    for odd in (CancelRequested("x" * 2_000), CancelRequested("a\0b"), ErasureCompleted(job, (2**53,), 0)):
+        assert codec.decode_wire(codec.encode(odd)) == odd, "history is read as it was written"
+        with pytest.raises(codec.Malformed, match="expected a record of `jobs`"):
+            codec.decode_input(codec.encode(odd))
+    large = ErasureCompleted(job, tuple(range(40_000)), 0)
+    with pytest.raises(codec.Malformed, match="of at most 131072 bytes, found"):
+        codec.decode_input(codec.encode(large))
+    submitted = sample(JobSubmitted)
+    assert isinstance(submitted, JobSubmitted)
+    with pytest.raises(codec.Malformed, match="a salt of 32 hex digits"):
+        codec.decode_input(codec.encode(submitted))
+
+
+@pytest.mark.parametrize(
+    ("words", "mended"),
+    [("caf\udce9.mp4", "caf\ufffd.mp4"), ("a\0b", "a\ufffdb"), ("漢 \U0001f600", "漢 \U0001f600"), ("", "")],
+)
+def test_words_are_mended_to_whole_characters(words: str, mended: str) -> None:
+    assert bounds.mended(words) == mended
+    bounds.mended(words).encode()
