@@ -76,7 +76,7 @@ def fault_of(value: Any, least: int, most: int, depth_max: int, text_max: int = 
         elif kind is int:
             if not least <= item <= most:
                 return f"expected whole numbers from {least} to {most}, found another"
-        elif kind is dict or kind is list:
+        elif kind is dict or kind is list or kind is tuple:
             if depth >= depth_max:
                 return f"expected lists and objects at most {depth_max} deep, found more"
             if kind is dict:

@@ -150,7 +150,7 @@ def _check(record: msgspec.Struct, value: bytes, expected: str) -> None:
         msgspec.to_builtins(record), -bounds.NUMBER_MAX, bounds.NUMBER_MAX, bounds.DEPTH_MAX, bounds.TEXT_MAX
     )
     if fault:
-        raise Malformed(f"expected {expected}: {fault}")
+        raise Malformed(f"{expected}: {fault}")
 
 
 def body_of(record: Wire) -> Body:
@@ -180,7 +180,7 @@ def decode_submission(value: bytes | None) -> SubmissionRequested:
     for text in (request.tenant, request.tier, request.model):
         fault = bounds.fault_of(text, 0, 0, 0, bounds.TEXT_MAX)
         if fault:
-            raise Malformed(f"expected {what}: {fault}")
+            raise Malformed(f"{what}: {fault}")
     return request
 
 
