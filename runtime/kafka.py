@@ -7,12 +7,21 @@ for all replicas; a delivery that is not a clean success is unclear, and what th
 from runtime.kafka_lookup import Lookup
 from runtime.kafka_producer import OnDelivery, Producer
 from runtime.kafka_reader import Reader, Watermarks, offsets, partitions, read_one, read_range
-from runtime.kafka_records import MESSAGE_BYTES_MAX, Delivery, DeliveryUnclear, Headers, OffsetGone, Record
+from runtime.kafka_records import (
+    MESSAGE_BYTES_MAX,
+    Delivery,
+    DeliveryRefused,
+    DeliveryUnclear,
+    Headers,
+    OffsetGone,
+    Record,
+)
 from runtime.kafka_topics import TopicMismatch, ensure_topics
 
 __all__ = [
     "MESSAGE_BYTES_MAX",
     "Delivery",
+    "DeliveryRefused",
     "DeliveryUnclear",
     "Headers",
     "Lookup",

@@ -12,13 +12,23 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as _ConfluentProducer
 
-from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, Complaints, Delivery, DeliveryUnclear, Headers
+from runtime.kafka_records import (
+    CLIENT,
+    MESSAGE_BYTES_MAX,
+    Complaints,
+    Delivery,
+    DeliveryRefused,
+    DeliveryUnclear,
+    Headers,
+)
 
 log = structlog.get_logger(__name__)
 
 BATCH_BYTES_MAX = 60_000
 """Records that wait together go out in one batch of at most this size (a larger record goes alone): a broker holds a
 topic's `max.message.bytes`, which is 64 KiB and a payload (contract.topics), against the batch, not the record."""
+
+_TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 
 OnDelivery = Callable[[Delivery | Exception], None]
 
@@ -76,7 +86,7 @@ class Producer:
         partition: int | None = None,
         on_delivery: OnDelivery | None = None,
     ) -> None:
-        """Hand a record over. `on_delivery` gets a Delivery, or DeliveryUnclear.
+        """Hand a record over. `on_delivery` gets a Delivery, or DeliveryUnclear (DeliveryRefused: for its size).
 
         Blocks while the local buffer is full. DeliveryUnclear when it stays full for the delivery timeout.
         """
@@ -95,7 +105,8 @@ class Producer:
         headers: Headers = (),
         partition: int | None = None,
     ) -> Delivery:
-        """Write a record and wait for its acknowledgement. DeliveryUnclear when there is none."""
+        """Write a record and wait for its acknowledgement. DeliveryUnclear when there is none; of that kind,
+        DeliveryRefused when the broker refused it for its size."""
         done = threading.Event()
         outcome: list[Delivery | Exception] = []
 
@@ -163,7 +174,7 @@ class Producer:
         except BufferError:
             return False
         except KafkaException as error:
-            raise DeliveryUnclear(f"{topic}: {error.args[0]}") from error
+            raise _failure(topic, error.args[0]) from error
         return True
 
     def _usable(self) -> Any:
@@ -189,11 +200,16 @@ class Producer:
 def _report_to(on_delivery: OnDelivery) -> Callable[[KafkaError | None, Any], None]:
     def report(error: KafkaError | None, message: Any) -> None:
         if error is not None:
-            on_delivery(DeliveryUnclear(f"{message.topic()}: {error.name()}"))
+            on_delivery(_failure(message.topic(), error))
         else:
             on_delivery(Delivery(message.partition(), message.offset(), message.timestamp()[1]))
 
     return report
+
+
+def _failure(topic: str, error: KafkaError) -> DeliveryUnclear:
+    kind = DeliveryRefused if error.code() in _TOO_LARGE else DeliveryUnclear
+    return kind(f"{topic}: {error.name()}")
 
 
 def _delivered(outcome: Delivery | Exception) -> Delivery:

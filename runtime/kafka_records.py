@@ -60,5 +60,10 @@ class DeliveryUnclear(Exception):
     """A record may or may not be in the log. The message says why, and nothing of the record."""
 
 
+class DeliveryRefused(DeliveryUnclear):
+    """The broker takes no record as large as this one in its topic: it is not in the log, and to send it again as it is
+    changes nothing. Whoever does not tell the two apart may treat it as unclear."""
+
+
 class OffsetGone(Exception):
     """The record asked for is no longer, or not yet, in the log."""
