@@ -150,7 +150,8 @@ class Failed(msgspec.Struct, frozen=True, tag="Failed.v1"):
     kind: str
     """One of FAILURE_KINDS."""
     error: str = ""
-    """The exception's class name or a fixed phrase of ours: an identifier, never its message."""
+    """An identifier: a fixed phrase of ours, or the class of an exception that everybody knows (Python's own, torch's);
+    any other class is OtherError. Never the message."""
 
 
 FAILURE_KINDS = (
@@ -159,14 +160,17 @@ FAILURE_KINDS = (
     "child_died",
     "out_of_memory",
     "bad_inputs",
+    "bad_values",
     "bad_outputs",
     "environment",
     "payload_missing",
     "store",
 )
-"""bad_inputs: the model's own check refused them; never tried again."""
+"""bad_inputs: the model's own check refused them, or they are none that contract.bounds allows. bad_values: what
+`predict` returned is no JSON object that contract.bounds allows. bad_outputs: files that are not there or cannot be
+stored, values that break the version's schema, a child that does not keep to its pipe's frames."""
 
-FAILURE_KINDS_FINAL = ("bad_inputs", "payload_missing")
+FAILURE_KINDS_FINAL = ("bad_inputs", "bad_values", "payload_missing")
 """Failures that another attempt cannot mend: the job is dead-lettered at once."""
 
 

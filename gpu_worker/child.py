@@ -1,12 +1,12 @@
-"""The model process: one standalone file, standard library only, run by the version's own Python interpreter.
+"""The model process: standard library only, run by the version's own Python interpreter.
 
 `python -I child.py FD PARENT` talks to the agent over the socket FD: frames of a 4-byte big-endian length and a JSON
 object with a `type`. Agent to child: `load`, `run`, `cancel`; child to agent: `loaded`, `progress`, `succeeded`,
 `failed`. One attempt at a time, in the main thread, where CUDA and signal handlers of models expect to be. The process
 dies with the thread of the agent that started it. It imports nothing of ours: nothing of ours is installed here.
 
-A rank of a gang joins the others before its model loads, through the torch of the version's environment: the model
-finds torch.distributed initialised. The process serves that one attempt.
+A rank of a gang joins the others before its model loads (child_gang.py, read by such a rank only). The process serves
+that one attempt.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import contextlib
 import ctypes
 import errno
 import importlib
+import importlib.util
+import io
 import json
 import os
 import re
@@ -24,7 +26,6 @@ import sys
 import threading
 import time
 import traceback
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,16 @@ Frame = dict[str, Any]
 FRAME_BYTES_MAX = 4 * 1024 * 1024
 DETAIL_BYTES_MAX = 32 * 1024
 MESSAGE_CHARACTERS_MAX = 200
+VALUE_LEAST, VALUE_MOST = -(2**63), 2**64 - 1
+DEPTH_MAX = 64
+PLACE_CHARACTERS_MAX = 200
+NO_CHARACTER = re.compile("[\0\ud800-\udfff]")
 OUTPUTS_MAX = 100
 OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 RESERVED_NAMES = ("manifest.json", "inputs.json", "error.txt")
 PROGRESS_EVERY_S = 0.25
 ECHO_S = 3.0
 """A rank that lost another waits so long before it says so: what befell the other one is the news."""
-TORCH_ERRORS = (RuntimeError, OSError)
-"""What torch.distributed may raise when others are not there in time: its own DistError is a RuntimeError."""
 PR_SET_PDEATHSIG = 1
 ENCODER = json.JSONEncoder(allow_nan=False)
 
@@ -49,8 +52,72 @@ class AgentGone(Exception):
     """The agent closed the pipe: there is nobody to work for."""
 
 
-class BadOutputs(Exception):
-    """What the model returned is no result."""
+class BadValues(Exception):
+    """What the model returned is no result: no JSON, or none that every reader of the result can hold."""
+
+
+def mended(text: str) -> str:
+    """The same words as whole characters without NUL: for what a model says of itself."""
+    return NO_CHARACTER.sub("\ufffd", text)
+
+
+Place = tuple[Any, ...]
+"""Where a value is: () for the whole, else (place of what holds it, name or number in there)."""
+
+
+def fault_of(values: Any) -> str:
+    """What of the values no reader of JSON could hold, and where: `values/title: expected …, found …`. Empty: nothing.
+
+    The agent looks again and takes nobody's word for it; but only here is the place known. Takes time in proportion to
+    a frame's size, even where the same list stands in many places."""
+    waiting: list[tuple[Any, int, Place]] = [(values, 0, ())]
+    room = FRAME_BYTES_MAX
+    while waiting:
+        value, depth, place = waiting.pop()
+        fault = ""
+        if isinstance(value, str):
+            fault = text_fault(value)
+            room -= len(value)
+        elif isinstance(value, float):
+            if value != value or value in (float("inf"), float("-inf")):
+                fault = "expected a finite number, found none"
+        elif isinstance(value, int):
+            if not VALUE_LEAST <= value <= VALUE_MOST:
+                fault = f"expected whole numbers from {VALUE_LEAST} to {VALUE_MOST}, found another"
+        elif isinstance(value, (dict, list, tuple)):
+            room -= 2 * len(value)
+            if depth >= DEPTH_MAX:
+                fault = f"expected lists and objects at most {DEPTH_MAX} deep, found more"
+            elif room > 0 and isinstance(value, dict):
+                waiting += [(part, depth + 1, (place, name)) for name, part in value.items()]
+                waiting += [(name, depth + 1, (place, "a name")) for name in value if isinstance(name, str)]
+            elif room > 0:
+                waiting += [(part, depth + 1, (place, number)) for number, part in enumerate(value)]
+        elif value is not None:
+            fault = f"expected a dict, list, text, number, bool or None, found {type(value).__name__}"
+        if fault:
+            return f"{path_of(place)}: {fault}"
+        if room < 0:
+            return f"values: expected at most {FRAME_BYTES_MAX} bytes, found more; write a file instead"
+    return ""
+
+
+def text_fault(text: str) -> str:
+    found = NO_CHARACTER.search(text)
+    if found is None:
+        return ""
+    if found[0] == "\0":
+        return "expected text without the character NUL, found one"
+    return "expected whole characters, found half a surrogate pair"
+
+
+def path_of(place: Place) -> str:
+    parts: list[str] = []
+    while place:
+        place, part = place
+        numbered = isinstance(part, int) and VALUE_LEAST <= part <= VALUE_MOST
+        parts.append(mended(part) if isinstance(part, str) else str(part) if numbered else "a name")
+    return "/".join(["values", *reversed(parts)])[:PLACE_CHARACTERS_MAX]
 
 
 class Pipe:
@@ -117,6 +184,7 @@ class Context:
         self._directory = directory
         self._cancelled = False
         self._progressed_s = 0.0
+        self._fraction = 0.0
         self.outputs: list[str] = []
 
     def progress(self, fraction: float, message: str = "") -> None:
@@ -125,12 +193,18 @@ class Context:
         if now_s - self._progressed_s < PROGRESS_EVERY_S:
             return
         self._progressed_s = now_s
-        fraction = float(fraction)
+        words = ""
+        with contextlib.suppress(Exception):  # what has no words, or is no number, fails nothing
+            words = str(message)[:MESSAGE_CHARACTERS_MAX]
+        with contextlib.suppress(Exception):
+            fraction = float(fraction)
+            if fraction == fraction:
+                self._fraction = min(1.0, max(0.0, fraction))
         frame = {
             "type": "progress",
             "dispatch": self._dispatch,
-            "fraction": min(1.0, max(0.0, fraction)) if fraction == fraction else 0.0,
-            "message": str(message)[:MESSAGE_CHARACTERS_MAX],
+            "fraction": self._fraction,
+            "message": mended(words),
         }
         self._pipe.write(json.dumps(frame).encode())
 
@@ -160,78 +234,6 @@ class Context:
         return str(directory / name)
 
 
-class GangTimeOut(Exception):
-    """The ranks of a gang did not find each other in time."""
-
-
-class Gang:
-    """The ranks of one attempt: their process group, and a store in rank 0's process by which they wait for each
-    other. What they store is named after the attempt, so that a stranger at the same port is not taken for a rank."""
-
-    def __init__(self, frame: Frame) -> None:
-        """Join. GangTimeOut, or what torch says of the address."""
-        self.rank, self.world = frame["rank"], frame["world_size"]
-        self.address, self.join_s = frame["gang"]["rendezvous"], frame["gang"]["join_s"]
-        self.distributed = distributed = importlib.import_module("torch.distributed")
-        run = timedelta(seconds=frame["gang"]["run_s"])
-        join = timedelta(seconds=self.join_s)
-        host, _, port = self.address.rpartition(":")
-        started_s = time.monotonic()
-        try:
-            store = distributed.TCPStore(
-                host.strip("[]"), int(port), self.world, self.rank == 0, timeout=join, wait_for_workers=False
-            )
-        except TORCH_ERRORS as error:
-            if time.monotonic() - started_s < self.join_s:
-                raise
-            raise self._too_late("meet") from error
-        self.store = distributed.PrefixStore(frame["gang"]["name"], store)
-        self.meet("joined")
-        store.set_timeout(run)
-        backend = "nccl" if frame["device"] == "cuda" else "gloo"
-        distributed.init_process_group(backend, store=self.store, rank=self.rank, world_size=self.world, timeout=run)
-        self.run = run
-
-    def meet(self, point: str) -> None:
-        """Wait until every rank is at this point."""
-        self._reach(point)
-        started_s = time.monotonic()
-        try:
-            self._wait(point, timedelta(seconds=self.join_s))
-        except TORCH_ERRORS as error:
-            if time.monotonic() - started_s < self.join_s:
-                raise
-            raise self._too_late(point) from error
-
-    def leave(self) -> None:
-        """This rank has done its part. Rank 0 waits until all have: its success is that of all, and the store is in its
-        process, which may end before another's word to it is answered."""
-        if self.rank == 0:
-            self._reach("done")
-            self._wait("done", self.run)
-        with contextlib.suppress(Exception):  # what this rank computed is worth more than a tidy end
-            if self.rank > 0:
-                self._reach("done")
-            self.distributed.destroy_process_group()
-
-    def echoes(self, error: BaseException) -> bool:
-        """Whether the exception came out of torch.distributed or a wait of ours: most likely another rank is lost."""
-        frame = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
-        return str(frame.f_globals["__name__"]).startswith("torch.distributed") or frame.f_locals.get("self") is self
-
-    def _reach(self, point: str) -> None:
-        self.store.add(f"{point}/{self.rank}", 1)
-
-    def _wait(self, point: str, limit: timedelta) -> None:
-        self.store.wait([f"{point}/{rank}" for rank in range(self.world)], limit)
-
-    def _too_late(self, point: str) -> GangTimeOut:
-        return GangTimeOut(
-            f"expected {self.world} ranks to have {point} at {self.address} within {self.join_s:g} s, found fewer; can"
-            " the nodes reach each other there (HEADRACE_NODE_ADDRESS of rank 0's node, its 1,000 ports)?"
-        )
-
-
 def kind_of(error: BaseException, otherwise: str) -> str:
     """The failure kind (contract.inputs.FAILURE_KINDS) that an exception of the model means."""
     name = type(error).__name__
@@ -239,9 +241,9 @@ def kind_of(error: BaseException, otherwise: str) -> str:
         return "out_of_memory"
     if name == "InvalidInputs":
         return "bad_inputs"
-    if isinstance(error, BadOutputs):
-        return "bad_outputs"
-    if isinstance(error, GangTimeOut):
+    if isinstance(error, BadValues):
+        return "bad_values"
+    if name == "GangTimeOut":
         return "time_out"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "store"
@@ -250,12 +252,13 @@ def kind_of(error: BaseException, otherwise: str) -> str:
 
 def failed(dispatch: str, kind: str, error: BaseException) -> bytes:
     name = "ScratchFull" if kind == "store" else type(error).__name__
-    detail = "".join(traceback.format_exception(error)).encode("utf-8", "replace")[-DETAIL_BYTES_MAX:]
+    words = f"{error}\n" if isinstance(error, BadValues) else "".join(traceback.format_exception(error))
+    detail = mended(words).encode()[-DETAIL_BYTES_MAX:]
     frame = {
         "type": "failed",
         "dispatch": dispatch,
         "kind": kind,
-        "error": name[:80],
+        "error": mended(name[:80]),
         "detail": detail.decode("utf-8", "replace"),
     }
     return json.dumps(frame).encode()
@@ -268,7 +271,7 @@ def limit_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def load(frame: Frame) -> tuple[Any, Gang | None, bytes | None]:
+def load(frame: Frame) -> tuple[Any, Any, bytes | None]:
     """(model, its gang if it is a rank of one, None), or as the last the frame to answer."""
     kind = "environment"
     gang = None
@@ -278,7 +281,7 @@ def load(frame: Frame) -> tuple[Any, Gang | None, bytes | None]:
         model_class = getattr(importlib.import_module(module), name)
         limit_threads(frame["threads"])
         if frame["world_size"] > 1:
-            gang = Gang(frame)
+            gang = gang_of(frame)
         kind = "model_error"
         model = model_class()
         model.load(frame["weights"], frame["device"], frame["rank"], frame["world_size"])
@@ -293,7 +296,7 @@ def load(frame: Frame) -> tuple[Any, Gang | None, bytes | None]:
     return model, gang, None
 
 
-def run(model: Any, gang: Gang | None, frame: Frame, pipe: Pipe) -> bytes:
+def run(model: Any, gang: Any, frame: Frame, pipe: Pipe) -> bytes:
     """One attempt. The frame to answer."""
     dispatch = frame["dispatch"]
     context = Context(pipe, dispatch, frame["directory"])
@@ -311,7 +314,17 @@ def run(model: Any, gang: Gang | None, frame: Frame, pipe: Pipe) -> bytes:
         return failed(dispatch, kind_of(error, "model_error"), error)
 
 
-def wait_for_news(gang: Gang | None, error: BaseException) -> None:
+def gang_of(frame: Frame) -> Any:
+    """The rank's Gang, of the file beside this one: found by its path, so that no model can import what is ours."""
+    spec = importlib.util.spec_from_file_location("headrace_child_gang", Path(__file__).with_name("child_gang.py"))
+    assert spec is not None, "child_gang.py is installed beside child.py"
+    assert spec.loader is not None, "child_gang.py is a source file"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Gang(frame)
+
+
+def wait_for_news(gang: Any, error: BaseException) -> None:
     """Another rank is lost: give its node the time to say why, upon which this process is ended."""
     if gang is not None and gang.echoes(error):
         time.sleep(ECHO_S)
@@ -319,14 +332,17 @@ def wait_for_news(gang: Gang | None, error: BaseException) -> None:
 
 def succeeded(dispatch: str, values: Any, outputs: list[str]) -> bytes:
     if not isinstance(values, dict):
-        raise BadOutputs(f"expected predict to return a dict or None, found {type(values).__name__}")
+        raise BadValues(f"values: expected predict to return a dict or None, found {type(values).__name__}")
+    fault = fault_of(values)
+    if fault:
+        raise BadValues(fault)
     try:
         frame = {"type": "succeeded", "dispatch": dispatch, "outputs": outputs, "values": values}
         body = ENCODER.encode(frame).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise BadOutputs(f"expected values that are JSON: {error}") from None
+        raise BadValues(f"values: expected JSON, found what is none: {error}") from None
     if len(body) > FRAME_BYTES_MAX:
-        raise BadOutputs(f"expected at most {FRAME_BYTES_MAX} bytes of values, found {len(body)}; write a file instead")
+        raise BadValues(f"values: expected at most {FRAME_BYTES_MAX} bytes, found {len(body)}; write a file instead")
     return body
 
 
@@ -360,6 +376,9 @@ def main() -> None:
     if os.getppid() != parent:  # it died before the line above
         return
     os.set_inheritable(fd, False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # half an emoji in a print is no failure either
     with contextlib.suppress(AgentGone):
         serve(Pipe(fd))
 

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpu_worker.frames import FromChild, ToChild, Unframer, encode
+from gpu_worker.frames import BadFrame, FromChild, ToChild, Unframer, encode
 
 CHILD = Path(__file__).with_name("child.py")
 
@@ -77,10 +77,10 @@ class ChildProcess:
             self._unsent.clear()  # it is gone; pid_fd says so
         return True
 
-    def receive(self) -> list[FromChild] | None:
+    def receive(self) -> list[FromChild | BadFrame] | None:
         """The frames that are there, at most 16 KiB of them; None when it closed its end.
 
-        BadFrame when it sent something else."""
+        The last is a BadFrame when it sent something else."""
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:

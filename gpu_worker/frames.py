@@ -1,6 +1,7 @@
 """The frames between agent and child: a 4-byte big-endian length, then JSON. child.py has the other end.
 
-The child is not trusted: a frame that is too long or is none of these ends it, and the agent never waits on its pipe.
+The child is not trusted: a frame that is too long or is none of these ends it and the attempt it had, nothing else, and
+the agent never waits on its pipe. Values are looked at where there is time for it (gpu_worker.outcome.checked).
 """
 
 from __future__ import annotations
@@ -94,8 +95,11 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(FromChild)
 
 
-class BadFrame(Exception):
-    """The child sent what is no frame. The message quotes nothing of it."""
+class BadFrame(msgspec.Struct, frozen=True):
+    """The child sent what is no frame. What it sends after that cannot be told apart."""
+
+    reason: str
+    """What was expected and what was found; quotes nothing of it."""
 
 
 def encode(message: ToChild) -> bytes:
@@ -107,28 +111,49 @@ def encode(message: ToChild) -> bytes:
 
 
 class Unframer:
-    """Cuts what arrives from a child into frames."""
+    """Cuts what arrives from a child into frames: the same ones in whatever pieces it arrives."""
 
     def __init__(self) -> None:
         self._received = bytearray()
+        self._bad: BadFrame | None = None
 
-    def feed(self, data: bytes) -> list[FromChild]:
-        """The frames that are complete with `data`. BadFrame when there is something else."""
-        received = self._received
-        received += data
-        frames: list[FromChild] = []
-        start = 0
-        while len(received) - start >= _LENGTH_BYTES:
-            body = start + _LENGTH_BYTES
-            length = int.from_bytes(received[start:body], "big")
-            if length > FRAME_BYTES_MAX:
-                raise BadFrame(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, found {length}")
-            if len(received) < body + length:
-                break
-            try:
-                frames.append(_decoder.decode(bytes(received[body : body + length])))
-            except msgspec.MsgspecError:
-                raise BadFrame("expected a loaded, progress, succeeded or failed frame, found another") from None
-            start = body + length
-        del received[:start]
+    def feed(self, data: bytes) -> list[FromChild | BadFrame]:
+        """The frames that are complete with `data`. One that is none ends the list, and all that comes after it.
+
+        Holds no more than one frame and `data`."""
+        frames: list[FromChild | BadFrame] = []
+        self._received += data
+        while self._bad is None and (frame := self._next()) is not None:
+            frames.append(frame)
+            if isinstance(frame, BadFrame):
+                self._bad = frame
+        if self._bad is not None:
+            self._received.clear()
+            return frames or [self._bad]
         return frames
+
+    def _next(self) -> FromChild | BadFrame | None:
+        received = self._received
+        if len(received) < _LENGTH_BYTES:
+            return None
+        end = _LENGTH_BYTES + int.from_bytes(received[:_LENGTH_BYTES], "big")
+        if end > _LENGTH_BYTES + FRAME_BYTES_MAX:
+            return BadFrame(f"expected a frame of at most {FRAME_BYTES_MAX} bytes, found {end - _LENGTH_BYTES}")
+        if len(received) < end:
+            return None
+        body = bytes(received[_LENGTH_BYTES:end])
+        del received[:end]
+        return _decoded(body)
+
+
+def _decoded(body: bytes) -> FromChild | BadFrame:
+    expected = "expected a loaded, progress, succeeded or failed frame"
+    try:
+        frame: FromChild = _decoder.decode(body)
+    except UnicodeDecodeError:
+        return BadFrame(f"{expected} in UTF-8, found other bytes")
+    except RecursionError:
+        return BadFrame(f"{expected}, found one that is nested too deep")
+    except (msgspec.MsgspecError, OverflowError):
+        return BadFrame(f"{expected}, found another")
+    return frame

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import re
 
 import msgspec
+
+from contract.bounds import mended
+from contract.codec import Malformed, decode_values
+
+DETAIL_CHARACTERS_MAX = 64 * 1024
+"""Of what a child says of its failure, the end: child.py sends at most half of it."""
+
+OTHER_ERROR = "OtherError"
+
+ERROR_NAMES = frozenset(
+    {name for name, thing in vars(builtins).items() if isinstance(thing, type) and issubclass(thing, BaseException)}
+    | {"InvalidInputs", "BadValues", "GangTimeOut", "ScratchFull"}
+    | {"OutOfMemoryError", "AcceleratorError", "LinAlgError", "SafetensorError"}
+    | {"DistError", "DistBackendError", "DistNetworkError", "DistStoreError", "ProcessRaisedException"}
+    | {"CalledProcessError", "JSONDecodeError", "TimeoutExpired", "UnidentifiedImageError"}
+)
+"""What a child may call an error: Python's own exceptions, child.py's, torch's, and some that many models meet. The
+ledger keeps the name for ever, so it is none that an author, or a model that makes its classes up, can choose."""
 
 _CLASS_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 
@@ -31,9 +50,26 @@ class Failure(msgspec.Struct, frozen=True):
 Outcome = Computed | Failure
 
 
+def checked(computed: Computed) -> Outcome:
+    """The same, if its values are a JSON object that every part behind the pipe can hold (contract.bounds): else the
+    failure, with a sentence. For a thread that may take its time: up to a second for the largest frame."""
+    try:
+        values = decode_values(bytes(computed.values), "values")
+    except Malformed as error:
+        return Failure("bad_values", "BadValues", f"{error}\n")
+    if not isinstance(values, dict):
+        return Failure("bad_values", "BadValues", "values: expected a JSON object, found another value\n")
+    return computed
+
+
+def claimed(kind: str, error: str, detail: str) -> Failure:
+    """A failure in the words of a child, mended and cut."""
+    return Failure(kind, error if error in ERROR_NAMES else OTHER_ERROR, mended(detail[-DETAIL_CHARACTERS_MAX:]))
+
+
 def identifier(name: str) -> str:
-    """The name if it is one, else a fixed word: what a child calls its exception could quote the user."""
-    return name if _CLASS_NAME.fullmatch(name) else "UnnamedError"
+    """The class name of an exception of our own process, which no user can choose, if it is an identifier."""
+    return name if _CLASS_NAME.fullmatch(name) else OTHER_ERROR
 
 
 def of_rank(failure: Failure, rank: int, ranks: int) -> Failure:

@@ -21,7 +21,7 @@ from contract.orders import Run
 from gpu_worker.child_process import ChildProcess
 from gpu_worker.frames import BadFrame, Cancel, Compute, Failed, FromChild, Gang, Load, Loaded, Progressed, Succeeded
 from gpu_worker.loop import Loop
-from gpu_worker.outcome import Computed, Failure, Outcome, disk_failure, identifier
+from gpu_worker.outcome import Computed, Failure, Outcome, claimed, disk_failure
 from gpu_worker.scratch import AttemptLog, Scratch
 from gpu_worker.seat import Seat
 from gpu_worker.supplies import Supplies
@@ -36,7 +36,7 @@ LOADING_S = 900.0
 JOIN_S = 600.0
 """How long the ranks of a gang wait for each other before and after they load: a node may have to fetch the version."""
 
-CHILD_KINDS = ("model_error", "out_of_memory", "bad_inputs", "bad_outputs", "environment", "store", "time_out")
+CHILD_KINDS = ("model_error", "out_of_memory", "bad_inputs", "bad_values", "environment", "store", "time_out")
 """Failure kinds that a child may claim."""
 
 
@@ -222,21 +222,24 @@ class Slot:
 
     def _read(self, child: ChildProcess) -> bool:
         """Take what frames there are. False when there will be no more."""
-        try:
-            frames = child.receive()
-        except BadFrame as error:
-            self._loop.unwatch(child)
-            self._verdict = self._verdict or Failure("bad_outputs", "BadFrame", str(error))
-            self._kill()
-            return False
+        frames = child.receive()
         if frames is None:
             self._loop.unwatch(child)
             if self._stage not in (Stage.TERMINATING, Stage.KILLING):
                 self._terminate()  # it ended, or lives on without a word: either way nothing will come of it
             return False
         for frame in frames:
+            if isinstance(frame, BadFrame):
+                self._on_bad_frame(child, frame)
+                return False
             self._on_frame(frame)
         return bool(frames)
+
+    def _on_bad_frame(self, child: ChildProcess, frame: BadFrame) -> None:
+        """What comes after it cannot be told apart: the child is ended, and the attempt it had then fails."""
+        self._loop.unwatch(child)
+        self._settle(Failure("bad_outputs", "BadFrame", f"{frame.reason}\n"))
+        self._kill()
 
     def _on_frame(self, frame: FromChild) -> None:
         work = self._work
@@ -338,8 +341,7 @@ class Slot:
 
 
 def _failure(frame: Failed) -> Failure:
-    kind = frame.kind if frame.kind in CHILD_KINDS else "model_error"
-    return Failure(kind, identifier(frame.error), frame.detail)
+    return claimed(frame.kind if frame.kind in CHILD_KINDS else "model_error", frame.error, frame.detail)
 
 
 def _death(status: int) -> str:

@@ -40,7 +40,7 @@ from contract.results import (
     attempt_prefix,
 )
 from gpu_worker.background import Crew
-from gpu_worker.outcome import Computed, Failure, Outcome, disk_failure, identifier
+from gpu_worker.outcome import Computed, Failure, Outcome, checked, disk_failure, identifier
 from gpu_worker.supplies import Supplies
 
 log = structlog.get_logger(__name__)
@@ -133,6 +133,8 @@ class Storekeeper:
     def _stored(
         self, run: Run, supplies: Supplies | None, outcome: Outcome, directory: Path, abandoned: threading.Event
     ) -> Report:
+        if isinstance(outcome, Computed):
+            outcome = checked(outcome)
         if isinstance(outcome, Computed) and supplies is not None:
             result = self._result(run, supplies, outcome, directory, abandoned)
             if isinstance(result, str):

@@ -299,7 +299,7 @@ class JobRules(NodeRules):
 
     def _JobDeadLettered(self, event: Event, moment: Moment) -> None:
         book = self._ending(event)
-        final = book.last_failure in ("bad_inputs", "payload_missing")
+        final = book.last_failure in ("bad_inputs", "bad_values", "payload_missing")
         if not final and book.failures < self.policy["failures_max"]:
             raise Violation("I4", f"dead-lettered after {book.failures} failures", book.job)
         if event["failures"] != book.failures:

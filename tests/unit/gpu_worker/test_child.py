@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from contract import bounds
+from contract.inputs import FAILURE_KINDS
 from contract.orders import Run
 from gpu_worker import child, frames, storing
 from gpu_worker.child_process import CHILD
@@ -24,12 +26,12 @@ from gpu_worker.node import Node
 from gpu_worker.outcome import Computed, Failure, Outcome
 from gpu_worker.scratch import Scratch
 from gpu_worker.seat import Seat, child_environment, seats_of
-from gpu_worker.slot import Slot, Work
+from gpu_worker.slot import CHILD_KINDS, Slot, Work
 from gpu_worker.supplies import Supplies
 
 DEADLINE_S = 20.0
 
-MODEL = """
+MODEL = r"""
 import os, subprocess, sys, tempfile, threading, time
 
 class InvalidInputs(Exception): pass
@@ -60,6 +62,7 @@ class Model:
     def cuda_memory(self, inputs, ctx): raise OutOfMemoryError()
     def disk(self, inputs, ctx): raise OSError(28, "No space left on device")
     def quit(self, inputs, ctx): sys.exit(1)
+    def named(self, inputs, ctx): raise type("my_secret_merger", (Exception,), {})()
     def escape(self, inputs, ctx): ctx.output("../words")
     def write(self, inputs, ctx):
         open(ctx.output("a.txt"), "w").write("a")
@@ -68,6 +71,20 @@ class Model:
     def tell(self, inputs, ctx):
         for n in range(100):
             ctx.progress(n / 100, "m" * 300)
+        return {}
+    def mumble(self, inputs, ctx):
+        class Silent:
+            def __str__(self): raise RuntimeError("no words")
+        for fraction, message in [
+            ("half", "half \ud83d"), (float("inf"), "more"), (1e300, Silent()),
+            (float("nan"), "nan"), (-9, "less"), (9**999, "\0"), (None, ""),
+        ]:
+            ctx._progressed_s = 0.0
+            ctx.progress(fraction, message)
+        return {}
+    def mutter(self, inputs, ctx):
+        print("half \ud83d caf\udce9", flush=True)
+        print("half \ud83d caf\udce9", file=sys.stderr, flush=True)
         return {}
     def listen(self, inputs, ctx):
         while not ctx.cancelled(): time.sleep(0.005)
@@ -188,10 +205,11 @@ def test_another_version_gets_another_process(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("do", "kind", "error"),
     [
-        ("text", "bad_outputs", "BadOutputs"),
-        ("nan", "bad_outputs", "BadOutputs"),
-        ("object", "bad_outputs", "BadOutputs"),
-        ("huge", "bad_outputs", "BadOutputs"),
+        ("text", "bad_values", "BadValues"),
+        ("nan", "bad_values", "BadValues"),
+        ("object", "bad_values", "BadValues"),
+        ("huge", "bad_values", "BadValues"),
+        ("named", "model_error", "OtherError"),
         ("invalid", "bad_inputs", "InvalidInputs"),
         ("memory", "out_of_memory", "MemoryError"),
         ("cuda_memory", "out_of_memory", "OutOfMemoryError"),
@@ -274,6 +292,24 @@ def test_a_child_that_is_killed_is_noticed(bench: Bench) -> None:
     assert (outcome.kind, outcome.error) == ("child_died", "Signal9")
 
 
+def test_progress_that_is_none_fails_nothing(bench: Bench) -> None:
+    assert values(bench.outcome("mumble")) == {}
+    told = [value for what, value in bench.told if what == "progressed"]
+    assert told == [
+        (0.0, "half \ufffd"),
+        (1.0, "more"),
+        (1.0, ""),
+        (1.0, "nan"),
+        (0.0, "less"),
+        (0.0, "\ufffd"),
+        (0.0, ""),
+    ]
+
+
+def test_what_cannot_be_written_is_no_failure_of_a_print(bench: Bench) -> None:
+    assert values(bench.outcome("mutter")) == {}
+
+
 def test_progress_is_throttled_and_cut(bench: Bench) -> None:
     bench.outcome("tell")
     told = [value for what, value in bench.told if what == "progressed"]
@@ -320,6 +356,9 @@ def test_both_ends_of_the_pipe_agree() -> None:
     assert child.OUTPUT_NAME.pattern == storing.OUTPUT_NAME.pattern
     assert child.RESERVED_NAMES == storing.RESERVED_NAMES
     assert child.OUTPUTS_MAX == storing.OUTPUTS_MAX
+    assert (child.VALUE_LEAST, child.VALUE_MOST) == (bounds.VALUE_LEAST, bounds.VALUE_MOST)
+    assert child.DEPTH_MAX == bounds.DEPTH_MAX
+    assert set(CHILD_KINDS) < set(FAILURE_KINDS)
 
 
 def test_a_frame_is_cut_out_of_whatever_pieces_come() -> None:
@@ -330,10 +369,66 @@ def test_a_frame_is_cut_out_of_whatever_pieces_come() -> None:
     assert found == [frames.Loaded(), frames.Loaded()]
 
 
-@pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", b"\0\0\0\2{}", b"\0\0\0\1x"])
-def test_what_is_no_frame_is_refused(data: bytes) -> None:
-    with pytest.raises(frames.BadFrame):
-        frames.Unframer().feed(data)
+def framed(body: bytes) -> bytes:
+    return len(body).to_bytes(4, "big") + body
+
+
+PROGRESS = b'{"type":"progress","dispatch":"d","fraction":%s,"message":"%s"}'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xff\xff\xff",
+        framed(b"{}"),
+        framed(b"x"),
+        framed(PROGRESS % (b"0.5", b"\xff")),
+        framed(PROGRESS % (b"0.5", b"\\ud83d")),
+        framed(PROGRESS % (b"1e999", b"")),
+        framed(PROGRESS % (b"9" * 5000, b"")),
+        framed(b'{"x":' + b"[" * 100_000),
+    ],
+)
+def test_what_is_no_frame_ends_the_list_and_all_after_it(data: bytes) -> None:
+    loaded = framed(b'{"type":"loaded"}')
+    unframer = frames.Unframer()
+    first, bad = unframer.feed(loaded + data + loaded)
+    assert first == frames.Loaded()
+    assert isinstance(bad, frames.BadFrame)
+    assert bad.reason.startswith("expected a ")
+    assert unframer.feed(loaded) == [bad]
+
+
+@pytest.mark.parametrize(
+    ("returned", "sentence"),
+    [
+        ({"title": "half \ud83d"}, "values/title: expected whole characters, found half a surrogate pair"),
+        ({"a": [0, {"b": "\0"}]}, "values/a/1/b: expected text without the character NUL, found one"),
+        ({"half \ud83d": 1}, "values/a name: expected whole characters, found half a surrogate pair"),
+        ({"half \ud83d": {"b": "\0"}}, "values/a name: expected whole characters, found half a surrogate pair"),
+        ({"x": float("nan")}, "values/x: expected a finite number, found none"),
+        ({"x": (1, -float("inf"))}, "values/x/1: expected a finite number, found none"),
+        ({"x": 2**64}, f"values/x: expected whole numbers from {-(2**63)} to {2**64 - 1}, found another"),
+        ({1: {10**5000: "\0"}}, "values/1/a name: expected text without the character NUL, found one"),
+        ({"x": {1}}, "values/x: expected a dict, list, text, number, bool or None, found set"),
+    ],
+)
+def test_values_that_nobody_can_hold_are_refused_with_their_place(returned: Any, sentence: str) -> None:
+    assert child.fault_of(returned) == sentence
+
+
+def test_a_list_that_stands_in_many_places_takes_no_longer_than_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "FRAME_BYTES_MAX", 10_000)
+    shared: list[Any] = []
+    for _ in range(60):
+        shared = [shared, shared]
+    assert child.fault_of({"x": shared}) == "values: expected at most 10000 bytes, found more; write a file instead"
+
+
+def test_values_that_go_round_in_a_circle_are_refused_where_they_are_too_deep() -> None:
+    circle: dict[str, Any] = {}
+    circle["x"] = circle
+    assert child.fault_of(circle).endswith("/x: expected lists and objects at most 64 deep, found more")
 
 
 def test_a_child_gets_none_of_the_agents_environment_but_what_it_needs() -> None:

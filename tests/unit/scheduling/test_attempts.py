@@ -118,7 +118,7 @@ def test_backoff_is_capped() -> None:
         pool.beat(after_ms=5_000)
 
 
-@pytest.mark.parametrize("kind", ["bad_inputs", "payload_missing"])
+@pytest.mark.parametrize("kind", ["bad_inputs", "bad_values", "payload_missing"])
 def test_a_failure_that_no_retry_mends_is_final(kind) -> None:
     pool = with_a_job()
     assert names(pool.fail(JOB, kind)) == ["AttemptFailed", "JobDeadLettered"]

@@ -1,0 +1,127 @@
+"""The pipe is a door: whatever a child writes is frames or a BadFrame; its values are taken, or refused with where; and
+what is taken goes through everything behind the pipe."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract import bounds
+from contract.codec import Malformed, decode_progress, decode_result, decode_values, encode
+from contract.doors import AttemptProgressed
+from contract.results import ResultManifest
+from gpu_worker import child
+from gpu_worker.frames import FRAME_BYTES_MAX, BadFrame, Failed, FromChild, Progressed, Succeeded, Unframer
+from gpu_worker.outcome import ERROR_NAMES, OTHER_ERROR, Computed, Failure, checked, claimed
+from tests.properties.gpu_worker.frames import GOOD_VALUES, TEXTS, VALUES, any_bytes, written
+
+SEVERAL = settings(max_examples=150, derandomize=True, deadline=None)
+"""The same examples every time: how many of them are taken is part of the claim."""
+
+
+def fed(pieces: list[bytes]) -> list[FromChild | BadFrame]:
+    unframer = Unframer()
+    found: list[FromChild | BadFrame] = []
+    for piece in pieces:
+        found += unframer.feed(piece)
+        assert len(unframer._received) <= 4 + FRAME_BYTES_MAX + len(piece)
+        if found and isinstance(found[-1], BadFrame):
+            assert not unframer._received
+            break
+    return found
+
+
+def behind_the_pipe(frame: FromChild) -> bool:
+    """Have every part that reads what a child says read it. False for values that are refused."""
+    match frame:
+        case Progressed(fraction=fraction, message=message):
+            told = AttemptProgressed("j", "1.1.0", min(1.0, max(0.0, fraction)), bounds.mended(message[:200]))
+            assert decode_progress(encode(told)) == told
+        case Failed(kind=kind, error=error, detail=detail):
+            failure = claimed(kind, error, detail)
+            assert failure.error in ERROR_NAMES | {OTHER_ERROR}
+            assert "\0" not in failure.detail.encode().decode()
+        case Succeeded(outputs=outputs, values=values):
+            outcome = checked(Computed(values, outputs))
+            if isinstance(outcome, Failure):
+                assert (outcome.kind, outcome.error) == ("bad_values", "BadValues")
+                assert outcome.detail.rstrip("\n").isprintable()
+                return False
+            manifest = ResultManifest("j", "1.1.0", "v", outcome.values, ())
+            read = decode_result(encode(manifest))
+            assert isinstance(json.loads(bytes(read.values)), dict)
+            json.dumps(json.loads(encode(manifest)), ensure_ascii=False, allow_nan=False).encode()
+    return True
+
+
+def test_any_bytes_in_any_pieces_are_the_same_frames_or_a_bad_one() -> None:
+    seen: Counter[str] = Counter()
+
+    @SEVERAL
+    @given(any_bytes(), st.lists(st.integers(0, 80), max_size=6))
+    def written_by_a_child(raw: bytes, cuts: list[int]) -> None:
+        edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
+        frames = fed([raw[start:end] for start, end in pairwise(edges)])
+        assert frames == fed([raw]) == fed([raw[at : at + 1] for at in range(len(raw))])
+        for frame in frames:
+            if isinstance(frame, BadFrame):
+                seen["bad"] += 1
+                assert frame is frames[-1]
+                assert frame.reason.isprintable()
+            else:
+                seen["taken" if behind_the_pipe(frame) else "values refused"] += 1
+
+    written_by_a_child()
+    assert 3 * seen["taken"] >= seen.total() > 100, seen
+    assert min(seen["bad"], seen["values refused"]) > 3, seen
+
+
+def test_a_child_refuses_what_the_agent_would_and_says_where() -> None:
+    seen: Counter[str] = Counter()
+
+    @SEVERAL
+    @given(st.dictionaries(TEXTS, VALUES, max_size=4) | GOOD_VALUES | st.dictionaries(st.text(max_size=3), VALUES))
+    def returned(values: dict[Any, Any]) -> None:
+        fault = child.fault_of(values)
+        seen["refused" if fault else "taken"] += 1
+        if fault:
+            assert fault.startswith("values")
+            assert ": expected " in fault
+            with_words_mended = bounds.mended(fault)
+            assert with_words_mended == fault
+            return
+        frame = child.succeeded("d", values, [])
+        (got,) = Unframer().feed(len(frame).to_bytes(4, "big") + frame)
+        assert isinstance(got, Succeeded)
+        assert behind_the_pipe(got)
+
+    returned()
+    assert 3 * seen["taken"] >= seen.total() > 100, seen
+    assert seen["refused"] > 15, seen
+
+
+def test_a_child_refuses_nothing_that_the_agent_would_take() -> None:
+    @SEVERAL
+    @given(st.dictionaries(TEXTS, VALUES, max_size=4))
+    def returned(values: dict[Any, Any]) -> None:
+        try:
+            decode_values(written(values), "values")
+        except Malformed:
+            return
+        assert child.fault_of(values) == ""
+
+    returned()
+
+
+@settings(derandomize=True)
+@given(st.text() | TEXTS)
+def test_both_ends_mend_words_alike(words: str) -> None:
+    mended = child.mended(words)
+    assert mended == bounds.mended(words)
+    assert msgspec.json.decode(written(mended)) == mended
