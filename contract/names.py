@@ -14,6 +14,9 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9._]|-(?=[a-z0-9])){0,62}")
 """Pools, clusters, nodes, tiers, tenants, models and aliases: lower case, at most 63 characters."""
 
 JOB = re.compile(r"(?P<pool>[a-z0-9](?:[a-z0-9._]|-(?=[a-z0-9])){0,62})-(?P<bits>[0-9a-f]{32})")
+DISPATCH = re.compile(r"(?:0|[1-9][0-9]{0,15})(?:\.(?:0|[1-9][0-9]{0,15})){2}")
+"""epoch.seq.index, as `dispatch_id` writes them."""
+
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MODEL_REFERENCE = re.compile(rf"(?P<model>{NAME.pattern})(?:@(?P<at>{DIGEST.pattern}|{NAME.pattern}))?")
 """``model`` (its ``live`` alias), ``model@alias`` or ``model@sha256:…`` (an exact version)."""

@@ -1,22 +1,28 @@
 """The orders to one session of a node: its cluster's dispatch partition, read without a consumer group.
 
 The end offset is asked for before the node joins, and an order to a session can only be written after its join, so
-none is missed. A session has its own reader and thread: a new session leaves the old one's orders behind.
+none is missed. A session has its own reader and thread: a new session leaves the old one's orders behind. A reader that
+fails again and again is made anew at the place it had reached: a node that beats and hears nothing would hold its
+attempts for ever.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
 import structlog
 
-from contract.codec import Malformed, decode_order
+from contract.codec import Malformed
 from contract.names import dispatch_partition
 from contract.orders import Order
 from contract.topics import dispatch_topic
+from gpu_worker import metrics
 from gpu_worker.node import Listener
+from gpu_worker.order_door import order_of
 from runtime.kafka import OffsetGone, Reader, Record, partitions
+from runtime.kafka_reader import Start
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +30,9 @@ RETRY_S = 1.0
 WARN_EVERY_S = 30.0
 PARTITIONS_EVERY_S = 60.0
 """How often to look whether the topic has more partitions than it had."""
+
+FAILURES_MAX = 3
+"""So many reads that fail one after another end a reader."""
 
 READ_S = 1.0
 """How long a read waits for an order; one that comes ends the wait at once."""
@@ -49,6 +58,8 @@ class Dispatches:
         self._listener = listener
         self._partitions_every_s = partitions_every_s
         self._partition = -1
+        self._places: tuple[tuple[str, int], ...] = ()
+        """What is read: this partition, and the one before it where the topic grew."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"dispatches-{session[:8]}", daemon=True)
 
@@ -67,12 +78,11 @@ class Dispatches:
             return
         self._listener.positioned(self._session)
         look_s = time.monotonic() + self._partitions_every_s
+        failures = 0
         while not self._stopping.is_set():
             try:
                 self._hear(reader.read(READ_S))
-                if time.monotonic() >= look_s:
-                    look_s = time.monotonic() + self._partitions_every_s
-                    reader = self._followed(reader)
+                failures = 0
             except OffsetGone:
                 log.error(
                     "orders lost: expected the dispatch topic to keep records for days, found it cut while this node"
@@ -84,8 +94,14 @@ class Dispatches:
                 if reader is None:
                     return
             except Exception as error:  # whatever it was, this node must hear the next order
-                log.warning("dispatch topic not read", topic=self._topic, error=type(error).__name__)
+                failures += 1
+                log.warning("dispatch topic not read", topic=self._topic, error=type(error).__name__, times=failures)
                 self._stopping.wait(RETRY_S)
+                if failures >= FAILURES_MAX:
+                    reader, failures = self._renewed(reader), 0
+            if time.monotonic() >= look_s:
+                look_s = time.monotonic() + self._partitions_every_s
+                reader = self._followed(reader)
         reader.close()
 
     def _hear(self, records: list[Record]) -> None:
@@ -95,11 +111,17 @@ class Dispatches:
 
     def _read(self, record: Record) -> Order | None:
         try:
-            order = decode_order(record.value)
+            return order_of(record.value, self._node)
         except Malformed as error:
-            log.warning("order not read", topic=record.topic, offset=record.offset, reason=str(error))
+            metrics.orders_refused.inc()
+            log.warning(
+                "order not read",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                reason=str(error),
+            )
             return None
-        return order if order.node == self._node else None
 
     def _opened(self) -> Reader | None:
         """A reader at the end of this node's partition, as soon as that works; None when stopped before."""
@@ -107,7 +129,7 @@ class Dispatches:
         while not self._stopping.is_set():
             try:
                 self._partition = dispatch_partition(self._node, partitions(self._bootstrap, self._topic))
-                return Reader(self._bootstrap, {(self._topic, self._partition): "end"}, client_id=f"node-{self._node}")
+                return self._reading({(self._topic, self._partition): "end"})
             except Exception as error:  # the agent outlives any broker trouble, and says what it waits for
                 if time.monotonic() - told_s > WARN_EVERY_S:
                     told_s = time.monotonic()
@@ -123,16 +145,33 @@ class Dispatches:
     def _followed(self, reader: Reader) -> Reader:
         """The topic may have grown, and this node's orders go to another partition now: read that one, too, from its
         beginning. Orders that overtake each other meet the desk's rules."""
-        partition = dispatch_partition(self._node, partitions(self._bootstrap, self._topic))
-        if partition == self._partition:
+        try:
+            partition = dispatch_partition(self._node, partitions(self._bootstrap, self._topic))
+            if partition == self._partition:
+                return reader
+            log.info("the dispatch topic grew", topic=self._topic, partition=partition, before=self._partition)
+            before = (self._topic, self._partition)
+            both = self._reading({before: reader.position(before), (self._topic, partition): "beginning"})
+        except Exception as error:  # it is looked at again, and what is read now is read on
+            log.warning("size of the dispatch topic not known", topic=self._topic, error=type(error).__name__)
             return reader
-        log.info("the dispatch topic grew", topic=self._topic, partition=partition, before=self._partition)
-        before = (self._topic, self._partition)
-        both = Reader(
-            self._bootstrap,
-            {before: reader.position(before), (self._topic, partition): "beginning"},
-            client_id=f"node-{self._node}",
-        )
         reader.close()
         self._partition = partition
         return both
+
+    def _renewed(self, reader: Reader) -> Reader:
+        """Another reader at the place that this one reached: a client that met a fatal error never reads again."""
+        try:
+            renewed = self._reading({place: reader.position(place) for place in self._places})
+        except Exception as error:  # the old one is as good as none, and a new one is tried again
+            log.warning("dispatch reader not made anew", topic=self._topic, error=type(error).__name__)
+            return reader
+        log.warning("dispatch reader made anew", topic=self._topic)
+        with contextlib.suppress(Exception):  # it is broken, and what it says at its end changes nothing
+            reader.close()
+        return renewed
+
+    def _reading(self, starts: dict[tuple[str, int], Start]) -> Reader:
+        reader = Reader(self._bootstrap, starts, client_id=f"node-{self._node}")
+        self._places = tuple(starts)
+        return reader

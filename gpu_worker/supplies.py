@@ -2,6 +2,9 @@
 
 An order that carries its payload, for a version that is here, is supplied at once in the caller's thread. Else
 threads read the payload by offset and have the depot fetch the version, so neither holds up a slot or the orders.
+
+Inputs are decoded before they go to a child, as at every other door (contract.codec.decode_values): a payload that an
+older release took and no part can hold fails its job once, with a sentence.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ import msgspec
 import stamina
 import structlog
 
-from contract.codec import Malformed, decode_wire
+from contract.codec import Malformed, decode_values, decode_wire
 from contract.inputs import JobSubmitted
 from contract.names import payload_digest
 from contract.orders import Payload, Run
 from gpu_worker.background import Crew
+from gpu_worker.frames import FRAME_BYTES_MAX
 from gpu_worker.outcome import Failure, disk_failure, identifier
 from registry.depot import Installed
 from registry.errors import RegistryError
@@ -28,6 +32,12 @@ log = structlog.get_logger(__name__)
 READ_AGAIN = 3
 """A payload that is not there is looked for this often: a broker that just came up may not show it yet, and the
 verdict is final for the job."""
+
+INPUTS_BYTES_MAX = FRAME_BYTES_MAX - 64 * 1024
+"""The most that goes to a child: a frame holds it and what else a child must know of an attempt."""
+
+CHECKED_AT_ONCE_BYTES_MAX = 16 * 1024
+"""Inputs up to this size are decoded in the caller's thread, which takes about a millisecond at most."""
 
 
 class Supplies(msgspec.Struct, frozen=True):
@@ -43,6 +53,7 @@ class Depot(Protocol):
     """registry.depot.Depot"""
 
     def ensure(self, version: str) -> Installed: ...
+    def used(self, version: str) -> None: ...
 
 
 ReadPayload = Callable[[int, int], bytes | None]
@@ -63,6 +74,10 @@ class Fetcher:
         self._patience_s = patience_s
         self._payloads = Crew("payloads", 4)
         self._versions = Crew("versions", 4)
+        self._aside = Crew("aside", 1)
+        """For what takes a moment and never waits for a server."""
+        self._used = ""
+        """The version that was used last."""
         self._programs: dict[str, Installed] = {}
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Callable[[Installed | Failure], None]]] = {}
@@ -78,14 +93,15 @@ class Fetcher:
     def fetch(self, run: Run) -> Supplies | None:
         """The attempt's supplies if they are here; else they are fetched and `told` is called."""
         program = self._programs.get(run.version)
-        inputs = _checked(run.payload, run.digest)
-        if program is not None and inputs is not None:
+        inputs = _submitted(run.payload, run.digest)
+        if program is not None and inputs is not None and _is_fine_at_once(inputs):
+            self._note_use(run.version)
             return Supplies(inputs, program)
         self._wanted.add(run.dispatch)
-        if inputs is not None:
-            self._join(run, inputs)
-        else:
+        if inputs is None:
             self._payloads.submit(lambda: self._fetch_payload(run))
+        else:
+            self._aside.submit(lambda: self._join(run, inputs))
         return None
 
     def forget(self, dispatch: str) -> None:
@@ -119,8 +135,17 @@ class Fetcher:
         else:
             self._join(run, inputs)
 
+    def _note_use(self, version: str) -> None:
+        if version != self._used:
+            self._used = version
+            self._aside.submit(lambda: self._depot.used(version))
+
     def _join(self, run: Run, inputs: msgspec.Raw) -> None:
         """The payload is here: have the version too, then tell."""
+        refusal = refusal_of(inputs)
+        if refusal is not None:
+            self._tell(run, refusal)
+            return
 
         def tell(found: Installed | Failure) -> None:
             self._tell(run, found if isinstance(found, Failure) else Supplies(inputs, found))
@@ -195,7 +220,25 @@ def _passing(error: Exception) -> bool:
     return not isinstance(error, OSError) or isinstance(error, ConnectionError)
 
 
-def _checked(payload: Payload | None, digest: str) -> msgspec.Raw | None:
+def refusal_of(inputs: msgspec.Raw) -> Failure | None:
+    """Why a child cannot be given these inputs, if it cannot."""
+    raw = bytes(inputs)
+    sentence = f"inputs: expected at most {INPUTS_BYTES_MAX} bytes, found {len(raw)}"
+    if len(raw) <= INPUTS_BYTES_MAX:
+        try:
+            decode_values(raw, "inputs")
+            return None
+        except Malformed as error:
+            sentence = str(error)
+    return Failure("bad_inputs", "InputsUnreadable", f"{sentence}\n")
+
+
+def _is_fine_at_once(inputs: msgspec.Raw) -> bool:
+    """Whether a child can be given these inputs, and they are so small that this is known in no time."""
+    return len(bytes(inputs)) <= CHECKED_AT_ONCE_BYTES_MAX and refusal_of(inputs) is None
+
+
+def _submitted(payload: Payload | None, digest: str) -> msgspec.Raw | None:
     """The inputs of a payload, if they are the ones the ledger has the digest of."""
     if payload is None or not _fits(payload.salt, bytes(payload.inputs), digest):
         return None

@@ -11,6 +11,7 @@ this node's user can forge those, so the child should run as another where that 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -76,10 +77,11 @@ class Depot:
                 shutil.rmtree(place, ignore_errors=True)
                 manifest = self._fetch(version, place)
         python = self._environments.ensure(manifest.environment)
+        self.used(version)
         return Installed(version, manifest, place / "code", place / "weights", python)
 
     def cached(self) -> list[str]:
-        """Digests of the versions that are here whole, environment included; sorted."""
+        """Digests of the versions that are here whole, environment included; the one that was used last first."""
         folder = self._root / "versions"
         names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
         found = []
@@ -87,7 +89,19 @@ class Depot:
             manifest = self._standing(version) if DIGEST.fullmatch(version) else None
             if manifest and self._environments.is_complete(environment_digest(manifest.environment)):
                 found.append(version)
-        return found
+        return sorted(found, key=self._used_ns, reverse=True)
+
+    def used(self, version: str) -> None:
+        """The version is used now: `cached` puts it first. Nothing happens when it is not here."""
+        with contextlib.suppress(OSError):
+            os.utime(self._place(version) / COMPLETE)
+
+    def _used_ns(self, version: str) -> int:
+        """When the version was used last: its marker's time, which says nothing else."""
+        try:
+            return (self._place(version) / COMPLETE).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def _place(self, version: str) -> Path:
         return self._root / "versions" / version.removeprefix("sha256:")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from queue import SimpleQueue
@@ -60,7 +61,7 @@ def place(servers: Services) -> Iterator[Place]:
 
 
 def load(version: str, node: str = NODE) -> Load:
-    return Load(node, SESSION, "main", 1, version)
+    return Load(node, SESSION, "main", 1, "sha256:" + hashlib.sha256(version.encode()).hexdigest())
 
 
 def test_an_order_sent_the_moment_the_node_may_join_is_heard(place: Place) -> None:

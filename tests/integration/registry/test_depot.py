@@ -208,7 +208,10 @@ def test_an_environment_is_built_offline_from_vendored_wheels_and_shared(
     installed = depot.ensure(one)
     assert said_by(installed, "import headrace_sample; print(headrace_sample.VALUE)") == "42"
     assert depot.ensure(two).python == installed.python
-    assert depot.cached() == sorted([one, two])
+    assert depot.cached() == [two, one], "the one that was used last comes first"
+    depot.used(one)
+    depot.used("sha256:" + "0" * 64)
+    assert depot.cached() == [one, two]
 
 
 def test_a_wheel_with_another_hash_is_refused(store: ObjectStore, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from contract.inputs import JobSubmitted, NodeLeft, Submission
 from contract.names import payload_digest
 from contract.orders import Payload, Run
 from gpu_worker.outcome import Failure
-from gpu_worker.supplies import Fetcher, Supplies
+from gpu_worker.supplies import CHECKED_AT_ONCE_BYTES_MAX, INPUTS_BYTES_MAX, Fetcher, Supplies
 from registry.errors import RegistryError
 
 SALT, INPUTS = "ab" * 16, b'{"prompt":"words"}'
@@ -47,6 +47,7 @@ class Depot:
         self.let = threading.Event()
         self.let.set()
         self.faults: list[Exception] = []
+        self.uses: SimpleQueue[str] = SimpleQueue()
 
     def ensure(self, version: str) -> Any:
         self.asked.append(version)
@@ -54,6 +55,9 @@ class Depot:
         if self.faults:
             raise self.faults.pop(0)
         return SimpleNamespace(version=version)
+
+    def used(self, version: str) -> None:
+        self.uses.put(version)
 
 
 class Table:
@@ -181,3 +185,61 @@ def test_a_version_is_fetched_ahead() -> None:
     table.fetcher.prefetch("v1", done.set)
     assert done.wait(10)
     assert table.fetcher.cached == ("v1",)
+
+
+def carrying(inputs: bytes, **changes: Any) -> Run:
+    return order(payload=Payload(msgspec.Raw(inputs), SALT), digest=payload_digest(SALT, inputs), **changes)
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["version here", "version not here"])
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        (b'{"n":1e999}', "expected inputs with finite numbers of fewer digits, found one that no number type holds\n"),
+        (b"[1%s]" % (b"0" * 30), "inputs: expected whole numbers from "),
+        (b'{"p":"\xff"}', "expected inputs in UTF-8, found other bytes\n"),
+        (b'{"p":"\\ud83d"}', "expected inputs as JSON of whole characters, found half a surrogate pair\n"),
+        (b'{"p":"\\u0000"}', "inputs: expected text without the character NUL, found one\n"),
+        (b"[" * 90 + b"]" * 90, "inputs: expected lists and objects at most 64 deep, found more\n"),
+        (b'"' + b"x" * INPUTS_BYTES_MAX + b'"', "inputs: expected at most 4128768 bytes, found 4128770\n"),
+    ],
+    ids=["infinite", "digits", "not UTF-8", "half a pair", "NUL", "deep", "large"],
+)
+def test_inputs_that_no_child_can_be_given_are_refused_with_a_sentence(
+    inputs: bytes, sentence: str, *, here: bool
+) -> None:
+    table = Table()
+    if here:
+        table.fetched(order("1.0.0"))
+    result = table.fetched(carrying(inputs))
+    assert isinstance(result, Failure)
+    assert (result.kind, result.error) == ("bad_inputs", "InputsUnreadable")
+    assert result.detail.startswith(sentence)
+
+
+def test_what_an_older_release_wrote_into_jobs_is_refused_the_same() -> None:
+    inputs = b'{"n":1e999}'
+    digest = payload_digest(SALT, inputs)
+    record = encode(JobSubmitted(Submission(JOB, "t", "api", "m", digest, "api"), msgspec.Raw(inputs), SALT))
+    result = Table(lambda *_: record).fetched(order(carried=False, digest=digest))
+    assert isinstance(result, Failure)
+    assert (result.kind, result.error) == ("bad_inputs", "InputsUnreadable")
+
+
+def test_large_inputs_are_looked_at_in_another_thread() -> None:
+    table = Table()
+    table.fetched(order("1.0.0"))
+    inputs = b'"' + b"x" * CHECKED_AT_ONCE_BYTES_MAX + b'"'
+    result = table.fetched(carrying(inputs))
+    assert isinstance(result, Supplies)
+    assert bytes(result.inputs) == inputs
+
+
+def test_the_depot_hears_which_version_is_used_when_it_is_another_one() -> None:
+    table = Table()
+    for version in ("v1", "v2"):
+        table.fetched(order("1.0.0", version))
+    for version in ("v1", "v1", "v2"):
+        assert table.fetcher.fetch(order("1.2.0", version)) is not None
+    assert [table.depot.uses.get(timeout=10) for _ in range(2)] == ["v1", "v2"]
+    assert table.depot.uses.empty()

@@ -1,0 +1,76 @@
+"""The door for orders: bytes of a dispatch topic come in as an order that names only what can be named, or not at all.
+
+A job, a dispatch and a version become paths and object keys on this node, so what is no name never passes.
+"""
+
+from __future__ import annotations
+
+from contract import bounds
+from contract.codec import Malformed, decode_order
+from contract.names import DIGEST, DISPATCH, JOB, is_name
+from contract.orders import Kill, Load, Order, Recall, Run
+
+RANKS_MAX = 1000
+"""Of a gang: each finds rank 0 at one of as many ports."""
+
+PARTITION_MAX = 2**31 - 1
+
+
+def order_of(value: bytes | None, node: str) -> Order | None:
+    """The order, None when it is for another node. Malformed says what was expected, and quotes nothing of it."""
+    order = decode_order(value)
+    if order.node != node:
+        return None
+    fault = _fault_of(order)
+    if fault:
+        raise Malformed(f"expected an order with {fault}, found another text or number")
+    return order
+
+
+def _fault_of(order: Order) -> str:
+    """What it should have and has not; empty: nothing."""
+    if not is_name(order.pool):
+        return "the name of a pool"
+    if not 0 <= order.epoch <= bounds.NUMBER_MAX:
+        return f"an epoch from 0 to {bounds.NUMBER_MAX}"
+    match order:
+        case Run():
+            return _fault_of_attempt(order.job, order.dispatch) or _fault_of_run(order)
+        case Kill(job=""):
+            return _fault_of_dispatch(order.dispatch)
+        case Kill() | Recall():
+            return _fault_of_attempt(order.job, order.dispatch)
+        case Load():
+            return _fault_of_version(order.version)
+    return ""
+
+
+def _fault_of_attempt(job: str, dispatch: str) -> str:
+    return _fault_of_dispatch(dispatch) if JOB.fullmatch(job) else "a job id"
+
+
+def _fault_of_dispatch(dispatch: str) -> str:
+    return "" if DISPATCH.fullmatch(dispatch) else "a dispatch of three numbers"
+
+
+def _fault_of_version(version: str) -> str:
+    return "" if DIGEST.fullmatch(version) else "the digest of a version"
+
+
+def _fault_of_run(run: Run) -> str:
+    if not DIGEST.fullmatch(run.digest):
+        return "the digest of a payload"
+    if not 0 <= run.partition <= PARTITION_MAX or not 0 <= run.offset <= bounds.NUMBER_MAX:
+        return "a place in `jobs`"
+    if not 0 < run.timeout_ms <= bounds.NUMBER_MAX or not 0 < run.attempt <= bounds.NUMBER_MAX:
+        return f"an attempt and a time limit from 1 to {bounds.NUMBER_MAX}"
+    if not 0 < run.world <= RANKS_MAX or not _are_ranks(run.ranks, run.world):
+        return f"at most {RANKS_MAX} ranks, each once"
+    for text in (run.model, run.rendezvous, run.traceparent):
+        if bounds.fault_of(text, 0, 0, 0, bounds.TEXT_MAX):
+            return f"texts of at most {bounds.TEXT_MAX} characters without NUL"
+    return _fault_of_version(run.version)
+
+
+def _are_ranks(ranks: tuple[int, ...], world: int) -> bool:
+    return bool(ranks) and len(set(ranks)) == len(ranks) and all(0 <= rank < world for rank in ranks)
