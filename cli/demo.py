@@ -24,6 +24,7 @@ from cli.connection import api
 from cli.errors import CommandFailed
 from cli.models import await_relay
 from contract import topics
+from contract.bounds import SLOTS_MAX
 from contract.codec import encode, headers_for
 from contract.doors import SubmissionRequested
 from contract.lifecycle import TERMINAL
@@ -71,7 +72,7 @@ class Shown(msgspec.Struct):
 
 def demo(
     data: Annotated[Path, typer.Option("--data", help="Where everything goes.")] = Path("headrace-demo"),
-    slots: Annotated[int, typer.Option(min=1, help="Jobs that run at once.")] = 2,
+    slots: Annotated[int, typer.Option(min=1, max=SLOTS_MAX, help="Jobs that run at once.")] = 2,
 ) -> None:
     """Start a stack, publish a model, submit prompts of all tiers, save the videos, and verify the history."""
     begun = time.monotonic()

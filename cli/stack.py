@@ -11,6 +11,7 @@ from cli import doctor as examination
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
 from cli.output import Format, Output
+from contract.bounds import SLOTS_MAX
 from local import stack
 from local.display import render
 from local.options import CLUSTER, Options
@@ -18,7 +19,7 @@ from local.options import CLUSTER, Options
 
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready; it runs on.")] = False,
-    slots: Annotated[int, typer.Option(min=1, help="Slots of each node.")] = 2,
+    slots: Annotated[int, typer.Option(min=1, max=SLOTS_MAX, help="Slots of each node.")] = 2,
     nodes: Annotated[int, typer.Option(min=0, help="Nodes on this machine.")] = 1,
     cluster: Annotated[str, typer.Option(help="The cluster that the nodes join.")] = CLUSTER,
     policy: Annotated[Path | None, typer.Option(help="The first policy of new data.")] = None,

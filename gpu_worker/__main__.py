@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from contract.bounds import SLOTS_MAX
 from contract.names import is_name
 from contract.topics import JOBS
 from gpu_worker.agent import Agent
@@ -29,6 +30,8 @@ from runtime.telemetry import configure_logging, serve_metrics
 log = structlog.get_logger(__name__)
 
 PR_SET_DUMPABLE = 4
+
+DIGITS_MAX = 9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gpu_worker", description="One node of a cluster: runs models in its slots.")
     parser.add_argument("--cluster", required=True, type=_name, help="the cluster this node belongs to")
     parser.add_argument("--node", required=True, type=_name, help="name of this node, its own in the installation")
-    parser.add_argument("--slots", required=True, type=_positive, help="attempts that run at a time")
+    parser.add_argument("--slots", required=True, type=_slots, help=f"attempts that run at a time, 1 to {SLOTS_MAX}")
     parser.add_argument("--chipset", default="cpu", type=_name, help="cpu, cuda, rocm or another label (default: cpu)")
     parser.add_argument("--gpus", default=0, type=_count, help="GPUs of each slot (default: 0)")
     parser.add_argument("--memory-mib", type=_count, help="memory of each slot (default: main memory by slots)")
@@ -89,8 +92,8 @@ def _name(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number, found {text[:80]!r}")
+    if not text.isdecimal() or len(text) > DIGITS_MAX:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at most {DIGITS_MAX} digits, found {text[:80]!r}")
     return int(text)
 
 
@@ -98,6 +101,15 @@ def _positive(text: str) -> int:
     number = _count(text)
     if number == 0:
         raise argparse.ArgumentTypeError("expected at least 1, found 0")
+    return number
+
+
+def _slots(text: str) -> int:
+    number = _positive(text)
+    if number > SLOTS_MAX:
+        raise argparse.ArgumentTypeError(
+            f"expected at most {SLOTS_MAX} slots, found {number}; start several nodes on this machine"
+        )
     return number
 
 

@@ -35,6 +35,7 @@ from gpu_worker.node import Node, OrderReader, World
 from gpu_worker.outcome import Failure, Outcome, of_rank
 from gpu_worker.scratch import Scratch
 from gpu_worker.seat import seats_of
+from gpu_worker.shelf import Shelf
 from gpu_worker.slot import Slot, Work
 from gpu_worker.storing import Storekeeper
 from gpu_worker.supplies import Fetcher, Supplies
@@ -69,7 +70,8 @@ class Agent:
         self._heartbeat_s = heartbeat_ms / 1000
         self._loop = Loop()
         self._desk = Desk(node.name, _new_session(), node.slots)
-        self._desk.cached = world.cached
+        self._shelf = Shelf(world.cached)
+        self._desk.cached = self._shelf.listed
         self._voice = Voice(node, world.producer, self._on_delivery)
         self._fetcher = Fetcher(world.depot, world.read_payload, self._on_supplies, store_patience_s)
         self._keeper = Storekeeper(world.store, self._on_stored, store_patience_s)
@@ -122,12 +124,15 @@ class Agent:
         """Process id of each slot's child, 0 for none."""
         return [slot.pid for slot in self._slots]
 
-    def _wait_s(self) -> float | None:
-        moments = [slot.deadline_s for slot in self._slots if slot.deadline_s is not None]
+    def _wait_s(self) -> float:
+        """Until something is due, at most a heartbeat's time: an order's time limit may lie centuries off."""
+        now_s = time.monotonic()
+        moments = [now_s + self._heartbeat_s]
+        moments += [slot.deadline_s for slot in self._slots if slot.deadline_s is not None]
         moments += [m for m in (self._voice.again_at_s, self._expel_at_s, self._give_up_at_s) if m is not None]
         if self._joined:
             moments.append(self._heartbeat_at_s)
-        return max(0.0, min(moments) - time.monotonic()) if moments else None
+        return max(0.0, min(moments) - now_s)
 
     def _on_time(self, now_s: float) -> None:
         for slot in self._slots:
@@ -170,6 +175,7 @@ class Agent:
                 node.memory_mib,
                 self._desk.cached,
                 node.address,
+                self._desk.held_max,
             )
         )
         log.info("joining", cluster=node.cluster, node=node.name, session=session, slots=node.slots)
@@ -217,8 +223,11 @@ class Agent:
     # -- orders and actions ---------------------------------------------------------------------------------------
 
     def _delivered(self, result: Delivery | Exception) -> None:
-        for dispatch in self._voice.delivered(result):
+        settled = self._voice.delivered(result)
+        for dispatch in settled.acknowledged:
             self._do(self._desk.acknowledged(dispatch))
+        for dispatch in settled.unsaid:
+            self._do(self._desk.unsaid(dispatch))
 
     def _take(self, orders: list[Order]) -> None:
         for order in orders:
@@ -246,7 +255,7 @@ class Agent:
                 case Unstore(dispatch):
                     self._keeper.abandon(dispatch)
                 case Prefetch(version):
-                    self._fetcher.prefetch(version, lambda: self._loop.post(self._note_cached))
+                    self._fetcher.prefetch(version, lambda: self._loop.post(self._note_fetched))
                 case Announce():
                     self._announce()
                 case JoinAgain():
@@ -265,19 +274,23 @@ class Agent:
     def _fetch(self, run: Run) -> None:
         supplies = self._fetcher.fetch(run)
         if supplies is not None:
-            self._supplies[run.dispatch] = supplies
-            self._do(self._desk.fetched(run.dispatch))
+            self._supply(run, supplies)
 
     def _supplied(self, dispatch: str, result: Supplies | Failure) -> None:
         held = self._desk.held.get(dispatch)
         if held is None:
             return
-        self._note_cached()
+        self._note_fetched()
         if isinstance(result, Failure):
             self._keeper.store(held.run, None, result, Path(self._scratch.outputs(dispatch)))
-            return
-        self._supplies[dispatch] = result
-        self._do(self._desk.fetched(dispatch))
+        else:
+            self._supply(held.run, result)
+
+    def _supply(self, run: Run, supplies: Supplies) -> None:
+        self._shelf.use(run.version)
+        self._note_shelf()
+        self._supplies[run.dispatch] = supplies
+        self._do(self._desk.fetched(run.dispatch))
 
     def _launch_gang(self, slots: tuple[int, ...], run: Run) -> None:
         supplies = self._supplies[run.dispatch]
@@ -288,10 +301,13 @@ class Agent:
             else:  # a rank before it could not even be started, and its Halt found nothing to stop in this slot
                 self.halted(slot, run)
 
-    def _note_cached(self) -> None:
-        cached = tuple(sorted({*self._world.cached, *self._fetcher.cached}))
-        if cached != self._desk.cached:
-            self._desk.cached = cached
+    def _note_fetched(self) -> None:
+        self._shelf.add(self._fetcher.cached)
+        self._note_shelf()
+
+    def _note_shelf(self) -> None:
+        if self._shelf.listed != self._desk.cached:
+            self._desk.cached = self._shelf.listed
             self._announce()
 
     def _forget(self, dispatch: str) -> None:

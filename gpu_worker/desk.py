@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from contract.bounds import HELD_MAX
 from contract.inputs import NodeHeartbeat, Report, Started, Stopped
 from contract.names import dispatch_order
 from contract.orders import Drain, Kill, Load, Order, Recall, Rejoin, Run
@@ -57,8 +58,9 @@ class Desk:
         self.held: dict[str, Held] = {}
         """By dispatch id, in the order they came."""
         self.cached: tuple[str, ...] = ()
-        """Versions on this node's disk, sorted."""
-        self._held_max = 4 * slots + 16
+        """Versions on this node's disk to tell of, sorted."""
+        self.held_max = min(4 * slots + 16, HELD_MAX)
+        """Attempts it may hold, running and staged."""
         self._leaving = False
         self._slot_holder: list[str] = [""] * slots
         self._slot_version: list[str] = [""] * slots
@@ -111,6 +113,13 @@ class Desk:
             return []
         self._slot_version[slot] = version
         return [Announce()]
+
+    def unsaid(self, dispatch: str) -> list[Action]:
+        """The broker will never have the attempt's Started: it cannot begin."""
+        held = self.held.get(dispatch)
+        if held is None or held.phase is not Phase.STARTING:
+            return []
+        return self._stop(held, "unclaimed")
 
     def computed(self, dispatch: str) -> list[Action]:
         """The child is done with the attempt and its slot is free; `ended` follows when all is stored."""
@@ -319,10 +328,11 @@ class Desk:
         return [Forget(held.run.dispatch), *self._fill_slots()]
 
     def _holds_most(self) -> bool:
-        """Whether it holds as much as it can: what it only lists costs nothing."""
-        if len(self.held) < self._held_max:
+        """Whether it holds as much as it can: what it only lists costs nothing, up to what a heartbeat may list."""
+        if len(self.held) < self.held_max:
             return False
-        return sum(held.phase is not Phase.ELSEWHERE for held in self.held.values()) >= self._held_max
+        held_here = sum(held.phase is not Phase.ELSEWHERE for held in self.held.values())
+        return held_here >= self.held_max or len(self.held) >= HELD_MAX
 
     def _fill_slots(self) -> list[Action]:
         """Give free slots to what is ready, the oldest first and none before it, in slots that suit it best."""

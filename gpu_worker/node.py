@@ -74,7 +74,7 @@ class World:
     store: Store
     depot: Depot
     cached: tuple[str, ...]
-    """Versions that were on this disk at the start."""
+    """Versions that were on this disk at the start, the one that was used last first."""
     read_payload: ReadPayload
     open_orders: Callable[[str, Listener], OrderReader]
     """(session, listener) -> a reader of the orders to this session."""

@@ -1,18 +1,23 @@
 """What a node has to say, in order, until the broker has it. Pure: the agent sends and tells how it went.
 
-One record is under way at a time: what gathers meanwhile goes into the next, so records grow with the load and their
-order can never change. A record without a clean ack is sent again; readers count a report once. A heartbeat is true
-at its place in this order, so one that waits through an outage stays true, and at most one waits.
+One record is under way at a time: what gathers meanwhile goes into the next, so records grow with the load, up to a
+bound in bytes, and their order can never change. A record without a clean ack is sent again; readers count a report
+once. A heartbeat is true at its place in this order, so one that waits through an outage stays true, and at most one
+waits. A record that the broker refuses for its size is never sent again as it is: what it said is said in less.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
+import msgspec
+
+from contract.bounds import REPORTS_BYTES_MAX
+from contract.codec import encode
 from contract.inputs import NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Report
 
-REPORTS_MAX = 1000
-"""Reports in one record: about 200 KiB, below the limit of `jobs`."""
+BRIEF_RECORDS = 120
+"""So many joins and heartbeats, ten minutes of them, list no versions after the broker refused one for its size."""
 
 Said = NodeJoined | NodeHeartbeat | NodeLeft | NodeReport
 
@@ -23,6 +28,9 @@ class Outbox:
         self._waiting: deque[Said | tuple[str, Report]] = deque()
         self._heartbeat_waits = False
         self._under_way: Said | None = None
+        self._reports_bytes_max = REPORTS_BYTES_MAX
+        self._brief = 0
+        """How many joins and heartbeats are still to go without lists of versions."""
 
     def __len__(self) -> int:
         """How much the broker does not have yet."""
@@ -44,7 +52,7 @@ class Outbox:
         self._heartbeat_waits = True
 
     def next(self) -> Said | None:
-        """The record to send now, and to send again until it is `delivered`; None while one is under way."""
+        """The record to send now, and again until it is `delivered` or `refused`; None while one is under way."""
         if self._under_way is not None or not self._waiting:
             return None
         head = self._waiting[0]
@@ -52,9 +60,9 @@ class Outbox:
             self._under_way = self._gathered(head[0])
         else:
             self._waiting.popleft()
-            self._under_way = head
             if isinstance(head, NodeHeartbeat):
                 self._heartbeat_waits = False
+            self._under_way = self._listing(head)
         return self._under_way
 
     def delivered(self) -> Said:
@@ -63,11 +71,45 @@ class Outbox:
         assert record is not None, "a record was acknowledged, but none was under way"
         return record
 
+    def refused(self) -> Said | None:
+        """The broker refuses the record under way for its size. What it said comes next, in smaller records; a record
+        of which nothing can be left out is dropped and returned."""
+        record = self.delivered()
+        match record:
+            case NodeReport(session=session, reports=reports) if len(reports) > 1:
+                self._reports_bytes_max = len(encode(record)) // 2
+                self._waiting.extendleft((session, report) for report in reversed(reports))
+            case NodeJoined(cached=listed) if listed:
+                self._brief = BRIEF_RECORDS
+                self._waiting.appendleft(record)
+            case NodeHeartbeat(loaded=loaded, cached=cached) if loaded or cached:
+                self._brief = BRIEF_RECORDS
+                if not self._heartbeat_waits:
+                    self._waiting.appendleft(record)
+                    self._heartbeat_waits = True
+            case _:
+                return record
+        return None
+
+    def _listing(self, record: Said) -> Said:
+        """The record, without its lists of versions while the broker takes none. Those of attempts stay: the scheduler
+        takes an attempt that is not listed for one that the node forgot."""
+        if self._brief == 0 or not isinstance(record, NodeJoined | NodeHeartbeat):
+            return record
+        self._brief -= 1
+        if isinstance(record, NodeJoined):
+            return msgspec.structs.replace(record, cached=())
+        return msgspec.structs.replace(record, loaded=(), cached=())
+
     def _gathered(self, session: str) -> NodeReport:
         reports: list[Report] = []
-        while self._waiting and len(reports) < REPORTS_MAX:
+        room = self._reports_bytes_max - len(encode(NodeReport(self._node, session, ())))
+        while self._waiting:
             head = self._waiting[0]
             if not isinstance(head, tuple) or head[0] != session:
+                break
+            room -= len(encode(head[1])) + len(",")
+            if reports and room < 0:
                 break
             reports.append(head[1])
             self._waiting.popleft()

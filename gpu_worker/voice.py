@@ -1,10 +1,15 @@
-"""How a node speaks: its outbox on a producer. What the broker did not take is handed over again until it does."""
+"""How a node speaks: its outbox on a producer. What the broker did not take is handed over again until it does; what it
+refuses for its size is said in less. An outage is said once in the log, and its end."""
 
 from __future__ import annotations
 
 import time
 import uuid
+from typing import NamedTuple
 
+import structlog
+
+from contract.bounds import mended
 from contract.codec import Headers, encode, headers_for
 from contract.doors import AttemptProgressed
 from contract.inputs import NodeReport, Started
@@ -13,12 +18,24 @@ from contract.topics import JOBS, PROGRESS
 from gpu_worker import metrics
 from gpu_worker.node import Node, Producer
 from gpu_worker.outbox import Outbox, Said
-from runtime.kafka import Delivery, DeliveryUnclear, OnDelivery
+from runtime.kafka import Delivery, DeliveryRefused, DeliveryUnclear, OnDelivery
+
+log = structlog.get_logger(__name__)
 
 AGAIN_S = 0.25
 """Pause before a record that did not get through is handed over again; the producer itself has tried for seconds."""
 
 PROGRESS_EVERY_S = 0.25
+MESSAGE_CHARACTERS_MAX = 200
+
+
+class Settled(NamedTuple):
+    """What follows from how a record went, for the attempts whose Started it had."""
+
+    acknowledged: tuple[str, ...] = ()
+    """Dispatches whose Started the broker has."""
+    unsaid: tuple[str, ...] = ()
+    """Dispatches whose Started it will never have."""
 
 
 class Voice:
@@ -36,6 +53,10 @@ class Voice:
         self._number = 0
         self._letter: tuple[bytes, Headers] = (b"", [])
         self._progressed_s: dict[str, float] = {}
+        self._silent_since_s: float | None = None
+        """Since when the broker does not take what this node says (monotonic clock)."""
+        self._dropping = False
+        """The broker refuses even what is as small as can be."""
 
     def speak(self) -> None:
         """Hand over what is ready, unless a record is under way."""
@@ -49,16 +70,52 @@ class Voice:
         self.again_at_s = None
         self._post()
 
-    def delivered(self, result: Delivery | Exception) -> list[str]:
-        """How the record under way went; the dispatches whose Started the broker has now."""
+    def delivered(self, result: Delivery | Exception) -> Settled:
+        """How the record under way went."""
+        if isinstance(result, DeliveryRefused):
+            return self._refused(result)
         if isinstance(result, Exception):
             metrics.deliveries_unclear.inc()
+            self._note_silence(result)
             self.again_at_s = time.monotonic() + AGAIN_S
-            return []
-        record = self.outbox.delivered()
-        if not isinstance(record, NodeReport):
-            return []
-        return [report.dispatch for report in record.reports if isinstance(report, Started)]
+            return Settled()
+        self._note_success()
+        return Settled(acknowledged=_started(self.outbox.delivered()))
+
+    def _refused(self, refusal: DeliveryRefused) -> Settled:
+        metrics.records_refused.inc()
+        self._note_silence(refusal)
+        dropped = self.outbox.refused()
+        if dropped is None:
+            return Settled()
+        metrics.records_dropped.inc()
+        if not self._dropping:
+            self._dropping = True
+            log.error(
+                "a record is dropped: expected the topic to take what a node says, found it refused as small as it can"
+                " be; raise max.message.bytes of the topic, or apply the policy again, which sets it",
+                topic=JOBS,
+                record=type(dropped).__name__,
+                bytes=len(self._letter[0]),
+            )
+        return Settled(unsaid=_started(dropped))
+
+    def _note_silence(self, found: Exception) -> None:
+        if self._silent_since_s is None:
+            self._silent_since_s = time.monotonic()
+            log.warning(
+                "not heard: expected the broker to take what this node says, found it does not; what it says waits, or"
+                " is said in less where it was too large",
+                topic=JOBS,
+                partition=self._node.jobs_partition,
+                found=str(found),
+                bytes=len(self._letter[0]),
+            )
+
+    def _note_success(self) -> None:
+        if self._silent_since_s is not None:
+            log.info("heard again", topic=JOBS, after_s=round(time.monotonic() - self._silent_since_s, 1))
+            self._silent_since_s, self._dropping = None, False
 
     def progress(self, run: Run, fraction: float, message: str) -> None:
         """Tell whoever watches the job; at most four times a second, and lost if the broker is away."""
@@ -66,7 +123,8 @@ class Voice:
         if now_s - self._progressed_s.get(run.dispatch, 0.0) < PROGRESS_EVERY_S:
             return
         self._progressed_s[run.dispatch] = now_s
-        progress = AttemptProgressed(run.job, run.dispatch, min(1.0, max(0.0, fraction)), message[:200])
+        words = mended(message[:MESSAGE_CHARACTERS_MAX])
+        progress = AttemptProgressed(run.job, run.dispatch, min(1.0, max(0.0, fraction)), words)
         try:
             self._producer.send(PROGRESS, encode(progress), key=run.job.encode(), headers=self._headers(progress))
         except DeliveryUnclear:
@@ -93,3 +151,9 @@ class Voice:
     def _headers(self, record: Said | AttemptProgressed) -> Headers:
         self._number += 1
         return headers_for(record, f"{self._voice}.{self._number}", f"node/{self._node.name}")
+
+
+def _started(record: Said) -> tuple[str, ...]:
+    if not isinstance(record, NodeReport):
+        return ()
+    return tuple(report.dispatch for report in record.reports if isinstance(report, Started))

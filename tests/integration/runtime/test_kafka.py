@@ -112,12 +112,16 @@ def test_no_broker_makes_a_delivery_unclear() -> None:
     producer.close()
 
 
-def test_a_record_over_the_topics_limit_is_unclear_and_the_next_one_is_written(
-    services: Services, topic: str, producer: kafka.Producer
+@pytest.mark.parametrize("size", [100_000, kafka.MESSAGE_BYTES_MAX + 1], ids=["by the broker", "by the client"])
+def test_a_record_over_the_topics_limit_is_refused_and_the_next_one_is_written(
+    services: Services, producer: kafka.Producer, size: int
 ) -> None:
-    with pytest.raises(kafka.DeliveryUnclear):
-        producer.send_and_wait(topic, bytes(kafka.MESSAGE_BYTES_MAX + 1), partition=0)
-    assert producer.send_and_wait(topic, b"small", partition=0).offset == 0
+    topic = f"kafka-{uuid.uuid4().hex}"
+    kafka.ensure_topics(services.settings.kafka, [Topic(topic, 1, {"max.message.bytes": "65536"})])
+    for offset in range(2):
+        with pytest.raises(kafka.DeliveryRefused, match=f"^{topic}: MSG_SIZE_TOO_LARGE$"):
+            producer.send_and_wait(topic, b"secret words" + bytes(size), partition=0)
+        assert producer.send_and_wait(topic, b"small", partition=0).offset == offset
 
 
 def test_topics_follow_the_policy_when_it_changes(services: Services, topic: str) -> None:

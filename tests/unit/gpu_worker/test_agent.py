@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,131 +13,16 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from contract.codec import decode_progress, decode_wire
-from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Started, Stopped, Succeeded, Wire
-from contract.names import payload_digest
-from contract.orders import Kill, Order, Payload, Rejoin, Run
+from contract.codec import decode_progress
+from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started, Stopped, Succeeded
+from contract.orders import Kill, Rejoin
 from contract.results import EMPTY_MANIFEST
-from contract.topics import JOBS
-from gpu_worker.agent import Agent
 from gpu_worker.gang import rendezvous_here
-from gpu_worker.node import Node, World
-from gpu_worker.scratch import Scratch
+from gpu_worker.node import Node
 from gpu_worker.voice import Voice
-from runtime.kafka import Delivery, DeliveryUnclear, OnDelivery
+from runtime.kafka import Delivery, DeliveryUnclear
+from tests.unit.gpu_worker.agent_table import DEADLINE_S, Table, running, started
 from tests.waiting import until
-
-DEADLINE_S = 20.0
-SALT, INPUTS = "ab" * 16, b"{}"
-STAND_IN = Path(__file__).parents[2] / "torch_stand_in" / "torch"
-MODEL = """
-import time
-
-class Model:
-    def load(self, weights_dir, device, rank, world_size): pass
-    def predict(self, inputs, ctx):
-        while inputs.get("wait"): time.sleep(3600)
-"""
-
-
-class Broker:
-    """A producer whose acks the test gives or withholds, and a reader of orders that the test feeds."""
-
-    def __init__(self) -> None:
-        self.acks = True
-        self.held: list[OnDelivery] = []
-        self.sent: list[tuple[Wire, dict[str, bytes]]] = []
-        self.listener: Any = None
-        self.sessions: list[str] = []
-        self.positions = True
-
-    def send(self, topic: str, value: bytes | None, *, on_delivery: OnDelivery | None = None, **more: Any) -> None:
-        if topic != JOBS or on_delivery is None:
-            return
-        self.sent.append((decode_wire(value), dict(more["headers"])))
-        if self.acks:
-            on_delivery(Delivery(0, 0, 0))
-        else:
-            self.held.append(on_delivery)
-
-    def open_orders(self, session: str, agent: Agent) -> Broker:
-        self.listener = agent
-        self.sessions.append(session)
-        return self
-
-    def start(self) -> None:
-        if self.positions:
-            self.listener.positioned(self.sessions[-1])
-
-    def stop(self, wait_s: float = 0.0) -> None:
-        pass
-
-    def settle(self, result: Delivery | Exception) -> None:
-        self.held.pop(0)(result)
-
-    def said(self, kind: type) -> list[Any]:
-        return [record for record, _ in list(self.sent) if isinstance(record, kind)]
-
-    def reports(self) -> list[Any]:
-        return [report for record in self.said(NodeReport) for report in record.reports]
-
-
-class Table:
-    def __init__(self, directory: Path, heartbeat_ms: int, *, slots: int = 1, python: str = sys.executable) -> None:
-        shutil.copytree(STAND_IN, directory / "code" / "torch")
-        (directory / "code" / "model.py").write_text(MODEL)
-        self.broker = Broker()
-        program: Any = SimpleNamespace(
-            manifest=SimpleNamespace(entry_point="model:Model", outputs={"type": "object"}),
-            code=directory / "code",
-            weights=directory,
-            python=Path(python),
-        )
-        broker: Any = self.broker
-        nothing: Any = None
-        world = World(
-            producer=broker,
-            store=nothing,
-            depot=SimpleNamespace(ensure=lambda _version: program),
-            cached=(),
-            read_payload=lambda *_: None,
-            open_orders=broker.open_orders,
-            environment={"PATH": os.environ["PATH"]},
-        )
-        node = Node("main", "node-1", slots, "cpu", 0, 0, 0, 1, 5.0, "node-1.example:10000")
-        self.agent = Agent(node, world, Scratch(directory / "scratch"), heartbeat_ms=heartbeat_ms)
-        self.status: int | None = None
-        self.thread = threading.Thread(target=self._run)
-        self.number = 0
-
-    def _run(self) -> None:
-        self.status = self.agent.run()
-
-    def order(self, **changes: Any) -> Run:
-        self.number += 1
-        payload = Payload(msgspec.Raw(INPUTS), SALT)
-        job = f"main-{self.number:032d}"
-        session = self.broker.sessions[-1]
-        run = Run(
-            "node-1", session, "main", 1, job, 1, f"1.{self.number}.0", "m", "v", 60_000, 0, 0,
-            payload_digest(SALT, INPUTS), payload,
-        )  # fmt: skip
-        return msgspec.structs.replace(run, **changes)
-
-    def waiting(self, **changes: Any) -> Run:
-        """An order of an attempt that does not end by itself."""
-        inputs = b'{"wait": true}'
-        return self.order(payload=Payload(msgspec.Raw(inputs), SALT), digest=payload_digest(SALT, inputs), **changes)
-
-    def take(self, *orders: Order) -> None:
-        self.agent.ordered(list(orders))
-
-    def turn(self) -> None:
-        """Have the agent look at its clock and say what is due."""
-        for _ in range(2):  # it looks between these
-            called = threading.Event()
-            self.agent._loop.post(called.set)
-            assert called.wait(DEADLINE_S)
 
 
 @pytest.fixture
@@ -152,24 +34,6 @@ def table(tmp_path: Path) -> Iterator[Table]:
 def lively(tmp_path: Path) -> Iterator[Table]:
     """A node that sends a heartbeat every few milliseconds."""
     yield from started(Table(tmp_path, heartbeat_ms=5))
-
-
-def started(table: Table) -> Iterator[Table]:
-    table.thread.start()
-    until(lambda: table.broker.sessions)
-    try:
-        yield table
-    finally:
-        table.broker.acks = True
-        while table.broker.held:
-            table.broker.settle(Delivery(0, 0, 0))
-        table.agent.stop()
-        table.agent.stop()
-        table.thread.join(DEADLINE_S)
-        assert not table.thread.is_alive()
-
-
-running = contextmanager(started)
 
 
 def test_it_joins_when_every_order_to_it_will_be_heard(tmp_path: Path) -> None:

@@ -112,6 +112,19 @@ def test_a_kill_before_the_ack_of_started_never_launches(desk: Desk) -> None:
     assert desk.acknowledged("1.1.0") == []
 
 
+def test_an_attempt_whose_started_the_broker_never_has_gives_its_slot_back(desk: Desk) -> None:
+    ready(desk, run())
+    other = run("1.2.0", "main-" + "1" * 32)
+    ready(desk, other)
+    assert desk.unsaid("1.1.0") == [
+        Forget("1.1.0"),
+        Say(Stopped(JOB, "1.1.0", "unclaimed")),
+        Say(Started(other.job, "1.2.0")),
+    ]
+    assert desk.unsaid("1.1.0") == []
+    assert desk.acknowledged("1.1.0") == []
+
+
 def test_a_kill_keeps_the_slot_occupied_until_it_is_certain(desk: Desk) -> None:
     running(desk, run())
     ready(desk, run("1.2.0", "main-" + "1" * 32))

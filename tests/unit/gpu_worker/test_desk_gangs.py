@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from contract.bounds import HELD_MAX
 from contract.inputs import Failed, Started, Stopped, Succeeded
 from contract.orders import Rejoin, Run
 from gpu_worker.attempts import Conclude, Fetch, Forget, Halt, JoinAgain, Launch, Phase, Say, Unstore
@@ -105,6 +106,15 @@ def test_what_is_only_listed_takes_no_place_of_what_may_be_held(desk: Desk) -> N
     assert len(desk.held) == 40
     order = run("1.40.0", "main-" + "f" * 32)
     assert desk.take(order) == [Fetch(order)]
+
+
+def test_no_more_is_listed_than_a_heartbeat_may_list(desk: Desk) -> None:
+    for number in range(HELD_MAX):
+        order = running(desk, gang(f"1.{number}.0", f"main-{number:032d}", ranks=(1,)))
+        desk.rank_over(order.dispatch, failed=False)
+    late = run(f"1.{HELD_MAX}.0", "main-" + "f" * 32)
+    assert desk.take(late) == [Say(Stopped(late.job, late.dispatch, "unclaimed"))]
+    assert len(desk.heartbeat().running) == HELD_MAX
 
 
 def test_a_failure_on_a_node_without_rank_0_is_told(desk: Desk) -> None:

@@ -1,0 +1,224 @@
+"""An agent between a broker made of lists and real children, for tests that play everything outside the node."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+
+from contract.codec import decode_input, decode_progress
+from contract.doors import AttemptProgressed
+from contract.inputs import NodeReport, Report, Started, Wire
+from contract.names import payload_digest
+from contract.orders import Order, Payload, Run
+from contract.results import ERROR_NAME, attempt_prefix
+from contract.topics import JOBS, PROGRESS
+from gpu_worker.agent import Agent
+from gpu_worker.node import Node, World
+from gpu_worker.scratch import Scratch
+from runtime.kafka import Delivery, DeliveryRefused, OnDelivery
+from tests.waiting import until
+
+DEADLINE_S = 20.0
+SALT, INPUTS = "ab" * 16, b"{}"
+STAND_IN = Path(__file__).parents[2] / "torch_stand_in" / "torch"
+MODEL = """
+import os, time
+
+class Model:
+    def load(self, weights_dir, device, rank, world_size): pass
+    def predict(self, inputs, ctx):
+        while inputs.get("wait"): time.sleep(3600)
+        how = inputs.get("how")
+        if how == "progress":
+            ctx._progressed_s = 0.0
+            ctx.progress(0.5, "caf\\udce9.mp4")
+            print("printed \\ud83d")
+        if how == "values":
+            with open(ctx.output("film.bin"), "wb") as film: film.write(b"x" * 100)
+            return {"title": "half \\ud83d"}
+        if how == "error":
+            raise ValueError("no such file: caf\\udce9.mp4")
+        if how == "raw":
+            os.write(ctx._pipe.fd, bytes.fromhex(inputs["raw"]))
+        return {}
+"""
+
+
+class Broker:
+    """A producer whose acks the test gives or withholds, and a reader of orders that the test feeds."""
+
+    def __init__(self) -> None:
+        self.acks = True
+        self.held: list[OnDelivery] = []
+        self.sent: list[tuple[Wire, dict[str, bytes]]] = []
+        self.progress: list[AttemptProgressed] = []
+        self.record_bytes_max = 2**20
+        self.refused: list[bytes] = []
+        """What was larger than that."""
+        self.listener: Any = None
+        self.sessions: list[str] = []
+        self.positions = True
+
+    def send(self, topic: str, value: bytes | None, *, on_delivery: OnDelivery | None = None, **more: Any) -> None:
+        if topic == PROGRESS:
+            self.progress.append(decode_progress(value))
+        if topic != JOBS or on_delivery is None or value is None:
+            return
+        if len(value) > self.record_bytes_max:
+            self.refused.append(value)
+            on_delivery(DeliveryRefused(f"{topic}: MSG_SIZE_TOO_LARGE"))
+            return
+        self.sent.append((decode_input(value), dict(more["headers"])))  # as at the scheduler's door
+        if self.acks:
+            on_delivery(Delivery(0, 0, 0))
+        else:
+            self.held.append(on_delivery)
+
+    def open_orders(self, session: str, agent: Agent) -> Broker:
+        self.listener = agent
+        self.sessions.append(session)
+        return self
+
+    def start(self) -> None:
+        if self.positions:
+            self.listener.positioned(self.sessions[-1])
+
+    def stop(self, wait_s: float = 0.0) -> None:
+        pass
+
+    def settle(self, result: Delivery | Exception) -> None:
+        self.held.pop(0)(result)
+
+    def said(self, kind: type) -> list[Any]:
+        return [record for record, _ in list(self.sent) if isinstance(record, kind)]
+
+    def reports(self) -> list[Any]:
+        return [report for record in self.said(NodeReport) for report in record.reports]
+
+
+class Store:
+    """Objects in memory."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put(self, key: str, data: bytes, *, content_type: str = "") -> bool:
+        self.objects[key] = data
+        return True
+
+    def put_file(self, key: str, path: Path, *, content_type: str = "") -> bool:
+        return self.put(key, path.read_bytes())
+
+    def delete_prefix(self, prefix: str) -> int:
+        return 0
+
+    def error_of(self, run: Run) -> str:
+        """The words of the attempt's failure."""
+        return self.objects[attempt_prefix(run.job, run.dispatch) + ERROR_NAME].decode()
+
+
+class Table:
+    def __init__(
+        self,
+        directory: Path,
+        heartbeat_ms: int,
+        *,
+        slots: int = 1,
+        python: str = sys.executable,
+        cached: tuple[str, ...] = (),
+    ) -> None:
+        shutil.copytree(STAND_IN, directory / "code" / "torch")
+        (directory / "code" / "model.py").write_text(MODEL)
+        self.broker = Broker()
+        program: Any = SimpleNamespace(
+            manifest=SimpleNamespace(entry_point="model:Model", outputs={"type": "object"}),
+            code=directory / "code",
+            weights=directory,
+            python=Path(python),
+        )
+        self.store = Store()
+        broker: Any = self.broker
+        world = World(
+            producer=broker,
+            store=self.store,
+            depot=SimpleNamespace(ensure=lambda _version: program, used=lambda _version: None),
+            cached=cached,
+            read_payload=lambda *_: None,
+            open_orders=broker.open_orders,
+            environment={"PATH": os.environ["PATH"]},
+        )
+        node = Node("main", "node-1", slots, "cpu", 0, 0, 0, 1, 5.0, "node-1.example:10000")
+        self.agent = Agent(node, world, Scratch(directory / "scratch"), heartbeat_ms=heartbeat_ms)
+        self.status: int | None = None
+        self.thread = threading.Thread(target=self._run)
+        self.number = 0
+
+    def _run(self) -> None:
+        self.status = self.agent.run()
+
+    def order(self, **changes: Any) -> Run:
+        self.number += 1
+        payload = Payload(msgspec.Raw(INPUTS), SALT)
+        job = f"main-{self.number:032d}"
+        session = self.broker.sessions[-1]
+        run = Run(
+            "node-1", session, "main", 1, job, 1, f"1.{self.number}.0", "m", "v", 60_000, 0, 0,
+            payload_digest(SALT, INPUTS), payload,
+        )  # fmt: skip
+        return msgspec.structs.replace(run, **changes)
+
+    def asking(self, inputs: bytes, **changes: Any) -> Run:
+        """An order with these inputs."""
+        return self.order(payload=Payload(msgspec.Raw(inputs), SALT), digest=payload_digest(SALT, inputs), **changes)
+
+    def waiting(self, **changes: Any) -> Run:
+        """An order of an attempt that does not end by itself."""
+        return self.asking(b'{"wait": true}', **changes)
+
+    def ended(self, run: Run) -> Report:
+        """Give the order, and wait for how it ended."""
+        self.take(run)
+
+        def last() -> Report | None:
+            reports = [report for report in self.broker.reports() if report.dispatch == run.dispatch]
+            return next((report for report in reports if not isinstance(report, Started)), None)
+
+        report: Report = until(last)
+        return report
+
+    def take(self, *orders: Order) -> None:
+        self.agent.ordered(list(orders))
+
+    def turn(self) -> None:
+        """Have the agent look at its clock and say what is due."""
+        for _ in range(2):  # it looks between these
+            called = threading.Event()
+            self.agent._loop.post(called.set)
+            assert called.wait(DEADLINE_S)
+
+
+def started(table: Table) -> Iterator[Table]:
+    table.thread.start()
+    until(lambda: table.broker.sessions)
+    try:
+        yield table
+    finally:
+        table.broker.acks = True
+        while table.broker.held:
+            table.broker.settle(Delivery(0, 0, 0))
+        table.agent.stop()
+        table.agent.stop()
+        table.thread.join(DEADLINE_S)
+        assert not table.thread.is_alive()
+
+
+running = contextmanager(started)
