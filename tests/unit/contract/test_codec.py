@@ -76,10 +76,10 @@ def test_a_record_of_jobs_at_the_scheduler_s_door_is_within_bounds() -> None:
     assert codec.decode_input(codec.encode(good)) == good
     for odd in (CancelRequested("x" * 2_000), CancelRequested("a\0b"), ErasureCompleted(job, (2**53,), 0)):
         assert codec.decode_wire(codec.encode(odd)) == odd, "history is read as it was written"
-        with pytest.raises(codec.Malformed, match="^a record of `jobs`: expected"):
+        with pytest.raises(codec.Malformed, match=r"^a record of `jobs`: expected"):
             codec.decode_input(codec.encode(odd))
     large = ErasureCompleted(job, tuple(range(40_000)), 0)
-    with pytest.raises(codec.Malformed, match="of at most 131072 bytes, found"):
+    with pytest.raises(codec.Malformed, match=r"of at most 131072 bytes, found"):
         codec.decode_input(codec.encode(large))
     submitted = sample(JobSubmitted)
     assert isinstance(submitted, JobSubmitted)
