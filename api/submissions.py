@@ -26,7 +26,7 @@ from api.request_body import decode, decode_any, read_body
 from contract import codec, topics
 from contract.inputs import JobSubmitted, Submission
 from contract.lifecycle import JobState
-from contract.names import job_id_of_key, payload_digest
+from contract.names import TRACEPARENT, job_id_of_key, payload_digest
 from contract.policy import Policy
 from registry.keys import Key
 from runtime.kafka import DeliveryUnclear
@@ -38,7 +38,6 @@ log = structlog.get_logger(__name__)
 ENVELOPE_BYTES_MAX = 4_096
 """Of a body beside its inputs."""
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
-TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 SOURCE = "/headrace/api"
 
 _decoder = msgspec.json.Decoder(SubmitRequest)

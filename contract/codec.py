@@ -169,19 +169,20 @@ def decode_order(value: bytes | None) -> Order:
     return order
 
 
-def decode_submission(value: bytes | None) -> SubmissionRequested:
-    """A record of `submissions` at intake's door: within contract.bounds, its inputs too. Malformed when it is none."""
+def decode_submission(value: bytes | None) -> tuple[SubmissionRequested, Any]:
+    """A record of `submissions` at intake's door, and its inputs decoded, both within contract.bounds. Malformed when
+    it is none."""
     what = "a submission"
     request: SubmissionRequested = _decode(_submission, value, what)
     assert value is not None
-    decode_values(bytes(request.inputs), f"{what}: inputs")
+    inputs = decode_values(bytes(request.inputs), f"{what}: inputs")
     if not 0 <= request.expires_ms <= bounds.TIME_MS_MAX:
         raise Malformed(f"expected {what}: expires_ms as 0 or ms since 1970 up to the year 9999, found another number")
     for text in (request.tenant, request.tier, request.model):
         fault = bounds.fault_of(text, 0, 0, 0, bounds.TEXT_MAX)
         if fault:
             raise Malformed(f"{what}: {fault}")
-    return request
+    return request, inputs
 
 
 def decode_progress(value: bytes | None) -> AttemptProgressed:

@@ -21,6 +21,9 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MODEL_REFERENCE = re.compile(rf"(?P<model>{NAME.pattern})(?:@(?P<at>{DIGEST.pattern}|{NAME.pattern}))?")
 """``model`` (its ``live`` alias), ``model@alias`` or ``model@sha256:…`` (an exact version)."""
 
+TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""A W3C trace context of version 00."""
+
 ALIAS_DEFAULT = "live"
 
 

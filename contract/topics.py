@@ -51,7 +51,8 @@ def topics_for(policy: Policy) -> tuple[Topic, ...]:
 
     `words_kept_ms` of the policy bounds how long any topic may hold what a user wrote after its erasure: `jobs` rolls
     and compacts its segments within it, the short-lived topics keep nothing longer. However small `payload_max` is, a
-    policy, a node's reports and a refusal fit (contract.bounds).
+    policy, a node's reports and a refusal fit (contract.bounds). What outsiders write is unpacked by the broker, which
+    holds `max.message.bytes` against what comes out: a few compressed KiB can become GiB in whoever reads them.
     """
     kept = policy.words_kept_ms
     pools = _pools(policy)
@@ -63,12 +64,13 @@ def topics_for(policy: Policy) -> tuple[Topic, ...]:
         "message.timestamp.type": "LogAppendTime",
     }
     fixed = (
-        Topic(SUBMISSIONS, policy.submission_partitions, short),
+        Topic(SUBMISSIONS, policy.submission_partitions, short | {"compression.type": "uncompressed"}),
         Topic(
             JOBS,
             pools,
             {
                 "cleanup.policy": "compact,delete",
+                "compression.type": "uncompressed",
                 "retention.ms": str(30 * DAY_MS),
                 "segment.ms": str(max(1000, kept // 3)),
                 "max.compaction.lag.ms": str(max(1000, kept // 3)),

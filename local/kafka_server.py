@@ -35,6 +35,8 @@ FIXED_SETTINGS = {
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
+    # A transaction that its producer leaves open holds back what others write behind it for as long as this.
+    "transaction.max.timeout.ms": "60000",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",

@@ -1,4 +1,7 @@
-"""Reading records of given partitions from given offsets: assign(), never a consumer group."""
+"""Reading records of given partitions from given offsets: assign(), never a consumer group.
+
+Only what is committed is read (the library's default): what a producer wrote in a transaction counts from its commit
+on, and nothing behind it is read before the transaction has ended."""
 
 from __future__ import annotations
 
@@ -138,7 +141,8 @@ def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Record 
 
 
 def offsets(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
-    """(offset of the first record kept, offset of the next record to be written)."""
+    """(offset of the first record kept, offset up to which can be read: of the next record to be written, or of the
+    first one of a transaction under way)."""
     consumer = _consumer(bootstrap, "headrace-offsets")
     try:
         return _watermarks(consumer, topic, partition)
@@ -159,17 +163,28 @@ def partitions(bootstrap: str, topic: str) -> int:
 
 
 class Watermarks:
-    """Asks where partitions begin and end, on one lasting connection, for whoever asks often. One thread at a time."""
+    """Asks where partitions begin and end, on lasting connections, for whoever asks often. One thread at a time."""
 
     def __init__(self, bootstrap: str, *, client_id: str = "headrace-watermarks") -> None:
+        self._bootstrap, self._client_id = bootstrap, client_id
         self._consumer = _consumer(bootstrap, client_id)
+        self._uncommitted: Any = None
 
     def of(self, topic: str, partition: int) -> tuple[int, int]:
         """As `offsets`."""
         return _watermarks(self._consumer, topic, partition)
 
+    def end_of_all_written(self, topic: str, partition: int) -> int:
+        """The offset behind everything written, transactions under way included: whoever has read this far has read
+        all that reached the partition by now."""
+        if self._uncommitted is None:
+            self._uncommitted = _consumer(self._bootstrap, self._client_id, {"isolation.level": "read_uncommitted"})
+        return _watermarks(self._uncommitted, topic, partition)[1]
+
     def close(self) -> None:
         self._consumer.close()
+        if self._uncommitted is not None:
+            self._uncommitted.close()
 
 
 def _consumer(bootstrap: str, client_id: str, more: Mapping[str, Any] | None = None) -> Any:
@@ -213,8 +228,15 @@ def _record_of(message: Any) -> Record:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        message.headers() or [],
+        _headers_of(message),
     )
+
+
+def _headers_of(message: Any) -> list[tuple[str, bytes]]:
+    try:
+        return message.headers() or []
+    except SystemError:  # a header's name is not UTF-8: the library has no way to say it, nor the other headers
+        return []
 
 
 def _raise_unless_passing(message: Any, complaints: Complaints) -> None:

@@ -46,6 +46,10 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]]
+    """A value may be None, whatever the type says: senders may leave it out."""
+    follows: int | None = None
+    """Proven by the fetch that brought this record: the log holds no record from this offset up to its own, only
+    markers of transactions and what was aborted, compacted or expired. None: nothing was proven."""
 
 
 class Delivery(NamedTuple):

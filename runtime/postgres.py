@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
+import sqlalchemy.exc
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -15,6 +17,30 @@ _OPTIONS: dict[str, Any] = {
     "pool_pre_ping": True,  # a restarted server costs one reconnect, not one error for each pooled connection
     "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S},
 }
+
+
+_OF_THE_DATA = ("22", "23", "54")
+"""Classes of SQLSTATE that a value brings about: data exception, integrity constraint, program limit."""
+
+
+def outage(error: BaseException) -> str:
+    """What kind of outage the error is, by its class's name; empty: it is none, and asking again changes nothing.
+
+    An outage is whatever the database says that is not about a value: it is away, read-only, full, shut to us, or its
+    tables are not there yet. The driver's own errors, which SQLAlchemy does not wrap everywhere, count alike."""
+    if isinstance(error, sqlalchemy.exc.TimeoutError | sqlalchemy.exc.PendingRollbackError):
+        return type(error).__name__
+    if isinstance(error, sqlalchemy.exc.DBAPIError):
+        if error.connection_invalidated:
+            return type(error).__name__
+        return outage(error.orig) if error.orig is not None else ""
+    if not isinstance(error, psycopg.Error):
+        return ""
+    if error.sqlstate is None:
+        away = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    else:
+        away = error.sqlstate[:2] not in _OF_THE_DATA
+    return type(error).__name__ if away else ""
 
 
 def engine(settings: Settings, **options: Any) -> Engine:

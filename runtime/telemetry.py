@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import TextIO, cast
 
 import structlog
@@ -73,6 +75,13 @@ def serve_metrics(port: int) -> None:
     """Serve this process's metrics on 127.0.0.1:`port`. 0 = not at all."""
     if port:
         start_http_server(port, addr="127.0.0.1")
+
+
+def without_words(error: BaseException) -> str:
+    """Where an exception came from, without its message, which may quote a record."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + place
 
 
 def _named(process: str) -> structlog.typing.Processor:

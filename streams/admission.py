@@ -1,13 +1,18 @@
 """Whether a record of `submissions` is a job, and which: the checks of the public door. Runs in a thread: asks the
 registry, whose answers it keeps for a second.
 
-What is refused here goes to `quarantine` with the reason; a reason never quotes what the sender wrote.
+What is refused here goes to `quarantine` with the reason; a reason never quotes what the sender wrote. A fault of the
+record is never taken for an outage, which would hold up its partition for ever, nor an outage for a fault of the
+record: what has nothing to do with the record is an outage whatever fails in it, what is asked by the record's words is
+one only when the database says so (runtime.postgres.outage), and what no check foresaw is a refusal.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -23,6 +28,8 @@ from registry.errors import RegistryError
 from registry.input_schemas import InputSchemas
 from registry.models import Version
 from runtime.kafka import Record
+from runtime.postgres import outage
+from runtime.telemetry import without_words
 from streams.tracing import traceparent_of
 from views import queries
 
@@ -30,6 +37,8 @@ KEPT_S = 1.0
 KEPT_MAX = 1_000
 IDENTITY_CHARACTERS_MAX = 200
 """Of `ce_id` and `ce_source`."""
+
+Answer = TypeVar("Answer")
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +49,11 @@ class Refused(Exception):
 
 class NotYet(Exception):
     """The model is known but its scheduler has not been told of the version yet: ask again soon."""
+
+
+class RegistryAway(Exception):
+    """The registry, or the machine we run on, cannot answer now: ask again, however long it takes. The message is the
+    error's class."""
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -63,8 +77,20 @@ class Admission:
 
     def admit(self, record: Record, *, patient: bool) -> Admitted:
         """The job that the record asks for. Refused with the reason when there is none; NotYet, unless not `patient`,
-        when it would be refused only because its version is too new. SQLAlchemy's errors when the registry is away."""
-        request = self._request(record)
+        when it would be refused only because its version is too new. RegistryAway when nobody can tell. Nothing
+        else, whatever the record is."""
+        try:
+            return self._admitted(record, patient)
+        except (Refused, NotYet, RegistryAway):
+            raise
+        except Exception as error:
+            kind = _away(error)
+            if kind:
+                raise RegistryAway(kind) from None
+            raise unforeseen(record, error) from None
+
+    def _admitted(self, record: Record, patient: bool) -> Admitted:
+        request, inputs = self._request(record)
         source, event_id = _identity(record)
         try:
             model, _, _ = parse_model(request.model)
@@ -74,10 +100,12 @@ class Admission:
             pool = models.lookup(self._engine, model)
             version = self._version(request.model)
         except RegistryError as error:
-            raise Refused(_REFUSALS.get(error.code, error.code)) from None
-        if not version.relayed and patient:
+            raise Refused(_REFUSALS.get(error.code, "model: its version cannot be used")) from None
+        partition = self._partition(pool)
+        if (not version.relayed or partition is None) and patient:
             raise NotYet
-        inputs = bytes(request.inputs)
+        if partition is None:
+            raise Refused("model: its pool has no partition yet; apply the policy that names it")
         self._check_inputs(version, inputs)
         salt = secrets.token_hex(16)
         submission = Submission(
@@ -85,30 +113,26 @@ class Admission:
             tenant=request.tenant,
             tier=request.tier,
             model=request.model,
-            digest=payload_digest(salt, inputs),
+            digest=payload_digest(salt, bytes(request.inputs)),
             via="kafka",
             submitted_ms=record.timestamp_ms,
             expires_ms=request.expires_ms,
         )
-        return Admitted(
-            JobSubmitted(submission, request.inputs, salt), self._partition(pool), traceparent_of(record.headers)
-        )
+        return Admitted(JobSubmitted(submission, request.inputs, salt), partition, traceparent_of(record.headers))
 
-    def _request(self, record: Record) -> SubmissionRequested:
+    def _request(self, record: Record) -> tuple[SubmissionRequested, Any]:
         size, most = len(record.value or b""), self._payload_bytes_max()
         if size > most:
             raise Refused(f"expected at most {most} bytes, found {size}")
         try:
-            request = decode_submission(record.value)
+            request, inputs = decode_submission(record.value)
         except Malformed as malformed:
             raise Refused(str(malformed)) from None
         if not is_name(request.tenant) or not is_name(request.tier):
             raise Refused("expected tenant and tier as names of lower case letters, digits, '.', '_', '-'")
         if record.key != request.tenant.encode():
             raise Refused("expected the record's key to be its tenant")
-        if request.expires_ms < 0:
-            raise Refused("expires_ms: expected 0 or ms since the epoch")
-        return request
+        return request, inputs
 
     def _version(self, reference: str) -> Version:
         asked_s, version = self._versions.get(reference, (float("-inf"), None))
@@ -120,23 +144,27 @@ class Admission:
                 self._versions[reference] = (time.monotonic(), version)
         return version
 
-    def _partition(self, pool: str) -> int:
+    def _partition(self, pool: str) -> int | None:
+        """Of `jobs`; None when the pool has none yet."""
         if pool not in self._partitions:
-            self._partitions = pools.partitions(self._engine)
-        return self._partitions[pool]
+            self._partitions = _answered(lambda: pools.partitions(self._engine))
+        return self._partitions.get(pool)
 
     def _payload_bytes_max(self) -> int:
         """The largest payload that any pool's policy takes."""
         asked_s, most = self._bytes_max
         if time.monotonic() - asked_s > KEPT_S:
-            with self._engine.connect() as connection:
-                limits = [view.policy.payload_bytes_max for view in queries.policies(connection)]
+            limits = _answered(self._limits)
             most = max(limits, default=Policy({}, {}, {}).payload_bytes_max)
             self._bytes_max = (time.monotonic(), most)
         return most
 
-    def _check_inputs(self, version: Version, inputs: bytes) -> None:
-        fault = self._schemas.fault(version, msgspec.json.decode(inputs))
+    def _limits(self) -> list[int]:
+        with self._engine.connect() as connection:
+            return [view.policy.payload_bytes_max for view in queries.policies(connection)]
+
+    def _check_inputs(self, version: Version, inputs: Any) -> None:
+        fault = self._schemas.fault(version, inputs)
         if fault is not None:
             rule = "/".join(str(part) for part in fault.absolute_schema_path)
             raise Refused(f"inputs: they do not fit the model's schema, rule {rule}")
@@ -150,13 +178,38 @@ _REFUSALS = {
 }
 
 
+def unforeseen(record: Record, error: Exception) -> Refused:
+    """The refusal of a record that led to an error which no check is for: a fault of ours, which the log names."""
+    log.error(
+        "a submission met what no check foresaw",
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        found=without_words(error),
+    )
+    return Refused(f"expected a submission, found what no check foresaw ({type(error).__name__})")
+
+
+def _away(error: Exception) -> str:
+    """What kind of outage it is; empty: none."""
+    return type(error).__name__ if isinstance(error, OSError | MemoryError) else outage(error)
+
+
+def _answered(ask: Callable[[], Answer]) -> Answer:
+    """What the registry says to a question in which nothing is the record's: whatever fails is an outage of ours."""
+    try:
+        return ask()
+    except Exception as error:
+        raise RegistryAway(type(error).__name__) from None
+
+
 def _identity(record: Record) -> tuple[str, str]:
     """(ce_source, ce_id): what makes a second copy of a submission the same job."""
     headers = dict(record.headers)
     found: list[str] = []
     for name in ("ce_source", "ce_id"):
         try:
-            text = (headers.get(name) or b"").decode()
+            text = (headers.get(name) or b"").decode()  # the last of several counts; a value may be None
         except UnicodeDecodeError:
             text = ""
         if not 0 < len(text) <= IDENTITY_CHARACTERS_MAX:

@@ -12,10 +12,8 @@ import logging
 import os
 import socket
 import sys
-import traceback
 import zlib
-from collections.abc import Awaitable, Callable, Coroutine
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, NoReturn
 
 import confluent_kafka
@@ -26,12 +24,14 @@ from faust.types import TP
 from runtime import kafka
 from runtime.settings import Settings
 from runtime.shutdown import on_signal_async
-from runtime.telemetry import configure_logging, serve_metrics
-from streams.faust_parts import NoMonitor, NoTables, deliver_directly
+from runtime.telemetry import configure_logging, serve_metrics, without_words
+from streams.faust_parts import NoMonitor, NoTables, commit, deliver_directly, read_committed
 
 log = structlog.get_logger(__name__)
 
 EXIT_FAILED = 1
+COMMIT_EVERY_S = 2.0
+COMMIT_TIMEOUT_S = 5.0
 BROKER_RETRY_S = 1.0
 STOP_TIMEOUT_S = 10.0
 QUIET = {"faust": logging.WARNING, "mode": logging.WARNING, "faust.app.base": logging.ERROR}
@@ -46,7 +46,7 @@ def make_app(name: str, settings: Settings) -> Any:
     datadir = settings.data / name
     datadir.mkdir(parents=True, exist_ok=True)
     brokers = ";".join(f"kafka://{broker.strip()}" for broker in settings.kafka.split(","))
-    return faust.App(
+    app = faust.App(
         name,
         broker=brokers,
         store="memory://",
@@ -66,6 +66,8 @@ def make_app(name: str, settings: Settings) -> Any:
         TableManager=NoTables,
         Monitor=NoMonitor,
     )
+    read_committed(app)
+    return app
 
 
 def die(reason: str, **facts: Any) -> NoReturn:
@@ -79,18 +81,9 @@ def die(reason: str, **facts: Any) -> NoReturn:
 
 
 def record_of(message: Any) -> kafka.Record:
-    """A Faust message as the rest of us know records."""
-    headers = message.headers or ()
-    pairs = headers.items() if isinstance(headers, dict) else headers
-    return kafka.Record(
-        message.topic,
-        message.partition,
-        message.offset,
-        round(message.timestamp * 1000),
-        message.key,
-        message.value,
-        list(pairs),
-    )
+    """The record that a Faust message was made of."""
+    record: kafka.Record = message.record
+    return record
 
 
 async def seek_to(app: Any, tp: TP, offset: int) -> None:
@@ -158,37 +151,67 @@ async def host(
     *,
     assigned: Callable[[set[int]], Awaitable[None]],
     stop: Callable[[], Awaitable[None]],
+    places: Callable[[], Mapping[int, int]],
 ) -> None:
     """Run `body(stream)` on the topic until SIGTERM or SIGINT; then `stop`, then the app's own end.
 
-    `assigned(partitions)` hears after each rebalance which partitions of the topic are ours. An exception in the body,
-    and a crash of the app, end the process: Faust would count the record as read and go on."""
+    `assigned(partitions)` hears after each rebalance which partitions of the topic are ours. `places()` gives the next
+    offset to read of each; the group commits them, so that whoever watches its lag sees it end, behind markers of
+    transactions too. To us they are a hint and no more. An exception in the body, and a crash of the app, end the
+    process: Faust would count the record as read and go on."""
 
     async def guarded(stream: Any) -> None:
         try:
             await body(stream)
         except Exception as error:
-            die("a processor failed", topic=topic, found=_without_words(error))
+            die("a processor failed", topic=topic, found=without_words(error))
 
     async def on_assigned(_app: Any, partitions: set[TP], **_: Any) -> None:
         await assigned({tp.partition for tp in partitions if tp.topic == topic})
 
-    app.agent(app.topic(topic, value_serializer="raw", key_serializer="raw"), name=topic, concurrency=1)(guarded)
+    source = app.topic(topic, value_serializer="raw", key_serializer="raw", acks=False)
+    app.agent(source, name=topic, concurrency=1)(guarded)
     app.on_partitions_assigned.connect(on_assigned, weak=False)
     stopping = asyncio.ensure_future(on_signal_async().wait())
     app.finalize()
     deliver_directly(app.consumer)
     await app.maybe_start()
     crashed = asyncio.ensure_future(app.wait_until_stopped())
+    committing = asyncio.create_task(_commit_again_and_again(app, topic, places))
     await asyncio.wait({crashed, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not stopping.done():
-        die("the Faust app stopped by itself", found=repr(app.crash_reason))
+        die("the Faust app stopped by itself", found=without_words(app.crash_reason) if app.crash_reason else "")
+    committing.cancel()
+    last = dict(places())
     await stop()
+    await _commit(app, topic, last | dict(places()))
     crashed.cancel()
     try:
         await asyncio.wait_for(app.stop(), STOP_TIMEOUT_S)
     except TimeoutError:
         die("the Faust app did not stop in time; nothing is lost by that", limit_s=STOP_TIMEOUT_S)
+
+
+async def _commit_again_and_again(app: Any, topic: str, places: Callable[[], Mapping[int, int]]) -> None:
+    """Commit the places that have moved."""
+    committed: dict[int, int] = {}
+    while True:
+        await asyncio.sleep(COMMIT_EVERY_S)
+        moved = {partition: offset for partition, offset in places().items() if committed.get(partition) != offset}
+        if moved and await _commit(app, topic, moved):
+            committed |= moved
+
+
+async def _commit(app: Any, topic: str, places: Mapping[int, int]) -> bool:
+    """False when it was not possible now: a rebalance, or a broker that is away. Nothing depends on it."""
+    try:
+        await asyncio.wait_for(
+            commit(app, {TP(topic, partition): offset for partition, offset in places.items()}), COMMIT_TIMEOUT_S
+        )
+    except Exception as error:
+        log.debug("the group's offsets were not committed; tried again", topic=topic, found=without_words(error))
+        return False
+    return True
 
 
 def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, None]], group: str) -> None:
@@ -202,10 +225,3 @@ def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, Non
         logging.getLogger(name).setLevel(level)
     serve_metrics(settings.metrics_port)
     asyncio.run(serve(settings, group))
-
-
-def _without_words(error: Exception) -> str:
-    """Where an exception came from, without its message, which may quote a record."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return type(error).__name__ + place

@@ -1,8 +1,9 @@
 """Following one partition through Faust from a position of our own: nothing left out, nothing taken twice.
 
-Faust delivers; whether a record is the wanted one is judged here (streams.positions). A quiet partition reveals
-nothing, so the broker is asked too: when nothing was taken for a while although the partition goes on, either Faust
-lost its place (it is sought back) or what was wanted is gone, compacted or expired (it is passed over).
+Faust delivers; whether a record is the wanted one is judged here (streams.positions). A gap that the fetches proved is
+passed over at once (streams.gaps). A quiet partition reveals nothing, so the broker is asked too: when nothing was
+taken for a while although the partition goes on, either Faust lost its place (it is sought back) or what was wanted is
+gone, compacted or expired (it is passed over).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from runtime.kafka import OffsetGone, Watermarks, offsets, read_range
+from runtime.telemetry import without_words
+from streams.gaps import PROVEN, Gaps
 from streams.positions import Positions, Verdict
 
 STALL_S = 2.0
@@ -34,49 +37,101 @@ class Follower:
         watermarks: Watermarks,
         seek: Callable[[str, int, int], Awaitable[None]],
         on_gap: Callable[[int], None] | None = None,
+        gaps: Gaps = PROVEN,
     ) -> None:
         """Begins to seek at once. `seek(topic, partition, offset)` has Faust deliver that record next; `on_gap(offset)`
-        hears that nothing is left before `offset`."""
+        hears, between two records, that nothing is left before `offset` but what was taken: whoever still works on
+        that must not count it as done."""
         self._bootstrap, self._topic, self._partition = bootstrap, topic, partition
         self._positions = Positions(wanted)
-        self._watermarks, self._seek_to, self._on_gap = watermarks, seek, on_gap
+        self._watermarks, self._seek_to, self._on_gap, self._gaps = watermarks, seek, on_gap, gaps
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._watch())
+        self._asking: asyncio.Task[None] | None = None
+        self._held = False
 
     @property
     def wanted(self) -> int:
         """Offset of the next record to take."""
         return self._positions.wanted
 
-    async def wants(self, offset: int) -> bool:
-        """Whether the delivered record at `offset` is to be taken now. If not, and records were left out, Faust is
-        sought back to them."""
-        verdict = self._positions.judge(offset)
+    async def wants(self, offset: int, follows: int | None = None) -> bool:
+        """Whether the delivered record at `offset` is to be taken now; `follows` as in Record. If not, and records were
+        left out, Faust is sought back to them. Does not wait when the record is to be taken, nor for the broker."""
+        if self._held:
+            return False
+        verdict = self._positions.judge(offset, follows)
+        if verdict is Verdict.TAKE:
+            wanted = self._positions.wanted
+            if self._gaps.past(self._topic, self._partition, wanted) > wanted:
+                self._loop.call_soon(self._pass_over_proven)
+            return True
         if verdict is Verdict.SEEK:
-            await self.seek()
-        elif verdict is Verdict.ASK:
-            await self._ask()
-        return verdict is Verdict.TAKE
+            await self._attempt(self.seek)
+        elif verdict is Verdict.ASK and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._attempt(self._ask))
+        return False
 
     async def seek(self) -> None:
         """Have the wanted record delivered next."""
         await self._seek_to(self._topic, self._partition, self._positions.wanted)
 
+    def hold(self) -> None:
+        """There is no room: want nothing until `go_on`, whatever is delivered."""
+        self._held = True
+
+    async def go_on(self) -> None:
+        """There is room again: have what was not wanted meanwhile delivered once more."""
+        self._held = False
+        self._positions.restart()
+        await self._attempt(self.seek)
+
     def close(self) -> None:
         self._task.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
 
     async def _watch(self) -> None:
-        await self.seek()
+        await self._attempt(self.seek)
         while True:
             before = self._positions.wanted
             await asyncio.sleep(STALL_S)
-            if self._positions.wanted != before:
+            if self._held or self._positions.wanted != before:
                 continue
-            try:
-                _, end = await asyncio.to_thread(self._watermarks.of, self._topic, self._partition)
-                if end > before == self._positions.wanted:
-                    await self._ask()
-            except Exception as error:
-                log.warning("the broker did not say where a partition ends", topic=self._topic, found=repr(error))
+            if not self._pass_over_proven():
+                await self._attempt(self._look_for_more)
+
+    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+        """What fails now is tried again by the next look: the watch goes on."""
+        try:
+            await step()
+        except Exception as error:
+            log.warning(
+                "a partition is not followed for the moment; tried again",
+                topic=self._topic,
+                partition=self._partition,
+                offset=self._positions.wanted,
+                found=without_words(error),
+            )
+
+    async def _look_for_more(self) -> None:
+        wanted = self._positions.wanted
+        _, end = await asyncio.to_thread(self._watermarks.of, self._topic, self._partition)
+        if end > wanted == self._positions.wanted:
+            await self._ask()
+
+    def _pass_over_proven(self) -> bool:
+        """Go on behind a gap that was proven; whether there was one."""
+        past = self._gaps.past(self._topic, self._partition, self._positions.wanted)
+        return self._pass_over(past)
+
+    def _pass_over(self, past: int) -> bool:
+        if past <= self._positions.wanted or self._task.done():
+            return False
+        self._positions.skip_to(past)
+        if self._on_gap is not None:
+            self._on_gap(past)
+        return True
 
     async def _ask(self) -> None:
         """Find the first record at or after the wanted one: pass over what is gone, seek what is there."""
@@ -84,19 +139,21 @@ class Follower:
         first = await asyncio.to_thread(first_offset, self._bootstrap, self._topic, self._partition, wanted)
         if first is None or self._positions.wanted != wanted:
             return
-        if first > wanted:
+        if self._pass_over(first):
             log.info(
-                "records are gone, going on", topic=self._topic, partition=self._partition, expected=wanted, found=first
+                "no record lies between: going on",
+                topic=self._topic,
+                partition=self._partition,
+                offset=wanted,
+                next_offset=first,
             )
-            self._positions.skip_to(first)
-            if self._on_gap is not None:
-                self._on_gap(first)
         self._positions.restart()
-        await self.seek()
+        await self._attempt(self.seek)
 
 
 def first_offset(bootstrap: str, topic: str, partition: int, wanted: int) -> int | None:
-    """Offset of the first record at or after `wanted`, or the end when there is none; None: ask again."""
+    """Offset of the first record at or after `wanted`, or the end of what can be read when there is none; None: ask
+    again."""
     low, high = offsets(bootstrap, topic, partition)
     try:
         record = next(read_range(bootstrap, topic, partition, max(low, wanted), high), None)

@@ -2,43 +2,37 @@
 
 Theory of operation. At least once: a record counts as read when its job is acknowledged in `jobs`, or it itself in
 `quarantine`; a copy that is written twice is the same job, and the scheduler drops it. The position is our own
-(streams.intake_positions). What cannot be a job is set aside with its reason and the stream goes on; what cannot be
-checked, because the registry is away, waits.
+(streams.intake_positions). Every record is taken, or refused with its reason and set aside; the stream goes on. What
+cannot be checked, because the registry is away, waits, and only what lies behind it in its partition waits with it
+(streams.intake_partition).
 """
 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Sequence
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
 from faust.types import TP
-from sqlalchemy.exc import OperationalError
 
-from contract.codec import encode, headers_for
-from contract.topics import JOBS, SUBMISSIONS
-from runtime.kafka import DeliveryUnclear, Producer, Record, Watermarks
+from contract.topics import SUBMISSIONS
+from runtime.kafka import Producer, Record, Watermarks
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine
 from runtime.settings import Settings
-from streams.admission import Admission, Admitted, NotYet, Refused
-from streams.faust_app import die, host, in_batches, make_app, seek_to, start, wait_for_broker
+from streams.admission import Admission
+from streams.faust_app import host, make_app, record_of, seek_to, start, wait_for_broker
 from streams.follower import Follower
+from streams.intake_partition import IntakePartition
 from streams.intake_positions import IntakePositions
-from streams.metrics import INTAKE
-from streams.quarantine import set_aside
+from streams.skips import Skips
 
 GROUP = "headrace-intake"
-SOURCE = "headrace/intake"
-TAKE_RECORDS = 500
 POSITIONS_EVERY_S = 1.0
-RETRY_S = 0.5
-NOT_YET_TRIES = 20
-"""Times RETRY_S: how long a submission waits for its version to be told to the scheduler, which may refuse it then."""
 DELIVERY_TIMEOUT_MS = 120_000
+STOPPING_S = 4.0
+YIELD_EVERY = 200
 
 log = structlog.get_logger(__name__)
 
@@ -50,133 +44,74 @@ class Intake:
         self._settings, self._app = settings, app
         self._producer = Producer(settings.kafka, "headrace-intake", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self._watermarks = Watermarks(settings.kafka)
-        self._positions = IntakePositions(ObjectStore(settings), settings.kafka)
+        store = ObjectStore(settings)
+        self._positions, self._skips = IntakePositions(store, settings.kafka), Skips(store)
         self._admission = Admission(engine(settings))
-        self._followers: dict[int, Follower] = {}
-        self._done: dict[int, int] = {}
-        """Next record of each partition whose predecessors are all acknowledged elsewhere."""
-        self._written: dict[int, int] = {}
+        self._judging = ThreadPoolExecutor(1, "judging")
+        self._partitions: dict[int, IntakePartition] = {}
 
     async def assigned(self, partitions: set[int]) -> None:
         """Faust's assignment after a rebalance: all partitions that are ours now."""
-        for partition in set(self._followers) - partitions:
-            self._followers.pop(partition).close()
-            await self._write(partition)
-        for partition in sorted(partitions):
-            if partition in self._followers:
-                await self._followers[partition].seek()
+        gone = [self._partitions.pop(partition) for partition in set(self._partitions) - partitions]
+        await asyncio.gather(*(_close(partition) for partition in gone))
+        for number in sorted(partitions):
+            if number in self._partitions:
+                await self._partitions[number].seek()
             else:
-                position = await asyncio.to_thread(self._positions.read, partition)
-                self._done[partition] = self._written[partition] = position
-                self._followers[partition] = Follower(
-                    self._settings.kafka,
-                    SUBMISSIONS,
-                    partition,
-                    position,
-                    watermarks=self._watermarks,
-                    seek=self._seek,
-                    on_gap=partial(self._done.__setitem__, partition),
+                self._partitions[number] = IntakePartition(
+                    number,
+                    producer=self._producer,
+                    admission=self._admission,
+                    judging=self._judging,
+                    positions=self._positions,
+                    skips=self._skips,
+                    follow=self._follow,
+                    pause=self._pause,
                 )
-                log.info("reading submissions", partition=partition, position=position)
 
-    async def take(self, delivered: Sequence[Record]) -> None:
-        """Bring each record where it belongs, in order, and wait until all are acknowledged there."""
-        records = [
-            record
-            for record in delivered
-            if record.partition in self._followers and await self._followers[record.partition].wants(record.offset)
-        ]
-        judged = await self._judge(records)
-        try:
-            await asyncio.gather(*(self._pass_on(record, outcome) for record, outcome in judged))
-        except DeliveryUnclear as error:
-            die("submissions could not be passed on; they are read again", found=str(error))
-        for record in records:
-            self._done[record.partition] = record.offset + 1
+    async def deliver(self, record: Record) -> None:
+        """What Faust has next."""
+        partition = self._partitions.get(record.partition)
+        if partition is not None:
+            await partition.deliver(record)
+
+    def places(self) -> dict[int, int]:
+        """The next offset to pass on of each partition that is read."""
+        found = {number: partition.place for number, partition in self._partitions.items()}
+        return {number: place for number, place in found.items() if place is not None}
 
     async def write_positions(self) -> None:
         """Write those that have moved, again and again."""
         while True:
             await asyncio.sleep(POSITIONS_EVERY_S)
-            for partition in list(self._followers):
-                await self._write(partition)
+            await asyncio.gather(*(partition.write_place() for partition in list(self._partitions.values())))
 
     async def stop(self) -> None:
         """SIGTERM."""
-        await asyncio.gather(*(self._write(partition) for partition in list(self._followers)))
+        await asyncio.gather(*(_close(partition) for partition in list(self._partitions.values())))
         log.info("stopped")
 
-    async def _judge(self, records: Sequence[Record]) -> list[tuple[Record, Admitted | Refused]]:
-        """What each record is. Waits for the registry as long as it is away."""
-        said = False
-        judged: list[tuple[Record, Admitted | Refused]] = []
-        tries = 0
-        while len(judged) < len(records):
-            rest = records[len(judged) :]
-            try:
-                judged += await asyncio.to_thread(self._admit, rest, tries < NOT_YET_TRIES)
-                continue
-            except _Interrupted as interrupted:
-                judged += interrupted.judged
-                tries = tries + 1 if not interrupted.judged else 0
-                if interrupted.registry_away and not said:
-                    said = True
-                    log.warning("waiting for the registry", found=interrupted.registry_away)
-            await asyncio.sleep(RETRY_S)
-        return judged
-
-    def _admit(self, records: Sequence[Record], patient: bool) -> list[tuple[Record, Admitted | Refused]]:
-        judged: list[tuple[Record, Admitted | Refused]] = []
-        for record in records:
-            try:
-                judged.append((record, self._admission.admit(record, patient=patient)))
-            except Refused as refused:
-                judged.append((record, refused))
-            except NotYet:
-                raise _Interrupted(judged, "") from None
-            except OperationalError as error:
-                raise _Interrupted(judged, type(error.orig).__name__) from None
-        return judged
-
-    async def _pass_on(self, record: Record, outcome: Admitted | Refused) -> None:
-        place = f"{record.partition}-{record.offset}"
-        if isinstance(outcome, Refused):
-            reason = str(outcome)
-            await set_aside(self._producer, SOURCE, SUBMISSIONS, record.partition, record.offset, reason, record.value)
-            log.warning("a submission was quarantined", partition=record.partition, offset=record.offset, reason=reason)
-            INTAKE.labels("quarantined").inc()
-            return
-        submitted = outcome.record
-        await self._producer.asend(
-            JOBS,
-            encode(submitted),
-            key=uuid.uuid4().hex.encode(),
-            headers=headers_for(submitted, place, SOURCE, outcome.traceparent),
-            partition=outcome.partition,
+    def _follow(self, partition: int, position: int) -> Follower:
+        return Follower(
+            self._settings.kafka, SUBMISSIONS, partition, position, watermarks=self._watermarks, seek=self._seek
         )
-        INTAKE.labels("passed_on").inc()
 
-    async def _write(self, partition: int) -> None:
-        done = self._done[partition]
-        if done == self._written[partition]:
-            return
-        try:
-            await asyncio.to_thread(self._positions.write, partition, done)
-        except Exception as error:
-            log.warning("intake's position was not written; tried again", partition=partition, found=repr(error))
-        else:
-            self._written[partition] = done
+    def _pause(self, partition: int, whether: bool) -> None:
+        consumer = self._app.consumer
+        change = consumer.pause_partitions if whether else consumer.resume_partitions
+        change({TP(SUBMISSIONS, partition)})
 
     async def _seek(self, topic: str, partition: int, offset: int) -> None:
         await seek_to(self._app, TP(topic, partition), offset)
 
 
-class _Interrupted(Exception):
-    """Not all records could be judged now."""
-
-    def __init__(self, judged: list[tuple[Record, Admitted | Refused]], registry_away: str) -> None:
-        super().__init__()
-        self.judged, self.registry_away = judged, registry_away
+async def _close(partition: IntakePartition) -> None:
+    """End its work, and store its place if the store answers in time: one that is behind costs duplicates."""
+    await partition.close()
+    try:
+        await asyncio.wait_for(partition.write_place(), STOPPING_S)
+    except TimeoutError:
+        log.warning("intake's position was not written in time; some submissions are passed on once more")
 
 
 async def serve(settings: Settings, group: str) -> None:
@@ -186,10 +121,15 @@ async def serve(settings: Settings, group: str) -> None:
     intake = Intake(settings, app)
 
     async def pass_on(stream: Any) -> None:
-        await in_batches(stream, intake.take, TAKE_RECORDS)
+        delivered = 0
+        async for event in stream.events():
+            await intake.deliver(record_of(event.message))
+            delivered += 1
+            if delivered % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
 
     writing = asyncio.create_task(intake.write_positions())
-    await host(app, SUBMISSIONS, pass_on, assigned=intake.assigned, stop=intake.stop)
+    await host(app, SUBMISSIONS, pass_on, assigned=intake.assigned, stop=intake.stop, places=intake.places)
     writing.cancel()
 
 

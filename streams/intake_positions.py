@@ -1,4 +1,4 @@
-"""How far intake has come in each partition of `submissions`, in the object store.
+"""How far intake has come in each partition of `submissions`, and what it waits for there, in the object store.
 
 Faust's committed offsets are a hint that may be wrong in either direction; a position ahead of the truth would lose
 submissions. This one is written only after the broker has acknowledged, in `jobs`, all that came before it. One that is
@@ -19,30 +19,64 @@ log = structlog.get_logger(__name__)
 
 class IntakePosition(msgspec.Struct, frozen=True):
     offset: int
-    """Of the next record to read."""
+    """Of the next record to read, or of the one that waits."""
+    waits_for: str = ""
+    """What the record at `offset` has been waiting for, in our words; empty: nothing holds it up."""
+    since_ms: int = 0
+    """Since when, by the clock of intake's host."""
 
 
 class IntakePositions:
+    """Each call asks the store, and some the broker: for a thread."""
+
     def __init__(self, store: ObjectStore, bootstrap: str) -> None:
         self._store, self._bootstrap = store, bootstrap
 
     def read(self, partition: int) -> int:
-        """Where to read on; the beginning when nothing is known, or what is known cannot be of this topic."""
+        """Where to read on: the first record that is kept when nothing is known, or what is known cannot be."""
         low, high = offsets(self._bootstrap, SUBMISSIONS, partition)
-        try:
-            known = msgspec.json.decode(self._store.get(_key(partition)), type=IntakePosition).offset
-        except Missing:
+        known = self._known(partition)
+        if known is None:
             return low
-        except msgspec.DecodeError as error:
-            log.error("intake's position is damaged; reading from the beginning", partition=partition, found=str(error))
+        if not 0 <= known.offset <= high:
+            log.error(
+                "intake's position is not of this topic; reading from the beginning",
+                topic=SUBMISSIONS,
+                partition=partition,
+                offset=known.offset,
+                end=high,
+            )
             return low
-        if known > high:
-            log.error("intake's position is not of this topic; reading from the beginning", position=known, end=high)
-            return low
-        return known
+        if known.offset < low:
+            log.error(
+                "submissions expired before they were read",
+                topic=SUBMISSIONS,
+                partition=partition,
+                offset=known.offset,
+                next_offset=low,
+            )
+        return max(low, known.offset)
 
-    def write(self, partition: int, offset: int) -> None:
-        self._store.put(_key(partition), msgspec.json.encode(IntakePosition(offset)), content_type="application/json")
+    def place(self, partition: int) -> IntakePosition:
+        """What intake said last: for people. It may be a second old."""
+        return self._known(partition) or IntakePosition(0)
+
+    def write(self, partition: int, position: IntakePosition) -> None:
+        self._store.put(_key(partition), msgspec.json.encode(position), content_type="application/json")
+
+    def _known(self, partition: int) -> IntakePosition | None:
+        try:
+            return msgspec.json.decode(self._store.get(_key(partition)), type=IntakePosition)
+        except Missing:
+            return None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            log.error(
+                "intake's position is damaged; reading from the beginning",
+                topic=SUBMISSIONS,
+                partition=partition,
+                found=type(error).__name__,
+            )
+            return None
 
 
 def _key(partition: int) -> str:

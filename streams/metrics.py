@@ -18,5 +18,16 @@ STAGED = Gauge("headrace_attempts_staged", "Attempts dispatched and not started"
 IGNORED = Counter("headrace_ledger_records_ignored_total", "Ledger records read that did not count", ["pool"])
 ORDERS_FAILED = Counter("headrace_orders_failed_total", "Orders that the broker did not take", ["pool"])
 QUARANTINED = Counter("headrace_records_quarantined_total", "Records copied to `quarantine`", ["topic"])
+QUARANTINED_OFFSET = Gauge(
+    "headrace_quarantined_offset", "Offset of the record of this partition quarantined last", ["topic", "partition"]
+)
 INTAKE = Counter("headrace_submissions_total", "Records of `submissions` by what became of them", ["outcome"])
+INTAKE_OFFSET = Gauge(
+    "headrace_submissions_offset", "Offset of the next record of `submissions` to pass on", ["partition"]
+)
+INTAKE_WAITING = Gauge(
+    "headrace_submission_waiting_seconds",
+    "How long that record has been waiting; 0: nothing holds it up",
+    ["partition"],
+)
 PROJECTED = Counter("headrace_batches_projected_total", "Ledger records folded into the views", ["pool"])

@@ -152,9 +152,14 @@ class PoolHost:
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
+    @property
+    def place(self) -> int | None:
+        """The next offset of `jobs` to read; None while none is read."""
+        return self._follower.wanted if self._follower is not None else None
+
     async def deliver(self, record: Record) -> None:
         """The next record of `jobs` that Faust has. Waits while too many are undecided."""
-        if self._follower is None or not await self._follower.wants(record.offset):
+        if self._follower is None or not await self._follower.wants(record.offset, record.follows):
             return
         if self._writer is not None:
             await self._take(record)
@@ -325,7 +330,7 @@ class PoolHost:
         assert self._writer is not None
         end: int | None = None
         try:
-            _, end = await asyncio.to_thread(self._watermarks.of, JOBS, self.partition)
+            end = await asyncio.to_thread(self._watermarks.end_of_all_written, JOBS, self.partition)
         except Exception as error:
             log.warning("the broker did not say where `jobs` ends", pool=self._pool, found=repr(error))
         self._carry_out(self._writer.jobs_end(end))

@@ -3,11 +3,13 @@
 Theory of operation. Whoever knows the truth (the ledger, the views) says which offset is wanted next. Every record
 delivered is judged against it:
 
-    take   it is the wanted one
+    take   it is the wanted one, or the fetch that brought it proved that the log holds none between (streams.gaps)
     drop   it was read before, or is what was under way when the last seek was made
-    seek   records were left out: go back to the wanted one
+    seek   records may have been left out: go back to the wanted one
     ask    the same larger offset came again after a seek: either the wanted ones are gone (compacted, expired), or
            Faust jumped ahead once more; only the broker knows
+
+A proof is a fact about the log, so it holds wherever Faust's place went meanwhile. A jump without one proves nothing.
 """
 
 from __future__ import annotations
@@ -32,21 +34,21 @@ class Positions:
         """Offset of the next record to take."""
         self._sought_from: int | None = None
 
-    def judge(self, offset: int) -> Verdict:
-        """What to do with the record at `offset` that was delivered."""
-        if offset == self.wanted:
-            self.wanted += 1
-            self._sought_from = None
-            return Verdict.TAKE
+    def judge(self, offset: int, follows: int | None = None) -> Verdict:
+        """What to do with the record at `offset` that was delivered. `follows`: as Record.follows."""
         if offset < self.wanted:
             return Verdict.DROP
+        if offset == self.wanted or (follows is not None and follows <= self.wanted):
+            self.wanted = offset + 1
+            self._sought_from = None
+            return Verdict.TAKE
         if self._sought_from is None or offset < self._sought_from:
             self._sought_from = offset
             return Verdict.SEEK
         return Verdict.ASK if offset == self._sought_from else Verdict.DROP
 
     def skip_to(self, offset: int) -> None:
-        """The broker holds nothing before `offset` any more that was not taken."""
+        """The log holds nothing before `offset` that was not taken."""
         if offset > self.wanted:
             self.wanted = offset
         self._sought_from = None

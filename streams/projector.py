@@ -92,7 +92,7 @@ class Projector:
             if record.partition not in self._pools:
                 await self._begin_with(record)
             projected = self._pools[record.partition]
-            if not await projected.follower.wants(record.offset):
+            if not await projected.follower.wants(record.offset, record.follows):
                 continue
             try:
                 fresh = projected.counted(record)
@@ -102,6 +102,10 @@ class Projector:
                 counted.setdefault(record.partition, []).append(fresh)
         for partition, records in counted.items():
             await self._fold(partition, records)
+
+    def places(self) -> dict[int, int]:
+        """The next offset of each ledger to read."""
+        return {partition: projected.follower.wanted for partition, projected in self._pools.items()}
 
     async def stop(self) -> None:
         """SIGTERM: whatever was folded is committed."""
@@ -175,7 +179,7 @@ async def serve(settings: Settings, group: str) -> None:
     async def project(stream: Any) -> None:
         await in_batches(stream, projector.take, TAKE_RECORDS, REST_S)
 
-    await host(app, LEDGER, project, assigned=projector.assigned, stop=projector.stop)
+    await host(app, LEDGER, project, assigned=projector.assigned, stop=projector.stop, places=projector.places)
 
 
 def main() -> None:

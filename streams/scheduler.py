@@ -57,6 +57,10 @@ class Scheduler:
         if host is not None:
             await host.deliver(record)
 
+    def places(self) -> dict[int, int]:
+        """The next offset of `jobs` to read, of each pool that reads it."""
+        return {partition: host.place for partition, host in self._hosts.items() if host.place is not None}
+
     async def stop(self) -> None:
         """SIGTERM: let every pool settle, with a snapshot."""
         await self._close(set(self._hosts), with_snapshot=True)
@@ -84,7 +88,7 @@ async def serve(settings: Settings, group: str) -> None:
             if taken % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
 
-    await host(app, JOBS, schedule, assigned=scheduler.assigned, stop=scheduler.stop)
+    await host(app, JOBS, schedule, assigned=scheduler.assigned, stop=scheduler.stop, places=scheduler.places)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """An operator's order that intake shall pass over one record of `submissions`: an object in the store.
 
-Theory of operation. Intake looks for orders when it is given a partition, and again while a record waits. An order is
+Theory of operation. Intake looks for orders when it is given a partition, and again while a record waits: so also
+the record that ends the process whenever it is looked at can be passed over. An order is
 obeyed by a record of `quarantine` with the reason SKIPPED, and then removed. So a record whose answer never comes, or
 that ends the process whenever it is looked at, holds up its partition no longer than an operator lets it. Nothing else
 can be passed over by this: never a record of the ledger.
@@ -28,10 +29,11 @@ class CannotSkip(ValueError):
 
 
 def order_skip(settings: Settings, partition: int, offset: int) -> None:
-    """Have intake pass over the record at `offset` of this partition of `submissions`, once it comes to it.
+    """Have intake pass over the record at `offset` of this partition of `submissions`, which it is held up at.
 
     CannotSkip when it has passed it already, or when there is no such record. The order is obeyed within seconds by an
-    intake that runs: `quarantine` then holds the record with the reason SKIPPED."""
+    intake that waits, at once by one that starts: `quarantine` then holds the record with the reason SKIPPED. An intake
+    that is not held up there when it comes to the record passes it on as any other."""
     try:
         known = partitions(settings.kafka, SUBMISSIONS)
     except OffsetGone:

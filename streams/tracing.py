@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-LENGTH = 55
-"""Of a `traceparent` of version 00."""
+from contract.names import TRACEPARENT
 
 
-def traceparent_of(headers: Sequence[tuple[str, bytes]]) -> str:
+def traceparent_of(headers: Sequence[tuple[str, bytes | None]]) -> str:
     """The record's trace context, or an empty string when it has none that is well formed."""
     for name, value in headers:
-        if name == "traceparent" and len(value) == LENGTH and value.isascii():
-            return value.decode()
+        if name == "traceparent" and value is not None:
+            text = value.decode("ascii", "replace")
+            if TRACEPARENT.fullmatch(text):
+                return text
     return ""

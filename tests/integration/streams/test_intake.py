@@ -20,6 +20,7 @@ from runtime.kafka import Producer, offsets, read_range
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from streams import intake_positions
+from streams.intake_positions import IntakePosition
 from tests.integration.streams.pool import WORDS, Pool, commit, event_headers
 from tests.integration.streams.processes import Processes
 from tests.unit.registry.samples import MODEL_YAML, write_model
@@ -155,9 +156,9 @@ def test_positions_are_read_back_and_one_of_another_topic_is_not_used(pool: Pool
     store = ObjectStore(pool.settings)
     positions = intake_positions.IntakePositions(store, pool.settings.kafka)
     low, high = offsets(pool.settings.kafka, SUBMISSIONS, 3)
-    positions.write(3, high)
+    positions.write(3, IntakePosition(high))
     assert positions.read(3) == high
-    positions.write(3, high + 1)
+    positions.write(3, IntakePosition(high + 1))
     assert positions.read(3) == low
     store.put(f"positions/intake/{SUBMISSIONS}/3", b"{")
     assert positions.read(3) == low
