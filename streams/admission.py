@@ -101,12 +101,12 @@ class Admission:
             version = self._version(request.model)
         except RegistryError as error:
             raise Refused(_REFUSALS.get(error.code, "model: its version cannot be used")) from None
+        self._check_inputs(version, inputs)
         partition = self._partition(pool)
         if (not version.relayed or partition is None) and patient:
             raise NotYet
         if partition is None:
             raise Refused("model: its pool has no partition yet; apply the policy that names it")
-        self._check_inputs(version, inputs)
         salt = secrets.token_hex(16)
         submission = Submission(
             job=job_id_of_event(pool, request.tenant, source, event_id),

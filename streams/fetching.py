@@ -4,54 +4,62 @@ Theory of operation. aiokafka walks the batches of a fetch and passes over abort
 proves of the log (streams.gaps) it keeps to itself. And it stops for ever at a batch that it cannot unpack: a header
 whose name is not UTF-8, a codec that is not installed; the consumer ends, its successor too, until the record expires.
 Here such a batch is read by us, leniently; one that cannot be read at all becomes one record with an empty value, which
-every door of ours refuses.
+every door of ours refuses. A broker checks little of what is inside a batch: a record may say of itself that it lies
+anywhere. So what it says is believed only within the offsets that the broker gave the batch, in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import structlog
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy, _DefaultRecordPy
 from aiokafka.record.legacy_records import LegacyRecordBatch
-from aiokafka.record.util import decode_varint
 
 from runtime.kafka_records import Record
 from streams.gaps import PROVEN
 
 _LENGTH_AT, _MAGIC_AT, _OVERHEAD = 8, 16, 12
+_PADDING = bytes(16)
+"""Behind a fetch: aiokafka's parser, written in C, may read a number that begins in the last byte to its end."""
 _MAGIC_WITH_HEADERS = 2
 
 log = structlog.get_logger(__name__)
+
+
+class Misplaced(Exception):
+    """A record says that it lies elsewhere than in its batch."""
 
 
 class Batches:
     """The batches in the bytes of one fetch, as aiokafka's fetcher asks for them."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._at = memoryview(data), 0
+        self._data, self._size, self._at = memoryview(data + _PADDING), len(data), 0
 
     def size_in_bytes(self) -> int:
-        return len(self._data)
+        return self._size
 
     def has_next(self) -> bool:
-        return self._end() <= len(self._data)
+        return self._end() <= self._size
 
     def next_batch(self) -> Batch | None:
         """None when the rest is no whole batch: a broker cuts a fetch anywhere."""
         end = self._end()
-        if end > len(self._data):
+        if end > self._size:
             return None
         raw, self._at = self._data[self._at : end], end
         return Batch(raw)
 
     def _end(self) -> int:
         """Where the next batch ends; beyond the data when it is not whole."""
-        length = self._data[self._at + _LENGTH_AT : self._at + _OVERHEAD]
-        whole = len(length) == _OVERHEAD - _LENGTH_AT
-        return self._at + _OVERHEAD + int.from_bytes(length, "big") if whole else len(self._data) + 1
+        head = self._at + _OVERHEAD
+        if head > self._size:
+            return head
+        return head + int.from_bytes(self._data[self._at + _LENGTH_AT : head], "big")
 
 
 class Batch:
@@ -69,31 +77,40 @@ class Batch:
         return next(self._inner)
 
     def __iter__(self) -> Iterator[Any]:
-        offset = -1
+        if self._magic < _MAGIC_WITH_HEADERS:
+            yield from self._inner
+            return
+        read, last = 0, self.base_offset - 1
         try:
             for record in self._inner:
-                offset = record.offset
-                yield record
+                yield self._in_place(record, last)
+                read, last = read + 1, record.offset
         except Exception as error:
-            if self._magic < _MAGIC_WITH_HEADERS:
-                raise
-            yield from self._leniently(offset, error)
+            yield from self._leniently(read, last, error)
 
-    def _leniently(self, after: int, error: Exception) -> Iterator[_DefaultRecordPy]:
-        """The records behind offset `after`: read by us, else one without a value for all of them."""
+    def _leniently(self, read: int, last: int, error: Exception) -> Iterator[Any]:
+        """The records behind the first ones that were read, up to offset `last`: read by us, else one without a value
+        for all of them."""
         try:
-            read = _records_of(self._raw)
+            for record in islice(_records_of(self._raw), read, None):
+                yield self._in_place(record, last)
+                last = record.offset
         except Exception as failure:
-            offset = max(after + 1, self.base_offset)
             log.error(
                 "a batch of records cannot be unpacked; its records count as one, which is refused",
-                offset=offset,
-                records=self.next_offset - offset,
+                offset=last + 1,
+                next_offset=self.next_offset,
                 found=type(error).__name__,
                 then=type(failure).__name__,
             )
-            read = [_DefaultRecordPy(offset, self.max_timestamp, self.timestamp_type, None, b"", [])]
-        yield from (record for record in read if record.offset > after)
+            if last + 1 < self.next_offset:
+                yield _DefaultRecordPy(last + 1, self.max_timestamp, self.timestamp_type, None, b"", [])
+
+    def _in_place(self, record: Any, last: int) -> Any:
+        """The record, which says that it lies behind `last` in this batch. Misplaced when it says anything else."""
+        if not last < record.offset < self.next_offset:
+            raise Misplaced
+        return record
 
 
 class Fetched(fetcher.PartitionRecords):  # type: ignore[misc]
@@ -131,35 +148,50 @@ def fetch_safely() -> None:
     fetcher.MemoryRecords, fetcher.PartitionRecords = Batches, Fetched
 
 
-def _records_of(raw: memoryview) -> list[_DefaultRecordPy]:
-    """The records of a batch with headers, whose names may be any bytes."""
+def _records_of(raw: memoryview) -> Iterator[_DefaultRecordPy]:
+    """The records of a batch with headers, whose names may be any bytes, as far as they can be read."""
     batch = _DefaultRecordBatchPy(bytes(raw))
     batch._maybe_uncompress()
-    buffer, at, read = batch._buffer, batch._pos, []
+    buffer, at = batch._buffer, batch._pos
     for _ in range(batch._num_records):
-        length, at = decode_varint(buffer, at)
+        length, at = _number_at(buffer, at)
         end = at + length
-        _, at = decode_varint(buffer, at)  # attributes, of which there are none
-        timestamp_delta, at = decode_varint(buffer, at)
-        offset_delta, at = decode_varint(buffer, at)
+        at += 1  # attributes, of which there are none
+        timestamp_delta, at = _number_at(buffer, at)
+        offset_delta, at = _number_at(buffer, at)
         key, at = _bytes_at(buffer, at)
         value, at = _bytes_at(buffer, at)
-        number, at = decode_varint(buffer, at)
+        number, at = _number_at(buffer, at)
         headers = []
         for _ in range(number):
             name, at = _bytes_at(buffer, at)
             text, at = _bytes_at(buffer, at)
             headers.append(((name or b"").decode("utf-8", "backslashreplace"), text))
         if at != end or end > len(buffer):
-            raise ValueError("expected a record of the length it says")
+            raise ValueError("expected a record as long as it says")
         by_broker = batch.timestamp_type == batch.LOG_APPEND_TIME
         timestamp = batch.max_timestamp if by_broker else batch.first_timestamp + timestamp_delta
         offset = batch.base_offset + offset_delta
-        read.append(_DefaultRecordPy(offset, timestamp, batch.timestamp_type, key, value, headers))
-    return read
+        yield _DefaultRecordPy(offset, timestamp, batch.timestamp_type, key, value, headers)
 
 
 def _bytes_at(buffer: Any, at: int) -> tuple[bytes | None, int]:
-    """Bytes with their length before them, and what comes behind; None for a length below 0."""
-    length, at = decode_varint(buffer, at)
-    return (None, at) if length < 0 else (bytes(buffer[at : at + length]), at + length)
+    """Bytes with their length before them, and where they end; None for a length below 0."""
+    length, at = _number_at(buffer, at)
+    if length < 0:
+        return None, at
+    if length > len(buffer) - at:
+        raise ValueError("expected as many bytes as are there")
+    return bytes(buffer[at : at + length]), at + length
+
+
+def _number_at(buffer: Any, at: int) -> tuple[int, int]:
+    """A whole number in zigzag code of 7 bits a byte, and where it ends. aiokafka's own reads behind the buffer."""
+    coded = 0
+    for shift in range(0, 70, 7):
+        byte = buffer[at]
+        at += 1
+        coded |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (coded >> 1) ^ -(coded & 1), at
+    raise ValueError("expected a number of at most ten bytes")

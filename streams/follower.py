@@ -2,8 +2,8 @@
 
 Faust delivers; whether a record is the wanted one is judged here (streams.positions). A gap that the fetches proved is
 passed over at once (streams.gaps). A quiet partition reveals nothing, so the broker is asked too: when nothing was
-taken for a while although the partition goes on, either Faust lost its place (it is sought back) or what was wanted is
-gone, compacted or expired (it is passed over).
+taken for a while although the partition goes on, either what was wanted has expired (it is passed over) or Faust lost
+its place (it is sought back, and the fetch from there proves what lies there).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from runtime.kafka import OffsetGone, Watermarks, offsets, read_range
+from runtime.kafka import Watermarks
 from runtime.telemetry import without_words
 from streams.gaps import PROVEN, Gaps
 from streams.positions import Positions, Verdict
@@ -29,7 +29,6 @@ class Follower:
 
     def __init__(
         self,
-        bootstrap: str,
         topic: str,
         partition: int,
         wanted: int,
@@ -42,7 +41,7 @@ class Follower:
         """Begins to seek at once. `seek(topic, partition, offset)` has Faust deliver that record next; `on_gap(offset)`
         hears, between two records, that nothing is left before `offset` but what was taken: whoever still works on
         that must not count it as done."""
-        self._bootstrap, self._topic, self._partition = bootstrap, topic, partition
+        self._topic, self._partition = topic, partition
         self._positions = Positions(wanted)
         self._watermarks, self._seek_to, self._on_gap, self._gaps = watermarks, seek, on_gap, gaps
         self._loop = asyncio.get_running_loop()
@@ -115,6 +114,7 @@ class Follower:
             )
 
     async def _look_for_more(self) -> None:
+        """If there are more records, find out why none came."""
         wanted = self._positions.wanted
         _, end = await asyncio.to_thread(self._watermarks.of, self._topic, self._partition)
         if end > wanted == self._positions.wanted:
@@ -134,29 +134,19 @@ class Follower:
         return True
 
     async def _ask(self) -> None:
-        """Find the first record at or after the wanted one: pass over what is gone, seek what is there."""
+        """The wanted record does not come: pass it over if it has expired; else seek it once more. What lies there, and
+        whether anything does, the fetch from there proves."""
         wanted = self._positions.wanted
-        first = await asyncio.to_thread(first_offset, self._bootstrap, self._topic, self._partition, wanted)
-        if first is None or self._positions.wanted != wanted:
+        low, _ = await asyncio.to_thread(self._watermarks.of, self._topic, self._partition)
+        if self._positions.wanted != wanted:
             return
-        if self._pass_over(first):
-            log.info(
-                "no record lies between: going on",
+        if self._pass_over(low):
+            log.warning(
+                "records expired before they were read: going on behind them",
                 topic=self._topic,
                 partition=self._partition,
                 offset=wanted,
-                next_offset=first,
+                next_offset=low,
             )
         self._positions.restart()
         await self._attempt(self.seek)
-
-
-def first_offset(bootstrap: str, topic: str, partition: int, wanted: int) -> int | None:
-    """Offset of the first record at or after `wanted`, or the end of what can be read when there is none; None: ask
-    again."""
-    low, high = offsets(bootstrap, topic, partition)
-    try:
-        record = next(read_range(bootstrap, topic, partition, max(low, wanted), high), None)
-    except OffsetGone:
-        return None
-    return record.offset if record is not None else max(high, wanted)

@@ -92,9 +92,7 @@ class Intake:
         log.info("stopped")
 
     def _follow(self, partition: int, position: int) -> Follower:
-        return Follower(
-            self._settings.kafka, SUBMISSIONS, partition, position, watermarks=self._watermarks, seek=self._seek
-        )
+        return Follower(SUBMISSIONS, partition, position, watermarks=self._watermarks, seek=self._seek)
 
     def _pause(self, partition: int, whether: bool) -> None:
         consumer = self._app.consumer

@@ -272,7 +272,6 @@ class PoolHost:
     def _follow(self, position: int) -> Follower:
         """Have `jobs` delivered from here on."""
         self._follower = Follower(
-            self._settings.kafka,
             JOBS,
             self.partition,
             position,

@@ -129,9 +129,7 @@ class Projector:
         if partition in self._pools:
             self._pools.pop(partition).follower.close()
         start_at = 0 if at is None else at.offset + 1
-        follower = Follower(
-            self._settings.kafka, LEDGER, partition, start_at, watermarks=self._watermarks, seek=self._seek
-        )
+        follower = Follower(LEDGER, partition, start_at, watermarks=self._watermarks, seek=self._seek)
         self._pools[partition] = Projected(pool, at, follower)
         log.info("folding a ledger into the views", pool=pool, partition=partition, position=start_at)
 

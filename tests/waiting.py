@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,4 +18,15 @@ def until(holds: Callable[[], Found], what: str = "what the test waits for", wit
     while not (found := holds()):
         assert time.monotonic() < deadline_s, f"expected within {within_s:g} s: {what}"
         time.sleep(LOOK_EVERY_S)
+    return found
+
+
+async def until_async(
+    holds: Callable[[], Found], what: str = "what the test waits for", within_s: float = 60.0
+) -> Found:
+    """As `until`, on an event loop that goes on meanwhile."""
+    deadline_s = time.monotonic() + within_s
+    while not (found := holds()):
+        assert time.monotonic() < deadline_s, f"expected within {within_s:g} s: {what}"
+        await asyncio.sleep(LOOK_EVERY_S / 10)
     return found

@@ -103,3 +103,14 @@ def test_every_record_there_is_is_taken_once_in_order(offsets: set[int], jumps: 
             pass
         ask()  # what the follower does when nothing is taken for a while
     assert took == log
+
+
+def test_a_jump_whose_gap_is_proven_is_taken_from_wherever_the_proof_begins() -> None:
+    positions = Positions(5)
+    assert [positions.judge(offset, follows) for offset, follows in ((9, 3), (10, 10), (4, 0), (20, 12))] == [
+        Verdict.TAKE,
+        Verdict.TAKE,
+        Verdict.DROP,
+        Verdict.SEEK,
+    ]
+    assert positions.wanted == 11

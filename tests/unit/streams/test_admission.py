@@ -1,0 +1,148 @@
+"""What intake does when the checks of its door fail: a refusal for the record's faults, a wait for ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import psycopg
+import pytest
+import sqlalchemy.exc
+
+from contract.codec import encode
+from contract.doors import SubmissionRequested
+from registry import models
+from registry.errors import RegistryError
+from runtime.kafka import Record
+from streams import admission
+from streams.admission import Admission, Admitted, NotYet, Refused, RegistryAway
+from tests.properties.streams.registry_in_memory import an_admission
+
+
+def a_record(model: str = "echo", **changes: object) -> Record:
+    value = encode(SubmissionRequested("acme", "free", model, msgspec.Raw(b'{"prompt":"x"}')))
+    record = Record("submissions", 3, 7, 1_700_000_000_000, b"acme", value, [("ce_source", b"s"), ("ce_id", b"1")])
+    return record._replace(**changes)
+
+
+def wrapped(error: psycopg.Error) -> sqlalchemy.exc.DBAPIError:
+    """As SQLAlchemy raises it."""
+    return sqlalchemy.exc.DBAPIError.instance("SELECT", {}, error, psycopg.Error)
+
+
+def failing(error: Exception) -> Callable[..., object]:
+    def fail(*_: object) -> object:
+        raise error
+
+    return fail
+
+
+OUTAGES = [
+    psycopg.OperationalError("connection refused"),
+    psycopg.InterfaceError("the connection is closed"),
+    psycopg.errors.AdminShutdown(),
+    psycopg.errors.CannotConnectNow(),
+    psycopg.errors.ReadOnlySqlTransaction(),
+    psycopg.errors.TooManyConnections(),
+    psycopg.errors.UndefinedTable(),
+    psycopg.errors.InsufficientPrivilege(),
+    psycopg.errors.QueryCanceled(),
+    psycopg.errors.DiskFull(),
+    psycopg.errors.DeadlockDetected(),
+]
+FAULTS = [
+    psycopg.errors.NumericValueOutOfRange(),
+    psycopg.errors.CharacterNotInRepertoire(),
+    psycopg.DataError("text fields cannot contain NUL"),
+]
+
+
+@pytest.mark.parametrize("wrap", [wrapped, lambda error: error], ids=["wrapped", "driver"])
+@pytest.mark.parametrize("error", OUTAGES, ids=lambda error: type(error).__name__)
+def test_an_outage_of_the_registry_is_never_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, error: psycopg.Error, wrap: Callable[[psycopg.Error], Exception]
+) -> None:
+    door = an_admission(monkeypatch)
+    monkeypatch.setattr(models, "resolve", failing(wrap(error)))
+    with pytest.raises(RegistryAway, match=type(error).__name__):
+        door.admit(a_record(), patient=True)
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), sqlalchemy.exc.TimeoutError("pool")])
+def test_nor_is_one_of_our_machine(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    door = an_admission(monkeypatch)
+    monkeypatch.setattr(models, "lookup", failing(error))
+    with pytest.raises(RegistryAway):
+        door.admit(a_record(), patient=True)
+
+
+@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
+def test_a_fault_of_the_data_never_waits_for_the_registry(
+    monkeypatch: pytest.MonkeyPatch, error: psycopg.Error
+) -> None:
+    door = an_admission(monkeypatch)
+    monkeypatch.setattr(models, "resolve", failing(wrapped(error)))
+    with pytest.raises(Refused):
+        door.admit(a_record(), patient=True)
+
+
+def test_what_no_check_foresaw_is_refused_by_its_class_and_place_without_its_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door = an_admission(monkeypatch)
+    monkeypatch.setattr(models, "resolve", failing(ZeroDivisionError("a violet walrus")))
+    with pytest.raises(Refused) as refused:
+        door.admit(a_record(), patient=True)
+    assert str(refused.value) == "expected a submission, found what no check foresaw (ZeroDivisionError)"
+    said = capsys.readouterr().out
+    assert "test_admission.py:" in said
+    assert "offset=7" in said
+    assert "walrus" not in said
+
+
+@pytest.mark.parametrize("part", ["_limits", "partitions"])
+def test_what_has_nothing_to_do_with_the_record_is_an_outage_whatever_fails_in_it(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    door = an_admission(monkeypatch)
+    monkeypatch.setattr(*((Admission, part) if part == "_limits" else (admission.pools, part)), failing(KeyError("x")))
+    with pytest.raises(RegistryAway, match="KeyError"):
+        door.admit(a_record(), patient=True)
+
+
+@pytest.mark.parametrize("code", ["corrupt", "unavailable", "unknown_alias"])
+def test_what_the_registry_refuses_is_a_sentence(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    door = an_admission(monkeypatch)
+    monkeypatch.setattr(models, "resolve", failing(RegistryError(code, "a violet walrus")))  # type: ignore[arg-type]
+    with pytest.raises(Refused, match=r"model: .* .*") as refused:
+        door.admit(a_record(), patient=True)
+    assert "walrus" not in str(refused.value)
+
+
+def test_a_pool_without_a_partition_is_waited_for_and_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = an_admission(monkeypatch)
+    monkeypatch.setattr(admission.pools, "partitions", lambda _: {})
+    with pytest.raises(NotYet):
+        door.admit(a_record(), patient=True)
+    with pytest.raises(Refused, match="no partition"):
+        door.admit(a_record(), patient=False)
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "kept"),
+    [
+        (b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01", True),
+        (b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-0\n", False),
+        (b"\0" * 55, False),
+        (b"\xff" * 55, False),
+        (b"", False),
+        (None, False),
+    ],
+)
+def test_a_trace_context_that_is_none_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch, traceparent: bytes | None, kept: bool
+) -> None:
+    headers = [("ce_source", b"s"), ("ce_id", b"1"), ("traceparent", traceparent)]
+    admitted = an_admission(monkeypatch).admit(a_record(headers=headers), patient=True)
+    assert isinstance(admitted, Admitted)
+    assert admitted.traceparent == ((traceparent or b"").decode() if kept else "")

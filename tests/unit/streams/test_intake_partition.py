@@ -1,0 +1,375 @@
+"""Intake of one partition: the place moves past what was passed on and past nothing else; partitions do not wait for
+each other.
+
+The follower, the place and the quarantine are the real ones; Faust, the broker, the store and the registry are not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import pytest
+
+from contract.bounds import REFUSAL_BYTES_MAX
+from contract.inputs import JobSubmitted, Submission
+from contract.topics import JOBS, QUARANTINE, SUBMISSIONS
+from runtime.kafka import Record
+from streams import follower, held_up, intake_partition
+from streams.admission import Admitted, NotYet, Refused, RegistryAway
+from streams.follower import Follower
+from streams.gaps import Gaps
+from streams.intake_partition import IntakePartition
+from streams.intake_positions import IntakePosition
+from streams.skips import SKIPPED
+from tests.unit.streams.memory_producer import MemoryProducer
+from tests.waiting import until_async
+
+
+class Installation:
+    """What intake's partitions share: each answer is the test's."""
+
+    def __init__(self) -> None:
+        self.producer = MemoryProducer()
+        self.gaps = Gaps()
+        self.judging = ThreadPoolExecutor(1)
+        self.held: dict[int, tuple[int, int]] = {}
+        """First offset kept and end of a partition."""
+        self.stored: dict[int, int] = {}
+        self.reads = 0
+        self.written: list[tuple[int, IntakePosition]] = []
+        self.ordered: set[tuple[int, int]] = set()
+        self.seeks: list[tuple[int, int]] = []
+        self.paused: set[int] = set()
+        self.outcomes: dict[int, Exception] = {}
+        """By offset: what its check raises; else it is a job."""
+        self.registry_away = False
+        self.store_away = False
+
+    # -- as Admission, IntakePositions, Skips, Watermarks
+
+    def admit(self, record: Record, *, patient: bool) -> Admitted:
+        if self.registry_away:
+            raise RegistryAway("OperationalError")
+        outcome = self.outcomes.get(record.offset)
+        if outcome is not None and not (isinstance(outcome, NotYet) and not patient):
+            raise outcome
+        return a_job(record)
+
+    def read(self, partition: int) -> int:
+        if self.store_away:
+            raise ConnectionError
+        self.reads += 1
+        return self.stored.get(partition, 0)
+
+    def write(self, partition: int, position: IntakePosition) -> None:
+        self.written.append((partition, position))
+
+    def list_orders(self, partition: int) -> frozenset[int]:
+        return frozenset(offset for number, offset in self.ordered if number == partition)
+
+    def obeyed(self, partition: int, offset: int) -> None:
+        self.ordered.discard((partition, offset))
+
+    def of(self, _topic: str, partition: int) -> tuple[int, int]:
+        return self.held.get(partition, (0, 0))
+
+    def pause(self, partition: int, whether: bool) -> None:
+        (self.paused.add if whether else self.paused.discard)(partition)
+
+    # -- a partition
+
+    def partition(self, number: int) -> IntakePartition:
+        async def seek(_topic: str, partition: int, offset: int) -> None:
+            self.seeks.append((partition, offset))
+
+        def follow(partition: int, position: int) -> Follower:
+            where: Any = self
+            return Follower(SUBMISSIONS, partition, position, watermarks=where, seek=seek, gaps=self.gaps)
+
+        parts: Any = self
+        return IntakePartition(
+            number,
+            producer=parts.producer,
+            admission=parts,
+            judging=self.judging,
+            positions=parts,
+            skips=_Skips(self),  # type: ignore[arg-type]
+            follow=follow,
+            pause=self.pause,
+        )
+
+
+class _Skips:
+    def __init__(self, installation: Installation) -> None:
+        self.ordered, self.obeyed = installation.list_orders, installation.obeyed
+
+
+def a_record(offset: int, follows: int | None = None, size: int = 10, partition: int = 0) -> Record:
+    headers = [("ce_id", str(offset).encode())]
+    return Record(SUBMISSIONS, partition, offset, 1, b"acme", b"x" * size, headers, follows)
+
+
+def a_job(record: Record) -> Admitted:
+    submission = Submission(f"main-{record.offset:032x}", "acme", "free", "echo", "sha256:0", "kafka")
+    return Admitted(JobSubmitted(submission, msgspec.Raw(b"{}"), "0" * 32), 0, "")
+
+
+def numbers(producer: MemoryProducer) -> list[int]:
+    """Offsets of the submissions whose jobs were written."""
+    return [int(record.submission.job[-32:], 16) for record in producer.submitted()]
+
+
+@pytest.fixture
+def installation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+    monkeypatch.setattr(intake_partition, "RETRY_S", 0.001)
+    monkeypatch.setattr(intake_partition, "SKIPS_EVERY_S", 0.0)
+    monkeypatch.setattr(intake_partition, "REST_S_MIN", 0.001)
+    monkeypatch.setattr(held_up, "SAID_AFTER_S", 0.0)
+    installation = Installation()
+    yield installation
+    installation.judging.shutdown()
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 60))  # type: ignore[arg-type]
+
+
+async def opened(partition: IntakePartition) -> None:
+    await until_async(lambda: partition.place is not None, "it follows")
+
+
+def test_the_place_stays_before_what_is_under_way_whatever_lies_behind_it(installation: Installation) -> None:
+    """51 records arrive while the registry is away; behind them the log holds a marker and no more."""
+
+    async def test() -> None:
+        installation.registry_away = True
+        installation.stored[0] = 100
+        partition = installation.partition(0)
+        await opened(partition)
+        installation.gaps.prove(SUBMISSIONS, 0, 151, 152)
+        for offset in range(100, 151):
+            await partition.deliver(a_record(offset, offset))
+        await until_async(lambda: partition._follower.wanted == 152, "the marker is passed over")  # type: ignore[union-attr]
+        assert partition.place == 100
+        await partition.write_place()
+        await partition.close()
+        await partition.write_place()
+        assert {position.offset for _, position in installation.written} == {100}
+
+    run(test)
+
+
+def test_once_passed_on_it_moves_behind_the_marker(installation: Installation) -> None:
+    async def test() -> None:
+        partition = installation.partition(0)
+        await opened(partition)
+        installation.gaps.prove(SUBMISSIONS, 0, 1, 3)
+        await partition.deliver(a_record(0, 0))
+        await until_async(lambda: partition.place == 3, "it has passed the marker")
+        assert numbers(installation.producer) == [0]
+        await partition.close()
+
+    run(test)
+
+
+def test_nor_when_what_is_under_way_expires(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "STALL_S", 0.001)
+
+    async def test() -> None:
+        installation.registry_away = True
+        installation.stored[0] = 100
+        partition = installation.partition(0)
+        await opened(partition)
+        for offset in range(100, 151):
+            await partition.deliver(a_record(offset))
+        installation.held[0] = (152, 160)
+        await until_async(lambda: partition._follower.wanted == 152, "it is passed over")  # type: ignore[union-attr]
+        assert partition.place == 100
+        installation.registry_away = False
+        await until_async(lambda: partition.place == 152, "all are passed on")
+        assert numbers(installation.producer) == list(range(100, 151))
+        await partition.close()
+
+    run(test)
+
+
+def test_a_version_that_is_not_relayed_holds_up_its_own_partition_only_and_what_came_before_goes(
+    installation: Installation,
+) -> None:
+    async def test() -> None:
+        installation.outcomes[1] = NotYet()
+        one, other = installation.partition(0), installation.partition(1)
+        await opened(one)
+        await opened(other)
+        for offset in range(3):
+            await one.deliver(a_record(offset))
+        await other.deliver(a_record(0, partition=1))
+        await until_async(lambda: numbers(installation.producer) == [0, 0], "both firsts are passed on")
+        assert (one.place, other.place) == (1, 1)
+        await until_async(lambda: one.place == 3, "its time is over: the scheduler may refuse it")
+        assert numbers(installation.producer) == [0, 0, 1, 2]
+        await asyncio.gather(one.close(), other.close())
+
+    run(test)
+
+
+def test_what_is_refused_is_set_aside_once_and_the_rest_goes_on(installation: Installation) -> None:
+    async def test() -> None:
+        installation.outcomes[1] = Refused("expected JSON, found bytes that are not")
+        partition = installation.partition(0)
+        await opened(partition)
+        for offset in range(3):
+            await partition.deliver(a_record(offset))
+        await until_async(lambda: partition.place == 3, "all are done")
+        assert numbers(installation.producer) == [0, 2]
+        (refused,) = installation.producer.quarantined()
+        assert (refused.offset, refused.reason) == (1, "expected JSON, found bytes that are not")
+        await partition.close()
+
+    run(test)
+
+
+def test_what_jobs_refuses_for_its_size_is_quarantined_and_never_sent_again(installation: Installation) -> None:
+    async def test() -> None:
+        installation.producer.bytes_max = {JOBS: 10, QUARANTINE: REFUSAL_BYTES_MAX}
+        partition = installation.partition(0)
+        await opened(partition)
+        await partition.deliver(a_record(0, size=60_000))
+        await until_async(lambda: partition.place == 1, "it is done")
+        (refused,) = installation.producer.quarantined()
+        assert "too large" in refused.reason
+        assert (refused.value_bytes, installation.producer.refused) == (60_000, 1)
+        await partition.close()
+
+    run(test)
+
+
+def test_a_broker_that_is_away_is_waited_for(installation: Installation) -> None:
+    async def test() -> None:
+        installation.producer.away = True
+        installation.outcomes[1] = Refused("expected something else")
+        partition = installation.partition(0)
+        await opened(partition)
+        for offset in range(3):
+            await partition.deliver(a_record(offset))
+        await until_async(lambda: installation.producer.unclear > 5, "it tries again")
+        assert partition.place == 0
+        installation.producer.away = False
+        await until_async(lambda: partition.place == 3, "all are done")
+        assert sorted(numbers(installation.producer)) == [0, 2]
+        assert [record.offset for record in installation.producer.quarantined()] == [1]
+        await partition.close()
+
+    run(test)
+
+
+def test_an_operator_has_a_record_that_waits_skipped_and_the_place_says_what_it_waits_for(
+    installation: Installation,
+) -> None:
+    async def test() -> None:
+        installation.outcomes[1] = RegistryAway("OperationalError")
+        partition = installation.partition(0)
+        await opened(partition)
+        for offset in range(3):
+            await partition.deliver(a_record(offset))
+        await until_async(lambda: partition.place == 1, "it waits")
+
+        await partition.write_place()
+        (_, place) = installation.written[-1]
+        assert place.offset == 1
+        assert "OperationalError" in place.waits_for
+        assert place.since_ms > 1_600_000_000_000
+        installation.ordered.add((0, 1))
+        await until_async(lambda: partition.place == 3, "it goes on")
+        assert numbers(installation.producer) == [0, 2]
+        assert [(r.offset, r.reason) for r in installation.producer.quarantined()] == [(1, SKIPPED)]
+        assert not installation.ordered
+        await partition.write_place()
+        assert installation.written[-1] == (0, IntakePosition(3))
+        await partition.close()
+
+    run(test)
+
+
+def test_one_that_starts_skips_before_it_looks_at_the_record_and_forgets_orders_for_what_is_done(
+    installation: Installation,
+) -> None:
+    async def test() -> None:
+        installation.stored[0] = 4
+        installation.ordered |= {(0, 4), (0, 2)}
+        installation.outcomes[4] = SystemExit()  # type: ignore[assignment]
+        partition = installation.partition(0)
+        await opened(partition)
+        await partition.deliver(a_record(4))
+        await until_async(lambda: partition.place == 5, "it is skipped")
+        installation.outcomes[5] = RegistryAway("x")
+        await partition.deliver(a_record(5))
+        await until_async(lambda: not installation.ordered, "the old order is removed")
+        await partition.close()
+
+    run(test)
+
+
+def test_what_there_is_no_room_for_is_asked_for_again(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_partition, "UNDER_WAY_RECORDS_MAX", 4)
+
+    async def test() -> None:
+        installation.registry_away = True
+        partition = installation.partition(0)
+        await opened(partition)
+        for offset in range(10):
+            await partition.deliver(a_record(offset))
+        assert installation.paused == {0}
+        assert len(partition._under_way) == 4
+        installation.registry_away = False
+        await until_async(lambda: partition.place == 4, "there is room")
+        await until_async(lambda: not installation.paused, "it goes on")
+        assert installation.seeks[-1] == (0, 4)
+        for offset in range(4, 10):
+            await partition.deliver(a_record(offset))
+            await until_async(lambda offset=offset: partition.place == offset + 1, "it is done")  # type: ignore[misc]
+        assert numbers(installation.producer) == list(range(10))
+        await partition.close()
+
+    run(test)
+
+
+def test_a_store_that_is_away_at_the_start_is_waited_for(installation: Installation) -> None:
+    async def test() -> None:
+        installation.store_away = True
+        installation.stored[0] = 7
+        partition = installation.partition(0)
+        await until_async(lambda: partition._held_up._waits_for, "it waits")
+        assert partition.place is None
+        installation.store_away = False
+        await opened(partition)
+        assert partition.place == 7
+        await partition.close()
+
+    run(test)
+
+
+def test_a_failure_that_nobody_foresaw_begins_that_partition_anew_from_its_stored_place(
+    installation: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def test() -> None:
+        installation.outcomes[0] = MemoryError("a violet walrus")
+        partition = installation.partition(0)
+        await opened(partition)
+        await partition.deliver(a_record(0))
+        await until_async(lambda: installation.reads == 2, "it begins anew")
+        del installation.outcomes[0]
+        await opened(partition)
+        await partition.deliver(a_record(0))
+        await until_async(lambda: partition.place == 1, "it is passed on")
+        await partition.close()
+
+    run(test)
+    said = capsys.readouterr().out
+    assert "offset=0" in said
+    assert "walrus" not in said
