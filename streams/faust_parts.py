@@ -3,6 +3,7 @@ aborted in its producer's transaction must never run, which Faust heeds only und
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -18,6 +19,8 @@ from runtime.kafka import Record
 from streams.fetching import fetch_safely
 
 READ_COMMITTED = "read_committed"
+_LOGGER = logging.getLogger("faust")
+"""Faust's services tell of their starting by the module that they are from."""
 
 
 class FetchedMessage(ConsumerMessage):
@@ -31,6 +34,8 @@ class FetchedMessage(ConsumerMessage):
 class CommittedThread(AIOKafkaConsumerThread):
     """Reads what is committed and nothing else."""
 
+    logger = _LOGGER
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = READ_COMMITTED
@@ -39,6 +44,8 @@ class CommittedThread(AIOKafkaConsumerThread):
 
 class CommittedConsumer(Consumer):
     """The consumer on that thread; its messages have their records."""
+
+    logger = _LOGGER
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
@@ -84,6 +91,8 @@ async def commit(app: Any, offsets: Mapping[TP, int]) -> None:
 class NoTables(TableManager):
     """Faust sleeps a second at each start before it looks at its tables, of which we have none (design, rule 1)."""
 
+    logger = _LOGGER
+
     async def on_start(self) -> None:
         await self._update_channels()
         await self.recovery.start()
@@ -91,6 +100,8 @@ class NoTables(TableManager):
 
 class NoMonitor(Monitor):
     """Faust times every message in Python; our metrics count batches (streams.metrics)."""
+
+    logger = _LOGGER
 
     def on_message_in(self, *_: Any) -> None:
         pass

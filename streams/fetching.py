@@ -19,7 +19,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy, _DefaultRecordPy
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
-from runtime.kafka_records import Record
+from runtime.kafka_records import Complaints, Record
 from streams.gaps import PROVEN
 
 _LENGTH_AT, _MAGIC_AT, _OVERHEAD = 8, 16, 12
@@ -28,6 +28,7 @@ _PADDING = bytes(16)
 _MAGIC_WITH_HEADERS = 2
 
 log = structlog.get_logger(__name__)
+_complaints = Complaints()
 
 
 class Misplaced(Exception):
@@ -39,6 +40,8 @@ class Batches:
 
     def __init__(self, data: bytes) -> None:
         self._data, self._size, self._at = memoryview(data + _PADDING), len(data), 0
+        self.partition: Any = None
+        """Whose they are: for the log."""
 
     def size_in_bytes(self) -> int:
         return self._size
@@ -52,7 +55,7 @@ class Batches:
         if end > self._size:
             return None
         raw, self._at = self._data[self._at : end], end
-        return Batch(raw)
+        return Batch(raw, self.partition)
 
     def _end(self) -> int:
         """Where the next batch ends; beyond the data when it is not whole."""
@@ -65,9 +68,9 @@ class Batches:
 class Batch:
     """One batch: aiokafka's own, but for records that it cannot unpack."""
 
-    def __init__(self, raw: memoryview) -> None:
+    def __init__(self, raw: memoryview, partition: Any) -> None:
         magic = raw[_MAGIC_AT]
-        self._raw, self._magic = raw, magic
+        self._raw, self._magic, self._partition = raw, magic, partition
         self._inner: Any = DefaultRecordBatch(raw) if magic >= _MAGIC_WITH_HEADERS else LegacyRecordBatch(raw, magic)
 
     def __getattr__(self, name: str) -> Any:
@@ -96,13 +99,16 @@ class Batch:
                 yield self._in_place(record, last)
                 last = record.offset
         except Exception as failure:
-            log.error(
-                "a batch of records cannot be unpacked; its records count as one, which is refused",
-                offset=last + 1,
-                next_offset=self.next_offset,
-                found=type(error).__name__,
-                then=type(failure).__name__,
-            )
+            if _complaints.due():
+                log.error(
+                    "a batch of records cannot be unpacked; its records count as one, which is refused",
+                    topic=self._partition.topic,
+                    partition=self._partition.partition,
+                    offset=last + 1,
+                    next_offset=self.next_offset,
+                    found=type(error).__name__,
+                    then=type(failure).__name__,
+                )
             if last + 1 < self.next_offset:
                 yield _DefaultRecordPy(last + 1, self.max_timestamp, self.timestamp_type, None, b"", [])
 
@@ -118,6 +124,7 @@ class Fetched(fetcher.PartitionRecords):  # type: ignore[misc]
 
     def __init__(self, tp: Any, records: Any, aborted: Any, fetch_offset: int, *settings: Any) -> None:
         super().__init__(tp, records, aborted, fetch_offset, *settings)
+        records.partition = tp
         self._empty_from = PROVEN.start_of(tp.topic, tp.partition, fetch_offset)
 
     def __next__(self) -> Record:

@@ -191,5 +191,15 @@ def commit(settings: Settings, group: str, topic: str, partition: int, offset: i
         consumer.close()
 
 
+def committed(settings: Settings, group: str, topic: str, partition: int) -> int:
+    """A group's committed offset; below 0: none."""
+    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": group, "broker.address.family": "v4"})
+    try:
+        (found,) = consumer.committed([TopicPartition(topic, partition)], timeout=10)
+        return int(found.offset)
+    finally:
+        consumer.close()
+
+
 def event_headers(event_id: str, source: str = "test") -> list[tuple[str, bytes]]:
     return [("ce_id", event_id.encode()), ("ce_source", source.encode())]

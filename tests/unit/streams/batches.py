@@ -53,7 +53,7 @@ def batch(
     struct.pack_into(">i", raw, _LAST_AT, len(records) - 1)
     (attributes,) = struct.unpack_from(">h", raw, _ATTRIBUTES_AT)
     struct.pack_into(">h", raw, _ATTRIBUTES_AT, attributes | _LOG_APPEND_TIME | (_CONTROL if control else 0))
-    return _sealed(raw)
+    return sealed(raw)
 
 
 def values(base: int, *texts: bytes, producer: int = -1) -> bytes:
@@ -68,9 +68,10 @@ def marker(base: int, producer: int, kind: int) -> bytes:
 
 def damaged(raw: bytes, at: int) -> bytes:
     """With other bytes from `at` on, and the right sum all the same."""
-    return _sealed(bytearray(raw[:at] + b"\xff" * (len(raw) - at)))
+    return sealed(bytearray(raw[:at] + b"\xff" * (len(raw) - at)))
 
 
-def _sealed(raw: bytearray) -> bytes:
+def sealed(raw: bytearray) -> bytes:
+    """With the sum that belongs to it."""
     struct.pack_into(">I", raw, _CRC_AT, calc_crc32c(bytes(raw[_ATTRIBUTES_AT:])))
     return bytes(raw)

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.kafka import Record
+from runtime.kafka_records import Complaints
 from runtime.settings import Settings
 from streams import fetching
 from streams.faust_app import make_app
@@ -25,6 +26,11 @@ from tests.unit.streams.batches import ABORT, COMMIT, AnyName, batch, damaged, m
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 PARTITION = TopicPartition("submissions", 3)
+
+
+@pytest.fixture(autouse=True)
+def _each_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "_complaints", Complaints())
 
 
 @pytest.fixture
