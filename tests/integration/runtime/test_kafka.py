@@ -8,10 +8,14 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import Producer
 
 from contract.topics import Topic
 from local.services import Services
 from runtime import kafka
+from tests.integration.streams.raw import produce
+from tests.unit.streams.batches import AnyName, batch
+from tests.waiting import until
 
 APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 
@@ -122,6 +126,49 @@ def test_a_record_over_the_topics_limit_is_refused_and_the_next_one_is_written(
         with pytest.raises(kafka.DeliveryRefused, match=f"^{topic}: MSG_SIZE_TOO_LARGE$"):
             producer.send_and_wait(topic, b"secret words" + bytes(size), partition=0)
         assert producer.send_and_wait(topic, b"small", partition=0).offset == offset
+
+
+def test_a_header_whose_name_is_no_text_costs_the_headers_and_nothing_else(services: Services, topic: str) -> None:
+    good = [("ce_id", b"1")]
+    odd = [*good, (AnyName.of(b"\xff"), b"?")]
+    often = 40  # Python makes calls faster that it has made before, and checks less
+    records = [(b"k", b"odd", odd)] * often + [(b"k", b"good", good)]
+    produce(services.settings.kafka, topic, 0, batch(0, records))
+    read = list(kafka.read_range(services.settings.kafka, topic, 0, 0, often + 1))
+    assert [(r.value, len(r.headers)) for r in read] == [(b"odd", 0)] * often + [(b"good", 1)]
+
+
+def test_only_what_is_committed_is_read_and_no_end_is_promised_that_cannot_be_read(
+    services: Services, topic: str
+) -> None:
+    """Markers and what was aborted count as offsets; nobody waits for a record there."""
+    bootstrap = services.settings.kafka
+    upstream = Producer({"bootstrap.servers": bootstrap, "transactional.id": topic})
+    upstream.init_transactions(30)
+    for value, end in ((b"aborted", upstream.abort_transaction), (b"committed", upstream.commit_transaction)):
+        upstream.begin_transaction()
+        upstream.produce(topic, value, partition=0)
+        upstream.flush()
+        end()
+    until(lambda: kafka.offsets(bootstrap, topic, 0) == (0, 4), "both have ended")
+    assert [(record.offset, record.value) for record in kafka.read_range(bootstrap, topic, 0, 0, 4)] == [
+        (2, b"committed")
+    ]
+    assert kafka.read_one(bootstrap, topic, 0, 3) is None
+
+    upstream.begin_transaction()
+    upstream.produce(topic, b"open", partition=0)
+    upstream.flush()
+    watermarks = kafka.Watermarks(bootstrap)
+    assert (watermarks.of(topic, 0), watermarks.end_of_all_written(topic, 0)) == ((0, 4), 5)
+    reader = kafka.Reader(bootstrap, {(topic, 0): "end"})
+    upstream.commit_transaction()
+    read: list[kafka.Record] = []
+    until(lambda: bool(read.extend(reader.read(0.2)) or read), "what was open when it asked for the end")
+    assert [record.value for record in read] == [b"open"]
+    until(lambda: watermarks.of(topic, 0) == (0, 6), "the transaction has ended")
+    watermarks.close()
+    reader.close()
 
 
 def test_topics_follow_the_policy_when_it_changes(services: Services, topic: str) -> None:

@@ -6,6 +6,7 @@ import uuid
 from base64 import b64decode
 
 import pytest
+from confluent_kafka import Producer as TransactionalProducer
 
 from contract.batch import Batch
 from contract.codec import encode
@@ -212,3 +213,32 @@ def test_a_second_copy_of_a_submission_changes_nothing(pool: Pool, processes: Pr
     pool.submit(job=pool.jobs[0])
     until(lambda: bool(pool.count(JobDuplicated)), "the copy is noticed")
     assert pool.count(JobSucceeded) == {pool.jobs[0]: 1}
+
+
+def test_what_was_aborted_in_jobs_is_no_job_and_markers_at_its_end_keep_no_tick_waiting(
+    pool: Pool, processes: Processes
+) -> None:
+    scheduler = processes.start("scheduler", group_of(pool))
+    pool.setup()
+    pool.join()
+    upstream = TransactionalProducer({"bootstrap.servers": pool.settings.kafka, "transactional.id": pool.name})
+    upstream.init_transactions(30)
+    jobs = []
+    for ends in (upstream.commit_transaction, upstream.abort_transaction):
+        upstream.begin_transaction()
+        for _ in range(3):
+            record = pool.submission()
+            jobs.append(record.submission.job)
+            upstream.produce(JOBS, encode(record), key=uuid.uuid4().hex, partition=pool.partition)
+            upstream.flush()
+        ends()
+    pool.jobs += jobs[:3]
+    run_all(pool)
+    upstream.begin_transaction()
+    upstream.produce(JOBS, b"", key=b"k", partition=pool.partition)
+    upstream.flush()
+    upstream.abort_transaction()
+    _, end = offsets(pool.settings.kafka, JOBS, pool.partition)
+    until(lambda: any(b.caught_up and b.position >= end for b in pool.batches()), "a batch behind the last marker")
+    assert not set(jobs[3:]) & set(pool.count(JobAccepted))
+    assert "expired" not in scheduler.log.read_text()
