@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contract import bounds
@@ -171,6 +171,13 @@ def records(draw: Any) -> Record:
     return Record("submissions", 0, draw(st.integers(0, 2**40)), START_MS, parts.key, value, headers)
 
 
+def told(*headers: tuple[str, bytes | None], inputs: bytes = b"{}", more: bytes = b"") -> Record:
+    """One of those that ended intake once."""
+    head = b'{"type":"SubmissionRequested.v1","tenant":"acme","tier":"free","model":"echo","inputs":'
+    identity: Any = [("ce_source", b"s"), ("ce_id", b"1"), *headers]
+    return Record("submissions", 0, 7, START_MS, b"acme", head + inputs + more + b"}", identity)
+
+
 # -- the properties ----------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +198,13 @@ def test_a_record_is_taken_or_refused_with_a_sentence_and_what_is_taken_goes_thr
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None)
     @given(records())
+    @example(told(("traceparent", None)))
+    @example(told(("ce_id", None)))
+    @example(told(inputs=b'{"n":1e999}'))
+    @example(told(inputs=b'{"n":%s}' % (b"9" * 5_000)))
+    @example(told(inputs=b'{"p":"\xff"}'))
+    @example(told(more=b',"expires_ms":9223372036854775808'))
+    @example(told(more=b',"expires_ms":1000000000000000'))
     def each(record: Record) -> None:
         try:
             admitted = admission.admit(record, patient=True)
@@ -244,4 +258,7 @@ def test_only_what_would_be_taken_waits_for_its_version(monkeypatch: pytest.Monk
             outcomes["refused"] += 1
 
     each()
+    unfit = told(inputs=b"[]")
+    with pytest.raises(Refused, match="inputs: "):
+        admission.admit(unfit._replace(value=(unfit.value or b"").replace(b'"echo', b'"new')), patient=True)
     assert outcomes["waits"] * 3 >= outcomes.total()

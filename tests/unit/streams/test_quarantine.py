@@ -6,7 +6,7 @@ import asyncio
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contract import bounds
@@ -20,6 +20,7 @@ BATCH_BYTES = 100
 
 
 @given(reason=st.text(max_size=3_000), value=st.one_of(st.none(), st.binary(max_size=200), st.just(b"x" * 400_000)))
+@example(reason="\x01" * 60_000, value=b"x" * 400_000)
 def test_the_record_fits_whatever_is_refused(reason: str, value: bytes | None) -> None:
     reason = reason.encode("utf-8", "replace").decode()
     headers, record = quarantine_record("headrace/intake", "0" * 32, "submissions", 9, 2**40, reason, value, 7)
