@@ -156,7 +156,7 @@ def test_a_rank_after_one_that_could_not_be_started_is_not_waited_for(pair: Tabl
     def full(_slot: int) -> None:
         raise OSError(28, "No space left on device")
 
-    pair.agent._slots[0]._scratch = cast(Any, SimpleNamespace(new_home=full, remove=None))
+    pair.agent._slots[0]._scratch = cast(Any, SimpleNamespace(new_home=full))
     order = pair.order(**GANG)
     pair.take(order)
     until(lambda: len(pair.broker.reports()) == 2)
