@@ -46,8 +46,11 @@ class Broom:
             os.stat(path, dir_fd=self._root, follow_symlinks=False)
         except OSError:
             return True
-        if not (self._set_aside(path) or self._set_aside_all_the_same(path)):
-            log.warning("not deleted: expected that what an attempt left can be renamed, found that it cannot")
+        try:
+            have_folder(self._root, self._name)  # a child may have put something else there
+            self._set_aside(path)
+        except OSError as error:
+            log.warning("what an attempt left stays: it cannot be renamed", error=type(error).__name__)
             return False
         with self._state:
             self._wanted = True
@@ -62,20 +65,13 @@ class Broom:
         self._thread.join(within_s)
         return not self._thread.is_alive()
 
-    def _set_aside(self, path: str) -> bool:
+    def _set_aside(self, path: str) -> None:
+        target = f"{self._name}/{self._new_name()}"
         try:
-            os.rename(path, f"{self._name}/{self._new_name()}", src_dir_fd=self._root, dst_dir_fd=self._root)
-        except OSError:
-            return False
-        return True
-
-    def _set_aside_all_the_same(self, path: str) -> bool:
-        """A child took the permissions of it away, or put something else where it is to go."""
-        with contextlib.suppress(OSError):
-            have_folder(self._root, self._name)
-        with contextlib.suppress(OSError):
+            os.rename(path, target, src_dir_fd=self._root, dst_dir_fd=self._root)
+        except PermissionError:
             unlock(self._root, path)
-        return self._set_aside(path)
+            os.rename(path, target, src_dir_fd=self._root, dst_dir_fd=self._root)
 
     def _new_name(self) -> str:
         with self._naming:

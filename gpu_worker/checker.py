@@ -30,6 +30,9 @@ PART_BYTES_MAX = 16 * 1024 * 1024
 CHECK_S = 10.0
 """How long one check may take."""
 
+ALARM_S = 20
+"""After so long in one check this process ends itself: the agent, who would end it before, is gone."""
+
 MEMORY_BYTES_MAX = 2 * 1024**3
 """Address space: a check that wants more fails, and takes nothing from the node."""
 
@@ -44,7 +47,7 @@ def main(arguments: list[str]) -> int:
         while len(lengths := asked.read(LENGTHS_BYTES)) == LENGTHS_BYTES:
             schema = asked.read(int.from_bytes(lengths[:4], "big"))
             values = asked.read(int.from_bytes(lengths[4:], "big"))
-            signal.alarm(2 * int(CHECK_S))  # ends this process even when the agent, who would, is gone
+            signal.alarm(ALARM_S)
             answer = FITS if fits(schema, values) else BREAKS
             signal.alarm(0)
             agent.sendall(answer)
