@@ -134,8 +134,8 @@ class Agent:
         return [slot.pid for slot in self._slots]
 
     def _wait_s(self) -> float:
-        """Until something is due, at most a heartbeat's time: an order's time limit may lie centuries off, and a watchdog
-        counts the turns."""
+        """Until something is due, at most a heartbeat's time: an order's time limit may lie centuries off, and a
+        watchdog counts the turns."""
         now_s = time.monotonic()
         moments = [now_s + self._heartbeat_s]
         moments += [slot.deadline_s for slot in self._slots if slot.deadline_s is not None]

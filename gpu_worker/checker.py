@@ -1,6 +1,6 @@
 """Whether a model's values are what its output schema says: a program of its own, because both come from outside.
 
-`python -I -m gpu_worker.checker FD` talks to the agent over the socket FD. It says READY; then it is asked by two
+`python -m gpu_worker.checker FD` talks to the agent over the socket FD. It says READY; then it is asked by two
 lengths of 4 bytes, big-endian, a schema and values, both JSON, and answers FITS or BREAKS. A check holds the
 interpreter's lock for as long as it takes, so it cannot be done in a thread of the agent; and this process may be
 killed in the middle of one. It has no credentials, and it ends when the agent does.

@@ -77,12 +77,12 @@ class _Checker:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-m", "gpu_worker.checker", str(theirs.fileno())],
+                    [sys.executable, "-P", "-s", "-m", "gpu_worker.checker", str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,  # what it would say of an error may quote the values
                     pass_fds=(theirs.fileno(),),
-                    env={"PATH": os.environ.get("PATH", os.defpath)},
+                    env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # it finds what this process finds
                     cwd="/",
                     start_new_session=True,
                 )

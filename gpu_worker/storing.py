@@ -47,7 +47,7 @@ OUTPUT_BYTES_MAX = 8 * 1024**3
 WHOLE_BYTES_MAX = 8 * 1024 * 1024
 """A file up to this size is read at once and stored from memory; a larger one goes by parts."""
 
-ERROR_CHARACTERS_MAX = 64 * 1024
+ERROR_CHARACTERS_MAX = 128 * 1024
 """Of an error text its end is kept."""
 
 ERROR_PATIENCE_S = 20.0

@@ -17,6 +17,7 @@ from contract.codec import decode_progress
 from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started, Stopped, Succeeded
 from contract.orders import Kill, Rejoin
 from contract.results import EMPTY_MANIFEST
+from gpu_worker.checker_process import Checkers
 from gpu_worker.gang import rendezvous_here
 from gpu_worker.node import Node
 from gpu_worker.voice import Voice
@@ -92,6 +93,33 @@ def test_heartbeats_do_not_pile_up_while_the_broker_is_away(lively: Table) -> No
     lively.broker.settle(Delivery(0, 0, 0))
     until(lambda: lively.broker.reports())
     assert len(lively.broker.sent) <= before + 2
+
+
+def test_a_check_of_values_takes_as_long_as_it_takes_and_the_heart_beats(
+    lively: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let, asked = threading.Event(), threading.Event()
+
+    def fits(*_: Any) -> bool:
+        asked.set()
+        return let.wait(DEADLINE_S)
+
+    monkeypatch.setattr(Checkers, "fits", fits)
+    order = lively.order()
+    lively.take(order)
+    assert asked.wait(DEADLINE_S)
+    before = len(lively.broker.said(NodeHeartbeat))
+    until(lambda: len(lively.broker.said(NodeHeartbeat)) > before + 3, "heartbeats meanwhile")
+    let.set()
+    until(lambda: Succeeded(order.job, order.dispatch, EMPTY_MANIFEST) in lively.broker.reports())
+
+
+def test_its_loop_turns_at_least_once_a_heartbeat_whatever_is_due(tmp_path: Path) -> None:
+    """Else its watchdog would take it for one that hangs."""
+    table = Table(tmp_path, heartbeat_ms=5)
+    table.broker.positions = False
+    with running(table):
+        until(lambda: table.agent.turns > 10)
 
 
 def test_a_rejoin_begins_a_new_session(table: Table) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -115,6 +116,31 @@ def test_a_loop_that_turns_goes_on_and_so_does_one_that_was_suspended() -> None:
         os.kill(process.pid, signal.SIGCONT)
         do(process, "leave")
         assert process.wait(DEADLINE_S) == 0, words(process)
+
+
+NODE = """
+import sys, time
+from types import SimpleNamespace
+from gpu_worker import __main__ as node
+
+def hang():
+    print("began", flush=True)
+    time.sleep(3600)
+
+node.Agent = lambda *_, **__: SimpleNamespace(run=hang, turns=7)
+node.limit_s = lambda _heartbeat_s: 1.0
+sys.exit(node.main(["--cluster", "c", "--node", "n", "--slots", "1"]))
+"""
+
+
+def test_a_node_has_one(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", NODE],
+        env=os.environ | {"HEADRACE_DATA": str(tmp_path), "HEADRACE_KAFKA": "127.0.0.1:1"},
+        timeout=DEADLINE_S,
+        capture_output=True,
+    )
+    assert (ended.stdout, ended.returncode) == (b"began\n", EXIT_STATUS), ended.stderr
 
 
 def test_the_limit_is_three_heartbeats_and_never_hasty() -> None:
