@@ -1,9 +1,9 @@
 """Whether a model's values are what its output schema says: a program of its own, because both come from outside.
 
 `python -m gpu_worker.checker FD` talks to the agent over the socket FD. It says READY; then it is asked by two
-lengths of 4 bytes, big-endian, a schema and values, both JSON, and answers FITS or BREAKS. A check holds the
-interpreter's lock for as long as it takes, so it cannot be done in a thread of the agent; and this process may be
-killed in the middle of one. It has no credentials, and it ends when the agent does.
+lengths of 4 bytes, big-endian, a schema and values, both JSON, and answers with such a length and a sentence, which is
+empty when they fit. A check holds the interpreter's lock for as long as it takes, so it cannot be done in a thread of
+the agent; and this process may be killed in the middle of one. It has no credentials, and it ends when the agent does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -21,9 +22,11 @@ from jsonschema.validators import validator_for
 
 from contract.codec import Malformed, decode_values
 
-READY, FITS, BREAKS = b"r", b"1", b"0"
+READY = b"r"
+LENGTH_BYTES = 4
 
-LENGTHS_BYTES = 8
+SENTENCE_CHARACTERS_MAX = 2_000
+
 PART_BYTES_MAX = 16 * 1024 * 1024
 """The most that a schema, or values, may take."""
 
@@ -44,33 +47,34 @@ def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with socket.socket(fileno=int(arguments[0])) as agent, agent.makefile("rb") as asked:
         agent.sendall(READY)
-        while len(lengths := asked.read(LENGTHS_BYTES)) == LENGTHS_BYTES:
-            schema = asked.read(int.from_bytes(lengths[:4], "big"))
-            values = asked.read(int.from_bytes(lengths[4:], "big"))
+        while len(lengths := asked.read(2 * LENGTH_BYTES)) == 2 * LENGTH_BYTES:
+            schema = asked.read(int.from_bytes(lengths[:LENGTH_BYTES], "big"))
+            values = asked.read(int.from_bytes(lengths[LENGTH_BYTES:], "big"))
             signal.alarm(ALARM_S)
-            answer = FITS if fits(schema, values) else BREAKS
+            sentence = fault(schema, values)[:SENTENCE_CHARACTERS_MAX].encode("utf-8", "replace")
             signal.alarm(0)
-            agent.sendall(answer)
+            agent.sendall(len(sentence).to_bytes(LENGTH_BYTES, "big") + sentence)
     return 0
 
 
-def fits(schema: bytes, values: bytes) -> bool:
-    """Whether the values are valid; not when the schema cannot be applied."""
+def fault(schema: bytes, values: bytes) -> str:
+    """Why the values do not fit the schema, in a sentence that may quote them; empty when they do."""
     try:
-        return bool(_validator(schema).is_valid(decode_values(values, "values")))
-    except Malformed:
-        return False
+        return _validator(schema)(decode_values(values, "values"))
+    except Malformed as error:
+        return str(error)
     except MemoryError:
         raise
-    except Exception:  # whatever is wrong with a schema that publishing took: nothing fits it
-        return False
+    except Exception as error:  # whatever is wrong with a schema that publishing took: nothing fits it
+        return f"expected an output schema that can be applied, found one that cannot: {type(error).__name__}"
 
 
 @lru_cache(maxsize=SCHEMAS_KEPT)
-def _validator(schema: bytes) -> Any:
+def _validator(schema: bytes) -> Callable[[Any], str]:
     """Retrieves nothing: a reference that leads out of the schema cannot be resolved."""
     decoded = msgspec.json.decode(schema)
-    return validator_for(decoded)(decoded, registry=referencing.Registry())
+    validator = validator_for(decoded)(decoded, registry=referencing.Registry())
+    return lambda value: "" if validator.is_valid(value) else "expected values that fit the output schema, found others"
 
 
 if __name__ == "__main__":

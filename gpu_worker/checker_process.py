@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 
-from gpu_worker.checker import BREAKS, CHECK_S, FITS, LENGTHS_BYTES, PART_BYTES_MAX, READY
+from gpu_worker.checker import CHECK_S, LENGTH_BYTES, PART_BYTES_MAX, READY, SENTENCE_CHARACTERS_MAX
 
 START_S = 60.0
 """How long a checker may take to start: on a busy machine an import may take its time."""
 
 ENDING_S = 5.0
+
+SENTENCE_BYTES_MAX = 4 * SENTENCE_CHARACTERS_MAX
 
 
 class CheckAborted(Exception):
@@ -40,9 +42,9 @@ class Checkers:
         self._lock = threading.Lock()
         self._idle: list[_Checker] = []
 
-    def fits(self, schema: bytes, values: bytes) -> bool:
-        """Whether the values, JSON, are what the JSON schema says. CheckAborted; CheckerNotStarted, OSError when this
-        node cannot check."""
+    def fault(self, schema: bytes, values: bytes) -> str:
+        """Why the values, JSON, are not what the JSON schema says, in a sentence that may quote them; empty when they
+        are. CheckAborted; CheckerNotStarted, OSError when this node cannot check."""
         if max(len(schema), len(values)) > PART_BYTES_MAX:
             raise CheckAborted(
                 "ValidationTooLarge", f"expected at most {PART_BYTES_MAX} bytes of a schema and of values"
@@ -103,26 +105,32 @@ class _Checker:
         self._socket.close()
         return False
 
-    def ask(self, schema: bytes, values: bytes, within_s: float) -> bool:
+    def ask(self, schema: bytes, values: bytes, within_s: float) -> str:
         """CheckAborted when there is no answer."""
         until_s = time.monotonic() + within_s
-        half = LENGTHS_BYTES // 2
-        lengths = len(schema).to_bytes(half, "big") + len(values).to_bytes(half, "big")
+        lengths = b"".join(len(part).to_bytes(LENGTH_BYTES, "big") for part in (schema, values))
         try:
             self._socket.settimeout(within_s)
             self._socket.sendall(lengths + schema + values)
-            self._socket.settimeout(max(0.001, until_s - time.monotonic()))
-            answer = self._socket.recv(1)
+            length = int.from_bytes(self._receive(LENGTH_BYTES, until_s), "big")
+            return self._receive(min(length, SENTENCE_BYTES_MAX), until_s).decode("utf-8", "replace")
         except TimeoutError:
             raise CheckAborted(
                 "ValidationTimeOut",
                 f"expected the values to be checked within {within_s:g} s, found that it takes longer",
             ) from None
         except OSError:
-            answer = b""
-        if answer not in (FITS, BREAKS):
-            raise CheckAborted("ValidationDied", "expected an answer, found that the check ended its process")
-        return answer == FITS
+            raise CheckAborted("ValidationDied", "expected an answer, found that the check ended its process") from None
+
+    def _receive(self, size: int, until_s: float) -> bytes:
+        received = b""
+        while len(received) < size:
+            self._socket.settimeout(max(0.001, until_s - time.monotonic()))
+            part = self._socket.recv(size - len(received))
+            if not part:
+                raise ConnectionResetError
+            received += part
+        return received
 
     def end(self) -> None:
         """Kill it. It holds nothing that would keep it, so that takes a moment."""

@@ -25,7 +25,13 @@ READ_BYTES_MAX = 1024 * 1024
 
 
 class BadOutput(Exception):
-    """What the child left is no result. The message is an identifier."""
+    """What the child left is no result."""
+
+    def __init__(self, name: str, detail: str = "") -> None:
+        """`name`: an identifier. `detail`: for error.txt, may quote the values."""
+        super().__init__(name)
+        self.name = name
+        self.detail = detail
 
 
 def check_names(names: tuple[str, ...]) -> None:

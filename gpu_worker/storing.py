@@ -159,7 +159,7 @@ class Storekeeper:
         except Abandoned:
             raise
         except BadOutput as error:
-            return Failure("bad_outputs", str(error))
+            return Failure("bad_outputs", error.name, error.detail)
         except OSError as error:
             return disk_failure(error, "store")
         except Exception as error:  # the slot: an attempt that cannot be stored fails, its node goes on
@@ -170,12 +170,12 @@ class Storekeeper:
         """BadOutput when the values are not what the version's output schema says."""
         schema = msgspec.json.encode(supplies.program.manifest.outputs)
         try:
-            fits = self._checkers.fits(schema, bytes(outcome.values))
+            fault = self._checkers.fault(schema, bytes(outcome.values))
         except CheckAborted as error:
             log.warning("values not checked", job=run.job, version=run.version, reason=str(error))
-            raise BadOutput(error.name) from None
-        if not fits:
-            raise BadOutput("ValuesBreakSchema")
+            raise BadOutput(error.name, f"{error}\n") from None
+        if fault:
+            raise BadOutput("ValuesBreakSchema", f"{fault}\n")
 
     def _put_outputs(self, run: Run, names: tuple[str, ...], abandoned: threading.Event) -> tuple[ResultFile, ...]:
         if not names:

@@ -101,11 +101,11 @@ def test_a_check_of_values_takes_as_long_as_it_takes_and_the_heart_beats(
 ) -> None:
     let, asked = threading.Event(), threading.Event()
 
-    def fits(*_: Any) -> bool:
+    def fault(*_: Any) -> str:
         asked.set()
-        return let.wait(DEADLINE_S)
+        return "" if let.wait(DEADLINE_S) else "expected to be let"
 
-    monkeypatch.setattr(Checkers, "fits", fits)
+    monkeypatch.setattr(Checkers, "fault", fault)
     order = lively.order()
     lively.take(order)
     assert asked.wait(DEADLINE_S)

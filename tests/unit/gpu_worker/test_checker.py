@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from gpu_worker import checker_process
-from gpu_worker.checker import LENGTHS_BYTES, PART_BYTES_MAX, READY
+from gpu_worker.checker import LENGTH_BYTES, PART_BYTES_MAX, READY
 from gpu_worker.checker_process import CheckAborted, CheckerNotStarted, Checkers
 from tests.waiting import until
 
@@ -33,7 +33,9 @@ def checkers() -> Iterator[Checkers]:
 
 
 def fits(checkers: Checkers, schema: Any, values: bytes) -> bool:
-    return checkers.fits(msgspec.json.encode(schema), values)
+    fault = checkers.fault(msgspec.json.encode(schema), values)
+    assert not fault or fault.startswith("expected ")
+    return not fault
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_one_that_died_between_checks_is_not_missed() -> None:
 
 def test_what_is_too_large_is_not_asked() -> None:
     with pytest.raises(CheckAborted) as aborted:
-        Checkers().fits(b"{}", b" " * (PART_BYTES_MAX + 1))
+        Checkers().fault(b"{}", b" " * (PART_BYTES_MAX + 1))
     assert aborted.value.name == "ValidationTooLarge"
 
 
@@ -146,7 +148,7 @@ def test_it_gets_no_credentials(checkers: Checkers) -> None:
 
 
 @pytest.mark.parametrize(
-    ("doing", "status"), [("", 0), ("checker.fits = lambda *_: any(iter(int, 1))", -signal.SIGALRM)]
+    ("doing", "status"), [("", 0), ("checker.fault = lambda *_: any(iter(int, 1))", -signal.SIGALRM)]
 )
 def test_it_ends_with_its_agent(doing: str, status: int) -> None:
     """Also in the middle of a check, by its own alarm."""
@@ -156,5 +158,5 @@ def test_it_ends_with_its_agent(doing: str, status: int) -> None:
     with ours, theirs:
         assert ours.recv(1) == READY
         if doing:
-            ours.sendall(bytes(LENGTHS_BYTES))
+            ours.sendall(bytes(2 * LENGTH_BYTES))
     assert process.wait(DEADLINE_S) == status

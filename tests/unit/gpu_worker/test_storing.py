@@ -220,19 +220,19 @@ def test_empty_values_that_break_the_schema_are_not_told_as_a_success(tmp_path: 
 
 
 class Aborting(Checkers):
-    def fits(self, schema: bytes, values: bytes) -> bool:
+    def fault(self, schema: bytes, values: bytes) -> str:
         raise CheckAborted("ValidationTimeOut", "expected an answer")
 
 
 def test_values_whose_check_has_no_end_are_no_result(tmp_path: Path) -> None:
     table = Table(tmp_path, Aborting())
     assert table.stored(computed(values=b'{"n":1}')) == Failed("j", "1.1.0", "bad_outputs", "ValidationTimeOut")
-    assert table.store.objects == {}
+    assert table.store.objects == {PREFIX + "error.txt": b"expected an answer\n"}
 
 
 def test_values_that_break_the_schema_are_refused(table: Table) -> None:
     assert table.stored(computed(values=b'{"n":"one"}')) == Failed("j", "1.1.0", "bad_outputs", "ValuesBreakSchema")
-    assert table.store.objects == {}
+    assert set(table.store.objects) == {PREFIX + "error.txt"}
 
 
 @pytest.mark.parametrize(
