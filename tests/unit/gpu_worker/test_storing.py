@@ -37,11 +37,13 @@ class Store:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.faults = 0
+        self.puts = 0
         self.reached = threading.Event()
         self.let = threading.Event()
         self.let.set()
 
     def put(self, key: str, data: bytes, *, content_type: str = "") -> bool:
+        self.puts += 1
         self.reached.set()
         assert self.let.wait(10)
         if self.faults:
@@ -155,6 +157,7 @@ def test_a_large_output_that_changes_while_it_is_stored_is_refused(
     change(path)
     table.store.let.set()
     assert table.told.get(timeout=10)[1] == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
+    assert table.store.puts == 1, "another try would not mend it"
 
 
 def test_an_output_that_is_swapped_while_it_is_stored_is_the_one_that_was_opened(
