@@ -21,6 +21,7 @@ from gpu_worker.agent import Agent
 from gpu_worker.dispatches import Dispatches
 from gpu_worker.node import Node, World
 from gpu_worker.scratch import Scratch, ScratchTaken
+from gpu_worker.watchdog import Watchdog, limit_s
 from registry.depot import Depot
 from runtime.kafka import Lookup, Producer
 from runtime.object_store import ObjectStore
@@ -35,7 +36,8 @@ DIGITS_MAX = 9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 after a drain; 1 when the broker did not take the last reports; 2 for what cannot work."""
+    """Exit status: 0 after a drain; 1 when the broker did not take the last reports; 2 for what cannot work;
+    3 when the watchdog ended it, or SIGPROF."""
     settings = Settings()
     options = _parser().parse_args(arguments)
     configure_logging("gpu_worker")
@@ -62,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     agent = Agent(node, world, scratch, heartbeat_ms=settings.heartbeat_ms)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: agent.stop())
+    Watchdog(lambda: agent.turns, limit_s(settings.heartbeat_ms / 1000)).start()
     return agent.run()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from pathlib import Path
 
 import structlog
 
@@ -28,6 +27,7 @@ from gpu_worker.attempts import (
     Say,
     Unstore,
 )
+from gpu_worker.checker_process import Checkers
 from gpu_worker.desk import Desk
 from gpu_worker.gang import rendezvous_here
 from gpu_worker.loop import Loop
@@ -49,6 +49,9 @@ ANNOUNCE_EVERY_S = 0.25
 
 LAST_WORDS_S = 10.0
 """How long a node that leaves waits for the broker to take its last reports."""
+
+ENDING_S = 3.0
+"""How long it waits for its children to be gone, which were killed."""
 
 STORE_PATIENCE_S = 300.0
 """How long results and versions wait for an object store that is away, before the attempt fails."""
@@ -74,7 +77,8 @@ class Agent:
         self._desk.cached = self._shelf.listed
         self._voice = Voice(node, world.producer, self._on_delivery)
         self._fetcher = Fetcher(world.depot, world.read_payload, self._on_supplies, store_patience_s)
-        self._keeper = Storekeeper(world.store, self._on_stored, store_patience_s)
+        self._checkers = Checkers()
+        self._keeper = Storekeeper(world.store, scratch.open_outputs, self._checkers, self._on_stored, store_patience_s)
         self._slots = [Slot(seat, self._loop, scratch, self) for seat in seats_of(node, world.environment)]
         self._supplies: dict[str, Supplies] = {}
         self._verdicts: dict[str, Outcome] = {}
@@ -120,12 +124,18 @@ class Agent:
         return self._end()
 
     @property
+    def turns(self) -> int:
+        """How often its loop has turned: at least once a heartbeat, else it hangs. Any thread may look."""
+        return self._loop.turns
+
+    @property
     def child_pids(self) -> list[int]:
         """Process id of each slot's child, 0 for none."""
         return [slot.pid for slot in self._slots]
 
     def _wait_s(self) -> float:
-        """Until something is due, at most a heartbeat's time: an order's time limit may lie centuries off."""
+        """Until something is due, at most a heartbeat's time: an order's time limit may lie centuries off, and a
+        watchdog counts the turns."""
         now_s = time.monotonic()
         moments = [now_s + self._heartbeat_s]
         moments += [slot.deadline_s for slot in self._slots if slot.deadline_s is not None]
@@ -211,8 +221,13 @@ class Agent:
         if self._orders is not None:
             self._orders.stop()
         for slot in self._slots:
-            slot.close()
+            slot.kill()
+        gone_by_s = time.monotonic() + ENDING_S
+        alive = sum(not slot.close(max(0.0, gone_by_s - time.monotonic())) for slot in self._slots)
+        if alive:
+            log.error("left children that were killed and have not ended: a device holds them", children=alive)
         left = len(self._voice.outbox)
+        self._checkers.close()
         self._scratch.close()
         if left:
             log.error("left with reports that the broker did not take; the lease will free the jobs", records=left)
@@ -282,7 +297,7 @@ class Agent:
             return
         self._note_fetched()
         if isinstance(result, Failure):
-            self._keeper.store(held.run, None, result, Path(self._scratch.outputs(dispatch)))
+            self._keeper.store(held.run, None, result)
         else:
             self._supply(held.run, result)
 
@@ -315,11 +330,7 @@ class Agent:
         self._supplies.pop(dispatch, None)
         self._verdicts.pop(dispatch, None)
         self._voice.forget(dispatch)
-        self._remove(self._scratch.clean(dispatch))
-
-    def _remove(self, gone: list[str]) -> None:
-        if gone:
-            self._keeper.later(lambda: self._scratch.remove(gone))
+        self._scratch.clean(dispatch)
 
     # -- what slots tell ------------------------------------------------------------------------------------------
 
@@ -330,7 +341,7 @@ class Agent:
         self._voice.progress(run, fraction, message)
 
     def done(self, slot: int, run: Run, outcome: Outcome) -> None:
-        self._remove(self._scratch.clean_temporary(slot))
+        self._scratch.clean_temporary(slot)
         if isinstance(outcome, Failure) and outcome.kind == "environment":
             self._fetcher.distrust(run.version)
         if run.world == 1:
@@ -348,16 +359,15 @@ class Agent:
 
     def _report(self, run: Run, outcome: Outcome) -> None:
         """All that was computed of the attempt here is: tell how it ended, once that is stored."""
-        supplies = self._supplies[run.dispatch]
-        report = self._keeper.at_once(run, supplies, outcome)
+        report = self._keeper.at_once(run, outcome)
         if report is not None:
             self._ended(run.dispatch, report)
             return
-        self._keeper.store(run, supplies, outcome, Path(self._scratch.outputs(run.dispatch)))
+        self._keeper.store(run, self._supplies[run.dispatch], outcome)
         self._do(self._desk.computed(run.dispatch))
 
     def halted(self, slot: int, run: Run) -> None:
-        self._remove(self._scratch.clean_temporary(slot))
+        self._scratch.clean_temporary(slot)
         self._do(self._desk.halted(run.dispatch))
 
     def _ended(self, dispatch: str, report: Report) -> None:

@@ -11,15 +11,24 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
+
+from gpu_worker import metrics
 from gpu_worker.frames import BadFrame, FromChild, ToChild, Unframer, encode
+
+log = structlog.get_logger(__name__)
 
 CHILD = Path(__file__).with_name("child.py")
 
 _RECEIVE_BYTES = 16 * 1024
 """Small, because each receive allocates this much: most frames are a few hundred bytes."""
+
+UNDYING_S = 30.0
+"""After so long a process that was killed and lives on is told of."""
 
 
 class ChildProcess:
@@ -52,6 +61,8 @@ class ChildProcess:
         self._socket = ours
         self._unsent = bytearray()
         self._unframer = Unframer()
+        self._killed_s: float | None = None
+        self._is_undying = False
         self.log_fd = log_read
         self.pid_fd = os.pidfd_open(self._process.pid)
 
@@ -104,21 +115,44 @@ class ChildProcess:
 
     def kill(self) -> None:
         """End the whole process group, for certain."""
+        if self._killed_s is None:
+            self._killed_s = time.monotonic()
         self._signal_group(signal.SIGKILL)
 
-    def reap(self) -> int:
-        """Wait for its end, which pid_fd announced, end what is left of its group, and close everything.
+    def insist(self) -> None:
+        """Kill it again, and tell of it once it has lived on for UNDYING_S."""
+        self.kill()
+        if not self._is_undying and self._killed_s is not None and time.monotonic() - self._killed_s >= UNDYING_S:
+            self._is_undying = True
+            metrics.children_undying.inc()
+            log.error(
+                "a child does not die: expected its process to end once it was killed, found it alive; its slot stays"
+                " occupied. A device or a file system holds it: look at those, or start the machine anew",
+                pid=self.pid,
+                after_s=UNDYING_S,
+            )
 
-        Its exit status, negative for a signal.
-        """
+    def ended(self, within_s: float = 0.0) -> int | None:
+        """End what is left of its group, and take its exit status, negative for a signal.
+
+        None when there is none within the time: it has not ended, or whoever traces it has not let it go."""
         self._signal_group(signal.SIGKILL)
-        status = self._process.wait()
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def close(self) -> None:
+        """Close everything of it that is open here."""
         self._socket.close()
         os.close(self.log_fd)
         os.close(self.pid_fd)
-        return status
+        if self._is_undying:
+            metrics.children_undying.dec()
 
     def _signal_group(self, number: signal.Signals) -> None:
+        if self._process.returncode is not None:
+            return
         # The group keeps its number while its leader is not reaped, so this cannot hit a stranger.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)

@@ -17,9 +17,12 @@ class _HasFileno(Protocol):
 
 
 class Loop:
-    """Not thread-safe, but for `post`."""
+    """Not thread-safe, but for `post` and `turns`. A callback does a bounded amount of work and returns: what is left
+    calls it again in the next turn."""
 
     def __init__(self) -> None:
+        self.turns = 0
+        """How often it has turned: a watchdog looks at it."""
         self._selector = selectors.DefaultSelector()
         self._posted: deque[Callable[[], None]] = deque()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -49,6 +52,7 @@ class Loop:
 
     def turn(self, timeout_s: float | None) -> None:
         """Wait for something to happen, at most `timeout_s`, and call whoever waits for it."""
+        self.turns += 1
         watched = self._selector.get_map()
         for key, mask in self._selector.select(timeout_s):
             now = watched.get(key.fd)

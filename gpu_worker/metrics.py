@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from contract.inputs import Failed, Started, Stopped, Succeeded
 
@@ -12,4 +12,5 @@ sessions = Counter("headrace_node_rejoins", "Times the scheduler made this node 
 orders_refused = Counter("headrace_node_orders_refused", "Records of the dispatch topic that are no order")
 records_refused = Counter("headrace_node_records_refused", "Records that the broker refused for their size")
 records_dropped = Counter("headrace_node_records_dropped", "Records refused for their size that cannot be made smaller")
+children_undying = Gauge("headrace_node_children_undying", "Children that were killed and have not ended for 30 s")
 deliveries_unclear = Counter("headrace_node_deliveries_unclear", "Records to `jobs` sent again for want of an ack")

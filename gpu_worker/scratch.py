@@ -1,25 +1,34 @@
 """A node's own disk space: what an attempt writes lives here until the attempt ends, and not longer.
 
 <root>/attempts/<dispatch>/outputs/   files that a model writes to be kept
-<root>/attempts/<dispatch>/log.txt    what it prints (with log.1.txt, the part before)
 <root>/attempts/<dispatch>/rank-<n>/  the same of rank n of a gang; rank 0 has the place above
 <root>/slots/<n>/home, temporary      its home and temporary directory
-<root>/gone/                          on its way out
+<root>/gone/                          on its way out: a thread deletes it
+
+All of it belongs to models: the agent writes nothing here, reads nothing but outputs, and opens those step by step
+(`folders`). On the agent's loop nothing is done but to rename and to make a directory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
-import shutil
-from itertools import count
+import stat
 from pathlib import Path
 
-LOG_HALF_BYTES = 256 * 1024
-"""An attempt's log keeps its last 256 to 512 KiB."""
+import structlog
 
-LOG_TAIL_BYTES = 16 * 1024
-"""How much of it goes into error.txt when a child dies without a word."""
+from gpu_worker.broom import Broom
+from gpu_worker.folders import have_folder, open_folder, open_root
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS, SLOTS, GONE = "attempts", "slots", "gone"
+OUTPUTS, HOME, TEMPORARY = "outputs", "home", "temporary"
+
+CLOSING_S = 3.0
+"""How long a node that ends waits for all to be deleted; the next one in this directory deletes the rest."""
 
 
 class ScratchTaken(Exception):
@@ -27,114 +36,112 @@ class ScratchTaken(Exception):
 
 
 class Scratch:
+    """For the agent's main thread; `open_outputs` is for any."""
+
     def __init__(self, root: Path) -> None:
-        """Take the directory over and delete what an agent that was killed left there. ScratchTaken, OSError."""
+        """Take the directory over; what an agent that was killed left there is deleted meanwhile. ScratchTaken,
+        OSError."""
         root = root.absolute()
-        root.mkdir(parents=True, exist_ok=True)
-        self._lock = (root / "lock").open("w")
+        self._path = str(root)
+        self._root = open_root(root)
+        self._untouched: dict[int, tuple[int, int]] = {}
+        """Inode and time of change of each slot's temporary directory, as it was made."""
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise ScratchTaken(
-                f"expected {root} to be unused, found another node agent in it; stop that one, or give this one "
-                "a node name or a --scratch of its own"
-            ) from None
-        self._attempts, self._slots, self._gone = (f"{root}/{name}" for name in ("attempts", "slots", "gone"))
-        self._numbers = count()
-        for directory in (self._attempts, self._slots, self._gone):
-            shutil.rmtree(directory, ignore_errors=True)
-            Path(directory).mkdir()
+            self._lock = _locked(self._root, root)
+        except BaseException:
+            os.close(self._root)
+            raise
+        self._broom = Broom(self._root, GONE)
+        for name in (ATTEMPTS, SLOTS):
+            self._broom.take(name)
+            have_folder(self._root, name)
 
     # Strings instead of paths: these are asked for with every attempt, and a Path takes longer than the question.
 
     def attempt(self, dispatch: str, rank: int = 0) -> str:
-        return f"{self._attempts}/{dispatch}/rank-{rank}" if rank else f"{self._attempts}/{dispatch}"
+        return f"{self._path}/{_attempt(dispatch, rank)}"
 
     def outputs(self, dispatch: str, rank: int = 0) -> str:
-        return f"{self.attempt(dispatch, rank)}/outputs"
+        """Where a child is told to write its outputs. For the child only: it may put anything there."""
+        return f"{self.attempt(dispatch, rank)}/{OUTPUTS}"
 
     def home(self, slot: int) -> str:
-        return f"{self._slots}/{slot}/home"
+        return f"{self._path}/{SLOTS}/{slot}/{HOME}"
 
     def temporary(self, slot: int) -> str:
-        return f"{self._slots}/{slot}/temporary"
+        return f"{self._path}/{SLOTS}/{slot}/{TEMPORARY}"
 
-    def new_home(self, slot: int) -> list[str]:
-        """An empty home and temporary directory for a new child. What was there is set aside, to be `remove`d."""
-        gone = self._set_aside(f"{self._slots}/{slot}")
-        Path(self.home(slot)).mkdir(parents=True)
+    def open_outputs(self, dispatch: str) -> int:
+        """The directory with the attempt's outputs (of rank 0), open. OSError when there is no such directory."""
+        return open_folder(self._root, ATTEMPTS, dispatch, OUTPUTS)
+
+    def new_home(self, slot: int) -> None:
+        """An empty home and temporary directory for a new child. OSError."""
+        place = f"{SLOTS}/{slot}"
+        have_folder(self._root, SLOTS)
+        self._broom.take(place)
+        os.mkdir(place, dir_fd=self._root)
+        os.mkdir(f"{place}/{HOME}", dir_fd=self._root)
         self._make_temporary(slot)
-        return gone
 
-    def clean(self, dispatch: str) -> list[str]:
-        """The attempt ended: set aside what it left under its own name. Usually nothing, which costs one look."""
-        return self._set_aside(self.attempt(dispatch))
+    def clean(self, dispatch: str) -> None:
+        """The attempt ended: have what it left under its own name deleted. Usually nothing, which costs two looks."""
+        with contextlib.suppress(OSError):  # then no attempt can leave anything either
+            have_folder(self._root, ATTEMPTS)
+        self._broom.take(_attempt(dispatch))
 
-    def clean_temporary(self, slot: int) -> list[str]:
-        """The slot's attempt ended: set aside its temporary files. Usually none, which costs one look."""
-        temporary = self.temporary(slot)
-        try:
-            untouched = os.stat(temporary).st_mtime_ns == 0  # noqa: PTH116
-        except OSError:
-            untouched = False
-        if untouched:
-            return []
-        gone = self._set_aside(temporary)
-        self._make_temporary(slot)
-        return gone
+    def clean_temporary(self, slot: int) -> None:
+        """The slot's attempt ended: have its temporary files deleted. Usually none, which costs one look."""
+        if self._is_untouched(slot):
+            return
+        self._broom.take(f"{SLOTS}/{slot}/{TEMPORARY}")
+        with contextlib.suppress(OSError):  # the next attempt that wants it finds that out
+            self._make_temporary(slot)
 
-    def remove(self, gone: list[str]) -> None:
-        """Delete what was set aside. May take a while."""
-        for path in gone:
-            shutil.rmtree(path, ignore_errors=True)
-
-    def close(self) -> None:
-        """Delete everything and let the directory go."""
-        for directory in (self._attempts, self._slots, self._gone):
-            shutil.rmtree(directory, ignore_errors=True)
-        self._lock.close()
+    def close(self, within_s: float = CLOSING_S) -> None:
+        """Have everything deleted and let the directory go."""
+        for name in (ATTEMPTS, SLOTS):
+            self._broom.take(name)
+        if self._broom.close(within_s):
+            os.close(self._root)
+        else:
+            log.info("left before all was deleted; the next node in this scratch deletes the rest")
+        os.close(self._lock)
 
     def _make_temporary(self, slot: int) -> None:
         """An empty directory dated 1970: any entry that comes gives it a later time, at whatever speed."""
-        temporary = self.temporary(slot)
-        Path(temporary).mkdir(parents=True, exist_ok=True)
-        os.utime(temporary, ns=(0, 0))
-
-    def _set_aside(self, path: str) -> list[str]:
-        if not os.path.lexists(path):
-            return []
-        target = f"{self._gone}/{next(self._numbers)}"
+        os.mkdir(f"{SLOTS}/{slot}/{TEMPORARY}", dir_fd=self._root)
+        fd = open_folder(self._root, SLOTS, str(slot), TEMPORARY)
         try:
-            os.rename(path, target)  # noqa: PTH104
+            os.utime(fd, ns=(0, 0))
+            status = os.fstat(fd)
+            self._untouched[slot] = (status.st_ino, status.st_ctime_ns)
+        finally:
+            os.close(fd)
+
+    def _is_untouched(self, slot: int) -> bool:
+        """Its date alone could be set back by whoever wrote there; the time of change cannot."""
+        try:
+            status = os.stat(f"{SLOTS}/{slot}/{TEMPORARY}", dir_fd=self._root, follow_symlinks=False)
         except OSError:
-            return []
-        return [target]
+            return False
+        is_same = self._untouched.get(slot) == (status.st_ino, status.st_ctime_ns)
+        return is_same and status.st_mtime_ns == 0 and stat.S_ISDIR(status.st_mode)
 
 
-class AttemptLog:
-    """What one attempt prints, bounded. Never the agent's log: it may quote the user."""
+def _attempt(dispatch: str, rank: int = 0) -> str:
+    return f"{ATTEMPTS}/{dispatch}/rank-{rank}" if rank else f"{ATTEMPTS}/{dispatch}"
 
-    def __init__(self, directory: str) -> None:
-        self._directory = Path(directory)
-        self._bytes = 0
 
-    def write(self, data: bytes) -> None:
-        """OSError when the disk is full."""
-        if self._bytes == 0:
-            self._directory.mkdir(parents=True, exist_ok=True)
-        elif self._bytes + len(data) > LOG_HALF_BYTES:
-            (self._directory / "log.txt").replace(self._directory / "log.1.txt")
-            self._bytes = 0
-        with (self._directory / "log.txt").open("ab") as file:
-            file.write(data)
-        self._bytes += len(data)
-
-    def tail(self) -> str:
-        """Its last words, at most LOG_TAIL_BYTES."""
-        kept = b""
-        for name in ("log.1.txt", "log.txt"):
-            path = self._directory / name
-            if path.exists():
-                kept += path.read_bytes()
-        return kept[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
+def _locked(within: int, root: Path) -> int:
+    """The lock of the directory, held. ScratchTaken, OSError."""
+    fd = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=within)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise ScratchTaken(
+            f"expected {root} to be unused, found another node agent in it; stop that one, or give this one "
+            "a node name or a --scratch of its own"
+        ) from None
+    return fd

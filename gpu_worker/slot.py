@@ -22,7 +22,8 @@ from gpu_worker.child_process import ChildProcess
 from gpu_worker.frames import BadFrame, Cancel, Compute, Failed, FromChild, Gang, Load, Loaded, Progressed, Succeeded
 from gpu_worker.loop import Loop
 from gpu_worker.outcome import Computed, Failure, Outcome, claimed, disk_failure
-from gpu_worker.scratch import AttemptLog, Scratch
+from gpu_worker.prints import Prints
+from gpu_worker.scratch import Scratch
 from gpu_worker.seat import Seat
 from gpu_worker.supplies import Supplies
 
@@ -30,6 +31,15 @@ ASKED_S = 1.0
 """How long a model may take to notice that it is cancelled, before its process is ended."""
 
 TERMINATING_S = 0.5
+KILLING_S = 1.0
+"""How often a process that was killed is looked at again, should its end not be announced."""
+
+LAST_RECEIVES = 64
+"""Of 16 KiB each, once a child has ended: more than it can have left in a socket. What goes on is another's."""
+
+LAST_PRINTS = 16
+"""Of 64 KiB each: as much as a pipe holds."""
+
 LOADING_S = 900.0
 """How long a version may take to import and load."""
 
@@ -92,7 +102,7 @@ class Slot:
         self._halting = False
         self._verdict: Outcome | None = None
         """What is already settled about the attempt while its child is being ended."""
-        self._log: AttemptLog | None = None
+        self._prints = Prints()
         self.deadline_s: float | None = None
         """When `on_deadline` is to be called (monotonic clock)."""
 
@@ -106,7 +116,7 @@ class Slot:
     def launch(self, work: Work) -> None:
         """Compute this attempt: in the child there is if it has the version loaded, else in a new one."""
         self._work, self._sent, self._halting, self._verdict = work, False, False, None
-        self._log = None
+        self._prints = Prints()
         if self._stage is Stage.IDLE and self._version == work.run.version and work.run.world == 1:
             self._give()
             self._enter(Stage.COMPUTING, work.run.timeout_ms / 1000)
@@ -127,13 +137,20 @@ class Slot:
         elif self._stage is Stage.LOADING:
             self._terminate()
 
-    def close(self) -> None:
-        """End the child; nobody is told."""
+    def kill(self) -> None:
+        """Begin to end the child, for `close`."""
         if self._child is not None:
-            child = self._child
-            self._let_go(child)
-            child.kill()
-            child.reap()
+            self._child.kill()
+
+    def close(self, within_s: float) -> bool:
+        """End the child; nobody is told. False when it has not ended within the time."""
+        child = self._child
+        if child is None:
+            return True
+        child.kill()
+        ended = child.ended(within_s) is not None
+        self._let_go(child)
+        return ended
 
     def on_deadline(self) -> None:
         match self._stage:
@@ -147,6 +164,10 @@ class Slot:
                 self._terminate()
             case Stage.TERMINATING:
                 self._kill()
+            case Stage.KILLING if self._child is not None:
+                self._child.insist()
+                self._enter(Stage.KILLING, KILLING_S)
+                self._take_end(self._child)
             case _:
                 self.deadline_s = None
 
@@ -157,7 +178,7 @@ class Slot:
         assert work is not None, "a child is started for an attempt, but there is none"
         seat, program = self._seat, work.supplies.program
         try:
-            self._scratch.remove(self._scratch.new_home(seat.index))
+            self._scratch.new_home(seat.index)
             environment = dict(seat.environment)
             environment |= {"HOME": self._scratch.home(seat.index), "TMPDIR": self._scratch.temporary(seat.index)}
             child = ChildProcess(str(program.python), environment, self._scratch.home(seat.index))
@@ -202,7 +223,7 @@ class Slot:
     def _kill(self) -> None:
         if self._child is not None:
             self._child.kill()
-            self._enter(Stage.KILLING, None)
+            self._enter(Stage.KILLING, KILLING_S)
 
     def _enter(self, stage: Stage, limit_s: float | None) -> None:
         self._stage = stage
@@ -288,40 +309,41 @@ class Slot:
                 self._loop.unwatch(child.log_fd)
             if not data:
                 return
-            self._keep(data)
-
-    def _keep(self, data: bytes) -> None:
-        if self._work is None or not self._sent:
-            return
-        if self._log is None:
-            self._log = AttemptLog(self._scratch.attempt(self._work.run.dispatch, self._work.rank))
-        try:
-            self._log.write(data)
-        except OSError:
-            return  # a full disk fails the attempt where its outputs are written, not for its prints
+            if self._work is not None and self._sent:
+                self._prints.add(data)
 
     def _on_end(self, _mask: int) -> None:
         """The process ended: hear its last words, then say what became of its attempt."""
         child = self._child
         if child is None:
             return
-        while self._read(child):
-            pass
-        self._drain_prints(child, rounds=16)
+        for _ in range(LAST_RECEIVES):
+            if not self._read(child):
+                break
+        self._drain_prints(child, LAST_PRINTS)
+        self._loop.unwatch(child.pid_fd)
+        if not self._take_end(child):
+            self._kill()  # looked at again from there
+
+    def _take_end(self, child: ChildProcess) -> bool:
+        """Take the child's exit status, and go on from there; False when there is none to be had yet."""
+        status = child.ended()
+        if status is None:
+            return False
         self._let_go(child)
-        status = child.reap()
         if self._work is not None and self._sent:
             if self._verdict is None:
-                tail = self._log.tail() if self._log is not None else ""
-                self._verdict = Failure("child_died", _death(status), tail)
+                self._verdict = Failure("child_died", _death(status), self._prints.tail())
             self._close_attempt()
         elif self._work is not None:
             self._start()
+        return True
 
     def _let_go(self, child: ChildProcess) -> None:
         self._loop.unwatch(child)
         self._loop.unwatch(child.log_fd)
         self._loop.unwatch(child.pid_fd)
+        child.close()
         self._child, self._version = None, ""
         self._enter(Stage.EMPTY, None)
         self._watcher.loaded(self._seat.index, "")
@@ -331,8 +353,8 @@ class Slot:
         work, verdict, halting = self._work, self._verdict, self._halting
         assert work is not None, "an attempt is closed, but there is none"
         if self._child is not None:
-            self._drain_prints(self._child, rounds=16)
-        self._work, self._verdict, self._halting, self._log = None, None, False, None
+            self._drain_prints(self._child, LAST_PRINTS)
+        self._work, self._verdict, self._halting = None, None, False
         if halting:
             self._watcher.halted(self._seat.index, work.run)
         else:

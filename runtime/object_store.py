@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -17,6 +17,8 @@ PART_BYTES = 8 * 1024 * 1024
 """Files larger than this go up in parts: a small server cannot take a large one whole."""
 
 _TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)
+_STREAM = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)
+_STREAM.max_in_memory_upload_chunks = 4
 _DELETE_BATCH = 1000
 
 
@@ -26,6 +28,13 @@ UNAVAILABLE = (StoreUnreachable, HTTPClientError, NoCredentialsError, ClientErro
 
 class Missing(KeyError):
     """No object has this key."""
+
+
+class Source(Protocol):
+    """What gives an object's bytes: at most as many as asked for, all that are left without a number; none at the
+    end."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
 
 
 class ObjectStore:
@@ -89,6 +98,14 @@ class ObjectStore:
         self._client.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": content_type}, Config=_TRANSFER)
         return True
 
+    def put_stream(self, key: str, source: Source, *, content_type: str = "application/octet-stream") -> None:
+        """Store what the source gives, in parts when it is large. It is read once, from where it stands to its end, and
+        never set back: what is tried again is tried again from memory, of which this takes at most 64 MiB. What
+        `source.read` raises comes out of here, and then there is no object."""
+        self._client.upload_fileobj(
+            _Forward(source), self.bucket, key, ExtraArgs={"ContentType": content_type}, Config=_STREAM
+        )
+
     def get(self, key: str) -> bytes:
         """The object's bytes. Missing when there is none."""
         try:
@@ -145,6 +162,13 @@ class ObjectStore:
             ExpiresIn=ttl_s,
         )
         return url
+
+
+class _Forward:
+    """Has nothing but `read`, so that boto3 cannot set a file back, nor ask it for its size."""
+
+    def __init__(self, source: Source) -> None:
+        self.read = source.read
 
 
 def _client(settings: Settings, endpoint: str) -> Any:

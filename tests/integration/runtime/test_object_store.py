@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,6 +57,40 @@ def test_a_large_file_goes_in_parts(store: ObjectStore, prefix: str, tmp_path: P
     assert not store.put_file(prefix + "large", large, if_absent=True)
     store.get_file(prefix + "large", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == large.read_bytes()
+
+
+class Spring:
+    """Gives so many bytes, each once, and says how many were asked for at a time."""
+
+    def __init__(self, size: int, error: Exception | None = None) -> None:
+        self.left, self.error = size, error
+        self.given = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self.error is not None and not self.left:
+            raise self.error
+        data = os.urandom(self.left if size < 0 else min(size, self.left))
+        self.left -= len(data)
+        self.given.update(data)
+        return data
+
+
+@pytest.mark.parametrize("size", [0, 5, PART_BYTES, 3 * PART_BYTES + 3])
+def test_a_stream_is_read_once_and_stored_as_it_was_read(
+    store: ObjectStore, prefix: str, tmp_path: Path, size: int
+) -> None:
+    spring = Spring(size)
+    store.put_stream(prefix + "stream", spring, content_type="video/mp4")
+    store.get_file(prefix + "stream", tmp_path / "back")
+    stored = (tmp_path / "back").read_bytes()
+    assert (len(stored), hashlib.sha256(stored).digest()) == (size, spring.given.digest())
+
+
+@pytest.mark.parametrize("size", [5, 2 * PART_BYTES + 3])
+def test_of_a_stream_that_fails_there_is_no_object(store: ObjectStore, prefix: str, size: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        store.put_stream(prefix + "stream", Spring(size, ZeroDivisionError()))
+    assert not store.exists(prefix + "stream")
 
 
 def test_a_presigned_link_needs_no_credentials_and_names_the_file(store: ObjectStore, prefix: str) -> None:

@@ -146,7 +146,7 @@ def test_what_is_within_bounds_is_taken(raw: bytes) -> None:
 
 
 def test_submissions() -> None:
-    door = Door(decode_submission)
+    door = Door(lambda raw: decode_submission(raw)[0])
     good = st.builds(
         lambda inputs, expires, tenant: (
             b'{"type":"SubmissionRequested.v1","tenant":%s,"tier":"free","model":"m","inputs":%s,"expires_ms":%d}'

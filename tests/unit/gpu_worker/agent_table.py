@@ -24,6 +24,7 @@ from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
 from gpu_worker.node import Node, World
 from gpu_worker.scratch import Scratch
+from gpu_worker.storing import Source
 from runtime.kafka import Delivery, DeliveryRefused, OnDelivery
 from tests.waiting import until
 
@@ -115,8 +116,8 @@ class Store:
         self.objects[key] = data
         return True
 
-    def put_file(self, key: str, path: Path, *, content_type: str = "") -> bool:
-        return self.put(key, path.read_bytes())
+    def put_stream(self, key: str, source: Source, *, content_type: str = "") -> None:
+        self.put(key, source.read())
 
     def delete_prefix(self, prefix: str) -> int:
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from contract.codec import decode_progress
 from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started, Stopped, Succeeded
 from contract.orders import Kill, Rejoin
 from contract.results import EMPTY_MANIFEST
+from gpu_worker.checker_process import Checkers
 from gpu_worker.gang import rendezvous_here
 from gpu_worker.node import Node
 from gpu_worker.voice import Voice
@@ -94,6 +96,33 @@ def test_heartbeats_do_not_pile_up_while_the_broker_is_away(lively: Table) -> No
     assert len(lively.broker.sent) <= before + 2
 
 
+def test_a_check_of_values_takes_as_long_as_it_takes_and_the_heart_beats(
+    lively: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let, asked = threading.Event(), threading.Event()
+
+    def fault(*_: Any) -> str:
+        asked.set()
+        return "" if let.wait(DEADLINE_S) else "expected to be let"
+
+    monkeypatch.setattr(Checkers, "fault", fault)
+    order = lively.order()
+    lively.take(order)
+    assert asked.wait(DEADLINE_S)
+    before = len(lively.broker.said(NodeHeartbeat))
+    until(lambda: len(lively.broker.said(NodeHeartbeat)) > before + 3, "heartbeats meanwhile")
+    let.set()
+    until(lambda: Succeeded(order.job, order.dispatch, EMPTY_MANIFEST) in lively.broker.reports())
+
+
+def test_its_loop_turns_at_least_once_a_heartbeat_whatever_is_due(tmp_path: Path) -> None:
+    """Else its watchdog would take it for one that hangs."""
+    table = Table(tmp_path, heartbeat_ms=5)
+    table.broker.positions = False
+    with running(table):
+        until(lambda: table.agent.turns > 10)
+
+
 def test_a_rejoin_begins_a_new_session(table: Table) -> None:
     until(lambda: table.broker.said(NodeJoined))
     old = table.broker.sessions[-1]
@@ -156,7 +185,7 @@ def test_a_rank_after_one_that_could_not_be_started_is_not_waited_for(pair: Tabl
     def full(_slot: int) -> None:
         raise OSError(28, "No space left on device")
 
-    pair.agent._slots[0]._scratch = cast(Any, SimpleNamespace(new_home=full, remove=None))
+    pair.agent._slots[0]._scratch = cast(Any, SimpleNamespace(new_home=full))
     order = pair.order(**GANG)
     pair.take(order)
     until(lambda: len(pair.broker.reports()) == 2)

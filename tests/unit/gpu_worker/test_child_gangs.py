@@ -153,7 +153,7 @@ def torch_python() -> str:
 def closing(ranks: Ranks) -> Iterator[Ranks]:
     yield ranks
     for slot in ranks.slots:
-        slot.close()
+        slot.close(DEADLINE_S)
     ranks.loop.close()
     ranks.scratch.close()
 

@@ -19,9 +19,11 @@ from contract.codec import decode_result
 from contract.inputs import Failed, Report, Succeeded
 from contract.orders import Run
 from contract.results import EMPTY_MANIFEST
-from gpu_worker import storing
+from gpu_worker import outputs, storing
+from gpu_worker.checker_process import CheckAborted, Checkers
+from gpu_worker.folders import open_folder
 from gpu_worker.outcome import Computed, Failure, Outcome
-from gpu_worker.storing import Storekeeper
+from gpu_worker.storing import Source, Storekeeper
 from gpu_worker.supplies import Supplies
 
 ORDER = Run("n", "s", "p", 1, "j", 1, "1.1.0", "m", "v1", 1000, 0, 0, "")
@@ -35,11 +37,13 @@ class Store:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.faults = 0
+        self.puts = 0
         self.reached = threading.Event()
         self.let = threading.Event()
         self.let.set()
 
     def put(self, key: str, data: bytes, *, content_type: str = "") -> bool:
+        self.puts += 1
         self.reached.set()
         assert self.let.wait(10)
         if self.faults:
@@ -48,8 +52,11 @@ class Store:
         self.objects[key] = data
         return True
 
-    def put_file(self, key: str, path: Path, *, content_type: str = "") -> bool:
-        return self.put(key, path.read_bytes())
+    def put_stream(self, key: str, source: Source, *, content_type: str = "") -> None:
+        """Reads before it waits and after, as one that sends part by part."""
+        first = source.read(3)
+        self.put(key, first)
+        self.objects[key] += source.read()
 
     def delete_prefix(self, prefix: str) -> int:
         for key in [key for key in self.objects if key.startswith(prefix)]:
@@ -58,16 +65,23 @@ class Store:
 
 
 class Table:
-    def __init__(self, directory: Path, schema: dict[str, Any] = SCHEMA) -> None:
+    def __init__(self, directory: Path, checkers: Checkers, schema: dict[str, Any] = SCHEMA) -> None:
         self.directory = directory
         self.store = Store()
         self.told: SimpleQueue[tuple[str, Report]] = SimpleQueue()
-        self.keeper = Storekeeper(self.store, lambda *told: self.told.put(told), patience_s=2.0)
+        root = os.open(directory.parent, os.O_RDONLY)
+        self.keeper = Storekeeper(
+            self.store,
+            lambda _dispatch: open_folder(root, directory.name),
+            checkers,
+            lambda *told: self.told.put(told),
+            patience_s=2.0,
+        )
         program: Any = SimpleNamespace(manifest=SimpleNamespace(outputs=schema))
         self.supplies = Supplies(msgspec.Raw(b'{"prompt":"words"}'), program)
 
     def begin(self, outcome: Outcome) -> None:
-        self.keeper.store(ORDER, self.supplies, outcome, self.directory)
+        self.keeper.store(ORDER, self.supplies, outcome)
 
     def stored(self, outcome: Outcome) -> Report:
         self.begin(outcome)
@@ -81,9 +95,16 @@ def no_waiting() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def checkers() -> Iterator[Checkers]:
+    checkers = Checkers()
+    yield checkers
+    checkers.close()
+
+
 @pytest.fixture
-def table(tmp_path: Path) -> Table:
-    return Table(tmp_path)
+def table(tmp_path: Path, checkers: Checkers) -> Table:
+    return Table(tmp_path, checkers)
 
 
 def computed(*outputs: str, values: bytes = b"{}") -> Computed:
@@ -109,8 +130,23 @@ def test_a_large_output_is_hashed_and_stored_from_its_file(table: Table, monkeyp
     assert (file.sha256, file.bytes) == (hashlib.sha256(b"large").hexdigest(), 5)
 
 
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, 4)
+
+
+def rewrite(path: Path) -> None:
+    path.write_bytes(b"other")
+    os.utime(path, (1, 1))
+
+
+@pytest.mark.parametrize("change", [grow, shrink, rewrite])
 def test_a_large_output_that_changes_while_it_is_stored_is_refused(
-    table: Table, monkeypatch: pytest.MonkeyPatch
+    table: Table, monkeypatch: pytest.MonkeyPatch, change: Any
 ) -> None:
     monkeypatch.setattr(storing, "WHOLE_BYTES_MAX", 4)
     path = table.directory / "a.bin"
@@ -118,27 +154,88 @@ def test_a_large_output_that_changes_while_it_is_stored_is_refused(
     table.store.let.clear()
     table.begin(computed("a.bin"))
     assert table.store.reached.wait(10)
-    path.write_bytes(b"other bytes")
+    change(path)
     table.store.let.set()
     assert table.told.get(timeout=10)[1] == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
+    assert table.store.puts == 1, "another try would not mend it"
 
 
-def test_nothing_to_store_is_told_at_once_without_the_store(table: Table) -> None:
-    assert table.keeper.at_once(ORDER, table.supplies, computed()) == Succeeded("j", "1.1.0", EMPTY_MANIFEST)
+def test_an_output_that_is_swapped_while_it_is_stored_is_the_one_that_was_opened(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is hashed is what is stored, whatever has the name by then."""
+    monkeypatch.setattr(storing, "WHOLE_BYTES_MAX", 4)
+    path = table.directory / "a.bin"
+    path.write_bytes(b"large")
+    table.store.let.clear()
+    table.begin(computed("a.bin"))
+    assert table.store.reached.wait(10)
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+    table.store.let.set()
+    assert isinstance(table.told.get(timeout=10)[1], Succeeded)
+    (file,) = decode_result(table.store.objects[PREFIX + "manifest.json"]).files
+    assert table.store.objects[PREFIX + "a.bin"] == b"large"
+    assert file.sha256 == hashlib.sha256(b"large").hexdigest()
+
+
+def test_an_upload_that_is_tried_again_begins_anew(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storing, "WHOLE_BYTES_MAX", 4)
+    (table.directory / "a.bin").write_bytes(b"large")
+    table.store.faults = 2
+    assert isinstance(table.stored(computed("a.bin")), Succeeded)
+    (file,) = decode_result(table.store.objects[PREFIX + "manifest.json"]).files
+    assert table.store.objects[PREFIX + "a.bin"] == b"large"
+    assert file.sha256 == hashlib.sha256(b"large").hexdigest()
+
+
+def test_an_output_is_read_no_further_than_it_was_long_and_no_more_once_nobody_wants_it(tmp_path: Path) -> None:
+    def stop() -> None:
+        raise storing.Abandoned
+
+    (tmp_path / "a").write_bytes(b"12345678")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with outputs.Output(folder, "a") as output:
+        grow(tmp_path / "a")
+        reading = output.reading(lambda: None)
+        assert [reading.read(3), reading.read(), reading.read(), reading.read(3)] == [b"123", b"45678", b"", b""]
+        with pytest.raises(storing.Abandoned):
+            output.reading(stop).read()
+    os.close(folder)
+
+
+def test_once_no_values_were_found_to_fit_nothing_to_store_is_told_at_once(table: Table) -> None:
+    nothing = Succeeded("j", "1.1.0", EMPTY_MANIFEST)
+    assert table.keeper.at_once(ORDER, computed()) is None, "nothing is checked in the agent's own thread"
+    assert table.stored(computed()) == nothing
+    assert table.keeper.at_once(ORDER, computed()) == nothing
+    assert table.keeper.at_once(msgspec.structs.replace(ORDER, version="v2"), computed()) is None
     for outcome in (computed("a"), computed(values=b'{"n":1}'), Failure("model_error", "E")):
-        assert table.keeper.at_once(ORDER, table.supplies, outcome) is None
+        assert table.keeper.at_once(ORDER, outcome) is None
     assert table.store.objects == {}
 
 
-def test_empty_values_that_break_the_schema_are_not_told_as_a_success(tmp_path: Path) -> None:
-    table = Table(tmp_path, {"type": "object", "required": ["n"]})
-    assert table.keeper.at_once(ORDER, table.supplies, computed()) is None
-    assert table.stored(computed()) == Failed("j", "1.1.0", "bad_outputs", "ValuesBreakSchema")
+def test_empty_values_that_break_the_schema_are_not_told_as_a_success(tmp_path: Path, checkers: Checkers) -> None:
+    table = Table(tmp_path, checkers, {"type": "object", "required": ["n"]})
+    for _ in range(2):
+        assert table.stored(computed()) == Failed("j", "1.1.0", "bad_outputs", "ValuesBreakSchema")
+        assert table.keeper.at_once(ORDER, computed()) is None
+
+
+class Aborting(Checkers):
+    def fault(self, schema: bytes, values: bytes) -> str:
+        raise CheckAborted("ValidationTimeOut", "expected an answer")
+
+
+def test_values_whose_check_has_no_end_are_no_result(tmp_path: Path) -> None:
+    table = Table(tmp_path, Aborting())
+    assert table.stored(computed(values=b'{"n":1}')) == Failed("j", "1.1.0", "bad_outputs", "ValidationTimeOut")
+    assert table.store.objects == {PREFIX + "error.txt": b"expected an answer\n"}
 
 
 def test_values_that_break_the_schema_are_refused(table: Table) -> None:
     assert table.stored(computed(values=b'{"n":"one"}')) == Failed("j", "1.1.0", "bad_outputs", "ValuesBreakSchema")
-    assert table.store.objects == {}
+    assert set(table.store.objects) == {PREFIX + "error.txt"}
 
 
 @pytest.mark.parametrize(
@@ -161,9 +258,10 @@ def test_values_that_no_part_can_hold_are_refused_for_good_whatever_the_child_sa
 
 
 @pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "#/nowhere"}])
-def test_a_schema_that_cannot_be_applied_fails_the_attempt_and_not_the_node(tmp_path: Path, schema: Any) -> None:
-    table = Table(tmp_path, schema)
-    assert table.keeper.at_once(ORDER, table.supplies, computed()) is None
+def test_a_schema_that_cannot_be_applied_fails_the_attempt_and_not_the_node(
+    tmp_path: Path, checkers: Checkers, schema: Any
+) -> None:
+    table = Table(tmp_path, checkers, schema)
     assert table.stored(computed()) == Failed("j", "1.1.0", "bad_outputs", "ValuesBreakSchema")
 
 
@@ -210,11 +308,11 @@ def test_outputs_have_limits(table: Table, monkeypatch: pytest.MonkeyPatch) -> N
     assert table.stored(computed("a", "a")) == Failed("j", "1.1.0", "bad_outputs", "TooManyOutputs")
 
 
-def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_link_is_refused(tmp_path: Path, checkers: Checkers) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "a").write_bytes(b"secret")
     (tmp_path / "outputs").symlink_to(tmp_path / "secrets")
-    table = Table(tmp_path / "outputs")
+    table = Table(tmp_path / "outputs", checkers)
     assert table.stored(computed("a")) == Failed("j", "1.1.0", "bad_outputs", "OutputMissing")
 
 
@@ -232,6 +330,13 @@ def test_the_error_of_a_failure_is_stored_and_only_its_name_reported(table: Tabl
     report = table.stored(Failure("model_error", "ValueError", "ValueError: words"))
     assert report == Failed("j", "1.1.0", "model_error", "ValueError")
     assert table.store.objects == {PREFIX + "error.txt": b"ValueError: words"}
+
+
+def test_of_an_error_its_end_is_stored(table: Table) -> None:
+    table.stored(Failure("child_died", "Exit7", "é" * 1_000_000 + "end"))
+    text = table.store.objects[PREFIX + "error.txt"].decode()
+    assert len(text) == storing.ERROR_CHARACTERS_MAX
+    assert text.endswith("ééend")
 
 
 def test_an_error_that_cannot_be_stored_is_reported_all_the_same(table: Table) -> None:

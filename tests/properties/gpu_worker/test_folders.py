@@ -1,0 +1,338 @@
+"""What a child may leave in its folders: each attempt is stored or refused with a name for it, and nothing else.
+
+Nothing of it may make the agent wait: what the agent does in its own thread is done here in one with a deadline.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import socket
+import stat
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import product
+from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from contract.codec import decode_result
+from contract.inputs import Failed, Report, Succeeded
+from contract.orders import Run
+from contract.results import attempt_prefix
+from gpu_worker import storing
+from gpu_worker.checker_process import Checkers
+from gpu_worker.outcome import Computed
+from gpu_worker.scratch import Scratch
+from gpu_worker.storing import Source, Storekeeper
+from gpu_worker.supplies import Supplies
+from tests.waiting import until
+
+DEADLINE_S = 30.0
+OUTPUT_BYTES_MAX, WHOLE_BYTES_MAX = 512 * 1024, 64 * 1024
+MEMORY_KIB_MAX = 512 * 1024
+"""By which the process may grow: it reads from files without an end, and of a terabyte."""
+
+
+def regular(path: str) -> None:
+    Path(path).write_bytes(b"words")
+
+
+def empty(path: str) -> None:
+    Path(path).touch()
+
+
+def large(path: str) -> None:
+    Path(path).write_bytes(b"large" * (WHOLE_BYTES_MAX // 4))
+
+
+def unreadable(path: str) -> None:
+    regular(path)
+    os.chmod(path, 0)  # noqa: PTH101
+
+
+def sparse(path: str) -> None:
+    Path(path).touch()
+    os.truncate(path, 2**40)
+
+
+def directory(path: str) -> None:
+    Path(path).mkdir()
+    regular(f"{path}/inner")
+    regular(f"{path}/odd\udcff\n")
+    regular(f"{path}/{'n' * 255}")
+
+
+def shut(path: str) -> None:
+    directory(path)
+    os.chmod(path, 0)  # noqa: PTH101
+
+
+def deep(path: str) -> None:
+    Path(path).mkdir()
+    fd = os.open(path, os.O_RDONLY)
+    for _ in range(150):
+        os.mkdir("d", dir_fd=fd)
+        inner = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(fd)
+
+
+def pipe(path: str) -> None:
+    os.mkfifo(path)
+
+
+def door(path: str) -> None:
+    folder, _, name = path.rpartition("/")
+    fd = os.open(folder, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"/proc/self/fd/{fd}/{name}")
+    os.close(fd)
+
+
+def device(path: str) -> None:
+    os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))  # /dev/zero; for root only
+
+
+def link_to(target: str) -> Callable[[str], None]:
+    return lambda path: Path(path).symlink_to(target)
+
+
+def link_to_itself(path: str) -> None:
+    Path(path).symlink_to(path)
+
+
+def nothing(path: str) -> None:
+    pass
+
+
+FILES = {"regular": regular, "empty": empty, "large": large}
+"""What may be kept."""
+
+TRAPS = {
+    "nothing": nothing,
+    "unreadable": unreadable,
+    "sparse": sparse,
+    "directory": directory,
+    "shut": shut,
+    "deep": deep,
+    "pipe": pipe,
+    "door": door,
+    "device": device,
+    "link to a file": link_to("/etc/passwd"),
+    "link to a folder": link_to("/etc"),
+    "link to nothing": link_to("/nowhere"),
+    "link to zeros": link_to("/dev/zero"),
+    "link up": link_to(".."),
+    "link to another's outputs": link_to("../../../others/outputs"),
+    "link to another's attempt": link_to("../../others"),
+    "link to itself": link_to_itself,
+}
+KINDS = FILES | TRAPS
+
+NAMES = ("a", "b.mp4", "log.txt")
+PLACES = {
+    "beside outputs": "{attempt}/log.txt",
+    "there too": "{attempt}/log.1.txt",
+    "among outputs": "{attempt}/outputs/undeclared",
+    "at home": "{home}/cache",
+    "for a while": "{temporary}/file",
+    "its home": "{home}",
+    "its temporary files": "{temporary}",
+    "its slot": "{slot}",
+}
+"""Where a child may leave something beside its outputs; what stands there gives way."""
+
+ITSELF = {"outputs": "{attempt}/outputs", "attempt": "{attempt}"}
+
+outputs = st.dictionaries(
+    st.sampled_from(NAMES), st.one_of(*[st.sampled_from(sorted(FILES))] * 4, st.sampled_from(sorted(KINDS))), max_size=3
+)
+extras = st.dictionaries(st.sampled_from(sorted(PLACES)), st.sampled_from(sorted(KINDS)), max_size=3)
+replaced = st.one_of(
+    *[st.none()] * 6, st.tuples(st.sampled_from(sorted(ITSELF)), st.sampled_from(sorted(TRAPS)))
+)  # fmt: skip
+
+
+class Store:
+    """Objects in memory."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put(self, key: str, data: bytes, *, content_type: str = "") -> bool:
+        self.objects[key] = data
+        return True
+
+    def put_stream(self, key: str, source: Source, *, content_type: str = "") -> None:
+        parts = []
+        while part := source.read(WHOLE_BYTES_MAX):
+            parts.append(part)
+        self.objects[key] = b"".join(parts)
+
+    def delete_prefix(self, prefix: str) -> int:
+        raise AssertionError("nothing is abandoned here")
+
+
+class Node:
+    """The parts of an agent that have to do with an attempt's folders."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.elsewhere = root.parent / "elsewhere"
+        self.elsewhere.mkdir()
+        others = root.parent / "others" / "outputs"
+        others.mkdir(parents=True)
+        for name in NAMES:
+            (others / name).write_text("another's words")
+        self.scratch = Scratch(root)
+        self.scratch.new_home(0)
+        self.store = Store()
+        self.checkers = Checkers()
+        self.told: SimpleQueue[tuple[str, Report]] = SimpleQueue()
+        self.keeper = Storekeeper(
+            self.store, self.scratch.open_outputs, self.checkers, lambda *told: self.told.put(told), patience_s=1.0
+        )
+        program: Any = SimpleNamespace(manifest=SimpleNamespace(outputs={"type": "object"}))
+        self.supplies = Supplies(msgspec.Raw(b"{}"), program)
+        self.number = 0
+
+    def leave(self, kind: str, path: str) -> None:
+        """Do as a child might, in place of what stands there. A device takes root, and some names are taken."""
+        with suppress(OSError):
+            os.rename(path, f"{self.elsewhere}/{len(os.listdir(self.elsewhere))}")  # noqa: PTH104, PTH208
+        with suppress(OSError):
+            KINDS[kind](path)
+
+    def order(self) -> Run:
+        self.number += 1
+        return Run("n", "s", "p", 1, "j", 1, f"1.{self.number}.0", "m", "v1", 1000, 0, 0, "")
+
+    def places(self, run: Run) -> dict[str, str]:
+        home = self.scratch.home(0)
+        return {
+            "attempt": self.scratch.attempt(run.dispatch),
+            "slot": home.rpartition("/")[0],
+            "home": home,
+            "temporary": self.scratch.temporary(0),
+        }
+
+    def ended(self, run: Run, names: tuple[str, ...]) -> Report:
+        """How the attempt ended, after its folders were cleared away as the agent does it."""
+        self.keeper.store(run, self.supplies, Computed(msgspec.Raw(b'{"n":1}'), names))
+        told, report = self.told.get(timeout=DEADLINE_S)
+        assert told == run.dispatch
+        self.in_time(lambda: self.scratch.clean_temporary(0))
+        self.in_time(lambda: self.scratch.clean(run.dispatch))
+        self.in_time(lambda: self.scratch.new_home(0))
+        assert not os.path.lexists(self.scratch.attempt(run.dispatch))
+        for place in (self.scratch.home(0), self.scratch.temporary(0)):
+            assert list(Path(place).iterdir()) == []
+        return report
+
+    def in_time(self, call: Callable[[], None]) -> None:
+        """What the agent does in its own thread is done before long, and raises nothing."""
+        raised: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                call()
+            except BaseException as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive()
+        assert raised == []
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(storing, "OUTPUT_BYTES_MAX", OUTPUT_BYTES_MAX)
+        patched.setattr(storing, "WHOLE_BYTES_MAX", WHOLE_BYTES_MAX)
+        node = Node(tmp_path_factory.mktemp("node") / "scratch")
+        yield node
+        node.checkers.close()
+        node.scratch.close(DEADLINE_S)
+
+
+def test_what_a_child_leaves_is_stored_or_refused_and_holds_nobody_up(node: Node) -> None:
+    tally: Counter[str] = Counter()
+    memory_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    @settings(max_examples=150)
+    @given(outputs, extras, replaced)
+    def holds(declared: dict[str, str], beside: dict[str, str], instead: tuple[str, str] | None) -> None:
+        run = node.order()
+        places = node.places(run)
+        Path(f"{places['attempt']}/outputs").mkdir(parents=True)
+        for name, kind in declared.items():
+            node.leave(kind, f"{places['attempt']}/outputs/{name}")
+        for place, kind in beside.items():
+            node.leave(kind, PLACES[place].format(**places))
+        if instead is not None:
+            node.leave(instead[1], ITSELF[instead[0]].format(**places))
+        contents = {name: written(kind, places["attempt"], name) for name, kind in declared.items()}
+        report = node.ended(run, tuple(declared))
+        if isinstance(report, Succeeded):
+            tally["taken"] += 1
+            assert set(declared.values()) <= {*FILES, "unreadable"}, "nothing else is an output"
+            assert not declared or instead is None, "nor is it found elsewhere"
+            assert stored(node.store.objects, run, report) == contents
+        else:
+            assert isinstance(report, Failed)
+            assert report.kind == "bad_outputs"
+            assert report.error in ("OutputMissing", "OutputNotAFile", "OutputsTooLarge")
+            assert instead is not None or set(declared.values()) - set(FILES), "what is good is not refused"
+            tally[report.error] += 1
+        node.store.objects.clear()
+        after = node.order()
+        outputs_of_next = Path(node.scratch.outputs(after.dispatch))
+        outputs_of_next.mkdir(parents=True)
+        (outputs_of_next / "a").write_bytes(b"next")
+        report = node.ended(after, ("a",))
+        assert isinstance(report, Succeeded), "the next attempt in the slot is none the worse"
+        assert stored(node.store.objects, after, report) == {"a": b"next"}
+
+    for kind in sorted(KINDS):
+        holds = example({"a": kind}, dict.fromkeys(PLACES, kind), None)(holds)
+    for place, kind in product(sorted(ITSELF), ("pipe", "link to another's outputs", "link to another's attempt")):
+        holds = example({"a": "regular"}, {}, (place, kind))(holds)
+    holds()
+    assert tally["taken"] >= sum(tally.values()) / 3, tally
+    assert len(tally) == 4, f"each way to be refused is met: {tally}"
+    until(lambda: not any((node.root / "gone").iterdir()), "all of it is deleted")
+    assert not any((node.root / "attempts").iterdir())
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_kib < MEMORY_KIB_MAX
+
+
+def written(kind: str, attempt: str, name: str) -> bytes:
+    """What a file has in it that may be kept, as long as it is where it was written."""
+    with suppress(OSError):
+        if kind in FILES or kind == "unreadable":
+            return Path(f"{attempt}/outputs/{name}").read_bytes()
+    return b""
+
+
+def stored(objects: dict[str, bytes], run: Run, report: Succeeded) -> dict[str, bytes]:
+    """The outputs that the attempt has in the store, as its manifest says."""
+    prefix = attempt_prefix(run.job, run.dispatch)
+    raw = objects[prefix + "manifest.json"]
+    assert report.manifest == "sha256:" + hashlib.sha256(raw).hexdigest()
+    files = decode_result(raw).files
+    assert [file.sha256 for file in files] == [
+        hashlib.sha256(objects[prefix + file.name]).hexdigest() for file in files
+    ]
+    return {file.name: objects[prefix + file.name] for file in files}

@@ -1,0 +1,170 @@
+"""How children end that make it hard: one that floods its pipes, one that does not die, one that is held by another."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from gpu_worker import child_process, metrics, slot
+from gpu_worker.frames import Progressed
+from gpu_worker.slot import LAST_PRINTS, LAST_RECEIVES, Stage
+from tests.unit.gpu_worker.test_child import DEADLINE_S, Bench, alive, values
+from tests.waiting import until
+
+TRACED = """
+import ctypes, os, time
+
+class Model:
+    def load(self, *_): pass
+    def nothing(self, inputs, ctx): return {}
+
+    def predict(self, inputs, ctx):
+        if inputs["do"] == "nothing":
+            return {}
+        pid, told, libc = os.getpid(), ctx.output("tracer"), ctypes.CDLL(None)
+        libc.prctl(0x59616d61, ctypes.c_ulong(-1))
+        libc.ptrace.argtypes = [ctypes.c_long] * 4
+        if os.fork() == 0:
+            os.setsid()
+            assert libc.ptrace(0x4206, pid, 0, 0) == 0
+            with open(told + ".new", "w") as file:
+                file.write(str(os.getpid()))
+            os.rename(told + ".new", told)
+            while True: time.sleep(3600)
+        while True: time.sleep(3600)
+"""
+
+TRAPPED = """
+import os, sys
+
+class Model:
+    def load(self, *_): pass
+
+    def predict(self, inputs, ctx):
+        if inputs["do"] == "nothing":
+            return {}
+        attempt = os.path.dirname(os.path.dirname(ctx.output("words")))
+        os.mkfifo(attempt + "/log.txt")
+        os.symlink("/dev/zero", attempt + "/log.1.txt")
+        sys.stdout.buffer.write(b"words \\xff\\n")
+        sys.stdout.flush()
+        os._exit(3)
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    assert bench.slot.close(DEADLINE_S)
+    bench.loop.close()
+    bench.scratch.close()
+
+
+def test_nothing_that_a_model_prints_is_written_where_it_could_lay_a_trap(bench: Bench) -> None:
+    """A pipe of the log's name was waited for, a link to zeros read without an end (security review, 3)."""
+    (bench.directory / "code" / "model.py").write_text(TRAPPED)
+    outcome = bench.outcome("lay traps")
+    assert (outcome.kind, outcome.error, outcome.detail) == ("child_died", "Exit3", "words \ufffd\n")
+    assert values(bench.outcome("nothing")) == {}
+
+
+def undying() -> float:
+    return metrics.children_undying._value.get()
+
+
+def test_what_goes_on_writing_after_the_child_ended_is_not_listened_to_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a process does that the child forked into a session of its own."""
+    bench.launch("listen")
+    bench.next("loaded")
+    rounds = {"receive": 0, "printed": 0}
+
+    def receive(_child: Any) -> list[Any]:
+        rounds["receive"] += 1
+        return [Progressed("1.1.0", 0.5, "words")]
+
+    def printed(_child: Any) -> bytes:
+        rounds["printed"] += 1
+        return b"words"
+
+    monkeypatch.setattr(child_process.ChildProcess, "receive", receive)
+    monkeypatch.setattr(child_process.ChildProcess, "printed", printed)
+    bench.slot._on_frames(0)
+    bench.slot._on_print(0)
+    assert rounds == {"receive": 1, "printed": 1}, "a callback takes a piece and comes again"
+    pid = bench.slot.pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not alive(pid), "it ended")
+    bench.slot._on_end(0)
+    assert rounds["receive"] <= 1 + LAST_RECEIVES
+    assert rounds["printed"] <= 1 + 2 * LAST_PRINTS
+    outcome = bench.next("done", since=0)
+    assert (outcome.kind, outcome.error) == ("child_died", "Signal9")
+
+
+def test_a_child_that_does_not_die_is_told_of_and_keeps_its_slot(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does that waits for a device."""
+    monkeypatch.setattr(child_process, "UNDYING_S", 0.1)
+    monkeypatch.setattr(slot, "KILLING_S", 0.02)
+    bench.launch("listen")
+    bench.next("loaded")
+    before, pid = undying(), bench.slot.pid
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(child_process.ChildProcess, "_signal_group", lambda *_: None)
+        patched.setattr(slot, "ASKED_S", 0.02)
+        patched.setattr(slot, "TERMINATING_S", 0.02)
+        os.kill(pid, signal.SIGSTOP)
+        bench.slot.halt()
+        bench.until(lambda: undying() == before + 1)
+        for _ in range(5):
+            bench.loop.turn(0.02)
+            bench.slot.on_deadline()
+        assert [(line["log_level"], line["pid"]) for line in logs] == [("error", pid)]
+        assert "expected its process to end once it was killed" in logs[0]["event"]
+        assert bench.slot._stage is Stage.KILLING
+        assert not [what for what, _ in bench.told if what == "halted"], "it is not certain yet"
+    bench.next("halted")
+    assert undying() == before
+    assert values(bench.outcome("nothing")) == {}
+
+
+def test_a_node_that_ends_waits_only_so_long_for_its_child(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.launch("listen")
+    bench.next("loaded")
+    child = bench.slot._child
+    assert child is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(child_process.ChildProcess, "_signal_group", lambda *_: None)
+        bench.slot.kill()
+        assert not bench.slot.close(0.1)
+    child.kill()
+    assert child.ended(DEADLINE_S) == -signal.SIGKILL
+
+
+def test_a_child_whose_end_another_process_holds_does_not_hold_the_agent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end is announced, but its status is its tracer's: to wait for it would be to wait for the tracer."""
+    monkeypatch.setattr(slot, "KILLING_S", 0.05)
+    (bench.directory / "code" / "model.py").write_text(TRACED)
+    bench.launch("be traced")
+    told = Path(bench.scratch.outputs("1.1.0")) / "tracer"
+    bench.until(told.exists)
+    tracer, pid = int(told.read_text()), bench.slot.pid
+    os.kill(pid, signal.SIGKILL)
+    bench.until(lambda: bench.slot._stage is Stage.KILLING and not alive(pid))
+    for _ in range(3):
+        bench.slot.on_deadline()
+    assert not [what for what, _ in bench.told if what == "done"]
+    os.kill(tracer, signal.SIGKILL)
+    outcome = bench.next("done")
+    assert (outcome.kind, outcome.error) == ("child_died", "Signal9")
+    assert values(bench.outcome("nothing")) == {}
