@@ -5,7 +5,6 @@ It names nodes and other jobs, so it is for operators and auditors. What a user 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -15,7 +14,8 @@ from contract import events as said
 from contract.batch import Batch
 from contract.names import pool_of
 from scheduling.chain import Chain, Counted
-from views.words import JOB_EVENTS, duration, words
+from views.moments import duration, when
+from views.words import JOB_EVENTS, words
 
 
 class Chapter(msgspec.Struct, frozen=True):
@@ -60,12 +60,6 @@ def render(told: Story) -> str:
     for chapter in told.chapters:
         lines.append(f"  {when(chapter.at_ms)}  offset {chapter.offset:>6}  {chapter.sentence}")
     return "\n".join([*lines, f"  {told.summary}"])
-
-
-def when(at_ms: int) -> str:
-    """2026-11-24 12:00:03.120 UTC, as the broker's clock has it."""
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{at_ms % 1000:03d} UTC"
 
 
 class _Teller:
