@@ -121,6 +121,7 @@ class Projector:
         """SIGTERM: whatever was folded is committed."""
         for projected in self._pools.values():
             projected.follower.close()
+        self._engine.dispose()
         log.info("stopped")
 
     def _is_ours(self, partition: int, projected: Projected) -> bool:
