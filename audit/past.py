@@ -25,7 +25,6 @@ from audit.reader import LedgerRecord, ledger_from, ledger_growing, ledger_of_fi
 from audit.stored import stored
 from contract.batch import Batch, hash_of
 from contract.codec import decode_batch
-from contract.lifecycle import IllegalTransition
 from runtime.object_store import ObjectStore
 from scheduling.chain import Chain, Counted, Damaged
 from scheduling.evolve import fold
@@ -36,8 +35,9 @@ from views.moments import when
 LedgerFrom = Callable[[int], Iterator[LedgerRecord]]
 """The records of a ledger from this offset on, in the log's order. Every call reads the same records again."""
 
-_BROKEN = (IllegalTransition, KeyError, ValueError)
-"""What folding raises when an event names what can't be: an edited ledger, or a defect."""
+_BROKEN = Exception
+"""What folding raises when an event names what can't be (an edited ledger, or a defect): whatever it is, it ends there.
+"""
 
 T = TypeVar("T")
 

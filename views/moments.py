@@ -40,6 +40,12 @@ def duration(ms: int) -> str:
     return f"{_number(seconds // 3600)} h {seconds % 3600 // 60} min"
 
 
+def multiple(part: int, whole: int) -> str:
+    """`0.75`: a wait as a multiple of its SLO. Of nothing: `0.00`."""
+    hundredths = (200 * part + whole) // (2 * whole) if whole > 0 else 0
+    return f"{_number(hundredths // 100)}.{hundredths % 100:02d}"
+
+
 def _written(at_ms: int, zone: tzinfo | None) -> str:
     moment = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone)
     return f"{moment.replace(tzinfo=None).isoformat(' ', 'seconds')}.{at_ms % 1000:03d}"
