@@ -85,7 +85,8 @@ class Job(msgspec.Struct):
     job: str
     state: str
     """submitted, queued, dispatched, started, cancelling; or for good: succeeded, dead_lettered, quarantined,
-    cancelled, expired, refused."""
+    cancelled, expired, refused; or unreadable: the job goes on, and what the ledger says of it cannot be shown here
+    (`reason` says where in the ledger, and why). It can be cancelled."""
     tier: str
     model: str
     version: str
@@ -100,7 +101,7 @@ class Job(msgspec.Struct):
     attempts: int
     failures: int
     reason: str
-    """Why it is ending or ended without a result."""
+    """Why it is ending, ended without a result, or is unreadable."""
     erasure: str
     """Empty, ordered or erased."""
     start_p50_ms: int | None

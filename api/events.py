@@ -1,4 +1,5 @@
-"""GET /v1/jobs/{job}/events: a job's life as Server-Sent Events, until it has ended.
+"""GET /v1/jobs/{job}/events: a job's life as Server-Sent Events, until it has ended
+(or cannot be read any further).
 
 `state` events come from the views, each with its id (`seq.index`), so a client that lost the connection goes on with
 Last-Event-ID; `progress` events have no id, since only the newest matters. `follow=false` gives what happened so far
@@ -23,11 +24,14 @@ from api.problems import Problem
 from api.replies import own_job, parameters
 from contract.lifecycle import TERMINAL
 from views import queries
-from views.rows import JobEventRow
+from views.rows import UNREADABLE, JobEventRow
 
 KEEP_ALIVE_S = 15.0
 RETRY_MS = 2_000
 """How long a client that lost the connection waits before it comes again."""
+
+_OVER = TERMINAL | {UNREADABLE}
+"""States after which a stream has nothing more to say: the views cannot tell what becomes of an unreadable job."""
 
 _EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,9})")
 
@@ -43,7 +47,7 @@ async def job_events(request: Request) -> Response:
     if follow == "false":
         happened = await parts.read(queries.job_events, key.tenant, row.job, after=seen)
         return Response(b"".join(map(_state, happened)), media_type="text/event-stream")
-    if row.state in TERMINAL and not await parts.read(queries.job_events, key.tenant, row.job, after=seen, limit=1):
+    if row.state in _OVER and not await parts.read(queries.job_events, key.tenant, row.job, after=seen, limit=1):
         return Response(status_code=204)  # tells an EventSource not to come again
     if parts.hub.full:
         raise Problem(
@@ -92,7 +96,7 @@ async def _stream(parts: Parts, tenant: str, job: str, seen: At) -> AsyncIterato
             events, progress = subscription.take()
             for row in events:
                 yield _state(row)
-            if events and events[-1].state in TERMINAL:
+            if events and events[-1].state in _OVER:
                 return
             if progress is not None:
                 yield frame("progress", msgspec.json.encode(Progress.of(progress)))

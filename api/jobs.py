@@ -19,9 +19,10 @@ from contract.lifecycle import TERMINAL, JobState
 from contract.names import is_name, pool_of
 from runtime.kafka import DeliveryUnclear
 from views import queries
+from views.rows import UNREADABLE
 
 PAGE_DEFAULT = 50
-_STATES = [state.value for state in JobState]
+_STATES = [*(state.value for state in JobState), UNREADABLE]
 
 
 async def list_jobs(request: Request) -> Response:

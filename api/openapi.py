@@ -26,6 +26,7 @@ def _header(name: str, description: str) -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
+AGE = "the policy's `submission_age_max` (3 days unless it says otherwise)"
 _PAGE = [
     _query("state", _TEXT, "Only jobs in this state."),
     _query("tier", _TEXT, "Only jobs of this tier."),
@@ -55,7 +56,10 @@ OPERATIONS = (
         {202: bodies.Submitted, 200: bodies.Submitted},
         (400, 403, 404, 410, 413, 415, 422, 503),
         (
-            _header("Idempotency-Key", "The same key and request again is the same job, for ever."),
+            _header(
+                "Idempotency-Key",
+                f"The same key and request again is the same job, at least until {AGE} after it has ended.",
+            ),
             _header("traceparent", "W3C trace context, passed on with the job."),
         ),
         bodies.SubmitRequest,

@@ -20,7 +20,7 @@ from contract.lifecycle import TERMINAL, JobState
 from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, ResultManifest, attempt_prefix
 from runtime.object_store import UNAVAILABLE, Missing, ObjectStore
 from views import queries
-from views.rows import JobRow
+from views.rows import UNREADABLE, JobRow
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +64,15 @@ def _require_result(row: JobRow) -> None:
         raise Problem(410, "job-erased", "the job's words and its result were erased", state=row.state)
     if row.state == JobState.SUCCEEDED:
         return
+    if row.state == UNREADABLE:
+        raise Problem(
+            409,
+            "job-unreadable",
+            "expected to find in the views how the job ended, found that they cannot show what the ledger says of it"
+            f" ({row.reason}); the job itself goes on: tell your operator, who has `headrace audit story {row.job}`",
+            state=row.state,
+            reason=row.reason,
+        )
     if row.state in TERMINAL:
         reason = f" ({row.reason})" if row.reason else ""
         detail = f"the job ended without a result: {row.state}{reason}; its events say more"

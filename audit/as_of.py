@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from audit.past import NotBelieved, Past, Walk, walked
-from audit.story import when
 from contract.lifecycle import JobState
 from contract.policy_document import UNITS_MS
 from scheduling.state import Cluster, State
+from views.moments import when
 
 AHEAD_MAX_MS = 60_000
 """A broker's clock may be so far ahead of this machine's: a moment within it is not called the future."""

@@ -1,11 +1,14 @@
 """Invariants that the ledger shows by itself: what each event presupposes (I1 to I6, I8, I15, I16).
 
 A second book beside the fold, so that batches whose rules this release does not have are judged too, and so that the
-core is not its only judge. It reads batches that count and keeps little: jobs that have not ended, ids that have.
+core is not its only judge. It reads batches that count and keeps little: jobs that have not ended, and ids that have
+for as long as they may not come again. An id that ended longer ago is another life of its job, of which all the same
+must hold.
 """
 
 from __future__ import annotations
 
+from itertools import islice, takewhile
 from typing import Any
 
 import msgspec
@@ -21,6 +24,10 @@ from contract.policy import Policy
 
 ELAPSED_MAX_MS = 10_000
 INPUT_AHEAD_MAX_MS = 60_000
+MINUTE_MS = 60_000
+"""Ids that ended within one minute of the pool's clock are forgotten together."""
+FORGET_MAX = 2_000
+"""Ids that one batch forgets."""
 
 
 class _Job(msgspec.Struct):
@@ -44,8 +51,10 @@ class Conduct:
     """Feed it each batch that counts, in order; it returns what is wrong with it."""
 
     def __init__(self) -> None:
-        self.ended: set[str] = set()
-        """Ids of jobs that have ended."""
+        self.jobs = 0
+        """Lives of jobs that began."""
+        self.ended: dict[str, int] = {}
+        """Ids that have ended and may not come again yet, and the minute (ms) in which they did: the oldest first."""
         self._jobs: dict[str, _Job] = {}
         self._nodes: dict[str, _Node] = {}
         self._gangs = GangConduct(self._nodes, self._wrong)
@@ -64,10 +73,6 @@ class Conduct:
     def open_jobs(self) -> int:
         return len(self._jobs)
 
-    @property
-    def jobs(self) -> int:
-        return len(self._jobs) + len(self.ended)
-
     def knows(self, job: str) -> bool:
         return job in self._jobs or job in self.ended
 
@@ -75,6 +80,7 @@ class Conduct:
         self._offset, self._batch, self._found = offset, batch, []
         self._header(batch)
         self._now_ms = max(self._now_ms, batch.now_ms)
+        self._forget()
         self._lease_ms += batch.elapsed_ms
         self._position = batch.position
         for index, event in enumerate(batch.events):
@@ -84,6 +90,18 @@ class Conduct:
 
     def _wrong(self, invariant: str, text: str, job: str = "") -> None:
         self._found.append(Finding(self._offset, invariant, text, job))
+
+    def _forget(self) -> None:
+        """Ids whose submissions are too old to come again, by the policy that was in force until now."""
+        if self._policy is None:
+            return
+        last_ms = self._now_ms - self._policy.submission_age_max_ms - MINUTE_MS
+        gone = takewhile(lambda job: self.ended[job] <= last_ms, self.ended)
+        for job in list(islice(gone, FORGET_MAX)):
+            del self.ended[job]
+
+    def _end(self, job: str) -> None:
+        self.ended[job] = self._now_ms - self._now_ms % MINUTE_MS
 
     # -- the header and the inputs ------------------------------------------------------------------------------
 
@@ -141,8 +159,10 @@ class Conduct:
             case said.JobAccepted() | said.JobRefused():
                 if self.knows(event.job):
                     self._wrong("I2", f"{type(event).__name__} of a job that the ledger knows already", event.job)
-                elif isinstance(event, said.JobRefused):
-                    self.ended.add(event.job)
+                    return
+                self.jobs += 1
+                if isinstance(event, said.JobRefused):
+                    self._end(event.job)
                 else:
                     self._jobs[event.job] = _Job(JobState.QUEUED)
             case _:
@@ -154,7 +174,7 @@ class Conduct:
     def _job_event(self, index: int, event: Any, name: str, job_id: str) -> None:
         job = self._jobs.get(job_id)
         if job is None:
-            ended = "ended before" if job_id in self.ended else "was never accepted"
+            ended = "ended before" if job_id in self.ended else "was not accepted"
             self._wrong("I2", f"{name} of a job that {ended}", job_id)
             return
         try:
@@ -184,7 +204,7 @@ class Conduct:
                 self._wrong("I2", f"{name} while attempt {job.dispatch} is open", job_id)
                 self._close(job)
             del self._jobs[job_id]
-            self.ended.add(job_id)
+            self._end(job_id)
 
     def _dispatched(self, index: int, event: said.JobDispatched, job: _Job) -> None:
         assert self._batch is not None

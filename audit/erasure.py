@@ -32,6 +32,7 @@ from contract.topics import JOBS
 from runtime.kafka import Delivery, Producer
 from runtime.object_store import ObjectStore
 from views import queries
+from views.rows import UNREADABLE
 
 ROUNDS_MAX = 5
 """Rounds of finding copies; a client that goes on submitting the same job gets new ones in."""
@@ -184,7 +185,7 @@ class _Erasing:
         with self.engine.connect() as connection:
             connection = connection.execution_options(isolation_level="REPEATABLE READ")
             row = connection.execute(
-                text("SELECT state, erasure FROM views.jobs WHERE job = :job"), {"job": self.job}
+                text("SELECT state, ended_ms FROM views.jobs WHERE job = :job"), {"job": self.job}
             ).one_or_none()
             read = connection.execute(
                 text("SELECT position FROM views.ledger_positions WHERE pool = :pool"), {"pool": self.pool}
@@ -194,7 +195,7 @@ class _Erasing:
                 {"job": self.job},
             ).scalar_one()
             copies = {copy.offset: copy.key for copy in queries.job_copies(connection, self.job)}
-        ended = row is not None and row.state in TERMINAL
+        ended = row is not None and (row.state in TERMINAL or (row.state == UNREADABLE and row.ended_ms is not None))
         return _Standing(row is not None, ended, on_record > 0, read or 0, copies)
 
     def _await(self, holds: Callable[[_Standing], bool], what: str) -> _Standing:

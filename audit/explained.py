@@ -10,7 +10,8 @@ import msgspec
 from audit.causes import Cause, Kind, Share, apportioned
 from audit.following import Wait
 from audit.past import Damage
-from views.words import CLOSED, duration
+from views.moments import duration
+from views.words import CLOSED
 
 SAID_MAX = 3
 """Causes in the sentence; the table has them all."""

@@ -82,12 +82,22 @@ class Promised(NamedTuple):
 class Following:
     """Follows one job through a walk."""
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, submitted_ms: int = 0) -> None:
+        """Of several lives of the job, the newest; if `submitted_ms` is known, the one that was submitted then."""
         self.job = job
-        self.phase = Phase.UNKNOWN
-        self.shares = Shares()
         self.outages: list[tuple[int, int]] = []
         """Those before the job was accepted: the submission may lie in them."""
+        self._wanted_ms = submitted_ms
+        self._changed: set[str] | None = set()
+        """Nodes whose attempts the last records changed; None: nodes, clusters or the policy changed."""
+        self._opened = False
+        """The last record was an Opened: a takeover, and nothing decided yet."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """A life of the job: nothing is known of it yet."""
+        self.phase = Phase.UNKNOWN
+        self.shares = Shares()
         self._tenant = self._tier = ""
         """Whose job it is, once that is known."""
         self._submitted_ms = self._slo_ms = 0
@@ -104,28 +114,26 @@ class Following:
         """Dispatches that look-ahead put before this job."""
         self._contention: Contention | None = None
         """While it stands in line and may be picked."""
-        self._changed: set[str] | None = set()
-        """Nodes whose attempts the last records changed; None: nodes, clusters or the policy changed."""
         self._chosen = ""
         self._forecast = (0, 0)
-        self._opened = False
-        """The last record was an Opened: a takeover, and nothing decided yet."""
+        self._ended_offset: int | None = None
+        """Of the record in which it ended: what comes after that does not concern it."""
 
     def through(self, walk: Walk, now_ms: int = 0, promised: Promised | None = None) -> Wait | None:
         """The wait; None when the ledger does not accept the job and nobody was promised it."""
-        offset, ended = walk.began_offset, False
+        offset = walk.began_offset
         for at, batch in walk:
             if offset == walk.began_offset:
                 self._opened = walk.began_opened
             offset = at
             self._between(walk.state, batch)
-            ended = self._hear(walk.state, batch)
-            if ended:
+            self._hear(walk.state, batch, offset)
+            if self._ended_offset is not None and 0 < self._wanted_ms <= self._submitted_ms:
                 break
         state = walk.state
         if offset == walk.began_offset:
             self._opened = walk.began_opened
-        if not ended and walk.damage is None:
+        if self._ended_offset is None and walk.damage is None:
             self._between(state, None, max(now_ms, state.now_ms))
             if not self._tenant and promised is not None:
                 now_ms = max(now_ms, state.now_ms)
@@ -148,8 +156,8 @@ class Following:
             shares=self.shares.settled(),
             chosen="" if waits else self._chosen,
             forecast=self._forecast,
-            offset=offset,
-            damage=walk.damage,
+            offset=offset if self._ended_offset is None else self._ended_offset,
+            damage=walk.damage if self._ended_offset is None else None,
         )
 
     # -- between two records ------------------------------------------------------------------------------------
@@ -158,7 +166,7 @@ class Following:
         """From the state's record to this batch, or to `now_ms` when none came since."""
         from_ms, until_ms = state.now_ms, batch.now_ms if batch is not None else now_ms
         lived_ms = led_until(state, batch, until_ms, taken_over=self._opened)
-        if self.phase is Phase.UNKNOWN:
+        if self.phase in (Phase.UNKNOWN, Phase.STOPPED):
             if lived_ms < until_ms:
                 self.outages.append((lived_ms, until_ms))
         elif self.phase is Phase.QUEUED:
@@ -219,8 +227,8 @@ class Following:
 
     # -- the events of a record ---------------------------------------------------------------------------------
 
-    def _hear(self, state: State, batch: Batch) -> bool:
-        """True when the job has ended. `state` is that before the batch."""
+    def _hear(self, state: State, batch: Batch, offset: int) -> None:
+        """`state` is that before the batch."""
         self._opened = opens(batch)
         for index, event in enumerate(batch.events):
             if isinstance(event, said.JobDispatched) and event.passed == self.job:
@@ -228,14 +236,15 @@ class Following:
             self._note_change(state, event)
             if getattr(event, "job", "") == self.job:
                 name = type(event).__name__
+                if isinstance(event, said.JobAccepted | said.JobRefused):
+                    self._begin()
                 if isinstance(event, said.JobAccepted):
                     self._take(event, batch, _slo_ms(state, batch.events[:index], event.tier))
                 elif name in _HEARD:
                     _HEARD[name](self, event, batch.now_ms)
                 if name in _ENDINGS:
-                    self.phase = Phase.STOPPED
-                    return True
-        return False
+                    self.phase, self._ended_offset = Phase.STOPPED, offset
+                    self._submitted_ms = self._submitted_ms or batch.now_ms
 
     def _note_change(self, state: State, event: Event) -> None:
         """Which nodes hold other attempts after this event."""

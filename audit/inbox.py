@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from audit.reader import JobsRecord
 from audit.verdict import Finding
 from contract.batch import Batch
-from contract.codec import Malformed, body_of, decode_wire
+from contract.codec import Malformed, body_of, decode_input, decode_wire
 from contract.inputs import Body, Input, Submission, Unreadable
 
 
@@ -51,7 +51,7 @@ class Inbox:
             return "was passed over: the ledger's positions go past it and no batch read it"
         body = _body(record)
         if isinstance(entry.body, Unreadable):
-            return "" if isinstance(body, Unreadable) else "is readable, and the ledger calls it unreadable"
+            return "is readable, and the ledger calls it unreadable" if _is_taken(record) else ""
         if body != entry.body:
             return "says something else than the ledger's copy of it"
         if entry.at_ms != record.at_ms:
@@ -61,6 +61,15 @@ class Inbox:
             if entry.key != record.key:
                 return "has another key than the ledger says: an erasure would miss it"
         return ""
+
+
+def _is_taken(record: JobsRecord) -> bool:
+    """By the scheduler's door of today, which takes less than the types of history do."""
+    try:
+        decode_input(record.value)
+    except Malformed:
+        return False
+    return True
 
 
 def _body(record: JobsRecord) -> Body:

@@ -23,21 +23,21 @@ from audit.damage import diagnose
 from audit.outages import opens
 from audit.reader import LedgerRecord, ledger_from, ledger_growing, ledger_of_file
 from audit.stored import stored
-from audit.story import when
 from contract.batch import Batch, hash_of
 from contract.codec import decode_batch
-from contract.lifecycle import IllegalTransition
 from runtime.object_store import ObjectStore
 from scheduling.chain import Chain, Counted, Damaged
 from scheduling.evolve import fold
 from scheduling.snapshot_names import SnapshotName, names_in, nearest_before, prefix_of
 from scheduling.state import State, initial_state
+from views.moments import when
 
 LedgerFrom = Callable[[int], Iterator[LedgerRecord]]
 """The records of a ledger from this offset on, in the log's order. Every call reads the same records again."""
 
-_BROKEN = (IllegalTransition, KeyError, ValueError)
-"""What folding raises when an event names what can't be: an edited ledger, or a defect."""
+_BROKEN = Exception
+"""What folding raises when an event names what can't be (an edited ledger, or a defect): whatever it is, it ends there.
+"""
 
 T = TypeVar("T")
 

@@ -20,6 +20,7 @@ from contract import events as said
 from contract import inputs
 from contract.batch import Batch
 from contract.inputs import Body, VersionPublished
+from contract.names import job_id
 from contract.policy import Policy
 from scheduling.state import State, initial_state
 
@@ -152,6 +153,11 @@ class Reading:
         )
 
     def _accepted(self, event: said.JobAccepted) -> None:
+        """An id that comes again after it was forgotten is another job: the one before keeps its place by a name that
+        nobody asks for."""
+        before = self.lives.pop(event.job, None)
+        if before is not None:
+            self.lives[job_id(self.pool, "life", event.job, str(before.submitted_ms))] = before
         self.lives[event.job] = Life(event.submitted_ms, event.tier, event.tenant, event.version)
 
     def _started(self, event: said.AttemptStarted) -> None:

@@ -24,24 +24,26 @@ class Results:
     """Feed it each batch that counts; `check` then looks into the store."""
 
     def __init__(self) -> None:
-        self._accepted: dict[str, tuple[int, str, str]] = {}
+        self._accepted: dict[str, list[tuple[int, str, str]]] = {}
+        """By job: (ledger offset, dispatch, manifest) of each of its lives."""
         self.verified = 0
 
     def batch(self, offset: int, batch: Batch) -> None:
         for event in batch.events:
             if isinstance(event, said.JobSucceeded) and event.manifest != EMPTY_MANIFEST:
-                self._accepted[event.job] = (offset, event.dispatch, event.manifest)
+                self._accepted.setdefault(event.job, []).append((offset, event.dispatch, event.manifest))
             elif isinstance(event, said.ErasureOrdered | said.JobErased):
                 self._accepted.pop(event.job, None)  # its results are gone, or going, on request
 
     def check(self, store: Store) -> list[Finding]:
         found = []
-        for job, (offset, dispatch, manifest) in self._accepted.items():
-            wrong = _verify(store, job, dispatch, manifest)
-            if wrong:
-                found.append(Finding(offset, "I8", wrong, job))
-            else:
-                self.verified += 1
+        for job, results in self._accepted.items():
+            for offset, dispatch, manifest in results:
+                wrong = _verify(store, job, dispatch, manifest)
+                if wrong:
+                    found.append(Finding(offset, "I8", wrong, job))
+                else:
+                    self.verified += 1
         return found
 
 

@@ -160,7 +160,8 @@ class Shadow:
         self._log.flush_if_due(self.now_ms, self.left_out)
 
     def _is_open(self, job: str) -> bool:
-        return self._reading.lives[job].ended == OPEN
+        life = self._reading.lives.get(job)
+        return life is not None and life.ended == OPEN
 
     def _begin(self, floor_ms: int, *, last: bool) -> bool:
         """Whether the simulation has begun: what the jobs of the state are to run is known, or the bound is reached."""
@@ -186,7 +187,9 @@ class Shadow:
         return True
 
     def _settle(self, job: str, *, last: bool, seed: bool = False) -> bool:
-        """Takes a job in, or leaves it out: False."""
+        """Takes a job in, or leaves it out: False. One whose id came again before it was settled is settled as that."""
+        if job not in self._reading.lives:
+            return False
         life, live, run_ms, assumed = self._reading.lives[job], self._live, -1, False
         why = OTHER_TIER if life.tier not in self._policy.tiers and not seed else life.ended
         if life.ended == OPEN and not last and life.version in live.run_ms:

@@ -5,7 +5,6 @@ It names nodes and other jobs, so it is for operators and auditors. What a user 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -15,7 +14,8 @@ from contract import events as said
 from contract.batch import Batch
 from contract.names import pool_of
 from scheduling.chain import Chain, Counted
-from views.words import JOB_EVENTS, duration, words
+from views.moments import duration, multiple, when
+from views.words import JOB_EVENTS, words
 
 
 class Chapter(msgspec.Struct, frozen=True):
@@ -62,16 +62,15 @@ def render(told: Story) -> str:
     return "\n".join([*lines, f"  {told.summary}"])
 
 
-def when(at_ms: int) -> str:
-    """2026-11-24 12:00:03.120 UTC, as the broker's clock has it."""
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{at_ms % 1000:03d} UTC"
-
-
 class _Teller:
     def __init__(self, job: str) -> None:
         self.job = job
         self.chapters: list[Chapter] = []
+        self._lives = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """A life: all that is summed up is of the newest."""
         self._submitted_ms = 0
         self._dispatched_ms = self._started_ms = 0
         self._waited_ms = self._ran_ms = 0
@@ -85,8 +84,11 @@ class _Teller:
             if getattr(event, "job", "") != self.job:
                 continue
             if type(event) in JOB_EVENTS:
+                before = self._lives
                 self._reckon(event, batch.now_ms)
                 sentence = words(event) + self._more(event, batch)
+                if self._lives > max(before, 1):
+                    sentence += f"; life {self._lives} of this id, which was forgotten after the one before"
             elif isinstance(event, said.InputQuarantined):
                 sentence = f"a copy of its submission was set aside in `quarantine`: {event.reason}"
             else:
@@ -119,14 +121,13 @@ class _Teller:
         return ""
 
     def _evidence(self, event: said.JobDispatched) -> str:
-        fraction = event.waited_ms / event.slo_ms if event.slo_ms else 0.0
+        fraction = multiple(event.waited_ms, event.slo_ms)
         behind = "nobody else could have gone"
         if event.next_job:
-            other = event.next_waited_ms / event.next_slo_ms if event.next_slo_ms else 0.0
-            behind = f"next in line was {event.next_job} at {other:.2f}"
+            behind = f"next in line was {event.next_job} at {multiple(event.next_waited_ms, event.next_slo_ms)}"
         held = f"held by {event.bound} until then" if event.bound != "nothing" else "nothing held it"
         return (
-            f" (node {event.node}, dispatch {event.dispatch}; wait fraction {fraction:.2f}, {behind};"
+            f" (node {event.node}, dispatch {event.dispatch}; wait fraction {fraction}, {behind};"
             f" {event.cluster} then had {event.staged} of {event.limit} not started; {held})"
         )
 
@@ -136,6 +137,9 @@ class _Teller:
     # -- sums ---------------------------------------------------------------------------------------------------
 
     def _reckon(self, event: Any, now_ms: int) -> None:
+        if isinstance(event, said.JobAccepted | said.JobRefused):
+            self._lives += 1
+            self._begin()
         match event:
             case said.JobAccepted():
                 self._submitted_ms = self._queued_ms = event.submitted_ms
@@ -158,11 +162,12 @@ class _Teller:
     def summary(self) -> str:
         if not self._submitted_ms:
             return f"It {self._ended or 'was never accepted'}."
+        life = f" (life {self._lives} of this id)" if self._lives > 1 else ""
         attempts = f"{self._attempts} attempt{'' if self._attempts == 1 else 's'}"
         spent = f"queued {duration(self._waited_ms)}, running {duration(self._ran_ms)}, {attempts}"
         if not self._ended:
-            return f"It has not ended: {spent}."
-        return f"It {self._ended} after {duration(max(0, self._ended_ms - self._submitted_ms))}: {spent}."
+            return f"It has not ended: {spent}{life}."
+        return f"It {self._ended} after {duration(max(0, self._ended_ms - self._submitted_ms))}: {spent}{life}."
 
 
 def _silence(event: said.AttemptClosed, batch: Batch) -> str:

@@ -54,7 +54,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     undecided: int = 0
     """The batch whose decision differs first, and those after it: folded and checked, not decided again."""
     jobs: int = 0
-    """Jobs that the ledger knows."""
+    """Jobs that the ledger accepted or refused; one whose id came again long after its end counts again."""
     jobs_open: int = 0
     """Those that have not ended."""
     results: int = 0

@@ -23,7 +23,6 @@ from audit.results import Results, Store
 from audit.verdict import Anchor, Finding, Unknown, Verdict
 from contract.batch import GENESIS, Batch
 from contract.codec import decode_batch
-from contract.lifecycle import IllegalTransition
 from scheduling import invariants, snapshot
 from scheduling.chain import Chain, Counted, Damaged
 from scheduling.evolve import fold
@@ -32,8 +31,9 @@ from scheduling.state import State, initial_state
 CHECK_EVERY = 5_000
 """Records that count between two runs of the core's own invariants, which look at the whole state; and at the end."""
 
-_BROKEN = (IllegalTransition, KeyError, ValueError)
-"""What folding raises when an event names what can't be: an edited ledger, or a defect."""
+_BROKEN = Exception
+"""What judging and folding raise when an event names what can't be: an edited ledger, or a defect. Whatever it is, it
+is said with its place and ends the reading: a state that did not take an event is worth nothing."""
 
 
 @dataclass
@@ -62,6 +62,8 @@ class _Verification:
         self.chain = Chain(pool)
         self.conduct = Conduct()
         self.results = Results()
+        self.promised = set(evidence.acknowledged)
+        """Jobs of `acknowledged` that the ledger has not named so far."""
         self.deciding = True
         self.unknown: dict[tuple[int, str], int] = {}
         self.anchors: dict[int, list[Anchor]] = {}
@@ -133,20 +135,26 @@ class _Verification:
         verdict = self.verdict
         verdict.counted += 1
         verdict.events += len(batch.events)
-        self._find_all(self.conduct.batch(offset, batch))
-        if self.evidence.inbox is not None:
-            self._find_all(self.evidence.inbox.batch(offset, batch))
-        self.results.batch(offset, batch)
         try:
+            self._judge(offset, batch)
             self._advance(offset, value, batch, record_hash)
         except _BROKEN as broken:
             self._find(offset, "I2", f"the state can't be folded over it: {type(broken).__name__}: {broken}")
+            self.state = self._folded_to(verdict.last_offset)
             return False
         self.before_last, verdict.last_offset = verdict.last_offset, offset
         if verdict.counted % CHECK_EVERY == 0:
             self._invariants(offset)
         self._compare_anchors(offset, record_hash)
         return True
+
+    def _judge(self, offset: int, batch: Batch) -> None:
+        self._find_all(self.conduct.batch(offset, batch))
+        if self.evidence.inbox is not None:
+            self._find_all(self.evidence.inbox.batch(offset, batch))
+        self.results.batch(offset, batch)
+        if self.promised:
+            self.promised.difference_update(getattr(event, "job", "") for event in batch.events)
 
     # -- the state ----------------------------------------------------------------------------------------------
 
@@ -173,14 +181,14 @@ class _Verification:
         self.state = self._folded_to(offset)
 
     def _folded_to(self, offset: int) -> State:
-        """The state after this record by what is recorded: deciding it again has spoilt ours."""
+        """The state after this record by what is recorded: what came after it has spoilt ours."""
         state, chain = initial_state(self.pool), Chain(self.pool)
         for record in self.source():
+            if record.offset > offset:
+                break
             judged = chain.offer(record.offset, record.value)
             if isinstance(judged, Counted):
                 fold(state, judged.batch, judged.hash, record.offset)
-            if record.offset == offset:
-                break
         return state
 
     def _invariants(self, offset: int) -> None:
@@ -261,6 +269,6 @@ class _Verification:
     def _promises(self) -> None:
         """I1: a job that was promised is known, or its submission still waits in `jobs`."""
         unread = set(self.evidence.inbox.unread()) if self.evidence.inbox is not None else set()
-        for job in sorted(set(self.evidence.acknowledged)):
-            if not self.conduct.knows(job) and job not in unread:
+        for job in sorted(self.promised):
+            if job not in unread:
                 self._find_all([Finding(-1, "I1", "acknowledged, and the ledger does not know it", job)])

@@ -21,18 +21,19 @@ class JobUnknown(LookupError):
 
 
 def why(job: str, past: Past, submitted_ms: int = 0, now_ms: int = 0, promised: Promised | None = None) -> Wait:
-    """The wait of a job, from the pool's ledger.
+    """The wait of a job in its newest life, from the pool's ledger.
 
-    `submitted_ms`, if somebody knows it, lets the reading begin at a snapshot; `now_ms`, if given and later than the
-    ledger's end, is the end of a wait that goes on. A job that the ledger does not know is on its way if it was
-    `promised`. ValueError when `job` is no job id; JobUnknown; NotBelieved."""
+    `submitted_ms`, if somebody knows it, lets the reading begin at a snapshot, and end with the life that was submitted
+    then; `now_ms`, if given and later than the ledger's end, is the end of a wait that goes on. A job that the ledger
+    does not know is on its way if it was `promised`. ValueError when `job` is no job id; JobUnknown; NotBelieved."""
     if pool_of(job) != past.pool:
         raise ValueError(f"expected a job of pool {past.pool}, found {job}")
 
     def follow(walk: Walk) -> Wait | None:
-        if job in walk.state.jobs or job in walk.state.ended:
+        if job in walk.state.jobs:
             raise Unsure  # it was accepted before the snapshot, whatever was said of its submission
-        found = Following(job).through(walk, now_ms, promised)
+        known = job in walk.state.ended  # so is a life that was promised, unless another one is accepted after this
+        found = Following(job, submitted_ms).through(walk, now_ms, None if known else promised)
         if found is None and walk.damage is not None:
             raise NotBelieved(walk.damage)
         if found is None and not walk.whole:

@@ -6,7 +6,6 @@ bars only when that is a terminal.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -18,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from views.words import duration as in_words
+from views.moments import duration as in_words
+from views.moments import when_here
 
 
 class Format(StrEnum):
@@ -52,6 +52,7 @@ STATE_STYLES = {
     "refused": "red",
     "dead_lettered": "bold red",
     "quarantined": "bold red",
+    "unreadable": "bold magenta",
 }
 
 
@@ -108,7 +109,7 @@ def moment(at_ms: int | None) -> str:
     """A time of the broker's clock, local, to the millisecond."""
     if not at_ms:
         return "-"
-    return dt.datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    return when_here(at_ms)
 
 
 def duration(ms: int | None) -> str:

@@ -9,7 +9,9 @@ class SubmissionRequested(msgspec.Struct, frozen=True, tag="SubmissionRequested.
     """A record of `submissions`, the public door for Kafka producers (untrusted). Key = tenant.
 
     Its identity is CloudEvents `ce_source` and `ce_id` in the headers, both required: the same pair again is the
-    same job. Writers: upstream products.
+    same job, until the policy's `submission_age_max` (3 days unless it says otherwise) after it has ended; after that
+    it is a new one. A record older than that when it is read is never run: it goes to `quarantine`. Writers: upstream
+    products.
     """
 
     tenant: str

@@ -31,3 +31,6 @@ INTAKE_WAITING = Gauge(
     ["partition"],
 )
 PROJECTED = Counter("headrace_batches_projected_total", "Ledger records folded into the views", ["pool"])
+SET_ASIDE = Counter(
+    "headrace_views_set_aside_total", "Jobs and events that the views cannot show, each time they met one", ["pool"]
+)

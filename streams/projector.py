@@ -1,19 +1,23 @@
 """`python -m streams.projector`: the ledger, folded into the Postgres views.
 
 The position is in the database, in the same transaction as the rows: Faust is sought to it, and a fresh, empty database
-is built from the ledger's beginning. While the database is away the projector waits.
+is built from the ledger's beginning. While the database is away, read-only, full or busy the projector waits, and says
+so. What it refuses for good is left out (views.refusals), and what cannot be shown is logged with its place. Only a
+damaged ledger ends the process.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NoReturn, TypeVar
 
+import psycopg
 import sqlalchemy
 import structlog
 from faust.types import TP
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from contract.codec import Malformed, decode_batch
 from contract.topics import LEDGER
@@ -23,9 +27,12 @@ from runtime.settings import Settings
 from scheduling.chain import Chain, Counted, Damaged
 from streams.faust_app import die, host, in_batches, make_app, seek_to, start, wait_for_broker
 from streams.follower import Follower
-from streams.metrics import PROJECTED
+from streams.metrics import PROJECTED, SET_ASIDE
 from streams.pools import pool_in_ledger
 from views import projection
+from views.columns import is_key_text
+from views.job_fold import Aside
+from views.refusals import is_refusal
 
 GROUP = "headrace-projector"
 TAKE_RECORDS = 500
@@ -35,7 +42,12 @@ RETRY_S = 0.5
 CHAIN_RECORDS_MAX = 100_000
 """Records the chain rule remembers before it starts anew where it stands: bounds its memory."""
 
+LOGGED_MAX = 20
+"""Of what one transaction does not show: each by a line of its own."""
+
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class Projected:
@@ -67,6 +79,8 @@ class Projector:
         self._watermarks = Watermarks(settings.kafka)
         self._ours: set[int] = set()
         self._pools: dict[int, Projected] = {}
+        self._left_out: set[int] = set()
+        """Partitions whose pool no table can name."""
         self._beginning = asyncio.Lock()
 
     async def assigned(self, partitions: set[int]) -> None:
@@ -85,23 +99,19 @@ class Projector:
 
     async def take(self, delivered: Sequence[Record]) -> None:
         """Fold what counts of these records, one transaction a pool."""
-        counted: dict[int, list[projection.Record]] = {}
+        counted: dict[int, tuple[Projected, list[projection.Record]]] = {}
         for record in delivered:
-            if record.partition not in self._ours:
-                continue
-            if record.partition not in self._pools:
-                await self._begin_with(record)
-            projected = self._pools[record.partition]
-            if not await projected.follower.wants(record.offset, record.follows):
+            projected = await self._projected(record)
+            if projected is None or not await projected.follower.wants(record.offset, record.follows):
                 continue
             try:
                 fresh = projected.counted(record)
             except Damaged as damage:
-                die("the ledger is damaged; run `headrace audit verify`", pool=projected.pool, found=str(damage))
+                self._damaged(record, str(damage), pool=projected.pool)
             if fresh is not None:
-                counted.setdefault(record.partition, []).append(fresh)
-        for partition, records in counted.items():
-            await self._fold(partition, records)
+                counted.setdefault(record.partition, (projected, []))[1].append(fresh)
+        for partition, (projected, records) in counted.items():
+            await self._fold(partition, projected, records)
 
     def places(self) -> dict[int, int]:
         """The next offset of each ledger to read."""
@@ -111,21 +121,48 @@ class Projector:
         """SIGTERM: whatever was folded is committed."""
         for projected in self._pools.values():
             projected.follower.close()
+        self._engine.dispose()
         log.info("stopped")
 
-    async def _begin_with(self, record: Record) -> None:
-        """The first record of a ledger that was empty when it was assigned says whose it is."""
-        try:
-            pool = decode_batch(record.value).pool
-        except Malformed as malformed:
-            die("the ledger is damaged; run `headrace audit verify`", offset=record.offset, found=str(malformed))
-        async with self._beginning:
-            if record.partition not in self._pools:
-                await self._begin(record.partition, pool)
+    def _is_ours(self, partition: int, projected: Projected) -> bool:
+        """It has not been given to another process, nor begun anew, meanwhile."""
+        return self._pools.get(partition) is projected
+
+    async def _projected(self, record: Record) -> Projected | None:
+        """Who takes this record; None when it is not for us. The first record of a ledger that was empty when it was
+        assigned says whose it is."""
+        partition = record.partition
+        if partition not in self._ours or partition in self._left_out:
+            return None
+        if partition not in self._pools:
+            try:
+                pool = decode_batch(record.value).pool
+            except Malformed as malformed:
+                self._damaged(record, str(malformed))
+            async with self._beginning:
+                if partition not in self._pools:
+                    await self._begin(partition, pool)
+        return self._pools.get(partition)
+
+    def _damaged(self, record: Record, found: str, **facts: str) -> NoReturn:
+        place = {"topic": LEDGER, "partition": record.partition, "offset": record.offset}
+        die("the ledger is damaged; run `headrace audit verify`", **place, **facts, found=found)
 
     async def _begin(self, partition: int, pool: str) -> None:
         """Read on from where the views are."""
-        at = await self._retried(lambda connection: projection.position(connection, pool))
+        if not is_key_text(pool):
+            self._left_out.add(partition)
+            reason = "expected a pool's name, found text that no table holds; this ledger is not shown"
+            log.error(reason, topic=LEDGER, partition=partition)
+            return
+        at = await self._retried(
+            lambda connection: projection.position(connection, pool),
+            lambda: partition in self._ours,
+            pool=pool,
+            partition=partition,
+        )
+        if partition not in self._ours:
+            return
         if partition in self._pools:
             self._pools.pop(partition).follower.close()
         start_at = 0 if at is None else at.offset + 1
@@ -133,39 +170,84 @@ class Projector:
         self._pools[partition] = Projected(pool, at, follower)
         log.info("folding a ledger into the views", pool=pool, partition=partition, position=start_at)
 
-    async def _fold(self, partition: int, records: list[projection.Record]) -> None:
-        pool = self._pools[partition].pool
-
-        def apply(connection: sqlalchemy.Connection) -> int:
-            connection.execute(sqlalchemy.text("SET LOCAL synchronous_commit = off"))
-            return projection.apply_all(connection, pool, records)
-
+    async def _fold(self, partition: int, projected: Projected, records: list[projection.Record]) -> None:
+        pool = projected.pool
+        place: dict[str, Any] = {"pool": pool, "topic": LEDGER, "partition": partition, "offset": records[0].offset}
+        ours = partial(self._is_ours, partition, projected)
         try:
-            PROJECTED.labels(pool).inc(await self._retried(apply))
+            applied = await self._retried(partial(_apply, pool, records), ours, until_refused=True, **place)
         except projection.OutOfStep as error:
-            log.warning(
-                "the views are not where they were; reading on from where they are", pool=pool, found=str(error)
-            )
-            await self._begin(partition, pool)
+            log.warning("the views are not where they were; reading on from where they are", **place, found=str(error))
+            async with self._beginning:
+                await self._begin(partition, pool)
+            return
+        except _Refused as refused:
+            log.error("the database refused rows of the views; they are tried one by one", **place, found=str(refused))
+            applied = await self._retried(partial(_apply, pool, records, carefully=True), ours, **place)
+        if applied is not None:
+            PROJECTED.labels(pool).inc(applied.records)
+            _tell(applied.aside, pool, partition)
 
-    async def _retried(self, work: Any) -> Any:
-        """Run `work(connection)` in a transaction, in a thread, until the database takes it."""
-        said = False
-        while True:
+    async def _retried(
+        self,
+        work: Callable[[sqlalchemy.Connection], T],
+        wanted: Callable[[], bool],
+        *,
+        until_refused: bool = False,
+        **place: Any,
+    ) -> T | None:
+        """What `work(connection)` returns in a transaction, in a thread, once the database takes it; None when it is
+        not `wanted` any more. OutOfStep; `until_refused`: _Refused."""
+        said = ""
+        while wanted():
             try:
                 return await asyncio.to_thread(self._in_transaction, work)
-            except OperationalError as error:
-                if not said:
-                    log.warning("waiting for the database", found=type(error.orig).__name__)
-                    said = True
+            except (SQLAlchemyError, psycopg.Error) as error:
+                cause = error.orig if isinstance(error, DBAPIError) else error
+                found = f"{type(cause).__name__} {getattr(cause, 'sqlstate', None) or ''}".strip()
+                if until_refused and is_refusal(cause):
+                    raise _Refused(found) from None
+                if found != said:
+                    log.warning(
+                        "waiting for the database: the views stand still until it answers", found=found, **place
+                    )
+                    said = found
             await asyncio.sleep(RETRY_S)
+        return None
 
-    def _in_transaction(self, work: Any) -> Any:
+    def _in_transaction(self, work: Callable[[sqlalchemy.Connection], T]) -> T:
         with self._engine.begin() as connection:
-            return work(connection)
+            try:
+                return work(connection)
+            except psycopg.Error:
+                connection.invalidate()  # SQLAlchemy has not seen the driver's own error, nor what it left behind
+                raise
 
     async def _seek(self, topic: str, partition: int, offset: int) -> None:
         await seek_to(self._app, TP(topic, partition), offset)
+
+
+class _Refused(Exception):
+    """The database does not take the rows, however often it is asked."""
+
+
+def _apply(
+    pool: str, records: Sequence[projection.Record], connection: sqlalchemy.Connection, *, carefully: bool = False
+) -> projection.Applied:
+    connection.execute(sqlalchemy.text("SET LOCAL synchronous_commit = off"))
+    return projection.apply_all(connection, pool, records, carefully=carefully)
+
+
+def _tell(aside: Sequence[Aside], pool: str, partition: int) -> None:
+    """What the views do not show, where it lies, and why."""
+    if aside:
+        SET_ASIDE.labels(pool).inc(len(aside))
+    for place, (job, offset, reason) in enumerate(aside):
+        if place == LOGGED_MAX:
+            log.error("more cannot be shown", pool=pool, number=len(aside) - LOGGED_MAX)
+            return
+        what = "a job cannot be shown and is set aside" if job else "an event cannot be shown and is passed over"
+        log.error(what, pool=pool, topic=LEDGER, partition=partition, offset=offset, job=job, found=reason)
 
 
 async def serve(settings: Settings, group: str) -> None:

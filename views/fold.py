@@ -3,20 +3,28 @@
 Theory of operation. The caller loads the rows that `mentioned` names, folds one or several batches of one pool over
 them, and stores what changed. Rows are replaced whole, so folding again from the first record gives the same rows;
 counts are kept as differences (jobs by state, in flight, counters) because their rows are shared by all jobs.
-A job event that the lifecycle table does not allow raises: a view that skipped it would answer wrongly for ever.
+Nothing that a batch holds raises: a job of which something cannot be shown is set aside (views.job_fold), an event
+about something else that cannot be shown is passed over, and both are counted and named in `aside`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from contract import events as e
 from contract.batch import Batch
 from views import rows
-from views.job_fold import JobFold
-from views.pool_fold import PoolFold
+from views.columns import is_key_text, number
+from views.job_fold import Aside, JobFold
+from views.pool_fold import NotShown, PoolFold, PoolRow
 from views.words import JOB_EVENTS
+
+COUNTER_UNREADABLE = "JobUnreadable"
+"""Counter of jobs that were set aside, each time they were."""
+COUNTER_PASSED_OVER = "PassedOver"
+"""Counter of events that the views do not show: those of jobs set aside, and those that no row can show."""
 
 _NODE_EVENTS = (e.NodeAdmitted, e.NodeHeard, e.NodeVersionsChanged, e.NodeDrained, e.NodeDeparted, e.NodeLost)
 _CLUSTER_EVENTS = (e.PolicyAdopted, e.PolicyReverted, e.LimitAdapted, e.ClusterDraining, e.ClusterReturned)
@@ -26,24 +34,44 @@ class Mentioned(NamedTuple):
     """Whose rows some batches may change."""
 
     jobs: list[str]
+    starting: list[str]
+    """Jobs of which an attempt starts: its nodes' rows change, wherever it was dispatched."""
     nodes: list[str]
     clusters: bool
     """Any cluster of the pool."""
 
+    def nodes_with(self, open_attempts: Mapping[str, rows.AttemptRow]) -> list[str]:
+        """`nodes`, and those of the attempts that start."""
+        found = dict.fromkeys(self.nodes)
+        for job in self.starting:
+            if job in open_attempts:
+                found |= dict.fromkeys(open_attempts[job].nodes)
+        return list(found)
+
 
 def mentioned(batches: Iterable[Batch]) -> Mentioned:
+    """Names that no row can have are left out: there is nothing to load of them."""
     jobs: dict[str, None] = {}
+    starting: dict[str, None] = {}
     nodes: dict[str, None] = {}
     clusters = False
     for batch in batches:
         for event in batch.events:
             if type(event) in JOB_EVENTS:
                 jobs[event.job] = None  # type: ignore[union-attr]
+                if isinstance(event, e.AttemptStarted):
+                    starting[event.job] = None
+                elif isinstance(event, e.JobDispatched):
+                    nodes |= dict.fromkeys((event.node, *(member.node for member in event.members)))
             elif isinstance(event, _NODE_EVENTS):
                 nodes[event.node] = None
             elif isinstance(event, _CLUSTER_EVENTS):
                 clusters = True
-    return Mentioned(list(jobs), list(nodes), clusters)
+    return Mentioned(_known(jobs), _known(starting), _known(nodes), clusters)
+
+
+def _known(names: Iterable[str]) -> list[str]:
+    return list(filter(is_key_text, names))
 
 
 class Fold:
@@ -57,16 +85,41 @@ class Fold:
         nodes: Mapping[str, rows.NodeRow],
         clusters: Mapping[str, rows.ClusterRow],
     ) -> None:
-        self.jobs = JobFold(pool, jobs, open_attempts)
         self.pool = PoolFold(pool, nodes, clusters)
+        self.jobs = JobFold(pool, jobs, open_attempts, self.pool.started)
+        self._aside: list[Aside] = []
+        self._offset = -1
 
     def fold(self, offset: int, batch: Batch) -> None:
-        """Apply the batch at `offset`. IllegalTransition names what happened where."""
-        self.jobs.begin(offset, batch)
-        self.pool.begin(offset, batch)
+        """Apply the batch at `offset`."""
+        self._offset, now_ms = offset, number(batch.now_ms)
+        self.jobs.begin(offset, batch, now_ms)
+        self.pool.begin(batch, now_ms)
         for index, event in enumerate(batch.events):
-            self.pool.apply(event)
+            try:
+                self.pool.apply(event)
+            except NotShown as why:
+                self._aside.append(Aside("", offset, str(why)))
             if type(event) in JOB_EVENTS:
                 self.jobs.apply(index, event)
             elif isinstance(event, e.InputQuarantined) and event.job:
                 self.jobs.copied(event.job, event.offset, event.key)
+
+    def refuse(self, row: PoolRow, reason: str) -> None:
+        """The database does not take this row: what there was of it stays."""
+        self.pool.leave_out(row)
+        self._aside.append(Aside("", self._offset, reason))
+
+    @property
+    def aside(self) -> list[Aside]:
+        """What was not shown, as far as it is worth a word: not each event of a job that was set aside before."""
+        return [*self._aside, *self.jobs.aside]
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Difference by name."""
+        unreadable = sum(bool(aside.job) for aside in self.jobs.aside)
+        passed_over = self.jobs.passed_over + len(self._aside)
+        counters = Counter(self.pool.counters)
+        counters.update({COUNTER_UNREADABLE: unreadable, COUNTER_PASSED_OVER: passed_over})
+        return +counters

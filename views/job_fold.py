@@ -1,262 +1,231 @@
-"""The events of jobs applied to rows of `jobs`, `attempts`, `job_events` and `job_copies`: pure."""
+"""The events of jobs applied to rows of `jobs`, `attempts`, `job_events` and `job_copies`: pure.
+
+Theory of operation. Each event is folded on a copy of its job's page (views.job_page). If it may not happen to the job,
+or a row that comes of it does not fit its columns, the copy is dropped and *that job* is set aside: its row says
+`unreadable`, and why, and its later events are passed over, until the ledger begins another life of it. No other job
+notices. How many jobs are in which state and how many attempts are where are differences between a page before and
+after, so they are those of the rows whatever happened.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from copy import copy
+from typing import Any, NamedTuple
 
-from contract import events as e
+import msgspec
+
 from contract.batch import Batch
 from contract.inputs import Submission
-from contract.lifecycle import TERMINAL, IllegalTransition, JobState, after
+from contract.lifecycle import IllegalTransition, JobState
 from views import rows
+from views.columns import fitted, is_key_text, misfit
+from views.job_page import LIFE_BEGINS, WORDS_GO, Moment, Page, copy_of, turn, turn_unread
 from views.words import words
 
-_STATES = {state.value: state for state in JobState}
+EVENT_UNREADABLE = "JobUnreadable"
+"""The entry in a job's feed that says that nothing more will come of this life of it. No event of the ledger."""
+_SAID = "the views cannot show what the ledger says of it from here on; the job itself goes on"
+
+
+class Aside(NamedTuple):
+    """What was not shown, and why."""
+
+    job: str
+    """Empty: it was no job's."""
+    offset: int
+    """Of the ledger record."""
+    reason: str
+    """In our words: it quotes nothing of the record."""
+
+
+class Misfit(Exception):
+    """A row does not fit its columns."""
 
 
 class JobFold:
     """Rows of jobs under change. What changed since the beginning is in the public attributes."""
 
     def __init__(
-        self, pool: str, jobs: Mapping[str, rows.JobRow], open_attempts: Mapping[str, rows.AttemptRow]
+        self,
+        pool: str,
+        jobs: Mapping[str, rows.JobRow],
+        open_attempts: Mapping[str, rows.AttemptRow],
+        started: Callable[[rows.AttemptRow, str], None] = lambda attempt, version: None,
     ) -> None:
+        """`started` hears of each attempt that starts, and of the version that it runs."""
         self._pool = pool
+        self._stored = dict(jobs)
         self._known = dict(jobs)
         self._open = dict(open_attempts)
+        self._started = started
         self.jobs: dict[str, rows.JobRow] = {}
         self.attempts: dict[tuple[str, int], rows.AttemptRow] = {}
         self.events: list[rows.JobEventRow] = []
         self.copies: dict[tuple[str, int], rows.JobCopyRow] = {}
+        self.begun: set[str] = set()
+        """Jobs that begin a new life: what is stored of attempts and events of the one before goes."""
         self.erased: set[str] = set()
         """Jobs of which no trace of their words may stay, not even a fingerprint."""
         self.counts: Counter[tuple[str, str, str]] = Counter()
         """Difference by (tenant, tier, state)."""
-        self.in_flight: Counter[tuple[str, str, str]] = Counter()
-        """Difference by (cluster, node, staged or running)."""
-        self._now_ms = self._seq = self._index = self._offset = 0
-        self._submissions: dict[int, Submission] = {}
+        self.in_clusters: Counter[tuple[str, str]] = Counter()
+        """Difference of open attempts by (cluster, staged or running)."""
+        self.in_nodes: Counter[tuple[str, str]] = Counter()
+        """The same by node: a gang is open on each node where it has a rank."""
+        self.aside: list[Aside] = []
+        self.passed_over = 0
+        """Events of jobs that were set aside before."""
+        self._moment = Moment(pool, 0, {})
+        self._seq = self._index = self._offset = 0
 
-    def begin(self, offset: int, batch: Batch) -> None:
+    def begin(self, offset: int, batch: Batch, now_ms: int) -> None:
         """The events that follow are those of this batch."""
-        self._now_ms, self._seq, self._offset = batch.now_ms, batch.seq, offset
-        self._submissions = {i.offset: i.body for i in batch.inputs if isinstance(i.body, Submission)}
+        self._seq, self._offset = batch.seq, offset
+        submissions = {i.offset: i.body for i in batch.inputs if isinstance(i.body, Submission)}
+        self._moment = Moment(self._pool, now_ms, submissions)
 
     def copied(self, job: str, offset: int, key: str) -> None:
         """A copy of the job's words lies at this offset of `jobs`."""
-        self.copies[job, offset] = rows.JobCopyRow(job, offset, self._pool, key)
+        self._keep_copies([copy_of(job, offset, key, self._moment)])
 
     def apply(self, index: int, event: Any) -> None:
-        """One event of JOB_EVENTS. IllegalTransition names pool, offset, job and event."""
-        self._index = index
-        name = type(event).__name__
-        row = self._known.get(event.job)
-        before = JobState.SUBMITTED if row is None else _STATES[row.state]
-        try:
-            state = after(before, name)
-        except IllegalTransition as illegal:
-            raise IllegalTransition(
-                f"pool {self._pool}, ledger offset {self._offset}, event {self._index}, job {event.job}: {illegal}"
-                "; the ledger or the views are damaged: run `headrace audit verify`, then fold the views again"
-            ) from None
-        handler = _JOBS.get(type(event))
-        if handler is not None:
-            row = handler(self, event, row)
-        if row is not None:
-            self._enter(row, before, state)
-        self.events.append(
-            rows.JobEventRow(
-                event.job,
-                self._seq,
-                self._index,
-                self._pool,
-                self._now_ms,
-                name,
-                row.state if row is not None else "",
-                row.attempts if row is not None else 0,
-                words(event),
-            )
-        )
-
-    def _enter(self, row: rows.JobRow, before: JobState, state: JobState) -> None:
-        self._known[row.job] = self.jobs[row.job] = row
-        if state is before:
+        """One event of JOB_EVENTS."""
+        job = event.job
+        if not is_key_text(job):
+            self.passed_over += 1
+            self.aside.append(Aside("", self._offset, "an event names a job by text that is no job id"))
             return
-        row.state = state.value
-        if before is not JobState.SUBMITTED:
-            self.counts[row.tenant, row.tier, before.value] -= 1
-        self.counts[row.tenant, row.tier, state.value] += 1
-        if state in TERMINAL:
-            row.ended_ms = self._now_ms
+        self._index = index
+        before, attempt = self._known.get(job), self._open.get(job)
+        page = Page(copy(before), copy(attempt), [])
+        if before is not None and before.state == rows.UNREADABLE and not isinstance(event, LIFE_BEGINS):
+            turn_unread(page, event, self._moment)
+            self.passed_over += 1
+            said = [self._said(event, page.row)] if isinstance(event, WORDS_GO) else []
+        else:
+            try:
+                turn(page, event, self._moment)
+                said = [self._said(event, page.row)]
+                _check(page.row, page.attempt, *page.copies, *said)
+            except Exception as error:  # whatever it is, it is this job's alone
+                page = self._set_aside(page, event, attempt, _reason(error))
+                said = [self._said(None, page.row)]
+        self._commit(job, before, attempt, page)
+        self.events += said
 
-    def _accepted(self, event: e.JobAccepted, row: rows.JobRow | None) -> rows.JobRow:
-        self.copied(event.job, event.offset, event.key)
-        return rows.JobRow(
-            event.job,
+    def refuse(self, job: str, reason: str) -> None:
+        """The database does not take the rows of this job: nothing of them is stored, but that it is unreadable."""
+        before, attempt = self._known.get(job), self._open.get(job)
+        known = before or rows.JobRow(job, self._pool, "", "", "", "", "", self._moment.now_ms)
+        bare = rows.JobRow(job, self._pool, known.tenant, known.tier, "", "", "", known.submitted_ms)
+        bare.ended_ms, bare.erasure, bare.gone_by_ms = known.ended_ms, known.erasure, known.gone_by_ms
+        self._commit(job, before, attempt, Page(self._unreadable(bare, reason), None, [], begins=True))
+        self.copies = {key: copy for key, copy in self.copies.items() if key[0] != job}
+
+    def leave_out(self, job: str) -> None:
+        """Not even that is taken: the job's row stays as it is stored, if it is."""
+        self._count(self.jobs.pop(job, None), -1)
+        self._count(self._stored.get(job), 1)
+
+    def _set_aside(self, page: Page, event: Any, attempt: rows.AttemptRow | None, reason: str) -> Page:
+        """The page of a job that becomes unreadable by this event, of which `page` shows what came of it so far."""
+        begins = page.begins
+        if page.row is None:
+            tenant = getattr(event, "tenant", "")
+            row = rows.JobRow(event.job, self._pool, tenant, "", "", "", "", self._moment.now_ms)
+        else:
+            row = page.row
+        aside = Page(self._unreadable(row, reason), None if begins else copy(attempt), [], begins=begins)
+        turn_unread(aside, event, self._moment)
+        return aside
+
+    def _unreadable(self, row: rows.JobRow, reason: str) -> rows.JobRow:
+        self.aside.append(Aside(row.job, self._offset, reason))
+        reason = f"ledger offset {self._offset}: {reason}"
+        return fitted(msgspec.structs.replace(row, state=rows.UNREADABLE, reason=reason))
+
+    def _commit(self, job: str, before: rows.JobRow | None, attempt: rows.AttemptRow | None, page: Page) -> None:
+        if page.begins:
+            self._forget(job)
+        if page.row is not None:
+            self._known[job] = self.jobs[job] = page.row
+        if _counted(before) != _counted(page.row):
+            self._count(before, -1)
+            self._count(page.row, 1)
+        self._commit_attempt(job, attempt, page)
+        self._keep_copies(page.copies)
+        if page.erases:
+            self.erased.add(job)
+
+    def _commit_attempt(self, job: str, before: rows.AttemptRow | None, page: Page) -> None:
+        now = page.attempt
+        if now == before:
+            return
+        if before is not None:
+            self._count_attempt(before, -1)
+            if not page.begins and (now is None or now.attempt != before.attempt):
+                gone = msgspec.structs.replace(before, state="closed", closed=rows.UNREADABLE)
+                self.attempts[job, before.attempt] = gone
+        self._open.pop(job, None)
+        if now is None:
+            return
+        self.attempts[job, now.attempt] = now
+        if now.is_open:
+            self._open[job] = now
+            self._count_attempt(now, 1)
+        if now.state == "running" and (before is None or before.state != "running") and page.row is not None:
+            self._started(now, page.row.version)
+
+    def _forget(self, job: str) -> None:
+        self.begun.add(job)
+        self.events = [event for event in self.events if event.job != job]
+        self.attempts = {key: attempt for key, attempt in self.attempts.items() if key[0] != job}
+
+    def _count(self, row: rows.JobRow | None, difference: int) -> None:
+        key = _counted(row)
+        if key is not None:
+            self.counts[key] += difference
+
+    def _count_attempt(self, attempt: rows.AttemptRow, difference: int) -> None:
+        self.in_clusters[attempt.cluster, attempt.state] += difference
+        for node in attempt.nodes:
+            self.in_nodes[node, attempt.state] += difference
+
+    def _keep_copies(self, copies: list[rows.JobCopyRow]) -> None:
+        for row in copies:
+            if misfit(row):
+                self.passed_over += 1
+            else:
+                self.copies[row.job, row.offset] = row
+
+    def _said(self, event: Any, row: rows.JobRow | None) -> rows.JobEventRow:
+        """The entry of the feed; of no event: that the job cannot be read."""
+        return rows.JobEventRow(
+            row.job if row is not None else event.job,
+            self._seq,
+            self._index,
             self._pool,
-            event.tenant,
-            event.tier,
-            event.model,
-            event.version,
-            JobState.SUBMITTED.value,
-            event.submitted_ms,
-            event.expires_ms,
-            self._now_ms,
-            start_p50_ms=event.start_p50_ms if event.start_p90_ms else None,
-            start_p90_ms=event.start_p90_ms or None,
+            self._moment.now_ms,
+            type(event).__name__ if event is not None else EVENT_UNREADABLE,
+            row.state if row is not None else "",
+            row.attempts if row is not None else 0,
+            words(event) if event is not None else _SAID,
         )
 
-    def _forecast(self, event: e.StartForecast, row: rows.JobRow) -> rows.JobRow:
-        row.start_p50_ms, row.start_p90_ms = event.p50_ms, event.p90_ms
-        return row
 
-    def _refused(self, event: e.JobRefused, row: rows.JobRow | None) -> rows.JobRow:
-        """The event names neither tier nor model: they come from the api's receipt or the input beside it."""
-        self.copied(event.job, event.offset, event.key)
-        asked = self._submissions.get(event.offset)
-        if row is None:
-            row = rows.JobRow(
-                event.job,
-                self._pool,
-                event.tenant,
-                asked.tier if asked else "",
-                asked.model if asked else "",
-                "",
-                JobState.SUBMITTED.value,
-                (asked.submitted_ms if asked else 0) or self._now_ms,
-                asked.expires_ms if asked else 0,
-            )
-        row.reason = event.reason
-        return row
-
-    def _duplicated(self, event: e.JobDuplicated, row: rows.JobRow | None) -> rows.JobRow | None:
-        self.copied(event.job, event.offset, event.key)
-        return row
-
-    def _dispatched(self, event: e.JobDispatched, row: rows.JobRow) -> rows.JobRow:
-        row.attempts = event.attempt
-        row.dispatched_ms, row.started_ms = self._now_ms, None
-        attempt = rows.AttemptRow(
-            event.job,
-            event.attempt,
-            self._pool,
-            event.dispatch,
-            event.node,
-            event.session,
-            event.cluster,
-            "staged",
-            self._now_ms,
-            None,
-            None,
-            event.waited_ms,
-            event.slo_ms,
-            event.next_job,
-            event.next_waited_ms,
-            event.next_slo_ms,
-            event.limit,
-            event.staged,
-            event.bound,
-        )
-        self._open[event.job] = self.attempts[event.job, event.attempt] = attempt
-        self.in_flight[event.cluster, event.node, "staged"] += 1
-        return row
-
-    def _started(self, event: e.AttemptStarted, row: rows.JobRow) -> rows.JobRow:
-        row.started_ms = self._now_ms
-        attempt = self._attempt(event)
-        self._move(attempt, "running")
-        attempt.started_ms = self._now_ms
-        return row
-
-    def _failed(self, event: e.AttemptFailed, row: rows.JobRow) -> rows.JobRow:
-        attempt = self._close(event, "failed")
-        attempt.failure, attempt.error, attempt.counts = event.kind, event.error, True
-        row.failure = event.kind
-        row.failures += 1
-        return row
-
-    def _closed(self, event: e.AttemptClosed, row: rows.JobRow) -> rows.JobRow:
-        attempt = self._close(event, "closed")
-        attempt.closed, attempt.counts = event.reason, event.counts
-        row.failures += event.counts
-        return row
-
-    def _succeeded(self, event: e.JobSucceeded, row: rows.JobRow) -> rows.JobRow:
-        self._close(event, "succeeded")
-        row.result_dispatch, row.result_manifest = event.dispatch, event.manifest
-        return row
-
-    def _reason(self, event: e.JobCancelling | e.JobCancelled, row: rows.JobRow) -> rows.JobRow:
-        row.reason = event.reason
-        return row
-
-    def _expired(self, event: e.JobExpired, row: rows.JobRow) -> rows.JobRow:
-        row.reason = "expired"
-        return row
-
-    def _dead_lettered(self, event: e.JobDeadLettered, row: rows.JobRow) -> rows.JobRow:
-        row.failures = event.failures
-        row.reason = row.failure or "lost"
-        return row
-
-    def _quarantined(self, event: e.JobQuarantined, row: rows.JobRow) -> rows.JobRow:
-        row.reason = "nodes_lost"
-        return row
-
-    def _erasure_ordered(self, event: e.ErasureOrdered, row: rows.JobRow | None) -> rows.JobRow | None:
-        self.erased.add(event.job)
-        if row is not None:
-            row.erasure = "ordered"
-        return row
-
-    def _erased(self, event: e.JobErased, row: rows.JobRow | None) -> rows.JobRow | None:
-        self.erased.add(event.job)
-        if row is not None:
-            row.erasure, row.gone_by_ms = "erased", event.gone_by_ms
-        return row
-
-    def _attempt(self, event: Any) -> rows.AttemptRow:
-        attempt = self._open.get(event.job)
-        if attempt is None or attempt.dispatch != event.dispatch:
-            found = "none" if attempt is None else attempt.dispatch
-            raise IllegalTransition(
-                f"pool {self._pool}, ledger offset {self._offset}, event {self._index}, job {event.job}:"
-                f" {type(event).__name__} names dispatch {event.dispatch}; expected the open one, which is {found}"
-            )
-        self.attempts[attempt.job, attempt.attempt] = attempt
-        return attempt
-
-    def _move(self, attempt: rows.AttemptRow, state: str) -> None:
-        if attempt.state in ("staged", "running"):
-            self.in_flight[attempt.cluster, attempt.node, attempt.state] -= 1
-        if state in ("staged", "running"):
-            self.in_flight[attempt.cluster, attempt.node, state] += 1
-        attempt.state = state
-
-    def _close(self, event: Any, state: str) -> rows.AttemptRow:
-        attempt = self._attempt(event)
-        self._move(attempt, state)
-        attempt.ended_ms = self._now_ms
-        del self._open[event.job]
-        return attempt
+def _check(*changed: msgspec.Struct | None) -> None:
+    for row in changed:
+        if row is not None and (found := misfit(row)):
+            raise Misfit(found)
 
 
-_JOBS: dict[type, Callable[[JobFold, Any, Any], rows.JobRow | None]] = {
-    e.JobAccepted: JobFold._accepted,
-    e.StartForecast: JobFold._forecast,
-    e.JobRefused: JobFold._refused,
-    e.JobDuplicated: JobFold._duplicated,
-    e.JobDispatched: JobFold._dispatched,
-    e.AttemptStarted: JobFold._started,
-    e.AttemptFailed: JobFold._failed,
-    e.AttemptClosed: JobFold._closed,
-    e.JobSucceeded: JobFold._succeeded,
-    e.JobCancelling: JobFold._reason,
-    e.JobCancelled: JobFold._reason,
-    e.JobExpired: JobFold._expired,
-    e.JobDeadLettered: JobFold._dead_lettered,
-    e.JobQuarantined: JobFold._quarantined,
-    e.ErasureOrdered: JobFold._erasure_ordered,
-    e.JobErased: JobFold._erased,
-}
+def _reason(error: Exception) -> str:
+    """In our words: what other errors say may quote what they stumbled over."""
+    return str(error) if isinstance(error, Misfit | IllegalTransition) else type(error).__name__
+
+
+def _counted(row: rows.JobRow | None) -> tuple[str, str, str] | None:
+    """What its row counts as; None while the ledger has not named the job."""
+    return None if row is None or row.state == JobState.SUBMITTED else (row.tenant, row.tier, row.state)

@@ -1,4 +1,8 @@
-"""What a pool runs on (policy, versions, aliases, clusters, nodes) applied to its rows: pure."""
+"""What a pool runs on (policy, versions, aliases, clusters, nodes) applied to its rows: pure.
+
+What does not fit a column is fitted to it (views.columns), and an event about a node or a cluster that there is not is
+passed over: nodes and clusters are shown, and no job may wait for that.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from contract import events as e
 from contract.batch import Batch
-from contract.lifecycle import IllegalTransition
 from views import rows
+from views.columns import document, fitted, is_key_text, key
+
+PoolRow = rows.NodeRow | rows.ClusterRow | rows.PolicyRow | rows.VersionRow | rows.AliasRow
+
+
+class NotShown(Exception):
+    """An event that no row can show. Says why in our words."""
 
 
 class PoolFold:
@@ -29,114 +37,159 @@ class PoolFold:
         self.aliases: dict[tuple[str, str], rows.AliasRow] = {}
         self.counters: Counter[str] = Counter()
         """Difference by event class, and `ReportStale:<kind>` beside."""
-        self._now_ms = self._seq = self._offset = 0
+        self._now_ms = self._seq = 0
 
-    def begin(self, offset: int, batch: Batch) -> None:
+    def begin(self, batch: Batch, now_ms: int) -> None:
         """The events that follow are those of this batch."""
-        self._now_ms, self._seq, self._offset = batch.now_ms, batch.seq, offset
+        self._now_ms, self._seq = now_ms, batch.seq
 
     def apply(self, event: e.Event) -> None:
-        """Any event; those of jobs are only counted. IllegalTransition when a node was never admitted."""
+        """Any event; those of jobs are only counted. NotShown: it changed nothing."""
         self.counters[type(event).__name__] += 1
         handler = _EVENTS.get(type(event))
         if handler is not None:
             handler(self, event)
 
+    def started(self, attempt: rows.AttemptRow, version: str) -> None:
+        """An attempt runs: its nodes have the version loaded, and cached, from here on."""
+        for name in attempt.nodes:
+            row = self._nodes.get(name)
+            if row is None or _has_loaded(row, version):
+                continue
+            row.loaded = (version,) if row.slots == 1 else tuple(sorted({*row.loaded, version}))
+            row.cached = tuple(sorted({*row.cached, version}))
+            self._put_node(row)
+
+    def leave_out(self, row: PoolRow) -> None:
+        """The row is not to be stored."""
+        if row is self.policy:
+            self.policy = None
+        tables: tuple[dict[Any, Any], ...] = (self.nodes, self.clusters, self.versions, self.aliases)
+        for table in tables:
+            for name in [name for name, other in table.items() if other is row]:
+                del table[name]
+
     def _opened(self, event: e.Opened) -> None:
         self.opened = event
 
     def _policy_adopted(self, event: e.PolicyAdopted | e.PolicyReverted) -> None:
-        document = msgspec.Raw(msgspec.json.encode(event.policy))
-        self.policy = rows.PolicyRow(self._pool, event.fingerprint, document, self._now_ms, self._seq)
+        policy = rows.PolicyRow(self._pool, event.fingerprint, document(event.policy), self._now_ms, self._seq)
+        self.policy = fitted(policy)
         named = {name: c.limit for name, c in event.policy.clusters.items() if c.pool == self._pool}
         for name in {**self._clusters, **named}:
             row = self._clusters.get(name)
-            if name not in named and row is not None:
+            if row is None:
+                row = rows.ClusterRow(self._pool, name, 0, "removed")
+            row.limit = named.get(name, 0)
+            if name not in named:
                 row.state, row.deadline_ms = "removed", None
-            elif row is None:
-                row = rows.ClusterRow(self._pool, name, named[name], "active")
-            else:
-                row.limit = named[name]
-                row.state = "active" if row.state == "removed" else row.state
-            self._clusters[name] = self.clusters[name] = row
+            elif row.state == "removed":
+                row.state = "active"
+            self._put_cluster(row)
 
     def _version_registered(self, event: e.VersionRegistered) -> None:
-        needs = msgspec.Raw(msgspec.json.encode(event.requirements))
-        self.versions[event.model, event.version] = rows.VersionRow(
-            self._pool, event.model, event.version, needs, event.timeout_ms, self._now_ms
-        )
+        _named(event.model, event.version)
+        needs = document(event.requirements)
+        row = rows.VersionRow(self._pool, event.model, event.version, needs, event.timeout_ms, self._now_ms)
+        self.versions[event.model, event.version] = fitted(row)
 
     def _alias_pointed(self, event: e.AliasPointed) -> None:
-        self.aliases[event.model, event.alias] = rows.AliasRow(
-            self._pool, event.model, event.alias, event.version, event.move, self._now_ms
-        )
+        _named(event.model, event.alias)
+        row = rows.AliasRow(self._pool, event.model, event.alias, event.version, event.move, self._now_ms)
+        self.aliases[event.model, event.alias] = fitted(row)
+
+    # -- nodes --------------------------------------------------------------------------------------------------
 
     def _node_admitted(self, event: e.NodeAdmitted) -> None:
-        self._nodes[event.node] = self.nodes[event.node] = rows.NodeRow(
-            self._pool,
-            event.node,
-            event.session,
-            event.cluster,
-            event.chipset,
-            event.slots,
-            event.gpus,
-            event.memory_mib,
-            (),
-            event.cached,
-            "ready",
-            self._now_ms,
-            self._now_ms,
+        _named(event.node)
+        self._put_node(
+            rows.NodeRow(
+                self._pool,
+                event.node,
+                event.session,
+                event.cluster,
+                event.chipset,
+                event.slots,
+                event.gpus,
+                event.memory_mib,
+                (),
+                event.cached,
+                "ready",
+                self._now_ms,
+                self._now_ms,
+            )
         )
 
     def _node(self, event: Any) -> rows.NodeRow:
         row = self._nodes.get(event.node)
         if row is None:
-            raise IllegalTransition(
-                f"pool {self._pool}, ledger offset {self._offset}: {type(event).__name__} names"
-                f" node {event.node}, expected one that was admitted before"
-            )
-        self.nodes[event.node] = row
+            raise NotShown(f"{type(event).__name__} of a node that was never admitted")
         return row
 
+    def _put_node(self, row: rows.NodeRow) -> None:
+        self._nodes[row.node] = self.nodes[row.node] = fitted(row)
+
     def _node_heard(self, event: e.NodeHeard) -> None:
-        self._node(event).heard_ms = self._now_ms
+        row = self._node(event)
+        row.heard_ms = self._now_ms
+        self._put_node(row)
 
     def _node_versions(self, event: e.NodeVersionsChanged) -> None:
         row = self._node(event)
         row.loaded, row.cached = event.loaded, event.cached
+        self._put_node(row)
 
     def _node_drained(self, event: e.NodeDrained) -> None:
-        self._node(event).state = "draining"
+        row = self._node(event)
+        row.state = "draining"
+        self._put_node(row)
 
-    def _node_departed(self, event: e.NodeDeparted) -> None:
-        self._node(event).state = "departed"
+    def _node_gone(self, event: e.NodeDeparted | e.NodeLost) -> None:
+        row = self._node(event)
+        row.state = "departed" if isinstance(event, e.NodeDeparted) else "lost"
+        row.loaded = ()
+        self._put_node(row)
 
-    def _node_lost(self, event: e.NodeLost) -> None:
-        self._node(event).state = "lost"
+    # -- clusters -----------------------------------------------------------------------------------------------
 
-    def _cluster(self, name: str, state: str, deadline_ms: int | None) -> None:
-        row = self._clusters.get(name) or rows.ClusterRow(self._pool, name, 0, state)
-        row.state, row.deadline_ms = state, deadline_ms
-        self._clusters[name] = self.clusters[name] = row
+    def _put_cluster(self, row: rows.ClusterRow) -> None:
+        if is_key_text(row.cluster):
+            self._clusters[row.cluster] = self.clusters[row.cluster] = fitted(row)
 
-    def _cluster_draining(self, event: e.ClusterDraining) -> None:
-        self._cluster(event.cluster, "draining", event.deadline_ms or None)
-
-    def _cluster_returned(self, event: e.ClusterReturned) -> None:
-        self._cluster(event.cluster, "active", None)
-
-    def _limit_adapted(self, event: e.LimitAdapted) -> None:
+    def _cluster(self, event: Any) -> rows.ClusterRow:
         row = self._clusters.get(event.cluster)
         if row is None:
-            raise IllegalTransition(
-                f"pool {self._pool}, ledger offset {self._offset}: LimitAdapted names cluster {event.cluster},"
-                " expected one of the policy"
-            )
+            raise NotShown(f"{type(event).__name__} of a cluster that no policy named")
+        return row
+
+    def _cluster_draining(self, event: e.ClusterDraining) -> None:
+        self._turn(self._cluster(event), "draining", event.deadline_ms or None)
+
+    def _cluster_returned(self, event: e.ClusterReturned) -> None:
+        self._turn(self._cluster(event), "active", None)
+
+    def _turn(self, row: rows.ClusterRow, state: str, deadline_ms: int | None) -> None:
+        """A cluster that the policy does not have is removed, whatever an operator says of it."""
+        if row.state != "removed":
+            row.state, row.deadline_ms = state, deadline_ms
+        self._put_cluster(row)
+
+    def _limit_adapted(self, event: e.LimitAdapted) -> None:
+        row = self._cluster(event)
         row.limit = event.limit
-        self.clusters[event.cluster] = row
+        self._put_cluster(row)
 
     def _report_stale(self, event: e.ReportStale) -> None:
-        self.counters[f"ReportStale:{event.kind}"] += 1
+        self.counters[key(f"ReportStale:{event.kind}")] += 1
+
+
+def _has_loaded(row: rows.NodeRow, version: str) -> bool:
+    return version in row.cached and version in row.loaded and (row.slots > 1 or len(row.loaded) == 1)
+
+
+def _named(*texts: str) -> None:
+    if not all(map(is_key_text, texts)):
+        raise NotShown("a name is longer than an index holds, or has the character NUL")
 
 
 _EVENTS: dict[type, Callable[[PoolFold, Any], None]] = {
@@ -150,8 +203,8 @@ _EVENTS: dict[type, Callable[[PoolFold, Any], None]] = {
     e.NodeHeard: PoolFold._node_heard,
     e.NodeVersionsChanged: PoolFold._node_versions,
     e.NodeDrained: PoolFold._node_drained,
-    e.NodeDeparted: PoolFold._node_departed,
-    e.NodeLost: PoolFold._node_lost,
+    e.NodeDeparted: PoolFold._node_gone,
+    e.NodeLost: PoolFold._node_gone,
     e.ClusterDraining: PoolFold._cluster_draining,
     e.ClusterReturned: PoolFold._cluster_returned,
     e.ReportStale: PoolFold._report_stale,

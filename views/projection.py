@@ -9,6 +9,7 @@ lost with the rows, and both are folded again from the ledger.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,10 +18,13 @@ import psycopg
 import sqlalchemy
 
 from contract.batch import GENESIS, Batch
+from contract.bounds import mended
 from views import rows, statements
+from views.columns import number
 from views.fold import Fold, mentioned
-from views.job_fold import JobFold
+from views.job_fold import Aside
 from views.receipts import bits_of
+from views.refusals import drop_refused, storing
 
 CHANNEL = "headrace_views"
 """NOTIFY channel: one message, the pool's name, when a transaction that changed its views commits."""
@@ -55,32 +59,46 @@ def position(connection: sqlalchemy.Connection, pool: str) -> Position | None:
     return None if row is None else Position(*row)
 
 
+class Applied(NamedTuple):
+    """What a call brought into the views."""
+
+    records: int
+    """Of those given, how many were new."""
+    aside: list[Aside]
+    """What is not shown, and why."""
+
+
 def apply(
     connection: sqlalchemy.Connection, pool: str, offset: int, at_ms: int, record_hash: str, batch: Batch
 ) -> bool:
     """Fold one record into the views. See `apply_all`."""
-    return apply_all(connection, pool, [Record(offset, at_ms, record_hash, batch)]) > 0
+    return apply_all(connection, pool, [Record(offset, at_ms, record_hash, batch)]).records > 0
 
 
-def apply_all(connection: sqlalchemy.Connection, pool: str, records: Sequence[Record]) -> int:
-    """Fold consecutive records of a pool's ledger into the views; how many of them were new.
+def apply_all(
+    connection: sqlalchemy.Connection, pool: str, records: Sequence[Record], *, carefully: bool = False
+) -> Applied:
+    """Fold consecutive records of a pool's ledger into the views.
 
     Records that the views contain already are passed over, so a record may come twice. OutOfStep when a new one does
-    not follow; IllegalTransition when an event may not happen to its job. After either, roll back."""
+    not follow; psycopg's and SQLAlchemy's errors as they come. After any, roll back. `carefully`: each row is tried by
+    itself first, and what the database refuses is left out, its job set aside: for when it refused (views.refusals)."""
     before = _locked_position(connection, pool)
     fresh = _following(pool, before, records)
     if not fresh:
-        return 0
+        return Applied(0, [])
     driver = _driver(connection)
     with driver.cursor() as cursor:
         fold = _load(cursor, pool, [record.batch for record in fresh])
         for record in fresh:
             fold.fold(record.offset, record.batch)
+        if carefully:
+            drop_refused(driver, cursor, fold)
         with driver.pipeline():  # one round trip for all statements
             _store(cursor, pool, fold)
             cursor.execute(statements.MOVE_POSITION, _moved(pool, fresh[-1], fold))
             cursor.execute("SELECT pg_notify(%s, %s)", (CHANNEL, pool))
-    return len(fresh)
+    return Applied(len(fresh), fold.aside)
 
 
 def forget(connection: sqlalchemy.Connection, pool: str) -> None:
@@ -106,11 +124,11 @@ def _moved(pool: str, last: Record, fold: Fold) -> dict[str, Any]:
         "seq": last.batch.seq,
         "epoch": last.batch.epoch,
         "at_ms": last.at_ms,
-        "now_ms": last.batch.now_ms,
-        "position": last.batch.position,
-        "session": opened.session if opened else None,
-        "release": opened.release if opened else None,
-        "rules": opened.rules if opened else None,
+        "now_ms": number(last.batch.now_ms),
+        "position": number(last.batch.position),
+        "session": mended(opened.session) if opened else None,
+        "release": mended(opened.release) if opened else None,
+        "rules": number(opened.rules, "integer") if opened else None,
     }
 
 
@@ -148,8 +166,9 @@ def _load(cursor: psycopg.Cursor[Any], pool: str, batches: Sequence[Batch]) -> F
             jobs[row[0]] = rows.JobRow(*row)
         for row in cursor.execute(statements.OPEN_ATTEMPTS_WANTED, (wanted.jobs,)):
             attempts[row[0]] = rows.AttemptRow(*row)
-    if wanted.nodes:
-        for row in cursor.execute(statements.NODES_WANTED, (pool, wanted.nodes)):
+    names = wanted.nodes_with(attempts)
+    if names:
+        for row in cursor.execute(statements.NODES_WANTED, (pool, names)):
             nodes[row[1]] = rows.NodeRow(*row)
     if wanted.clusters:
         for row in cursor.execute(statements.CLUSTERS_OF, (pool,)):
@@ -158,41 +177,36 @@ def _load(cursor: psycopg.Cursor[Any], pool: str, batches: Sequence[Batch]) -> F
 
 
 def _store(cursor: psycopg.Cursor[Any], pool: str, fold: Fold) -> None:
-    """Jobs in the order of their ids: two writers that lock several rows lock them in one order."""
-    jobs, own = fold.jobs, fold.pool
-    writes: list[tuple[str, list[Any]]] = [
-        (statements.PUT_JOBS, [jobs.jobs[job] for job in sorted(jobs.jobs)]),
-        (statements.PUT_ATTEMPTS, list(jobs.attempts.values())),
-        (statements.ADD_JOB_EVENTS, jobs.events),
-        (statements.ADD_JOB_COPIES, list(jobs.copies.values())),
-        (statements.PUT_NODES, list(own.nodes.values())),
-        (statements.PUT_CLUSTERS, list(own.clusters.values())),
-        (statements.PUT_POLICIES, [own.policy] if own.policy else []),
-        (statements.PUT_VERSIONS, list(own.versions.values())),
-        (statements.PUT_ALIASES, list(own.aliases.values())),
-        (statements.ADD_JOB_COUNTS, _job_counts(pool, jobs)),
-        (statements.ADD_TO_CLUSTERS, _in_flight(pool, jobs, "cluster", 0)),
-        (statements.ADD_TO_NODES, _in_flight(pool, jobs, "node", 1)),
-        (statements.ADD_COUNTERS, [{"pool": pool, "name": n, "value": v} for n, v in own.counters.items()]),
-    ]
-    for statement, values in writes:
+    jobs = fold.jobs
+    if jobs.begun:
+        for statement in statements.DROP_LIVES:
+            cursor.execute(statement, (sorted(jobs.begun),))
+    for statement, values in [*storing(fold), *_sums(pool, fold)]:
         if values:
             cursor.execute(statement, (msgspec.json.encode(values).decode(),))
     if jobs.erased:
-        cursor.execute(statements.DROP_RECEIPTS, (sorted(map(bits_of, jobs.erased)),))
+        cursor.execute(statements.BLANK_RECEIPTS, (sorted(map(bits_of, jobs.erased)),))
 
 
-def _job_counts(pool: str, jobs: JobFold) -> list[dict[str, Any]]:
-    return [
+def _sums(pool: str, fold: Fold) -> list[tuple[str, list[Any]]]:
+    """What is added to rows that many jobs share."""
+    jobs = fold.jobs
+    counts = [
         {"pool": pool, "tenant": tenant, "tier": tier, "state": state, "jobs": difference}
         for (tenant, tier, state), difference in jobs.counts.items()
         if difference
     ]
+    return [
+        (statements.ADD_JOB_COUNTS, counts),
+        (statements.ADD_TO_CLUSTERS, _in_flight(pool, "cluster", jobs.in_clusters)),
+        (statements.ADD_TO_NODES, _in_flight(pool, "node", jobs.in_nodes)),
+        (statements.ADD_COUNTERS, [{"pool": pool, "name": n, "value": v} for n, v in fold.counters.items()]),
+    ]
 
 
-def _in_flight(pool: str, jobs: JobFold, column: str, part: int) -> list[dict[str, Any]]:
+def _in_flight(pool: str, column: str, differences: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
     sums: dict[str, dict[str, Any]] = {}
-    for key, difference in jobs.in_flight.items():
-        row = sums.setdefault(key[part], {"pool": pool, column: key[part], "staged": 0, "running": 0})
-        row[key[2]] += difference
+    for (name, state), difference in differences.items():
+        row = sums.setdefault(name, {"pool": pool, column: name, "staged": 0, "running": 0})
+        row[state] += difference
     return [row for row in sums.values() if row["staged"] or row["running"]]

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, text
 
 from contract.policy import UNLIMITED, Policy
 from views import rows
+from views.columns import is_key_text, number
+from views.fold import COUNTER_PASSED_OVER
 
 PAGE_MAX = 200
 
@@ -221,12 +223,23 @@ class PoolView(msgspec.Struct):
     at_ms: int
     release: str
     rules: int
+    unreadable: int
+    """Jobs of which the views cannot show what the ledger says: their state is `unreadable`."""
+    passed_over: int
+    """Events that the views do not show: those of such jobs, and what no column holds."""
 
 
 def pools(connection: Connection) -> list[PoolView]:
     """Every pool that the views know. For operators."""
-    query = text(f"SELECT {_names(PoolView, 't')} FROM views.ledger_positions t ORDER BY pool")
-    return [PoolView(*row) for row in connection.execute(query)]
+    query = text(
+        'SELECT p.pool, p."offset", p.hash, p.seq, p.epoch, p.at_ms, p.release, p.rules,'
+        " (SELECT coalesce(sum(c.jobs), 0)::bigint FROM views.job_counts c"
+        " WHERE c.pool = p.pool AND c.state = :unreadable),"
+        " coalesce((SELECT n.value FROM views.counters n WHERE n.pool = p.pool AND n.name = :passed_over), 0)"
+        " FROM views.ledger_positions p ORDER BY p.pool"
+    )
+    values = {"unreadable": rows.UNREADABLE, "passed_over": COUNTER_PASSED_OVER}
+    return [PoolView(*row) for row in connection.execute(query, values)]
 
 
 def _encode_cursor(row: rows.JobRow) -> str:
@@ -238,7 +251,7 @@ def _decode_cursor(cursor: str) -> tuple[int, str]:
         said = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):
         said = ""
-    match = re.fullmatch(r"(\d{1,18})\.([a-z0-9._-]{1,100})", said)
-    if match is None:
+    match = re.fullmatch(r"(-?\d{1,19})\.(.+)", said, re.DOTALL)
+    if match is None or number(int(match[1])) != int(match[1]) or not is_key_text(match[2]):
         raise CursorInvalid("expected the `cursor` of an earlier page; leave it out to begin with the newest job")
     return int(match[1]), match[2]

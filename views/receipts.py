@@ -2,7 +2,9 @@
 
 A receipt ties the 128 bits of a job id to the request that made it, so that an Idempotency-Key that comes again with
 another request is noticed, be it for a model of another pool (the bits are the same in every pool). It keeps a random
-salt and a salted sha256, never the request, and goes when the job's words are erased.
+salt and a salted sha256, never the request, and loses both when the job's words are erased.
+A receipt is never removed: so it lives at least as long as the scheduler knows the id, which is `submission_age_max`
+after the job ended, and no key makes a second job over HTTP.
 `acknowledged` also enters the job as `submitted`, so a GET right after the 202 finds it although no scheduler runs;
 the projection writes over that row once the ledger names the job.
 """
@@ -72,6 +74,8 @@ def reserve(connection: Connection, job: str, tenant: str, request: bytes) -> St
     salt = secrets.token_hex(16)
     mine = {"request": bits_of(job), "tenant": tenant, "salt": salt, "fingerprint": fingerprint(salt, request)}
     kept = connection.execute(_RESERVE, mine).one()
+    if not kept.fingerprint:
+        raise Erased(job)
     if fingerprint(kept.salt, request) != kept.fingerprint:
         raise OtherRequest(job)
     if kept.acked or known is not None:

@@ -1,24 +1,36 @@
 """The rows of the read models, as they are folded in memory and stored.
 
-Field order is column order; names and types are those of migration 0002_views. Times are milliseconds since the
-epoch by the pool's clock (`now_ms` of the batch), None while the thing has not happened.
+Field order is column order; names and types are those of the migrations. Times are milliseconds since the epoch by
+the pool's clock (`now_ms` of the batch), None while the thing has not happened. What a column holds, and what is done
+with a value that it does not, is in views.columns.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+Key = Annotated[str, "key"]
+"""Text in an index, which holds only so many bytes of it."""
+Small = Annotated[int, "integer"]
+"""A whole number of 32 bits; `int` is one of 64."""
+
+UNREADABLE = "unreadable"
+"""State of a job of whose events the views could not store one. A state of the views only: the job itself goes on."""
 
 
 class JobRow(msgspec.Struct):
-    """One job. `model` is the reference the user wrote until the ledger accepts it, then the model's name."""
+    """One job in its newest life. `model` is the reference the user wrote until the ledger accepts it, then the model's
+    name."""
 
-    job: str
-    pool: str
-    tenant: str
-    tier: str
+    job: Key
+    pool: Key
+    tenant: Key
+    tier: Key
     model: str
     version: str
-    state: str
+    state: Key
     submitted_ms: int
     expires_ms: int = 0
     accepted_ms: int | None = None
@@ -26,12 +38,12 @@ class JobRow(msgspec.Struct):
     """Of the newest attempt, as is `started_ms`."""
     started_ms: int | None = None
     ended_ms: int | None = None
-    attempts: int = 0
-    failures: int = 0
+    attempts: Small = 0
+    failures: Small = 0
     failure: str = ""
     """Kind of the newest failed attempt."""
     reason: str = ""
-    """Why it is ending or ended without a result."""
+    """Why it is ending, ended without a result, or is unreadable."""
     result_dispatch: str = ""
     result_manifest: str = ""
     erasure: str = ""
@@ -46,8 +58,8 @@ class JobRow(msgspec.Struct):
 class AttemptRow(msgspec.Struct):
     """One attempt, with the evidence of the choice that made it (see contract.events.JobDispatched)."""
 
-    job: str
-    attempt: int
+    job: Key
+    attempt: Small
     pool: str
     dispatch: str
     node: str
@@ -64,8 +76,8 @@ class AttemptRow(msgspec.Struct):
     """May be another tenant's: for operators only."""
     next_waited_ms: int
     next_slo_ms: int
-    limit: int
-    staged: int
+    limit: Small
+    staged: Small
     bound: str
     failure: str = ""
     """Kind, when the node reported a failure."""
@@ -74,40 +86,56 @@ class AttemptRow(msgspec.Struct):
     """Reason, when it was closed without a report of success or failure."""
     counts: bool = False
     """True when it counts towards the job's failures."""
+    others: tuple[str, ...] = ()
+    """Of a gang: nodes beside `node` where its ranks are, each once."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return (self.node, *self.others)
+
+
+OPEN = ("staged", "running")
+"""States of an attempt that counts for its cluster and its nodes."""
 
 
 class JobEventRow(msgspec.Struct):
     """One event of one job: the feed. (seq, index) orders it within the job's pool."""
 
-    job: str
+    job: Key
     seq: int
-    index: int
+    index: Small
     pool: str
     at_ms: int
     event: str
     state: str
     """The job's state after it."""
-    attempt: int
+    attempt: Small
     words: str
 
 
 class JobCopyRow(msgspec.Struct):
-    """Where a copy of the job's words lies in `jobs`: what an erasure must tombstone."""
+    """Where a copy of the job's words lies in `jobs`: what an erasure must tombstone. Of all lives of the job."""
 
-    job: str
+    job: Key
     offset: int
     pool: str
     key: str
 
 
 class NodeRow(msgspec.Struct):
-    pool: str
-    node: str
+    """A node as it is, or as it was when it went: then nothing is loaded there."""
+
+    pool: Key
+    node: Key
     session: str
     cluster: str
     chipset: str
-    slots: int
-    gpus: int
+    slots: Small
+    gpus: Small
     memory_mib: int
     loaded: tuple[str, ...]
     cached: tuple[str, ...]
@@ -118,17 +146,18 @@ class NodeRow(msgspec.Struct):
 
 
 class ClusterRow(msgspec.Struct):
-    pool: str
-    cluster: str
+    pool: Key
+    cluster: Key
     limit: int
+    """The one in force; 0: the policy has no such cluster in this pool."""
     state: str
-    """active, draining, or removed (no longer in the policy)."""
+    """active, draining, or removed (not in the policy)."""
     deadline_ms: int | None = None
     """When what still runs is pre-empted; None when never."""
 
 
 class PolicyRow(msgspec.Struct):
-    pool: str
+    pool: Key
     fingerprint: str
     document: msgspec.Raw
     adopted_ms: int
@@ -136,18 +165,18 @@ class PolicyRow(msgspec.Struct):
 
 
 class VersionRow(msgspec.Struct):
-    pool: str
-    model: str
-    version: str
+    pool: Key
+    model: Key
+    version: Key
     requirements: msgspec.Raw
     timeout_ms: int
     registered_ms: int
 
 
 class AliasRow(msgspec.Struct):
-    pool: str
-    model: str
-    alias: str
+    pool: Key
+    model: Key
+    alias: Key
     version: str
     move: int
     pointed_ms: int

@@ -5,25 +5,15 @@ Rows arrive as one JSON array (`json_to_recordset`): one parameter, one parse in
 
 from __future__ import annotations
 
-import typing
-
 import msgspec
 
 from views import rows
-
-_SQL_TYPES = {
-    str: "text",
-    int: "bigint",
-    int | None: "bigint",
-    bool: "boolean",
-    tuple[str, ...]: "text[]",
-    msgspec.Raw: "jsonb",
-}
+from views.columns import columns_of
 
 
 def _columns(row: type[msgspec.Struct]) -> dict[str, str]:
     """Column name (quoted) to SQL type."""
-    return {f'"{name}"': _SQL_TYPES[kind] for name, kind in typing.get_type_hints(row).items()}
+    return {f'"{column.name}"': column.sql for column in columns_of(row)}
 
 
 def _names(row: type[msgspec.Struct]) -> str:
@@ -68,7 +58,12 @@ CLUSTERS_OF = f"SELECT {_names(rows.ClusterRow)} FROM views.clusters WHERE pool 
 PUT_JOBS = _put("jobs", rows.JobRow, "job")
 PUT_ATTEMPTS = _put("attempts", rows.AttemptRow, "job", "attempt")
 ADD_JOB_EVENTS = _add("job_events", rows.JobEventRow)
-ADD_JOB_COPIES = _add("job_copies", rows.JobCopyRow)
+ADD_JOB_COPIES = _add("job_copies", rows.JobCopyRow) + ' ON CONFLICT (job, "offset") DO NOTHING'
+DROP_LIVES = (
+    "DELETE FROM views.attempts WHERE job = ANY(%s)",
+    "DELETE FROM views.job_events WHERE job = ANY(%s)",
+)
+"""Of jobs that begin a new life. Copies stay: an erasure buries those of every life."""
 PUT_NODES = _put("nodes", rows.NodeRow, "pool", "node")
 PUT_CLUSTERS = _put("clusters", rows.ClusterRow, "pool", "cluster")
 PUT_POLICIES = _put("policies", rows.PolicyRow, "pool")
@@ -96,7 +91,7 @@ def _add_in_flight(table: str, column: str) -> str:
 
 ADD_TO_CLUSTERS = _add_in_flight("clusters", "cluster")
 ADD_TO_NODES = _add_in_flight("nodes", "node")
-DROP_RECEIPTS = "DELETE FROM views.receipts WHERE request = ANY(%s)"
+BLANK_RECEIPTS = "UPDATE views.receipts SET salt = '', fingerprint = '' WHERE request = ANY(%s)"
 
 _LEDGER_TABLES = (
     "ledger_positions",

@@ -6,19 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contract import events as e
-
-
-def duration(ms: int) -> str:
-    """`850 ms`, `3.2 s`, `4 min 10 s` or `2 h 5 min`."""
-    if ms < 1000:
-        return f"{ms} ms"
-    if ms < 60_000:
-        return f"{ms / 1000:.1f} s"
-    seconds = ms // 1000
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-
+from views.moments import duration
 
 _REFUSED = {
     "unknown_model": "its pool does not know the model",

@@ -10,6 +10,8 @@ from tests.simulation.violation import Violation
 
 class Book(GangRules):
     def read_inputs(self, moment: Moment) -> None:
+        self._forget(moment)
+        self._read_requests(moment)
         for entry in moment.inputs:
             body = entry["body"]
             kind = body["type"].partition(".")[0]
@@ -20,14 +22,12 @@ class Book(GangRules):
             elif kind == "NodeHeartbeat":
                 for dispatch in body.get("running", ()):
                     moment.running.add((body["node"], body["session"], dispatch))
-            elif kind in ("CancelRequested", "EraseRequested"):
-                asked = "cancel" if kind == "CancelRequested" else "erase"
-                self.requests.setdefault(body["job"], set()).add((asked, body.get("tenant", "")))
 
     def enter(self, event: Event, moment: Moment) -> None:
         handler = getattr(self, "_" + event["type"].partition(".")[0], None)
         if handler is not None:
             handler(event, moment)
+        self._note_end(event.get("job", ""), moment)
 
     def close_batch(self, moment: Moment) -> None:
         """What must hold between two records."""

@@ -20,6 +20,11 @@ class JobRules(NodeRules):
         super().__init__()
         self.jobs: dict[str, JobBook] = {}
         self.refused: set[str] = set()
+        self.ended_ms: dict[str, int] = {}
+        """When each job ended, or was refused."""
+        self.may_live_again: set[str] = set()
+        """Ids that ended so long ago that no copy of what was submitted then may come any more."""
+        self.second_lives = 0
         self.dispatches: set[str] = set()
         self.closed_now: set[str] = set()
         self.requests: dict[str, set[tuple[str, str]]] = {}
@@ -86,8 +91,8 @@ class JobRules(NodeRules):
 
     def _JobAccepted(self, event: Event, moment: Moment) -> None:
         job = event["job"]
-        if job in self.jobs or job in self.refused:
-            raise Violation("I2", "accepted a second time", job)
+        before = self.jobs.get(job)
+        self._begin_life(job, moment, "accepted a second time")
         entry = next((entry for entry in moment.inputs if entry["offset"] == event["offset"]), None)
         if entry is None or entry["body"].get("job") != job:
             raise Violation("I2", "accepted without a submission in this batch", job)
@@ -115,13 +120,46 @@ class JobRules(NodeRules):
             submitted_ms,
             event["expires_ms"],
             event.get("expected_ms", 0),
-            copies=[event["offset"]],
+            copies=[*(before.copies if before is not None else ()), event["offset"]],
         )
 
     def _JobRefused(self, event: Event, moment: Moment) -> None:
-        if event["job"] in self.jobs or event["job"] in self.refused:
-            raise Violation("I2", "refused though known", event["job"])
+        self._begin_life(event["job"], moment, "refused though known")
+        self.jobs.pop(event["job"], None)
         self.refused.add(event["job"])
+
+    def _begin_life(self, job: str, moment: Moment, wrong: str) -> None:
+        """An id lives once, and again only when it was forgotten. Nobody asked anything of the new life before."""
+        if job not in self.jobs and job not in self.refused:
+            return
+        if job not in self.may_live_again:
+            raise Violation("I2", wrong, job)
+        self.second_lives += 1
+        self.refused.discard(job)
+        self.may_live_again.discard(job)
+        del self.ended_ms[job]
+        self.requests.pop(job, None)
+        self._read_requests(moment, job)
+
+    def _read_requests(self, moment: Moment, job: str = "") -> None:
+        """Cancels and erasures among the inputs of the batch: of any job, or of this one."""
+        for entry in moment.inputs:
+            body = entry["body"]
+            kind = body["type"].partition(".")[0]
+            if kind in ("CancelRequested", "EraseRequested") and job in ("", body["job"]):
+                asked = "cancel" if kind == "CancelRequested" else "erase"
+                self.requests.setdefault(body["job"], set()).add((asked, body.get("tenant", "")))
+
+    def _forget(self, moment: Moment) -> None:
+        """By the policy in force until this batch."""
+        if self.policy:
+            last_ms = moment.now_ms - self.policy["submission_age_max_ms"]
+            self.may_live_again |= {job for job, ended_ms in self.ended_ms.items() if ended_ms <= last_ms}
+
+    def _note_end(self, job: str, moment: Moment) -> None:
+        book = self.jobs.get(job)
+        if job not in self.ended_ms and (job in self.refused or (book is not None and book.state in TERMINAL)):
+            self.ended_ms[job] = moment.now_ms
 
     def _JobDuplicated(self, event: Event, moment: Moment) -> None:
         book = self.jobs.get(event["job"])

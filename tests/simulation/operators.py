@@ -16,6 +16,7 @@ from tests.simulation.submitters import SUBMISSIONS, Api, deliver, submission
 
 HOUR_MS = 3_600_000
 LEASE_MS = 20_000
+SECOND_LIVES = 8
 TENANTS = ("acme", "globex", "initech")
 
 
@@ -85,6 +86,7 @@ class Operators:
         self.timeline = broker.timeline
         self.jobs: list[tuple[str, str]] = []
         """(job, tenant) of everything ever asked for."""
+        self._asked: list[inputs.Submission] = []
         self._moves = 0
         self._policy = self._ordered(POLICY)
 
@@ -123,6 +125,7 @@ class Operators:
             len(self.jobs), tenant, chance.choice(tuple(POLICY.tiers)), chance.choice(REFERENCES), via, expires_ms
         )
         self.jobs.append((asked.job, tenant))
+        self._asked.append(asked)
         if via == "api":
             self.api.post(asked)
             return
@@ -132,6 +135,13 @@ class Operators:
                 self.timeline.between(0, 200 if copies == 1 else 8_000),
                 lambda: self.broker.produce(SUBMISSIONS, msgspec.json.encode(asked)),
             )
+
+    def submit_again(self) -> set[str]:
+        """The same ids as long ago, over HTTP; which."""
+        again = self.timeline.chance.sample(self._asked, min(SECOND_LIVES, len(self._asked)))
+        for asked in again:
+            self.api.post(msgspec.structs.replace(asked, via="api", expires_ms=0))
+        return {asked.job for asked in again}
 
     def submit_old(self) -> None:
         """A record that lay in `submissions` for too long before intake came to it."""

@@ -43,6 +43,7 @@ def simulate(seed: int) -> Outcome:
         "gangs": auditor.book.gangs,
         "reservations": auditor.book.reservations,
         "back-fills": auditor.picks.back_fills,
+        "second lives": auditor.book.second_lives,
         "stale": auditor.book.stale,
         "snapshots": len(world.snapshots.stored),
     }

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from contract import inputs
 from contract.batch import Batch
-from scheduling import backpressure, capacity, chain, judge, orders, reports, reservations, retries
+from scheduling import backpressure, capacity, chain, ended, judge, orders, reports, reservations, retries
 from scheduling.evolve import seal
 from scheduling.state import Attempt, Cluster, Held, Job, State
 from streams.clock import PoolClock
@@ -180,6 +180,21 @@ def nodes_are_sent_more_than_they_hold() -> Patches:
     return [(capacity, "holds_of", holds), (reports, "holds_of", holds)]
 
 
+def ids_are_forgotten_at_once() -> Patches:
+    """An id is no longer known when its job has ended: a late copy of its submission is another life of it."""
+
+    def forget(state: State) -> None:
+        state.ended.clear()
+        state.ended_runs.clear()
+
+    return [(ended, "forget", forget)]
+
+
+def ids_are_never_forgotten() -> Patches:
+    """What comes again long after is called a copy of what was, and never runs."""
+    return [(ended, "forget", lambda state: None)]
+
+
 VARIANTS: dict[str, Callable[[], Patches]] = {
     variant.__name__: variant
     for variant in (
@@ -200,6 +215,8 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
         ranks_count_as_one_slot,
         back_fill_without_end,
         nodes_are_sent_more_than_they_hold,
+        ids_are_forgotten_at_once,
+        ids_are_never_forgotten,
     )
 }
 

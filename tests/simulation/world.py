@@ -11,7 +11,7 @@ from tests.simulation import faults
 from tests.simulation.auditor import Auditor
 from tests.simulation.log import LATE_MS_MAX, Broker, Fates, Record
 from tests.simulation.nodes import Node
-from tests.simulation.operators import Operators, Work
+from tests.simulation.operators import POLICY, Operators, Work
 from tests.simulation.readers import ProductionReader
 from tests.simulation.schedulers import Scheduler, Snapshots
 from tests.simulation.submitters import SUBMISSIONS, Api, Intake
@@ -22,9 +22,13 @@ FAULTS_MS = 50_000
 HEALING_MS_MAX = 240_000
 JOBS_TOTAL = 30
 STEPS_MAX = 40_000
+"""A run that needs more has a loop in it."""
+SECOND_LIVES_EVERY = 5
+"""One world in so many goes on until ids come again that were forgotten."""
+FORGOTTEN_MS = 120_000
+"""Ids are forgotten by the minute."""
 LOAD_MS = 25_000
 """What loading a version costs in every other world."""
-"""A run that needs more has a loop in it."""
 
 
 class World:
@@ -223,7 +227,23 @@ class World:
             if timeline.now_ms > limit_ms:
                 self._too_late()
             self._step()
+        if self.seed % SECOND_LIVES_EVERY == 0:
+            self._live_again()
         self.reader.check_end(self.broker.topic(LEDGER), self.snapshots.stored, timeline)
+
+    def _live_again(self) -> None:
+        """Long after, when everything is forgotten, some of the same ids come again: as other lives of their jobs."""
+        behind_ms = max(0, self.auditor.now_ms - self.broker.clock_ms)  # the pool's clock never goes back
+        self.broker.clock_offset_ms += behind_ms + POLICY.submission_age_max_ms + FORGOTTEN_MS
+        quiet_ms = self.timeline.now_ms + 12_000
+        while self.timeline.now_ms < quiet_ms:
+            self._step()
+        since_ms, ended_ms = self.auditor.now_ms, self.auditor.book.ended_ms
+        again, limit_ms = self.operators.submit_again(), self.timeline.now_ms + HEALING_MS_MAX
+        while waiting := [job for job in sorted(again) if ended_ms.get(job, 0) <= since_ms]:
+            if self.timeline.now_ms > limit_ms:
+                raise Violation("I9", "an id that was forgotten came again, and did not live and end", waiting[0])
+            self._step()
 
     def _step(self) -> None:
         if self.timeline.steps > STEPS_MAX or not self.timeline.step():

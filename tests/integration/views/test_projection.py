@@ -9,11 +9,10 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Connection, Engine, make_url, text
 
 from contract import events as e
-from contract.lifecycle import IllegalTransition
-from tests.unit.views.ledger import MANIFEST, Ledger, job_of
+from tests.unit.views.ledger import MANIFEST, VERSION, Ledger, job_of
 from views import projection, queries
 from views.statements import FORGET
 
@@ -28,7 +27,7 @@ def apply_one_by_one(engine: Engine, ledger: Ledger) -> None:
 
 def apply_at_once(engine: Engine, ledger: Ledger) -> int:
     with engine.begin() as connection:
-        return projection.apply_all(connection, ledger.pool, ledger.records)
+        return projection.apply_all(connection, ledger.pool, ledger.records).records
 
 
 def contents(engine: Engine, pool: str) -> dict[str, list[Any]]:
@@ -153,16 +152,78 @@ def test_a_record_that_does_not_follow_is_refused(engine: Engine, ledger: Ledger
         assert projection.position(connection, ledger.pool) == (4, ledger.records[2].hash, 2, 1)
 
 
-def test_an_illegal_transition_writes_nothing_of_its_batch(engine: Engine, ledger: Ledger) -> None:
-    job = job_of(ledger.pool, "one")
+def test_an_illegal_transition_sets_that_job_aside_and_the_others_go_on(engine: Engine, ledger: Ledger) -> None:
+    job, other = job_of(ledger.pool, "one"), job_of(ledger.pool, "two")
     ledger.run(job)
+    record = ledger.write(ledger.accepted(other), ledger.dispatched(job))
+    ledger.write(ledger.dispatched(other))
+    with engine.begin() as connection:
+        applied = projection.apply_all(connection, ledger.pool, ledger.records)
+        rows = [queries.job(connection, "acme", name) for name in (job, other)]
+        (pool,) = [view for view in queries.pools(connection) if view.pool == ledger.pool]
+    assert [(aside.job, aside.offset) for aside in applied.aside] == [(job, record.offset)]
+    assert [row.state for row in rows if row] == ["unreadable", "dispatched"]
+    assert rows[0] is not None
+    assert rows[0].reason.startswith(f"ledger offset {record.offset}: JobDispatched in state succeeded")
+    assert (pool.unreadable, pool.passed_over) == (1, 0)
+
+
+def test_a_new_life_begins_its_rows_anew(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, "one")
+    ledger.write(ledger.accepted(job))
+    ledger.write(ledger.dispatched(job))
+    ledger.write(ledger.started(job))
+    ledger.write(ledger.failed(job), e.JobRequeued(job, 0))
+    ledger.write(ledger.dispatched(job))
+    ledger.write(ledger.started(job), ledger.succeeded(job))
+    ledger.write(e.ErasureOrdered(job), e.JobErased(job, (1,), 77))
     apply_at_once(engine, ledger)
-    before = contents(engine, ledger.pool)
-    other = job_of(ledger.pool, "two")
-    ledger.write(ledger.accepted(other), ledger.dispatched(job))
-    with pytest.raises(IllegalTransition, match="JobDispatched in state succeeded"):
-        apply_at_once(engine, ledger)
-    assert contents(engine, ledger.pool) == before
+    ledger.forget(job)
+    ledger.write(ledger.accepted(job))
+    ledger.write(ledger.dispatched(job))
+    apply_one_by_one(engine, ledger)
+    with engine.connect() as connection:
+        row = queries.job(connection, "acme", job)
+        assert row is not None
+        assert (row.state, row.attempts, row.erasure, row.result_manifest) == ("dispatched", 1, "", "")
+        assert [attempt.state for attempt in queries.attempts(connection, "acme", job)] == ["staged"]
+        happened = [event.event for event in queries.job_events(connection, "acme", job)]
+        assert happened == ["JobAccepted", "JobDispatched"]
+        assert len(queries.job_copies(connection, job)) == 2
+        assert {(count.tier, count.state): count.jobs for count in counts_of(connection, ledger.pool)} == {
+            ("free", "dispatched"): 1
+        }
+    after = contents(engine, ledger.pool)
+    with engine.begin() as connection:
+        projection.forget(connection, ledger.pool)
+    apply_at_once(engine, ledger)
+    assert contents(engine, ledger.pool) == {k: _without_zero(v) for k, v in after.items()}
+
+
+def counts_of(connection: Connection, pool: str) -> list[queries.JobCount]:
+    query = "SELECT tier, state, jobs FROM views.job_counts WHERE pool = :p AND jobs <> 0"
+    return [queries.JobCount(*row) for row in connection.execute(text(query), {"p": pool})]
+
+
+def test_a_gang_is_in_flight_on_each_of_its_nodes(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, "one")
+    ledger.admit("n-2")
+    ledger.write(ledger.accepted(job))
+    ledger.write(msgspec.structs.replace(ledger.dispatched(job), members=(e.Member("n-2", "n1"),)))
+    apply_one_by_one(engine, ledger)
+    assert in_flight(engine, ledger.pool) == {"n-1": (1, 0, []), "n-2": (1, 0, [])}
+    ledger.write(ledger.started(job))  # another call than the one that dispatched: its nodes are found by its attempt
+    apply_one_by_one(engine, ledger)
+    assert in_flight(engine, ledger.pool) == {"n-1": (0, 1, [VERSION]), "n-2": (0, 1, [VERSION])}
+    ledger.write(ledger.succeeded(job))
+    apply_one_by_one(engine, ledger)
+    assert in_flight(engine, ledger.pool) == {"n-1": (0, 0, [VERSION]), "n-2": (0, 0, [VERSION])}
+
+
+def in_flight(engine: Engine, pool: str) -> dict[str, tuple[int, int, list[str]]]:
+    with engine.connect() as connection:
+        nodes = [node for node in queries.nodes(connection) if node.pool == pool]
+    return {node.node: (node.staged, node.running, node.loaded) for node in nodes}
 
 
 def test_a_commit_wakes_those_who_listen(engine: Engine, ledger: Ledger) -> None:

@@ -58,7 +58,7 @@ def test_filters_are_by_state_tier_and_model(engine: Engine, ledger: Ledger) -> 
     }
 
 
-@pytest.mark.parametrize("cursor", ["x", "!!!!", "MTIzNDU", "MTIuQUJD", "é"])
+@pytest.mark.parametrize("cursor", ["x", "!!!!", "MTIzNDU", "MTIuAA", "OTk5OTk5OTk5OTk5OTk5OTk5OS5h", "é"])
 def test_a_cursor_that_no_page_gave_is_refused(engine: Engine, cursor: str) -> None:
     with engine.connect() as connection, pytest.raises(queries.CursorInvalid, match="earlier page"):
         queries.jobs(connection, "acme", cursor=cursor)

@@ -8,11 +8,12 @@ import pytest
 
 from audit.export import export
 from audit.reader import ExportUnreadable, LedgerRecord, ledger_of_file, line_of
-from audit.story import JobUnknown, render, story, when
+from audit.story import JobUnknown, render, story
 from audit.verify import verify
 from cli.main import run
 from contract import inputs
 from tests.unit.audit.ledger import POOL, SECRET, Ledger, job_of, lived_in
+from views.moments import when
 
 
 def test_an_export_has_the_same_bytes_and_verifies(tmp_path: Path) -> None:

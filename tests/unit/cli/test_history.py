@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from audit.export import export
-from audit.story import when
 from cli.job_why import BAR, bar
 from cli.main import run
 from tests.unit.audit.ledger import START_MS, Ledger, job_of
 from tests.unit.audit.waits import full
+from views.moments import when
 
 
 @pytest.fixture

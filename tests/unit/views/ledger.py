@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+import msgspec
+
 from contract import events as e
 from contract.batch import GENESIS, Batch, hash_of
 from contract.codec import encode
@@ -43,10 +45,14 @@ class Ledger:
 
     def write(self, *events: e.Event, inputs: tuple[Input, ...] = (), after_ms: int = 10) -> Record:
         self.now_ms += after_ms
+        return self.copy(Batch(self.pool, 1, 0, "", self.now_ms, after_ms, True, self._offset, inputs, events))
+
+    def copy(self, batch: Batch) -> Record:
+        """The next record is this batch, in its place of the chain."""
         seq = len(self.records)
-        batch = Batch(self.pool, 1, seq, self._prev, self.now_ms, after_ms, True, self._offset, inputs, events)
+        batch = msgspec.structs.replace(batch, epoch=1, seq=seq, prev_hash=self._prev)
         self._prev = hash_of(encode(batch))
-        record = Record(2 * seq, self.now_ms + 1, self._prev, batch)  # every other offset: a ledger may have zombies
+        record = Record(2 * seq, batch.now_ms + 1, self._prev, batch)  # every other offset: a ledger may have zombies
         self.records.append(record)
         return record
 
@@ -106,6 +112,10 @@ class Ledger:
 
     def succeeded(self, job: str, manifest: str = MANIFEST) -> e.JobSucceeded:
         return e.JobSucceeded(job, self.dispatch(job), manifest)
+
+    def forget(self, job: str) -> None:
+        """As the scheduler does, long after its end: its attempts begin at 1 again."""
+        self._attempts.pop(job, None)
 
     def run(self, job: str, tenant: str = "acme", tier: str = "free", manifest: str = MANIFEST) -> None:
         """A whole uneventful life, one batch an event."""

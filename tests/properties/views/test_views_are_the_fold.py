@@ -1,0 +1,234 @@
+"""Every field of every view equals the fold: views are held against the scheduler's state after every batch.
+
+What is expected is derived from `State` alone, which `scheduling.evolve` folds: no line of it is of `views`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.batch import Batch
+from contract.inputs import CancelRequested
+from contract.lifecycle import JobState
+from contract.policy import Policy
+from scheduling.chain import Chain, Counted
+from scheduling.evolve import fold
+from scheduling.state import Attempt, Cluster, Job, Node, State, initial_state
+from tests.properties.scheduling.worlds import STEPS, Step, live
+from tests.simulation.world import World
+from tests.unit.scheduling.specification import POLICY, POOL, Pool
+from tests.unit.views.tables import Tables
+
+LIVES = settings(max_examples=int(os.environ.get("EXAMPLES", "25")), deadline=None)
+SEEDS = range(int(os.environ.get("SEEDS", "4")))
+
+
+class Watched:
+    """Folds a ledger twice, into tables and into a state, and compares them after every batch."""
+
+    def __init__(self, pool: str = POOL) -> None:
+        self.tables, self.state = Tables(pool), initial_state(pool)
+        self.heard_ms: dict[str, int] = {}
+        self.open = self.gangs = self.loaded = 0
+
+    def take(self, offset: int, batch: Batch, record_hash: str = "") -> None:
+        fold(self.state, batch, record_hash, offset)
+        self.tables.take([(offset, batch)])
+        assert not self.tables.aside
+        self._note_heard(batch)
+        check(self.tables, self.state)
+        for name, at_ms in self.heard_ms.items():
+            assert self.tables.nodes[name].heard_ms == at_ms
+        attempts = [job.open for job in self.state.jobs.values() if job.open is not None]
+        self.open += len(attempts)
+        self.gangs += sum(bool(attempt.members) for attempt in attempts)
+        self.loaded += sum(bool(node.loaded) for node in self.state.nodes.values())
+
+    def _note_heard(self, batch: Batch) -> None:
+        for event in batch.events:
+            if type(event).__name__ in ("NodeAdmitted", "NodeHeard"):
+                self.heard_ms[event.node] = batch.now_ms  # type: ignore[union-attr]
+
+
+def check(tables: Tables, state: State) -> None:
+    for job in state.jobs.values():
+        check_job(tables, job)
+    for job in state.ended:
+        assert JobState(tables.jobs[job].state) not in (
+            *(JobState.SUBMITTED, JobState.QUEUED, JobState.DISPATCHED, JobState.STARTED, JobState.CANCELLING),
+        )
+    unfinished = {row.job for row in tables.jobs.values() if row.ended_ms is None}
+    assert unfinished == state.jobs.keys()
+    check_counts(tables, state)
+    check_attempts(tables, state)
+    check_nodes(tables, state)
+    check_clusters(tables, state)
+    assert {key: (row.timeout_ms, bytes(row.requirements)) for key, row in tables.versions.items()} == {
+        (v.model, v.version): (v.timeout_ms, msgspec.json.encode(v.requirements)) for v in state.versions.values()
+    }
+    assert {key: (row.version, row.move) for key, row in tables.aliases.items()} == {
+        key: (alias.version, alias.move) for key, alias in state.aliases.items()
+    }
+    if state.policy is None:
+        assert tables.policy is None
+    else:
+        assert tables.policy is not None
+        assert tables.policy.fingerprint == state.fingerprint
+        assert msgspec.json.decode(bytes(tables.policy.document), type=Policy) == state.policy
+    assert {
+        name.partition(":")[2]: count for name, count in tables.counters.items() if name.startswith("ReportStale:")
+    } == state.stale
+
+
+def check_job(tables: Tables, job: Job) -> None:
+    row = tables.jobs[job.job]
+    shown = (row.tenant, row.tier, row.model, row.version, row.submitted_ms, row.expires_ms)
+    assert shown == (job.tenant, job.tier, job.model, job.version, job.submitted_ms, job.expires_ms)
+    assert (row.state, row.attempts, row.failures) == (job.state.value, job.attempts, job.failures)
+    assert row.ended_ms is None
+    assert row.reason == job.ending
+    if job.open is not None:
+        assert row.dispatched_ms == job.open.dispatched_ms
+        assert row.started_ms == (job.open.started_ms if job.open.started else None)
+    assert (job.job, job.offset) in tables.copies
+    if job.due_ms:
+        assert row.submitted_ms + (row.start_p90_ms or 0) == job.due_ms
+
+
+def check_counts(tables: Tables, state: State) -> None:
+    counted = {key: count for key, count in tables.counts.items() if count}
+    expected = Counter((job.tenant, job.tier, job.state.value) for job in state.jobs.values())
+    unfinished = {job.state.value for job in state.jobs.values()}
+    assert {key: count for key, count in counted.items() if key[2] in unfinished} == expected
+    assert sum(counted.values()) == len(tables.jobs)
+    assert min(counted.values(), default=1) > 0
+
+
+def check_attempts(tables: Tables, state: State) -> None:
+    shown = {
+        row.job: (row.attempt, row.dispatch, row.node, row.session, row.cluster, row.dispatched_ms, row.started_ms)
+        for row in tables.attempts.values()
+        if row.is_open
+    }
+    assert shown == {job.job: _attempt(job.open) for job in state.jobs.values() if job.open is not None}
+    for job in state.jobs.values():
+        assert {number for name, number in tables.attempts if name == job.job} == set(range(1, job.attempts + 1))
+
+
+def _attempt(attempt: Attempt) -> tuple[object, ...]:
+    return (
+        attempt.attempt,
+        attempt.dispatch,
+        attempt.node,
+        attempt.session,
+        attempt.cluster,
+        attempt.dispatched_ms,
+        attempt.started_ms if attempt.started else None,
+    )
+
+
+def check_nodes(tables: Tables, state: State) -> None:
+    alive = {name: row for name, row in tables.nodes.items() if row.state in ("ready", "draining")}
+    assert alive.keys() == state.nodes.keys()
+    for name, node in state.nodes.items():
+        check_node(tables, node, list(state.node_attempts[name].values()))
+    for name, row in tables.nodes.items():
+        if name not in alive:
+            assert name in state.past
+            assert row.loaded == ()
+            assert (tables.in_nodes[name, "staged"], tables.in_nodes[name, "running"]) == (0, 0)
+
+
+def check_node(tables: Tables, node: Node, held: list[Attempt]) -> None:
+    row = tables.nodes[node.node]
+    shown = (row.session, row.cluster, row.chipset, row.slots, row.gpus, row.memory_mib)
+    assert shown == (node.session, node.cluster, node.chipset, node.slots, node.gpus, node.memory_mib)
+    assert (row.loaded, row.cached) == (node.loaded, node.cached)
+    assert row.state == ("draining" if node.draining else "ready")
+    running = sum(attempt.started for attempt in held)
+    counted = (tables.in_nodes[node.node, "staged"], tables.in_nodes[node.node, "running"])
+    assert counted == (len(held) - running, running)
+
+
+def check_clusters(tables: Tables, state: State) -> None:
+    assert tables.clusters.keys() == state.clusters.keys()
+    for name, cluster in state.clusters.items():
+        check_cluster(tables, name, cluster)
+
+
+def check_cluster(tables: Tables, name: str, cluster: Cluster) -> None:
+    row = tables.clusters[name]
+    assert row.limit == cluster.limit
+    if cluster.limit == 0:
+        assert (row.state, row.deadline_ms) == ("removed", None)
+    else:
+        assert (row.state == "draining") == cluster.draining
+        assert (row.deadline_ms or 0) == cluster.deadline_ms
+    staged = len(cluster.staged)
+    counted = (tables.in_clusters[name, "staged"], tables.in_clusters[name, "running"])
+    assert counted == (staged, len(cluster.open) - staged)
+
+
+FORGOTTEN_MS = 120_000
+
+
+def live_twice(policy: Policy, steps: list[Step]) -> Pool:
+    """Ids that ended in the first half of the steps are forgotten before the second: jobs live again."""
+    policy = msgspec.structs.replace(policy, submission_age_max_ms=1_000)
+    pool = Pool(policy, check=False)
+    live(pool, steps[::2])
+    pool.adopt(policy)
+    pool.tell(*(CancelRequested(job) for job in sorted(pool.state.jobs)))
+    pool.tick(FORGOTTEN_MS, lease_ms=0)
+    pool.tick(1, lease_ms=0)
+    live(pool, steps[1::2])
+    return pool
+
+
+@LIVES
+@given(STEPS, st.sampled_from((POLICY.discipline, "promise")))
+def test_every_field_equals_the_fold_after_every_batch(steps, discipline) -> None:
+    pool = live_twice(msgspec.structs.replace(POLICY, discipline=discipline), steps)
+    watched = Watched()
+    for offset, batch in enumerate(pool.batches):
+        watched.take(offset, batch)
+
+
+@LIVES
+@given(STEPS, st.lists(st.integers(1, 9), min_size=1, max_size=9))
+def test_it_makes_no_difference_how_many_batches_are_taken_at_once(steps, sizes) -> None:
+    pool = live_twice(POLICY, steps)
+    one_by_one, at_once = Tables(POOL), Tables(POOL)
+    records = list(enumerate(pool.batches))
+    for record in records:
+        one_by_one.take([record])
+    while records:
+        sizes = [*sizes[1:], sizes[0]]
+        at_once.take(records[: sizes[0]])
+        records = records[sizes[0] :]
+    assert at_once.all_rows() == one_by_one.all_rows()
+
+
+def test_every_field_equals_the_fold_in_simulated_histories() -> None:
+    """Gangs, lost nodes, takeovers, zombies, reverted policies: they happen, and the views agree."""
+    open_attempts = gangs = loaded = 0
+    for seed in SEEDS:
+        watched = simulated(seed)
+        open_attempts, gangs, loaded = open_attempts + watched.open, gangs + watched.gangs, loaded + watched.loaded
+    assert min(open_attempts, gangs, loaded) > 0
+
+
+def simulated(seed: int) -> Watched:
+    world = World(seed)
+    world.run()
+    watched, chain = Watched(), Chain(POOL)
+    for record in world.broker.topic("ledger"):
+        judged = chain.offer(record.offset, record.value or b"")
+        if isinstance(judged, Counted):
+            watched.take(record.offset, judged.batch, judged.hash)
+    return watched

@@ -1,0 +1,128 @@
+"""What a column of the read models holds, and what becomes of a value that it does not hold: pure.
+
+A ledger is for ever, and its readers' types are as wide as anything ever written there (design, rule 7): a number of
+any size, text with a NUL, a name as long as a record. Postgres keeps less. So each row is looked at before it is
+stored: a job whose row does not fit is set aside (`misfit`), and of what is not one job's (nodes, clusters, versions,
+the policy, evidence of an attempt) the nearest value that fits is kept (`fitted`): in the views only, never in the
+ledger.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from contract.bounds import mended
+
+KEY_BYTES_MAX = 512
+"""Of a text in an index: Postgres takes 2,700 bytes of all its columns together, and no index of ours has more than
+four texts. Names have at most 63 characters, job ids 96, digests 71."""
+
+_RANGES = {"bigint": (-(2**63), 2**63 - 1), "integer": (-(2**31), 2**31 - 1)}
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+
+class Column(NamedTuple):
+    name: str
+    sql: str
+    """Its type in Postgres."""
+    is_key: bool
+    """Text in an index."""
+
+
+@cache
+def columns_of(row: type[msgspec.Struct]) -> tuple[Column, ...]:
+    """The columns of a row type, in order."""
+    hints = typing.get_type_hints(row, include_extras=True)
+    return tuple(_column(name, hints[name]) for name in row.__struct_fields__)
+
+
+def _column(name: str, hint: Any) -> Column:
+    mark = getattr(hint, "__metadata__", ("",))[0]
+    kind = getattr(hint, "__origin__", hint) if mark else hint
+    if isinstance(kind, types.UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    return Column(name, "integer" if mark == "integer" else _SQL[kind], mark == "key")
+
+
+_SQL: dict[Any, str] = {
+    str: "text",
+    int: "bigint",
+    bool: "boolean",
+    tuple[str, ...]: "text[]",
+    msgspec.Raw: "jsonb",
+}
+
+
+def misfit(row: msgspec.Struct) -> str:
+    """Which column does not hold its value, and why, in our words; empty: all do. Documents are made to fit."""
+    for name, sql, is_key in columns_of(type(row)):
+        value = getattr(row, name)
+        if type(value) is int:
+            least, most = _RANGES[sql]
+            if not least <= value <= most:
+                return f"{name} is a number of more than {'64' if sql == 'bigint' else '32'} bits"
+        elif type(value) is str:
+            if "\0" in value:
+                return f"{name} is text with the character NUL"
+            if is_key and not is_key_text(value):
+                return f"{name} is text of more than {KEY_BYTES_MAX} bytes"
+        elif type(value) is tuple and any("\0" in part for part in value):
+            return f"{name} has text with the character NUL"
+    return ""
+
+
+def fitted(row: Row) -> Row:
+    """The row itself when it fits, else a copy with the nearest values that do."""
+    if not misfit(row):
+        return row
+    return msgspec.structs.replace(row, **{c.name: _fitted(getattr(row, c.name), c) for c in columns_of(type(row))})
+
+
+def is_key_text(text: str) -> bool:
+    """An index holds it."""
+    return "\0" not in text and len(text) <= KEY_BYTES_MAX and len(text.encode()) <= KEY_BYTES_MAX
+
+
+def key(text: str) -> str:
+    """The nearest text that an index holds."""
+    return mended(text).encode()[:KEY_BYTES_MAX].decode(errors="ignore")
+
+
+def number(value: int, sql: str = "bigint") -> int:
+    """The nearest number that a column of this type holds."""
+    least, most = _RANGES[sql]
+    return max(least, min(value, most))
+
+
+def document(value: msgspec.Struct) -> msgspec.Raw:
+    """As jsonb holds it: without NUL, which it refuses anywhere."""
+    encoded = msgspec.json.encode(value)
+    if b"\\u0000" in encoded:
+        encoded = msgspec.json.encode(_whole(msgspec.to_builtins(value)))
+    return msgspec.Raw(encoded)
+
+
+def _fitted(value: Any, column: Column) -> Any:
+    if type(value) is int:
+        return number(value, column.sql)
+    if type(value) is str:
+        return key(value) if column.is_key else mended(value)
+    if type(value) is tuple:
+        return tuple(map(mended, value))
+    return value
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return mended(value)
+    if isinstance(value, dict):
+        return {mended(name): _whole(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(part) for part in value]
+    return value

@@ -1,0 +1,93 @@
+"""Rows that the database refuses, the last line of defence: found one by one, and left out.
+
+Every row is made to fit before it is stored (views.columns), so Postgres refuses none: as far as we know. A row that it
+refuses all the same must not stop the views of all tenants. So when a store was refused, it is done once more
+carefully: each job's rows, and each other row, are tried by themselves and taken back; a job whose rows are refused is
+set aside, another row is left out; then everything is stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import psycopg
+
+from views import statements
+from views.fold import Fold
+
+_OF_DATA = ("21", "22", "23", "54")
+"""Classes of SQLSTATE: too many rows, a value, a constraint, a limit of the server."""
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """The database answered, and does not take what it was given. Anything else (it is away, read-only, out of space,
+    not migrated, in a deadlock) passes by itself or by somebody's hand, and the same may be tried again."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    return isinstance(error, psycopg.DataError | psycopg.IntegrityError) or (error.sqlstate or "")[:2] in _OF_DATA
+
+
+def storing(fold: Fold) -> list[tuple[str, list[Any]]]:
+    """Statements and their rows, but what is added to rows that jobs share. Jobs in the order of their ids: two writers
+    that lock several rows lock them in one order."""
+    return [*_of_jobs(fold), *_of_the_pool(fold)]
+
+
+def _of_jobs(fold: Fold) -> list[tuple[str, list[Any]]]:
+    jobs = fold.jobs
+    return [
+        (statements.PUT_JOBS, [jobs.jobs[job] for job in sorted(jobs.jobs)]),
+        (statements.PUT_ATTEMPTS, list(jobs.attempts.values())),
+        (statements.ADD_JOB_EVENTS, jobs.events),
+        (statements.ADD_JOB_COPIES, list(jobs.copies.values())),
+    ]
+
+
+def _of_the_pool(fold: Fold) -> list[tuple[str, list[Any]]]:
+    own = fold.pool
+    return [
+        (statements.PUT_NODES, list(own.nodes.values())),
+        (statements.PUT_CLUSTERS, list(own.clusters.values())),
+        (statements.PUT_POLICIES, [own.policy] if own.policy else []),
+        (statements.PUT_VERSIONS, list(own.versions.values())),
+        (statements.PUT_ALIASES, list(own.aliases.values())),
+    ]
+
+
+def drop_refused(driver: psycopg.Connection[Any], cursor: psycopg.Cursor[Any], fold: Fold) -> None:
+    """Takes out of the fold what the database refuses; it stores nothing. Errors that are no refusal go through."""
+    by_job: dict[str, list[tuple[str, Any]]] = {}
+    for statement, values in _of_jobs(fold):
+        for row in values:
+            by_job.setdefault(row.job, []).append((statement, row))
+    for job, rows in by_job.items():
+        before = [(statement, [job]) for statement in statements.DROP_LIVES] if job in fold.jobs.begun else []
+        reason = _refusal(driver, cursor, before + [(statement, _given(row)) for statement, row in rows])
+        if reason:
+            fold.jobs.refuse(job, reason)
+            if _refusal(driver, cursor, [(statements.PUT_JOBS, _given(fold.jobs.jobs[job]))]):
+                fold.jobs.leave_out(job)
+    for statement, values in _of_the_pool(fold):
+        for row in values:
+            reason = _refusal(driver, cursor, [(statement, _given(row))])
+            if reason:
+                fold.refuse(row, reason)
+
+
+def _given(row: Any) -> str:
+    return msgspec.json.encode([row]).decode()
+
+
+def _refusal(driver: psycopg.Connection[Any], cursor: psycopg.Cursor[Any], trials: list[tuple[str, Any]]) -> str:
+    """Why the database refuses one of these statements, by the name of its rule; empty: it takes them."""
+    try:
+        with driver.transaction() as trial:
+            for statement, given in trials:
+                cursor.execute(statement, (given,))
+            raise psycopg.Rollback(trial)
+    except psycopg.Error as error:
+        if not is_refusal(error):
+            raise
+        return f"the database refused a row of it: {type(error).__name__}"
+    return ""
