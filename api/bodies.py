@@ -250,6 +250,8 @@ class PolicyList(msgspec.Struct):
     policies: list[PolicyView]
     pools: list[PoolView]
     """How far the views of each pool are."""
+    waiting: list[str]
+    """Pools that no scheduler has opened yet: what is submitted there waits."""
 
 
 class Health(msgspec.Struct):
@@ -257,6 +259,8 @@ class Health(msgspec.Struct):
     """ok or failing."""
     parts: dict[str, str]
     """Each part's name to `ok` or what is wrong with it."""
+    waiting: list[str] = []
+    """Pools that no scheduler has opened yet: what is submitted there waits. The others are served."""
 
 
 class ProblemBody(msgspec.Struct, rename={"kind": "type"}):

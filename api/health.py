@@ -29,7 +29,8 @@ async def readyz(request: Request) -> Response:
     states = await asyncio.gather(*(probe.state() for probe in probes.values()))
     found = dict(zip(probes, states, strict=True))
     ready = all(state == "ok" for state in states)
-    return reply(Health("ok" if ready else "failing", found), 200 if ready else 503)
+    waiting = probes["policy"].found or []
+    return reply(Health("ok" if ready else "failing", found, waiting), 200 if ready else 503)
 
 
 def probes_of(parts: Parts) -> dict[str, Probe]:
@@ -44,9 +45,11 @@ class NoPolicyYet(Exception):
     """The views show no policy in any pool: nothing could be submitted."""
 
 
-async def _policy_in_force(parts: Parts) -> None:
+async def _policy_in_force(parts: Parts) -> list[str]:
+    """Pools that have none yet, if any has one. NoPolicyYet."""
     if not await parts.read(queries.policies):
         raise NoPolicyYet
+    return await parts.policies.waiting()
 
 
 class Probe:
@@ -55,6 +58,8 @@ class Probe:
     def __init__(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         self._ask = ask
         self._asking: asyncio.Task[Any] | None = None
+        self.found: Any = None
+        """What the part answered last."""
 
     async def state(self) -> str:
         """`ok`, or what is wrong."""
@@ -62,7 +67,7 @@ class Probe:
             self._asking = asyncio.create_task(self._ask())
             self._asking.add_done_callback(_seen)
         try:
-            await asyncio.wait_for(asyncio.shield(self._asking), PROBE_TIMEOUT_S)
+            self.found = await asyncio.wait_for(asyncio.shield(self._asking), PROBE_TIMEOUT_S)
         except TimeoutError:
             return f"no answer within {PROBE_TIMEOUT_S:g} s"
         except Exception as error:  # whatever it is, the probe's answer is that the part failed

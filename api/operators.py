@@ -29,4 +29,5 @@ async def get_policy(request: Request) -> Response:
     await operator(request)
     parameters(request)
     parts = parts_of(request)
-    return reply(PolicyList(await parts.read(queries.policies), await parts.read(queries.pools)))
+    in_force, known = await parts.read(queries.policies), await parts.read(queries.pools)
+    return reply(PolicyList(in_force, known, await parts.policies.waiting()))

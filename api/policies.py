@@ -8,6 +8,7 @@ from typing import Any
 
 from api.problems import RETRY_AFTER_S, Problem
 from contract.policy import Policy
+from registry import pools
 from views import queries
 
 TTL_S = 1.0
@@ -39,6 +40,12 @@ class Policies:
         """The largest payload that any pool takes, in bytes."""
         limits = [policy.payload_bytes_max for policy in (await self._all()).values()]
         return max(limits, default=Policy({}, {}, {}).payload_bytes_max)
+
+    async def waiting(self) -> list[str]:
+        """Pools that are known and have no policy in force: no scheduler has opened them yet, or the views have not
+        seen it. What is submitted there waits."""
+        known = await self._read(pools.known)
+        return sorted(set(known) - set(await self._all()))
 
     async def _all(self) -> dict[str, Policy]:
         if time.monotonic() - self._asked_s > TTL_S:

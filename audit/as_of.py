@@ -108,6 +108,10 @@ class MomentInvalid(ValueError):
     """The text is no moment, or there is no state at it. The message says expected, found, what to do."""
 
 
+class NothingYet(MomentInvalid):
+    """The pool has no history at all: no scheduler has opened it."""
+
+
 _UNITS_MS = {**UNITS_MS, "w": 7 * 86_400_000}
 _AGO = re.compile(r"((?:[0-9]{1,12}(?:ms|s|m|h|d|w) ?)+)(?:ago)?")
 
@@ -139,7 +143,7 @@ _MS = datetime(1970, 1, 1, 0, 0, 0, 1_000, tzinfo=UTC) - datetime(1970, 1, 1, tz
 
 
 def as_of(past: Past, at_ms: int, now_ms: int) -> AsOf:
-    """The state at this moment. MomentInvalid when the ledger has none; NotBelieved."""
+    """The state at this moment. MomentInvalid when the ledger has none, NothingYet when it is empty; NotBelieved."""
     if at_ms > now_ms + AHEAD_MAX_MS:
         raise MomentInvalid(f"expected a moment that has been, found {when(at_ms)}; now is {when(now_ms)}")
 
@@ -153,10 +157,10 @@ def as_of(past: Past, at_ms: int, now_ms: int) -> AsOf:
             if walk.damage is not None and at_ms > walk.damage.trusted_ms:
                 raise NotBelieved(walk.damage)
         if walk.state.seq < 0 or (first_ms and not walk.state.now_ms):  # the first Opened may know no time yet
-            found = f"it begins at {when(first_ms)}" if first_ms else "it has no record"
-            raise MomentInvalid(
-                f"expected a moment since the ledger of pool {past.pool} began, found {when(at_ms)}: {found}"
-            )
+            began = f"expected a moment since the ledger of pool {past.pool} began, found {when(at_ms)}"
+            if not first_ms:
+                raise NothingYet(f"{began}: it has no record, no scheduler has opened the pool yet")
+            raise MomentInvalid(f"{began}: it begins at {when(first_ms)}")
         return describe(walk.state, at_ms)
 
     return walked(past, at_ms, follow)

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from confluent_kafka import KafkaError, KafkaException
 
 from contract.topics import JOBS, LEDGER
-from runtime.kafka import Reader, offsets, read_range
+from runtime.kafka import OffsetGone, Reader, offsets, partitions, read_range
+
+_NO_PARTITION = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION)
 
 
 class LedgerRecord(NamedTuple):
@@ -60,8 +63,8 @@ def ledger_of_partition(bootstrap: str, partition: int) -> tuple[LedgerSource, i
 
 
 def ledger_from(bootstrap: str, partition: int) -> tuple[Callable[[int], Iterator[LedgerRecord]], int]:
-    """The same, from any offset on."""
-    low, high = offsets(bootstrap, LEDGER, partition)
+    """The same, from any offset on. A pool that no scheduler has opened may have no partition yet: it is empty."""
+    low, high = _ends(bootstrap, LEDGER, partition)
 
     def read(first: int) -> Iterator[LedgerRecord]:
         for record in read_range(bootstrap, LEDGER, partition, max(low, first), high):
@@ -74,7 +77,7 @@ def ledger_growing(bootstrap: str, partition: int, over: Callable[[], bool]) -> 
     """The same, and what is appended later, until `over` says so, which is asked at least every half second."""
 
     def read(first: int) -> Iterator[LedgerRecord]:
-        low, _ = offsets(bootstrap, LEDGER, partition)
+        low, _ = _ends(bootstrap, LEDGER, partition)
         reader = Reader(bootstrap, {(LEDGER, partition): max(low, first)}, client_id="headrace-following")
         try:
             while not over():
@@ -89,7 +92,7 @@ def ledger_growing(bootstrap: str, partition: int, over: Callable[[], bool]) -> 
 def jobs_of_partition(bootstrap: str, partition: int, end: int | None = None) -> tuple[Iterator[JobsRecord], int]:
     """The records of `jobs` that are still there, up to offset `end` (the partition's own by default), and the
     offset from which the log is kept."""
-    low, high = offsets(bootstrap, JOBS, partition)
+    low, high = _ends(bootstrap, JOBS, partition)
     end = high if end is None else min(end, high)
 
     def read() -> Iterator[JobsRecord]:
@@ -99,6 +102,23 @@ def jobs_of_partition(bootstrap: str, partition: int, end: int | None = None) ->
                 yield JobsRecord(record.offset, record.timestamp_ms, key, record.value)
 
     return read(), low
+
+
+def _ends(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
+    """(offset of the first record kept, offset of the next to be written); both 0 when the topic is there and has no
+    such partition. KafkaException when the broker can't be reached, or can't say."""
+    try:
+        return offsets(bootstrap, topic, partition)
+    except KafkaException as error:
+        if error.args[0].code() not in _NO_PARTITION:
+            raise
+        try:
+            known = partitions(bootstrap, topic)
+        except OffsetGone:
+            raise error from None
+        if partition < known:
+            raise
+        return 0, 0
 
 
 def ledger_of_file(path: Path) -> LedgerSource:

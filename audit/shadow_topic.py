@@ -18,23 +18,31 @@ class NoTopic(LookupError):
 
 def check_topic(bootstrap: str, partition: int) -> None:
     """NoTopic. A shadow makes no topic: it needs no more than to write into this one."""
+    readable(bootstrap, (partition,))
+
+
+def readable(bootstrap: str, pool_partitions: Iterable[int]) -> list[int]:
+    """Those of the partitions that the topic has: a pool that no scheduler has opened may have none. NoTopic when the
+    topic has none of them."""
+    wanted = sorted(pool_partitions)
     try:
         found = partitions(bootstrap, SHADOW)
     except OffsetGone:
         found = 0
-    if partition >= found:
+    there = [partition for partition in wanted if partition < found]
+    if wanted and not there:
         raise NoTopic(
-            f"expected topic {SHADOW!r} to have partition {partition}, found"
+            f"expected topic {SHADOW!r} to have partition {wanted[0]}, found"
             f" {f'partitions 0 to {found - 1}' if found else 'no such topic'}; it is made when a policy is applied:"
             " apply the one in force again (`headrace policy apply FILE`)"
         )
+    return there
 
 
 def written(bootstrap: str, pool_partitions: Iterable[int], shadow: str = "") -> Iterator[tuple[int, ShadowRecord]]:
     """(when it was written, record) of each record that is kept, in order, of this shadow or of all. What can't be read
     is passed over: it is nobody's truth. NoTopic; KafkaException."""
-    for partition in pool_partitions:
-        check_topic(bootstrap, partition)
+    for partition in readable(bootstrap, pool_partitions):
         low, high = offsets(bootstrap, SHADOW, partition)
         for record in read_range(bootstrap, SHADOW, partition, low, high):
             if shadow and record.key != shadow.encode():

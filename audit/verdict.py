@@ -99,6 +99,8 @@ FINDINGS_MAX = 50
 
 def render(verdict: Verdict) -> str:
     """The verdict in sentences."""
+    if not verdict.records and verdict.clean:
+        return f"ledger of pool {verdict.pool}: empty, no scheduler has opened the pool yet"
     lines = [
         f"ledger of pool {verdict.pool}: {'clean' if verdict.clean else 'NOT clean'}",
         f"  {verdict.counted} records count, {verdict.ignored} of schedulers that had lost the pool do not"

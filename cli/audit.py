@@ -23,10 +23,9 @@ from cli.audit_what_if import what_if
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
-from cli.pasts import File, Pool, pool_of_file, pools_of
+from cli.pasts import File, Pool, database, pool_of_file, pools_of
 from contract.names import pool_of
 from runtime.object_store import ObjectStore
-from runtime.postgres import engine as connect
 from runtime.settings import Settings
 from scheduling.chain import Damaged
 
@@ -99,7 +98,8 @@ def export(
 def verify_pool(here: Settings, pool: str, partition: int) -> verdicts.Verdict:
     """Anchors first, then the ledger, then the inbox up to what the ledger can have read."""
     store = ObjectStore(here)
-    anchors = [*anchors_of_snapshots(store, pool), *anchors_of_views(connect(here), pool)]
+    with database(here) as engine:
+        anchors = [*anchors_of_snapshots(store, pool), *anchors_of_views(engine, pool)]
     source, _ = ledger_of_partition(here.kafka, partition)
     records, kept_from = jobs_of_partition(here.kafka, partition)
     with output.err.status(f"verifying pool {pool}…"):

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from audit.as_of import AsOf, MomentInvalid, TrialThen, as_of, moment
-from audit.past import NotBelieved
+from audit.as_of import AsOf, MomentInvalid, NothingYet, TrialThen, as_of, moment
+from audit.past import NotBelieved, Past
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
 from cli.errors import CommandFailed, WrongUse
@@ -28,7 +28,7 @@ def show_as_of(
     here_ms = now_ms()
     try:
         at_ms = moment(at, here_ms)
-        found = [as_of(past, at_ms, here_ms) for past in pasts(pool, file, data)]
+        found = _states(pasts(pool, file, data), at_ms, here_ms)
     except MomentInvalid as error:
         raise WrongUse(str(error)) from None
     except NotBelieved as error:
@@ -37,6 +37,19 @@ def show_as_of(
         return output.as_json(found)
     for state in found:
         show(state)
+
+
+def _states(found: list[Past], at_ms: int, here_ms: int) -> list[AsOf]:
+    """Of each pool. One of several that has no history yet is said and left out. MomentInvalid; NotBelieved."""
+    states = []
+    for past in found:
+        try:
+            states.append(as_of(past, at_ms, here_ms))
+        except NothingYet:
+            if len(found) == 1:
+                raise
+            output.err.print(f"pool {past.pool}: no scheduler has opened it yet", markup=False)
+    return states
 
 
 def on_trial(trial: TrialThen) -> str:

@@ -24,9 +24,14 @@ _ELSEWHERE = (ENV_PREFIX + "KAFKA", ENV_PREFIX + "API_URL")
 """Either of these in the environment says: not the embedded stack."""
 
 
+def elsewhere() -> bool:
+    """Whether the environment names an installation, so that the embedded stack is not meant."""
+    return any(name in os.environ for name in _ELSEWHERE)
+
+
 def settings(data: Path) -> Settings:
     """Settings of the installation. WrongUse when there is neither an environment nor a stack in `data`."""
-    if any(name in os.environ for name in _ELSEWHERE):
+    if elsewhere():
         return Settings()
     try:
         return stack.settings(data)

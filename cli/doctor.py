@@ -1,4 +1,4 @@
-"""What `headrace doctor` looks at: the machine first, then the stack of --data if there is one."""
+"""What `headrace doctor` looks at: the machine, the stack of --data if there is one, and the broker that is used."""
 
 from __future__ import annotations
 
@@ -9,9 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from confluent_kafka import KafkaException
 
+from cli.connection import elsewhere, settings
+from cli.errors import WrongUse
 from local import disk, programs, stack
 from local.errors import CannotStart
+from runtime.kafka import broker_setting
+
+TRANSACTION_SETTING = "transaction.max.timeout.ms"
+TRANSACTION_MS_MAX = 60_000
+TRANSACTION_TODO = (
+    f"set {TRANSACTION_SETTING}={TRANSACTION_MS_MAX} in the settings of every broker: a producer that leaves its"
+    " transaction open holds up whoever reads behind it for so long"
+)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -23,7 +34,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 def examine(data: Path) -> list[Finding]:
     """Every finding, the good ones too."""
-    return [*_machine(data), *_stack(data)]
+    return [*_machine(data), *_stack(data), *_broker(data)]
 
 
 def _machine(data: Path) -> list[Finding]:
@@ -65,6 +76,24 @@ def _stack(data: Path) -> list[Finding]:
         for part in status.parts
     ]
     return [*found, *(Finding("warning", False, warning) for warning in status.warnings)]
+
+
+def _broker(data: Path) -> list[Finding]:
+    """Of the installation that commands talk to; none when there is none."""
+    try:
+        bootstrap = settings(data).kafka
+    except WrongUse:
+        return []
+    if not elsewhere() and not stack.status(data).running:
+        return []
+    what = f"transactions end within {TRANSACTION_MS_MAX // 1000} s"
+    try:
+        found = broker_setting(bootstrap, TRANSACTION_SETTING)
+    except KafkaException as error:
+        return [Finding(what, False, f"Kafka does not answer ({error.args[0].str()})", "see `headrace status`")]
+    said = ", ".join(f"broker {broker}: {value or 'unknown'}" for broker, value in found.items())
+    good = all(value.isdecimal() and int(value) <= TRANSACTION_MS_MAX for value in found.values())
+    return [Finding(what, good, f"{TRANSACTION_SETTING} {said}", "" if good else TRANSACTION_TODO)]
 
 
 def _advice(note: str, log: str) -> str:

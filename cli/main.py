@@ -19,6 +19,7 @@ NOUNS = {
     "clusters": "Clusters and their nodes.",
     "policy": "Tiers, SLOs, pools, clusters and limits.",
     "audit": "The history: verified, told, exported.",
+    "quarantine": "Records that could not be acted on: see, submit again, pass over.",
     "keys": "API keys: shown once, stored hashed.",
 }
 """Each is the module of its name, with an `app`."""

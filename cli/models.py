@@ -45,6 +45,8 @@ def publish(
     """Publish a model directory as an immutable version."""
     found = settings(data)
     database = connect(found)
+    with database.connect() as connection:
+        in_force = queries.policies(connection)
     with output.err.status("checking and uploading…") as status:
 
         def uploaded(file: File) -> None:
@@ -58,11 +60,16 @@ def publish(
             why=why,
             pool=pool,
             alias=alias,
-            wheels_from_index=_wheels_from_index(database),
+            wheels_from_index=in_force[0].policy.wheels_from_index if in_force else True,
             vendor_wheels=vendor_wheels,
             on_uploaded=uploaded,
         )
         await_relay(database, f"{done.version.model}@{done.version.digest}")
+    if done.version.pool not in {entry.pool for entry in in_force}:
+        waits = (
+            f"pool {done.version.pool}: no scheduler has opened it yet; what is submitted there waits until one does"
+        )
+        output.err.print(waits, markup=False)
     if form is Format.JSON:
         return output.as_json(done)
     what = "published" if done.is_new else "was published before, nothing added"
@@ -162,13 +169,6 @@ def _moved(database: Engine, move: Move, form: Format) -> None:
 
 def _reason(move: Move) -> str:
     return f"rollback{': ' + move.why if move.why else ''}" if move.is_rollback else move.why
-
-
-def _wheels_from_index(database: Engine) -> bool:
-    """What the policy in force says; before any is known, the default."""
-    with database.connect() as connection:
-        policies = queries.policies(connection)
-    return policies[0].policy.wheels_from_index if policies else True
 
 
 def await_relay(database: Engine, reference: str) -> None:

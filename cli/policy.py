@@ -44,6 +44,8 @@ def show(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
         _add_trial(entry, data)
     if form is Format.JSON:
         return output.as_json(found)
+    for pool in found["waiting"]:
+        output.err.print(f"pool {pool}: no scheduler has opened it yet; what is submitted there waits", markup=False)
     for number, entry in enumerate(found["policies"]):
         policy = entry["policy"]
         if number:
@@ -135,12 +137,14 @@ def _put_in_force(policy: Policy, bound: policies.Bound, data: Path, form: Forma
         deadline = time.monotonic() + ADOPTED_WITHIN_S
         while True:
             found = {entry["pool"]: entry for entry in client.get("/v1/policy")["policies"]}
-            if all(found.get(pool, {}).get("fingerprint") == fingerprint for pool in policy.pools):
+            late = sorted(pool for pool in policy.pools if found.get(pool, {}).get("fingerprint") != fingerprint)
+            if not late:
                 break
             if time.monotonic() > deadline:
                 raise CommandFailed(
-                    f"the policy is published ({fingerprint[:19]}), but not every scheduler has adopted it within"
-                    f" {ADOPTED_WITHIN_S:.0f} s; it will when it runs: see `headrace status` and `headrace policy show`"
+                    f"the policy is published ({fingerprint[:19]}), but no scheduler has adopted it within"
+                    f" {ADOPTED_WITHIN_S:.0f} s in {', '.join(late)}; one will when it runs, and until then what is"
+                    " submitted there waits: see `headrace status` and `headrace policy show`"
                 )
             time.sleep(0.05)
     if form is Format.JSON:

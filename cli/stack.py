@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
-from cli import doctor as examination
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
 from cli.output import Format, Output
@@ -15,6 +15,9 @@ from contract.bounds import SLOTS_MAX
 from local import stack
 from local.display import render
 from local.options import CLUSTER, Options
+
+_ANSWERS = ("ready", "degraded")
+"""States of a stack whose servers can be asked."""
 
 
 def up(
@@ -53,18 +56,25 @@ def down(data: Data = DATA_DEFAULT) -> None:
 
 def status(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """What runs, on which ports, and what is wrong. Exit 1 when it does not run whole."""
+    from cli import standing  # here and below: `up` and `down` need not wait for what asks Kafka
+
     found = stack.status(data)
+    more = standing.standing(stack.settings(data)) if found.state in _ANSWERS else None
     if form is Format.JSON:
-        output.as_json(found)
+        output.as_json({**msgspec.to_builtins(found), **(msgspec.to_builtins(more) if more else {})})
     else:
         output.out.print(render(found))
+        for line in standing.lines(more) if more else ():
+            output.out.print(line, soft_wrap=True)
     if found.state != "ready":
         raise typer.Exit(1)
 
 
 def doctor(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """What this machine has, lacks, and what to do about it. Exit 1 when something is missing."""
-    findings = examination.examine(data)
+    from cli.doctor import examine
+
+    findings = examine(data)
     if form is Format.JSON:
         output.as_json(findings)
     else:

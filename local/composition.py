@@ -20,8 +20,6 @@ PORT_RELEASE_S = 2.0
 
 API_PORT_DEFAULT = 8470
 
-_CONFIGURED = {"api": ("the API", "--api-port"), "kafka": ("Kafka", "--kafka-port"), "s3": ("S3", "--s3-port")}
-
 
 class Composition:
     """`servers` come first, and what is installed in them; then `programs`, in this order,
@@ -125,7 +123,7 @@ class Composition:
         chosen: dict[str, int] = {}
         for name, port in configured.items():
             if port:
-                ports.require_free(port, *_CONFIGURED[name])
+                ports.require_free(name, port)
                 chosen[name] = port
         for name in names:
             if name not in chosen:

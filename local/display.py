@@ -43,6 +43,10 @@ def render(status: StackStatus) -> RenderableType:
         places |= {"API": status.api_url, "Kafka": status.kafka, "S3": status.s3_endpoint, "keys": status.keys_file}
         places["logs"] = f"{status.data}/logs"
     lines += [Text(f"{name:<6}{place}", overflow="fold") for name, place in places.items()]
-    lines += [Text(f"{part.name}: {part.note}", "red") for part in status.parts if part.note and part.state != "ready"]
+    lines += [
+        Text(f"{part.name}: {part.note}", "red")
+        for part in status.parts
+        if part.note and (part.state != "ready" or not part.steady)
+    ]
     lines += [Text(f"warning: {warning}", "yellow") for warning in status.warnings]
     return Group(*lines)

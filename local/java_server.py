@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from local import ports
+from local.errors import CannotStart
 from local.processes import Process
 
 
@@ -9,6 +11,7 @@ class JavaServer:
     """A subclass says what runs (`_prepare`) and when it is ready; stopped or killed, it can be started again."""
 
     name: str
+    port: int
     ready_timeout_s: float
     stop_timeout_s: float
 
@@ -22,12 +25,18 @@ class JavaServer:
         self.process.start()
 
     def ready(self) -> bool:
-        """Whether it answers."""
-        raise NotImplementedError
+        """Whether it, and not another server on the same port, answers."""
+        return self.process is not None and ports.is_listened_to_by(self.process.pid, self.port)
 
     def await_ready(self) -> None:
         """CannotStart when it ends, or is not ready in time."""
-        self._running().await_ready(self.ready, self.ready_timeout_s)
+        process = self._running()
+        try:
+            process.await_ready(self.ready, self.ready_timeout_s)
+        except CannotStart:
+            if not process.alive():
+                ports.require_free(self.name, self.port)
+            raise
 
     def alive(self) -> bool:
         return self.process is not None and self.process.alive()

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from local import jars, programs
 from local.errors import CannotStart
 from local.java_server import JavaServer
-from local.ports import HOST, is_open
+from local.ports import HOST
 from local.processes import Process
 
 CLUSTER_ID = "aGVhZHJhY2UtbG9jYWwtMQ"
@@ -107,8 +107,8 @@ class KafkaServer(JavaServer):
         return self._data / "log"
 
     def ready(self) -> bool:
-        """Whether the broker answers a metadata request."""
-        if not is_open(self.port):
+        """Whether the broker, this one, answers a metadata request."""
+        if not super().ready():
             return False
         try:
             admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})

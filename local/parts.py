@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import structlog
 
-from local import disk, jars
+from local import disk, jars, ports
 from local.errors import CannotStart
+from local.last_words import last_words
 from local.options import Layout
 from local.server import Server
 from local.status import PartStatus
@@ -29,6 +31,8 @@ class Part:
         self._layout = layout
         self._backoff_s = BACKOFF_S
         self._started_at = 0.0
+        self._log_from = 0
+        """Where what this life of it says begins in its log."""
         self._retry_at = 0.0
 
     def start(self) -> None:
@@ -50,16 +54,25 @@ class Part:
             self._crashed()
         elif self.status.state == "starting" and self.server.ready():
             self.status.state = "ready"
+        if self.status.state == "ready" and time.monotonic() - self._started_at > STEADY_S:
+            self.status.steady = True
 
     def stop(self) -> None:
         self.status.state = "stopping"
         self.server.stop()
         self.status.state, self.status.pid = "stopped", 0
 
+    def require_port(self) -> None:
+        """CannotStart when it crashed and something else has its port: it would never run."""
+        if self.status.state == "restarting" and self.server.port:
+            ports.require_free(self.server.name, self.server.port)
+
     def log_tail(self) -> str:
         return self.server.process.log_tail() if self.server.process is not None else "(empty)"
 
     def _start(self) -> None:
+        log = Path(self.status.log)
+        self._log_from = log.stat().st_size if log.exists() else 0
         self.server.start()
         self._started_at = time.monotonic()
         self.status.state = "starting"
@@ -73,10 +86,19 @@ class Part:
         self.status.restarts += 1
         self.status.pid = 0
         self.status.state = "restarting"
-        self.status.note = f"crashed ({ended}); look at {self.status.log}"
+        self.status.steady = False
+        self.status.note = f"crashed ({ended}){self._why()}; look at {self.status.log}"
         self._retry_at = time.monotonic() + self._backoff_s
         log.warning("part crashed", part=self.server.name, ended=ended, again_in_s=self._backoff_s)
         self._backoff_s = min(BACKOFF_S_MAX, self._backoff_s * 2)
+
+    def _why(self) -> str:
+        """What is known of why it ended: who has its port, or what it said last."""
+        port = self.server.port
+        if port and not ports.is_free(port):
+            return f": port {port} is in use by another process"
+        said = last_words(Path(self.status.log), self._log_from)
+        return f": {said}" if said else ""
 
     def _restart_if_due(self) -> None:
         if time.monotonic() < self._retry_at:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import socket
 
+import psutil
+
 from local.errors import CannotStart
 
 HOST = "127.0.0.1"
@@ -17,6 +19,9 @@ GANG_PORTS = 1_000
 _GANG_RANGES = 10
 
 _TRIES = 200
+
+OPTIONS = {"api": "--api-port", "kafka": "--kafka-port", "s3": "--s3-port"}
+"""Parts whose port can be chosen, and with which option of `headrace up`."""
 
 
 def first_gang_port(node: int) -> int:
@@ -35,11 +40,14 @@ def is_free(port: int) -> bool:
     return True
 
 
-def is_open(port: int) -> bool:
-    """Whether something accepts connections there."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.settimeout(1)
-        return sock.connect_ex((HOST, port)) == 0
+def is_listened_to_by(pid: int, port: int) -> bool:
+    """Whether this process, and not somebody else's, listens there: an answer from the port alone may be another
+    stack's, which was started at the same moment on the same port."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(known.status == psutil.CONN_LISTEN and known.laddr.port == port for known in connections)
 
 
 def free_port(*, not_in: set[int] | frozenset[int] = frozenset()) -> int:
@@ -53,11 +61,12 @@ def free_port(*, not_in: set[int] | frozenset[int] = frozenset()) -> int:
     )
 
 
-def require_free(port: int, purpose: str, option: str) -> None:
-    """CannotStart when something else uses this port."""
+def require_free(part: str, port: int) -> None:
+    """CannotStart when something else uses the port of this part."""
     if not is_free(port):
+        another = f"give another port with {OPTIONS[part]}" if part in OPTIONS else "start again to have another port"
         raise CannotStart(
-            f"port {port} on {HOST} to be free for {purpose}",
+            f"port {port} on {HOST} to be free for {part}",
             "it in use by another process",
-            f"Stop that process (`ss -ltnp 'sport = :{port}'` names it), or give another port with {option}",
+            f"Stop that process (`ss -ltnp 'sport = :{port}'` names it), or {another}",
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from local import ports
 from local.processes import Process
 from runtime.settings import Settings
 
@@ -18,7 +19,8 @@ STOP_TIMEOUT_S = 15.0
 
 
 class Program:
-    """`python -m module arguments…`. Ready when a GET of `ready_url` answers 200; without one, while it runs."""
+    """`python -m module arguments…`. Ready when it listens at `port` and a GET of `ready_url`, which is there, answers
+    200; without a `ready_url`, while it runs."""
 
     def __init__(
         self,
@@ -46,6 +48,8 @@ class Program:
             return False
         if not self._ready_url:
             return True
+        if not ports.is_listened_to_by(self._running().pid, self.port):
+            return False
         try:
             return httpx.get(self._ready_url, timeout=2).status_code == 200
         except httpx.HTTPError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from local import jars, programs
 from local.java_server import JavaServer
-from local.ports import HOST, is_open
+from local.ports import HOST
 from local.processes import Process
 
 READY_TIMEOUT_S = 60.0
@@ -48,9 +48,6 @@ class S3Server(JavaServer):
     def objects_dir(self) -> Path:
         """Where the objects' bytes are: <bucket>/<key>."""
         return self._data / "objects"
-
-    def ready(self) -> bool:
-        return is_open(self.port)
 
     def _credentials(self) -> tuple[str, str]:
         if self._properties.exists():

@@ -23,7 +23,9 @@ class PartStatus(msgspec.Struct, kw_only=True):
     restarts: int = 0
     """How often it crashed since the stack was started."""
     note: str = ""
-    """Why it is not ready, or how it ended last time."""
+    """Why it is not ready, or how it ended last time and at which record, if that is known."""
+    steady: bool = True
+    """It has not crashed since the stack was started, or has run for a minute since."""
     log: str = ""
 
 

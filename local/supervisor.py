@@ -151,6 +151,7 @@ class Supervisor:
         while not stopping.is_set() and not self._all_ready():
             self._tick()
             for part in self._parts.values():
+                part.require_port()
                 late = time.monotonic() > deadline and part.status.state != "ready"
                 if part.status.restarts >= CRASHES_BEFORE_READY_MAX or late:
                     raise CannotStart(

@@ -1,17 +1,20 @@
-"""Applying a policy: its pools become known, its topics exist, and every pool's scheduler is told."""
+"""Applying a policy, whole or not at all: its topics exist, every pool's scheduler is told, and its pools are known."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from confluent_kafka import KafkaException
 from sqlalchemy import Engine
 
+from contract import policy_check
 from contract.inputs import PolicyApplied
 from contract.policy import Policy, fingerprint
 from contract.topics import topics_for
 from registry import operators, pools
-from runtime.kafka import ensure_topics
+from registry.errors import RegistryError
+from runtime.kafka import DeliveryRefused, DeliveryUnclear, TopicChange, TopicMismatch
 from runtime.settings import Settings
 
 SOURCE = "//headrace/policy"
@@ -28,14 +31,57 @@ STAYS = Bound(0, 0)
 
 
 def apply(settings: Settings, engine: Engine, policy: Policy, replication: int = 1, bound: Bound = STAYS) -> str:
-    """Puts the policy in force in all its pools, in this order, so that nothing is ever sent to a topic that does not
-    exist; applying it again changes nothing. Its fingerprint.
+    """Puts the policy in force in all its pools, or changes nothing. Its fingerprint. Once more changes nothing.
 
-    RegistryError(conflict) when a pool would change its partition; DeliveryUnclear when a broker did not confirm:
-    apply it again."""
-    pools.register(engine, policy)
-    ensure_topics(settings.kafka, topics_for(policy), replication)
-    return tell(settings, policy, sorted(policy.pools), bound)
+    First all is checked: the policy itself, its pools against those that are known, and whether the broker would do
+    with the topics what it asks for. Then topics get room, the schedulers are told, and the pools become known. Until
+    somebody may have heard of the policy all of that is put back when a step fails; from then on the way is forward.
+    Last comes what takes something away from topics.
+
+    RegistryError when the policy is not in force: invalid, conflict, unavailable. DeliveryUnclear when a broker did not
+    confirm: some pools may have it, so apply it again."""
+    fault = policy_check.fault_of(policy)
+    if fault is not None:
+        raise RegistryError("invalid", f"{fault.text}; nothing was changed")
+    unclear: DeliveryUnclear | None = None
+    with engine.begin() as connection:  # rolled back by an exception: then no pool is known that was not
+        pools.register_in(connection, policy)
+        change = _checked(settings, policy, replication)
+        try:
+            change.make_room()
+            told = tell(settings, policy, sorted(policy.pools), bound)
+        except (KafkaException, TopicMismatch, DeliveryRefused) as error:
+            left = change.put_back()
+            done = f"; {', '.join(left)} could not be put back" if left else "; what was changed was put back"
+            raise _refused(error, done) from error
+        except DeliveryUnclear as error:
+            unclear = error
+    if unclear is not None:
+        raise unclear
+    try:
+        change.settle()
+    except (KafkaException, TopicMismatch) as error:
+        done = "; the policy is in force, its topics keep settings of the one before: apply it again"
+        raise _refused(error, done) from error
+    return told
+
+
+def _checked(settings: Settings, policy: Policy, replication: int) -> TopicChange:
+    """What has to be done with the topics, when the broker would do it."""
+    try:
+        change = TopicChange(settings.kafka, topics_for(policy), replication)
+        change.check()
+    except (KafkaException, TopicMismatch) as error:
+        raise _refused(error, "; nothing was changed") from error
+    return change
+
+
+def _refused(error: Exception, done: str) -> RegistryError:
+    if isinstance(error, KafkaException):
+        return RegistryError("unavailable", f"Kafka does not answer ({error.args[0].str()}){done}")
+    if isinstance(error, DeliveryRefused):
+        return RegistryError("unavailable", f"the broker takes no record as large as this policy ({error}){done}")
+    return RegistryError("conflict", f"{error}{done}")
 
 
 def tell(settings: Settings, policy: Policy, told: Iterable[str], bound: Bound = STAYS) -> str:

@@ -15,27 +15,32 @@ def register(engine: Engine, policy: Policy) -> tuple[str, ...]:
 
     RegistryError(conflict) as `check`."""
     with engine.begin() as connection:
-        connection.execute(text("LOCK TABLE registry.pools IN SHARE ROW EXCLUSIVE MODE"))
-        known = _known(connection)
-        check(known, policy)
-        new = [name for name in sorted(policy.pools) if name not in known]
-        for name in new:
-            connection.execute(
-                text("INSERT INTO registry.pools (name, partition) VALUES (:name, :partition)"),
-                {"name": name, "partition": policy.pools[name].partition},
-            )
+        return register_in(connection, policy)
+
+
+def register_in(connection: Connection, policy: Policy) -> tuple[str, ...]:
+    """The same as a part of this transaction, which nobody else who registers pools overtakes."""
+    connection.execute(text("LOCK TABLE registry.pools IN SHARE ROW EXCLUSIVE MODE"))
+    before = known(connection)
+    check(before, policy)
+    new = [name for name in sorted(policy.pools) if name not in before]
+    for name in new:
+        connection.execute(
+            text("INSERT INTO registry.pools (name, partition) VALUES (:name, :partition)"),
+            {"name": name, "partition": policy.pools[name].partition},
+        )
     return tuple(new)
 
 
-def check(known: Mapping[str, int], policy: Policy) -> None:
+def check(before: Mapping[str, int], policy: Policy) -> None:
     """RegistryError(conflict) when a pool has another partition than it is known to have, or a partition another pool:
     either would send a model's events to a scheduler that is not its own."""
-    owners = {partition: name for name, partition in known.items()}
+    owners = {partition: name for name, partition in before.items()}
     for name, pool in sorted(policy.pools.items()):
-        if known.get(name, pool.partition) != pool.partition:
+        if before.get(name, pool.partition) != pool.partition:
             raise RegistryError(
                 "conflict",
-                f"pool {name!r}: expected partition {known[name]}, which it has for ever, found {pool.partition}"
+                f"pool {name!r}: expected partition {before[name]}, which it has for ever, found {pool.partition}"
                 " in the policy; put the old number back, or name a new pool",
             )
         if owners.get(pool.partition, name) != name:
@@ -49,9 +54,10 @@ def check(known: Mapping[str, int], policy: Policy) -> None:
 def partitions(engine: Engine) -> dict[str, int]:
     """Partition of `jobs` and `ledger` by pool name."""
     with engine.connect() as connection:
-        return _known(connection)
+        return known(connection)
 
 
-def _known(connection: Connection) -> dict[str, int]:
+def known(connection: Connection) -> dict[str, int]:
+    """The same on this connection."""
     rows = connection.execute(text("SELECT name, partition FROM registry.pools ORDER BY name"))
     return {row.name: row.partition for row in rows}

@@ -4,6 +4,7 @@ Readers use assign(), never a consumer group: no rebalance can stall whoever rea
 for all replicas; a delivery that is not a clean success is unclear, and what that means is the caller's to decide.
 """
 
+from runtime.kafka_brokers import broker_setting
 from runtime.kafka_lookup import Lookup
 from runtime.kafka_producer import OnDelivery, Producer
 from runtime.kafka_reader import Reader, Watermarks, offsets, partitions, read_one, read_range
@@ -16,7 +17,7 @@ from runtime.kafka_records import (
     OffsetGone,
     Record,
 )
-from runtime.kafka_topics import TopicMismatch, ensure_topics
+from runtime.kafka_topics import TopicChange, TopicMismatch, ensure_topics
 
 __all__ = [
     "MESSAGE_BYTES_MAX",
@@ -30,8 +31,10 @@ __all__ = [
     "Producer",
     "Reader",
     "Record",
+    "TopicChange",
     "TopicMismatch",
     "Watermarks",
+    "broker_setting",
     "ensure_topics",
     "offsets",
     "partitions",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import stamina
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    ConfigSource,
     NewPartitions,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
@@ -21,10 +23,41 @@ from contract.topics import Topic
 from runtime.kafka_records import CLIENT
 
 ADMIN_TIMEOUT_S = 15.0
+CHANGE_TIMEOUT_S = 60.0
+"""A policy may ask for a thousand partitions."""
+
+RECORD_LIMIT = "max.message.bytes"
+"""A topic's limit is never lowered: records of the size that was allowed a moment ago may still be on their way, and a
+policy that was on trial may come back. What a policy allows is kept by the doors; the topic only bounds mistakes."""
+
+_NO_ANSWER = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._TRANSPORT,
+        KafkaError._RESOLVE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.NETWORK_EXCEPTION,
+    }
+)
+
+Settings = dict[str, str | None]
+"""Of one topic, by name. None: not set for the topic, so that the broker's default holds."""
 
 
 class TopicMismatch(Exception):
-    """A topic is there and cannot be made what it must be."""
+    """A topic cannot be made what it must be: it has more partitions than it may, or the broker refuses it."""
+
+
+class _Kept(NamedTuple):
+    """A setting of a topic as the broker has it."""
+
+    value: str
+    own: bool
+    """It was set for this topic: it is not the broker's default."""
 
 
 def ensure_topics(bootstrap: str, topics: Iterable[Topic], replication: int = 1) -> list[str]:
@@ -33,63 +66,190 @@ def ensure_topics(bootstrap: str, topics: Iterable[Topic], replication: int = 1)
     TopicMismatch when an `exact` one has more partitions than it may: a topic cannot lose any. Others may have more:
     a policy that drops a pool leaves its partition behind. `replication` counts for new topics only.
     """
-    wanted = {topic.name: topic for topic in topics}
-    admin = AdminClient({**CLIENT, "bootstrap.servers": bootstrap})
-    found = {
-        name: len(metadata.partitions)
-        for name, metadata in admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics.items()
-        if name in wanted and metadata.error is None
-    }
-    missing = [topic for name, topic in wanted.items() if name not in found]
-    _create(admin, missing, replication)
-    _grow(admin, [wanted[name] for name in found], found)
-    _configure(admin, [wanted[name] for name in found])
-    _await_leaders(admin, wanted)
-    return [topic.name for topic in missing]
+    change = TopicChange(bootstrap, topics, replication)
+    change.make_room()
+    change.settle()
+    return change.created
 
 
-def _create(admin: Any, topics: list[Topic], replication: int) -> None:
-    if not topics:
-        return
-    new = [NewTopic(t.name, t.partitions, replication, config=t.config) for t in topics]
-    for future in admin.create_topics(new, operation_timeout=ADMIN_TIMEOUT_S).values():
+class TopicChange:
+    """From the topics there are to those that are wanted, in two halves: `make_room` adds what harms nobody, whatever
+    becomes of the rest, and can be `put_back`; `settle` does what takes something away, such as a shorter retention.
+    """
+
+    def __init__(self, bootstrap: str, topics: Iterable[Topic], replication: int = 1) -> None:
+        """Looks at what there is. TopicMismatch; KafkaException when the broker does not answer."""
+        self._wanted = {topic.name: topic for topic in topics}
+        self._replication = replication
+        self._admin = AdminClient({**CLIENT, "bootstrap.servers": bootstrap})
+        self._found = {
+            name: len(metadata.partitions)
+            for name, metadata in self._admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics.items()
+            if name in self._wanted and metadata.error is None
+        }
+        self._missing = [topic for name, topic in self._wanted.items() if name not in self._found]
+        self._growing = [t for t in self._wanted.values() if 0 < self._found.get(t.name, 0) < t.partitions]
+        self._growing.sort(key=lambda topic: topic.exact)  # last: readers find theirs by how many there are
+        self._kept = _settings_of(self._admin, self._found)
+        self._raised: dict[str, Settings] = {}
+        self.created: list[str] = []
+        for topic in self._wanted.values():
+            _require_no_more(topic, self._found.get(topic.name, 0))
+
+    def check(self) -> None:
+        """Asks the broker whether it would do all of it, without doing any. TopicMismatch; KafkaException."""
+        self._create(only_ask=True)
+        self._grow(only_ask=True)
+        for limits in (True, False):
+            _alter(self._admin, self._due(limits=limits), only_ask=True)
+
+    def make_room(self) -> None:
+        """Creates topics, raises limits of records and adds partitions, and waits until all have leaders.
+        TopicMismatch; KafkaException."""
+        self._create(only_ask=False)
+        self._raised = self._due(limits=True)
+        _alter(self._admin, self._raised, only_ask=False)
+        self._grow(only_ask=False)
+        _await_leaders(self._admin, self._wanted)
+
+    def settle(self) -> None:
+        """Sets everything else. TopicMismatch; KafkaException."""
+        _alter(self._admin, self._due(limits=False), only_ask=False)
+
+    def put_back(self) -> list[str]:
+        """Undoes `make_room`, however far it came: limits are as they were, topics that it created are gone again
+        unless somebody wrote to them. What could not be put back, in words: partitions stay, and are used by nobody."""
+        left = []
         try:
-            future.result(ADMIN_TIMEOUT_S)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
+            _alter(self._admin, {name: self._before(name, its) for name, its in self._raised.items()}, only_ask=False)
+        except (KafkaException, TopicMismatch):
+            left.append(f"the {RECORD_LIMIT} of {', '.join(sorted(self._raised))}")
+        unused = [name for name in self.created if _is_empty(self._admin, name, self._wanted[name].partitions)]
+        try:
+            for future in (
+                self._admin.delete_topics(unused, request_timeout=CHANGE_TIMEOUT_S).values() if unused else ()
+            ):
+                future.result()
+        except KafkaException:
+            left.append(f"the new topics {', '.join(unused)}")
+        return left
+
+    def _before(self, name: str, changed: Settings) -> Settings:
+        kept = self._kept[name]
+        return {setting: kept[setting].value if kept[setting].own else None for setting in changed}
+
+    def _due(self, *, limits: bool) -> dict[str, Settings]:
+        """The settings that are not as they must be, of the topics that were there: record limits, or the others."""
+        due: dict[str, Settings] = {}
+        for name, kept in self._kept.items():
+            for setting, value in self._wanted[name].config.items():
+                if (setting == RECORD_LIMIT) is limits and _differs(setting, value, kept.get(setting)):
+                    due.setdefault(name, {})[setting] = value
+        return due
+
+    def _create(self, *, only_ask: bool) -> None:
+        if not self._missing:
+            return
+        new = [NewTopic(t.name, t.partitions, self._replication, config=t.config) for t in self._missing]
+        asked = self._admin.create_topics(new, request_timeout=CHANGE_TIMEOUT_S, validate_only=only_ask)
+        failed: Exception | None = None
+        for name, future in asked.items():
+            try:
+                future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    failed = failed or _refusal(name, error)
+            else:
+                self.created += [] if only_ask else [name]
+        if failed is not None:
+            raise failed
+
+    def _grow(self, *, only_ask: bool) -> None:
+        for topic in self._growing:
+            more = [NewPartitions(topic.name, topic.partitions)]
+            asked = self._admin.create_partitions(more, request_timeout=CHANGE_TIMEOUT_S, validate_only=only_ask)
+            for name, future in asked.items():
+                _result(name, future)
 
 
-def _grow(admin: Any, topics: list[Topic], found: dict[str, int]) -> None:
-    for topic in topics:
-        if topic.exact and found[topic.name] > topic.partitions:
-            raise TopicMismatch(
-                f"expected topic {topic.name!r} to have {topic.partitions} partitions, found {found[topic.name]}; "
-                "use the policy this cluster was set up with, or another cluster"
-            )
-    growing = [NewPartitions(t.name, t.partitions) for t in topics if found[t.name] < t.partitions]
-    for future in admin.create_partitions(growing).values() if growing else ():
-        future.result(ADMIN_TIMEOUT_S)
+def _require_no_more(topic: Topic, found: int) -> None:
+    if topic.exact and found > topic.partitions:
+        raise TopicMismatch(
+            f"expected topic {topic.name!r} to have {topic.partitions} partitions, found {found}; "
+            "use the policy this cluster was set up with, or another cluster"
+        )
 
 
-def _configure(admin: Any, topics: list[Topic]) -> None:
+def _differs(setting: str, value: str, kept: _Kept | None) -> bool:
+    if kept is None:
+        return True
+    if setting == RECORD_LIMIT:
+        return int(value) > int(kept.value)
+    return not kept.own or kept.value != value
+
+
+def _settings_of(admin: Any, names: Iterable[str]) -> dict[str, dict[str, _Kept]]:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    found: dict[str, dict[str, _Kept]] = {}
+    asked = admin.describe_configs(resources, request_timeout=ADMIN_TIMEOUT_S) if resources else {}
+    for resource, future in asked.items():
+        own = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+        found[resource.name] = {
+            e.name: _Kept(e.value, e.source == own) for e in _result(resource.name, future).values()
+        }
+    return found
+
+
+def _alter(admin: Any, changes: Mapping[str, Settings], *, only_ask: bool) -> None:
     resources = [
         ConfigResource(
             ResourceType.TOPIC,
-            topic.name,
+            name,
             incremental_configs=[
-                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-                for name, value in topic.config.items()
+                ConfigEntry(
+                    setting,
+                    value,
+                    incremental_operation=AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET,
+                )
+                for setting, value in settings.items()
             ],
         )
-        for topic in topics
-        if topic.config
+        for name, settings in changes.items()
     ]
-    for future in admin.incremental_alter_configs(resources).values() if resources else ():
-        future.result(ADMIN_TIMEOUT_S)
+    if not resources:
+        return
+    asked = admin.incremental_alter_configs(resources, request_timeout=CHANGE_TIMEOUT_S, validate_only=only_ask)
+    for resource, future in asked.items():
+        _result(resource.name, future)
 
 
-@stamina.retry(on=LookupError, timeout=ADMIN_TIMEOUT_S, attempts=None, wait_initial=0.02, wait_max=0.2)
+def _is_empty(admin: Any, name: str, partitions: int) -> bool:
+    """Nobody wrote to it. False when the broker does not say."""
+    places = [TopicPartition(name, partition) for partition in range(partitions)]
+    try:
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        ends = admin.list_offsets(dict.fromkeys(places, latest), request_timeout=ADMIN_TIMEOUT_S)
+        return all(future.result().offset == 0 for future in ends.values())
+    except KafkaException:
+        return False
+
+
+def _result(name: str, future: Any) -> Any:
+    try:
+        return future.result()
+    except KafkaException as error:
+        raise _refusal(name, error) from None
+
+
+def _refusal(name: str, error: KafkaException) -> Exception:
+    """What the broker said of a topic: that it won't; or the error itself, when it said nothing."""
+    said = error.args[0]
+    if said.code() in _NO_ANSWER:
+        return error
+    return TopicMismatch(f"expected the broker to make topic {name!r} as the policy says, found {said.str()!r}")
+
+
+@stamina.retry(on=LookupError, timeout=CHANGE_TIMEOUT_S, attempts=None, wait_initial=0.02, wait_max=0.2)
 def _await_leaders(admin: Any, wanted: dict[str, Topic]) -> None:
     found = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
     for name, topic in wanted.items():

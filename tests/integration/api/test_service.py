@@ -12,14 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from starlette.routing import Route
 
 import api.operators
 from api.app import ROUTES
+from contract.policy import Pool
 from local.ports import free_port
 from local.services import Services
-from tests.integration.api.conftest import Caller, CallerFactory
+from registry import pools
+from runtime import postgres
+from tests.integration.api.conftest import POLICY, Caller, CallerFactory
 
 PROMPT = "seventeen lighthouses in a teacup"
 
@@ -138,7 +142,7 @@ def test_ready_says_which_part_is_away(base_url: str, servers: Services) -> None
 
     assert (ready().status_code, ready().json()) == (
         200,
-        {"status": "ok", "parts": {"kafka": "ok", "postgres": "ok", "policy": "ok"}},
+        {"status": "ok", "parts": {"kafka": "ok", "postgres": "ok", "policy": "ok"}, "waiting": []},
     )
     servers.kafka.process.signal(signal.SIGSTOP)
     try:
@@ -149,6 +153,17 @@ def test_ready_says_which_part_is_away(base_url: str, servers: Services) -> None
     assert response.json()["parts"]["kafka"] == "no answer within 3 s"
     assert response.json()["parts"]["postgres"] == "ok"
     assert httpx.get(base_url + "/healthz").status_code == 200
+
+
+def test_a_pool_that_no_scheduler_has_opened_is_said_to_wait(
+    base_url: str, servers: Services, caller_of: CallerFactory
+) -> None:
+    engine = postgres.engine(servers.settings)
+    pools.register(engine, msgspec.structs.replace(POLICY, pools={**POLICY.pools, "unopened": Pool(77)}))
+    engine.dispose()
+    ready = httpx.get(base_url + "/readyz", timeout=15)
+    assert (ready.status_code, ready.json()["waiting"]) == (200, ["unopened"]), "the others are served"
+    assert caller_of(scope="operator").http.get("/v1/policy").json()["waiting"] == ["unopened"]
 
 
 def test_without_a_database_requests_are_told_to_come_again(caller: Caller, servers: Services) -> None:

@@ -9,7 +9,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import psutil
@@ -20,7 +22,7 @@ from contract.inputs import PolicyApplied
 from local import stack
 from local.errors import AlreadyRunning, CannotStart
 from local.options import Layout, Options
-from local.ports import HOST
+from local.ports import HOST, free_port
 from local.status import StackStatus
 from runtime import kafka
 from tests.waiting import until
@@ -48,12 +50,53 @@ def pid_of(status: StackStatus, name: str) -> int:
     return next(part.pid for part in status.parts if part.name == name)
 
 
+class Twice(NamedTuple):
+    """Two stacks that were started at one moment with one port for the API."""
+
+    running: Path
+    refused: Path
+    why: CannotStart
+
+
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    data = tmp_path_factory.mktemp("stack")
-    stack.up(Options(data=data), detach=True)
-    yield data
-    stack.down(data)
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twice]:
+    port = free_port()
+    folders = [tmp_path_factory.mktemp("stack"), tmp_path_factory.mktemp("second")]
+
+    def up(folder: Path) -> CannotStart | None:
+        try:
+            stack.up(Options(data=folder, api_port=port), detach=True)
+        except CannotStart as error:
+            return error
+        return None
+
+    try:
+        with ThreadPoolExecutor(2) as both:
+            ended = dict(zip(folders, both.map(up, folders), strict=True))
+        (running,) = [folder for folder in folders if ended[folder] is None]
+        (refused,) = [folder for folder in folders if folder != running]
+        why = ended[refused]
+        assert why is not None
+        yield Twice(running, refused, why)
+    finally:
+        for folder in folders:
+            stack.down(folder)
+
+
+@pytest.fixture(scope="module")
+def data(twice: Twice) -> Path:
+    """The stack that runs."""
+    return twice.running
+
+
+def test_of_two_at_one_moment_with_one_port_the_second_ends_with_a_sentence(twice: Twice) -> None:
+    port = stack.settings(twice.running).api_port
+    assert f"expected port {port} on {HOST} to be free for api, found it in use by another process" in str(twice.why)
+    assert stack.status(twice.running).state == "ready"
+    assert stack.status(twice.refused).state == "stopped"
+    ready = '"event": "ready"'
+    assert ready in Layout(twice.running).supervisor_log.read_text()
+    assert ready not in Layout(twice.refused).supervisor_log.read_text(), "it never took the other's API for its own"
 
 
 def test_all_parts_are_ready_and_the_demo_key_works(data: Path) -> None:

@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import msgspec
 import pytest
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 from sqlalchemy import Engine
 
 from contract.codec import decode_wire
 from contract.inputs import PolicyApplied
-from contract.policy import Policy, Pool, fingerprint
+from contract.policy import Cluster, Policy, Pool, fingerprint
 from contract.topics import Topic, topics_for
 from registry import operators, policies, pools
 from registry.errors import RegistryError
-from runtime.kafka import offsets, read_range
+from runtime.kafka import DeliveryUnclear, offsets, read_range
 from runtime.settings import Settings
 from tests.integration.registry.conftest import POLICY
 
@@ -48,10 +58,169 @@ def test_a_policy_on_trial_carries_its_bound(engine: Engine, settings: Settings,
     assert decode_wire(record.value) == PolicyApplied(POLICY, fingerprint(POLICY), 950, 500)
 
 
-def test_a_policy_that_would_move_a_pool_is_told_to_nobody(engine: Engine, settings: Settings, jobs: str) -> None:
+KiB = 1024
+EAST = msgspec.structs.replace(
+    POLICY,
+    pools=POLICY.pools | {"third": Pool(partition=2)},
+    clusters=POLICY.clusters | {"east": Cluster(pool="third", limit=4)},
+    submission_partitions=6,
+    payload_bytes_max=512 * KiB,
+    words_kept_ms=3_600_000,
+)
+"""A policy that changes everything that a policy can change outside the ledger."""
+
+
+class Outside(NamedTuple):
+    """All that a policy changes beside what it tells."""
+
+    pools: dict[str, int]
+    topics: dict[str, int]
+    """Partitions by topic."""
+    settings: dict[str, dict[str, str]]
+    """Those that were set for the topic itself."""
+    told: int
+    """Records in the first partition of `jobs`."""
+
+
+@pytest.fixture
+def outside(engine: Engine, settings: Settings, jobs: str) -> Callable[[], Outside]:
+    admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
+
+    def look() -> Outside:
+        topics = {
+            name: len(its.partitions)
+            for name, its in admin.list_topics(timeout=10).topics.items()
+            if name.endswith(jobs.removeprefix("jobs"))
+        }
+        asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in topics])
+        found = {
+            resource.name: {e.name: e.value for e in future.result().values() if e.source == 1}
+            for resource, future in asked.items()
+        }
+        return Outside(pools.partitions(engine), topics, found, offsets(settings.kafka, jobs, 0)[1])
+
+    return look
+
+
+def test_what_a_policy_changes_and_that_applying_it_again_changes_nothing(
+    engine: Engine, settings: Settings, jobs: str, outside: Callable[[], Outside]
+) -> None:
     policies.apply(settings, engine, POLICY)
-    before = offsets(settings.kafka, jobs, 0)[1]
-    moved = msgspec.structs.replace(POLICY, pools={"main": Pool(partition=5)})
-    with pytest.raises(RegistryError, match="pool 'main': expected partition 0"):
-        policies.apply(settings, engine, moved)
-    assert offsets(settings.kafka, jobs, 0)[1] == before
+    before = outside()
+    policies.apply(settings, engine, EAST)
+    after = outside()
+    assert after.pools == before.pools | {"third": 2}
+    assert (after.topics[jobs], before.topics[jobs]) == (3, 2)
+    assert set(after.topics) - set(before.topics) == {"dispatch.east" + jobs.removeprefix("jobs")}
+    assert after.settings[jobs]["max.message.bytes"] == str(576 * KiB)
+    assert after.settings["progress" + jobs.removeprefix("jobs")]["retention.ms"] == "3600000"
+    policies.apply(settings, engine, EAST)
+    assert outside() == after._replace(told=after.told + 1)
+
+
+def test_a_record_limit_is_never_lowered_because_larger_records_may_be_on_their_way(
+    engine: Engine, settings: Settings, jobs: str, outside: Callable[[], Outside]
+) -> None:
+    policies.apply(settings, engine, EAST)
+    policies.apply(settings, engine, msgspec.structs.replace(EAST, payload_bytes_max=KiB))
+    assert outside().settings[jobs]["max.message.bytes"] == str(576 * KiB)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"tenant_weights": {f"tenant-with-a-long-name-{n:05}": 2 for n in range(3000)}}, "at most 64 KiB"),
+        ({"clusters": EAST.clusters | {"local": Cluster("main", 0)}}, "limit: expected a whole number from 1"),
+        ({"pools": EAST.pools | {"main": Pool(partition=5)}}, "pool 'main': expected partition 0"),
+        ({"clusters": EAST.clusters | {"local": Cluster("main", 4)}}, "to have 1 partitions, found 2"),
+        ({"submission_partitions": 6, "words_kept_ms": 2**62}, "words_kept_ms: expected a whole number"),
+    ],
+)
+def test_a_policy_that_is_refused_changes_nothing(
+    engine: Engine,
+    settings: Settings,
+    outside: Callable[[], Outside],
+    change: dict[str, Any],
+    says: str,
+) -> None:
+    two = msgspec.structs.replace(POLICY, clusters={"local": Cluster("main", 4, dispatch_partitions=2)})
+    policies.apply(settings, engine, two)
+    before = outside()
+    with pytest.raises(RegistryError, match=says) as raised:
+        policies.apply(settings, engine, msgspec.structs.replace(EAST, **change))
+    assert "nothing was changed" in str(raised.value) or raised.value.code == "conflict"
+    assert outside() == before
+
+
+def test_a_broker_that_would_not_do_it_is_asked_before_anything_is_changed(
+    engine: Engine, settings: Settings, jobs: str, outside: Callable[[], Outside]
+) -> None:
+    """Two copies of a new topic need two brokers."""
+    policies.apply(settings, engine, POLICY)
+    before = outside()
+    with pytest.raises(RegistryError, match=r"topic 'dispatch.east.*' as the policy says.*; nothing was changed"):
+        policies.apply(settings, engine, EAST, replication=2)
+    assert outside() == before
+
+
+def test_what_was_changed_is_put_back_when_the_broker_refuses_the_record(
+    engine: Engine,
+    settings: Settings,
+    jobs: str,
+    outside: Callable[[], Outside],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    policies.apply(settings, engine, POLICY)
+    before = outside()
+    tell = policies.tell
+
+    def refused(*arguments: Any) -> str:
+        ensure_limit(settings.kafka, jobs, 200)  # somebody else did, after it was checked
+        return tell(*arguments)
+
+    monkeypatch.setattr(policies, "tell", refused)
+    with pytest.raises(RegistryError, match=r"no record as large as this policy.*; what was changed was put back"):
+        policies.apply(settings, engine, EAST)
+    after = outside()
+    assert (after.pools, after.settings, after.told) == (before.pools, before.settings, before.told)
+    assert after.topics.keys() == before.topics.keys(), "partitions stay, and nobody uses them"
+    monkeypatch.setattr(policies, "tell", tell)
+    policies.apply(settings, engine, POLICY)
+    policies.apply(settings, engine, EAST)
+    assert outside().pools == before.pools | {"third": 2}
+
+
+def test_what_somebody_may_have_heard_of_stays_so_that_it_can_be_said_again(
+    engine: Engine, settings: Settings, jobs: str, outside: Callable[[], Outside], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policies.apply(settings, engine, POLICY)
+
+    def unclear(*_: Any) -> str:
+        raise DeliveryUnclear("jobs: _MSG_TIMED_OUT")
+
+    tell = policies.tell
+    monkeypatch.setattr(policies, "tell", unclear)
+    with pytest.raises(DeliveryUnclear):
+        policies.apply(settings, engine, EAST)
+    monkeypatch.setattr(policies, "tell", tell)
+    assert outside().pools["third"] == 2
+    assert outside().topics[jobs] == 3
+    assert policies.apply(settings, engine, EAST) == fingerprint(EAST)
+
+
+def test_no_broker_is_said_in_words_and_no_pool_is_known_that_was_not(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.kafka_topics.ADMIN_TIMEOUT_S", 0.5)
+    away = settings.model_copy(update={"kafka": "127.0.0.1:1"})
+    with pytest.raises(RegistryError, match=r"Kafka does not answer .*; nothing was changed"):
+        policies.apply(away, engine, EAST)
+    assert "third" not in pools.partitions(engine)
+
+
+def ensure_limit(bootstrap: str, topic: str, limit: int) -> None:
+    change = ConfigEntry("max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result()

@@ -202,3 +202,8 @@ def test_a_lookup_gives_each_record_by_its_offset_and_none_for_what_is_not_there
         assert later.value == b"later"
     finally:
         lookup.close()
+
+
+def test_a_setting_of_each_broker(services: Services) -> None:
+    assert kafka.broker_setting(services.settings.kafka, "auto.create.topics.enable") == {1: "false"}
+    assert kafka.broker_setting(services.settings.kafka, "no.such.setting") == {1: ""}

@@ -37,7 +37,7 @@ def test_an_empty_ledger_is_clean() -> None:
     verdict = verify(lambda: iter(()), POOL)
     assert verdict.clean
     assert verdict.counted == 0
-    assert "0 records count" in render(verdict)
+    assert render(verdict) == f"ledger of pool {POOL}: empty, no scheduler has opened the pool yet"
 
 
 @pytest.mark.parametrize("seed", [3, 18, 76])

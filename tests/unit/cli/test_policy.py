@@ -56,6 +56,17 @@ def test_an_applied_policy_stays(file: str, told: list[Bound]) -> None:
     assert told == [Bound(0, 0)]
 
 
+def test_a_pool_that_does_not_adopt_it_is_named(
+    file: str, told: list[Bound], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(policy, "ADOPTED_WITHIN_S", 0.01)
+    monkeypatch.setattr(policy, "api", lambda data, operator: Answers(lambda path: {"policies": []}))
+    assert run(["policy", "apply", file]) == 1
+    said = capsys.readouterr().err
+    assert "no scheduler has adopted it within 0 s in main" in said
+    assert "until then what is submitted there waits" in said
+
+
 @pytest.mark.parametrize("share", ["95", "0%", "101%", "most"])
 def test_what_is_no_share_is_said(file: str, told: list[Bound], share: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["policy", "promote", file, "--revert-below", share, "--revert-jobs", "500"]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,12 +22,19 @@ OTHER = msgspec.structs.replace(POLICY, discipline="fifo")
 IN_FORCE = {"pool": POOL, "fingerprint": fingerprint(OTHER), "adopted_ms": 1, "policy": msgspec.to_builtins(OTHER)}
 
 
+WAITING: list[str] = []
+
+
+def in_force(path: str) -> Any:
+    return {"policies": [dict(IN_FORCE)], "waiting": WAITING}
+
+
 @pytest.fixture
 def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     ledger = Ledger(1_700_000_000_000)
     ledger.set_up()
     monkeypatch.setattr(policy, "settings", lambda data: None)
-    monkeypatch.setattr(policy, "api", lambda data, operator: Answers(lambda path: {"policies": [dict(IN_FORCE)]}))
+    monkeypatch.setattr(policy, "api", lambda data, operator: Answers(in_force))
     monkeypatch.setattr(policy, "past_of_pool", lambda here, pool: ledger.past)
     return ledger
 
@@ -67,3 +75,13 @@ def test_it_shows_the_policy_where_the_ledger_cannot_be_read(
     said = capsys.readouterr()
     assert "trial" not in json.loads(said.out)["policies"][0]
     assert "whether the policy is on trial is not known" in said.err
+
+
+def test_a_pool_without_a_scheduler_is_said_to_wait(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tests.unit.cli.test_policy_show.WAITING", ["other"])
+    assert run(["policy", "show"]) == 0
+    assert "pool other: no scheduler has opened it yet; what is submitted there waits" in capsys.readouterr().err
+    assert run(["policy", "show", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["waiting"] == ["other"]

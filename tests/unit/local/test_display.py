@@ -53,6 +53,12 @@ def test_a_running_stack_shows_parts_places_and_what_is_wrong() -> None:
     ]
 
 
+def test_a_part_that_crashed_just_now_says_where_though_it_runs_again() -> None:
+    note = "crashed (exit status 1): submissions/0/17: a record stops intake; look at intake.log"
+    part = PartStatus(name="intake", state="ready", restarts=7, steady=False, note=note)
+    assert f"intake: {note}" in shown(StackStatus(state="ready", data="/d", pid=1, parts=[part]), width=200)
+
+
 def test_a_long_path_is_folded_and_not_cut() -> None:
     data = "/a/rather/long/path" * 6
     assert "".join(shown(StackStatus(state="stopped", data=data))[1:]) == f"data{data}"

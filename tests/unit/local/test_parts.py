@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local import disk, parts
+from local import disk, parts, ports
+from local.errors import CannotStart
 from local.options import Layout
 from local.parts import Part
 from local.processes import Process
@@ -81,6 +84,52 @@ def test_a_crash_is_told_and_mended_later_and_later(tmp_path: Path, sleeper: Sle
         assert sleeper.alive()
         part.tick()
         assert part.status.state == "ready"
+
+
+def test_one_that_crashes_says_where_it_is_stuck(tmp_path: Path, sleeper: Sleeper, now: list[float]) -> None:
+    part = Part(sleeper, Layout(tmp_path))
+    log = Path(part.status.log)
+    log.parent.mkdir()
+    log.write_text(json.dumps({"level": "error", "event": "of a life before"}) + "\n")
+    part.start()
+    part.tick()
+    assert part.status.steady
+    stuck = {"level": "error", "event": "a record stops intake", "topic": "submissions", "partition": 0, "offset": 17}
+    with log.open("a") as file:
+        file.write(json.dumps({**stuck, "found": "ValueError at admission.py:97"}) + "\n")
+    sleeper.kill()
+    part.tick()
+    place = "submissions/0/17: a record stops intake: ValueError at admission.py:97"
+    assert part.status.note == f"crashed (exit status -9): {place}; look at {log}"
+    now[0] += 1
+    part.tick()
+    part.tick()
+    assert (part.status.state, part.status.steady) == ("ready", False), "it may be stuck there again: it is still shown"
+    sleeper.kill()
+    part.tick()
+    assert part.status.note == f"crashed (exit status -9); look at {log}", "this life said nothing"
+    now[0] += 2
+    part.tick()
+    now[0] += parts.STEADY_S + 1
+    part.tick()
+    part.tick()
+    assert part.status.steady
+
+
+def test_one_whose_port_somebody_else_has_says_so_and_will_never_run(
+    tmp_path: Path, sleeper: Sleeper, now: list[float]
+) -> None:
+    with socket.create_server((ports.HOST, 0)) as server:
+        sleeper.port = server.getsockname()[1]
+        part = Part(sleeper, Layout(tmp_path))
+        part.start()
+        part.require_port()
+        sleeper.kill()
+        part.tick()
+        assert f"crashed (exit status -9): port {sleeper.port} is in use by another process" in part.status.note
+        with pytest.raises(CannotStart, match=f"port {sleeper.port} .* to be free for sleeper"):
+            part.require_port()
+    part.require_port()
 
 
 def test_one_that_ran_steadily_is_trusted_again(tmp_path: Path, sleeper: Sleeper, now: list[float]) -> None:

@@ -1,0 +1,127 @@
+"""What `headrace status` says beside the parts: pools that wait, what was set aside, and what holds intake up.
+
+Each is asked of another server. One that does not answer is named, and the rest is shown all the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import msgspec
+from confluent_kafka import KafkaException
+from rich.text import Text
+
+from audit import quarantined
+from audit.quarantined import Counts, Place
+from cli import output
+from cli.moments import now_ms
+from contract.topics import SUBMISSIONS
+from runtime.kafka import OffsetGone, partitions
+from runtime.object_store import UNAVAILABLE, ObjectStore
+from runtime.settings import Settings
+from streams.intake_positions import IntakePositions
+
+HOUR_MS = 3_600_000
+COUNTED_MAX = 500
+"""Records of `quarantine` that are looked at: it may hold more in three days than anybody reads."""
+API_TIMEOUT_S = 5.0
+
+
+class HeldUp(msgspec.Struct, frozen=True):
+    """A partition of `submissions` that does not go on."""
+
+    record: str
+    """The one that waits, and all behind it."""
+    waits_for: str
+    since_ms: int
+
+
+class SetAsideOf(msgspec.Struct, frozen=True):
+    """What was set aside of one topic."""
+
+    topic: str
+    last_hour: int
+    kept: int
+    newest: str
+    """The record that was set aside last."""
+    reason: str
+
+
+class Standing(msgspec.Struct):
+    waiting: list[str]
+    """Pools that no scheduler has opened yet."""
+    quarantine: list[SetAsideOf]
+    quarantine_whole: bool
+    """All that `quarantine` keeps was counted; else there is more."""
+    held_up: list[HeldUp]
+    unknown: list[str]
+    """What could not be found out, in words."""
+
+
+def standing(here: Settings) -> Standing:
+    """As things are now."""
+    found = Standing([], [], True, [], [])
+    try:
+        found.waiting = _waiting(here)
+    except httpx.HTTPError:
+        found.unknown.append("whether pools wait for a scheduler is not known: the API does not answer")
+    try:
+        counted, found.quarantine_whole = quarantined.counts(here.kafka, now_ms() - HOUR_MS, COUNTED_MAX)
+        found.quarantine = [_of(counts) for counts in counted]
+    except KafkaException:
+        found.unknown.append("what is in quarantine is not known: Kafka does not answer")
+    try:
+        found.held_up = _held_up(here)
+    except (KafkaException, OffsetGone):
+        found.unknown.append("whether intake is held up is not known: Kafka does not answer")
+    except UNAVAILABLE:
+        found.unknown.append("whether intake is held up is not known: the object store does not answer")
+    return found
+
+
+def lines(found: Standing) -> list[Text]:
+    """For people; none when all is well."""
+    said = [Text(f"pool {pool}: waits, no scheduler has opened it yet", "yellow") for pool in found.waiting]
+    said += [
+        Text(
+            f"intake: {held.record} waits for {held.waits_for} since {output.moment(held.since_ms)}, and all behind it;"
+            f" `headrace quarantine skip {held.record}` passes it over",
+            "red",
+        )
+        for held in found.held_up
+    ]
+    least = "" if found.quarantine_whole else "at least "
+    said += [
+        Text(
+            f"quarantine: of {its.topic} {least}{its.kept}, {its.last_hour} in the last hour; the newest is"
+            f" {its.newest}: {its.reason}",
+            "yellow" if its.last_hour else "dim",
+        )
+        for its in found.quarantine
+    ]
+    return said + [Text(words, "yellow") for words in found.unknown]
+
+
+def _waiting(here: Settings) -> list[str]:
+    try:
+        document: dict[str, Any] = httpx.get(f"{here.api_url}/readyz", timeout=API_TIMEOUT_S).json()
+    except ValueError:
+        return []
+    return [str(pool) for pool in document.get("waiting", [])]
+
+
+def _held_up(here: Settings) -> list[HeldUp]:
+    positions = IntakePositions(ObjectStore(here), here.kafka)
+    held = []
+    for partition in range(partitions(here.kafka, SUBMISSIONS)):
+        place = positions.place(partition)
+        if place.waits_for:
+            record = Place(SUBMISSIONS, partition, place.offset)
+            held.append(HeldUp(str(record), place.waits_for, place.since_ms))
+    return held
+
+
+def _of(counts: Counts) -> SetAsideOf:
+    newest = counts.newest
+    return SetAsideOf(counts.topic, counts.last_hour, counts.kept, str(newest.place), newest.reason)

@@ -1,0 +1,23 @@
+"""How a cluster's brokers are set up, asked of them."""
+
+from __future__ import annotations
+
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+
+from runtime.kafka_records import CLIENT
+
+TIMEOUT_S = 5.0
+
+
+def broker_setting(bootstrap: str, name: str) -> dict[int, str]:
+    """The setting's value in force by id of the broker; empty text where a broker knows no such setting.
+
+    KafkaException when one does not answer."""
+    admin = AdminClient({**CLIENT, "bootstrap.servers": bootstrap})
+    found: dict[int, str] = {}
+    for broker in sorted(admin.list_topics(timeout=TIMEOUT_S).brokers):
+        asked = admin.describe_configs([ConfigResource(ResourceType.BROKER, str(broker))], request_timeout=TIMEOUT_S)
+        for future in asked.values():
+            entry = future.result().get(name)
+            found[broker] = "" if entry is None or entry.value is None else entry.value
+    return found

@@ -1,0 +1,48 @@
+"""`headrace models publish` as it is typed: a pool that nobody serves yet is said."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cli import models
+from cli.main import run
+
+
+@pytest.fixture
+def in_force(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The policies that the views know; the model that is published goes to the pool `other`."""
+    found: list[Any] = []
+    version = SimpleNamespace(model="film", digest="sha256:" + "1" * 64, pool="other")
+    done = SimpleNamespace(version=version, is_new=True, move=None, bytes_uploaded=0, wheels_vendored=0, ignored=())
+    monkeypatch.setattr(models, "settings", lambda data: None)
+    monkeypatch.setattr(models, "connect", lambda settings: SimpleNamespace(connect=nullcontext))
+    monkeypatch.setattr(models, "ObjectStore", lambda settings: None)
+    monkeypatch.setattr(models, "await_relay", lambda database, reference: None)
+    monkeypatch.setattr(models.publishing, "publish", lambda directory, **options: done)
+    monkeypatch.setattr(models.queries, "policies", lambda connection: found)
+    return found
+
+
+def entry(pool: str) -> Any:
+    return SimpleNamespace(pool=pool, policy=SimpleNamespace(wheels_from_index=False))
+
+
+def test_a_pool_without_a_scheduler_is_said_and_the_model_is_published(
+    in_force: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for known in ([], [entry("main")]):
+        in_force[:] = known
+        assert run(["models", "publish", "film"]) == 0
+        shown = capsys.readouterr()
+        assert "pool other: no scheduler has opened it yet; what is submitted there waits until one does" in shown.err
+        assert "published" in shown.out
+
+
+def test_a_pool_that_is_served_needs_no_word(in_force: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    in_force[:] = [entry("main"), entry("other")]
+    assert run(["models", "publish", "film"]) == 0
+    assert "no scheduler" not in capsys.readouterr().err

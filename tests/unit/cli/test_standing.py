@@ -1,0 +1,121 @@
+"""What `headrace status` says beside the parts, and that a server which is away hides nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from audit.quarantined import Counts, Place, SetAside
+from cli import stack, standing
+from cli.main import run
+from local.status import StackStatus
+from runtime.object_store import UNAVAILABLE
+
+AT_MS = 1_700_000_000_000
+NEWEST = SetAside(AT_MS, Place("submissions", 0, 17), "model: none has this [name]", 5, b"")
+HERE: Any = SimpleNamespace(kafka="a broker", api_url="http://an.api")
+
+
+class Servers:
+    """What each answers; an exception is raised."""
+
+    def __init__(self) -> None:
+        self.api: Any = {"waiting": ["other"]}
+        self.counts: Any = ([Counts("submissions", 2, 30, NEWEST)], False)
+        self.places: Any = [SimpleNamespace(offset=4, waits_for="", since_ms=0)]
+
+    def get(self, url: str, timeout: float) -> Any:
+        assert url == "http://an.api/readyz"
+        return SimpleNamespace(json=lambda: _answer(self.api))
+
+    def count(self, kafka: str, since_ms: int, records_max: int) -> Any:
+        return _answer(self.counts)
+
+    def partitions(self, kafka: str, topic: str) -> int:
+        return len(_answer(self.places))
+
+    def positions(self, store: object, kafka: str) -> Any:
+        return SimpleNamespace(place=lambda partition: self.places[partition])
+
+
+def _answer(found: Any) -> Any:
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
+    servers = Servers()
+    monkeypatch.setattr(standing.httpx, "get", servers.get)
+    monkeypatch.setattr(standing.quarantined, "counts", servers.count)
+    monkeypatch.setattr(standing, "partitions", servers.partitions)
+    monkeypatch.setattr(standing, "IntakePositions", servers.positions)
+    monkeypatch.setattr(standing, "ObjectStore", lambda settings: None)
+    return servers
+
+
+def test_what_waits_and_what_was_set_aside_is_named_with_its_place(servers: Servers) -> None:
+    servers.places.append(SimpleNamespace(offset=9, waits_for="the registry (OperationalError)", since_ms=AT_MS))
+    said = [line.plain for line in standing.lines(standing.standing(HERE))]
+    assert said[0] == "pool other: waits, no scheduler has opened it yet"
+    assert said[1].startswith("intake: submissions/1/9 waits for the registry (OperationalError) since 20")
+    assert said[1].endswith("and all behind it; `headrace quarantine skip submissions/1/9` passes it over")
+    assert said[2:] == [
+        "quarantine: of submissions at least 30, 2 in the last hour; the newest is submissions/0/17:"
+        " model: none has this [name]"
+    ]
+
+
+def test_nothing_is_said_when_all_is_well(servers: Servers) -> None:
+    servers.api, servers.counts = {"status": "ok"}, ([], True)
+    assert standing.lines(standing.standing(HERE)) == []
+
+
+@pytest.mark.parametrize(
+    ("away", "failure", "says"),
+    [
+        ("api", httpx.ConnectError("no"), "whether pools wait for a scheduler is not known"),
+        ("api", json.JSONDecodeError("no", "", 0), ""),
+        ("counts", KafkaException(KafkaError(KafkaError._TRANSPORT)), "what is in quarantine is not known"),
+        ("places", KafkaException(KafkaError(KafkaError._TRANSPORT)), "intake is held up is not known: Kafka"),
+        ("places", UNAVAILABLE[1](error="no"), "intake is held up is not known: the object store"),
+    ],
+)
+def test_a_server_that_is_away_is_named_and_the_rest_is_shown(
+    servers: Servers, away: str, failure: Exception, says: str
+) -> None:
+    whole = standing.lines(standing.standing(HERE))
+    setattr(servers, away, failure)
+    said = [line.plain for line in standing.lines(standing.standing(HERE))]
+    assert [line for line in said if says in line] or not says
+    assert len(said) >= len(whole) - 1
+
+
+def test_status_asks_only_a_stack_that_runs_and_programs_get_all_of_it(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    found = StackStatus(state="stopped", data=str(tmp_path))
+    monkeypatch.setattr(stack.stack, "status", lambda data: found)
+    monkeypatch.setattr(stack.stack, "settings", lambda data: HERE)
+    assert run(["status", "-o", "json"]) == 1
+    assert "quarantine" not in json.loads(capsys.readouterr().out)
+    found.state, found.pid = "ready", 1
+    assert run(["status"]) == 0
+    assert "pool other: waits" in capsys.readouterr().out
+    assert run(["status", "-o", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["state"] == "ready"
+    assert document["quarantine"][0] | {"reason": ""} == {
+        "topic": "submissions",
+        "last_hour": 2,
+        "kept": 30,
+        "newest": "submissions/0/17",
+        "reason": "",
+    }
