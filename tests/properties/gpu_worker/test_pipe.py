@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contract import bounds
@@ -60,11 +60,21 @@ def behind_the_pipe(frame: FromChild) -> bool:
     return True
 
 
+def refused(values: str) -> bytes:
+    """A frame whose values no part behind the pipe can hold."""
+    body = b'{"type":"succeeded","dispatch":"1.1.0","outputs":[],"values":%s}' % values.encode()
+    return len(body).to_bytes(4, "big") + body
+
+
 def test_any_bytes_in_any_pieces_are_the_same_frames_or_a_bad_one() -> None:
     seen: Counter[str] = Counter()
 
     @SEVERAL
     @given(any_bytes(), st.lists(st.integers(0, 80), max_size=6))
+    @example(refused('{"title":"half \\ud83d"}'), [7])
+    @example(refused('{"n":1e999}'), [])
+    @example(refused('{"t":"\\u0000"}'), [1, 2, 3])
+    @example(refused("[]"), [])
     def written_by_a_child(raw: bytes, cuts: list[int]) -> None:
         edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
         frames = fed([raw[start:end] for start, end in pairwise(edges)])

@@ -30,7 +30,9 @@ class Told:
         assert damage is None
         steps = [record for record in records if isinstance(record, ShadowAdvanced)]
         self.taken = [job.job for step in steps for job in step.taken]
-        self.starts = {start.job: start.at_ms for step in steps for start in step.started}
+        self.all_starts = [(start.job, start.at_ms) for step in steps for start in step.started]
+        """Of each life of an id."""
+        self.starts = dict(self.all_starts)
         self.left_out = steps[-1].left_out
 
 
@@ -59,8 +61,10 @@ def test_from_the_beginning_it_decides_what_what_if_decides() -> None:
         given = recorded(past)
         compared = of_ledger(given, Changes(policy=given.policies[-1][1]), Costs())
         told = Told(past, 0)
-        starts = zip(compared.arrivals.jobs, compared.starts_ms[CHANGED], strict=True)
-        assert told.starts == {job: start_ms for job, start_ms in starts if start_ms >= 0}
+        starts = dict(zip(compared.arrivals.jobs, compared.starts_ms[CHANGED], strict=True))
+        assert {job: starts[job] for job in told.starts} == told.starts
+        lives = sorted(start_ms for start_ms in starts.values() if start_ms >= 0)  # earlier ones have other names there
+        assert sorted(start_ms for _, start_ms in told.all_starts) == lives
         assert told.left_out == given.left_out
 
 
