@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from contract import policy as policies
 from contract.batch import Batch
+from contract.bounds import SLOTS_MAX
 from contract.codec import decode_order, decode_quarantined, decode_wire, encode
 from contract.doors import Quarantined
 from contract.events import Event, Opened
@@ -100,7 +101,7 @@ class Pool:
 
     # -- its node
 
-    def join(self, slots: int = 1_000) -> None:
+    def join(self, slots: int = SLOTS_MAX) -> None:
         topic = dispatch_topic(self.cluster)
         self._orders = Reader(self.settings.kafka, {(topic, dispatch_partition(self._node, 1)): "end"})
         self.say(NodeJoined(self._node, self._session, self.cluster, "cpu", slots, 0, 1_000, (VERSION,)))
