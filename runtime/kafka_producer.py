@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -29,6 +30,7 @@ BATCH_BYTES_MAX = 60_000
 topic's `max.message.bytes`, which is 64 KiB and a payload (contract.topics), against the batch, not the record."""
 
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+METADATA_TIMEOUT_S = 10.0
 
 OnDelivery = Callable[[Delivery | Exception], None]
 
@@ -70,6 +72,8 @@ class Producer:
         self._timeout_s = delivery_timeout_ms / 1000
         self._lock = threading.Lock()
         self._fatal = False
+        self._unknown: set[str] = set()
+        """Topics of which a partition was named that is not known here: they may have grown."""
         self._complaints = Complaints()
         self._inner = _ConfluentProducer(self._config)
         self._closing = threading.Event()
@@ -88,13 +92,28 @@ class Producer:
     ) -> None:
         """Hand a record over. `on_delivery` gets a Delivery, or DeliveryUnclear (DeliveryRefused: for its size).
 
-        Blocks while the local buffer is full. DeliveryUnclear when it stays full for the delivery timeout.
+        Blocks while the local buffer is full, or the partition not known yet. DeliveryUnclear when that lasts for the
+        delivery timeout.
         """
         deadline = time.monotonic() + self._timeout_s
         while not self._try_send(topic, value, key, headers, partition, on_delivery):
             if time.monotonic() > deadline:
-                raise DeliveryUnclear(f"the buffer of records for {topic} stayed full for {self._timeout_s} s")
+                raise DeliveryUnclear(f"{_not_taken(topic)}, for {self._timeout_s} s")
             time.sleep(0.005)
+
+    def offer(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        partition: int | None = None,
+        on_delivery: OnDelivery | None = None,
+    ) -> None:
+        """Like `send`, for an event loop: never waits. DeliveryUnclear at once when the record is not taken."""
+        if not self._try_send(topic, value, key, headers, partition, on_delivery):
+            raise DeliveryUnclear(_not_taken(topic))
 
     def send_and_wait(
         self,
@@ -143,7 +162,7 @@ class Producer:
         deadline = loop.time() + self._timeout_s
         while not self._try_send(topic, value, key, headers, partition, on_delivery):
             if loop.time() > deadline:
-                raise DeliveryUnclear(f"the buffer of records for {topic} stayed full for {self._timeout_s} s")
+                raise DeliveryUnclear(f"{_not_taken(topic)}, for {self._timeout_s} s")
             await asyncio.sleep(0.005)
         return _delivered(await future)
 
@@ -156,6 +175,11 @@ class Producer:
         self.flush(self._timeout_s)
         self._closing.set()
         self._thread.join(5)
+
+    def learn(self, topic: str) -> None:
+        """Ask how many partitions the topic has now: a record for one that is not known here is not handed over.
+        Blocks. KafkaException when the broker does not answer."""
+        self._usable().list_topics(topic, timeout=METADATA_TIMEOUT_S)
 
     def _try_send(
         self,
@@ -174,6 +198,9 @@ class Producer:
         except BufferError:
             return False
         except KafkaException as error:
+            if error.args[0].code() == KafkaError._UNKNOWN_PARTITION:
+                self._unknown.add(topic)
+                return False
             raise _failure(topic, error.args[0]) from error
         return True
 
@@ -195,6 +222,9 @@ class Producer:
     def _serve(self) -> None:
         while not self._closing.is_set():
             self._inner.poll(0.1)
+            while self._unknown:
+                with suppress(KafkaException):
+                    self.learn(self._unknown.pop())
 
 
 def _report_to(on_delivery: OnDelivery) -> Callable[[KafkaError | None, Any], None]:
@@ -210,6 +240,10 @@ def _report_to(on_delivery: OnDelivery) -> Callable[[KafkaError | None, Any], No
 def _failure(topic: str, error: KafkaError) -> DeliveryUnclear:
     kind = DeliveryRefused if error.code() in _TOO_LARGE else DeliveryUnclear
     return kind(f"{topic}: {error.name()}")
+
+
+def _not_taken(topic: str) -> str:
+    return f"a record for {topic} was not taken: the local buffer is full, or the topic has no such partition"
 
 
 def _delivered(outcome: Delivery | Exception) -> Delivery:

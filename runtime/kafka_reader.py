@@ -5,6 +5,7 @@ on, and nothing behind it is read before the transaction has ended."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -164,12 +165,14 @@ def partitions(bootstrap: str, topic: str) -> int:
 
 
 class Watermarks:
-    """Asks where partitions begin and end, on lasting connections, for whoever asks often. One thread at a time."""
+    """Asks where partitions begin and end, on lasting connections, for whoever asks often. May be used from any
+    thread: the library's client is made for it, and nobody waits for another's answer."""
 
     def __init__(self, bootstrap: str, *, client_id: str = "headrace-watermarks") -> None:
         self._bootstrap, self._client_id = bootstrap, client_id
         self._consumer = _consumer(bootstrap, client_id)
         self._uncommitted: Any = None
+        self._making = threading.Lock()
 
     def of(self, topic: str, partition: int) -> tuple[int, int]:
         """As `offsets`."""
@@ -178,8 +181,9 @@ class Watermarks:
     def end_of_all_written(self, topic: str, partition: int) -> int:
         """The offset behind everything written, transactions under way included: whoever has read this far has read
         all that reached the partition by now."""
-        if self._uncommitted is None:
-            self._uncommitted = _consumer(self._bootstrap, self._client_id, {"isolation.level": "read_uncommitted"})
+        with self._making:
+            if self._uncommitted is None:
+                self._uncommitted = _consumer(self._bootstrap, self._client_id, {"isolation.level": "read_uncommitted"})
         return _watermarks(self._uncommitted, topic, partition)[1]
 
     def close(self) -> None:

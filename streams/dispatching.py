@@ -32,7 +32,7 @@ class Dispatching:
         self._sent = 0
 
     def send(self, orders: Iterable[Order]) -> None:
-        """Hand the orders to the producer, without waiting for any."""
+        """Hand the orders to the producer, without waiting for any. One that it has no room for is lost."""
         for order in orders:
             if isinstance(order, Run):
                 order = self._with_payload(order)
@@ -43,12 +43,12 @@ class Dispatching:
             )
             for topic, partition in self._places(order):
                 try:
-                    self._producer.send(topic, value, headers=headers, partition=partition, on_delivery=self._settled)
+                    self._producer.offer(topic, value, headers=headers, partition=partition, on_delivery=self._settled)
                 except DeliveryUnclear as error:
                     self._settled(error)
 
     def _with_payload(self, run: Run) -> Run:
-        payload, traceparent = self._payloads.get(run.job, run.offset)
+        payload, traceparent = self._payloads.get(run.offset)
         return msgspec.structs.replace(run, payload=payload, traceparent=traceparent) if payload else run
 
     def _places(self, order: Order) -> list[tuple[str, int]]:

@@ -14,18 +14,23 @@ import socket
 import sys
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 import confluent_kafka
 import faust
 import structlog
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from runtime import kafka
 from runtime.settings import Settings
 from runtime.shutdown import on_signal_async
 from runtime.telemetry import configure_logging, serve_metrics, without_words
+from streams.assignment import METADATA_MAX_AGE_MS, Assignor, keep_whole
 from streams.faust_parts import NoMonitor, NoTables, commit, deliver_directly, read_committed
+from streams.flow import Flow, fetch_what_flows
+from streams.inbox import Inbox
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +39,11 @@ COMMIT_EVERY_S = 2.0
 COMMIT_TIMEOUT_S = 5.0
 BROKER_RETRY_S = 1.0
 STOP_TIMEOUT_S = 10.0
+IDLE_MAX_S = 30 * 86_400.0
+"""Faust's client leaves its group, and never comes back, when it has fetched nothing for so long. Ours may hold back
+all that they read for as long as the database is away."""
+YIELD_EVERY = 200
+"""Records taken from a stream before others have their turn on the event loop."""
 QUIET = {"faust": logging.WARNING, "mode": logging.WARNING, "faust.app.base": logging.ERROR}
 """Loggers that tell of their own services' starting and stopping, and of sensors that nobody reads."""
 
@@ -46,7 +56,7 @@ def make_app(name: str, settings: Settings) -> Any:
     datadir = settings.data / name
     datadir.mkdir(parents=True, exist_ok=True)
     brokers = ";".join(f"kafka://{broker.strip()}" for broker in settings.kafka.split(","))
-    app = faust.App(
+    app: Any = faust.App(
         name,
         broker=brokers,
         store="memory://",
@@ -61,12 +71,16 @@ def make_app(name: str, settings: Settings) -> Any:
         broker_session_timeout=6.0,
         broker_heartbeat_interval=2.0,
         broker_max_poll_records=1_000,
+        broker_max_poll_interval=IDLE_MAX_S,
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=f"{name}-{socket.gethostname()}-{zlib.crc32(bytes(datadir.resolve())):08x}",
         TableManager=NoTables,
         Monitor=NoMonitor,
+        PartitionAssignor=Assignor,
     )
     read_committed(app)
+    app.flow = Flow()
     return app
 
 
@@ -88,8 +102,12 @@ def record_of(message: Any) -> kafka.Record:
 
 async def seek_to(app: Any, tp: TP, offset: int) -> None:
     """Have the record at `offset` delivered next. Faust delivers what follows the offset it is sought to; what it had
-    fetched before may still come first."""
-    await app.consumer.seek(tp, max(0, offset - 1))
+    fetched before may still come first. While the group rebalances there is nothing to seek in: after that, everything
+    is sought that is still ours."""
+    try:
+        await app.consumer.seek(tp, max(0, offset - 1))
+    except IllegalStateError:
+        log.info("not sought: the partition is not assigned just now", topic=tp.topic, partition=tp.partition)
 
 
 async def wait_for_broker(settings: Settings, topic: str) -> None:
@@ -115,24 +133,29 @@ async def in_batches(
     stream: Any, take: Callable[[list[kafka.Record]], Awaitable[None]], records_max: int, rest_s: float = 0.0
 ) -> None:
     """`take` what arrived while it was at work last time, at most `records_max` at once, for as long as the stream goes
-    on, with a rest of `rest_s` after each take. Faust counts a record as read before it was taken: only for whoever
-    keeps positions of its own.
+    on, with a rest of `rest_s` after each take. Faust counts a record as read before it was taken, and what has no room
+    in memory meanwhile is left out: only for whoever keeps positions of its own, and seeks back.
 
     (`stream.take_events` polls for its time to be over, which costs a tenth of a core while nothing comes.)"""
-    arrived: asyncio.Queue[kafka.Record] = asyncio.Queue(records_max)
+    flow: Flow = stream.app.flow
+    arrived = Inbox(partial(flow.hold_all, True), partial(flow.hold_all, False))
 
     async def work() -> None:
         while True:
             records = [await arrived.get()]
-            while len(records) < records_max and not arrived.empty():
-                records.append(arrived.get_nowait())
+            while len(records) < records_max and arrived:
+                records.append(await arrived.get())
             await take(records)
             if rest_s:
                 await asyncio.sleep(rest_s)
 
     async def read() -> None:
+        read = 0
         async for event in stream.events():
-            await arrived.put(record_of(event.message))
+            arrived.put(record_of(event.message))
+            read += 1
+            if read % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
 
     tasks = {asyncio.create_task(work()), asyncio.create_task(read())}
     try:
@@ -175,16 +198,21 @@ async def host(
     stopping = asyncio.ensure_future(on_signal_async().wait())
     app.finalize()
     deliver_directly(app.consumer)
+    fetch_what_flows(app.consumer, app.flow)
     await app.maybe_start()
     crashed = asyncio.ensure_future(app.wait_until_stopped())
     committing = asyncio.create_task(_commit_again_and_again(app, topic, places))
-    await asyncio.wait({crashed, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    watching = asyncio.create_task(keep_whole(app, topic))
+    await asyncio.wait({crashed, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if watching.done() and (failure := watching.exception()):
+        die("nobody looks whether the topic grows", topic=topic, found=without_words(failure))
     if not stopping.done():
         die("the Faust app stopped by itself", found=without_words(app.crash_reason) if app.crash_reason else "")
     committing.cancel()
     last = dict(places())
     await stop()
     await _commit(app, topic, last | dict(places()))
+    watching.cancel()
     crashed.cancel()
     try:
         await asyncio.wait_for(app.stop(), STOP_TIMEOUT_S)

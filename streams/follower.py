@@ -37,13 +37,16 @@ class Follower:
         seek: Callable[[str, int, int], Awaitable[None]],
         on_gap: Callable[[int], None] | None = None,
         gaps: Gaps = PROVEN,
+        has_more: Callable[[], bool] = lambda: False,
     ) -> None:
         """Begins to seek at once. `seek(topic, partition, offset)` has Faust deliver that record next; `on_gap(offset)`
         hears, between two records, that nothing is left before `offset` but what was taken: whoever still works on
-        that must not count it as done."""
+        that must not count it as done. `has_more()`: records were delivered and wait to be judged, so none is missing
+        yet."""
         self._topic, self._partition = topic, partition
         self._positions = Positions(wanted)
         self._watermarks, self._seek_to, self._on_gap, self._gaps = watermarks, seek, on_gap, gaps
+        self._has_more = has_more
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._watch())
         self._asking: asyncio.Task[None] | None = None
@@ -95,7 +98,7 @@ class Follower:
         while True:
             before = self._positions.wanted
             await asyncio.sleep(STALL_S)
-            if self._held or self._positions.wanted != before:
+            if self._held or self._has_more() or self._positions.wanted != before:
                 continue
             if not self._pass_over_proven():
                 await self._attempt(self._look_for_more)

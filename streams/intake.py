@@ -95,9 +95,7 @@ class Intake:
         return Follower(SUBMISSIONS, partition, position, watermarks=self._watermarks, seek=self._seek)
 
     def _pause(self, partition: int, whether: bool) -> None:
-        consumer = self._app.consumer
-        change = consumer.pause_partitions if whether else consumer.resume_partitions
-        change({TP(SUBMISSIONS, partition)})
+        self._app.flow.hold(TP(SUBMISSIONS, partition), whether)
 
     async def _seek(self, topic: str, partition: int, offset: int) -> None:
         await seek_to(self._app, TP(topic, partition), offset)

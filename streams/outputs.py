@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from contract.batch import Batch
@@ -48,10 +50,22 @@ class InputAhead(msgspec.Struct, frozen=True):
     ahead_ms: int
 
 
+class Rest(StrEnum):
+    """How long a pool rests after it has ended, before it is opened anew."""
+
+    BRIEF = "brief"
+    """Opening it anew reads what is true, and may mend it: 1 s, and longer each time it ends again soon."""
+    LONG = "long"
+    """Only somebody's hands mend it: each try a minute after the last."""
+    TURN = "turn"
+    """Another scheduler leads it: until the group assigns it anew, a minute at the longest."""
+
+
 class Stop(msgspec.Struct, frozen=True):
-    """Exit: nothing more may be appended or sent."""
+    """The writer has ended: nothing more may be appended or sent by it."""
 
     reason: str
+    rest: Rest = Rest.BRIEF
 
 
 Output = Append | SendOrders | SeekJobs | AskJobsEnd | SnapshotReady | InputAhead | Stop

@@ -5,19 +5,10 @@ A payload that is not here is read by the node from `jobs` by offset, so the bou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from contract.events import (
-    AttemptStarted,
-    Event,
-    InputQuarantined,
-    JobCancelled,
-    JobDeadLettered,
-    JobExpired,
-    JobQuarantined,
-    JobRefused,
-)
+from contract.batch import Batch
+from contract.events import JobAccepted
 from contract.inputs import JobSubmitted
+from contract.lifecycle import TERMINAL, TRANSITIONS
 from contract.orders import Payload
 
 PAYLOADS_BYTES_MAX = 64 * 1024 * 1024
@@ -25,50 +16,59 @@ PAYLOADS_BYTES_MAX = 64 * 1024 * 1024
 ENTRY_BYTES = 500
 """About what an entry costs beside the payload's own bytes."""
 
-_NEEDED_NO_MORE = (
-    AttemptStarted,
-    InputQuarantined,
-    JobCancelled,
-    JobDeadLettered,
-    JobExpired,
-    JobQuarantined,
-    JobRefused,
+_NEEDED_NO_MORE = frozenset(
+    {"AttemptStarted", *(event for ways in TRANSITIONS.values() for event, state in ways.items() if state in TERMINAL)}
 )
+"""A job that has started has its payload at its node, one that has ended needs none."""
 
 
 class PayloadCache:
-    """Payloads by job, bounded in bytes.
+    """Payloads by where they lie in `jobs`, bounded in bytes.
 
     Jobs leave the queue about oldest first, so when it is full it is the newcomers that are turned away: those held
-    are the ones to go next.
+    are the ones to go next. Held is what no batch has read yet, and what made a job that waits; nothing else.
     """
 
-    __slots__ = ("_bytes", "_bytes_max", "_held")
+    __slots__ = ("_bytes", "_bytes_max", "_held", "_jobs")
 
     def __init__(self, bytes_max: int = PAYLOADS_BYTES_MAX) -> None:
-        self._held: dict[str, tuple[int, Payload, str, int]] = {}
+        self._held: dict[int, tuple[Payload, str, int]] = {}
+        self._jobs: dict[str, int] = {}
+        """Offsets, of those held, that made a job."""
         self._bytes, self._bytes_max = 0, bytes_max
 
     def hold(self, offset: int, record: JobSubmitted, traceparent: str) -> None:
-        """Keep the payload of the record at `offset` of `jobs` if there is room and no other copy of the job."""
+        """Keep the payload of the record at `offset` of `jobs` if there is room, until `settle` says that it need not
+        be."""
         size = memoryview(record.inputs).nbytes + ENTRY_BYTES
-        job = record.submission.job
-        if self._bytes + size <= self._bytes_max and job not in self._held:
-            self._held[job] = (offset, Payload(record.inputs, record.salt), traceparent, size)
+        if self._bytes + size <= self._bytes_max:
+            self._held[offset] = (Payload(record.inputs, record.salt), traceparent, size)
             self._bytes += size
 
-    def get(self, job: str, offset: int) -> tuple[Payload | None, str]:
+    def get(self, offset: int) -> tuple[Payload | None, str]:
         """The payload that lies at `offset` and its submitter's traceparent; (None, "") when it is not held."""
-        found = self._held.get(job)
-        return (found[1], found[2]) if found and found[0] == offset else (None, "")
+        found = self._held.get(offset)
+        return found[:2] if found else (None, "")
 
-    def forget(self, events: Iterable[Event]) -> None:
-        """Let go of the words of jobs that have started or ended by these events."""
-        for event in events:
-            if isinstance(event, _NEEDED_NO_MORE):
-                found = self._held.pop(event.job, None)
-                if found:
-                    self._bytes -= found[3]
+    def settle(self, batch: Batch) -> None:
+        """This batch is in the ledger: let go of what it read and made no job of, and of the words of jobs that have
+        started or ended by it."""
+        accepted = {event.offset: event.job for event in batch.events if isinstance(event, JobAccepted)}
+        for given in batch.inputs:
+            if given.offset not in self._held:
+                continue
+            if given.offset in accepted:
+                self._jobs[accepted[given.offset]] = given.offset
+            else:
+                self._drop(given.offset)
+        for event in batch.events:
+            if type(event).__name__ in _NEEDED_NO_MORE:
+                self._drop(self._jobs.pop(getattr(event, "job", ""), -1))
+
+    def _drop(self, offset: int) -> None:
+        found = self._held.pop(offset, None)
+        if found:
+            self._bytes -= found[2]
 
     def __len__(self) -> int:
         return len(self._held)

@@ -1,9 +1,12 @@
-"""What one pool's host counts from the batches it wrote."""
+"""What one pool's host counts from the batches it wrote, and shows of the state."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
+
+from prometheus_client import Gauge
 
 from contract.batch import Batch
 from scheduling.state import State
@@ -20,6 +23,7 @@ class PoolMetrics:
         self._ignored = metrics.IGNORED.labels(state.pool)
         self._ignored_so_far = 0
         self._gauges_after = 0.0
+        self._shown: dict[Gauge, set[str]] = {metrics.QUEUED: set(), metrics.STAGED: set()}
 
     def acked(self, batch: Batch, seconds: float, ignored: int) -> None:
         """The broker stored this batch after `seconds`; so far `ignored` ledger records did not count."""
@@ -37,13 +41,24 @@ class PoolMetrics:
             self._gauges_after = time.monotonic() + GAUGES_EVERY_S
             self._refresh()
 
+    def close(self) -> None:
+        """Another process knows the pool's state from here on, or none."""
+        for gauge in self._shown:
+            self._show(gauge, {})
+
     def _refresh(self) -> None:
         state = self._state
         queued = dict.fromkeys(state.slos, 0)
         for kind in state.kinds.values():
             for line in (*kind.lines.values(), *kind.late.values()):
                 queued[line.tier] = queued.get(line.tier, 0) + len(line)
-        for tier, count in queued.items():
-            metrics.QUEUED.labels(state.pool, tier).set(count)
-        for cluster in state.clusters.values():
-            metrics.STAGED.labels(state.pool, cluster.name).set(len(cluster.staged))
+        self._show(metrics.QUEUED, queued)
+        self._show(metrics.STAGED, {cluster.name: len(cluster.staged) for cluster in state.clusters.values()})
+
+    def _show(self, gauge: Gauge, counts: Mapping[str, int]) -> None:
+        """These, by tier or cluster, and none that was shown before and is no more."""
+        for name, count in counts.items():
+            gauge.labels(self._state.pool, name).set(count)
+        for name in self._shown[gauge] - counts.keys():
+            gauge.remove(self._state.pool, name)
+        self._shown[gauge] = set(counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,14 +13,15 @@ from contract.topics import JOBS
 from runtime.kafka import Producer, Record, Watermarks
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-from streams.faust_app import host, make_app, record_of, seek_to, start, wait_for_broker
+from streams.faust_app import YIELD_EVERY, host, make_app, record_of, seek_to, start, wait_for_broker
 from streams.pool_host import PoolHost
+from streams.pool_io import PoolIO
+from streams.pool_keeper import OnEnded, PoolKeeper
 
 GROUP = "headrace-scheduler"
 LEDGER_TIMEOUT_MS = 120_000
 """A broker that is away for less costs nothing but the wait: the batch in flight is delivered when it is back. After
-this its delivery is unclear, and the process exits and reads the ledger anew."""
-YIELD_EVERY = 200
+this its delivery is unclear, and the pool is opened anew from what the ledger says."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,45 +35,54 @@ class Scheduler:
         self._orders = Producer(settings.kafka, "headrace-orders", in_bursts=True)
         self._watermarks = Watermarks(settings.kafka)
         self._store = ObjectStore(settings)
-        self._hosts: dict[int, PoolHost] = {}
+        self._keepers: dict[int, PoolKeeper] = {}
 
     async def assigned(self, partitions: set[int]) -> None:
         """Faust's assignment after a rebalance: all partitions that are ours now."""
         for partition in sorted(partitions):
-            if partition in self._hosts:
-                self._hosts[partition].recheck()
+            if partition in self._keepers:
+                self._keepers[partition].assigned_again()
             else:
-                self._hosts[partition] = PoolHost(
-                    self._settings,
-                    partition,
-                    producer=self._producer,
-                    orders=self._orders,
-                    store=self._store,
-                    watermarks=self._watermarks,
-                    seek=self._seek,
-                )
-        await self._close(set(self._hosts) - partitions, with_snapshot=False)
+                self._keepers[partition] = PoolKeeper(partition, partial(self._host, partition))
+        await self._close(set(self._keepers) - partitions, with_snapshot=False)
 
-    async def take(self, record: Record) -> None:
-        host = self._hosts.get(record.partition)
-        if host is not None:
-            await host.deliver(record)
+    def take(self, record: Record) -> None:
+        """Give a record to its pool, which takes it when it can: no pool waits for another."""
+        keeper = self._keepers.get(record.partition)
+        if keeper is not None:
+            keeper.offer(record)
 
     def places(self) -> dict[int, int]:
         """The next offset of `jobs` to read, of each pool that reads it."""
-        return {partition: host.place for partition, host in self._hosts.items() if host.place is not None}
+        return {partition: keeper.place for partition, keeper in self._keepers.items() if keeper.place is not None}
 
     async def stop(self) -> None:
         """SIGTERM: let every pool settle, with a snapshot."""
-        await self._close(set(self._hosts), with_snapshot=True)
+        await self._close(set(self._keepers), with_snapshot=True)
         log.info("stopped")
 
     async def _close(self, partitions: set[int], *, with_snapshot: bool) -> None:
-        hosts = [self._hosts.pop(partition) for partition in sorted(partitions)]
-        await asyncio.gather(*(host.close(with_snapshot=with_snapshot) for host in hosts))
+        keepers = [self._keepers.pop(partition) for partition in sorted(partitions)]
+        await asyncio.gather(*(keeper.close(with_snapshot=with_snapshot) for keeper in keepers))
+
+    def _host(self, partition: int, on_ended: OnEnded) -> PoolHost:
+        io = PoolIO(
+            self._settings,
+            partition,
+            producer=self._producer,
+            orders=self._orders,
+            store=self._store,
+            watermarks=self._watermarks,
+            seek=self._seek,
+            hold_back=self._hold_back,
+        )
+        return PoolHost(io, snapshot_every_ms=self._settings.snapshot_every_ms, on_ended=on_ended)
 
     async def _seek(self, topic: str, partition: int, offset: int) -> None:
         await seek_to(self._app, TP(topic, partition), offset)
+
+    def _hold_back(self, topic: str, partition: int, held: bool) -> None:
+        self._app.flow.hold(TP(topic, partition), held)
 
 
 async def serve(settings: Settings, group: str) -> None:
@@ -83,7 +94,7 @@ async def serve(settings: Settings, group: str) -> None:
     async def schedule(stream: Any) -> None:
         taken = 0
         async for event in stream.events():
-            await scheduler.take(record_of(event.message))
+            scheduler.take(record_of(event.message))
             taken += 1
             if taken % YIELD_EVERY == 0:
                 await asyncio.sleep(0)

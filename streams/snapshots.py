@@ -6,12 +6,20 @@ are named and which are kept: scheduling.snapshot_names.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 import structlog
 
 from runtime.object_store import Missing, ObjectStore
+from runtime.telemetry import without_words
 from scheduling import snapshot
 from scheduling.snapshot_names import is_whole, kept_of, key_of, names_in, prefix_of
-from scheduling.state import State
+from scheduling.state import State, initial_state
+
+PATIENCE_S = 10.0
+"""How long a pool waits for its snapshot: after that the whole ledger is folded, which only takes longer."""
+RETRY_S = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -41,3 +49,27 @@ def newest(store: ObjectStore, pool: str) -> State | None:
         except ValueError as error:
             log.error("snapshot skipped: this release cannot read it", key=name.key, error=str(error))
     return None
+
+
+async def state_of(
+    pool: str, ask: Callable[[str], Awaitable[State | None]], *, patience_s: float = PATIENCE_S
+) -> State:
+    """Of the newest snapshot, for which `ask(pool)` asks; of none when there is none, or when the object store does not
+    answer in time."""
+    found = ""
+    try:
+        async with asyncio.timeout(patience_s):
+            while True:
+                try:
+                    return await ask(pool) or initial_state(pool)
+                except Exception as error:
+                    found = without_words(error)
+                await asyncio.sleep(RETRY_S)
+    except TimeoutError:
+        log.warning(
+            "the object store does not answer: folding the whole ledger, which takes longer",
+            pool=pool,
+            waited_s=patience_s,
+            found=found,
+        )
+    return initial_state(pool)

@@ -6,11 +6,12 @@ last one that counted. A writer is in one phase at a time:
     opening       folds the ledger up to its end, then appends Opened{epoch + 1}
     reading_back  waits to see whether its Opened counted; if another record came first, folds that and opens again
     leading       decides batches, one in flight at a time, while it goes on reading its own ledger
-    stopped       for good; the process exits and a new one opens anew
+    stopped       for good; the pool is opened anew by another writer
 
 It decides nothing before it has seen its Opened count, and stops at the first record that counts and is not its own,
 at its own record that does not count, and at a delivery whose outcome is unclear. So two writers alive at once can
-waste work, never corrupt.
+waste work, never corrupt. A call that raises has stopped the writer too: state that is half moved is said by no record,
+and a batch decided from it would be damage to every reader, for ever.
 
 The host does the I/O: it feeds in what it read and what became of appends, calls `step`, and carries out the outputs
 in order. `step` may be called at any time; `due_ms` says when at the latest. All `mono_ms` arguments are readings of
@@ -20,7 +21,6 @@ one monotonic clock in ms, all `at_ms` are the broker's append times.
 from __future__ import annotations
 
 from collections import deque
-from enum import StrEnum
 from itertools import islice
 
 import msgspec
@@ -37,19 +37,13 @@ from scheduling.evolve import fold, seal
 from scheduling.orders import orders_for, standing_orders
 from scheduling.state import State
 from streams.clock import PoolClock
-from streams.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
+from streams.outputs import Append, AskJobsEnd, InputAhead, Output, Rest, SeekJobs, SendOrders, SnapshotReady, Stop
 from streams.pace import Pace
+from streams.phases import Phase, chain_after, in_place, stopped_if_it_raises
 
 OF_NODES = (NodeReport, NodeHeartbeat)
 OPEN_TRIES_MAX = 20
 """Lost races for the pool after which a newcomer gives up: whoever wins them all is alive and leads."""
-
-
-class Phase(StrEnum):
-    OPENING = "opening"
-    READING_BACK = "reading_back"
-    LEADING = "leading"
-    STOPPED = "stopped"
 
 
 class LedgerWriter:
@@ -98,12 +92,13 @@ class LedgerWriter:
         """The ledger ended at `offset` when this takeover began: Opened is appended once it is folded that far."""
         self._ledger_end = offset
 
+    @stopped_if_it_raises
     def read(self, offset: int, at_ms: int, record: bytes) -> list[Output]:
         """The ledger's record at `offset`, in order, each once; our own too."""
         if self.phase is Phase.STOPPED:
             return []
         if offset != self.next_offset:
-            return self._stop(f"expected the ledger's offset {self.next_offset} next, found {offset}")
+            return self._stop(f"expected the ledger's offset {self.next_offset} next, found {offset}", Rest.LONG)
         self.next_offset, self._last_at_ms = offset + 1, at_ms
         if self._snapshot_head:
             expected, self._snapshot_head = self._snapshot_head, ""
@@ -111,16 +106,18 @@ class LedgerWriter:
                 return []
             return self._stop(
                 f"the ledger's record {offset} is not the one the snapshot follows (expected {expected[:16]},"
-                f" found {hash_of(record)[:16]}): the ledger was edited or replaced; run `headrace audit verify`"
+                f" found {hash_of(record)[:16]}): the ledger was edited or replaced; run `headrace audit verify`",
+                Rest.LONG,
             )
         try:
             judged = self._chain.offer(offset, record)
         except Damaged as damage:
-            return self._stop(f"the ledger is damaged: {damage}; run `headrace audit verify`")
+            return self._stop(f"the ledger is damaged: {damage}; run `headrace audit verify`", Rest.LONG)
         if isinstance(judged, Counted):
             return self._counted(offset, judged)
         return self._not_counted(hash_of(record))
 
+    @stopped_if_it_raises
     def acked(self, offset: int, at_ms: int, mono_ms: int) -> list[Output]:
         """The broker stored the record in flight at `offset`."""
         if self.phase is Phase.STOPPED:
@@ -136,10 +133,12 @@ class LedgerWriter:
         sending, self._sending = self._sending, ()
         return [SendOrders(sending)] if sending else []
 
+    @stopped_if_it_raises
     def unclear(self, reason: str) -> list[Output]:
         """Nobody knows whether the record in flight was stored: only reading the ledger anew will tell."""
-        return self._stop(f"the delivery of a ledger record is unclear ({reason}); whoever opens next will see")
+        return self._stop(f"the delivery of a ledger record is unclear ({reason}): the ledger will tell", Rest.BRIEF)
 
+    @stopped_if_it_raises
     def receive(self, given: Input, size_bytes: int) -> None:
         """The next record of `jobs`. `size_bytes` is about what the ledger will keep of it."""
         if self.phase is Phase.LEADING and given.offset >= self.next_input:
@@ -151,13 +150,15 @@ class LedgerWriter:
         """`jobs` holds no record from `next_input` up to `position` (compacted or expired)."""
         self.next_input = max(self.next_input, position)
 
+    @stopped_if_it_raises
     def jobs_end(self, end: int | None) -> list[Output]:
         """The answer to AskJobsEnd; None when the broker gave none."""
         self._pace.answer(end)
         if end is not None and end < self._asked_position:
             return self._stop(
                 f"`jobs` ends at {end}, before {self._asked_position} which pool {self.state.pool!r} has read: the"
-                " topic was cut or made anew; restore it, or start an installation of its own"
+                " topic was cut or made anew; restore it, or start an installation of its own",
+                Rest.LONG,
             )
         return []
 
@@ -176,8 +177,19 @@ class LedgerWriter:
 
     # -- what it does ----------------------------------------------------------------------------------------------
 
+    @stopped_if_it_raises
     def step(self, mono_ms: int) -> list[Output]:
         """Whatever is due now."""
+        last = self._last()
+        return in_place(self._due(mono_ms), last)
+
+    def _last(self) -> tuple[int, str]:
+        """Seq and hash of the record that the next one follows: our own last one, or what was read before we lead."""
+        if self.phase is Phase.LEADING and self._sent is not None:
+            return self._sent[0].seq, self._sent[1]
+        return self._chain.seq, self._chain.head_hash
+
+    def _due(self, mono_ms: int) -> list[Output]:
         if self._in_flight:
             return []
         if self.phase is Phase.OPENING:
@@ -227,10 +239,8 @@ class LedgerWriter:
 
     def _other_leads(self, offset: int, counted: Counted) -> list[Output]:
         """A record that is not ours counts while we lead: we are the old one."""
-        return self._stop(
-            f"another scheduler has taken pool {self.state.pool!r} over: record {offset} of epoch"
-            f" {counted.batch.epoch} counts and is not ours (epoch {self.state.epoch})"
-        )
+        found = f"record {offset} of epoch {counted.batch.epoch} counts and is not ours (epoch {self.state.epoch})"
+        return self._overtaken(found)
 
     def _elapsed_ms(self, mono_ms: int) -> int:
         """Lease time of the batch begun now; asking it makes this batch the last."""
@@ -254,14 +264,10 @@ class LedgerWriter:
         if record_hash not in self._unread:
             return []
         if self.phase is Phase.LEADING:
-            return self._stop(
-                f"our own record does not count: another scheduler has taken pool {self.state.pool!r} over"
-            )
+            return self._overtaken("our own record does not count")
         self._unread.clear()
         if self._tries >= OPEN_TRIES_MAX:
-            return self._stop(
-                f"pool {self.state.pool!r} was not won in {OPEN_TRIES_MAX} tries: another scheduler is alive and leads"
-            )
+            return self._overtaken(f"it was not won in {OPEN_TRIES_MAX} tries")
         self.phase = Phase.OPENING
         return []
 
@@ -269,7 +275,8 @@ class LedgerWriter:
         if self._snapshot_head:
             return self._stop(
                 f"the ledger of pool {self.state.pool!r} ends at offset {self._ledger_end}, before record"
-                f" {self.state.head_offset} which the snapshot follows: its tail was cut; run `headrace audit verify`"
+                f" {self.state.head_offset} which the snapshot follows: its tail was cut; run `headrace audit verify`",
+                Rest.LONG,
             )
         self.phase = Phase.READING_BACK
         self._tries += 1
@@ -381,16 +388,12 @@ class LedgerWriter:
         if not self._unread and not self._in_flight:
             self._chain = chain_after(self.state)
 
-    def _stop(self, reason: str) -> list[Output]:
+    def _overtaken(self, found: str) -> list[Output]:
+        return self._stop(f"another scheduler has taken pool {self.state.pool!r} over: {found}", Rest.TURN)
+
+    def _stop(self, reason: str, rest: Rest) -> list[Output]:
         if self.phase is Phase.STOPPED:
             return []
         self.phase = Phase.STOPPED
         self._sending = ()
-        return [Stop(reason)]
-
-
-def chain_after(state: State) -> Chain:
-    """The chain rule from where the state's ledger stands."""
-    if state.head_offset < 0:
-        return Chain(state.pool)
-    return Chain.at(state.pool, state.head_hash, state.seq, state.epoch, state.head_offset)
+        return [Stop(reason, rest)]

@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from confluent_kafka import Producer
@@ -169,6 +170,50 @@ def test_only_what_is_committed_is_read_and_no_end_is_promised_that_cannot_be_re
     until(lambda: watermarks.of(topic, 0) == (0, 6), "the transaction has ended")
     watermarks.close()
     reader.close()
+
+
+def test_an_offer_never_waits() -> None:
+    """What runs on an event loop hands over, or hears at once that there is no room."""
+    producer = kafka.Producer("127.0.0.1:1", "test", delivery_timeout_ms=600_000)
+    began_s = time.monotonic()
+
+    def fill() -> None:
+        while True:
+            producer.offer("anything", b"x")
+
+    with pytest.raises(kafka.DeliveryUnclear, match="not taken"):
+        fill()
+    assert time.monotonic() - began_s < 300
+    producer._inner.purge()
+    producer.close()
+
+
+def test_a_partition_that_is_newer_than_the_producer_is_written_to(
+    services: Services, topic: str, producer: kafka.Producer
+) -> None:
+    """Left to itself, the library looks every five minutes."""
+    producer.send_and_wait(topic, b"old", partition=0)
+    kafka.ensure_topics(services.settings.kafka, [Topic(topic, 4, APPEND_TIME)])
+    producer.learn(topic)
+    outcomes: list[object] = []
+    producer.offer(topic, b"new", partition=2, on_delivery=outcomes.append)
+    assert producer.flush(30) == 0
+    assert isinstance(outcomes[0], kafka.Delivery)
+    kafka.ensure_topics(services.settings.kafka, [Topic(topic, 5, APPEND_TIME)])
+    assert producer.send_and_wait(topic, b"newer", partition=4).partition == 4, "one that waits learns of it by itself"
+
+
+def test_watermarks_may_be_asked_from_many_threads_at_once(
+    services: Services, topic: str, producer: kafka.Producer
+) -> None:
+    producer.send_and_wait(topic, b"one", partition=1)
+    watermarks = kafka.Watermarks(services.settings.kafka)
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda number: watermarks.of(topic, number % 2), range(400)))
+        ends = list(threads.map(lambda number: watermarks.end_of_all_written(topic, number % 2), range(400)))
+    watermarks.close()
+    assert answers == [(0, 0), (0, 1)] * 200
+    assert ends == [0, 1] * 200
 
 
 def test_topics_follow_the_policy_when_it_changes(services: Services, topic: str) -> None:

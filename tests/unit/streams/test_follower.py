@@ -17,18 +17,28 @@ from tests.waiting import until_async
 class Place:
     """The broker and Faust, as a follower of partition 0 knows them."""
 
-    def __init__(self, wanted: int = 5) -> None:
+    def __init__(self, wanted: int = 5, *, has_more: bool = False) -> None:
         self.kept = (0, wanted)
+        self.has_more = has_more
+        self.looks = 0
         self.gaps = Gaps()
         self.seeks: list[int] = []
         self.passed: list[int] = []
         self.failures = 0
         watermarks: Any = self
         self.follower = Follower(
-            "jobs", 0, wanted, watermarks=watermarks, seek=self._seek, on_gap=self.passed.append, gaps=self.gaps
+            "jobs",
+            0,
+            wanted,
+            watermarks=watermarks,
+            seek=self._seek,
+            on_gap=self.passed.append,
+            gaps=self.gaps,
+            has_more=lambda: self.has_more,
         )
 
     def of(self, _topic: str, _partition: int) -> tuple[int, int]:
+        self.looks += 1
         return self.kept
 
     async def _seek(self, _topic: str, _partition: int, offset: int) -> None:
@@ -133,6 +143,22 @@ def test_while_it_is_held_it_wants_nothing_and_afterwards_what_it_missed() -> No
         await place.follower.go_on()
         assert place.seeks == [5, 5]
         assert await place.follower.wants(5, 5)
+        place.follower.close()
+
+    run(test)
+
+
+def test_nothing_is_missing_while_delivered_records_wait_to_be_judged() -> None:
+    """A pool that is full takes none for long: what it wants has come, and is not sought back."""
+
+    async def test() -> None:
+        place = Place(has_more=True)
+        place.kept = (0, 9)
+        await until_async(lambda: place.seeks == [5], "the first seek")
+        await asyncio.sleep(0.05)
+        assert (place.seeks, place.looks) == ([5], 0)
+        place.has_more = False
+        await until_async(lambda: len(place.seeks) > 1, "it is sought")
         place.follower.close()
 
     run(test)

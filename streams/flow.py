@@ -1,0 +1,72 @@
+"""Which partitions flow from the broker into this process, by the room that there is for them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from faust.types import TP
+
+HELD_LOOK_S = 0.1
+"""While a partition is held back, the others are asked for records this long at once: it may be released meanwhile."""
+
+
+class Flow:
+    """Partitions of which nothing is fetched, because whoever takes their records has no room for more.
+
+    Faust holds partitions back too, while it rebalances, and forgets ours when it lets go: so ours are apart."""
+
+    def __init__(self) -> None:
+        self._held: set[TP] = set()
+        self._all_held = False
+        self._released = asyncio.Event()
+
+    def hold(self, tp: TP, held: bool) -> None:
+        """Hold one partition back, or release it."""
+        (self._held.add if held else self._held.discard)(tp)
+        self._note(held)
+
+    def hold_all(self, held: bool) -> None:
+        """Hold every partition back, or release those that are not held by themselves."""
+        self._all_held = held
+        self._note(held)
+
+    @property
+    def holds(self) -> bool:
+        return self._all_held or bool(self._held)
+
+    def open_of(self, partitions: set[TP]) -> set[TP]:
+        """Those of which records may be fetched."""
+        return set() if self._all_held else partitions - self._held
+
+    async def released(self) -> None:
+        """Something was released since this was last waited for."""
+        await self._released.wait()
+        self._released.clear()
+
+    def _note(self, held: bool) -> None:
+        if not held:
+            self._released.set()
+
+
+def fetch_what_flows(consumer: Any, flow: Flow) -> None:
+    """Have the consumer fetch only what `flow` lets it."""
+    consumer._wait_next_records = partial(_wait_next_records, consumer, flow)
+
+
+async def _wait_next_records(consumer: Any, flow: Flow, timeout: float) -> tuple[dict[TP, Any], set[TP]]:
+    """As Faust's own, but for what is held back."""
+    if not consumer.flow_active:
+        await consumer.wait(consumer.can_resume_flow)
+    try:
+        partitions = flow.open_of(consumer._get_active_partitions())
+        if partitions:
+            timeout = HELD_LOOK_S if flow.holds else timeout
+            return await consumer._getmany(active_partitions=partitions, timeout=timeout), partitions
+        with suppress(TimeoutError):
+            await asyncio.wait_for(flow.released(), timeout)
+        return {}, partitions
+    finally:
+        consumer.not_waiting_next_records.set()

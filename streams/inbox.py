@@ -1,0 +1,83 @@
+"""What Faust delivered of one partition and its pool has not taken yet, within a bound in bytes.
+
+Whoever delivers never waits for the pool: several pools share one stream. When much is waiting the partition is held
+back, so that nothing more is fetched of it; what was fetched already still fits. What does not fit is not taken, and
+is sought back when there is room: whoever follows the partition knows which record it wants next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from runtime.kafka import Record
+
+WAITING_BYTES = 8 * 1024 * 1024
+"""From here on the partition is held back, until half of it is taken."""
+WAITING_BYTES_MAX = 32 * 1024 * 1024
+"""More is not taken: what one fetch may bring after the partition was held back, and some more."""
+RECORD_BYTES = 400
+"""About what a record costs in memory beside its value."""
+
+
+class Inbox:
+    """One partition's. Make it on the event loop, from which all its methods are called."""
+
+    def __init__(
+        self,
+        hold: Callable[[], None],
+        release: Callable[[], None],
+        *,
+        waiting_bytes: int = WAITING_BYTES,
+        waiting_bytes_max: int = WAITING_BYTES_MAX,
+    ) -> None:
+        self._hold, self._release = hold, release
+        self._waiting_bytes, self._waiting_bytes_max = waiting_bytes, waiting_bytes_max
+        self._waiting: deque[tuple[Record, int]] = deque()
+        self._bytes = 0
+        self._held = False
+        self._arrived = asyncio.Event()
+        self._missed = False
+
+    def put(self, record: Record) -> None:
+        size = len(record.value or b"") + RECORD_BYTES
+        if self._waiting and self._bytes + size > self._waiting_bytes_max:
+            self._missed = True
+            return
+        self._waiting.append((record, size))
+        self._bytes += size
+        self._arrived.set()
+        if self._bytes > self._waiting_bytes and not self._held:
+            self._held = True
+            self._hold()
+
+    def has_missed(self) -> bool:
+        """Whether something did not fit, now that all that did is taken. Says so once."""
+        missed = self._missed and not self._waiting
+        self._missed = self._missed and not missed
+        return missed
+
+    def __bool__(self) -> bool:
+        """Whether something waits."""
+        return bool(self._waiting)
+
+    async def get(self) -> Record:
+        """The oldest; waits for one."""
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        record, size = self._waiting.popleft()
+        self._bytes -= size
+        if self._held and self._bytes <= self._waiting_bytes // 2:
+            self._held = False
+            self._release()
+        return record
+
+    def close(self) -> None:
+        """Hold nothing back any more."""
+        self._waiting.clear()
+        self._bytes = 0
+        if self._held:
+            self._held = False
+            self._release()

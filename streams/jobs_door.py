@@ -1,0 +1,65 @@
+"""The scheduler's door: a record of `jobs` becomes an input, whatever it is.
+
+What cannot be read becomes an input that says so, and the record goes to `quarantine` with the same reason. Nothing is
+raised: one record that no check foresaw is one record in `quarantine`, never a pool that stands still.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from contract import bounds
+from contract.codec import Malformed, body_of, decode_input
+from contract.inputs import Input, JobSubmitted, Unreadable
+from runtime.kafka import Record
+from streams.tracing import traceparent_of
+
+SUBMISSION_BYTES = 400
+"""About what the ledger keeps of a submission, whatever its payload's size; of a record that cannot be read, too."""
+
+
+class Read(NamedTuple):
+    """A record as the pool takes it."""
+
+    given: Input
+    size_bytes: int
+    """About what the ledger will keep of it."""
+    submitted: JobSubmitted | None = None
+    """The payload too, when it is a submission."""
+    traceparent: str = ""
+
+    @property
+    def refusal(self) -> str:
+        """Why the record is no input, in our words; empty when it is one."""
+        return self.given.body.reason if isinstance(self.given.body, Unreadable) else ""
+
+
+def read(record: Record) -> Read:
+    """Any record but a tombstone, which is none."""
+    try:
+        return _read(record)
+    except Malformed as malformed:
+        reason = str(malformed)
+    except Exception as unforeseen:
+        reason = f"expected a record of `jobs`, found one that no check foresaw ({type(unforeseen).__name__})"
+    return Read(Input(record.offset, record.timestamp_ms, Unreadable(reason)), SUBMISSION_BYTES)
+
+
+def _read(record: Record) -> Read:
+    said = decode_input(record.value)
+    if not isinstance(said, JobSubmitted):
+        return Read(Input(record.offset, record.timestamp_ms, body_of(said)), len(record.value or b""))
+    given = Input(record.offset, record.timestamp_ms, said.submission, _key_of(record))
+    return Read(given, SUBMISSION_BYTES, said, traceparent_of(record.headers))
+
+
+def _key_of(record: Record) -> str:
+    """The submission's key, by which an erasure finds the record again: as text, it must be the very same bytes."""
+    expected = f"a submission with a key of its own, of 1 to {bounds.TEXT_MAX} characters in UTF-8 without NUL"
+    try:
+        key = (record.key or b"").decode()
+    except UnicodeDecodeError:
+        raise Malformed(f"expected {expected}, found other bytes") from None
+    if not 0 < len(key) <= bounds.TEXT_MAX or "\0" in key:
+        raise Malformed(f"expected {expected}, found another")
+    return key

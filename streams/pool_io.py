@@ -1,0 +1,107 @@
+"""What the host of one pool asks of the broker and the object store. Nothing here decides or remembers anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from contract.topics import JOBS, LEDGER
+from runtime.kafka import Headers, OnDelivery, Producer, Record, Watermarks, offsets, read_one
+from runtime.object_store import ObjectStore
+from runtime.settings import Settings
+from scheduling.state import State
+from streams import snapshots
+from streams.follower import Follower
+from streams.outputs import SnapshotReady
+from streams.pools import pool_in_ledger
+from streams.quarantine import set_aside
+from streams.tail import LedgerTail
+
+Seek = Callable[[str, int, int], Awaitable[None]]
+"""seek(topic, partition, offset): have Faust deliver that record next."""
+HoldBack = Callable[[str, int, bool], None]
+"""hold_back(topic, partition, held): have Faust fetch nothing of that partition, or fetch it again."""
+
+
+class PoolIO:
+    """One partition's. What awaits runs in a thread or on the broker's ack; the rest does not wait."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        partition: int,
+        *,
+        producer: Producer,
+        orders: Producer,
+        store: ObjectStore,
+        watermarks: Watermarks,
+        seek: Seek,
+        hold_back: HoldBack,
+    ) -> None:
+        self.partition = partition
+        self.orders = orders
+        self._kafka, self._settings = settings.kafka, settings
+        self._producer, self._store, self._watermarks = producer, store, watermarks
+        self._seek, self._hold_back = seek, hold_back
+
+    async def pool_in_ledger(self) -> str | None:
+        """The pool whose ledger lies in this partition; None while it is empty."""
+        return await asyncio.to_thread(pool_in_ledger, self._settings, self.partition)
+
+    async def newest_snapshot(self, pool: str) -> State | None:
+        return await asyncio.to_thread(snapshots.newest, self._store, pool)
+
+    async def save_snapshot(self, pool: str, ready: SnapshotReady) -> str:
+        """Its key."""
+        return await asyncio.to_thread(snapshots.save, self._store, pool, ready.offset, ready.now_ms, ready.data)
+
+    async def ledger_end(self) -> int:
+        """And have the producer know the partition, which may be newer than the producer."""
+        await asyncio.to_thread(self._producer.learn, LEDGER)
+        _, end = await asyncio.to_thread(offsets, self._kafka, LEDGER, self.partition)
+        return end
+
+    async def jobs_end(self) -> int:
+        """Behind everything that has reached it by now."""
+        return await asyncio.to_thread(self._watermarks.end_of_all_written, JOBS, self.partition)
+
+    async def record_of_jobs(self, offset: int) -> Record | None:
+        """None when it is there no more."""
+        return await asyncio.to_thread(read_one, self._kafka, JOBS, self.partition, offset)
+
+    async def set_aside(self, source: str, record: Record, reason: str) -> None:
+        """Copy a record of `jobs` to `quarantine`. DeliveryUnclear when the broker does not take it."""
+        await set_aside(self._producer, source, JOBS, self.partition, record.offset, reason, record.value)
+
+    def read_ledger(
+        self,
+        start: int,
+        on_records: Callable[[Sequence[Record]], None],
+        on_failure: Callable[[Exception], None],
+    ) -> LedgerTail:
+        return LedgerTail(self._kafka, self.partition, start, on_records=on_records, on_failure=on_failure)
+
+    def append(self, record: bytes, headers: Headers, on_delivery: OnDelivery) -> None:
+        """To the ledger. `on_delivery` hears, on another thread, what became of it; DeliveryUnclear when it is known at
+        once that nothing is known."""
+        self._producer.offer(LEDGER, record, headers=headers, partition=self.partition, on_delivery=on_delivery)
+
+    def follow_jobs(self, position: int, on_gap: Callable[[int], None], has_more: Callable[[], bool]) -> Follower:
+        """Have `jobs` delivered from here on; `on_gap(offset)` hears that nothing is left before `offset`, `has_more()`
+        says whether what was delivered waits to be judged."""
+        return Follower(
+            JOBS,
+            self.partition,
+            position,
+            watermarks=self._watermarks,
+            seek=self._seek,
+            on_gap=on_gap,
+            has_more=has_more,
+        )
+
+    def hold_back(self) -> None:
+        """Fetch nothing of `jobs` for this pool until `release`."""
+        self._hold_back(JOBS, self.partition, True)
+
+    def release(self) -> None:
+        self._hold_back(JOBS, self.partition, False)

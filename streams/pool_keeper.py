@@ -1,0 +1,115 @@
+"""What keeps a pool open in this process, from assignment to revocation, whatever becomes of its hosts.
+
+A host that ends by itself takes nothing with it but its own state. The pool is opened anew after a rest that grows from
+a second to a minute while it goes on ending; each end is counted and logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from runtime.kafka import Record
+from runtime.telemetry import without_words
+from streams import metrics
+from streams.guard import Ended
+from streams.outputs import Rest
+from streams.pool_host import PoolHost
+
+REST_S = 1.0
+REST_MAX_S = 60.0
+"""Also how long a pool must have been open for its next rest to be short again."""
+
+log = structlog.get_logger(__name__)
+
+OnEnded = Callable[[Ended], None]
+
+
+class PoolKeeper:
+    """One partition's. All methods run on the event loop."""
+
+    def __init__(
+        self,
+        partition: int,
+        open_host: Callable[[OnEnded], PoolHost],
+        *,
+        rest_s: float = REST_S,
+        rest_max_s: float = REST_MAX_S,
+    ) -> None:
+        self._partition, self._open_host = partition, open_host
+        self._rest_least_s, self._rest_max_s = rest_s, rest_max_s
+        self._loop = asyncio.get_running_loop()
+        self._label = f"partition {partition}"
+        """The pool's name, once it is known."""
+        self._rest_s = rest_s
+        self._rest = Rest.BRIEF
+        self._opened_s = 0.0
+        self._host: PoolHost | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._open()
+
+    def offer(self, record: Record) -> None:
+        """The next record of `jobs` that Faust has. Never waits; while the pool rests nobody takes it, and it is read
+        again."""
+        if self._host is not None:
+            self._host.offer(record)
+
+    @property
+    def place(self) -> int | None:
+        """The next offset of `jobs` to read; None while none is read."""
+        return self._host.place if self._host is not None else None
+
+    def assigned_again(self) -> None:
+        """Faust has rebalanced: the partition is still ours."""
+        if self._host is not None:
+            self._host.recheck()
+        elif self._rest is Rest.TURN and self._timer is not None:
+            self._timer.cancel()
+            self._open_anew()
+
+    async def close(self, *, with_snapshot: bool) -> None:
+        """The partition is ours no more, or the process stops."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        host, self._host = self._host, None
+        if host is not None:
+            await host.close(with_snapshot=with_snapshot)
+        self._show_resting(False)
+
+    def _open(self) -> None:
+        self._timer, self._opened_s = None, self._loop.time()
+        try:
+            self._host = self._open_host(self._ended)
+        except Exception as failure:
+            self._ended(Ended("a pool's host failed", Rest.BRIEF, {"found": without_words(failure)}))
+
+    def _open_anew(self) -> None:
+        metrics.REOPENED.labels(self._label).inc()
+        self._show_resting(False)
+        self._open()
+
+    def _ended(self, ended: Ended) -> None:
+        host, self._host = self._host, None
+        if self._closed:
+            return
+        if host is not None and host.pool:
+            self._label = host.pool
+        if self._loop.time() - self._opened_s >= self._rest_max_s:
+            self._rest_s = self._rest_least_s
+        rest_s = self._rest_s if ended.rest is Rest.BRIEF else self._rest_max_s
+        self._rest_s = min(2 * self._rest_s, self._rest_max_s)
+        self._rest = ended.rest
+        self._timer = self._loop.call_later(rest_s, self._open_anew)  # before anything that could raise
+        self._show_resting(True)
+        facts = {"pool": self._label, "partition": self._partition, "opened_anew_after_s": rest_s}
+        log.error(ended.reason, **{**ended.facts, **facts})
+
+    def _show_resting(self, resting: bool) -> None:
+        if resting:
+            metrics.RESTING.labels(self._label).set(1)
+        else:
+            metrics.RESTING.remove_by_labels({"pool": self._label})

@@ -1,0 +1,174 @@
+"""What of Faust is replaced: which partitions flow, how much waits in memory, and what an assignment says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from runtime.kafka import Record
+from runtime.settings import Settings
+from streams import assignment, inbox
+from streams.faust_app import in_batches, make_app
+from streams.flow import Flow, fetch_what_flows
+from tests.unit.streams.memory_pool import eventually, run
+
+TOPIC = "jobs"
+ONE, TWO = TP(TOPIC, 0), TP(TOPIC, 1)
+
+
+class Consumer:
+    """As much of Faust's as fetches records."""
+
+    def __init__(self) -> None:
+        self.flow_active = True
+        self.not_waiting_next_records = asyncio.Event()
+        self.asked: list[tuple[set[TP], float]] = []
+        self._wait_next_records: Any = None
+
+    def _get_active_partitions(self) -> set[TP]:
+        return {ONE, TWO}
+
+    async def _getmany(self, active_partitions: set[TP], timeout: float) -> dict[TP, list[str]]:
+        self.asked.append((active_partitions, timeout))
+        return {partition: ["a record"] for partition in active_partitions}
+
+
+def test_what_is_held_back_is_not_fetched_and_the_rest_is() -> None:
+    async def live() -> None:
+        consumer, flow = Consumer(), Flow()
+        fetch_what_flows(consumer, flow)
+        assert set((await consumer._wait_next_records(timeout=1.0))[0]) == {ONE, TWO}
+        flow.hold(ONE, True)
+        assert set((await consumer._wait_next_records(timeout=1.0))[0]) == {TWO}
+        assert consumer.asked[-1][1] < 1.0, "it is looked often whether the held one is released"
+        flow.hold(ONE, False)
+        assert set((await consumer._wait_next_records(timeout=1.0))[0]) == {ONE, TWO}
+
+    run(live)
+
+
+def test_when_all_is_held_back_a_release_is_noticed_at_once() -> None:
+    async def live() -> None:
+        consumer, flow = Consumer(), Flow()
+        fetch_what_flows(consumer, flow)
+        flow.hold_all(True)
+        waiting = asyncio.create_task(consumer._wait_next_records(timeout=3_600.0))
+        await asyncio.sleep(0)
+        flow.hold_all(False)
+        assert (await asyncio.wait_for(waiting, 30))[0] == {}
+        assert consumer.asked == []
+        assert set((await consumer._wait_next_records(timeout=1.0))[0]) == {ONE, TWO}
+
+    run(live)
+
+
+class Stream:
+    """A stream of Faust's that goes on as long as it flows."""
+
+    def __init__(self, value: bytes) -> None:
+        self.app = SimpleNamespace(flow=Flow())
+        self.delivered = 0
+        self._value = value
+
+    async def events(self) -> AsyncIterator[Any]:
+        while True:
+            if self.app.flow.open_of({ONE}):
+                self.delivered += 1
+                offset, value = self.delivered, self._value
+                yield SimpleNamespace(message=message(offset, value))
+            await asyncio.sleep(0)
+
+
+def message(offset: int, value: bytes) -> Any:
+    record = Record(TOPIC, 0, offset, 0, b"k", value, [])
+    return SimpleNamespace(record=record, timestamp=0.0, **record._asdict())
+
+
+def test_what_waits_to_be_taken_is_bounded_in_bytes() -> None:
+    """Review 5.8: 131,072 messages of any size."""
+
+    async def live() -> None:
+        size = inbox.WAITING_BYTES // 8
+        stream, may_take, taken = Stream(bytes(size)), asyncio.Event(), []
+
+        async def take(records: list[Record]) -> None:
+            await may_take.wait()
+            taken.extend(records)
+
+        reading = asyncio.create_task(in_batches(stream, take, 500))
+        await eventually(lambda: not stream.app.flow.open_of({ONE}), "the topic is held back")
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert stream.delivered * size < 2 * inbox.WAITING_BYTES
+        may_take.set()
+        await eventually(lambda: len(taken) > 100, "it flows again")
+        assert [record.offset for record in taken] == list(range(1, len(taken) + 1)), "nothing is left out"
+        reading.cancel()
+
+    run(live)
+
+
+class Cluster:
+    """What a group's leader knows of topics."""
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return set(range(self.partitions))
+
+
+def test_an_assignment_says_for_how_many_partitions_it_was_made(tmp_path: Path) -> None:
+    async def live() -> None:
+        app = make_app("group", Settings(data=tmp_path))
+        leader, follower = app.assignor, type(app.assignor)(app, replicas=1)
+        members = {name: one.metadata({TOPIC}) for name, one in (("leader", leader), ("follower", follower))}
+        for partitions in (3, 4):
+            assigned = leader.assign(Cluster(partitions), members)
+            assert not leader.assigned or partitions == 4
+            for name, one in (("leader", leader), ("follower", follower)):
+                one.on_assignment(type(assigned[name]).decode(assigned[name].encode()))
+                assert (one.assigned, one.covered(TOPIC)) == (True, partitions)
+            found = sorted(p for one in assigned.values() for _, ps in one.assignment for p in ps)
+            assert found == list(range(partitions))
+
+    run(live)
+
+
+def test_a_member_joins_anew_while_partitions_are_not_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def live() -> None:
+        monkeypatch.setattr(assignment, "LOOK_EVERY_S", 0.001)
+        monkeypatch.setattr(assignment, "JOIN_AGAIN_S", 0.001)
+        joins: list[int] = []
+        shared_out, cluster = [1], Cluster(1)
+        app: Any = SimpleNamespace(
+            assignor=SimpleNamespace(assigned=False, covered=lambda topic: shared_out[0]),
+            consumer=SimpleNamespace(
+                _thread=SimpleNamespace(
+                    thread_loop=asyncio.get_running_loop(),
+                    _consumer=SimpleNamespace(
+                        _client=SimpleNamespace(cluster=cluster),
+                        _coordinator=SimpleNamespace(request_rejoin=lambda: joins.append(cluster.partitions)),
+                    ),
+                )
+            ),
+        )
+        watching = asyncio.create_task(assignment.keep_whole(app, TOPIC))
+        cluster.partitions = 2
+        await asyncio.sleep(0.02)
+        assert joins == [], "not before it has joined at all"
+        app.assignor.assigned = True
+        await eventually(lambda: joins.count(2) > 1, "it joins, and again while that did not help")
+        shared_out[0] = 2
+        await eventually(lambda: not watching.done(), "it goes on looking")
+        cluster.partitions = 3
+        await eventually(lambda: joins.count(3) > 0, "it joins for the third partition")
+        watching.cancel()
+
+    run(live)

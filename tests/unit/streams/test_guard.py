@@ -1,0 +1,80 @@
+"""The one way into a host: the first exception ends it, once, and nothing runs after the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from streams.guard import Ended, Guard, PoolEnds
+from streams.outputs import Rest
+from tests.unit.streams.memory_pool import eventually, run
+
+
+def fail() -> None:
+    raise PoolEnds("struck", Rest.LONG, found="it")
+
+
+def stumble() -> None:
+    raise ValueError("a prompt that nobody may quote")
+
+
+async def fail_later() -> None:
+    await asyncio.sleep(0)
+    fail()
+
+
+WAYS: dict[str, Callable[[Guard], object]] = {
+    "now": lambda guard: guard.run(fail),
+    "a callback": lambda guard: guard.of(fail)(),
+    "a thread": lambda guard: guard.from_thread(fail)(),
+    "soon": lambda guard: guard.soon(fail),
+    "a timer": lambda guard: guard.later(0.001, fail),
+    "a task": lambda guard: guard.spawn(fail_later()),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_ends_the_host_once_and_none_leads_in_after_that(way: str) -> None:
+    async def live() -> None:
+        ended: list[Ended] = []
+        guard = Guard(ended.append)
+        guard.spawn(asyncio.sleep(3_600))
+        WAYS[way](guard)
+        await eventually(lambda: ended, "it ends")
+        assert ended == [Ended("struck", Rest.LONG, {"found": "it"})]
+        ran: list[str] = []
+        for again, lead in WAYS.items():
+            lead(guard)
+            guard.run(ran.append, again)
+            guard.from_thread(ran.append)(again)
+        await asyncio.sleep(0.005)
+        assert (ran, len(ended)) == ([], 1)
+        assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+    run(live)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_runs_after_a_close_and_nobody_hears_of_it(way: str) -> None:
+    async def live() -> None:
+        ended: list[Ended] = []
+        guard = Guard(ended.append)
+        WAYS[way](guard) if way in ("soon", "a timer", "a task", "a thread") else None
+        guard.close()
+        WAYS[way](guard)
+        await asyncio.sleep(0.005)
+        assert ended == []
+
+    run(live)
+
+
+def test_what_was_not_foreseen_is_said_without_its_words() -> None:
+    async def live() -> None:
+        ended: list[Ended] = []
+        Guard(ended.append).run(stumble)
+        (end,) = ended
+        assert (end.rest, end.facts["found"].split(":")[0]) == (Rest.BRIEF, "ValueError at test_guard.py")
+
+    run(live)
