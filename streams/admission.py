@@ -13,15 +13,15 @@ import msgspec
 import structlog
 from sqlalchemy import Engine
 
-from contract.codec import Malformed, decode_submission
+from contract.codec import Malformed, decode_submission, decode_values
 from contract.doors import SubmissionRequested
 from contract.inputs import JobSubmitted, Submission
 from contract.names import is_name, job_id_of_event, parse_model, payload_digest
 from contract.policy import Policy
 from registry import models, pools
 from registry.errors import RegistryError
-from registry.input_schemas import InputSchemas
 from registry.models import Version
+from registry.schemas import SchemaRefused, Validators
 from runtime.kafka import Record
 from streams.tracing import traceparent_of
 from views import queries
@@ -58,7 +58,7 @@ class Admission:
         self._engine = engine
         self._partitions: dict[str, int] = {}
         self._versions: dict[str, tuple[float, Version]] = {}
-        self._schemas = InputSchemas()
+        self._schemas = Validators()
         self._bytes_max = (float("-inf"), 0)
 
     def admit(self, record: Record, *, patient: bool) -> Admitted:
@@ -136,10 +136,15 @@ class Admission:
         return most
 
     def _check_inputs(self, version: Version, inputs: bytes) -> None:
-        fault = self._schemas.fault(version, msgspec.json.decode(inputs))
+        try:
+            values = decode_values(inputs, "inputs")
+            fault = self._schemas.fault(version.digest, version.manifest.inputs, values)
+        except Malformed as malformed:
+            raise Refused(str(malformed)) from None
+        except SchemaRefused as refused:
+            raise Refused(f"model: its inputs can't be checked, its schema is refused since: {refused}") from None
         if fault is not None:
-            rule = "/".join(str(part) for part in fault.absolute_schema_path)
-            raise Refused(f"inputs: they do not fit the model's schema, rule {rule}")
+            raise Refused(f"inputs: {fault.reason()}")
 
 
 _REFUSALS = {

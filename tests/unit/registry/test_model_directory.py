@@ -58,7 +58,10 @@ def test_a_good_directory_gives_a_manifest(directory: Path) -> None:
         (lambda t: t.replace("ranks: 1", "ranks: 0"), "line 5: ranks: expected a whole number from 1 to 64, found 0"),
         (lambda t: t.replace("ranks: 1", "ranks: 65"), "line 5: ranks: expected a whole number from 1 to 64, found 65"),
         (lambda t: t.replace('"3.11"', "3.11"), "line 8: python: expected a version in quotes"),
-        (lambda t: t.replace("type: string", "type: strong"), "line 13: inputs/properties/prompt/type: 'strong'"),
+        (
+            lambda t: t.replace("type: string", "type: strong"),
+            "line 13: inputs/properties/prompt/type: expected one of",
+        ),
         (lambda t: t.replace("type: string", "$ref: https://example.org/x"), "references inside the schema"),
         (lambda t: t + "name: again\n", "line 16: name is given on line 1 already"),
         (lambda t: t + "  - [\n", "expected YAML"),
