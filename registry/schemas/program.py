@@ -31,9 +31,11 @@ _LIMITS = (
     "maxItems", "minContains", "maxContains", "minProperties", "maxProperties",
 )  # fmt: skip
 """A whole number here is whole however the author wrote it: the engine compares those a hundred times as fast."""
-_COPIED = ("type", "const", "enum", "pattern", "uniqueItems", "required", "dependentRequired")
+_COPIED = ("type", "const", "pattern", "uniqueItems", "required", "dependentRequired")
 _UNUSED = (*NAMED_APART, *ONE_APART)
 _INT_MOST = 2**64
+EXACT = 2**53
+"""Whole numbers beyond it are compared as texts of digits, and hashed as if rounded to it."""
 _UNIONS = ("anyOf", "oneOf")
 
 
@@ -131,14 +133,31 @@ def _as_author_wrote(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         written = _as_written(schema["const"])
         if written is not True:
             yield "const", written
-    members = schema.get("enum", ())
-    if any(type(member) is int for member in members):
-        fractions = [member for member in members if type(member) is float]
-        yield "enum", {"anyOf": [{"$ref": WHOLE}, {"enum": fractions}]} if fractions else {"$ref": WHOLE}
-    inside = [_as_written(member) for member in members if type(member) in (list, dict)]
-    if any(written is not True for written in inside):
-        each = [{"const": member, "allOf": [_as_written(member)]} for member in members]
-        yield "enum", {"not": {"not": {"anyOf": each}}}
+    if "enum" in schema:
+        yield "enum", _one_of(schema["enum"])
+
+
+def _one_of(members: list[Any]) -> Any:
+    """A schema for these values, the texts and the whole numbers apart: among those alike the engine looks one up
+    rather than compare it with each."""
+    texts, numbers, others = kinds_of(members)
+    alike = [other for other in others if _as_written(other) is True]
+    forms: list[Any] = [{"enum": kind} for kind in (texts, alike) if kind]
+    if numbers:
+        forms.append({"if": {"$ref": WHOLE}, "then": {"enum": numbers}, "else": False})
+    for other in others:
+        written = _as_written(other)
+        if written is not True:
+            forms.append({"const": other, "allOf": [written]})
+    return forms[0] if len(forms) == 1 else {"not": {"not": {"anyOf": forms}}} if forms else False
+
+
+def kinds_of(members: list[Any]) -> tuple[list[str], list[int], list[Any]]:
+    """Texts, whole numbers that are compared exactly, and others."""
+    texts = [member for member in members if type(member) is str]
+    numbers = [member for member in members if type(member) is int and abs(member) <= EXACT]
+    others = [m for m in members if type(m) is not str and (type(m) is not int or abs(m) > EXACT)]
+    return texts, numbers, others
 
 
 def _as_written(value: Any) -> Any:

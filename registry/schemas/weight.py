@@ -15,14 +15,13 @@ from typing import Any, NamedTuple
 
 from registry.schemas.parts import Part
 from registry.schemas.patterns import SMALL_BYTES
+from registry.schemas.program import EXACT, kinds_of
 from registry.schemas.references import UNEVALUATED_FACTOR
 
 WORK_MAX = 2_000_000
 """Units of one check, about 20 ms."""
 
-_EXACT = 2**53
-"""Whole numbers beyond it are compared as texts of digits, and hashed as if rounded to it."""
-_VALUE = 3
+_VALUE = 5
 """Units of a value that nothing is asked of: to say where a large value does not fit costs about as much."""
 _PLAIN_LEAST, _PLAIN_MOST = 1e-9, 1e19
 """Fractions outside take hundreds of digits to compare."""
@@ -51,6 +50,7 @@ _PART = Cost(parts=1, text=0.05)
 _NAME_LOOKED_UP = Cost(parts=3)
 _NAME_UNEVALUATED = Cost(parts=5, text=0.05)
 _HASHED = Cost(parts=45, unique=1, text=0.05)
+_COMPARED = Cost(parts=3, fractions=2, text=0.01)
 _CIRCULAR = Cost(parts=10)
 """A part that leads to itself is looked for among those that are being applied."""
 
@@ -88,7 +88,7 @@ def sizes(value: Any) -> Iterator[Size]:
         for item in level:
             kind = type(item)
             if kind is int:
-                if -_EXACT <= item <= _EXACT:
+                if -EXACT <= item <= EXACT:
                     whole += 1
                 else:
                     extremes += 1
@@ -99,9 +99,9 @@ def sizes(value: Any) -> Iterator[Size]:
                     fractions += 1
                 else:
                     extremes += 1
-            elif kind is list:
+            elif item and kind is list:
                 below += item
-            elif kind is dict:
+            elif item and kind is dict:
                 below += item
                 below += item.values()
         yield Size(len(level), whole, fractions, extremes, text_bytes)
@@ -187,6 +187,7 @@ class _Place:
             self._names[one["propertyNames"]] += times
         if "properties" in named or "required" in part.schema:
             self._of_properties = self._of_properties.plus(_NAME_LOOKED_UP, times)
+        self._of_all = self._of_all.plus(_COMPARED, times * _containers(part.schema))
         if part.schema.get("uniqueItems") is True:
             self._of_all = self._of_all.plus(_HASHED, times)
 
@@ -254,10 +255,10 @@ def _own(part: Part, programs: dict[str, int]) -> Cost:
             cost = cost.plus(Cost(limits=1) if is_whole else Cost(fractions=1))
     if "multipleOf" in schema:
         cost = cost.plus(_equality(schema["multipleOf"]))
-    if "const" in schema:
-        cost = cost.plus(_equality(schema["const"]))
-    for member in schema.get("enum", ()):
-        cost = cost.plus(_equality(member))
+    texts, numbers, others = kinds_of(schema.get("enum", []))
+    cost = cost.plus(Cost(parts=bool(texts) + 4 * bool(numbers), text=0.05))
+    for value in (*others, *([schema["const"]] if "const" in schema else [])):
+        cost = cost.plus(_equality(value), 2)
     if "pattern" in schema:
         cost = cost.plus(Cost(parts=5, text=_per_byte(programs[schema["pattern"]])))
     if "integer" in schema.get("type", ()):
@@ -267,12 +268,15 @@ def _own(part: Part, programs: dict[str, int]) -> Cost:
 
 
 def _equality(value: Any) -> Cost:
-    """Of comparing with a value of the schema."""
-    total = _NOTHING
-    for size in sizes(value):
-        numbers = size.whole + size.fractions + 20 * size.extremes
-        total = total.plus(Cost(parts=size.values, fractions=numbers, text=0.01 * size.values))
-    return total
+    """Of comparing with a value of the schema; what is inside pays by itself."""
+    (size, *_) = sizes(value)
+    return Cost(parts=5, fractions=size.whole + size.fractions + 20 * size.extremes, text=0.01)
+
+
+def _containers(schema: dict[str, Any]) -> int:
+    """Lists and objects of the schema's that a value is compared with."""
+    values = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
+    return sum(isinstance(value, (list, dict)) for value in values)
 
 
 def _per_byte(program: int) -> float:
