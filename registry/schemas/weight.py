@@ -270,7 +270,11 @@ def _own(part: Part, programs: dict[str, int]) -> Cost:
 def _equality(value: Any) -> Cost:
     """Of comparing with a value of the schema; what is inside pays by itself."""
     (size, *_) = sizes(value)
-    return Cost(parts=5, fractions=size.whole + size.fractions + 20 * size.extremes, text=0.01)
+    return Cost(
+        parts=5 if type(value) in (list, dict) else 1,
+        fractions=size.whole + size.fractions + 20 * size.extremes,
+        text=0.01,
+    )
 
 
 def _containers(schema: dict[str, Any]) -> int:
