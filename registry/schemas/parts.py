@@ -31,6 +31,12 @@ REFERENCES = ("$ref", "$dynamicRef")
 ONE = ONE_HERE + ONE_BELOW + ONE_APART
 MANY = MANY_HERE + MANY_BELOW
 NAMED = NAMED_HERE + NAMED_BELOW + NAMED_APART
+LIMITS = (
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
+    "maxItems", "minContains", "maxContains", "minProperties", "maxProperties",
+)  # fmt: skip
+CLAIMS = ("type", "const", "enum", "pattern", "uniqueItems", "required", "dependentRequired", *LIMITS)
+"""Keywords that say something of a value without another schema."""
 _DATA = ("const", "enum", "default", "examples")
 """Keywords whose value is data: a name in there is no keyword."""
 _TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
@@ -83,6 +89,13 @@ class Part:
             yield from self.many.get(word, ())
         for word in NAMED_BELOW:
             yield from self.named.get(word, {}).values()
+
+    def stands_for(self) -> Part:
+        """The part that it refers to, when it does nothing else; itself otherwise. One step: that one may refer on."""
+        if len(self.references) == 1 and not (self.one or self.many or self.named):
+            (target,) = self.references.values()
+            return self if any(word in self.schema for word in CLAIMS) else target
+        return self
 
     def unevaluated(self) -> bool:
         """Whether it asks what the parts here have looked at."""

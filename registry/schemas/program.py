@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema_rs
 
 from registry.schemas import patterns
-from registry.schemas.parts import MANY, NAMED, NAMED_APART, ONE, ONE_APART, Part
+from registry.schemas.parts import CLAIMS, LIMITS, MANY, NAMED, NAMED_APART, ONE, ONE_APART, Part
 
 WHOLE = "urn:headrace:whole"
 """A schema for anything but numbers with a fraction or exponent."""
@@ -26,17 +26,11 @@ _WHOLE = {
 }
 """In draft 4 an integer is a number without a fraction part, as JSON text has it."""
 _REGISTRY = jsonschema_rs.Registry([(WHOLE, _WHOLE)])
-_LIMITS = (
-    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
-    "maxItems", "minContains", "maxContains", "minProperties", "maxProperties",
-)  # fmt: skip
-"""A whole number here is whole however the author wrote it: the engine compares those a hundred times as fast."""
-_COPIED = ("type", "const", "pattern", "uniqueItems", "required", "dependentRequired")
 _UNUSED = (*NAMED_APART, *ONE_APART)
 _INT_MOST = 2**64
 EXACT = 2**53
 """Whole numbers beyond it are compared as texts of digits, and hashed as if rounded to it."""
-_UNIONS = ("anyOf", "oneOf")
+UNIONS = ("anyOf", "oneOf")
 
 
 class Program:
@@ -95,11 +89,10 @@ class Program:
     def _write(self, part: Part) -> Any:
         if part.always is not None:
             return part.always
-        written = {word: part.schema[word] for word in _COPIED if word in part.schema}
-        for word in _LIMITS:
-            if word in part.schema:
-                limit = part.schema[word]
-                written[word] = int(limit) if float(limit).is_integer() and abs(limit) <= _INT_MOST else limit
+        written = {word: part.schema[word] for word in CLAIMS if word in part.schema and word != "enum"}
+        for word in LIMITS:
+            if word in written:
+                written[word] = _as_whole(written[word])
         for word, one in part.one.items():
             if word not in _UNUSED:
                 written[word] = self._refer(one)
@@ -111,7 +104,7 @@ class Program:
         added: list[tuple[Part | str, Any]] = [(target, self._reference(target)) for target in part.references.values()]
         added += _as_author_wrote(part.schema)
         if self._explaining:
-            added += [(word, {"not": {"not": {word: written.pop(word)}}}) for word in _UNIONS if word in written]
+            added += [(word, {"not": {"not": {word: written.pop(word)}}}) for word in UNIONS if word in written]
         if added:
             self._added[part] = [whose for whose, _ in added]
             written["allOf"] = [*written.get("allOf", ()), *(schema for _, schema in added)]
@@ -122,6 +115,12 @@ class Program:
 
     def _reference(self, part: Part) -> dict[str, str]:
         return {"$ref": f"#/$defs/{self._names[part]}" if part in self._names else "#"}
+
+
+def _as_whole(limit: float) -> int | float:
+    """A limit that is whole as a whole number, however the author wrote it: the engine compares those a hundred times
+    as fast."""
+    return int(limit) if float(limit).is_integer() and abs(limit) <= _INT_MOST else limit
 
 
 def _as_author_wrote(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:

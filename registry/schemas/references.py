@@ -144,16 +144,18 @@ def _is_circle(group: list[Part]) -> bool:
 
 def _check_size(root: Part, groups: list[list[Part]], rank: dict[Part, int]) -> None:
     """SchemaRefused when the schema unfolds to more than PARTS_MAX. What leads to itself counts once where it is led to
-    from outside."""
+    from outside: each of its parts with all that this applies to one value and to the values in there."""
     size: dict[Part, int] = {}
     for group in groups:
         inside = set(group)
         own: dict[Part, int] = {}
         for part in sorted(group, key=rank.__getitem__):
             here = sum(own[target] if target in inside else size[target] for target in part.here())
-            below = sum(size[target] for target in part.below() if target not in inside)
+            below = sum(1 if target in inside else size[target] for target in part.below())
             own[part] = 1 + here * (UNEVALUATED_FACTOR if part.unevaluated() else 1) + below
-        together = sum(own.values())
+        together = sum(
+            1 if part.stands_for() in inside and part.stands_for() is not part else own[part] for part in group
+        )
         for part in group:
             size[part] = together
     if size[root] > PARTS_MAX:

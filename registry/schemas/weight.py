@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from contract.bounds import DEPTH_MAX
 from registry.schemas.parts import Part
 from registry.schemas.patterns import SMALL_BYTES
 from registry.schemas.program import EXACT, kinds_of
@@ -42,7 +43,16 @@ class Cost(NamedTuple):
     """Units for each byte of text."""
 
     def plus(self, other: Cost, times: float = 1) -> Cost:
-        return Cost(*(mine + times * others for mine, others in zip(self, other, strict=True)))
+        return Cost(
+            self.parts + times * other.parts,
+            self.limits + times * other.limits,
+            self.fractions + times * other.fractions,
+            self.unique + times * other.unique,
+            self.text + times * other.text,
+        )
+
+    def within(self, most: float) -> Cost:
+        return Cost(*(min(each, most) for each in self))
 
 
 _NOTHING = Cost()
@@ -113,16 +123,23 @@ class Weight:
 
     def __init__(self, root: Part, circular: frozenset[Part], programs: dict[str, int]) -> None:
         """`circular`: the parts that lead to themselves. `programs`: the sizes of the patterns' programs, in bytes."""
-        self._places: dict[Part, _Place] = {}
-        self._root = root
+        places: dict[Part, _Place] = {}
         waiting = [root]
         while waiting:
             part = waiting.pop()
-            if part not in self._places:
-                self._places[part] = place = _Place(part, circular, programs)
+            if part not in places:
+                places[part] = place = _Place(part, circular, programs)
                 waiting += place.leads_to()
-        self._levels = [{part: place.here for part, place in self._places.items()}]
-        """By depth below a place: the cost of a value there, for each part that is applied to places."""
+        level = {part: place.here for part, place in places.items()}
+        levels: dict[tuple[Cost, ...], int] = {}
+        self._costs: list[Cost] = []
+        """Of one value, by how many lists and objects deep it lies; from `_again` on they come again and again."""
+        while tuple(level.values()) not in levels and len(levels) <= DEPTH_MAX:
+            levels[tuple(level.values())] = len(levels)
+            self._costs.append(level[root])
+            first = len(levels) == 1
+            level = {part: place.below(level, first) for part, place in places.items()}
+        self._again = levels.get(tuple(level.values()), DEPTH_MAX)
 
     def work(self, value: Any) -> float:
         """Units of checking a value decoded from JSON; sums up no further than beyond WORK_MAX."""
@@ -135,11 +152,9 @@ class Weight:
 
     def cost(self, depth: int) -> Cost:
         """Of one value that lies `depth` lists and objects deep."""
-        while len(self._levels) <= depth:
-            above = self._levels[-1]
-            first = len(self._levels) == 1
-            self._levels.append({part: place.below(above, first) for part, place in self._places.items()})
-        return self._levels[depth][self._root]
+        if depth >= len(self._costs):
+            depth = self._again + (depth - self._again) % (len(self._costs) - self._again)
+        return self._costs[depth]
 
 
 class _Place:
@@ -166,25 +181,25 @@ class _Place:
         one, named = part.one, part.named
         for word in ("contains", "unevaluatedItems"):
             if word in one:
-                self._items[one[word]] += times
-        rest = one.get("items")
+                self._items[one[word].stands_for()] += times
+        rest = one["items"].stands_for() if "items" in one else None
         if rest:
             self._items[rest] += times
         for place, item in enumerate(part.many.get("prefixItems", ())):
-            _change(self._item_changes, place, item, rest, times)
-        other = one.get("additionalProperties")
+            _change(self._item_changes, place, item.stands_for(), rest, times)
+        other = one["additionalProperties"].stands_for() if "additionalProperties" in one else None
         if other:
             self._properties[other] += times
         if "unevaluatedProperties" in one:
-            self._properties[one["unevaluatedProperties"]] += times
+            self._properties[one["unevaluatedProperties"].stands_for()] += times
             self._of_properties = self._of_properties.plus(_NAME_UNEVALUATED, times)
         for name, item in named.get("properties", {}).items():
-            _change(self._property_changes, name, item, other, times)
+            _change(self._property_changes, name, item.stands_for(), other, times)
         for pattern, item in named.get("patternProperties", {}).items():
-            self._properties[item] += times
+            self._properties[item.stands_for()] += times
             self._of_names = self._of_names.plus(Cost(parts=5, text=_per_byte(programs[pattern])), times)
         if "propertyNames" in one:
-            self._names[one["propertyNames"]] += times
+            self._names[one["propertyNames"].stands_for()] += times
         if "properties" in named or "required" in part.schema:
             self._of_properties = self._of_properties.plus(_NAME_LOOKED_UP, times)
         self._of_all = self._of_all.plus(_COMPARED, times * _containers(part.schema))
@@ -207,7 +222,7 @@ class _Place:
         if first:
             names = names.plus(self._of_names).plus(self._of_properties)
             properties = properties.plus(self._of_properties)
-        return _most((names, properties, items)).plus(self._of_all)
+        return _most((names, properties, items)).plus(self._of_all).within(WORK_MAX)
 
 
 def _change(changes: dict[Any, Counter[Part]], key: Any, part: Part, instead_of: Part | None, times: int) -> None:

@@ -339,6 +339,23 @@ def test_kept_validators_are_built_once_also_when_they_are_refused(monkeypatch: 
     assert not kept.knows("other")
 
 
+def test_kept_validators_are_bounded_by_their_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.schemas.validator.KEPT_PARTS_MAX", 10)
+    kept = Validators()
+    for version in "abc":
+        kept.fault(version, {"allOf": [{}] * 4}, {})
+    assert [kept.knows(version) for version in "abc"] == [False, False, True]
+
+
+def test_many_parts_that_refer_to_one_are_one_place() -> None:
+    """Four thousand properties that each lead to the whole: sixteen million pairs, if they were looked at apart."""
+    validator = Validator({"properties": {f"p{i}": {"$ref": "#"} for i in range(4_000)}, "type": "object"})
+    assert validator.fault({"p1": {"p2": {}}}) is None
+    assert validator.fault({"p1": {"p2": 7}}) is not None
+    apart = {"properties": {f"p{i}": {"minimum": i, "$ref": "#"} for i in range(200)}}
+    assert "at most 10000 parts" in str(refusal(apart))
+
+
 def test_nothing_is_ever_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever is thought to lead outside: the engine opens sockets and files without Python, so they are real."""
     (tmp_path / "schema.json").write_text('{"type": "string"}')
