@@ -6,21 +6,22 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-import msgspec
-from jsonschema.exceptions import ValidationError
 from sqlalchemy import Engine
 
 from api.problems import RETRY_AFTER_S, Problem
+from contract.codec import Malformed, decode_values
 from registry import models
 from registry.errors import RegistryError
-from registry.input_schemas import InputSchemas
 from registry.models import Version
+from registry.schemas import SchemaRefused, Validators, path_of
 
 TTL_S = 1.0
 """So long an answer is kept. The scheduler pins the version; here it only chooses the pool and checks the inputs."""
 KEPT_MAX = 1_000
 NAMED_MAX = 20
 SAID_CHARACTERS_MAX = 200
+HERE_BYTES_MAX = 4 * 1024
+"""Larger inputs are decoded and checked in a thread: others are served meanwhile."""
 
 InThread = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -30,7 +31,7 @@ class Catalog:
         self._engine = engine
         self._in_thread = in_thread
         self._resolved: dict[str, tuple[float, Version]] = {}
-        self._schemas = InputSchemas()
+        self._schemas = Validators()
 
     async def resolve(self, reference: str) -> Version:
         """The version that a job submitted now would run. Problem 404, 422, or 503 while the scheduler is not told."""
@@ -51,20 +52,36 @@ class Catalog:
             )
         return version
 
-    def check_inputs(self, version: Version, inputs: Any) -> None:
-        """Problem 422 with the path of the first fault, what was expected and what was found."""
-        fault = self._schemas.fault(version, inputs)
+    async def checked_inputs(self, version: Version, raw: bytes) -> Any:
+        """The inputs, decoded. Problem 422 says what no model takes, or the path of the first fault with what the
+        version expects and what was found; 409 when nobody can check the version's inputs."""
+        if len(raw) <= HERE_BYTES_MAX and self._schemas.knows(version.digest):
+            return self._checked(version, raw)
+        return await self._in_thread(self._checked, version, raw)
+
+    def _checked(self, version: Version, raw: bytes) -> Any:
+        try:
+            inputs = decode_values(raw, "inputs")
+            fault = self._schemas.fault(version.digest, version.manifest.inputs, inputs)
+        except Malformed as malformed:
+            raise Problem(422, "inputs-invalid", str(malformed)) from None
+        except SchemaRefused as refused:
+            raise Problem(
+                409,
+                "model-schema-refused",
+                f"model {version.model}: expected a schema that its inputs can be checked with, found one that"
+                f" an older release took and this one does not: {refused}; ask its author to publish it again",
+            ) from None
         if fault is not None:
-            path = path_of(["inputs", *fault.absolute_path])
-            expected, found = expected_and_found(fault)
             raise Problem(
                 422,
                 "inputs-invalid",
-                f"{path}: expected {expected}, found {found}; see the schema at /v1/models/{version.model}",
-                path=path,
-                expected=expected,
-                found=found,
+                f"{fault.sentence('inputs')}; see the schema at /v1/models/{version.model}",
+                path=path_of(["inputs", *fault.path]),
+                expected=fault.expected,
+                found=fault.found,
             )
+        return inputs
 
     async def _ask(self, reference: str) -> Version:
         try:
@@ -95,50 +112,3 @@ def _unknown(noun: str, reference: str, known: Iterable[str]) -> Problem:
     more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
     detail = f"there is no {noun} {reference!r}; there is: {listed}{more}"
     return Problem(404, f"unknown-{noun}", detail, known=names[:NAMED_MAX])
-
-
-def path_of(parts: Iterable[str | int]) -> str:
-    """`inputs.frames[2].text`."""
-    path = ""
-    for part in parts:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path[:SAID_CHARACTERS_MAX]
-
-
-_TYPES = {
-    str: "string",
-    bool: "boolean",
-    type(None): "null",
-    int: "integer",
-    float: "number",
-    list: "array",
-    dict: "object",
-}
-
-
-def expected_and_found(fault: ValidationError) -> tuple[str, str]:
-    """What the schema asks for, and what the inputs have, without quoting the inputs."""
-    value: Any = fault.validator_value
-    found: Any = fault.instance
-    rule = fault.validator
-    kind = _TYPES.get(type(found), "something else")
-    if rule == "required" and isinstance(found, dict):
-        missing = [name for name in value if name not in found]
-        return f"the properties {', '.join(value)}", f"no {', '.join(missing)}"
-    if rule == "additionalProperties" and isinstance(found, dict):
-        known = fault.schema.get("properties", {}) if isinstance(fault.schema, dict) else {}
-        others = sorted(name for name in found if name not in known)
-        return f"no properties but {', '.join(known) or 'none'}", ", ".join(others)[:SAID_CHARACTERS_MAX]
-    if rule == "type":
-        return value if isinstance(value, str) else " or ".join(value), kind
-    if rule == "enum":
-        return f"one of {_said(value)}", f"another {kind}"
-    if rule in ("minLength", "maxLength", "minItems", "maxItems"):
-        bound = "at least" if rule.startswith("min") else "at most"
-        unit = "characters" if rule.endswith("Length") else "items"
-        return f"{bound} {value} {unit}", f"{len(found)}"
-    return f"{rule} {_said(value)}", f"{'a number' if kind in ('integer', 'number') else kind} that is not"
-
-
-def _said(value: Any) -> str:
-    return msgspec.json.encode(value).decode()[:SAID_CHARACTERS_MAX]

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import re
+from typing import TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from api.problems import Problem
+from contract.bounds import DEPTH_MAX
 
 T = TypeVar("T")
 
+JSON_TYPES = re.compile(r"|application/(json|[a-z0-9!#$&^_.-]+\+json)")
+"""None is as good as ours."""
+FORM_TYPE = "application/x-www-form-urlencoded"
+"""What curl claims of any `-d` for which it is told nothing else."""
+_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
+DIGITS_MAX = 20
+CHARSETS = ("utf-8", "utf8", "us-ascii")
+
 
 async def read_body(request: Request, bytes_max: int) -> bytes:
-    """The body's bytes. Problem 413 once there are more than `bytes_max`, 415 when it does not claim to be JSON."""
-    media_type = request.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise Problem(415, "not-json", f"expected Content-Type application/json, found {media_type[:80]!r}")
+    """The body's bytes. Problem 413 once there are more than `bytes_max`, 415 when it claims to be other than JSON in
+    UTF-8; a body that is claimed to be a form is taken when it is a JSON object all the same."""
+    claim = request.headers.get("Content-Type", "")
+    media_type = claim.partition(";")[0].strip().lower()
+    if not JSON_TYPES.fullmatch(media_type) and media_type != FORM_TYPE:
+        raise _no_json(media_type)
+    charset = _CHARSET.search(claim)
+    if charset and charset[1].lower() not in CHARSETS:
+        raise Problem(415, "not-utf-8", f"expected JSON in UTF-8, found charset {charset[1][:80]!r}; send it as UTF-8")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "encoded-body", "expected a body without Content-Encoding, found one; send it plain")
     claimed = request.headers.get("Content-Length", "")
-    if claimed.isdecimal() and int(claimed) > bytes_max:
+    if claimed.isdecimal() and (len(claimed) > DIGITS_MAX or int(claimed) > bytes_max):
         raise _too_large(bytes_max)
     body = bytearray()
     try:
@@ -30,34 +47,41 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
                 raise _too_large(bytes_max)
     except ClientDisconnect:
         raise Problem(400, "body-cut-off", "the connection ended before the body did; send it again") from None
+    if media_type == FORM_TYPE and not body.lstrip(b" \t\r\n").startswith(b"{"):
+        raise _no_json(media_type)
     return bytes(body)
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Problem 400 when it is no JSON (with the position), 422 when it is not of the expected form (with the path)."""
     try:
+        body.decode()  # the decoder looks at no text that it keeps as it is
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise Problem(422, "body-invalid", f"{error}; /openapi.json has the form of the body") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json(error) from None
+    except RecursionError:
+        raise Problem(422, "body-invalid", f"expected lists and objects at most {DEPTH_MAX} deep, found more") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if _HALF_PAIR.search(_PAIR.sub(b"", body)):
+            raise Problem(
+                422,
+                "body-invalid",
+                "expected JSON of whole characters, found half a surrogate pair (\\ud800 to \\udfff)",
+            ) from None
+        raise _malformed(error) from None
 
 
-def decode_any(raw: bytes | msgspec.Raw) -> Any:
-    """Any JSON value. Problem 400 when it is none."""
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json(error) from None
+def _no_json(media_type: str) -> Problem:
+    return Problem(
+        415, "not-json", f"expected a JSON object as Content-Type application/json, found {media_type[:80]!r}"
+    )
 
 
-def not_json(error: Exception) -> Problem:
-    if isinstance(error, msgspec.DecodeError):
-        found = str(error)
-    elif isinstance(error, UnicodeDecodeError):
+def _malformed(error: msgspec.DecodeError | UnicodeDecodeError) -> Problem:
+    if isinstance(error, UnicodeDecodeError):
         found = f"bytes that are not UTF-8 (byte {error.start})"
     else:
-        found = "values nested too deeply"
+        found = str(error)
     return Problem(400, "malformed-json", f"expected JSON, found: {found}")
 
 

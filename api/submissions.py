@@ -22,7 +22,7 @@ from api.callers import caller
 from api.parts import Parts, parts_of
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import parameters, reply
-from api.request_body import decode, decode_any, read_body
+from api.request_body import decode, read_body
 from contract import codec, topics
 from contract.inputs import JobSubmitted, Submission
 from contract.lifecycle import JobState
@@ -97,8 +97,7 @@ async def _checked(parts: Parts, key: Key, asked: SubmitRequest, idempotency: st
             " put large inputs in files and send their URLs",
             bytes_max=policy.payload_bytes_max,
         )
-    inputs = decode_any(raw)
-    parts.catalog.check_inputs(version, inputs)
+    inputs = await parts.catalog.checked_inputs(version, raw)
     if asked.expires_in_s is not None and not 0 < asked.expires_in_s <= EXPIRES_S_MAX:
         raise Problem(422, "body-invalid", f"$.expires_in_s: expected 1 to {EXPIRES_S_MAX}, found another number")
     said = {"model": asked.model, "tier": asked.tier, "expires_in_s": asked.expires_in_s, "inputs": inputs}

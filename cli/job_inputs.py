@@ -3,38 +3,60 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cli.errors import WrongUse
-
-_READERS: dict[str, Any] = {"integer": int, "number": float, "boolean": {"true": True, "false": False}.__getitem__}
+from contract.bounds import mended
+from contract.codec import Malformed, decode_values
 
 
 def read(pairs: list[str], file: str | None, schema: dict[str, Any]) -> dict[str, Any]:
     """The inputs: those of the JSON `file` (`-` = standard input), overridden by each `name=value`.
 
-    A value is a string unless the schema says integer, number or boolean for its name; `name:=JSON` gives any JSON.
-    WrongUse names what cannot be read.
+    A value is a string unless the schema says integer, number or boolean for its name; `name:=JSON` gives any JSON. A
+    number stays as it is written: the API says whether 24.0 will do. WrongUse names what cannot be read.
     """
     inputs = _from_file(file) if file else {}
     properties = schema.get("properties", {})
     for pair in pairs:
+        if mended(pair) != pair:
+            raise WrongUse(f"--input {mended(pair)!r}: expected text in UTF-8, found other bytes")
         name, separator, text = pair.partition("=")
         if not separator or not name.rstrip(":"):
             raise WrongUse(f"--input {pair!r}: expected name=value (or name:=JSON)")
         if name.endswith(":"):
-            inputs[name[:-1]] = _json(text, f"--input {name[:-1]}")
+            inputs[name[:-1]] = _json(text.encode(), f"--input {name[:-1]}")
         else:
-            inputs[name] = _typed(name, text, properties.get(name, {}).get("type", "string"))
+            asked = properties.get(name)
+            inputs[name] = _typed(name, text, asked.get("type", "string") if isinstance(asked, dict) else "string")
     return inputs
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if not math.isfinite(number):
+            raise
+        return number
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "integer": _number,
+    "number": _number,
+    "boolean": {"true": True, "false": False}.__getitem__,
+}
 
 
 def _typed(name: str, text: str, kind: Any) -> Any:
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        return text if kind not in ("object", "array", "null") else _json(text, f"--input {name}")
+        return text if kind not in ("object", "array", "null") else _json(text.encode(), f"--input {name}")
     try:
         return reader(text)
     except (ValueError, KeyError):
@@ -43,17 +65,28 @@ def _typed(name: str, text: str, kind: Any) -> Any:
 
 def _from_file(file: str) -> dict[str, Any]:
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise WrongUse(f"--inputs {file}: {error.strerror}") from None
-    inputs = _json(text, f"--inputs {file}")
+    inputs = _json(raw, f"--inputs {file}")
     if not isinstance(inputs, dict):
         raise WrongUse(f"--inputs {file}: expected a JSON object")
     return inputs
 
 
-def _json(text: str, what: str) -> Any:
+def _json(raw: bytes, what: str) -> Any:
     try:
-        return json.loads(text)
+        return decode_values(raw, "a value")
+    except Malformed as malformed:
+        raise WrongUse(f"{what}: {_place_of_fault(raw) or malformed}") from None
+
+
+def _place_of_fault(raw: bytes) -> str:
+    """Where it stops being JSON; empty when it is JSON that no door takes."""
+    try:
+        json.loads(raw)
     except json.JSONDecodeError as error:
-        raise WrongUse(f"{what}: expected JSON, found a fault at line {error.lineno} column {error.colno}") from None
+        return f"expected JSON, found a fault at line {error.lineno} column {error.colno}"
+    except (ValueError, RecursionError):
+        return ""
+    return ""

@@ -17,10 +17,9 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-import referencing
-from jsonschema.validators import validator_for
 
 from contract.codec import Malformed, decode_values
+from registry.schemas import SchemaRefused, Validator
 
 READY = b"r"
 LENGTH_BYTES = 4
@@ -63,6 +62,8 @@ def fault(schema: bytes, values: bytes) -> str:
         return _validator(schema)(decode_values(values, "values"))
     except Malformed as error:
         return str(error)
+    except SchemaRefused as refused:
+        return f"expected an output schema that can be applied, found one that is refused since: {refused}"
     except MemoryError:
         raise
     except Exception as error:  # whatever is wrong with a schema that publishing took: nothing fits it
@@ -71,10 +72,14 @@ def fault(schema: bytes, values: bytes) -> str:
 
 @lru_cache(maxsize=SCHEMAS_KEPT)
 def _validator(schema: bytes) -> Callable[[Any], str]:
-    """Retrieves nothing: a reference that leads out of the schema cannot be resolved."""
-    decoded = msgspec.json.decode(schema)
-    validator = validator_for(decoded)(decoded, registry=referencing.Registry())
-    return lambda value: "" if validator.is_valid(value) else "expected values that fit the output schema, found others"
+    """SchemaRefused when it is one that publishing does not take."""
+    fault_of = Validator(msgspec.json.decode(schema, type=dict[str, Any])).fault
+
+    def sentence(value: Any) -> str:
+        fault = fault_of(value)
+        return fault.sentence("values") if fault is not None else ""
+
+    return sentence
 
 
 if __name__ == "__main__":

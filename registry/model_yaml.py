@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import keyword
+import math
 import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
-import jsonschema
 import msgspec
 import yaml
 
+from contract import bounds
 from contract.names import is_name
 from registry.errors import RegistryError
+from registry.schemas import SchemaRefused, Validator
 
 FILE = "model.yaml"
 YAML_BYTES_MAX = 256 * 1024
@@ -21,6 +24,7 @@ RANKS_MAX = 64
 """Slots of one cluster that must be free at once: beyond this a gang keeps too much empty while it gathers them."""
 _PLATFORM = re.compile(r"(linux|macosx|win)[a-z0-9_]{1,60}|any")
 _PYTHON = re.compile(r"3\.\d{1,2}")
+_WHERE_MAX = 200
 
 
 class ModelYaml(msgspec.Struct, frozen=True):
@@ -141,15 +145,10 @@ class _Reader:
         if not isinstance(schema, dict):
             raise _fault(_line(node), f"{name}: expected a JSON Schema (a mapping), found {repr(schema)[:80]}")
         try:
-            jsonschema.Draft202012Validator.check_schema(schema)
-        except jsonschema.SchemaError as error:
-            where = "/".join(str(part) for part in error.absolute_path)
-            raise _fault(
-                _line(_at(node, list(error.absolute_path))), f"{name}/{where}: {error.message[:200]}"
-            ) from None
-        outside = next((ref for ref in _references(schema) if not ref.startswith("#")), None)
-        if outside is not None:
-            raise _fault(_line(node), f"{name}: expected references inside the schema ('#/…'), found {outside[:80]!r}")
+            Validator(schema)
+        except SchemaRefused as refused:
+            where = "/".join([name, *map(str, refused.path)])[:_WHERE_MAX]
+            raise _fault(_line(_at(node, refused.path)), f"{where}: {refused}") from None
         return schema
 
     def _json(self, node: yaml.Node, depth: int) -> Any:
@@ -162,6 +161,7 @@ class _Reader:
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode):
                     raise _fault(_line(key), "expected a word as a field's name, found a list or mapping")
+                _check_whole(key, key.value)
                 if key.value in mapping:
                     raise _fault(_line(key), f"{key.value[:80]!r} is given twice; keep one")
                 mapping[key.value] = self._json(value, depth + 1)
@@ -178,11 +178,21 @@ def _scalar(node: yaml.Node) -> Any:
             value = yaml.constructor.SafeConstructor().construct_object(node)
         except (yaml.YAMLError, ValueError):
             raise _fault(_line(node), f"expected a value JSON has, found {node.value[:80]!r}") from None
-        if not (isinstance(value, float) and value in (float("inf"), float("-inf"))) and value == value:
+        if not isinstance(value, float) or math.isfinite(value):
+            _check_whole(node, value)
             return value
     elif kind == "timestamp":
         return node.value
     raise _fault(_line(node), f"expected a value JSON has, found {node.value[:80]!r}")
+
+
+def _check_whole(node: yaml.Node, value: Any) -> None:
+    """A manifest is JSON: text of whole characters without NUL, numbers of 64 bits."""
+    fault = bounds.fault_of(value, bounds.VALUE_LEAST, bounds.VALUE_MOST, 0)
+    if not fault and isinstance(value, str) and bounds.mended(value) != value:
+        fault = "expected text of whole characters, found half a surrogate pair"
+    if fault:
+        raise _fault(_line(node), fault)
 
 
 def _is_entry_point(text: str) -> bool:
@@ -191,20 +201,11 @@ def _is_entry_point(text: str) -> bool:
     return len(text) <= 200 and all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
 
 
-def _references(schema: Any) -> list[str]:
-    if isinstance(schema, dict):
-        own = [schema[word] for word in ("$ref", "$dynamicRef") if isinstance(schema.get(word), str)]
-        return own + [ref for value in schema.values() for ref in _references(value)]
-    if isinstance(schema, list):
-        return [ref for item in schema for ref in _references(item)]
-    return []
-
-
-def _at(node: yaml.Node, path: list[Any]) -> yaml.Node:
+def _at(node: yaml.Node, path: Iterable[str | int]) -> yaml.Node:
     """The node a JSON path leads to, or the last one on the way."""
     for step in path:
         if isinstance(node, yaml.MappingNode):
-            found = next((value for key, value in node.value if key.value == step), None)
+            found = next((value for key, value in node.value if key.value == str(step)), None)
         elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
             found = node.value[step]
         else:

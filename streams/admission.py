@@ -25,8 +25,8 @@ from contract.names import is_name, job_id_of_event, parse_model, payload_digest
 from contract.policy import Policy
 from registry import models, pools
 from registry.errors import RegistryError
-from registry.input_schemas import InputSchemas
 from registry.models import Version
+from registry.schemas import SchemaRefused, Validators
 from runtime.kafka import Record
 from runtime.postgres import outage
 from runtime.telemetry import without_words
@@ -72,7 +72,7 @@ class Admission:
         self._engine = engine
         self._partitions: dict[str, int] = {}
         self._versions: dict[str, tuple[float, Version]] = {}
-        self._schemas = InputSchemas()
+        self._schemas = Validators()
         self._bytes_max = (float("-inf"), 0)
 
     def admit(self, record: Record, *, patient: bool) -> Admitted:
@@ -164,10 +164,13 @@ class Admission:
             return [view.policy.payload_bytes_max for view in queries.policies(connection)]
 
     def _check_inputs(self, version: Version, inputs: Any) -> None:
-        fault = self._schemas.fault(version, inputs)
+        """`inputs` as decode_submission decoded them."""
+        try:
+            fault = self._schemas.fault(version.digest, version.manifest.inputs, inputs)
+        except SchemaRefused as refused:
+            raise Refused(f"model: its inputs can't be checked, its schema is refused since: {refused}") from None
         if fault is not None:
-            rule = "/".join(str(part) for part in fault.absolute_schema_path)
-            raise Refused(f"inputs: they do not fit the model's schema, rule {rule}")
+            raise Refused(f"inputs: {fault.reason()}")
 
 
 _REFUSALS = {

@@ -7,13 +7,14 @@ import socket
 
 import msgspec
 import pytest
+from starlette.requests import Request
 
 from api.__main__ import bound
 from api.bodies import SubmitRequest
 from api.callers import secret_of
 from api.events import frame, last_seen
 from api.problems import Problem
-from api.request_body import decode, decode_any
+from api.request_body import decode, read_body
 from api.submissions import idempotency_key, tier_of, trace_of
 from contract.policy import Policy, Tier
 from registry.keys import Key
@@ -98,6 +99,10 @@ def test_inputs_keep_the_bytes_they_came_as() -> None:
     [
         (b"{", 400, "truncated"),
         (b'{"model":"m",,}', 400, "byte 13"),
+        (b'{"model":"m","inputs":{"p":"\xff"}}', 400, "byte 28"),
+        (b'{"model":"m","inputs":{"p":"\\ud83d"}}', 422, "half a surrogate pair"),
+        (b'{"model":"\\ude00","inputs":{}}', 422, "half a surrogate pair"),
+        (b'{"model":"m","inputs":{"p":"\\ud83d\\ude00"}', 400, "truncated"),
         (b'{"model":1,"inputs":{}}', 422, "$.model"),
         (b'{"model":"m","inputs":{},"tire":"free"}', 422, "`tire`"),
     ],
@@ -110,9 +115,62 @@ def test_a_fault_of_a_body_has_its_place(body: bytes, status: int, says: str) ->
 
 
 def test_values_nested_too_deeply_are_refused() -> None:
+    deep = b'{"model":"m","inputs":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     with pytest.raises(Problem) as caught:
-        decode_any(b"[" * 100_000 + b"]" * 100_000)
-    assert caught.value.status == 400
+        decode(msgspec.json.Decoder(SubmitRequest), deep)
+    assert caught.value.status == 422
+    assert "at most 64 deep" in caught.value.detail
+
+
+def read(claim: str | None, body: bytes = b'{"model": "noop"}', **headers: str) -> bytes:
+    """The body of a request that claims to be of this type."""
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    claims = headers if claim is None else headers | {"content-type": claim}
+    raw = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in claims.items()]
+    return asyncio.run(read_body(Request({"type": "http", "method": "POST", "headers": raw}, receive), 100))
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        None,
+        "",
+        "application/json",
+        "Application/JSON; charset=UTF-8",
+        'application/json;charset="utf-8"',
+        "application/vnd.acme.order+json",
+        "application/x-www-form-urlencoded",  # what curl says of any -d
+    ],
+)
+def test_json_is_taken_whatever_it_is_called(claim: str | None) -> None:
+    assert read(claim, b' {"model": "noop"}') == b' {"model": "noop"}'
+
+
+@pytest.mark.parametrize(
+    ("claim", "body", "code"),
+    [
+        ("text/plain", b"{}", "not-json"),
+        ("multipart/form-data; boundary=x", b"--x", "not-json"),
+        ("application/x-www-form-urlencoded", b"model=noop&inputs=%7B%7D", "not-json"),
+        ("application/x-www-form-urlencoded", b"", "not-json"),
+        ("application/json; charset=iso-8859-1", b"{}", "not-utf-8"),
+        ('application/json; profile=x; Charset = "UTF-16"', b"{}", "not-utf-8"),
+    ],
+)
+def test_what_claims_to_be_other_than_json_in_utf8_is_refused(claim: str, body: bytes, code: str) -> None:
+    with pytest.raises(Problem) as caught:
+        read(claim, body)
+    assert (caught.value.status, caught.value.code) == (415, code)
+
+
+@pytest.mark.parametrize("length", ["101", "9" * 5_000])
+def test_a_body_that_is_said_to_be_too_long_is_not_read(length: str) -> None:
+    with pytest.raises(Problem) as caught:
+        read("application/json", content_length=length)
+    assert caught.value.status == 413
 
 
 def test_connections_do_not_wait_for_an_ack_before_the_body() -> None:

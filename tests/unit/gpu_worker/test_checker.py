@@ -34,7 +34,7 @@ def checkers() -> Iterator[Checkers]:
 
 def fits(checkers: Checkers, schema: Any, values: bytes) -> bool:
     fault = checkers.fault(msgspec.json.encode(schema), values)
-    assert not fault or fault.startswith("expected ")
+    assert not fault or "expected " in fault
     return not fault
 
 
@@ -43,7 +43,7 @@ def fits(checkers: Checkers, schema: Any, values: bytes) -> bool:
     [
         (COUNTED, b'{"n": 1}', True),
         (COUNTED, b"{}", True),
-        (True, b"[]", True),
+        (True, b"[]", False),
         (COUNTED, b'{"n": "one"}', False),
         (COUNTED, b'{"n":', False),
         (COUNTED, b"", False),

@@ -58,8 +58,39 @@ def test_a_good_directory_gives_a_manifest(directory: Path) -> None:
         (lambda t: t.replace("ranks: 1", "ranks: 0"), "line 5: ranks: expected a whole number from 1 to 64, found 0"),
         (lambda t: t.replace("ranks: 1", "ranks: 65"), "line 5: ranks: expected a whole number from 1 to 64, found 65"),
         (lambda t: t.replace('"3.11"', "3.11"), "line 8: python: expected a version in quotes"),
-        (lambda t: t.replace("type: string", "type: strong"), "line 13: inputs/properties/prompt/type: 'strong'"),
+        (
+            lambda t: t.replace("type: string", "type: strong"),
+            "line 13: inputs/properties/prompt/type: expected one of",
+        ),
         (lambda t: t.replace("type: string", "$ref: https://example.org/x"), "references inside the schema"),
+        (
+            lambda t: t.replace("type: string", '$ref: "#Nowhere"'),
+            "line 13: inputs/properties/prompt/$ref: expected a reference to a schema of this document, found '#No",
+        ),
+        (
+            lambda t: t.replace("type: object\n", 'allOf: [{$ref: "#/components/schemas/s"}]\n'),
+            "line 10: inputs/allOf/0/$ref: expected a reference to a schema of this document",
+        ),
+        (
+            lambda t: t + '  $defs: {a: {$ref: "#/$defs/a"}}\n',
+            "line 16: outputs/$defs/a: expected references that end, found a circle",
+        ),
+        (
+            lambda t: t + "  properties:\n    a: {$id: x}\n",
+            "line 17: outputs/properties/a/$id: expected a schema without",
+        ),
+        (
+            lambda t: t + "  pattern: (?=a)\n",
+            "line 16: outputs/pattern: expected a pattern that can be matched in linear",
+        ),
+        (
+            lambda t: t + '  title: "\\ud83d"\n',
+            "line 16: expected text of whole characters, found half a surrogate pair",
+        ),
+        (lambda t: t + '  title: "\\0"\n', "line 16: expected text without the character NUL"),
+        (lambda t: t + "  maximum: 18446744073709551616\n", "line 16: expected whole numbers from"),
+        (lambda t: t + "  maximum: " + "9" * 5_000 + "\n", "line 16: expected a value JSON has"),
+        (lambda t: t + '  "\\0": 1\n', "line 16: expected text without the character NUL"),
         (lambda t: t + "name: again\n", "line 16: name is given on line 1 already"),
         (lambda t: t + "  - [\n", "expected YAML"),
         (lambda t: t.replace("maxLength: 100", "maxLength: .nan"), "expected a value JSON has"),

@@ -1,0 +1,165 @@
+"""A JSON Schema as a tree of parts, each at its place in the document: the schema itself and every schema in it.
+
+A part applies schemas *here*, to the value it is applied to (allOf, not, $ref, …), and *below*, to the values inside it
+(items, properties, …). What a keyword is not known for is no part: nothing may refer to it, nothing of it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+
+from contract import bounds
+
+Path = tuple[str | int, ...]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+ONE_HERE = ("not", "if", "then", "else")
+MANY_HERE = ("allOf", "anyOf", "oneOf")
+NAMED_HERE = ("dependentSchemas",)
+ONE_BELOW = ("items", "contains", "unevaluatedItems", "additionalProperties", "unevaluatedProperties", "propertyNames")
+MANY_BELOW = ("prefixItems",)
+NAMED_BELOW = ("properties", "patternProperties")
+ONE_APART = ("contentSchema",)
+NAMED_APART = ("$defs", "definitions")
+REFERENCES = ("$ref", "$dynamicRef")
+
+ONE = ONE_HERE + ONE_BELOW + ONE_APART
+MANY = MANY_HERE + MANY_BELOW
+NAMED = NAMED_HERE + NAMED_BELOW + NAMED_APART
+LIMITS = (
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
+    "maxItems", "minContains", "maxContains", "minProperties", "maxProperties",
+)  # fmt: skip
+CLAIMS = ("type", "const", "enum", "pattern", "uniqueItems", "required", "dependentRequired", *LIMITS)
+"""Keywords that say something of a value without another schema."""
+_DATA = ("const", "enum", "default", "examples")
+"""Keywords whose value is data: a name in there is no keyword."""
+_TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
+_MESSAGE_CHARACTERS_MAX = 200
+_QUOTED_MAX = 80
+
+
+class SchemaRefused(ValueError):
+    """No door takes this schema. The message says what was expected, what was found and what to do; it may quote the
+    schema, which its author wrote, and nothing else. `path` leads to the fault."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class Part:
+    """One schema of the document."""
+
+    __slots__ = ("always", "many", "named", "one", "path", "references", "schema")
+
+    def __init__(self, path: Path, schema: Any) -> None:
+        self.path = path
+        self.always: bool | None = schema if isinstance(schema, bool) else None
+        """Whether everything fits, or nothing; None when its keywords say."""
+        self.schema: dict[str, Any] = schema if isinstance(schema, dict) else {}
+        self.one: dict[str, Part] = {}
+        self.many: dict[str, list[Part]] = {}
+        self.named: dict[str, dict[str, Part]] = {}
+        self.references: dict[str, Part] = {}
+        """Where `$ref` and `$dynamicRef` lead; filled by registry.schemas.references."""
+
+    def here(self) -> Iterator[Part]:
+        """The parts that it applies to the same value."""
+        for word in ONE_HERE:
+            if word in self.one:
+                yield self.one[word]
+        for word in MANY_HERE:
+            yield from self.many.get(word, ())
+        for word in NAMED_HERE:
+            yield from self.named.get(word, {}).values()
+        yield from self.references.values()
+
+    def below(self) -> Iterator[Part]:
+        """The parts that it applies to values inside, names of properties among them."""
+        for word in ONE_BELOW:
+            if word in self.one:
+                yield self.one[word]
+        for word in MANY_BELOW:
+            yield from self.many.get(word, ())
+        for word in NAMED_BELOW:
+            yield from self.named.get(word, {}).values()
+
+    def stands_for(self) -> Part:
+        """The part that it refers to, when it does nothing else; itself otherwise. One step: that one may refer on."""
+        if len(self.references) == 1 and not (self.one or self.many or self.named):
+            (target,) = self.references.values()
+            return self if any(word in self.schema for word in CLAIMS) else target
+        return self
+
+    def unevaluated(self) -> bool:
+        """Whether it asks what the parts here have looked at."""
+        return "unevaluatedProperties" in self.one or "unevaluatedItems" in self.one
+
+
+def pointer(path: Path) -> str:
+    """`#/properties/steps/type`: where it is, as a reference would say."""
+    return "#" + "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def read(schema: dict[str, Any]) -> dict[Path, Part]:
+    """Every part by its path, every step a text; the root at (). SchemaRefused when it is no schema that we take."""
+    fault = bounds.fault_of(schema, bounds.VALUE_LEAST, bounds.VALUE_MOST, bounds.DEPTH_MAX)
+    if fault:
+        raise SchemaRefused((), fault)
+    _check_words(schema)
+    try:
+        jsonschema_rs.meta.validate(schema)
+    except jsonschema_rs.ValidationError as error:
+        path = tuple(error.instance_path)
+        if path[-1:] == ("type",):
+            found = msgspec.json.encode(error.instance).decode()[:_QUOTED_MAX]
+            raise SchemaRefused(
+                path, f"expected one of {', '.join(_TYPES)}, or a list of them, found {found}"
+            ) from None
+        raise SchemaRefused(path, error.message[:_MESSAGE_CHARACTERS_MAX]) from None
+    parts: dict[Path, Part] = {}
+    _grow(parts, (), schema)
+    return parts
+
+
+def _grow(parts: dict[Path, Part], path: Path, schema: Any) -> Part:
+    part = parts[tuple(map(str, path))] = Part(path, schema)
+    for word, value in part.schema.items():
+        if word in ONE:
+            part.one[word] = _grow(parts, (*path, word), value)
+        elif word in MANY:
+            part.many[word] = [_grow(parts, (*path, word, place), item) for place, item in enumerate(value)]
+        elif word in NAMED:
+            part.named[word] = {name: _grow(parts, (*path, word, name), item) for name, item in value.items()}
+    return part
+
+
+def _check_words(schema: dict[str, Any]) -> None:
+    """Refuses what would move the base of references or change the dialect, also below keywords nobody knows."""
+    waiting: list[tuple[Path, Any, bool]] = [((), schema, False)]
+    while waiting:
+        path, value, names = waiting.pop()
+        if isinstance(value, list):
+            waiting += [((*path, place), item, False) for place, item in enumerate(value)]
+        elif isinstance(value, dict):
+            for word, item in value.items():
+                here = (*path, word)
+                if names:
+                    waiting.append((here, item, False))
+                    continue
+                if word == "$id":
+                    raise SchemaRefused(
+                        here, "expected a schema without $id, found one; references lead inside the schema without it"
+                    )
+                if word == "$schema" and str(item).rstrip("#") != DIALECT:
+                    raise SchemaRefused(
+                        here, f"expected JSON Schema of draft 2020-12 ({DIALECT}), found {str(item)[:_QUOTED_MAX]!r}"
+                    )
+                if word not in _DATA:
+                    waiting.append((here, item, word in NAMED))

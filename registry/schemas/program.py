@@ -1,0 +1,172 @@
+"""What jsonschema-rs is given of a schema: written anew from its parts, with the keywords we know and nothing else.
+
+Three things are said in other words than the author's:
+- references lead to `$defs` of ours, so nothing depends on how the engine reads a reference, and none leads outside;
+- where the author says integer (or lists whole numbers), a number must be written without fraction or exponent: JSON
+  Schema takes 24.0 for an integer, and a model would be given a float;
+- to find a fault, `anyOf` stands behind two `not`: what is not valid in a union is not told branch by branch, which
+  takes the engine exponential time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jsonschema_rs
+
+from registry.schemas import patterns
+from registry.schemas.parts import CLAIMS, LIMITS, MANY, NAMED, NAMED_APART, ONE, ONE_APART, Part
+
+WHOLE = "urn:headrace:whole"
+"""A schema for anything but numbers with a fraction or exponent."""
+_WHOLE = {
+    "$schema": "http://json-schema.org/draft-04/schema#",
+    "type": ["integer", "string", "boolean", "null", "array", "object"],
+}
+"""In draft 4 an integer is a number without a fraction part, as JSON text has it."""
+_REGISTRY = jsonschema_rs.Registry([(WHOLE, _WHOLE)])
+_UNUSED = (*NAMED_APART, *ONE_APART)
+_INT_MOST = 2**64
+EXACT = 2**53
+"""Whole numbers beyond it are compared as texts of digits, and hashed as if rounded to it."""
+UNIONS = ("anyOf", "oneOf")
+
+
+class Program:
+    """One schema in the engine's words. `explaining`: to find where a value does not fit, not to decide whether."""
+
+    def __init__(self, parts: Iterable[Part], root: Part, *, explaining: bool) -> None:
+        self._root = root
+        self._explaining = explaining
+        targets = dict.fromkeys(target for part in parts for target in part.references.values())
+        targets.pop(root, None)
+        self._names = {target: f"d{place}" for place, target in enumerate(targets)}
+        self._added: dict[Part, list[Part | str]] = {}
+        """What stands in `allOf` of a part behind what the author has there: where a reference leads, or which of his
+        keywords it is."""
+        self.document: dict[str, Any] = self._write(root)
+        self.document["$defs"] = {name: self._write(target) for target, name in self._names.items()}
+
+    def compile(self) -> jsonschema_rs.Draft202012Validator:
+        return jsonschema_rs.Draft202012Validator(
+            self.document,
+            offline=True,
+            mask="a value",
+            validate_formats=False,
+            pattern_options=patterns.options(patterns.SIZES[-1]),
+            registry=_REGISTRY,
+        )
+
+    def place(self, path: Iterable[str | int]) -> tuple[Part, str]:
+        """Which part and keyword of the author's the engine's evaluation path leads to; "" is the part itself, which is
+        `false`. The engine spells some names of properties like others: there it leads no further than it is sure."""
+        part, steps = self._root, list(path)
+        while steps:
+            word = str(steps.pop(0))
+            if word == "$ref":
+                continue  # to a part that is written under $defs: it is this one
+            if not steps or (word not in ONE and word not in MANY and word not in NAMED) or word == "propertyNames":
+                return part, word
+            target = part.one.get(word)
+            if word in MANY:
+                place, own = steps.pop(0), part.many.get(word, [])
+                if not isinstance(place, int):
+                    return part, word
+                target = own[place] if place < len(own) else None
+                if target is None:
+                    added = self._added[part][place - len(own)]
+                    if not isinstance(added, Part):
+                        return part, added
+                    target = added
+            elif word in NAMED:
+                target = part.named[word].get(str(steps.pop(0)))
+            if target is None:
+                return part, word
+            part = target
+        return part, ""
+
+    def _write(self, part: Part) -> Any:
+        if part.always is not None:
+            return part.always
+        written = {word: part.schema[word] for word in CLAIMS if word in part.schema and word != "enum"}
+        for word in LIMITS:
+            if word in written:
+                written[word] = _as_whole(written[word])
+        for word, one in part.one.items():
+            if word not in _UNUSED:
+                written[word] = self._refer(one)
+        for word, many in part.many.items():
+            written[word] = [self._refer(each) for each in many]
+        for word, named in part.named.items():
+            if word not in _UNUSED:
+                written[word] = {name: self._refer(each) for name, each in named.items()}
+        added: list[tuple[Part | str, Any]] = [(target, self._reference(target)) for target in part.references.values()]
+        added += _as_author_wrote(part.schema)
+        if self._explaining:
+            added += [(word, {"not": {"not": {word: written.pop(word)}}}) for word in UNIONS if word in written]
+        if added:
+            self._added[part] = [whose for whose, _ in added]
+            written["allOf"] = [*written.get("allOf", ()), *(schema for _, schema in added)]
+        return written
+
+    def _refer(self, part: Part) -> Any:
+        return self._reference(part) if part in self._names else self._write(part)
+
+    def _reference(self, part: Part) -> dict[str, str]:
+        return {"$ref": f"#/$defs/{self._names[part]}" if part in self._names else "#"}
+
+
+def _as_whole(limit: float) -> int | float:
+    """A limit that is whole as a whole number, however the author wrote it: the engine compares those a hundred times
+    as fast."""
+    return int(limit) if float(limit).is_integer() and abs(limit) <= _INT_MOST else limit
+
+
+def _as_author_wrote(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What keeps numbers with a fraction or exponent away from where the author wrote whole ones; by keyword."""
+    kinds = schema.get("type", ())
+    if kinds == "integer" or ("integer" in kinds and "number" not in kinds):
+        yield "type", {"$ref": WHOLE}
+    if "const" in schema:
+        written = _as_written(schema["const"])
+        if written is not True:
+            yield "const", written
+    if "enum" in schema:
+        yield "enum", _one_of(schema["enum"])
+
+
+def _one_of(members: list[Any]) -> Any:
+    """A schema for these values, the texts and the whole numbers apart: among those alike the engine looks one up
+    rather than compare it with each."""
+    texts, numbers, others = kinds_of(members)
+    alike = [other for other in others if _as_written(other) is True]
+    forms: list[Any] = [{"enum": kind} for kind in (texts, alike) if kind]
+    if numbers:
+        forms.append({"if": {"$ref": WHOLE}, "then": {"enum": numbers}, "else": False})
+    for other in others:
+        written = _as_written(other)
+        if written is not True:
+            forms.append({"const": other, "allOf": [written]})
+    return forms[0] if len(forms) == 1 else {"not": {"not": {"anyOf": forms}}} if forms else False
+
+
+def kinds_of(members: list[Any]) -> tuple[list[str], list[int], list[Any]]:
+    """Texts, whole numbers that are compared exactly, and others."""
+    texts = [member for member in members if type(member) is str]
+    numbers = [member for member in members if type(member) is int and abs(member) <= EXACT]
+    others = [m for m in members if type(m) is not str and (type(m) is not int or abs(m) > EXACT)]
+    return texts, numbers, others
+
+
+def _as_written(value: Any) -> Any:
+    """A schema that a copy of the value fits only if its whole numbers are written as such."""
+    if type(value) is int:
+        return {"$ref": WHOLE}
+    if isinstance(value, list):
+        items = [_as_written(item) for item in value]
+        return True if all(item is True for item in items) else {"prefixItems": items}
+    if isinstance(value, dict):
+        properties = {name: _as_written(item) for name, item in value.items()}
+        return True if all(item is True for item in properties.values()) else {"properties": properties}
+    return True

@@ -1,0 +1,170 @@
+"""Where the references of a schema lead: always to a part of the same document, never round in a circle.
+
+A version's schema is one document without `$id`, so a reference is `#`, `#/pointer` or `#anchor`, and `$dynamicRef` has
+one place to lead to: that of `$ref`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
+
+from registry.schemas.parts import REFERENCES, Part, Path, SchemaRefused, pointer
+
+PARTS_MAX = 10_000
+"""Parts that a schema may unfold to: each reference counts as all that it leads to."""
+HEIGHT_MAX = 64
+"""Parts in each other that are applied to one value: each is frames on the stack of whoever checks values, which are
+as deep as contract.bounds says."""
+UNEVALUATED_FACTOR = 3
+"""What `unevaluated…` makes of the parts beside it: they are applied again to learn what they looked at (measured)."""
+_NAME = re.compile(r"#[A-Za-z_][-A-Za-z0-9._]*")
+_QUOTED_MAX = 80
+
+
+def resolve(parts: dict[Path, Part]) -> frozenset[Part]:
+    """Fills every part's `references`; gives the parts that lead to themselves, down into values: they are applied as
+    deep as a value is. SchemaRefused: a reference that leads nowhere, a circle that goes nowhere, too many parts."""
+    anchors = _anchors(parts)
+    for part in parts.values():
+        for word in REFERENCES:
+            if word in part.schema:
+                part.references[word] = _target(parts, anchors, part, word)
+    rank = {part: place for place, part in enumerate(_by_height(parts.values()))}
+    groups = list(_groups(parts.values()))
+    _check_size(parts[()], groups, rank)
+    return frozenset(part for group in groups if _is_circle(group) for part in group)
+
+
+def _anchors(parts: dict[Path, Part]) -> dict[str, Part]:
+    anchors: dict[str, Part] = {}
+    for part in parts.values():
+        for word in ("$anchor", "$dynamicAnchor"):
+            name = part.schema.get(word)
+            if name is not None and anchors.setdefault(name, part) is not part:
+                raise SchemaRefused(
+                    (*part.path, word), f"expected a name of one place, found {name[:_QUOTED_MAX]!r} twice"
+                )
+    return anchors
+
+
+def _target(parts: dict[Path, Part], anchors: dict[str, Part], part: Part, word: str) -> Part:
+    reference: str = part.schema[word]
+    place = (*part.path, word)
+    found = repr(reference[:_QUOTED_MAX])
+    if not reference.startswith("#"):
+        raise SchemaRefused(place, f"expected references inside the schema ('#/…'), found {found}")
+    if _NAME.fullmatch(reference):
+        target = anchors.get(reference[1:])
+    else:
+        steps = unquote(reference[1:], errors="replace").split("/")
+        path = tuple(step.replace("~1", "/").replace("~0", "~") for step in steps[1:])
+        target = parts.get(path) if steps[0] == "" else None
+    if target is None:
+        raise SchemaRefused(
+            place,
+            f"expected a reference to a schema of this document, found {found}, which leads to none;"
+            " put the schema under $defs",
+        )
+    return target
+
+
+def _by_height(parts: Iterable[Part]) -> list[Part]:
+    """All parts, each after those that it applies here."""
+    height: dict[Part, int] = {}
+    for root in parts:
+        way: dict[Part, Iterator[Part]] = {}
+        step: Part | None = root
+        while step is not None:
+            part = step
+            if part not in height and part not in way:
+                way[part] = part.here()
+            elif part in way:
+                circle = list(way)[list(way).index(part) :]
+                names = " → ".join(pointer(each.path) for each in (*circle, part))
+                raise SchemaRefused(
+                    part.path,
+                    f"expected references that end, found a circle that goes down no property or item: {names[:200]}",
+                )
+            step = None
+            while way and step is None:
+                last = next(reversed(way))
+                step = next((target for target in way[last] if target not in height), None)
+                if step is None:
+                    del way[last]
+                    height[last] = 1 + max((height[target] for target in last.here()), default=0)
+                    if height[last] > HEIGHT_MAX:
+                        raise SchemaRefused(
+                            last.path,
+                            f"expected schemas in each other for one value, over references, at most {HEIGHT_MAX} deep,"
+                            " found more",
+                        )
+    return list(height)
+
+
+def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    """The parts in groups, each after those that it leads to; parts that lead to each other share one (Tarjan)."""
+    number: dict[Part, int] = {}
+    lowest: dict[Part, int] = {}
+    open_parts: dict[Part, None] = {}
+    for root in parts:
+        if root in number:
+            continue
+        way: list[tuple[Part, Iterator[Part]]] = []
+        step: Part | None = root
+        while step is not None or way:
+            if step is not None:
+                number[step] = lowest[step] = len(number)
+                open_parts[step] = None
+                way.append((step, iter((*step.here(), *step.below()))))
+                step = None
+            part, targets = way[-1]
+            for target in targets:
+                if target not in number:
+                    step = target
+                    break
+                if target in open_parts:
+                    lowest[part] = min(lowest[part], number[target])
+            if step is not None:
+                continue
+            way.pop()
+            if way:
+                lowest[way[-1][0]] = min(lowest[way[-1][0]], lowest[part])
+            if lowest[part] == number[part]:
+                group: list[Part] = []
+                while not group or group[-1] is not part:
+                    group.append(open_parts.popitem()[0])
+                yield group
+
+
+def _is_circle(group: list[Part]) -> bool:
+    return len(group) > 1 or group[0] in group[0].below()
+
+
+def _check_size(root: Part, groups: list[list[Part]], rank: dict[Part, int]) -> None:
+    """SchemaRefused when the schema unfolds to more than PARTS_MAX. What leads to itself counts once where it is led to
+    from outside: each of its parts with all that this applies to one value and to the values in there."""
+    size: dict[Part, int] = {}
+    for group in groups:
+        inside = set(group)
+        own: dict[Part, int] = {}
+        for part in sorted(group, key=rank.__getitem__):
+            here = sum(own[target] if target in inside else size[target] for target in part.here())
+            below = sum(1 if target in inside else size[target] for target in part.below())
+            own[part] = 1 + here * (UNEVALUATED_FACTOR if part.unevaluated() else 1) + below
+        together = sum(
+            1 if part.stands_for() in inside and part.stands_for() is not part else own[part] for part in group
+        )
+        for part in group:
+            size[part] = together
+    if size[root] > PARTS_MAX:
+        raise SchemaRefused(
+            (),
+            f"expected a schema whose references unfold to at most {PARTS_MAX} parts, found {_said(size[root])};"
+            " refer less often to what refers itself",
+        )
+
+
+def _said(number: int) -> str:
+    return str(number) if number < 10**9 else "more than 10^9"

@@ -1,0 +1,153 @@
+"""A schema made ready to check values, within bounds of time, and the ready ones by version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import jsonschema_rs
+
+from registry.schemas import faults, parts, patterns, references
+from registry.schemas.faults import Fault
+from registry.schemas.parts import Part, SchemaRefused
+from registry.schemas.program import UNIONS, WHOLE, Program
+from registry.schemas.weight import WORK_MAX, Size, Weight
+
+KEPT_PARTS_MAX = 50_000
+"""Of all validators kept, about 250 MiB; a refused schema counts as one."""
+_LEAST = Size(values=50, whole=10, fractions=10, extremes=0, text_bytes=500)
+"""At one depth: a schema that can't check as little is of no use."""
+
+T = TypeVar("T")
+
+
+class Validator:
+    """Whether values fit one JSON Schema of draft 2020-12. Any thread may use it."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        """SchemaRefused says where and why when no door takes the schema."""
+        found = parts.read(schema)
+        self._root = found[()]
+        self.parts = len(found)
+        """Schemas in it: what it takes to keep it goes with them, about 5 KiB each."""
+        circular = references.resolve(found)
+        self._weight = Weight(self._root, circular, patterns.program_sizes(found))
+        if any(_LEAST.work(self._weight.cost(depth)) > WORK_MAX for depth in range(4)):
+            raise SchemaRefused(
+                (),
+                "expected a schema that can check 50 values, 500 bytes of text among them, at least,"
+                f" in {WORK_MAX} steps, found one that takes more; use fewer patterns, unions and lists of values",
+            )
+        self._program, self._engine = _compiled(found.values(), self._root, explaining=False)
+        self._explainer = self._engine
+        if any(word in part.schema for part in found.values() for word in UNIONS):
+            self._program, self._explainer = _compiled(found.values(), self._root, explaining=True)
+
+    def work(self, value: Any) -> float:
+        """Units of about 10 ns that it takes, at most, to check the value; not summed up beyond WORK_MAX."""
+        return self._weight.work(value)
+
+    def fault(self, value: Any) -> Fault | None:
+        """Where the value, as contract.codec.decode_values made it, does not fit; None when it does. Raises nothing and
+        takes some 50 ms at most: what would take longer is a fault."""
+        if self.work(value) > WORK_MAX:
+            return faults.too_much()
+        return None if self._fits(value) else self._explained(value)
+
+    def _fits(self, value: Any) -> bool:
+        return _without_panic(lambda: bool(self._engine.is_valid(value)), otherwise=False)
+
+    def _explained(self, value: Any) -> Fault:
+        error = _without_panic(lambda: _first_error(self._explainer, value), otherwise=None)
+        if error is None:
+            return faults.fault_at(self._root, "", (), value)
+        part, word = self._program.place(error.evaluation_path)
+        path, found = _followed(value, error.instance_path)
+        if faults.is_unwhole(found) and (
+            (error.absolute_keyword_location or "").startswith(WHOLE) or self._fits(_replaced(value, path, int(found)))
+        ):
+            return faults.fault_unwhole(part, word, path, found)
+        return faults.fault_at(part, word, path, found)
+
+
+class Validators:
+    """Validators by version, kept: a version's schema never changes. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Validator | SchemaRefused] = {}
+        self._parts = 0
+
+    def knows(self, version: str) -> bool:
+        """Whether the next answer about this version needs no schema made ready, which takes up to a second."""
+        return version in self._kept
+
+    def fault(self, version: str, schema: dict[str, Any], value: Any) -> Fault | None:
+        """As Validator.fault. SchemaRefused when no door takes the version's schema."""
+        validator = self._kept.get(version)
+        if validator is None:
+            try:
+                validator = Validator(schema)
+            except SchemaRefused as refused:
+                validator = refused
+            own = validator.parts if isinstance(validator, Validator) else 1
+            if self._parts + own > KEPT_PARTS_MAX:
+                self._kept.clear()
+                self._parts = 0
+            self._parts += own
+            self._kept[version] = validator
+        if isinstance(validator, SchemaRefused):
+            raise SchemaRefused(validator.path, str(validator))
+        return validator.fault(value)
+
+
+def _compiled(
+    found: Iterable[Part], root: Part, *, explaining: bool
+) -> tuple[Program, jsonschema_rs.Draft202012Validator]:
+    program = Program(found, root, explaining=explaining)
+    try:
+        return program, program.compile()
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        raise SchemaRefused((), f"expected a schema that can be compiled; {error.args[0]!s:.200}") from None
+
+
+def _first_error(engine: jsonschema_rs.Draft202012Validator, value: Any) -> jsonschema_rs.ValidationError | None:
+    try:
+        engine.validate(value)
+    except jsonschema_rs.ValidationError as error:
+        return error
+    return None
+
+
+def _without_panic(call: Callable[[], T], otherwise: T) -> T:
+    """A defect of the engine must not end the process: its panics are no Exception."""
+    try:
+        return call()
+    except ValueError:
+        return otherwise
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        return otherwise
+
+
+def _followed(value: Any, path: Iterable[str | int]) -> tuple[list[str | int], Any]:
+    """The value at a path of the engine's, which spells some names of properties like others, and the path there."""
+    followed: list[str | int] = []
+    for step in path:
+        if isinstance(value, dict) and str(step) in value:
+            followed.append(str(step))
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            followed.append(step)
+        else:
+            break
+        value = value[followed[-1]]
+    return followed, value
+
+
+def _replaced(value: Any, path: list[str | int], new: Any) -> Any:
+    """The value with another one at the path."""
+    if not path:
+        return new
+    copy = value.copy()
+    copy[path[0]] = _replaced(value[path[0]], path[1:], new)
+    return copy
