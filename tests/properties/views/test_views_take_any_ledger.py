@@ -45,7 +45,7 @@ def test_a_job_that_cannot_be_shown_is_set_aside_alone() -> None:
     ends: Counter[str] = Counter()
 
     @LIVES
-    @given(STEPS, st.integers(0, 11), WILDS)
+    @given(STEPS, st.integers(0, 11), WILDS | st.just([]))
     def holds(steps, number, wilds) -> None:
         job = a_job(number)
         batches = live_twice(POLICY, steps).batches
@@ -67,7 +67,7 @@ def test_a_job_that_cannot_be_shown_is_set_aside_alone() -> None:
         assert row.erasure == clean.jobs[job].erasure, "an erasure is on record"
 
     holds()
-    assert min(ends["unreadable"], ends["shown"]) * 3 >= ends.total() / 2, ends
+    assert min(ends["unreadable"], ends["shown"]) >= ends.total() / 8, ends
 
 
 @LIVES
