@@ -15,7 +15,7 @@ from registry.schemas.weight import WORK_MAX, Size, Weight
 
 KEPT_PARTS_MAX = 50_000
 """Of all validators kept, about 250 MiB; a refused schema counts as one."""
-_LEAST = Size(values=50, whole=10, fractions=10, extremes=0, text_bytes=500)
+_LEAST = Size(values=50, whole=10, long=0, fractions=10, extremes=0, text_bytes=500)
 """At one depth: a schema that can't check as little is of no use."""
 
 T = TypeVar("T")

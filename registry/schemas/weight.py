@@ -60,7 +60,7 @@ _PART = Cost(parts=1, text=0.05)
 _NAME_LOOKED_UP = Cost(parts=3)
 _NAME_UNEVALUATED = Cost(parts=5, text=0.05)
 _HASHED = Cost(parts=45, unique=1, text=0.05)
-_COMPARED = Cost(parts=3, fractions=2, text=0.01)
+_COMPARED = Cost(parts=10, text=0.01)
 _CIRCULAR = Cost(parts=10)
 """A part that leads to itself is looked for among those that are being applied."""
 
@@ -70,18 +70,21 @@ class Size(NamedTuple):
 
     values: int
     whole: int
+    long: int
+    """Whole numbers that not every reader keeps exactly: compared as digits."""
     fractions: int
     extremes: int
-    """Numbers that take many digits to compare."""
+    """Fractions that take hundreds of digits to compare."""
     text_bytes: int
 
     def work(self, cost: Cost) -> float:
         return (
             self.values * (_VALUE + cost.parts)
             + self.whole * (2 * cost.limits + 150 * cost.fractions + 40 * cost.unique)
+            + self.long * (20 * cost.parts + 5 * cost.limits + 300 * cost.fractions)
+            + self.long * (14_000 + 30 * self.long) * cost.unique
             + self.fractions * (3 * cost.limits + 250 * cost.fractions + 600 * cost.unique)
-            + self.extremes * (20 * cost.parts + 250 * cost.limits + 6_000 * cost.fractions)
-            + self.extremes * (14_000 + 30 * self.extremes) * cost.unique
+            + self.extremes * (250 * cost.limits + 6_000 * cost.fractions + 14_000 * cost.unique)
             + self.text_bytes * cost.text
         )
 
@@ -91,17 +94,17 @@ def sizes(value: Any) -> Iterator[Size]:
     level = [value]
     while level:
         if len(level) * _VALUE > WORK_MAX:
-            yield Size(len(level), 0, 0, 0, 0)
+            yield Size(len(level), 0, 0, 0, 0, 0)
             return
         below: list[Any] = []
-        whole = fractions = extremes = text_bytes = 0
+        whole = long = fractions = extremes = text_bytes = 0
         for item in level:
             kind = type(item)
             if kind is int:
                 if -EXACT <= item <= EXACT:
                     whole += 1
                 else:
-                    extremes += 1
+                    long += 1
             elif kind is str:
                 text_bytes += len(item) if item.isascii() else 4 * len(item)
             elif kind is float:
@@ -114,7 +117,7 @@ def sizes(value: Any) -> Iterator[Size]:
             elif item and kind is dict:
                 below += item
                 below += item.values()
-        yield Size(len(level), whole, fractions, extremes, text_bytes)
+        yield Size(len(level), whole, long, fractions, extremes, text_bytes)
         level = below
 
 
@@ -287,7 +290,7 @@ def _equality(value: Any) -> Cost:
     (size, *_) = sizes(value)
     return Cost(
         parts=5 if type(value) in (list, dict) else 1,
-        fractions=size.whole + size.fractions + 20 * size.extremes,
+        fractions=size.whole + size.long + size.fractions + 12 * size.extremes,
         text=0.01,
     )
 

@@ -63,6 +63,13 @@ def each(n: int, **keywords: Any) -> dict[str, Any]:
     return {"items": {"allOf": [keywords] * n}}
 
 
+def again(times: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"properties": {"a": {}}}
+    for _ in range(times):
+        schema = {"unevaluatedProperties": {}, "allOf": [schema]}
+    return schema
+
+
 NODE = {"$ref": "#/$defs/node"}
 WORST: dict[str, tuple[dict[str, Any], Many]] = {
     "nothing asked": ({}, ints),
@@ -80,6 +87,10 @@ WORST: dict[str, tuple[dict[str, Any], Many]] = {
     "lists of fractions": (items(enum=[i + 0.5 for i in range(200)]), of(199.5)),
     "lists of whole numbers of many digits": (items(enum=[2**63 + i for i in range(10)]), of(2**63 + 9)),
     "lists of lists": (items(enum=[[i] for i in range(200)]), of([199])),
+    "lists of lists of many digits": (items(enum=[[i * 5e-324] for i in range(1, 20)]), of([SUBNORMAL])),
+    "lists of long lists": (items(enum=[[7] * 100 + [i] for i in range(50)]), of([7] * 101)),
+    "lists of long lists of halves": (items(enum=[[0.5] * 100 + [i + 0.5] for i in range(50)]), of([0.5] * 101)),
+    "lists of objects": (items(enum=[{"a": 0.5, "b": [i]} for i in range(50)]), of({"a": 0.5, "b": [51]})),
     "one number of many digits": (items(const=5e-324), of(SUBNORMAL)),
     "many forms": ({"items": {"anyOf": [{"const": [i]} for i in range(100)]}}, of([100])),
     "exactly one of many forms": ({"items": {"oneOf": [{"required": [f"k{i}"]} for i in range(100)]}}, of({"k": 0})),
@@ -116,15 +127,7 @@ WORST: dict[str, tuple[dict[str, Any], Many]] = {
         {"anyOf": [{"patternProperties": {f"^k{i}$": {}}} for i in range(30)], "unevaluatedProperties": {}},
         lambda n: {f"k{i}": 0 for i in range(n)},
     ),
-    "what nobody looked at, again and again": (
-        {
-            "items": {
-                "unevaluatedProperties": {},
-                "allOf": [{"unevaluatedProperties": {}, "allOf": [{"unevaluatedProperties": {}, "allOf": [{}] * 9}]}],
-            }
-        },
-        of({"a": 0}),
-    ),
+    "what nobody looked at, again and again": (items(**again(7)), of({"a": 0})),
     "items that nobody looked at": (
         {"allOf": [{"contains": {"minimum": i}, "minContains": 0} for i in range(30)], "unevaluatedItems": {}},
         ints,
