@@ -1,4 +1,4 @@
-"""Inputs over Kafka are held to the same rules as over HTTP; a refusal names the rule and none of the sender's words."""
+"""Inputs over Kafka: the same rules as over HTTP; a refusal names the rule and none of the sender's words."""
 
 from __future__ import annotations
 
