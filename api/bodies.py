@@ -261,6 +261,8 @@ class Health(msgspec.Struct):
     """Each part's name to `ok` or what is wrong with it."""
     waiting: list[str] = []
     """Pools that no scheduler has opened yet: what is submitted there waits. The others are served."""
+    unreadable: dict[str, int] = {}
+    """By pool: jobs of which the views cannot show what the ledger says. They go on; all others are shown."""
 
 
 class ProblemBody(msgspec.Struct, rename={"kind": "type"}):

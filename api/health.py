@@ -30,7 +30,8 @@ async def readyz(request: Request) -> Response:
     found = dict(zip(probes, states, strict=True))
     ready = all(state == "ok" for state in states)
     waiting = probes["policy"].found or []
-    return reply(Health("ok" if ready else "failing", found, waiting), 200 if ready else 503)
+    unreadable = {view.pool: view.unreadable for view in probes["postgres"].found or [] if view.unreadable}
+    return reply(Health("ok" if ready else "failing", found, waiting, unreadable), 200 if ready else 503)
 
 
 def probes_of(parts: Parts) -> dict[str, Probe]:

@@ -51,6 +51,8 @@ class SetAsideOf(msgspec.Struct, frozen=True):
 class Standing(msgspec.Struct):
     waiting: list[str]
     """Pools that no scheduler has opened yet."""
+    unreadable: dict[str, int]
+    """By pool: jobs that the views cannot show."""
     quarantine: list[SetAsideOf]
     quarantine_whole: bool
     """All that `quarantine` keeps was counted; else there is more."""
@@ -61,11 +63,11 @@ class Standing(msgspec.Struct):
 
 def standing(here: Settings) -> Standing:
     """As things are now."""
-    found = Standing([], [], True, [], [])
+    found = Standing([], {}, [], True, [], [])
     try:
-        found.waiting = _waiting(here)
+        found.waiting, found.unreadable = _ready(here)
     except httpx.HTTPError:
-        found.unknown.append("whether pools wait for a scheduler is not known: the API does not answer")
+        found.unknown.append("whether pools wait, or jobs cannot be shown, is not known: the API does not answer")
     try:
         counted, found.quarantine_whole = quarantined.counts(here.kafka, now_ms() - HOUR_MS, COUNTED_MAX)
         found.quarantine = [_of(counts) for counts in counted]
@@ -83,6 +85,14 @@ def standing(here: Settings) -> Standing:
 def lines(found: Standing) -> list[Text]:
     """For people; none when all is well."""
     said = [Text(f"pool {pool}: waits, no scheduler has opened it yet", "yellow") for pool in found.waiting]
+    said += [
+        Text(
+            f"pool {pool}: {jobs} job{'' if jobs == 1 else 's'} that the views cannot show, in state `unreadable`; the"
+            " projector's log names each with its ledger offset, and they go on",
+            "yellow",
+        )
+        for pool, jobs in found.unreadable.items()
+    ]
     said += [
         Text(
             f"intake: {held.record} waits for {held.waits_for} since {output.moment(held.since_ms)}, and all behind it;"
@@ -103,12 +113,16 @@ def lines(found: Standing) -> list[Text]:
     return said + [Text(words, "yellow") for words in found.unknown]
 
 
-def _waiting(here: Settings) -> list[str]:
+def _ready(here: Settings) -> tuple[list[str], dict[str, int]]:
+    """Pools that wait, and unreadable jobs by pool."""
     try:
         document: dict[str, Any] = httpx.get(f"{here.api_url}/readyz", timeout=API_TIMEOUT_S).json()
     except ValueError:
-        return []
-    return [str(pool) for pool in document.get("waiting", [])]
+        return [], {}
+    unreadable = document.get("unreadable", {})
+    return [str(pool) for pool in document.get("waiting", [])], {
+        str(pool): int(unreadable[pool]) for pool in unreadable
+    }
 
 
 def _held_up(here: Settings) -> list[HeldUp]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from audit.erasure import JobUnknown, erase, words_gone_after_ms
 from audit.evidence import anchors_of_views
@@ -31,6 +32,8 @@ from runtime.object_store import ObjectStore
 from runtime.postgres import engine
 from tests.integration.audit.host import Host
 from tests.unit.audit.ledger import POLICY, POOL, SALT, VERSION, job_of
+from tests.waiting import until
+from views import queries
 
 pytestmark = pytest.mark.usefixtures("host")
 
@@ -128,6 +131,21 @@ def test_a_second_erasure_and_one_after_another_copy_find_everything(servers: Se
     second = erased(servers, 2)
     assert len(first.offsets) == 1
     assert set(first.offsets) < set(second.offsets)
+
+
+def test_a_job_that_the_views_cannot_read_is_ended_and_erased(servers: Services, producer: Producer) -> None:
+    submit(producer, 3, "otter")
+    database = engine(servers.settings)
+    with database.connect() as connection:
+        until(lambda: queries.any_job(connection, job_of(3)), "the job is shown")
+    with database.begin() as connection:
+        connection.execute(text("UPDATE views.jobs SET state = 'unreadable' WHERE job = :job"), {"job": job_of(3)})
+    assert len(erased(servers, 3).offsets) == 1
+    with database.connect() as connection:
+        row = queries.any_job(connection, job_of(3))
+    database.dispose()
+    assert row is not None
+    assert (row.state, row.erasure, row.ended_ms is None) == ("unreadable", "erased", False)
 
 
 def test_a_job_nobody_submitted_cannot_be_erased(servers: Services, producer: Producer) -> None:

@@ -73,6 +73,14 @@ def test_what_waits_and_what_was_set_aside_is_named_with_its_place(servers: Serv
     ]
 
 
+def test_jobs_that_the_views_cannot_show_are_counted(servers: Servers) -> None:
+    servers.api, servers.counts = {"status": "ok", "waiting": [], "unreadable": {"main": 2, "other": 1}}, ([], True)
+    assert [line.plain.partition(",")[0] for line in standing.lines(standing.standing(HERE))] == [
+        "pool main: 2 jobs that the views cannot show",
+        "pool other: 1 job that the views cannot show",
+    ]
+
+
 def test_nothing_is_said_when_all_is_well(servers: Servers) -> None:
     servers.api, servers.counts = {"status": "ok"}, ([], True)
     assert standing.lines(standing.standing(HERE)) == []
@@ -81,7 +89,7 @@ def test_nothing_is_said_when_all_is_well(servers: Servers) -> None:
 @pytest.mark.parametrize(
     ("away", "failure", "says"),
     [
-        ("api", httpx.ConnectError("no"), "whether pools wait for a scheduler is not known"),
+        ("api", httpx.ConnectError("no"), "whether pools wait, or jobs cannot be shown, is not known"),
         ("api", json.JSONDecodeError("no", "", 0), ""),
         ("counts", KafkaException(KafkaError(KafkaError._TRANSPORT)), "what is in quarantine is not known"),
         ("places", KafkaException(KafkaError(KafkaError._TRANSPORT)), "intake is held up is not known: Kafka"),
