@@ -8,6 +8,7 @@ record that was refused is in `quarantine` once.
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import uuid
 from collections import Counter
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from confluent_kafka import Producer as PlainProducer
 
@@ -26,6 +28,8 @@ from contract.lifecycle import TERMINAL, TRANSITIONS
 from contract.names import job_id_of_event
 from contract.topics import LEDGER, QUARANTINE, SUBMISSIONS
 from local import stack
+from registry.depot import COMPLETE, MANIFEST, _files_of
+from registry.manifest import decode_manifest, digest_of, encode_manifest
 from runtime.kafka import Producer, Record, offsets, read_range
 from scheduling.chain import Chain, Counted
 from tests.system.installation import POLICY, Installation, installation, wait_ended
@@ -301,6 +305,28 @@ def refusals_under_a_small_payload_max(here: Installation, feeder: Feeder, folde
     feeder.send("2 KB at 1 KiB", submission(b'{"prompt":"' + b"x" * 2_000 + b'"}'))
 
 
+def a_node_of_many_versions(here: Installation) -> None:
+    """C27: it joins and is heard, with the list of its versions cut."""
+    (versions,) = here.layout.processes.glob("*/depot/versions")
+    known = next(path for path in versions.iterdir() if path.is_dir())
+    manifest = decode_manifest((known / MANIFEST).read_bytes(), f"sha256:{known.name}")
+    for number in range(950):
+        other = msgspec.structs.replace(manifest, timeout_ms=manifest.timeout_ms + 1 + number)
+        place = versions / digest_of(other).removeprefix("sha256:")
+        shutil.copytree(known, place, symlinks=True)
+        (place / MANIFEST).write_bytes(encode_manifest(other))
+        (place / COMPLETE).write_bytes(msgspec.json.encode({"files": _files_of(place)}))
+    assert here.kill("node-1")
+    with here.api(operator=True) as client:
+
+        def listed() -> int:
+            (node,) = client.get("/v1/nodes")["nodes"]
+            return len(node["cached"]) if node["state"] == "ready" else 0
+
+        until(lambda: listed() > 100, "the node has joined with as many versions as fit", WITHIN_S)
+        assert listed() < 250, "16 KiB of them"
+
+
 def pools_that_come(here: Installation, feeder: Feeder, folder: Path) -> None:
     """X-pools: a new pool and more partitions are adopted within seconds, also after kill -9."""
     more = ("submission_partitions: 8", "payload_max: 1KiB")
@@ -341,9 +367,11 @@ def test_what_outsiders_send_stops_nobody_else(here: Installation, tmp_path: Pat
         committed, aborted = transactions(feeder.kafka)
         a_policy_that_is_refused(here, tmp_path)
         refusals_under_a_small_payload_max(here, feeder, tmp_path)
+        a_node_of_many_versions(here)
         unasked = {part.name: part.restarts for part in stack.status(here.data).parts}
         pools_that_come(here, feeder, tmp_path)
-    assert unasked == before, "no process of ours ended unasked"
+    killed = {"node-1": before["node-1"] + 1}
+    assert unasked == before | killed, "no process of ours ended unasked"
     wait_succeeded(feeder.kafka, [*good.jobs, *committed])
     assert ended(feeder.kafka).keys().isdisjoint(aborted), "an aborted submission ran"
     assert len(good.jobs) > 20
