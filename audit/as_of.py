@@ -226,7 +226,7 @@ def _tiers(state: State, at_ms: int) -> list[TierThen]:
 
 
 def _cluster(state: State, cluster: Cluster) -> ClusterThen:
-    known = "draining" if cluster.draining else "active" if cluster.limit else "removed"
+    known = "removed" if not cluster.limit else "draining" if cluster.draining else "active"
     nodes = sum(node.cluster == cluster.name for node in state.nodes.values())
     staged = len(cluster.staged)
     return ClusterThen(cluster.name, known, cluster.limit, staged, len(cluster.open) - staged, nodes, cluster.slots)

@@ -26,7 +26,8 @@ DEPTH_MAX = 64
 """Lists and objects in each other, in what a user or a model wrote."""
 
 TEXT_MAX = 1_000
-"""Characters of one text of a record of `jobs`. The longest of ours, a model reference with its digest, has 135."""
+"""Bytes, in UTF-8, of one text of a record of `jobs`: an index of Postgres holds two such texts. The longest of ours, a
+model reference with its digest, has 135."""
 
 SLOTS_MAX = 64
 """Of one node."""
@@ -63,7 +64,8 @@ def may_be_out_of_bounds(raw: bytes) -> bool:
 def fault_of(value: Any, least: int, most: int, depth_max: int, text_max: int = 0) -> str:
     """What is out of bounds in a decoded JSON value, as `expected …, found …`, without its words; empty: nothing.
 
-    `text_max` 0: text may be of any length. Takes time in proportion to the value's size, whatever its shape."""
+    `text_max` is in bytes of UTF-8, 0: text may be of any length. Takes time in proportion to the value's size,
+    whatever its shape."""
     waiting: list[tuple[Any, int]] = [(value, 0)]
     while waiting:
         item, depth = waiting.pop()
@@ -71,8 +73,8 @@ def fault_of(value: Any, least: int, most: int, depth_max: int, text_max: int = 
         if kind is str:
             if "\0" in item:
                 return "expected text without the character NUL, found one"
-            if text_max and len(item) > text_max:
-                return f"expected text of at most {text_max} characters, found {len(item)}"
+            if text_max and 4 * len(item) > text_max and (size := len(item.encode(errors="surrogatepass"))) > text_max:
+                return f"expected text of at most {text_max} bytes, found {size}"
         elif kind is int:
             if not least <= item <= most:
                 return f"expected whole numbers from {least} to {most}, found another"

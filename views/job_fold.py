@@ -108,7 +108,7 @@ class JobFold:
             try:
                 turn(page, event, self._moment)
                 said = [self._said(event, page.row)]
-                _check(page.row, page.attempt, *page.copies, *said)
+                _check(page.row, page.attempt if page.attempt != attempt else None, *page.copies, *said)
             except Exception as error:  # whatever it is, it is this job's alone
                 page = self._set_aside(page, event, attempt, _reason(error))
                 said = [self._said(None, page.row)]

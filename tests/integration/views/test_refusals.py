@@ -68,7 +68,7 @@ def test_keys_are_marked_as_keys(engine: Engine, table: str) -> None:
 
 
 def test_every_index_holds_its_longest_texts(engine: Engine, ledger: Ledger) -> None:
-    name, other = (base64.b64encode(os.urandom(384)).decode() for _ in range(2))  # no compression makes it shorter
+    name, other = (base64.b64encode(os.urandom(750)).decode() for _ in range(2))  # no compression makes it shorter
     assert len(name) == KEY_BYTES_MAX
     ledger.write(msgspec.structs.replace(ledger.accepted(name, tenant=name, tier=other), model=name, version=name))
     ledger.write(

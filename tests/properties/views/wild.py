@@ -13,7 +13,7 @@ from contract.events import Event
 from contract.policy import Cluster, Tier
 
 NUMBERS = (-(2**63) - 1, -1, 2**31, 2**53, 2**63 - 1, 2**63, 2**70, 10**4299)
-TEXTS = ("a\0b", "\0", "é" * 300, "x" * 5_000, "\U0001f600" * 700, "", "\ufffd")
+TEXTS = ("a\0b", "\0", "é" * 501, "x" * 5_000, "\U0001f600" * 700, "", "\ufffd")
 
 Wild = tuple[int, int, int]
 """(which event, which of its fields, what it says instead): each is read modulo what there is."""
