@@ -118,6 +118,18 @@ def test_a_deadline_that_no_column_holds_sets_that_job_aside(engine: Engine, led
     assert (row.state, row.ended_ms) == ("unreadable", ledger.now_ms), "an erasure waits for its end"
 
 
+def test_a_copy_that_a_ledger_names_twice_is_one(engine: Engine, ledger: Ledger) -> None:
+    job = job_of(ledger.pool, "one")
+    ledger.write(ledger.accepted(job))
+    for _ in range(2):
+        ledger.write(e.JobDuplicated(job, 9, "k9"))
+    for record in ledger.records:
+        with engine.begin() as connection:
+            projection.apply(connection, ledger.pool, *record)
+            copies = queries.job_copies(connection, job)
+    assert [copy.offset for copy in copies] == [1, 9]
+
+
 def test_a_page_goes_on_after_a_job_of_any_time(engine: Engine, ledger: Ledger) -> None:
     jobs = [job_of(ledger.pool, str(number)) for number in range(3)]
     for job, submitted_ms in zip(jobs, (2**63 - 1, 0, -(2**63)), strict=True):
