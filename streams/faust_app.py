@@ -259,7 +259,7 @@ def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, Non
 
 
 async def _with_threads(serving: Coroutine[Any, Any, None]) -> None:
-    """Each pool's calls of the broker and the object store in threads enough: with Python's own few, those that wait for
-    a store that is away would keep all others from asking the broker."""
+    """Threads enough for every pool's calls of the broker and the object store: with Python's own few, those that wait
+    for a store that is away would keep all others from asking the broker."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS_MAX, "calls"))
     await serving
