@@ -14,6 +14,7 @@ import socket
 import sys
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NoReturn
 
@@ -42,6 +43,8 @@ STOP_TIMEOUT_S = 10.0
 IDLE_MAX_S = 30 * 86_400.0
 """Faust's client leaves its group, and never comes back, when it has fetched nothing for so long. Ours may hold back
 all that they read for as long as the database is away."""
+THREADS_MAX = 256
+"""They are made when they are needed."""
 YIELD_EVERY = 200
 """Records taken from a stream before others have their turn on the event loop."""
 QUIET = {"faust": logging.WARNING, "mode": logging.WARNING, "faust.app.base": logging.ERROR}
@@ -252,4 +255,11 @@ def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, Non
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)
     serve_metrics(settings.metrics_port)
-    asyncio.run(serve(settings, group))
+    asyncio.run(_with_threads(serve(settings, group)))
+
+
+async def _with_threads(serving: Coroutine[Any, Any, None]) -> None:
+    """Threads enough for every pool's calls of the broker and the object store: with Python's own few, those that wait
+    for a store that is away would keep all others from asking the broker."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS_MAX, "calls"))
+    await serving

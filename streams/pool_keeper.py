@@ -76,9 +76,12 @@ class PoolKeeper:
         if self._timer is not None:
             self._timer.cancel()
         host, self._host = self._host, None
-        if host is not None:
-            await host.close(with_snapshot=with_snapshot)
         self._show_resting(False)
+        try:
+            if host is not None:
+                await host.close(with_snapshot=with_snapshot)
+        except Exception as failure:
+            log.error("a pool's host did not close well", pool=self._label, found=without_words(failure))
 
     def _open(self) -> None:
         self._timer, self._opened_s = None, self._loop.time()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ READ_TIMEOUT_S = 0.5
 CHUNK_RECORDS = 500
 CHUNKS_AHEAD = 4
 """Chunks handed over and not yet processed: bounds what a long fold holds in memory."""
+SLICE_RECORDS = 20
+"""Records processed before others have their turn on the event loop: a pool that is opened delays no other."""
 
 
 class LedgerTail:
@@ -34,6 +37,8 @@ class LedgerTail:
         self._on_records, self._on_failure = on_records, on_failure
         self._closing = threading.Event()
         self._room = threading.Semaphore(CHUNKS_AHEAD)
+        self._chunks: deque[deque[Record]] = deque()
+        """On the event loop and not yet processed."""
         self._thread = threading.Thread(target=self._run, name=f"ledger-{partition}", daemon=True)
         self._thread.start()
 
@@ -61,9 +66,22 @@ class LedgerTail:
             self._loop.call_soon_threadsafe(callback, argument)
 
     def _deliver(self, records: Sequence[Record]) -> None:
-        self._room.release()
-        if not self._closing.is_set():
-            self._on_records(records)
+        self._chunks.append(deque(records))
+        if len(self._chunks) == 1:
+            self._process()
+
+    def _process(self) -> None:
+        """A slice of the oldest chunk; the rest soon."""
+        if self._closing.is_set():
+            return
+        chunk = self._chunks[0]
+        records = [chunk.popleft() for _ in range(min(SLICE_RECORDS, len(chunk)))]
+        if not chunk:
+            self._chunks.popleft()
+            self._room.release()
+        if self._chunks:
+            self._loop.call_soon(self._process)
+        self._on_records(records)
 
     def _fail(self, failure: Exception) -> None:
         if not self._closing.is_set():

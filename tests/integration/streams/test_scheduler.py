@@ -147,7 +147,9 @@ def test_of_two_schedulers_at_once_the_loser_leaves_the_pool_and_nothing_is_lost
     run_all(pool)
     other = processes.start("scheduler", group_of(pool))
     pool.submit(10)
-    until(lambda: one.said("another scheduler has taken"), "the first leaves the pool to the other")
+    until(lambda: one.said(f"another scheduler has taken pool '{pool.name}'"), "the first leaves the pool to the other")
+    until(lambda: other.said(f'"pool": "{pool.name}", "epoch"'), "the other leads it")
+    pool.submit(10)
     run_all(pool)
     assert one.process.poll() is None, "what ends is the pool's host, not the process"
     assert other.process.poll() is None

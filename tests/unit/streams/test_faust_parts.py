@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from faust.types import TP
 from runtime.kafka import Record
 from runtime.settings import Settings
 from streams import assignment, inbox
-from streams.faust_app import in_batches, make_app
+from streams.faust_app import _with_threads, in_batches, make_app
 from streams.flow import Flow, fetch_what_flows
 from tests.unit.streams.memory_pool import eventually, run
 
@@ -112,6 +113,16 @@ def test_what_waits_to_be_taken_is_bounded_in_bytes() -> None:
         reading.cancel()
 
     run(live)
+
+
+def test_calls_that_hang_leave_threads_for_others() -> None:
+    """The snapshots of many pools, while the object store is away."""
+
+    async def live() -> None:
+        together = threading.Barrier(60, timeout=30)
+        await asyncio.gather(*(asyncio.to_thread(together.wait) for _ in range(60)))
+
+    asyncio.run(_with_threads(live()))
 
 
 class Cluster:

@@ -451,3 +451,23 @@ def test_nothing_leads_from_the_loop_into_a_host_but_its_guard() -> None:
     for module in (pool_host, jobs_reader, inbox):
         tree = ast.parse(Path(module.__file__ or "").read_text())
         assert {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & around == set()
+
+
+def test_a_host_that_does_not_end_well_has_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def live() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        broker = MemoryBroker()
+        keeper = keeper_of(broker)
+        setup(broker)
+        await eventually(lambda: len(broker.batches()) > 1, "the pool is led")
+        letting_go = once(monkeypatch, pool_metrics.PoolMetrics, "close")
+        once(monkeypatch, writers, "decide")
+        broker.say(submitted(1))
+        await accepted(broker, 1)
+        assert letting_go
+        assert len(broker.events(Opened)) == 2
+        closing = once(monkeypatch, pool_metrics.PoolMetrics, "close")
+        await keeper.close(with_snapshot=False)
+        assert closing
+
+    run(live)
