@@ -35,6 +35,7 @@ from gpu_worker.outcome import Computed
 from gpu_worker.scratch import Scratch
 from gpu_worker.storing import Source, Storekeeper
 from gpu_worker.supplies import Supplies
+from tests.properties.weighted import weighted
 from tests.waiting import until
 
 DEADLINE_S = 30.0
@@ -156,12 +157,12 @@ PLACES = {
 ITSELF = {"outputs": "{attempt}/outputs", "attempt": "{attempt}"}
 
 outputs = st.dictionaries(
-    st.sampled_from(NAMES), st.one_of(*[st.sampled_from(sorted(FILES))] * 4, st.sampled_from(sorted(KINDS))), max_size=3
+    st.sampled_from(NAMES),
+    weighted((4, st.sampled_from(sorted(FILES))), (1, st.sampled_from(sorted(KINDS)))),
+    max_size=3,
 )
 extras = st.dictionaries(st.sampled_from(sorted(PLACES)), st.sampled_from(sorted(KINDS)), max_size=3)
-replaced = st.one_of(
-    *[st.none()] * 6, st.tuples(st.sampled_from(sorted(ITSELF)), st.sampled_from(sorted(TRAPS)))
-)  # fmt: skip
+replaced = weighted((6, st.none()), (1, st.tuples(st.sampled_from(sorted(ITSELF)), st.sampled_from(sorted(TRAPS)))))
 
 
 class Store:

@@ -14,11 +14,13 @@ from contract.codec import decode_batch, encode
 from tests.properties.scheduling.worlds import STEPS
 from tests.properties.views.test_views_are_the_fold import live_twice
 from tests.properties.views.wild import CUTS, WILDS, cut_up, events_of, gone_wild
+from tests.properties.weighted import weighted
 from tests.unit.scheduling.specification import POLICY, POOL, a_job
 from tests.unit.views.tables import Tables
 from views.rows import UNREADABLE
 
-LIVES = settings(max_examples=int(os.environ.get("EXAMPLES", "40")), deadline=None)
+LIVES = settings(max_examples=int(os.environ.get("EXAMPLES", "40")), deadline=None, derandomize=True)
+"""The same examples every time: how many jobs are set aside is part of the claim."""
 
 PLACE = frozenset({"job", "dispatch", "node", "session", "cluster", "members", "version", "attempt", "nodes"})
 """Fields that say where an attempt is, and what runs: nodes and clusters are shown by these."""
@@ -45,7 +47,7 @@ def test_a_job_that_cannot_be_shown_is_set_aside_alone() -> None:
     ends: Counter[str] = Counter()
 
     @LIVES
-    @given(STEPS, st.integers(0, 11), WILDS | st.just([]))
+    @given(STEPS, st.integers(0, 11), weighted((6, WILDS), (1, st.just([]))))
     def holds(steps, number, wilds) -> None:
         job = a_job(number)
         batches = live_twice(POLICY, steps).batches
@@ -67,7 +69,7 @@ def test_a_job_that_cannot_be_shown_is_set_aside_alone() -> None:
         assert row.erasure == clean.jobs[job].erasure, "an erasure is on record"
 
     holds()
-    assert min(ends["unreadable"], ends["shown"]) >= ends.total() / 8, ends
+    assert min(ends["unreadable"], ends["shown"]) >= ends.total() / 12, ends
 
 
 @LIVES
