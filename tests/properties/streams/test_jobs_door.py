@@ -18,7 +18,7 @@ from tests.properties.contract.test_doors import broken
 from tests.unit.streams.memory_pool import MemoryBroker, eventually, keeper_of, run, setup, submitted
 
 VALUES = st.one_of(
-    *(st.integers(0, 20).map(lambda number: encode(submitted(number))),) * 8,
+    *(st.integers(0, 20).map(lambda number: encode(submitted(number))),) * 24,
     *(broken(wire().map(encode)),) * 4,
     st.binary(max_size=30),
     st.sampled_from((b"", b"null", b"{}", b'{"type":"Unreadable.v1","reason":"x"}', b"[" * 50_000)),
