@@ -3,6 +3,7 @@ aborted in its producer's transaction must never run, which Faust heeds only und
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from functools import partial
@@ -43,12 +44,22 @@ class CommittedThread(AIOKafkaConsumerThread):
 
 
 class CommittedConsumer(Consumer):
-    """The consumer on that thread; its messages have their records."""
+    """The consumer on that thread; its messages have their records, and it is sought there."""
 
     logger = _LOGGER
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        """Where fetches are read too: one that is sought away under a reader's hands ends the consumer."""
+        self._read_offset[partition] = offset or None  # before anything comes from there
+        consumer = self._thread._ensure_consumer()
+
+        async def seek() -> None:
+            consumer.seek(TopicPartition(*partition), offset)
+
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(seek(), self._thread.thread_loop))
 
     def _to_message(self, tp: Any, record: Any) -> ConsumerMessage:
         message = FetchedMessage(

@@ -16,6 +16,7 @@ from runtime.kafka import Record
 from runtime.settings import Settings
 from streams import assignment, inbox
 from streams.faust_app import _with_threads, in_batches, make_app
+from streams.faust_parts import CommittedConsumer
 from streams.flow import Flow, fetch_what_flows
 from tests.unit.streams.memory_pool import eventually, run
 
@@ -111,6 +112,28 @@ def test_what_waits_to_be_taken_is_bounded_in_bytes() -> None:
         await eventually(lambda: len(taken) > 100, "it flows again")
         assert [record.offset for record in taken] == list(range(1, len(taken) + 1)), "nothing is left out"
         reading.cancel()
+
+    run(live)
+
+
+def test_a_partition_is_sought_in_the_thread_that_reads_fetches() -> None:
+    """Elsewhere, a seek in the middle of a fetch ended the consumer, and the process (KeyError)."""
+
+    async def live() -> None:
+        there, sought = asyncio.new_event_loop(), []
+        thread = threading.Thread(target=there.run_forever)
+        thread.start()
+        consumer: Any = object.__new__(CommittedConsumer)
+        consumer._read_offset = {}
+        consumer.log = SimpleNamespace(dev=lambda *_: None)
+        aiokafka = SimpleNamespace(seek=lambda *place: sought.append((threading.get_ident(), *place)))
+        consumer._thread = SimpleNamespace(thread_loop=there, _ensure_consumer=lambda: aiokafka)
+        await consumer.seek(ONE, 7)
+        there.call_soon_threadsafe(there.stop)
+        thread.join(30)
+        there.close()
+        assert sought == [(thread.ident, ONE, 7)]
+        assert consumer._read_offset == {ONE: 7}
 
     run(live)
 
