@@ -273,7 +273,7 @@ def test_what_a_child_leaves_is_stored_or_refused_and_holds_nobody_up(node: Node
     tally: Counter[str] = Counter()
     memory_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    @settings(max_examples=150, derandomize=True)
+    @settings(max_examples=70, derandomize=True)
     @given(outputs, extras, replaced)
     def holds(declared: dict[str, str], beside: dict[str, str], instead: tuple[str, str] | None) -> None:
         run = node.order()

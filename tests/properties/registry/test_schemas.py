@@ -149,7 +149,7 @@ def test_values_fit_as_another_validator_says() -> None:
             return [whole(item) for item in value]
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
-    @settings(max_examples=250, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(documents(bad=False), st.lists(values, min_size=1, max_size=4))
     def compare(document: Schema, inputs: list[Any]) -> None:
         try:
