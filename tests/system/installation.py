@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from cli.api_client import ApiClient
+from gpu_worker.child_process import CHILD
 from local import stack
 from local.options import Layout
 from tests.waiting import until
@@ -85,13 +86,17 @@ class Installation:
     def kill_child(self, node: str) -> bool:
         """kill -9 one of the node's model processes. False when it has none."""
         try:
-            children = psutil.Process(self.pid(node)).children()
-            for child in children:
+            for child in self.model_processes(node):
                 child.kill()
                 return True
         except psutil.Error:
             pass
         return False
+
+    def model_processes(self, node: str) -> list[psutil.Process]:
+        """One for each slot that has a child; the node has other processes too, which check values."""
+        children = psutil.Process(self.pid(node)).children()
+        return [child for child in children if str(CHILD) in child.cmdline()]
 
     def all_ready(self) -> bool:
         return stack.status(self.data).state == "ready"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.gang_model import gang_model
@@ -40,7 +39,7 @@ def running(here: Installation, *, sleep_ms: int) -> str:
 
 def children(here: Installation) -> list[int]:
     """How many model processes each node has."""
-    return [len(psutil.Process(here.pid(name)).children()) for name in ("node-1", "node-2")]
+    return [len(here.model_processes(name)) for name in ("node-1", "node-2")]
 
 
 def test_two_ranks_on_one_node_give_one_result(gangs: Installation) -> None:
