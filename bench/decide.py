@@ -98,8 +98,13 @@ class Host:
         return inputs, Clock(1, self.state.seq + 1, self.now_ms, 0, True)
 
     def decide(self, bodies: list, seconds: float = 0.02) -> list:
+        """The events, in as many batches as the bodies take."""
         inputs, clock = self.batch(bodies, int(seconds * 1000))
-        events = decide(self.state, inputs, clock).events
+        decision = decide(self.state, inputs, clock)
+        events = decision.events
+        while inputs := inputs[decision.taken :]:
+            decision = decide(self.state, inputs, Clock(1, self.state.seq + 1, self.now_ms, 0, True))
+            events = events + decision.events
         self.state.position = self.offset
         return events
 
@@ -132,11 +137,12 @@ def measure_decide(queued: int, slots: int, rounds: int) -> None:
                 bodies.append(NodeReport(node, "s", tuple(Succeeded(a.job, a.dispatch, MANIFEST) for a in done)))
             inputs, clock = host.batch(bodies)
             began, began_cpu = time.perf_counter(), time.thread_time()
-            events = decide(state, inputs, clock).events
+            decision = decide(state, inputs, clock)
             took.append((time.thread_time() - began_cpu) * 1000)
             waited.append((time.perf_counter() - began) * 1000)
+            assert decision.taken == len(inputs), "one batch is what is timed"
             state.position = host.offset
-            dispatched.append(sum(type(event).__name__ == "JobDispatched" for event in events))
+            dispatched.append(sum(type(event).__name__ == "JobDispatched" for event in decision.events))
         host.decide(
             [NodeHeartbeat(name, "s", cached=node.cached, loaded=node.loaded) for name, node in state.nodes.items()]
         )

@@ -95,7 +95,7 @@ class _Checker:
         try:
             if self._socket.recv(1) != READY:
                 raise CheckerNotStarted
-        except BaseException as error:
+        except (OSError, CheckerNotStarted) as error:
             self.end()
             raise CheckerNotStarted from error
 
