@@ -15,6 +15,7 @@ from contract.bounds import SLOTS_MAX
 from local import stack
 from local.display import render
 from local.options import CLUSTER, Options
+from local.ports import HOST
 
 _ANSWERS = ("ready", "degraded")
 """States of a stack whose servers can be asked."""
@@ -59,7 +60,10 @@ def status(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     from cli import standing  # here and below: `up` and `down` need not wait for what asks Kafka
 
     found = stack.status(data)
-    more = standing.standing(stack.settings(data)) if found.state in _ANSWERS else None
+    schedulers = [
+        f"http://{HOST}:{part.port}/metrics" for part in found.parts if part.name == "scheduler" and part.port
+    ]
+    more = standing.standing(stack.settings(data), schedulers) if found.state in _ANSWERS else None
     if form is Format.JSON:
         output.as_json({**msgspec.to_builtins(found), **(msgspec.to_builtins(more) if more else {})})
     else:

@@ -1,22 +1,24 @@
-"""What `headrace status` says beside the parts: pools that wait, what was set aside, and what holds intake up.
+"""What `headrace status` says beside the parts: pools that wait or rest, what was set aside, and what holds intake up.
 
 Each is asked of another server. One that does not answer is named, and the rest is shown all the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import msgspec
 from confluent_kafka import KafkaException
+from prometheus_client.parser import text_string_to_metric_families
 from rich.text import Text
 
 from audit import quarantined
 from audit.quarantined import Counts, Place
 from cli import output
 from cli.moments import now_ms
-from contract.topics import SUBMISSIONS
+from contract.topics import JOBS, SUBMISSIONS
 from runtime.kafka import OffsetGone, partitions
 from runtime.object_store import UNAVAILABLE, ObjectStore
 from runtime.settings import Settings
@@ -26,6 +28,8 @@ HOUR_MS = 3_600_000
 COUNTED_MAX = 500
 """Records of `quarantine` that are looked at: it may hold more in three days than anybody reads."""
 API_TIMEOUT_S = 5.0
+_RESTING, _RESTING_OFFSET = "headrace_pool_resting", "headrace_pool_resting_jobs_offset"
+"""Gauges of streams.metrics."""
 
 
 class HeldUp(msgspec.Struct, frozen=True):
@@ -35,6 +39,14 @@ class HeldUp(msgspec.Struct, frozen=True):
     """The one that waits, and all behind it."""
     waits_for: str
     since_ms: int
+
+
+class Resting(msgspec.Struct, frozen=True):
+    """A pool whose host has ended, until it is opened anew."""
+
+    pool: str
+    record: str
+    """The first of `jobs` that is not decided; empty when the pool had not come so far."""
 
 
 class SetAsideOf(msgspec.Struct, frozen=True):
@@ -51,6 +63,7 @@ class SetAsideOf(msgspec.Struct, frozen=True):
 class Standing(msgspec.Struct):
     waiting: list[str]
     """Pools that no scheduler has opened yet."""
+    resting: list[Resting]
     unreadable: dict[str, int]
     """By pool: jobs that the views cannot show."""
     quarantine: list[SetAsideOf]
@@ -61,13 +74,18 @@ class Standing(msgspec.Struct):
     """What could not be found out, in words."""
 
 
-def standing(here: Settings) -> Standing:
-    """As things are now."""
-    found = Standing([], {}, [], True, [], [])
+def standing(here: Settings, schedulers: Sequence[str] = ()) -> Standing:
+    """As things are now. `schedulers` are the addresses of their metrics."""
+    found = Standing([], [], {}, [], True, [], [])
     try:
         found.waiting, found.unreadable = _ready(here)
     except httpx.HTTPError:
         found.unknown.append("whether pools wait, or jobs cannot be shown, is not known: the API does not answer")
+    for address in schedulers:
+        try:
+            found.resting += _resting(address)
+        except (httpx.HTTPError, ValueError):
+            found.unknown.append("whether pools rest is not known: the scheduler does not answer")
     try:
         counted, found.quarantine_whole = quarantined.counts(here.kafka, now_ms() - HOUR_MS, COUNTED_MAX)
         found.quarantine = [_of(counts) for counts in counted]
@@ -85,6 +103,14 @@ def standing(here: Settings) -> Standing:
 def lines(found: Standing) -> list[Text]:
     """For people; none when all is well."""
     said = [Text(f"pool {pool}: waits, no scheduler has opened it yet", "yellow") for pool in found.waiting]
+    said += [
+        Text(
+            f"pool {its.pool}: rests{f' before {its.record}' if its.record else ''}, its host has ended; the"
+            " scheduler's log says why; it is opened anew by itself within a minute",
+            "red",
+        )
+        for its in found.resting
+    ]
     said += [
         Text(
             f"pool {pool}: {jobs} job{'' if jobs == 1 else 's'} that the views cannot show, in state `unreadable`; the"
@@ -123,6 +149,21 @@ def _ready(here: Settings) -> tuple[list[str], dict[str, int]]:
     return [str(pool) for pool in document.get("waiting", [])], {
         str(pool): int(unreadable[pool]) for pool in unreadable
     }
+
+
+def _resting(address: str) -> list[Resting]:
+    samples = [
+        sample
+        for family in text_string_to_metric_families(httpx.get(address, timeout=API_TIMEOUT_S).text)
+        for sample in family.samples
+    ]
+    records = {
+        sample.labels["pool"]: str(Place(JOBS, int(sample.labels["partition"]), int(sample.value)))
+        for sample in samples
+        if sample.name == _RESTING_OFFSET
+    }
+    pools = sorted(sample.labels["pool"] for sample in samples if sample.name == _RESTING and sample.value)
+    return [Resting(pool, records.get(pool, "")) for pool in pools]
 
 
 def _held_up(here: Settings) -> list[HeldUp]:

@@ -19,6 +19,11 @@ IGNORED = Counter("headrace_ledger_records_ignored_total", "Ledger records read 
 ORDERS_FAILED = Counter("headrace_orders_failed_total", "Orders that the broker did not take", ["pool"])
 REOPENED = Counter("headrace_pool_reopened_total", "Times a pool was opened anew after its host had ended", ["pool"])
 RESTING = Gauge("headrace_pool_resting", "1 while a pool of this process has ended and is not opened yet", ["pool"])
+RESTING_OFFSET = Gauge(
+    "headrace_pool_resting_jobs_offset",
+    "Offset of the first record of `jobs` that a resting pool has not decided",
+    ["pool", "partition"],
+)
 QUARANTINED = Counter("headrace_records_quarantined_total", "Records copied to `quarantine`", ["topic"])
 QUARANTINED_OFFSET = Gauge(
     "headrace_quarantined_offset", "Offset of the record of this partition quarantined last", ["topic", "partition"]

@@ -20,6 +20,7 @@ import structlog
 
 from contract.codec import headers_for
 from contract.events import InputQuarantined
+from contract.topics import JOBS
 from runtime.kafka import Delivery, DeliveryUnclear, Record
 from streams import jobs_door
 from streams.dispatching import Dispatching
@@ -112,10 +113,11 @@ class PoolHost:
         self._let_go()
 
     def _ended(self, ended: Ended) -> None:
+        place = {"topic": JOBS, "offset": self._writer.state.position} if self._writer is not None else {}
         try:
             self._let_go()
         finally:
-            self._on_ended(ended)
+            self._on_ended(ended._replace(facts={**place, **ended.facts}))
 
     def _let_go(self) -> None:
         """Of everything, above all of the state: it may be large, and nobody may go on from it."""

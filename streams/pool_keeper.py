@@ -108,6 +108,8 @@ class PoolKeeper:
         self._rest = ended.rest
         self._timer = self._loop.call_later(rest_s, self._open_anew)  # before anything that could raise
         self._show_resting(True)
+        if "offset" in ended.facts:
+            metrics.RESTING_OFFSET.labels(self._label, str(self._partition)).set(ended.facts["offset"])
         facts = {"pool": self._label, "partition": self._partition, "opened_anew_after_s": rest_s}
         log.error(ended.reason, **{**ended.facts, **facts})
 
@@ -115,4 +117,5 @@ class PoolKeeper:
         if resting:
             metrics.RESTING.labels(self._label).set(1)
         else:
-            metrics.RESTING.remove_by_labels({"pool": self._label})
+            for gauge in (metrics.RESTING, metrics.RESTING_OFFSET):
+                gauge.remove_by_labels({"pool": self._label})

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from audit.quarantined import Counts, Place, SetAside
 from cli import stack, standing
@@ -21,16 +22,21 @@ AT_MS = 1_700_000_000_000
 NEWEST = SetAside(AT_MS, Place("submissions", 0, 17), "model: none has this [name]", 5, b"")
 HERE: Any = SimpleNamespace(kafka="a broker", api_url="http://an.api")
 
+SCHEDULER = "http://a.scheduler/metrics"
+
 
 class Servers:
     """What each answers; an exception is raised."""
 
     def __init__(self) -> None:
         self.api: Any = {"waiting": ["other"]}
+        self.metrics: Any = ""
         self.counts: Any = ([Counts("submissions", 2, 30, NEWEST)], False)
         self.places: Any = [SimpleNamespace(offset=4, waits_for="", since_ms=0)]
 
     def get(self, url: str, timeout: float) -> Any:
+        if url == SCHEDULER:
+            return SimpleNamespace(text=_answer(self.metrics))
         assert url == "http://an.api/readyz"
         return SimpleNamespace(json=lambda: _answer(self.api))
 
@@ -84,6 +90,21 @@ def test_jobs_that_the_views_cannot_show_are_counted(servers: Servers) -> None:
 def test_nothing_is_said_when_all_is_well(servers: Servers) -> None:
     servers.api, servers.counts = {"status": "ok"}, ([], True)
     assert standing.lines(standing.standing(HERE)) == []
+
+
+def test_pools_that_rest_are_named_with_the_record_that_they_have_not_decided(servers: Servers) -> None:
+    metrics = CollectorRegistry()
+    resting = Gauge("headrace_pool_resting", "", ["pool"], registry=metrics)
+    for pool in ("main", "partition 3"):
+        resting.labels(pool).set(1)
+    offset = Gauge("headrace_pool_resting_jobs_offset", "", ["pool", "partition"], registry=metrics)
+    offset.labels("main", "0").set(41)
+    servers.api, servers.counts, servers.metrics = {}, ([], True), generate_latest(metrics).decode()
+    said = [line.plain.partition(",")[0] for line in standing.lines(standing.standing(HERE, [SCHEDULER]))]
+    assert said == ["pool main: rests before jobs/0/41", "pool partition 3: rests"]
+    servers.metrics = httpx.ConnectError("no")
+    (line,) = standing.lines(standing.standing(HERE, [SCHEDULER]))
+    assert line.plain == "whether pools rest is not known: the scheduler does not answer"
 
 
 @pytest.mark.parametrize(

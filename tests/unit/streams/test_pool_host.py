@@ -256,6 +256,8 @@ def test_of_two_schedulers_one_leaves_the_pool_alone_until_it_is_assigned_anew()
         broker.say(submitted(1))
         await accepted(broker, 1)
         await eventually(lambda: shown("headrace_pool_resting", "main"), "the old one rests")
+        (undecided,) = shown("headrace_pool_resting_jobs_offset", "main")
+        assert (undecided.labels["partition"], undecided.value) == ("0", len(broker[0].jobs) - 1)
         records = len(broker[0].ledger)
         assert len(set(sessions(broker))) == 2
         await new.close(with_snapshot=False)
@@ -264,7 +266,7 @@ def test_of_two_schedulers_one_leaves_the_pool_alone_until_it_is_assigned_anew()
         broker.say(submitted(2))
         await accepted(broker, 2)
         assert len(set(sessions(broker)[records:])) == 1
-        assert shown("headrace_pool_resting", "main") == []
+        assert shown("headrace_pool_resting", "main") == shown("headrace_pool_resting_jobs_offset", "main") == []
         await old.close(with_snapshot=False)
 
     run(live)
