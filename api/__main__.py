@@ -51,6 +51,7 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()  # two processes may be bound to one port; only one can listen
     except OSError:
         listener.close()
         raise

@@ -89,7 +89,8 @@ async def _stream(parts: Parts, tenant: str, job: str, seen: At) -> AsyncIterato
         yield f"retry: {RETRY_MS}\n\n".encode()
         while not subscription.closed:
             try:
-                await asyncio.wait_for(subscription.ready.wait(), KEEP_ALIVE_S)
+                async with asyncio.timeout(KEEP_ALIVE_S):
+                    await subscription.ready.wait()
             except TimeoutError:
                 yield b": still here\n\n"
                 continue

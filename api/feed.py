@@ -47,14 +47,14 @@ class Feed:
     async def close(self) -> None:
         self._closing.set()
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait({self._task})
         await asyncio.to_thread(self._thread.join, 5)
 
     async def _deliver(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hub.changed.wait(), POLL_S)
+                async with asyncio.timeout(POLL_S):
+                    await self._hub.changed.wait()
             self._hub.changed.clear()
             watched = self._hub.watched()
             if not watched:

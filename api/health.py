@@ -68,7 +68,8 @@ class Probe:
             self._asking = asyncio.create_task(self._ask())
             self._asking.add_done_callback(_seen)
         try:
-            self.found = await asyncio.wait_for(asyncio.shield(self._asking), PROBE_TIMEOUT_S)
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                self.found = await asyncio.shield(self._asking)
         except TimeoutError:
             return f"no answer within {PROBE_TIMEOUT_S:g} s"
         except Exception as error:  # whatever it is, the probe's answer is that the part failed

@@ -218,7 +218,8 @@ async def host(
     watching.cancel()
     crashed.cancel()
     try:
-        await asyncio.wait_for(app.stop(), STOP_TIMEOUT_S)
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await app.stop()
     except TimeoutError:
         die("the Faust app did not stop in time; nothing is lost by that", limit_s=STOP_TIMEOUT_S)
 
@@ -236,9 +237,8 @@ async def _commit_again_and_again(app: Any, topic: str, places: Callable[[], Map
 async def _commit(app: Any, topic: str, places: Mapping[int, int]) -> bool:
     """False when it was not possible now: a rebalance, or a broker that is away. Nothing depends on it."""
     try:
-        await asyncio.wait_for(
-            commit(app, {TP(topic, partition): offset for partition, offset in places.items()}), COMMIT_TIMEOUT_S
-        )
+        async with asyncio.timeout(COMMIT_TIMEOUT_S):
+            await commit(app, {TP(topic, partition): offset for partition, offset in places.items()})
     except Exception as error:
         log.debug("the group's offsets were not committed; tried again", topic=topic, found=without_words(error))
         return False

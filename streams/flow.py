@@ -66,7 +66,8 @@ async def _wait_next_records(consumer: Any, flow: Flow, timeout: float) -> tuple
             timeout = HELD_LOOK_S if flow.holds else timeout
             return await consumer._getmany(active_partitions=partitions, timeout=timeout), partitions
         with suppress(TimeoutError):
-            await asyncio.wait_for(flow.released(), timeout)
+            async with asyncio.timeout(timeout):
+                await flow.released()
         return {}, partitions
     finally:
         consumer.not_waiting_next_records.set()

@@ -105,7 +105,8 @@ async def _close(partition: IntakePartition) -> None:
     """End its work, and store its place if the store answers in time: one that is behind costs duplicates."""
     await partition.close()
     try:
-        await asyncio.wait_for(partition.write_place(), STOPPING_S)
+        async with asyncio.timeout(STOPPING_S):
+            await partition.write_place()
     except TimeoutError:
         log.warning("intake's position was not written in time; some submissions are passed on once more")
 

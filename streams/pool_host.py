@@ -106,7 +106,8 @@ class PoolHost:
             writer.want_snapshot()
             self._wake()
             try:
-                await asyncio.wait_for(self._snapshot_saved.wait(), STOP_TIMEOUT_S)
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await self._snapshot_saved.wait()
             except TimeoutError:
                 log.warning("no snapshot at the stop: the next start folds a longer tail", pool=self.pool)
         self._guard.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 LOOK_EVERY_S = 0.02
@@ -30,3 +30,9 @@ async def until_async(
         assert time.monotonic() < deadline_s, f"expected within {within_s:g} s: {what}"
         await asyncio.sleep(LOOK_EVERY_S / 10)
     return found
+
+
+async def within(within_s: float, work: Awaitable[Found]) -> Found:
+    """What `work` gives. TimeoutError when that takes longer."""
+    async with asyncio.timeout(within_s):
+        return await work

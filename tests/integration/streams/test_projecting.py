@@ -24,6 +24,7 @@ from runtime.settings import Settings
 from streams import projector as projecting
 from streams.projector import Projector
 from tests.unit.audit.ledger import POOL, SALT, Ledger, job_of
+from tests.waiting import within
 from views import projection, queries
 
 PARTITION = 3
@@ -92,7 +93,7 @@ def run(settings: Settings, work: Callable[[Projector, Logged], Coroutine[Any, A
         projector = Projector(settings, app)
         projector._ours = {PARTITION}  # what Faust assigns, without asking a broker whose ledger lies there
         try:
-            await asyncio.wait_for(work(projector, logged), WITHIN_S)
+            await within(WITHIN_S, work(projector, logged))
         finally:
             await projector.stop()
 

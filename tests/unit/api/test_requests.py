@@ -195,3 +195,8 @@ def test_connections_do_not_wait_for_an_ack_before_the_body() -> None:
             return answer
 
     assert asyncio.run(nodelay())
+
+
+def test_a_port_has_one_owner_from_the_moment_it_is_bound() -> None:
+    with bound("127.0.0.1", 0) as owner, pytest.raises(OSError, match="in use"):
+        bound(*owner.getsockname())

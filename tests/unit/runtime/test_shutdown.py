@@ -24,7 +24,8 @@ from runtime.shutdown import on_signal_async
 async def main():
     event = on_signal_async()
     print("up", flush=True)
-    await asyncio.wait_for(event.wait(), 20)
+    async with asyncio.timeout(20):
+        await event.wait()
     print("stopping", flush=True)
 asyncio.run(main())
 """

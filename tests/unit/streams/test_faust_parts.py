@@ -19,6 +19,7 @@ from streams.faust_app import _with_threads, in_batches, make_app
 from streams.faust_parts import CommittedConsumer
 from streams.flow import Flow, fetch_what_flows
 from tests.unit.streams.memory_pool import eventually, run
+from tests.waiting import within
 
 TOPIC = "jobs"
 ONE, TWO = TP(TOPIC, 0), TP(TOPIC, 1)
@@ -63,7 +64,7 @@ def test_when_all_is_held_back_a_release_is_noticed_at_once() -> None:
         waiting = asyncio.create_task(consumer._wait_next_records(timeout=3_600.0))
         await asyncio.sleep(0)
         flow.hold_all(False)
-        assert (await asyncio.wait_for(waiting, 30))[0] == {}
+        assert (await within(30, waiting))[0] == {}
         assert consumer.asked == []
         assert set((await consumer._wait_next_records(timeout=1.0))[0]) == {ONE, TWO}
 

@@ -11,7 +11,7 @@ import pytest
 from streams import follower
 from streams.follower import Follower
 from streams.gaps import Gaps
-from tests.waiting import until_async
+from tests.waiting import until_async, within
 
 
 class Place:
@@ -54,7 +54,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 60))  # type: ignore[arg-type]
+    asyncio.run(within(60, test()))
 
 
 def test_a_record_that_proves_the_gap_before_it_is_taken_at_once() -> None:

@@ -25,7 +25,7 @@ from streams.intake_partition import IntakePartition
 from streams.intake_positions import IntakePosition
 from streams.skips import SKIPPED
 from tests.unit.streams.memory_producer import MemoryProducer
-from tests.waiting import until_async
+from tests.waiting import until_async, within
 
 
 class Installation:
@@ -134,7 +134,7 @@ def installation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 60))  # type: ignore[arg-type]
+    asyncio.run(within(60, test()))
 
 
 async def opened(partition: IntakePartition) -> None:

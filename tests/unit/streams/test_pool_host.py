@@ -18,6 +18,7 @@ from scheduling.state import State
 from streams import dispatching, inbox, jobs_door, jobs_reader, payloads, pool_host, pool_metrics
 from streams import writer as writers
 from tests.unit.streams.memory_pool import MemoryBroker, eventually, keeper_of, run, setup, submitted
+from tests.waiting import within
 
 
 class Struck(Exception):
@@ -190,7 +191,7 @@ def test_a_full_pool_waits_for_nobody_and_nobody_for_it() -> None:
         for _ in range(100):
             await asyncio.sleep(0)
         assert len(undecided) == jobs_reader.UNDECIDED_MAX
-        await asyncio.wait_for(keepers[0].close(with_snapshot=False), 30)
+        await within(30, keepers[0].close(with_snapshot=False))
         broker[0].held_appends = None
         keepers[0] = keeper_of(broker)
         await accepted(broker, count)
