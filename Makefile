@@ -55,8 +55,9 @@ bench-scale: $(INSTALLED) ## 9,000 GPUs and a million jobs, simulated: docs/benc
 	$(PYTHON) -m bench.scale
 
 .PHONY: down
-down: $(INSTALLED) ## Stop the stack that `make demo` or `headrace up` started
-	.venv/bin/headrace down
+down: $(INSTALLED) ## Stop the stacks that `make demo` and `headrace up` started here
+	@.venv/bin/headrace down --data headrace-demo
+	@.venv/bin/headrace down
 
 .PHONY: generate
 generate: $(INSTALLED) ## Write docs/events.md, JSON Schema and AsyncAPI from the contract

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from cli.demo import demo as demo_command
 
 ROOT = Path(__file__).parents[3]
 
@@ -37,3 +40,10 @@ def test_everything_ci_runs_is_make_test() -> None:
 
 def test_any_number_of_seeds_is_simulated() -> None:
     assert "tests.simulation 12345" in make("--dry-run", "simulate", "SEEDS=12345")
+
+
+def test_what_demo_and_up_started_is_stopped() -> None:
+    planned = make("--dry-run", "down")
+    demo = inspect.signature(demo_command).parameters["data"].default
+    assert f"headrace down --data {demo}\n" in planned
+    assert planned.endswith("headrace down\n")
