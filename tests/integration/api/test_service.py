@@ -24,6 +24,7 @@ from local.services import Services
 from registry import pools
 from runtime import postgres
 from tests.integration.api.conftest import POLICY, Caller, CallerFactory
+from tests.waiting import until
 
 PROMPT = "seventeen lighthouses in a teacup"
 
@@ -41,15 +42,14 @@ class Process:
             )
 
     def await_ready(self) -> None:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            assert self.child.poll() is None, self.log.read_text()
-            try:
-                if httpx.get(self.url + "/readyz", timeout=5).status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.05)
-        pytest.fail(self.log.read_text())
+        until(self._ready, "the API is ready", 90)
+
+    def _ready(self) -> bool:
+        assert self.child.poll() is None, self.log.read_text()
+        try:
+            return httpx.get(self.url + "/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
 
 
 @pytest.fixture

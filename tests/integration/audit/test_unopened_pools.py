@@ -4,16 +4,12 @@ whoever asks of all pools hears of the others."""
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.pool import NullPool
 
-import migrations
 from cli.main import run
 from contract import inputs
 from contract.codec import encode
@@ -24,6 +20,7 @@ from registry import pools
 from runtime.kafka import Producer, ensure_topics, offsets
 from runtime.postgres import engine
 from tests.integration.audit.host import Host
+from tests.integration.databases import own_database
 from tests.unit.audit.ledger import POLICY
 from tests.waiting import until
 
@@ -42,24 +39,13 @@ def here(servers: Services, host: Host, monkeypatch: pytest.MonkeyPatch) -> Iter
     producer.close()
     until(lambda: offsets(servers.settings.kafka, "ledger", 0)[1] > 0, "the pool main has a history")
 
-    name = "unopened_" + uuid.uuid4().hex[:12]
-    url = make_url(servers.settings.database_url)
-    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    own = servers.settings.model_copy(
-        update={"database_url": url.set(database=name).render_as_string(hide_password=False)}
-    )
-    migrations.upgrade(own.database_url)
-    database = engine(own)
-    pools.register(database, msgspec.structs.replace(with_fresh, pools={**with_fresh.pools, "lost": Pool(LOST)}))
-    database.dispose()
-    for variable, value in own.environment().items():
-        monkeypatch.setenv(variable, value)
-    yield
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with own_database(servers.settings, "unopened") as own:
+        database = engine(own)
+        pools.register(database, msgspec.structs.replace(with_fresh, pools={**with_fresh.pools, "lost": Pool(LOST)}))
+        database.dispose()
+        for variable, value in own.environment().items():
+            monkeypatch.setenv(variable, value)
+        yield
 
 
 def printed(capsys: pytest.CaptureFixture[str], *typed: str) -> Any:

@@ -5,16 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, make_url, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Engine
 
-import migrations
 from contract.policy import Cluster, Policy, Pool, Tier
 from local.services import Services
 from registry import pools
 from runtime import postgres
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
+from tests.integration.databases import own_database
 from tests.unit.registry.samples import write_model
 
 POLICY = Policy(
@@ -27,17 +26,8 @@ POLICY = Policy(
 @pytest.fixture
 def settings(services: Services) -> Iterator[Settings]:
     """The services' settings, with a database and a bucket of this test's own."""
-    name = "registry_" + uuid.uuid4().hex[:12]
-    url = make_url(services.settings.database_url)
-    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    own = url.set(database=name).render_as_string(hide_password=False)
-    migrations.upgrade(own)
-    yield services.settings.model_copy(update={"database_url": own, "s3_bucket": name.replace("_", "-")})
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with own_database(services.settings, "registry") as own:
+        yield own.model_copy(update={"s3_bucket": f"registry-{uuid.uuid4().hex[:12]}"})
 
 
 @pytest.fixture

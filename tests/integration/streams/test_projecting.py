@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,6 @@ import structlog
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-import migrations
 from contract import inputs
 from contract.names import payload_digest
 from local.services import Services
@@ -23,8 +21,9 @@ from runtime.kafka import Record
 from runtime.settings import Settings
 from streams import projector as projecting
 from streams.projector import Projector
+from tests.integration.databases import own_database
 from tests.unit.audit.ledger import POOL, SALT, Ledger, job_of
-from tests.waiting import within
+from tests.waiting import until_async, within
 from views import projection, queries
 
 PARTITION = 3
@@ -32,16 +31,9 @@ WITHIN_S = 30.0
 
 
 @pytest.fixture
-def settings(services: Services) -> Settings:
-    """With a database of the test's own."""
-    name = "projecting_" + uuid.uuid4().hex[:12]
-    url = make_url(services.settings.database_url)
-    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    own = url.set(database=name).render_as_string(hide_password=False)
-    migrations.upgrade(own)
-    return services.settings.model_copy(update={"database_url": own})
+def settings(services: Services) -> Iterator[Settings]:
+    with own_database(services.settings, "projecting") as own:
+        yield own
 
 
 @pytest.fixture
@@ -102,11 +94,6 @@ def run(settings: Settings, work: Callable[[Projector, Logged], Coroutine[Any, A
     return logged
 
 
-async def become(holds: Callable[[], Any]) -> None:
-    while not holds():  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
-
-
 def said(logged: Logged, event: str) -> Logged:
     return [entry for entry in logged if entry["event"].startswith(event)]
 
@@ -154,7 +141,7 @@ def test_a_read_only_database_is_waited_for(
 
     async def work(projector: Projector, logged: Logged) -> None:
         taking = asyncio.create_task(projector.take(records_of(ledger)))
-        await become(lambda: said(logged, "waiting for the database"))
+        await until_async(lambda: said(logged, "waiting for the database"))
         assert not taking.done()
         by_hand(settings, f"ALTER DATABASE {name} RESET default_transaction_read_only")
         await taking
@@ -175,9 +162,9 @@ def test_a_connection_that_is_cut_in_a_statement_is_made_again(
         with engine.connect() as holder:
             holder.execute(text("LOCK TABLE views.job_events"))
             taking = asyncio.create_task(projector.take(records_of(ledger)))
-            await become(lambda: is_blocked(engine))
+            await until_async(lambda: is_blocked(engine))
             by_hand(settings, CUT_THE_BLOCKED)
-            await become(lambda: said(logged, "waiting for the database"))
+            await until_async(lambda: said(logged, "waiting for the database"))
         await taking
 
     logged = run(settings, work)
@@ -241,7 +228,7 @@ def test_a_partition_that_is_taken_away_in_the_middle_is_let_go(
         with engine.connect() as holder:
             holder.execute(text("LOCK TABLE views.ledger_positions"))
             taking = asyncio.create_task(projector.take(tail))
-            await become(lambda: is_blocked(engine))
+            await until_async(lambda: is_blocked(engine))
             await projector.assigned(set())
             by_hand(settings, CUT_THE_BLOCKED)
             await taking

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import text
 
-import migrations
 from contract.events import JobAccepted
 from contract.topics import LEDGER
 from runtime import postgres
 from runtime.kafka import offsets
 from runtime.settings import Settings
+from tests.integration.databases import own_database
 from tests.integration.streams.pool import Pool, commit
 from tests.integration.streams.processes import Processes
 from tests.waiting import until
@@ -21,16 +21,10 @@ from views import projection
 
 
 @pytest.fixture
-def database(pool: Pool) -> str:
+def database(pool: Pool) -> Iterator[str]:
     """A database of this test's own, so that the views are empty."""
-    name = "projector_" + uuid.uuid4().hex[:12]
-    url = make_url(pool.settings.database_url)
-    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    own = url.set(database=name).render_as_string(hide_password=False)
-    migrations.upgrade(own)
-    return own
+    with own_database(pool.settings, "projector") as own:
+        yield own.database_url
 
 
 def jobs_shown(settings: Settings, pool: Pool) -> int:
