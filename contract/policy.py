@@ -14,8 +14,8 @@ DISCIPLINES = ("promise", "wait_fraction", "strict", "edf", "fifo", "weighted_fa
 """Queueing disciplines: rules that say who goes next. docs/decisions/0008 says why the first is the default."""
 
 UNLIMITED = 1_000_000_000
-"""A cluster's limit, or attempts staged per slot, written `none`: as much is pushed to
-the nodes at once as they hold."""
+"""A cluster's limit, or attempts staged per slot, written `none`: as much is pushed to the nodes at once as they
+hold."""
 
 
 class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,8 +33,8 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pool: str
     limit: int
-    """The most attempts dispatched and not started. UNLIMITED (`none`): no limit, and staging up to what
-    its nodes hold."""
+    """The most attempts dispatched and not started. UNLIMITED (`none`): no limit, and staging up to what its
+    nodes hold."""
     dispatch_partitions: int = 1
     adaptive: bool = False
     """Keep only as many as hide the fetching of inputs, by recorded times; `limit` is then the most."""

@@ -83,7 +83,7 @@ class Admission:
             return self._admitted(record, patient)
         except (Refused, NotYet, RegistryAway):
             raise
-        except Exception as error:
+        except Exception as error:  # the partition: an outage makes it wait and say so, all else refuses this record
             kind = _away(error)
             if kind:
                 raise RegistryAway(kind) from None
@@ -202,7 +202,7 @@ def _answered(ask: Callable[[], Answer]) -> Answer:
     """What the registry says to a question in which nothing is the record's: whatever fails is an outage of ours."""
     try:
         return ask()
-    except Exception as error:
+    except Exception as error:  # the record, which has no part in it: it waits, and its partition says for what
         raise RegistryAway(type(error).__name__) from None
 
 

@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import zlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NoReturn
@@ -97,20 +97,25 @@ def die(reason: str, **facts: Any) -> NoReturn:
     os._exit(EXIT_FAILED)
 
 
-def record_of(message: Any) -> kafka.Record:
-    """The record that a Faust message was made of."""
-    record: kafka.Record = message.record
-    return record
+async def records_of(stream: Any) -> AsyncIterator[kafka.Record]:
+    """The records of a stream, for as long as it goes on; after every few, others have their turn."""
+    read = 0
+    async for event in stream.events():
+        record: kafka.Record = event.message.record
+        yield record
+        read += 1
+        if read % YIELD_EVERY == 0:
+            await asyncio.sleep(0)
 
 
-async def seek_to(app: Any, tp: TP, offset: int) -> None:
+async def seek_to(app: Any, topic: str, partition: int, offset: int) -> None:
     """Have the record at `offset` delivered next. Faust delivers what follows the offset it is sought to; what it had
     fetched before may still come first. While the group rebalances there is nothing to seek in: after that, everything
     is sought that is still ours."""
     try:
-        await app.consumer.seek(tp, max(0, offset - 1))
+        await app.consumer.seek(TP(topic, partition), max(0, offset - 1))
     except IllegalStateError:
-        log.info("not sought: the partition is not assigned just now", topic=tp.topic, partition=tp.partition)
+        log.info("not sought: the partition is not assigned just now", topic=topic, partition=partition)
 
 
 async def wait_for_broker(settings: Settings, topic: str) -> None:
@@ -153,12 +158,8 @@ async def in_batches(
                 await asyncio.sleep(rest_s)
 
     async def read() -> None:
-        read = 0
-        async for event in stream.events():
-            arrived.put(record_of(event.message))
-            read += 1
-            if read % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
+        async for record in records_of(stream):
+            arrived.put(record)
 
     tasks = {asyncio.create_task(work()), asyncio.create_task(read())}
     try:
@@ -189,7 +190,7 @@ async def host(
     async def guarded(stream: Any) -> None:
         try:
             await body(stream)
-        except Exception as error:
+        except Exception as error:  # the records behind: none is passed over, the log says why the process ends
             die("a processor failed", topic=topic, found=without_words(error))
 
     async def on_assigned(_app: Any, partitions: set[TP], **_: Any) -> None:
@@ -239,7 +240,7 @@ async def _commit(app: Any, topic: str, places: Mapping[int, int]) -> bool:
     try:
         async with asyncio.timeout(COMMIT_TIMEOUT_S):
             await commit(app, {TP(topic, partition): offset for partition, offset in places.items()})
-    except Exception as error:
+    except Exception as error:  # the processor, which needs no commit: the caller hears False, the log why
         log.debug("the group's offsets were not committed; tried again", topic=topic, found=without_words(error))
         return False
     return True

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import structlog
@@ -22,7 +23,7 @@ from runtime.object_store import ObjectStore
 from runtime.postgres import engine
 from runtime.settings import Settings
 from streams.admission import Admission
-from streams.faust_app import host, make_app, record_of, seek_to, start, wait_for_broker
+from streams.faust_app import host, make_app, records_of, seek_to, start, wait_for_broker
 from streams.follower import Follower
 from streams.intake_partition import IntakePartition
 from streams.intake_positions import IntakePositions
@@ -32,7 +33,6 @@ GROUP = "headrace-intake"
 POSITIONS_EVERY_S = 1.0
 DELIVERY_TIMEOUT_MS = 120_000
 STOPPING_S = 4.0
-YIELD_EVERY = 200
 
 log = structlog.get_logger(__name__)
 
@@ -92,13 +92,10 @@ class Intake:
         log.info("stopped")
 
     def _follow(self, partition: int, position: int) -> Follower:
-        return Follower(SUBMISSIONS, partition, position, watermarks=self._watermarks, seek=self._seek)
+        return Follower(SUBMISSIONS, partition, position, watermarks=self._watermarks, seek=partial(seek_to, self._app))
 
     def _pause(self, partition: int, whether: bool) -> None:
         self._app.flow.hold(TP(SUBMISSIONS, partition), whether)
-
-    async def _seek(self, topic: str, partition: int, offset: int) -> None:
-        await seek_to(self._app, TP(topic, partition), offset)
 
 
 async def _close(partition: IntakePartition) -> None:
@@ -118,12 +115,8 @@ async def serve(settings: Settings, group: str) -> None:
     intake = Intake(settings, app)
 
     async def pass_on(stream: Any) -> None:
-        delivered = 0
-        async for event in stream.events():
-            await intake.deliver(record_of(event.message))
-            delivered += 1
-            if delivered % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
+        async for record in records_of(stream):
+            await intake.deliver(record)
 
     writing = asyncio.create_task(intake.write_positions())
     await host(app, SUBMISSIONS, pass_on, assigned=intake.assigned, stop=intake.stop, places=intake.places)

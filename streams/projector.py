@@ -16,7 +16,6 @@ from typing import Any, NoReturn, TypeVar
 import psycopg
 import sqlalchemy
 import structlog
-from faust.types import TP
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from contract.codec import Malformed, decode_batch
@@ -166,7 +165,8 @@ class Projector:
         if partition in self._pools:
             self._pools.pop(partition).follower.close()
         start_at = 0 if at is None else at.offset + 1
-        follower = Follower(LEDGER, partition, start_at, watermarks=self._watermarks, seek=self._seek)
+        seek = partial(seek_to, self._app)
+        follower = Follower(LEDGER, partition, start_at, watermarks=self._watermarks, seek=seek)
         self._pools[partition] = Projected(pool, at, follower)
         log.info("folding a ledger into the views", pool=pool, partition=partition, position=start_at)
 
@@ -222,9 +222,6 @@ class Projector:
             except psycopg.Error:
                 connection.invalidate()  # SQLAlchemy has not seen the driver's own error, nor what it left behind
                 raise
-
-    async def _seek(self, topic: str, partition: int, offset: int) -> None:
-        await seek_to(self._app, TP(topic, partition), offset)
 
 
 class _Refused(Exception):

@@ -13,7 +13,7 @@ from contract.topics import JOBS
 from runtime.kafka import Producer, Record, Watermarks
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-from streams.faust_app import YIELD_EVERY, host, make_app, record_of, seek_to, start, wait_for_broker
+from streams.faust_app import host, make_app, records_of, seek_to, start, wait_for_broker
 from streams.pool_host import PoolHost
 from streams.pool_io import PoolIO
 from streams.pool_keeper import OnEnded, PoolKeeper
@@ -73,13 +73,10 @@ class Scheduler:
             orders=self._orders,
             store=self._store,
             watermarks=self._watermarks,
-            seek=self._seek,
+            seek=partial(seek_to, self._app),
             hold_back=self._hold_back,
         )
         return PoolHost(io, snapshot_every_ms=self._settings.snapshot_every_ms, on_ended=on_ended)
-
-    async def _seek(self, topic: str, partition: int, offset: int) -> None:
-        await seek_to(self._app, TP(topic, partition), offset)
 
     def _hold_back(self, topic: str, partition: int, held: bool) -> None:
         self._app.flow.hold(TP(topic, partition), held)
@@ -92,12 +89,8 @@ async def serve(settings: Settings, group: str) -> None:
     scheduler = Scheduler(settings, app)
 
     async def schedule(stream: Any) -> None:
-        taken = 0
-        async for event in stream.events():
-            scheduler.take(record_of(event.message))
-            taken += 1
-            if taken % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
+        async for record in records_of(stream):
+            scheduler.take(record)
 
     await host(app, JOBS, schedule, assigned=scheduler.assigned, stop=scheduler.stop, places=scheduler.places)
 

@@ -1,10 +1,9 @@
 """An operator's order that intake shall pass over one record of `submissions`: an object in the store.
 
-Theory of operation. Intake looks for orders when it is given a partition, and again while a record waits: so also
-the record that ends the process whenever it is looked at can be passed over. An order is
-obeyed by a record of `quarantine` with the reason SKIPPED, and then removed. So a record whose answer never comes, or
-that ends the process whenever it is looked at, holds up its partition no longer than an operator lets it. Nothing else
-can be passed over by this: never a record of the ledger.
+Theory of operation. Intake looks for orders when it is given a partition, and again while a record waits. An order
+is obeyed by a record of `quarantine` with the reason SKIPPED, and then removed. So a record whose answer never comes,
+or that ends the process whenever it is looked at, holds up its partition no longer than an operator lets it. Nothing
+else can be passed over by this: never a record of the ledger.
 """
 
 from __future__ import annotations
