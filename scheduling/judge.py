@@ -34,7 +34,7 @@ from contract.events import (
 from contract.inputs import Input
 from contract.lifecycle import JobState
 from contract.names import parse_model
-from contract.policy import Policy, fingerprint
+from contract.policy import fingerprint
 from scheduling import endings, forecast, lines, reports
 from scheduling.state import State, Version
 
@@ -193,7 +193,7 @@ def _alias_moved(state: State, record: Input, body: inputs.AliasMoved) -> Iterat
 
 def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> Iterator[Event]:
     """The fingerprint in force again: nothing happens."""
-    fault = _fault_of(body.policy, body.fingerprint) or _fault_of_bound(body)
+    fault = fault_of_policy(body)
     if fault:
         yield InputQuarantined(offset=record.offset, reason=fault)
     elif body.fingerprint != state.fingerprint:
@@ -205,20 +205,18 @@ def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> 
         )
 
 
-def _fault_of_bound(body: inputs.PolicyApplied) -> str:
+def fault_of_policy(body: inputs.PolicyApplied) -> str:
+    """Why a policy cannot be adopted; empty when it can. A document was checked by the same function; records that were
+    written around it are checked here."""
+    fault = policy_check.fault_of(body.policy)
+    if fault is not None:
+        return f"expected a policy that can be put in force: {fault.text}"
+    if body.fingerprint != fingerprint(body.policy):
+        return "expected a policy's own fingerprint, found another"
     below, jobs = body.revert_below_permille, body.revert_jobs
     if (below, jobs) == (0, 0) or (0 < below <= 1000 and jobs > 0):
         return ""
     return "expected a bound of 1 to 1000 permille over at least 1 job, or none, found another"
-
-
-def _fault_of(policy: Policy, claimed: str) -> str:
-    """Why a policy cannot be adopted; empty when it can. A document was checked by the same function; records that were
-    written around it are checked here."""
-    fault = policy_check.fault_of(policy)
-    if fault is not None:
-        return f"expected a policy that can be put in force: {fault.text}"
-    return "" if claimed == fingerprint(policy) else "expected a policy's own fingerprint, found another"
 
 
 def _cluster_drain(state: State, record: Input, body: inputs.ClusterDrainRequested) -> Iterator[Event]:

@@ -1,12 +1,13 @@
-"""Which pool a partition belongs to: what its ledger says, else the first policy in `jobs` that names it."""
+"""Which pool a partition belongs to: what its ledger says, else the first policy that names it and can be in force."""
 
 from __future__ import annotations
 
-from contract.codec import Malformed, decode_batch, decode_wire
+from contract.codec import Malformed, decode_batch, decode_input
 from contract.inputs import PolicyApplied
 from contract.topics import LEDGER
 from runtime.kafka import offsets, read_range
 from runtime.settings import Settings
+from scheduling.judge import fault_of_policy
 
 
 def pool_in_ledger(settings: Settings, partition: int) -> str | None:
@@ -21,11 +22,12 @@ def pool_in_ledger(settings: Settings, partition: int) -> str | None:
 
 
 def pool_named_by(value: bytes | None, partition: int) -> str | None:
-    """The pool to which this record of `jobs`, if it is a policy, gives the partition."""
+    """The pool to which this record of `jobs` gives the partition, if it is a policy that can be put in force: under
+    the name in one that is refused, the ledger would begin for ever."""
     try:
-        said = decode_wire(value)
+        said = decode_input(value)
     except Malformed:
         return None
-    if not isinstance(said, PolicyApplied):
+    if not isinstance(said, PolicyApplied) or fault_of_policy(said):
         return None
     return next((name for name, pool in sorted(said.policy.pools.items()) if pool.partition == partition), None)
