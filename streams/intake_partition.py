@@ -33,6 +33,7 @@ from streams.held_up import HeldUp
 from streams.intake_positions import IntakePosition, IntakePositions
 from streams.metrics import INTAKE
 from streams.quarantine import set_aside
+from streams.resting import GrowingRest
 from streams.skips import SKIPPED, Skips
 
 SOURCE = "headrace/intake"
@@ -48,7 +49,7 @@ NOT_YET_TRIES = 20
 NOT_YET = "its version to be told to the scheduler: does the relay run?"
 SKIPS_EVERY_S = 2.0
 CLOSING_S = 3.0
-REST_S_MIN, REST_S_MAX = 1.0, 60.0
+REST_S, REST_MAX_S = 1.0, 60.0
 """Between a failure of one partition's intake and its new beginning."""
 
 Judged = tuple[Record, Admitted | Refused]
@@ -154,8 +155,9 @@ class IntakePartition:
 
     async def _run(self) -> None:
         """Work; what fails in a way that nobody foresaw begins anew where the stored place is, this partition alone."""
-        rest_s = REST_S_MIN
+        rest = GrowingRest(REST_S, REST_MAX_S)
         while not self._closing:
+            began_s = time.monotonic()
             try:
                 await self._work()
             except Exception as error:
@@ -167,8 +169,7 @@ class IntakePartition:
                     found=without_words(error),
                 )
                 self._forget()
-                await asyncio.sleep(rest_s)
-                rest_s = min(REST_S_MAX, 2 * rest_s)
+                await asyncio.sleep(rest.after(time.monotonic() - began_s))
 
     def _forget(self) -> None:
         if self._follower is not None:

@@ -17,6 +17,7 @@ from streams import metrics
 from streams.guard import Ended
 from streams.outputs import Rest
 from streams.pool_host import PoolHost
+from streams.resting import GrowingRest
 
 REST_S = 1.0
 REST_MAX_S = 60.0
@@ -39,11 +40,10 @@ class PoolKeeper:
         rest_max_s: float = REST_MAX_S,
     ) -> None:
         self._partition, self._open_host = partition, open_host
-        self._rest_least_s, self._rest_max_s = rest_s, rest_max_s
+        self._growing, self._rest_max_s = GrowingRest(rest_s, rest_max_s), rest_max_s
         self._loop = asyncio.get_running_loop()
         self._label = f"partition {partition}"
         """The pool's name, once it is known."""
-        self._rest_s = rest_s
         self._rest = Rest.BRIEF
         self._opened_s = 0.0
         self._host: PoolHost | None = None
@@ -101,10 +101,8 @@ class PoolKeeper:
             return
         if host is not None and host.pool:
             self._label = host.pool
-        if self._loop.time() - self._opened_s >= self._rest_max_s:
-            self._rest_s = self._rest_least_s
-        rest_s = self._rest_s if ended.rest is Rest.BRIEF else self._rest_max_s
-        self._rest_s = min(2 * self._rest_s, self._rest_max_s)
+        brief_s = self._growing.after(self._loop.time() - self._opened_s)
+        rest_s = brief_s if ended.rest is Rest.BRIEF else self._rest_max_s
         self._rest = ended.rest
         self._timer = self._loop.call_later(rest_s, self._open_anew)  # before anything that could raise
         self._show_resting(True)

@@ -126,7 +126,7 @@ def numbers(producer: MemoryProducer) -> list[int]:
 def installation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     monkeypatch.setattr(intake_partition, "RETRY_S", 0.001)
     monkeypatch.setattr(intake_partition, "SKIPS_EVERY_S", 0.0)
-    monkeypatch.setattr(intake_partition, "REST_S_MIN", 0.001)
+    monkeypatch.setattr(intake_partition, "REST_S", 0.001)
     monkeypatch.setattr(held_up, "SAID_AFTER_S", 0.0)
     installation = Installation()
     yield installation
