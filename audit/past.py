@@ -35,10 +35,6 @@ from views.moments import when
 LedgerFrom = Callable[[int], Iterator[LedgerRecord]]
 """The records of a ledger from this offset on, in the log's order. Every call reads the same records again."""
 
-_BROKEN = Exception
-"""What folding raises when an event names what can't be (an edited ledger, or a defect): whatever it is, it ends there.
-"""
-
 T = TypeVar("T")
 
 
@@ -214,7 +210,7 @@ class Walk:
         yield offset, judged.batch
         try:
             fold(self.state, judged.batch, judged.hash, offset)
-        except _BROKEN as broken:
+        except Exception as broken:  # an edited ledger, or a defect: whatever it is, the reading ends there
             text = f"the state can't be folded over it: {type(broken).__name__}: {broken}"
             self.damage = Damage(offset, text, self.state.head_offset, before_ms)
 

@@ -31,10 +31,6 @@ from scheduling.state import State, initial_state
 CHECK_EVERY = 5_000
 """Records that count between two runs of the core's own invariants, which look at the whole state; and at the end."""
 
-_BROKEN = Exception
-"""What judging and folding raise when an event names what can't be: an edited ledger, or a defect. Whatever it is, it
-is said with its place and ends the reading: a state that did not take an event is worth nothing."""
-
 
 @dataclass
 class Evidence:
@@ -135,10 +131,12 @@ class _Verification:
         verdict = self.verdict
         verdict.counted += 1
         verdict.events += len(batch.events)
+        if self.evidence.inbox is not None:  # it reads `jobs`: a broker that fails is no fault of the ledger's
+            self._find_all(self.evidence.inbox.batch(offset, batch))
         try:
             self._judge(offset, batch)
             self._advance(offset, value, batch, record_hash)
-        except _BROKEN as broken:
+        except Exception as broken:  # an edited ledger, or a defect: a state that did not take all of it is no state
             self._find(offset, "I2", f"the state can't be folded over it: {type(broken).__name__}: {broken}")
             self.state = self._folded_to(verdict.last_offset)
             return False
@@ -150,8 +148,6 @@ class _Verification:
 
     def _judge(self, offset: int, batch: Batch) -> None:
         self._find_all(self.conduct.batch(offset, batch))
-        if self.evidence.inbox is not None:
-            self._find_all(self.evidence.inbox.batch(offset, batch))
         self.results.batch(offset, batch)
         if self.promised:
             self.promised.difference_update(getattr(event, "job", "") for event in batch.events)
@@ -169,7 +165,7 @@ class _Verification:
             return
         try:
             difference = decide_again(state, batch, value, record_hash, offset)
-        except _BROKEN as broken:
+        except Exception as broken:  # whatever it is, it is said with its place
             difference = f"deciding it again is impossible: {type(broken).__name__}: {broken}"
         if not difference:
             self.verdict.decided += 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import msgspec
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from audit.inbox import Inbox
+from audit.reader import JobsRecord
 from audit.verdict import render
 from audit.verify import Evidence
 from contract import inputs
@@ -46,6 +49,17 @@ def test_a_promise_that_was_not_kept_is_found_and_one_not_read_yet_is_none() -> 
     evidence = Evidence(inbox=Inbox(ledger.jobs, 0), acknowledged=[job_of(1), job_of(8), job_of(9)])
     verdict = verified(ledger, evidence)
     assert [(f.invariant, f.job) for f in verdict.findings] == [("I1", job_of(8))]
+
+
+def test_a_broker_that_fails_while_jobs_is_read_is_no_finding() -> None:
+    ledger = lived_in()
+
+    def cut_off() -> Iterator[JobsRecord]:
+        yield from ledger.jobs[:2]
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    with pytest.raises(KafkaException):
+        verified(ledger, Evidence(inbox=Inbox(cut_off(), 0)))
 
 
 def test_compacted_and_expired_records_of_jobs_are_no_finding() -> None:
