@@ -7,7 +7,6 @@ from typing import Any
 import psycopg
 import sqlalchemy.exc
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from runtime.settings import Settings
 
@@ -19,8 +18,15 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-_OF_THE_DATA = ("22", "23", "54")
-"""Classes of SQLSTATE that a value brings about: data exception, integrity constraint, program limit."""
+_OF_THE_DATA = ("21", "22", "23", "54")
+"""Classes of SQLSTATE that values bring about: too many rows, data exception, integrity constraint, program limit."""
+
+
+def is_of_the_data(error: psycopg.Error) -> bool:
+    """The database answered, and does not take what it was given: asking again changes nothing."""
+    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
+        return True
+    return (error.sqlstate or "")[:2] in _OF_THE_DATA
 
 
 def outage(error: BaseException) -> str:
@@ -39,15 +45,10 @@ def outage(error: BaseException) -> str:
     if error.sqlstate is None:
         away = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     else:
-        away = error.sqlstate[:2] not in _OF_THE_DATA
+        away = not is_of_the_data(error)
     return type(error).__name__ if away else ""
 
 
 def engine(settings: Settings, **options: Any) -> Engine:
     """A pool of connections to the database; it connects when first used."""
     return create_engine(settings.database_url, **{**_OPTIONS, **options})
-
-
-def async_engine(settings: Settings, **options: Any) -> AsyncEngine:
-    """The same for coroutines."""
-    return create_async_engine(settings.database_url, **{**_OPTIONS, **options})

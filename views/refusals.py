@@ -13,19 +13,15 @@ from typing import Any
 import msgspec
 import psycopg
 
+from runtime.postgres import is_of_the_data
 from views import statements
 from views.fold import Fold
-
-_OF_DATA = ("21", "22", "23", "54")
-"""Classes of SQLSTATE: too many rows, a value, a constraint, a limit of the server."""
 
 
 def is_refusal(error: BaseException | None) -> bool:
     """The database answered, and does not take what it was given. Anything else (it is away, read-only, out of space,
     not migrated, in a deadlock) passes by itself or by somebody's hand, and the same may be tried again."""
-    if not isinstance(error, psycopg.Error):
-        return False
-    return isinstance(error, psycopg.DataError | psycopg.IntegrityError) or (error.sqlstate or "")[:2] in _OF_DATA
+    return isinstance(error, psycopg.Error) and is_of_the_data(error)
 
 
 def storing(fold: Fold) -> list[tuple[str, list[Any]]]:
