@@ -19,11 +19,9 @@ from audit.past import Damage, Walk
 from contract import events as said
 from contract.batch import Batch
 from contract.events import Event
-from contract.lifecycle import TERMINAL, TRANSITIONS
+from contract.lifecycle import ENDINGS
 from contract.names import dispatch_id
 from scheduling.state import State
-
-_ENDINGS = frozenset(name for ways in TRANSITIONS.values() for name, state in ways.items() if state in TERMINAL)
 
 
 class Phase(StrEnum):
@@ -242,7 +240,7 @@ class Following:
                     self._take(event, batch, _slo_ms(state, batch.events[:index], event.tier))
                 elif name in _HEARD:
                     _HEARD[name](self, event, batch.now_ms)
-                if name in _ENDINGS:
+                if name in ENDINGS:
                     self.phase, self._ended_offset = Phase.STOPPED, offset
                     self._submitted_ms = self._submitted_ms or batch.now_ms
 

@@ -32,7 +32,7 @@ from audit.what_if import covers
 from contract.batch import Batch
 from contract.events import AttemptStarted, Event, JobAccepted, JobDispatched
 from contract.inputs import CancelRequested
-from contract.lifecycle import TERMINAL, TRANSITIONS
+from contract.lifecycle import ENDINGS
 from contract.policy import Policy
 from contract.shadows import ShadowDispatch, ShadowJob, ShadowStart
 from scheduling import snapshot
@@ -245,14 +245,11 @@ class Shadow:
                 if event.job in self._unstarted:
                     self._unstarted.discard(event.job)
                     self._log.started(ShadowStart(event.job, simulation.start_ms_of(event.job)))
-            elif type(event).__name__ in _ENDINGS:
+            elif type(event).__name__ in ENDINGS:
                 job: str = event.job  # type: ignore[union-attr]
                 self._unstarted.discard(job)
                 self.arrivals.forget(simulation.forget(job))
         self._log.flush_if_full(now_ms, self.left_out)
-
-
-_ENDINGS = frozenset(name for ways in TRANSITIONS.values() for name, state in ways.items() if state in TERMINAL)
 
 
 def _copy(state: State) -> State:

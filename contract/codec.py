@@ -35,6 +35,7 @@ _values = msgspec.json.Decoder()
 
 TYPE_PREFIX = "headrace."
 _INPUT = "a record of `jobs`"
+LEDGER_BATCH = "a ledger batch"
 _NO_EVENTS = b"[]}"
 _SALT = re.compile(r"[0-9a-f]{32}")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -160,7 +161,7 @@ def body_of(record: Wire) -> Body:
 
 def decode_batch(value: bytes | None) -> Batch:
     """A record of `ledger`. Malformed when it is none."""
-    batch: Batch = _decode(_batch, value, "a ledger batch")
+    batch: Batch = _decode(_batch, value, LEDGER_BATCH)
     return batch
 
 

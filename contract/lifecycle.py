@@ -82,6 +82,10 @@ ANYWHERE = frozenset({"JobDuplicated", "ErasureOrdered", "JobErased", "GangRelea
 TERMINAL = frozenset(state for state, ways in TRANSITIONS.items() if not ways)
 
 
+ENDINGS = frozenset(event for ways in TRANSITIONS.values() for event, state in ways.items() if state in TERMINAL)
+"""The events, by class name, that end a job."""
+
+
 class IllegalTransition(Exception):
     """An event happened to a job in a state where it may not."""
 

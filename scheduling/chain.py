@@ -15,7 +15,7 @@ from __future__ import annotations
 import msgspec
 
 from contract.batch import GENESIS, Batch, hash_of
-from contract.codec import Malformed, decode_batch
+from contract.codec import LEDGER_BATCH, Malformed, decode_batch
 from contract.events import Opened
 
 
@@ -81,7 +81,8 @@ class Chain:
         try:
             batch = decode_batch(record)
         except Malformed as error:
-            raise Damaged(offset, "a ledger batch", str(error)) from None
+            found = str(error).removeprefix(f"expected {LEDGER_BATCH}").removeprefix(", found ").removeprefix(": ")
+            raise Damaged(offset, LEDGER_BATCH, found) from None
         if batch.pool != self.pool:
             raise Damaged(offset, f"a record of pool {self.pool}", "one of another pool")
         self._read_to = offset

@@ -14,14 +14,13 @@ import msgspec
 
 from contract import events as e
 from contract.inputs import Submission
-from contract.lifecycle import TERMINAL, TRANSITIONS, IllegalTransition, JobState, after
+from contract.lifecycle import ENDINGS, TERMINAL, IllegalTransition, JobState, after
 from views import rows
 from views.columns import fitted, number
 
 _STATES = {state.value: state for state in JobState}
 LIFE_BEGINS = (e.JobAccepted, e.JobRefused)
 WORDS_GO = (e.ErasureOrdered, e.JobErased)
-_ENDINGS = frozenset(name for ways in TRANSITIONS.values() for name, state in ways.items() if state in TERMINAL)
 
 
 class Moment(msgspec.Struct):
@@ -66,7 +65,7 @@ def turn(page: Page, event: Any, moment: Moment) -> None:
 def turn_unread(page: Page, event: Any, moment: Moment) -> None:
     """An event of a job whose row says `unreadable`."""
     row, kind = page.row, type(event)
-    if row is not None and kind.__name__ in _ENDINGS:
+    if row is not None and kind.__name__ in ENDINGS:
         row.ended_ms = moment.now_ms
     if isinstance(event, WORDS_GO):
         _EVENTS[kind](page, event, moment)

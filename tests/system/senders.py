@@ -11,7 +11,7 @@ from typing import Any
 
 from cli.api_client import ApiClient
 from contract.codec import decode_quarantined
-from contract.lifecycle import TERMINAL, TRANSITIONS
+from contract.lifecycle import ENDINGS
 from contract.names import job_id_of_event
 from contract.topics import LEDGER, QUARANTINE, SUBMISSIONS
 from local import stack
@@ -21,7 +21,6 @@ from tests.system.installation import Installation
 from tests.waiting import until
 
 SOURCE = "cases"
-ENDINGS = {name for ways in TRANSITIONS.values() for name, state in ways.items() if state in TERMINAL}
 WITHIN_S = 60.0
 """For what must happen within seconds, on a machine with other work."""
 
