@@ -16,8 +16,6 @@ from contract.names import DIGEST, is_name
 from registry.environment_lock import Environment
 from registry.errors import RegistryError
 
-MANIFEST_BYTES_MAX = 8 * 1024 * 1024
-
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of a version."""

@@ -59,9 +59,8 @@ def parse_model_yaml(raw: bytes) -> ModelYaml:
         raise RegistryError("invalid", f"{FILE}: expected UTF-8 text, found other bytes") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise _fault(
-            mark.line + 1 if mark else 1, f"expected YAML, found {getattr(error, 'problem', 'bytes')}"
-        ) from None
+        problem = getattr(error, "problem", None) or "found a character that can't stand in it"
+        raise _fault(mark.line + 1 if mark else 1, f"expected YAML; {problem}") from None
     except RecursionError:
         raise _fault(1, "expected YAML, found it nested too deeply") from None
     return _Reader().read(root)

@@ -92,7 +92,7 @@ class Program:
         written = {word: part.schema[word] for word in CLAIMS if word in part.schema and word != "enum"}
         for word in LIMITS:
             if word in written:
-                written[word] = _as_whole(written[word])
+                written[word] = as_whole(written[word])
         for word, one in part.one.items():
             if word not in _UNUSED:
                 written[word] = self._refer(one)
@@ -117,7 +117,7 @@ class Program:
         return {"$ref": f"#/$defs/{self._names[part]}" if part in self._names else "#"}
 
 
-def _as_whole(limit: float) -> int | float:
+def as_whole(limit: float) -> int | float:
     """A limit that is whole as a whole number, however the author wrote it: the engine compares those a hundred times
     as fast."""
     return int(limit) if float(limit).is_integer() and abs(limit) <= _INT_MOST else limit

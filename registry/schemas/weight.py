@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from contract.bounds import DEPTH_MAX
 from registry.schemas.parts import Part
 from registry.schemas.patterns import SMALL_BYTES
-from registry.schemas.program import EXACT, kinds_of
+from registry.schemas.program import EXACT, as_whole, kinds_of
 from registry.schemas.references import UNEVALUATED_FACTOR
 
 WORK_MAX = 2_000_000
@@ -269,8 +269,7 @@ def _own(part: Part, programs: dict[str, int]) -> Cost:
     cost = _PART.plus(Cost(parts=len(schema)))
     for word in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
         if word in schema:
-            is_whole = float(schema[word]).is_integer() and abs(schema[word]) <= 2**64
-            cost = cost.plus(Cost(limits=1) if is_whole else Cost(fractions=1))
+            cost = cost.plus(Cost(limits=1) if isinstance(as_whole(schema[word]), int) else Cost(fractions=1))
     if "multipleOf" in schema:
         cost = cost.plus(_equality(schema["multipleOf"]))
     texts, numbers, others = kinds_of(schema.get("enum", []))
