@@ -67,7 +67,8 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Have each slot's child compute its rank of the attempt; answer `computed` for each, or `halted` after a Halt."""
+    """Have each slot's child compute its rank of the attempt; answer `computed`, or of a gang `rank_over` for each, or
+    `halted` after a Halt."""
 
     slots: tuple[int, ...]
     run: Run

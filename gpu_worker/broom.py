@@ -12,7 +12,6 @@ import contextlib
 import os
 import threading
 import uuid
-from itertools import count
 
 import structlog
 
@@ -28,9 +27,6 @@ class Broom:
         """Deletes what lies in the directory `name` of the open directory `root`, from now on. OSError."""
         self._root = root
         self._name = name
-        self._names = (f"{uuid.uuid4().hex}.{number}" for number in count())
-        """Of its own, so that nothing which an agent before this one left has one of them."""
-        self._naming = threading.Lock()
         self._state = threading.Condition()
         self._wanted = True
         self._closing = False
@@ -38,24 +34,22 @@ class Broom:
         self._thread = threading.Thread(target=self._work, name="broom", daemon=True)
         self._thread.start()
 
-    def take(self, path: str) -> bool:
-        """Set aside what has this path under the root, to be deleted; nothing happens when there is nothing.
-
-        False when it is still there, which is logged."""
+    def take(self, path: str) -> None:
+        """Set aside what has this path under the root, to be deleted; nothing happens when there is nothing. What
+        cannot be set aside stays, which is logged."""
         try:
             os.stat(path, dir_fd=self._root, follow_symlinks=False)
         except OSError:
-            return True
+            return
         try:
             have_folder(self._root, self._name)  # a child may have put something else there
             self._set_aside(path)
         except OSError as error:
             log.warning("what an attempt left stays: it cannot be renamed", error=type(error).__name__)
-            return False
+            return
         with self._state:
             self._wanted = True
             self._state.notify_all()
-        return True
 
     def close(self, within_s: float) -> bool:
         """Stop. Whether all was deleted within the time; the rest is left for the next agent's broom."""
@@ -66,16 +60,12 @@ class Broom:
         return not self._thread.is_alive()
 
     def _set_aside(self, path: str) -> None:
-        target = f"{self._name}/{self._new_name()}"
+        target = f"{self._name}/{_new_name()}"
         try:
             os.rename(path, target, src_dir_fd=self._root, dst_dir_fd=self._root)
         except PermissionError:
             unlock(self._root, path)
             os.rename(path, target, src_dir_fd=self._root, dst_dir_fd=self._root)
-
-    def _new_name(self) -> str:
-        with self._naming:
-            return next(self._names)
 
     # -- the thread -----------------------------------------------------------------------------------------------
 
@@ -123,7 +113,7 @@ class Broom:
             return True
         unlock(within, name)
         if within != folder:
-            os.rename(name, self._new_name(), src_dir_fd=within, dst_dir_fd=folder)
+            os.rename(name, _new_name(), src_dir_fd=within, dst_dir_fd=folder)
             return True
         inner = open_folder(folder, name)
         try:
@@ -134,3 +124,8 @@ class Broom:
             os.rmdir(name, dir_fd=folder)
             return True
         return went
+
+
+def _new_name() -> str:
+    """One that nothing else has, whichever thread asks, nor what an agent before this one left."""
+    return uuid.uuid4().hex

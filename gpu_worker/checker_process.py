@@ -55,7 +55,7 @@ class Checkers:
             checker = _Checker()
         try:
             answer = checker.ask(schema, values, self._check_s)
-        except BaseException:
+        except BaseException:  # its answer may still come: the next check must not take it for its own
             checker.end()
             raise
         with self._lock:
@@ -88,7 +88,7 @@ class _Checker:
                     cwd="/",
                     start_new_session=True,
                 )
-            except BaseException:
+            except BaseException:  # no end of the pair is left open, whatever stopped us
                 self._socket.close()
                 raise
         self._socket.settimeout(START_S)

@@ -48,7 +48,7 @@ class Scratch:
         """Inode and time of change of each slot's temporary directory, as it was made."""
         try:
             self._lock = _locked(self._root, root)
-        except BaseException:
+        except BaseException:  # a directory that could not be taken over is not kept open
             os.close(self._root)
             raise
         self._broom = Broom(self._root, GONE)

@@ -143,7 +143,7 @@ class Slot:
             self._child.kill()
 
     def close(self, within_s: float) -> bool:
-        """End the child; nobody is told. False when it has not ended within the time."""
+        """End the child; of its attempt nobody is told. False when it has not ended within the time."""
         child = self._child
         if child is None:
             return True

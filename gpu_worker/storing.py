@@ -38,6 +38,7 @@ from gpu_worker.checker_process import CheckAborted, Checkers
 from gpu_worker.outcome import Computed, Failure, Outcome, checked, disk_failure, identifier
 from gpu_worker.outputs import BadOutput, Output, Reading, check_names
 from gpu_worker.supplies import Supplies
+from runtime.object_store import Source
 
 log = structlog.get_logger(__name__)
 
@@ -54,12 +55,6 @@ ERROR_PATIENCE_S = 20.0
 """How long an error text may hold up the report of a failure."""
 
 NO_VALUES = b"{}"
-
-
-class Source(Protocol):
-    """What gives an object's bytes, in order, each once."""
-
-    def read(self, size: int = ..., /) -> bytes: ...
 
 
 class Store(Protocol):

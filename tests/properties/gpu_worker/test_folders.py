@@ -33,9 +33,10 @@ from gpu_worker import storing
 from gpu_worker.checker_process import Checkers
 from gpu_worker.outcome import Computed
 from gpu_worker.scratch import Scratch
-from gpu_worker.storing import Source, Storekeeper
+from gpu_worker.storing import Storekeeper
 from gpu_worker.supplies import Supplies
 from tests.properties.weighted import weighted
+from tests.unit.gpu_worker.memory_store import MemoryStore
 from tests.waiting import until
 
 DEADLINE_S = 30.0
@@ -165,22 +166,7 @@ extras = st.dictionaries(st.sampled_from(sorted(PLACES)), st.sampled_from(sorted
 replaced = weighted((6, st.none()), (1, st.tuples(st.sampled_from(sorted(ITSELF)), st.sampled_from(sorted(TRAPS)))))
 
 
-class Store:
-    """Objects in memory."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-
-    def put(self, key: str, data: bytes, *, content_type: str = "") -> bool:
-        self.objects[key] = data
-        return True
-
-    def put_stream(self, key: str, source: Source, *, content_type: str = "") -> None:
-        parts = []
-        while part := source.read(WHOLE_BYTES_MAX):
-            parts.append(part)
-        self.objects[key] = b"".join(parts)
-
+class Store(MemoryStore):
     def delete_prefix(self, prefix: str) -> int:
         raise AssertionError("nothing is abandoned here")
 

@@ -24,8 +24,8 @@ from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
 from gpu_worker.node import Node, World
 from gpu_worker.scratch import Scratch
-from gpu_worker.storing import Source
 from runtime.kafka import Delivery, DeliveryRefused, OnDelivery
+from tests.unit.gpu_worker.memory_store import MemoryStore
 from tests.waiting import until
 
 DEADLINE_S = 20.0
@@ -106,22 +106,7 @@ class Broker:
         return [report for record in self.said(NodeReport) for report in record.reports]
 
 
-class Store:
-    """Objects in memory."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-
-    def put(self, key: str, data: bytes, *, content_type: str = "") -> bool:
-        self.objects[key] = data
-        return True
-
-    def put_stream(self, key: str, source: Source, *, content_type: str = "") -> None:
-        self.put(key, source.read())
-
-    def delete_prefix(self, prefix: str) -> int:
-        return 0
-
+class Store(MemoryStore):
     def error_of(self, run: Run) -> str:
         """The words of the attempt's failure."""
         return self.objects[attempt_prefix(run.job, run.dispatch) + ERROR_NAME].decode()

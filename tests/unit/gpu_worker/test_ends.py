@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from gpu_worker import child_process, metrics, slot
 from gpu_worker.frames import Progressed
 from gpu_worker.slot import LAST_PRINTS, LAST_RECEIVES, Stage
-from tests.unit.gpu_worker.test_child import DEADLINE_S, Bench, alive, values
+from tests.unit.gpu_worker.slot_bench import DEADLINE_S, Bench, alive, closing, values
 from tests.waiting import until
 
 TRACED = """
@@ -60,11 +60,7 @@ class Model:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    assert bench.slot.close(DEADLINE_S)
-    bench.loop.close()
-    bench.scratch.close()
+    yield from closing(Bench(tmp_path))
 
 
 def test_nothing_that_a_model_prints_is_written_where_it_could_lay_a_trap(bench: Bench) -> None:

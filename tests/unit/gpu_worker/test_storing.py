@@ -23,19 +23,21 @@ from gpu_worker import outputs, storing
 from gpu_worker.checker_process import CheckAborted, Checkers
 from gpu_worker.folders import open_folder
 from gpu_worker.outcome import Computed, Failure, Outcome
-from gpu_worker.storing import Source, Storekeeper
+from gpu_worker.storing import Storekeeper
 from gpu_worker.supplies import Supplies
+from runtime.object_store import Source
+from tests.unit.gpu_worker.memory_store import MemoryStore
 
 ORDER = Run("n", "s", "p", 1, "j", 1, "1.1.0", "m", "v1", 1000, 0, 0, "")
 PREFIX = "results/j/1.1.0/"
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
 
-class Store:
-    """Objects in memory; fails as often as told, and can be made to wait."""
+class Store(MemoryStore):
+    """Fails as often as told, and can be made to wait."""
 
     def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
+        super().__init__()
         self.faults = 0
         self.puts = 0
         self.reached = threading.Event()
@@ -57,11 +59,6 @@ class Store:
         first = source.read(3)
         self.put(key, first)
         self.objects[key] += source.read()
-
-    def delete_prefix(self, prefix: str) -> int:
-        for key in [key for key in self.objects if key.startswith(prefix)]:
-            del self.objects[key]
-        return 0
 
 
 class Table:

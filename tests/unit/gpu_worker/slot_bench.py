@@ -1,0 +1,177 @@
+"""A slot around a real child of this interpreter, whose model does in a few lines what a test asks for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+
+from contract.orders import Run
+from gpu_worker.loop import Loop
+from gpu_worker.outcome import Computed, Outcome
+from gpu_worker.scratch import Scratch
+from gpu_worker.seat import Seat, child_environment
+from gpu_worker.slot import Slot, Work
+from gpu_worker.supplies import Supplies
+
+DEADLINE_S = 20.0
+
+MODEL = r"""
+import os, subprocess, sys, tempfile, threading, time
+
+class InvalidInputs(Exception): pass
+class OutOfMemoryError(RuntimeError): pass
+
+class Model:
+    def load(self, weights_dir, device, rank, world_size):
+        self.args = [weights_dir, device, rank, world_size]
+        self.runs = 0
+        if "unloadable" in weights_dir:
+            raise ValueError("secret words")
+        if "endless" in weights_dir:
+            while True: time.sleep(3600)
+
+    def predict(self, inputs, ctx):
+        self.runs += 1
+        return getattr(self, inputs["do"])(inputs, ctx)
+
+    def look(self, inputs, ctx):
+        return {"args": self.args, "pid": os.getpid(), "runs": self.runs, "threads": os.environ["OMP_NUM_THREADS"]}
+    def nothing(self, inputs, ctx): return None
+    def text(self, inputs, ctx): return "text"
+    def nan(self, inputs, ctx): return {"x": float("nan")}
+    def object(self, inputs, ctx): return {"x": object()}
+    def huge(self, inputs, ctx): return {"x": "x" * 5_000_000}
+    def invalid(self, inputs, ctx): raise InvalidInputs()
+    def memory(self, inputs, ctx): raise MemoryError()
+    def cuda_memory(self, inputs, ctx): raise OutOfMemoryError()
+    def disk(self, inputs, ctx): raise OSError(28, "No space left on device")
+    def quit(self, inputs, ctx): sys.exit(1)
+    def named(self, inputs, ctx): raise type("my_secret_merger", (Exception,), {})()
+    def escape(self, inputs, ctx): ctx.output("../words")
+    def write(self, inputs, ctx):
+        open(ctx.output("a.txt"), "w").write("a")
+        tempfile.NamedTemporaryFile(delete=False).write(b"words")
+        return {}
+    def tell(self, inputs, ctx):
+        for n in range(100):
+            ctx.progress(n / 100, "m" * 300)
+        return {}
+    def mumble(self, inputs, ctx):
+        class Silent:
+            def __str__(self): raise RuntimeError("no words")
+        for fraction, message in [
+            ("half", "half \ud83d"), (float("inf"), "more"), (1e300, Silent()),
+            (float("nan"), "nan"), (-9, "less"), (9**999, "\0"), (None, ""),
+        ]:
+            ctx._progressed_s = 0.0
+            ctx.progress(fraction, message)
+        return {}
+    def mutter(self, inputs, ctx):
+        print("half \ud83d caf\udce9", flush=True)
+        print("half \ud83d caf\udce9", file=sys.stderr, flush=True)
+        return {}
+    def listen(self, inputs, ctx):
+        while not ctx.cancelled(): time.sleep(0.005)
+        return {}
+    def chatter(self, inputs, ctx):
+        for _ in range(200): print("words " * 2000)
+        sys.stdout.flush()
+        os._exit(7)
+    def grandchild(self, inputs, ctx):
+        with open(ctx.output("pid"), "w") as file:
+            print(subprocess.Popen(["sleep", "1000"]).pid, file=file)
+        while True: time.sleep(3600)
+    def garbage(self, inputs, ctx):
+        os.write(ctx._pipe.fd, bytes([255, 255, 255, 255]))
+        while True: time.sleep(3600)
+    def hang_up(self, inputs, ctx):
+        os.close(ctx._pipe.fd)
+        while True: time.sleep(3600)
+"""
+
+
+class Bench:
+    """A slot with a loop, and a record of what it told."""
+
+    def __init__(self, directory: Path) -> None:
+        (directory / "code").mkdir()
+        (directory / "code" / "model.py").write_text(MODEL)
+        self.directory = directory
+        self.loop = Loop()
+        self.scratch = Scratch(directory / "scratch")
+        seat = Seat(0, child_environment({"PATH": os.environ["PATH"], "HEADRACE_S3_SECRET_KEY": "x"}, 3, []), "cpu", 3)
+        self.slot = Slot(seat, self.loop, self.scratch, self)
+        self.told: list[tuple[str, Any]] = []
+        self.number = 0
+
+    def loaded(self, slot: int, version: str) -> None:
+        self.told.append(("loaded", version))
+
+    def progressed(self, run: Run, fraction: float, message: str) -> None:
+        self.told.append(("progressed", (fraction, message)))
+
+    def done(self, slot: int, run: Run, outcome: Outcome) -> None:
+        self.told.append(("done", outcome))
+
+    def halted(self, slot: int, run: Run) -> None:
+        self.told.append(("halted", run.dispatch))
+
+    def launch(self, do: str, *, version: str = "v1", timeout_ms: int = 60_000, python: str = sys.executable) -> None:
+        self.number += 1
+        order = Run("n", "s", "p", 1, "j", 1, f"1.{self.number}.0", "m", version, timeout_ms, 0, 0, "")
+        program: Any = SimpleNamespace(
+            version=version,
+            manifest=SimpleNamespace(entry_point="model:Model"),
+            code=self.directory / "code",
+            weights=self.directory / version,
+            python=Path(python),
+        )
+        self.slot.launch(Work(order, Supplies(msgspec.Raw(msgspec.json.encode({"do": do})), program)))
+
+    def until(self, true: Callable[[], Any]) -> None:
+        end_s = time.monotonic() + DEADLINE_S
+        while not true():
+            now_s = time.monotonic()
+            assert now_s < end_s, f"not within {DEADLINE_S} s; told {self.told}"
+            if self.slot.deadline_s is not None and self.slot.deadline_s <= now_s:
+                self.slot.on_deadline()
+            self.loop.turn(0.05)
+
+    def outcome(self, do: str, **how: Any) -> Any:
+        """What became of an attempt."""
+        before = len(self.told)
+        self.launch(do, **how)
+        return self.next("done", since=before)
+
+    def next(self, kind: str, since: int | None = None) -> Any:
+        """The next thing told of this kind, after the first `since` things."""
+        before = len([what for what, _ in self.told[:since] if what == kind])
+        self.until(lambda: len([what for what, _ in self.told if what == kind]) > before)
+        return [value for what, value in self.told if what == kind][before]
+
+
+def closing(bench: Bench) -> Iterator[Bench]:
+    """For a fixture: the bench, which lets go of everything in the end."""
+    yield bench
+    assert bench.slot.close(DEADLINE_S)
+    bench.loop.close()
+    bench.scratch.close()
+
+
+def values(outcome: Outcome) -> Any:
+    assert isinstance(outcome, Computed), outcome
+    return msgspec.json.decode(outcome.values)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
