@@ -16,7 +16,8 @@ from streams import jobs_door
 from tests.properties.contract.records import wire
 from tests.properties.contract.test_doors import broken
 from tests.properties.weighted import weighted
-from tests.unit.streams.memory_pool import MemoryBroker, eventually, keeper_of, run, setup, submitted
+from tests.unit.streams.memory_pool import MemoryBroker, keeper_of, run, setup, submitted
+from tests.waiting import until_async
 
 VALUES = weighted(
     (4, st.integers(0, 20).map(lambda number: encode(submitted(number)))),
@@ -32,6 +33,7 @@ HEADERS = st.lists(
     ),
     max_size=3,
 )
+
 RECORDS = st.tuples(weighted((9, VALUES), (1, st.none())), KEYS, HEADERS)
 
 
@@ -48,7 +50,7 @@ def test_whatever_comes_a_pool_takes_it_or_sets_it_aside_and_goes_on() -> None:
             if value is not None:
                 read.append(jobs_door.read(Record("jobs", 0, offset, 0, key, value, headers)))
         end = broker.say(submitted(99)) + 1
-        await eventually(lambda: broker.batches()[-1:] and broker.batches()[-1].position == end, "all is read")
+        await until_async(lambda: broker.batches()[-1:] and broker.batches()[-1].position == end, "all is read")
         refused = [one.given.offset for one in read if one.refusal]
         set_aside = [offset for _, offset, _ in broker.quarantined]
         stale = [event.offset for event in broker.events(InputQuarantined) if event.job]

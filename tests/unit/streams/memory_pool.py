@@ -11,10 +11,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
+from prometheus_client import REGISTRY
 
 from contract.batch import Batch
 from contract.codec import decode_batch, decode_order, encode
-from contract.events import Event
+from contract.events import Event, JobAccepted
 from contract.inputs import (
     AliasMoved,
     JobSubmitted,
@@ -39,6 +40,7 @@ from streams.outputs import SnapshotReady
 from streams.pool_host import PoolHost
 from streams.pool_keeper import OnEnded, PoolKeeper
 from tests.unit.streams.said import VERSION
+from tests.waiting import until_async
 
 POOLS = {0: "main", 1: "other"}
 POLICY = Policy(
@@ -46,19 +48,10 @@ POLICY = Policy(
     pools={name: Pool(partition=partition) for partition, name in POOLS.items()},
     clusters={"local": Cluster(pool="main", limit=100), "east": Cluster(pool="other", limit=100)},
 )
-LOOK_EVERY_S = 0.001
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
-
-
-async def eventually(holds: Callable[[], object], what: str, within_s: float = 30.0) -> None:
-    """Wait for something to become true. AssertionError that says `what` when it does not within the time."""
-    deadline_s = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline_s, f"expected within {within_s:g} s: {what}"
-        await asyncio.sleep(LOOK_EVERY_S)
 
 
 class Partition:
@@ -273,6 +266,18 @@ def setup(broker: MemoryBroker, partition: int = 0) -> None:
         broker.say(said, partition)
 
 
+async def led(*, jobs: int = 0, rest_s: float = 0.001, rest_max_s: float = 60.0) -> tuple[MemoryBroker, PoolKeeper]:
+    """A pool that is led, with so many jobs accepted: 1, 2, 3…"""
+    broker = MemoryBroker()
+    keeper = keeper_of(broker, rest_s=rest_s, rest_max_s=rest_max_s)
+    setup(broker)
+    await until_async(lambda: len(broker.batches()) > 1, "the pool is led")
+    for number in range(1, jobs + 1):
+        broker.say(submitted(number))
+    await accepted(broker, jobs)
+    return broker, keeper
+
+
 def submitted(number: int, partition: int = 0) -> JobSubmitted:
     inputs, salt = b'{"prompt":"x"}', "0" * 32
     digest = payload_digest(salt, inputs)
@@ -282,3 +287,20 @@ def submitted(number: int, partition: int = 0) -> JobSubmitted:
 
 def now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def sessions(broker: MemoryBroker, partition: int = 0) -> list[str]:
+    """By which host each ledger record was written."""
+    return [dict(record.headers)["ce_source"].decode() for record in broker[partition].ledger]
+
+
+def reopened(pool: str) -> float:
+    return REGISTRY.get_sample_value("headrace_pool_reopened_total", {"pool": pool}) or 0.0
+
+
+def shown(name: str, pool: str) -> list[Any]:
+    return [s for m in REGISTRY.collect() for s in m.samples if s.name == name and s.labels.get("pool") == pool]
+
+
+async def accepted(broker: MemoryBroker, count: int, partition: int = 0) -> None:
+    await until_async(lambda: len(broker.events(JobAccepted, partition)) == count, f"{count} jobs are accepted")

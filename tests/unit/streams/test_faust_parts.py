@@ -18,8 +18,8 @@ from streams import assignment, inbox
 from streams.faust_app import _with_threads, in_batches, make_app
 from streams.faust_parts import CommittedConsumer
 from streams.flow import Flow, fetch_what_flows
-from tests.unit.streams.memory_pool import eventually, run
-from tests.waiting import within
+from tests.unit.streams.memory_pool import run
+from tests.waiting import until_async, within
 
 TOPIC = "jobs"
 ONE, TWO = TP(TOPIC, 0), TP(TOPIC, 1)
@@ -105,12 +105,12 @@ def test_what_waits_to_be_taken_is_bounded_in_bytes() -> None:
             taken.extend(records)
 
         reading = asyncio.create_task(in_batches(stream, take, 500))
-        await eventually(lambda: not stream.app.flow.open_of({ONE}), "the topic is held back")
+        await until_async(lambda: not stream.app.flow.open_of({ONE}), "the topic is held back")
         for _ in range(100):
             await asyncio.sleep(0)
         assert stream.delivered * size < 2 * inbox.WAITING_BYTES
         may_take.set()
-        await eventually(lambda: len(taken) > 100, "it flows again")
+        await until_async(lambda: len(taken) > 100, "it flows again")
         assert [record.offset for record in taken] == list(range(1, len(taken) + 1)), "nothing is left out"
         reading.cancel()
 
@@ -181,9 +181,10 @@ def test_a_member_joins_anew_while_partitions_are_not_shared_out(monkeypatch: py
         monkeypatch.setattr(assignment, "LOOK_EVERY_S", 0.001)
         monkeypatch.setattr(assignment, "JOIN_AGAIN_S", 0.001)
         joins: list[int] = []
+        looks: list[str] = []
         shared_out, cluster = [1], Cluster(1)
         app: Any = SimpleNamespace(
-            assignor=SimpleNamespace(assigned=False, covered=lambda topic: shared_out[0]),
+            assignor=SimpleNamespace(assigned=False, covered=lambda topic: looks.append(topic) or shared_out[0]),
             consumer=SimpleNamespace(
                 _thread=SimpleNamespace(
                     thread_loop=asyncio.get_running_loop(),
@@ -196,14 +197,14 @@ def test_a_member_joins_anew_while_partitions_are_not_shared_out(monkeypatch: py
         )
         watching = asyncio.create_task(assignment.keep_whole(app, TOPIC))
         cluster.partitions = 2
-        await asyncio.sleep(0.02)
+        await until_async(lambda: len(looks) > 5, "it looks again and again")
         assert joins == [], "not before it has joined at all"
         app.assignor.assigned = True
-        await eventually(lambda: joins.count(2) > 1, "it joins, and again while that did not help")
+        await until_async(lambda: joins.count(2) > 1, "it joins, and again while that did not help")
         shared_out[0] = 2
-        await eventually(lambda: not watching.done(), "it goes on looking")
+        await until_async(lambda: not watching.done(), "it goes on looking")
         cluster.partitions = 3
-        await eventually(lambda: joins.count(3) > 0, "it joins for the third partition")
+        await until_async(lambda: joins.count(3) > 0, "it joins for the third partition")
         watching.cancel()
 
     run(live)

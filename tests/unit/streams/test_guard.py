@@ -9,7 +9,8 @@ import pytest
 
 from streams.guard import Ended, Guard, PoolEnds
 from streams.outputs import Rest
-from tests.unit.streams.memory_pool import eventually, run
+from tests.unit.streams.memory_pool import run
+from tests.waiting import until_async
 
 
 def fail() -> None:
@@ -42,7 +43,7 @@ def test_each_way_ends_the_host_once_and_none_leads_in_after_that(way: str) -> N
         guard = Guard(ended.append)
         guard.spawn(asyncio.sleep(3_600))
         WAYS[way](guard)
-        await eventually(lambda: ended, "it ends")
+        await until_async(lambda: ended, "it ends")
         assert ended == [Ended("struck", Rest.LONG, {"found": "it"})]
         ran: list[str] = []
         for again, lead in WAYS.items():

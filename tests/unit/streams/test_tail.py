@@ -11,7 +11,8 @@ import pytest
 
 from runtime.kafka import Record
 from streams import tail
-from tests.unit.streams.memory_pool import eventually, run
+from tests.unit.streams.memory_pool import run
+from tests.waiting import until_async
 
 
 class Ledger:
@@ -56,7 +57,7 @@ def test_records_come_in_order_and_others_have_their_turn(monkeypatch: pytest.Mo
         following = read(
             Ledger([500, 1, 700, 2]), monkeypatch, lambda records: seen.extend(one.offset for one in records)
         )
-        await eventually(lambda: len(seen) == 1_203, "all is read")
+        await until_async(lambda: len(seen) == 1_203, "all is read")
         assert seen == list(range(1_203))
         assert max(later - before for before, later in pairwise(turns)) <= 2 * tail.SLICE_RECORDS
         following.close()
@@ -74,10 +75,10 @@ def test_what_is_read_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             seen[0] += len(records)
 
         following = read(ledger, monkeypatch, fold)
-        await eventually(lambda: seen[0] == 2_000, "all is read")
+        await until_async(lambda: seen[0] == 2_000, "all is read")
         assert max(ahead) <= tail.CHUNKS_AHEAD + 2
         following.close()
-        await eventually(ledger.closed.is_set, "the reader is closed")
+        await until_async(ledger.closed.is_set, "the reader is closed")
 
     run(live)
 
@@ -86,10 +87,10 @@ def test_after_a_close_nothing_comes_and_a_failure_is_told_once(monkeypatch: pyt
     async def live() -> None:
         failures: list[Exception] = []
         read(Ledger([], ConnectionError("gone")), monkeypatch, lambda _: None, failures.append)
-        await eventually(lambda: failures, "the failure is told")
+        await until_async(lambda: failures, "the failure is told")
         seen: list[Record] = []
         following = read(Ledger([500]), monkeypatch, seen.extend)
-        await eventually(lambda: seen, "the first slice")
+        await until_async(lambda: seen, "the first slice")
         following.close()
         so_far = len(seen)
         for _ in range(100):
