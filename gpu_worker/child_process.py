@@ -49,6 +49,7 @@ class ChildProcess:
                 cwd=directory,
                 start_new_session=True,
             )
+            self.pid_fd = self._pid_fd()
         except BaseException:  # no end of a pipe is left open, whatever stopped us
             ours.close()
             os.close(log_read)
@@ -64,7 +65,15 @@ class ChildProcess:
         self._killed_s: float | None = None
         self._is_undying = False
         self.log_fd = log_read
-        self.pid_fd = os.pidfd_open(self._process.pid)
+
+    def _pid_fd(self) -> int:
+        """OSError, and no process, when there is no descriptor left for it."""
+        try:
+            return os.pidfd_open(self._process.pid)
+        except OSError:
+            self._process.kill()
+            self._process.wait()
+            raise
 
     @property
     def pid(self) -> int:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from contract import bounds
 from contract.inputs import FAILURE_KINDS
-from gpu_worker import child, frames, outputs
+from gpu_worker import child, child_process, frames, outputs
 from gpu_worker.child_process import CHILD
 from gpu_worker.slot import CHILD_KINDS
 from tests.unit.gpu_worker.slot_bench import DEADLINE_S
@@ -105,3 +108,16 @@ def test_values_that_go_round_in_a_circle_are_refused_where_they_are_too_deep() 
     circle: dict[str, Any] = {}
     circle["x"] = circle
     assert child.fault_of(circle).endswith("/x: expected lists and objects at most 64 deep, found more")
+
+
+def test_a_child_that_there_is_no_descriptor_for_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_pid: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(child_process.os, "pidfd_open", none_left)
+    before = psutil.Process().num_fds(), psutil.Process().children()
+    with pytest.raises(OSError, match="Too many"):
+        child_process.ChildProcess(sys.executable, {}, str(tmp_path))
+    assert (psutil.Process().num_fds(), psutil.Process().children()) == before
