@@ -1,8 +1,8 @@
 """Whether a model's values are what its output schema says: a program of its own, because both come from outside.
 
 `python -m gpu_worker.checker FD` talks to the agent over the socket FD. It says READY; then it is asked by two
-lengths of 4 bytes, big-endian, a schema and values, both JSON, and answers with such a length and a sentence, which is
-empty when they fit. A check holds the interpreter's lock for as long as it takes, so it cannot be done in a thread of
+lengths of 4 bytes, big-endian, a schema and values, both JSON, and answers with such a length, a byte for the kind of
+fault, and a sentence. A check holds the interpreter's lock for as long as it takes, so it cannot be done in a thread of
 the agent; and this process may be killed in the middle of one. It has no credentials, and it ends when the agent does.
 """
 
@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,19 @@ MEMORY_BYTES_MAX = 2 * 1024**3
 
 SCHEMAS_KEPT = 64
 
+FITS, BAD_VALUES, BAD_OUTPUTS = b"f", b"v", b"o"
+KINDS = {BAD_VALUES: "bad_values", BAD_OUTPUTS: "bad_outputs"}
+"""Kinds of contract.inputs.FAILURE_KINDS: no part behind the pipe can hold the values, or they break their schema."""
+
+
+class Fault(NamedTuple):
+    """Why values are refused."""
+
+    kind: bytes
+    """One of KINDS."""
+    sentence: str
+    """It may quote the values."""
+
 
 def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
@@ -50,24 +63,36 @@ def main(arguments: list[str]) -> int:
             schema = asked.read(int.from_bytes(lengths[:LENGTH_BYTES], "big"))
             values = asked.read(int.from_bytes(lengths[LENGTH_BYTES:], "big"))
             signal.alarm(ALARM_S)
-            sentence = fault(schema, values)[:SENTENCE_CHARACTERS_MAX].encode("utf-8", "replace")
+            kind, sentence = fault(schema, values) or (FITS, "")
             signal.alarm(0)
-            agent.sendall(len(sentence).to_bytes(LENGTH_BYTES, "big") + sentence)
+            answer = kind + sentence[:SENTENCE_CHARACTERS_MAX].encode("utf-8", "replace")
+            agent.sendall(len(answer).to_bytes(LENGTH_BYTES, "big") + answer)
     return 0
 
 
-def fault(schema: bytes, values: bytes) -> str:
-    """Why the values do not fit the schema, in a sentence that may quote them; empty when they do."""
+def fault(schema: bytes, values: bytes) -> Fault | None:
+    """Why the values cannot be held, or do not fit the schema; None when they do."""
     try:
-        return _validator(schema)(decode_values(values, "values"))
+        decoded = decoded_object(values)
     except Malformed as error:
-        return str(error)
+        return Fault(BAD_VALUES, str(error))
+    try:
+        sentence = _validator(schema)(decoded)
     except SchemaRefused as refused:
-        return f"expected an output schema that can be applied, found one that is refused since: {refused}"
+        sentence = f"expected an output schema that can be applied, found one that is refused since: {refused}"
     except MemoryError:
         raise
     except Exception as error:  # whatever is wrong with a schema that publishing took: nothing fits it
-        return f"expected an output schema that can be applied, found one that cannot: {type(error).__name__}"
+        sentence = f"expected an output schema that can be applied, found one that cannot: {type(error).__name__}"
+    return Fault(BAD_OUTPUTS, sentence) if sentence else None
+
+
+def decoded_object(values: bytes) -> dict[str, Any]:
+    """Malformed when they are no JSON object that every part behind the pipe can hold (contract.bounds)."""
+    decoded = decode_values(values, "values")
+    if not isinstance(decoded, dict):
+        raise Malformed("values: expected a JSON object, found another value")
+    return decoded
 
 
 @lru_cache(maxsize=SCHEMAS_KEPT)

@@ -11,14 +11,23 @@ import sys
 import threading
 import time
 
-from gpu_worker.checker import CHECK_S, LENGTH_BYTES, PART_BYTES_MAX, READY, SENTENCE_CHARACTERS_MAX
+from gpu_worker.checker import (
+    CHECK_S,
+    FITS,
+    KINDS,
+    LENGTH_BYTES,
+    PART_BYTES_MAX,
+    READY,
+    SENTENCE_CHARACTERS_MAX,
+    Fault,
+)
 
 START_S = 60.0
 """How long a checker may take to start: on a busy machine an import may take its time."""
 
 ENDING_S = 5.0
 
-SENTENCE_BYTES_MAX = 4 * SENTENCE_CHARACTERS_MAX
+ANSWER_BYTES_MAX = 1 + 4 * SENTENCE_CHARACTERS_MAX
 
 
 class CheckAborted(Exception):
@@ -42,9 +51,9 @@ class Checkers:
         self._lock = threading.Lock()
         self._idle: list[_Checker] = []
 
-    def fault(self, schema: bytes, values: bytes) -> str:
-        """Why the values, JSON, are not what the JSON schema says, in a sentence that may quote them; empty when they
-        are. CheckAborted; CheckerNotStarted, OSError when this node cannot check."""
+    def fault(self, schema: bytes, values: bytes) -> Fault | None:
+        """Why the values, JSON, cannot be held or are not what the JSON schema says; None when they are. CheckAborted;
+        CheckerNotStarted, OSError when this node cannot check."""
         if max(len(schema), len(values)) > PART_BYTES_MAX:
             raise CheckAborted(
                 "ValidationTooLarge", f"expected at most {PART_BYTES_MAX} bytes of a schema and of values"
@@ -105,7 +114,7 @@ class _Checker:
         self._socket.close()
         return False
 
-    def ask(self, schema: bytes, values: bytes, within_s: float) -> str:
+    def ask(self, schema: bytes, values: bytes, within_s: float) -> Fault | None:
         """CheckAborted when there is no answer."""
         until_s = time.monotonic() + within_s
         lengths = b"".join(len(part).to_bytes(LENGTH_BYTES, "big") for part in (schema, values))
@@ -113,7 +122,7 @@ class _Checker:
             self._socket.settimeout(within_s)
             self._socket.sendall(lengths + schema + values)
             length = int.from_bytes(self._receive(LENGTH_BYTES, until_s), "big")
-            return self._receive(min(length, SENTENCE_BYTES_MAX), until_s).decode("utf-8", "replace")
+            answer = self._receive(min(length, ANSWER_BYTES_MAX), until_s)
         except TimeoutError:
             raise CheckAborted(
                 "ValidationTimeOut",
@@ -121,6 +130,10 @@ class _Checker:
             ) from None
         except OSError:
             raise CheckAborted("ValidationDied", "expected an answer, found that the check ended its process") from None
+        kind, sentence = answer[:1], answer[1:].decode("utf-8", "replace")
+        if kind not in (FITS, *KINDS):
+            raise CheckAborted("ValidationDied", "expected an answer, found none that says what it is")
+        return None if kind == FITS else Fault(kind, sentence)
 
     def _receive(self, size: int, until_s: float) -> bytes:
         received = b""

@@ -1,7 +1,7 @@
 """The frames between agent and child: a 4-byte big-endian length, then JSON. child.py has the other end.
 
 The child is not trusted: a frame that is too long or is none of these ends it and the attempt it had, nothing else, and
-the agent never waits on its pipe. Values are looked at where there is time for it (gpu_worker.outcome.checked).
+the agent never waits on its pipe. Values are looked at where there is time for it (gpu_worker.checker).
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ import re
 import msgspec
 
 from contract.bounds import mended
-from contract.codec import Malformed, decode_values
 
 DETAIL_CHARACTERS_MAX = 64 * 1024
 """Of what a child says of its failure, the end: child.py sends at most half of it."""
@@ -48,18 +47,6 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 Outcome = Computed | Failure
-
-
-def checked(computed: Computed) -> Outcome:
-    """The same, if its values are a JSON object that every part behind the pipe can hold (contract.bounds): else the
-    failure, with a sentence. For a thread that may take its time: up to a second for the largest frame."""
-    try:
-        values = decode_values(bytes(computed.values), "values")
-    except Malformed as error:
-        return Failure("bad_values", "BadValues", f"{error}\n")
-    if not isinstance(values, dict):
-        return Failure("bad_values", "BadValues", "values: expected a JSON object, found another value\n")
-    return computed
 
 
 def claimed(kind: str, error: str, detail: str) -> Failure:

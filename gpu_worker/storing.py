@@ -34,11 +34,12 @@ from contract.results import (
     attempt_prefix,
 )
 from gpu_worker.background import Crew
+from gpu_worker.checker import BAD_OUTPUTS, BAD_VALUES, KINDS
 from gpu_worker.checker_process import CheckAborted, Checkers
-from gpu_worker.outcome import Computed, Failure, Outcome, checked, disk_failure, identifier
+from gpu_worker.outcome import Computed, Failure, Outcome, disk_failure, identifier
 from gpu_worker.outputs import BadOutput, Output, Reading, check_names
 from gpu_worker.supplies import Supplies
-from runtime.object_store import Source
+from runtime.object_store import Source, is_away
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +65,8 @@ class Store(Protocol):
     def put_stream(self, key: str, source: Source, *, content_type: str = ...) -> None: ...
     def delete_prefix(self, prefix: str) -> int: ...
 
+
+_ERRORS = {BAD_VALUES: "BadValues", BAD_OUTPUTS: "ValuesBreakSchema"}
 
 OpenOutputs = Callable[[str], int]
 """dispatch -> the directory with its outputs, open. OSError when there is none."""
@@ -127,8 +130,6 @@ class Storekeeper:
         self._told(run.dispatch, report)
 
     def _stored(self, run: Run, supplies: Supplies | None, outcome: Outcome, abandoned: threading.Event) -> Report:
-        if isinstance(outcome, Computed):
-            outcome = checked(outcome)
         if isinstance(outcome, Computed) and supplies is not None:
             result = self._result(run, supplies, outcome, abandoned)
             if isinstance(result, str):
@@ -142,7 +143,9 @@ class Storekeeper:
     def _result(self, run: Run, supplies: Supplies, outcome: Computed, abandoned: threading.Event) -> str | Failure:
         """The manifest's digest, once everything is stored; or why there is no result."""
         try:
-            self._check_values(run, supplies, outcome)
+            fault = self._fault_of_values(run, supplies, outcome)
+            if fault is not None:
+                return fault
             if _is_empty(outcome):
                 self._takes_no_values.add(run.version)
                 return EMPTY_MANIFEST
@@ -158,19 +161,22 @@ class Storekeeper:
         except OSError as error:
             return disk_failure(error, "store")
         except Exception as error:  # the slot: an attempt that cannot be stored fails, its node goes on
+            log.warning("result not stored", job=run.job, dispatch=run.dispatch, error=type(error).__name__)
             return Failure("store", identifier(type(error).__name__))
         return "sha256:" + hashlib.sha256(manifest).hexdigest()
 
-    def _check_values(self, run: Run, supplies: Supplies, outcome: Computed) -> None:
-        """BadOutput when the values are not what the version's output schema says."""
+    def _fault_of_values(self, run: Run, supplies: Supplies, outcome: Computed) -> Failure | None:
+        """When nobody can hold the values, or they are not what the version's output schema says. BadOutput when that
+        cannot be found out."""
         schema = msgspec.json.encode(supplies.program.manifest.outputs)
         try:
             fault = self._checkers.fault(schema, bytes(outcome.values))
         except CheckAborted as error:
             log.warning("values not checked", job=run.job, version=run.version, reason=str(error))
             raise BadOutput(error.name, f"{error}\n") from None
-        if fault:
-            raise BadOutput("ValuesBreakSchema", f"{fault}\n")
+        if fault is None:
+            return None
+        return Failure(KINDS[fault.kind], _ERRORS[fault.kind], f"{fault.sentence}\n")
 
     def _put_outputs(self, run: Run, names: tuple[str, ...], abandoned: threading.Event) -> tuple[ResultFile, ...]:
         if not names:
@@ -262,4 +268,4 @@ def _passing(error: Exception) -> bool:
     """Whether another try may mend it: a store that is away, not a file of ours that cannot be read."""
     if isinstance(error, Abandoned | BadOutput):
         return False
-    return not isinstance(error, OSError) or isinstance(error, ConnectionError | TimeoutError)
+    return not isinstance(error, OSError) or is_away(error)

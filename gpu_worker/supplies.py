@@ -26,6 +26,7 @@ from gpu_worker.frames import FRAME_BYTES_MAX
 from gpu_worker.outcome import Failure, disk_failure, identifier
 from registry.depot import Installed
 from registry.errors import RegistryError
+from runtime.object_store import is_away
 
 log = structlog.get_logger(__name__)
 
@@ -217,7 +218,7 @@ def _passing(error: Exception) -> bool:
     """Whether another try may mend it: a store that is away, not a version that is broken nor a disk that is full."""
     if isinstance(error, RegistryError):
         return error.code == "unavailable"
-    return not isinstance(error, OSError) or isinstance(error, ConnectionError)
+    return not isinstance(error, OSError) or is_away(error)
 
 
 def refusal_of(inputs: msgspec.Raw) -> Failure | None:

@@ -26,6 +26,12 @@ UNAVAILABLE = (StoreUnreachable, HTTPClientError, NoCredentialsError, ClientErro
 """What every call may raise when the store cannot be reached, or does not do what it was asked."""
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether the store was not reached, or did not do what it was asked: another try may mend that. botocore's errors
+    of a connection, time-outs among them, are OSErrors too, and no ConnectionError or TimeoutError of Python's."""
+    return isinstance(error, (*UNAVAILABLE, ConnectionError, TimeoutError))
+
+
 class Missing(KeyError):
     """No object has this key."""
 

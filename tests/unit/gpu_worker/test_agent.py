@@ -18,6 +18,7 @@ from contract.codec import decode_progress
 from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started, Stopped, Succeeded
 from contract.orders import Kill, Rejoin
 from contract.results import EMPTY_MANIFEST
+from gpu_worker.checker import BAD_VALUES, Fault
 from gpu_worker.checker_process import Checkers
 from gpu_worker.gang import rendezvous_here
 from gpu_worker.node import Node
@@ -101,9 +102,9 @@ def test_a_check_of_values_takes_as_long_as_it_takes_and_the_heart_beats(
 ) -> None:
     let, asked = threading.Event(), threading.Event()
 
-    def fault(*_: Any) -> str:
+    def fault(*_: Any) -> Fault | None:
         asked.set()
-        return "" if let.wait(DEADLINE_S) else "expected to be let"
+        return None if let.wait(DEADLINE_S) else Fault(BAD_VALUES, "expected to be let")
 
     monkeypatch.setattr(Checkers, "fault", fault)
     order = lively.order()

@@ -26,7 +26,7 @@ from gpu_worker.outcome import Computed, Failure, Outcome
 from gpu_worker.storing import Storekeeper
 from gpu_worker.supplies import Supplies
 from runtime.object_store import Source
-from tests.unit.gpu_worker.memory_store import MemoryStore
+from tests.unit.gpu_worker.memory_store import AWAY, MemoryStore
 
 ORDER = Run("n", "s", "p", 1, "j", 1, "1.1.0", "m", "v1", 1000, 0, 0, "")
 PREFIX = "results/j/1.1.0/"
@@ -39,6 +39,7 @@ class Store(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.faults = 0
+        self.fault: Exception = RuntimeError("away")
         self.puts = 0
         self.reached = threading.Event()
         self.let = threading.Event()
@@ -50,7 +51,7 @@ class Store(MemoryStore):
         assert self.let.wait(10)
         if self.faults:
             self.faults -= 1
-            raise RuntimeError("away")
+            raise self.fault
         self.objects[key] = data
         return True
 
@@ -313,8 +314,9 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path, checkers: Checkers) 
     assert table.stored(computed("a")) == Failed("j", "1.1.0", "bad_outputs", "OutputMissing")
 
 
-def test_a_store_that_is_away_is_tried_again(table: Table) -> None:
-    table.store.faults = 2
+@pytest.mark.parametrize("fault", AWAY, ids=lambda fault: type(fault).__name__)
+def test_a_store_that_is_away_is_tried_again(table: Table, fault: Exception) -> None:
+    table.store.faults, table.store.fault = 2, fault
     assert isinstance(table.stored(computed(values=b'{"n":1}')), Succeeded)
 
 

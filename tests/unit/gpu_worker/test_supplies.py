@@ -19,6 +19,7 @@ from contract.orders import Payload, Run
 from gpu_worker.outcome import Failure
 from gpu_worker.supplies import CHECKED_AT_ONCE_BYTES_MAX, INPUTS_BYTES_MAX, Fetcher, Supplies
 from registry.errors import RegistryError
+from tests.unit.gpu_worker.memory_store import AWAY
 
 SALT, INPUTS = "ab" * 16, b'{"prompt":"words"}'
 DIGEST = payload_digest(SALT, INPUTS)
@@ -146,9 +147,10 @@ def test_what_nobody_wants_any_more_is_not_told() -> None:
     assert table.told.empty()
 
 
-def test_a_store_that_is_away_is_tried_again() -> None:
+@pytest.mark.parametrize("fault", AWAY, ids=lambda fault: type(fault).__name__)
+def test_a_store_that_is_away_is_tried_again(fault: Exception) -> None:
     table = Table()
-    table.depot.faults = [ConnectionError("away")]
+    table.depot.faults = [fault]
     assert isinstance(table.fetched(order()), Supplies)
     assert len(table.depot.asked) == 2
 
