@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import pytest
@@ -221,7 +221,7 @@ def test_empty_values_that_break_the_schema_are_not_told_as_a_success(tmp_path: 
 
 
 class Aborting(Checkers):
-    def fault(self, schema: bytes, values: bytes) -> str:
+    def fault(self, schema: bytes, values: bytes) -> NoReturn:
         raise CheckAborted("ValidationTimeOut", "expected an answer")
 
 
