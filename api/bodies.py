@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from contract.doors import AttemptProgressed
 from contract.lifecycle import JobState
+from contract.side_topics import AttemptProgressed
 from registry.models import Model, Version
 from views.queries import ClusterView, JobCount, NodeView, PolicyView, PoolView
 from views.rows import AttemptRow, JobEventRow, JobRow

@@ -6,8 +6,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-from contract.doors import AttemptProgressed
 from contract.names import dispatch_order
+from contract.side_topics import AttemptProgressed
 from views.rows import JobEventRow
 
 STREAMS_MAX = 2_000

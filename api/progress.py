@@ -10,7 +10,7 @@ import structlog
 
 from api.hub import Hub
 from contract.codec import Malformed, decode_progress
-from contract.doors import AttemptProgressed
+from contract.side_topics import AttemptProgressed
 from contract.topics import PROGRESS, PROGRESS_PARTITIONS
 from runtime.kafka import Reader, Record
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from audit.reader import LedgerRecord, LedgerSource
 from contract.batch import hash_of
+from contract.chain import Chain, Damaged
 from contract.codec import Malformed, decode_batch
-from scheduling.chain import Chain, Damaged
 
 
 class Diagnosis(NamedTuple):

@@ -7,8 +7,8 @@ from sqlalchemy import Engine
 
 from audit.stored import stored
 from audit.verdict import Anchor
+from contract.snapshot_names import names_in, prefix_of
 from runtime.object_store import ObjectStore
-from scheduling.snapshot_names import names_in, prefix_of
 from views.projection import position
 
 

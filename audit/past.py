@@ -24,11 +24,11 @@ from audit.outages import opens
 from audit.reader import LedgerRecord, ledger_from, ledger_growing, ledger_of_file
 from audit.stored import stored
 from contract.batch import Batch, hash_of
+from contract.chain import Chain, Counted, Damaged
 from contract.codec import decode_batch
+from contract.snapshot_names import SnapshotName, names_in, nearest_before, prefix_of
 from runtime.object_store import ObjectStore
-from scheduling.chain import Chain, Counted, Damaged
 from scheduling.evolve import fold
-from scheduling.snapshot_names import SnapshotName, names_in, nearest_before, prefix_of
 from scheduling.state import State, initial_state
 from views.moments import when
 

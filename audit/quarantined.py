@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from contract.codec import Malformed, decode_quarantined
-from contract.doors import Quarantined
+from contract.side_topics import Quarantined
 from contract.topics import QUARANTINE
 from runtime.kafka import OffsetGone, Record, offsets, partitions, read_one, read_range
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from contract.snapshot_names import SnapshotName, is_whole
 from runtime.object_store import Missing, ObjectStore
 from scheduling import snapshot
-from scheduling.snapshot_names import SnapshotName, is_whole
 from scheduling.state import State
 
 

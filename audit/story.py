@@ -12,8 +12,8 @@ import msgspec
 from audit.reader import LedgerSource
 from contract import events as said
 from contract.batch import Batch
+from contract.chain import Chain, Counted
 from contract.names import pool_of
-from scheduling.chain import Chain, Counted
 from views.moments import duration, multiple, when
 from views.words import JOB_EVENTS, words
 

@@ -1,6 +1,6 @@
 """Whether a ledger is what it claims to be, and every decision in it the one that its rules lead to.
 
-Theory of operation. The records are read once, in the log's order. `scheduling.chain` says which count; each that does
+Theory of operation. The records are read once, in the log's order. `contract.chain` says which count; each that does
 is judged by a second book (`conduct`), held against `jobs` when that is at hand (`inbox`), and decided again from its
 recorded inputs and times by the production code (`again`), which must give the same bytes. Rules that this release
 does not have are folded, and checked by hash and by the second book. What others remember of the ledger (snapshots,
@@ -22,9 +22,9 @@ from audit.reader import LedgerRecord, LedgerSource
 from audit.results import Results, Store
 from audit.verdict import Anchor, Finding, Unknown, Verdict
 from contract.batch import GENESIS, Batch
+from contract.chain import Chain, Counted, Damaged
 from contract.codec import decode_batch
 from scheduling import invariants, snapshot
-from scheduling.chain import Chain, Counted, Damaged
 from scheduling.evolve import fold
 from scheduling.state import State, initial_state
 

@@ -13,13 +13,13 @@ import psutil
 from audit.reader import ledger_of_partition
 from audit.verify import verify
 from bench import headrace_arm
+from contract.chain import Chain, Counted
 from contract.codec import decode_batch
 from contract.events import JobDispatched, Opened
 from contract.topics import LEDGER
 from local import stack
 from runtime.kafka import offsets, read_range
 from runtime.settings import Settings
-from scheduling.chain import Chain, Counted
 from scheduling.evolve import fold
 from scheduling.state import initial_state
 

@@ -24,10 +24,10 @@ from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
 from cli.pasts import File, Pool, database, pool_of_file, pools_of
+from contract.chain import Damaged
 from contract.names import pool_of
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-from scheduling.chain import Damaged
 
 app = typer.Typer(no_args_is_help=True, help="The history: verified, told, exported.")
 

@@ -26,9 +26,9 @@ from cli.models import await_relay
 from contract import topics
 from contract.bounds import SLOTS_MAX
 from contract.codec import encode, headers_for
-from contract.doors import SubmissionRequested
 from contract.lifecycle import TERMINAL
 from contract.names import ALIAS_DEFAULT, job_id_of_event
+from contract.side_topics import SubmissionRequested
 from local import stack
 from local.display import render
 from local.options import Options

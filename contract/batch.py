@@ -1,7 +1,7 @@
 """One record of a ledger: what was read, when, and everything that was decided from it.
 
 A batch is atomic because it is one Kafka record. Its hash is the sha256 of its bytes; `prev_hash` names the record
-it follows, so the log is its own compare-and-swap (scheduling.chain says which records count).
+it follows, so the log is its own compare-and-swap (contract.chain says which records count).
 """
 
 from __future__ import annotations

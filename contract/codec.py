@@ -14,11 +14,11 @@ import msgspec
 
 from contract import bounds
 from contract.batch import Batch
-from contract.doors import AttemptProgressed, Quarantined, SubmissionRequested
 from contract.inputs import Body, JobSubmitted, Wire
 from contract.orders import Order
 from contract.results import ResultManifest
 from contract.shadows import ShadowRecord
+from contract.side_topics import AttemptProgressed, Quarantined, SubmissionRequested
 
 Headers = list[tuple[str, bytes]]
 

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from contract import doors, topics
+from contract import side_topics, topics
 from contract.batch import Batch
 from contract.codec import TYPE_PREFIX, tag_of
 from contract.events import Event
@@ -19,7 +19,7 @@ CHANNELS: tuple[tuple[str, str, tuple[type[msgspec.Struct], ...], str], ...] = (
     (
         topics.SUBMISSIONS,
         topics.SUBMISSIONS,
-        (doors.SubmissionRequested,),
+        (side_topics.SubmissionRequested,),
         "The public door for Kafka producers.",
     ),
     (
@@ -30,11 +30,11 @@ CHANNELS: tuple[tuple[str, str, tuple[type[msgspec.Struct], ...], str], ...] = (
     ),
     (topics.LEDGER, topics.LEDGER, (Batch,), "Every decision, for ever; no payload."),
     ("dispatch", topics.DISPATCH_PREFIX + "{cluster}", get_args(Order), "Orders to the nodes of a cluster."),
-    (topics.PROGRESS, topics.PROGRESS, (doors.AttemptProgressed,), "How far attempts are; decides nothing."),
+    (topics.PROGRESS, topics.PROGRESS, (side_topics.AttemptProgressed,), "How far attempts are; decides nothing."),
     (
         topics.QUARANTINE,
         topics.QUARANTINE,
-        (doors.Quarantined,),
+        (side_topics.Quarantined,),
         "What could not be acted on, with the reason.",
     ),
     (topics.SHADOW, topics.SHADOW, get_args(ShadowRecord), "What a candidate policy would have done; decides nothing."),
@@ -49,9 +49,9 @@ def record_types() -> tuple[type[msgspec.Struct], ...]:
         *get_args(Body),
         *get_args(Event),
         *get_args(Order),
-        doors.SubmissionRequested,
-        doors.AttemptProgressed,
-        doors.Quarantined,
+        side_topics.SubmissionRequested,
+        side_topics.AttemptProgressed,
+        side_topics.Quarantined,
         Batch,
         ResultManifest,
         *get_args(ShadowRecord),

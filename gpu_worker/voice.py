@@ -11,9 +11,9 @@ import structlog
 
 from contract.bounds import mended
 from contract.codec import Headers, encode, headers_for
-from contract.doors import AttemptProgressed
 from contract.inputs import NodeReport, Started
 from contract.orders import Run
+from contract.side_topics import AttemptProgressed
 from contract.topics import JOBS, PROGRESS
 from gpu_worker import metrics
 from gpu_worker.node import Node, Producer

@@ -19,10 +19,10 @@ import structlog
 from sqlalchemy import Engine
 
 from contract.codec import Malformed, decode_submission
-from contract.doors import SubmissionRequested
 from contract.inputs import JobSubmitted, Submission
 from contract.names import is_name, job_id_of_event, parse_model, payload_digest
 from contract.policy import Policy
+from contract.side_topics import SubmissionRequested
 from registry import models, pools
 from registry.errors import RegistryError
 from registry.models import Version

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from scheduling.chain import Chain
+from contract.chain import Chain
 from scheduling.state import State
 from streams.outputs import Append, Output
 

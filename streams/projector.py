@@ -18,12 +18,12 @@ import sqlalchemy
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from contract.chain import Chain, Counted, Damaged
 from contract.codec import Malformed, decode_batch
 from contract.topics import LEDGER
 from runtime.kafka import Record, Watermarks
 from runtime.postgres import engine
 from runtime.settings import Settings
-from scheduling.chain import Chain, Counted, Damaged
 from streams.faust_app import die, host, in_batches, make_app, seek_to, start, wait_for_broker
 from streams.follower import Follower
 from streams.metrics import PROJECTED, SET_ASIDE

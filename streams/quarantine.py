@@ -14,7 +14,7 @@ import structlog
 
 from contract import bounds
 from contract.codec import Headers, encode, headers_for
-from contract.doors import Quarantined
+from contract.side_topics import Quarantined
 from contract.topics import QUARANTINE
 from runtime.kafka import DeliveryRefused, Producer
 from streams.metrics import QUARANTINED, QUARANTINED_OFFSET

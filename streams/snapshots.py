@@ -1,7 +1,7 @@
 """Snapshots of a pool's state in the object store: named by their content, a thinned history of them kept.
 
 A snapshot is a shortcut, never the truth: one that is missing or damaged costs a longer fold of the ledger. How they
-are named and which are kept: scheduling.snapshot_names.
+are named and which are kept: contract.snapshot_names.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from contract.snapshot_names import is_whole, kept_of, key_of, names_in, prefix_of
 from runtime.object_store import Missing, ObjectStore
 from runtime.telemetry import without_words
 from scheduling import snapshot
-from scheduling.snapshot_names import is_whole, kept_of, key_of, names_in, prefix_of
 from scheduling.state import State, initial_state
 
 PATIENCE_S = 10.0

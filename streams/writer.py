@@ -1,6 +1,6 @@
 """The writer of one pool's ledger: takes the pool over, turns inputs into batches, and knows when to stop. No I/O.
 
-Theory of operation. The ledger is its own compare-and-swap (scheduling.chain): a record counts only if it follows the
+Theory of operation. The ledger is its own compare-and-swap (contract.chain): a record counts only if it follows the
 last one that counted. A writer is in one phase at a time:
 
     opening       folds the ledger up to its end, then appends Opened{epoch + 1}
@@ -26,12 +26,12 @@ from itertools import islice
 import msgspec
 
 from contract.batch import BATCH_INPUTS_MAX, INPUT_BYTES_MAX, Batch, hash_of
+from contract.chain import Chain, Counted, Damaged
 from contract.codec import encode, encode_batch
 from contract.events import Event, Opened
 from contract.inputs import Input, NodeHeartbeat, NodeReport
 from contract.orders import Order
 from scheduling import snapshot
-from scheduling.chain import Chain, Counted, Damaged
 from scheduling.decide import Clock, decide, open_pool
 from scheduling.evolve import fold, seal
 from scheduling.orders import orders_for, standing_orders

@@ -1,7 +1,7 @@
 """Ledger batches into Postgres, with the pool's position in the same transaction.
 
 The caller holds the transaction (`with engine.begin() as connection: apply(connection, …)`) and gives the records
-that count (scheduling.chain), in order. Each table is written by one statement a call, whose rows travel as one
+that count (contract.chain), in order. Each table is written by one statement a call, whose rows travel as one
 JSON parameter, so the cost of a statement is shared by all events of the call: give `apply_all` whatever is ready.
 The transaction need not be flushed to disk (`synchronous_commit` off): after a crash of Postgres the position is
 lost with the rows, and both are folded again from the ledger.

@@ -8,10 +8,10 @@ from typing import get_args
 import pytest
 
 from contract.batch import Batch
+from contract.chain import Chain, Counted
 from contract.codec import encode
 from contract.events import Event, Opened
 from scheduling import RULES, invariants, snapshot
-from scheduling.chain import Chain, Counted
 from scheduling.decide import Clock, decide
 from scheduling.evolve import fold
 from scheduling.state import initial_state

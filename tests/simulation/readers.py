@@ -11,11 +11,11 @@ from collections import Counter
 import msgspec
 
 from contract.batch import hash_of
+from contract.chain import Chain, Counted, Damaged
 from contract.codec import encode
 from contract.events import Opened
 from contract.topics import LEDGER
 from scheduling import snapshot
-from scheduling.chain import Chain, Counted, Damaged
 from scheduling.decide import Clock, decide
 from scheduling.evolve import fold, seal
 from scheduling.invariants import check

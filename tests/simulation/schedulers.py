@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from contract import codec, inputs
+from contract.chain import Chain
 from contract.topics import JOBS, LEDGER, dispatch_topic
 from scheduling import snapshot
-from scheduling.chain import Chain
 from scheduling.orders import clusters_for
 from scheduling.state import initial_state
 from streams import outputs as out

@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from contract import inputs
+from contract import chain, inputs
 from contract.batch import Batch
-from scheduling import backpressure, capacity, chain, ended, judge, orders, reports, reservations, retries
+from scheduling import backpressure, capacity, ended, judge, orders, reports, reservations, retries
 from scheduling.evolve import seal
 from scheduling.state import Attempt, Cluster, Held, Job, State
 from streams.clock import PoolClock

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from cli.api_client import ApiClient
+from contract.chain import Chain, Counted
 from contract.codec import decode_quarantined
 from contract.lifecycle import ENDINGS
 from contract.names import job_id_of_event
 from contract.topics import LEDGER, QUARANTINE, SUBMISSIONS
 from local import stack
 from runtime.kafka import Producer, Record, offsets, read_range
-from scheduling.chain import Chain, Counted
 from tests.system.installation import Installation
 from tests.waiting import until
 

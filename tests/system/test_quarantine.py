@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from contract.codec import encode, headers_for
-from contract.doors import SubmissionRequested
 from contract.names import job_id_of_event
+from contract.side_topics import SubmissionRequested
 from contract.topics import SUBMISSIONS
 from local import stack
 from runtime.kafka import Producer

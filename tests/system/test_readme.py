@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from contract.codec import encode, headers_for
-from contract.doors import SubmissionRequested
+from contract.side_topics import SubmissionRequested
 from contract.topics import SUBMISSIONS
 from local import stack
 from runtime.kafka import Producer

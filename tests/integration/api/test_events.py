@@ -14,7 +14,7 @@ import pytest
 import api.events
 from contract import events as e
 from contract.codec import encode
-from contract.doors import AttemptProgressed
+from contract.side_topics import AttemptProgressed
 from local.services import Services
 from runtime.kafka import Producer
 from tests.integration.api.conftest import Caller, CallerFactory, Views

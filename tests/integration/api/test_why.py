@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from contract import events as said
+from contract.snapshot_names import prefix_of
 from contract.topics import LEDGER
 from local.services import Services
 from runtime.kafka import Producer
 from runtime.object_store import ObjectStore
 from scheduling import snapshot
-from scheduling.snapshot_names import prefix_of
 from streams.snapshots import save
 from tests.integration.api.conftest import Caller, CallerFactory, Views
 from tests.unit.audit.ledger import POOL, Ledger, job_of

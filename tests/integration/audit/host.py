@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 
+from contract.chain import Chain, Counted
 from contract.codec import body_of, decode_wire
 from contract.inputs import Input, Submission
 from contract.topics import JOBS, LEDGER
 from runtime.kafka import Producer, Reader, offsets
 from runtime.postgres import engine
 from runtime.settings import Settings
-from scheduling.chain import Chain, Counted
 from scheduling.state import initial_state
 from streams import outputs as out
 from streams.writer import LedgerWriter, Phase

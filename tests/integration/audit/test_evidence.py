@@ -5,10 +5,10 @@ from __future__ import annotations
 from audit.evidence import anchors_of_snapshots
 from audit.verdict import render
 from audit.verify import Evidence, verify
+from contract.snapshot_names import key_of
 from local.services import Services
 from runtime.object_store import ObjectStore
 from scheduling import snapshot
-from scheduling.snapshot_names import key_of
 from streams.snapshots import save
 from tests.unit.audit.ledger import lived_in
 

@@ -13,8 +13,8 @@ from confluent_kafka import Consumer, TopicPartition
 from contract import policy as policies
 from contract.batch import Batch
 from contract.bounds import SLOTS_MAX
+from contract.chain import Chain, Counted
 from contract.codec import decode_order, decode_quarantined, decode_wire, encode
-from contract.doors import Quarantined
 from contract.events import Event, Opened
 from contract.inputs import (
     AliasMoved,
@@ -34,11 +34,11 @@ from contract.names import dispatch_partition, job_id, payload_digest
 from contract.orders import Run
 from contract.policy import Cluster, Policy, Tier
 from contract.results import EMPTY_MANIFEST
+from contract.side_topics import Quarantined
 from contract.topics import JOBS, LEDGER, QUARANTINE, dispatch_topic
 from runtime.kafka import Producer, Reader, Record, offsets, read_range
 from runtime.settings import Settings
 from scheduling import snapshot
-from scheduling.chain import Chain, Counted
 from scheduling.evolve import fold
 from scheduling.state import State, initial_state
 

@@ -21,8 +21,8 @@ from confluent_kafka.admin import (
 )
 
 from contract.codec import decode_quarantined, encode
-from contract.doors import Quarantined, SubmissionRequested
 from contract.names import job_id_of_event, payload_digest
+from contract.side_topics import Quarantined, SubmissionRequested
 from contract.topics import JOBS, QUARANTINE, SUBMISSIONS
 from registry import publishing, relay
 from runtime import postgres

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from contract import bounds
 from contract.codec import Malformed, decode_progress, decode_result, decode_values, encode
-from contract.doors import AttemptProgressed
 from contract.results import ResultManifest
+from contract.side_topics import AttemptProgressed
 from gpu_worker import child
 from gpu_worker.checker import decoded_object
 from gpu_worker.frames import FRAME_BYTES_MAX, BadFrame, Failed, FromChild, Progressed, Succeeded, Unframer

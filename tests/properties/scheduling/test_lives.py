@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.batch import Batch
+from contract.chain import Chain, Counted
 from contract.codec import decode_batch, encode
 from contract.events import Event, GangReserved, JobAccepted, JobDispatched, JobRefused
 from contract.inputs import ClusterActivated, NodeJoined, NodeReport, Started, Succeeded
 from contract.lifecycle import TERMINAL, JobState, after
 from scheduling import orders, snapshot
-from scheduling.chain import Chain, Counted
 from scheduling.decide import Clock, decide
 from scheduling.disciplines.wait_fraction import urgency
 from scheduling.evolve import begin, evolve, fold

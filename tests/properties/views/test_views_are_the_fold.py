@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.batch import Batch
+from contract.chain import Chain, Counted
 from contract.inputs import CancelRequested
 from contract.lifecycle import JobState
 from contract.policy import Policy
-from scheduling.chain import Chain, Counted
 from scheduling.evolve import fold
 from scheduling.state import Attempt, Cluster, Job, Node, State, initial_state
 from tests.properties.scheduling.worlds import STEPS, Step, live

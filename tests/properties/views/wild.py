@@ -79,7 +79,7 @@ def gone_wild(
     batches: list[Batch], wilds: list[Wild], job: str = "", fixed: frozenset[str] = frozenset()
 ) -> list[Batch]:
     """The same ledger with some fields of some events, of this job or of any, saying something else. Its hashes are
-    not made to fit: the views do not look at them, `scheduling.chain` does."""
+    not made to fit: the views do not look at them, `contract.chain` does."""
     changed = [list(batch.events) for batch in batches]
     places = events_of(batches, job)
     for which, field, choice in wilds if places else ():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import api.hub
 from api.hub import Hub
-from contract.doors import AttemptProgressed
+from contract.side_topics import AttemptProgressed
 from views.rows import JobEventRow
 
 

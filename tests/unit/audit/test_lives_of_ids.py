@@ -27,9 +27,9 @@ from contract import inputs
 from contract.batch import hash_of
 from contract.names import payload_digest
 from contract.policy import fingerprint
+from contract.snapshot_names import key_of, names_in
 from scheduling import snapshot
 from scheduling.evolve import fold
-from scheduling.snapshot_names import key_of, names_in
 from scheduling.state import initial_state
 from tests.unit.audit.ledger import POLICY, POOL, SALT, START_MS, Ledger, job_of
 from tests.unit.audit.verdicts import verified

@@ -12,9 +12,9 @@ from audit.past import LedgerFrom, Past, Remembered, Walk, past_of_partition, wa
 from audit.reader import LedgerRecord
 from contract import events as said
 from contract.codec import encode
+from contract.snapshot_names import key_of, names_in
 from runtime.object_store import Missing
 from scheduling import snapshot
-from scheduling.snapshot_names import key_of, names_in
 from scheduling.state import State, initial_state
 from tests.unit.audit.ledger import POOL, Ledger, job_of, lived_in
 

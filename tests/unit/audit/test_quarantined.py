@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from audit import quarantined
 from audit.quarantined import Place, PlaceInvalid, text_of, visible
 from contract.codec import encode
-from contract.doors import Quarantined
+from contract.side_topics import Quarantined
 from contract.topics import QUARANTINE, SUBMISSIONS
 from runtime.kafka import Record
 

@@ -13,8 +13,8 @@ from audit.following import Wait
 from audit.past import Past
 from audit.reader import LedgerRecord
 from audit.why import JobUnknown, why
+from contract.snapshot_names import names_in
 from scheduling import snapshot
-from scheduling.snapshot_names import names_in
 from tests.simulation.world import World
 from tests.unit.audit import test_why as causes
 from tests.unit.audit.ledger import POOL

@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from contract.codec import decode_input, decode_progress
-from contract.doors import AttemptProgressed
 from contract.inputs import NodeReport, Report, Started, Wire
 from contract.names import payload_digest
 from contract.orders import Order, Payload, Run
 from contract.results import ERROR_NAME, attempt_prefix
+from contract.side_topics import AttemptProgressed
 from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
 from gpu_worker.node import Node, World

@@ -48,12 +48,12 @@ from typing import Any
 
 import pytest
 
+from contract import chain
 from contract import events as said
 from contract.lifecycle import IllegalTransition
 from scheduling import (
     backpressure,
     capacity,
-    chain,
     evolve,
     gangs,
     judge,
@@ -72,9 +72,9 @@ from scheduling.members import seats_of
 from scheduling.state import Cluster, Held
 from tests.properties.scheduling import test_gangs as test_gangs_without_end
 from tests.properties.scheduling import test_starvation
+from tests.unit.contract import test_chain
 from tests.unit.scheduling import (
     test_attempts,
-    test_chain,
     test_clusters,
     test_disciplines,
     test_dispatching,

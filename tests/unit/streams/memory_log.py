@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contract.batch import Batch
+from contract.chain import Chain, Counted
 from contract.codec import decode_batch
 from contract.inputs import Input
 from contract.orders import Order
 from scheduling import snapshot
-from scheduling.chain import Chain, Counted
 from scheduling.evolve import fold
 from scheduling.state import State, initial_state
 from streams.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop

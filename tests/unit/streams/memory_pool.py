@@ -14,6 +14,7 @@ import msgspec
 from prometheus_client import REGISTRY
 
 from contract.batch import Batch
+from contract.chain import Chain, Counted
 from contract.codec import decode_batch, decode_order, encode
 from contract.events import Event, JobAccepted
 from contract.inputs import (
@@ -32,7 +33,6 @@ from contract.policy import Cluster, Policy, Pool, Tier, fingerprint
 from contract.topics import JOBS, LEDGER
 from runtime.kafka import Delivery, DeliveryUnclear, Headers, OnDelivery, Record
 from scheduling import snapshot
-from scheduling.chain import Chain, Counted
 from scheduling.state import State
 from streams.follower import Follower
 from streams.gaps import Gaps

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from contract.codec import Headers, decode_quarantined, decode_wire
-from contract.doors import Quarantined
 from contract.inputs import JobSubmitted
+from contract.side_topics import Quarantined
 from contract.topics import JOBS, QUARANTINE
 from runtime.kafka import Delivery, DeliveryRefused, DeliveryUnclear
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy.exc
 
 from contract.codec import encode
-from contract.doors import SubmissionRequested
+from contract.side_topics import SubmissionRequested
 from registry import models
 from registry.errors import RegistryError
 from runtime.kafka import Record

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from contract.codec import encode
-from contract.doors import SubmissionRequested
+from contract.side_topics import SubmissionRequested
 from runtime.kafka import Record
 from streams.admission import Admitted, Refused
 from tests.properties.streams import registry_in_memory

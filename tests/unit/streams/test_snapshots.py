@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from contract.snapshot_names import NEWEST_KEPT, THINNED, names_in
 from runtime.object_store import Missing
 from scheduling import snapshot
-from scheduling.snapshot_names import NEWEST_KEPT, THINNED, names_in
 from scheduling.state import initial_state
 from streams.snapshots import newest, save
 

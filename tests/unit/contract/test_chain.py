@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from contract.batch import GENESIS, Batch, hash_of
+from contract.chain import Chain, Counted, Damaged, Ignored
 from contract.codec import encode
 from contract.events import Event, Opened, ReportStale
 from contract.inputs import Input, NodeLeft
-from scheduling.chain import Chain, Counted, Damaged, Ignored
 
 OPENED = Opened("session", "release", 1)
 STALE = ReportStale("Started")

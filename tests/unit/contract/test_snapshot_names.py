@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.snapshot_names import (
+from contract.snapshot_names import (
     NEWEST_KEPT,
     THINNED,
     SnapshotName,
