@@ -12,7 +12,7 @@ from contract.events import Event, Opened
 from scheduling import RULES
 from scheduling.decide import Clock, decide
 from scheduling.evolve import seal
-from scheduling.state import State
+from scheduling.state.pool import State
 
 
 def is_decision(batch: Batch) -> bool:

@@ -14,7 +14,8 @@ import msgspec
 from audit.past import NotBelieved, Past, Walk, walked
 from contract.lifecycle import JobState
 from contract.policy_document import UNITS_MS
-from scheduling.state import Cluster, State
+from scheduling.state.nodes import Cluster
+from scheduling.state.pool import State
 from views.moments import when
 
 AHEAD_MAX_MS = 60_000

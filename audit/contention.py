@@ -15,10 +15,11 @@ from functools import lru_cache
 
 from audit.causes import Cause, Kind
 from contract.names import dispatch_order
-from scheduling.backpressure import in_flight
-from scheduling.capacity import fits
-from scheduling.members import ranks_on
-from scheduling.state import Attempt, Group, Node, State
+from scheduling.state.backpressure import in_flight
+from scheduling.state.capacity import fits
+from scheduling.state.gang_members import ranks_on
+from scheduling.state.nodes import Attempt, Group, Node
+from scheduling.state.pool import State
 
 Order = tuple[int, int, int]
 """A place in the ledger, as dispatches have it: (epoch, seq, index)."""

@@ -6,7 +6,7 @@ from enum import Enum
 
 import msgspec
 
-from scheduling.capacity import holds_of
+from scheduling.state.capacity import holds_of
 
 SPEED_ONE = 1000
 

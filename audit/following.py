@@ -21,7 +21,7 @@ from contract.batch import Batch
 from contract.events import Event
 from contract.lifecycle import ENDINGS
 from contract.names import dispatch_id
-from scheduling.state import State
+from scheduling.state.pool import State
 
 
 class Phase(StrEnum):

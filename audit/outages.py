@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contract.batch import Batch
 from contract.events import Opened
-from scheduling.state import State
+from scheduling.state.pool import State
 
 TICK_MS = 5_000
 """A pool with something under way writes a batch at least this often (streams.pace, design section 4)."""

@@ -29,7 +29,7 @@ from contract.codec import decode_batch
 from contract.snapshot_names import SnapshotName, names_in, nearest_before, prefix_of
 from runtime.object_store import ObjectStore
 from scheduling.evolve import fold
-from scheduling.state import State, initial_state
+from scheduling.state.pool import State, initial_state
 from views.moments import when
 
 LedgerFrom = Callable[[int], Iterator[LedgerRecord]]

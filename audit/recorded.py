@@ -22,7 +22,7 @@ from contract.batch import Batch
 from contract.inputs import Body, VersionPublished
 from contract.names import job_id
 from contract.policy import Policy
-from scheduling.state import State, initial_state
+from scheduling.state.pool import State, initial_state
 
 OPEN = "waits or runs still"
 

@@ -36,7 +36,7 @@ from contract.lifecycle import ENDINGS
 from contract.policy import Policy
 from contract.shadows import ShadowDispatch, ShadowJob, ShadowStart
 from scheduling import snapshot
-from scheduling.state import State
+from scheduling.state.pool import State
 
 SETTLED_MS = 10_000
 """So long after a moment everything that was said then is in a batch that had caught up: two ticks of the host."""

@@ -19,7 +19,7 @@ from audit.arrivals import Arrivals
 from audit.fleet import SPEED_ONE, Machine
 from contract.events import JobDispatched, Member
 from contract.inputs import NodeHeartbeat, NodeJoined, NodeReport, Report, Started, Stopped, Succeeded
-from scheduling.machines import Attempt
+from scheduling.state.nodes import Attempt
 
 RENDEZVOUS_PORT = 29_500
 """Every simulated node can be reached from there on: any may run rank 0 of a gang."""

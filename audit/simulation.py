@@ -30,7 +30,7 @@ from contract.inputs import Body, Input, NodeLeft, PolicyApplied, Submission, Ve
 from contract.policy import Policy, fingerprint
 from scheduling.decide import Clock, Decision, decide, open_pool
 from scheduling.evolve import begin, evolve, seal
-from scheduling.state import State, initial_state
+from scheduling.state.pool import State, initial_state
 
 TICK_MS = 5_000
 """A batch at least this often while anything waits, as in the host; and how often a node corrects its heartbeat."""

@@ -10,7 +10,7 @@ import msgspec
 from audit.past import Damage, Past, Walk
 from contract import events as said
 from contract.batch import Batch
-from scheduling.state import initial_state
+from scheduling.state.pool import initial_state
 
 
 class Start(msgspec.Struct):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from contract.snapshot_names import SnapshotName, is_whole
 from runtime.object_store import Missing, ObjectStore
 from scheduling import snapshot
-from scheduling.state import State
+from scheduling.state.pool import State
 
 
 class Stored(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from audit.fleet import Machine
 from audit.simulated_nodes import Node, Site
-from scheduling.state import State
+from scheduling.state.pool import State
 
 
 def take_over(

@@ -26,7 +26,7 @@ from contract.chain import Chain, Counted, Damaged
 from contract.codec import decode_batch
 from scheduling import invariants, snapshot
 from scheduling.evolve import fold
-from scheduling.state import State, initial_state
+from scheduling.state.pool import State, initial_state
 
 CHECK_EVERY = 5_000
 """Records that count between two runs of the core's own invariants, which look at the whole state; and at the end."""

@@ -32,7 +32,7 @@ from contract.policy import Cluster, Policy, Pool, Tier, fingerprint
 from scheduling import snapshot
 from scheduling.decide import Clock, decide, open_pool
 from scheduling.evolve import evolve
-from scheduling.state import State, initial_state
+from scheduling.state.pool import State, initial_state
 
 MANIFEST = "sha256:" + "0" * 64
 TIERS = {"api": 60_000, "enterprise": 120_000, "unlimited": 600_000, "light": 1_800_000, "free": 7_200_000}

@@ -21,7 +21,7 @@ from local import stack
 from runtime.kafka import offsets, read_range
 from runtime.settings import Settings
 from scheduling.evolve import fold
-from scheduling.state import initial_state
+from scheduling.state.pool import initial_state
 
 
 class Recovery(msgspec.Struct, frozen=True):

@@ -35,7 +35,7 @@ from runtime.kafka import Producer
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from runtime.shutdown import on_signal
-from scheduling.state import State
+from scheduling.state.pool import State
 
 NONE_KNOWN = "no shadow is known; start one with `headrace policy shadow FILE`"
 WRITE_EVERY_S = 2.0

@@ -31,7 +31,7 @@ _MOST = {
     "payload_bytes_max": PAYLOAD_BYTES_MOST,
 }
 """Partitions are made as they are asked for, with all below them. A tenant's pick costs a 720,720th of a share and more
-(scheduling.sharing): weights above 1,000 would be rounded away."""
+(scheduling.state.sharing): weights above 1,000 would be rounded away."""
 _MAY_BE_ZERO = (
     "partition",
     "tenant_burst",

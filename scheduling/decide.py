@@ -14,7 +14,7 @@ from contract.codec import encode
 from contract.events import Event, Opened
 from contract.inputs import Input
 from scheduling import RULES, evolve, judge, plan
-from scheduling.state import State
+from scheduling.state.pool import State
 
 
 class Clock(msgspec.Struct, frozen=True):

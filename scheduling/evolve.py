@@ -15,9 +15,13 @@ from contract import events as said
 from contract.batch import Batch
 from contract.events import Event
 from contract.lifecycle import JobState, after
-from scheduling import capacity, disciplines, ended, fleet, forecast, limits, lines, reversal, sharing, switches
-from scheduling.retries import policy_of
-from scheduling.state import Alias, Attempt, Job, Loss, Reservation, State, Version
+from scheduling import disciplines, forecast, policy_trial
+from scheduling.attempts.retries import policy_of
+from scheduling.picking import limits, switches
+from scheduling.state import capacity, ended_ids, lines, node_events, sharing
+from scheduling.state.jobs import Job, Loss
+from scheduling.state.nodes import Attempt, Reservation
+from scheduling.state.pool import Alias, State, Version
 
 
 def fold(state: State, batch: Batch, record_hash: str, offset: int) -> None:
@@ -42,7 +46,7 @@ def begin(state: State, epoch: int, seq: int, now_ms: int, elapsed_ms: int) -> N
     lines.wake(state)
     if state.splits:
         lines.cross_over(state)
-    ended.forget(state)
+    ended_ids.forget(state)
 
 
 def seal(state: State, record_hash: str, offset: int, position: int) -> None:
@@ -64,7 +68,7 @@ def _opened(state: State, event: said.Opened) -> None:
 
 
 def _policy_adopted(state: State, event: said.PolicyAdopted) -> None:
-    reversal.begin(state, event)
+    policy_trial.begin(state, event)
     _adopt(state, event)
 
 
@@ -121,7 +125,7 @@ def _job_accepted(state: State, event: said.JobAccepted) -> None:
 
 
 def _job_refused(state: State, event: said.JobRefused) -> None:
-    ended.remember(state, event.job, intern(event.tenant))
+    ended_ids.remember(state, event.job, intern(event.tenant))
 
 
 def _gang_reserved(state: State, event: said.GangReserved) -> None:
@@ -172,7 +176,7 @@ def _attempt_started(state: State, event: said.AttemptStarted) -> None:
     attempt.started_ms = state.now_ms
     limits.saw_start(state, state.clusters[attempt.cluster], attempt)
     forecast.start(state, lines.line_of(state, job.version, job.tier).kind, job)
-    reversal.saw_start(state, job)
+    policy_trial.saw_start(state, job)
     job.has_started = True
     attempt.stop = attempt.stop_reason = ""
     switches.saw_start(state, attempt, job.version)
@@ -266,7 +270,7 @@ def _job_ended(state: State, event: said.JobCancelled) -> None:
 
 def _end(state: State, job: Job) -> None:
     del state.jobs[job.job]
-    ended.remember(state, job.job, job.tenant)
+    ended_ids.remember(state, job.job, job.tenant)
     lines.drop_deadline(state, job)
 
 
@@ -322,6 +326,6 @@ _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.NodeRefused: _nothing,
     said.ReportStale: _report_stale,
     said.InputQuarantined: _nothing,
-    **fleet.CHANGES,
+    **node_events.CHANGES,
 }
 """Every event of the contract. Older versions of an event, once there are any, get their line here too."""

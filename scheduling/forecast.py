@@ -19,8 +19,9 @@ from heapq import heappush
 
 from contract.events import JobAccepted, StartForecast
 from contract.lifecycle import JobState
-from scheduling import backpressure, heaps
-from scheduling.state import Factors, Job, Kind, Situation, State
+from scheduling.state import backpressure, heaps
+from scheduling.state.jobs import Factors, Job, Situation
+from scheduling.state.pool import Kind, State
 
 MILLION = 1_000_000
 FACTOR_MIN, FACTOR_MAX = 1_000, 1_000 * MILLION

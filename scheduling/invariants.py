@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from contract.events import Member
 from contract.lifecycle import TERMINAL, JobState
 from contract.names import dispatch_order
-from scheduling import sharing
-from scheduling.capacity import fits, limit_of, staged_per_slot_of
-from scheduling.lines import entry_of
-from scheduling.state import Attempt, Group, Job, Kind, KindPace, Line, Node, PromiseFacts, State
+from scheduling.state import sharing
+from scheduling.state.capacity import fits, limit_of, staged_per_slot_of
+from scheduling.state.jobs import Job
+from scheduling.state.lines import entry_of
+from scheduling.state.nodes import Attempt, Group, Node
+from scheduling.state.pool import Kind, KindPace, Line, PromiseFacts, State
 
 
 def check(state: State) -> list[str]:

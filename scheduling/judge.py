@@ -35,8 +35,10 @@ from contract.inputs import Input
 from contract.lifecycle import JobState
 from contract.names import parse_model
 from contract.policy import fingerprint
-from scheduling import endings, forecast, lines, reports
-from scheduling.state import State, Version
+from scheduling import forecast
+from scheduling.attempts import endings, reports
+from scheduling.state import lines
+from scheduling.state.pool import State, Version
 
 BITS = re.compile(r"[0-9a-f]{32}")
 

@@ -23,23 +23,14 @@ import msgspec
 from contract.events import Event, JobDispatched, KillOrdered, Member, NodeLost, RecallOrdered
 from contract.lifecycle import JobState
 from contract.names import dispatch_id, dispatch_order
-from scheduling import (
-    backpressure,
-    disciplines,
-    endings,
-    forecast,
-    gangs,
-    limits,
-    look_ahead,
-    placement,
-    ranking,
-    reservations,
-    retries,
-    reversal,
-    sharing,
-)
-from scheduling.members import ranks_on
-from scheduling.state import Attempt, Cluster, Group, Job, Kind, Node, State
+from scheduling import disciplines, forecast, policy_trial
+from scheduling.attempts import endings, retries
+from scheduling.picking import gangs, limits, look_ahead, placement, ranking, reservations
+from scheduling.state import backpressure, sharing
+from scheduling.state.gang_members import ranks_on
+from scheduling.state.jobs import Job
+from scheduling.state.nodes import Attempt, Cluster, Group, Node
+from scheduling.state.pool import Kind, State
 
 RECALLS_PER_BATCH_MAX = 32
 
@@ -59,7 +50,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callabl
                 return
             yield from events
     singles = (
-        reversal.revert(state),
+        policy_trial.revert(state),
         reservations.releases(state),
         limits.adapt(state),
         _dispatches(state, batch),

@@ -15,22 +15,18 @@ import msgspec
 
 from contract.inputs import Requirements
 from contract.policy import Policy
-from scheduling import capacity, disciplines, forecast, lines, sharing
+from scheduling import disciplines, forecast
 from scheduling.disciplines.promise_shadow import pace_of
-from scheduling.state import (
+from scheduling.state import capacity, lines, sharing
+from scheduling.state.jobs import Factors, Job, Loss, Situation
+from scheduling.state.nodes import Node, Past, Reservation
+from scheduling.state.pool import (
     Alias,
-    Factors,
     FairTags,
-    Job,
     KindPace,
-    Loss,
     Mean,
-    Node,
-    Past,
     PromiseFacts,
-    Reservation,
     Share,
-    Situation,
     State,
     TierShares,
     Trial,

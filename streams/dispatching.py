@@ -15,8 +15,8 @@ from contract.names import dispatch_partition
 from contract.orders import Order, Run
 from contract.topics import dispatch_topic
 from runtime.kafka import Delivery, DeliveryUnclear, Producer
-from scheduling.orders import clusters_for
-from scheduling.state import State
+from scheduling.attempts.orders import clusters_for
+from scheduling.state.pool import State
 from streams.metrics import ORDERS_FAILED
 from streams.payloads import PayloadCache
 

@@ -8,7 +8,7 @@ what had reached `jobs` by then is read before any lease is judged.
 
 from __future__ import annotations
 
-from scheduling.state import State
+from scheduling.state.pool import State
 from streams.clock import PoolClock
 
 TICK_MS = 5_000

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from contract.chain import Chain
-from scheduling.state import State
+from scheduling.state.pool import State
 from streams.outputs import Append, Output
 
 

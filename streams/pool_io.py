@@ -9,7 +9,7 @@ from contract.topics import JOBS, LEDGER
 from runtime.kafka import Headers, OnDelivery, Producer, Record, Watermarks, offsets, read_one
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-from scheduling.state import State
+from scheduling.state.pool import State
 from streams import snapshots
 from streams.follower import Follower
 from streams.outputs import SnapshotReady

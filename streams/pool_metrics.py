@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from prometheus_client import Gauge
 
 from contract.batch import Batch
-from scheduling.state import State
+from scheduling.state.pool import State
 from streams import metrics
 
 GAUGES_EVERY_S = 1.0

@@ -15,7 +15,7 @@ from contract.snapshot_names import is_whole, kept_of, key_of, names_in, prefix_
 from runtime.object_store import Missing, ObjectStore
 from runtime.telemetry import without_words
 from scheduling import snapshot
-from scheduling.state import State, initial_state
+from scheduling.state.pool import State, initial_state
 
 PATIENCE_S = 10.0
 """How long a pool waits for its snapshot: after that the whole ledger is folded, which only takes longer."""

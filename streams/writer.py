@@ -32,10 +32,10 @@ from contract.events import Event, Opened
 from contract.inputs import Input, NodeHeartbeat, NodeReport
 from contract.orders import Order
 from scheduling import snapshot
+from scheduling.attempts.orders import orders_for, standing_orders
 from scheduling.decide import Clock, decide, open_pool
 from scheduling.evolve import fold, seal
-from scheduling.orders import orders_for, standing_orders
-from scheduling.state import State
+from scheduling.state.pool import State
 from streams.clock import PoolClock
 from streams.outputs import Append, AskJobsEnd, InputAhead, Output, Rest, SeekJobs, SendOrders, SnapshotReady, Stop
 from streams.pace import Pace

@@ -1,14 +1,14 @@
 """Who goes next: the queueing disciplines, each in a file of its own, behind one small interface (`discipline`).
 
-Which one is in force is said by the policy and changed by its event. A discipline decides which line is served; whose
-job of that line goes is decided by `scheduling.sharing`, and `scheduling.look_ahead` may let one with the right version
-go before it.
+Which one is in force is said by the policy and changed by its event. A discipline decides which line is served.
+`scheduling.state.sharing` decides whose job of that line goes, and `scheduling.picking.look_ahead` may let a job with
+the right version go before it.
 """
 
 from __future__ import annotations
 
 from contract.policy import Policy
-from scheduling import lines
+from scheduling.attempts.retries import policy_of
 from scheduling.disciplines.discipline import Discipline, ranks_of
 from scheduling.disciplines.edf import Edf
 from scheduling.disciplines.fifo import Fifo
@@ -17,8 +17,8 @@ from scheduling.disciplines.shortest_first import ShortestFirst
 from scheduling.disciplines.strict import Strict
 from scheduling.disciplines.wait_fraction import WaitFraction
 from scheduling.disciplines.weighted_fair import WeightedFair
-from scheduling.retries import policy_of
-from scheduling.state import State
+from scheduling.state import lines
+from scheduling.state.pool import State
 
 DISCIPLINES: dict[str, Discipline] = {
     discipline.name: discipline

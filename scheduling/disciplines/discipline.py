@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from contract.events import JobDispatched
-from scheduling.ranking import Order, Ranker, Ranking
-from scheduling.state import Group, Job, Kind, State
+from scheduling.picking.ranking import Order, Ranker, Ranking
+from scheduling.state.jobs import Job
+from scheduling.state.nodes import Group
+from scheduling.state.pool import Kind, State
 
 
 class Discipline:

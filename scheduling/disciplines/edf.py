@@ -4,8 +4,8 @@ deadline comes to be the earliest."""
 from __future__ import annotations
 
 from scheduling.disciplines.discipline import Ranked
-from scheduling.ranking import Ranker
-from scheduling.state import State
+from scheduling.picking.ranking import Ranker
+from scheduling.state.pool import State
 
 
 class Edf(Ranked):

@@ -19,9 +19,11 @@ from contract.events import JobDispatched
 from scheduling.disciplines.discipline import Discipline
 from scheduling.disciplines.promise_order import PromiseOrder
 from scheduling.disciplines.promise_shadow import pace_of, put_off, settle, shadow_slot
-from scheduling.lines import entry_of
-from scheduling.ranking import Order
-from scheduling.state import Group, Job, Kind, PromiseFacts, State
+from scheduling.picking.ranking import Order
+from scheduling.state.jobs import Job
+from scheduling.state.lines import entry_of
+from scheduling.state.nodes import Group
+from scheduling.state.pool import Kind, PromiseFacts, State
 
 
 class Promise(Discipline):

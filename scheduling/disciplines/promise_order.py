@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from math import lcm
 
+from scheduling.attempts.retries import policy_of
 from scheduling.disciplines.promise_shadow import FADE, FLOOR, SHIFT, promise_of
-from scheduling.ranking import Choice
-from scheduling.retries import policy_of
-from scheduling.state import Entry, Group, Kind, KindPace, Line, LinePace, State
+from scheduling.picking.ranking import Choice
+from scheduling.state.nodes import Group
+from scheduling.state.pool import Entry, Kind, KindPace, Line, LinePace, State
 
 GUARD = 8
 """Chances: a late job goes so many chances before the promise would be broken."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from contract.inputs import Requirements
-from scheduling.retries import policy_of
-from scheduling.state import Job, Kind, KindPace, LinePace, PromiseFacts, State
+from scheduling.attempts.retries import policy_of
+from scheduling.state.jobs import Job
+from scheduling.state.pool import Kind, KindPace, LinePace, PromiseFacts, State
 
 FLOOR = 1000
 """Permille of the SLO: nobody is promised less than his SLO."""

@@ -4,8 +4,8 @@ last. The best mean wait there is; long jobs may wait for ever."""
 from __future__ import annotations
 
 from scheduling.disciplines.discipline import Ranked
-from scheduling.ranking import Ranker
-from scheduling.state import State
+from scheduling.picking.ranking import Ranker
+from scheduling.state.pool import State
 
 
 class ShortestFirst(Ranked):

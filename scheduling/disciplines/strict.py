@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scheduling.disciplines.discipline import Ranked
-from scheduling.ranking import Ranker
-from scheduling.state import State
+from scheduling.picking.ranking import Ranker
+from scheduling.state.pool import State
 
 
 class Strict(Ranked):

@@ -18,8 +18,8 @@ from __future__ import annotations
 from math import lcm
 
 from scheduling.disciplines.discipline import Ranked
-from scheduling.ranking import Rank, Ranker
-from scheduling.state import Entry, Line, State
+from scheduling.picking.ranking import Rank, Ranker
+from scheduling.state.pool import Entry, Line, State
 
 
 class WaitFraction(Ranked):

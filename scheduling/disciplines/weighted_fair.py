@@ -13,8 +13,10 @@ from math import lcm
 
 from contract.events import JobDispatched
 from scheduling.disciplines.discipline import Ranked
-from scheduling.ranking import Rank, Ranker
-from scheduling.state import Entry, FairTags, Group, Job, Line, State
+from scheduling.picking.ranking import Rank, Ranker
+from scheduling.state.jobs import Job
+from scheduling.state.nodes import Group
+from scheduling.state.pool import Entry, FairTags, Line, State
 
 
 class WeightedFair(Ranked):

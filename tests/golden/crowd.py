@@ -23,7 +23,8 @@ from contract.inputs import (
 )
 from contract.policy import Cluster, Policy, Tier
 from contract.policy import Pool as PolicyPool
-from scheduling import orders, snapshot
+from scheduling import snapshot
+from scheduling.attempts import orders
 from tests.unit.scheduling.specification import CPU, MANIFEST, POOL, Pool, a_job, submission, version_of
 
 CLUSTERS = ("delta", "alpha", "charlie", "bravo")

@@ -14,7 +14,7 @@ from contract.events import Event, Opened
 from scheduling import RULES, invariants, snapshot
 from scheduling.decide import Clock, decide
 from scheduling.evolve import fold
-from scheduling.state import initial_state
+from scheduling.state.pool import initial_state
 
 HERE = Path(__file__).parent
 LEDGERS = sorted(HERE.glob("rules_*.jsonl"))

@@ -9,8 +9,8 @@ from contract import codec, inputs
 from contract.chain import Chain
 from contract.topics import JOBS, LEDGER, dispatch_topic
 from scheduling import snapshot
-from scheduling.orders import clusters_for
-from scheduling.state import initial_state
+from scheduling.attempts.orders import clusters_for
+from scheduling.state.pool import initial_state
 from streams import outputs as out
 from streams.writer import LedgerWriter, Phase
 from tests.simulation.log import Broker, Record, Unclear

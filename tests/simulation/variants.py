@@ -13,9 +13,14 @@ from unittest.mock import patch
 
 from contract import chain, inputs
 from contract.batch import Batch
-from scheduling import backpressure, capacity, ended, judge, orders, reports, reservations, retries
+from scheduling import judge
+from scheduling.attempts import orders, reports, retries
 from scheduling.evolve import seal
-from scheduling.state import Attempt, Cluster, Held, Job, State
+from scheduling.picking import reservations
+from scheduling.state import backpressure, capacity, ended_ids
+from scheduling.state.jobs import Job
+from scheduling.state.nodes import Attempt, Cluster, Held
+from scheduling.state.pool import State
 from streams.clock import PoolClock
 from streams.outputs import Output, SendOrders
 from streams.writer import LedgerWriter
@@ -187,12 +192,12 @@ def ids_are_forgotten_at_once() -> Patches:
         state.ended.clear()
         state.ended_runs.clear()
 
-    return [(ended, "forget", forget)]
+    return [(ended_ids, "forget", forget)]
 
 
 def ids_are_never_forgotten() -> Patches:
     """What comes again long after is called a copy of what was, and never runs."""
-    return [(ended, "forget", lambda state: None)]
+    return [(ended_ids, "forget", lambda state: None)]
 
 
 VARIANTS: dict[str, Callable[[], Patches]] = {

@@ -12,7 +12,7 @@ from contract.topics import JOBS, LEDGER
 from runtime.kafka import Producer, Reader, offsets
 from runtime.postgres import engine
 from runtime.settings import Settings
-from scheduling.state import initial_state
+from scheduling.state.pool import initial_state
 from streams import outputs as out
 from streams.writer import LedgerWriter, Phase
 from tests.unit.audit.ledger import POOL

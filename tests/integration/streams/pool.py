@@ -40,7 +40,7 @@ from runtime.kafka import Producer, Reader, Record, offsets, read_range
 from runtime.settings import Settings
 from scheduling import snapshot
 from scheduling.evolve import fold
-from scheduling.state import State, initial_state
+from scheduling.state.pool import State, initial_state
 
 POOLS = 32
 POLICY = Policy(

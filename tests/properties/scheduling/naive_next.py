@@ -7,7 +7,9 @@ from fractions import Fraction
 
 from contract.lifecycle import JobState
 from contract.policy import UNLIMITED
-from scheduling.state import Job, Node, State
+from scheduling.state.jobs import Job
+from scheduling.state.nodes import Node
+from scheduling.state.pool import State
 
 
 def naive_next(state: State) -> tuple[str, str]:

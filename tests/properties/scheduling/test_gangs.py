@@ -13,7 +13,7 @@ from contract.events import GangReserved, JobDispatched
 from contract.inputs import NodeReport, Report, Requirements, Started, Submission, Succeeded
 from contract.names import dispatch_order
 from contract.policy import Cluster
-from scheduling.members import ranks_on
+from scheduling.state.gang_members import ranks_on
 from tests.unit.scheduling.specification import CPU, MANIFEST, POLICY, POOL, Pool, a_job, only, submission, version_of
 
 SOME = settings(max_examples=12, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.reuse, Phase.generate))

@@ -19,11 +19,12 @@ from contract.codec import decode_batch, encode
 from contract.events import Event, GangReserved, JobAccepted, JobDispatched, JobRefused
 from contract.inputs import ClusterActivated, NodeJoined, NodeReport, Started, Succeeded
 from contract.lifecycle import TERMINAL, JobState, after
-from scheduling import orders, snapshot
+from scheduling import snapshot
+from scheduling.attempts import orders
 from scheduling.decide import Clock, decide
 from scheduling.disciplines.wait_fraction import urgency
 from scheduling.evolve import begin, evolve, fold
-from scheduling.state import State, initial_state
+from scheduling.state.pool import State, initial_state
 from tests.properties.scheduling.naive_next import naive_next
 from tests.properties.scheduling.worlds import STEPS, live
 from tests.unit.scheduling.specification import MANIFEST, POLICY, POOL, Pool

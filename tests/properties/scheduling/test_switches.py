@@ -14,7 +14,7 @@ from audit.simulated_nodes import Costs
 from audit.simulation import Simulation
 from contract.events import AttemptStarted, Event, JobAccepted, JobDispatched
 from contract.policy import Policy
-from scheduling import switches
+from scheduling.picking import switches
 from tests.unit.audit.simulations import policy, versions
 
 MODELS = ("film", "song", "draw")

@@ -18,7 +18,9 @@ from contract.inputs import CancelRequested
 from contract.lifecycle import JobState
 from contract.policy import Policy
 from scheduling.evolve import fold
-from scheduling.state import Attempt, Cluster, Job, Node, State, initial_state
+from scheduling.state.jobs import Job
+from scheduling.state.nodes import Attempt, Cluster, Node
+from scheduling.state.pool import State, initial_state
 from tests.properties.scheduling.worlds import STEPS, Step, live
 from tests.simulation.world import World
 from tests.unit.scheduling.specification import POLICY, POOL, Pool

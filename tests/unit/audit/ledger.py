@@ -16,7 +16,7 @@ from contract.names import payload_digest
 from contract.policy import Cluster, Policy, Pool, Tier, fingerprint
 from scheduling.decide import Clock, decide, open_pool
 from scheduling.evolve import fold, seal
-from scheduling.state import initial_state
+from scheduling.state.pool import initial_state
 
 POOL = "main"
 START_MS = 1_790_000_000_000

@@ -30,7 +30,7 @@ from contract.policy import fingerprint
 from contract.snapshot_names import key_of, names_in
 from scheduling import snapshot
 from scheduling.evolve import fold
-from scheduling.state import initial_state
+from scheduling.state.pool import initial_state
 from tests.unit.audit.ledger import POLICY, POOL, SALT, START_MS, Ledger, job_of
 from tests.unit.audit.verdicts import verified
 from tests.unit.audit.waits import check

@@ -15,7 +15,7 @@ from contract.codec import encode
 from contract.snapshot_names import key_of, names_in
 from runtime.object_store import Missing
 from scheduling import snapshot
-from scheduling.state import State, initial_state
+from scheduling.state.pool import State, initial_state
 from tests.unit.audit.ledger import POOL, Ledger, job_of, lived_in
 
 

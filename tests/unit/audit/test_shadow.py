@@ -19,7 +19,7 @@ from contract.batch import Batch
 from contract.events import JobDispatched
 from contract.policy import Policy, Tier, fingerprint
 from contract.shadows import ShadowAdvanced, ShadowDispatch, ShadowJob, ShadowRecord
-from scheduling.state import State
+from scheduling.state.pool import State
 from tests.unit.audit.ledger import POLICY, POOL, START_MS, VERSION, Ledger, job_of, lived_in
 from tests.unit.audit.test_what_if import NOTHING, busy, order_of, played
 

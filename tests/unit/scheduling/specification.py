@@ -37,10 +37,12 @@ from contract.names import job_id
 from contract.orders import Order
 from contract.policy import Cluster, Policy, Tier, fingerprint
 from contract.policy import Pool as PolicyPool
-from scheduling import invariants, orders, snapshot
+from scheduling import invariants, snapshot
+from scheduling.attempts import orders
 from scheduling.decide import Clock, Decision, decide, open_pool
 from scheduling.evolve import fold, seal
-from scheduling.state import Job, State, initial_state
+from scheduling.state.jobs import Job
+from scheduling.state.pool import State, initial_state
 
 START_MS = 1_700_000_000_000
 POOL = "main"

@@ -10,10 +10,11 @@ import pytest
 from contract.events import AttemptStarted, JobDispatched, JobRequeued, JobSucceeded, NodeAdmitted, NodeLost
 from contract.lifecycle import IllegalTransition
 from contract.topics import DAY_MS
-from scheduling import ended, evolve, fleet, lines, sharing, snapshot
+from scheduling import evolve, snapshot
 from scheduling.decide import Clock, open_pool
 from scheduling.judge import judge
-from scheduling.state import State, initial_state
+from scheduling.state import ended_ids, lines, node_events, sharing
+from scheduling.state.pool import State, initial_state
 from tests.unit.scheduling.specification import CUDA, Pool, a_job, only, submission
 
 JOB = a_job(1)
@@ -47,11 +48,11 @@ def test_a_newcomer_must_have_read_to_the_end() -> None:
 
 def test_ids_that_ended_are_forgotten_a_bounded_number_at_a_time() -> None:
     pool = Pool(check=False)
-    for number in range(ended.FORGET_MAX + 500):
-        ended.remember(pool.state, f"job{number}", "acme")
+    for number in range(ended_ids.FORGET_MAX + 500):
+        ended_ids.remember(pool.state, f"job{number}", "acme")
     pool.tick(4 * DAY_MS, lease_ms=0)
     assert len(pool.state.ended) == 500
-    assert next(iter(pool.state.ended)) == f"job{ended.FORGET_MAX}", "the oldest went first"
+    assert next(iter(pool.state.ended)) == f"job{ended_ids.FORGET_MAX}", "the oldest went first"
     pool.tick(0)
     assert not pool.state.ended
     assert not pool.state.ended_runs
@@ -66,11 +67,11 @@ def churn(state: State, nodes: int, sessions: int) -> None:
 
 def test_nodes_that_are_gone_and_their_losses_are_remembered_within_bounds() -> None:
     state = initial_state("main")
-    churn(state, fleet.PAST_NODES_KEPT + 5, 1)
+    churn(state, node_events.PAST_NODES_KEPT + 5, 1)
     churn(state, 1, 9)
-    assert len(state.past) == fleet.PAST_NODES_KEPT
-    assert len(state.past["n00000"].sessions) == fleet.PAST_SESSIONS_KEPT
-    assert len(state.losses["east"]) == fleet.LOSSES_KEPT
+    assert len(state.past) == node_events.PAST_NODES_KEPT
+    assert len(state.past["n00000"].sessions) == node_events.PAST_SESSIONS_KEPT
+    assert len(state.losses["east"]) == node_events.LOSSES_KEPT
 
 
 def test_a_queued_job_costs_well_under_two_kilobytes() -> None:

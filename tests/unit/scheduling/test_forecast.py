@@ -9,7 +9,8 @@ from typing import Any
 from contract.events import JobAccepted, StartForecast
 from scheduling import forecast, snapshot
 from scheduling.evolve import begin
-from scheduling.state import Job, Situation, initial_state
+from scheduling.state.jobs import Job, Situation
+from scheduling.state.pool import initial_state
 from tests.unit.scheduling.specification import Pool, a_job, only, submission
 
 

@@ -16,9 +16,9 @@ from contract.events import (
 )
 from contract.inputs import ClusterDrainRequested, Failed, NodeReport, Requirements, Started, Stopped
 from contract.orders import Kill, Recall, Run
-from scheduling import orders
-from scheduling.machines import Attempt, Held
-from scheduling.members import rendezvous
+from scheduling.attempts import orders
+from scheduling.state.gang_members import rendezvous
+from scheduling.state.nodes import Attempt, Held
 from tests.unit.scheduling.specification import Pool, a_job, names, only, submission
 
 JOB = a_job(1)

@@ -9,7 +9,7 @@ from audit.simulated_nodes import Costs
 from audit.simulation import Simulation
 from contract.events import JobDispatched, LimitAdapted
 from contract.policy import Cluster, Policy
-from scheduling import limits
+from scheduling.picking import limits
 from tests.unit.audit.simulations import arrivals, policy, versions
 from tests.unit.scheduling.specification import POLICY, Pool, a_job, names, only, submission
 

@@ -6,7 +6,8 @@ import pytest
 
 from contract.events import JobDispatched
 from contract.policy import Cluster, Policy, Tier
-from scheduling import snapshot, switches
+from scheduling import snapshot
+from scheduling.picking import switches
 from tests.unit.scheduling.specification import POLICY, Pool, a_job, only, submission, version_of
 
 RUN_MS, LOAD_MS, FETCH_MS = 10_000, 90_000, 5_000

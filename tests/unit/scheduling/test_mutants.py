@@ -51,25 +51,13 @@ import pytest
 from contract import chain
 from contract import events as said
 from contract.lifecycle import IllegalTransition
-from scheduling import (
-    backpressure,
-    capacity,
-    evolve,
-    gangs,
-    judge,
-    limits,
-    look_ahead,
-    orders,
-    plan,
-    reports,
-    reservations,
-    retries,
-    sharing,
-    switches,
-)
+from scheduling import evolve, judge, plan
+from scheduling.attempts import orders, reports, retries
 from scheduling.disciplines import promise, promise_order, wait_fraction, weighted_fair
-from scheduling.members import seats_of
-from scheduling.state import Cluster, Held
+from scheduling.picking import gangs, limits, look_ahead, reservations, switches
+from scheduling.state import backpressure, capacity, sharing
+from scheduling.state.gang_members import seats_of
+from scheduling.state.nodes import Cluster, Held
 from tests.properties.scheduling import test_gangs as test_gangs_without_end
 from tests.properties.scheduling import test_starvation
 from tests.unit.contract import test_chain

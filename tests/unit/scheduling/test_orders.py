@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contract.inputs import ClusterDrainRequested, NodeHeartbeat, NodeJoined, NodeLeft
 from contract.orders import Drain, Kill, Recall, Rejoin, Run
-from scheduling.orders import clusters_for, standing_orders
+from scheduling.attempts.orders import clusters_for, standing_orders
 from tests.unit.scheduling.specification import Pool, a_job, submission, version_of
 
 JOB = a_job(1)

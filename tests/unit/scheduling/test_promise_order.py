@@ -13,8 +13,9 @@ from contract.policy import Cluster, Tier
 from scheduling.disciplines import promise
 from scheduling.disciplines.promise_order import PromiseOrder
 from scheduling.disciplines.promise_shadow import FADE, SHIFT
-from scheduling.ranking import Choice
-from scheduling.state import Entry, Group, Line, LinePace, PromiseFacts
+from scheduling.picking.ranking import Choice
+from scheduling.state.nodes import Group
+from scheduling.state.pool import Entry, Line, LinePace, PromiseFacts
 from tests.unit.scheduling.specification import CUDA, MANIFEST, POLICY, Pool, a_job, only, submission
 
 CLASSES = {

@@ -8,9 +8,11 @@ import pytest
 
 from contract.inputs import CancelRequested, ClusterDrainRequested
 from contract.lifecycle import JobState
-from scheduling import invariants, sharing, snapshot
+from scheduling import invariants, snapshot
 from scheduling.evolve import fold
-from scheduling.state import Job, Line, State, initial_state
+from scheduling.state import sharing
+from scheduling.state.jobs import Job
+from scheduling.state.pool import Line, State, initial_state
 from tests.unit.scheduling.specification import CUDA, Pool, submission
 
 

@@ -9,7 +9,7 @@ from contract.inputs import Input
 from contract.orders import Order
 from scheduling import snapshot
 from scheduling.evolve import fold
-from scheduling.state import State, initial_state
+from scheduling.state.pool import State, initial_state
 from streams.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
 from streams.writer import LedgerWriter
 

@@ -33,7 +33,7 @@ from contract.policy import Cluster, Policy, Pool, Tier, fingerprint
 from contract.topics import JOBS, LEDGER
 from runtime.kafka import Delivery, DeliveryUnclear, Headers, OnDelivery, Record
 from scheduling import snapshot
-from scheduling.state import State
+from scheduling.state.pool import State
 from streams.follower import Follower
 from streams.gaps import Gaps
 from streams.outputs import SnapshotReady

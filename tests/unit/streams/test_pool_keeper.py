@@ -12,7 +12,7 @@ import pytest
 
 from contract.codec import decode_batch
 from contract.events import InputQuarantined, JobDispatched, Opened
-from scheduling.state import State
+from scheduling.state.pool import State
 from streams import dispatching, inbox, jobs_door, jobs_reader, payloads, pool_host, pool_metrics
 from streams import writer as writers
 from tests.unit.streams.memory_pool import (

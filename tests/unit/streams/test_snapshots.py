@@ -5,7 +5,7 @@ from __future__ import annotations
 from contract.snapshot_names import NEWEST_KEPT, THINNED, names_in
 from runtime.object_store import Missing
 from scheduling import snapshot
-from scheduling.state import initial_state
+from scheduling.state.pool import initial_state
 from streams.snapshots import newest, save
 
 START_MS = 1_790_000_000_000

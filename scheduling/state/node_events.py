@@ -7,8 +7,10 @@ from sys import intern
 from typing import Any
 
 from contract import events as said
-from scheduling import capacity
-from scheduling.state import Loss, Node, Past, State
+from scheduling.state import capacity
+from scheduling.state.jobs import Loss
+from scheduling.state.nodes import Node, Past
+from scheduling.state.pool import State
 
 LOSSES_KEPT = 256
 """Losses remembered per cluster."""

@@ -15,9 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from contract.events import GangReleased, GangReserved
-from scheduling import backpressure, placement
-from scheduling.members import hold, seats_of
-from scheduling.state import Attempt, Cluster, Group, Job, Kind, Node, Reservation, State
+from scheduling.picking import placement
+from scheduling.state import backpressure
+from scheduling.state.gang_members import hold, seats_of
+from scheduling.state.jobs import Job
+from scheduling.state.nodes import Attempt, Cluster, Group, Node, Reservation
+from scheduling.state.pool import Kind, State
 
 Slot = tuple[int, str]
 """When it is expected to be free, and its node."""

@@ -20,8 +20,10 @@ from contract.inputs import Input, NodeHeartbeat, NodeLeft
 from contract.lifecycle import JobState
 from contract.names import dispatch_order
 from contract.orders import Drain, Kill, Order, Recall, Rejoin, Run
-from scheduling.members import Seat, seats_of
-from scheduling.state import Attempt, Job, State
+from scheduling.state.gang_members import Seat, seats_of
+from scheduling.state.jobs import Job
+from scheduling.state.nodes import Attempt
+from scheduling.state.pool import State
 
 REPEAT_AFTER_MS = 5_000
 """An order is sent again when a heartbeat contradicts it this long after it was first due: one heartbeat, within which

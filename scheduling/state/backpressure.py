@@ -8,7 +8,7 @@ Seams: `in_flight`, `stages`.
 
 from __future__ import annotations
 
-from scheduling.state import Cluster
+from scheduling.state.nodes import Cluster
 
 
 def in_flight(cluster: Cluster) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from scheduling.machines import Attempt, Held, Node
+from scheduling.state.nodes import Attempt, Held, Node
 
 PORTS = 1_000
 """Ports of a node, from the one in its address on, at which a rank 0 can be reached."""

@@ -6,8 +6,9 @@ from bisect import insort
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from scheduling import sharing
-from scheduling.state import Entry, Group, Kind, Line, State
+from scheduling.state import sharing
+from scheduling.state.nodes import Group
+from scheduling.state.pool import Entry, Kind, Line, State
 
 
 class Choice(NamedTuple):

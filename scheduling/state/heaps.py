@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heapify, heappop
 
-from scheduling.state import State
+from scheduling.state.pool import State
 
 Heap = list[tuple[int, str]]
 LEFTOVERS_MAX = 64

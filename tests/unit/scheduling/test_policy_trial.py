@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from contract.events import InputQuarantined, PolicyAdopted, PolicyReverted
 from contract.inputs import Failed, PolicyApplied
 from contract.policy import fingerprint
-from scheduling import reversal, snapshot
+from scheduling import policy_trial, snapshot
 from tests.unit.scheduling.specification import POLICY, Pool, a_job, only, submission
 
 CANDIDATE = replace(POLICY, discipline="promise")
@@ -112,7 +112,7 @@ def test_a_bound_that_is_none_is_quarantined(bound: tuple[int, int]) -> None:
 
 
 def test_without_the_mechanism_the_policy_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reversal, "is_lost", lambda trial: False)
+    monkeypatch.setattr(policy_trial, "is_lost", lambda trial: False)
     pool = a_trial(1000, 1)
     serve(pool, 0, LATE_MS)
     assert reversals(pool) == []

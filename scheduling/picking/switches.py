@@ -13,7 +13,8 @@ Seam: `interval_ms`.
 from __future__ import annotations
 
 from contract.policy import Policy
-from scheduling.state import Attempt, Kind, Mean, State
+from scheduling.state.nodes import Attempt
+from scheduling.state.pool import Kind, Mean, State
 
 MEMORY = 128
 """A mean is over all values at first, later over about so many."""

@@ -20,10 +20,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contract.policy import Policy
-from scheduling import placement, switches
-from scheduling.ranking import Choice, Order
-from scheduling.retries import policy_of
-from scheduling.state import Entry, Group, Job, Line, State
+from scheduling.attempts.retries import policy_of
+from scheduling.picking import placement, switches
+from scheduling.picking.ranking import Choice, Order
+from scheduling.state.jobs import Job
+from scheduling.state.nodes import Group
+from scheduling.state.pool import Entry, Line, State
 
 
 def instead(

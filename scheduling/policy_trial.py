@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from contract.events import Event, PolicyAdopted, PolicyReverted
 from contract.policy import canonical
-from scheduling.jobs import Job
-from scheduling.state import State, Trial
+from scheduling.state.jobs import Job
+from scheduling.state.pool import State, Trial
 
 
 def begin(state: State, event: PolicyAdopted) -> None:

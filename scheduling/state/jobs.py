@@ -7,7 +7,7 @@ from enum import IntEnum
 import msgspec
 
 from contract.lifecycle import JobState
-from scheduling.machines import Attempt
+from scheduling.state.nodes import Attempt
 
 
 class Loss(msgspec.Struct, gc=False, frozen=True):

@@ -17,17 +17,8 @@ import msgspec
 
 from contract.inputs import Requirements
 from contract.policy import Policy
-from scheduling.jobs import Factors as Factors
-from scheduling.jobs import Job as Job
-from scheduling.jobs import Loss as Loss
-from scheduling.jobs import Situation as Situation
-from scheduling.machines import Attempt as Attempt
-from scheduling.machines import Cluster as Cluster
-from scheduling.machines import Group as Group
-from scheduling.machines import Held as Held
-from scheduling.machines import Node as Node
-from scheduling.machines import Past as Past
-from scheduling.machines import Reservation as Reservation
+from scheduling.state.jobs import Factors, Job, Loss, Situation
+from scheduling.state.nodes import Attempt, Cluster, Group, Held, Node, Past, Reservation
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -56,7 +47,7 @@ class FairTags(msgspec.Struct):
 
 
 class Mean(msgspec.Struct):
-    """A mean of values and of their deviations from it (scheduling.switches)."""
+    """A mean of values and of their deviations from it (scheduling.picking.switches)."""
 
     count: int = 0
     """Values, up to a memory."""
@@ -227,7 +218,7 @@ class Kind:
 
 
 class Trial(msgspec.Struct):
-    """The policy in force was applied with a bound on attainment (scheduling.reversal)."""
+    """The policy in force was applied with a bound on attainment (scheduling.policy_trial)."""
 
     before: Policy
     """What comes back when the bound is missed."""

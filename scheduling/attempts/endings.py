@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from contract.events import Event, JobCancelling, KillOrdered, RecallOrdered
 from contract.lifecycle import JobState
-from scheduling.retries import the_end
-from scheduling.state import Job
+from scheduling.attempts.retries import the_end
+from scheduling.state.jobs import Job
 
 
 def end(job: Job, reason: str) -> Iterator[Event]:

@@ -18,8 +18,11 @@ from collections.abc import Collection, Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from scheduling import backpressure, members, placement, reservations
-from scheduling.state import Cluster, Group, Job, Kind, State
+from scheduling.picking import placement, reservations
+from scheduling.state import backpressure, gang_members
+from scheduling.state.jobs import Job
+from scheduling.state.nodes import Cluster, Group
+from scheduling.state.pool import Kind, State
 
 Spot = tuple[int, int, str]
 """Of a node with free slots: how many (negative: the most first), COLD, CACHED or LOADED, and its id."""
@@ -54,7 +57,7 @@ def on_offer(state: State, kind: Kind) -> list[Group]:
 def _holds(state: State, groups: Sequence[Group], ranks: int) -> bool:
     """The gang fits now in these groups of one cluster."""
     free = (node for group in groups for node in placement.nodes_in(group, group.free))
-    return members.hold(((state.nodes[node], placement.free_slots(state, node)) for node in free), ranks)
+    return gang_members.hold(((state.nodes[node], placement.free_slots(state, node)) for node in free), ranks)
 
 
 def choose(state: State, kind: Kind, version: str, own: str = "") -> Seating | None:
@@ -124,4 +127,4 @@ def rendezvous(state: State, nodes: tuple[str, ...], index: int) -> str:
     """Where rank 0 is reached, for the dispatch with this place in the record; empty when all ranks are on one node."""
     if len(set(nodes)) == 1:
         return ""
-    return members.rendezvous(state.nodes[nodes[0]], state.node_attempts[nodes[0]], state.seq + index)
+    return gang_members.rendezvous(state.nodes[nodes[0]], state.node_attempts[nodes[0]], state.seq + index)

@@ -14,8 +14,9 @@ from contract.bounds import HELD_MAX
 from contract.inputs import Requirements
 from contract.policy import UNLIMITED
 from contract.policy import Cluster as ClusterPolicy
-from scheduling.members import seats_of
-from scheduling.state import Attempt, Cluster, Group, Held, Node, Reservation, State
+from scheduling.state.gang_members import seats_of
+from scheduling.state.nodes import Attempt, Cluster, Group, Held, Node, Reservation
+from scheduling.state.pool import State
 
 CPU = "cpu"
 """The one chipset whose slots have no GPUs: a version that also runs there needs none there."""

@@ -30,9 +30,12 @@ from contract.events import (
 )
 from contract.inputs import Input
 from contract.lifecycle import JobState
-from scheduling import members, retries
-from scheduling.capacity import holds_of, limit_of
-from scheduling.state import Attempt, Job, Node, State
+from scheduling.attempts import retries
+from scheduling.state import gang_members
+from scheduling.state.capacity import holds_of, limit_of
+from scheduling.state.jobs import Job
+from scheduling.state.nodes import Attempt, Node
+from scheduling.state.pool import State
 
 MISSED_MAX = 3
 """After this many heartbeats in a row that do not list a started attempt, the node has forgotten it: it is closed as
@@ -76,7 +79,7 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
         refusal = "no_slots"
     if body.slots > SLOTS_MAX:
         refusal = "too_many_slots"
-    if body.address and not members.is_address(body.address):
+    if body.address and not gang_members.is_address(body.address):
         refusal = "bad_address"
     if refusal:
         if old is not None:

@@ -15,7 +15,8 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush, heapreplace
 
 from contract.policy import Policy
-from scheduling.state import Entry, Job, Line, Share, State, TenantQueue, TierShares
+from scheduling.state.jobs import Job
+from scheduling.state.pool import Entry, Line, Share, State, TenantQueue, TierShares
 
 PICK = 720_720
 """What a pick costs at weight 1: divisible by 1 to 16, so that small weights are met exactly."""

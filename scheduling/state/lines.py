@@ -13,9 +13,10 @@ from heapq import heappop, heappush
 
 from contract.inputs import Requirements
 from contract.lifecycle import JobState
-from scheduling import heaps, sharing
-from scheduling.capacity import fits
-from scheduling.state import Entry, Job, Kind, Line, Queue, State, TenantQueue
+from scheduling.state import heaps, sharing
+from scheduling.state.capacity import fits
+from scheduling.state.jobs import Job
+from scheduling.state.pool import Entry, Kind, Line, Queue, State, TenantQueue
 
 NEAR_END = 64
 """New jobs are looked for among so many last entries first: several may have the same append time."""

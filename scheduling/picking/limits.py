@@ -26,8 +26,9 @@ from collections.abc import Iterator
 from contract.events import LimitAdapted
 from contract.policy import UNLIMITED
 from contract.policy import Cluster as ClusterPolicy
-from scheduling import backpressure, capacity
-from scheduling.state import Attempt, Cluster, State
+from scheduling.state import backpressure, capacity
+from scheduling.state.nodes import Attempt, Cluster
+from scheduling.state.pool import State
 
 ADAPT_EVERY_MS = 30_000
 """Of lease time: several heartbeats, and long against the fetching of inputs (seconds)."""

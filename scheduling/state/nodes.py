@@ -30,7 +30,7 @@ class Attempt(msgspec.Struct, gc=False):
     stop_ms: int = 0
     """When the stop was ordered."""
     members: tuple[Member, ...] = ()
-    """Slots of ranks 1, 2… of a gang (scheduling.members)."""
+    """Slots of ranks 1, 2… of a gang (scheduling.state.gang_members)."""
     rendezvous: str = ""
     """Of a gang on several nodes: where rank 0 is reached."""
 

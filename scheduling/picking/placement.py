@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from scheduling import backpressure
-from scheduling.state import Group, Kind, State
+from scheduling.state import backpressure
+from scheduling.state.nodes import Group
+from scheduling.state.pool import Kind, State
 
 FREE = 0
 LOADED, CACHED, COLD = 0, 1, 2

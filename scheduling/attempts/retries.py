@@ -19,7 +19,9 @@ from contract.events import (
 )
 from contract.lifecycle import JobState
 from contract.policy import Policy
-from scheduling.state import Attempt, Job, Loss, State
+from scheduling.state.jobs import Job, Loss
+from scheduling.state.nodes import Attempt
+from scheduling.state.pool import State
 
 LOSS_ALONE_MS = 60_000
 """A loss is alone when no other node of its cluster was lost within this lease time (design section 4)."""

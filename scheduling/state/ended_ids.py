@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from scheduling.state import State
+from scheduling.state.pool import State
 
 RUN_MS = 60_000
 """Ids that ended within the same minute are forgotten together."""
