@@ -12,7 +12,7 @@ from contract.events import Opened
 from scheduling.state.pool import State
 
 TICK_MS = 5_000
-"""A pool with something under way writes a batch at least this often (streams.pace, design section 4)."""
+"""A pool with something under way writes a batch at least this often (streams.ledger.pace, design section 4)."""
 LATE_MS = 1_000
 """A tick up to so much later is ordinary: before each the broker is asked where `jobs` ends."""
 

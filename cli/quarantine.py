@@ -20,8 +20,8 @@ from contract.topics import QUARANTINE, SUBMISSIONS
 from runtime.kafka import Producer, Record, offsets
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-from streams import resubmission, skips
-from streams.intake_positions import IntakePositions
+from streams.door import resubmission, skips
+from streams.door.intake_positions import IntakePositions
 
 app = typer.Typer(no_args_is_help=True, help="Records that could not be acted on: see, submit again, pass over.")
 

@@ -22,7 +22,7 @@ from contract.topics import JOBS, SUBMISSIONS
 from runtime.kafka import OffsetGone, partitions
 from runtime.object_store import UNAVAILABLE, ObjectStore
 from runtime.settings import Settings
-from streams.intake_positions import IntakePositions
+from streams.door.intake_positions import IntakePositions
 
 HOUR_MS = 3_600_000
 COUNTED_MAX = 500

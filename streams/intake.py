@@ -2,9 +2,9 @@
 
 Theory of operation. At least once: a record counts as read when its job is acknowledged in `jobs`, or it itself in
 `quarantine`; a copy that is written twice is the same job, and the scheduler drops it. The position is our own
-(streams.intake_positions). Every record is taken, or refused with its reason and set aside; the stream goes on. What
-cannot be checked, because the registry is away, waits, and only what lies behind it in its partition waits with it
-(streams.intake_partition).
+(streams.door.intake_positions). Every record is taken, or refused with its reason and set aside; the stream goes on.
+What cannot be checked, because the registry is away, waits, and only what lies behind it in its partition waits with it
+(streams.door.intake_partition).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from runtime.kafka import Producer, Record, Watermarks
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine
 from runtime.settings import Settings
-from streams.admission import Admission
-from streams.faust_app import host, make_app, records_of, seek_to, start, wait_for_broker
-from streams.follower import Follower
-from streams.intake_partition import IntakePartition
-from streams.intake_positions import IntakePositions
-from streams.skips import Skips
+from streams.door.admission import Admission
+from streams.door.intake_partition import IntakePartition
+from streams.door.intake_positions import IntakePositions
+from streams.door.skips import Skips
+from streams.hosting.faust_app import host, make_app, records_of, seek_to, start, wait_for_broker
+from streams.hosting.follower import Follower
 
 GROUP = "headrace-intake"
 POSITIONS_EVERY_S = 1.0

@@ -24,10 +24,10 @@ from contract.topics import LEDGER
 from runtime.kafka import Record, Watermarks
 from runtime.postgres import engine
 from runtime.settings import Settings
-from streams.faust_app import die, host, in_batches, make_app, seek_to, start, wait_for_broker
-from streams.follower import Follower
+from streams.hosting.faust_app import die, host, in_batches, make_app, seek_to, start, wait_for_broker
+from streams.hosting.follower import Follower
+from streams.ledger.pools import pool_in_ledger
 from streams.metrics import PROJECTED, SET_ASIDE
-from streams.pools import pool_in_ledger
 from views import projection
 from views.columns import is_key_text
 from views.job_fold import Aside

@@ -13,10 +13,10 @@ from contract.topics import JOBS
 from runtime.kafka import Producer, Record, Watermarks
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-from streams.faust_app import host, make_app, records_of, seek_to, start, wait_for_broker
-from streams.pool_host import PoolHost
-from streams.pool_io import PoolIO
-from streams.pool_keeper import OnEnded, PoolKeeper
+from streams.hosting.faust_app import host, make_app, records_of, seek_to, start, wait_for_broker
+from streams.ledger.pool_host import PoolHost
+from streams.ledger.pool_io import PoolIO
+from streams.ledger.pool_keeper import OnEnded, PoolKeeper
 
 GROUP = "headrace-scheduler"
 LEDGER_TIMEOUT_MS = 120_000

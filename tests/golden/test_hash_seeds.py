@@ -29,19 +29,19 @@ plan.sorted = lambda names: list(set(names)) if sys._getframe(1).f_code.co_name 
 """The mutant: attempts of a lost node are closed in the order of a set."""
 
 ORDERED = (
-    "capacity.start_attempt",
+    "state.capacity.start_attempt",
     "disciplines.discipline.ranks_of",
-    "limits._by_times",
-    "orders._answer",
-    "orders.clusters_for",
-    "orders.standing_orders",
+    "picking.limits._by_times",
+    "attempts.orders._answer",
+    "attempts.orders.clusters_for",
+    "attempts.orders.standing_orders",
     "plan._drains",
     "plan._lapses",
     "plan._lose",
-    "reports._close_all",
-    "reports._versions",
-    "reports.node_heartbeat",
-    "retries.lost_alone",
+    "attempts.reports._close_all",
+    "attempts.reports._versions",
+    "attempts.reports.node_heartbeat",
+    "attempts.retries.lost_alone",
 )
 """Functions whose order is seen from outside. Where else the core sorts, what it sorts is kept in order anyhow."""
 

@@ -20,7 +20,7 @@ from scheduling.decide import Clock, decide
 from scheduling.evolve import fold, seal
 from scheduling.invariants import check
 from scheduling.state.pool import State, initial_state
-from streams.outputs import SnapshotReady
+from streams.ledger.outputs import SnapshotReady
 from tests.simulation.log import Record
 from tests.simulation.schedulers import POOL
 from tests.simulation.timeline import Timeline

@@ -11,8 +11,8 @@ from contract.topics import JOBS, LEDGER, dispatch_topic
 from scheduling import snapshot
 from scheduling.attempts.orders import clusters_for
 from scheduling.state.pool import initial_state
-from streams import outputs as out
-from streams.writer import LedgerWriter, Phase
+from streams.ledger import outputs as out
+from streams.ledger.writer import LedgerWriter, Phase
 from tests.simulation.log import Broker, Record, Unclear
 
 POOL = "main"

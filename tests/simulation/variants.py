@@ -21,9 +21,9 @@ from scheduling.state import backpressure, capacity, ended_ids
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt, Cluster, Held
 from scheduling.state.pool import State
-from streams.clock import PoolClock
-from streams.outputs import Output, SendOrders
-from streams.writer import LedgerWriter
+from streams.ledger.clock import PoolClock
+from streams.ledger.outputs import Output, SendOrders
+from streams.ledger.writer import LedgerWriter
 from tests.simulation.run import Outcome, simulate
 from tests.simulation.submitters import Api
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 
 from contract.topics import JOBS, LEDGER, dispatch_topic
-from streams.outputs import SnapshotReady
+from streams.ledger.outputs import SnapshotReady
 from tests.simulation import faults
 from tests.simulation.auditor import Auditor
 from tests.simulation.log import LATE_MS_MAX, Broker, Fates, Record

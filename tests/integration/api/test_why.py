@@ -16,7 +16,7 @@ from local.services import Services
 from runtime.kafka import Producer
 from runtime.object_store import ObjectStore
 from scheduling import snapshot
-from streams.snapshots import save
+from streams.ledger.snapshots import save
 from tests.integration.api.conftest import Caller, CallerFactory, Views
 from tests.unit.audit.ledger import POOL, Ledger, job_of
 from tests.unit.audit.waits import started, succeeded

@@ -13,8 +13,8 @@ from runtime.kafka import Producer, Reader, offsets
 from runtime.postgres import engine
 from runtime.settings import Settings
 from scheduling.state.pool import initial_state
-from streams import outputs as out
-from streams.writer import LedgerWriter, Phase
+from streams.ledger import outputs as out
+from streams.ledger.writer import LedgerWriter, Phase
 from tests.unit.audit.ledger import POOL
 from views.projection import apply
 

@@ -9,7 +9,7 @@ from contract.snapshot_names import key_of
 from local.services import Services
 from runtime.object_store import ObjectStore
 from scheduling import snapshot
-from streams.snapshots import save
+from streams.ledger.snapshots import save
 from tests.unit.audit.ledger import lived_in
 
 

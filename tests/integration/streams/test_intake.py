@@ -29,10 +29,10 @@ from runtime import postgres
 from runtime.kafka import Producer, offsets, read_range
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-from streams import intake_positions
-from streams.intake_positions import IntakePosition
-from streams.resubmission import CannotResubmit, resubmit
-from streams.skips import SKIPPED, CannotSkip, order_skip
+from streams.door import intake_positions
+from streams.door.intake_positions import IntakePosition
+from streams.door.resubmission import CannotResubmit, resubmit
+from streams.door.skips import SKIPPED, CannotSkip, order_skip
 from tests.integration.streams.pool import WORDS, Pool, commit, committed, event_headers
 from tests.integration.streams.processes import Processes
 from tests.integration.streams.raw import produce

@@ -15,7 +15,7 @@ from contract.topics import JOBS, LEDGER
 from runtime.kafka import Producer, offsets
 from runtime.object_store import ObjectStore
 from scheduling import snapshot
-from streams import snapshots
+from streams.ledger import snapshots
 from tests.integration.streams.pool import WORDS, Pool, commit
 from tests.integration.streams.processes import Processes
 from tests.waiting import until

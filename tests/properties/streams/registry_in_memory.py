@@ -14,8 +14,8 @@ from registry.environment_lock import Environment
 from registry.errors import RegistryError
 from registry.manifest import Manifest
 from registry.models import Version
-from streams import admission
-from streams.admission import Admission
+from streams.door import admission
+from streams.door.admission import Admission
 from tests.unit.scheduling.specification import POLICY, POOL, version_of
 
 INPUTS_SCHEMA: dict[str, Any] = {"type": "object", "properties": {"prompt": {"type": "string"}}}

@@ -12,7 +12,7 @@ from contract.codec import encode
 from contract.events import InputQuarantined, Opened
 from contract.inputs import Submission
 from runtime.kafka import Record
-from streams import jobs_door
+from streams.door import jobs_door
 from tests.properties.contract.records import wire
 from tests.properties.contract.test_doors import broken
 from tests.properties.weighted import weighted

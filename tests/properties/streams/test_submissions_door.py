@@ -19,7 +19,7 @@ from contract.events import JobAccepted, JobDuplicated, JobRefused
 from contract.inputs import AliasMoved, JobSubmitted, Requirements, VersionPublished
 from contract.names import TRACEPARENT, payload_digest
 from runtime.kafka import Record
-from streams.admission import Admitted, NotYet, Refused
+from streams.door.admission import Admitted, NotYet, Refused
 from tests.properties.streams.registry_in_memory import VERSION, an_admission
 from tests.unit.scheduling.specification import START_MS, Pool
 

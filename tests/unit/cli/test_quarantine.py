@@ -15,8 +15,8 @@ from cli import quarantine
 from cli.main import run
 from contract.topics import SUBMISSIONS
 from runtime.kafka import Delivery, Record
-from streams.resubmission import CannotResubmit
-from streams.skips import CannotSkip
+from streams.door.resubmission import CannotResubmit
+from streams.door.skips import CannotSkip
 
 AT_MS = 1_700_000_000_000
 PLACE = Place(SUBMISSIONS, 0, 17)

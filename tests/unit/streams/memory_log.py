@@ -10,8 +10,8 @@ from contract.orders import Order
 from scheduling import snapshot
 from scheduling.evolve import fold
 from scheduling.state.pool import State, initial_state
-from streams.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
-from streams.writer import LedgerWriter
+from streams.ledger.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
+from streams.ledger.writer import LedgerWriter
 
 START_MS = 1_700_000_000_000
 

@@ -1,4 +1,4 @@
-"""Topics and an object store in memory, and what streams.pool_io asks of them: hosts of pools run whole, without Kafka.
+"""Topics and an object store in memory, and what streams.ledger.pool_io asks of them: hosts run whole, without Kafka.
 
 Appends are acknowledged at once unless a test holds them; a delivery goes to whoever a test names, as Faust's does.
 """
@@ -34,11 +34,11 @@ from contract.topics import JOBS, LEDGER
 from runtime.kafka import Delivery, DeliveryUnclear, Headers, OnDelivery, Record
 from scheduling import snapshot
 from scheduling.state.pool import State
-from streams.follower import Follower
-from streams.gaps import Gaps
-from streams.outputs import SnapshotReady
-from streams.pool_host import PoolHost
-from streams.pool_keeper import OnEnded, PoolKeeper
+from streams.hosting.follower import Follower
+from streams.hosting.gaps import Gaps
+from streams.ledger.outputs import SnapshotReady
+from streams.ledger.pool_host import PoolHost
+from streams.ledger.pool_keeper import OnEnded, PoolKeeper
 from tests.unit.streams.said import VERSION
 from tests.waiting import until_async
 
@@ -177,7 +177,7 @@ class MemoryOrders:
 
 
 class MemoryIO:
-    """As streams.pool_io.PoolIO."""
+    """As streams.ledger.pool_io.PoolIO."""
 
     def __init__(self, broker: MemoryBroker, partition: int = 0) -> None:
         self.partition, self.broker, self.orders = partition, broker, MemoryOrders(broker)

@@ -14,8 +14,8 @@ from contract.side_topics import SubmissionRequested
 from registry import models
 from registry.errors import RegistryError
 from runtime.kafka import Record
-from streams import admission
-from streams.admission import Admission, Admitted, NotYet, Refused, RegistryAway
+from streams.door import admission
+from streams.door.admission import Admission, Admitted, NotYet, Refused, RegistryAway
 from tests.properties.streams.registry_in_memory import an_admission
 
 

@@ -10,7 +10,7 @@ import pytest
 from contract.codec import encode
 from contract.side_topics import SubmissionRequested
 from runtime.kafka import Record
-from streams.admission import Admitted, Refused
+from streams.door.admission import Admitted, Refused
 from tests.properties.streams import registry_in_memory
 
 NODE = {"$ref": "#/$defs/node"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contract.batch import BATCH_BYTES_MAX, BATCH_INPUTS_MAX
 from contract.inputs import NodeLeft
-from streams.clock import ELAPSED_MAX_MS, INPUT_AHEAD_MAX_MS
-from streams.pace import ASK_EVERY_MS, GATHER_MS, TICK_MS
+from streams.ledger.clock import ELAPSED_MAX_MS, INPUT_AHEAD_MAX_MS
+from streams.ledger.pace import ASK_EVERY_MS, GATHER_MS, TICK_MS
 from tests.unit.streams.memory_log import START_MS, Host, MemoryLog
 from tests.unit.streams.said import Said
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from contract.inputs import CancelRequested, Input
-from streams import writer as writers
-from streams.phases import OutOfPlace, Phase
+from streams.ledger import writer as writers
+from streams.ledger.phases import OutOfPlace, Phase
 from tests.unit.streams.memory_log import Host, MemoryLog, reader_hash
 from tests.unit.streams.said import Said
 

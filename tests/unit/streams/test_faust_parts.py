@@ -14,10 +14,10 @@ from faust.types import TP
 
 from runtime.kafka import Record
 from runtime.settings import Settings
-from streams import assignment, inbox
-from streams.faust_app import _with_threads, in_batches, make_app
-from streams.faust_parts import CommittedConsumer
-from streams.flow import Flow, fetch_what_flows
+from streams.hosting import assignment, inbox
+from streams.hosting.faust_app import _with_threads, in_batches, make_app
+from streams.hosting.faust_parts import CommittedConsumer
+from streams.hosting.flow import Flow, fetch_what_flows
 from tests.unit.streams.memory_pool import run
 from tests.waiting import until_async, within
 

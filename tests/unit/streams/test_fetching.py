@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from runtime.kafka import Record
 from runtime.kafka_records import Complaints
 from runtime.settings import Settings
-from streams import fetching
-from streams.faust_app import make_app
-from streams.fetching import Batches, Fetched
-from streams.gaps import Gaps
-from streams.positions import Positions, Verdict
+from streams.hosting import fetching
+from streams.hosting.faust_app import make_app
+from streams.hosting.fetching import Batches, Fetched
+from streams.hosting.gaps import Gaps
+from streams.hosting.positions import Positions, Verdict
 from tests.unit.streams.batches import ABORT, COMMIT, AnyName, batch, damaged, marker, values
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4

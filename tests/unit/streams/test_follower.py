@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from streams import follower
-from streams.follower import Follower
-from streams.gaps import Gaps
+from streams.hosting import follower
+from streams.hosting.follower import Follower
+from streams.hosting.gaps import Gaps
 from tests.waiting import until_async, within
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.guard import Ended, Guard, PoolEnds
-from streams.outputs import Rest
+from streams.ledger.guard import Ended, Guard, PoolEnds
+from streams.ledger.outputs import Rest
 from tests.unit.streams.memory_pool import run
 from tests.waiting import until_async
 

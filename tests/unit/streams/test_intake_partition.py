@@ -17,13 +17,14 @@ from contract.bounds import REFUSAL_BYTES_MAX
 from contract.inputs import JobSubmitted, Submission
 from contract.topics import JOBS, QUARANTINE, SUBMISSIONS
 from runtime.kafka import Record
-from streams import follower, held_up, intake_partition
-from streams.admission import Admitted, NotYet, Refused, RegistryAway
-from streams.follower import Follower
-from streams.gaps import Gaps
-from streams.intake_partition import IntakePartition
-from streams.intake_positions import IntakePosition
-from streams.skips import SKIPPED
+from streams.door import held_up, intake_partition
+from streams.door.admission import Admitted, NotYet, Refused, RegistryAway
+from streams.door.intake_partition import IntakePartition
+from streams.door.intake_positions import IntakePosition
+from streams.door.skips import SKIPPED
+from streams.hosting import follower
+from streams.hosting.follower import Follower
+from streams.hosting.gaps import Gaps
 from tests.unit.streams.memory_producer import MemoryProducer
 from tests.waiting import until_async, within
 

@@ -17,7 +17,7 @@ from contract.events import (
     JobSucceeded,
 )
 from contract.inputs import CancelRequested, Input, JobSubmitted, Submission
-from streams.payloads import ENTRY_BYTES, PayloadCache
+from streams.ledger.payloads import ENTRY_BYTES, PayloadCache
 
 
 def submitted(job: str, words: str = "x") -> JobSubmitted:

@@ -9,7 +9,9 @@ import pytest
 
 from contract.events import InputQuarantined, Opened
 from contract.orders import Run
-from streams import inbox, jobs_door, jobs_reader, pool_host, pool_metrics
+from streams.door import jobs_door
+from streams.hosting import inbox
+from streams.ledger import jobs_reader, pool_host, pool_metrics
 from tests.unit.streams.memory_pool import (
     MemoryBroker,
     accepted,

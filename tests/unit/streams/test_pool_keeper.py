@@ -13,8 +13,10 @@ import pytest
 from contract.codec import decode_batch
 from contract.events import InputQuarantined, JobDispatched, Opened
 from scheduling.state.pool import State
-from streams import dispatching, inbox, jobs_door, jobs_reader, payloads, pool_host, pool_metrics
-from streams import writer as writers
+from streams.door import jobs_door
+from streams.hosting import inbox
+from streams.ledger import dispatching, jobs_reader, payloads, pool_host, pool_metrics
+from streams.ledger import writer as writers
 from tests.unit.streams.memory_pool import (
     MemoryBroker,
     accepted,

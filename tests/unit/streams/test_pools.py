@@ -8,7 +8,7 @@ import pytest
 from contract.codec import encode
 from contract.inputs import PolicyApplied
 from contract.policy import Pool, Tier, fingerprint
-from streams.pools import pool_named_by
+from streams.ledger.pools import pool_named_by
 from tests.unit.streams.memory_pool import POLICY
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.positions import Positions, Verdict
+from streams.hosting.positions import Positions, Verdict
 
 
 def taken(positions: Positions, *offsets: int) -> list[Verdict]:

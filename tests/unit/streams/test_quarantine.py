@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from contract import bounds
 from contract.codec import decode_quarantined
-from streams import quarantine
-from streams.quarantine import quarantine_record, set_aside
+from streams.door import quarantine
+from streams.door.quarantine import quarantine_record, set_aside
 from tests.unit.streams.memory_producer import MemoryProducer
 
 BATCH_BYTES = 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.resting import GrowingRest
+from streams.hosting.resting import GrowingRest
 
 
 def test_rests_grow_while_it_goes_on_ending_and_are_short_again_after_it_has_lasted() -> None:

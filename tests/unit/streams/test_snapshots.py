@@ -6,7 +6,7 @@ from contract.snapshot_names import NEWEST_KEPT, THINNED, names_in
 from runtime.object_store import Missing
 from scheduling import snapshot
 from scheduling.state.pool import initial_state
-from streams.snapshots import newest, save
+from streams.ledger.snapshots import newest, save
 
 START_MS = 1_790_000_000_000
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.kafka import Record
-from streams import tail
+from streams.ledger import tail
 from tests.unit.streams.memory_pool import run
 from tests.waiting import until_async
 

@@ -7,7 +7,7 @@ from contract.codec import decode_batch, encode
 from contract.events import JobDispatched, Opened
 from contract.orders import Run
 from scheduling import snapshot
-from streams.writer import OPEN_TRIES_MAX, Phase
+from streams.ledger.writer import OPEN_TRIES_MAX, Phase
 from tests.unit.streams.memory_log import Host, MemoryLog, reader_hash
 from tests.unit.streams.said import Said
 

@@ -9,7 +9,7 @@ what had reached `jobs` by then is read before any lease is judged.
 from __future__ import annotations
 
 from scheduling.state.pool import State
-from streams.clock import PoolClock
+from streams.ledger.clock import PoolClock
 
 TICK_MS = 5_000
 """A pool with something under way writes a batch at least this often (design section 4, Time)."""

@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from runtime.kafka import Record
-from streams.follower import Follower
-from streams.guard import Guard
-from streams.inbox import Inbox
-from streams.pool_io import PoolIO
+from streams.hosting.follower import Follower
+from streams.hosting.inbox import Inbox
+from streams.ledger.guard import Guard
+from streams.ledger.pool_io import PoolIO
 
 UNDECIDED_MAX = 5_000
 UNDECIDED_BYTES_MAX = 16 * 1024 * 1024

@@ -1,9 +1,9 @@
 """Following one partition through Faust from a position of our own: nothing left out, nothing taken twice.
 
-Faust delivers; whether a record is the wanted one is judged here (streams.positions). A gap that the fetches proved is
-passed over at once (streams.gaps). A quiet partition reveals nothing, so the broker is asked too: when nothing was
-taken for a while although the partition goes on, either what was wanted has expired (it is passed over) or Faust lost
-its place (it is sought back, and the fetch from there proves what lies there).
+Faust delivers; whether a record is the wanted one is judged here (streams.hosting.positions). A gap that the fetches
+proved is passed over at once (streams.hosting.gaps). A quiet partition reveals nothing, so the broker is asked too:
+when nothing was taken for a while although the partition goes on, either what was wanted has expired (it is passed
+over) or Faust lost its place (it is sought back, and the fetch from there proves what lies there).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import structlog
 
 from runtime.kafka import Watermarks
 from runtime.telemetry import without_words
-from streams.gaps import PROVEN, Gaps
-from streams.positions import Positions, Verdict
+from streams.hosting.gaps import PROVEN, Gaps
+from streams.hosting.positions import Positions, Verdict
 
 STALL_S = 2.0
 """Without a record taken for this long, the broker is asked where the partition ends."""

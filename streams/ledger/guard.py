@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from runtime.telemetry import without_words
-from streams.outputs import Rest
+from streams.ledger.outputs import Rest
 
 
 class Ended(NamedTuple):

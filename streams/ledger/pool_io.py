@@ -10,12 +10,12 @@ from runtime.kafka import Headers, OnDelivery, Producer, Record, Watermarks, off
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from scheduling.state.pool import State
-from streams import snapshots
-from streams.follower import Follower
-from streams.outputs import SnapshotReady
-from streams.pools import pool_in_ledger
-from streams.quarantine import set_aside
-from streams.tail import LedgerTail
+from streams.door.quarantine import set_aside
+from streams.hosting.follower import Follower
+from streams.ledger import snapshots
+from streams.ledger.outputs import SnapshotReady
+from streams.ledger.pools import pool_in_ledger
+from streams.ledger.tail import LedgerTail
 
 Seek = Callable[[str, int, int], Awaitable[None]]
 """seek(topic, partition, offset): have Faust deliver that record next."""

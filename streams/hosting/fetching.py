@@ -1,11 +1,11 @@
 """What aiokafka makes of a fetch, made total: every batch that a broker took is read, and gaps come with their proof.
 
 Theory of operation. aiokafka walks the batches of a fetch and passes over aborted ones and markers; what it thereby
-proves of the log (streams.gaps) it keeps to itself. And it stops for ever at a batch that it cannot unpack: a header
-whose name is not UTF-8, a codec that is not installed; the consumer ends, its successor too, until the record expires.
-Here such a batch is read by us, leniently; one that cannot be read at all becomes one record with an empty value, which
-every door of ours refuses. A broker checks little of what is inside a batch: a record may say of itself that it lies
-anywhere. So what it says is believed only within the offsets that the broker gave the batch, in order.
+proves of the log (streams.hosting.gaps) it keeps to itself. And it stops for ever at a batch that it cannot unpack: a
+header whose name is not UTF-8, a codec that is not installed; the consumer ends, its successor too, until the record
+expires. Here such a batch is read by us, leniently; one that cannot be read at all becomes one record with an empty
+value, which every door of ours refuses. A broker checks little of what is inside a batch: a record may say of itself
+that it lies anywhere. So what it says is believed only within the offsets that the broker gave the batch, in order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
 from runtime.kafka_records import Complaints, Record
-from streams.gaps import PROVEN
+from streams.hosting.gaps import PROVEN
 
 _LENGTH_AT, _MAGIC_AT, _OVERHEAD = 8, 16, 12
 _PADDING = bytes(16)

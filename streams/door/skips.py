@@ -14,7 +14,7 @@ from contract.topics import SUBMISSIONS
 from runtime.kafka import OffsetGone, offsets, partitions
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-from streams.intake_positions import IntakePositions
+from streams.door.intake_positions import IntakePositions
 
 SKIPPED = "skipped by an operator"
 """The reason in `quarantine`."""

@@ -2,9 +2,9 @@
 
 Theory of operation. Faust delivers `jobs`; a thread reads the pool's ledger; a producer appends and sends. All of them
 end in the event loop, where the writer (sans-I/O) is stepped: at most one batch is in flight, and what arrives
-meanwhile is the next one. Every way in from the loop leads through one guard (streams.guard), and whatever a host
-cannot mend by itself is raised there: the host ends, lets go of its state and says why. Its keeper
-(streams.pool_keeper) opens the pool anew with another host, which reads the ledger and goes on from there.
+meanwhile is the next one. Every way in from the loop leads through one guard (streams.ledger.guard), and whatever a
+host cannot mend by itself is raised there: the host ends, lets go of its state and says why. Its keeper
+(streams.ledger.pool_keeper) opens the pool anew with another host, which reads the ledger and goes on from there.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from contract.codec import headers_for
 from contract.events import InputQuarantined
 from contract.topics import JOBS
 from runtime.kafka import Delivery, DeliveryUnclear, Record
-from streams import jobs_door
-from streams.dispatching import Dispatching
-from streams.guard import Ended, Guard, PoolEnds
-from streams.jobs_reader import JobsReader
-from streams.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
-from streams.payloads import PayloadCache
-from streams.phases import Phase
-from streams.pool_io import PoolIO
-from streams.pool_metrics import PoolMetrics
-from streams.pools import pool_named_by
-from streams.snapshots import state_of
-from streams.tail import LedgerTail
-from streams.writer import LedgerWriter
+from streams.door import jobs_door
+from streams.ledger.dispatching import Dispatching
+from streams.ledger.guard import Ended, Guard, PoolEnds
+from streams.ledger.jobs_reader import JobsReader
+from streams.ledger.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
+from streams.ledger.payloads import PayloadCache
+from streams.ledger.phases import Phase
+from streams.ledger.pool_io import PoolIO
+from streams.ledger.pool_metrics import PoolMetrics
+from streams.ledger.pools import pool_named_by
+from streams.ledger.snapshots import state_of
+from streams.ledger.tail import LedgerTail
+from streams.ledger.writer import LedgerWriter
 
 STOP_TIMEOUT_S = 8.0
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import structlog
 
 from contract.topics import SUBMISSIONS
-from streams.intake_positions import IntakePosition
+from streams.door.intake_positions import IntakePosition
 from streams.metrics import INTAKE_OFFSET, INTAKE_WAITING
 
 SAID_AFTER_S = 5.0

@@ -12,7 +12,7 @@ from contract import bounds
 from contract.codec import Malformed, body_of, decode_input
 from contract.inputs import Input, JobSubmitted, Unreadable
 from runtime.kafka import Record
-from streams.tracing import traceparent_of
+from streams.door.tracing import traceparent_of
 
 SUBMISSION_BYTES = 400
 """About what the ledger keeps of a submission, whatever its payload's size; of a record that cannot be read, too."""

@@ -14,10 +14,10 @@ import structlog
 from runtime.kafka import Record
 from runtime.telemetry import without_words
 from streams import metrics
-from streams.guard import Ended
-from streams.outputs import Rest
-from streams.pool_host import PoolHost
-from streams.resting import GrowingRest
+from streams.hosting.resting import GrowingRest
+from streams.ledger.guard import Ended
+from streams.ledger.outputs import Rest
+from streams.ledger.pool_host import PoolHost
 
 REST_S = 1.0
 REST_MAX_S = 60.0

@@ -34,4 +34,4 @@ class Gaps:
 
 
 PROVEN = Gaps()
-"""What the consumer of this process proved (streams.fetching); it reads one topic."""
+"""What the consumer of this process proved (streams.hosting.fetching); it reads one topic."""

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from contract.chain import Chain
 from scheduling.state.pool import State
-from streams.outputs import Append, Output
+from streams.ledger.outputs import Append, Output
 
 
 class Phase(StrEnum):

@@ -3,10 +3,10 @@
 Theory of operation. Whoever knows the truth (the ledger, the views) says which offset is wanted next. Every record
 delivered is judged against it:
 
-    take   it is the wanted one, or the fetch that brought it proved that the log holds none between (streams.gaps)
-    drop   it was read before, or is what was under way when the last seek was made
-    seek   records may have been left out: go back to the wanted one
-    ask    the same larger offset came again after a seek: either the wanted ones have expired, or Faust jumped ahead
+    take   it is the wanted one, or the fetch that brought it proved that the log holds none between
+    (streams.hosting.gaps) drop   it was read before, or is what was under way when the last seek was made seek
+    records may have been left out: go back to the wanted one ask    the same larger offset came again after a seek:
+    either the wanted ones have expired, or Faust jumped ahead
            once more; only the broker knows
 
 A proof is a fact about the log, so it holds wherever Faust's place went meanwhile. A jump without one proves nothing.

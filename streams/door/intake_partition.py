@@ -6,7 +6,7 @@ follower goes on. So the place moves past what was passed on and past what is pr
 else, whenever it is asked for: by the clock, at a stop, when the partition is taken away.
 
 What cannot be checked or written now waits, and is tried again for ever; so does all behind it. Meanwhile the log, the
-metrics and the stored place say what waits for what, and an operator may order that it be skipped (streams.skips).
+metrics and the stored place say what waits for what, and an operator may order that it be skipped (streams.door.skips).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from contract.codec import encode, headers_for
 from contract.topics import JOBS, SUBMISSIONS
 from runtime.kafka import DeliveryRefused, DeliveryUnclear, Producer, Record
 from runtime.telemetry import without_words
-from streams.admission import Admission, Admitted, NotYet, Refused, RegistryAway, unforeseen
-from streams.follower import Follower
-from streams.held_up import HeldUp
-from streams.intake_positions import IntakePosition, IntakePositions
+from streams.door.admission import Admission, Admitted, NotYet, Refused, RegistryAway, unforeseen
+from streams.door.held_up import HeldUp
+from streams.door.intake_positions import IntakePosition, IntakePositions
+from streams.door.quarantine import set_aside
+from streams.door.skips import SKIPPED, Skips
+from streams.hosting.follower import Follower
+from streams.hosting.resting import GrowingRest
 from streams.metrics import INTAKE
-from streams.quarantine import set_aside
-from streams.resting import GrowingRest
-from streams.skips import SKIPPED, Skips
 
 SOURCE = "headrace/intake"
 TAKE_RECORDS = 500

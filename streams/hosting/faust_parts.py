@@ -17,7 +17,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from runtime.kafka import Record
-from streams.fetching import fetch_safely
+from streams.hosting.fetching import fetch_safely
 
 READ_COMMITTED = "read_committed"
 _LOGGER = logging.getLogger("faust")

@@ -17,8 +17,8 @@ from contract.topics import dispatch_topic
 from runtime.kafka import Delivery, DeliveryUnclear, Producer
 from scheduling.attempts.orders import clusters_for
 from scheduling.state.pool import State
+from streams.ledger.payloads import PayloadCache
 from streams.metrics import ORDERS_FAILED
-from streams.payloads import PayloadCache
 
 log = structlog.get_logger(__name__)
 

@@ -30,7 +30,7 @@ from registry.schemas import SchemaRefused, Validators
 from runtime.kafka import Record
 from runtime.postgres import outage
 from runtime.telemetry import without_words
-from streams.tracing import traceparent_of
+from streams.door.tracing import traceparent_of
 from views import queries
 
 KEPT_S = 1.0

@@ -36,10 +36,20 @@ from scheduling.attempts.orders import orders_for, standing_orders
 from scheduling.decide import Clock, decide, open_pool
 from scheduling.evolve import fold, seal
 from scheduling.state.pool import State
-from streams.clock import PoolClock
-from streams.outputs import Append, AskJobsEnd, InputAhead, Output, Rest, SeekJobs, SendOrders, SnapshotReady, Stop
-from streams.pace import Pace
-from streams.phases import Phase, chain_after, in_place, stopped_if_it_raises
+from streams.ledger.clock import PoolClock
+from streams.ledger.outputs import (
+    Append,
+    AskJobsEnd,
+    InputAhead,
+    Output,
+    Rest,
+    SeekJobs,
+    SendOrders,
+    SnapshotReady,
+    Stop,
+)
+from streams.ledger.pace import Pace
+from streams.ledger.phases import Phase, chain_after, in_place, stopped_if_it_raises
 
 OF_NODES = (NodeReport, NodeHeartbeat)
 OPEN_TRIES_MAX = 20

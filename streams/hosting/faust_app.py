@@ -28,10 +28,10 @@ from runtime import kafka
 from runtime.settings import Settings
 from runtime.shutdown import on_signal_async
 from runtime.telemetry import configure_logging, serve_metrics, without_words
-from streams.assignment import METADATA_MAX_AGE_MS, Assignor, keep_whole
-from streams.faust_parts import NoMonitor, NoTables, commit, deliver_directly, read_committed
-from streams.flow import Flow, fetch_what_flows
-from streams.inbox import Inbox
+from streams.hosting.assignment import METADATA_MAX_AGE_MS, Assignor, keep_whole
+from streams.hosting.faust_parts import NoMonitor, NoTables, commit, deliver_directly, read_committed
+from streams.hosting.flow import Flow, fetch_what_flows
+from streams.hosting.inbox import Inbox
 
 log = structlog.get_logger(__name__)
 
