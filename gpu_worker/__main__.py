@@ -19,9 +19,10 @@ from contract.names import is_name
 from contract.topics import JOBS
 from gpu_worker.agent import Agent
 from gpu_worker.dispatches import Dispatches
-from gpu_worker.node import Node, World
+from gpu_worker.node import Node
 from gpu_worker.scratch import Scratch, ScratchTaken
 from gpu_worker.watchdog import Watchdog, limit_s
+from gpu_worker.world import World
 from registry.depot import Depot
 from runtime.kafka import Lookup, Producer
 from runtime.object_store import ObjectStore

@@ -31,7 +31,7 @@ from gpu_worker.checker_process import Checkers
 from gpu_worker.desk import Desk
 from gpu_worker.gang import rendezvous_here
 from gpu_worker.loop import Loop
-from gpu_worker.node import Node, OrderReader, World
+from gpu_worker.node import Node, OrderReader
 from gpu_worker.outcome import Failure, Outcome, of_rank
 from gpu_worker.scratch import Scratch
 from gpu_worker.seat import seats_of
@@ -40,6 +40,7 @@ from gpu_worker.slot import Slot, Work
 from gpu_worker.storing import Storekeeper
 from gpu_worker.supplies import Fetcher, Supplies
 from gpu_worker.voice import Voice
+from gpu_worker.world import World
 from runtime.kafka import Delivery
 
 log = structlog.get_logger(__name__)

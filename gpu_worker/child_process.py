@@ -22,8 +22,6 @@ from gpu_worker.frames import BadFrame, FromChild, ToChild, Unframer, encode
 
 log = structlog.get_logger(__name__)
 
-CHILD = Path(__file__).with_name("child.py")
-
 _RECEIVE_BYTES = 16 * 1024
 """Small, because each receive allocates this much: most frames are a few hundred bytes."""
 
@@ -34,13 +32,15 @@ UNDYING_S = 30.0
 class ChildProcess:
     """A running child. `fileno`, `log_fd` and `pid_fd` become readable when a frame, its prints, its end are there."""
 
-    def __init__(self, python: str, environment: Mapping[str, str], directory: str) -> None:
-        """OSError when it cannot be started (no such interpreter, no memory, no space)."""
+    def __init__(self, python: str, program: Path, environment: Mapping[str, str], directory: str) -> None:
+        """The `program` is run by the interpreter `python`, as `program FD PARENT`: its end of the pipe, this process.
+
+        OSError when it cannot be started (no such interpreter, no memory, no space)."""
         ours, theirs = socket.socketpair()
         log_read, log_write = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [python, "-I", str(CHILD), str(theirs.fileno()), str(os.getpid())],
+                [python, "-I", str(program), str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log_write,
                 stderr=log_write,

@@ -1,14 +1,11 @@
-"""What a node is, and everything outside itself that it touches."""
+"""What a node is, and who hears the orders to it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from contract.orders import Order
-from gpu_worker.storing import Store
-from gpu_worker.supplies import Depot, ReadPayload
 from runtime.kafka import OnDelivery
 
 
@@ -64,19 +61,3 @@ class OrderReader(Protocol):
 
     def start(self) -> None: ...
     def stop(self, wait_s: float = ...) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Everything outside the node that it touches."""
-
-    producer: Producer
-    store: Store
-    depot: Depot
-    cached: tuple[str, ...]
-    """Versions that were on this disk at the start, the one that was used last first."""
-    read_payload: ReadPayload
-    open_orders: Callable[[str, Listener], OrderReader]
-    """(session, listener) -> a reader of the orders to this session."""
-    environment: Mapping[str, str]
-    """This process's environment."""

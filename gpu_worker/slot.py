@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import Path
 from typing import Protocol
 
 from contract.orders import Run
@@ -26,6 +27,9 @@ from gpu_worker.prints import Prints
 from gpu_worker.scratch import Scratch
 from gpu_worker.seat import Seat
 from gpu_worker.supplies import Supplies
+
+CHILD = Path(__file__).with_name("child.py")
+"""The program that runs a model, in the version's own environment."""
 
 ASKED_S = 1.0
 """How long a model may take to notice that it is cancelled, before its process is ended."""
@@ -181,7 +185,7 @@ class Slot:
             self._scratch.new_home(seat.index)
             environment = dict(seat.environment)
             environment |= {"HOME": self._scratch.home(seat.index), "TMPDIR": self._scratch.temporary(seat.index)}
-            child = ChildProcess(str(program.python), environment, self._scratch.home(seat.index))
+            child = ChildProcess(str(program.python), CHILD, environment, self._scratch.home(seat.index))
         except OSError as error:
             self._verdict = disk_failure(error, "environment")
             self._close_attempt()

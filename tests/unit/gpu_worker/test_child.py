@@ -15,8 +15,7 @@ import pytest
 from contract import bounds
 from contract.inputs import FAILURE_KINDS
 from gpu_worker import child, child_process, frames, outputs
-from gpu_worker.child_process import CHILD
-from gpu_worker.slot import CHILD_KINDS
+from gpu_worker.slot import CHILD, CHILD_KINDS
 from tests.unit.gpu_worker.slot_bench import DEADLINE_S
 
 
@@ -119,5 +118,5 @@ def test_a_child_that_there_is_no_descriptor_for_leaves_nothing_behind(
     monkeypatch.setattr(child_process.os, "pidfd_open", none_left)
     before = psutil.Process().num_fds(), psutil.Process().children()
     with pytest.raises(OSError, match="Too many"):
-        child_process.ChildProcess(sys.executable, {}, str(tmp_path))
+        child_process.ChildProcess(sys.executable, CHILD, {}, str(tmp_path))
     assert (psutil.Process().num_fds(), psutil.Process().children()) == before
