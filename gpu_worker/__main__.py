@@ -18,16 +18,16 @@ from contract.bounds import SLOTS_MAX
 from contract.names import is_name
 from contract.topics import JOBS
 from gpu_worker.agent import Agent
-from gpu_worker.dispatches import Dispatches
-from gpu_worker.node import Node
-from gpu_worker.scratch import Scratch, ScratchTaken
-from gpu_worker.watchdog import Watchdog, limit_s
 from gpu_worker.world import World
 from registry.depot import Depot
 from runtime.kafka import Lookup, Producer
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging, serve_metrics
+from runtime.worker.node import Node
+from runtime.worker.order_reader import Dispatches
+from runtime.worker.scratch import Scratch, ScratchTaken
+from runtime.worker.watchdog import Watchdog, limit_s
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,12 @@ import structlog
 
 from contract.inputs import NodeJoined, NodeLeft, Report
 from contract.orders import Order, Run
-from gpu_worker import metrics
-from gpu_worker.attempts import (
+from gpu_worker.child.gang import rendezvous_here
+from gpu_worker.child.slot import Slot, Work
+from gpu_worker.io.checker_process import Checkers
+from gpu_worker.io.results import Storekeeper
+from gpu_worker.io.supplies import Fetcher, Supplies
+from gpu_worker.rules.actions import (
     Action,
     Announce,
     Conclude,
@@ -27,21 +31,17 @@ from gpu_worker.attempts import (
     Say,
     Unstore,
 )
-from gpu_worker.checker_process import Checkers
-from gpu_worker.desk import Desk
-from gpu_worker.gang import rendezvous_here
-from gpu_worker.loop import Loop
-from gpu_worker.node import Node, OrderReader
-from gpu_worker.outcome import Failure, Outcome, of_rank
-from gpu_worker.scratch import Scratch
-from gpu_worker.seat import seats_of
-from gpu_worker.shelf import Shelf
-from gpu_worker.slot import Slot, Work
-from gpu_worker.storing import Storekeeper
-from gpu_worker.supplies import Fetcher, Supplies
-from gpu_worker.voice import Voice
+from gpu_worker.rules.cached_versions import Shelf
+from gpu_worker.rules.node_rules import Desk
+from gpu_worker.rules.outcome import Failure, Outcome, of_rank
 from gpu_worker.world import World
 from runtime.kafka import Delivery
+from runtime.worker import metrics
+from runtime.worker.launch import seats_of
+from runtime.worker.loop import Loop
+from runtime.worker.node import Node, OrderReader
+from runtime.worker.report_sender import Voice
+from runtime.worker.scratch import Scratch
 
 log = structlog.get_logger(__name__)
 

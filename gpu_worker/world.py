@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gpu_worker.node import Listener, OrderReader, Producer
-from gpu_worker.storing import Store
-from gpu_worker.supplies import Depot, ReadPayload
+from gpu_worker.io.results import Store
+from gpu_worker.io.supplies import Depot, ReadPayload
+from runtime.worker.node import Listener, OrderReader, Producer
 
 
 @dataclass(frozen=True, slots=True)

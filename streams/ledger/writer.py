@@ -13,9 +13,8 @@ at its own record that does not count, and at a delivery whose outcome is unclea
 waste work, never corrupt. A call that raises has stopped the writer too: state that is half moved is said by no record,
 and a batch decided from it would be damage to every reader, for ever.
 
-The host does the I/O: it feeds in what it read and what became of appends, calls `step`, and carries out the outputs
-in order. `step` may be called at any time; `due_ms` says when at the latest. All `mono_ms` arguments are readings of
-one monotonic clock in ms, all `at_ms` are the broker's append times.
+The host does the I/O: it feeds in what it read and what became of appends, calls `step` (at any time, at the latest
+when `due_ms` says), and carries out the outputs in order. `mono_ms`: monotonic, in ms; `at_ms`: broker's append times.
 """
 
 from __future__ import annotations
@@ -36,18 +35,8 @@ from scheduling.attempts.orders import orders_for, standing_orders
 from scheduling.decide import Clock, decide, open_pool
 from scheduling.evolve import fold, seal
 from scheduling.state.pool import State
+from streams.ledger import outputs as out
 from streams.ledger.clock import PoolClock
-from streams.ledger.outputs import (
-    Append,
-    AskJobsEnd,
-    InputAhead,
-    Output,
-    Rest,
-    SeekJobs,
-    SendOrders,
-    SnapshotReady,
-    Stop,
-)
 from streams.ledger.pace import Pace
 from streams.ledger.phases import Phase, chain_after, in_place, stopped_if_it_raises
 
@@ -103,12 +92,12 @@ class LedgerWriter:
         self._ledger_end = offset
 
     @stopped_if_it_raises
-    def read(self, offset: int, at_ms: int, record: bytes) -> list[Output]:
+    def read(self, offset: int, at_ms: int, record: bytes) -> list[out.Output]:
         """The ledger's record at `offset`, in order, each once; our own too."""
         if self.phase is Phase.STOPPED:
             return []
         if offset != self.next_offset:
-            return self._stop(f"expected the ledger's offset {self.next_offset} next, found {offset}", Rest.LONG)
+            return self._stop(f"expected the ledger's offset {self.next_offset} next, found {offset}", out.Rest.LONG)
         self.next_offset, self._last_at_ms = offset + 1, at_ms
         if self._snapshot_head:
             expected, self._snapshot_head = self._snapshot_head, ""
@@ -117,18 +106,18 @@ class LedgerWriter:
             return self._stop(
                 f"the ledger's record {offset} is not the one the snapshot follows (expected {expected[:16]},"
                 f" found {hash_of(record)[:16]}): the ledger was edited or replaced; run `headrace audit verify`",
-                Rest.LONG,
+                out.Rest.LONG,
             )
         try:
             judged = self._chain.offer(offset, record)
         except Damaged as damage:
-            return self._stop(f"the ledger is damaged: {damage}; run `headrace audit verify`", Rest.LONG)
+            return self._stop(f"the ledger is damaged: {damage}; run `headrace audit verify`", out.Rest.LONG)
         if isinstance(judged, Counted):
             return self._counted(offset, judged)
         return self._not_counted(hash_of(record))
 
     @stopped_if_it_raises
-    def acked(self, offset: int, at_ms: int, mono_ms: int) -> list[Output]:
+    def acked(self, offset: int, at_ms: int, mono_ms: int) -> list[out.Output]:
         """The broker stored the record in flight at `offset`."""
         if self.phase is Phase.STOPPED:
             return []
@@ -141,12 +130,12 @@ class LedgerWriter:
             return self._won(batch, record_hash, offset) if won_unread else []
         seal(self.state, record_hash, offset, batch.position)
         sending, self._sending = self._sending, ()
-        return [SendOrders(sending)] if sending else []
+        return [out.SendOrders(sending)] if sending else []
 
     @stopped_if_it_raises
-    def unclear(self, reason: str) -> list[Output]:
+    def unclear(self, reason: str) -> list[out.Output]:
         """Nobody knows whether the record in flight was stored: only reading the ledger anew will tell."""
-        return self._stop(f"the delivery of a ledger record is unclear ({reason}): the ledger will tell", Rest.BRIEF)
+        return self._stop(f"the delivery of a ledger record is unclear ({reason})", out.Rest.BRIEF)
 
     @stopped_if_it_raises
     def receive(self, given: Input, size_bytes: int) -> None:
@@ -161,14 +150,14 @@ class LedgerWriter:
         self.next_input = max(self.next_input, position)
 
     @stopped_if_it_raises
-    def jobs_end(self, end: int | None) -> list[Output]:
+    def jobs_end(self, end: int | None) -> list[out.Output]:
         """The answer to AskJobsEnd; None when the broker gave none."""
         self._pace.answer(end)
         if end is not None and end < self._asked_position:
             return self._stop(
                 f"`jobs` ends at {end}, before {self._asked_position} which pool {self.state.pool!r} has read: the"
                 " topic was cut or made anew; restore it, or start an installation of its own",
-                Rest.LONG,
+                out.Rest.LONG,
             )
         return []
 
@@ -188,7 +177,7 @@ class LedgerWriter:
     # -- what it does ----------------------------------------------------------------------------------------------
 
     @stopped_if_it_raises
-    def step(self, mono_ms: int) -> list[Output]:
+    def step(self, mono_ms: int) -> list[out.Output]:
         """Whatever is due now."""
         last = self._last()
         return in_place(self._due(mono_ms), last)
@@ -199,7 +188,7 @@ class LedgerWriter:
             return self._sent[0].seq, self._sent[1]
         return self._chain.seq, self._chain.head_hash
 
-    def _due(self, mono_ms: int) -> list[Output]:
+    def _due(self, mono_ms: int) -> list[out.Output]:
         if self._in_flight:
             return []
         if self.phase is Phase.OPENING:
@@ -207,18 +196,18 @@ class LedgerWriter:
             return self._open(mono_ms) if at_end else []
         if self.phase is not Phase.LEADING:
             return []
-        outputs: list[Output] = []
+        outputs: list[out.Output] = []
         if self._snapshot_wanted:
             if not self._may_snapshot():
                 return []
             self._snapshot_wanted = False
             head = self.state
-            outputs.append(SnapshotReady(snapshot.encode(head), head.head_offset, head.head_hash, head.now_ms))
+            outputs.append(out.SnapshotReady(snapshot.encode(head), head.head_offset, head.head_hash, head.now_ms))
             self._forget_older()
         if self._pace.should_ask(mono_ms, busy=bool(self._pending)):
             self._pace.ask(mono_ms)
             self._asked_position = self.state.position
-            outputs.append(AskJobsEnd())
+            outputs.append(out.AskJobsEnd())
         if self._batch_due_ms(mono_ms) == 0:
             outputs += self._decide(mono_ms)
         return outputs
@@ -247,7 +236,7 @@ class LedgerWriter:
         """Where to read `jobs` on: the position lies in the record that consumed what came before."""
         return self.state.position
 
-    def _other_leads(self, offset: int, counted: Counted) -> list[Output]:
+    def _other_leads(self, offset: int, counted: Counted) -> list[out.Output]:
         """A record that is not ours counts while we lead: we are the old one."""
         found = f"record {offset} of epoch {counted.batch.epoch} counts and is not ours (epoch {self.state.epoch})"
         return self._overtaken(found)
@@ -258,7 +247,7 @@ class LedgerWriter:
 
     # -- the ledger's records, judged ----------------------------------------------------------------------------
 
-    def _counted(self, offset: int, counted: Counted) -> list[Output]:
+    def _counted(self, offset: int, counted: Counted) -> list[out.Output]:
         if self._unread and counted.hash == self._unread[0]:
             self._unread.popleft()
             if self.phase is not Phase.READING_BACK:
@@ -269,7 +258,7 @@ class LedgerWriter:
         fold(self.state, counted.batch, counted.hash, offset)
         return []
 
-    def _not_counted(self, record_hash: str) -> list[Output]:
+    def _not_counted(self, record_hash: str) -> list[out.Output]:
         self.ignored += 1
         if record_hash not in self._unread:
             return []
@@ -281,12 +270,12 @@ class LedgerWriter:
         self.phase = Phase.OPENING
         return []
 
-    def _open(self, mono_ms: int) -> list[Output]:
+    def _open(self, mono_ms: int) -> list[out.Output]:
         if self._snapshot_head:
             return self._stop(
                 f"the ledger of pool {self.state.pool!r} ends at offset {self._ledger_end}, before record"
                 f" {self.state.head_offset} which the snapshot follows: its tail was cut; run `headrace audit verify`",
-                Rest.LONG,
+                out.Rest.LONG,
             )
         self.phase = Phase.READING_BACK
         self._tries += 1
@@ -302,21 +291,21 @@ class LedgerWriter:
         events = open_pool(state, self._session, self._release, clock)
         return [self._append(clock, state.position, (), events, [encode(event) for event in events])]
 
-    def _won(self, opened: Batch, record_hash: str, offset: int) -> list[Output]:
+    def _won(self, opened: Batch, record_hash: str, offset: int) -> list[out.Output]:
         """Our Opened counts: the pool is ours."""
         fold(self.state, opened, record_hash, offset)
         self.phase = Phase.LEADING
         position = self._resume_position()
         self.next_input = position
-        outputs: list[Output] = [SeekJobs(position)]
+        outputs: list[out.Output] = [out.SeekJobs(position)]
         standing = tuple(standing_orders(self.state))
         if standing:
-            outputs.append(SendOrders(standing))
+            outputs.append(out.SendOrders(standing))
         return outputs
 
     # -- batches -------------------------------------------------------------------------------------------------
 
-    def _decide(self, mono_ms: int) -> list[Output]:
+    def _decide(self, mono_ms: int) -> list[out.Output]:
         state = self.state
         offered = self._offered()
         clock = Clock(
@@ -336,7 +325,7 @@ class LedgerWriter:
         self._more = decision.is_full
         self._sending = tuple(orders_for(state, inputs, decision.events))
         appended = self._append(clock, position, inputs, decision.events, decision.encoded)
-        ahead = [InputAhead(i.offset, i.at_ms - clock.now_ms) for i in inputs if i.at_ms > clock.now_ms]
+        ahead = [out.InputAhead(i.offset, i.at_ms - clock.now_ms) for i in inputs if i.at_ms > clock.now_ms]
         return [*ahead, appended]
 
     def _batch_due_ms(self, mono_ms: int) -> int | None:
@@ -373,7 +362,7 @@ class LedgerWriter:
 
     def _append(
         self, clock: Clock, position: int, inputs: tuple[Input, ...], events: list[Event], encoded: list[bytes]
-    ) -> Append:
+    ) -> out.Append:
         batch = Batch(
             pool=self.state.pool,
             epoch=clock.epoch,
@@ -391,19 +380,19 @@ class LedgerWriter:
         self._sent = (batch, hash_of(record))
         self._unread.append(self._sent[1])
         self._in_flight = True
-        return Append(record, batch)
+        return out.Append(record, batch)
 
     def _forget_older(self) -> None:
         """The chain remembers every record it judged; those before a snapshot need not be told from damage here."""
         if not self._unread and not self._in_flight:
             self._chain = chain_after(self.state)
 
-    def _overtaken(self, found: str) -> list[Output]:
-        return self._stop(f"another scheduler has taken pool {self.state.pool!r} over: {found}", Rest.TURN)
+    def _overtaken(self, found: str) -> list[out.Output]:
+        return self._stop(f"another scheduler has taken pool {self.state.pool!r} over: {found}", out.Rest.TURN)
 
-    def _stop(self, reason: str, rest: Rest) -> list[Output]:
+    def _stop(self, reason: str, rest: out.Rest) -> list[out.Output]:
         if self.phase is Phase.STOPPED:
             return []
         self.phase = Phase.STOPPED
         self._sending = ()
-        return [Stop(reason, rest)]
+        return [out.Stop(reason, rest)]

@@ -13,9 +13,9 @@ from contract.codec import encode
 from contract.names import dispatch_partition
 from contract.orders import Load, Order
 from contract.topics import Topic, dispatch_topic
-from gpu_worker.dispatches import Dispatches
 from local.services import Services
 from runtime.kafka import Producer, ensure_topics
+from runtime.worker.order_reader import Dispatches
 
 DEADLINE_S = 20.0
 NODE, SESSION = "node-1", "s1"

@@ -30,7 +30,7 @@ def framed(body: bytes) -> bytes:
 
 @st.composite
 def bodies(draw: st.DrawFn, dispatch: str = "d") -> bytes:
-    """One frame's body, as child.py writes them and as it would not."""
+    """One frame's body, as run_model.py writes them and as it would not."""
     good = draw(st.sampled_from((True, True, True, False)))
     words = draw(st.text("words", max_size=8) if good else TEXTS)
     frame: dict[str, Any] = draw(

@@ -29,12 +29,12 @@ from contract.codec import decode_result
 from contract.inputs import Failed, Report, Succeeded
 from contract.orders import Run
 from contract.results import attempt_prefix
-from gpu_worker import storing
-from gpu_worker.checker_process import Checkers
-from gpu_worker.outcome import Computed
-from gpu_worker.scratch import Scratch
-from gpu_worker.storing import Storekeeper
-from gpu_worker.supplies import Supplies
+from gpu_worker.io import results
+from gpu_worker.io.checker_process import Checkers
+from gpu_worker.io.results import Storekeeper
+from gpu_worker.io.supplies import Supplies
+from gpu_worker.rules.outcome import Computed
+from runtime.worker.scratch import Scratch
 from tests.properties.weighted import weighted
 from tests.unit.gpu_worker.memory_store import MemoryStore
 from tests.waiting import until
@@ -247,8 +247,8 @@ class Node:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(storing, "OUTPUT_BYTES_MAX", OUTPUT_BYTES_MAX)
-        patched.setattr(storing, "WHOLE_BYTES_MAX", WHOLE_BYTES_MAX)
+        patched.setattr(results, "OUTPUT_BYTES_MAX", OUTPUT_BYTES_MAX)
+        patched.setattr(results, "WHOLE_BYTES_MAX", WHOLE_BYTES_MAX)
         node = Node(tmp_path_factory.mktemp("node") / "scratch")
         yield node
         node.checkers.close()

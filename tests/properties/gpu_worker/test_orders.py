@@ -17,12 +17,12 @@ from contract.codec import Malformed, encode
 from contract.names import dispatch_order, pool_of
 from contract.orders import Drain, Kill, Load, Order, Payload, Recall, Rejoin, Run
 from contract.results import attempt_prefix
-from gpu_worker.attempts import Fetch, Prefetch, Say
-from gpu_worker.desk import Desk
-from gpu_worker.order_door import order_of
-from gpu_worker.outcome import Failure
-from gpu_worker.scratch import Scratch
-from gpu_worker.supplies import Fetcher
+from gpu_worker.io.supplies import Fetcher
+from gpu_worker.rules.actions import Fetch, Prefetch, Say
+from gpu_worker.rules.node_rules import Desk
+from gpu_worker.rules.outcome import Failure
+from runtime.worker.order_door import order_of
+from runtime.worker.scratch import Scratch
 from tests.properties.gpu_worker.frames import PIECES
 
 NODE, SESSION = "node-1", "s1"

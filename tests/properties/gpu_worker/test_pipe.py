@@ -16,10 +16,10 @@ from contract import bounds
 from contract.codec import Malformed, decode_progress, decode_result, decode_values, encode
 from contract.results import ResultManifest
 from contract.side_topics import AttemptProgressed
-from gpu_worker import child
-from gpu_worker.checker import decoded_object
-from gpu_worker.frames import FRAME_BYTES_MAX, BadFrame, Failed, FromChild, Progressed, Succeeded, Unframer
-from gpu_worker.outcome import ERROR_NAMES, OTHER_ERROR, claimed
+from gpu_worker.child import run_model
+from gpu_worker.io.checker import decoded_object
+from gpu_worker.rules.outcome import ERROR_NAMES, OTHER_ERROR, claimed
+from runtime.worker.frames import FRAME_BYTES_MAX, BadFrame, Failed, FromChild, Progressed, Succeeded, Unframer
 from tests.properties.gpu_worker.frames import GOOD_VALUES, TEXTS, VALUES, any_bytes, written
 
 SEVERAL = settings(max_examples=150, derandomize=True, deadline=None)
@@ -106,7 +106,7 @@ def test_a_child_refuses_what_the_agent_would_and_says_where() -> None:
     @SEVERAL
     @given(st.dictionaries(TEXTS, VALUES, max_size=4) | GOOD_VALUES | st.dictionaries(st.text(max_size=3), VALUES))
     def returned(values: dict[Any, Any]) -> None:
-        fault = child.fault_of(values)
+        fault = run_model.fault_of(values)
         seen["refused" if fault else "taken"] += 1
         if fault:
             assert fault.startswith("values")
@@ -114,7 +114,7 @@ def test_a_child_refuses_what_the_agent_would_and_says_where() -> None:
             with_words_mended = bounds.mended(fault)
             assert with_words_mended == fault
             return
-        frame = child.succeeded("d", values, [])
+        frame = run_model.succeeded("d", values, [])
         (got,) = Unframer().feed(len(frame).to_bytes(4, "big") + frame)
         assert isinstance(got, Succeeded)
         assert behind_the_pipe(got)
@@ -132,7 +132,7 @@ def test_a_child_refuses_nothing_that_the_agent_would_take() -> None:
             decode_values(written(values), "values")
         except Malformed:
             return
-        assert child.fault_of(values) == ""
+        assert run_model.fault_of(values) == ""
 
     returned()
 
@@ -140,6 +140,6 @@ def test_a_child_refuses_nothing_that_the_agent_would_take() -> None:
 @settings(derandomize=True)
 @given(st.text() | TEXTS)
 def test_both_ends_mend_words_alike(words: str) -> None:
-    mended = child.mended(words)
+    mended = run_model.mended(words)
     assert mended == bounds.mended(words)
     assert msgspec.json.decode(written(mended)) == mended

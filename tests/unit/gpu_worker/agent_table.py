@@ -22,10 +22,10 @@ from contract.results import ERROR_NAME, attempt_prefix
 from contract.side_topics import AttemptProgressed
 from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
-from gpu_worker.node import Node
-from gpu_worker.scratch import Scratch
 from gpu_worker.world import World
 from runtime.kafka import Delivery, DeliveryRefused, OnDelivery
+from runtime.worker.node import Node
+from runtime.worker.scratch import Scratch
 from tests.unit.gpu_worker.memory_store import MemoryStore
 from tests.waiting import until
 

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 
 from contract.orders import Run
-from gpu_worker.loop import Loop
-from gpu_worker.outcome import Computed, Outcome
-from gpu_worker.scratch import Scratch
-from gpu_worker.seat import Seat, child_environment
-from gpu_worker.slot import Slot, Work
-from gpu_worker.supplies import Supplies
+from gpu_worker.child.slot import Slot, Work
+from gpu_worker.io.supplies import Supplies
+from gpu_worker.rules.outcome import Computed, Outcome
+from runtime.worker.launch import Seat, child_environment
+from runtime.worker.loop import Loop
+from runtime.worker.scratch import Scratch
 
 DEADLINE_S = 20.0
 

@@ -18,12 +18,12 @@ from contract.codec import decode_progress
 from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started, Stopped, Succeeded
 from contract.orders import Kill, Rejoin
 from contract.results import EMPTY_MANIFEST
-from gpu_worker.checker import BAD_VALUES, Fault
-from gpu_worker.checker_process import Checkers
-from gpu_worker.gang import rendezvous_here
-from gpu_worker.node import Node
-from gpu_worker.voice import Voice
+from gpu_worker.child.gang import rendezvous_here
+from gpu_worker.io.checker import BAD_VALUES, Fault
+from gpu_worker.io.checker_process import Checkers
 from runtime.kafka import Delivery, DeliveryUnclear
+from runtime.worker.node import Node
+from runtime.worker.report_sender import Voice
 from tests.unit.gpu_worker.agent_table import DEADLINE_S, Table, running, started
 from tests.waiting import until
 

@@ -7,7 +7,7 @@ from queue import SimpleQueue
 
 from structlog.testing import capture_logs
 
-from gpu_worker.background import Crew
+from gpu_worker.io.background import Crew
 
 DEADLINE_S = 20.0
 

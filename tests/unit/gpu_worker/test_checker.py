@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from gpu_worker import checker_process
-from gpu_worker.checker import LENGTH_BYTES, PART_BYTES_MAX, READY
-from gpu_worker.checker_process import CheckAborted, CheckerNotStarted, Checkers
+from gpu_worker.io import checker_process
+from gpu_worker.io.checker import LENGTH_BYTES, PART_BYTES_MAX, READY
+from gpu_worker.io.checker_process import CheckAborted, CheckerNotStarted, Checkers
 from tests.waiting import until
 
 DEADLINE_S = 20.0
@@ -153,9 +153,10 @@ def test_it_gets_no_credentials(checkers: Checkers) -> None:
 def test_it_ends_with_its_agent(doing: str, status: int) -> None:
     """Also in the middle of a check, by its own alarm."""
     ours, theirs = socket.socketpair()
-    program = f"from gpu_worker import checker\n{doing}\nchecker.ALARM_S = 1\nchecker.main(['{theirs.fileno()}'])"
+    program = f"from gpu_worker.io import checker\n{doing}\nchecker.ALARM_S = 1\nchecker.main(['{theirs.fileno()}'])"
     process = subprocess.Popen([sys.executable, "-c", program], pass_fds=(theirs.fileno(),))
-    with ours, theirs:
+    theirs.close()  # so that a process that ends says nothing, instead of leaving us waiting
+    with ours:
         assert ours.recv(1) == READY
         if doing:
             ours.sendall(bytes(2 * LENGTH_BYTES))

@@ -14,8 +14,10 @@ import pytest
 
 from contract import bounds
 from contract.inputs import FAILURE_KINDS
-from gpu_worker import child, child_process, frames, outputs
-from gpu_worker.slot import CHILD, CHILD_KINDS
+from gpu_worker.child import run_model
+from gpu_worker.child.slot import CHILD, CHILD_KINDS
+from gpu_worker.io import outputs
+from runtime.worker import child_process, frames
 from tests.unit.gpu_worker.slot_bench import DEADLINE_S
 
 
@@ -30,12 +32,12 @@ def test_a_child_ends_with_its_agent() -> None:
 
 
 def test_both_ends_of_the_pipe_agree() -> None:
-    assert child.FRAME_BYTES_MAX == frames.FRAME_BYTES_MAX
-    assert child.OUTPUT_NAME.pattern == outputs.OUTPUT_NAME.pattern
-    assert child.RESERVED_NAMES == outputs.RESERVED_NAMES
-    assert child.OUTPUTS_MAX == outputs.OUTPUTS_MAX
-    assert (child.VALUE_LEAST, child.VALUE_MOST) == (bounds.VALUE_LEAST, bounds.VALUE_MOST)
-    assert child.DEPTH_MAX == bounds.DEPTH_MAX
+    assert run_model.FRAME_BYTES_MAX == frames.FRAME_BYTES_MAX
+    assert run_model.OUTPUT_NAME.pattern == outputs.OUTPUT_NAME.pattern
+    assert run_model.RESERVED_NAMES == outputs.RESERVED_NAMES
+    assert run_model.OUTPUTS_MAX == outputs.OUTPUTS_MAX
+    assert (run_model.VALUE_LEAST, run_model.VALUE_MOST) == (bounds.VALUE_LEAST, bounds.VALUE_MOST)
+    assert run_model.DEPTH_MAX == bounds.DEPTH_MAX
     assert set(CHILD_KINDS) < set(FAILURE_KINDS)
 
 
@@ -92,21 +94,21 @@ def test_what_is_no_frame_ends_the_list_and_all_after_it(data: bytes) -> None:
     ],
 )
 def test_values_that_nobody_can_hold_are_refused_with_their_place(returned: Any, sentence: str) -> None:
-    assert child.fault_of(returned) == sentence
+    assert run_model.fault_of(returned) == sentence
 
 
 def test_a_list_that_stands_in_many_places_takes_no_longer_than_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "FRAME_BYTES_MAX", 10_000)
+    monkeypatch.setattr(run_model, "FRAME_BYTES_MAX", 10_000)
     shared: list[Any] = []
     for _ in range(60):
         shared = [shared, shared]
-    assert child.fault_of({"x": shared}) == "values: expected at most 10000 bytes, found more; write a file instead"
+    assert run_model.fault_of({"x": shared}) == "values: expected at most 10000 bytes, found more; write a file instead"
 
 
 def test_values_that_go_round_in_a_circle_are_refused_where_they_are_too_deep() -> None:
     circle: dict[str, Any] = {}
     circle["x"] = circle
-    assert child.fault_of(circle).endswith("/x: expected lists and objects at most 64 deep, found more")
+    assert run_model.fault_of(circle).endswith("/x: expected lists and objects at most 64 deep, found more")
 
 
 def test_a_child_that_there_is_no_descriptor_for_leaves_nothing_behind(

@@ -18,14 +18,14 @@ import msgspec
 import pytest
 
 from contract.orders import Run
-from gpu_worker import slot as slot_module
-from gpu_worker.gang import rendezvous_here
-from gpu_worker.loop import Loop
-from gpu_worker.outcome import Computed, Failure, Outcome
-from gpu_worker.scratch import Scratch
-from gpu_worker.seat import Seat, child_environment
-from gpu_worker.slot import Slot, Work
-from gpu_worker.supplies import Supplies
+from gpu_worker.child import slot as slot_module
+from gpu_worker.child.gang import rendezvous_here
+from gpu_worker.child.slot import Slot, Work
+from gpu_worker.io.supplies import Supplies
+from gpu_worker.rules.outcome import Computed, Failure, Outcome
+from runtime.worker.launch import Seat, child_environment
+from runtime.worker.loop import Loop
+from runtime.worker.scratch import Scratch
 
 DEADLINE_S = 20.0
 TORCH_DEADLINE_S = 180.0

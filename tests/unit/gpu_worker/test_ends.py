@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gpu_worker import child_process, metrics, slot
-from gpu_worker.frames import Progressed
-from gpu_worker.slot import LAST_PRINTS, LAST_RECEIVES, Stage
+from gpu_worker.child import slot
+from gpu_worker.child.slot import LAST_PRINTS, LAST_RECEIVES, Stage
+from runtime.worker import child_process, metrics
+from runtime.worker.frames import Progressed
 from tests.unit.gpu_worker.slot_bench import DEADLINE_S, Bench, alive, closing, values
 from tests.waiting import until
 

@@ -16,12 +16,12 @@ from contract.names import dispatch_id
 from contract.orders import Kill
 from contract.results import EMPTY_MANIFEST
 from gpu_worker.__main__ import main
-from gpu_worker.attempts import Fetch
-from gpu_worker.desk import Desk
-from gpu_worker.shelf import Shelf
+from gpu_worker.rules.actions import Fetch
+from gpu_worker.rules.cached_versions import Shelf
+from gpu_worker.rules.node_rules import Desk
 from runtime.kafka import Delivery, DeliveryUnclear
 from tests.unit.gpu_worker.agent_table import Table, running
-from tests.unit.gpu_worker.desk_orders import NODE, SESSION, run
+from tests.unit.gpu_worker.rules_orders import NODE, SESSION, run
 from tests.waiting import until
 
 VERSIONS = tuple(f"sha256:{number:064x}" for number in range(950))

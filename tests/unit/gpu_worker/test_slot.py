@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gpu_worker import frames, prints
-from gpu_worker.outcome import Failure
+from gpu_worker.rules.outcome import Failure
+from runtime.worker import frames, prints
 from tests.unit.gpu_worker.slot_bench import Bench, alive, closing, values
 from tests.waiting import until
 

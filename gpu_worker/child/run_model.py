@@ -1,0 +1,387 @@
+"""The model process: standard library only, run by the version's own Python interpreter.
+
+`python -I run_model.py FD PARENT` talks to the agent over the socket FD: frames of a 4-byte big-endian length and a
+JSON object with a `type`. Agent to child: `load`, `run`, `cancel`; child to agent: `loaded`, `progress`, `succeeded`,
+`failed`. One attempt at a time, in the main thread, where CUDA and signal handlers of models expect to be. The process
+dies with the thread of the agent that started it. It imports nothing of ours: nothing of ours is installed here.
+
+A rank of a gang joins the others before its model loads (join_gang.py, read by such a rank only). The process serves
+that one attempt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import importlib
+import importlib.util
+import io
+import json
+import os
+import re
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+Frame = dict[str, Any]
+
+FRAME_BYTES_MAX = 4 * 1024 * 1024
+DETAIL_BYTES_MAX = 32 * 1024
+MESSAGE_CHARACTERS_MAX = 200
+VALUE_LEAST, VALUE_MOST = -(2**63), 2**64 - 1
+DEPTH_MAX = 64
+PLACE_CHARACTERS_MAX = 200
+NO_CHARACTER = re.compile("[\0\ud800-\udfff]")
+OUTPUTS_MAX = 100
+OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+RESERVED_NAMES = ("manifest.json", "inputs.json", "error.txt")
+PROGRESS_EVERY_S = 0.25
+ECHO_S = 3.0
+"""A rank that lost another waits so long before it says so: what befell the other one is the news."""
+PR_SET_PDEATHSIG = 1
+ENCODER = json.JSONEncoder(allow_nan=False)
+
+
+class AgentGone(Exception):
+    """The agent closed the pipe: there is nobody to work for."""
+
+
+class BadValues(Exception):
+    """What the model returned is no result: no JSON, or none that every reader of the result can hold."""
+
+
+def mended(text: str) -> str:
+    """The same words as whole characters without NUL: for what a model says of itself."""
+    return NO_CHARACTER.sub("\ufffd", text)
+
+
+Place = tuple[Any, ...]
+"""Where a value is: () for the whole, else (place of what holds it, name or number in there)."""
+
+
+def fault_of(values: Any) -> str:
+    """What of the values no reader of JSON could hold, and where: `values/title: expected …, found …`. Empty: nothing.
+
+    The agent looks again and takes nobody's word for it; but only here is the place known. Takes time in proportion to
+    a frame's size, even where the same list stands in many places."""
+    waiting: list[tuple[Any, int, Place]] = [(values, 0, ())]
+    room = FRAME_BYTES_MAX
+    while waiting:
+        value, depth, place = waiting.pop()
+        fault = ""
+        if isinstance(value, str):
+            fault = text_fault(value)
+            room -= len(value)
+        elif isinstance(value, float):
+            if value != value or value in (float("inf"), float("-inf")):
+                fault = "expected a finite number, found none"
+        elif isinstance(value, int):
+            if not VALUE_LEAST <= value <= VALUE_MOST:
+                fault = f"expected whole numbers from {VALUE_LEAST} to {VALUE_MOST}, found another"
+        elif isinstance(value, (dict, list, tuple)):
+            room -= 2 * len(value)
+            if depth >= DEPTH_MAX:
+                fault = f"expected lists and objects at most {DEPTH_MAX} deep, found more"
+            elif room > 0 and isinstance(value, dict):
+                waiting += [(part, depth + 1, (place, name)) for name, part in value.items()]
+                waiting += [(name, depth + 1, (place, "a name")) for name in value if isinstance(name, str)]
+            elif room > 0:
+                waiting += [(part, depth + 1, (place, number)) for number, part in enumerate(value)]
+        elif value is not None:
+            fault = f"expected a dict, list, text, number, bool or None, found {type(value).__name__}"
+        if fault:
+            return f"{path_of(place)}: {fault}"
+        if room < 0:
+            return f"values: expected at most {FRAME_BYTES_MAX} bytes, found more; write a file instead"
+    return ""
+
+
+def text_fault(text: str) -> str:
+    found = NO_CHARACTER.search(text)
+    if found is None:
+        return ""
+    if found[0] == "\0":
+        return "expected text without the character NUL, found one"
+    return "expected whole characters, found half a surrogate pair"
+
+
+def path_of(place: Place) -> str:
+    parts: list[str] = []
+    while place:
+        place, part = place
+        numbered = isinstance(part, int) and VALUE_LEAST <= part <= VALUE_MOST
+        parts.append(mended(part) if isinstance(part, str) else str(part) if numbered else "a name")
+    return "/".join(["values", *reversed(parts)])[:PLACE_CHARACTERS_MAX]
+
+
+class Pipe:
+    """Frames to and from the agent."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.received = bytearray()
+        self.writing = threading.Lock()
+
+    def read(self) -> Frame:
+        """The next frame; waits for it. AgentGone at the end."""
+        while True:
+            frame = self._take()
+            if frame is not None:
+                return frame
+            self._receive()
+
+    def poll(self) -> Frame | None:
+        """The next frame if one is there, else None."""
+        frame = self._take()
+        while frame is None and select.select([self.fd], [], [], 0)[0]:
+            self._receive()
+            frame = self._take()
+        return frame
+
+    def write(self, body: bytes) -> None:
+        data = len(body).to_bytes(4, "big") + body
+        try:
+            with self.writing:  # a model may report progress from a thread of its own
+                while data:
+                    data = data[os.write(self.fd, data) :]
+        except OSError:
+            raise AgentGone from None
+
+    def _take(self) -> Frame | None:
+        if len(self.received) < 4:
+            return None
+        end = 4 + int.from_bytes(self.received[:4], "big")
+        if end > 4 + FRAME_BYTES_MAX:
+            raise AgentGone
+        if len(self.received) < end:
+            return None
+        frame: Frame = json.loads(self.received[4:end].decode())
+        del self.received[:end]
+        return frame
+
+    def _receive(self) -> None:
+        try:
+            chunk = os.read(self.fd, 65536)
+        except OSError:
+            chunk = b""
+        if not chunk:
+            raise AgentGone
+        self.received += chunk
+
+
+class Context:
+    """What `predict` gets beside its inputs: `progress`, `cancelled`, `output`."""
+
+    def __init__(self, pipe: Pipe, dispatch: str, directory: str) -> None:
+        self._pipe = pipe
+        self._dispatch = dispatch
+        self._directory = directory
+        self._cancelled = False
+        self._progressed_s = 0.0
+        self._fraction = 0.0
+        self.outputs: list[str] = []
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Tell how much is done (0 to 1), with a few words for whoever watches. Cheap: at most 4 a second are sent."""
+        now_s = time.monotonic()
+        if now_s - self._progressed_s < PROGRESS_EVERY_S:
+            return
+        self._progressed_s = now_s
+        words = ""
+        with contextlib.suppress(Exception):  # what has no words, or is no number, fails nothing
+            words = str(message)[:MESSAGE_CHARACTERS_MAX]
+        with contextlib.suppress(Exception):
+            fraction = float(fraction)
+            if fraction == fraction:
+                self._fraction = min(1.0, max(0.0, fraction))
+        frame = {
+            "type": "progress",
+            "dispatch": self._dispatch,
+            "fraction": self._fraction,
+            "message": mended(words),
+        }
+        self._pipe.write(json.dumps(frame).encode())
+
+    def cancelled(self) -> bool:
+        """Whether the attempt is to stop. A model that asks now and then, and returns, stays loaded."""
+        while not self._cancelled:
+            frame = self._pipe.poll()
+            if frame is None:
+                break
+            if frame["type"] == "cancel" and frame["dispatch"] == self._dispatch:
+                self._cancelled = True
+        return self._cancelled
+
+    def output(self, name: str) -> str:
+        """Path to write an output file to. Names are letters, digits, '.', '_' and '-', at most 128 characters."""
+        if not OUTPUT_NAME.fullmatch(name) or name in RESERVED_NAMES:
+            raise ValueError(
+                f"expected an output name of letters, digits, '.', '_', '-' that is none of {RESERVED_NAMES},"
+                f" found {name!r}"
+            )
+        if name not in self.outputs:
+            if len(self.outputs) >= OUTPUTS_MAX:
+                raise ValueError(f"expected at most {OUTPUTS_MAX} outputs, found one more")
+            self.outputs.append(name)
+        directory = Path(self._directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        return str(directory / name)
+
+
+def kind_of(error: BaseException, otherwise: str) -> str:
+    """The failure kind (contract.inputs.FAILURE_KINDS) that an exception of the model means."""
+    name = type(error).__name__
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
+        return "out_of_memory"
+    if name == "InvalidInputs":
+        return "bad_inputs"
+    if isinstance(error, BadValues):
+        return "bad_values"
+    if name == "GangTimeOut":
+        return "time_out"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "store"
+    return otherwise
+
+
+def failed(dispatch: str, kind: str, error: BaseException) -> bytes:
+    name = "ScratchFull" if kind == "store" else type(error).__name__
+    words = f"{error}\n" if isinstance(error, BadValues) else "".join(traceback.format_exception(error))
+    detail = mended(words).encode()[-DETAIL_BYTES_MAX:]
+    frame = {
+        "type": "failed",
+        "dispatch": dispatch,
+        "kind": kind,
+        "error": mended(name[:80]),
+        "detail": detail.decode("utf-8", "replace"),
+    }
+    return json.dumps(frame).encode()
+
+
+def limit_threads(threads: int) -> None:
+    """Torch's own default is every core, which is ruinous beside another busy process."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+
+
+def load(frame: Frame) -> tuple[Any, Any, bytes | None]:
+    """(model, its gang if it is a rank of one, None), or as the last the frame to answer."""
+    kind = "environment"
+    gang = None
+    try:
+        sys.path.insert(0, frame["code"])
+        module, _, name = frame["entry_point"].partition(":")
+        model_class = getattr(importlib.import_module(module), name)
+        limit_threads(frame["threads"])
+        if frame["world_size"] > 1:
+            gang = gang_of(frame)
+        kind = "model_error"
+        model = model_class()
+        model.load(frame["weights"], frame["device"], frame["rank"], frame["world_size"])
+        limit_threads(frame["threads"])
+        if gang is not None:
+            gang.meet("loaded")
+    except AgentGone:
+        raise
+    except BaseException as error:  # a model's own code, SystemExit included: a report, never a silent end
+        wait_for_news(gang, error)
+        return None, gang, failed("", kind_of(error, kind), error)
+    return model, gang, None
+
+
+def run(model: Any, gang: Any, frame: Frame, pipe: Pipe) -> bytes:
+    """One attempt. The frame to answer."""
+    dispatch = frame["dispatch"]
+    context = Context(pipe, dispatch, frame["directory"])
+    try:
+        values = model.predict(frame["inputs"], context)
+        if gang is not None:
+            gang.leave()
+            if gang.rank > 0:  # the result is rank 0's
+                return succeeded(dispatch, {}, [])
+        return succeeded(dispatch, {} if values is None else values, context.outputs)
+    except AgentGone:
+        raise
+    except BaseException as error:  # as above
+        wait_for_news(gang, error)
+        return failed(dispatch, kind_of(error, "model_error"), error)
+
+
+def gang_of(frame: Frame) -> Any:
+    """The rank's Gang, of the file beside this one: found by its path, so that no model can import what is ours."""
+    spec = importlib.util.spec_from_file_location("headrace_child_gang", Path(__file__).with_name("join_gang.py"))
+    assert spec is not None, "join_gang.py is installed beside run_model.py"
+    assert spec.loader is not None, "join_gang.py is a source file"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Gang(frame)
+
+
+def wait_for_news(gang: Any, error: BaseException) -> None:
+    """Another rank is lost: give its node the time to say why, upon which this process is ended."""
+    if gang is not None and gang.echoes(error):
+        time.sleep(ECHO_S)
+
+
+def succeeded(dispatch: str, values: Any, outputs: list[str]) -> bytes:
+    if not isinstance(values, dict):
+        raise BadValues(f"values: expected predict to return a dict or None, found {type(values).__name__}")
+    fault = fault_of(values)
+    if fault:
+        raise BadValues(fault)
+    try:
+        frame = {"type": "succeeded", "dispatch": dispatch, "outputs": outputs, "values": values}
+        body = ENCODER.encode(frame).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadValues(f"values: expected JSON, found what is none: {error}") from None
+    if len(body) > FRAME_BYTES_MAX:
+        raise BadValues(f"values: expected at most {FRAME_BYTES_MAX} bytes, found {len(body)}; write a file instead")
+    return body
+
+
+def flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+
+
+def serve(pipe: Pipe) -> None:
+    model, gang = None, None
+    while True:
+        frame = pipe.read()
+        if frame["type"] == "load":
+            model, gang, refusal = load(frame)
+            flush()
+            pipe.write(refusal or b'{"type":"loaded"}')
+            if refusal:
+                return
+        elif frame["type"] == "run" and model is not None:
+            answer = run(model, gang, frame, pipe)
+            flush()
+            pipe.write(answer)
+            if gang is not None:
+                return
+
+
+def main() -> None:
+    fd, parent = int(sys.argv[1]), int(sys.argv[2])
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the line above
+        return
+    os.set_inheritable(fd, False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # half an emoji in a print is no failure either
+    with contextlib.suppress(AgentGone):
+        serve(Pipe(fd))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Whether a model's values are what its output schema says: a program of its own, because both come from outside.
+
+`python -m gpu_worker.io.checker FD` talks to the agent over the socket FD. It says READY; then it is asked by two
+lengths of 4 bytes, big-endian, a schema and values, both JSON, and answers with such a length, a byte for the kind of
+fault, and a sentence. A check holds the interpreter's lock for as long as it takes, so it cannot be done in a thread of
+the agent; and this process may be killed in the middle of one. It has no credentials, and it ends when the agent does.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contract.codec import Malformed, decode_values
+from registry.schemas import SchemaRefused, Validator
+
+READY = b"r"
+LENGTH_BYTES = 4
+
+SENTENCE_CHARACTERS_MAX = 2_000
+
+PART_BYTES_MAX = 16 * 1024 * 1024
+"""The most that a schema, or values, may take."""
+
+CHECK_S = 10.0
+"""How long one check may take."""
+
+ALARM_S = 20
+"""After so long in one check this process ends itself: the agent, who would end it before, is gone."""
+
+MEMORY_BYTES_MAX = 2 * 1024**3
+"""Address space: a check that wants more fails, and takes nothing from the node."""
+
+SCHEMAS_KEPT = 64
+
+FITS, BAD_VALUES, BAD_OUTPUTS = b"f", b"v", b"o"
+KINDS = {BAD_VALUES: "bad_values", BAD_OUTPUTS: "bad_outputs"}
+"""Kinds of contract.inputs.FAILURE_KINDS: no part behind the pipe can hold the values, or they break their schema."""
+
+
+class Fault(NamedTuple):
+    """Why values are refused."""
+
+    kind: bytes
+    """One of KINDS."""
+    sentence: str
+    """It may quote the values."""
+
+
+def main(arguments: list[str]) -> int:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with socket.socket(fileno=int(arguments[0])) as agent, agent.makefile("rb") as asked:
+        agent.sendall(READY)
+        while len(lengths := asked.read(2 * LENGTH_BYTES)) == 2 * LENGTH_BYTES:
+            schema = asked.read(int.from_bytes(lengths[:LENGTH_BYTES], "big"))
+            values = asked.read(int.from_bytes(lengths[LENGTH_BYTES:], "big"))
+            signal.alarm(ALARM_S)
+            kind, sentence = fault(schema, values) or (FITS, "")
+            signal.alarm(0)
+            answer = kind + sentence[:SENTENCE_CHARACTERS_MAX].encode("utf-8", "replace")
+            agent.sendall(len(answer).to_bytes(LENGTH_BYTES, "big") + answer)
+    return 0
+
+
+def fault(schema: bytes, values: bytes) -> Fault | None:
+    """Why the values cannot be held, or do not fit the schema; None when they do."""
+    try:
+        decoded = decoded_object(values)
+    except Malformed as error:
+        return Fault(BAD_VALUES, str(error))
+    try:
+        sentence = _validator(schema)(decoded)
+    except SchemaRefused as refused:
+        sentence = f"expected an output schema that can be applied, found one that is refused since: {refused}"
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever is wrong with a schema that publishing took: nothing fits it
+        sentence = f"expected an output schema that can be applied, found one that cannot: {type(error).__name__}"
+    return Fault(BAD_OUTPUTS, sentence) if sentence else None
+
+
+def decoded_object(values: bytes) -> dict[str, Any]:
+    """Malformed when they are no JSON object that every part behind the pipe can hold (contract.bounds)."""
+    decoded = decode_values(values, "values")
+    if not isinstance(decoded, dict):
+        raise Malformed("values: expected a JSON object, found another value")
+    return decoded
+
+
+@lru_cache(maxsize=SCHEMAS_KEPT)
+def _validator(schema: bytes) -> Callable[[Any], str]:
+    """SchemaRefused when it is one that publishing does not take."""
+    fault_of = Validator(msgspec.json.decode(schema, type=dict[str, Any])).fault
+
+    def sentence(value: Any) -> str:
+        fault = fault_of(value)
+        return fault.sentence("values") if fault is not None else ""
+
+    return sentence
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""The files that an attempt leaves to be kept, read without trusting whoever wrote them.
+
+An output must be a regular file with a plain name in the attempt's own directory. It is opened once, and all that is
+read comes through that one descriptor: at most as many bytes as it had then, each once, hashed as they are handed on.
+So the digest is that of what was stored, whatever happens to the file meanwhile; if it changed, it is no output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from types import TracebackType
+
+from contract.results import ERROR_NAME, INPUTS_NAME, MANIFEST_NAME
+from runtime.worker.folders import NotAFile, open_file
+
+OUTPUTS_MAX = 100
+OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+RESERVED_NAMES = (MANIFEST_NAME, INPUTS_NAME, ERROR_NAME)
+
+READ_BYTES_MAX = 1024 * 1024
+"""Between two looks at whether anybody still wants the output."""
+
+
+class BadOutput(Exception):
+    """What the child left is no result."""
+
+    def __init__(self, name: str, detail: str = "") -> None:
+        """`name`: an identifier. `detail`: for error.txt, may quote the values."""
+        super().__init__(name)
+        self.name = name
+        self.detail = detail
+
+
+def check_names(names: tuple[str, ...]) -> None:
+    """BadOutput when an attempt may not have these outputs."""
+    if len(names) > OUTPUTS_MAX or len(set(names)) < len(names):
+        raise BadOutput("TooManyOutputs")
+    if not all(OUTPUT_NAME.fullmatch(name) and name not in RESERVED_NAMES for name in names):
+        raise BadOutput("OutputNameInvalid")
+
+
+class Output:
+    """One output file, open. Use it in a `with`."""
+
+    def __init__(self, folder: int, name: str) -> None:
+        """BadOutput when it is not there, or not a regular file: a link or a device is refused."""
+        try:
+            self._fd = open_file(folder, name)
+        except NotAFile:
+            raise BadOutput("OutputNotAFile") from None
+        except OSError:
+            raise BadOutput("OutputMissing") from None
+        self._signature = self._look()
+        self.bytes = os.fstat(self._fd).st_size
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        os.close(self._fd)
+
+    def reading(self, look: Callable[[], None]) -> Reading:
+        """From its beginning. `look` is called now and then, and raises when the reading shall end."""
+        return Reading(self._fd, self.bytes, look)
+
+    def check_unchanged(self) -> None:
+        """BadOutput when the file is not what it was when it was opened: somebody still wrote to it."""
+        if self._look() != self._signature:
+            raise BadOutput("OutputChanged")
+
+    def _look(self) -> tuple[int, int, int, int]:
+        status = os.fstat(self._fd)
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class Reading:
+    """The bytes of an output, each handed out once and hashed. It cannot be set back: begin another instead."""
+
+    def __init__(self, fd: int, size: int, look: Callable[[], None]) -> None:
+        self._fd = fd
+        self._size = size
+        self._look = look
+        self._position = 0
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was handed out, in hex."""
+        return self._hash.hexdigest()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, as many as asked for or as there are; all that are left when `size` is negative.
+
+        BadOutput when the file has become shorter than it was."""
+        left = self._size - self._position
+        wanted = left if size < 0 else min(size, left)
+        parts = []
+        while wanted:
+            self._look()
+            part = os.pread(self._fd, min(wanted, READ_BYTES_MAX), self._position)
+            if not part:
+                raise BadOutput("OutputChanged")
+            self._hash.update(part)
+            self._position += len(part)
+            wanted -= len(part)
+            parts.append(part)
+        return b"".join(parts)

@@ -1,0 +1,167 @@
+"""One child process as the agent sees it: started with a scrubbed environment, spoken to without ever waiting, killed
+for certain.
+
+Everything here runs in the agent's main thread, which must outlive every child (PR_SET_PDEATHSIG counts threads).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from runtime.worker import metrics
+from runtime.worker.frames import BadFrame, FromChild, ToChild, Unframer, encode
+
+log = structlog.get_logger(__name__)
+
+_RECEIVE_BYTES = 16 * 1024
+"""Small, because each receive allocates this much: most frames are a few hundred bytes."""
+
+UNDYING_S = 30.0
+"""After so long a process that was killed and lives on is told of."""
+
+
+class ChildProcess:
+    """A running child. `fileno`, `log_fd` and `pid_fd` become readable when a frame, its prints, its end are there."""
+
+    def __init__(self, python: str, program: Path, environment: Mapping[str, str], directory: str) -> None:
+        """The `program` is run by the interpreter `python`, as `program FD PARENT`: its end of the pipe, this process.
+
+        OSError when it cannot be started (no such interpreter, no memory, no space)."""
+        ours, theirs = socket.socketpair()
+        log_read, log_write = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [python, "-I", str(program), str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=log_write,
+                stderr=log_write,
+                pass_fds=(theirs.fileno(),),
+                env=dict(environment),
+                cwd=directory,
+                start_new_session=True,
+            )
+            self.pid_fd = self._pid_fd()
+        except BaseException:  # no end of a pipe is left open, whatever stopped us
+            ours.close()
+            os.close(log_read)
+            raise
+        finally:
+            theirs.close()
+            os.close(log_write)
+        ours.setblocking(False)
+        os.set_blocking(log_read, False)
+        self._socket = ours
+        self._unsent = bytearray()
+        self._unframer = Unframer()
+        self._killed_s: float | None = None
+        self._is_undying = False
+        self.log_fd = log_read
+
+    def _pid_fd(self) -> int:
+        """OSError, and no process, when there is no descriptor left for it."""
+        try:
+            return os.pidfd_open(self._process.pid)
+        except OSError:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, message: ToChild) -> bool:
+        """Send a frame, or begin to. True when all is sent; else call `send_rest` once the pipe is writable."""
+        self._unsent += encode(message)
+        return self.send_rest()
+
+    def send_rest(self) -> bool:
+        try:
+            while self._unsent:
+                del self._unsent[: self._socket.send(self._unsent)]
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._unsent.clear()  # it is gone; pid_fd says so
+        return True
+
+    def receive(self) -> list[FromChild | BadFrame] | None:
+        """The frames that are there, at most 16 KiB of them; None when it closed its end.
+
+        The last is a BadFrame when it sent something else."""
+        try:
+            data = self._socket.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        return self._unframer.feed(data) if data else None
+
+    def printed(self) -> bytes | None:
+        """What it wrote to stdout and stderr since, at most 64 KiB at a time; None when it closed its end."""
+        try:
+            return os.read(self.log_fd, 65536) or None
+        except BlockingIOError:
+            return b""
+        except OSError:
+            return None
+
+    def terminate(self) -> None:
+        """Ask the whole process group to end."""
+        self._signal_group(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the whole process group, for certain."""
+        if self._killed_s is None:
+            self._killed_s = time.monotonic()
+        self._signal_group(signal.SIGKILL)
+
+    def insist(self) -> None:
+        """Kill it again, and tell of it once it has lived on for UNDYING_S."""
+        self.kill()
+        if not self._is_undying and self._killed_s is not None and time.monotonic() - self._killed_s >= UNDYING_S:
+            self._is_undying = True
+            metrics.children_undying.inc()
+            log.error(
+                "a child does not die: expected its process to end once it was killed, found it alive; its slot stays"
+                " occupied. A device or a file system holds it: look at those, or start the machine anew",
+                pid=self.pid,
+                after_s=UNDYING_S,
+            )
+
+    def ended(self, within_s: float = 0.0) -> int | None:
+        """End what is left of its group, and take its exit status, negative for a signal.
+
+        None when there is none within the time: it has not ended, or whoever traces it has not let it go."""
+        self._signal_group(signal.SIGKILL)
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def close(self) -> None:
+        """Close everything of it that is open here."""
+        self._socket.close()
+        os.close(self.log_fd)
+        os.close(self.pid_fd)
+        if self._is_undying:
+            metrics.children_undying.dec()
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self._process.returncode is not None:
+            return
+        # The group keeps its number while its leader is not reaped, so this cannot hit a stranger.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)

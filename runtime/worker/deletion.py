@@ -1,0 +1,131 @@
+"""What attempts leave on a node's disk, deleted in a thread of its own, however much it is and however nested.
+
+Who wants something gone renames it into one directory, which takes a moment whatever is in it; the thread empties that
+directory. A model made what lies there, so no link is followed, a directory without permissions is given some, and
+nothing recurses: a directory inside another is moved up and waits its turn, because a tree may be deeper than a process
+may hold directories open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import uuid
+
+import structlog
+
+from runtime.worker.folders import have_folder, open_folder, unlock
+
+log = structlog.get_logger(__name__)
+
+
+class Broom:
+    """`take` and `close` are for one thread, the agent's."""
+
+    def __init__(self, root: int, name: str) -> None:
+        """Deletes what lies in the directory `name` of the open directory `root`, from now on. OSError."""
+        self._root = root
+        self._name = name
+        self._state = threading.Condition()
+        self._wanted = True
+        self._closing = False
+        have_folder(root, name)
+        self._thread = threading.Thread(target=self._work, name="broom", daemon=True)
+        self._thread.start()
+
+    def take(self, path: str) -> None:
+        """Set aside what has this path under the root, to be deleted; nothing happens when there is nothing. What
+        cannot be set aside stays, which is logged."""
+        try:
+            os.stat(path, dir_fd=self._root, follow_symlinks=False)
+        except OSError:
+            return
+        try:
+            have_folder(self._root, self._name)  # a child may have put something else there
+            self._set_aside(path)
+        except OSError as error:
+            log.warning("what an attempt left stays: it cannot be renamed", error=type(error).__name__)
+            return
+        with self._state:
+            self._wanted = True
+            self._state.notify_all()
+
+    def close(self, within_s: float) -> bool:
+        """Stop. Whether all was deleted within the time; the rest is left for the next agent's broom."""
+        with self._state:
+            self._closing = True
+            self._state.notify_all()
+        self._thread.join(within_s)
+        return not self._thread.is_alive()
+
+    def _set_aside(self, path: str) -> None:
+        target = f"{self._name}/{_new_name()}"
+        try:
+            os.rename(path, target, src_dir_fd=self._root, dst_dir_fd=self._root)
+        except PermissionError:
+            unlock(self._root, path)
+            os.rename(path, target, src_dir_fd=self._root, dst_dir_fd=self._root)
+
+    # -- the thread -----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while self._is_wanted():
+            try:
+                while self._sweep():
+                    pass
+            except Exception as error:  # what a model left must not end the thread that clears up after all of them
+                log.warning("not all was deleted", error=type(error).__name__)
+
+    def _is_wanted(self) -> bool:
+        """Wait until there is something to do. False when there never will be."""
+        with self._state:
+            self._state.wait_for(lambda: self._wanted or self._closing)
+            wanted, self._wanted = self._wanted, False
+            return wanted
+
+    def _sweep(self) -> bool:
+        """Go through the directory once. Whether it is worth another time: something went."""
+        folder = open_folder(self._root, self._name)
+        try:
+            return self._empty(folder, folder)
+        finally:
+            os.close(folder)
+
+    def _empty(self, folder: int, within: int) -> bool:
+        """Delete what is in the directory; directories inside it are moved up into `folder`. Whether anything went."""
+        went = False
+        with os.scandir(within) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # it stays, and is looked at again as long as anything else goes
+                    went = self._delete(folder, within, entry.name) or went
+        return went
+
+    def _delete(self, folder: int, within: int, name: str) -> bool:
+        """Delete what has this name, or bring that nearer. OSError when it cannot be."""
+        try:
+            os.unlink(name, dir_fd=within)
+            return True
+        except IsADirectoryError:
+            pass
+        with contextlib.suppress(OSError):
+            os.rmdir(name, dir_fd=within)
+            return True
+        unlock(within, name)
+        if within != folder:
+            os.rename(name, _new_name(), src_dir_fd=within, dst_dir_fd=folder)
+            return True
+        inner = open_folder(folder, name)
+        try:
+            went = self._empty(folder, inner)
+        finally:
+            os.close(inner)
+        with contextlib.suppress(OSError):  # not empty yet
+            os.rmdir(name, dir_fd=folder)
+            return True
+        return went
+
+
+def _new_name() -> str:
+    """One that nothing else has, whichever thread asks, nor what an agent before this one left."""
+    return uuid.uuid4().hex

@@ -1,0 +1,67 @@
+"""What is the same for every child of a slot: its scrubbed environment, its device, its share of the cores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from runtime.worker.node import Node
+
+KEPT_VARIABLES = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "HIP_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "HSA_OVERRIDE_GFX_VERSION",
+    "GLOO_SOCKET_IFNAME",
+)
+"""All that a child inherits of the agent's environment, with what is NCCL's: no credential among them."""
+
+NCCL_PREFIX = "NCCL_"
+"""How the GPUs of a gang reach each other (network interface, InfiniBand): many settings, each of one installation."""
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def child_environment(inherited: Mapping[str, str], threads: int, gpus: Sequence[int]) -> dict[str, str]:
+    """What every child of a slot has in its environment; `gpus` are indices into the GPUs this node may use."""
+    kept = {n: value for n, value in inherited.items() if n in KEPT_VARIABLES or n.startswith(NCCL_PREFIX)}
+    kept |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    if gpus:
+        for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+            present = [device for device in kept.get(name, "").split(",") if device]
+            kept[name] = ",".join(present[gpu] if gpu < len(present) else str(gpu) for gpu in gpus)
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What is the same for every child of a slot."""
+
+    index: int
+    environment: Mapping[str, str]
+    device: str
+    threads: int
+
+
+def seats_of(node: Node, inherited: Mapping[str, str]) -> list[Seat]:
+    """One for each slot; cores and GPUs are shared out evenly."""
+    threads = max(1, node.cores // node.slots)
+    device = "cuda" if node.chipset in ("cuda", "rocm") else node.chipset
+    seats = []
+    for index in range(node.slots):
+        gpus = range(index * node.gpus, (index + 1) * node.gpus)
+        seats.append(Seat(index, child_environment(inherited, threads, gpus), device, threads))
+    return seats

@@ -1,0 +1,177 @@
+"""The orders to one session of a node: its cluster's dispatch partition, read without a consumer group.
+
+The end offset is asked for before the node joins, and an order to a session can only be written after its join, so
+none is missed. A session has its own reader and thread: a new session leaves the old one's orders behind. A reader that
+fails again and again is made anew at the place it had reached: a node that beats and hears nothing would hold its
+attempts for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+
+import structlog
+
+from contract.codec import Malformed
+from contract.names import dispatch_partition
+from contract.orders import Order
+from contract.topics import dispatch_topic
+from runtime.kafka import OffsetGone, Reader, Record, partitions
+from runtime.kafka_reader import Start
+from runtime.worker import metrics
+from runtime.worker.node import Listener
+from runtime.worker.order_door import order_of
+
+log = structlog.get_logger(__name__)
+
+RETRY_S = 1.0
+WARN_EVERY_S = 30.0
+PARTITIONS_EVERY_S = 60.0
+"""How often to look whether the topic has more partitions than it had."""
+
+FAILURES_MAX = 3
+"""So many reads that fail one after another end a reader."""
+
+READ_S = 1.0
+"""How long a read waits for an order; one that comes ends the wait at once."""
+
+
+class Dispatches:
+    """Reads from `start` on until `stop`; a broker that is away, or a topic that is not there yet, is waited for."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        cluster: str,
+        node: str,
+        session: str,
+        listener: Listener,
+        *,
+        partitions_every_s: float = PARTITIONS_EVERY_S,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._topic = dispatch_topic(cluster)
+        self._node = node
+        self._session = session
+        self._listener = listener
+        self._partitions_every_s = partitions_every_s
+        self._partition = -1
+        self._places: tuple[tuple[str, int], ...] = ()
+        """What is read: this partition, and the one before it where the topic grew."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"dispatches-{session[:8]}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, wait_s: float = 0.0) -> None:
+        """Read no more; waits at most `wait_s` for the thread."""
+        self._stopping.set()
+        if wait_s:
+            self._thread.join(wait_s)
+
+    def _run(self) -> None:
+        reader = self._opened()
+        if reader is None:
+            return
+        self._listener.positioned(self._session)
+        look_s = time.monotonic() + self._partitions_every_s
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self._hear(reader.read(READ_S))
+                failures = 0
+            except OffsetGone:
+                log.error(
+                    "orders lost: expected the dispatch topic to keep records for days, found it cut while this node"
+                    " was away; the next heartbeats make the scheduler send what still holds",
+                    topic=self._topic,
+                )
+                reader.close()
+                reader = self._opened()
+                if reader is None:
+                    return
+            except Exception as error:  # whatever it was, this node must hear the next order
+                failures += 1
+                log.warning("dispatch topic not read", topic=self._topic, error=type(error).__name__, times=failures)
+                self._stopping.wait(RETRY_S)
+                if failures >= FAILURES_MAX:
+                    reader, failures = self._renewed(reader), 0
+            if time.monotonic() >= look_s:
+                look_s = time.monotonic() + self._partitions_every_s
+                reader = self._followed(reader)
+        reader.close()
+
+    def _hear(self, records: list[Record]) -> None:
+        orders = [order for order in map(self._read, records) if order is not None]
+        if orders:
+            self._listener.ordered(orders)
+
+    def _read(self, record: Record) -> Order | None:
+        try:
+            return order_of(record.value, self._node)
+        except Malformed as error:
+            metrics.orders_refused.inc()
+            log.warning(
+                "order not read",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                reason=str(error),
+            )
+            return None
+
+    def _opened(self) -> Reader | None:
+        """A reader at the end of this node's partition, as soon as that works; None when stopped before."""
+        told_s = -WARN_EVERY_S
+        while not self._stopping.is_set():
+            try:
+                self._partition = dispatch_partition(self._node, partitions(self._bootstrap, self._topic))
+                return self._reading({(self._topic, self._partition): "end"})
+            except Exception as error:  # the agent outlives any broker trouble, and says what it waits for
+                if time.monotonic() - told_s > WARN_EVERY_S:
+                    told_s = time.monotonic()
+                    log.warning(
+                        "waiting for the dispatch topic: expected a reachable broker that has it; is Kafka up, and is"
+                        " the cluster in the policy that was applied?",
+                        topic=self._topic,
+                        error=type(error).__name__,
+                    )
+                self._stopping.wait(RETRY_S)
+        return None
+
+    def _followed(self, reader: Reader) -> Reader:
+        """The topic may have grown, and this node's orders go to another partition now: read that one, too, from its
+        beginning. Orders that overtake each other meet the desk's rules."""
+        try:
+            partition = dispatch_partition(self._node, partitions(self._bootstrap, self._topic))
+            if partition == self._partition:
+                return reader
+            log.info("the dispatch topic grew", topic=self._topic, partition=partition, before=self._partition)
+            before = (self._topic, self._partition)
+            both = self._reading({before: reader.position(before), (self._topic, partition): "beginning"})
+        except Exception as error:  # it is looked at again, and what is read now is read on
+            log.warning("size of the dispatch topic not known", topic=self._topic, error=type(error).__name__)
+            return reader
+        reader.close()
+        self._partition = partition
+        return both
+
+    def _renewed(self, reader: Reader) -> Reader:
+        """Another reader at the place that this one reached: a client that met a fatal error never reads again."""
+        try:
+            renewed = self._reading({place: reader.position(place) for place in self._places})
+        except Exception as error:  # the old one is as good as none, and a new one is tried again
+            log.warning("dispatch reader not made anew", topic=self._topic, error=type(error).__name__)
+            return reader
+        log.warning("dispatch reader made anew", topic=self._topic)
+        with contextlib.suppress(Exception):  # it is broken, and what it says at its end changes nothing
+            reader.close()
+        return renewed
+
+    def _reading(self, starts: dict[tuple[str, int], Start]) -> Reader:
+        reader = Reader(self._bootstrap, starts, client_id=f"node-{self._node}")
+        self._places = tuple(starts)
+        return reader

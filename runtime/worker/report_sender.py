@@ -1,0 +1,159 @@
+"""How a node speaks: its outbox on a producer. What the broker did not take is handed over again until it does; what it
+refuses for its size is said in less. An outage is said once in the log, and its end."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import NamedTuple
+
+import structlog
+
+from contract.bounds import mended
+from contract.codec import Headers, encode, headers_for
+from contract.inputs import NodeReport, Started
+from contract.orders import Run
+from contract.side_topics import AttemptProgressed
+from contract.topics import JOBS, PROGRESS
+from runtime.kafka import Delivery, DeliveryRefused, DeliveryUnclear, OnDelivery
+from runtime.worker import metrics
+from runtime.worker.node import Node, Producer
+from runtime.worker.report_queue import Outbox, Said
+
+log = structlog.get_logger(__name__)
+
+AGAIN_S = 0.25
+"""Pause before a record that did not get through is handed over again; the producer itself has tried for seconds."""
+
+PROGRESS_EVERY_S = 0.25
+MESSAGE_CHARACTERS_MAX = 200
+
+
+class Settled(NamedTuple):
+    """What follows from how a record went, for the attempts whose Started it had."""
+
+    acknowledged: tuple[str, ...] = ()
+    """Dispatches whose Started the broker has."""
+    unsaid: tuple[str, ...] = ()
+    """Dispatches whose Started it will never have."""
+
+
+class Voice:
+    """For the agent's main thread. `on_delivery` is called in the producer's; what it gets belongs to `delivered`."""
+
+    def __init__(self, node: Node, producer: Producer, on_delivery: OnDelivery) -> None:
+        self.outbox = Outbox(node.name)
+        self.again_at_s: float | None = None
+        """When `speak_again` is to be called (monotonic clock)."""
+        self._node = node
+        self._producer = producer
+        self._on_delivery = on_delivery
+        self._voice = uuid.uuid4().hex
+        """With a number, the CloudEvents id of a record."""
+        self._number = 0
+        self._letter: tuple[bytes, Headers] = (b"", [])
+        self._progressed_s: dict[str, float] = {}
+        self._silent_since_s: float | None = None
+        """Since when the broker does not take what this node says (monotonic clock)."""
+        self._dropping = False
+        """The broker refuses even what is as small as can be."""
+
+    def speak(self) -> None:
+        """Hand over what is ready, unless a record is under way."""
+        record = self.outbox.next()
+        if record is not None:
+            self._letter = (encode(record), self._headers(record))
+            self._post()
+
+    def speak_again(self) -> None:
+        """Hand the record under way over again; the copy has the first one's CloudEvents id."""
+        self.again_at_s = None
+        self._post()
+
+    def delivered(self, result: Delivery | Exception) -> Settled:
+        """How the record under way went."""
+        if isinstance(result, DeliveryRefused):
+            return self._refused(result)
+        if isinstance(result, Exception):
+            metrics.deliveries_unclear.inc()
+            self._note_silence(result)
+            self.again_at_s = time.monotonic() + AGAIN_S
+            return Settled()
+        self._note_success()
+        return Settled(acknowledged=_started(self.outbox.delivered()))
+
+    def _refused(self, refusal: DeliveryRefused) -> Settled:
+        metrics.records_refused.inc()
+        self._note_silence(refusal)
+        dropped = self.outbox.refused()
+        if dropped is None:
+            return Settled()
+        metrics.records_dropped.inc()
+        if not self._dropping:
+            self._dropping = True
+            log.error(
+                "a record is dropped: expected the topic to take what a node says, found it refused as small as it can"
+                " be; raise max.message.bytes of the topic, or apply the policy again, which sets it",
+                topic=JOBS,
+                record=type(dropped).__name__,
+                bytes=len(self._letter[0]),
+            )
+        return Settled(unsaid=_started(dropped))
+
+    def _note_silence(self, found: Exception) -> None:
+        if self._silent_since_s is None:
+            self._silent_since_s = time.monotonic()
+            log.warning(
+                "not heard: expected the broker to take what this node says, found it does not; what it says waits, or"
+                " is said in less where it was too large",
+                topic=JOBS,
+                partition=self._node.jobs_partition,
+                found=str(found),
+                bytes=len(self._letter[0]),
+            )
+
+    def _note_success(self) -> None:
+        if self._silent_since_s is not None:
+            log.info("heard again", topic=JOBS, after_s=round(time.monotonic() - self._silent_since_s, 1))
+            self._silent_since_s, self._dropping = None, False
+
+    def progress(self, run: Run, fraction: float, message: str) -> None:
+        """Tell whoever watches the job; at most four times a second, and lost if the broker is away."""
+        now_s = time.monotonic()
+        if now_s - self._progressed_s.get(run.dispatch, 0.0) < PROGRESS_EVERY_S:
+            return
+        self._progressed_s[run.dispatch] = now_s
+        words = mended(message[:MESSAGE_CHARACTERS_MAX])
+        progress = AttemptProgressed(run.job, run.dispatch, min(1.0, max(0.0, fraction)), words)
+        try:
+            self._producer.send(PROGRESS, encode(progress), key=run.job.encode(), headers=self._headers(progress))
+        except DeliveryUnclear:
+            return  # it decides nothing
+
+    def forget(self, dispatch: str) -> None:
+        """There will be no more progress of this attempt."""
+        self._progressed_s.pop(dispatch, None)
+
+    def _post(self) -> None:
+        value, headers = self._letter
+        try:
+            self._producer.send(
+                JOBS,
+                value,
+                key=uuid.uuid4().hex.encode(),
+                headers=headers,
+                partition=self._node.jobs_partition,
+                on_delivery=self._on_delivery,
+            )
+        except DeliveryUnclear as error:
+            self._on_delivery(error)
+
+    def _headers(self, record: Said | AttemptProgressed) -> Headers:
+        self._number += 1
+        return headers_for(record, f"{self._voice}.{self._number}", f"node/{self._node.name}")
+
+
+def _started(record: Said) -> tuple[str, ...]:
+    if not isinstance(record, NodeReport):
+        return ()
+    return tuple(report.dispatch for report in record.reports if isinstance(report, Started))
