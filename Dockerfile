@@ -8,6 +8,8 @@ WORKDIR /opt/headrace
 COPY requirements.lock pyproject.toml README.md ./
 COPY api ./api
 COPY audit ./audit
+COPY whatif ./whatif
+COPY operations ./operations
 COPY cli ./cli
 COPY contract ./contract
 COPY examples/policies ./examples/policies

@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo build/tools/bin/uv)
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 SEEDS ?= 2000
-PACKAGES := contract scheduling runtime registry views streams gpu_worker api audit cli local migrations
+PACKAGES := contract scheduling runtime registry views streams gpu_worker api audit whatif operations cli local migrations
 
 .DEFAULT_GOAL := help
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api import bodies
 from api.problems import MEDIA_TYPE
 from api.replies import reply
-from audit.explained import Why
+from audit.waits.sentences import Why
 
 _JOB = {"name": "job", "in": "path", "required": True, "schema": {"type": "string"}}
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}

@@ -18,11 +18,11 @@ from api.callers import caller
 from api.parts import Parts, parts_of
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
-from audit.explained import Why, explained
-from audit.following import Promised
-from audit.past import LedgerFrom, NotBelieved, Remembered, past_of_partition
-from audit.reader import LedgerRecord
-from audit.why import JobUnknown, why
+from audit.ledger.reader import LedgerRecord
+from audit.ledger.walk import LedgerFrom, NotBelieved, Remembered, past_of_partition
+from audit.waits.sentences import Why, explained
+from audit.waits.tracker import Promised
+from audit.waits.why import JobUnknown, why
 from contract.lifecycle import JobState
 from contract.names import pool_of
 from runtime.kafka import OffsetGone

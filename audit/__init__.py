@@ -1,11 +1,6 @@
-"""What can be proved afterwards: read a ledger, verify it, tell a job's story, explain its wait, and replay it.
+"""What can be proved and explained afterwards. Audit reads; it writes nothing and decides nothing.
 
-Here live readers of whole ledgers (`reader`, `export`), the verification (`verify`, whose parts are `conduct`, `again`,
-`inbox`, `results` and `damage`; `evidence` is what others remember, `verdict` what it says), stories (`story`), the
-causes of a wait (`why`, whose parts are `following`, `outages`, `contention`, `causes` and `explained`), the state at a
-past moment (`as_of`; `past` reads for both from snapshots), what would have been (`what_if`), what another policy does
-with the present (`shadow`; what it writes goes to `shadow_topic` and nowhere else, `shadows` reads it), both by one
-`simulation`, what was set aside in `quarantine` (`quarantined`), and erasure (`erasure`).
-What must not live here: anything that decides. A verification runs the production code on what was recorded; a story
-reads events only, and no part of it ever shows what a user wrote.
+`ledger/` reads a pool's past, `verify/` proves that it is whole and was decided by the rules, `waits/` says why jobs
+waited, `as_of` shows a past moment, `story` tells one job's life. A verification runs the production code on what was
+recorded. Explanations read events only, and no part of them shows what a user wrote.
 """

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from audit.past import NotBelieved, Past, Walk, walked
+from audit.ledger.walk import NotBelieved, Past, Walk, walked
 from contract.lifecycle import JobState
 from contract.policy_document import UNITS_MS
 from scheduling.state.nodes import Cluster

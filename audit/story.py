@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from audit.reader import LedgerSource
+from audit.ledger.reader import LedgerSource
 from contract import events as said
 from contract.batch import Batch
 from contract.chain import Chain, Counted

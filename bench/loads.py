@@ -7,9 +7,9 @@ import random
 from functools import cache
 from pathlib import Path
 
-from audit import traces
-from audit.arrivals import Arrivals
 from contract.policy import Tier
+from whatif import traces
+from whatif.simulation.arrivals import Arrivals
 
 TRACES = Path(__file__).parents[2] / "shared" / "traces"
 PUBLIC = {
@@ -27,7 +27,7 @@ TIERS = {
     "light": Tier(900_000),
     "free": Tier(3_600_000),
 }
-"""The design's tiers; shares are those of audit.traces."""
+"""The design's tiers; shares are those of whatif.traces."""
 
 DAY_MS = 86_400_000
 BURST_FROM_MS, BURST_MS, BURST_TIMES = 14 * 3_600_000, 900_000, 10

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import msgspec
 
-from audit.fleet import Fleet, standing, together
-from audit.outcome import ran, simulated
-from audit.simulated_nodes import Costs, Node
-from audit.simulation import Simulation
-from audit.what_if import versions_of
 from bench import loads, policies_report
 from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool
+from whatif.compare import versions_of
+from whatif.outcome import ran, simulated
+from whatif.simulation.machines import Fleet, standing, together
+from whatif.simulation.nodes import Costs, Node
+from whatif.simulation.simulation import Simulation
 
 UTILISATIONS = (0.9, 1.3)
 SWITCHES_MS = (0, 22_700, 900_000)

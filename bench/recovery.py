@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from audit.reader import ledger_of_partition
-from audit.verify import verify
+from audit.ledger.reader import ledger_of_partition
+from audit.verify.verify import verify
 from bench import headrace_arm
 from contract.chain import Chain, Counted
 from contract.codec import decode_batch

@@ -22,16 +22,16 @@ from pathlib import Path
 
 import msgspec
 
-from audit.arrivals import Arrivals
-from audit.fleet import Fleet, Machine
-from audit.outcome import Outcome, Running, outcome_of, ran
-from audit.simulated_nodes import Costs
-from audit.simulation import Measured, Simulation
-from audit.traces import TIER_SHARES
-from audit.what_if import versions_of
 from bench import loads
 from bench.report import DOCS, processor
 from contract.policy import DISCIPLINES, Cluster, Policy, Pool
+from whatif.compare import versions_of
+from whatif.outcome import Outcome, Running, outcome_of, ran
+from whatif.simulation.arrivals import Arrivals
+from whatif.simulation.machines import Fleet, Machine
+from whatif.simulation.nodes import Costs
+from whatif.simulation.simulation import Measured, Simulation
+from whatif.traces import TIER_SHARES
 
 JOBS, GPUS, HOURS = 1_000_000, 9_000, 6
 NODE_SLOTS = 8

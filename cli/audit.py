@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from audit import story as stories
-from audit import verdict as verdicts
-from audit.evidence import anchors_of_snapshots, anchors_of_views
-from audit.export import export as write_export
-from audit.inbox import Inbox
-from audit.reader import jobs_of_partition, ledger_of_file, ledger_of_partition
-from audit.verify import Evidence
-from audit.verify import verify as check
+from audit.ledger.export import export as write_export
+from audit.ledger.reader import jobs_of_partition, ledger_of_file, ledger_of_partition
+from audit.verify import verdict as verdicts
+from audit.verify.anchors import anchors_of_snapshots, anchors_of_views
+from audit.verify.jobs_topic import Inbox
+from audit.verify.verify import Evidence
+from audit.verify.verify import verify as check
 from cli import output
 from cli.audit_as_of import show_as_of
 from cli.audit_starts import show_forecasts, show_slo

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from audit.as_of import AsOf, MomentInvalid, NothingYet, TrialThen, as_of, moment
-from audit.past import NotBelieved, Past
+from audit.ledger.walk import NotBelieved, Past
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
 from cli.errors import CommandFailed, WrongUse

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from audit.forecasts import Coverage, coverage
-from audit.slo import Kept, kept
-from audit.starts import Starts, starts
+from audit.waits.forecasts import Coverage, coverage
+from audit.waits.slo import Kept, kept
+from audit.waits.starts import Starts, starts
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
 from cli.moments import moment_ms

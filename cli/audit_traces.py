@@ -8,12 +8,12 @@ from typing import Annotated
 import msgspec
 import typer
 
-from audit import traces
-from audit.arrivals import Arrivals
 from cli import output
 from cli.errors import WrongUse
 from cli.files import written
 from cli.output import Format, Output
+from whatif import traces
+from whatif.simulation.arrivals import Arrivals
 
 
 class TierContents(msgspec.Struct, frozen=True):

@@ -8,9 +8,6 @@ from typing import Annotated
 
 import typer
 
-from audit.recorded import LedgerEmpty, recorded
-from audit.simulated_nodes import Costs
-from audit.what_if import CHANGED, Changes, Comparison, Unlike, WhatIf, of_ledger, of_trace
 from cli import output
 from cli.audit_traces import read_trace
 from cli.comparison import Fetch, Jobs, Order, Plot, SwitchCost, costs_of, save, show_columns, show_not_modelled
@@ -20,6 +17,9 @@ from cli.files import policy_in
 from cli.output import Format, Output
 from cli.pasts import File, only, pasts
 from contract.policy import UNLIMITED
+from whatif.compare import CHANGED, Changes, Comparison, Unlike, WhatIf, of_ledger, of_trace
+from whatif.recorded import LedgerEmpty, recorded
+from whatif.simulation.nodes import Costs
 
 _WHOLE = re.compile(r"[0-9]{1,7}")
 

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from audit.diff import write_diff
-from audit.simulated_nodes import Costs
-from audit.waits_plot import NoPlotter, draw
-from audit.what_if import Column, Comparison
 from cli import output
 from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
 from cli.files import written
+from whatif.compare import Column, Comparison
+from whatif.diff import write_diff
+from whatif.plot import NoPlotter, draw
+from whatif.simulation.nodes import Costs
 
 SwitchCost = Annotated[str, typer.Option("--switch-cost", help="Loading another version, like 22.7s.")]
 Order = Annotated[str, typer.Option("--order", help="From a decision to its node, like 20ms.")]

@@ -16,8 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from audit import story as stories
-from audit import verdict as verdicts
-from audit.reader import ledger_of_partition
+from audit.ledger.reader import ledger_of_partition
+from audit.verify import verdict as verdicts
 from cli import audit, contact_sheet, output
 from cli.api_client import ApiClient, Document
 from cli.connection import api

@@ -17,7 +17,7 @@ from cli.moments import now_ms
 from cli.output import Format, Output
 
 if TYPE_CHECKING:
-    from audit.following import Wait
+    from audit.waits.tracker import Wait
 
 BAR = 30
 """Characters of 100 %."""
@@ -51,10 +51,10 @@ def why(
 
 
 def _from_ledger(job: str, file: Path | None, data: Path) -> Document:
-    from audit.explained import explained
-    from audit.past import NotBelieved, past_of_file
-    from audit.why import JobUnknown
-    from audit.why import why as wait_of
+    from audit.ledger.walk import NotBelieved, past_of_file
+    from audit.waits.sentences import explained
+    from audit.waits.why import JobUnknown
+    from audit.waits.why import why as wait_of
     from contract.names import pool_of
 
     try:
@@ -72,8 +72,8 @@ def _from_ledger(job: str, file: Path | None, data: Path) -> Document:
 
 def _of_installation(job: str, data: Path) -> Wait:
     """The views say when it was submitted: from there on the ledger is read."""
-    from audit.following import Promised
-    from audit.why import why as wait_of
+    from audit.waits.tracker import Promised
+    from audit.waits.why import why as wait_of
     from cli.pasts import database, past_of_pool
     from contract.lifecycle import JobState
     from contract.names import pool_of

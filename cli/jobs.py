@@ -135,7 +135,7 @@ app.command()(why)
 @app.command()
 def erase(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Operators: end a job and remove its words everywhere; the history stays whole."""
-    from audit import erasure
+    from operations import erasure
     from runtime.object_store import ObjectStore
     from runtime.postgres import engine
 

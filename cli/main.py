@@ -93,7 +93,7 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     from confluent_kafka import KafkaException
     from sqlalchemy.exc import OperationalError
 
-    from audit.reader import ExportUnreadable
+    from audit.ledger.reader import ExportUnreadable
     from local.errors import CannotStart
     from registry.errors import RegistryError
     from runtime.kafka import DeliveryUnclear, OffsetGone

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Engine
 
-from audit.past import Past, Remembered, past_of_file, past_of_partition
+from audit.ledger.walk import Past, Remembered, past_of_file, past_of_partition
 from cli.connection import settings
 from cli.errors import WrongUse
 from registry.pools import partitions

@@ -11,14 +11,7 @@ from typing import Annotated
 
 import typer
 
-from audit.agenda import NEVER
-from audit.past import following_past_of_partition
-from audit.shadow import Followed, Shadow, follow
-from audit.shadow_log import Log
-from audit.shadow_topic import NoTopic, check_topic, last_began, writer, written
-from audit.shadows import Run, Shadowed, compared, runs
-from audit.simulated_nodes import Costs
-from audit.what_if import Unlike
+from audit.ledger.walk import following_past_of_partition
 from cli import output
 from cli.comparison import Fetch, Jobs, Order, Plot, SwitchCost, costs_of, save, show_columns, show_not_modelled
 from cli.connection import DATA_DEFAULT, Data, settings
@@ -36,6 +29,13 @@ from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from runtime.shutdown import on_signal
 from scheduling.state.pool import State
+from whatif.compare import Unlike
+from whatif.shadow.comparison import Run, Shadowed, compared, runs
+from whatif.shadow.follower import Followed, Shadow, follow
+from whatif.shadow.log import Log
+from whatif.shadow.topic import NoTopic, check_topic, last_began, writer, written
+from whatif.simulation.event_queue import NEVER
+from whatif.simulation.nodes import Costs
 
 NONE_KNOWN = "no shadow is known; start one with `headrace policy shadow FILE`"
 WRITE_EVERY_S = 2.0

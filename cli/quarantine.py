@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from audit import quarantined
-from audit.quarantined import Place, PlaceInvalid, SetAside
 from cli import output
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
 from contract.topics import QUARANTINE, SUBMISSIONS
+from operations import quarantined
+from operations.quarantined import Place, PlaceInvalid, SetAside
 from runtime.kafka import Producer, Record, offsets
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings

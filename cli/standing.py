@@ -14,11 +14,11 @@ from confluent_kafka import KafkaException
 from prometheus_client.parser import text_string_to_metric_families
 from rich.text import Text
 
-from audit import quarantined
-from audit.quarantined import Counts, Place
 from cli import output
 from cli.moments import now_ms
 from contract.topics import JOBS, SUBMISSIONS
+from operations import quarantined
+from operations.quarantined import Counts, Place
 from runtime.kafka import OffsetGone, partitions
 from runtime.object_store import UNAVAILABLE, ObjectStore
 from runtime.settings import Settings

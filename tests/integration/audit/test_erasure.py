@@ -12,21 +12,21 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from audit.erasure import JobUnknown, erase, words_gone_after_ms
-from audit.evidence import anchors_of_views
-from audit.export import export
-from audit.inbox import Inbox
-from audit.reader import jobs_of_partition, ledger_of_file, ledger_of_partition
+from audit.ledger.export import export
+from audit.ledger.reader import jobs_of_partition, ledger_of_file, ledger_of_partition
 from audit.story import render as told
 from audit.story import story
-from audit.verdict import render
-from audit.verify import Evidence, verify
+from audit.verify.anchors import anchors_of_views
+from audit.verify.jobs_topic import Inbox
+from audit.verify.verdict import render
+from audit.verify.verify import Evidence, verify
 from contract import inputs, orders
 from contract.codec import encode
 from contract.names import payload_digest
 from contract.policy import fingerprint
 from contract.topics import JOBS, SUBMISSIONS, dispatch_topic
 from local.services import Services
+from operations.erasure import JobUnknown, erase, words_gone_after_ms
 from runtime.kafka import Producer
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine

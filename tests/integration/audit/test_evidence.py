@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from audit.evidence import anchors_of_snapshots
-from audit.verdict import render
-from audit.verify import Evidence, verify
+from audit.verify.anchors import anchors_of_snapshots
+from audit.verify.verdict import render
+from audit.verify.verify import Evidence, verify
 from contract.snapshot_names import key_of
 from local.services import Services
 from runtime.object_store import ObjectStore

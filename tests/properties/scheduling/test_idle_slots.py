@@ -13,13 +13,13 @@ import random
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from audit.arrivals import Arrivals
-from audit.fleet import Fleet, Machine
-from audit.simulated_nodes import Costs
-from audit.simulation import Simulation
 from contract.events import JobDispatched, RecallOrdered
 from contract.inputs import Requirements, VersionPublished
 from contract.policy import Cluster, Policy, Pool, Tier
+from whatif.simulation.arrivals import Arrivals
+from whatif.simulation.machines import Fleet, Machine
+from whatif.simulation.nodes import Costs
+from whatif.simulation.simulation import Simulation
 
 SOME = settings(max_examples=30, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 """Not made smaller: a seed says nothing."""

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from audit.arrivals import Arrivals
-from audit.fleet import standing
-from audit.simulated_nodes import Costs
-from audit.simulation import Simulation
 from contract.events import AttemptStarted, Event, JobAccepted, JobDispatched
 from contract.policy import Policy
 from scheduling.picking import switches
-from tests.unit.audit.simulations import policy, versions
+from tests.unit.whatif.simulations import policy, versions
+from whatif.simulation.arrivals import Arrivals
+from whatif.simulation.machines import standing
+from whatif.simulation.nodes import Costs
+from whatif.simulation.simulation import Simulation
 
 MODELS = ("film", "song", "draw")
 SLOS_MS = {"api": 60_000, "light": 600_000, "free": 3_600_000}

@@ -7,11 +7,11 @@ import statistics
 import msgspec
 import pytest
 
-from audit.arrivals import Arrivals
-from audit.fleet import standing
-from audit.simulation import Simulation
 from contract.policy import DISCIPLINES, Policy
-from tests.unit.audit.simulations import poisson, policy, unstaged, versions
+from tests.unit.whatif.simulations import poisson, policy, unstaged, versions
+from whatif.simulation.arrivals import Arrivals
+from whatif.simulation.machines import standing
+from whatif.simulation.simulation import Simulation
 
 SLOS_MS = {"api": 3_000, "unlimited": 6_000, "free": 30_000}
 """Short: most waits are several of them, so a fraction that were capped at 1 would show."""

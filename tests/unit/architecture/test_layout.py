@@ -20,6 +20,8 @@ PACKAGES = (
     "gpu_worker",
     "api",
     "audit",
+    "whatif",
+    "operations",
     "cli",
     "local",
     "migrations",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from audit.past import Past
-from audit.reader import JobsRecord, LedgerRecord
+from audit.ledger.reader import JobsRecord, LedgerRecord
+from audit.ledger.walk import Past
 from contract import inputs
 from contract.batch import Batch, hash_of
 from contract.codec import body_of, decode_batch, encode

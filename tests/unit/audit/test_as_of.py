@@ -6,14 +6,14 @@ import msgspec
 import pytest
 
 from audit.as_of import AHEAD_MAX_MS, MomentInvalid, TrialThen, as_of, describe, moment
-from audit.past import NotBelieved, Past
-from audit.reader import LedgerRecord
+from audit.ledger.reader import LedgerRecord
+from audit.ledger.walk import NotBelieved, Past
 from contract import inputs
 from contract.policy import fingerprint
 from scheduling import invariants
 from tests.simulation.world import World
 from tests.unit.audit.ledger import POLICY, START_MS, VERSION, Ledger, job_of, lived_in
-from tests.unit.audit.test_past import Store, folded, past_of
+from tests.unit.audit.test_walk import Store, folded, past_of
 
 NOW_MS = START_MS + 10**9
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.causes import Cause, Kind, Shares, apportioned
+from audit.waits.causes import Cause, Kind, Shares, apportioned
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=20), st.integers(0, 1_000_000))

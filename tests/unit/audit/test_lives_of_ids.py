@@ -10,18 +10,16 @@ import msgspec
 import pytest
 
 from audit.as_of import as_of
-from audit.conduct import Conduct
-from audit.past import Past
-from audit.reader import LedgerRecord
-from audit.recorded import recorded
-from audit.shadow import Shadow
-from audit.slo import kept
-from audit.starts import starts
+from audit.ledger.reader import LedgerRecord
+from audit.ledger.walk import Past
 from audit.story import render as told
 from audit.story import story
-from audit.verdict import render
-from audit.verify import Evidence
-from audit.why import JobUnknown, why
+from audit.verify.second_book import Conduct
+from audit.verify.verdict import render
+from audit.verify.verify import Evidence
+from audit.waits.slo import kept
+from audit.waits.starts import starts
+from audit.waits.why import JobUnknown, why
 from contract import events as said
 from contract import inputs
 from contract.batch import hash_of
@@ -34,6 +32,8 @@ from scheduling.state.pool import initial_state
 from tests.unit.audit.ledger import POLICY, POOL, SALT, START_MS, Ledger, job_of
 from tests.unit.audit.verdicts import verified
 from tests.unit.audit.waits import check
+from whatif.recorded import recorded
+from whatif.shadow.follower import Shadow
 
 AGE_MS = POLICY.submission_age_max_ms + 60_000
 JOB = job_of(1)

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from audit.export import export
-from audit.forecasts import coverage
-from audit.slo import Kept, kept
-from audit.starts import Start, Starts, starts
+from audit.ledger.export import export
+from audit.waits.forecasts import coverage
+from audit.waits.slo import Kept, kept
+from audit.waits.starts import Start, Starts, starts
 from cli.main import run
 from contract import inputs
 from contract.policy import fingerprint

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from audit.inbox import Inbox
-from audit.verdict import Anchor, Verdict, render
-from audit.verify import Evidence, verify
+from audit.verify.jobs_topic import Inbox
+from audit.verify.verdict import Anchor, Verdict, render
+from audit.verify.verify import Evidence, verify
 from contract import events as said
 from contract import inputs
 from contract.batch import hash_of
@@ -42,7 +42,7 @@ def test_an_empty_ledger_is_clean() -> None:
 
 @pytest.mark.parametrize("seed", [3, 18, 76])
 def test_ledgers_of_the_simulation_are_clean_with_zombies_and_takeovers(seed: int) -> None:
-    from audit.reader import JobsRecord, LedgerRecord
+    from audit.ledger.reader import JobsRecord, LedgerRecord
 
     world = World(seed)
     world.run()
@@ -304,7 +304,7 @@ def test_a_result_that_nobody_reported_is_found() -> None:
 
 def test_batches_of_other_rules_are_counted_and_their_release_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = lived_in()
-    monkeypatch.setattr("audit.again.RULES", 99)
+    monkeypatch.setattr("audit.verify.redecide.RULES", 99)
     verdict = verified(ledger)
     assert verdict.clean, render(verdict)
     assert verdict.decided == 0

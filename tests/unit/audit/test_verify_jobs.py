@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from audit.inbox import Inbox
-from audit.reader import JobsRecord
-from audit.verdict import render
-from audit.verify import Evidence
+from audit.ledger.reader import JobsRecord
+from audit.verify.jobs_topic import Inbox
+from audit.verify.verdict import render
+from audit.verify.verify import Evidence
 from contract import inputs
 from contract.codec import encode
 from contract.results import ResultFile, ResultManifest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from audit.causes import Cause, Kind
-from audit.explained import explained
+from audit.waits.causes import Cause, Kind
+from audit.waits.sentences import explained
 from contract import events as said
 from contract import inputs
 from contract.policy import Cluster, fingerprint

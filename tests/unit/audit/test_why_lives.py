@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from audit.causes import Cause, Kind, Shares
-from audit.contention import Contention
-from audit.following import Wait
-from audit.past import Past
-from audit.reader import LedgerRecord
-from audit.why import JobUnknown, why
+from audit.ledger.reader import LedgerRecord
+from audit.ledger.walk import Past
+from audit.waits.causes import Cause, Kind, Shares
+from audit.waits.contention import Contention
+from audit.waits.tracker import Wait
+from audit.waits.why import JobUnknown, why
 from contract.snapshot_names import names_in
 from scheduling import snapshot
 from tests.simulation.world import World
 from tests.unit.audit import test_why as causes
 from tests.unit.audit.ledger import POOL
-from tests.unit.audit.test_past import Store
+from tests.unit.audit.test_walk import Store
 from tests.unit.audit.waits import check
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from audit.causes import Kind
-from audit.explained import explained
-from audit.following import Promised
-from audit.past import NotBelieved
-from audit.why import JobUnknown, why
+from audit.ledger.walk import NotBelieved
+from audit.waits.causes import Kind
+from audit.waits.sentences import explained
+from audit.waits.tracker import Promised
+from audit.waits.why import JobUnknown, why
 from contract import events as said
 from contract import inputs
 from contract.policy import fingerprint
 from tests.unit.audit.ledger import POLICY, Ledger, job_of, lived_in
-from tests.unit.audit.test_past import Store
-from tests.unit.audit.test_past import past_of as past_with
+from tests.unit.audit.test_walk import Store
+from tests.unit.audit.test_walk import past_of as past_with
 from tests.unit.audit.waits import Written, alone, behind, check, full, ms_of, started, wait_of
 
 

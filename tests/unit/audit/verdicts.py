@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from audit.verdict import Verdict, render
-from audit.verify import Evidence, verify
+from audit.verify.verdict import Verdict, render
+from audit.verify.verify import Evidence, verify
 from tests.unit.audit.ledger import POOL, Ledger
 
 

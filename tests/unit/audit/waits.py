@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from audit.causes import Kind
-from audit.explained import explained
-from audit.following import Wait
-from audit.past import Past
-from audit.reader import LedgerRecord
-from audit.why import why
+from audit.ledger.reader import LedgerRecord
+from audit.ledger.walk import Past
+from audit.waits.causes import Kind
+from audit.waits.sentences import explained
+from audit.waits.tracker import Wait
+from audit.waits.why import why
 from contract import events as said
 from contract import inputs
 from contract.codec import encode

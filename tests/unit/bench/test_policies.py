@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from audit.simulation import Simulation
 from bench import loads
 from bench.policies import Cell, Figure, IdleWatch, Results, TwoClusters, cells, measure
 from bench.policies_report import page
 from contract.policy import DISCIPLINES, UNLIMITED
-from tests.unit.audit.simulations import arrivals, policy, standing_late, versions
+from tests.unit.whatif.simulations import arrivals, policy, standing_late, versions
+from whatif.simulation.simulation import Simulation
 
 
 def test_every_discipline_meets_every_load_and_limit() -> None:

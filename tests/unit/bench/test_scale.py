@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from audit.fleet import Step
 from bench import scale
+from whatif.simulation.machines import Step
 
 
 def test_a_small_one_runs_to_its_end_and_is_told() -> None:

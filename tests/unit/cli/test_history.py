@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.export import export
+from audit.ledger.export import export
 from cli.job_why import BAR, bar
 from cli.main import run
 from tests.unit.audit.ledger import START_MS, Ledger, job_of

@@ -16,7 +16,7 @@ from cli.main import run
 from contract.topics import SHADOW
 from runtime.kafka import OffsetGone, Record
 from tests.unit.audit.ledger import POOL, Ledger
-from tests.unit.audit.test_what_if import busy
+from tests.unit.whatif.test_compare import busy
 
 CANDIDATE = """\
 tiers: {api: {slo: 100s}, free: {slo: 10s}}
@@ -55,7 +55,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
         "offsets": lambda bootstrap, name, partition: (0, len(topic.records)),
         "read_range": lambda bootstrap, name, partition, low, high: iter(topic.records[low:high]),
     }.items():
-        monkeypatch.setattr(f"audit.shadow_topic.{name}", stands_for)
+        monkeypatch.setattr(f"whatif.shadow.topic.{name}", stands_for)
     for name, stands_for in {
         "settings": lambda data: SimpleNamespace(kafka=""),
         "pools_of": lambda here, pool: {POOL: 0},
@@ -221,6 +221,6 @@ def test_records_that_went_while_they_were_read_are_said(
     def gone(*_: object) -> None:
         raise OffsetGone("expected shadow/0 to hold 0 to 9, found 3 to 9")
 
-    monkeypatch.setattr("audit.shadow_topic.read_range", gone)
+    monkeypatch.setattr("whatif.shadow.topic.read_range", gone)
     said = refused(capsys, 1, "policy", "shadows")
     assert "expected shadow/0 to hold 0 to 9, found 3 to 9; records were removed while they were read" in said

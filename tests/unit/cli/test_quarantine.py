@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from audit.quarantined import Place, SetAside
 from cli import quarantine
 from cli.main import run
 from contract.topics import SUBMISSIONS
+from operations.quarantined import Place, SetAside
 from runtime.kafka import Delivery, Record
 from streams.door.resubmission import CannotResubmit
 from streams.door.skips import CannotSkip

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from audit.export import export
+from audit.ledger.export import export
 from cli.main import run
 from tests.unit.audit.ledger import Ledger
-from tests.unit.audit.test_traces import AZURE
-from tests.unit.audit.test_what_if import busy
+from tests.unit.whatif.test_compare import busy
+from tests.unit.whatif.test_traces import AZURE
 
 POLICY = """
 tiers: {api: {slo: 30s}, free: {slo: 5m}}

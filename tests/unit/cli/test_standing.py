@@ -12,10 +12,10 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from audit.quarantined import Counts, Place, SetAside
 from cli import stack, standing
 from cli.main import run
 from local.status import StackStatus
+from operations.quarantined import Counts, Place, SetAside
 from runtime.object_store import UNAVAILABLE
 
 AT_MS = 1_700_000_000_000

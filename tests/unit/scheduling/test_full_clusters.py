@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import pytest
 
-from audit.fleet import standing, together
-from audit.outcome import simulated
-from audit.simulated_nodes import Costs
-from audit.simulation import Simulation
 from contract.events import RecallOrdered
 from contract.policy import UNLIMITED
-from tests.unit.audit.simulations import poisson, policy, versions
 from tests.unit.scheduling.specification import only
+from tests.unit.whatif.simulations import poisson, policy, versions
+from whatif.outcome import simulated
+from whatif.simulation.machines import standing, together
+from whatif.simulation.nodes import Costs
+from whatif.simulation.simulation import Simulation
 
 HEARTBEAT_MS = 5_000
 LOOK_MS = 500

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from audit.fleet import standing
-from audit.simulated_nodes import Costs
-from audit.simulation import Simulation
 from contract.events import JobDispatched, LimitAdapted
 from contract.policy import Cluster, Policy
 from scheduling.picking import limits
-from tests.unit.audit.simulations import arrivals, policy, versions
 from tests.unit.scheduling.specification import POLICY, Pool, a_job, names, only, submission
+from tests.unit.whatif.simulations import arrivals, policy, versions
+from whatif.simulation.machines import standing
+from whatif.simulation.nodes import Costs
+from whatif.simulation.simulation import Simulation
 
 
 def adaptive(limit: int, **more: object) -> Policy:

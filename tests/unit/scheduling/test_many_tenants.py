@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from audit.arrivals import Arrivals
-from audit.fleet import standing
-from audit.simulation import Simulation
 from contract.policy import DISCIPLINES
-from tests.unit.audit.simulations import policy, versions
+from tests.unit.whatif.simulations import policy, versions
+from whatif.simulation.arrivals import Arrivals
+from whatif.simulation.machines import standing
+from whatif.simulation.simulation import Simulation
 
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)

@@ -1,0 +1,79 @@
+"""I1 against the topic `jobs`: what lies there was read, once, as it lies there.
+
+Both sides are in offset order, so one pass over the records that are still kept goes along with the batches. Records
+that compaction, tombstones or retention took can't be compared; the ledger's own inputs are then all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from audit.ledger.reader import JobsRecord
+from audit.verify.verdict import Finding
+from contract.batch import Batch
+from contract.codec import Malformed, body_of, decode_input, decode_wire
+from contract.inputs import Body, Input, Submission, Unreadable
+
+
+class Inbox:
+    """Feed it each batch that counts, in order; it returns what is wrong."""
+
+    def __init__(self, records: Iterable[JobsRecord], kept_from: int) -> None:
+        """`kept_from`: offset of the first record that the topic still keeps."""
+        self._records: Iterator[JobsRecord] = iter(records)
+        self._next: JobsRecord | None = next(self._records, None)
+        self._kept_from = kept_from
+        self.submissions = 0
+        """Submissions in `jobs` that the ledger read."""
+
+    def batch(self, offset: int, batch: Batch) -> list[Finding]:
+        given = {entry.offset: entry for entry in batch.inputs if entry.offset >= self._kept_from}
+        found = []
+        while self._next is not None and self._next.offset < batch.position:
+            record, self._next = self._next, next(self._records, None)
+            wrong = self._compare(record, given.get(record.offset))
+            if wrong:
+                found.append(Finding(offset, "I1", f"offset {record.offset} of `jobs` {wrong}"))
+        return found
+
+    def unread(self) -> list[str]:
+        """Jobs submitted at or after the ledger's last position: not lost, not read yet."""
+        waiting = []
+        while self._next is not None:
+            record, self._next = self._next, next(self._records, None)
+            body = _body(record)
+            if isinstance(body, Submission):
+                waiting.append(body.job)
+        return waiting
+
+    def _compare(self, record: JobsRecord, entry: Input | None) -> str:
+        if entry is None:
+            return "was passed over: the ledger's positions go past it and no batch read it"
+        body = _body(record)
+        if isinstance(entry.body, Unreadable):
+            return "is readable, and the ledger calls it unreadable" if _is_taken(record) else ""
+        if body != entry.body:
+            return "says something else than the ledger's copy of it"
+        if entry.at_ms != record.at_ms:
+            return f"was appended at {record.at_ms}, the ledger says {entry.at_ms}"
+        if isinstance(body, Submission):
+            self.submissions += 1
+            if entry.key != record.key:
+                return "has another key than the ledger says: an erasure would miss it"
+        return ""
+
+
+def _is_taken(record: JobsRecord) -> bool:
+    """By the scheduler's door of today, which takes less than the types of history do."""
+    try:
+        decode_input(record.value)
+    except Malformed:
+        return False
+    return True
+
+
+def _body(record: JobsRecord) -> Body:
+    try:
+        return body_of(decode_wire(record.value))
+    except Malformed:
+        return Unreadable("not a record of `jobs`")

@@ -1,0 +1,66 @@
+"""I8 against the object store: an accepted result's manifest is there and has the digest that was accepted."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+from audit.verify.verdict import Finding
+from contract import events as said
+from contract.batch import Batch
+from contract.codec import Malformed, decode_result
+from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, attempt_prefix
+
+
+class Store(Protocol):
+    """What runtime.object_store offers: `get` raises KeyError when there is no such object."""
+
+    def get(self, key: str) -> bytes: ...
+
+    def exists(self, key: str) -> bool: ...
+
+
+class Results:
+    """Feed it each batch that counts; `check` then looks into the store."""
+
+    def __init__(self) -> None:
+        self._accepted: dict[str, list[tuple[int, str, str]]] = {}
+        """By job: (ledger offset, dispatch, manifest) of each of its lives."""
+        self.verified = 0
+
+    def batch(self, offset: int, batch: Batch) -> None:
+        for event in batch.events:
+            if isinstance(event, said.JobSucceeded) and event.manifest != EMPTY_MANIFEST:
+                self._accepted.setdefault(event.job, []).append((offset, event.dispatch, event.manifest))
+            elif isinstance(event, said.ErasureOrdered | said.JobErased):
+                self._accepted.pop(event.job, None)  # its results are gone, or going, on request
+
+    def check(self, store: Store) -> list[Finding]:
+        found = []
+        for job, results in self._accepted.items():
+            for offset, dispatch, manifest in results:
+                wrong = _verify(store, job, dispatch, manifest)
+                if wrong:
+                    found.append(Finding(offset, "I8", wrong, job))
+                else:
+                    self.verified += 1
+        return found
+
+
+def _verify(store: Store, job: str, dispatch: str, accepted: str) -> str:
+    prefix = attempt_prefix(job, dispatch)
+    try:
+        data = store.get(prefix + MANIFEST_NAME)
+    except KeyError:
+        return f"expected the accepted manifest at {prefix}{MANIFEST_NAME}, found no object"
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    if digest != accepted:
+        return f"expected a manifest with digest {accepted[:23]}, found {digest[:23]} at {prefix}{MANIFEST_NAME}"
+    try:
+        manifest = decode_result(data)
+    except Malformed as malformed:
+        return f"the manifest at {prefix}{MANIFEST_NAME}: {malformed}"
+    if (manifest.job, manifest.dispatch) != (job, dispatch):
+        return f"the manifest at {prefix}{MANIFEST_NAME} is of job {manifest.job}, dispatch {manifest.dispatch}"
+    missing = [file.name for file in manifest.files if not store.exists(prefix + file.name)]
+    return f"the files {', '.join(sorted(missing))} of {prefix} are not in the store" if missing else ""

@@ -1,0 +1,147 @@
+"""What a job can wait for, and how a wait is divided among causes: exactly, in integers.
+
+Some stretches of a wait have one cause; one in which a job waits for any of many slots has as many as the slots have.
+Shares are kept as fractions until the end, then made whole by largest remainders, so that the milliseconds of all
+causes sum to the wait and their percents to 100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from enum import StrEnum
+from fractions import Fraction
+from typing import TypeVar
+
+import msgspec
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Kind(StrEnum):
+    """Each is a sentence in audit.waits.sentences; docs/glossary.md and the OpenAPI document list them."""
+
+    ON_THE_WAY = "on_the_way"
+    """Submitted, and the scheduler has not read it yet."""
+    DOWN = "down"
+    """Nothing was decided: no scheduler led the pool, or the broker was away."""
+    BACKOFF = "backoff"
+    """It rests before its next attempt."""
+    NO_NODE = "no_node"
+    """There is no node on which it could run."""
+    BUSY = "busy"
+    """A slot that fits is taken since before the job could be picked."""
+    OUTRANKED = "outranked"
+    """A slot that fits went to a job that was picked before it."""
+    PASSED_OVER = "passed_over"
+    """A slot that fits went to a job behind it whose version was loaded there (look-ahead)."""
+    GANG_KEPT = "gang_kept"
+    """A slot that fits is kept free for a gang."""
+    GATHERING = "gathering"
+    """A slot that fits is free, and the job needs several at once."""
+    LIMIT = "limit"
+    """A slot that fits is free, in a cluster that has as many attempts not started as its limit allows."""
+    DRAINING = "draining"
+    """A slot that fits is in a cluster that drains."""
+    DECIDING = "deciding"
+    """A slot that fits is free; the scheduler had not come to it yet (a batch was full)."""
+    STAGED_BEHIND = "staged_behind"
+    """At its node, behind an attempt that holds the slot."""
+    VERSION = "version"
+    """At its node, which has to load its version first."""
+    ORDER = "order"
+    """The order and the inputs are on their way to the node, and its report back."""
+    PARKED = "parked"
+    """At a node that never started it: the attempt was called back, handed back or lost."""
+    RAN = "ran"
+    """An attempt ran, and failed or was stopped; the job had to start again."""
+
+
+class Cause(msgspec.Struct, frozen=True, order=True):
+    """One cause; what does not matter to its kind is empty."""
+
+    kind: Kind
+    tier: str = ""
+    tenant: str = ""
+    """Of the jobs that went first, of those it is staged behind, of the gang: other tenants' names are for operators
+    only."""
+    cluster: str = ""
+    job: str = ""
+    """The gang."""
+    attempt: int = 0
+    reason: str = ""
+    """How the attempt ended; why there is no node."""
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What of a wait a cause is to blame for."""
+
+    ms: int
+    from_ms: int
+    """When it was at work first and last, by the pool's clock."""
+    until_ms: int
+    jobs: frozenset[str]
+    """The jobs that went first, or were ahead on the node."""
+
+
+class Shares:
+    """Adds up stretches of one wait."""
+
+    def __init__(self) -> None:
+        self._whole: dict[Cause, int] = {}
+        self._split: dict[int, dict[Cause, int]] = {}
+        """By number of slots: ms x slots of each cause."""
+        self._spans: dict[Cause, tuple[int, int]] = {}
+        self._jobs: dict[Cause, set[str]] = {}
+        self.total_ms = 0
+
+    def add(self, cause: Cause, from_ms: int, until_ms: int) -> None:
+        """A stretch with one cause."""
+        if until_ms > from_ms:
+            self._whole[cause] = self._whole.get(cause, 0) + until_ms - from_ms
+            self._note(cause, from_ms, until_ms)
+            self.total_ms += until_ms - from_ms
+
+    def split(self, weights: Mapping[Cause, int], from_ms: int, until_ms: int) -> None:
+        """A stretch in which each cause held `weights[cause]` of the slots that the job waited for."""
+        if until_ms <= from_ms:
+            return
+        shares = self._split.setdefault(sum(weights.values()), {})
+        for cause, held in weights.items():
+            shares[cause] = shares.get(cause, 0) + (until_ms - from_ms) * held
+            self._note(cause, from_ms, until_ms)
+        self.total_ms += until_ms - from_ms
+
+    def name(self, cause: Cause, jobs: Iterable[str]) -> None:
+        """These jobs were a cause: they went first."""
+        self._jobs.setdefault(cause, set()).update(jobs)
+
+    def _note(self, cause: Cause, from_ms: int, until_ms: int) -> None:
+        first_ms, _ = self._spans.get(cause, (from_ms, 0))
+        self._spans[cause] = (first_ms, until_ms)
+
+    def settled(self) -> dict[Cause, Share]:
+        """Every cause with its milliseconds, which sum to `total_ms`."""
+        exact: dict[Cause, Fraction] = {cause: Fraction(ms) for cause, ms in self._whole.items()}
+        for slots, shares in self._split.items():
+            for cause, slot_ms in shares.items():
+                exact[cause] = exact.get(cause, Fraction(0)) + Fraction(slot_ms, slots)
+        return {
+            cause: Share(ms, *self._spans[cause], frozenset(self._jobs.get(cause, ())))
+            for cause, ms in apportioned({cause: exact[cause] for cause in sorted(exact)}, self.total_ms).items()
+        }
+
+
+def apportioned(shares: Mapping[K, Fraction | int], whole: int) -> dict[K, int]:
+    """`whole` in integers, in proportion to the shares, by largest remainders; ties end in the shares' own order.
+
+    The shares are at least 0 and not all 0, unless `whole` is 0."""
+    total = sum(shares.values(), Fraction(0))
+    if not total:
+        return dict.fromkeys(shares, 0)
+    exact = {name: Fraction(share) * whole / total for name, share in shares.items()}
+    parts = {name: int(share) for name, share in exact.items()}
+    left = whole - sum(parts.values())
+    by_remainder = sorted(exact, key=lambda name: parts[name] - exact[name])
+    for name in by_remainder[:left]:
+        parts[name] += 1
+    return parts

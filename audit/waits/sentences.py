@@ -1,0 +1,257 @@
+"""A wait in words: one sentence a person understands, then the causes with their shares.
+
+For operators it names tenants and jobs. For a tenant it names nobody else: other tenants become a number.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from audit.ledger.walk import Damage
+from audit.waits.causes import Cause, Kind, Share, apportioned
+from audit.waits.tracker import Wait
+from views.moments import duration
+from views.words import CLOSED
+
+SAID_MAX = 3
+"""Causes in the sentence; the table has them all."""
+NAMED_MAX = 3
+"""Tenants in the sentence."""
+OTHERS = "other tenants"
+
+
+class WaitCause(msgspec.Struct, frozen=True):
+    """One cause of the wait."""
+
+    cause: str
+    """on_the_way, down, backoff, no_node, busy, outranked, passed_over, gang_kept, gathering, limit, draining,
+    deciding, staged_behind, version, order, parked or ran."""
+    words: str
+    ms: int
+    """The causes' ms sum exactly to wait_ms."""
+    percent: int
+    """Of the wait; the causes' percents sum to 100."""
+    from_ms: int
+    until_ms: int
+    """It was at work first and last at these times."""
+    jobs: int
+    """How many jobs went first, or were ahead of it at its node, where that is the cause."""
+    tier: str
+    """Of those jobs."""
+    tenant: str
+    """Of those jobs; empty when they are other tenants' and you are not an operator."""
+    cluster: str
+    attempt: int
+    """Of an attempt that ran or was parked."""
+    job: str
+    """The job it stands behind; empty when it is another tenant's and you are not an operator."""
+
+
+class Damaged(msgspec.Struct, frozen=True):
+    """The ledger could be believed up to `trusted_offset` only; the wait is what it shows up to there."""
+
+    offset: int
+    text: str
+    trusted_offset: int
+
+
+class Why(msgspec.Struct, frozen=True):
+    """Why a job waited, from its submission to its (last) start, or until now while it waits."""
+
+    job: str
+    tier: str
+    outcome: str
+    """waiting, started, or ended (it never started)."""
+    submitted_ms: int
+    until_ms: int
+    wait_ms: int
+    slo_ms: int
+    """The tier's when the job was accepted."""
+    sentence: str
+    causes: list[WaitCause]
+    """The largest first."""
+    chosen: str
+    """The word of the discipline that chose it at last: why it was its turn."""
+    forecast_p50_ms: int
+    """The newest forecast of its whole wait; 0: none."""
+    forecast_p90_ms: int
+    ledger_offset: int
+    """The ledger was read up to here."""
+    damage: Damaged | None = None
+
+
+def explained(wait: Wait, *, operator: bool) -> Why:
+    """The wait as operators see it, or as its owner does."""
+    shares = wait.shares if operator else _for_owner(wait)
+    wait_ms = wait.until_ms - wait.submitted_ms
+    percents = apportioned({cause: share.ms for cause, share in shares.items()}, 100 if wait_ms else 0)
+    ordered = sorted(shares, key=lambda cause: (-shares[cause].ms, cause))
+    causes = [_row(cause, shares[cause], percents[cause]) for cause in ordered if shares[cause].ms]
+    return Why(
+        job=wait.job,
+        tier=wait.tier,
+        outcome=wait.outcome,
+        submitted_ms=wait.submitted_ms,
+        until_ms=wait.until_ms,
+        wait_ms=wait_ms,
+        slo_ms=wait.slo_ms,
+        sentence=_sentence(wait, causes),
+        causes=causes,
+        chosen=wait.chosen,
+        forecast_p50_ms=wait.forecast[0],
+        forecast_p90_ms=wait.forecast[1],
+        ledger_offset=wait.offset,
+        damage=_damage(wait.damage),
+    )
+
+
+def _for_owner(wait: Wait) -> dict[Cause, Share]:
+    """Other tenants and their jobs lose their names; what then has the same name is added up."""
+    merged: dict[Cause, Share] = {}
+    for cause, share in wait.shares.items():
+        own = cause.tenant == wait.tenant
+        named = cause if own else msgspec.structs.replace(cause, tenant="", job="")
+        known = merged.get(named)
+        merged[named] = share if known is None else _both(known, share)
+    return merged
+
+
+def _both(one: Share, other: Share) -> Share:
+    return Share(
+        one.ms + other.ms,
+        min(one.from_ms, other.from_ms),
+        max(one.until_ms, other.until_ms),
+        one.jobs | other.jobs,
+    )
+
+
+def _damage(damage: Damage | None) -> Damaged | None:
+    return None if damage is None else Damaged(damage.offset, damage.text, damage.trusted_offset)
+
+
+def _row(cause: Cause, share: Share, percent: int) -> WaitCause:
+    return WaitCause(
+        cause=cause.kind.value,
+        words=words(cause, share.jobs),
+        ms=share.ms,
+        percent=percent,
+        from_ms=share.from_ms,
+        until_ms=share.until_ms,
+        jobs=len(share.jobs),
+        tier=cause.tier,
+        tenant=cause.tenant,
+        cluster=cause.cluster,
+        attempt=cause.attempt,
+        job=_only(cause, share.jobs),
+    )
+
+
+def _only(cause: Cause, jobs: frozenset[str]) -> str:
+    """The one job it stood behind, if its name may be shown: then its tenant's is. Or the gang."""
+    if cause.kind is Kind.STAGED_BEHIND and cause.tenant and len(jobs) == 1:
+        return min(jobs)
+    return cause.job
+
+
+def words(cause: Cause, ahead: frozenset[str] = frozenset()) -> str:
+    """What a cause did, as the end of `…, because`."""
+    jobs = len(ahead)
+    match cause.kind:
+        case Kind.ON_THE_WAY:
+            return "it was on its way to the scheduler"
+        case Kind.DOWN:
+            return "no scheduler led the pool, or the broker was away"
+        case Kind.BACKOFF:
+            return "it rested after an attempt that did not succeed"
+        case Kind.NO_NODE:
+            return "the nodes on which it could run take no new work" if cause.reason == "leaving" else _NO_NODE
+        case Kind.BUSY:
+            return "slots that fit were taken since before it could be picked"
+        case Kind.OUTRANKED:
+            return f"{_jobs(jobs)} of tier {cause.tier} of {_tenant(cause)} went first"
+        case Kind.PASSED_OVER:
+            return f"{_jobs(jobs)} of tier {cause.tier} went first whose version was loaded already"
+        case Kind.GANG_KEPT:
+            return f"slots were kept free for {_job(cause, 'a gang')}"
+        case Kind.GATHERING:
+            return "it needs several slots at once, and fewer were free"
+        case Kind.LIMIT:
+            return f"cluster {cause.cluster} had as many attempts not started as its limit allows"
+        case Kind.DRAINING:
+            return f"cluster {cause.cluster} drains"
+        case Kind.DECIDING:
+            return "the scheduler had not come to it yet"
+        case Kind.STAGED_BEHIND:
+            return f"at its node in cluster {cause.cluster} it stood behind {_ahead(cause, ahead)}"
+        case Kind.VERSION:
+            return "its node had to load its version first"
+        case Kind.ORDER:
+            return "its order and inputs were on their way to the node"
+        case Kind.PARKED:
+            return f"it was parked in cluster {cause.cluster}: {CLOSED.get(cause.reason, cause.reason)}"
+        case Kind.RAN:
+            return f"attempt {cause.attempt} was made and came to nothing: {CLOSED.get(cause.reason, cause.reason)}"
+
+
+_NO_NODE = "there was no node on which it could run"
+
+
+def _jobs(number: int) -> str:
+    return f"{number} job{'' if number == 1 else 's'}"
+
+
+def _tenant(cause: Cause) -> str:
+    return f"tenant {cause.tenant}" if cause.tenant else OTHERS
+
+
+def _ahead(cause: Cause, ahead: frozenset[str]) -> str:
+    if job := _only(cause, ahead):
+        return f"job {job}"
+    if len(ahead) == 1:
+        return "another job"
+    return f"{len(ahead)} jobs of {_tenant(cause)}, one after the other"
+
+
+def _job(cause: Cause, nameless: str) -> str:
+    return f"job {cause.job}" if cause.job else nameless
+
+
+# -- the sentence ------------------------------------------------------------------------------------------------
+
+
+def _sentence(wait: Wait, causes: list[WaitCause]) -> str:
+    wait_ms = wait.until_ms - wait.submitted_ms
+    if not wait_ms:
+        return f"{'waits' if wait.outcome == 'waiting' else 'did not wait'}: it was submitted this very moment"
+    verb = {"waiting": "has waited", "started": "waited", "ended": "never started; it waited"}[wait.outcome]
+    slo = f" (its SLO is {duration(wait.slo_ms)})" if wait.slo_ms else ""
+    parts = _parts(causes)
+    said = [f"{percent} % because {text}" for percent, text in parts[:SAID_MAX]]
+    rest = sum(percent for percent, _ in parts[SAID_MAX:])
+    if rest:
+        said.append(f"{rest} % for other reasons")
+    return f"{verb} {duration(wait_ms)}{slo}: " + ", ".join(said)
+
+
+def _parts(causes: list[WaitCause]) -> list[tuple[int, str]]:
+    """Percents and texts, the largest first; jobs of one tier that went first are one part, whoever's they were."""
+    parts: dict[str, tuple[int, str]] = {}
+    for tier in dict.fromkeys(cause.tier for cause in causes if cause.cause == Kind.OUTRANKED):
+        ahead = [cause for cause in causes if cause.cause == Kind.OUTRANKED and cause.tier == tier]
+        text = f"{_jobs(sum(cause.jobs for cause in ahead))} of tier {tier} ({_tenants(ahead)}) went first"
+        parts["outranked " + tier] = (sum(cause.percent for cause in ahead), text)
+    for cause in causes:
+        if cause.cause != Kind.OUTRANKED:
+            percent, _ = parts.get(cause.words, (0, ""))
+            parts[cause.words] = (percent + cause.percent, cause.words)
+    return sorted((part for part in parts.values() if part[0]), key=lambda part: -part[0])
+
+
+def _tenants(causes: list[WaitCause]) -> str:
+    named = [cause.tenant for cause in causes if cause.tenant]
+    nameless = [OTHERS] if len(named) < len(causes) else []
+    if not named:
+        return OTHERS
+    more = [f"{len(named) - NAMED_MAX} more"] if len(named) > NAMED_MAX else []
+    noun = "tenant" if len(named) == 1 else "tenants"
+    return f"{noun} {', '.join([*named[:NAMED_MAX], *more, *nameless])}"

@@ -1,0 +1,221 @@
+"""What a simulation needs of a ledger: who asked for what and when, how long it ran, and which machines there were.
+
+A job's run time is that of its successful attempt, from its start to its end, the loading of its version included if
+it was loaded then. Jobs without a result are counted and left out. Reading ends at the first damage: what was recorded
+before it is used, and the damage is named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from audit.ledger.walk import Damage, Past, Walk, said_of
+from contract import events as said
+from contract import inputs
+from contract.batch import Batch
+from contract.inputs import Body, VersionPublished
+from contract.names import job_id
+from contract.policy import Policy
+from scheduling.state.pool import State, initial_state
+from whatif.simulation.arrivals import Arrivals
+from whatif.simulation.machines import Fleet, Machine
+
+OPEN = "waits or runs still"
+
+
+class LedgerEmpty(LookupError):
+    """Nothing in the ledger can be simulated. The message says what was found."""
+
+
+class Recorded(msgspec.Struct):
+    pool: str
+    arrivals: Arrivals
+    """Jobs with a result; their models are versions' digests."""
+    start_ms: list[int]
+    """When each really started first."""
+    end_ms: list[int]
+    versions: dict[str, VersionPublished]
+    """By digest."""
+    policies: list[tuple[int, Policy]]
+    """As they were adopted; the first is there from the beginning."""
+    operations: list[tuple[int, Body]]
+    """What else operators said, and when: drains of clusters and their ends."""
+    fleet: Fleet
+    left_out: dict[str, int]
+    """Jobs without a result, by how they ended."""
+    damage: Damage | None = None
+
+
+def recorded(past: Past) -> Recorded:
+    """Reads a ledger from its beginning as far as it can be believed. LedgerEmpty when there is nothing to simulate."""
+    walk = Walk(past, initial_state(past.pool))
+    reading = Reading(past.pool)
+    for batch in walk.believed():
+        reading.take(batch)
+    return reading.result(walk.damage)
+
+
+class Life(msgspec.Struct):
+    """A job, until its result."""
+
+    submitted_ms: int
+    tier: str
+    tenant: str
+    version: str
+    first_start_ms: int = -1
+    start_ms: int = -1
+    end_ms: int = -1
+    ended: str = OPEN
+    """How it ended without a result; empty: it has one."""
+
+    @property
+    def run_ms(self) -> int:
+        """Of its successful attempt."""
+        return self.end_ms - self.start_ms
+
+
+_ENDINGS: dict[type, str] = {
+    said.JobCancelled: "cancelled",
+    said.JobExpired: "expired",
+    said.JobDeadLettered: "dead-lettered",
+    said.JobQuarantined: "quarantined",
+}
+
+
+class Reading:
+    """Takes the batches of a ledger in order. Who follows one without end takes out what it has used."""
+
+    def __init__(self, pool: str, state: State | None = None) -> None:
+        """From the ledger's beginning, or from after this state."""
+        self.pool = pool
+        self.lives: dict[str, Life] = {}
+        """Jobs in the order in which they were accepted."""
+        self.versions: dict[str, VersionPublished] = {}
+        self.policies: list[tuple[int, Policy]] = []
+        self.operations: list[tuple[int, Body]] = []
+        self.fleet = Fleet()
+        self.heard_ms: dict[str, int] = {}
+        """When each node was heard last."""
+        self._now_ms = 0
+        if state is not None:
+            self._begin(state)
+        self._takes: dict[type, Callable[[Any], None]] = {
+            said.PolicyAdopted: self._policy,
+            said.PolicyReverted: self._policy,
+            said.VersionRegistered: self._version,
+            said.JobAccepted: self._accepted,
+            said.AttemptStarted: self._started,
+            said.JobSucceeded: self._succeeded,
+            said.NodeAdmitted: self._admitted,
+            said.NodeDrained: self._drained,
+            said.NodeLost: self._lost,
+        }
+
+    def _begin(self, state: State) -> None:
+        self._now_ms = state.now_ms
+        self.heard_ms = dict.fromkeys(state.nodes, state.now_ms)
+        for version in state.versions.values():
+            self.versions[version.version] = VersionPublished(
+                version.model, version.version, version.requirements, version.timeout_ms
+            )
+        for job in state.jobs.values():
+            life = self.lives[job.job] = Life(job.submitted_ms, job.tier, job.tenant, job.version)
+            if job.open is not None and job.open.started:
+                life.start_ms = job.open.started_ms
+            if job.has_started:
+                life.first_start_ms = max(life.start_ms, 0)  # when exactly lies before the state
+
+    def take(self, batch: Batch) -> None:
+        self._now_ms = batch.now_ms
+        for record in batch.inputs:
+            if isinstance(record.body, inputs.ClusterDrainRequested | inputs.ClusterActivated):
+                self.operations.append((batch.now_ms, record.body))
+            elif isinstance(record.body, inputs.NodeHeartbeat | inputs.NodeReport):
+                self.heard_ms[record.body.node] = batch.now_ms
+        for event in batch.events:
+            take = self._takes.get(type(event))
+            if take is not None:
+                take(event)
+            elif type(event) in _ENDINGS:
+                self.lives[event.job].ended = _ENDINGS[type(event)]  # type: ignore[union-attr]
+
+    def _policy(self, event: said.PolicyAdopted | said.PolicyReverted) -> None:
+        """What was once in force is simulated, also where a release before rules 3 did not ask that it be said."""
+        self.policies.append((self._now_ms, msgspec.structs.replace(event.policy, may_starve=True)))
+
+    def _version(self, event: said.VersionRegistered) -> None:
+        self.versions[event.version] = VersionPublished(
+            event.model, event.version, event.requirements, event.timeout_ms
+        )
+
+    def _accepted(self, event: said.JobAccepted) -> None:
+        """An id that comes again after it was forgotten is another job: the one before keeps its place by a name that
+        nobody asks for."""
+        before = self.lives.pop(event.job, None)
+        if before is not None:
+            self.lives[job_id(self.pool, "life", event.job, str(before.submitted_ms))] = before
+        self.lives[event.job] = Life(event.submitted_ms, event.tier, event.tenant, event.version)
+
+    def _started(self, event: said.AttemptStarted) -> None:
+        life = self.lives[event.job]
+        life.start_ms = self._now_ms
+        if life.first_start_ms < 0:
+            life.first_start_ms = self._now_ms
+
+    def _succeeded(self, event: said.JobSucceeded) -> None:
+        life = self.lives[event.job]
+        life.end_ms, life.ended = self._now_ms, ""
+
+    def _admitted(self, event: said.NodeAdmitted) -> None:
+        self.heard_ms[event.node] = self._now_ms
+        self.fleet.join(
+            self._now_ms,
+            Machine(
+                event.node,
+                event.cluster,
+                event.slots,
+                event.chipset,
+                event.gpus,
+                event.memory_mib,
+                cached=event.cached,
+                holds=event.holds,
+            ),
+        )
+
+    def _drained(self, event: said.NodeDrained) -> None:
+        self.fleet.leave(self._now_ms, event.node)
+
+    def _lost(self, event: said.NodeLost) -> None:
+        """It was last heard then; what it did after that nobody knows."""
+        self.fleet.lose(self.heard_ms[event.node], event.node)
+
+    def result(self, damage: Damage | None) -> Recorded:
+        left_out = Counter(life.ended for life in self.lives.values() if life.ended)
+        done = [(job, life) for job, life in self.lives.items() if not life.ended]
+        done.sort(key=lambda entry: entry[1].submitted_ms)
+        if not done or not self.policies:
+            raise LedgerEmpty(
+                f"expected jobs with a result in the ledger of pool {self.pool}, found none"
+                f" ({len(self.lives)} accepted); there is nothing to simulate"
+                + (f"; {said_of(damage)}" if damage is not None else "")
+            )
+        arrivals = Arrivals()
+        for job, life in done:
+            arrivals.add(life.submitted_ms, life.tier, life.tenant, life.version, life.run_ms)
+            arrivals.jobs.append(job)
+        return Recorded(
+            pool=self.pool,
+            arrivals=arrivals,
+            start_ms=[life.first_start_ms for _, life in done],
+            end_ms=[life.end_ms for _, life in done],
+            versions=self.versions,
+            policies=self.policies,
+            operations=self.operations,
+            fleet=self.fleet,
+            left_out=dict(sorted(left_out.items())),
+            damage=damage,
+        )

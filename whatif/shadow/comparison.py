@@ -1,0 +1,174 @@
+"""What shadows have written, put together again: which there are, and a candidate's waits against the pool's.
+
+Both sides are judged at one moment, the shadow's clock: a job counts once it has started, or has waited longer than its
+SLO, on both. So a candidate is not thought better because those it keeps waiting are not in its numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from contract.shadows import ShadowAdvanced, ShadowBegan, ShadowJob, ShadowRecord, ShadowStopped
+from whatif.compare import NOT_MODELLED, RECORDED, SHADOW, Column, Comparison, WhatIf
+from whatif.outcome import outcome_of
+from whatif.simulation.arrivals import Arrivals
+
+ALIKE_MS = 1_000
+"""Waits that differ by no more than this count as the same: reports and orders take their time in the pool."""
+
+
+SHADOW_NOT_MODELLED = (
+    "A job still open after --behind: it runs for as long as its version's runs lately; without any it is left out.",
+    "Jobs open when the shadow began: without a result they are cancelled then; what ran runs on, and is not compared.",
+    "A job that the scheduler read more than 10 s after its submission: it arrives when the shadow knows of it.",
+)
+"""Beside what what-if does not model."""
+
+
+class Run(msgspec.Struct):
+    """The newest run of a shadow in a pool, as its records tell it."""
+
+    began: ShadowBegan
+    written_ms: int
+    """When its last record was written, by the broker's clock."""
+    now_ms: int
+    live_ms: int
+    jobs: list[ShadowJob] = []
+    starts: dict[str, int] = {}
+    """First starts in the shadow, by job."""
+    live_starts: dict[str, int] = {}
+    """Those in the pool that came after the job was taken in."""
+    dispatches: int = 0
+    left_out: dict[str, int] = {}
+    slos_ms: dict[str, int] = {}
+    stopped: str = ""
+    """Why it is over; empty: it goes on, or was killed."""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """Jobs of a tier that have started on both sides, by where they started sooner."""
+
+    tier: str
+    """Empty: all."""
+    earlier: int
+    """Sooner under the candidate, by more than ALIKE_MS."""
+    alike: int
+    later: int
+
+
+class Shadowed(msgspec.Struct, frozen=True):
+    """A candidate against what is in force."""
+
+    shadow: str
+    run: str
+    pool: str
+    fingerprint: str
+    discipline: str
+    from_ms: int
+    now_ms: int
+    """The shadow's clock."""
+    behind_ms: int
+    """From there to the last ledger record that it has read."""
+    written_ms: int
+    stopped: str
+    jobs: int
+    """Compared."""
+    undecided: int
+    """Not compared yet: they wait on one side or both, within their SLO."""
+    assumed: int
+    """Of those taken in, with an assumed run time."""
+    left_out: dict[str, int]
+    dispatches: int
+    columns: list[Column]
+    differences: list[Difference]
+    not_modelled: Sequence[str]
+
+
+def runs(records: Iterable[tuple[int, ShadowRecord]]) -> dict[tuple[str, str], Run]:
+    """The newest run of each (name, pool), from records and when they were written, in the order of the topic."""
+    found: dict[tuple[str, str], Run] = {}
+    for written_ms, record in records:
+        key = (record.shadow, record.pool)
+        if isinstance(record, ShadowBegan):
+            found[key] = Run(record, written_ms, record.from_ms, record.from_ms)
+        elif (run := found.get(key)) is not None and run.began.run == record.run:
+            run.written_ms = written_ms
+            if isinstance(record, ShadowStopped):
+                run.stopped = record.reason
+            else:
+                _add(run, record)
+    return found
+
+
+def _add(run: Run, record: ShadowAdvanced) -> None:
+    run.now_ms, run.live_ms = record.now_ms, record.live_ms
+    run.left_out, run.slos_ms = record.left_out, record.slos_ms
+    run.jobs += record.taken
+    run.dispatches += len(record.dispatched)
+    run.starts.update((start.job, start.at_ms) for start in record.started)
+    run.live_starts.update((start.job, start.at_ms) for start in record.live_started)
+
+
+def compared(run: Run) -> tuple[Shadowed, Comparison]:
+    """The summary, and what plot and diff are made of."""
+    began = run.began
+    live_slos = run.slos_ms
+    slos = {**live_slos, **{name: tier.slo_ms for name, tier in began.policy.tiers.items()}}
+    arrivals, live, shadow = Arrivals(), [], []
+    undecided = 0
+    for job in sorted(run.jobs, key=lambda job: job.submitted_ms):
+        live_ms = _until(run.now_ms, run.live_starts.get(job.job, job.live_start_ms))
+        shadow_ms = _until(run.now_ms, run.starts.get(job.job, -1))
+        waited_ms = run.now_ms - job.submitted_ms
+        if (live_ms < 0 and waited_ms <= live_slos[job.tier]) or (shadow_ms < 0 and waited_ms <= slos[job.tier]):
+            undecided += 1
+            continue
+        arrivals.add(job.submitted_ms, job.tier, job.tenant, job.version, job.run_ms)
+        arrivals.jobs.append(job.job)
+        live.append(live_ms)
+        shadow.append(shadow_ms)
+    columns = [
+        Column(RECORDED, outcome_of(arrivals, live, live_slos, run.now_ms), None),
+        Column(SHADOW, outcome_of(arrivals, shadow, slos, run.now_ms), None),
+    ]
+    not_modelled = (*NOT_MODELLED, *SHADOW_NOT_MODELLED)
+    summary = Shadowed(
+        shadow=began.shadow,
+        run=began.run,
+        pool=began.pool,
+        fingerprint=began.fingerprint,
+        discipline=began.policy.discipline,
+        from_ms=began.from_ms,
+        now_ms=run.now_ms,
+        behind_ms=run.live_ms - run.now_ms,
+        written_ms=run.written_ms,
+        stopped=run.stopped,
+        jobs=len(arrivals),
+        undecided=undecided,
+        assumed=sum(job.assumed for job in run.jobs),
+        left_out=run.left_out,
+        dispatches=run.dispatches,
+        columns=columns,
+        differences=_differences(arrivals, live, shadow, list(columns[0].outcome.tiers)),
+        not_modelled=not_modelled,
+    )
+    what_if = WhatIf(began.pool, len(arrivals), run.left_out, [], columns, not_modelled)
+    return summary, Comparison(what_if, arrivals, {RECORDED: live, SHADOW: shadow})
+
+
+def _until(now_ms: int, start_ms: int) -> int:
+    """A start after this moment has not been."""
+    return start_ms if start_ms <= now_ms else -1
+
+
+def _differences(arrivals: Arrivals, live: list[int], shadow: list[int], tiers: list[str]) -> list[Difference]:
+    counts = {tier: [0, 0, 0] for tier in ("", *tiers)}
+    for number, (live_ms, shadow_ms) in enumerate(zip(live, shadow, strict=True)):
+        if live_ms >= 0 and shadow_ms >= 0:
+            apart_ms = shadow_ms - live_ms
+            place = 0 if apart_ms < -ALIKE_MS else 2 if apart_ms > ALIKE_MS else 1
+            counts[""][place] += 1
+            counts[arrivals.tiers[arrivals.tier[number]]][place] += 1
+    return [Difference(tier, *numbers) for tier, numbers in counts.items()]

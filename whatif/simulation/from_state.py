@@ -1,0 +1,47 @@
+"""The machines of a simulation that begins in the middle of a pool's life, as the pool's state has them.
+
+An attempt that runs there runs on, in a slot that has its version loaded, until its job's run time has passed since
+the start that was recorded. What is staged there is staged here, its inputs fetched. What was told to stop stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from scheduling.state.pool import State
+from whatif.simulation.machines import Machine
+from whatif.simulation.nodes import Node, Site
+
+
+def take_over(
+    state: State, site: Site, now_ms: int, numbers: Mapping[str, int], left: Callable[[int, Node], None]
+) -> list[Node]:
+    """Puts every node of the state and what it holds there. `numbers` of the jobs that are open. Returns nodes that
+    drain and hold nothing any more."""
+    for name in sorted(state.nodes):
+        known = state.nodes[name]
+        machine = Machine(
+            name,
+            known.cluster,
+            known.slots,
+            known.chipset,
+            known.gpus,
+            known.memory_mib,
+            cached=known.cached,
+            holds=known.holds,
+        )
+        site.join(machine, known.session, left).draining = known.draining
+    attempts = [job.open for job in state.jobs.values() if job.open is not None]
+    for attempt in sorted(attempts, key=lambda attempt: (not attempt.started, attempt.dispatched_ms, attempt.job)):
+        if attempt.started:
+            site.run_on(now_ms, attempt, numbers[attempt.job])
+        else:
+            site.hold(now_ms, attempt, numbers[attempt.job])
+    for attempt in attempts:
+        if attempt.stop:  # ordered before the state: the order reaches the node now
+            (site.kill if attempt.stop == "kill" else site.recall)(now_ms, attempt.node, attempt.dispatch)
+    nodes = [site.nodes[name] for name in sorted(state.nodes)]
+    for node in nodes:
+        site.load(node, state.nodes[node.machine.node].loaded)
+        site.fill(now_ms, node)
+    return [node for node in nodes if node.alive and node.draining and node.is_idle]

@@ -1,0 +1,242 @@
+"""Lists of arrivals in files: the documented CSV (docs/traces.md), and the public traces, which become one.
+
+A public trace says when requests came and how many tokens they had, not who asked or what they paid. The rest is made
+from each row by a rule that is written down here and in docs/traces.md, so that everybody makes the same of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import math
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TextIO, cast
+
+from contract.names import is_name
+from whatif.simulation.arrivals import Arrivals
+
+COLUMNS = ("arrival", "tier", "tenant", "model", "service_seconds")
+"""Of the documented CSV; others beside them are passed over."""
+
+TIER_SHARES = (("api", 10), ("enterprise", 15), ("unlimited", 25), ("light", 20), ("free", 30))
+"""Per cent of the jobs of a public trace."""
+TENANTS = 20
+SIZE_CLASSES = (("small", 1_000), ("medium", 4_000), ("large", None))
+"""Models of a public trace, by input tokens: fewer than so many."""
+SERVICE_BASE_S, INPUT_TOKENS_PER_S, OUTPUT_TOKENS_PER_S = 2.0, 2_000.0, 25.0
+"""Run time of a public trace's job: base + input tokens / 2,000 + output tokens / 25 seconds."""
+SERVICE_S_MAX = 31 * 86_400.0
+AT_MS_MAX = 253_402_300_799_999
+"""The end of the year 9999."""
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
+_TOKENS = re.compile(r"[0-9]{1,7}")
+
+
+class TraceUnreadable(ValueError):
+    """The file is no trace. The message names line and column, what was expected and what was found."""
+
+
+class Public(NamedTuple):
+    """A public trace's columns: arrival, input tokens, output tokens."""
+
+    arrival: str
+    inputs: str
+    outputs: str
+    per_second: int
+    """Units of the arrival column where it is a number."""
+
+
+PUBLIC = (
+    Public("TIMESTAMP", "ContextTokens", "GeneratedTokens", 1),
+    Public("timestamp_ms", "input_length", "output_length", 1000),
+)
+"""Azure LLM inference 2023; Mooncake FAST'25, slim."""
+
+
+def read(path: Path) -> Arrivals:
+    """A trace in a file (`.gz` or plain): the documented CSV or a public one. TraceUnreadable; OSError."""
+    try:
+        with _open(path) as file:
+            return _Reader(path, file).arrivals()
+    except UnicodeDecodeError as error:
+        line = _undecodable_line(path)
+        raise TraceUnreadable(
+            f"{path} line {line}: expected a CSV file in UTF-8, found other bytes ({error.reason})"
+        ) from None
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise TraceUnreadable(f"{path}: expected a whole gzip file, found a broken one ({error})") from None
+
+
+def write(arrivals: Arrivals, file: TextIO) -> None:
+    """The documented CSV; times in seconds since the first arrival."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    first_ms = arrivals.at_ms[0] if arrivals else 0
+    for job in arrivals:
+        writer.writerow((_seconds(job.at_ms - first_ms), job.tier, job.tenant, job.model, _seconds(job.service_ms)))
+
+
+def _open(path: Path) -> TextIO:
+    """Text; a byte order mark at its beginning is none of it."""
+    return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", newline="")
+
+
+def _open_bytes(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _undecodable_line(path: Path) -> int:
+    with _open_bytes(path) as file:
+        for line, raw in enumerate(file, 1):
+            try:
+                raw.decode()
+            except UnicodeDecodeError:
+                return line
+    return 1
+
+
+def _seconds(ms: int) -> str:
+    return f"{ms // 1000}.{ms % 1000:03d}"
+
+
+class _Reader:
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self._path = path
+        self._rows = csv.reader(file, strict=True)
+        self._line = 1
+        """On which the present row begins."""
+        self._dated = False
+        """The first arrival is a time in ISO 8601: so are all."""
+        self._made = Arrivals()
+
+    def arrivals(self) -> Arrivals:
+        header = [name.strip() for name in next(self._lines(), [])]
+        forms = [(COLUMNS, self._documented), *((public[:3], self._public(public)) for public in PUBLIC)]
+        names, take = max(forms, key=lambda form: len(set(form[0]) & set(header)))
+        for name in names:
+            if header.count(name) != 1:
+                found = (
+                    f"{header.count(name)} of that name"
+                    if name in header
+                    else ", ".join(header)[:200] or "an empty line"
+                )
+                expected = f"the columns {', '.join(names)}" + (" (docs/traces.md)" if names is COLUMNS else "")
+                raise self._wrong(name, expected, found)
+        return self._all(header, names, take)
+
+    def _all(self, header: list[str], names: Sequence[str], take: Callable[[list[str], int], None]) -> Arrivals:
+        places = [header.index(name) for name in names]
+        number = 0
+        for row in self._lines():
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise self._wrong(header[min(len(row), len(header) - 1)], f"{len(header)} columns", f"{len(row)}")
+            number += 1
+            take([row[place].strip() for place in places], number)
+        if not number:
+            raise TraceUnreadable(f"{self._path} line 2: expected at least one job, found none")
+        return self._made
+
+    def _lines(self) -> Iterator[list[str]]:
+        while True:
+            self._line = self._rows.line_num + 1
+            try:
+                row = next(self._rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise TraceUnreadable(f"{self._path} line {self._line}: expected a row of CSV; {error}") from None
+            yield row
+
+    def _documented(self, fields: list[str], number: int) -> None:
+        arrival, tier, tenant, model, service = fields
+        for column, name in zip(COLUMNS[1:4], (tier, tenant, model), strict=True):
+            if not is_name(name):
+                raise self._wrong(column, "a name (lower case letters, digits, '.', '_', '-')", repr(name[:80]))
+        self._add("arrival", self._moment("arrival", arrival, 1), tier, tenant, model, self._run_ms(service))
+
+    def _run_ms(self, text: str) -> int:
+        seconds = float(text) if _NUMBER.fullmatch(text) else math.inf
+        if seconds > SERVICE_S_MAX:
+            expected = f"a number from 0 to {SERVICE_S_MAX:,.0f} seconds"
+            raise self._wrong("service_seconds", expected, repr(text[:80]))
+        return round(seconds * 1000)
+
+    def _public(self, public: Public) -> Callable[[list[str], int], None]:
+        def take(fields: list[str], number: int) -> None:
+            at_ms = self._moment(public.arrival, fields[0], public.per_second)
+            inputs, outputs = (self._tokens(column, text) for column, text in zip(public[1:3], fields[1:], strict=True))
+            hashed = hashlib.sha256(f"{number},{','.join(fields)}".encode()).digest()
+            service_s = SERVICE_BASE_S + inputs / INPUT_TOKENS_PER_S + outputs / OUTPUT_TOKENS_PER_S
+            self._add(
+                public.arrival, at_ms, tier_of(hashed), tenant_of(hashed), model_of(inputs), round(service_s * 1000)
+            )
+
+        return take
+
+    def _add(self, column: str, at_ms: int, tier: str, tenant: str, model: str, service_ms: int) -> None:
+        made = self._made
+        if made.at_ms and at_ms < made.at_ms[-1]:
+            back = _seconds(made.at_ms[-1] - at_ms)
+            raise self._wrong(
+                column, "a time no earlier than the row before it", f"one {back} s earlier; sort the file"
+            )
+        made.add(at_ms, tier, tenant, model, service_ms)
+
+    def _moment(self, column: str, text: str, per_second: int) -> int:
+        """Ms. A number is seconds (or ms, where the column says so), anything else ISO 8601, UTC unless it says."""
+        expected = "seconds or a time in ISO 8601"
+        dated = _NUMBER.fullmatch(text) is None
+        if self._made.at_ms and dated != self._dated:
+            expected = "a time in ISO 8601, like the rows before" if self._dated else "a number, like the rows before"
+        else:
+            self._dated = dated
+            try:
+                at_ms = _moment_ms(text) if dated else round(float(text) * 1000 / per_second)
+                if 0 <= at_ms <= AT_MS_MAX:
+                    return at_ms
+                expected += " between 1970 and 9999"
+            except (ValueError, OverflowError):
+                pass
+        raise self._wrong(column, expected, repr(text[:80]))
+
+    def _tokens(self, column: str, text: str) -> int:
+        if _TOKENS.fullmatch(text) is None:
+            raise self._wrong(column, "a whole number of tokens, at most 9,999,999", repr(text[:80]))
+        return int(text)
+
+    def _wrong(self, column: str, expected: str, found: str) -> TraceUnreadable:
+        return TraceUnreadable(f"{self._path} line {self._line} column {column}: expected {expected}, found {found}")
+
+
+def _moment_ms(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def tier_of(hashed: bytes) -> str:
+    """By bytes 0 to 3 of the row's hash, as a number modulo 100, against TIER_SHARES."""
+    point = int.from_bytes(hashed[:4]) % 100
+    for tier, share in TIER_SHARES:
+        if point < share:
+            return tier
+        point -= share
+    raise ValueError("expected TIER_SHARES to add up to 100, found less")
+
+
+def tenant_of(hashed: bytes) -> str:
+    """By bytes 4 to 7, as a number modulo TENANTS squared; its integer square root makes some ask much more often."""
+    return f"tenant{math.isqrt(int.from_bytes(hashed[4:8]) % TENANTS**2):02d}"
+
+
+def model_of(input_tokens: int) -> str:
+    """By size class."""
+    return next(model for model, fewer_than in SIZE_CLASSES if fewer_than is None or input_tokens < fewer_than)
