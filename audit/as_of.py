@@ -14,7 +14,7 @@ import msgspec
 from audit.ledger.walk import NotBelieved, Past, Walk, walked
 from contract.lifecycle import JobState
 from contract.policy_document import UNITS_MS
-from scheduling.state.nodes import Cluster
+from scheduling.state.nodes import ClusterState
 from scheduling.state.pool import State
 from views.moments import when
 
@@ -226,7 +226,7 @@ def _tiers(state: State, at_ms: int) -> list[TierThen]:
     ]
 
 
-def _cluster(state: State, cluster: Cluster) -> ClusterThen:
+def _cluster(state: State, cluster: ClusterState) -> ClusterThen:
     known = "removed" if not cluster.limit else "draining" if cluster.draining else "active"
     nodes = sum(node.cluster == cluster.name for node in state.nodes.values())
     staged = len(cluster.staged)

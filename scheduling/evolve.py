@@ -96,7 +96,7 @@ def _adopt(state: State, event: said.PolicyAdopted | said.PolicyReverted) -> Non
 def _version_registered(state: State, event: said.VersionRegistered) -> None:
     version = Version(intern(event.model), intern(event.version), event.requirements, event.timeout_ms)
     state.versions[version.version] = version
-    lines.kind_of(state, version.requirements)
+    lines.class_of(state, version.requirements)
 
 
 def _alias_pointed(state: State, event: said.AliasPointed) -> None:
@@ -118,7 +118,7 @@ def _job_accepted(state: State, event: said.JobAccepted) -> None:
         slo_ms=state.slos[event.tier],
     )
     state.jobs[job.job] = job
-    forecast.accept(state, lines.line_of(state, job.version, job.tier).kind, job, event)
+    forecast.accept(state, lines.line_of(state, job.version, job.tier).requirement_class, job, event)
     lines.enter(state, job)
     disciplines.of(state).entered(state, job, True)
     lines.watch_deadline(state, job)
@@ -150,7 +150,7 @@ def _job_dispatched(state: State, event: said.JobDispatched) -> None:
     if event.attempt == 1:
         sharing.charge(state, policy_of(state), job)
     disciplines.of(state).dispatched(state, job, state.node_attempts[event.node].group, event)
-    switches.saw_dispatch(state, state.lines[job.version, job.tier].kind, job.version, event.node)
+    switches.saw_dispatch(state, state.lines[job.version, job.tier].requirement_class, job.version, event.node)
     lines.leave(state, job)
     job.attempts = event.attempt
     attempt = job.open = Attempt(
@@ -175,7 +175,7 @@ def _attempt_started(state: State, event: said.AttemptStarted) -> None:
     attempt.started = True
     attempt.started_ms = state.now_ms
     limits.saw_start(state, state.clusters[attempt.cluster], attempt)
-    forecast.start(state, lines.line_of(state, job.version, job.tier).kind, job)
+    forecast.start(state, lines.line_of(state, job.version, job.tier).requirement_class, job)
     policy_trial.saw_start(state, job)
     job.has_started = True
     attempt.stop = attempt.stop_reason = ""

@@ -21,7 +21,7 @@ from contract.events import JobAccepted, StartForecast
 from contract.lifecycle import JobState
 from scheduling.state import backpressure, heaps
 from scheduling.state.jobs import Factors, Job, Situation
-from scheduling.state.pool import Kind, State
+from scheduling.state.pool import RequirementClass, State
 
 MILLION = 1_000_000
 FACTOR_MIN, FACTOR_MAX = 1_000, 1_000 * MILLION
@@ -46,51 +46,55 @@ OVERDUE_FACTOR_MIN = 2
 RENEWALS_PER_BATCH_MAX = 32
 
 
-def for_new_job(state: State, kind: Kind, tier: str) -> tuple[int, int]:
+def for_new_job(state: State, requirement_class: RequirementClass, tier: str) -> tuple[int, int]:
     """p50 and p90 of the wait in ms of a job that would be accepted now; 0 and 0 when nothing is known yet."""
-    basis_ms, situation = basis_of(state, kind, tier)
+    basis_ms, situation = basis_of(state, requirement_class, tier)
     return _forecast(state, tier, situation, basis_ms) if basis_ms else (0, 0)
 
 
-def basis_of(state: State, kind: Kind, tier: str) -> tuple[int, Situation]:
+def basis_of(state: State, requirement_class: RequirementClass, tier: str) -> tuple[int, Situation]:
     """The basis in ms and the situation of a job that would be accepted now; basis 0 when no start was recorded.
 
     `judge` and `evolve` ask for the same job one after the other: the second time nothing is counted again."""
     asked = (state.seq, tier)
-    if kind.asked != asked:
-        kind.basis = _count(state, kind, tier)
-        kind.asked = asked
-    return kind.basis
+    if requirement_class.asked != asked:
+        requirement_class.basis = _count(state, requirement_class, tier)
+        requirement_class.asked = asked
+    return requirement_class.basis
 
 
-def _count(state: State, kind: Kind, tier: str) -> tuple[int, Situation]:
-    if kind.looked_seq != state.seq:
-        _look(state, kind)
-    if kind.waiting < kind.free:
+def _count(state: State, requirement_class: RequirementClass, tier: str) -> tuple[int, Situation]:
+    if requirement_class.looked_seq != state.seq:
+        _look(state, requirement_class)
+    if requirement_class.waiting < requirement_class.free:
         return FREE_MS, Situation.FREE
     ranks = state.ranks
     rank = ranks[tier]
     ahead = 0
-    for lines in (kind.lines, kind.late):
+    for lines in (requirement_class.lines, requirement_class.late):
         for other, line in lines.items():
             if ranks[other] <= rank:
                 ahead += len(line)
-    return (ahead + kind.staged + 1) * kind.spacing_us // 1000, Situation.BEHIND
+    return (ahead + requirement_class.staged + 1) * requirement_class.spacing_us // 1000, Situation.BEHIND
 
 
-def _look(state: State, kind: Kind) -> None:
+def _look(state: State, requirement_class: RequirementClass) -> None:
     """Free slots and staged attempts where the class fits, as they are when a batch first asks: once a batch is enough,
     and a batch may accept hundreds of jobs."""
     clusters = set()
     free = staged = 0
-    for group in kind.groups:
+    for group in requirement_class.groups:
         cluster = group.cluster
         if group.ids and cluster.name not in clusters:  # a group whose nodes are gone is no fact
             clusters.add(cluster.name)
             staged += backpressure.in_flight(cluster)
         if group.free and backpressure.takes_work(cluster):
             free += group.free.bit_count()
-    kind.looked_seq, kind.free, kind.staged = state.seq, free // kind.requirements.ranks, staged
+    requirement_class.looked_seq, requirement_class.free, requirement_class.staged = (
+        state.seq,
+        free // requirement_class.requirements.ranks,
+        staged,
+    )
 
 
 def _forecast(state: State, tier: str, situation: Situation, basis_ms: int) -> tuple[int, int]:
@@ -109,10 +113,10 @@ START = Factors(MILLION, 2 * MILLION, MILLION)
 """Before anything is learned: half start within the basis, nine in ten within twice that."""
 
 
-def accept(state: State, kind: Kind, job: Job, event: JobAccepted) -> None:
+def accept(state: State, requirement_class: RequirementClass, job: Job, event: JobAccepted) -> None:
     """What was forecast for a new job is kept until it starts. Call it before the job enters its line."""
-    basis_ms, situation = basis_of(state, kind, job.tier)
-    kind.asked = None
+    basis_ms, situation = basis_of(state, requirement_class, job.tier)
+    requirement_class.asked = None
     if not event.start_p90_ms:
         return
     job.basis_ms, job.situation = basis_ms, situation
@@ -120,16 +124,20 @@ def accept(state: State, kind: Kind, job: Job, event: JobAccepted) -> None:
     watch(state, job)
 
 
-def start(state: State, kind: Kind, job: Job) -> None:
+def start(state: State, requirement_class: RequirementClass, job: Job) -> None:
     """An attempt of the job starts: the class's time between starts, and, the first time, what was forecast against
     what came. Between two starts only while work waits: else it says how often jobs come."""
-    since_ms = kind.last_start_ms
+    since_ms = requirement_class.last_start_ms
     if since_ms:
         gap_us = (state.now_ms - since_ms) * 1000
-        spacing_us = kind.spacing_us
-        kind.spacing_us = max(1, spacing_us + (gap_us - spacing_us) // SPACING_WEIGHT) if spacing_us else max(1, gap_us)
-    busy = kind.waiting > 0 or any(group.ids and len(group.cluster.open) > group.cluster.slots for group in kind.groups)
-    kind.last_start_ms = state.now_ms if busy else 0
+        spacing_us = requirement_class.spacing_us
+        requirement_class.spacing_us = (
+            max(1, spacing_us + (gap_us - spacing_us) // SPACING_WEIGHT) if spacing_us else max(1, gap_us)
+        )
+    busy = requirement_class.waiting > 0 or any(
+        group.ids and len(group.cluster.open) > group.cluster.slots for group in requirement_class.groups
+    )
+    requirement_class.last_start_ms = state.now_ms if busy else 0
     if job.due_ms:
         learn(state, job, state.now_ms - job.submitted_ms, started=True)
         job.due_ms = job.basis_ms = 0

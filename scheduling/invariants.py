@@ -18,7 +18,7 @@ from scheduling.state.capacity import fits, limit_of, staged_per_slot_of
 from scheduling.state.jobs import Job
 from scheduling.state.lines import entry_of
 from scheduling.state.nodes import Attempt, Group, Node
-from scheduling.state.pool import Kind, KindPace, Line, PromiseFacts, State
+from scheduling.state.pool import ClassPace, Line, PromiseFacts, RequirementClass, State
 
 
 def check(state: State) -> list[str]:
@@ -207,8 +207,8 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
         versions = sorted({version for n in members for version in getattr(n, what)})
         if masks != {v: mask(v in getattr(n, what) for n in members) for v in versions}:
             yield f"group {key}: what its nodes have {what} is not what they said"
-    for requirements, kind in state.kinds.items():
-        if (group in kind.groups) != fits(requirements, group):
+    for requirements, requirement_class in state.classes.items():
+        if (group in requirement_class.groups) != fits(requirements, group):
             yield f"group {key} fits {requirements}, or not, against the record"
 
 
@@ -222,16 +222,18 @@ def _lines(state: State) -> Iterator[str]:
                 line = line.late
             waiting.setdefault(id(line), []).append(job)
             tenants[job.tier, job.tenant] += 1
-    for kind in state.kinds.values():
-        if state.splits and kind.late.keys() != kind.lines.keys():
-            yield f"class {kind.requirements} has no late lines"
-        if kind.waiting != sum(len(line) for line in (*kind.lines.values(), *kind.late.values())):
-            yield f"class {kind.requirements} counts {kind.waiting} jobs, its lines have others"
-        if (state.promise != PromiseFacts() or kind.pace is not None) and not state.splits:
-            yield f"class {kind.requirements} keeps facts of a discipline that is not in force"
-        if kind.pace is not None:
-            yield from _pace(state, kind, kind.pace)
-        for line in (*kind.lines.values(), *kind.late.values()):
+    for requirement_class in state.classes.values():
+        if state.splits and requirement_class.late.keys() != requirement_class.lines.keys():
+            yield f"class {requirement_class.requirements} has no late lines"
+        if requirement_class.waiting != sum(
+            len(line) for line in (*requirement_class.lines.values(), *requirement_class.late.values())
+        ):
+            yield f"class {requirement_class.requirements} counts {requirement_class.waiting} jobs, its lines others"
+        if (state.promise != PromiseFacts() or requirement_class.pace is not None) and not state.splits:
+            yield f"class {requirement_class.requirements} keeps facts of a discipline that is not in force"
+        if requirement_class.pace is not None:
+            yield from _pace(state, requirement_class, requirement_class.pace)
+        for line in (*requirement_class.lines.values(), *requirement_class.late.values()):
             yield from _line(state, line, waiting.get(id(line), []))
     for tier, shares in sorted(state.shares.items()):
         counted = {tenant: share.waiting for tenant, share in shares.tenants.items() if share.waiting}
@@ -241,13 +243,13 @@ def _lines(state: State) -> Iterator[str]:
             yield "a tier's tag is not above virtual time and still kept"
 
 
-def _pace(state: State, kind: Kind, pace: KindPace) -> Iterator[str]:
+def _pace(state: State, requirement_class: RequirementClass, pace: ClassPace) -> Iterator[str]:
     for tier, line in sorted(pace.lines.items()):
         if list(line.shadow) != sorted(line.shadow):
             yield f"the shadow's line {tier} is out of order"
-        if line.shadow and not kind.waiting:
+        if line.shadow and not requirement_class.waiting:
             yield f"nothing of the class waits, and the shadow still has jobs in line {tier}"
-    for tier in sorted(tier for tier, line in kind.lines.items() if len(line) and tier not in pace.lines):
+    for tier in sorted(tier for tier, line in requirement_class.lines.items() if len(line) and tier not in pace.lines):
         yield f"line {tier} has jobs that the discipline in force has not met"
 
 

@@ -98,7 +98,7 @@ def _submission(state: State, record: Input, body: inputs.Submission) -> Iterato
     if version is None or refusal:
         yield JobRefused(job=body.job, tenant=body.tenant, reason=refusal, offset=record.offset, key=record.key)
         return
-    p50_ms, p90_ms = forecast.for_new_job(state, lines.kind_of(state, version.requirements), body.tier)
+    p50_ms, p90_ms = forecast.for_new_job(state, lines.class_of(state, version.requirements), body.tier)
     yield JobAccepted(
         job=body.job,
         tenant=body.tenant,

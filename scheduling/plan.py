@@ -29,8 +29,8 @@ from scheduling.picking import gangs, limits, look_ahead, placement, ranking, re
 from scheduling.state import backpressure, sharing
 from scheduling.state.gang_members import ranks_on
 from scheduling.state.jobs import Job
-from scheduling.state.nodes import Attempt, Cluster, Group, Node
-from scheduling.state.pool import Kind, State
+from scheduling.state.nodes import Attempt, ClusterState, Group, Node
+from scheduling.state.pool import RequirementClass, State
 
 RECALLS_PER_BATCH_MAX = 32
 
@@ -113,27 +113,30 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
     gang with every slot that is taken."""
     for job, seating in gangs.ready(state):
         yield _dispatch(state, job, KEPT, seating.group.cluster, seating.nodes, len(batch))
-    rooms = _rooms(state, state.kinds.values())
+    rooms = _rooms(state, state.classes.values())
     gang = any(map(gangs.is_gang, rooms))
     order = disciplines.of(state).order(state, rooms)
     while (choice := order.first()) is not None:
         line, reason = choice
         turn = sharing.turn(line)
-        if gang and gangs.is_gang(line.kind):
+        if gang and gangs.is_gang(line.requirement_class):
             served, job = line, state.jobs[turn[1]]
-            place = gangs.choose(state, line.kind, job.version)
+            place = gangs.choose(state, line.requirement_class, job.version)
             if place is None:
-                yield reservations.keep(state, line.kind, job)
+                yield reservations.keep(state, line.requirement_class, job)
                 rooms = _rooms(state, rooms)
                 order = disciplines.of(state).order(state, rooms)
                 continue
             group, nodes = place
         else:
-            served, job_id = look_ahead.instead(state, order, choice, turn, rooms[line.kind]) or (line, turn[1])
+            served, job_id = look_ahead.instead(state, order, choice, turn, rooms[line.requirement_class]) or (
+                line,
+                turn[1],
+            )
             job = state.jobs[job_id]
-            group, node = placement.choose(rooms[line.kind], job.version)
+            group, node = placement.choose(rooms[line.requirement_class], job.version)
             if state.reserved and not group.free and job.job == turn[1]:
-                group, node = reservations.back_fill(state, line.kind, job) or (group, node)
+                group, node = reservations.back_fill(state, line.requirement_class, job) or (group, node)
             nodes = (node,)
         passed = turn[1] if job.job != turn[1] else ""
         evidence = Evidence(reason, passed, behind=passed or ranking.behind(order, line, turn, group))
@@ -149,7 +152,11 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
 def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
     """Slots that are kept for gangs and free meanwhile, where no others are: the job that the discipline puts first
     goes, if it is expected to end in time; a class whose first job is not is out."""
-    rooms = [kind for kind in state.kinds.values() if not gangs.is_gang(kind) and reservations.with_kept_room(kind)]
+    rooms = [
+        requirement_class
+        for requirement_class in state.classes.values()
+        if not gangs.is_gang(requirement_class) and reservations.with_kept_room(requirement_class)
+    ]
     while rooms:
         order = disciplines.of(state).order(state, rooms)
         choice = order.first()
@@ -158,27 +165,27 @@ def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
         line, reason = choice
         turn = sharing.turn(line)
         job = state.jobs[turn[1]]
-        spot = reservations.back_fill(state, line.kind, job)
+        spot = reservations.back_fill(state, line.requirement_class, job)
         if spot is None:
-            rooms.remove(line.kind)
+            rooms.remove(line.requirement_class)
             continue
         group, node = spot
         evidence = Evidence(reason, "", behind=ranking.behind(order, line, turn, group))
         yield _dispatch(state, job, evidence, group.cluster, (node,), len(batch))
 
 
-def _rooms(state: State, kinds: Iterable[Kind]) -> dict[Kind, list[Group]]:
+def _rooms(state: State, classes: Iterable[RequirementClass]) -> dict[RequirementClass, list[Group]]:
     """The classes, of these, of which jobs wait and that have room now, and where."""
     rooms = {}
-    for kind in kinds:
-        if not kind.waiting:
+    for requirement_class in classes:
+        if not requirement_class.waiting:
             continue
-        if not gangs.is_gang(kind):
-            groups = placement.groups_with_room(kind)
+        if not gangs.is_gang(requirement_class):
+            groups = placement.groups_with_room(requirement_class)
         else:
-            groups = gangs.on_offer(state, kind)
+            groups = gangs.on_offer(state, requirement_class)
         if groups:
-            rooms[kind] = groups
+            rooms[requirement_class] = groups
     return rooms
 
 
@@ -204,7 +211,7 @@ KEPT = Evidence("reserved", "", "")
 
 
 def _dispatch(
-    state: State, job: Job, evidence: Evidence, cluster: Cluster, nodes: tuple[str, ...], index: int
+    state: State, job: Job, evidence: Evidence, cluster: ClusterState, nodes: tuple[str, ...], index: int
 ) -> Event:
     """`nodes`: that of each rank."""
     node, *others = nodes
@@ -231,7 +238,7 @@ def _dispatch(
     )
 
 
-def binding(state: State, job: Job, cluster: Cluster) -> str:
+def binding(state: State, job: Job, cluster: ClusterState) -> str:
     """What held the job until this batch: nothing (it came with it), its backoff (which passed in it), the limit of the
     cluster that takes it now (reached when the batch began), or slots. `version` waits for look-ahead."""
     if job.attempts == 0 and job.offset >= state.position:
@@ -265,12 +272,12 @@ def _moves(state: State) -> Iterator[Event]:
             yield RecallOrdered(job=job.job, dispatch=job.open.dispatch, reason="elsewhere")
 
 
-def _may_fill(cluster: Cluster) -> bool:
+def _may_fill(cluster: ClusterState) -> bool:
     """It takes work, or would if some of what it holds staged came back."""
     return cluster.limit > 0 and not cluster.draining
 
 
-def _is_better(group: Group, cluster: Cluster) -> bool:
+def _is_better(group: Group, cluster: ClusterState) -> bool:
     """A free slot of the group may have what the cluster holds staged."""
     return group.cluster is cluster or backpressure.takes_work(group.cluster)
 
@@ -292,8 +299,8 @@ def _recalls_out(state: State) -> int:
 
 def _is_parked(state: State, attempt: Attempt) -> bool:
     """Its node holds more attempts than it has slots."""
-    held = state.node_attempts[attempt.node]
-    return held.group.parked & held.bit > 0
+    load = state.node_attempts[attempt.node]
+    return load.group.parked & load.bit > 0
 
 
 def _may_move(state: State, job: Job, attempt: Attempt, free: list[Group]) -> bool:
@@ -303,7 +310,7 @@ def _may_move(state: State, job: Job, attempt: Attempt, free: list[Group]) -> bo
     if not _is_parked(state, attempt):
         return False
     cluster = state.clusters[attempt.cluster]
-    groups = state.lines[job.version, job.tier].kind.groups
+    groups = state.lines[job.version, job.tier].requirement_class.groups
     if not any(group in groups and _is_better(group, cluster) for group in free):
         return False
     node = state.nodes[attempt.node]

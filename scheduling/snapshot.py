@@ -19,11 +19,11 @@ from scheduling import disciplines, forecast
 from scheduling.disciplines.promise_shadow import pace_of
 from scheduling.state import capacity, lines, sharing
 from scheduling.state.jobs import Factors, Job, Loss, Situation
-from scheduling.state.nodes import Node, Past, Reservation
+from scheduling.state.nodes import FormerNode, Node, Reservation
 from scheduling.state.pool import (
     Alias,
+    ClassPace,
     FairTags,
-    KindPace,
     Mean,
     PromiseFacts,
     Share,
@@ -87,7 +87,7 @@ class FactorsFacts(msgspec.Struct, frozen=True):
     factors: Factors
 
 
-class KindFacts(msgspec.Struct, frozen=True):
+class ClassFacts(msgspec.Struct, frozen=True):
     requirements: Requirements
     spacing_us: int
     last_start_ms: int
@@ -117,7 +117,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     aliases: list[AliasFacts]
     clusters: list[ClusterFacts]
     nodes: list[Node]
-    past: list[tuple[str, Past]]
+    past: list[tuple[str, FormerNode]]
     losses: dict[str, tuple[Loss, ...]]
     jobs: list[Job]
     ended: list[tuple[str, str]]
@@ -132,7 +132,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     warm_ms: dict[str, Mean]
     load_ms: Mean
     factors: list[FactorsFacts]
-    kinds: list[KindFacts]
+    kinds: list[ClassFacts]
+    """Of requirement classes."""
     trial: Trial | None
     reserved: list[Reservation] = []
 
@@ -178,18 +179,23 @@ def encode(state: State) -> bytes:
         fair=state.fair,
         promise=state.promise,
         paces=[
-            _pace_facts(kind.requirements, kind.pace)
-            for _, kind in sorted(state.kinds.items())
-            if kind.pace is not None
+            _pace_facts(requirement_class.requirements, requirement_class.pace)
+            for _, requirement_class in sorted(state.classes.items())
+            if requirement_class.pace is not None
         ],
         run_ms=state.run_ms,
         warm_ms=state.warm_ms,
         load_ms=state.load_ms,
         factors=[FactorsFacts(*key, state.factors[key]) for key in sorted(state.factors)],
         kinds=[
-            KindFacts(kind.requirements, kind.spacing_us, kind.last_start_ms, kind.switched_ms)
-            for _, kind in sorted(state.kinds.items())
-            if kind.spacing_us or kind.last_start_ms or kind.switched_ms
+            ClassFacts(
+                requirement_class.requirements,
+                requirement_class.spacing_us,
+                requirement_class.last_start_ms,
+                requirement_class.switched_ms,
+            )
+            for _, requirement_class in sorted(state.classes.items())
+            if requirement_class.spacing_us or requirement_class.last_start_ms or requirement_class.switched_ms
         ],
         trial=state.trial,
         reserved=[state.reserved[cluster] for cluster in sorted(state.reserved)],
@@ -203,7 +209,7 @@ def _shares_facts(tier: str, shares: TierShares) -> SharesFacts | None:
     return SharesFacts(tier, shares.virtual, tags) if shares.virtual or tags else None
 
 
-def _pace_facts(requirements: Requirements, pace: KindPace) -> PaceFacts:
+def _pace_facts(requirements: Requirements, pace: ClassPace) -> PaceFacts:
     lines = [
         LinePaceFacts(tier, line.chance, line.last_ms, line.longest, list(line.shadow))
         for tier, line in sorted(pace.lines.items())
@@ -236,7 +242,7 @@ def decode(data: bytes) -> State:
     state.ended_runs = deque(facts.ended_runs)
     state.fair.tags = {intern(tier): tag for tier, tag in facts.fair.tags.items()}
     state.factors = {(intern(entry.tier), entry.situation): entry.factors for entry in facts.factors}
-    _build_kinds(state, facts)
+    _build_classes(state, facts)
     _build_clusters(state, facts)
     _build_shares(state, facts)
     disciplines.arrange(state)
@@ -272,14 +278,14 @@ _SAME = (
 )
 
 
-def _build_kinds(state: State, facts: Snapshot) -> None:
+def _build_classes(state: State, facts: Snapshot) -> None:
     for version in facts.versions:
-        lines.kind_of(state, version.requirements)
+        lines.class_of(state, version.requirements)
     for entry in facts.kinds:
-        kind = lines.kind_of(state, entry.requirements)
-        kind.spacing_us = entry.spacing_us
-        kind.last_start_ms = entry.last_start_ms
-        kind.switched_ms = entry.switched_ms
+        requirement_class = lines.class_of(state, entry.requirements)
+        requirement_class.spacing_us = entry.spacing_us
+        requirement_class.last_start_ms = entry.last_start_ms
+        requirement_class.switched_ms = entry.switched_ms
 
 
 def _build_clusters(state: State, facts: Snapshot) -> None:
@@ -307,11 +313,11 @@ def _build_shares(state: State, facts: Snapshot) -> None:
 
 def _build_paces(state: State, facts: Snapshot) -> None:
     for entry in facts.paces:
-        kind = lines.kind_of(state, entry.requirements)
-        pace = kind.pace = KindPace()
+        requirement_class = lines.class_of(state, entry.requirements)
+        pace = requirement_class.pace = ClassPace()
         pace.slot, pace.last_ms, pace.since = entry.slot, entry.last_ms, entry.since
         for known in entry.lines:
-            line = pace_of(state, kind, intern(known.tier))
+            line = pace_of(state, requirement_class, intern(known.tier))
             line.chance, line.last_ms, line.longest = known.chance, known.last_ms, known.longest
             line.shadow.extend(known.shadow)
 

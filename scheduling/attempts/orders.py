@@ -20,7 +20,7 @@ from contract.inputs import Input, NodeHeartbeat, NodeLeft
 from contract.lifecycle import JobState
 from contract.names import dispatch_order
 from contract.orders import Drain, Kill, Order, Recall, Rejoin, Run
-from scheduling.state.gang_members import Seat, seats_of
+from scheduling.state.gang_members import NodeShare, shares_of
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt
 from scheduling.state.pool import State
@@ -61,9 +61,9 @@ def standing_orders(state: State) -> list[Order]:
     for _, job in sorted(jobs, key=lambda entry: entry[0]):
         attempt = job.open
         if attempt is not None:
-            for seat in seats_of(attempt):
-                if kind := _owed(job, attempt, seat.node):
-                    due[kind, attempt.dispatch, seat.node] = _order(state, job, attempt, seat, kind)
+            for share in shares_of(attempt):
+                if kind := _owed(job, attempt, share.node):
+                    due[kind, attempt.dispatch, share.node] = _order(state, job, attempt, share, kind)
     return list(due.values())
 
 
@@ -80,17 +80,17 @@ def clusters_for(state: State, order: Order) -> tuple[str, ...]:
 def _add(due: Due, state: State, event: JobDispatched | RecallOrdered | KillOrdered, kind: str) -> None:
     job = state.jobs.get(event.job)
     if job is not None and job.open is not None and job.open.dispatch == event.dispatch:
-        for seat in seats_of(job.open):
-            due[kind, event.dispatch, seat.node] = _order(state, job, job.open, seat, kind)
+        for share in shares_of(job.open):
+            due[kind, event.dispatch, share.node] = _order(state, job, job.open, share, kind)
 
 
 def _release(due: Due, state: State, attempt: Attempt, closer: str) -> None:
     """A gang is over, by the word or the loss of one of its nodes: the others stop what they run of it."""
-    for seat in seats_of(attempt):
-        node = state.nodes.get(seat.node)
-        if node is not None and node.session == seat.session and seat.node != closer:
-            order = Kill(seat.node, seat.session, state.pool, state.epoch, attempt.job, attempt.dispatch)
-            due["kill", attempt.dispatch, seat.node] = order
+    for share in shares_of(attempt):
+        node = state.nodes.get(share.node)
+        if node is not None and node.session == share.session and share.node != closer:
+            order = Kill(share.node, share.session, state.pool, state.epoch, attempt.job, attempt.dispatch)
+            due["kill", attempt.dispatch, share.node] = order
 
 
 def _last_heartbeats(inputs: Sequence[Input]) -> list[NodeHeartbeat]:
@@ -126,8 +126,8 @@ def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) 
         if kind == "run" and attempt.dispatch in listed:
             continue
         if kind and repeats(state, attempt):
-            seat = next(seat for seat in seats_of(attempt) if seat.node == node.node)
-            due.setdefault((kind, attempt.dispatch, node.node), _order(state, job, attempt, seat, kind))
+            share = next(share for share in shares_of(attempt) if share.node == node.node)
+            due.setdefault((kind, attempt.dispatch, node.node), _order(state, job, attempt, share, kind))
     if node.draining and not heartbeat.draining:
         due["drain", "", node.node] = Drain(node.node, node.session, state.pool, state.epoch)
 
@@ -151,14 +151,14 @@ def _owed(job: Job, attempt: Attempt, node: str) -> str:
     return "" if attempt.started and node == attempt.node else "run"
 
 
-def _order(state: State, job: Job, attempt: Attempt, seat: Seat, kind: str) -> Order:
+def _order(state: State, job: Job, attempt: Attempt, share: NodeShare, kind: str) -> Order:
     if kind == "kill":
-        return Kill(seat.node, seat.session, state.pool, state.epoch, job.job, attempt.dispatch)
+        return Kill(share.node, share.session, state.pool, state.epoch, job.job, attempt.dispatch)
     if kind == "recall":
-        return Recall(seat.node, seat.session, state.pool, state.epoch, job.job, attempt.dispatch)
+        return Recall(share.node, share.session, state.pool, state.epoch, job.job, attempt.dispatch)
     return Run(
-        node=seat.node,
-        session=seat.session,
+        node=share.node,
+        session=share.session,
         pool=state.pool,
         epoch=state.epoch,
         job=job.job,
@@ -170,7 +170,7 @@ def _order(state: State, job: Job, attempt: Attempt, seat: Seat, kind: str) -> O
         partition=state.partition,
         offset=job.offset,
         digest=job.digest,
-        ranks=seat.ranks,
+        ranks=share.ranks,
         world=1 + len(attempt.members),
         rendezvous=attempt.rendezvous,
     )

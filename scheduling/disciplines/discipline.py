@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from contract.events import JobDispatched
-from scheduling.picking.ranking import Order, Ranker, Ranking
+from scheduling.picking.ranking import LineOrder, Ranker, Ranking
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Group
-from scheduling.state.pool import Kind, State
+from scheduling.state.pool import RequirementClass, State
 
 
 class Discipline:
@@ -24,7 +24,7 @@ class Discipline:
     by_size = False
     """The first job of a line is the shortest, not the oldest."""
 
-    def order(self, state: State, rooms: Collection[Kind]) -> Order:
+    def order(self, state: State, rooms: Collection[RequirementClass]) -> LineOrder:
         """The lines of these classes, which have room, as they are served from here on in this batch."""
         raise NotImplementedError
 
@@ -56,7 +56,7 @@ class Ranked(Discipline):
         """Ranks lines of this state, until the next event."""
         raise NotImplementedError
 
-    def order(self, state: State, rooms: Collection[Kind]) -> Order:
+    def order(self, state: State, rooms: Collection[RequirementClass]) -> LineOrder:
         return Ranking(state, rooms, self.ranker, self.reason, self.shifts)
 
 

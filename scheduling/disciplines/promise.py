@@ -19,18 +19,18 @@ from contract.events import JobDispatched
 from scheduling.disciplines.discipline import Discipline
 from scheduling.disciplines.promise_order import PromiseOrder
 from scheduling.disciplines.promise_shadow import pace_of, put_off, settle, shadow_slot
-from scheduling.picking.ranking import Order
+from scheduling.picking.ranking import LineOrder
 from scheduling.state.jobs import Job
 from scheduling.state.lines import entry_of
 from scheduling.state.nodes import Group
-from scheduling.state.pool import Kind, PromiseFacts, State
+from scheduling.state.pool import PromiseFacts, RequirementClass, State
 
 
 class Promise(Discipline):
     name = "promise"
     splits = True
 
-    def order(self, state: State, rooms: Collection[Kind]) -> Order:
+    def order(self, state: State, rooms: Collection[RequirementClass]) -> LineOrder:
         return PromiseOrder(state, rooms)
 
     def adopted(self, state: State) -> None:
@@ -41,11 +41,11 @@ class Promise(Discipline):
 
     def retired(self, state: State) -> None:
         state.promise = PromiseFacts()
-        for kind in state.kinds.values():
-            kind.pace = None
+        for requirement_class in state.classes.values():
+            requirement_class.pace = None
 
     def entered(self, state: State, job: Job, first: bool) -> None:
-        line = pace_of(state, state.lines[job.version, job.tier].kind, job.tier)
+        line = pace_of(state, state.lines[job.version, job.tier].requirement_class, job.tier)
         if first:
             shadow = line.shadow
             if not shadow or shadow[-1] <= job.submitted_ms:
@@ -56,23 +56,27 @@ class Promise(Discipline):
     def dispatched(self, state: State, job: Job, group: Group, event: JobDispatched) -> None:
         if event.passed and event.reason == "due":
             put_off(state, state.jobs[event.passed])
-        paces = [(kind, kind.pace) for kind in state.kinds.values() if kind.pace is not None and group in kind.groups]
+        paces = [
+            (requirement_class, requirement_class.pace)
+            for requirement_class in state.classes.values()
+            if requirement_class.pace is not None and group in requirement_class.groups
+        ]
         shadow_slot(state, paces)
-        for kind, pace in paces:
-            if kind.waiting:
+        for requirement_class, pace in paces:
+            if requirement_class.waiting:
                 pace.since += 1
-        kind = state.lines[job.version, job.tier].kind
-        if event.reason == "overdue" and kind.pace is not None:
-            kind.pace.since = 0
-        if kind.waiting == 1:  # the job that goes
-            settle(state, kind)
+        requirement_class = state.lines[job.version, job.tier].requirement_class
+        if event.reason == "overdue" and requirement_class.pace is not None:
+            requirement_class.pace.since = 0
+        if requirement_class.waiting == 1:  # the job that goes
+            settle(state, requirement_class)
 
     def ended(self, state: State, job: Job) -> None:
-        kind = state.lines[job.version, job.tier].kind
-        line = kind.pace.lines.get(job.tier) if kind.pace is not None else None
+        requirement_class = state.lines[job.version, job.tier].requirement_class
+        line = requirement_class.pace.lines.get(job.tier) if requirement_class.pace is not None else None
         if line is not None:
             place = bisect_left(line.shadow, job.submitted_ms)
             if place < len(line.shadow) and line.shadow[place] == job.submitted_ms:
                 del line.shadow[place]
-        if not kind.waiting:
-            settle(state, kind)
+        if not requirement_class.waiting:
+            settle(state, requirement_class)

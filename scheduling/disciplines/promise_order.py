@@ -16,7 +16,7 @@ from scheduling.attempts.retries import policy_of
 from scheduling.disciplines.promise_shadow import FADE, FLOOR, SHIFT, promise_of
 from scheduling.picking.ranking import Choice
 from scheduling.state.nodes import Group
-from scheduling.state.pool import Entry, Kind, KindPace, Line, LinePace, State
+from scheduling.state.pool import ClassPace, Entry, Line, LinePace, RequirementClass, State
 
 GUARD = 8
 """Chances: a late job goes so many chances before the promise would be broken."""
@@ -26,18 +26,18 @@ TURN = 32
 """One pick of so many belongs to overdue jobs."""
 
 
-class Part:
+class LinePart:
     """One part of a line, late or on time, from a job on, and what was found of it."""
 
-    __slots__ = ("chance", "due", "head", "kind_pace", "left", "line", "longest", "pace", "promise", "start", "tight")
+    __slots__ = ("chance", "class_pace", "due", "head", "left", "line", "longest", "pace", "promise", "start", "tight")
 
-    def __init__(self, line: Line, start: int, kind_pace: KindPace) -> None:
+    def __init__(self, line: Line, start: int, class_pace: ClassPace) -> None:
         self.line = line
         self.start = start
         self.head: Entry = line.entries[start]
         self.left = len(line.entries) - start
-        self.kind_pace = kind_pace
-        self.pace: LinePace = kind_pace.lines[line.tier]
+        self.class_pace = class_pace
+        self.pace: LinePace = class_pace.lines[line.tier]
         self.due: bool | None = None
         """Of a late part: it was due at this promise, and with these two of its pace; None: not looked at."""
         self.promise = self.longest = 0
@@ -78,7 +78,7 @@ class _Tier:
         "undue_at",
     )
 
-    def __init__(self, slo_ms: int, late: list[Part], fresh: list[Part], overdue_ms: int) -> None:
+    def __init__(self, slo_ms: int, late: list[LinePart], fresh: list[LinePart], overdue_ms: int) -> None:
         self.slo_ms = slo_ms
         self.late = late
         self.fresh = fresh
@@ -101,38 +101,38 @@ class _Tier:
 class PromiseOrder:
     """The order of `promise` on the lines of classes that have room."""
 
-    def __init__(self, state: State, rooms: Collection[Kind]) -> None:
+    def __init__(self, state: State, rooms: Collection[RequirementClass]) -> None:
         self._state = state
         self._promise_max = policy_of(state).promise_max
         self._first: Choice | None = None
         """Known until a job is dispatched."""
-        self._next: Part | None = None
+        self._next: LinePart | None = None
         """The part of the first line without its first job, and its tier then, where `second` has looked at them."""
         self._without: _Tier | None = None
         self._take(rooms)
 
-    def _take(self, rooms: Collection[Kind]) -> None:
+    def _take(self, rooms: Collection[RequirementClass]) -> None:
         self._rooms = list(rooms)
         self._fits_all: dict[Group, bool] = {}
         """Whether all these classes fit a group."""
         self._tiers: dict[str, _Tier] = {}
         """The highest first."""
         for tier in self._state.ranks:
-            late: list[Part] = []
-            fresh: list[Part] = []
-            for kind in rooms:
-                pace, line = kind.pace, kind.lines.get(tier)
+            late: list[LinePart] = []
+            fresh: list[LinePart] = []
+            for requirement_class in rooms:
+                pace, line = requirement_class.pace, requirement_class.lines.get(tier)
                 if pace is None or line is None or tier not in pace.lines:
                     continue  # no job of it has been met since the discipline was adopted
                 if len(line):
-                    fresh.append(Part(line, line.start, pace))
+                    fresh.append(LinePart(line, line.start, pace))
                 if line.late is not None and len(line.late):
-                    late.append(Part(line.late, line.late.start, pace))
+                    late.append(LinePart(line.late, line.late.start, pace))
             if late or fresh:
                 self._tiers[tier] = self._tier(self._state.slos[tier], late, fresh)
         self._common_ms = lcm(*(tier.slo_ms for tier in self._tiers.values()))
 
-    def _tier(self, slo_ms: int, late: list[Part], fresh: list[Part]) -> _Tier:
+    def _tier(self, slo_ms: int, late: list[LinePart], fresh: list[LinePart]) -> _Tier:
         return _Tier(slo_ms, late, fresh, self._state.now_ms - self._promise_max * slo_ms)
 
     def first(self) -> Choice | None:
@@ -155,11 +155,11 @@ class PromiseOrder:
         second = self._choose(tiers.values())
         return second.line if second is not None else None
 
-    def _part(self, line: Line, start: int) -> Part | None:
-        pace = line.kind.pace
-        return Part(line, start, pace) if pace is not None and start < len(line.entries) else None
+    def _part(self, line: Line, start: int) -> LinePart | None:
+        pace = line.requirement_class.pace
+        return LinePart(line, start, pace) if pace is not None and start < len(line.entries) else None
 
-    def _with(self, line: Line, part: Part | None) -> _Tier:
+    def _with(self, line: Line, part: LinePart | None) -> _Tier:
         """The line's tier, with this part in place of the line's."""
         tier = self._tiers[line.tier]
         return self._tier(tier.slo_ms, _replaced(tier.late, line, part), _replaced(tier.fresh, line, part))
@@ -167,7 +167,7 @@ class PromiseOrder:
     def _fits(self, group: Group) -> bool:
         fits = self._fits_all.get(group)
         if fits is None:
-            fits = self._fits_all[group] = all(group in kind.groups for kind in self._rooms)
+            fits = self._fits_all[group] = all(group in requirement_class.groups for requirement_class in self._rooms)
         return fits
 
     def best(self, offers: Mapping[Line, Entry]) -> Line:
@@ -183,7 +183,7 @@ class PromiseOrder:
             raise ValueError("expected lines that offer a job, found none")
         return choice.line
 
-    def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
+    def dispatched(self, line: Line, rooms: Collection[RequirementClass]) -> None:
         self._first = None
         if len(rooms) != len(self._rooms):
             self._take(rooms)
@@ -227,7 +227,7 @@ class PromiseOrder:
                 tier.calm_at = tightened
             load += tier.load
             left_ms = first.head[0] + min(FLOOR, worst) * slo_ms // 1000 - now_ms
-            if ((load + 1) * AFFORD * max(first.kind_pace.slot, 0)) >> SHIFT > left_ms:
+            if ((load + 1) * AFFORD * max(first.class_pace.slot, 0)) >> SHIFT > left_ms:
                 break
         if high is not None:
             return Choice(high, "on_time")
@@ -236,7 +236,7 @@ class PromiseOrder:
     # Where the same jobs stand gets no tighter while the limit does not fall and the mean chance does not rise, and no
     # less tight the other way round: most parts need no second look.
 
-    def _due_of(self, tier: _Tier, promise: int) -> list[Part]:
+    def _due_of(self, tier: _Tier, promise: int) -> list[LinePart]:
         """Late parts that must go now: kept are the promise, and before it the longest interval without a chance."""
         found = []
         for part in tier.late:
@@ -254,7 +254,7 @@ class PromiseOrder:
                 found.append(part)
         return found
 
-    def _last_chances(self, tier: _Tier) -> list[Part]:
+    def _last_chances(self, tier: _Tier) -> list[LinePart]:
         """Parts on time of which a job would be late soon."""
         found = []
         for part in tier.fresh:
@@ -274,7 +274,7 @@ class PromiseOrder:
                 continue
             for part in tier.late:
                 over_ms = part.head[0] + self._promise_max * tier.slo_ms
-                if over_ms <= self._state.now_ms and part.kind_pace.since >= TURN - 1:
+                if over_ms <= self._state.now_ms and part.class_pace.since >= TURN - 1:
                     found.append((over_ms, part.head[1], part.line))
         return min(found, key=lambda entry: entry[:2])[2] if found else None
 
@@ -291,7 +291,7 @@ class PromiseOrder:
         return Choice(line, "catch_up") if line is not None else None
 
 
-def oldest(parts: list[Part]) -> Part:
+def oldest(parts: list[LinePart]) -> LinePart:
     """The part whose first job is the oldest."""
     best = parts[0]
     for part in parts:
@@ -300,10 +300,10 @@ def oldest(parts: list[Part]) -> Part:
     return best
 
 
-def _fitting(parts: list[Part], group: Group) -> list[Part]:
-    return [part for part in parts if group in part.line.kind.groups]
+def _fitting(parts: list[LinePart], group: Group) -> list[LinePart]:
+    return [part for part in parts if group in part.line.requirement_class.groups]
 
 
-def _replaced(parts: list[Part], line: Line, part: Part | None) -> list[Part]:
+def _replaced(parts: list[LinePart], line: Line, part: LinePart | None) -> list[LinePart]:
     """These, with this one in place of the line's; without it where there is none."""
     return [new for old in parts if (new := part if old.line is line else old) is not None]

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from contract.inputs import Requirements
 from scheduling.attempts.retries import policy_of
 from scheduling.state.jobs import Job
-from scheduling.state.pool import Kind, KindPace, LinePace, PromiseFacts, State
+from scheduling.state.pool import ClassPace, LinePace, PromiseFacts, RequirementClass, State
 
 FLOOR = 1000
 """Permille of the SLO: nobody is promised less than his SLO."""
@@ -23,11 +23,11 @@ PERIOD = 24
 """Longest SLOs: for one to two such periods the worst is remembered."""
 
 
-def pace_of(state: State, kind: Kind, tier: str) -> LinePace:
+def pace_of(state: State, requirement_class: RequirementClass, tier: str) -> LinePace:
     """What is known of the line; made when first asked for. A class has its lines by rank."""
-    pace = kind.pace
+    pace = requirement_class.pace
     if pace is None:
-        pace = kind.pace = KindPace()
+        pace = requirement_class.pace = ClassPace()
     line = pace.lines.get(tier)
     if line is None:
         line = LinePace(state.ranks[tier])
@@ -42,15 +42,15 @@ def put_off(state: State, due: Job) -> None:
     state.promise.worst = max(state.promise.worst, waited)
 
 
-def settle(state: State, kind: Kind) -> None:
+def settle(state: State, requirement_class: RequirementClass) -> None:
     """Nothing of the class waits any more: idle time is no interval, and the shadow is done too."""
-    pace = kind.pace
+    pace = requirement_class.pace
     if pace is not None:
         pace.last_ms = -1
         for line in pace.lines.values():
             line.last_ms = -1
             line.shadow.clear()
-    if not any(other.waiting for other in state.kinds.values() if other is not kind):
+    if not any(other.waiting for other in state.classes.values() if other is not requirement_class):
         most, facts = policy_of(state).promise_max * 1000, state.promise
         facts.worst, facts.worst_before = min(facts.worst, most), min(facts.worst_before, most)
 
@@ -59,13 +59,13 @@ def _mean(old: int, interval_ms: int) -> int:
     return interval_ms << SHIFT if old < 0 else old + interval_ms - (old >> SHIFT)
 
 
-def shadow_slot(state: State, paces: Collection[tuple[Kind, KindPace]]) -> None:
+def shadow_slot(state: State, paces: Collection[tuple[RequirementClass, ClassPace]]) -> None:
     """The shadow uses a slot that fits these classes: strict priority, oldest first."""
     now_ms, facts = state.now_ms, state.promise
     rank = len(state.ranks)
     best: tuple[int, int, Requirements] | None = None
     taken, taken_tier = None, ""
-    for kind, pace in paces:
+    for requirement_class, pace in paces:
         if pace.last_ms >= 0:
             pace.slot = _mean(pace.slot, now_ms - pace.last_ms)
         pace.last_ms = now_ms
@@ -73,7 +73,7 @@ def shadow_slot(state: State, paces: Collection[tuple[Kind, KindPace]]) -> None:
             if line.rank > rank:
                 break
             if line.shadow:
-                head = (line.rank, line.shadow[0], kind.requirements)
+                head = (line.rank, line.shadow[0], requirement_class.requirements)
                 if best is None or head < best:
                     best, rank, taken, taken_tier = head, line.rank, line, tier
                 break

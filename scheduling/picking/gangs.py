@@ -21,14 +21,14 @@ from typing import NamedTuple
 from scheduling.picking import placement, reservations
 from scheduling.state import backpressure, gang_members
 from scheduling.state.jobs import Job
-from scheduling.state.nodes import Cluster, Group
-from scheduling.state.pool import Kind, State
+from scheduling.state.nodes import ClusterState, Group
+from scheduling.state.pool import RequirementClass, State
 
 Spot = tuple[int, int, str]
 """Of a node with free slots: how many (negative: the most first), COLD, CACHED or LOADED, and its id."""
 
 
-class Seating(NamedTuple):
+class ChosenNodes(NamedTuple):
     """Where a gang goes."""
 
     group: Group
@@ -37,19 +37,21 @@ class Seating(NamedTuple):
     """The node of each rank."""
 
 
-def is_gang(kind: Kind) -> bool:
-    return kind.requirements.ranks > 1
+def is_gang(requirement_class: RequirementClass) -> bool:
+    return requirement_class.requirements.ranks > 1
 
 
-def on_offer(state: State, kind: Kind) -> list[Group]:
+def on_offer(state: State, requirement_class: RequirementClass) -> list[Group]:
     """Groups with room for a job of this class of gangs, if it were one of a single rank, in clusters that hold the
     gang now or could keep slots for it: when a slot is given away there, it is for the discipline to say to whom."""
-    if not kind.waiting or reservations.of_class(state, kind):
+    if not requirement_class.waiting or reservations.of_class(state, requirement_class):
         return []
     found: list[Group] = []
-    for cluster, groups in _by_cluster(kind.groups):
+    for cluster, groups in _by_cluster(requirement_class.groups):
         if backpressure.takes_work(cluster):
-            able = _holds(state, groups, kind.requirements.ranks) or reservations.may_keep(state, kind, cluster)
+            able = _holds(state, groups, requirement_class.requirements.ranks) or reservations.may_keep(
+                state, requirement_class, cluster
+            )
             found += [group for group in groups if able and placement.has_room(group)]
     return found
 
@@ -60,32 +62,32 @@ def _holds(state: State, groups: Sequence[Group], ranks: int) -> bool:
     return gang_members.hold(((state.nodes[node], placement.free_slots(state, node)) for node in free), ranks)
 
 
-def choose(state: State, kind: Kind, version: str, own: str = "") -> Seating | None:
+def choose(state: State, requirement_class: RequirementClass, version: str, own: str = "") -> ChosenNodes | None:
     """Where a gang of this class goes now; None: it fits nowhere. In its `own` cluster, kept slots are kept for it."""
     best: tuple[tuple[int, int, Fraction, str], tuple[str, ...]] | None = None
-    for cluster, groups in _by_cluster(kind.groups):
+    for cluster, groups in _by_cluster(requirement_class.groups):
         if not backpressure.takes_work(cluster):
             continue
-        nodes = _gather(state, groups, version, kind.requirements.ranks, kept=cluster.name == own)
+        nodes = _gather(state, groups, version, requirement_class.requirements.ranks, kept=cluster.name == own)
         if not nodes:
             continue
         missing = sum(_distance(state, node, version) for node in nodes)
         rank = (len(set(nodes)), missing, Fraction(len(cluster.open), cluster.slots), cluster.name)
         if best is None or rank < best[0]:
             best = rank, nodes
-    return Seating(state.node_attempts[best[1][0]].group, best[1]) if best is not None else None
+    return ChosenNodes(state.node_attempts[best[1][0]].group, best[1]) if best is not None else None
 
 
-def ready(state: State) -> Iterator[tuple[Job, Seating]]:
+def ready(state: State) -> Iterator[tuple[Job, ChosenNodes]]:
     """Gangs that slots were kept for and that fit now. Dispatch each before asking for the next."""
     for name in sorted(state.reserved):
         job = state.jobs[state.reserved[name].job]
-        seating = choose(state, state.lines[job.version, job.tier].kind, job.version, name)
+        seating = choose(state, state.lines[job.version, job.tier].requirement_class, job.version, name)
         if seating is not None:
             yield job, seating
 
 
-def _by_cluster(all_groups: Collection[Group]) -> Iterator[tuple[Cluster, list[Group]]]:
+def _by_cluster(all_groups: Collection[Group]) -> Iterator[tuple[ClusterState, list[Group]]]:
     clusters: dict[str, list[Group]] = {}
     for group in all_groups:
         if group.ids:

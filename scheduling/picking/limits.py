@@ -27,7 +27,7 @@ from contract.events import LimitAdapted
 from contract.policy import UNLIMITED
 from contract.policy import Cluster as ClusterPolicy
 from scheduling.state import backpressure, capacity
-from scheduling.state.nodes import Attempt, Cluster
+from scheduling.state.nodes import Attempt, ClusterState
 from scheduling.state.pool import State
 
 ADAPT_EVERY_MS = 30_000
@@ -46,18 +46,18 @@ def smoothed(before_ms: int, seen_ms: int) -> int:
     return seen_ms if before_ms == 0 else max(1, before_ms + (seen_ms - before_ms) // SMOOTHING)
 
 
-def saw_start(state: State, cluster: Cluster, attempt: Attempt) -> None:
+def saw_start(state: State, cluster: ClusterState, attempt: Attempt) -> None:
     """The attempt starts now. Part of `evolve`. One that waited behind others says nothing of fetching."""
     if attempt.to_free:
         cluster.fetch_ms = smoothed(cluster.fetch_ms, state.now_ms - attempt.dispatched_ms)
 
 
-def saw_end(state: State, cluster: Cluster, attempt: Attempt) -> None:
+def saw_end(state: State, cluster: ClusterState, attempt: Attempt) -> None:
     """The node says that the attempt, which had started, has ended by itself. Part of `evolve`."""
     cluster.run_ms = smoothed(cluster.run_ms, state.now_ms - attempt.started_ms)
 
 
-def hiding(state: State, cluster: Cluster) -> int:
+def hiding(state: State, cluster: ClusterState) -> int:
     """How many attempts staged behind running ones hide the fetching of inputs, by the recorded times (of which both
     are known); 0 where it costs less than parking work would."""
     fetch_ms, run_ms = cluster.fetch_ms, cluster.run_ms
@@ -69,7 +69,7 @@ def hiding(state: State, cluster: Cluster) -> int:
     return max(fetched, on_nodes)
 
 
-def wanted(cluster: Cluster, entry: ClusterPolicy, hides: int) -> int:
+def wanted(cluster: ClusterState, entry: ClusterPolicy, hides: int) -> int:
     """The limit that the recorded times ask for: 1 to the policy's; the policy's itself where it is not adaptive. What
     is in flight already leaves a place, so that a lower limit keeps no slot empty either."""
     if not entry.adaptive:
@@ -105,7 +105,7 @@ def make_way(state: State) -> Iterator[LimitAdapted]:
             yield _adapted(cluster, min(most, raised), hides)
 
 
-def _by_times(state: State, clusters: list[Cluster]) -> Iterator[tuple[Cluster, ClusterPolicy]]:
+def _by_times(state: State, clusters: list[ClusterState]) -> Iterator[tuple[ClusterState, ClusterPolicy]]:
     """Those, by name, whose limits the recorded times may change: both are known, and `none` asks for no limit."""
     for cluster in sorted(clusters, key=lambda cluster: cluster.name):
         if cluster.draining or not cluster.fetch_ms or not cluster.run_ms:
@@ -115,10 +115,10 @@ def _by_times(state: State, clusters: list[Cluster]) -> Iterator[tuple[Cluster, 
             yield cluster, entry
 
 
-def _has_free_slot(state: State, cluster: Cluster) -> bool:
+def _has_free_slot(state: State, cluster: ClusterState) -> bool:
     return any(group.free for group in state.groups.values() if group.cluster is cluster)
 
 
-def _adapted(cluster: Cluster, limit: int, hides: int) -> LimitAdapted:
+def _adapted(cluster: ClusterState, limit: int, hides: int) -> LimitAdapted:
     behind = min(hides, limit - 1)
     return LimitAdapted(cluster.name, limit, cluster.fetch_ms, cluster.run_ms, behind)

@@ -22,14 +22,14 @@ from collections.abc import Sequence
 from contract.policy import Policy
 from scheduling.attempts.retries import policy_of
 from scheduling.picking import placement, switches
-from scheduling.picking.ranking import Choice, Order
+from scheduling.picking.ranking import Choice, LineOrder
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Group
 from scheduling.state.pool import Entry, Line, State
 
 
 def instead(
-    state: State, order: Order, choice: Choice, turn: Entry, groups: Sequence[Group]
+    state: State, order: LineOrder, choice: Choice, turn: Entry, groups: Sequence[Group]
 ) -> tuple[Line, str] | None:
     """The job that goes instead of the one whose turn it is, and its line. `groups` have room for the line's jobs."""
     policy, line = policy_of(state), choice.line
@@ -45,14 +45,14 @@ def instead(
     loaded = {version for group, mask in near for version, nodes in group.loaded.items() if nodes & mask}
     if not loaded:
         return None
-    if state.now_ms - line.kind.switched_ms < switches.interval_ms(state, policy, line.kind):
+    if state.now_ms - line.requirement_class.switched_ms < switches.interval_ms(state, policy, line.requirement_class):
         return _of_class(state, policy, order, line, loaded)
     return _of_line(state, policy, line, chosen, loaded) if is_free else None
 
 
-def _of_class(state: State, policy: Policy, order: Order, line: Line, loaded: set[str]) -> tuple[Line, str] | None:
+def _of_class(state: State, policy: Policy, order: LineOrder, line: Line, loaded: set[str]) -> tuple[Line, str] | None:
     offers: dict[Line, Entry] = {}
-    for lines in (line.kind.lines, line.kind.late):
+    for lines in (line.requirement_class.lines, line.requirement_class.late):
         for other in lines.values():
             for entry in other.entries[other.start : other.start + policy.look_ahead_jobs]:
                 if state.jobs[entry[1]].version in loaded:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from scheduling.state import backpressure
 from scheduling.state.nodes import Group
-from scheduling.state.pool import Kind, State
+from scheduling.state.pool import RequirementClass, State
 
 FREE = 0
 LOADED, CACHED, COLD = 0, 1, 2
@@ -26,9 +26,9 @@ def has_room(group: Group) -> bool:
     return bool(group.stageable) and backpressure.stages(group.cluster)
 
 
-def groups_with_room(kind: Kind) -> list[Group]:
+def groups_with_room(requirement_class: RequirementClass) -> list[Group]:
     """Groups that could take a job of this class, which is of one rank, now."""
-    return [group for group in kind.groups if has_room(group)]
+    return [group for group in requirement_class.groups if has_room(group)]
 
 
 def choose(groups: Iterable[Group], version: str) -> tuple[Group, str]:
@@ -104,5 +104,5 @@ def nodes_in(group: Group, mask: int) -> Iterator[str]:
 
 def free_slots(state: State, node: str, *, kept: bool = False) -> int:
     """Slots of the node that its attempts leave free; those that are kept for a gang are among them only if `kept`."""
-    held = state.node_attempts[node]
-    return state.nodes[node].slots - held.ranks() - (0 if kept else held.kept)
+    load = state.node_attempts[node]
+    return state.nodes[node].slots - load.ranks() - (0 if kept else load.kept)

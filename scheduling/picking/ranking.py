@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from scheduling.state import sharing
 from scheduling.state.nodes import Group
-from scheduling.state.pool import Entry, Kind, Line, State
+from scheduling.state.pool import Entry, Line, RequirementClass, State
 
 
 class Choice(NamedTuple):
@@ -17,7 +17,7 @@ class Choice(NamedTuple):
     """Why the discipline serves this line: one of its own fixed words, recorded with the dispatch."""
 
 
-class Order(Protocol):
+class LineOrder(Protocol):
     """A discipline at work on the lines that have room."""
 
     def first(self) -> Choice | None:
@@ -30,11 +30,11 @@ class Order(Protocol):
     def best(self, offers: Mapping[Line, Entry]) -> Line:
         """The line to serve, of lines that each offer one job and no other."""
 
-    def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
+    def dispatched(self, line: Line, rooms: Collection[RequirementClass]) -> None:
         """A job of the line is gone, and these classes still have room."""
 
 
-def behind(order: Order, line: Line, turn: Entry, group: Group) -> str:
+def behind(order: LineOrder, line: Line, turn: Entry, group: Group) -> str:
     """The best job that could go to the group in place of the one whose turn it is in this line, the first; or ""."""
     second = order.second(turn, group)
     if second is None:
@@ -53,15 +53,20 @@ class Ranking:
     """The order of a discipline that ranks each line by its first job alone: the ranks are kept sorted."""
 
     def __init__(
-        self, state: State, rooms: Collection[Kind], ranker: Callable[[State], Ranker], reason: str, shifts: bool
+        self,
+        state: State,
+        rooms: Collection[RequirementClass],
+        ranker: Callable[[State], Ranker],
+        reason: str,
+        shifts: bool,
     ) -> None:
         """`shifts`: a dispatch may change how other lines rank too, so that all are ranked again."""
         self._state, self._ranker, self._reason, self._shifts = state, ranker, reason, shifts
         self._rank_all(rooms)
 
-    def _rank_all(self, rooms: Collection[Kind]) -> None:
+    def _rank_all(self, rooms: Collection[RequirementClass]) -> None:
         self._rank = rank = self._ranker(self._state)
-        lines = [line for kind in rooms for line in kind.lines.values() if len(line)]
+        lines = [line for requirement_class in rooms for line in requirement_class.lines.values() if len(line)]
         self._heads = sorted((rank(line, line.entries[line.start]), line) for line in lines)
 
     def first(self) -> Choice | None:
@@ -74,19 +79,19 @@ class Ranking:
         for rank, other in self._heads[1:]:
             if rest is not None and rest < rank:
                 return line
-            if group in other.kind.groups:
+            if group in other.requirement_class.groups:
                 return other
         return line if rest is not None else None
 
     def best(self, offers: Mapping[Line, Entry]) -> Line:
         return min(offers, key=lambda line: self._rank(line, offers[line]))
 
-    def dispatched(self, line: Line, rooms: Collection[Kind]) -> None:
+    def dispatched(self, line: Line, rooms: Collection[RequirementClass]) -> None:
         if self._shifts:
             self._rank_all(rooms)
             return
         del self._heads[next(place for place, head in enumerate(self._heads) if head[1] is line)]
         if len(line):
             insort(self._heads, (self._rank(line, line.entries[line.start]), line))
-        if any(head[1].kind not in rooms for head in self._heads):
-            self._heads = [head for head in self._heads if head[1].kind in rooms]
+        if any(head[1].requirement_class not in rooms for head in self._heads):
+            self._heads = [head for head in self._heads if head[1].requirement_class in rooms]

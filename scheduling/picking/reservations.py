@@ -17,62 +17,68 @@ from collections.abc import Iterator
 from contract.events import GangReleased, GangReserved
 from scheduling.picking import placement
 from scheduling.state import backpressure
-from scheduling.state.gang_members import hold, seats_of
+from scheduling.state.gang_members import hold, shares_of
 from scheduling.state.jobs import Job
-from scheduling.state.nodes import Attempt, Cluster, Group, Node, Reservation
-from scheduling.state.pool import Kind, State
+from scheduling.state.nodes import Attempt, ClusterState, Group, Node, Reservation
+from scheduling.state.pool import RequirementClass, State
 
 Slot = tuple[int, str]
 """When it is expected to be free, and its node."""
 
 
-def of_class(state: State, kind: Kind) -> Reservation | None:
+def of_class(state: State, requirement_class: RequirementClass) -> Reservation | None:
     """Slots kept for a gang of this class."""
     for reservation in state.reserved.values():
         job = state.jobs.get(reservation.job)
-        if job is not None and state.lines[job.version, job.tier].kind is kind:
+        if job is not None and state.lines[job.version, job.tier].requirement_class is requirement_class:
             return reservation
     return None
 
 
-def may_keep(state: State, kind: Kind, cluster: Cluster) -> bool:
+def may_keep(state: State, requirement_class: RequirementClass, cluster: ClusterState) -> bool:
     """Slots of the cluster could be kept for a gang of this class: it takes work, keeps none yet, and has enough."""
     if cluster.name in state.reserved or cluster.draining or not cluster.limit:
         return False
-    return hold(((node, node.slots) for node in _nodes(state, kind, cluster)), kind.requirements.ranks)
+    return hold(
+        ((node, node.slots) for node in _nodes(state, requirement_class, cluster)), requirement_class.requirements.ranks
+    )
 
 
-def keep(state: State, kind: Kind, job: Job) -> GangReserved:
+def keep(state: State, requirement_class: RequirementClass, job: Job) -> GangReserved:
     """The slots to keep for a gang that fits nowhere now, in the cluster where they are free first."""
     best: tuple[int, str, list[Slot]] | None = None
-    for name in sorted({group.cluster.name for group in kind.groups if group.ids}):
+    for name in sorted({group.cluster.name for group in requirement_class.groups if group.ids}):
         cluster = state.clusters[name]
-        if not may_keep(state, kind, cluster):
+        if not may_keep(state, requirement_class, cluster):
             continue
-        slots = [(at_ms, n.node) for n in _nodes(state, kind, cluster) for at_ms in slot_times(state, cluster, n)]
-        kept = _first_free(state, slots, kind)
+        slots = [
+            (at_ms, n.node)
+            for n in _nodes(state, requirement_class, cluster)
+            for at_ms in slot_times(state, cluster, n)
+        ]
+        kept = _first_free(state, slots, requirement_class)
         if best is None or (kept[-1][0], name) < best[:2]:
             best = kept[-1][0], name, kept
     if best is None:
-        raise ValueError(f"expected a cluster that can keep {kind.requirements.ranks} slots, found none")
+        raise ValueError(f"expected a cluster that can keep {requirement_class.requirements.ranks} slots, found none")
     free_ms, name, kept = best
     nodes = tuple(sorted(node for _, node in kept))
     return GangReserved(job=job.job, cluster=name, nodes=nodes, free_ms=free_ms)
 
 
-def _nodes(state: State, kind: Kind, cluster: Cluster) -> Iterator[Node]:
+def _nodes(state: State, requirement_class: RequirementClass, cluster: ClusterState) -> Iterator[Node]:
     """Nodes of the cluster that may run a rank of the class."""
-    for group in kind.groups:
+    for group in requirement_class.groups:
         if group.cluster is cluster:
             for name in group.ids:
                 if not (node := state.nodes[name]).draining:
                     yield node
 
 
-def _first_free(state: State, slots: list[Slot], kind: Kind) -> list[Slot]:
+def _first_free(state: State, slots: list[Slot], requirement_class: RequirementClass) -> list[Slot]:
     """As many as the gang has ranks, the last one last; empty when they will not do. On several nodes, one of them
     can be reached by the others; on nodes that nobody can reach, all are on one."""
-    ranks = kind.requirements.ranks
+    ranks = requirement_class.requirements.ranks
     slots = sorted(slots)
     found = slots[:ranks]
     if len(found) < ranks:
@@ -88,13 +94,13 @@ def _first_free(state: State, slots: list[Slot], kind: Kind) -> list[Slot]:
     return min((on_one[:ranks] for on_one in alone.values() if len(on_one) >= ranks), key=lambda s: s[-1], default=[])
 
 
-def slot_times(state: State, cluster: Cluster, node: Node) -> list[int]:
+def slot_times(state: State, cluster: ClusterState, node: Node) -> list[int]:
     """When each slot of the node is expected to be free of all that the node holds, one a slot, sorted."""
     now_ms = state.now_ms
     times = [now_ms] * node.slots
     held = sorted(state.node_attempts[node.node].values(), key=lambda attempt: (not attempt.started, attempt.job))
     for attempt in held:
-        ranks = next(len(seat.ranks) for seat in seats_of(attempt) if seat.node == node.node)
+        ranks = next(len(share.ranks) for share in shares_of(attempt) if share.node == node.node)
         if attempt.started:
             end_ms = max(now_ms, attempt.started_ms + expected_ms(state, cluster, attempt))
         else:
@@ -104,7 +110,7 @@ def slot_times(state: State, cluster: Cluster, node: Node) -> list[int]:
     return times
 
 
-def expected_ms(state: State, cluster: Cluster, attempt: Attempt) -> int:
+def expected_ms(state: State, cluster: ClusterState, attempt: Attempt) -> int:
     """How long the attempt is expected to run: as its version did so far, else as anything did in the cluster, else
     as long as it may."""
     version = state.jobs[attempt.job].version
@@ -118,11 +124,11 @@ def may_back_fill(state: State, job: Job, reservation: Reservation) -> bool:
     return run_ms > 0 and state.now_ms + fetch_ms + run_ms <= reservation.free_ms
 
 
-def back_fill(state: State, kind: Kind, job: Job) -> tuple[Group, str] | None:
+def back_fill(state: State, requirement_class: RequirementClass, job: Job) -> tuple[Group, str] | None:
     """The group and node with a free slot that is kept and that the job may use; None: there is none. Where its
     version is loaded, then cached, then cold; then the least cluster; then the least node."""
     best: tuple[tuple[int, str, str], Group] | None = None
-    for group in with_kept_room(kind):
+    for group in with_kept_room(requirement_class):
         if not may_back_fill(state, job, state.reserved[group.cluster.name]):
             continue
         distance, mask = placement.nearest(group, group.kept, job.version)
@@ -132,9 +138,9 @@ def back_fill(state: State, kind: Kind, job: Job) -> tuple[Group, str] | None:
     return (best[1], best[0][2]) if best is not None else None
 
 
-def with_kept_room(kind: Kind) -> list[Group]:
+def with_kept_room(requirement_class: RequirementClass) -> list[Group]:
     """Groups that fit the class and have a free slot that is kept, in clusters that take work."""
-    return [group for group in kind.groups if group.kept and backpressure.takes_work(group.cluster)]
+    return [group for group in requirement_class.groups if group.kept and backpressure.takes_work(group.cluster)]
 
 
 def releases(state: State) -> Iterator[GangReleased]:

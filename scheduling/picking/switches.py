@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from contract.policy import Policy
 from scheduling.state.nodes import Attempt
-from scheduling.state.pool import Kind, Mean, State
+from scheduling.state.pool import Mean, RequirementClass, State
 
 MEMORY = 128
 """A mean is over all values at first, later over about so many."""
@@ -57,13 +57,13 @@ def load_ms(state: State) -> int:
     return mean.mean if is_clear else 0
 
 
-def saw_dispatch(state: State, kind: Kind, version: str, node: str) -> None:
+def saw_dispatch(state: State, requirement_class: RequirementClass, version: str, node: str) -> None:
     """A job of the class goes to the node. Part of `evolve`."""
     if version not in state.nodes[node].loaded:
-        kind.switched_ms = state.now_ms
+        requirement_class.switched_ms = state.now_ms
 
 
-def interval_ms(state: State, policy: Policy, kind: Kind) -> int:
+def interval_ms(state: State, policy: Policy, requirement_class: RequirementClass) -> int:
     """The least time between two switches of the class that the policy allows while there is a choice; 0: any."""
-    slots = sum({group.cluster.name: group.cluster.slots for group in kind.groups if group.ids}.values())
+    slots = sum({group.cluster.name: group.cluster.slots for group in requirement_class.groups if group.ids}.values())
     return load_ms(state) * 100 // (policy.switch_percent * max(1, slots))

@@ -8,20 +8,20 @@ Seams: `in_flight`, `stages`.
 
 from __future__ import annotations
 
-from scheduling.state.nodes import Cluster
+from scheduling.state.nodes import ClusterState
 
 
-def in_flight(cluster: Cluster) -> int:
+def in_flight(cluster: ClusterState) -> int:
     """Attempts of the cluster that are dispatched and not started."""
     return len(cluster.staged)
 
 
-def takes_work(cluster: Cluster) -> bool:
+def takes_work(cluster: ClusterState) -> bool:
     """One more attempt may be dispatched to the cluster now. (Limit 0: the policy in force has no such cluster.)"""
     return not cluster.draining and in_flight(cluster) < cluster.limit
 
 
-def stages(cluster: Cluster) -> bool:
+def stages(cluster: ClusterState) -> bool:
     """One more attempt may be sent to wait behind running ones there now. The last place of a limit is never given so:
     it is for a slot that becomes free."""
     return not cluster.draining and in_flight(cluster) < cluster.behind

@@ -14,8 +14,8 @@ from contract.bounds import HELD_MAX
 from contract.inputs import Requirements
 from contract.policy import UNLIMITED
 from contract.policy import Cluster as ClusterPolicy
-from scheduling.state.gang_members import seats_of
-from scheduling.state.nodes import Attempt, Cluster, Group, Held, Node, Reservation
+from scheduling.state.gang_members import shares_of
+from scheduling.state.nodes import Attempt, ClusterState, Group, Node, NodeLoad, Reservation
 from scheduling.state.pool import State
 
 CPU = "cpu"
@@ -37,11 +37,11 @@ def fits(requirements: Requirements, group: Group) -> bool:
     )
 
 
-def cluster_of(state: State, name: str) -> Cluster:
+def cluster_of(state: State, name: str) -> ClusterState:
     """The cluster's record; made when first asked for."""
     cluster = state.clusters.get(name)
     if cluster is None:
-        cluster = state.clusters[name] = Cluster(name)
+        cluster = state.clusters[name] = ClusterState(name)
         adopt(state, cluster)
     return cluster
 
@@ -67,7 +67,7 @@ def staged_per_slot_of(state: State, name: str) -> int:
     return UNLIMITED if entry.limit == UNLIMITED and not entry.adaptive else entry.staged_per_slot
 
 
-def adopt(state: State, cluster: Cluster) -> None:
+def adopt(state: State, cluster: ClusterState) -> None:
     """The policy in force, which is new to the cluster, sets its bounds. A cluster that comes (back) is active."""
     was_gone = cluster.limit == 0
     cluster.limit = limit_of(state, cluster.name)
@@ -90,72 +90,72 @@ def group_of(state: State, node: Node) -> Group:
     if group is None:
         group = Group(cluster_of(state, node.cluster), node.chipset, node.gpus, node.memory_mib)
         state.groups[key] = group
-        for kind in state.kinds.values():
-            if fits(kind.requirements, group):
-                kind.groups.append(group)
+        for requirement_class in state.classes.values():
+            if fits(requirement_class.requirements, group):
+                requirement_class.groups.append(group)
     return group
 
 
 def admit(state: State, node: Node) -> None:
     """A node that holds nothing yet joins its group."""
     state.nodes[node.node] = node
-    held = state.node_attempts[node.node] = Held()
-    held.group = group = group_of(state, node)
-    held.level = -1
-    held.more = held.kept = 0
+    load = state.node_attempts[node.node] = NodeLoad()
+    load.group = group = group_of(state, node)
+    load.level = -1
+    load.more = load.kept = 0
     group.cluster.slots += node.slots
     place = bisect_left(group.ids, node.node)
     group.ids.insert(place, node.node)
     _reshape(state, group, place, lambda mask: _insert_bit(mask, place))
-    _mark_versions(held, node, True)
+    _mark_versions(load, node, True)
     refresh(state, node)
 
 
 def remove(state: State, node: Node) -> None:
     """A node is gone; attempts that are still open there are closed by the events that follow."""
     del state.nodes[node.node]
-    held = state.node_attempts.pop(node.node)
-    group = held.group
+    load = state.node_attempts.pop(node.node)
+    group = load.group
     group.cluster.slots -= node.slots
-    _mark_versions(held, node, False)
+    _mark_versions(load, node, False)
     place = bisect_left(group.ids, node.node)
     del group.ids[place]
     _reshape(state, group, place, lambda mask: _remove_bit(mask, place))
 
 
 def change_versions(state: State, node: Node, loaded: tuple[str, ...], cached: tuple[str, ...]) -> None:
-    held = state.node_attempts[node.node]
-    _mark_versions(held, node, False)
+    load = state.node_attempts[node.node]
+    _mark_versions(load, node, False)
     node.loaded = loaded
     node.cached = cached
-    _mark_versions(held, node, True)
+    _mark_versions(load, node, True)
 
 
 def refresh(state: State, node: Node) -> None:
     """The node's open attempts, or what it may take, changed."""
-    held = state.node_attempts[node.node]
-    group, bit, slots, attempts = held.group, held.bit, node.slots, held.ranks()
+    load = state.node_attempts[node.node]
+    group, bit, slots, attempts = load.group, load.bit, node.slots, load.ranks()
     others = ~bit
     group.free &= others
     group.kept &= others
     group.stageable &= others
     group.parked &= others
-    if held.level >= 0:
-        _unlist(group.levels, held.level, bit)
-        held.level = -1
+    if load.level >= 0:
+        _unlist(group.levels, load.level, bit)
+        load.level = -1
     if attempts > slots:
         group.parked |= bit
     if node.draining:
         return
-    if attempts + held.kept < slots:
+    if attempts + load.kept < slots:
         group.free |= bit
-    elif held.kept:
+    elif load.kept:
         if attempts < slots:
             group.kept |= bit
-    elif attempts < slots + slots * group.cluster.staged_per_slot and len(held) < node.holds:
+    elif attempts < slots + slots * group.cluster.staged_per_slot and len(load) < node.holds:
         group.stageable |= bit
-        held.level = attempts // slots - 1
-        group.levels[held.level] = group.levels.get(held.level, 0) | bit
+        load.level = attempts // slots - 1
+        group.levels[load.level] = group.levels.get(load.level, 0) | bit
 
 
 def _unlist(masks: dict[Any, int], key: Any, bit: int) -> None:
@@ -171,11 +171,11 @@ def open_attempt(state: State, attempt: Attempt) -> None:
     cluster = state.clusters[attempt.cluster]
     cluster.open[attempt.job] = attempt
     cluster.staged[attempt.job] = attempt
-    for seat in seats_of(attempt):
-        held = state.node_attempts[seat.node]
-        held[attempt.job] = attempt
-        held.more += len(seat.ranks) - 1
-        refresh(state, state.nodes[seat.node])
+    for share in shares_of(attempt):
+        load = state.node_attempts[share.node]
+        load[attempt.job] = attempt
+        load.more += len(share.ranks) - 1
+        refresh(state, state.nodes[share.node])
 
 
 def keep(state: State, reservation: Reservation) -> None:
@@ -201,8 +201,8 @@ def _count_kept(state: State, reservation: Reservation, sign: int) -> None:
 def start_attempt(state: State, attempt: Attempt, version: str) -> None:
     """The attempt runs: it no longer counts for the limit, and its nodes have the version loaded from here on."""
     settle_started(state, attempt)
-    for seat in seats_of(attempt):
-        node = state.nodes[seat.node]
+    for share in shares_of(attempt):
+        node = state.nodes[share.node]
         if version in node.cached and version in node.loaded and (node.slots > 1 or len(node.loaded) == 1):
             continue
         loaded = (version,) if node.slots == 1 else tuple(sorted({*node.loaded, version}))
@@ -219,17 +219,17 @@ def close_attempt(state: State, attempt: Attempt) -> None:
     cluster = state.clusters[attempt.cluster]
     cluster.staged.pop(attempt.job, None)
     cluster.open.pop(attempt.job, None)
-    for seat in seats_of(attempt):
-        node = state.nodes.get(seat.node)
-        if node is not None and node.session == seat.session:
-            held = state.node_attempts[seat.node]
-            del held[attempt.job]
-            held.more -= len(seat.ranks) - 1
+    for share in shares_of(attempt):
+        node = state.nodes.get(share.node)
+        if node is not None and node.session == share.session:
+            load = state.node_attempts[share.node]
+            del load[attempt.job]
+            load.more -= len(share.ranks) - 1
             refresh(state, node)
 
 
-def _mark_versions(held: Held, node: Node, present: bool) -> None:
-    group, bit = held.group, held.bit
+def _mark_versions(load: NodeLoad, node: Node, present: bool) -> None:
+    group, bit = load.group, load.bit
     for masks, versions in ((group.loaded, node.loaded), (group.cached, node.cached)):
         for version in versions:
             if present:

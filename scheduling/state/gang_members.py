@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from scheduling.state.nodes import Attempt, Held, Node
+from scheduling.state.nodes import Attempt, Node, NodeLoad
 
 PORTS = 1_000
 """Ports of a node, from the one in its address on, at which a rank 0 can be reached."""
 
 
-class Seat(NamedTuple):
+class NodeShare(NamedTuple):
     """What one node runs of an attempt."""
 
     node: str
@@ -23,14 +23,14 @@ class Seat(NamedTuple):
     ranks: tuple[int, ...]
 
 
-def seats_of(attempt: Attempt) -> tuple[Seat, ...]:
+def shares_of(attempt: Attempt) -> tuple[NodeShare, ...]:
     """One for each node of the attempt, that of rank 0 first."""
     if not attempt.members:
-        return (Seat(attempt.node, attempt.session, (0,)),)
+        return (NodeShare(attempt.node, attempt.session, (0,)),)
     places: dict[tuple[str, str], list[int]] = {(attempt.node, attempt.session): [0]}
     for rank, member in enumerate(attempt.members, start=1):
         places.setdefault((member.node, member.session), []).append(rank)
-    return tuple(Seat(node, session, tuple(ranks)) for (node, session), ranks in places.items())
+    return tuple(NodeShare(node, session, tuple(ranks)) for (node, session), ranks in places.items())
 
 
 def ranks_on(attempt: Attempt, node: str) -> int:
@@ -58,11 +58,11 @@ def is_address(address: str) -> bool:
     return bool(host and colon) and port.isascii() and port.isdigit() and 0 < int(port) <= 65_536 - PORTS
 
 
-def rendezvous(node: Node, held: Held, place: int) -> str:
+def rendezvous(node: Node, load: NodeLoad, place: int) -> str:
     """Where rank 0 of a gang is reached on this node, which holds these attempts. Ports are used in turn: a number that
     grows from dispatch to dispatch (`place`) says where to begin, and those of open gangs are left out."""
     host, _, first = node.address.rpartition(":")
-    taken = {attempt.rendezvous for attempt in held.values()}
+    taken = {attempt.rendezvous for attempt in load.values()}
     for step in range(PORTS):
         found = f"{host}:{int(first) + (place + step) % PORTS}"
         if found not in taken:

@@ -16,7 +16,7 @@ from contract.lifecycle import JobState
 from scheduling.state import heaps, sharing
 from scheduling.state.capacity import fits
 from scheduling.state.jobs import Job
-from scheduling.state.pool import Entry, Kind, Line, Queue, State, TenantQueue
+from scheduling.state.pool import Entry, Line, Queue, RequirementClass, State, TenantQueue
 
 NEAR_END = 64
 """New jobs are looked for among so many last entries first: several may have the same append time."""
@@ -30,23 +30,23 @@ UNKNOWN_MS = 1 << 40
 SIZE_SHIFT = 64
 
 
-def kind_of(state: State, requirements: Requirements) -> Kind:
+def class_of(state: State, requirements: Requirements) -> RequirementClass:
     """The requirement class; made when first asked for."""
-    kind = state.kinds.get(requirements)
-    if kind is None:
-        kind = state.kinds[requirements] = Kind(requirements)
-        kind.groups = [group for group in state.groups.values() if fits(requirements, group)]
-    return kind
+    requirement_class = state.classes.get(requirements)
+    if requirement_class is None:
+        requirement_class = state.classes[requirements] = RequirementClass(requirements)
+        requirement_class.groups = [group for group in state.groups.values() if fits(requirements, group)]
+    return requirement_class
 
 
 def line_of(state: State, version: str, tier: str) -> Line:
     """The line in which jobs of this version and tier wait; made when first asked for."""
     line = state.lines.get((version, tier))
     if line is None:
-        kind = kind_of(state, state.versions[version].requirements)
-        line = kind.lines.get(tier)
+        requirement_class = class_of(state, state.versions[version].requirements)
+        line = requirement_class.lines.get(tier)
         if line is None:
-            line = kind.lines[tier] = Line(tier, kind, sharing.shares_of(state, tier))
+            line = requirement_class.lines[tier] = Line(tier, requirement_class, sharing.shares_of(state, tier))
             if state.splits:
                 _add_late(line)
         state.lines[version, tier] = line
@@ -54,7 +54,7 @@ def line_of(state: State, version: str, tier: str) -> Line:
 
 
 def _add_late(line: Line) -> None:
-    line.late = line.kind.late[line.tier] = Line(line.tier, line.kind, line.shares)
+    line.late = line.requirement_class.late[line.tier] = Line(line.tier, line.requirement_class, line.shares)
 
 
 def part_of(state: State, job: Job) -> Line:
@@ -91,7 +91,7 @@ def enter(state: State, job: Job) -> None:
         line = part_of(state, job)
         _put(line, job.tenant, entry_of(state, job))
         line.shares.tenants[job.tenant].waiting += 1
-        line.kind.waiting += 1
+        line.requirement_class.waiting += 1
 
 
 def _put(line: Line, tenant: str, entry: Entry) -> None:
@@ -127,7 +127,7 @@ def leave(state: State, job: Job) -> None:
         _take(line, entry)
         queue = line.tenants[job.tenant]
         _forget(line, job.tenant, queue, _take(queue, entry))
-        line.kind.waiting -= 1
+        line.requirement_class.waiting -= 1
         queue.share.waiting -= 1
         if not queue.share.waiting:
             sharing.forget(line.shares, job.tenant)
@@ -167,8 +167,8 @@ def _forget(line: Line, tenant: str, queue: TenantQueue, has_new_head: bool) -> 
 
 def cross_over(state: State) -> None:
     """Time went on: jobs that have now waited longer than their SLO move to the late lines."""
-    for kind in state.kinds.values():
-        for line in kind.lines.values():
+    for requirement_class in state.classes.values():
+        for line in requirement_class.lines.values():
             before_ms = state.now_ms - state.slos[line.tier]
             if line.late is not None and line.start < len(line.entries) and line.entries[line.start][0] < before_ms:
                 _cross_over(state, line, line.late, before_ms)
@@ -199,10 +199,10 @@ def arrange(state: State, splits: bool, by_size: bool) -> None:
     for shares in state.shares.values():
         for share in shares.tenants.values():
             share.waiting = 0
-    for kind in state.kinds.values():
-        kind.late.clear()
-        kind.waiting = 0
-        for line in kind.lines.values():
+    for requirement_class in state.classes.values():
+        requirement_class.late.clear()
+        requirement_class.waiting = 0
+        for line in requirement_class.lines.values():
             line.entries, line.start = [], 0
             line.tenants.clear()
             line.level.clear()

@@ -9,7 +9,7 @@ from typing import Any
 from contract import events as said
 from scheduling.state import capacity
 from scheduling.state.jobs import Loss
-from scheduling.state.nodes import Node, Past
+from scheduling.state.nodes import FormerNode, Node
 from scheduling.state.pool import State
 
 LOSSES_KEPT = 256
@@ -70,7 +70,7 @@ def _node_gone(state: State, node: Node) -> None:
     capacity.remove(state, node)
     past = state.past.pop(node.node, None)
     sessions = (*(past.sessions if past is not None else ()), node.session)[-PAST_SESSIONS_KEPT:]
-    state.past[node.node] = Past(node.cluster, sessions)
+    state.past[node.node] = FormerNode(node.cluster, sessions)
     if len(state.past) > PAST_NODES_KEPT:
         del state.past[next(iter(state.past))]
 

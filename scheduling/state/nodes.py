@@ -58,7 +58,7 @@ class Node(msgspec.Struct):
     """Of dispatches that had started and that its last heartbeats did not list: how many heartbeats in a row."""
 
 
-class Past(msgspec.Struct, frozen=True):
+class FormerNode(msgspec.Struct, frozen=True):
     """A node as it was: where it joined last, and its last sessions that are over (their late records are stale)."""
 
     cluster: str
@@ -76,7 +76,7 @@ class Reservation(msgspec.Struct, frozen=True):
     """When the last of them was expected to be free."""
 
 
-class Cluster:
+class ClusterState:
     """A cluster of this pool: whether it takes work, and the open attempts on its nodes.
 
     `staged` and `open` are the attempts themselves, keyed by job, moved by `evolve` where a job's state moves; the
@@ -142,7 +142,7 @@ class Group:
         "stageable",
     )
 
-    def __init__(self, cluster: Cluster, chipset: str, gpus: int, memory_mib: int) -> None:
+    def __init__(self, cluster: ClusterState, chipset: str, gpus: int, memory_mib: int) -> None:
         self.cluster = cluster
         self.chipset = chipset
         self.gpus = gpus
@@ -162,7 +162,7 @@ class Group:
         self.cached: dict[str, int] = {}
 
 
-class Held(dict[str, Attempt]):
+class NodeLoad(dict[str, Attempt]):
     """The open attempts of a node that is alive, by job; and where the node stands in its group."""
 
     __slots__ = ("bit", "group", "kept", "level", "more")

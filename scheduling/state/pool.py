@@ -18,7 +18,7 @@ import msgspec
 from contract.inputs import Requirements
 from contract.policy import Policy
 from scheduling.state.jobs import Factors, Job, Loss, Situation
-from scheduling.state.nodes import Attempt, Cluster, Group, Held, Node, Past, Reservation
+from scheduling.state.nodes import Attempt, ClusterState, FormerNode, Group, Node, NodeLoad, Reservation
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ class LinePace:
         """Submit times of its jobs that the shadow has not dispatched, sorted."""
 
 
-class KindPace:
+class ClassPace:
     """What `promise` knows of a requirement class: facts."""
 
     __slots__ = ("last_ms", "lines", "since", "slot")
@@ -156,12 +156,12 @@ class Line(Queue):
     Both have lazy deletion (`sharing`).
     """
 
-    __slots__ = ("ahead", "kind", "late", "level", "shares", "tenants", "tier")
+    __slots__ = ("ahead", "late", "level", "requirement_class", "shares", "tenants", "tier")
 
-    def __init__(self, tier: str, kind: Kind, shares: TierShares) -> None:
+    def __init__(self, tier: str, requirement_class: RequirementClass, shares: TierShares) -> None:
         super().__init__()
         self.tier = tier
-        self.kind = kind
+        self.requirement_class = requirement_class
         self.shares = shares
         self.late: Line | None = None
         """Where its jobs go once they have waited longer than their SLO; none: the discipline does not tell."""
@@ -171,7 +171,7 @@ class Line(Queue):
         self.ahead: list[tuple[int, int, str, str]] = []
 
 
-class Kind:
+class RequirementClass:
     """A requirement class: its lines by tier, and the groups of nodes that fit it."""
 
     __slots__ = (
@@ -200,7 +200,7 @@ class Kind:
         """Lines of late jobs, where the discipline tells late from on time."""
         self.waiting = 0
         """Jobs in all of them."""
-        self.pace: KindPace | None = None
+        self.pace: ClassPace | None = None
         """None: the discipline is another one, or has not met the class."""
         self.spacing_us = 0
         """Time between two starts of the class while others waited, smoothed; 0: none yet. A fact."""
@@ -237,6 +237,7 @@ class State:
     __slots__ = (
         "aliases",
         "by_size",
+        "classes",
         "closed_gangs",
         "clusters",
         "deadlines",
@@ -252,7 +253,6 @@ class State:
         "head_hash",
         "head_offset",
         "jobs",
-        "kinds",
         "last_lease_ms",
         "lease_ms",
         "lines",
@@ -315,9 +315,9 @@ class State:
         self.aliases: dict[tuple[str, str], Alias] = {}
         """By (model, alias)."""
         # what there is
-        self.clusters: dict[str, Cluster] = {}
+        self.clusters: dict[str, ClusterState] = {}
         self.nodes: dict[str, Node] = {}
-        self.past: dict[str, Past] = {}
+        self.past: dict[str, FormerNode] = {}
         """Nodes whose last session is over, or that had one before; the longest gone first."""
         self.losses: dict[str, tuple[Loss, ...]] = {}
         """The last losses of each cluster, oldest first."""
@@ -358,11 +358,11 @@ class State:
         """Lease time at the end of the batch before (evidence only)."""
         self.closed_gangs: tuple[tuple[Attempt, str], ...] = ()
         """Gangs whose attempt closed in this batch, and the node that said so: the others are told (orders only)."""
-        self.node_attempts: dict[str, Held] = {}
+        self.node_attempts: dict[str, NodeLoad] = {}
         """Open attempts of each node that is alive."""
-        self.kinds: dict[Requirements, Kind] = {}
+        self.classes: dict[Requirements, RequirementClass] = {}
         self.lines: dict[tuple[str, str], Line] = {}
-        """By (version, tier); lines of one kind are shared."""
+        """By (version, tier); those of one requirement class share a line."""
         self.groups: dict[tuple[str, str, int, int], Group] = {}
         """By (cluster, chipset, gpus, memory_mib)."""
         self.resting: list[tuple[int, str]] = []

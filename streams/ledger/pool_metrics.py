@@ -49,7 +49,7 @@ class PoolMetrics:
     def _refresh(self) -> None:
         state = self._state
         queued = dict.fromkeys(state.slos, 0)
-        for kind in state.kinds.values():
+        for kind in state.classes.values():
             for line in (*kind.lines.values(), *kind.late.values()):
                 queued[line.tier] = queued.get(line.tier, 0) + len(line)
         self._show(metrics.QUEUED, queued)

@@ -19,7 +19,7 @@ from scheduling.evolve import seal
 from scheduling.picking import reservations
 from scheduling.state import backpressure, capacity, ended_ids
 from scheduling.state.jobs import Job
-from scheduling.state.nodes import Attempt, Cluster, Held
+from scheduling.state.nodes import Attempt, ClusterState, NodeLoad
 from scheduling.state.pool import State
 from streams.ledger.clock import PoolClock
 from streams.ledger.outputs import Output, SendOrders
@@ -121,7 +121,7 @@ def limiter_forgets_lapsed_leases() -> Patches:
             forgotten[attempt.cluster] = forgotten.get(attempt.cluster, 0) + 1
         close_attempt(state, attempt)
 
-    def in_flight(cluster: Cluster) -> int:
+    def in_flight(cluster: ClusterState) -> int:
         return len(cluster.staged) + forgotten.get(cluster.name, 0)
 
     return [(capacity, "close_attempt", closed), (backpressure, "in_flight", in_flight)]
@@ -168,7 +168,7 @@ def nothing_is_kept_for_gangs() -> Patches:
 
 
 def ranks_count_as_one_slot() -> Patches:
-    return [(Held, "ranks", lambda held: len(held))]
+    return [(NodeLoad, "ranks", lambda held: len(held))]
 
 
 def back_fill_without_end() -> Patches:

@@ -145,7 +145,7 @@ def test_slots_that_are_kept_are_used_meanwhile(slots: list[int], ranks: int, fl
                 state.now_ms + state.clusters["east"].fetch_ms + state.run_ms[version_of("short/v1")]
                 <= reservation.free_ms
             )
-            assert not (free and fits and state.kinds[CPU].waiting and _first(yard) == "short")
+            assert not (free and fits and state.classes[CPU].waiting and _first(yard) == "short")
 
 
 def _first(yard: Yard) -> str:

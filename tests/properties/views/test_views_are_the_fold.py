@@ -19,7 +19,7 @@ from contract.lifecycle import JobState
 from contract.policy import Policy
 from scheduling.evolve import fold
 from scheduling.state.jobs import Job
-from scheduling.state.nodes import Attempt, Cluster, Node
+from scheduling.state.nodes import Attempt, ClusterState, Node
 from scheduling.state.pool import State, initial_state
 from tests.properties.scheduling.worlds import STEPS, Step, live
 from tests.simulation.world import World
@@ -163,7 +163,7 @@ def check_clusters(tables: Tables, state: State) -> None:
         check_cluster(tables, name, cluster)
 
 
-def check_cluster(tables: Tables, name: str, cluster: Cluster) -> None:
+def check_cluster(tables: Tables, name: str, cluster: ClusterState) -> None:
     row = tables.clusters[name]
     assert row.limit == cluster.limit
     if cluster.limit == 0:

@@ -11,8 +11,7 @@ from contract.events import JobDispatched
 from contract.inputs import NodeHeartbeat, Requirements
 from contract.policy import UNLIMITED, Cluster, Policy, Tier
 from scheduling.state.capacity import fits
-from scheduling.state.nodes import Cluster as ClusterState
-from scheduling.state.nodes import Group
+from scheduling.state.nodes import ClusterState, Group
 from tests.unit.scheduling.specification import CUDA, POLICY, Pool, a_job, a_join, names, only, submission, version_of
 
 

@@ -18,7 +18,7 @@ from contract.inputs import ClusterDrainRequested, Failed, NodeReport, Requireme
 from contract.orders import Kill, Recall, Run
 from scheduling.attempts import orders
 from scheduling.state.gang_members import rendezvous
-from scheduling.state.nodes import Attempt, Held
+from scheduling.state.nodes import Attempt, NodeLoad
 from tests.unit.scheduling.specification import Pool, a_job, names, only, submission
 
 JOB = a_job(1)
@@ -96,7 +96,7 @@ def test_an_address_is_host_and_port_with_room_for_a_thousand_ports() -> None:
 
 def test_open_gangs_have_ports_of_their_own_and_ports_are_used_in_turn() -> None:
     node = running().state.nodes["n1"]
-    held = Held()
+    held = NodeLoad()
     at = [rendezvous(node, held, place) for place in (0, 1, 999, 1_000)]
     assert at == ["n1.lan:29500", "n1.lan:29501", "n1.lan:30499", "n1.lan:29500"]
     for job, taken in (("a", at[0]), ("b", at[1])):

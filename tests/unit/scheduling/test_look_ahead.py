@@ -125,7 +125,7 @@ def test_an_overdue_job_is_never_passed_over() -> None:
 
 def test_a_switch_counts_from_its_dispatch_in_the_job_s_class() -> None:
     pool = switched()
-    kind = pool.state.lines[version_of("a/v1"), "slow"].kind
+    kind = pool.state.lines[version_of("a/v1"), "slow"].requirement_class
     at_ms = kind.switched_ms
     assert pool.now_ms - at_ms == FETCH_MS + RUN_MS + LOAD_MS
     assert switches.interval_ms(pool.state, ruled(), kind) == INTERVAL_MS

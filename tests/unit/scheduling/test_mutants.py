@@ -25,7 +25,7 @@ The seams:
 | `backpressure.in_flight(cluster)` | the limit, derived from the attempts |
 | `backpressure.stages(cluster)` | a place of the limit is kept for a slot that becomes free |
 | `capacity.close_attempt(state, attempt)` | a closed attempt no longer counts, whoever closed it |
-| `capacity.seats_of(attempt)`, `Held.ranks()` | a gang holds a slot for each rank, on all its nodes |
+| `capacity.shares_of(attempt)`, `NodeLoad.ranks()` | a gang holds a slot for each rank, on all its nodes |
 | `gangs.ready(state)`, `reservations.keep(state, kind, job)` | a gang whose turn has come goes next |
 | `reservations.may_back_fill(state, job, reservation)` | back-fill does not delay the gang |
 | `judge.is_duplicate(state, job)` | once is once |
@@ -56,8 +56,8 @@ from scheduling.attempts import orders, reports, retries
 from scheduling.disciplines import promise, promise_order, wait_fraction, weighted_fair
 from scheduling.picking import gangs, limits, look_ahead, reservations, switches
 from scheduling.state import backpressure, capacity, sharing
-from scheduling.state.gang_members import seats_of
-from scheduling.state.nodes import Cluster, Held
+from scheduling.state.gang_members import shares_of
+from scheduling.state.nodes import ClusterState, NodeLoad
 from tests.properties.scheduling import test_gangs as test_gangs_without_end
 from tests.properties.scheduling import test_starvation
 from tests.unit.contract import test_chain
@@ -96,7 +96,7 @@ def limit_counted_on_the_side(patch: pytest.MonkeyPatch) -> None:
     count(said.JobDispatched, 1)
     count(said.AttemptStarted, -1)
 
-    def in_flight(cluster: Cluster) -> int:
+    def in_flight(cluster: ClusterState) -> int:
         return max(0, counted.get(cluster.name, 0) // 2)  # the reader of each test folds every event too
 
     patch.setattr(backpressure, "in_flight", in_flight)
@@ -119,7 +119,7 @@ def a_member_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
     def close_attempt(state: Any, attempt: Any) -> None:
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(capacity, "seats_of", lambda attempt: seats_of(attempt)[:1])
+            inner.setattr(capacity, "shares_of", lambda attempt: shares_of(attempt)[:1])
             original(state, attempt)
 
     patch.setattr(capacity, "close_attempt", close_attempt)
@@ -339,7 +339,7 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
         test_gangs.test_one_rank_that_fails_fails_the_attempt_everywhere_and_the_others_are_killed_at_once,
     ),
     "the ranks of a gang on a node count as one slot": (
-        instead(Held, "ranks", lambda held: len(held)),
+        instead(NodeLoad, "ranks", lambda held: len(held)),
         test_gangs.test_a_gang_takes_a_slot_for_each_rank_and_one_place_in_the_limit,
     ),
     "the other members run on": (

@@ -60,7 +60,7 @@ def test_what_was_found_of_a_part_holds_until_its_pace_or_the_promise_says_other
     for number in range(60):  # nothing runs them: of each tier but the last some are late, some on time
         pool.tell(submission(number, ("api", "light", "free", "rest")[number % 4]), after_ms=1_000)
     state = pool.state
-    rooms = list(state.kinds.values())
+    rooms = list(state.classes.values())
     order = PromiseOrder(state, rooms)
     pace = rooms[0].pace
     assert pace is not None

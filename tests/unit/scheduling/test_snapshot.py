@@ -151,7 +151,7 @@ DEFECTS: dict[str, Callable[[State], object]] = {
     "each in one group": lambda s: next(iter(s.groups.values())).ids.append("zz"),
     "have room": lambda s: setattr(next(iter(s.groups.values())), "free", 255),
     "have loaded": lambda s: next(iter(s.groups.values())).loaded.update({"x": 1}),
-    "fits Requirements": lambda s: [kind.groups.clear() for kind in s.kinds.values()],
+    "fits Requirements": lambda s: [needs.groups.clear() for needs in s.classes.values()],
     "has 5 jobs, or another order, there are 4": lambda s: some_line(s).entries.append((0, "ghost")),
     "has 4 jobs, or another order, there are 4": lambda s: some_line(s).entries.reverse(),
     "are not of its jobs": lambda s: a_tenants_queue(s).entries.reverse(),
