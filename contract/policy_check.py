@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from contract.bounds import POLICY_BYTES_MAX
+from contract.inputs import PolicyApplied
 from contract.names import is_name
-from contract.policy import DISCIPLINES, UNLIMITED, Policy
+from contract.policy import DISCIPLINES, UNLIMITED, Policy, fingerprint
 
 Place = tuple[str, ...]
 """Names from the policy inwards: `("clusters", "local", "limit")`."""
@@ -172,3 +173,19 @@ def _starvation(policy: Policy) -> Iterator[PolicyFault]:
             f"tier {least!r} gets less than 1 slot in 1,000 by its weight; give weights nearer to each"
             f" other, {way_out}",
         )
+
+
+def fault_of_applied(body: PolicyApplied) -> str:
+    """Why this record's policy cannot be adopted; empty when it can be.
+
+    `policy apply` checks the document by `fault_of` before it writes the record. A record that was written without that
+    command is checked by this function alone."""
+    fault = fault_of(body.policy)
+    if fault is not None:
+        return f"expected a policy that can be put in force: {fault.text}"
+    if body.fingerprint != fingerprint(body.policy):
+        return "expected a policy's own fingerprint, found another"
+    below, jobs = body.revert_below_permille, body.revert_jobs
+    if (below, jobs) == (0, 0) or (0 < below <= 1000 and jobs > 0):
+        return ""
+    return "expected a bound of 1 to 1000 permille over at least 1 job, or none, found another"

@@ -1,11 +1,12 @@
 """The one door: what a batch of inputs leads to, at this time.
 
-A batch is: the header's times, then each input judged and evolved in turn, then plan, evolved event by event.
+A batch is: the header's times, then each input judged, then the plan. `evolving` evolves each event of both before
+the next one is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -45,7 +46,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Written:
-    """The events of the batch that is being decided, encoded once: their bytes say when it is full."""
+    """The events of the batch that is being decided, each encoded once: their bytes say when the batch is full."""
 
     __slots__ = ("encoded", "events", "size_bytes")
 
@@ -54,9 +55,7 @@ class Written:
         self.encoded: list[bytes] = []
         self.size_bytes = 0
 
-    def add(self, state: State, event: Event) -> None:
-        """The event happens: `state` is evolved by it."""
-        evolve.evolve(state, event)
+    def add(self, event: Event) -> None:
         record = encode(event)
         self.events.append(event)
         self.encoded.append(record)
@@ -67,24 +66,35 @@ class Written:
         return self.size_bytes >= EVENT_BYTES_MAX or len(self.events) >= BATCH_EVENTS_MAX
 
 
+def evolving(state: State, events: Iterator[Event]) -> Iterator[Event]:
+    """These events, each evolved into `state` before it is given out.
+
+    Judgements and plans are generators that read what their last event changed. This is the only place that asks them
+    for events (an import rule keeps others away), so none is ever asked for on a state that lacks the one before: two
+    reports of one record would otherwise both count, and two dispatches would take one slot."""
+    for event in events:
+        evolve.evolve(state, event)
+        yield event
+
+
 def decide(state: State, inputs: Sequence[Input], clock: Clock) -> Decision:
     """The events of the next batch; `state` is evolved by them. At least one input is taken when there is any.
 
-    A batch that is full takes no further input and plans nothing more. Whether it is full depends on its events alone:
-    so the record's own inputs, decided again, give the same bytes. What is left to the caller is
+    A full batch takes no further input and plans nothing more. Its events alone say whether a batch is full, so the
+    record's own inputs, decided again, give the same bytes. The caller calls
     `evolve.seal(state, record_hash, offset, position)` once the record is appended.
-    When this raises, `state` is worth nothing any more: fold the ledger anew."""
+    When this raises, `state` is half moved and must be dropped: fold the ledger anew."""
     evolve.begin(state, clock.epoch, clock.seq, clock.now_ms, clock.elapsed_ms)
     written = Written()
     taken = 0
     for record in inputs:
         if written.is_full():
             break
-        for event in judge.judge(state, record):
-            written.add(state, event)
+        for event in evolving(state, judge.judge(state, record)):
+            written.add(event)
         taken += 1
-    for event in plan.plan(state, clock.caught_up, written.events, written.is_full):
-        written.add(state, event)
+    for event in evolving(state, plan.plan(state, clock.caught_up, written.events, written.is_full)):
+        written.add(event)
     return Decision(written.events, written.encoded, taken, written.is_full())
 
 

@@ -1,8 +1,8 @@
 """What an input amounts to: one small function per type of input, found by a table.
 
-Nothing here changes state. A judgement is a generator: whoever asks evolves each event before asking for the next, so
-that the second report of a record is judged on what the first one did. An input that means nothing any more is a
-ReportStale, which changes only counters (I10).
+Nothing here changes state. A judgement is a generator, and `decide.evolving` evolves each of its events before it asks
+for the next one: the second report of a record is judged on what the first one did. An input that means nothing any
+more is a ReportStale, which changes only counters (I10).
 
 Seams (each a mechanism of its own, replaced one at a time by tests and the simulation to prove that it is needed):
 `is_duplicate`, `is_too_old`, `is_older_move`, and in `reports`: `report_is_current`.
@@ -34,7 +34,6 @@ from contract.events import (
 from contract.inputs import Input
 from contract.lifecycle import JobState
 from contract.names import parse_model
-from contract.policy import fingerprint
 from scheduling import forecast
 from scheduling.attempts import endings, reports
 from scheduling.state import lines
@@ -53,7 +52,7 @@ def parts_of(model: str) -> tuple[str, str, str]:
 
 
 def judge(state: State, record: Input) -> Iterator[Event]:
-    """The events this input leads to. Evolve each before asking for the next."""
+    """The events this input leads to. Only `decide` calls this."""
     return _JUDGEMENTS[type(record.body)](state, record, record.body)
 
 
@@ -195,7 +194,7 @@ def _alias_moved(state: State, record: Input, body: inputs.AliasMoved) -> Iterat
 
 def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> Iterator[Event]:
     """The fingerprint in force again: nothing happens."""
-    fault = fault_of_policy(body)
+    fault = policy_check.fault_of_applied(body)
     if fault:
         yield InputQuarantined(offset=record.offset, reason=fault)
     elif body.fingerprint != state.fingerprint:
@@ -205,20 +204,6 @@ def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> 
             revert_below_permille=body.revert_below_permille,
             revert_jobs=body.revert_jobs,
         )
-
-
-def fault_of_policy(body: inputs.PolicyApplied) -> str:
-    """Why a policy cannot be adopted; empty when it can. A document was checked by the same function; records that were
-    written around it are checked here."""
-    fault = policy_check.fault_of(body.policy)
-    if fault is not None:
-        return f"expected a policy that can be put in force: {fault.text}"
-    if body.fingerprint != fingerprint(body.policy):
-        return "expected a policy's own fingerprint, found another"
-    below, jobs = body.revert_below_permille, body.revert_jobs
-    if (below, jobs) == (0, 0) or (0 < below <= 1000 and jobs > 0):
-        return ""
-    return "expected a bound of 1 to 1000 permille over at least 1 job, or none, found another"
 
 
 def _cluster_drain(state: State, record: Input, body: inputs.ClusterDrainRequested) -> Iterator[Event]:

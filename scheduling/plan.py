@@ -6,8 +6,8 @@ policy, slots kept for gangs that are kept no longer, adaptive limits, dispatche
 forecasts for jobs whose own has passed. Recalls come after dispatches: a free slot goes first to a job that can start
 at once, and only one that nobody wants calls a staged attempt back.
 
-Like a judgement, a plan is a generator, so that each pick sees the state after the last. It stops between two groups
-of events (never between an attempt's closing and what follows) when the batch is full.
+Like a judgement, a plan is a generator: each pick sees the state after the last one. When the batch is full, the plan
+stops between two groups of events, never between the closing of an attempt and what follows from it.
 
 Seam: `lapses_are_due`.
 """
@@ -36,9 +36,10 @@ RECALLS_PER_BATCH_MAX = 32
 
 
 def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callable[[], bool]) -> Iterator[Event]:
-    """The events of a batch after its judgements. `batch` is the growing list of its events: evolve each event and
-    append it there before asking for the next (a dispatch is named by its place in the record). Once `is_full` nothing
-    more is begun."""
+    """The events of a batch after its judgements. Only `decide` calls this.
+
+    `batch` is the growing list of the record's events: a dispatch is named by its place in it. Once `is_full` answers
+    true, nothing more is begun."""
     groups = (
         _expiries(state),
         _lapses(state) if lapses_are_due(state, caught_up) else iter(()),
@@ -111,8 +112,8 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
     """The job that the discipline in force puts first goes, again and again. Room only shrinks meanwhile, so a class
     that has none is out for this batch, and rooms are looked at again only when one of them may be gone: that of a
     gang with every slot that is taken."""
-    for job, seating in gangs.ready(state):
-        yield _dispatch(state, job, KEPT, seating.group.cluster, seating.nodes, len(batch))
+    for job, chosen in gangs.ready(state):
+        yield _dispatch(state, job, KEPT, chosen.group.cluster, chosen.nodes, len(batch))
     rooms = _rooms(state, state.classes.values())
     gang = any(map(gangs.is_gang, rooms))
     order = disciplines.of(state).order(state, rooms)

@@ -16,7 +16,7 @@ from scheduling.state.jobs import Job
 
 
 def end(job: Job, reason: str) -> Iterator[Event]:
-    """Events that end the job. It must not be cancelling already. Evolve each before asking for the next."""
+    """Events that end the job, which must not be cancelling already."""
     attempt = job.open
     if job.state is JobState.QUEUED or attempt is None:
         yield the_end(job.job, reason)

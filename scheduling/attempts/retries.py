@@ -55,8 +55,7 @@ def backoff_ms(policy: Policy, failures: int) -> int:
 
 
 def close(state: State, attempt: Attempt, reason: str, node: str) -> Iterator[Event]:
-    """The attempt ends without a word of its own about the job, because of what this node of it said or because it is
-    gone. Evolve each event before asking for the next."""
+    """The attempt ends without a result, because a node of the attempt said so or is gone; and what follows."""
     counts = counts_as_failure(attempt, reason)
     closer = closer_of(attempt, node)
     yield AttemptClosed(job=attempt.job, dispatch=attempt.dispatch, reason=reason, counts=counts, node=closer)
@@ -74,9 +73,9 @@ def closer_of(attempt: Attempt, node: str) -> str:
 
 
 def what_follows(state: State, job: Job, rest_ms: int) -> Iterator[Event]:
-    """The event after the one that closed the job's attempt: it ends, or waits again after `rest_ms` of lease time.
+    """The event after the one that closed the job's attempt: the job ends, or waits `rest_ms` of lease time.
 
-    0: it may go at once, and nobody will say later that its backoff held it."""
+    `rest_ms` 0: the job is eligible at once, and the evidence of its next dispatch does not name backoff."""
     if job.state is JobState.CANCELLING:
         yield the_end(job.job, job.ending)
         return

@@ -79,12 +79,12 @@ def choose(state: State, requirement_class: RequirementClass, version: str, own:
 
 
 def ready(state: State) -> Iterator[tuple[Job, ChosenNodes]]:
-    """Gangs that slots were kept for and that fit now. Dispatch each before asking for the next."""
+    """Gangs that slots were kept for and that fit now. Each is dispatched before the next is looked at."""
     for name in sorted(state.reserved):
         job = state.jobs[state.reserved[name].job]
-        seating = choose(state, state.lines[job.version, job.tier].requirement_class, job.version, name)
-        if seating is not None:
-            yield job, seating
+        chosen = choose(state, state.lines[job.version, job.tier].requirement_class, job.version, name)
+        if chosen is not None:
+            yield job, chosen
 
 
 def _by_cluster(all_groups: Collection[Group]) -> Iterator[tuple[ClusterState, list[Group]]]:

@@ -144,7 +144,7 @@ def with_kept_room(requirement_class: RequirementClass) -> list[Group]:
 
 
 def releases(state: State) -> Iterator[GangReleased]:
-    """Reservations that hold no longer. Evolve each before asking for the next."""
+    """The end of each reservation that holds no longer."""
     for name in sorted(state.reserved):
         reservation, cluster = state.reserved[name], state.clusters[name]
         if reservation.job not in state.jobs:

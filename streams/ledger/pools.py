@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contract.codec import Malformed, decode_batch, decode_input
 from contract.inputs import PolicyApplied
+from contract.policy_check import fault_of_applied
 from contract.topics import LEDGER
 from runtime.kafka import offsets, read_range
 from runtime.settings import Settings
-from scheduling.judge import fault_of_policy
 
 
 def pool_in_ledger(settings: Settings, partition: int) -> str | None:
@@ -28,6 +28,6 @@ def pool_named_by(value: bytes | None, partition: int) -> str | None:
         said = decode_input(value)
     except Malformed:
         return None
-    if not isinstance(said, PolicyApplied) or fault_of_policy(said):
+    if not isinstance(said, PolicyApplied) or fault_of_applied(said):
         return None
     return next((name for name, pool in sorted(said.policy.pools.items()) if pool.partition == partition), None)

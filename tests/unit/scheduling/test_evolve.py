@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 
-from contract.events import AttemptStarted, JobDispatched, JobRequeued, JobSucceeded, NodeAdmitted, NodeLost
+from contract.events import (
+    AttemptStarted,
+    Event,
+    JobCancelled,
+    JobDispatched,
+    JobRequeued,
+    JobSucceeded,
+    NodeAdmitted,
+    NodeLost,
+)
 from contract.lifecycle import IllegalTransition
 from contract.topics import DAY_MS
 from scheduling import evolve, snapshot
-from scheduling.decide import Clock, open_pool
+from scheduling.decide import Clock, evolving, open_pool
 from scheduling.judge import judge
 from scheduling.state import ended_ids, lines, node_events, sharing
 from scheduling.state.pool import State, initial_state
@@ -30,6 +40,24 @@ def test_an_event_that_may_not_happen_now_is_refused(event) -> None:
     pool.tell(submission(1))
     with pytest.raises(IllegalTransition, match=f"{type(event).__name__} in state queued; expected one of"):
         evolve.evolve(pool.state, event)
+
+
+def test_each_event_is_evolved_before_the_next_is_asked_for() -> None:
+    pool = Pool()
+    pool.publish()
+    pool.tell(submission(1), submission(2))
+    queued = []
+
+    def ending() -> Iterator[Event]:
+        for job in list(pool.state.jobs):
+            queued.append(len(pool.state.jobs))
+            yield JobCancelled(job, "cancel")
+
+    ends = evolving(pool.state, ending())
+    next(ends)
+    assert len(pool.state.jobs) == 1
+    assert list(ends) == [JobCancelled(a_job(2), "cancel")]
+    assert queued == [2, 1]
 
 
 def test_an_event_of_a_job_that_is_not_there_is_refused() -> None:
