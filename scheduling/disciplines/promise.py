@@ -17,7 +17,7 @@ from collections.abc import Collection
 
 from contract.events import JobDispatched
 from scheduling.disciplines.discipline import Discipline
-from scheduling.disciplines.promise_order import PromiseOrder
+from scheduling.disciplines.promise_memory import RememberingOrder
 from scheduling.disciplines.promise_shadow import pace_of, put_off, settle, shadow_slot
 from scheduling.picking.ranking import LineOrder
 from scheduling.state.jobs import Job
@@ -31,7 +31,7 @@ class Promise(Discipline):
     splits = True
 
     def order(self, state: State, rooms: Collection[RequirementClass]) -> LineOrder:
-        return PromiseOrder(state, rooms)
+        return RememberingOrder(state, rooms)
 
     def adopted(self, state: State) -> None:
         self.retired(state)

@@ -85,7 +85,6 @@ def shadow_slot(state: State, paces: Collection[tuple[RequirementClass, ClassPac
     if since_ms >= span_ms:
         facts.worst_before = facts.worst if since_ms < 2 * span_ms else 0
         facts.worst, facts.period_start_ms = 0, now_ms
-        state.tightened += 1
     facts.worst = max(facts.worst, waited_ms * 1000 // state.slos[taken_tier])
     for _, pace in paces:
         for line in pace.lines.values():
@@ -95,8 +94,6 @@ def shadow_slot(state: State, paces: Collection[tuple[RequirementClass, ClassPac
                 interval_ms = now_ms - line.last_ms
                 line.chance = _mean(line.chance, interval_ms)
                 line.longest = max(interval_ms << FADE, line.longest - (line.longest >> FADE))
-                if interval_ms:
-                    state.tightened += 1
             line.last_ms = now_ms
 
 

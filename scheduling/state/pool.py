@@ -279,7 +279,6 @@ class State:
         "slos",
         "splits",
         "stale",
-        "tightened",
         "trial",
         "versions",
         "warm_ms",
@@ -350,8 +349,6 @@ class State:
         """Rank of each tier ever named, the highest first: the smaller its SLO the higher, ties by name; from 0."""
         self.splits = False
         """The discipline tells late jobs from those on time: each line has a late one."""
-        self.tightened = 0
-        """How often a line's chances, or the promise, may have become less (scheduling.disciplines.promise_shadow)."""
         self.by_size = False
         """The discipline takes the shortest job of a line first, not the oldest."""
         self.last_lease_ms = 0

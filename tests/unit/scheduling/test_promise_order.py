@@ -11,6 +11,7 @@ from contract.events import JobDispatched
 from contract.inputs import NodeJoined, NodeReport, Requirements, Started, Succeeded
 from contract.policy import Cluster, Tier
 from scheduling.disciplines import promise
+from scheduling.disciplines.promise_memory import RememberingOrder
 from scheduling.disciplines.promise_order import PromiseOrder
 from scheduling.disciplines.promise_shadow import FADE, SHIFT
 from scheduling.picking.ranking import Choice
@@ -33,8 +34,8 @@ WAITING = msgspec.structs.replace(
 )
 
 
-class Checked(PromiseOrder):
-    """Compared at every question with an order that has looked at nothing before."""
+class Checked(RememberingOrder):
+    """Compared at every question with the plain order, which remembers nothing."""
 
     def first(self) -> Choice | None:
         found = super().first()
@@ -48,7 +49,7 @@ class Checked(PromiseOrder):
 
 
 def test_what_was_found_in_a_batch_holds_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promise, "PromiseOrder", Checked)
+    monkeypatch.setattr(promise, "RememberingOrder", Checked)
     reasons = {event.reason for event in dispatches(jobs=2_000)}
     assert reasons == {"on_time", "last_chance", "due", "overdue", "catch_up"}
 
@@ -61,12 +62,12 @@ def test_what_was_found_of_a_part_holds_until_its_pace_or_the_promise_says_other
         pool.tell(submission(number, ("api", "light", "free", "rest")[number % 4]), after_ms=1_000)
     state = pool.state
     rooms = list(state.classes.values())
-    order = PromiseOrder(state, rooms)
+    order = RememberingOrder(state, rooms)
     pace = rooms[0].pace
     assert pace is not None
     reasons = set()
     for _ in range(5_000):
-        state.tightened += _moves_a_fact(chance, state.promise, chance.choice(list(pace.lines.values())))
+        _move_a_fact(chance, state.promise, chance.choice(list(pace.lines.values())))
         order.dispatched(rooms[0].lines["rest"], rooms)  # it is asked again
         found = order.first()
         assert found == PromiseOrder(state, rooms).first()
@@ -74,17 +75,14 @@ def test_what_was_found_of_a_part_holds_until_its_pace_or_the_promise_says_other
     assert reasons == {"due", "last_chance", "on_time"}
 
 
-def _moves_a_fact(chance: random.Random, facts: PromiseFacts, line: LinePace) -> bool:
-    """Whether it may have made something due, or a last chance."""
+def _move_a_fact(chance: random.Random, facts: PromiseFacts, line: LinePace) -> None:
     fact = chance.choice(("promise", "longest", "chance"))
-    before = facts.worst, -line.longest, -line.chance
     if fact == "promise":
         facts.worst = chance.randrange(1_000, 8_000)
     elif fact == "longest":
         line.longest = chance.randrange(20_000) << FADE
     else:
         line.chance = chance.randrange(chance.choice((200, 4_000))) << SHIFT
-    return (facts.worst, -line.longest, -line.chance) < before
 
 
 def test_the_next_best_is_one_that_fits_where_the_job_goes() -> None:
