@@ -303,7 +303,7 @@ def _build_clusters(state: State, facts: Snapshot) -> None:
 
 def _build_shares(state: State, facts: Snapshot) -> None:
     for entry in facts.shares:
-        shares = sharing.shares_of(state, intern(entry.tier))
+        shares = sharing.tier_shares(state, intern(entry.tier))
         shares.virtual = entry.virtual
         for tenant in sorted(entry.tags):
             share = shares.tenants[intern(tenant)] = Share()

@@ -20,7 +20,7 @@ from contract.inputs import Input, NodeHeartbeat, NodeLeft
 from contract.lifecycle import JobState
 from contract.names import dispatch_order
 from contract.orders import Drain, Kill, Order, Recall, Rejoin, Run
-from scheduling.state.gang_members import NodeShare, shares_of
+from scheduling.state.gang_members import NodeShare, node_shares
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt
 from scheduling.state.pool import State
@@ -61,7 +61,7 @@ def standing_orders(state: State) -> list[Order]:
     for _, job in sorted(jobs, key=lambda entry: entry[0]):
         attempt = job.open
         if attempt is not None:
-            for share in shares_of(attempt):
+            for share in node_shares(attempt):
                 if kind := _owed(job, attempt, share.node):
                     due[kind, attempt.dispatch, share.node] = _order(state, job, attempt, share, kind)
     return list(due.values())
@@ -80,13 +80,13 @@ def clusters_for(state: State, order: Order) -> tuple[str, ...]:
 def _add(due: Due, state: State, event: JobDispatched | RecallOrdered | KillOrdered, kind: str) -> None:
     job = state.jobs.get(event.job)
     if job is not None and job.open is not None and job.open.dispatch == event.dispatch:
-        for share in shares_of(job.open):
+        for share in node_shares(job.open):
             due[kind, event.dispatch, share.node] = _order(state, job, job.open, share, kind)
 
 
 def _release(due: Due, state: State, attempt: Attempt, closer: str) -> None:
     """A gang is over, by the word or the loss of one of its nodes: the others stop what they run of it."""
-    for share in shares_of(attempt):
+    for share in node_shares(attempt):
         node = state.nodes.get(share.node)
         if node is not None and node.session == share.session and share.node != closer:
             order = Kill(share.node, share.session, state.pool, state.epoch, attempt.job, attempt.dispatch)
@@ -126,7 +126,7 @@ def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) 
         if kind == "run" and attempt.dispatch in listed:
             continue
         if kind and repeats(state, attempt):
-            share = next(share for share in shares_of(attempt) if share.node == node.node)
+            share = next(share for share in node_shares(attempt) if share.node == node.node)
             due.setdefault((kind, attempt.dispatch, node.node), _order(state, job, attempt, share, kind))
     if node.draining and not heartbeat.draining:
         due["drain", "", node.node] = Drain(node.node, node.session, state.pool, state.epoch)

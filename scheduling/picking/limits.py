@@ -110,7 +110,7 @@ def _by_times(state: State, clusters: list[ClusterState]) -> Iterator[tuple[Clus
     for cluster in sorted(clusters, key=lambda cluster: cluster.name):
         if cluster.draining or not cluster.fetch_ms or not cluster.run_ms:
             continue
-        entry = capacity.entry_of(state, cluster.name)
+        entry = capacity.policy_of_cluster(state, cluster.name)
         if entry is not None and (entry.adaptive or entry.limit < UNLIMITED):
             yield cluster, entry
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contract.events import GangReleased, GangReserved
 from scheduling.picking import placement
 from scheduling.state import backpressure
-from scheduling.state.gang_members import hold, shares_of
+from scheduling.state.gang_members import hold, node_shares
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt, ClusterState, Group, Node, Reservation
 from scheduling.state.pool import RequirementClass, State
@@ -100,7 +100,7 @@ def slot_times(state: State, cluster: ClusterState, node: Node) -> list[int]:
     times = [now_ms] * node.slots
     held = sorted(state.node_attempts[node.node].values(), key=lambda attempt: (not attempt.started, attempt.job))
     for attempt in held:
-        ranks = next(len(share.ranks) for share in shares_of(attempt) if share.node == node.node)
+        ranks = next(len(share.ranks) for share in node_shares(attempt) if share.node == node.node)
         if attempt.started:
             end_ms = max(now_ms, attempt.started_ms + expected_ms(state, cluster, attempt))
         else:

@@ -1,7 +1,7 @@
 """How many attempts a cluster may hold that are dispatched and not started.
 
 The number in flight is derived: it is how many open attempts of the cluster have not started. There is no counter to
-go wrong; whatever closes an attempt (a report, a recall, a lapsed lease) frees its place.
+go wrong: whatever closes an attempt (a report, a recall, a lapsed lease) frees the attempt's place.
 
 Seams: `in_flight`, `stages`.
 """
@@ -22,6 +22,6 @@ def takes_work(cluster: ClusterState) -> bool:
 
 
 def stages(cluster: ClusterState) -> bool:
-    """One more attempt may be sent to wait behind running ones there now. The last place of a limit is never given so:
+    """One more attempt may now be sent there to wait behind running ones. The last place of a limit is never used so:
     it is for a slot that becomes free."""
     return not cluster.draining and in_flight(cluster) < cluster.behind

@@ -1,7 +1,7 @@
 """Which nodes could take an attempt now: groups of nodes of one shape, kept in step by `evolve`.
 
-A node has `slots` slots and may hold, besides what runs in them, `staged_per_slot` staged attempts for each: so it
-fetches inputs while the GPU works (design section 4). It never holds more than it said when it joined.
+A node has `slots` slots. Besides what runs in them the node may hold `staged_per_slot` staged attempts for each slot,
+so that it fetches inputs while the GPU works (design section 4). It never holds more than it said when it joined.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from contract.bounds import HELD_MAX
 from contract.inputs import Requirements
 from contract.policy import UNLIMITED
 from contract.policy import Cluster as ClusterPolicy
-from scheduling.state.gang_members import shares_of
+from scheduling.state.gang_members import node_shares
 from scheduling.state.nodes import Attempt, ClusterState, Group, Node, NodeLoad, Reservation
 from scheduling.state.pool import State
 
 CPU = "cpu"
-"""The one chipset whose slots have no GPUs: a version that also runs there needs none there."""
+"""The one chipset whose slots have no GPUs: a version that also runs there needs no GPU there."""
 
 
 def holds_of(slots: int, said: int) -> int:
-    """Attempts that a node of so many slots may hold, of what it `said`; 0: it did not say, so it is what every node of
-    v0.1.0 held. Never fewer than it has slots, never more than contract.bounds.HELD_MAX."""
+    """The most attempts that a node may hold. `said`: the node's own word; 0 when it said nothing, as nodes of v0.1.0,
+    all of which held 4 for each slot and 16. Never less than its slots, never more than contract.bounds.HELD_MAX."""
     return max(slots, min(said or 4 * slots + 16, HELD_MAX))
 
 
@@ -46,29 +46,29 @@ def cluster_of(state: State, name: str) -> ClusterState:
     return cluster
 
 
-def entry_of(state: State, name: str) -> ClusterPolicy | None:
+def policy_of_cluster(state: State, name: str) -> ClusterPolicy | None:
     """What the policy in force says of the cluster; None when it has no such cluster in this pool."""
     entry = state.policy.clusters.get(name) if state.policy is not None else None
     return entry if entry is not None and entry.pool == state.pool else None
 
 
 def limit_of(state: State, name: str) -> int:
-    """The cluster's limit by the policy in force; 0 when the policy has no such cluster in this pool: its nodes keep
-    what they hold and get nothing new."""
-    entry = entry_of(state, name)
+    """The cluster's limit by the policy in force. 0 when the policy has no such cluster in this pool: the cluster's
+    nodes keep what they hold and get nothing new."""
+    entry = policy_of_cluster(state, name)
     return entry.limit if entry is not None else 0
 
 
 def staged_per_slot_of(state: State, name: str) -> int:
-    """Attempts a node of the cluster may hold staged for each slot; a limit of `none` is one of staging too."""
-    entry = entry_of(state, name)
+    """Staged attempts that a node of the cluster may hold for each slot. A limit of `none` unbounds staging too."""
+    entry = policy_of_cluster(state, name)
     if entry is None:
         return 1
     return UNLIMITED if entry.limit == UNLIMITED and not entry.adaptive else entry.staged_per_slot
 
 
 def adopt(state: State, cluster: ClusterState) -> None:
-    """The policy in force, which is new to the cluster, sets its bounds. A cluster that comes (back) is active."""
+    """Take the bounds of the cluster from the policy in force. A cluster that comes, or comes back, is active."""
     was_gone = cluster.limit == 0
     cluster.limit = limit_of(state, cluster.name)
     cluster.behind = max(0, cluster.limit - 1)
@@ -171,7 +171,7 @@ def open_attempt(state: State, attempt: Attempt) -> None:
     cluster = state.clusters[attempt.cluster]
     cluster.open[attempt.job] = attempt
     cluster.staged[attempt.job] = attempt
-    for share in shares_of(attempt):
+    for share in node_shares(attempt):
         load = state.node_attempts[share.node]
         load[attempt.job] = attempt
         load.more += len(share.ranks) - 1
@@ -185,7 +185,7 @@ def keep(state: State, reservation: Reservation) -> None:
 
 
 def release(state: State, reservation: Reservation) -> None:
-    """They are anyone's again; nodes may be gone."""
+    """The slots are kept no longer. Nodes may be gone."""
     del state.reserved[reservation.cluster]
     _count_kept(state, reservation, -1)
 
@@ -199,9 +199,9 @@ def _count_kept(state: State, reservation: Reservation, sign: int) -> None:
 
 
 def start_attempt(state: State, attempt: Attempt, version: str) -> None:
-    """The attempt runs: it no longer counts for the limit, and its nodes have the version loaded from here on."""
+    """The attempt runs: it counts for the limit no longer, and its nodes have loaded the version from here on."""
     settle_started(state, attempt)
-    for share in shares_of(attempt):
+    for share in node_shares(attempt):
         node = state.nodes[share.node]
         if version in node.cached and version in node.loaded and (node.slots > 1 or len(node.loaded) == 1):
             continue
@@ -210,16 +210,16 @@ def start_attempt(state: State, attempt: Attempt, version: str) -> None:
 
 
 def settle_started(state: State, attempt: Attempt) -> None:
-    """The attempt, which is open, has started: it no longer counts for the limit."""
+    """The open attempt has started: it counts for the limit no longer."""
     state.clusters[attempt.cluster].staged.pop(attempt.job, None)
 
 
 def close_attempt(state: State, attempt: Attempt) -> None:
-    """The attempt no longer counts anywhere, started or not; its nodes may be gone already."""
+    """The attempt is closed, started or not. Its nodes may be gone already."""
     cluster = state.clusters[attempt.cluster]
     cluster.staged.pop(attempt.job, None)
     cluster.open.pop(attempt.job, None)
-    for share in shares_of(attempt):
+    for share in node_shares(attempt):
         node = state.nodes.get(share.node)
         if node is not None and node.session == share.session:
             load = state.node_attempts[share.node]
@@ -239,7 +239,7 @@ def _mark_versions(load: NodeLoad, node: Node, present: bool) -> None:
 
 
 def _reshape(state: State, group: Group, place: int, change: Callable[[int], int]) -> None:
-    """The nodes from this place on stand elsewhere."""
+    """A node came or went at this place: every node from there on has another bit. O(nodes) for each mask."""
     for number in range(place, len(group.ids)):
         state.node_attempts[group.ids[number]].bit = 1 << number
     group.free = change(group.free)

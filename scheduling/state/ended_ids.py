@@ -1,8 +1,8 @@
 """Which job ids have ended: remembered for as long as a copy of their submission could still come. Part of `evolve`.
 
-Exactly: an id is forgotten no sooner than `submission_age_max_ms` after it ended, and `forgotten_ms` says up to which
-time ids that ended may be forgotten. A Kafka submission older than that is quarantined (judge), so that no copy of a
-forgotten job can run, even when a later policy allows older copies.
+An id is forgotten no sooner than `submission_age_max_ms` after its job ended. Ids of jobs that ended before
+`forgotten_ms` may be forgotten. `judge` quarantines a Kafka submission older than that, so no copy of a forgotten job
+can run, even when a later policy allows older copies.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from itertools import islice
 from scheduling.state.pool import State
 
 RUN_MS = 60_000
-"""Ids that ended within the same minute are forgotten together."""
+"""Ids of jobs that ended within the same minute are forgotten together."""
 FORGET_MAX = 2_000
-"""Ids forgotten per batch at most, so that no batch is held up."""
+"""The most ids that a batch forgets, so that no batch is held up."""
 
 
 def remember(state: State, job: str, tenant: str) -> None:

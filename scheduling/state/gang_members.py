@@ -1,7 +1,7 @@
 """Where the ranks of an attempt lie. Each attempt has a rank 0; a gang has more, on its node or others of its cluster.
 
-A gang is one attempt: it is open or closed everywhere at once, and counts once against its cluster's limit. On a node
-it takes a slot for each of its ranks there.
+A gang is one attempt: it opens and closes on all its nodes at once, and counts once against its cluster's limit. On a
+node it takes one slot for each of its ranks there.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import NamedTuple
 from scheduling.state.nodes import Attempt, Node, NodeLoad
 
 PORTS = 1_000
-"""Ports of a node, from the one in its address on, at which a rank 0 can be reached."""
+"""How many ports a node offers to rank 0 of gangs, from the port in its address on."""
 
 
 class NodeShare(NamedTuple):
-    """What one node runs of an attempt."""
+    """The ranks of an attempt that one node runs."""
 
     node: str
     session: str
     ranks: tuple[int, ...]
 
 
-def shares_of(attempt: Attempt) -> tuple[NodeShare, ...]:
-    """One for each node of the attempt, that of rank 0 first."""
+def node_shares(attempt: Attempt) -> tuple[NodeShare, ...]:
+    """One share for each node of the attempt; the node of rank 0 comes first."""
     if not attempt.members:
         return (NodeShare(attempt.node, attempt.session, (0,)),)
     places: dict[tuple[str, str], list[int]] = {(attempt.node, attempt.session): [0]}
@@ -34,15 +34,15 @@ def shares_of(attempt: Attempt) -> tuple[NodeShare, ...]:
 
 
 def ranks_on(attempt: Attempt, node: str) -> int:
-    """Slots the attempt takes on the node, which is one of its own."""
+    """Slots that the attempt takes on this node, which must be one of the attempt's."""
     if not attempt.members:
         return 1
     return (attempt.node == node) + sum(member.node == node for member in attempt.members)
 
 
 def hold(nodes: Iterable[tuple[Node, int]], ranks: int) -> bool:
-    """These nodes, with so many slots each, can hold a gang: one of them alone, or several of which one can be reached
-    by the others. Looks at no more of them than it must."""
+    """These nodes, each with a number of slots, can hold a gang: one node alone, or several of which one has an address
+    for the others. Looks at no more nodes than needed."""
     slots, meet = 0, False
     for node, count in nodes:
         slots += count
@@ -59,8 +59,10 @@ def is_address(address: str) -> bool:
 
 
 def rendezvous(node: Node, load: NodeLoad, place: int) -> str:
-    """Where rank 0 of a gang is reached on this node, which holds these attempts. Ports are used in turn: a number that
-    grows from dispatch to dispatch (`place`) says where to begin, and those of open gangs are left out."""
+    """host:port at which rank 0 of a gang is reached on this node, which holds the attempts in `load`.
+
+    Ports are used in turn: `place`, a number that grows from dispatch to dispatch, says where to begin. Ports of open
+    gangs are left out. ValueError when every port is taken."""
     host, _, first = node.address.rpartition(":")
     taken = {attempt.rendezvous for attempt in load.values()}
     for step in range(PORTS):

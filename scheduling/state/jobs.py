@@ -1,4 +1,4 @@
-"""A job that has not ended, and what was forecast for it. Part of the state of a pool (`state`)."""
+"""A job that has not ended, and what was forecast for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scheduling.state.nodes import Attempt
 
 
 class Loss(msgspec.Struct, gc=False, frozen=True):
-    """A node that was lost, and when by lease time."""
+    """A node that was lost, and at which lease time."""
 
     node: str
     cluster: str
@@ -19,23 +19,23 @@ class Loss(msgspec.Struct, gc=False, frozen=True):
 
 
 class Situation(IntEnum):
-    """What a forecast of a job's start was made from."""
+    """What a forecast of a job's start rests on."""
 
     FREE = 0
-    """A slot was free for it."""
+    """A slot was free for the job."""
     BEHIND = 1
-    """Others were before it."""
+    """Other jobs were before the job."""
     OVERDUE = 2
     """An earlier forecast had passed."""
 
 
 class Factors(msgspec.Struct, gc=False):
-    """What forecasts of one tier and situation are multiplied by, learned from what came true: in millionths."""
+    """By what forecasts of one tier and situation are multiplied, in millionths; learned from the starts that came."""
 
     p50: int
     p90: int
     margin: int
-    """On top of `p90`."""
+    """Added to `p90`."""
 
 
 class Job(msgspec.Struct, gc=False):
@@ -58,21 +58,21 @@ class Job(msgspec.Struct, gc=False):
     failures: int = 0
     """Attempts that count towards `failures_max`."""
     eligible_lease_ms: int = 0
-    """A queued job may be picked once lease time has reached this; -1 between the event that closed its attempt and
-    the one that says what comes of it."""
+    """A queued job may be picked once lease time has reached this. -1 between the event that closed its attempt and the
+    event that says what follows."""
     ending: str = ""
     """Why a cancelling job ends: cancel, erase, expired."""
     open: Attempt | None = None
     losses: tuple[Loss, ...] = ()
     """Nodes that were lost under its started attempts."""
     expected_ms: int = 0
-    """Run time expected of it when it was accepted; 0: unknown."""
+    """Expected run time in ms, as of acceptance; 0: unknown."""
     slo_ms: int = 0
-    """Its tier's SLO when it was accepted."""
+    """The tier's SLO in ms, as of acceptance."""
     has_started: bool = False
-    """Some attempt of it has started."""
+    """An attempt of the job has started."""
     basis_ms: int = 0
-    """What its forecast was made from (scheduling.forecast)."""
+    """What the job's forecast was made from, in ms (scheduling.forecast)."""
     situation: Situation = Situation.FREE
     due_ms: int = 0
-    """Until when nine in ten such jobs start, by its last forecast; 0: it has none, or has started."""
+    """By when nine of ten such jobs start, says the last forecast; 0: no forecast, or the job has started."""

@@ -1,9 +1,9 @@
 """Where queued jobs wait: lines by tier and requirement class, the resting heap, the deadlines. Part of `evolve`.
 
-A line holds just the jobs that wait in it; the heaps are emptied lazily (`heaps`).
+A line holds only jobs that wait in it; the heaps are emptied lazily (`heaps`).
 
-A line is in order of arrival; under a discipline by size, in order of expected run time. Under a discipline that tells
-late jobs from those on time each line has a late one beside it: jobs cross over at the beginning of a batch.
+A line is in order of arrival, or in order of expected run time under a discipline by size. Under a discipline that
+tells late jobs from jobs on time, each line has a late line beside it; jobs cross over when a batch begins.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from scheduling.state.jobs import Job
 from scheduling.state.pool import Entry, Line, Queue, RequirementClass, State, TenantQueue
 
 NEAR_END = 64
-"""New jobs are looked for among so many last entries first: several may have the same append time."""
+"""A new job's place is looked for among so many last entries first: several jobs may have the same append time."""
 FRONT_COST = 64
-"""An entry that moves towards or from the front costs as much as so many that the list moves itself: 20 to 70 ns
-against 0.3 (100,000 entries, CPython 3.11)."""
+"""Moving one entry by Python code, near the front, costs as much as so many entries that `list.insert` moves: 20 to 70
+ns against 0.3 ns (100,000 entries, CPython 3.11)."""
 LEFTOVERS_MAX = 64
 """The room before a line's first entry is given back when it is half of the list and more than this."""
 UNKNOWN_MS = 1 << 40
-"""Stands for the run time of a job of which none is expected: it goes behind all others."""
+"""Stands for the run time of a job whose run time is not known: the job goes behind all others."""
 SIZE_SHIFT = 64
 
 
@@ -46,7 +46,7 @@ def line_of(state: State, version: str, tier: str) -> Line:
         requirement_class = class_of(state, state.versions[version].requirements)
         line = requirement_class.lines.get(tier)
         if line is None:
-            line = requirement_class.lines[tier] = Line(tier, requirement_class, sharing.shares_of(state, tier))
+            line = requirement_class.lines[tier] = Line(tier, requirement_class, sharing.tier_shares(state, tier))
             if state.splits:
                 _add_late(line)
         state.lines[version, tier] = line
@@ -84,7 +84,7 @@ def is_waiting(state: State, job_id: str) -> bool:
 
 
 def enter(state: State, job: Job) -> None:
-    """A job that just became queued waits in its line, or rests until its backoff has passed."""
+    """A job has become queued: it waits in its line, or rests until its backoff has passed."""
     if job.eligible_lease_ms > state.lease_ms:
         heappush(state.resting, (job.eligible_lease_ms, job.job))
     else:
@@ -103,7 +103,8 @@ def _put(line: Line, tenant: str, entry: Entry) -> None:
 
 
 def _insert(line: Queue, entry: Entry) -> None:
-    """Into its place. New jobs go near the end and requeued ones near the front, so the cheaper side makes room."""
+    """Put the entry in its place. New jobs go near the end and requeued jobs near the front: the cheaper side makes
+    room."""
     entries, start = line.entries, line.start
     if start == len(entries) or entry > entries[-1]:
         entries.append(entry)
@@ -119,7 +120,8 @@ def _insert(line: Queue, entry: Entry) -> None:
 
 
 def leave(state: State, job: Job) -> None:
-    """A job that was queued no longer is: call it when its state says so (or it is gone from `state.jobs`)."""
+    """A job that was queued is queued no longer. Call this after its state has changed, or after it left
+    `state.jobs`."""
     if job.eligible_lease_ms > state.lease_ms:
         heaps.settle(state, state.resting, _rests)
     elif job.eligible_lease_ms >= 0:
@@ -134,7 +136,7 @@ def leave(state: State, job: Job) -> None:
 
 
 def _take(line: Queue, entry: Entry) -> bool:
-    """Out of the line; True when it was the first. The cheaper side closes the gap."""
+    """Take the entry out of the line; the cheaper side closes the gap. Returns whether the entry was the first."""
     entries, start = line.entries, line.start
     is_first = entries[start] == entry
     if not is_first:
@@ -150,7 +152,7 @@ def _take(line: Queue, entry: Entry) -> bool:
 
 
 def _skip(line: Queue, count: int) -> None:
-    """The first entries are gone; their room is given back once it is half of the list."""
+    """The first `count` entries are gone. Their room is given back once it is half of the list."""
     line.start += count
     if 2 * line.start > len(line.entries) + LEFTOVERS_MAX:
         del line.entries[: line.start]
@@ -175,18 +177,18 @@ def cross_over(state: State) -> None:
 
 
 def _cross_over(state: State, line: Line, late: Line, before_ms: int) -> None:
-    """Whoever was submitted before this moves from the line to the late one beside it."""
+    """Jobs submitted before this time move from the line to the late line beside it."""
     count = bisect_left(line.entries, (before_ms, ""), line.start) - line.start
     moving = line.entries[line.start : line.start + count]
     _skip(line, count)
     tenants: dict[str, None] = {}
-    for entry in moving:  # each is the first of its tenant when its turn comes
+    for entry in moving:  # each entry is the first of its tenant by then
         tenant = state.jobs[entry[1]].tenant
         tenants[tenant] = None
         _skip(line.tenants[tenant], 1)
         _put(late, tenant, entry)
     kept = [tenant for tenant in tenants if len(line.tenants[tenant])]
-    for tenant in tenants:  # the empty ones first: an offer may look at every queue of the line
+    for tenant in tenants:  # empty queues first: an offer may look at every queue of the line
         if not len(line.tenants[tenant]):
             del line.tenants[tenant]
     for tenant in kept:
@@ -194,7 +196,7 @@ def _cross_over(state: State, line: Line, late: Line, before_ms: int) -> None:
 
 
 def arrange(state: State, splits: bool, by_size: bool) -> None:
-    """The discipline or the SLOs changed: every job goes where it stands by them."""
+    """The discipline or the SLOs changed: every job takes its place anew."""
     state.splits, state.by_size = splits, by_size
     for shares in state.shares.values():
         for share in shares.tenants.values():
@@ -232,7 +234,7 @@ def _rests(state: State, entry: tuple[int, str]) -> bool:
 
 
 def watch_deadline(state: State, job: Job) -> None:
-    """A job was accepted: its deadline, if it has one, matters until it ends or is being ended."""
+    """A job was accepted: its deadline, if there is one, matters until the job ends or is being ended."""
     if job.expires_ms and job.state is not JobState.CANCELLING:
         heappush(state.deadlines, (job.expires_ms, job.job))
 

@@ -1,4 +1,4 @@
-"""Where attempts run: nodes, clusters, and nodes of one shape together. Part of the state of a pool (`state`)."""
+"""Where attempts run: nodes, clusters, and groups of nodes of one shape."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class Attempt(msgspec.Struct, gc=False):
     cluster: str
     dispatched_ms: int
     to_free: bool = False
-    """A slot of its node was free when it was dispatched."""
+    """A slot of the node was free when the attempt was dispatched."""
     started: bool = False
     started_ms: int = 0
     switched: bool = False
-    """Its version was not loaded where it started."""
+    """The node had not loaded the job's version when the attempt started."""
     stop: str = ""
-    """What was ordered and is not yet seen: `recall`, `kill`, or nothing."""
+    """The order to stop that is out and not yet obeyed: `recall`, `kill`, or empty."""
     stop_reason: str = ""
     stop_ms: int = 0
     """When the stop was ordered."""
     members: tuple[Member, ...] = ()
     """Slots of ranks 1, 2… of a gang (scheduling.state.gang_members)."""
     rendezvous: str = ""
-    """Of a gang on several nodes: where rank 0 is reached."""
+    """host:port of rank 0, for a gang on several nodes; else empty."""
 
 
 class Node(msgspec.Struct):
@@ -46,41 +46,42 @@ class Node(msgspec.Struct):
     gpus: int
     memory_mib: int
     heard_lease_ms: int
-    """Lease time when its lease last started."""
+    """Lease time at which the node was last heard: its lease starts here."""
     loaded: tuple[str, ...] = ()
     cached: tuple[str, ...] = ()
     draining: bool = False
     address: str = ""
     """host:first port where rank 0 of a gang can be reached; empty: nowhere."""
     holds: int = 0
-    """Attempts that it may hold, running and staged."""
+    """The most attempts that the node may hold, running and staged."""
     missed: dict[str, int] = {}
-    """Of dispatches that had started and that its last heartbeats did not list: how many heartbeats in a row."""
+    """By dispatch that has started: how many heartbeats in a row did not list it."""
 
 
 class FormerNode(msgspec.Struct, frozen=True):
-    """A node as it was: where it joined last, and its last sessions that are over (their late records are stale)."""
+    """A node with sessions that are over: where it joined last, and its last such sessions. Records that name one of
+    these sessions are stale."""
 
     cluster: str
     sessions: tuple[str, ...]
 
 
 class Reservation(msgspec.Struct, frozen=True):
-    """Slots kept for a gang that goes next and does not fit yet."""
+    """Slots kept for a gang whose turn has come and which does not fit yet."""
 
     job: str
     cluster: str
     members: tuple[Member, ...]
     """One for each slot kept."""
     free_ms: int
-    """When the last of them was expected to be free."""
+    """When the last of these slots was expected to be free, as seen when they were kept."""
 
 
 class ClusterState:
     """A cluster of this pool: whether it takes work, and the open attempts on its nodes.
 
-    `staged` and `open` are the attempts themselves, keyed by job, moved by `evolve` where a job's state moves; the
-    in-flight number is their length, so there is no counter that could forget one.
+    `staged` and `open` hold the attempts by job; `evolve` moves them where a job's state moves. The number in flight is
+    the length of `staged`: there is no counter that could forget an attempt.
     """
 
     __slots__ = (
@@ -104,28 +105,30 @@ class ClusterState:
         self.limit = 0
         """Most attempts dispatched and not started; 0 when the policy in force has no such cluster in this pool."""
         self.behind = 0
-        """None is staged behind running ones while so many are dispatched and not started; less than `limit`."""
+        """While so many attempts are dispatched and not started, none is staged behind running ones. Less than
+        `limit`."""
         self.adapted_lease_ms = -1
-        """Lease time when its limits were adapted last; -1: not since the policy was adopted."""
+        """Lease time at which the limits were last adapted; -1: not since the policy was adopted."""
         self.fetch_ms = 0
-        """From dispatch to start on a slot that was free, smoothed; 0: none seen yet."""
+        """Time from dispatch to start on a free slot, smoothed; 0: not seen yet."""
         self.run_ms = 0
-        """From start to end, smoothed; 0: none seen yet."""
+        """Time from start to end, smoothed; 0: not seen yet."""
         self.staged_per_slot = 1
-        """Attempts its nodes may hold staged for each slot."""
+        """How many staged attempts a node may hold for each slot."""
         self.draining = False
         self.deadline_ms = 0
         self.staged: dict[str, Attempt] = {}
         self.open: dict[str, Attempt] = {}
         self.slots = 0
-        """Slots of its nodes that are alive."""
+        """Slots of all nodes that are alive."""
         self.was_full = False
-        """Its limit was reached when this batch began (evidence only)."""
+        """The limit was reached when this batch began. Evidence only."""
 
 
 class Group:
-    """Nodes of one cluster and one shape. Sets of nodes are integers: bit i stands for `ids[i]`, ids sorted, so the
-    lowest bit of `free & loaded[version]` is the node with the least id among those that are free and have it."""
+    """Nodes of one cluster and one shape. A set of nodes is an integer in which bit i stands for `ids[i]`. Ids are
+    sorted, so the lowest bit of `free & loaded[version]` is the node with the least id that is free and has loaded the
+    version."""
 
     __slots__ = (
         "cached",
@@ -153,17 +156,17 @@ class Group:
         self.kept = 0
         """Nodes whose every free slot is kept for a gang."""
         self.stageable = 0
-        """Nodes whose slots are all taken and which may hold one more staged attempt."""
+        """Nodes that have no free slot and may hold one more staged attempt."""
         self.levels: dict[int, int] = {}
-        """Those of `stageable` by staged attempts per slot, rounded down."""
+        """The nodes of `stageable`, by staged attempts per slot, rounded down."""
         self.parked = 0
-        """Nodes with more open attempts than slots: some wait behind others."""
+        """Nodes that hold more open attempts than slots: some attempts wait behind others."""
         self.loaded: dict[str, int] = {}
         self.cached: dict[str, int] = {}
 
 
 class NodeLoad(dict[str, Attempt]):
-    """The open attempts of a node that is alive, by job; and where the node stands in its group."""
+    """The open attempts of a node that is alive, by job, and the node's place in its group."""
 
     __slots__ = ("bit", "group", "kept", "level", "more")
 
@@ -171,12 +174,12 @@ class NodeLoad(dict[str, Attempt]):
     bit: int
     """The node's bit in the masks of its group."""
     level: int
-    """Which of its group's `levels` it stands in; -1: none."""
+    """The node's entry in the group's `levels`; -1: it has none."""
     more: int
-    """Ranks of gangs here beyond one for each attempt."""
+    """Ranks on this node beyond the first one of each attempt."""
     kept: int
-    """Slots kept for a gang that is to come."""
+    """Slots kept for a gang (Reservation)."""
 
     def ranks(self) -> int:
-        """Slots that its attempts take, or wait for."""
+        """Slots that the node's attempts take or wait for."""
         return len(self) + self.more

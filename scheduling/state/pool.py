@@ -43,72 +43,74 @@ class FairTags(msgspec.Struct):
     virtual: int = 0
     """Virtual time: the start tag of the last pick."""
     tags: dict[str, int] = {}
-    """By tier: the start tag of its next pick, where it is above `virtual`."""
+    """By tier: the start tag of the tier's next pick, where that tag is above `virtual`."""
 
 
 class Mean(msgspec.Struct):
-    """A mean of values and of their deviations from it (scheduling.picking.switches)."""
+    """The mean of some values, and the mean deviation from that mean (scheduling.picking.switches)."""
 
     count: int = 0
-    """Values, up to a memory."""
+    """How many values the mean is over, at most switches.MEMORY."""
     mean: int = 0
     deviation: int = 0
 
 
 class PromiseFacts(msgspec.Struct):
-    """Of the shadow, strict priority replayed on the same slots: facts kept while the discipline is `promise`."""
+    """What the shadow of `promise` has seen (strict priority, replayed on the same slots). Kept only under
+    `promise`."""
 
     worst: int = 0
-    """The largest wait it gave, in permille of its SLO, in this period."""
+    """The largest wait that the shadow gave in this period, in permille of the job's SLO."""
     worst_before: int = 0
-    """The same of the period before."""
+    """The same for the period before."""
     period_start_ms: int = 0
 
 
 class LinePace:
-    """What `promise` knows of a line (both parts): facts."""
+    """What `promise` has seen of a line, its late part included."""
 
     __slots__ = ("chance", "last_ms", "longest", "rank", "shadow")
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
-        """Of its tier. An index."""
+        """The tier's rank. An index, not a fact."""
         self.chance = -1
-        """Mean interval between its chances in ms << 6; -1: none yet. A chance: the shadow had nothing above it."""
+        """Mean time between two chances of the line, in ms << 6; -1: no two chances yet. The line has a chance when the
+        shadow takes a slot and has nothing in a higher tier."""
         self.last_ms = -1
-        """Of its last chance; -1: none since something waits."""
+        """When the line had its last chance; -1: none since jobs wait."""
         self.longest = 0
-        """Longest interval between chances in ms << 10, fading."""
+        """Longest time between two chances, in ms << 10, fading."""
         self.shadow: deque[int] = deque()
-        """Submit times of its jobs that the shadow has not dispatched, sorted."""
+        """Submit times of the line's jobs that the shadow has not dispatched, sorted."""
 
 
 class ClassPace:
-    """What `promise` knows of a requirement class: facts."""
+    """What `promise` has seen of a requirement class."""
 
     __slots__ = ("last_ms", "lines", "since", "slot")
 
     def __init__(self) -> None:
         self.slot = -1
-        """Mean interval between slots that fit it in ms << 6; -1: none yet."""
+        """Mean time between two slots that fit the class, in ms << 6; -1: no two slots yet."""
         self.last_ms = -1
-        """Of its last slot; -1: none since something waits."""
+        """When the last such slot was given away; -1: none since jobs wait."""
         self.since = 0
-        """Picks that fitted it since its last overdue one."""
+        """Picks that fitted the class since its last overdue pick."""
         self.lines: dict[str, LinePace] = {}
         """By tier, the highest first."""
 
 
 class Share:
-    """A tenant's standing in a tier, between tenants."""
+    """Where a tenant stands among the tenants of a tier."""
 
     __slots__ = ("tag", "waiting")
 
     def __init__(self) -> None:
         self.tag = 0
-        """Start tag of its next pick; one that is not above the tier's virtual time counts as that time."""
+        """Start tag of the tenant's next pick. A tag below the tier's virtual time counts as that time."""
         self.waiting = 0
-        """Its jobs that wait in the tier's lines."""
+        """How many of the tenant's jobs wait in the tier's lines."""
 
 
 class TierShares:
@@ -120,9 +122,9 @@ class TierShares:
         self.virtual = 0
         """Virtual time: the start tag of the last pick."""
         self.tenants: dict[str, Share] = {}
-        """Tenants with jobs that wait, or a tag above `virtual`."""
+        """Tenants that have waiting jobs, or a tag above `virtual`."""
         self.idle: list[tuple[int, str]] = []
-        """Heap of (tag, tenant): tenants that may be forgotten when virtual time reaches the tag. Lazy deletion."""
+        """Heap of (tag, tenant): once virtual time reaches the tag, the tenant may be forgotten. Lazy deletion."""
 
 
 class Queue:
@@ -151,10 +153,9 @@ class TenantQueue(Queue):
 class Line(Queue):
     """Jobs of one tier and requirement class that may be picked, oldest first; and the same jobs by tenant.
 
-    While it holds jobs of several tenants, the head of each tenant's queue is in `level`, a heap of (key, job, tenant)
-    for tenants whose tag is not above the tier's virtual time, or in `ahead`, a heap of (tag, key, job, tenant).
-    Both have lazy deletion (`sharing`).
-    """
+    While a line holds jobs of several tenants, the head of each tenant's queue is in one of two heaps with lazy
+    deletion (`sharing`). `level` has (key, job, tenant) of tenants whose tag is not above the tier's virtual time;
+    `ahead` has (tag, key, job, tenant) of the others."""
 
     __slots__ = ("ahead", "late", "level", "requirement_class", "shares", "tenants", "tier")
 
@@ -164,9 +165,9 @@ class Line(Queue):
         self.requirement_class = requirement_class
         self.shares = shares
         self.late: Line | None = None
-        """Where its jobs go once they have waited longer than their SLO; none: the discipline does not tell."""
+        """Where jobs go that have waited longer than their SLO. None: the discipline does not tell them apart."""
         self.tenants: dict[str, TenantQueue] = {}
-        """Queues that are not empty."""
+        """Only queues that hold a job."""
         self.level: list[tuple[int, str, str]] = []
         self.ahead: list[tuple[int, int, str, str]] = []
 
@@ -193,28 +194,28 @@ class RequirementClass:
 
     def __init__(self, requirements: Requirements) -> None:
         self.requirements = requirements
-        """Classes are in the order of these."""
+        """Classes are ordered by their requirements."""
         self.groups: list[Group] = []
         self.lines: dict[str, Line] = {}
         self.late: dict[str, Line] = {}
         """Lines of late jobs, where the discipline tells late from on time."""
         self.waiting = 0
-        """Jobs in all of them."""
+        """How many jobs wait in all of these lines."""
         self.pace: ClassPace | None = None
-        """None: the discipline is another one, or has not met the class."""
+        """None: `promise` is not in force, or no job of the class has come since."""
         self.spacing_us = 0
-        """Time between two starts of the class while others waited, smoothed; 0: none yet. A fact."""
+        """Time between two starts of the class while other jobs waited, smoothed; 0: no two starts yet. A fact."""
         self.last_start_ms = 0
-        """When a job of the class started last while others waited; 0: none waited then. A fact."""
+        """When a job of the class last started while others waited; 0: no job waited then. A fact."""
         self.switched_ms = 0
-        """When a job of the class went last where its version was not loaded. A fact."""
+        """When a job of the class last went to a node that had not loaded its version. A fact."""
         self.looked_seq = -1
-        """The batch in which the next two were counted (scheduling.forecast)."""
+        """The batch in which `free` and `staged` were counted (scheduling.forecast)."""
         self.free = 0
         self.staged = 0
         self.asked: tuple[int, str] | None = None
         self.basis = (0, Situation.FREE)
-        """Of the next job of the tier asked for, at that point of the batch."""
+        """What a forecast for the next job of the tier in `asked` rests on, at that point of the batch."""
 
 
 class Trial(msgspec.Struct):
@@ -225,10 +226,10 @@ class Trial(msgspec.Struct):
     fingerprint: str
     below_permille: int
     jobs: int
-    """So many first starts are counted."""
+    """How many first starts the trial counts."""
     started: int = 0
     kept: int = 0
-    """Of them, within their SLO."""
+    """How many of these were within their SLO."""
 
 
 class State:
@@ -303,11 +304,11 @@ class State:
         self.policy: Policy | None = None
         self.fingerprint = ""
         self.trial: Trial | None = None
-        """None: the policy in force stays."""
+        """None: the policy in force is not on trial."""
         self.partition = 0
-        """Of `jobs` and `ledger`."""
+        """The pool's partition of `jobs` and of `ledger`."""
         self.slos: dict[str, int] = {}
-        """slo_ms of every tier ever named: a job of a tier that the policy dropped keeps the last SLO it had."""
+        """SLO in ms of every tier ever named. A job of a tier that the policy dropped keeps the tier's last SLO."""
         # what can be run
         self.versions: dict[str, Version] = {}
         """By digest."""
@@ -317,7 +318,7 @@ class State:
         self.clusters: dict[str, ClusterState] = {}
         self.nodes: dict[str, Node] = {}
         self.past: dict[str, FormerNode] = {}
-        """Nodes whose last session is over, or that had one before; the longest gone first."""
+        """Nodes that have had a session which is over; the one that is gone longest comes first."""
         self.losses: dict[str, tuple[Loss, ...]] = {}
         """The last losses of each cluster, oldest first."""
         self.reserved: dict[str, Reservation] = {}
@@ -325,36 +326,37 @@ class State:
         self.jobs: dict[str, Job] = {}
         """Jobs that have not ended."""
         self.ended: dict[str, str] = {}
-        """Ids that have ended and their tenants, oldest first."""
+        """Tenant by job id, of jobs that have ended and are remembered; the oldest first."""
         self.ended_runs: deque[tuple[int, int]] = deque()
-        """How many of `ended`, from its front on, ended in the minute that began at (ms): runs of (minute, count)."""
+        """(minute, count) from the front of `ended` on: how many jobs ended in the minute that began at `minute` ms."""
         self.forgotten_ms = 0
-        """Ids that ended before this may be forgotten: no older Kafka submission is run any more."""
+        """Ids of jobs that ended before this time may be forgotten, so no Kafka submission older than this is run."""
         self.stale: dict[str, int] = {}
-        """Inputs that meant nothing any more, by kind."""
+        """How many inputs meant nothing any more, by kind of input."""
         self.shares: dict[str, TierShares] = {}
-        """By tier. Facts are `virtual` and the tags above it."""
+        """By tier. `virtual` and the tags above it are facts, the rest is an index."""
         self.fair = FairTags()
         self.promise = PromiseFacts()
         self.run_ms: dict[str, int] = {}
-        """Run time of each version, smoothed, once an attempt of it has succeeded."""
+        """Run time in ms of each version of which an attempt has succeeded, smoothed."""
         self.warm_ms: dict[str, Mean] = {}
-        """Run time of each version on slots that had it loaded."""
+        """Run time in ms of each version on slots that had loaded it."""
         self.load_ms = Mean()
-        """How much longer attempts ran that began by loading their version."""
+        """How many ms longer attempts ran that began by loading their version."""
         self.factors: dict[tuple[str, Situation], Factors] = {}
         """By tier and situation: what forecasts have learned."""
         # indexes, built again from the facts above
         self.ranks: dict[str, int] = {}
         """Rank of each tier ever named, the highest first: the smaller its SLO the higher, ties by name; from 0."""
         self.splits = False
-        """The discipline tells late jobs from those on time: each line has a late one."""
+        """The discipline tells late jobs from jobs on time: each line has a late line beside it."""
         self.by_size = False
         """The discipline takes the shortest job of a line first, not the oldest."""
         self.last_lease_ms = 0
         """Lease time at the end of the batch before (evidence only)."""
         self.closed_gangs: tuple[tuple[Attempt, str], ...] = ()
-        """Gangs whose attempt closed in this batch, and the node that said so: the others are told (orders only)."""
+        """Gangs whose attempt closed in this batch, and the node that said so. Read by `attempts.orders`, which tells
+        the other nodes."""
         self.node_attempts: dict[str, NodeLoad] = {}
         """Open attempts of each node that is alive."""
         self.classes: dict[Requirements, RequirementClass] = {}

@@ -1,11 +1,12 @@
 """Whose job goes: fair between the tenants of a tier. Part of `evolve`, and of a pick.
 
-The discipline says which line is served; here is decided which tenant's job of that line that is, by start-time fair
+The discipline says which line is served. This file says which tenant's job of that line goes, by start-time fair
 queueing (Goyal, Vin and Cheng, 1996). A tenant has a tag in each tier: the virtual time at which its next pick starts.
-The least tag goes first, of equal ones the tenant whose job is oldest. Virtual time is the start tag of the last pick,
-and a tag behind it counts as that time: who had nothing waiting saves nothing up. So a tenant's first job waits for at
-most one pick of every other tenant, whatever those have queued. A pick costs PICK / weight, and more while the tenant
-has a burst waiting; a retry is free. Tags move only when a first attempt is dispatched.
+The least tag goes first; between equal tags, the tenant whose job is oldest. Virtual time is the start tag of the last
+pick. A tag behind virtual time counts as that time, so a tenant saves nothing up while none of its jobs wait. A
+tenant's first job therefore waits for at most one pick of every other tenant, however many jobs those have queued. A
+pick costs PICK / weight, and more while the tenant has a burst waiting; a retry is free. Tags move only when a first
+attempt is dispatched.
 
 Seam: `cost`.
 """
@@ -19,12 +20,12 @@ from scheduling.state.jobs import Job
 from scheduling.state.pool import Entry, Line, Share, State, TenantQueue, TierShares
 
 PICK = 720_720
-"""What a pick costs at weight 1: divisible by 1 to 16, so that small weights are met exactly."""
+"""What a pick costs at weight 1. Divisible by 1 to 16, so that small weights give whole costs."""
 LEFTOVERS_MAX = 64
 """A heap is built anew when it holds more leftovers than tenants and this."""
 
 
-def shares_of(state: State, tier: str) -> TierShares:
+def tier_shares(state: State, tier: str) -> TierShares:
     """The tier's record; made when first asked for."""
     shares = state.shares.get(tier)
     if shares is None:
@@ -33,14 +34,14 @@ def shares_of(state: State, tier: str) -> TierShares:
 
 
 def queue_of(line: Line, tenant: str) -> TenantQueue:
-    """The tenant's queue in the line; made when it has none."""
+    """The tenant's queue in the line; made when the tenant has none there."""
     queue = line.tenants.get(tenant)
     if queue is None:
         share = line.shares.tenants.get(tenant)
         if share is None:
             share = line.shares.tenants[tenant] = Share()
         queue = line.tenants[tenant] = TenantQueue(share)
-        if len(line.tenants) == 2:  # until now nobody shared it
+        if len(line.tenants) == 2:  # until now one tenant had the line alone
             line.level.clear()
             line.ahead.clear()
             other, first = next(iter(line.tenants.items()))
@@ -71,13 +72,13 @@ def _rebuild(line: Line) -> None:
 
 
 def cost(policy: Policy, tenant: str, waiting: int) -> int:
-    """What a pick costs a tenant that has so many jobs waiting in the tier, the one picked included."""
+    """What a pick costs a tenant. `waiting`: its jobs that wait in the tier, with the one picked."""
     picks = 1 + policy.tenant_burst_penalty if waiting > policy.tenant_burst else 1
     return max(1, picks * PICK // policy.tenant_weights.get(tenant, 1))
 
 
 def charge(state: State, policy: Policy, job: Job) -> None:
-    """A job that waits is dispatched for the first time: its tenant pays, and virtual time goes on."""
+    """A waiting job is dispatched for the first time: its tenant pays, and virtual time goes on."""
     shares = state.shares[job.tier]
     share = shares.tenants[job.tenant]
     start = max(share.tag, shares.virtual)
@@ -90,7 +91,7 @@ def charge(state: State, policy: Policy, job: Job) -> None:
 
 
 def forget(shares: TierShares, tenant: str) -> None:
-    """The tenant has nothing waiting in the tier: once virtual time has reached its tag, it is as if never seen."""
+    """The tenant has no waiting job in the tier: once virtual time has reached its tag, the tenant is forgotten."""
     share = shares.tenants.get(tenant)
     if share is None or share.waiting:
         return
@@ -104,7 +105,7 @@ def forget(shares: TierShares, tenant: str) -> None:
 
 
 def turn(line: Line) -> Entry:
-    """The job of a line that is not empty that goes when the line is served."""
+    """The job that goes when this line is served. ValueError when the line is empty."""
     if len(line.tenants) == 1:
         (queue,) = line.tenants.values()
         return queue.entries[queue.start]
@@ -115,7 +116,7 @@ def turn(line: Line) -> Entry:
 
 
 def turn_after(line: Line) -> Entry | None:
-    """The job that would go if the one whose turn it is were not there."""
+    """The job that would go if the job whose turn it is were not there."""
     if len(line.tenants) == 1:
         return line.entries[line.start + 1] if len(line) > 1 else None
     first = _top(line)
@@ -135,7 +136,8 @@ def turn_after(line: Line) -> Entry | None:
 
 
 def _top(line: Line) -> tuple[int, int, str, str] | None:
-    """(start tag, key, job, tenant) of the head whose turn it is. Drops and moves what no longer stands where it is."""
+    """(start tag, key, job, tenant) of the head whose turn it is. Drops entries that are out of date, and moves entries
+    whose tag has been reached."""
     virtual, level, ahead, tenants = line.shares.virtual, line.level, line.ahead, line.tenants
     while ahead and ahead[0][0] <= virtual:
         _, key, job, tenant = heappop(ahead)

@@ -25,7 +25,7 @@ The seams:
 | `backpressure.in_flight(cluster)` | the limit, derived from the attempts |
 | `backpressure.stages(cluster)` | a place of the limit is kept for a slot that becomes free |
 | `capacity.close_attempt(state, attempt)` | a closed attempt no longer counts, whoever closed it |
-| `capacity.shares_of(attempt)`, `NodeLoad.ranks()` | a gang holds a slot for each rank, on all its nodes |
+| `capacity.node_shares(attempt)`, `NodeLoad.ranks()` | a gang holds a slot for each rank, on all its nodes |
 | `gangs.ready(state)`, `reservations.keep(state, kind, job)` | a gang whose turn has come goes next |
 | `reservations.may_back_fill(state, job, reservation)` | back-fill does not delay the gang |
 | `judge.is_duplicate(state, job)` | once is once |
@@ -56,7 +56,7 @@ from scheduling.attempts import orders, reports, retries
 from scheduling.disciplines import promise, promise_order, wait_fraction, weighted_fair
 from scheduling.picking import gangs, limits, look_ahead, reservations, switches
 from scheduling.state import backpressure, capacity, sharing
-from scheduling.state.gang_members import shares_of
+from scheduling.state.gang_members import node_shares
 from scheduling.state.nodes import ClusterState, NodeLoad
 from tests.properties.scheduling import test_gangs as test_gangs_without_end
 from tests.properties.scheduling import test_starvation
@@ -119,7 +119,7 @@ def a_member_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
     def close_attempt(state: Any, attempt: Any) -> None:
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(capacity, "shares_of", lambda attempt: shares_of(attempt)[:1])
+            inner.setattr(capacity, "node_shares", lambda attempt: node_shares(attempt)[:1])
             original(state, attempt)
 
     patch.setattr(capacity, "close_attempt", close_attempt)
