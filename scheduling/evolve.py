@@ -1,8 +1,9 @@
 """What an event changes: the only writer of state, and it reads events only.
 
-`fold` reads one ledger record that counts; `decide` does the same in three steps while it writes one (`begin`, each
-event, `seal`). So a scheduler's state and any reader's are the same. An event that the lifecycle table does not allow
-raises IllegalTransition; one that names what is not there raises KeyError: both mean a defect or an edited ledger.
+`fold` takes one ledger record that counts. `decide` does the same in three steps while it makes a record: `begin`, each
+event, `seal`. So the state of a scheduler and the state of any reader are the same. An event that the lifecycle table
+does not allow raises IllegalTransition; an event that names what is not there raises KeyError. Both mean a defect or an
+edited ledger.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from scheduling.state.pool import Alias, State, Version
 
 
 def fold(state: State, batch: Batch, record_hash: str, offset: int) -> None:
-    """One ledger record that counts, its hash and its offset in `ledger`."""
+    """Take one ledger record that counts, with its hash and its offset in `ledger`."""
     begin(state, batch.epoch, batch.seq, batch.now_ms, batch.elapsed_ms)
     for event in batch.events:
         evolve(state, event)
@@ -33,8 +34,8 @@ def fold(state: State, batch: Batch, record_hash: str, offset: int) -> None:
 
 
 def begin(state: State, epoch: int, seq: int, now_ms: int, elapsed_ms: int) -> None:
-    """A record's header. `elapsed_ms` is added before the inputs are judged: a heartbeat of this batch then starts the
-    lease at the later time, and plan, which comes after it, finds the node heard (I16)."""
+    """Take a record's header. `elapsed_ms` is added before the inputs are judged, so a heartbeat in this batch starts
+    the lease at the later time, and `plan`, which runs after it, finds the node heard (I16)."""
     state.epoch = epoch
     state.seq = seq
     state.now_ms = now_ms
@@ -50,14 +51,14 @@ def begin(state: State, epoch: int, seq: int, now_ms: int, elapsed_ms: int) -> N
 
 
 def seal(state: State, record_hash: str, offset: int, position: int) -> None:
-    """The record is in the ledger, with this hash at this offset; `position` is the offset in `jobs` to read next."""
+    """The record is in the ledger with this hash, at this offset. `position`: the offset in `jobs` to read next."""
     state.head_hash = record_hash
     state.head_offset = offset
     state.position = position
 
 
 def evolve(state: State, event: Event) -> None:
-    """What this event changes."""
+    """Change the state as this event says."""
     _CHANGES[type(event)](state, event)
 
 
@@ -226,7 +227,7 @@ def _ended_by_itself(state: State, attempt: Attempt) -> None:
 
 
 def _close(state: State, job: Job, closer: str = "") -> None:
-    """`closer`: the node that said so, where it is not that of rank 0."""
+    """`closer`: the node that said so, if it is not the node of rank 0."""
     attempt = _open_attempt(job)
     capacity.close_attempt(state, attempt)
     if attempt.members:
@@ -257,13 +258,13 @@ def _job_succeeded(state: State, event: said.JobSucceeded) -> None:
 
 
 def _job_ended(state: State, event: said.JobCancelled) -> None:
-    """Any terminal event but JobSucceeded and JobRefused: the attempt, if there was one, is closed already."""
+    """Any terminal event but JobSucceeded and JobRefused. If there was an attempt, it is closed already."""
     was_queued = state.jobs[event.job].state is JobState.QUEUED
     job = _moved(state, event)
     _end(state, job)
     if was_queued:
         lines.leave(state, job)
-        if job.eligible_lease_ms >= 0:  # it waited or rested: no event before this one closed its attempt
+        if job.eligible_lease_ms >= 0:  # the job waited or rested: no event before this one closed an attempt
             disciplines.of(state).ended(state, job)
         forecast.settle(state)
 
@@ -280,11 +281,11 @@ def _report_stale(state: State, event: said.ReportStale) -> None:
 
 
 def _nothing(state: State, event: Event) -> None:
-    """A fact for readers of the ledger; no decision depends on it."""
+    """The event is a fact for readers of the ledger; no decision depends on it."""
 
 
 def _moved(state: State, event: Any) -> Job:
-    """The event's job, in the state where the event leads."""
+    """The event's job, moved to the state to which the event leads."""
     job = state.jobs[event.job]
     job.state = after(job.state, type(event).__name__)
     return job
@@ -328,4 +329,4 @@ _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.InputQuarantined: _nothing,
     **node_events.CHANGES,
 }
-"""Every event of the contract. Older versions of an event, once there are any, get their line here too."""
+"""Every event of the contract. Older versions of an event get their line here too."""

@@ -1,13 +1,13 @@
 """When a job is likely to start, and how long it is likely to run: estimates from what was recorded. Part of `evolve`.
 
-Theory of operation. A forecast is a basis times a factor. The basis of a job that waits behind others is the work ahead
-of it (jobs of its class in its own and in higher tiers, and those staged) times the recent time between starts of its
-class; of one that finds a free slot, a constant; of one whose forecast passed, the time it has waited. It knows nothing
-of disciplines, sizes or arrivals to come: that is what the factors are for. For each tier and each of the three
-situations they follow, start by start, the median and an upper quantile of wait / basis by quantile tracking (Robbins
-and Monro 1951, multiplicative), and a margin on top follows whether the forecasts that were given came true (adaptive
-conformal inference, Gibbs and Candes 2021). So coverage is right on the whole whatever the policy does, and a better
-basis only makes it sharper. Everything is an integer, and a fact of the state.
+Theory of operation. A forecast is a basis times a factor. The basis depends on the job's situation. For a job that
+waits behind others it is the work ahead (jobs of the class in the same and in higher tiers, and staged attempts) times
+the recent time between two starts of the class. For a job that finds a free slot it is a constant. For a job whose
+forecast has passed it is the time waited. The basis knows nothing of disciplines, sizes or arrivals to come; the
+factors make up for that. For each tier and situation two factors follow, start by start, the median and an upper
+quantile of wait / basis, by quantile tracking (Robbins and Monro 1951, multiplicative). A margin on top follows whether
+the forecasts given came true (adaptive conformal inference, Gibbs and Candes 2021). So coverage is right on the whole
+whatever the policy does, and a better basis makes forecasts sharper. Everything is an integer and a fact of the state.
 
 Seams: `basis_of`, `learn`.
 """
@@ -25,24 +25,25 @@ from scheduling.state.pool import RequirementClass, State
 
 MILLION = 1_000_000
 FACTOR_MIN, FACTOR_MAX = 1_000, 1_000 * MILLION
-"""Millionths: a thousandth to a thousand times the basis."""
+"""Bounds of a factor, in millionths: a thousandth to a thousand times the basis."""
 STEP = 200
-"""A factor moves by a 200th of itself a start. Slow against noise, quick against a day."""
+"""With each start a factor moves by a 200th of itself: slowly against noise, quickly against a day."""
 UP_P50, UP_P90 = 5, 12
-"""Steps up when the wait was longer than the factor says; one step down (five for the median) when it was not. In
-balance that is exceeded once in two and once in 13: a little less than once in ten, because waits are known late, and
-late most of all while they grow."""
+"""A factor moves so many steps up when the wait was longer than it says, and one step down (five for the median) when
+not. In balance, one wait of two is longer than the median says and one of 13 longer than the upper quantile says: a
+little less than one of ten, because waits are known late, and latest while they grow."""
 MARGIN_STEP = 50
 MARGIN_UP = 9
 MARGIN_MAX = 2 * MILLION
-"""The margin is between 1 and 2: without an end it would wind up while many jobs wait whose forecasts are made."""
+"""The margin is between 1 and 2 (in millionths). Without an end it would wind up while many jobs wait whose forecasts
+are made already."""
 FREE_MS = 100
-"""Basis of a job that finds a free slot; the factors learn what it really takes."""
+"""Basis in ms of a job that finds a free slot; the factors learn what such a start takes."""
 SPACING_WEIGHT = 32
 RUN_WEIGHT = 8
-"""A new value counts for one 32nd of the time between starts, for one eighth of a version's run time."""
+"""A new value counts for a 32nd of the smoothed time between starts, and for an eighth of a version's run time."""
 OVERDUE_FACTOR_MIN = 2
-"""A new forecast is at least twice the time waited, so a job gets at most one for each doubling of its wait."""
+"""A new forecast is at least twice the time waited, so a job gets at most one for each doubling of the wait."""
 RENEWALS_PER_BATCH_MAX = 32
 
 
@@ -55,7 +56,7 @@ def for_new_job(state: State, requirement_class: RequirementClass, tier: str) ->
 def basis_of(state: State, requirement_class: RequirementClass, tier: str) -> tuple[int, Situation]:
     """The basis in ms and the situation of a job that would be accepted now; basis 0 when no start was recorded.
 
-    `judge` and `evolve` ask for the same job one after the other: the second time nothing is counted again."""
+    `judge` and `evolve` ask about the same job one after the other; the second time nothing is counted again."""
     asked = (state.seq, tier)
     if requirement_class.asked != asked:
         requirement_class.basis = _count(state, requirement_class, tier)
@@ -79,8 +80,8 @@ def _count(state: State, requirement_class: RequirementClass, tier: str) -> tupl
 
 
 def _look(state: State, requirement_class: RequirementClass) -> None:
-    """Free slots and staged attempts where the class fits, as they are when a batch first asks: once a batch is enough,
-    and a batch may accept hundreds of jobs."""
+    """Count free slots and staged attempts where the class fits. Once a batch is enough: it may accept hundreds of
+    jobs."""
     clusters = set()
     free = staged = 0
     for group in requirement_class.groups:
@@ -110,11 +111,11 @@ def _factors(state: State, tier: str, situation: Situation) -> Factors:
 
 
 START = Factors(MILLION, 2 * MILLION, MILLION)
-"""Before anything is learned: half start within the basis, nine in ten within twice that."""
+"""Before anything is learned: half of the jobs start within the basis, nine of ten within twice the basis."""
 
 
 def accept(state: State, requirement_class: RequirementClass, job: Job, event: JobAccepted) -> None:
-    """What was forecast for a new job is kept until it starts. Call it before the job enters its line."""
+    """Keep what was forecast for a new job until the job starts. Call this before the job enters its line."""
     basis_ms, situation = basis_of(state, requirement_class, job.tier)
     requirement_class.asked = None
     if not event.start_p90_ms:
@@ -125,8 +126,8 @@ def accept(state: State, requirement_class: RequirementClass, job: Job, event: J
 
 
 def start(state: State, requirement_class: RequirementClass, job: Job) -> None:
-    """An attempt of the job starts: the class's time between starts, and, the first time, what was forecast against
-    what came. Between two starts only while work waits: else it says how often jobs come."""
+    """An attempt of the job starts: learn the class's time between starts and, at the job's first start, how good the
+    forecast was. The time between two starts counts only while work waits; else it says how often jobs come."""
     since_ms = requirement_class.last_start_ms
     if since_ms:
         gap_us = (state.now_ms - since_ms) * 1000
@@ -144,7 +145,7 @@ def start(state: State, requirement_class: RequirementClass, job: Job) -> None:
 
 
 def renew(state: State, job: Job, event: StartForecast) -> None:
-    """The forecast passed: it was too low. The new one's basis is the time waited."""
+    """The forecast has passed, so it was too low. The basis of the new forecast is the time waited."""
     waited_ms = state.now_ms - job.submitted_ms
     learn(state, job, waited_ms, started=False)
     job.basis_ms, job.situation = waited_ms, Situation.OVERDUE
@@ -154,8 +155,8 @@ def renew(state: State, job: Job, event: StartForecast) -> None:
 
 
 def learn(state: State, job: Job, waited_ms: int, *, started: bool) -> None:
-    """The job waited this long, or longer when it has not started. Then a quantile that it has not reached yet says
-    nothing; whether the given forecast came true is known in any case."""
+    """Learn from a wait: of this length, or longer if the job has not started. A job that has not started says nothing
+    of a quantile that its wait has not reached. Whether the given forecast came true is known in any case."""
     key = (job.tier, job.situation)
     factors = state.factors.get(key)
     if factors is None:
@@ -177,8 +178,7 @@ def _moved(factor: int, steps: int) -> int:
 
 
 def renewals(state: State) -> Iterator[StartForecast]:
-    """New forecasts for jobs that wait longer than theirs said, the longest overdue first. Evolve each before asking
-    for the next."""
+    """New forecasts for jobs that wait longer than their forecast said; the longest overdue comes first."""
     for _ in range(RENEWALS_PER_BATCH_MAX):
         forecasts = state.forecasts
         if not forecasts or forecasts[0][0] >= state.now_ms:
@@ -191,13 +191,13 @@ def renewals(state: State) -> Iterator[StartForecast]:
 
 
 def watch(state: State, job: Job) -> None:
-    """A queued job has a forecast, which passes at `due_ms`."""
+    """A queued job has a forecast that passes at `due_ms`."""
     if job.due_ms:
         heappush(state.forecasts, (job.due_ms, job.job))
 
 
 def settle(state: State) -> None:
-    """Some job is queued no longer, or has another forecast: the first of the heap is one that waits for its own."""
+    """A job is queued no longer, or has another forecast: drop what means nothing from the front of the heap."""
     heaps.settle(state, state.forecasts, _is_live)
 
 
@@ -207,7 +207,7 @@ def _is_live(state: State, entry: tuple[int, str]) -> bool:
 
 
 def ran(state: State, version: str, run_ms: int) -> None:
-    """An attempt of the version succeeded after this long."""
+    """An attempt of the version succeeded after `run_ms`."""
     known_ms = state.run_ms.get(version)
     run_ms = max(1, run_ms)
     state.run_ms[version] = run_ms if known_ms is None else max(1, known_ms + (run_ms - known_ms) // RUN_WEIGHT)

@@ -44,7 +44,7 @@ BITS = re.compile(r"[0-9a-f]{32}")
 
 @lru_cache(maxsize=1024)
 def parts_of(model: str) -> tuple[str, str, str]:
-    """`contract.names.parse_model`; three empty strings when it is no reference to a model."""
+    """As `contract.names.parse_model`; three empty strings when the text is no reference to a model."""
     try:
         return parse_model(model)
     except ValueError:
@@ -62,8 +62,8 @@ def is_duplicate(state: State, job: str) -> bool:
 
 
 def is_too_old(state: State, body: inputs.Submission) -> bool:
-    """A Kafka submission so old that its first copy may have been run and forgotten. What the api acknowledged never
-    is: it is written once."""
+    """A Kafka submission is so old that its first copy may have been run and forgotten. A submission of the api never
+    is: the api writes each one once."""
     if body.via == "api" or state.policy is None:
         return False
     age_ms = state.now_ms - body.submitted_ms
@@ -71,7 +71,7 @@ def is_too_old(state: State, body: inputs.Submission) -> bool:
 
 
 def is_older_move(state: State, body: inputs.AliasMoved) -> bool:
-    """The alias has made this move, or a later one, already."""
+    """The alias has already made this move or a later one."""
     known = state.aliases.get((body.model, body.alias))
     return known is not None and body.move <= known.move
 
@@ -148,8 +148,8 @@ def _cancel(state: State, record: Input, body: inputs.CancelRequested) -> Iterat
 
 
 def _erase(state: State, record: Input, body: inputs.EraseRequested) -> Iterator[Event]:
-    """A job that ended so long ago that its id is forgotten can only be erased by an operator: nobody here knows whose
-    it was."""
+    """A job that ended so long ago that its id is forgotten can be erased by an operator only: nobody here knows whose
+    job it was."""
     job = state.jobs.get(body.job)
     tenant = job.tenant if job is not None else state.ended.get(body.job)
     if tenant is None:
@@ -165,7 +165,7 @@ def _erase(state: State, record: Input, body: inputs.EraseRequested) -> Iterator
 
 
 def _may(asking: str, owner: str) -> bool:
-    """An empty tenant is an operator."""
+    """An empty tenant stands for an operator."""
     return asking in ("", owner)
 
 
@@ -193,7 +193,7 @@ def _alias_moved(state: State, record: Input, body: inputs.AliasMoved) -> Iterat
 
 
 def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> Iterator[Event]:
-    """The fingerprint in force again: nothing happens."""
+    """A policy with the fingerprint in force changes nothing."""
     fault = policy_check.fault_of_applied(body)
     if fault:
         yield InputQuarantined(offset=record.offset, reason=fault)

@@ -109,9 +109,10 @@ def _stop_for_drain(attempt: Attempt) -> Event:
 
 
 def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
-    """The job that the discipline in force puts first goes, again and again. Room only shrinks meanwhile, so a class
-    that has none is out for this batch, and rooms are looked at again only when one of them may be gone: that of a
-    gang with every slot that is taken."""
+    """The job that the discipline in force puts first goes, again and again.
+
+    Within a batch free room never grows. So a class without room is dropped until the next batch, and rooms are looked
+    at again only after a dispatch filled a group, or after any dispatch while a gang waits."""
     for job, chosen in gangs.ready(state):
         yield _dispatch(state, job, KEPT, chosen.group.cluster, chosen.nodes, len(batch))
     rooms = _rooms(state, state.classes.values())
@@ -151,8 +152,8 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
 
 
 def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
-    """Slots that are kept for gangs and free meanwhile, where no others are: the job that the discipline puts first
-    goes, if it is expected to end in time; a class whose first job is not is out."""
+    """Slots that are kept for gangs and free meanwhile, once no other slot is free: the job that the discipline puts
+    first goes there if it is expected to end in time. A class whose first job is not expected to is dropped."""
     rooms = [
         requirement_class
         for requirement_class in state.classes.values()
@@ -176,7 +177,7 @@ def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
 
 
 def _rooms(state: State, classes: Iterable[RequirementClass]) -> dict[RequirementClass, list[Group]]:
-    """The classes, of these, of which jobs wait and that have room now, and where."""
+    """Of these classes, those with waiting jobs and room now; and the groups that have the room."""
     rooms = {}
     for requirement_class in classes:
         if not requirement_class.waiting:
@@ -191,7 +192,7 @@ def _rooms(state: State, classes: Iterable[RequirementClass]) -> dict[Requiremen
 
 
 def _make_way(state: State, batch: Sequence[Event]) -> Iterator[Event]:
-    """Adaptive limits that alone keep a slot empty are raised, and more is dispatched."""
+    """Raise adaptive limits that alone keep a slot empty, and dispatch to these slots."""
     raised = list(limits.make_way(state))
     if raised:
         yield from raised
@@ -199,22 +200,22 @@ def _make_way(state: State, batch: Sequence[Event]) -> Iterator[Event]:
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Of the choice of a job."""
+    """Why this job was chosen, as its dispatch records it."""
 
     reason: str
     passed: str
     behind: str
-    """The best job that could have gone in its place; empty: none."""
+    """The best job that could have gone in place of the chosen one; empty: none."""
 
 
 KEPT = Evidence("reserved", "", "")
-"""A gang that slots were kept for: the discipline chose it when they were."""
+"""For a gang with kept slots: the discipline chose the gang when the slots were kept."""
 
 
 def _dispatch(
     state: State, job: Job, evidence: Evidence, cluster: ClusterState, nodes: tuple[str, ...], index: int
 ) -> Event:
-    """`nodes`: that of each rank."""
+    """`nodes`: the node of each rank. `index`: the event's place in the record."""
     node, *others = nodes
     behind = state.jobs[evidence.behind] if evidence.behind else None
     return JobDispatched(
@@ -274,17 +275,18 @@ def _moves(state: State) -> Iterator[Event]:
 
 
 def _may_fill(cluster: ClusterState) -> bool:
-    """It takes work, or would if some of what it holds staged came back."""
+    """The cluster takes work, or would take work if some of its staged attempts came back."""
     return cluster.limit > 0 and not cluster.draining
 
 
 def _is_better(group: Group, cluster: ClusterState) -> bool:
-    """A free slot of the group may have what the cluster holds staged."""
+    """A free slot of the group may take what the cluster holds staged."""
     return group.cluster is cluster or backpressure.takes_work(group.cluster)
 
 
 def _free_slots(state: State, groups: list[Group]) -> int:
-    """Slots that are free there and not kept: of each group's first nodes, as many as a batch may recall attempts."""
+    """Free slots of these groups that are not kept. Of each group only as many nodes are looked at as a batch may
+    recall attempts."""
     slots = 0
     for group in groups:
         for node in islice(placement.nodes_in(group, group.free), RECALLS_PER_BATCH_MAX):
@@ -293,19 +295,19 @@ def _free_slots(state: State, groups: list[Group]) -> int:
 
 
 def _recalls_out(state: State) -> int:
-    """Attempts recalled `elsewhere` that still wait behind others."""
+    """How many attempts were recalled as `elsewhere` and still wait behind others."""
     attempts = (attempt for cluster in state.clusters.values() for attempt in cluster.staged.values() if attempt.stop)
     return sum(attempt.stop_reason == "elsewhere" and _is_parked(state, attempt) for attempt in attempts)
 
 
 def _is_parked(state: State, attempt: Attempt) -> bool:
-    """Its node holds more attempts than it has slots."""
+    """The attempt's node holds more attempts than slots."""
     load = state.node_attempts[attempt.node]
     return load.group.parked & load.bit > 0
 
 
 def _may_move(state: State, job: Job, attempt: Attempt, free: list[Group]) -> bool:
-    """It waits behind others, and could start in one of these groups instead."""
+    """The attempt waits behind others and could start in one of these groups instead."""
     if job.state is not JobState.DISPATCHED or attempt.members:
         return False
     if not _is_parked(state, attempt):

@@ -1,8 +1,9 @@
-"""A policy on trial: it was applied with a bound on attainment, and when that is missed the one before it comes back.
+"""A policy on trial: it was applied with a bound on attainment. When the bound is missed, the policy before it returns.
 
-Counted are the first starts of jobs after its adoption, up to the number the operator set, each judged by the SLO in
-force when it was accepted. The reversal comes as soon as the bound cannot be reached any more; once the number has
-started and the bound was kept, the trial is over and the policy stays. Adopting another policy ends a trial too.
+The trial counts first starts of jobs after the adoption, up to the number that the operator set. Each start is judged
+by the SLO that was in force when the job was accepted. The reversal comes as soon as the bound cannot be reached any
+more. Once the number of jobs has started and the bound was kept, the trial is over and the policy stays. Adopting
+another policy ends the trial too.
 
 Seam: `is_lost`.
 """
@@ -18,7 +19,7 @@ from scheduling.state.pool import State, Trial
 
 
 def begin(state: State, event: PolicyAdopted) -> None:
-    """Before the event's policy takes the place of the one in force, which would come back."""
+    """Begin or end a trial. Call this before the event's policy takes the place of the policy in force."""
     before = state.policy
     if before is None or not event.revert_jobs or not event.revert_below_permille:
         state.trial = None
@@ -27,7 +28,7 @@ def begin(state: State, event: PolicyAdopted) -> None:
 
 
 def saw_start(state: State, job: Job) -> None:
-    """A job starts; call it before the job is marked as one that has started."""
+    """A job starts. Call this before the job is marked as having started."""
     trial = state.trial
     if trial is None or job.has_started or trial.started == trial.jobs:
         return
@@ -38,7 +39,7 @@ def saw_start(state: State, job: Job) -> None:
 
 
 def is_lost(trial: Trial) -> bool:
-    """Even if every start to come was in time, the bound would be missed."""
+    """The bound will be missed even if every start to come is in time."""
     best = trial.kept + trial.jobs - trial.started
     return best * 1000 < trial.below_permille * trial.jobs
 

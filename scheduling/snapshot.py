@@ -1,8 +1,9 @@
-"""A state as bytes and back. Canonical: two states that hold the same facts have the same bytes, so their hash says
-whether two readers agree (I7). Taken only of state folded from records that were read back (the host's duty).
+"""A state as bytes, and back. The bytes are canonical: two states that hold the same facts have the same bytes, so the
+hash of the bytes says whether two readers agree (I7). The host takes a snapshot only of state that was folded from
+records read back; a snapshot of anything else could name a record that does not count.
 
-Indexes are not in it; `decode` builds them again. Ids that ended and nodes that left are in the order of their ending,
-which is a fact; everything else is sorted.
+A snapshot holds facts only; `decode` builds the indexes again. Ids of ended jobs and nodes that left keep the order in
+which they ended, which is a fact; everything else is sorted.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ FORMAT = 2
 
 
 class SnapshotUnreadable(ValueError):
-    """The bytes are no snapshot of this format: read the ledger from its beginning instead."""
+    """The bytes are no snapshot of this format. Read the ledger from its beginning instead."""
 
 
 class ClusterFacts(msgspec.Struct, frozen=True):
@@ -62,7 +63,7 @@ class SharesFacts(msgspec.Struct, frozen=True):
     tier: str
     virtual: int
     tags: dict[str, int]
-    """Of tenants, where above `virtual`: any other tag is as if never set."""
+    """Tags of tenants, where above `virtual`: a lower tag is as if never set."""
 
 
 class LinePaceFacts(msgspec.Struct, frozen=True):
@@ -223,7 +224,7 @@ def state_hash(state: State) -> str:
 
 
 def decode(data: bytes) -> State:
-    """The state these bytes are the snapshot of. SnapshotUnreadable when they are none."""
+    """The state of which these bytes are the snapshot. SnapshotUnreadable when they are no snapshot."""
     try:
         facts = _decoder.decode(data)
     except msgspec.MsgspecError as error:
@@ -323,7 +324,7 @@ def _build_paces(state: State, facts: Snapshot) -> None:
 
 
 def _build_job(state: State, job: Job) -> None:
-    """Strings that many jobs share are held once, as evolve holds them."""
+    """Strings that many jobs share are held once, as `evolve` holds them."""
     job.tenant = intern(job.tenant)
     job.tier = intern(job.tier)
     job.model = intern(job.model)

@@ -1,8 +1,8 @@
 """Ending a job before it ends by itself: on request (cancel, erase) or by its deadline (expired).
 
-A queued job ends at once. One with an open attempt is `cancelling` until that attempt closes, for whatever reason, so
-that its slot stays occupied until the node says so. A staged attempt is recalled; should it just be starting, the node
-keeps it, and its Started report is answered with a kill (judge), so it stops in either case.
+A queued job ends at once. A job with an open attempt is `cancelling` until that attempt closes, for whatever reason:
+the slot stays taken until the node says that it is free. A staged attempt is recalled. If it is just starting, the node
+keeps it and reports Started, which `reports` answers with a kill; so the attempt stops in either case.
 """
 
 from __future__ import annotations

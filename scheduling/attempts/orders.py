@@ -1,12 +1,12 @@
 """Which orders nodes are owed. What a node should do follows from the state alone, so any order can be made again.
 
-`orders_for` gives those of one batch: what its events order, and what a heartbeat in it contradicts. `standing_orders`
-gives every order whose effect is not yet seen: a newcomer sends them at takeover. An order that comes twice is carried
-out once (the node's duty), so sending one too often costs a record, and one too few costs a job.
+`orders_for` gives the orders of one batch: what its events order, and what answers a heartbeat that contradicts the
+state. `standing_orders` gives every order whose effect is not yet seen; a newcomer sends these at takeover. A node
+carries out an order once however often it comes, so an order too many costs a record, and an order too few costs a job.
 
-A draining cluster sends no Drain to its nodes: it gets no new work, its staged attempts are recalled, and its nodes
-stay, ready to work when it is active again. A Drain is for a node that handed work back as drained, and now claims to
-take work: a node that has drained takes work again only with a new session.
+The nodes of a draining cluster get no Drain: the cluster gets no new work, its staged attempts are recalled, and its
+nodes stay ready for when the cluster is active again. A Drain is for a node that handed work back as drained and now
+claims to take work: a node that has drained takes work again only with a new session.
 
 Seams: `repeats`, `kills_unknown`.
 """
@@ -26,16 +26,16 @@ from scheduling.state.nodes import Attempt
 from scheduling.state.pool import State
 
 REPEAT_AFTER_MS = 5_000
-"""An order is sent again when a heartbeat contradicts it this long after it was first due: one heartbeat, within which
-it should have arrived."""
+"""An order is sent again when a heartbeat contradicts it this long after the order was due: the time between two
+heartbeats, within which the order should have arrived."""
 
 Due = dict[tuple[str, str, str], Order]
-"""Orders in the order they are to be sent, by kind, dispatch and node, so that none is sent twice at once."""
+"""Orders in the sequence in which they are sent, by kind, dispatch and node, so that no batch sends one twice."""
 
 
 def orders_for(state: State, inputs: Sequence[Input], events: Sequence[Event]) -> list[Order]:
-    """Orders due to the batch of these inputs and events; `state` is evolved by it. Payloads and trace are the host's
-    to fill in. In the order they must be sent."""
+    """The orders of the batch with these inputs and events, in the sequence in which they must be sent. `state` has
+    been evolved by the batch. The host fills in payloads and trace."""
     due: Due = {}
     closed: set[str] = set()
     for attempt, closer in state.closed_gangs:
@@ -68,8 +68,8 @@ def standing_orders(state: State) -> list[Order]:
 
 
 def clusters_for(state: State, order: Order) -> tuple[str, ...]:
-    """The clusters on whose dispatch topics the order must be sent: the node's own, or where it last was. Only a
-    Rejoin can be for a node never heard of: it goes to every cluster of the pool."""
+    """The clusters to whose dispatch topics the order goes: the node's cluster, or the one where the node last was.
+    Only a Rejoin can be for a node that was never admitted: it goes to every cluster of the pool."""
     node = state.nodes.get(order.node)
     if node is not None:
         return (node.cluster,)
@@ -85,7 +85,7 @@ def _add(due: Due, state: State, event: JobDispatched | RecallOrdered | KillOrde
 
 
 def _release(due: Due, state: State, attempt: Attempt, closer: str) -> None:
-    """A gang is over, by the word or the loss of one of its nodes: the others stop what they run of it."""
+    """A gang is over, because one of its nodes said so or was lost: the other nodes stop their ranks."""
     for share in node_shares(attempt):
         node = state.nodes.get(share.node)
         if node is not None and node.session == share.session and share.node != closer:
@@ -94,7 +94,7 @@ def _release(due: Due, state: State, attempt: Attempt, closer: str) -> None:
 
 
 def _last_heartbeats(inputs: Sequence[Input]) -> list[NodeHeartbeat]:
-    """The last word of each node that did not leave after it."""
+    """The last heartbeat of each node that did not leave after it."""
     last: dict[str, NodeHeartbeat] = {}
     for record in inputs:
         body = record.body
@@ -106,8 +106,8 @@ def _last_heartbeats(inputs: Sequence[Input]) -> list[NodeHeartbeat]:
 
 
 def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) -> None:
-    """What the heartbeat contradicts, as the state is now. `closed`: dispatches closed or started by this very batch,
-    of which the node could not know."""
+    """Orders for whatever in the heartbeat contradicts the state. `closed`: dispatches that this very batch closed or
+    started, of which the node could not know."""
     node = state.nodes.get(heartbeat.node)
     if node is None or node.session != heartbeat.session:
         due["rejoin", "", heartbeat.node] = Rejoin(heartbeat.node, heartbeat.session, state.pool, state.epoch)
@@ -133,19 +133,19 @@ def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) 
 
 
 def kills_unknown(dispatch: str, known: set[str]) -> bool:
-    """A node holds an attempt that is not open: it is told to kill it."""
+    """The node holds an attempt that is not open, so the node is told to kill that attempt."""
     return dispatch not in known
 
 
 def repeats(state: State, attempt: Attempt) -> bool:
-    """An order that the node should have carried out by now is sent again."""
+    """The node should have carried out the order by now, so the order is sent again."""
     return state.now_ms - max(attempt.dispatched_ms, attempt.stop_ms) >= REPEAT_AFTER_MS
 
 
 def _owed(job: Job, attempt: Attempt, node: str) -> str:
-    """The order whose effect is not yet seen: run, recall, kill, or none. A cancelled job's attempt is killed, staged
-    or not: by now nobody knows whether it started. That a gang has started says only that the node of rank 0 has its
-    order."""
+    """The order whose effect is not yet seen: run, recall, kill, or empty. The attempt of a cancelled job is killed,
+    staged or not: nobody knows by then whether the attempt started. A gang that has started proves only that the node
+    of rank 0 has its order."""
     if attempt.stop:
         return "kill" if job.state is JobState.CANCELLING else attempt.stop
     return "" if attempt.started and node == attempt.node else "run"

@@ -1,7 +1,8 @@
-"""What a node's words amount to: joins, heartbeats, leaving, and the reports of its attempts. Part of `judge`.
+"""What a node says amounts to: joins, heartbeats, leaving, and the reports of its attempts. Part of `judge`.
 
-A report counts only if it names the open attempt's dispatch, and comes from the node and session it was sent to;
-anything else is stale. Words are taken from fixed lists, so that nothing a model or a user wrote reaches the ledger.
+A report counts only if it names the open attempt's dispatch and comes from the node and session to which that dispatch
+was sent; any other report is stale. Reasons and kinds come from fixed lists, so nothing that a model or a user wrote
+reaches the ledger.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ from scheduling.state.nodes import Attempt, Node
 from scheduling.state.pool import State
 
 MISSED_MAX = 3
-"""After this many heartbeats in a row that do not list a started attempt, the node has forgotten it: it is closed as
-`unclaimed`, which is no failure of the job, and rests for one backoff (I9)."""
+"""A node that does not list a started attempt in so many heartbeats in a row has forgotten it. The attempt is closed as
+`unclaimed`, which is no failure of the job, and the job rests for one backoff (I9)."""
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_. ]{0,79}")
 STOPPED = ("killed", "recalled", "drained", "unclaimed")
 
 
 def report_is_current(state: State, node: str, session: str, report: inputs.Report) -> bool:
-    """The report is of the open attempt of its job, from a node and session it was sent to that may say this."""
+    """The report is about the open attempt of its job, from a node and session that run the attempt and may say
+    this."""
     job = state.jobs.get(report.job)
     attempt = job.open if job is not None else None
     return (
@@ -59,14 +61,14 @@ def report_is_current(state: State, node: str, session: str, report: inputs.Repo
 
 
 def _is_heard(attempt: Attempt, member: Member, report: inputs.Report) -> bool:
-    """The node of rank 0 speaks for a gang; another one is heard when it says that a rank is lost. Not once all were
-    told to stop: then the slots stay taken until the node of rank 0 says that it has stopped."""
+    """The node of rank 0 speaks for a gang. Another node is heard only when it says that a rank is lost, and not after
+    all were told to stop: then the slots stay taken until the node of rank 0 says that it has stopped."""
     return member in attempt.members and isinstance(report, inputs.Failed | inputs.Stopped) and attempt.stop != "kill"
 
 
 def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterator[Event]:
-    """A session that is known, alive or over, joins only once: a late copy of its join is stale. A new session of a
-    node that is alive closes what the old one held, whether the new one is admitted or not."""
+    """A session joins only once: a copy of the join of a session that is alive or over is stale. A new session of a
+    node that is alive closes what the old session held, whether the new session is admitted or not."""
     old = state.nodes.get(body.node)
     past = state.past.get(body.node)
     if (old is not None and old.session == body.session) or (past is not None and body.session in past.sessions):
@@ -121,7 +123,7 @@ def node_heartbeat(state: State, record: Input, body: inputs.NodeHeartbeat) -> I
 
 
 def node_left(state: State, record: Input, body: inputs.NodeLeft) -> Iterator[Event]:
-    """Leaving in order is no failure of what it held."""
+    """A node that leaves in order fails none of the jobs that it held."""
     node = _alive(state, body)
     if node is None:
         yield ReportStale(kind="NodeLeft")
@@ -151,7 +153,8 @@ def _started(state: State, job: Job, report: inputs.Started, node: str) -> Itera
 
 
 def _succeeded(state: State, job: Job, report: inputs.Succeeded, node: str) -> Iterator[Event]:
-    """A cancel that came first in the log wins. A report that overtook its Started says that too."""
+    """A cancel that came first in the log wins. A report that overtook its Started says that the attempt started,
+    too."""
     if job.state is JobState.CANCELLING:
         yield from retries.close(state, _attempt(job), "overtaken", node)
         return
@@ -161,7 +164,7 @@ def _succeeded(state: State, job: Job, report: inputs.Succeeded, node: str) -> I
 
 
 def _failed(state: State, job: Job, report: inputs.Failed, node: str) -> Iterator[Event]:
-    """A rank of a gang that is being killed may fail because another one died first: that is no failure of the job."""
+    """A rank of a gang that is being killed may fail because another rank died first: that is no failure of the job."""
     attempt = _attempt(job)
     if attempt.members and attempt.stop == "kill":
         yield from retries.close(state, attempt, _killed(attempt), node)
@@ -178,7 +181,7 @@ def _failed(state: State, job: Job, report: inputs.Failed, node: str) -> Iterato
 
 
 def _stopped(state: State, job: Job, report: inputs.Stopped, node: str) -> Iterator[Event]:
-    """`drained` says that the node takes no new work, before its next heartbeat says so."""
+    """`drained` says that the node takes no new work, before the node's next heartbeat says so."""
     attempt = _attempt(job)
     reason = report.reason if report.reason in STOPPED else "unclaimed"
     if reason == "drained" and not state.nodes[node].draining:

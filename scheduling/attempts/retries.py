@@ -1,7 +1,8 @@
-"""What a closed attempt leads to: again, or the end; and which closings count as failures.
+"""What follows when an attempt closes: the job goes again or ends; and which closings count as failures of the job.
 
-Counted are failed attempts and nodes lost (or restarted without leaving, see `counts_as_failure`) under a started
-attempt. Recalls, pre-emptions, drains, give-backs and orders never claimed are not, though attempt numbers go on.
+A failed attempt counts, and so does the loss of a node under a started attempt (or its restart without leaving, see
+`counts_as_failure`). Recalls, pre-emptions, drains, give-backs and orders never claimed do not count, though attempt
+numbers go on.
 """
 
 from __future__ import annotations
@@ -32,17 +33,18 @@ ASKED_FOR = ("recalled", "killed", "pre_empted", "drained", "rejoined", "lost")
 
 
 def policy_of(state: State) -> Policy:
-    """The policy in force. There is one wherever there is a job: without it every submission is refused."""
+    """The policy in force. ValueError without one, which cannot be where there is a job: then every submission is
+    refused."""
     if state.policy is None:
         raise ValueError(f"expected a policy in pool {state.pool}, found none; apply one first")
     return state.policy
 
 
 def counts_as_failure(attempt: Attempt, reason: str) -> bool:
-    """Whether an attempt closed for this reason is a failure of its job.
+    """Whether an attempt that closed for this reason is a failure of its job.
 
-    Only when its node went away under it after it had started: `lost`, or `rejoined` with a new session without having
-    left (the machine or its agent died, and nobody can tell that the job did not kill it). A node that leaves in order
+    It is one only when the node went away after the attempt had started: `lost`, or `rejoined` with a new session
+    without having left (the machine or its agent died, and the job may have killed it). A node that leaves in order
     hands its attempts back (`drained`), which is no failure.
     """
     return attempt.started and reason in NODE_GONE
@@ -68,7 +70,7 @@ def close(state: State, attempt: Attempt, reason: str, node: str) -> Iterator[Ev
 
 
 def closer_of(attempt: Attempt, node: str) -> str:
-    """The node as events name it: empty for that of rank 0."""
+    """The node as events name it: empty for the node of rank 0."""
     return node if node != attempt.node else ""
 
 
@@ -101,8 +103,8 @@ def lost_alone(state: State, job: Job) -> tuple[str, ...]:
 
 
 def _was_alone(state: State, loss: Loss) -> bool:
-    """Not alone: another loss near it, or another node of its cluster whose lease is over and whose loss this batch or
-    the next will say. A loss too old to be remembered says nothing against the job."""
+    """No other node of the cluster was lost near this loss, and no other node's lease is over (whose loss this batch or
+    the next one will say). A loss too old to be remembered says nothing against the job."""
     known = state.losses.get(loss.cluster, ())
     if loss not in known:
         return False

@@ -24,7 +24,7 @@ DISCIPLINES: dict[str, Discipline] = {
     discipline.name: discipline
     for discipline in (Promise(), WaitFraction(), Strict(), Edf(), Fifo(), WeightedFair(), ShortestFirst())
 }
-"""By name: those of contract.policy.DISCIPLINES."""
+"""By name; the names are those of contract.policy.DISCIPLINES."""
 
 
 def of(state: State) -> Discipline:
@@ -33,7 +33,8 @@ def of(state: State) -> Discipline:
 
 
 def adopt(state: State, before: Policy | None) -> None:
-    """A policy was adopted; `before` decided until now. Under another discipline or other tiers, facts begin anew."""
+    """A policy was adopted; `before` was in force until now. Under another discipline or other tiers, facts begin
+    anew."""
     after = policy_of(state)
     state.ranks = ranks_of(state)
     if before is not None and (before.discipline, before.tiers) == (after.discipline, after.tiers):
@@ -45,7 +46,7 @@ def adopt(state: State, before: Policy | None) -> None:
 
 
 def arrange(state: State) -> None:
-    """Lines are kept as the discipline in force wants them."""
+    """Arrange the lines as the discipline in force wants them."""
     discipline = of(state)
     state.ranks = ranks_of(state)
     if discipline.splits or (state.splits, state.by_size) != (discipline.splits, discipline.by_size):

@@ -1,4 +1,4 @@
-"""What a discipline is: it says which line is served next, and may keep facts of its own.
+"""What a discipline is: it says which line is served next, and may keep facts in the state.
 
 A pick compares the heads of the lines that have room. Within one line the order does not change as time passes, so a
 pick costs O(tiers x requirement classes) and nothing is sorted again.
@@ -16,41 +16,41 @@ from scheduling.state.pool import RequirementClass, State
 
 
 class Discipline:
-    """One rule that says who goes next. Has no state of its own: facts it needs lie in State, written by its hooks."""
+    """One rule that says who goes next. A discipline has no state: its facts lie in State, and its hooks write them."""
 
     name: str
     splits = False
-    """Late jobs stand in lines of their own."""
+    """Late jobs stand in lines beside those of jobs on time."""
     by_size = False
     """The first job of a line is the shortest, not the oldest."""
 
     def order(self, state: State, rooms: Collection[RequirementClass]) -> LineOrder:
-        """The lines of these classes, which have room, as they are served from here on in this batch."""
+        """In which order the lines of these classes are served from here on in this batch. The classes have room."""
         raise NotImplementedError
 
     def adopted(self, state: State) -> None:
-        """It decides from here on, or the tiers changed: its facts begin anew."""
+        """This discipline decides from here on, or the tiers changed: its facts begin anew."""
 
     def retired(self, state: State) -> None:
-        """Another decides from here on: its facts go."""
+        """Another discipline decides from here on: the facts of this one are dropped."""
 
     def entered(self, state: State, job: Job, first: bool) -> None:
         """The job was accepted (`first`), or waits for another attempt."""
 
     def dispatched(self, state: State, job: Job, group: Group, event: JobDispatched) -> None:
-        """A job goes to a node of the group; it still stands in its line."""
+        """A job goes to a node of the group. Called while the job still stands in its line."""
 
     def ended(self, state: State, job: Job) -> None:
-        """A queued job ended without being dispatched; it has left its line."""
+        """A queued job ended without being dispatched. Called after the job has left its line."""
 
 
 class Ranked(Discipline):
     """A discipline that ranks each line by its first job alone."""
 
     reason: str
-    """Its one word for why a job was chosen."""
+    """The discipline's one word for why a job was chosen."""
     shifts = False
-    """A dispatch may change how other lines rank, not only its own."""
+    """A dispatch may change the ranks of other lines too."""
 
     def ranker(self, state: State) -> Ranker:
         """Ranks lines of this state, until the next event."""

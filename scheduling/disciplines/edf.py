@@ -1,5 +1,5 @@
-"""Earliest deadline first: the job whose SLO runs out soonest, or ran out longest ago. Nothing starves: every job's
-deadline comes to be the earliest."""
+"""Earliest deadline first: the job goes whose SLO runs out soonest, or ran out longest ago. Nothing starves: the
+deadline of every job becomes the earliest one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""First in, first out: whoever was submitted first, whatever its tier."""
+"""First in, first out: the job goes that was submitted first, whatever its tier."""
 
 from __future__ import annotations
 

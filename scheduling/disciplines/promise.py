@@ -1,11 +1,12 @@
-"""The default: as many as possible on time, and nobody waits longer than strict priority would have made somebody wait.
+"""The default: as many jobs as possible on time, and no job waits longer than the longest wait under strict priority.
 
-A *shadow* (`promise_shadow`) replays strict priority on the very same slots. The worst wait it has had, in multiples of
-the SLO, is the *promise*. A line is **late** and **on time** in two parts. A pick (`promise_order`), the highest tier
-first: late jobs that must go now or break the promise (`due`); else the highest job that is on time, or a lower one at
-its last chance if those above can afford a slot; else, with nothing on time, the largest wait fraction (`catch_up`).
-One of TURN picks belongs to jobs that have waited `promise_max` SLOs (`overdue`), which bounds every wait whatever the
-higher tiers do. The rule, its bound and where its numbers come from: docs/decisions/0008.
+A *shadow* (`promise_shadow`) replays strict priority on the very same slots. The worst wait that the shadow has had, in
+multiples of the SLO, is the *promise*. Each line has a **late** part and a part **on time**. A pick (`promise_order`)
+goes through the tiers from the highest: a late job that must go now or break the promise (`due`); else the highest job
+on time, or a lower job at its last chance if the tiers above can afford a slot; else, with no job on time, the largest
+wait fraction (`catch_up`). One of TURN picks belongs to jobs that have waited `promise_max` SLOs (`overdue`), which
+bounds every wait whatever the higher tiers do. docs/decisions/0008 has the rule, its bound and the source of its
+numbers; `promise_memory` makes the same picks faster.
 
 Seam: `shadow_slot`.
 """

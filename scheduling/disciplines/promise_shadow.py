@@ -1,7 +1,7 @@
-"""The shadow of `promise`: strict priority replayed on the very same slots, and what every line is seen to get there.
+"""The shadow of `promise`: strict priority replayed on the very same slots, and what every line gets there.
 
-It needs only times of arrival. The shadow takes its slot when a dispatch is evolved, so a pick sees it as it was after
-the slot before.
+The shadow needs only times of arrival. It takes its slot when a dispatch is evolved, so a pick sees the shadow as it
+was after the slot before.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from scheduling.state.jobs import Job
 from scheduling.state.pool import ClassPace, LinePace, PromiseFacts, RequirementClass, State
 
 FLOOR = 1000
-"""Permille of the SLO: nobody is promised less than his SLO."""
+"""Permille of the SLO: no job is promised a wait shorter than its SLO."""
 SHIFT = 6
-"""Means are over about 2**6 intervals."""
+"""A mean is over about 2**6 intervals."""
 FADE = 10
 """The longest interval between chances fades by 2**-10 a chance."""
 PERIOD = 24
-"""Longest SLOs: for one to two such periods the worst is remembered."""
+"""A period is so many times the longest SLO; the worst wait is remembered for one to two periods."""
 
 
 def pace_of(state: State, requirement_class: RequirementClass, tier: str) -> LinePace:
-    """What is known of the line; made when first asked for. A class has its lines by rank."""
+    """What `promise` has seen of the line; made when first asked for. A class keeps its lines in the order of rank."""
     pace = requirement_class.pace
     if pace is None:
         pace = requirement_class.pace = ClassPace()
@@ -37,13 +37,14 @@ def pace_of(state: State, requirement_class: RequirementClass, tier: str) -> Lin
 
 
 def put_off(state: State, due: Job) -> None:
-    """A job that had to go was passed over, for want of a slot with its version: what it was promised is more now."""
+    """A job that had to go was passed over, because no slot had loaded its version: the promise is raised to its
+    wait."""
     waited = (state.now_ms - due.submitted_ms) * 1000 // state.slos[due.tier]
     state.promise.worst = max(state.promise.worst, waited)
 
 
 def settle(state: State, requirement_class: RequirementClass) -> None:
-    """Nothing of the class waits any more: idle time is no interval, and the shadow is done too."""
+    """No job of the class waits any more: idle time is no interval, and the shadow's lines are empty too."""
     pace = requirement_class.pace
     if pace is not None:
         pace.last_ms = -1
@@ -98,5 +99,5 @@ def shadow_slot(state: State, paces: Collection[tuple[RequirementClass, ClassPac
 
 
 def promise_of(facts: PromiseFacts) -> int:
-    """What every job is promised at the worst, in permille of its SLO."""
+    """The longest wait that every job is promised, in permille of its SLO."""
     return max(facts.worst, facts.worst_before, FLOOR)

@@ -1,5 +1,5 @@
-"""Shortest job first, by the run time recorded as expected when the job was accepted; jobs of which none is known go
-last. The best mean wait there is; long jobs may wait for ever."""
+"""Shortest job first, by the run time that was expected when the job was accepted. Jobs without an expected run time go
+last. No rule has a better mean wait; long jobs may wait for ever."""
 
 from __future__ import annotations
 

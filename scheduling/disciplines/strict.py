@@ -1,4 +1,4 @@
-"""Strict priority: the highest tier that has a job waits for nobody, and the lower ones may wait for ever."""
+"""Strict priority: the highest tier that has a job goes first, and lower tiers may wait for ever."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""The talk's order: the job that has waited the largest fraction of its tier's SLO is first.
+"""The talk's order: the job that has waited the largest fraction of its tier's SLO goes first.
 
-Not capped at 1: under overload the waits of all tiers move towards the same multiple of their SLOs. A job of a tier
-with SLO L that has waited w goes before one of SLO S that came within the last w x S / L. So nothing starves while load
-x (1 - S / L), summed over the other tiers, is below 1. Under more than that without end the fractions of the other
-tiers grow faster than its own can, and it waits for ever: a policy document must then say `may_starve`
+The fraction is not capped at 1: under overload the waits of all tiers move towards the same multiple of their SLOs. A
+job of a tier with SLO L that has waited w goes before a job with SLO S that came within the last w x S / L. So nothing
+starves while load x (1 - S / L), summed over the other tiers, is below 1. Under a greater load without end the
+fractions of the other tiers grow faster than the job's own, and the job waits for ever. So the policy document must say
+`may_starve`
 (docs/decisions/0008; tests/properties/scheduling/test_starvation.py shows both).
 
 Fractions are compared as integers: waited_a / slo_a > waited_b / slo_b exactly when waited_a * slo_b >

@@ -1,8 +1,8 @@
 """Weighted fair: tiers share the slots by weight, by start-time fair queueing (Goyal, Vin and Cheng, 1996).
 
-A tier has a tag: the virtual time at which its next pick starts. The least tag goes first; of equal ones the higher
-tier. Virtual time is the start tag of the last pick, and a tag behind it counts as that time: a tier that had nothing
-waiting saves nothing up. A pick costs its tier 1 / weight; a retry is free.
+A tier has a tag: the virtual time at which its next pick starts. The least tag goes first; between equal tags, the
+higher tier. Virtual time is the start tag of the last pick. A tag behind virtual time counts as that time, so a tier
+saves nothing up while none of its jobs wait. A pick costs its tier 1 / weight; a retry is free.
 
 Seam: `cost`.
 """
@@ -49,10 +49,10 @@ class WeightedFair(Ranked):
 
 
 def cost(state: State, tier: str) -> int:
-    """What a pick costs the tier: 1 / weight times a number that makes it whole for every tier.
+    """What a pick costs the tier: 1 / weight, times a number that makes the cost whole for every tier.
 
-    Without weights they are in proportion to 1 / slo_ms, so a pick costs slo_ms. A tier that the policy dropped has
-    the least weight there is."""
+    Where the policy sets no weights, a weight is 1 / slo_ms, so a pick costs slo_ms. A tier that the policy dropped has
+    the least weight of all."""
     tiers = state.policy.tiers if state.policy is not None else {}
     weights = [entry.weight for entry in tiers.values() if entry.weight]
     if not weights:

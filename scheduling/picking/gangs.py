@@ -1,13 +1,14 @@
 """Gangs: attempts of several ranks, each in a slot of its own, in one cluster, all or nothing.
 
-A gang is never staged behind anything: it goes only to slots that are really free. Of the clusters that hold it, the
-one where it needs the fewest nodes; then where more ranks find their version loaded, or else cached; then the emptiest;
-then the least name. On one node, if one has the room: the one with the version at hand, then the one that leaves the
-fewest slots over, then the least id. Else the nodes with the most free slots first. Rank 0 of a gang on several nodes
-runs on a node that others can reach (its address), the first of them.
+A gang is never staged behind anything: it goes only to slots that are free now. Of the clusters that can hold the
+gang, it goes to the one where it needs the fewest nodes; then to the one where more ranks find their version loaded, or
+else cached; then to the emptiest; then to the least name. Within the cluster it goes to one node if one has the room:
+the node with the version nearest, then the node that keeps the fewest slots free, then the least id. Else it goes to
+the nodes with the most free slots. Rank 0 of a gang on several nodes runs on the first node that has an address.
 
-A gang whose turn it is, and which fits nowhere now, has slots kept for it (`reservations`): one gang of a class, and
-one in a cluster, at a time. It is dispatched as soon as it fits, its own kept slots included, before any other job.
+When the turn of a gang has come and the gang fits nowhere, slots are kept for it (`reservations`): for one gang of a
+class, and for one gang in a cluster, at a time. The gang is dispatched before any other job as soon as it fits, its
+kept slots included.
 
 Seam: `ready`.
 """
@@ -25,14 +26,14 @@ from scheduling.state.nodes import ClusterState, Group
 from scheduling.state.pool import RequirementClass, State
 
 Spot = tuple[int, int, str]
-"""Of a node with free slots: how many (negative: the most first), COLD, CACHED or LOADED, and its id."""
+"""A node with free slots: minus their number (so that the most come first), COLD, CACHED or LOADED, the node's id."""
 
 
 class ChosenNodes(NamedTuple):
     """Where a gang goes."""
 
     group: Group
-    """Of rank 0's node."""
+    """The group of rank 0's node."""
     nodes: tuple[str, ...]
     """The node of each rank."""
 
@@ -42,8 +43,8 @@ def is_gang(requirement_class: RequirementClass) -> bool:
 
 
 def on_offer(state: State, requirement_class: RequirementClass) -> list[Group]:
-    """Groups with room for a job of this class of gangs, if it were one of a single rank, in clusters that hold the
-    gang now or could keep slots for it: when a slot is given away there, it is for the discipline to say to whom."""
+    """Groups that have room for one rank of this class of gangs, in clusters that can hold the gang now or could keep
+    slots for it. Wherever a slot is given away there, the discipline says to whom."""
     if not requirement_class.waiting or reservations.of_class(state, requirement_class):
         return []
     found: list[Group] = []
@@ -57,13 +58,14 @@ def on_offer(state: State, requirement_class: RequirementClass) -> list[Group]:
 
 
 def _holds(state: State, groups: Sequence[Group], ranks: int) -> bool:
-    """The gang fits now in these groups of one cluster."""
+    """A gang of so many ranks fits now in these groups of one cluster."""
     free = (node for group in groups for node in placement.nodes_in(group, group.free))
     return gang_members.hold(((state.nodes[node], placement.free_slots(state, node)) for node in free), ranks)
 
 
 def choose(state: State, requirement_class: RequirementClass, version: str, own: str = "") -> ChosenNodes | None:
-    """Where a gang of this class goes now; None: it fits nowhere. In its `own` cluster, kept slots are kept for it."""
+    """Where a gang of this class goes now; None: it fits nowhere. `own`: the cluster whose kept slots are the
+    gang's."""
     best: tuple[tuple[int, int, Fraction, str], tuple[str, ...]] | None = None
     for cluster, groups in _by_cluster(requirement_class.groups):
         if not backpressure.takes_work(cluster):
@@ -126,7 +128,7 @@ def _distance(state: State, node: str, version: str) -> int:
 
 
 def rendezvous(state: State, nodes: tuple[str, ...], index: int) -> str:
-    """Where rank 0 is reached, for the dispatch with this place in the record; empty when all ranks are on one node."""
+    """host:port of rank 0, for the dispatch with this place in the record; empty when all ranks are on one node."""
     if len(set(nodes)) == 1:
         return ""
     return gang_members.rendezvous(state.nodes[nodes[0]], state.node_attempts[nodes[0]], state.seq + index)

@@ -1,20 +1,21 @@
-"""Limits by recorded times: how many attempts a cluster holds staged behind running ones, and, where it is adaptive,
-dispatched and not started at all.
+"""Limits by recorded times: how many attempts a cluster holds staged behind running ones, and how many an adaptive
+cluster holds dispatched and not started.
 
-A job that is staged behind another waits for that one slot, while the next slot that becomes free, whichever it is,
+A job that is staged behind another job waits for that one slot. The next slot that becomes free, whichever that is,
 goes to the job that then matters most. So nothing is staged where fetching costs up to WORTH_PERCENT of the run time
-(docs/decisions/0009 has the measurements), and elsewhere just enough. By Little's law `slots x fetch / run` attempts
-are being fetched at any moment in a cluster that is always busy; half as many again hide the fetching when it is
-uneven. But what is staged on one node hides nothing on another: a slot that ends on a node with nothing staged is empty
-for a whole fetch. If a share p of the nodes has one staged, the cluster loses (1 - p) x fetch / run of its time; p is
-chosen for a loss of at most LOSS_PERCENT. The last place of a limit is always kept for a slot that becomes free.
+(docs/decisions/0009 has the measurements), and elsewhere just enough is staged. By Little's law `slots x fetch / run`
+attempts are being fetched at any moment in a cluster that is always busy; half as many again hide the fetching when
+arrivals are uneven. But an attempt staged on one node hides nothing on another node: a slot that ends on a node with
+nothing staged is empty for a whole fetch. If a share p of the nodes has an attempt staged, the cluster loses
+(1 - p) x fetch / run of its time; p is chosen for a loss of at most LOSS_PERCENT. The last place of a limit is always
+kept for a slot that becomes free.
 
-An adaptive cluster's limit is that number, and the slots that do not run yet, so that filling them is not held back,
-and one; the policy's limit stays the most. Any other limit stays as the policy says.
+An adaptive cluster's limit is the number so found, plus the slots that do not run yet (filling them is never held
+back), plus one, and at most the policy's limit. Any other cluster's limit is the policy's.
 
-New limits are an event. It is due when one differs from that in force by a quarter, at most every ADAPT_EVERY_MS of
-lease time; at once when an adaptive limit alone keeps a slot empty (`make_way`). Until both times were seen once, the
-policy's limit holds.
+New limits are an event. The event is due when a limit differs by a quarter from the one in force, at most every
+ADAPT_EVERY_MS of lease time; it is due at once when an adaptive limit alone keeps a slot empty (`make_way`). Until both
+times were seen once, the policy's limit holds.
 
 Seam: `hiding`.
 """
@@ -31,23 +32,23 @@ from scheduling.state.nodes import Attempt, ClusterState
 from scheduling.state.pool import State
 
 ADAPT_EVERY_MS = 30_000
-"""Of lease time: several heartbeats, and long against the fetching of inputs (seconds)."""
+"""Lease time between two changes of a limit: several heartbeats, and long against fetching inputs (seconds)."""
 WORTH_PERCENT = 5
-"""Of the run time: fetching that takes no longer is not hidden."""
+"""Fetching that takes no more than this share of the run time is not hidden."""
 LOSS_PERCENT = 1
-"""Time of the slots that may be lost to fetching where it is hidden."""
+"""Share of the slots' time that may be lost to fetching where fetching is hidden."""
 SMOOTHING = 8
 """Each new time moves the smoothed one by an eighth of the difference."""
 
 
 def smoothed(before_ms: int, seen_ms: int) -> int:
-    """The smoothed time after one more; both at least 1, and 0 before the first."""
+    """The smoothed time after one more value, at least 1. `before_ms` is 0 before the first value."""
     seen_ms = max(1, seen_ms)
     return seen_ms if before_ms == 0 else max(1, before_ms + (seen_ms - before_ms) // SMOOTHING)
 
 
 def saw_start(state: State, cluster: ClusterState, attempt: Attempt) -> None:
-    """The attempt starts now. Part of `evolve`. One that waited behind others says nothing of fetching."""
+    """The attempt starts now. Part of `evolve`. An attempt that waited behind others says nothing of fetching."""
     if attempt.to_free:
         cluster.fetch_ms = smoothed(cluster.fetch_ms, state.now_ms - attempt.dispatched_ms)
 
@@ -58,8 +59,8 @@ def saw_end(state: State, cluster: ClusterState, attempt: Attempt) -> None:
 
 
 def hiding(state: State, cluster: ClusterState) -> int:
-    """How many attempts staged behind running ones hide the fetching of inputs, by the recorded times (of which both
-    are known); 0 where it costs less than parking work would."""
+    """How many attempts must be staged behind running ones to hide the fetching of inputs, by the recorded times, both
+    of which must be known. 0 where fetching costs less than parking work would."""
     fetch_ms, run_ms = cluster.fetch_ms, cluster.run_ms
     if 100 * fetch_ms <= WORTH_PERCENT * run_ms:
         return 0
@@ -70,8 +71,8 @@ def hiding(state: State, cluster: ClusterState) -> int:
 
 
 def wanted(cluster: ClusterState, entry: ClusterPolicy, hides: int) -> int:
-    """The limit that the recorded times ask for: 1 to the policy's; the policy's itself where it is not adaptive. What
-    is in flight already leaves a place, so that a lower limit keeps no slot empty either."""
+    """The limit that the recorded times ask for, from 1 to the policy's limit; the policy's where it is not adaptive.
+    It is always above what is in flight already, so a lowered limit keeps no slot empty."""
     if not entry.adaptive:
         return entry.limit
     in_flight = backpressure.in_flight(cluster)
@@ -95,7 +96,7 @@ def _is_due(new: int, old: int) -> bool:
 
 
 def make_way(state: State) -> Iterator[LimitAdapted]:
-    """Adaptive limits that are reached while a slot is free: raised at once, by a quarter or more."""
+    """Adaptive limits that are reached while a slot is free are raised at once, by a quarter or more."""
     reached = [cluster for cluster in state.clusters.values() if backpressure.in_flight(cluster) >= cluster.limit]
     for cluster, entry in _by_times(state, reached):
         most = entry.limit if entry.adaptive else 0
@@ -106,7 +107,8 @@ def make_way(state: State) -> Iterator[LimitAdapted]:
 
 
 def _by_times(state: State, clusters: list[ClusterState]) -> Iterator[tuple[ClusterState, ClusterPolicy]]:
-    """Those, by name, whose limits the recorded times may change: both are known, and `none` asks for no limit."""
+    """The clusters, by name, whose limits the recorded times may change: both times are known, and the limit is not
+    `none`."""
     for cluster in sorted(clusters, key=lambda cluster: cluster.name):
         if cluster.draining or not cluster.fetch_ms or not cluster.run_ms:
             continue

@@ -1,16 +1,17 @@
-"""Whether another job goes first, because a slot has its version loaded: a switch costs minutes.
+"""Whether another job goes first because a slot has loaded its version: a switch costs minutes.
 
-Only when the job whose turn it is finds its version loaded on none of the slots that could start it soonest, and never
-instead of an `overdue` one (docs/decisions/0008). Then, in this order:
+Another job goes first only when none of the slots that could start the job whose turn it is soonest has loaded that
+job's version, and never instead of an `overdue` job (docs/decisions/0008). Two rules, tried in this order:
 
-- **A switch was made a moment ago** (less than `switches.interval_ms`, 0 until loads are seen to cost time): each line
-  of the class offers its first job, of `look_ahead_jobs`, whose version such a slot has loaded, and the discipline says
-  which of these lines is served. Late jobs are passed over too: a switch for each of them would cost everyone more.
-- **The job has time left**: the first job of its own line, of `look_ahead_jobs`, whose version a free slot has loaded,
-  while no job passed over has waited more than `look_ahead_percent` of its SLO.
+- **A switch was made a moment ago** (less than `switches.interval_ms`, which is 0 until loads are seen to cost time).
+  Each line of the class offers the first of its `look_ahead_jobs` jobs whose version such a slot has loaded, and the
+  discipline says which of these lines is served. Late jobs are passed over too: a switch for each of them would cost
+  everyone more.
+- **The job has time left.** The first of the `look_ahead_jobs` jobs of its own line goes whose version a free slot has
+  loaded, as long as no job passed over has waited more than `look_ahead_percent` of its SLO.
 
-A switch is made only by a job whose turn it is. So of those that have waited longer than `look_ahead_percent` of their
-SLO one goes at the latest every `interval_ms`, whatever is loaded (docs/decisions/0012).
+A switch is made only by a job whose turn it is. So among jobs that have waited longer than `look_ahead_percent` of
+their SLO, one goes at the latest every `interval_ms`, whatever is loaded (docs/decisions/0012).
 
 Seam: `may_be_passed`.
 """
@@ -31,7 +32,8 @@ from scheduling.state.pool import Entry, Line, State
 def instead(
     state: State, order: LineOrder, choice: Choice, turn: Entry, groups: Sequence[Group]
 ) -> tuple[Line, str] | None:
-    """The job that goes instead of the one whose turn it is, and its line. `groups` have room for the line's jobs."""
+    """The job that goes instead of the job whose turn it is, and that job's line; None: no job does. `groups` have room
+    for the line's jobs."""
     policy, line = policy_of(state), choice.line
     if not policy.look_ahead_jobs or choice.reason == "overdue":
         return None
@@ -77,5 +79,5 @@ def _of_line(state: State, policy: Policy, line: Line, chosen: Job, loaded: set[
 
 
 def may_be_passed(state: State, policy: Policy, job: Job) -> bool:
-    """The job has time left."""
+    """The job has time left, so another job may go before it."""
     return (state.now_ms - job.submitted_ms) * 100 <= policy.look_ahead_percent * state.slos[job.tier]

@@ -1,9 +1,9 @@
-"""Where it goes: among the nodes that fit, the one that can start it soonest.
+"""Where a job goes: to the node that fits and can start the job soonest.
 
-In this order: a slot that is really free before one to be staged behind, and the fewer staged there the better; a node
-that has the version loaded, then cached, then cold; the emptiest cluster (open attempts / slots, compared as integers);
-the least node id.
-Draining nodes and clusters, clusters at their limit and clusters that the policy dropped get nothing.
+The order: a free slot before a place behind others, and of such places the one with the fewest staged attempts; a node
+that has loaded the version, then one that has cached it, then any; the emptiest cluster (open attempts / slots,
+compared as integers); the least node id.
+Draining nodes, draining clusters, clusters at their limit and clusters that the policy dropped get nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from scheduling.state.pool import RequirementClass, State
 
 FREE = 0
 LOADED, CACHED, COLD = 0, 1, 2
-"""A placement's rank: FREE, or 3 for each attempt already held by each slot, plus one of these. Less is sooner."""
+"""The rank of a placement is FREE, or 3 for each attempt that each slot holds already, plus LOADED, CACHED or COLD.
+Less is sooner."""
 
 
 def has_room(group: Group) -> bool:
@@ -27,12 +28,13 @@ def has_room(group: Group) -> bool:
 
 
 def groups_with_room(requirement_class: RequirementClass) -> list[Group]:
-    """Groups that could take a job of this class, which is of one rank, now."""
+    """Groups that could take a job of this class now. Jobs of the class have one rank."""
     return [group for group in requirement_class.groups if has_room(group)]
 
 
 def choose(groups: Iterable[Group], version: str) -> tuple[Group, str]:
-    """The group and the node to send a job of this version to. Each of the groups has room, and there is one."""
+    """The group and the node to which a job of this version goes. Each of the groups has room. ValueError without
+    groups."""
     best: Group | None = None
     best_rank = best_mask = best_open = best_slots = 0
     for group in groups:
@@ -53,8 +55,8 @@ def choose(groups: Iterable[Group], version: str) -> tuple[Group, str]:
 
 
 def soonest(groups: Iterable[Group]) -> list[tuple[Group, int]]:
-    """Where a job would start soonest, whatever is loaded: free slots, or those with the fewest staged; as groups and
-    masks of their nodes. Each of the groups has room."""
+    """Where a job would start soonest, whatever is loaded: the nodes with free slots, or else with the fewest staged
+    attempts, as groups and masks of nodes. Each of the groups has room."""
     best = -1
     found: list[tuple[Group, int]] = []
     for group in groups:
@@ -71,7 +73,7 @@ def soonest(groups: Iterable[Group]) -> list[tuple[Group, int]]:
 
 
 def rank_in(group: Group, version: str) -> tuple[int, int]:
-    """The best rank this group offers, and the mask of its nodes that have it."""
+    """The best rank in this group, and the mask of the nodes that have this rank."""
     if group.free:
         rank, mask = FREE, group.free
     else:
@@ -82,7 +84,7 @@ def rank_in(group: Group, version: str) -> tuple[int, int]:
 
 
 def nearest(group: Group, mask: int, version: str) -> tuple[int, int]:
-    """LOADED, CACHED or COLD, and those nodes of the mask where the version is so near."""
+    """How near the version is at best (LOADED, CACHED or COLD), and the nodes of the mask where it is so near."""
     hit = mask & group.loaded.get(version, 0)
     if hit:
         return LOADED, hit
@@ -103,6 +105,6 @@ def nodes_in(group: Group, mask: int) -> Iterator[str]:
 
 
 def free_slots(state: State, node: str, *, kept: bool = False) -> int:
-    """Slots of the node that its attempts leave free; those that are kept for a gang are among them only if `kept`."""
+    """Slots of the node that no attempt takes. Slots kept for a gang count only if `kept`."""
     load = state.node_attempts[node]
     return state.nodes[node].slots - load.ranks() - (0 if kept else load.kept)

@@ -1,4 +1,4 @@
-"""Which line is served next, again and again while a batch dispatches; and which would be without its job."""
+"""Which line is served next while a batch dispatches, and which line would be served without that line's job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scheduling.state.pool import Entry, Line, RequirementClass, State
 class Choice(NamedTuple):
     line: Line
     reason: str
-    """Why the discipline serves this line: one of its own fixed words, recorded with the dispatch."""
+    """Why the discipline serves this line: one of the discipline's fixed words, recorded with the dispatch."""
 
 
 class LineOrder(Protocol):
@@ -24,18 +24,18 @@ class LineOrder(Protocol):
         """The line to serve, or None when none is left."""
 
     def second(self, turn: Entry, group: Group) -> Line | None:
-        """The line that would be served by this group if the job whose turn it is in the first line were not there.
-        Ask only of a job that goes to the group now."""
+        """The line that this group would serve if `turn`, the job whose turn it is in the first line, were not there.
+        Ask only about a job that goes to the group now."""
 
     def best(self, offers: Mapping[Line, Entry]) -> Line:
-        """The line to serve, of lines that each offer one job and no other."""
+        """The line to serve, if each line had only the job that it offers here."""
 
     def dispatched(self, line: Line, rooms: Collection[RequirementClass]) -> None:
-        """A job of the line is gone, and these classes still have room."""
+        """A job of the line was dispatched, and these classes still have room."""
 
 
 def behind(order: LineOrder, line: Line, turn: Entry, group: Group) -> str:
-    """The best job that could go to the group in place of the one whose turn it is in this line, the first; or ""."""
+    """The best job that could go to the group in place of `turn`, the job whose turn it is in the first line; or ""."""
     second = order.second(turn, group)
     if second is None:
         return ""
@@ -44,13 +44,13 @@ def behind(order: LineOrder, line: Line, turn: Entry, group: Group) -> str:
 
 
 Rank = tuple[Any, ...]
-"""Integers, and at last the job id: no two are equal, and the least goes first."""
+"""Integers and, last, the job id: no two ranks are equal, and the least goes first."""
 Ranker = Callable[[Line, Entry], Rank]
 """The rank of a line whose first job is this."""
 
 
 class Ranking:
-    """The order of a discipline that ranks each line by its first job alone: the ranks are kept sorted."""
+    """The order of a discipline that ranks each line by its first job alone. The ranks are kept sorted."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Ranking:
         reason: str,
         shifts: bool,
     ) -> None:
-        """`shifts`: a dispatch may change how other lines rank too, so that all are ranked again."""
+        """`shifts`: a dispatch may change the ranks of other lines too, so all lines are ranked again."""
         self._state, self._ranker, self._reason, self._shifts = state, ranker, reason, shifts
         self._rank_all(rooms)
 

@@ -1,11 +1,11 @@
-"""Slots kept for a gang that goes next and does not fit yet; and what may use them meanwhile.
+"""Slots kept for a gang whose turn has come and which does not fit yet, and what may use them meanwhile.
 
-Kept are the slots of one cluster that are expected to be free first: by what runs there, how long its versions have
-run so far, and what is staged behind it. Which slots of a node these are does not matter: of a node's free slots the
-first so many are the gang's. Nothing new is put on them, or staged behind them, but *back-fill*: a job that is expected
-to end by the time the last kept slot was expected to be free when they were kept (`free_ms`, which does not move). So a
-gang waits for what ran or was staged there when its turn came, and for back-fill that overran; everything else of the
-cluster is anyone's. docs/decisions/0010 has the bound.
+The slots kept are those of one cluster that are expected to be free first, judged by what runs there, how long its
+versions ran so far, and what is staged behind it. A number of slots is kept on each node, not particular ones: as many
+of the node's free slots are the gang's. Nothing new goes to a kept slot, or behind one, except *back-fill*: a job that
+is expected to end by `free_ms`, when the last kept slot was expected to be free as the slots were kept (`free_ms` does
+not move). So a gang waits for what ran or was staged there when its turn came, and for back-fill that overran. All
+other slots of the cluster are anyone's. docs/decisions/0010 has the bound.
 
 Seams: `may_back_fill`, `slot_times`.
 """
@@ -23,11 +23,11 @@ from scheduling.state.nodes import Attempt, ClusterState, Group, Node, Reservati
 from scheduling.state.pool import RequirementClass, State
 
 Slot = tuple[int, str]
-"""When it is expected to be free, and its node."""
+"""When the slot is expected to be free, and the slot's node."""
 
 
 def of_class(state: State, requirement_class: RequirementClass) -> Reservation | None:
-    """Slots kept for a gang of this class."""
+    """The slots kept for a gang of this class; None: none are."""
     for reservation in state.reserved.values():
         job = state.jobs.get(reservation.job)
         if job is not None and state.lines[job.version, job.tier].requirement_class is requirement_class:
@@ -36,7 +36,8 @@ def of_class(state: State, requirement_class: RequirementClass) -> Reservation |
 
 
 def may_keep(state: State, requirement_class: RequirementClass, cluster: ClusterState) -> bool:
-    """Slots of the cluster could be kept for a gang of this class: it takes work, keeps none yet, and has enough."""
+    """Slots could be kept for a gang of this class: the cluster takes work, keeps no slots yet, and has enough
+    slots."""
     if cluster.name in state.reserved or cluster.draining or not cluster.limit:
         return False
     return hold(
@@ -45,7 +46,8 @@ def may_keep(state: State, requirement_class: RequirementClass, cluster: Cluster
 
 
 def keep(state: State, requirement_class: RequirementClass, job: Job) -> GangReserved:
-    """The slots to keep for a gang that fits nowhere now, in the cluster where they are free first."""
+    """The slots to keep for a gang that fits nowhere now, in the cluster where they are free first. ValueError when no
+    cluster may keep them."""
     best: tuple[int, str, list[Slot]] | None = None
     for name in sorted({group.cluster.name for group in requirement_class.groups if group.ids}):
         cluster = state.clusters[name]
@@ -76,8 +78,9 @@ def _nodes(state: State, requirement_class: RequirementClass, cluster: ClusterSt
 
 
 def _first_free(state: State, slots: list[Slot], requirement_class: RequirementClass) -> list[Slot]:
-    """As many as the gang has ranks, the last one last; empty when they will not do. On several nodes, one of them
-    can be reached by the others; on nodes that nobody can reach, all are on one."""
+    """As many slots as the gang has ranks, in the order in which they are free; empty when there are not enough.
+
+    If the slots lie on several nodes, one of these has an address. Where no node has one, all slots lie on one node."""
     ranks = requirement_class.requirements.ranks
     slots = sorted(slots)
     found = slots[:ranks]
@@ -95,7 +98,7 @@ def _first_free(state: State, slots: list[Slot], requirement_class: RequirementC
 
 
 def slot_times(state: State, cluster: ClusterState, node: Node) -> list[int]:
-    """When each slot of the node is expected to be free of all that the node holds, one a slot, sorted."""
+    """For each slot of the node: when it is expected to be free of all that the node holds. Sorted."""
     now_ms = state.now_ms
     times = [now_ms] * node.slots
     held = sorted(state.node_attempts[node.node].values(), key=lambda attempt: (not attempt.started, attempt.job))
@@ -111,22 +114,22 @@ def slot_times(state: State, cluster: ClusterState, node: Node) -> list[int]:
 
 
 def expected_ms(state: State, cluster: ClusterState, attempt: Attempt) -> int:
-    """How long the attempt is expected to run: as its version did so far, else as anything did in the cluster, else
-    as long as it may."""
+    """How long the attempt is expected to run in ms: as long as its version so far, else as long as attempts of the
+    cluster, else as long as the version's time limit."""
     version = state.jobs[attempt.job].version
     return state.run_ms.get(version, 0) or cluster.run_ms or state.versions[version].timeout_ms
 
 
 def may_back_fill(state: State, job: Job, reservation: Reservation) -> bool:
-    """The job is expected to end by the time at which the last kept slot was expected to be free."""
+    """The job is expected to end by `free_ms`, when the last kept slot was expected to be free."""
     run_ms = state.run_ms.get(job.version, 0)
     fetch_ms = state.clusters[reservation.cluster].fetch_ms
     return run_ms > 0 and state.now_ms + fetch_ms + run_ms <= reservation.free_ms
 
 
 def back_fill(state: State, requirement_class: RequirementClass, job: Job) -> tuple[Group, str] | None:
-    """The group and node with a free slot that is kept and that the job may use; None: there is none. Where its
-    version is loaded, then cached, then cold; then the least cluster; then the least node."""
+    """The group and the node with a free kept slot that the job may use; None: there is none. Preferred is a node that
+    has loaded the job's version, then cached; then the least cluster name; then the least node id."""
     best: tuple[tuple[int, str, str], Group] | None = None
     for group in with_kept_room(requirement_class):
         if not may_back_fill(state, job, state.reserved[group.cluster.name]):

@@ -1,11 +1,11 @@
-"""What loading another version costs, as far as recorded run times say, and how often that may be paid.
+"""What loading another version costs, as far as recorded run times say, and how often that price may be paid.
 
-The load is part of an attempt, after its start, so it is never reported by itself: it is what attempts that started
-where their version was not loaded took longer than the usual time of the version on slots that had it. The mean counts
-once it stands out of the spread of run times; until then, and where loads cost nothing that can be seen, it is 0.
+A load is part of an attempt and comes after the attempt's start, so no report names its time. It is inferred: how much
+longer attempts ran whose version had to be loaded than the version usually runs on slots that have loaded it. The mean
+of this difference counts once it stands out from the spread of run times; until then the cost is taken as 0.
 
-Of the time of a class's slots at most `switch_percent` goes to loads, while jobs wait whose versions are loaded: after
-a switch the next one is `interval_ms` away (look_ahead).
+While jobs wait whose versions are loaded, at most `switch_percent` of the time of a class's slots goes to loads: after
+a switch the next switch is `interval_ms` away (look_ahead).
 
 Seam: `interval_ms`.
 """
@@ -17,19 +17,19 @@ from scheduling.state.nodes import Attempt
 from scheduling.state.pool import Mean, RequirementClass, State
 
 MEMORY = 128
-"""A mean is over all values at first, later over about so many."""
+"""A mean is over all values at first, later over about this many of the last ones."""
 CLEAR = 16
-"""A mean counts when its square times the values it is over is more than this times that of the mean deviation: it is
-then about three of its own standard errors away from nothing, or more."""
+"""A mean counts when mean**2 * count > CLEAR * deviation**2: the mean is then about three of its standard errors or
+more away from 0."""
 
 
 def saw_start(state: State, attempt: Attempt, version: str) -> None:
-    """The attempt starts now, and its node is as it was before. Part of `evolve`."""
+    """The attempt starts now. Call this before the node's loaded versions change. Part of `evolve`."""
     attempt.switched = version not in state.nodes[attempt.node].loaded
 
 
 def saw_success(state: State, attempt: Attempt, version: str) -> None:
-    """The attempt, which had started, has done its work. Part of `evolve`."""
+    """An attempt that had started has succeeded. Part of `evolve`."""
     run_ms = state.now_ms - attempt.started_ms
     known = state.warm_ms.get(version)
     if not attempt.switched:
@@ -41,7 +41,7 @@ def saw_success(state: State, attempt: Attempt, version: str) -> None:
 
 
 def take(mean: Mean, value: int) -> None:
-    """One more value."""
+    """Take one more value into the mean."""
     mean.count = min(mean.count + 1, MEMORY)
     if mean.count == 1:
         mean.mean, mean.deviation = value, abs(value) // 2
@@ -51,7 +51,7 @@ def take(mean: Mean, value: int) -> None:
 
 
 def load_ms(state: State) -> int:
-    """What a switch costs; 0: nothing that can be seen."""
+    """What a switch costs in ms; 0: no cost can be seen."""
     mean = state.load_ms
     is_clear = mean.mean > 0 and mean.mean**2 * mean.count > CLEAR * mean.deviation**2
     return mean.mean if is_clear else 0
@@ -64,6 +64,6 @@ def saw_dispatch(state: State, requirement_class: RequirementClass, version: str
 
 
 def interval_ms(state: State, policy: Policy, requirement_class: RequirementClass) -> int:
-    """The least time between two switches of the class that the policy allows while there is a choice; 0: any."""
+    """The least time in ms between two switches of the class while another choice exists; 0: no least time."""
     slots = sum({group.cluster.name: group.cluster.slots for group in requirement_class.groups if group.ids}.values())
     return load_ms(state) * 100 // (policy.switch_percent * max(1, slots))
