@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from audit.ledger.walk import NotBelieved, Past, Walk, walked
+from contract.durations import UNITS_MS
 from contract.lifecycle import JobState
-from contract.policy_document import UNITS_MS
 from scheduling.state.nodes import ClusterState
 from scheduling.state.pool import State
 from views.moments import when

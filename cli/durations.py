@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from cli.errors import WrongUse
-from contract.policy_document import UNITS_MS
+from contract.durations import UNITS_MS
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)")
 

@@ -1,7 +1,7 @@
-"""One record of a ledger: what was read, when, and everything that was decided from it.
+"""A batch: one record of a ledger. It holds the inputs that were read, the time, and every event decided from them.
 
-A batch is atomic because it is one Kafka record. Its hash is the sha256 of its bytes; `prev_hash` names the record
-it follows, so the log is its own compare-and-swap (contract.chain says which records count).
+A batch is atomic because it is one Kafka record. Its hash is the sha256 of its bytes. `prev_hash` is the hash of the
+record that the batch follows, so the log is its own compare-and-swap (contract.chain says which records count).
 """
 
 from __future__ import annotations
@@ -17,41 +17,44 @@ GENESIS = "0" * 64
 """`prev_hash` of the first record of a ledger."""
 
 BATCH_BYTES_MAX = 512 * 1024
-"""Of a record: a quarter for its inputs, a quarter that its events may fill before nothing more is begun, and half for
-the events of what was begun last."""
+"""Size of a ledger record (docs/decisions/0014). A quarter is for the inputs. Events may fill a second quarter before
+the batch is full. The other half takes the events of the one input, or the one group, that filled the batch."""
+
 BATCH_INPUTS_MAX = 500
+
 INPUT_BYTES_MAX = BATCH_BYTES_MAX // 4
-"""Of the inputs of a batch together; the doors refuse a larger one (contract.bounds.RECORD_BYTES_MAX)."""
+"""All inputs of a batch together. The doors refuse a single larger input (contract.bounds.RECORD_BYTES_MAX)."""
+
 EVENT_BYTES_MAX = BATCH_BYTES_MAX // 4
 BATCH_EVENTS_MAX = 1000
-"""With so many events, or so many bytes of them, a batch is full: no further input of it is judged, `plan` begins
-nothing more, and the rest goes on in the next batch."""
-ONE_INPUT_BYTES_MAX = BATCH_BYTES_MAX // 2
-"""No input leads to more bytes of events than this, and no group of events that `plan` keeps together: the doors'
-bounds see to it (contract.bounds)."""
+"""A batch with this many events, or EVENT_BYTES_MAX of them, is full: `decide` judges no further input, `plan` begins
+nothing more, and the next batch goes on."""
 
-FORMAT = 1
+ONE_INPUT_BYTES_MAX = BATCH_BYTES_MAX // 2
+"""The most bytes of events that one input leads to, or that `plan` keeps together in one group. The doors' bounds keep
+this promise (contract.bounds). A larger group could make a record that `ledger` does not take; the pool would stop."""
 
 
 class Batch(msgspec.Struct, frozen=True, tag="Batch.v1"):
     pool: str
     epoch: int
-    """Raised by one with every Opened. The first is 1."""
+    """The writer's term over the pool: 1 at first, one more with every Opened."""
     seq: int
-    """0, 1, 2… over all epochs of the ledger."""
+    """The record's number, 0, 1, 2… through all epochs of the ledger."""
     prev_hash: str
     now_ms: int
-    """The broker's clock, never less than the last batch's."""
+    """Time of the batch by the broker's clock, never less than the time of the batch before."""
     elapsed_ms: int
-    """Lease time since the writer's own last batch (its monotonic clock, at most 10 s)."""
+    """Lease time since the writer's own last batch, by its monotonic clock: at most 10 s."""
     caught_up: bool
-    """The inputs read reach the end of `jobs` as it was when this batch was begun."""
+    """True when the writer had read `jobs` to the end that it had when the batch was begun. Only then may leases
+    lapse."""
     position: int
-    """Offset of the next input to read."""
+    """Offset in `jobs` of the next input to read."""
     inputs: tuple[Input, ...]
     events: tuple[Event, ...]
 
 
 def hash_of(record: bytes) -> str:
-    """64 hex digits naming a ledger record."""
+    """The hash that names a ledger record: 64 hex digits."""
     return hashlib.sha256(record).hexdigest()

@@ -1,11 +1,11 @@
-"""What a door takes: how long, how deep, how large a value from outside may be, and whole text only.
+"""What a door takes: how large, how deep and how long a value from outside may be, and that its text is whole.
 
-A door is any place where bytes come in that somebody else wrote (design, rule 7). These bounds belong to the doors'
-decoders (`codec.decode_input`, `codec.decode_submission`, `codec.decode_values`) and to nothing else: the types with
-which a ledger is read stay as wide as anything that was ever written there.
+A door is any place where bytes come in that somebody else wrote (design, rule 7). Only the doors' decoders apply these
+bounds (`codec.decode_input`, `codec.decode_submission`, `codec.decode_values`). The types with which a ledger is read
+have no bounds: a bound there would make a ledger unreadable that was written before the bound was set.
 
-What every part behind a door can hold decided the numbers: Postgres keeps integers of 64 bits with a sign and text
-without NUL, JSON's readers elsewhere keep whole numbers up to 2^53, calendars end with the year 9999.
+What the parts behind a door can hold decided the numbers. Postgres keeps signed integers of 64 bits and text without
+NUL, other readers of JSON keep whole numbers up to 2^53, and calendars end with the year 9999.
 """
 
 from __future__ import annotations
@@ -14,58 +14,68 @@ import re
 from typing import Any
 
 NUMBER_MAX = 2**53 - 1
-"""The largest whole number of a record of ours, either side of zero: what every reader of JSON keeps exactly."""
+"""The largest whole number of a record of ours, and negated the smallest: every reader of JSON keeps it exactly."""
 
 TIME_MS_MAX = 253_402_300_799_999
-"""The last millisecond of the year 9999: the largest moment that a date can be written of."""
+"""The last millisecond of the year 9999: no later moment can be written as a date."""
 
 VALUE_LEAST, VALUE_MOST = -(2**63), 2**64 - 1
-"""Whole numbers inside what a user or a model wrote: seeds of 64 bits, with or without a sign."""
+"""Whole numbers in what a user or a model wrote: seeds of 64 bits, signed or not."""
 
 DEPTH_MAX = 64
-"""Lists and objects in each other, in what a user or a model wrote."""
+"""How deep lists and objects may be nested in what a user or a model wrote."""
 
 TEXT_MAX = 1_000
-"""Bytes, in UTF-8, of one text of a record of `jobs`: an index of Postgres holds two such texts. The longest of ours, a
+"""Bytes in UTF-8 of one text in a record of `jobs`. An index of Postgres must hold two such texts. Our longest text, a
 model reference with its digest, has 135."""
 
 SLOTS_MAX = 64
-"""Of one node."""
+"""Slots of one node."""
 
 HELD_MAX = 256
-"""Attempts that one node may hold, running and staged: what closes all of them at once fits a ledger record."""
+"""Attempts that one node may hold, running and staged. The events that close all of them at once fit a ledger record
+(contract.batch.ONE_INPUT_BYTES_MAX)."""
+
+MESSAGE_BYTES_MAX = 2 * 1024 * 1024
+"""Bytes of one record of any topic."""
+
+PAYLOAD_ROOM_BYTES = 64 * 1024
+"""What a topic's largest record may have besides the payload: the submission's other fields, the key, the headers."""
 
 POLICY_BYTES_MAX = 64 * 1024
-"""Of a policy's canonical JSON: it travels whole in PolicyApplied, PolicyAdopted and every snapshot."""
+"""Bytes of a policy as JSON. PolicyApplied, PolicyAdopted and every snapshot hold the whole policy."""
 
 CACHED_BYTES_MAX = 16 * 1024
-"""What a join or a heartbeat may take to list the versions cached on a node, as JSON."""
+"""Bytes, as JSON, of the list of versions cached on a node, in a join or a heartbeat."""
 
 REPORTS_BYTES_MAX = 48 * 1024
-"""Of a NodeReport as a node writes it: it fits `jobs` whatever the policy's `payload_max`."""
+"""Bytes of a NodeReport as a node writes it. `jobs` takes it however small the policy's `payload_max` is."""
 
 REFUSAL_BYTES_MAX = 48 * 1024
-"""Of a record of `quarantine`: what says why something was refused fits whatever the policy's `payload_max`."""
+"""Bytes of a record of `quarantine`. The topic takes it however small the policy's `payload_max` is, so the reason of a
+refusal is never lost."""
 
 RECORD_BYTES_MAX = 128 * 1024
-"""Of any record of `jobs` but a submission."""
+"""Bytes of any record of `jobs` that is no submission. The inputs of a ledger record have the same room
+(contract.batch.INPUT_BYTES_MAX)."""
 
 _LONG_NUMBER = re.compile(rb"[0-9]{16}")
 _ESCAPED_NUL = b"\\u0000"
-_NO_CHARACTER = re.compile("[\0\ud800-\udfff]")
+_NUL_OR_SURROGATE = re.compile("[\0\ud800-\udfff]")
 
 
 def may_be_out_of_bounds(raw: bytes) -> bool:
-    """Whether JSON bytes that were decoded could hold a number or a NUL that `fault_of` would find: a quick look that
-    never misses one and seldom cries wolf, so that most records need no walk."""
+    """False when these JSON bytes, which were decoded, hold no number and no NUL that `fault_of` would refuse. True
+    means: ask `fault_of`. Most records need no `fault_of` then, which walks the whole value."""
     return _ESCAPED_NUL in raw or _LONG_NUMBER.search(raw) is not None
 
 
 def fault_of(value: Any, least: int, most: int, depth_max: int, text_max: int = 0) -> str:
-    """What is out of bounds in a decoded JSON value, as `expected …, found …`, without its words; empty: nothing.
+    """What is out of bounds in a decoded JSON value, as `expected …, found …`; empty when nothing is. The message
+    quotes no text of the value.
 
-    `text_max` is in bytes of UTF-8, 0: text may be of any length. Takes time in proportion to the value's size,
-    whatever its shape."""
+    `least` and `most` bound whole numbers. `text_max` bounds each text in bytes of UTF-8; 0 means any length. The walk
+    takes time in proportion to the value's size and does not recurse, so no nesting can exhaust the stack."""
     waiting: list[tuple[Any, int]] = [(value, 0)]
     while waiting:
         item, depth = waiting.pop()
@@ -89,6 +99,6 @@ def fault_of(value: Any, least: int, most: int, depth_max: int, text_max: int = 
 
 
 def mended(text: str) -> str:
-    """The same words as whole characters without NUL: what is neither (half a surrogate pair, as Python makes of a file
-    name that is not UTF-8) becomes U+FFFD. For words that a model says of itself, which decide nothing."""
-    return _NO_CHARACTER.sub("\ufffd", text)
+    """The text with U+FFFD in place of every NUL and every half of a surrogate pair. (Python makes such halves of a
+    file name that is not UTF-8.) Mend only words that decide nothing, such as a model's error message."""
+    return _NUL_OR_SURROGATE.sub("\ufffd", text)

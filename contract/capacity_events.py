@@ -1,4 +1,4 @@
-"""What happened to nodes and clusters: the events of a pool's ledger about capacity. See contract.events."""
+"""What happened to nodes and clusters: the events about capacity in a pool's ledger (see contract.events)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import msgspec
 
 
 class NodeAdmitted(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeAdmitted.v1"):
+    """The node has joined with this session: the scheduler may place attempts on its slots."""
+
     node: str
     session: str
     cluster: str
@@ -15,31 +17,33 @@ class NodeAdmitted(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeAdm
     memory_mib: int
     cached: tuple[str, ...]
     address: str = ""
-    """Where rank 0 of a gang can be reached (NodeJoined)."""
+    """Where other nodes reach rank 0 of a gang on this node; see NodeJoined."""
     holds: int = 0
-    """Attempts that it is sent at most, running and staged. 0: by rules before 3, which did not ask."""
+    """The most attempts, running and staged, that the scheduler sends to the node. 0: admitted by rules before 3, which
+    did not ask the node."""
 
 
 class NodeRefused(msgspec.Struct, frozen=True, tag="NodeRefused.v1"):
-    """A node may not join: its cluster is not of this pool, it has no slot or too many, or its address is none."""
+    """The node may not join: its cluster is not in this pool, or its number of slots or its address is invalid."""
 
     node: str
     session: str
     reason: str
-    """unknown_cluster, no_slots, too_many_slots (at most 64), bad_address (expected host:port, port 1 to 64535)."""
+    """unknown_cluster, no_slots, too_many_slots (more than 64), bad_address (no host:port with port 1 to 64535)."""
 
 
 class NodeHeard(msgspec.Struct, frozen=True, tag="NodeHeard.v1"):
-    """The node's lease starts anew."""
+    """The node's heartbeat was read: its lease starts anew."""
 
     node: str
     session: str
     missing: tuple[str, ...] = ()
-    """Dispatch ids of started attempts that its heartbeat no longer lists, sorted. Three times in a row closes them."""
+    """Dispatch ids of started attempts that the heartbeat does not list, sorted. An attempt that is missing three times
+    in a row is closed."""
 
 
 class NodeVersionsChanged(msgspec.Struct, frozen=True, tag="NodeVersionsChanged.v1"):
-    """What the node has loaded in its slots and cached on its disk differs from what was known."""
+    """The versions loaded in the node's slots, or cached on its disk, are no longer those the ledger knew."""
 
     node: str
     session: str
@@ -48,46 +52,49 @@ class NodeVersionsChanged(msgspec.Struct, frozen=True, tag="NodeVersionsChanged.
 
 
 class NodeDrained(msgspec.Struct, frozen=True, tag="NodeDrained.v1"):
-    """The node takes no new work from here on."""
+    """The node takes no new work from now on."""
 
     node: str
     session: str
 
 
 class NodeDeparted(msgspec.Struct, frozen=True, tag="NodeDeparted.v1"):
-    """The node left by itself; its attempts were closed in the events before this one."""
+    """The node left of its own will, or its new session was refused. The events before this one closed its attempts."""
 
     node: str
     session: str
 
 
 class NodeLost(msgspec.Struct, frozen=True, tag="NodeLost.v1"):
-    """Not heard for a whole lease; its attempts are closed by the events that follow."""
+    """The node was not heard for a whole lease. The events after this one close its attempts."""
 
     node: str
     session: str
 
 
 class ClusterDraining(msgspec.Struct, frozen=True, tag="ClusterDraining.v1"):
+    """The cluster takes no new work; attempts that still run at the deadline are pre-empted."""
+
     cluster: str
     deadline_ms: int
+    """0: attempts are never pre-empted."""
 
 
 class ClusterReturned(msgspec.Struct, frozen=True, tag="ClusterReturned.v1"):
-    """The cluster is active again."""
+    """The cluster takes new work again."""
 
     cluster: str
 
 
 class LimitAdapted(msgspec.Struct, frozen=True, tag="LimitAdapted.v1"):
-    """A cluster's limits on attempts dispatched and not started, by the times recorded there."""
+    """The cluster's limits on attempts dispatched and not started follow the times recorded there (decision 0009)."""
 
     cluster: str
     limit: int
-    """Of all of them: as the policy says, unless the cluster is adaptive."""
+    """The most of them; the policy's number unless the cluster is adaptive."""
     fetch_ms: int
-    """From dispatch to start on a slot that was free, smoothed."""
+    """Time from dispatch to start on a slot that was free, smoothed."""
     run_ms: int
-    """From start to end, smoothed."""
+    """Time from start to end, smoothed."""
     behind: int = 0
-    """None is staged behind running ones while there are so many."""
+    """Once this many are dispatched and not started, no further attempt is staged behind a running one."""

@@ -1,7 +1,7 @@
-"""Bytes on the wire: JSON values of msgspec Structs, CloudEvents 1.0 headers in Kafka's binary mode.
+"""Bytes on the wire: values are JSON of msgspec Structs, headers are CloudEvents 1.0 in Kafka's binary mode.
 
-The value carries its own tag, so a record can be read without its headers; `ce_type` repeats it for whoever routes
-by header.
+The value carries its own tag, so a record can be read without its headers. The header `ce_type` repeats the tag for
+programs that route by header.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Malformed(ValueError):
-    """The bytes are not the record that was expected. The message names what was expected and where it differs,
-    and quotes nothing of the record."""
+    """The bytes are not the record that was expected. The message says what was expected and where the bytes differ. It
+    quotes nothing of the record, because a user's words must not reach a log."""
 
 
 def encode(record: msgspec.Struct) -> bytes:
-    """The record's canonical bytes: field order as declared, no spaces."""
+    """The record's canonical bytes: fields in the order of their declaration, no spaces. Hashes are made of them."""
     return _encoder.encode(record)
 
 
 def encode_batch(batch: Batch, events: Sequence[bytes]) -> bytes:
-    """The bytes of a ledger record whose events are encoded already: those of `encode` on a batch that has them.
-    `batch` has none."""
+    """The bytes of a batch whose events were encoded before: the same bytes as `encode` makes of the batch with its
+    events. The `batch` given here must have no events."""
     head = _encoder.encode(batch)
     return head[: -len(_NO_EVENTS)] + b",".join(events).join((b"[", b"]}"))
 
@@ -63,7 +63,7 @@ def tag_of(record: msgspec.Struct | type[msgspec.Struct]) -> str:
 
 
 def headers_for(record: msgspec.Struct, event_id: str, source: str, traceparent: str = "") -> Headers:
-    """CloudEvents headers of one record. (source, id) must be unique to it."""
+    """CloudEvents headers of one record. No other record may have the same `source` and `event_id`."""
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", event_id.encode()),
@@ -88,7 +88,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], value: bytes | None, expected: s
 
 
 def _unquoted(message: str) -> str:
-    """msgspec quotes an invalid tag or enum value, which are the sender's words: keep what is ours."""
+    """msgspec's message without the sender's words: msgspec quotes invalid tags, enum values and unknown fields."""
     if message.startswith("Invalid value "):
         _, _, path = message.rpartition(" - at ")
         return f"unknown record type or value{' at ' + path if path and path != message else ''}"
@@ -98,14 +98,14 @@ def _unquoted(message: str) -> str:
 
 
 def decode_wire(value: bytes | None) -> Wire:
-    """A record of `jobs` as it was ever written: for whoever reads history. Malformed when it is none."""
+    """A record of `jobs`, without bounds: for readers of history. Malformed when the bytes are no such record."""
     record: Wire = _decode(_wire, value, _INPUT)
     return record
 
 
 def decode_input(value: bytes | None) -> Wire:
-    """A record of `jobs` at the scheduler's door: within contract.bounds, a submission's payload too. Malformed when it
-    is none."""
+    """A record of `jobs` at the scheduler's door. Malformed when the bytes are no such record, or when the record or a
+    submission's payload is out of contract.bounds."""
     record = decode_wire(value)
     assert value is not None
     if isinstance(record, JobSubmitted):
@@ -119,10 +119,10 @@ def decode_input(value: bytes | None) -> Wire:
 
 
 def decode_values(raw: bytes, what: str) -> Any:
-    """The JSON that a user or a model wrote, decoded: whole text without NUL, finite numbers, whole numbers of at most
-    64 bits, lists and objects at most 64 deep (contract.bounds). Malformed says which of these `what` breaks.
+    """Decode JSON that a user or a model wrote, which messages call `what`. Malformed unless text is whole and without
+    NUL, numbers are finite, whole numbers have at most 64 bits, and lists and objects are at most 64 deep.
 
-    Every door that takes a payload or a model's values decodes it here, so that all of them take the same."""
+    Every door for a payload or a model's values decodes here, so what one door takes, no later door refuses."""
     try:
         value = _values.decode(raw)
     except (msgspec.ValidationError, OverflowError):
@@ -144,7 +144,7 @@ def decode_values(raw: bytes, what: str) -> Any:
 
 
 def _check(record: msgspec.Struct, value: bytes, expected: str) -> None:
-    """Malformed when a field of the record, decoded from `value`, is out of bounds."""
+    """Malformed when a field of the record is out of bounds. `value` is what the record was decoded from."""
     if len(value) <= bounds.TEXT_MAX and not bounds.may_be_out_of_bounds(value):
         return
     fault = bounds.fault_of(
@@ -155,12 +155,12 @@ def _check(record: msgspec.Struct, value: bytes, expected: str) -> None:
 
 
 def body_of(record: Wire) -> Body:
-    """What `judge` reads of a record: everything but the payload."""
+    """What `judge` reads of a record of `jobs`: everything but the payload."""
     return record.submission if isinstance(record, JobSubmitted) else record
 
 
 def decode_batch(value: bytes | None) -> Batch:
-    """A record of `ledger`. Malformed when it is none."""
+    """A record of `ledger`. Malformed when the bytes are no such record."""
     batch: Batch = _decode(_batch, value, LEDGER_BATCH)
     return batch
 
@@ -171,8 +171,8 @@ def decode_order(value: bytes | None) -> Order:
 
 
 def decode_submission(value: bytes | None) -> tuple[SubmissionRequested, Any]:
-    """A record of `submissions` at intake's door, and its inputs decoded, both within contract.bounds. Malformed when
-    it is none."""
+    """A record of `submissions` at intake's door, and the model's inputs, decoded. Malformed when the bytes are no such
+    record, or when the record or the inputs are out of contract.bounds."""
     what = "a submission"
     request: SubmissionRequested = _decode(_submission, value, what)
     assert value is not None
@@ -202,6 +202,6 @@ def decode_result(value: bytes | None) -> ResultManifest:
 
 
 def decode_shadow(value: bytes | None) -> ShadowRecord:
-    """A record of `shadow`. Malformed when it is none."""
+    """A record of `shadow`. Malformed when the bytes are no such record."""
     record: ShadowRecord = _decode(_shadow, value, "a record of `shadow`")
     return record

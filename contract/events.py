@@ -1,9 +1,9 @@
-"""What happened: the events of a pool's ledger. Written by the pool's one scheduler, read by everyone.
+"""What happened: the events of a pool's ledger. The pool's one scheduler writes them, everyone reads them.
 
-State = fold(events). `evolve` reads nothing else, so every fact that matters is here; what a user wrote is not.
-Each class is frozen, and its tag (name and version) never changes meaning: a changed event gets a new version and
-`evolve` folds both. Those about nodes and clusters lie in contract.capacity_events.
-A *dispatch* names the attempt it starts (contract.names.dispatch_id).
+State = fold(events). `evolve` reads nothing else, so every fact that a decision needs is in an event. What a user wrote
+is in none. A tag (name and version) never changes its meaning: a changed event gets a new version, and `evolve` folds
+both. Events about nodes and clusters are in contract.capacity_events. A field `dispatch` names an attempt
+(contract.names.dispatch_id).
 """
 
 from __future__ import annotations
@@ -25,38 +25,40 @@ from contract.policy import Policy
 
 
 class Opened(msgspec.Struct, frozen=True, tag="Opened.v1"):
-    """A scheduler took the pool over. Alone in its record, which reads no input."""
+    """A scheduler took the pool over. No input and no other event is in the same record."""
 
     session: str
     release: str
     rules: int
-    """Number of the decision rules (scheduling.RULES): raised whenever any decision could differ."""
+    """Number of the rules that decide (scheduling.RULES). It is raised whenever any decision could differ."""
 
 
 class PolicyAdopted(msgspec.Struct, frozen=True, tag="PolicyAdopted.v1"):
-    """From here on this policy decides."""
+    """This policy decides from now on."""
 
     policy: Policy
     fingerprint: str
     revert_below_permille: int = 0
-    """Of the first `revert_jobs` jobs that start after it, at least so many in 1,000 must start within their SLO, or
-    the policy before it comes back (PolicyReverted). 0: it stays."""
+    """Of the first `revert_jobs` jobs that start under this policy, at least this many in 1,000 must start within their
+    SLO. Otherwise the policy before comes back (PolicyReverted). 0: no bound, the policy stays."""
     revert_jobs: int = 0
 
 
 class PolicyReverted(msgspec.Struct, frozen=True, tag="PolicyReverted.v1"):
-    """The policy in force kept its bound no longer: the one before it decides from here on."""
+    """The policy in force missed its bound on attainment: the policy before it decides again."""
 
     policy: Policy
-    """The one that comes back."""
+    """The policy that comes back."""
     fingerprint: str
     attainment_permille: int
-    """What was reached, against the bound set with the policy that goes."""
+    """Jobs in 1,000 that started within their SLO under the policy that goes."""
     jobs: int
-    """Jobs that had started under it."""
+    """Jobs that started under the policy that goes."""
 
 
 class VersionRegistered(msgspec.Struct, frozen=True, tag="VersionRegistered.v1"):
+    """The version may be run. See VersionPublished."""
+
     model: str
     version: str
     requirements: Requirements
@@ -64,7 +66,7 @@ class VersionRegistered(msgspec.Struct, frozen=True, tag="VersionRegistered.v1")
 
 
 class AliasPointed(msgspec.Struct, frozen=True, tag="AliasPointed.v1"):
-    """Jobs accepted from here on under this alias run this version; those accepted before keep theirs."""
+    """Jobs accepted from now on under this alias run this version. Jobs accepted before keep their version."""
 
     model: str
     alias: str
@@ -73,31 +75,32 @@ class AliasPointed(msgspec.Struct, frozen=True, tag="AliasPointed.v1"):
 
 
 class JobAccepted(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobAccepted.v1"):
-    """The job exists, is queued, and is pinned to an exact version."""
+    """The job exists, waits in the queue, and is pinned to an exact version."""
 
     job: str
     tenant: str
     tier: str
     model: str
-    """The model's name alone."""
+    """The model's name, without alias or digest."""
     version: str
     submitted_ms: int
-    """What its wait is counted from; a retry keeps it."""
+    """The moment from which the job's wait counts. Retries keep it."""
     expires_ms: int
     offset: int
-    """Where its payload lies in `jobs` (the pool's partition)."""
+    """Offset, key and digest of the record in `jobs` that carries the payload, in the pool's partition."""
     key: str
     digest: str
     expected_ms: int = 0
-    """Run time expected of its version, by the run times recorded so far; 0: none yet."""
+    """Expected run time, by the recorded run times of the version. 0: none is recorded."""
     start_p50_ms: int = 0
-    """Forecast of its wait: half of such jobs start within it."""
+    """Forecast of the wait: half of such jobs start within it."""
     start_p90_ms: int = 0
-    """Forecast of its wait: nine in ten start within it. 0 with `start_p50_ms` 0: no forecast."""
+    """Forecast of the wait: nine in ten such jobs start within it. Both 0: no forecast."""
 
 
 class StartForecast(msgspec.Struct, frozen=True, tag="StartForecast.v1"):
-    """The forecast made before has not come true or holds no longer: a new one, counted from `submitted_ms` too."""
+    """A new forecast of the job's wait, counted from `submitted_ms`. The forecast before has passed or no longer
+    holds."""
 
     job: str
     p50_ms: int
@@ -105,7 +108,7 @@ class StartForecast(msgspec.Struct, frozen=True, tag="StartForecast.v1"):
 
 
 class JobRefused(msgspec.Struct, frozen=True, tag="JobRefused.v1"):
-    """Terminal: the job cannot run. `reason` is one of REFUSALS."""
+    """Terminal: the job cannot run; `reason` is one of REFUSALS."""
 
     job: str
     tenant: str
@@ -118,7 +121,7 @@ REFUSALS = ("unknown_model", "unknown_alias", "unknown_version", "unknown_tier",
 
 
 class JobDuplicated(msgspec.Struct, frozen=True, tag="JobDuplicated.v1"):
-    """A further copy of a known submission. Changes nothing but what an erasure must find."""
+    """One more copy of a known submission arrived. Only an erasure needs to know it: it removes every copy."""
 
     job: str
     offset: int
@@ -126,14 +129,15 @@ class JobDuplicated(msgspec.Struct, frozen=True, tag="JobDuplicated.v1"):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """One more slot of a gang."""
+    """The node of one slot of a gang, beside rank 0's slot."""
 
     node: str
     session: str
 
 
 class JobDispatched(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobDispatched.v1"):
-    """The job goes to a node: attempt `attempt` is open, staged until it starts. With the evidence of the choice."""
+    """The job goes to a node: its attempt is open, and staged until it starts. The fields from `waited_ms` on are the
+    evidence of the choice."""
 
     job: str
     attempt: int
@@ -143,62 +147,67 @@ class JobDispatched(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobDis
     cluster: str
     waited_ms: int
     slo_ms: int
-    """Wait fraction of the job chosen = waited_ms / slo_ms."""
+    """The job's wait fraction is waited_ms / slo_ms."""
     next_job: str
-    """The best job that could have gone in its place; empty when there was none."""
+    """The best job that could have gone instead; empty: there was none."""
     next_waited_ms: int
     next_slo_ms: int
     limit: int
     """The cluster's dispatch limit in force."""
     staged: int
-    """Attempts of the cluster dispatched and not started, this one included."""
+    """The cluster's attempts dispatched and not started, this one included."""
     bound: str
-    """What held the job until now: slots, limit, backoff, version, or nothing."""
+    """What held the job back until now: slots, limit, backoff, version, or nothing."""
     reason: str = ""
-    """Why the discipline chose it: one of its own fixed words."""
+    """Why the discipline chose the job: one of the discipline's own fixed words."""
     passed: str = ""
-    """The job that look-ahead passed over for it, because a slot has its version loaded; empty: none."""
+    """The job that look-ahead passed over, because a slot has the chosen job's version loaded; empty: none."""
     members: tuple[Member, ...] = ()
-    """Slots of ranks 1, 2… of a gang; rank 0 runs on `node`."""
+    """Slots of a gang's ranks 1, 2…, in this order. Rank 0 runs on `node`."""
     rendezvous: str = ""
-    """host:port of rank 0 of a gang on several nodes."""
+    """host:port at which the ranks of a gang on several nodes find rank 0."""
 
 
 class GangReserved(msgspec.Struct, frozen=True, omit_defaults=True, tag="GangReserved.v1"):
-    """Slots of these nodes are kept free for a gang that goes next and does not fit yet."""
+    """Slots of these nodes are kept for a gang that goes next and does not fit yet."""
 
     job: str
     cluster: str
     nodes: tuple[str, ...]
-    """One entry for each slot kept."""
+    """A node's name once for each slot kept there."""
     free_ms: int = 0
-    """When the last of them is expected to be free: what is expected to end by then may use one meanwhile."""
+    """When the last of these slots is expected to be free. A job that is expected to end before may use one of them."""
 
 
 class GangReleased(msgspec.Struct, frozen=True, tag="GangReleased.v1"):
-    """The slots kept for the gang are anyone's again, and it has not started."""
+    """The slots kept for the gang are free for all jobs again. The gang has not started."""
 
     job: str
     reason: str
-    """ended (the job), node_gone (or it drains), draining (the cluster), policy (has the cluster no longer)."""
+    """ended (the job has), node_gone (a node left, was lost or drains), draining (the cluster drains), policy (the
+    policy has no such cluster any more)."""
 
 
 class AttemptStarted(msgspec.Struct, frozen=True, tag="AttemptStarted.v1"):
+    """The attempt runs, by the node's report."""
+
     job: str
     dispatch: str
 
 
 class RecallOrdered(msgspec.Struct, frozen=True, tag="RecallOrdered.v1"):
-    """The staged attempt is wanted back; it closes when the node confirms, starts first, or is lost."""
+    """The node is told to give the staged attempt back. The order ends when the node has done so, has started the
+    attempt first, or is lost."""
 
     job: str
     dispatch: str
     reason: str
-    """cancel, erase, expired, drain, elsewhere (another cluster would start it sooner)."""
+    """cancel, erase, expired, drain, elsewhere (another cluster would start the job sooner)."""
 
 
 class KillOrdered(msgspec.Struct, frozen=True, tag="KillOrdered.v1"):
-    """The started attempt must stop; its slot stays occupied until the node says it stopped or is lost."""
+    """The node is told to stop the started attempt. The slot stays occupied until the node reports the stop or is
+    lost."""
 
     job: str
     dispatch: str
@@ -207,7 +216,8 @@ class KillOrdered(msgspec.Struct, frozen=True, tag="KillOrdered.v1"):
 
 
 class JobCancelling(msgspec.Struct, frozen=True, tag="JobCancelling.v1"):
-    """The job will end without a result as soon as its open attempt closes. First in log order wins."""
+    """The job will end without a result when its open attempt closes. Whatever comes first in `jobs` wins: a success
+    reported after this event is no result."""
 
     job: str
     reason: str
@@ -215,99 +225,109 @@ class JobCancelling(msgspec.Struct, frozen=True, tag="JobCancelling.v1"):
 
 
 class AttemptFailed(msgspec.Struct, frozen=True, omit_defaults=True, tag="AttemptFailed.v1"):
-    """The attempt is closed by the node's report and counts as a failure."""
+    """The node reported a failure: the attempt is closed, and the failure counts."""
 
     job: str
     dispatch: str
     kind: str
     error: str
     node: str = ""
-    """Of a gang: the node that reported it, where it is not that of rank 0."""
+    """The node of a gang that reported the failure; empty: the node of rank 0, or no gang."""
 
 
 class AttemptClosed(msgspec.Struct, frozen=True, omit_defaults=True, tag="AttemptClosed.v1"):
-    """The attempt is closed without a report of failure: its node gave it back, was told to, or is gone."""
+    """The attempt is closed, and no failure was reported: the node gave the attempt back, stopped it as told, or is
+    gone."""
 
     job: str
     dispatch: str
     reason: str
-    """recalled, killed, drained, unclaimed, lost, rejoined, pre_empted."""
+    """recalled, killed, drained, unclaimed, lost, rejoined (with a new session), pre_empted, overtaken (a cancel came
+    before the success)."""
     counts: bool
-    """True when it counts towards the failures: a node lost under a started attempt."""
+    """True when the end counts as a failure of the job: the node was lost, or came back with a new session, while the
+    attempt ran."""
     node: str = ""
-    """Of a gang: the node whose word or loss closed it, where it is not that of rank 0."""
+    """The node of a gang whose report or loss closed the attempt; empty: the node of rank 0, or no gang."""
 
 
 class JobRequeued(msgspec.Struct, frozen=True, tag="JobRequeued.v1"):
-    """The job waits again, at its own submit time, eligible once lease time has passed `eligible_lease_ms`."""
+    """The job waits again and keeps its submit time."""
 
     job: str
     eligible_lease_ms: int
+    """The lease time from which the job may be dispatched again; 0: at once."""
 
 
 class JobSucceeded(msgspec.Struct, frozen=True, tag="JobSucceeded.v1"):
-    """Terminal: the result of the open attempt is accepted."""
+    """Terminal: the result of the job's open attempt is accepted."""
 
     job: str
     dispatch: str
     manifest: str
+    """Digest of the result manifest (contract.results)."""
 
 
 class JobDeadLettered(msgspec.Struct, frozen=True, tag="JobDeadLettered.v1"):
-    """Terminal: too many failures, or one that no retry can mend. Its AttemptFailed events say why."""
+    """Terminal: the job failed too often, or once in a way that no retry can mend. Its AttemptFailed events say why."""
 
     job: str
     failures: int
 
 
 class JobQuarantined(msgspec.Struct, frozen=True, tag="JobQuarantined.v1"):
-    """Terminal: two nodes were lost under it, each alone: it is suspected of killing nodes."""
+    """Terminal: two nodes were lost while they ran the job, each alone in its cluster. The job may be what killed
+    them."""
 
     job: str
     nodes: tuple[str, ...]
 
 
 class JobCancelled(msgspec.Struct, frozen=True, tag="JobCancelled.v1"):
-    """Terminal: ended on request (reason cancel or erase)."""
+    """Terminal: the job was ended on request."""
 
     job: str
     reason: str
+    """cancel or erase."""
 
 
 class JobExpired(msgspec.Struct, frozen=True, tag="JobExpired.v1"):
-    """Terminal: its deadline passed."""
+    """Terminal: the job's deadline passed."""
 
     job: str
 
 
 class ErasureOrdered(msgspec.Struct, frozen=True, tag="ErasureOrdered.v1"):
-    """The job's words are to go; these are the copies in `jobs` that the ledger knows so far."""
+    """The job's words must be removed: the results, and the copies in `jobs` that JobAccepted and JobDuplicated
+    name."""
 
     job: str
 
 
 class JobErased(msgspec.Struct, frozen=True, tag="JobErased.v1"):
-    """The job's words are gone from the object store and tombstoned in `jobs`; no topic has them after `gone_by_ms`."""
+    """The job's words are removed from the object store and tombstoned in `jobs`. No topic holds them after
+    `gone_by_ms`."""
 
     job: str
     offsets: tuple[int, ...]
+    """Offsets in `jobs` of the records that were tombstoned."""
     gone_by_ms: int
 
 
 class ReportStale(msgspec.Struct, frozen=True, tag="ReportStale.v1"):
-    """A report, cancel or heartbeat that no longer means anything: only counters change."""
+    """An input came too late to mean anything. Only counters change."""
 
     kind: str
     """The input's name: Started, Succeeded, Failed, Stopped, NodeHeartbeat, NodeLeft, AliasMoved, CancelRequested…"""
 
 
 class InputQuarantined(msgspec.Struct, frozen=True, tag="InputQuarantined.v1"):
-    """The record at this offset was not acted on; `quarantine` has it, with the reason."""
+    """The record at this offset in `jobs` was not acted on. `quarantine` holds it, with the reason."""
 
     offset: int
     reason: str
     job: str = ""
-    """Set when it was a submission too old to run."""
+    """The job and the record's key, for a submission that was too old to run; else empty."""
     key: str = ""
 
 

@@ -1,8 +1,9 @@
-"""The life of a job, as data: which event may follow in which state, and where it leads.
+"""The life of a job, as data: which event may happen in which state, and which state follows.
 
-Theory of operation. A job is in exactly one state. `TRANSITIONS` names, for each state, the events that may happen
-to the job there and the state after; any other event is a defect (of the scheduler, or of a ledger that was edited).
-Terminal states have no way out. docs/events.md draws its diagram from this table.
+Theory of operation. A job is in exactly one state. `TRANSITIONS` names, for each state, the events that may happen to
+the job there and the state after each. Any other event means that the scheduler has a defect or that somebody edited
+the ledger: `after` raises IllegalTransition. No event leads out of a terminal state. docs/generate.py draws the diagram
+in docs/events.md from this table.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """NEW and SUBMITTED are states of the views only: no ledger event has named the job yet."""
+    """Where a job stands."""
 
     SUBMITTED = "submitted"
-    """The broker acknowledged the submission; the scheduler has not judged it."""
+    """The broker acknowledged the submission, and the scheduler has not judged it. A state of the views only: no ledger
+    event names the job yet."""
     QUEUED = "queued"
     DISPATCHED = "dispatched"
     """An attempt is staged at a node."""
     STARTED = "started"
     """An attempt is running."""
     CANCELLING = "cancelling"
-    """It will end without a result as soon as its open attempt closes."""
+    """The job will end without a result when its open attempt closes."""
     SUCCEEDED = "succeeded"
     DEAD_LETTERED = "dead_lettered"
     QUARANTINED = "quarantined"
@@ -38,12 +40,12 @@ TRANSITIONS: dict[JobState, dict[str, JobState]] = {
         "JobDispatched": S.DISPATCHED,
         "JobCancelled": S.CANCELLED,
         "JobExpired": S.EXPIRED,
+        # One of the next three comes right after an AttemptFailed or AttemptClosed, which leads back here.
         "JobDeadLettered": S.DEAD_LETTERED,
         "JobQuarantined": S.QUARANTINED,
         "JobRequeued": S.QUEUED,
         "StartForecast": S.QUEUED,
         "GangReserved": S.QUEUED,
-        # JobDeadLettered, JobQuarantined and JobRequeued: the events right after the one that closed the attempt
     },
     S.DISPATCHED: {
         "AttemptStarted": S.STARTED,
@@ -77,21 +79,21 @@ TRANSITIONS: dict[JobState, dict[str, JobState]] = {
 }
 
 ANYWHERE = frozenset({"JobDuplicated", "ErasureOrdered", "JobErased", "GangReleased"})
-"""Facts about a job that leave its state alone."""
+"""Events that may happen to a job in any state and leave the state as it was."""
 
 TERMINAL = frozenset(state for state, ways in TRANSITIONS.items() if not ways)
 
-
 ENDINGS = frozenset(event for ways in TRANSITIONS.values() for event, state in ways.items() if state in TERMINAL)
-"""The events, by class name, that end a job."""
+"""The events that end a job, by class name."""
 
 
 class IllegalTransition(Exception):
-    """An event happened to a job in a state where it may not."""
+    """An event happened to a job in a state in which the event may not happen."""
 
 
 def after(state: JobState, event: str) -> JobState:
-    """The state after `event` (its class name) happened in `state`. IllegalTransition when it may not."""
+    """The state of a job after `event`, a class name, happened in `state`. IllegalTransition when the event may not
+    happen there."""
     if event in ANYWHERE:
         return state
     try:

@@ -1,7 +1,7 @@
-"""Names and identities: what a valid name is, and how a job, a dispatch and a partition are named.
+"""Names and ids: what a valid name is, and how jobs, dispatches, partitions and digests are named.
 
-A job id is ``<pool>-<32 hex digits>``. The digits are a hash of who asked and how they named the request, so
-the same request always gets the same id, and the id alone says in which pool its cancel belongs.
+A job id is ``<pool>-<32 hex digits>``. The digits are a hash of who asked and how they named the request. So the same
+request always gets the same id, and a cancel finds the job's pool by the id alone.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import zlib
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._]|-(?=[a-z0-9])){0,62}")
 """Pools, clusters, nodes, tiers, tenants, models and aliases: lower case, at most 63 characters."""
 
-JOB = re.compile(r"(?P<pool>[a-z0-9](?:[a-z0-9._]|-(?=[a-z0-9])){0,62})-(?P<bits>[0-9a-f]{32})")
+JOB = re.compile(rf"(?P<pool>{NAME.pattern})-(?P<bits>[0-9a-f]{{32}})")
+
 DISPATCH = re.compile(r"(?:0|[1-9][0-9]{0,15})(?:\.(?:0|[1-9][0-9]{0,15})){2}")
-"""epoch.seq.index, as `dispatch_id` writes them."""
+"""epoch.seq.index, as `dispatch_id` writes a dispatch's id."""
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MODEL_REFERENCE = re.compile(rf"(?P<model>{NAME.pattern})(?:@(?P<at>{DIGEST.pattern}|{NAME.pattern}))?")
-"""``model`` (its ``live`` alias), ``model@alias`` or ``model@sha256:…`` (an exact version)."""
+"""``model`` (the alias ``live``), ``model@alias``, or ``model@sha256:…`` (an exact version)."""
 
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-"""A W3C trace context of version 00."""
+"""A W3C trace context, version 00."""
 
 ALIAS_DEFAULT = "live"
 
@@ -32,7 +33,8 @@ def is_name(text: str) -> bool:
 
 
 def job_id(pool: str, *identity: str) -> str:
-    """The id of the request that `identity` names, for ever: hash of the parts, unambiguous in their lengths."""
+    """The id of the request that the parts of `identity` name, for ever. The hash takes each part's length too, so that
+    ("ab", "c") and ("a", "bc") get different ids."""
     hasher = hashlib.sha256()
     for part in identity:
         raw = part.encode()
@@ -42,17 +44,17 @@ def job_id(pool: str, *identity: str) -> str:
 
 
 def job_id_of_event(pool: str, tenant: str, source: str, event_id: str) -> str:
-    """Id of a job submitted over Kafka: (tenant, CloudEvents source and id)."""
+    """The id of a job submitted over Kafka, by tenant and CloudEvents source and id."""
     return job_id(pool, "event", tenant, source, event_id)
 
 
 def job_id_of_key(pool: str, tenant: str, idempotency_key: str) -> str:
-    """Id of a job submitted over HTTP with an Idempotency-Key."""
+    """The id of a job submitted over HTTP with an Idempotency-Key, by tenant and key."""
     return job_id(pool, "key", tenant, idempotency_key)
 
 
 def pool_of(job: str) -> str:
-    """The pool a job id names. ValueError when `job` is not a job id."""
+    """The pool that a job id names. ValueError when `job` is no job id."""
     match = JOB.fullmatch(job)
     if match is None:
         raise ValueError(f"expected a job id like 'main-<32 hex digits>', found {job[:100]!r}")
@@ -60,9 +62,8 @@ def pool_of(job: str) -> str:
 
 
 def parse_model(reference: str) -> tuple[str, str, str]:
-    """(model, alias, digest) of a model reference: exactly one of alias and digest is not empty.
-
-    ValueError when it is not a reference."""
+    """(model, alias, digest) of a model reference. Exactly one of alias and digest is empty. ValueError when
+    `reference` is no model reference."""
     match = MODEL_REFERENCE.fullmatch(reference)
     if match is None:
         raise ValueError(f"expected 'model', 'model@alias' or 'model@sha256:<64 hex>', found {reference[:100]!r}")
@@ -71,21 +72,28 @@ def parse_model(reference: str) -> tuple[str, str, str]:
 
 
 def dispatch_id(epoch: int, seq: int, index: int) -> str:
-    """A dispatch is named by the ledger record that made it and its place in it: unique for ever."""
+    """A dispatch's id: the ledger record (epoch, seq) that made the dispatch, and the dispatch's place in that record.
+    Unique for ever."""
     return f"{epoch}.{seq}.{index}"
 
 
 def dispatch_order(dispatch: str) -> tuple[int, int, int]:
-    """Sort key of a dispatch id. ValueError when it is none."""
+    """Sort key of a dispatch id: a later dispatch has a greater one. ValueError when the text is no dispatch id."""
     epoch, seq, index = dispatch.split(".")
     return int(epoch), int(seq), int(index)
 
 
 def dispatch_partition(node: str, partitions: int) -> int:
-    """The one partition of its cluster's dispatch topic that a node reads."""
+    """The partition of the cluster's dispatch topic that this node reads: the only one."""
     return zlib.crc32(node.encode()) % partitions
 
 
 def payload_digest(salt: str, inputs: bytes) -> str:
-    """Salted digest of a payload; the salt travels with the payload, so a short prompt can't be guessed."""
-    return "sha256:" + hashlib.sha256(bytes.fromhex(salt) + inputs).hexdigest()
+    """Salted digest of a payload. The salt lies with the payload only, so nobody can guess a short prompt from the
+    digest in the ledger."""
+    return digest_of(bytes.fromhex(salt) + inputs)
+
+
+def digest_of(data: bytes) -> str:
+    """The digest by which a manifest, a policy or a payload is named: `sha256:<64 hex digits>`."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()

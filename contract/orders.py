@@ -1,7 +1,8 @@
 """What a node is told: the records of `dispatch.<cluster>`. Writer: the pool's scheduler.
 
-Every order names the node and the session it is for and carries its sender's epoch. The node refuses a lower epoch
-than it has seen and another session's orders; an order that comes twice is carried out once.
+Every order names a node and its session, and carries the scheduler's epoch. The node refuses an order to another
+session, and an order with a lower epoch than it has seen: its scheduler was replaced. The node carries out an order
+once, however often it comes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import msgspec
 
 
 class Payload(msgspec.Struct, frozen=True):
-    """What the user wrote, as in JobSubmitted."""
+    """What the user wrote; the fields are those of JobSubmitted."""
 
     inputs: msgspec.Raw
     salt: str
@@ -19,9 +20,11 @@ class Payload(msgspec.Struct, frozen=True):
 class Run(msgspec.Struct, frozen=True, tag="Run.v1"):
     """Stage this attempt, and start it when a slot is free.
 
-    A gang is one Run for each node that runs ranks of it. The node of rank 0 reports it as any attempt. Another node
-    reports only Failed or Stopped, when a rank of its own is lost or it was told to stop, and lists the dispatch in its
-    heartbeats until it has said so or a Kill came: the scheduler sends one as soon as the attempt is over anywhere."""
+    Each node that runs ranks of a gang gets a Run. The node of rank 0 reports the attempt like any other. Another node
+    reports only that a rank of its own is lost or was stopped (Failed, Stopped), and lists the dispatch in its
+    heartbeats until it has reported so or a Kill came. The scheduler sends the Kill when the attempt has ended
+    anywhere.
+    """
 
     node: str
     session: str
@@ -34,34 +37,36 @@ class Run(msgspec.Struct, frozen=True, tag="Run.v1"):
     version: str
     timeout_ms: int
     partition: int
-    """Partition and offset in `jobs` where the payload lies."""
+    """Partition and offset in `jobs` of the record with the payload."""
     offset: int
     digest: str
+    """Salted digest of the payload, which the node checks."""
     payload: Payload | None = None
-    """Carried while the scheduler still holds it; else the node reads it by offset."""
+    """None: the scheduler no longer holds the payload, and the node reads it in `jobs`."""
     traceparent: str = ""
     ranks: tuple[int, ...] = (0,)
-    """The ranks of the attempt that this node runs, each in a slot of its own."""
+    """The ranks that this node runs, each in a slot of its own."""
     world: int = 1
-    """Ranks of the attempt on all nodes: more than 1 is a gang."""
+    """Number of ranks on all nodes together. More than 1: a gang."""
     rendezvous: str = ""
-    """host:port at which rank 0 can be reached; empty where all ranks are on this node, which then chooses."""
+    """host:port at which the ranks find rank 0. Empty: all ranks are on this node, and the node chooses."""
 
 
 class Kill(msgspec.Struct, frozen=True, tag="Kill.v1"):
-    """Stop this attempt, staged or running, and report Stopped(killed); report it too if you do not have it."""
+    """Stop this attempt, staged or running, and report Stopped(killed). A node without the attempt reports the same."""
 
     node: str
     session: str
     pool: str
     epoch: int
     job: str
-    """Empty when a heartbeat names a dispatch that is not open: find it by the dispatch alone."""
+    """Empty when a heartbeat named a dispatch that is not open: the node finds the attempt by `dispatch`."""
     dispatch: str
 
 
 class Recall(msgspec.Struct, frozen=True, tag="Recall.v1"):
-    """Give this attempt back, Stopped(recalled), unless it has started; report it too if you never had it."""
+    """Give this attempt back, unless it has started, and report Stopped(recalled). A node without the attempt reports
+    the same."""
 
     node: str
     session: str
@@ -82,7 +87,7 @@ class Load(msgspec.Struct, frozen=True, tag="Load.v1"):
 
 
 class Drain(msgspec.Struct, frozen=True, tag="Drain.v1"):
-    """Take no new work; hand back what is staged as Stopped(drained); let what runs finish."""
+    """Take no new work, give staged attempts back as Stopped(drained), and let running ones finish."""
 
     node: str
     session: str
@@ -91,7 +96,7 @@ class Drain(msgspec.Struct, frozen=True, tag="Drain.v1"):
 
 
 class Rejoin(msgspec.Struct, frozen=True, tag="Rejoin.v1"):
-    """The scheduler does not know this session (any more): stop what runs and join with a new session."""
+    """The scheduler does not know this session, or no longer: stop all attempts and join with a new session."""
 
     node: str
     session: str

@@ -1,7 +1,9 @@
-"""What makes a policy one that can be put in force: the one check that a document, an operator's command and `judge`
-share, so that no way into a pool takes what another refuses.
+"""Whether a policy can be put in force. The document's reader, the operator's command and `judge` all ask `fault_of`:
+so no way into a pool takes a policy that another way refuses.
 
-A fault names the fields it is about, so that the document's reader can say their line.
+A fault names the field that it is about, so that the document's reader can say the field's line. `judge` records the
+fault's text in the ledger (InputQuarantined): another text is another decision, and needs a new number of the rules
+(scheduling.RULES). With the old number, `verify` would find fault with ledgers that were written before.
 """
 
 from __future__ import annotations
@@ -11,28 +13,27 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contract.bounds import POLICY_BYTES_MAX
+from contract.bounds import MESSAGE_BYTES_MAX, PAYLOAD_ROOM_BYTES, POLICY_BYTES_MAX
+from contract.durations import DAY_MS
 from contract.inputs import PolicyApplied
 from contract.names import is_name
 from contract.policy import DISCIPLINES, UNLIMITED, Policy, fingerprint
 
 Place = tuple[str, ...]
-"""Names from the policy inwards: `("clusters", "local", "limit")`."""
+"""The path of a field in the policy: `("clusters", "local", "limit")`."""
 
-LONGEST_MS = 3_650 * 86_400_000
-PAYLOAD_BYTES_MOST = 2 * 1024**2 - 64 * 1024
-"""A record of Kafka may hold 2 MiB (runtime.kafka_records); contract.topics leaves 64 KiB of it for what is around a
-payload."""
-WHOLE_MOST = 999_999_999
-_MOST = {
+_DURATION_MS_MAX = 3_650 * DAY_MS
+_WHOLE_NUMBER_MAX = 999_999_999
+_MAX_OF_FIELD = {
     "partition": 999,
     "dispatch_partitions": 999,
     "submission_partitions": 999,
     "tenant_weights": 1_000,
-    "payload_bytes_max": PAYLOAD_BYTES_MOST,
+    "payload_bytes_max": MESSAGE_BYTES_MAX - PAYLOAD_ROOM_BYTES,
 }
-"""Partitions are made as they are asked for, with all below them. A tenant's pick costs a 720,720th of a share and more
-(scheduling.state.sharing): weights above 1,000 would be rounded away."""
+"""A topic gets every partition up to the highest one named, so a large number makes many. A tenant's pick costs 720,720
+divided by the tenant's weight (scheduling.state.sharing): above 1,000, rounding makes neighbouring weights equal. A
+payload and what surrounds it must fit one record (contract.topics)."""
 _MAY_BE_ZERO = (
     "partition",
     "tenant_burst",
@@ -45,26 +46,38 @@ _MAY_BE_UNLIMITED = ("limit", "staged_per_slot")
 
 
 class PolicyFault(NamedTuple):
-    """The first thing that is wrong with a policy."""
+    """Why a policy cannot be put in force."""
 
     places: tuple[Place, ...]
-    """The field it is about, else the one that stands for it when that is not written."""
+    """The field at fault first; after it, the field to point at when a document does not have the first."""
     text: str
-    """What was expected, what was found, what to do."""
+    """What was expected, what was found, and what to do."""
 
 
 def least_of(field: str) -> int:
-    """The least value of a number of a policy, a tier, a pool or a cluster."""
+    """The least value of this field, a whole number of a policy, a tier, a pool or a cluster."""
     return 0 if field in _MAY_BE_ZERO else 1
 
 
 def most_of(field: str) -> int:
-    """The largest, `none` apart."""
-    return _MOST.get(field, LONGEST_MS if field.endswith("_ms") else WHOLE_MOST)
+    """The largest value of this field, UNLIMITED (`none`) apart."""
+    return _MAX_OF_FIELD.get(field, _DURATION_MS_MAX if field.endswith("_ms") else _WHOLE_NUMBER_MAX)
+
+
+def may_be_unlimited(field: str) -> bool:
+    """Whether this field may be UNLIMITED (`none` in a document)."""
+    return field in _MAY_BE_UNLIMITED
+
+
+def fault_of_name(noun: str, name: str) -> str:
+    """Why this is no name of a tier, a pool, a cluster or a tenant; empty when it is a name."""
+    if is_name(name):
+        return ""
+    return f"expected a {noun} name (at most 63 lower case letters, digits, '.', '_', '-'), found {name[:80]!r}"
 
 
 def fault_of(policy: Policy) -> PolicyFault | None:
-    """The first fault of a policy, wherever it came from; None when it can be put in force."""
+    """The policy's first fault; None when the policy can be put in force."""
     return next(_faults(policy), None)
 
 
@@ -74,16 +87,16 @@ def _faults(policy: Policy) -> Iterator[PolicyFault]:
         if not members:
             yield PolicyFault(((group,),), f"expected at least one {group[:-1]}, found none")
         for name, member in members.items():
-            yield from _named((group, name), group[:-1], name)
-            yield from _numbers((group, name), member)
+            yield from _name_faults((group, name), group[:-1], name)
+            yield from _number_faults((group, name), member)
     for tenant, weight in policy.tenant_weights.items():
-        yield from _named(("tenant_weights", tenant), "tenant", tenant)
-        yield from _range(("tenant_weights", tenant), "tenant_weights", weight)
-    yield from _numbers((), policy)
+        yield from _name_faults(("tenant_weights", tenant), "tenant", tenant)
+        yield from _range_faults(("tenant_weights", tenant), "tenant_weights", weight)
+    yield from _number_faults((), policy)
     if policy.discipline not in DISCIPLINES:
         yield PolicyFault((("discipline",),), f"discipline: expected one of {', '.join(DISCIPLINES)}, found another")
-    yield from _pools(policy)
-    yield from _starvation(policy)
+    yield from _pool_faults(policy)
+    yield from _starvation_faults(policy)
     if policy.backoff_max_ms < policy.backoff_ms:
         yield PolicyFault((("backoff_max_ms",), ("backoff_ms",)), "backoff_max must not be less than backoff")
     size = len(msgspec.json.encode(policy))
@@ -95,31 +108,29 @@ def _faults(policy: Policy) -> Iterator[PolicyFault]:
         )
 
 
-def _named(place: Place, noun: str, name: str) -> Iterator[PolicyFault]:
-    if not is_name(name):
-        yield PolicyFault(
-            (place,),
-            f"expected a {noun} name (at most 63 lower case letters, digits, '.', '_', '-'), found {name[:80]!r}",
-        )
+def _name_faults(place: Place, noun: str, name: str) -> Iterator[PolicyFault]:
+    text = fault_of_name(noun, name)
+    if text:
+        yield PolicyFault((place,), text)
 
 
-def _numbers(place: Place, member: msgspec.Struct) -> Iterator[PolicyFault]:
-    """Every whole number of the struct. A tier's weight of 0 is one that was not given."""
+def _number_faults(place: Place, member: msgspec.Struct) -> Iterator[PolicyFault]:
+    """Faults of the struct's whole numbers. A tier's weight of 0 means that no weight was given."""
     for field in member.__struct_fields__:
         value = getattr(member, field)
         if type(value) is int and not (field == "weight" and value == 0):
-            yield from _range((*place, field), field, value)
+            yield from _range_faults((*place, field), field, value)
 
 
-def _range(place: Place, field: str, value: int) -> Iterator[PolicyFault]:
-    if field in _MAY_BE_UNLIMITED and value == UNLIMITED:
+def _range_faults(place: Place, field: str, value: int) -> Iterator[PolicyFault]:
+    if may_be_unlimited(field) and value == UNLIMITED:
         return
     if not least_of(field) <= value <= most_of(field):
         text = f"{place[-1]}: expected a whole number from {least_of(field)} to {most_of(field):,}, found {value}"
         yield PolicyFault((place,), text)
 
 
-def _pools(policy: Policy) -> Iterator[PolicyFault]:
+def _pool_faults(policy: Policy) -> Iterator[PolicyFault]:
     partitions: dict[int, str] = {}
     for name, pool in policy.pools.items():
         if pool.partition in partitions:
@@ -138,9 +149,11 @@ def _pools(policy: Policy) -> Iterator[PolicyFault]:
             )
 
 
-def _starvation(policy: Policy) -> Iterator[PolicyFault]:
-    """Nothing may wait for ever, however much the other tiers bring, unless the policy says so. What decides is proved
-    or shown where each discipline is (docs/decisions/0008 has them side by side)."""
+def _starvation_faults(policy: Policy) -> Iterator[PolicyFault]:
+    """Faults of a policy under which a job could wait for ever while other tiers bring more than the slots take.
+
+    `may_starve` allows such a policy. Each discipline's module proves or shows when it starves; docs/decisions/0008 has
+    them side by side."""
     if policy.may_starve or not policy.tiers:
         return
     place = (("discipline",),)

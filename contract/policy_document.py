@@ -1,6 +1,7 @@
-"""The policy document: YAML that a person writes, read and checked. Every fault is said with its line.
+"""The policy document: the YAML that a person writes. `parse` reads and checks a document, and names a fault's line.
 
-Durations are written `500ms`, `30s`, `10m`, `2h`, `3d`, sizes `64KiB`, `1MiB`, and kept in ms and bytes.
+A person writes durations like `500ms`, `30s`, `10m`, `2h`, `3d` and sizes like `64KiB`, `1MiB`; a Policy has ms and
+bytes.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from typing import Any
 import msgspec
 import yaml
 
-from contract.names import is_name
+from contract.durations import UNITS_MS
 from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool, Tier
-from contract.policy_check import fault_of, least_of, most_of
+from contract.policy_check import Place, fault_of, fault_of_name, least_of, may_be_unlimited, most_of
 
 
 class PolicyInvalid(ValueError):
-    """The document is no policy. The message says the line, what was expected, what was found, and what to do."""
+    """The document is no policy that can be put in force. The message names the line and says what was expected, what
+    was found, and what to do."""
 
 
-UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _UNITS_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2}
 _DURATION = re.compile(r"([0-9]{1,30})(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,30})(B|KiB|MiB)")
@@ -28,28 +29,28 @@ _WHOLE = re.compile(r"[0-9]{1,30}")
 
 
 def parse(text: str) -> Policy:
-    """The policy a YAML document says. PolicyInvalid names the line of the first fault."""
+    """The policy that a YAML document describes. PolicyInvalid for the first fault."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise PolicyInvalid(_no_yaml(text, error)) from None
+        raise PolicyInvalid(_yaml_fault(text, error)) from None
     except RecursionError:
         raise PolicyInvalid(
-            "line 1: expected a policy document, found lists or mappings in each other without end"
+            "line 1: expected a policy document, found lists or mappings nested too deep to read"
         ) from None
-    return _Reader().policy(root)
+    return _PolicyReader().policy(root)
 
 
-def _no_yaml(text: str, error: yaml.YAMLError) -> str:
+def _yaml_fault(text: str, error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
-        return f"line {line}: expected YAML, found the character {chr(error.character)!r}, which can't stand in it"
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "what is none"
+        return f"line {line}: expected YAML, found the character {chr(error.character)!r}; remove it"
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "found something else"
     return f"line {mark.line + 1 if mark else 1}: expected YAML; {problem}"
 
 
-class _Reader:
-    """Walks the YAML nodes, which know their lines."""
+class _PolicyReader:
+    """Reads a policy from YAML nodes. Each node knows its line."""
 
     def policy(self, root: yaml.Node | None) -> Policy:
         fields = self._mapping(root, "the policy document")
@@ -62,26 +63,26 @@ class _Reader:
                     raise PolicyInvalid(f"line 1: expected a field {name!r} in the policy document, found none")
                 continue
             values[field.name] = self._field(field.name, *key_node)
-        self._no_more(fields, [_spelling(f.name) for f in msgspec.structs.fields(Policy)], "the policy document")
+        self._refuse_unknown(fields, Policy, "the policy document")
         policy = Policy(**values)
         self._check(policy, root)
         return policy
 
     def _field(self, name: str, key: yaml.Node, node: yaml.Node) -> Any:
         if name == "tiers":
-            return self._named(node, Tier, "tier")
+            return self._members(node, Tier, "tier")
         if name == "pools":
-            return self._named(node, Pool, "pool")
+            return self._members(node, Pool, "pool")
         if name == "clusters":
-            return self._named(node, Cluster, "cluster")
+            return self._members(node, Cluster, "cluster")
         if name == "tenant_weights":
             return self._weights(node)
         return self._scalar(name, node)
 
-    def _named(self, node: yaml.Node, kind: type[msgspec.Struct], noun: str) -> dict[str, Any]:
+    def _members(self, node: yaml.Node, kind: type[msgspec.Struct], noun: str) -> dict[str, Any]:
         members: dict[str, Any] = {}
         for name, (key, value) in self._mapping(node, f"{noun}s by name").items():
-            self._name(name, key, noun)
+            self._check_name(name, key, noun)
             members[name] = self._struct(value, kind, f"{noun} {name!r}")
         if not members:
             raise PolicyInvalid(f"line {_line(node)}: expected at least one {noun}, found none")
@@ -90,16 +91,14 @@ class _Reader:
     def _weights(self, node: yaml.Node) -> dict[str, int]:
         weights: dict[str, int] = {}
         for tenant, (key, value) in self._mapping(node, "tenant_weights").items():
-            self._name(tenant, key, "tenant")
+            self._check_name(tenant, key, "tenant")
             weights[tenant] = self._whole(f"line {_line(value)}: {tenant}", value, "tenant_weights")
         return weights
 
-    def _name(self, name: str, key: yaml.Node, noun: str) -> None:
-        if not is_name(name):
-            raise PolicyInvalid(
-                f"line {_line(key)}: expected a {noun} name (at most 63 lower case letters, digits, '.', '_', '-'),"
-                f" found {name[:80]!r}"
-            )
+    def _check_name(self, name: str, key: yaml.Node, noun: str) -> None:
+        fault = fault_of_name(noun, name)
+        if fault:
+            raise PolicyInvalid(f"line {_line(key)}: {fault}")
 
     def _struct(self, node: yaml.Node, kind: type[msgspec.Struct], what: str) -> Any:
         fields = self._mapping(node, what)
@@ -110,7 +109,7 @@ class _Reader:
                 values[field.name] = self._scalar(field.name, pair[1])
             elif field.required:
                 raise PolicyInvalid(f"line {_line(node)}: expected {_spelling(field.name)!r} in {what}, found none")
-        self._no_more(fields, [_spelling(f.name) for f in msgspec.structs.fields(kind)], what)
+        self._refuse_unknown(fields, kind, what)
         return kind(**values)
 
     def _mapping(self, node: yaml.Node | None, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
@@ -128,11 +127,13 @@ class _Reader:
             found[str(key.value)] = (key, value)
         return found
 
-    def _no_more(self, rest: dict[str, tuple[yaml.Node, yaml.Node]], known: list[str], what: str) -> None:
+    def _refuse_unknown(
+        self, rest: dict[str, tuple[yaml.Node, yaml.Node]], kind: type[msgspec.Struct], what: str
+    ) -> None:
+        """`rest`: what is left of a mapping once the fields of `kind` are taken out of it."""
+        known = ", ".join(_spelling(field.name) for field in msgspec.structs.fields(kind))
         for name, (key, _) in rest.items():
-            raise PolicyInvalid(
-                f"line {_line(key)}: unknown field {name[:80]!r} in {what}; the fields are {', '.join(known)}"
-            )
+            raise PolicyInvalid(f"line {_line(key)}: unknown field {name[:80]!r} in {what}; the fields are {known}")
 
     def _scalar(self, name: str, node: yaml.Node) -> Any:
         text = _text(node)
@@ -143,7 +144,7 @@ class _Reader:
             if text not in DISCIPLINES:
                 raise PolicyInvalid(f"{line}: expected one of {', '.join(DISCIPLINES)}, found {text[:80]!r}")
             return text
-        if name in ("limit", "staged_per_slot") and text == "none":
+        if may_be_unlimited(name) and text == "none":
             return UNLIMITED
         if name in ("wheels_from_index", "adaptive", "may_starve"):
             if text not in ("true", "false"):
@@ -177,8 +178,9 @@ class _Reader:
             lines = [line for place in fault.places if (line := self._line_of(place, root))]
             raise PolicyInvalid(f"line {(lines or [self._line_of(('tiers',), root)])[0]}: {fault.text}")
 
-    def _line_of(self, place: tuple[str, ...], root: yaml.Node | None) -> int:
-        """Where the field is written; its parent's line where it is not. 0: nothing of it is."""
+    def _line_of(self, place: Place, root: yaml.Node | None) -> int:
+        """The line of the field at this place. When the document does not have the field: the line of the nearest
+        parent that it has, or 0."""
         node, line = root, 0
         for name in place:
             pair = self._mapping(node, "the policy document").get(_spelling(name))

@@ -1,10 +1,10 @@
-"""Where a job's result lies in the object store, and the manifest that names its bytes."""
+"""Where a job's result lies in the object store, and the manifest that lists the result's files by sha256."""
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
+
+from contract.names import digest_of
 
 
 class ResultFile(msgspec.Struct, frozen=True):
@@ -15,18 +15,26 @@ class ResultFile(msgspec.Struct, frozen=True):
 
 
 class ResultManifest(msgspec.Struct, frozen=True, tag="ResultManifest.v1"):
-    """`results/<job>/<dispatch>/manifest.json`. Its digest is what the node reports and the ledger accepts."""
+    """The object `results/<job>/<dispatch>/manifest.json`. The node reports its digest, and the ledger records the
+    digest."""
 
     job: str
     dispatch: str
     version: str
     values: msgspec.Raw
-    """What `predict` returned, JSON."""
+    """The JSON that the model's `predict` returned."""
     files: tuple[ResultFile, ...]
 
 
-EMPTY_MANIFEST = "sha256:" + hashlib.sha256(b"").hexdigest()
-"""Reported by a job without outputs: no object is written for it."""
+EMPTY_MANIFEST = digest_of(b"")
+"""The digest that a node reports for a job without outputs. The node writes no object for such a job."""
+
+MANIFEST_NAME = "manifest.json"
+INPUTS_NAME = "inputs.json"
+"""The inputs that the attempt used. They lie beside the outputs, so an erasure removes both."""
+ERROR_NAME = "error.txt"
+"""The whole error of a failed attempt, with its traceback. Events and logs never hold these words: they may quote the
+user."""
 
 
 def result_prefix(job: str) -> str:
@@ -34,11 +42,4 @@ def result_prefix(job: str) -> str:
 
 
 def attempt_prefix(job: str, dispatch: str) -> str:
-    return f"results/{job}/{dispatch}/"
-
-
-MANIFEST_NAME = "manifest.json"
-INPUTS_NAME = "inputs.json"
-"""The inputs the attempt used, beside its outputs: erased with them."""
-ERROR_NAME = "error.txt"
-"""The whole error of a failed attempt, traceback included: never in events or logs."""
+    return f"{result_prefix(job)}{dispatch}/"

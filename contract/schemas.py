@@ -1,8 +1,8 @@
-"""The contract as JSON Schema and AsyncAPI 3, generated from the Structs. docs/generate.py writes what this returns."""
+"""The contract as JSON Schema and AsyncAPI 3, made from the Structs. docs/generate.py writes both to files."""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -15,35 +15,54 @@ from contract.orders import Order
 from contract.results import ResultManifest
 from contract.shadows import ShadowRecord
 
-CHANNELS: tuple[tuple[str, str, tuple[type[msgspec.Struct], ...], str], ...] = (
-    (
+
+class Channel(NamedTuple):
+    """A topic as AsyncAPI describes it."""
+
+    name: str
+    address: str
+    records: tuple[type[msgspec.Struct], ...]
+    meaning: str
+
+
+_CHANNELS = (
+    Channel(
         topics.SUBMISSIONS,
         topics.SUBMISSIONS,
         (side_topics.SubmissionRequested,),
         "The public door for Kafka producers.",
     ),
-    (
+    Channel(
         topics.JOBS,
         topics.JOBS,
         get_args(Wire),
         "Everything that can change a decision of a pool, in one order.",
     ),
-    (topics.LEDGER, topics.LEDGER, (Batch,), "Every decision, for ever; no payload."),
-    ("dispatch", topics.DISPATCH_PREFIX + "{cluster}", get_args(Order), "Orders to the nodes of a cluster."),
-    (topics.PROGRESS, topics.PROGRESS, (side_topics.AttemptProgressed,), "How far attempts are; decides nothing."),
-    (
+    Channel(topics.LEDGER, topics.LEDGER, (Batch,), "Every decision, for ever; no payload."),
+    Channel("dispatch", topics.DISPATCH_PREFIX + "{cluster}", get_args(Order), "Orders to the nodes of a cluster."),
+    Channel(
+        topics.PROGRESS,
+        topics.PROGRESS,
+        (side_topics.AttemptProgressed,),
+        "How far attempts are; decides nothing.",
+    ),
+    Channel(
         topics.QUARANTINE,
         topics.QUARANTINE,
         (side_topics.Quarantined,),
         "What could not be acted on, with the reason.",
     ),
-    (topics.SHADOW, topics.SHADOW, get_args(ShadowRecord), "What a candidate policy would have done; decides nothing."),
+    Channel(
+        topics.SHADOW,
+        topics.SHADOW,
+        get_args(ShadowRecord),
+        "What a candidate policy would have done; decides nothing.",
+    ),
 )
-"""(channel, address, records, meaning)."""
 
 
 def record_types() -> tuple[type[msgspec.Struct], ...]:
-    """Every tagged record, event and input, each once, in a fixed order."""
+    """Every tagged record, event and input: each once, in a fixed order."""
     every = (
         *get_args(Wire),
         *get_args(Body),
@@ -60,7 +79,7 @@ def record_types() -> tuple[type[msgspec.Struct], ...]:
 
 
 def json_schema() -> dict[str, Any]:
-    """One JSON Schema (2020-12) document; `$defs` holds a schema for each Struct, by class name."""
+    """One JSON Schema document (2020-12). `$defs` holds the schema of each Struct by class name."""
     _, components = msgspec.json.schema_components(record_types(), ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -74,7 +93,7 @@ def asyncapi(version: str) -> dict[str, Any]:
     messages: dict[str, Any] = {}
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
-    for name, address, records, meaning in CHANNELS:
+    for name, address, records, meaning in _CHANNELS:
         for record in records:
             messages[record.__name__] = _message(record)
         channels[name] = {
@@ -100,7 +119,7 @@ def asyncapi(version: str) -> dict[str, Any]:
 def _message(record: type[msgspec.Struct]) -> dict[str, Any]:
     return {
         "name": tag_of(record),
-        "summary": (record.__doc__ or "").strip().split("\n")[0],
+        "summary": " ".join((record.__doc__ or "").split("\n\n")[0].split()),
         "contentType": "application/json",
         "headers": {
             "type": "object",
@@ -118,10 +137,11 @@ def _message(record: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def incompatibilities(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What a reader of `old` records (a `json_schema()` document) would find broken under `new`. Empty = compatible.
+    """Why records of the contract `old` would not be readable under the contract `new`; empty when all of them are.
+    Both are `json_schema()` documents.
 
-    A record that was ever written stays readable and keeps its meaning: no record or field vanishes or changes its type
-    or tag, and a new field is optional.
+    A record that was ever written stays readable and keeps its meaning. So no record and no field vanishes or changes
+    its type or tag, and a new field has a default.
     """
     faults: list[str] = []
     for name, before in old["$defs"].items():
@@ -136,21 +156,23 @@ def incompatibilities(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         for field, shape in before["properties"].items():
             if now["properties"].get(field, None) is None:
                 faults.append(f"{name}.{field} is gone")
-            elif not _reads(shape, now["properties"][field]):
+            elif not _still_reads(shape, now["properties"][field]):
                 faults.append(f"{name}.{field} changed from {_bare(shape)} to {_bare(now['properties'][field])}")
         for field in sorted(set(now.get("required", [])) - set(before.get("required", []))):
             faults.append(f"{name}.{field} became required; give it a default")
     return faults
 
 
-def _reads(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Unions may grow; everything else stays as it was."""
+def _still_reads(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether a value of the shape `old` is one of the shape `new`: a union may grow, every other shape must be
+    equal."""
     if "anyOf" in old and "anyOf" in new:
         return all(any(_bare(o) == _bare(n) for n in new["anyOf"]) for o in old["anyOf"])
     if "items" in old and "items" in new:
-        return _reads(old["items"], new["items"])
+        return _still_reads(old["items"], new["items"])
     return _bare(old) == _bare(new)
 
 
 def _bare(shape: dict[str, Any]) -> dict[str, Any]:
+    """The shape without its default and its description, which no reader needs."""
     return {key: value for key, value in shape.items() if key not in ("default", "description")}

@@ -1,8 +1,8 @@
-"""What a shadow writes: a candidate policy that follows a pool's ledger and says what it would have done.
+"""What a shadow writes. A shadow is a candidate policy that follows a pool's ledger and says what it would have done.
 
-Records of the topic `shadow`, partition = the pool's, key = the shadow's name. They decide nothing: no scheduler reads
-them. A `run` is one life of a shadow: what the newest run of a name says stands, older ones are over. Times are
-milliseconds by the pool's clock.
+These are the records of the topic `shadow`, in the pool's partition; the key is the shadow's name. They decide nothing:
+no scheduler reads them. A `run` is one life of a shadow. Readers take the newest run of each name and pass older runs
+over. Times are milliseconds by the pool's clock.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from contract.policy import Policy
 
 
 class ShadowBegan(msgspec.Struct, frozen=True, tag="ShadowBegan.v1"):
-    """A shadow begins where the pool stood at `from_ms`: its machines, and its jobs that had not ended. Writer:
+    """A shadow begins with the pool as it stood at `from_ms`: its machines, and its jobs that had not ended. Writer:
     `headrace policy shadow`."""
 
     shadow: str
-    """Its name."""
+    """The shadow's name."""
     run: str
     pool: str
     from_ms: int
-    """0: from the ledger's beginning."""
+    """0: the ledger's beginning."""
     offset: int
-    """Of the last ledger record in that state; -1: none."""
+    """Offset of the last ledger record that the shadow began with; -1: none."""
     behind_ms: int
-    """The most that it stays behind the ledger."""
+    """The most time by which the shadow stays behind the ledger."""
     policy: Policy
     fingerprint: str
     release: str
@@ -40,15 +40,16 @@ class ShadowJob(msgspec.Struct, frozen=True):
     version: str
     submitted_ms: int
     run_ms: int
-    """How long it runs there."""
+    """How long the job runs in the shadow."""
     live_start_ms: int
-    """Its first start; -1: it had not started when it was taken in."""
+    """The job's first start in the pool; -1: it had not started when it was taken in."""
     assumed: bool
-    """It had not ended when the shadow could wait no more: it runs for as long as its version's runs have lately."""
+    """True when the job had not ended in the pool and the shadow could wait no longer. `run_ms` is then what recent
+    runs of the job's version took."""
 
 
 class ShadowDispatch(msgspec.Struct, frozen=True):
-    """A dispatch that the candidate would have made."""
+    """A dispatch that the candidate policy would have made."""
 
     at_ms: int
     job: str
@@ -58,41 +59,41 @@ class ShadowDispatch(msgspec.Struct, frozen=True):
 
 
 class ShadowStart(msgspec.Struct, frozen=True):
-    """The first start of a job."""
+    """A job's first start."""
 
     job: str
     at_ms: int
 
 
 class ShadowAdvanced(msgspec.Struct, frozen=True, tag="ShadowAdvanced.v1"):
-    """What the candidate would have done until `now_ms`. Writer: `headrace policy shadow`."""
+    """What the candidate policy would have done until `now_ms`. Writer: `headrace policy shadow`."""
 
     shadow: str
     run: str
     pool: str
     number: int
-    """0, 1, 2… within the run."""
+    """The record's number in the run: 0, 1, 2…"""
     now_ms: int
     """The shadow's clock."""
     live_ms: int
     """The pool's clock at the last ledger record read."""
     offset: int
-    """Of that record."""
+    """Offset of that ledger record."""
     taken: tuple[ShadowJob, ...]
-    """In the order of arrival."""
+    """Jobs taken in since the record before, in the order of their arrival."""
     dispatched: tuple[ShadowDispatch, ...]
     started: tuple[ShadowStart, ...]
-    """In the shadow."""
+    """First starts in the shadow."""
     live_started: tuple[ShadowStart, ...]
-    """Jobs taken in before they had started in the pool, and have now."""
+    """First starts in the pool, of jobs that were taken in before they had started there."""
     left_out: dict[str, int]
-    """Jobs not taken in, by the reason; so far."""
+    """Number of jobs of the run so far that were not taken in, by reason."""
     slos_ms: dict[str, int]
-    """SLO of each tier in the pool, as it is now."""
+    """Each tier's SLO in the pool, as it is now."""
 
 
 class ShadowStopped(msgspec.Struct, frozen=True, tag="ShadowStopped.v1"):
-    """The run is over. One that was killed does not say so. Writer: `headrace policy shadow`."""
+    """The run is over. A run whose process was killed ends without this record. Writer: `headrace policy shadow`."""
 
     shadow: str
     run: str

@@ -1,4 +1,5 @@
-"""The topics beside `jobs` and `ledger`: what outsiders submit, what nodes say of progress, what was set aside."""
+"""Records of three topics beside `jobs` and `ledger`: `submissions` (by upstream products), `progress` (by nodes) and
+`quarantine` (records that could not be acted on)."""
 
 from __future__ import annotations
 
@@ -6,12 +7,13 @@ import msgspec
 
 
 class SubmissionRequested(msgspec.Struct, frozen=True, tag="SubmissionRequested.v1", forbid_unknown_fields=True):
-    """A record of `submissions`, the public door for Kafka producers (untrusted). Key = tenant.
+    """A record of `submissions`, the public door for Kafka producers. Key = tenant. Writers: upstream products
+    (untrusted).
 
-    Its identity is CloudEvents `ce_source` and `ce_id` in the headers, both required: the same pair again is the
-    same job, until the policy's `submission_age_max` (3 days unless it says otherwise) after it has ended; after that
-    it is a new one. A record older than that when it is read is never run: it goes to `quarantine`. Writers: upstream
-    products.
+    The CloudEvents headers `ce_source` and `ce_id`, both required, name the job: the same pair again is the same job. A
+    pair is remembered until `submission_age_max` of the policy (3 days by default) after the job ended; after that the
+    same pair is a new job. A record that is older than `submission_age_max` when it is read goes to `quarantine` and is
+    never run.
     """
 
     tenant: str
@@ -22,25 +24,26 @@ class SubmissionRequested(msgspec.Struct, frozen=True, tag="SubmissionRequested.
 
 
 class AttemptProgressed(msgspec.Struct, frozen=True, tag="AttemptProgressed.v1"):
-    """A record of `progress`, key = job. Decides nothing. Writer: node agent."""
+    """A record of `progress`: how far an attempt is. Key = job. It decides nothing. Writer: node agent."""
 
     job: str
     dispatch: str
     fraction: float
     """0 to 1."""
     message: str
-    """The model's words, at most 200 characters; may quote the user, so short retention and never a log."""
+    """The model's words, at most 200 characters. They may quote the user, so the topic keeps them for a short time, and
+    no log holds them."""
 
 
 class Quarantined(msgspec.Struct, frozen=True, tag="Quarantined.v1"):
-    """A record of `quarantine`: what could not be acted on. Writers: intake, scheduler."""
+    """A record of `quarantine`: a record of another topic that could not be acted on. Writers: intake, scheduler."""
 
     topic: str
     partition: int
     offset: int
     reason: str
-    """What was expected and what was found, in our words."""
+    """What was expected and what was found, in our own words."""
     value_base64: str
-    """The record's bytes: as many of the first ones as fit bounds.REFUSAL_BYTES_MAX."""
+    """The first bytes of the record's value, as many as fit contract.bounds.REFUSAL_BYTES_MAX."""
     value_bytes: int = 0
-    """How many there were."""
+    """Size of the record's whole value."""

@@ -1,11 +1,10 @@
-"""How a stored snapshot is named, and which of them are kept.
+"""How a snapshot in the object store is named, and which snapshots are kept.
 
-A key is ``snapshots/<pool>/<offset, 20 digits>-<now_ms, 13 digits>-<sha256 of the bytes>``: the offset and the pool's
-time of the last ledger record folded, then the content. So a listing alone says which snapshot is the nearest one
-before a moment, and whoever reads one can tell whether it is whole.
+A key is ``snapshots/<pool>/<offset, 20 digits>-<now_ms, 13 digits>-<sha256 of the bytes>``: offset and time of the last
+ledger record folded, then the content. So a listing of keys tells which snapshot is the nearest one before a moment,
+and a reader can tell whether a snapshot is whole.
 
-Old ones answer questions about the past (`audit as-of`, `jobs why`) without reading the ledger from its beginning:
-kept are the newest few, the newest of each of the last hours, and the newest of each of the last days.
+Old snapshots answer questions about the past (`audit as-of`, `jobs why`) without reading the ledger from its beginning.
 """
 
 from __future__ import annotations
@@ -17,23 +16,25 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 NEWEST_KEPT = 3
-"""A takeover reads the newest; the others stand in for it when it is damaged."""
-THINNED = ((300_000, 12), (3_600_000, 24), (86_400_000, 30))
-"""(period in ms, how many): the newest snapshot of each of so many periods is kept, counted back from the newest of
-all. Five minutes of an hour, the hours of a day, the days of a month: at most 69 snapshots a pool."""
+"""A takeover reads the newest snapshot, and one of the others when the newest is damaged."""
+
+PERIODS_KEPT = ((300_000, 12), (3_600_000, 24), (86_400_000, 30))
+"""(period in ms, number of periods): of each period the newest snapshot is kept. Periods count back from the newest
+snapshot of all: an hour by five minutes, a day by hours, a month by days. With NEWEST_KEPT at most 69 snapshots a
+pool."""
 
 _KEY = re.compile(r"snapshots/([^/]+)/(\d{20})-(\d{13})-([0-9a-f]{64})")
 
 
 class SnapshotName(msgspec.Struct, frozen=True, order=True):
-    """A key, read. Ordered by offset."""
+    """What a snapshot's key says. Names sort by offset."""
 
     offset: int
-    """Of the last ledger record folded."""
+    """Offset of the last ledger record folded."""
     now_ms: int
     """The pool's clock after that record."""
     digest: str
-    """sha256 of the bytes."""
+    """sha256 of the snapshot's bytes, 64 hex digits."""
     key: str
 
 
@@ -46,34 +47,32 @@ def key_of(pool: str, offset: int, now_ms: int, data: bytes) -> str:
 
 
 def names_in(keys: Iterable[str]) -> list[SnapshotName]:
-    """The keys that name a snapshot, oldest first; others are passed over."""
+    """The snapshots that these keys name, oldest first. Keys of another form are passed over."""
     read = (_KEY.fullmatch(key) for key in keys)
     return sorted(SnapshotName(int(m[2]), int(m[3]), m[4], m[0]) for m in read if m is not None)
 
 
 def is_whole(name: SnapshotName, data: bytes) -> bool:
-    """The bytes are those that the name says."""
+    """Whether these are the bytes that the name was made of."""
     return hashlib.sha256(data).hexdigest() == name.digest
 
 
 def kept_of(names: Sequence[SnapshotName]) -> list[SnapshotName]:
-    """Those to keep, oldest first, of the names given oldest first.
-
-    What is let go of is in no period's place, so keeping again keeps the same."""
+    """The snapshots to keep, oldest first, of `names`, oldest first. Of the snapshots kept, all are kept again."""
     if not names:
         return []
     kept = set(names[-NEWEST_KEPT:])
-    for period_ms, periods in THINNED:
+    for period_ms, periods in PERIODS_KEPT:
         newest = names[-1].now_ms // period_ms
-        taken: set[int] = set()
+        served: set[int] = set()
         for name in reversed(names):
-            place = name.now_ms // period_ms
-            if newest - periods < place <= newest and place not in taken:
-                taken.add(place)
+            period = name.now_ms // period_ms
+            if newest - periods < period <= newest and period not in served:
+                served.add(period)
                 kept.add(name)
     return sorted(kept)
 
 
 def nearest_before(names: Sequence[SnapshotName], at_ms: int) -> list[SnapshotName]:
-    """The snapshots whose state is no later than `at_ms`, the best (newest) first; the rest stand in for it."""
+    """The snapshots whose state is no later than `at_ms`, newest first. A reader takes the first that is whole."""
     return [name for name in reversed(names) if name.now_ms <= at_ms]

@@ -1,10 +1,11 @@
-"""The topics: names, keys, and the settings each is created with."""
+"""The topics: their names, their partitions, and the settings with which each is created."""
 
 from __future__ import annotations
 
 import msgspec
 
-from contract.bounds import RECORD_BYTES_MAX
+from contract.bounds import MESSAGE_BYTES_MAX, PAYLOAD_ROOM_BYTES, RECORD_BYTES_MAX
+from contract.durations import DAY_MS
 from contract.policy import Policy
 
 SUBMISSIONS = "submissions"
@@ -16,8 +17,6 @@ SHADOW = "shadow"
 DISPATCH_PREFIX = "dispatch."
 PROGRESS_PARTITIONS = 4
 
-DAY_MS = 86_400_000
-
 
 def dispatch_topic(cluster: str) -> str:
     return DISPATCH_PREFIX + cluster
@@ -28,12 +27,13 @@ class Topic(msgspec.Struct, frozen=True):
     partitions: int
     config: dict[str, str]
     exact: bool = False
-    """Its readers find their partition by the number of partitions: there may not be more than these."""
+    """True when the topic must have no more partitions than these: its readers compute their partition from the
+    number, so with another number they would read another one than the scheduler writes."""
 
 
 def shadow_topic(policy: Policy) -> Topic:
-    """What candidate policies would have done: ids, tiers, tenants and times, nothing that a user wrote, so it is kept
-    as long as `jobs`, long enough to compare weeks, and not for ever: a shadow can be run again from the ledger."""
+    """The topic of what candidate policies would have done. It holds nothing that a user wrote, so it is kept for 30
+    days, long enough to compare weeks. It need not be kept longer: a shadow can be run again from the ledger."""
     config = {
         "cleanup.policy": "delete",
         "retention.ms": str(30 * DAY_MS),
@@ -47,16 +47,18 @@ def _pools(policy: Policy) -> int:
 
 
 def topics_for(policy: Policy) -> tuple[Topic, ...]:
-    """Every topic an installation with this policy needs.
+    """Every topic that an installation with this policy needs.
 
-    `words_kept_ms` of the policy bounds how long any topic may hold what a user wrote after its erasure: `jobs` rolls
-    and compacts its segments within it, the short-lived topics keep nothing longer. However small `payload_max` is, a
-    policy, a node's reports and a refusal fit (contract.bounds). What outsiders write is unpacked by the broker, which
-    holds `max.message.bytes` against what comes out: a few compressed KiB can become GiB in whoever reads them.
+    The policy's `words_kept_ms` bounds how long a topic holds a user's words after their erasure: `jobs` rolls and
+    compacts its segments within it, and the short-lived topics keep no record longer. A policy, a node's reports and a
+    refusal fit their topics however small `payload_max` is (contract.bounds).
+
+    The topics into which outsiders write have `compression.type` uncompressed. The broker then unpacks what it gets and
+    checks the unpacked size against `max.message.bytes`. Otherwise a few compressed KiB could become GiB in a reader.
     """
     kept = policy.words_kept_ms
     pools = _pools(policy)
-    record_max = str(max(policy.payload_bytes_max + 64 * 1024, RECORD_BYTES_MAX))
+    record_max = str(max(policy.payload_bytes_max + PAYLOAD_ROOM_BYTES, RECORD_BYTES_MAX))
     short = {
         "retention.ms": str(kept),
         "segment.ms": str(max(1000, kept // 3)),
@@ -89,7 +91,7 @@ def topics_for(policy: Policy) -> tuple[Topic, ...]:
                 "retention.ms": "-1",
                 "retention.bytes": "-1",
                 "message.timestamp.type": "LogAppendTime",
-                "max.message.bytes": str(2 * 1024 * 1024),
+                "max.message.bytes": str(MESSAGE_BYTES_MAX),
             },
         ),
         Topic(PROGRESS, PROGRESS_PARTITIONS, short),

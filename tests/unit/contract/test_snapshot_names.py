@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from contract.snapshot_names import (
     NEWEST_KEPT,
-    THINNED,
+    PERIODS_KEPT,
     SnapshotName,
     is_whole,
     kept_of,
@@ -52,7 +52,7 @@ def test_keys_sort_as_their_offsets_do() -> None:
 def test_a_month_of_snapshots_leaves_a_thinned_history() -> None:
     kept = kept_while(HOUR_MS // 4, 40 * 96)
     last_ms = kept[-1].now_ms
-    assert len(kept) <= NEWEST_KEPT + sum(periods for _, periods in THINNED)
+    assert len(kept) <= NEWEST_KEPT + sum(periods for _, periods in PERIODS_KEPT)
     hours = {n.now_ms // HOUR_MS for n in kept if n.now_ms > last_ms - 23 * HOUR_MS}
     days = {n.now_ms // DAY_MS for n in kept}
     assert len(hours) in (23, 24)
@@ -87,7 +87,7 @@ def test_keeping_again_keeps_the_same_and_no_more_than_said(ages: list[int]) -> 
     assert kept_of(kept) == kept
     assert set(kept) <= set(names)
     assert names[-1] in kept
-    for period_ms, periods in THINNED:
+    for period_ms, periods in PERIODS_KEPT:
         newest = names[-1].now_ms // period_ms
         wanted = {n.now_ms // period_ms for n in names if newest - n.now_ms // period_ms < periods}
         assert wanted <= {n.now_ms // period_ms for n in kept}

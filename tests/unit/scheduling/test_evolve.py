@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from contract.durations import DAY_MS
 from contract.events import (
     AttemptStarted,
     Event,
@@ -19,7 +20,6 @@ from contract.events import (
     NodeLost,
 )
 from contract.lifecycle import IllegalTransition
-from contract.topics import DAY_MS
 from scheduling import evolve, snapshot
 from scheduling.decide import Clock, evolving, open_pool
 from scheduling.judge import judge

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from contract.durations import DAY_MS
 from contract.events import InputQuarantined, JobAccepted, JobDuplicated, JobRefused, ReportStale
 from contract.inputs import AliasMoved, CancelRequested, Unreadable, VersionPublished
 from contract.names import job_id
-from contract.topics import DAY_MS
 from tests.unit.scheduling.specification import CPU, POLICY, Pool, a_job, only, submission, version_of
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract.snapshot_names import NEWEST_KEPT, THINNED, names_in
+from contract.snapshot_names import NEWEST_KEPT, PERIODS_KEPT, names_in
 from runtime.object_store import Missing
 from scheduling import snapshot
 from scheduling.state.pool import initial_state
@@ -49,7 +49,7 @@ def test_two_days_of_snapshots_leave_some_of_each_hour_and_day_and_other_pools_a
         saved(store, number, START_MS + number * 300_000)
     kept = names_in(store.list("snapshots/main/"))
     assert kept[-1].offset == 2 * 24 * 12 - 1
-    assert NEWEST_KEPT + 24 <= len(kept) <= NEWEST_KEPT + sum(periods for _, periods in THINNED)
+    assert NEWEST_KEPT + 24 <= len(kept) <= NEWEST_KEPT + sum(periods for _, periods in PERIODS_KEPT)
     assert kept[0].now_ms < START_MS + 86_400_000, "something of the first day"
     assert other in store.objects
 
