@@ -1,4 +1,4 @@
-"""The model that does nothing. Its environment is empty: the standard library is all it uses."""
+"""The model that does nothing. Its environment is empty: it uses the standard library only."""
 
 import os
 import time
@@ -8,7 +8,7 @@ PROGRESS_EVERY_S = 0.05
 
 
 class InvalidInputs(Exception):
-    """Raised for inputs that no retry can mend; the node knows it by its name."""
+    """The inputs are wrong, and no retry can mend them. The node recognises this class by its name."""
 
 
 class Noop:
@@ -40,7 +40,7 @@ def fail(how):
         raise InvalidInputs("told to refuse the inputs")
     if how == "exit":
         os._exit(3)
-    while True:  # hang: deaf to cancellation
+    while True:  # hang: never ask whether the job was cancelled
         time.sleep(3600)
 
 

@@ -16,12 +16,12 @@ from video_file import enlarge, write_mp4, write_png
 
 FPS = 12
 SEED_MAX = 2**31 - 1
-# Share of the work that is done when the last sampling step is; the rest is decoding and encoding.
+# Share of the work that is done when the last sampling step ends. The rest is decoding and encoding.
 SAMPLED = 0.8
 
 
 class Context(Protocol):
-    """What the caller offers during a prediction."""
+    """What the node's runner gives to `predict`."""
 
     def progress(self, fraction: float, message: str = "") -> None: ...
     def cancelled(self) -> bool: ...
@@ -33,10 +33,10 @@ class Cancelled(Exception):
 
 
 class ShapesModel:
-    """Loaded once, then asked for one film at a time."""
+    """Loads its weights once, then makes one film at a time."""
 
     def load(self, weights_dir: str, device: str, rank: int, world_size: int) -> None:
-        """Read `shapes.safetensors` from `weights_dir`. The model needs no second rank."""
+        """Read `shapes.safetensors` from `weights_dir`. ValueError when there is more than one rank."""
         if (rank, world_size) != (0, 1):
             raise ValueError(f"shapes runs on one rank, but was given rank {rank} of {world_size}")
         self.network = ShapesNetwork()

@@ -51,7 +51,7 @@ class PromptEncoder(nn.Module):
     """Bucket numbers (n, words, pieces) to one condition vector (n, CONDITION) a prompt.
 
     Words become vectors, look at each other twice, and are then read by a few learned questions. The first vector
-    belongs to no word; it is all that an empty prompt has.
+    belongs to no word: an empty prompt has that vector only.
     """
 
     QUESTIONS = 8
@@ -125,7 +125,7 @@ class Denoiser(nn.Module):
 
 
 class Path(nn.Module):
-    """Latent and moments to where the decoder looks: (n, k, 3), x and y in -1..1 and a size in halves of a picture."""
+    """From latent and moments to where the decoder looks: (n, k, 3), x and y in -1..1, size in halves of a picture."""
 
     VECTOR = 256
     rates: torch.Tensor
@@ -153,18 +153,18 @@ class Path(nn.Module):
 
 
 class ClipDecoder(nn.Module):
-    """Latent and moments to frames.
+    """From latent and moments to frames.
 
     A learned path says where to look at each moment. One small network, whose weights the latent modulates, then
-    decides for every pixel, from its place relative to that point, how much of it belongs to the front layer. The
-    layers' colours come from the latent too. Network and colours are the same at all moments, so that the thing stays
-    itself as it moves.
+    decides for every pixel, from the pixel's place relative to that point, how much of the pixel belongs to the front
+    layer. The latent also gives the colours of the layers. Network and colours are the same at all moments, so the
+    thing keeps its shape and colour as it moves.
     """
 
     FEATURES = 16  # along one axis
     CHANNELS = 24
     rates: torch.Tensor
-    # Of the modulated layers: (inputs, outputs). The first two read one axis each.
+    # (inputs, outputs) of the modulated layers. Each of the first two reads one axis.
     LAYERS = (
         (FEATURES, 2 * CHANNELS),
         (FEATURES, 2 * CHANNELS),
@@ -194,7 +194,7 @@ class ClipDecoder(nn.Module):
     def render(self, latent: torch.Tensor, path: torch.Tensor, lines: torch.Tensor) -> torch.Tensor:
         """The pixels where the chosen columns and rows cross, (n, k, rows, columns, 3).
 
-        `path` (n, k, 3) is as made by `self.path`; `lines` (n, k, 2, count) are columns, then rows, 0..SIDE - 1.
+        `path` (n, k, 3) is what `self.path` returns; `lines` (n, k, 2, count) are columns, then rows, 0..SIDE - 1.
         """
         count, wanted, _, length = lines.shape
         parts = self.modulation(self.content(latent)).view(count, 1, 2, -1)
@@ -219,7 +219,7 @@ class ClipDecoder(nn.Module):
         return ground + front * (colour - ground)
 
     def _along(self, lines: torch.Tensor, place: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
-        """What one axis tells of each line, (n, k, count, FEATURES), for places and sizes (n, k)."""
+        """Features of each line along one axis, (n, k, count, FEATURES), for places and sizes (n, k)."""
         absolute = (lines * (2 / (SIDE - 1)) - 1)[..., None]
         size = size[..., None, None]
         relative = (absolute - place[..., None, None]) / size
@@ -232,7 +232,7 @@ class ClipDecoder(nn.Module):
 
 
 class ShapesNetwork(nn.Module):
-    """All that the published weights hold."""
+    """All networks of the model, and the scale of its latents: what the published weights hold."""
 
     latent_mean: torch.Tensor
     latent_spread: torch.Tensor
@@ -242,6 +242,6 @@ class ShapesNetwork(nn.Module):
         self.prompt = PromptEncoder()
         self.denoiser = Denoiser()
         self.decoder = ClipDecoder()
-        # Mean and spread of the training clips' latents; the denoiser works on latents scaled by them.
+        # Mean and spread of the training clips' latents. The denoiser works on latents scaled by them.
         self.register_buffer("latent_mean", torch.zeros(LATENT_SIZE))
         self.register_buffer("latent_spread", torch.ones(LATENT_SIZE))

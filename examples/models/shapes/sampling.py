@@ -1,4 +1,4 @@
-"""From prompts to frames: rectified flow with classifier-free guidance, a step at a time."""
+"""From prompts to frames: rectified flow with classifier-free guidance, one step at a time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from words import encode
 FRAMES = 24
 STEPS = 24
 GUIDANCE = 2.0
-# Noise levels are spaced as (i / steps) ** SPACING: smaller steps while there is mostly noise, since what is shown
-# and where it goes is decided there.
+# Noise levels are spaced as (i / steps) ** SPACING. Steps are smaller while there is mostly noise: what the clip shows,
+# and where it moves, is decided there.
 SPACING = 1.3
 
 
@@ -28,8 +28,8 @@ def sample_latents(
 ) -> torch.Tensor:
     """Latents (prompts, LATENT_SIZE), one seed a prompt. `on_step` is called with the number of steps done.
 
-    `guidance` 1 is the plain conditional model; more follows the words more closely, with less variety.
-    The noise is drawn on the CPU, so that a seed means the same on every device.
+    `guidance` 1 is the plain conditional model. A larger one follows the words more closely, with less variety.
+    The noise is drawn on the CPU, so a seed gives the same noise on every device.
     """
     device = network.latent_mean.device
     noise = [torch.randn(LATENT_SIZE, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
@@ -47,7 +47,7 @@ def sample_latents(
 
 @torch.inference_mode()
 def decode_frames(network: ShapesNetwork, latents: torch.Tensor) -> torch.Tensor:
-    """Frames (n, FRAMES, 64, 64, 3), uint8 on the CPU, of latents (n, LATENT_SIZE)."""
+    """Frames (n, FRAMES, 64, 64, 3) of latents (n, LATENT_SIZE), as uint8 on the CPU."""
     moments = torch.linspace(0, 1, FRAMES, device=latents.device).expand(len(latents), -1)
     pictures = network.decoder(latents, moments)
     return ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()

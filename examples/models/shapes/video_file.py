@@ -12,12 +12,12 @@ ENLARGED = 4  # each pixel of the model is shown as a square of 4 x 4
 
 
 def enlarge(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """(..., height, width, 3) to ENLARGED times the size, nothing smoothed."""
+    """Frames (..., height, width, 3) at ENLARGED times their size, without smoothing."""
     return frames.repeat(ENLARGED, axis=-3).repeat(ENLARGED, axis=-2)
 
 
 def write_mp4(path: str, frames: npt.NDArray[np.uint8], fps: int) -> None:
-    """`frames` is (time, height, width, 3), sides even."""
+    """`frames` is (time, height, width, 3). Height and width must be even, or the encoder refuses them."""
     with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as film:
         stream = film.add_stream("libx264", rate=fps, options={"crf": "16", "preset": "veryfast"})
         stream.height, stream.width = frames.shape[1:3]

@@ -1,7 +1,7 @@
 """Prompts to numbers, without a fixed vocabulary.
 
-A word becomes the hashes of itself and of its three-letter pieces, so a word never seen in training still has an
-embedding, near to that of words spelt like it, and nothing is ever unknown enough to fail.
+A word becomes the hashes of the word and of its three-letter pieces. So a word that training never saw still has an
+embedding, near to those of words spelt alike, and no prompt fails for an unknown word.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WORD = re.compile(r"\w+", re.UNICODE)
 
 @lru_cache(maxsize=8192)
 def pieces(word: str) -> tuple[int, ...]:
-    """PIECES_MAX bucket numbers of one lower-case word, filled up with 0."""
+    """PIECES_MAX bucket numbers of one lower-case word; unused places are 0."""
     marked = f"<{word}>"
     parts = [marked, *(marked[at : at + 3] for at in range(len(marked) - 2))][:PIECES_MAX]
     found = [zlib.crc32(part.encode()) % (BUCKETS - 1) + 1 for part in parts]
@@ -29,7 +29,7 @@ def pieces(word: str) -> tuple[int, ...]:
 
 
 def encode(prompts: list[str]) -> torch.Tensor:
-    """Bucket numbers (prompts, words of the longest, PIECES_MAX), int64. Words past WORDS_MAX are dropped."""
+    """Bucket numbers (prompts, words of the longest prompt, PIECES_MAX), int64. Words past WORDS_MAX are dropped."""
     rows = [[pieces(word) for word in _WORD.findall(prompt.lower())[:WORDS_MAX]] for prompt in prompts]
     longest = max(1, *map(len, rows))
     empty = (0,) * PIECES_MAX

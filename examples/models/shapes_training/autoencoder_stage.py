@@ -1,8 +1,8 @@
-"""Stage one: squeeze a clip into 64 numbers and give it back.
+"""Stage one: learn to encode a clip as 64 numbers and to decode these numbers.
 
-Encoder and decoder are trained together as a variational autoencoder with a very small price on the latent's
-information, which keeps the latent smooth. The shape is a twentieth of the picture, so the pixels learned from at each
-step are mostly on it and just around it. The decoder's path is also told the true path of the training clips.
+Encoder and decoder are trained together as a variational autoencoder. A very small price on the latent's information
+keeps the latent smooth. The shape covers a twentieth of the picture, so each step learns mostly from pixels on the
+shape and just around it. The decoder's path is also compared with the true path of the training clips.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from sampling import decode_frames
 @dataclass(frozen=True)
 class AutoencoderPlan:
     steps: int = 2500
-    minutes: float = 8.0  # ends then, if the machine is too busy for all steps; the learning rate falls in time
+    minutes: float = 8.0  # the stage ends after this time on a slow machine; the learning rate falls with it
     clips: int = 32  # a step
-    frames: int = 2  # drawn back of each clip
-    moments: int = 6  # of each clip's path compared
+    frames: int = 2  # of each clip, decoded and compared
+    moments: int = 6  # of each clip's path, compared
     rate: float = 2e-3
     path_weight: float = 4.0
     led: float = 0.5  # part of the training in which some clips are rendered along the true path
@@ -85,7 +85,7 @@ def train_autoencoder(
 
 
 def _lines_to_learn(rng: np.random.Generator, clips: Clips, frames: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Columns and rows (n, k, 2, 24): 18 across the thing and a little beyond, 6 anywhere."""
+    """Columns and rows (n, k, 2, 24): 18 across the thing and a little beyond it, 6 anywhere."""
     shape = (*frames.shape, 2)
     near = lines_across(clips, frames, 1.6 * (np.linspace(-1, 1, 18) + rng.uniform(-0.05, 0.05, (*shape, 18))))
     return np.concatenate([near, rng.integers(0, SIDE, (*shape, 6))], -1)
@@ -93,7 +93,7 @@ def _lines_to_learn(rng: np.random.Generator, clips: Clips, frames: npt.NDArray[
 
 @torch.inference_mode()
 def _check(network: ShapesNetwork, encoder: ClipEncoder, held_out: list[Combination]) -> dict[str, float]:
-    """Give back 50 clips of combinations never seen: share whose colour and motion the check still names right."""
+    """Encode and decode 50 clips of held-out combinations: the share whose colour and motion the check names right."""
     clips = plan(np.random.default_rng(7), held_out[:50])
     pictures = draw(clips, np.tile(np.arange(FRAMES), (50, 1)))
     latent, _ = encoder(close_ups(clips), true_path(clips))
@@ -112,7 +112,7 @@ def _check(network: ShapesNetwork, encoder: ClipEncoder, held_out: list[Combinat
 def encode_pool(
     encoder: ClipEncoder, training: list[Combination], count: int, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor, list[tuple[Combination, str]]]:
-    """Latents of `count` fresh training clips: mean and spread (count, LATENT_SIZE), and what each clip shows."""
+    """Latents of `count` new training clips: mean and spread (count, LATENT_SIZE), and what each clip shows."""
     rng = np.random.default_rng(seed)
     means: list[torch.Tensor] = []
     spreads: list[torch.Tensor] = []

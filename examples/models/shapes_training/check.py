@@ -1,8 +1,8 @@
-"""The independent check: looks at pixels only, and says which colour it sees and how the thing moves.
+"""The independent check: it looks at pixels only, and says which colour the thing has and how the thing moves.
 
-It imports nothing of the drawing code, of the wording or of the network. It estimates the background row by row,
-takes what differs from it as the thing, names the thing's hue by its place on the colour circle, and follows its
-centre of mass and its area through time.
+The check imports nothing of the drawing code, the wording or the network. It estimates the background row by row and
+takes the pixels that differ from the background as the thing. The place of the thing's hue on the colour circle names
+the colour; the thing's centre of mass and area through time name the motion.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ DIFFERENCE_MIN = 45.0  # Euclidean distance in RGB (0..255) at which a pixel is 
 AREA_MIN_PX = 12  # a thing smaller than this in any frame counts as missing
 TRAVEL_MIN_PX = 10.0
 REST_MAX_PX = 4.0
-# Upper bound of the hue in degrees, and its name.
+# Upper bound of a hue in degrees, and the hue's name.
 HUES = ((16, "red"), (43, "orange"), (80, "yellow"), (158, "green"), (203, "cyan"), (250, "blue"),
         (300, "purple"), (345, "pink"), (361, "red"))  # fmt: skip
-# By eighths of a turn from "right", clockwise on the screen, where y points down.
+# Directions by eighths of a turn from "right", clockwise on the screen, where y points down.
 COMPASS = ("right", "down-right", "down", "down-left", "left", "up-left", "up", "up-right")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the check saw. `colour` and `motion` are "none" when there is nothing to see."""
+    """What the check saw. `colour` and `motion` are "none" when a frame shows no thing."""
 
     colour: str
     motion: str
@@ -69,7 +69,7 @@ def _ground_name(rows: npt.NDArray[np.float64]) -> str:
 
 
 def _motion_name(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], areas: npt.NDArray[np.float64]) -> str:
-    """x, y: centre of mass (pixels) and areas (pixels), one value a frame."""
+    """`x`, `y` (centre of mass) and `areas` are in pixels, one value a frame."""
     width, height = np.ptp(x), np.ptp(y)
     growth = areas[-3:].mean() / areas[:3].mean()
     if width < 2 * REST_MAX_PX and height < 2 * REST_MAX_PX and not 0.6 < growth < 1.7:

@@ -1,8 +1,8 @@
 """The training data: short clips of one moving shape, drawn by numpy, nothing downloaded.
 
-A clip is 24 frames of 64 x 64 pixels. What can be seen in it is a *combination* (shape, colour, motion,
-background); place, size, distance and pace are drawn at random, so one combination has endlessly many clips.
-Combinations whose hash falls in one bucket of eight are held out: no clip of them is ever drawn for training.
+A clip is 24 frames of 64 x 64 pixels. What it shows is a *combination* (shape, colour, motion, background). Place,
+size, distance and pace are drawn at random, so one combination has endlessly many clips. Combinations whose hash falls
+in one bucket of eight are held out: no clip of them is ever drawn for training.
 
 Coordinates are pixels, x to the right, y down. Colours are 0..255 in `PALETTE`, -1..1 in frames.
 """
@@ -58,7 +58,7 @@ MOTIONS = (*DIRECTIONS, "still", "bouncing", "circling", "growing", "shrinking")
 # Radius in pixels, smallest and largest, for each size word.
 SIZES: dict[str, tuple[float, float]] = {"small": (5.0, 6.5), "medium": (7.5, 9.0), "large": (10.0, 12.0)}
 
-# Pairs a person could hardly see; neither drawn nor tested.
+# Pairs (colour, background) that a person could hardly see: they are neither drawn nor tested.
 INVISIBLE = {
     ("white", "white"),
     ("green", "green"),
@@ -105,7 +105,7 @@ def all_combinations() -> list[Combination]:
 
 
 def split() -> tuple[list[Combination], list[Combination]]:
-    """(training, held out); the held-out list is in the order of its hashes, which is as good as shuffled."""
+    """(training, held out). The held-out combinations are in the order of their hashes, which is as good as random."""
     everything = all_combinations()
     training = [one for one in everything if not one.held_out]
     held_out = sorted((one for one in everything if one.held_out), key=lambda one: one.digest)

@@ -1,7 +1,7 @@
-"""The encoder, needed only in training: what is known of a clip to a distribution over its latent.
+"""The encoder, which only training needs: from a clip to a distribution over the clip's latent.
 
-It sees two close-ups of the thing, cut from two frames, and the thing's path, which the drawing program knows. With
-filmed data a tracker would have to give the path.
+The encoder sees two close-ups of the thing, cut from two frames, and the thing's path, which the drawing program knows.
+With filmed data, a tracker would have to give the path.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch.nn import functional
 
 LOOKED_AT = (5, 18)  # frames, of 24
 HALF = (SIDE - 1) / 2  # pixels in half a picture
-EDGES = (3, 23, 40, 60)  # columns and rows that are seen wherever the thing is
-CLOSE = 24  # columns and rows across the thing and a little beyond
+EDGES = (3, 23, 40, 60)  # columns and rows that a close-up shows wherever the thing is
+CLOSE = 24  # columns and rows across the thing and a little beyond it
 
 
 def true_path(clips: Clips) -> torch.Tensor:
-    """Where the thing is and its radius, as the decoder's path counts: (n, FRAMES, 3) in halves of a picture."""
+    """The thing's place and radius (n, FRAMES, 3) in halves of a picture, as the decoder's path has them."""
     place = torch.from_numpy(clips.centre) / HALF - 1
     return torch.cat([place, torch.from_numpy(clips.radius)[:, :, None] / HALF], 2)
 
@@ -36,7 +36,7 @@ def lines_across(
 
 
 def close_ups(clips: Clips) -> torch.Tensor:
-    """(n, 2, 28, 28, 3): 24 lines across the thing, 4 fixed ones for the background."""
+    """Close-ups (n, 2, 28, 28, 3): 24 lines across the thing, and 4 fixed lines that show the background."""
     frames = np.tile(np.array(LOOKED_AT), (len(clips.shape), 1))
     near = lines_across(clips, frames, 1.6 * np.linspace(-1, 1, CLOSE))
     fixed = np.broadcast_to(np.array(EDGES), (*near.shape[:3], len(EDGES)))
@@ -44,7 +44,7 @@ def close_ups(clips: Clips) -> torch.Tensor:
 
 
 class ClipEncoder(nn.Module):
-    """Close-ups (n, 2, 28, 28, 3) and path (n, FRAMES, 3) to mean and log variance, each (n, LATENT_SIZE)."""
+    """From close-ups (n, 2, 28, 28, 3) and path (n, FRAMES, 3) to mean and log variance, each (n, LATENT_SIZE)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Ask the model for combinations never seen in training, and let the independent check look at the result.
+"""Ask the model for held-out combinations, which training never saw, and let the independent check judge the clips.
 
 `python evaluate.py` reads ../shapes/weights/shapes.safetensors, and writes evaluation.json and contact_sheet.png here.
-It also looks at drawn clips of the same combinations, which shows what the check itself gets wrong, and holds the
-made clips against each other's prompts, which shows what blind luck would pass.
+The check also judges drawn clips of the same combinations, which shows the check's own mistakes, and it compares each
+made clip with the next prompt, which shows how many clips luck would pass.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Verdict:
-    """One prompt, what it asked for and what was seen."""
+    """One prompt, what the prompt asked for, and what the check saw."""
 
     prompt: str
     seed: int
@@ -81,7 +81,7 @@ def share(verdicts: list[Verdict], right: Callable[[Verdict], bool]) -> float:
 
 
 def table(verdicts: list[Verdict], heading: Callable[[Verdict], str]) -> dict[str, str]:
-    """Passed of asked, under each heading."""
+    """For each heading, how many clips passed of how many were asked for."""
     counts: dict[str, list[bool]] = {}
     for verdict in verdicts:
         counts.setdefault(heading(verdict), []).append(verdict.passed)
@@ -89,7 +89,7 @@ def table(verdicts: list[Verdict], heading: Callable[[Verdict], str]) -> dict[st
 
 
 def contact_sheet(path: Path, verdicts: list[Verdict]) -> None:
-    """Two clips a row, six frames of each, thin lines between; failures have a red mark at the left."""
+    """Write a picture with two clips a row, six frames of each. A clip that failed has a red mark at its left."""
     strips = []
     for verdict in verdicts:
         frames = np.pad(verdict.frames[[0, 5, 9, 14, 18, 23]], ((0, 0), (0, 2), (0, 2), (0, 0)), constant_values=128)
@@ -102,7 +102,7 @@ def contact_sheet(path: Path, verdicts: list[Verdict]) -> None:
 
 
 def check_of_the_check(combinations: list[Combination]) -> float:
-    """Share of drawn clips of these combinations that the check names rightly."""
+    """Share of drawn clips of these combinations whose colour and motion the check names right."""
     clips = plan(np.random.default_rng(5), combinations)
     pictures = draw(clips, np.tile(np.arange(FRAMES), (len(combinations), 1)))
     frames = np.clip((pictures + 1) * 127.5, 0, 255).astype(np.uint8)

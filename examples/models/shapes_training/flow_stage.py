@@ -1,7 +1,7 @@
 """Stage two: learn to walk from noise to a clip's latent, led by the words.
 
-A rectified flow: the point at level t is (1 - t) * noise + t * latent, and the network learns latent - noise.
-Levels are drawn with most weight on the noisy side, where what is shown and where it goes is decided.
+A rectified flow: the point at level t is (1 - t) * noise + t * latent, and the network learns latent - noise. Levels
+are drawn mostly from the noisy side, because what the clip shows, and where it moves, is decided there.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from words import encode
 @dataclass(frozen=True)
 class FlowPlan:
     steps: int = 4000
-    minutes: float = 10.0  # ends then, if the machine is too busy for all steps
+    minutes: float = 10.0  # the stage ends after this time on a slow machine
     clips: int = 64  # a step
     noises: int = 2  # for each clip
     pool: int = 12000  # clips encoded beforehand
     rate: float = 1.2e-3
     unprompted: float = 0.1  # share of clips trained with an empty prompt, for guidance
-    memory: float = 0.99  # of the moving average of the weights, which is what is published
+    memory: float = 0.99  # of the moving average of the weights; the average is published
 
 
 def train_flow(
     network: ShapesNetwork, pool: tuple[torch.Tensor, torch.Tensor, list[tuple[Combination, str]]],
     held_out: list[Combination], journal: Journal, how: FlowPlan, seed: int,
 ) -> None:  # fmt: skip
-    """Train `network.prompt` and `network.denoiser` in place, on encoded clips; leaves the averaged weights."""
+    """Train `network.prompt` and `network.denoiser` in place, on encoded clips. They end with the averaged weights."""
     means, spreads, shown = pool
     network.latent_mean.copy_(means.mean(0))
     network.latent_spread.copy_((means.var(0) + (spreads * spreads).mean(0)).sqrt())
@@ -72,7 +72,7 @@ def train_flow(
 
 
 def _check(network: ShapesNetwork, held_out: list[Combination]) -> dict[str, float]:
-    """Shares of 50 held-out prompts that the independent check names rightly."""
+    """Shares of 50 held-out prompts whose clips the independent check names right."""
     verdicts = judge(network, held_out[:50], first_seed=0)
     return {
         "passed": share(verdicts, lambda one: one.passed),

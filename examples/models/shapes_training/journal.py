@@ -32,7 +32,7 @@ class Journal:
 
 
 def part_done(steps: int, minutes: float) -> Iterator[tuple[int, float]]:
-    """Step numbers from 1, each with the part of the stage (0..1) that is over by steps or by time."""
+    """Step numbers from 1, each with the part of the stage (0..1) that is over: by steps or by time, the larger one."""
     started = time.monotonic()
     for number in range(1, steps + 1):
         done = max(number / steps, (time.monotonic() - started) / (60 * minutes))
@@ -49,7 +49,7 @@ def learning_rate(peak: float, done: float) -> float:
 
 
 def step(optimiser: torch.optim.Optimizer, loss: torch.Tensor, rate: float) -> None:
-    """One optimiser step at this learning rate, with the gradient's norm of each parameter group held to 1."""
+    """One optimiser step at this learning rate. The gradient's norm is at most 1 in each parameter group."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     for group in optimiser.param_groups:

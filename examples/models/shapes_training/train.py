@@ -1,7 +1,7 @@
 """Train the model from nothing: `python train.py --out SCRATCH_DIR`, then `python evaluate.py`.
 
-Writes SCRATCH_DIR/training.jsonl, SCRATCH_DIR/autoencoder.pt and SCRATCH_DIR/shapes.safetensors. Everything is drawn
-here; nothing is downloaded.
+Writes SCRATCH_DIR/training.jsonl, SCRATCH_DIR/autoencoder.pt and SCRATCH_DIR/shapes.safetensors. The program draws all
+data itself and downloads nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How people might ask for a clip: one combination worded in many ways, some of them leaving things out."""
+"""How people might ask for a clip: one combination worded in many ways, some of which leave things out."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ STRANGE = ("beautiful", "very", "wonderful", "shiny", "modern", "retro", "quick"
 def describe(rng: random.Random, combination: Combination, size: str | None, *, complete: bool = False) -> str:
     """One wording of the combination.
 
-    `complete` names shape, colour, motion and background, always; otherwise each may be left out. `size` is
-    mentioned about half of the time, and never for shapes that grow or shrink.
+    With `complete` the wording names shape, colour, motion and background. Without it, each may be left out. `size` is
+    named about half of the time, and never for shapes that grow or shrink.
     """
 
     def keep(chance: float) -> bool:

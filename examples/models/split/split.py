@@ -1,7 +1,7 @@
 """Tensor parallelism in small: y = relu(x A) B, with A split by columns and B by rows over the ranks.
 
-Each rank computes its part of y; `all_reduce` adds the parts. All numbers are small whole ones, so the sum is exact and
-can be compared with the layer in one piece. The process group is there before `load`: the node made it.
+Each rank computes its part of y; `all_reduce` adds the parts. All numbers are small whole numbers, so the sum is exact
+and can be compared with the sum of the unsplit layer. The node makes the process group before it calls `load`.
 """
 
 import time
@@ -15,7 +15,7 @@ WEIGHTS_SEED = 7
 
 class Split:
     def load(self, weights_dir, device, rank, world_size):
-        """Keep this rank's share of the weights, which are drawn in place of being read."""
+        """Keep this rank's share of the weights. A real model would read them; this one draws them from a seed."""
         self.device, self.rank, self.world_size = device, rank, world_size
         a, b = draw_weights()
         share = HIDDEN // world_size
@@ -31,7 +31,7 @@ class Split:
         distributed.all_reduce(y)
         distributed.all_reduce(parts)
         if self.rank > 0:
-            return None  # the result is rank 0's
+            return None  # only rank 0 gives the result
         a, b = draw_weights()
         return {
             "ranks": self.world_size,
