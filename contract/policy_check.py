@@ -191,8 +191,8 @@ def _starvation_faults(policy: Policy) -> Iterator[PolicyFault]:
 def fault_of_applied(body: PolicyApplied) -> str:
     """Why this record's policy cannot be adopted; empty when it can be.
 
-    `policy apply` checks the document by `fault_of` before it writes the record. A record that was written without that
-    command is checked by this function alone."""
+    `headrace policy apply` asks `fault_of` before it writes a record. A record that was written without that command is
+    checked here only."""
     fault = fault_of(body.policy)
     if fault is not None:
         return f"expected a policy that can be put in force: {fault.text}"
