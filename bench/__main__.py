@@ -1,4 +1,4 @@
-"""`python -m bench`: every arm in turn, several rounds, then the report. Progress on standard error."""
+"""`python -m bench`: runs every arm in turn, several rounds, and writes the report. Progress goes to standard error."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How long one batch takes to decide, and how much memory a queued job costs.
+"""Measures how long `decide` takes for one batch, and how much memory a queued job costs.
 
 `python bench/decide.py` prints the median and 99th percentile of `decide` for batches of 100 inputs and 100 dispatches
-with 100,000 jobs queued and 1,000 slots, the fold rate, and the memory of 1,000,000 queued jobs. No server needed.
+with 100,000 jobs queued and 1,000 slots, the fold rate, and the memory of 1,000,000 queued jobs. It needs no server.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import gc
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 
 import psutil
 
+from contract.events import Event
 from contract.inputs import (
     AliasMoved,
+    Body,
     Input,
     NodeHeartbeat,
     NodeJoined,
@@ -45,7 +48,7 @@ CLASSES = (
 
 
 class Host:
-    """Feeds one pool, as the scheduler's host does."""
+    """Feeds inputs to the core of one pool, as the scheduler's host does."""
 
     def __init__(self, nodes: int) -> None:
         self.state: State = initial_state("main")
@@ -91,14 +94,14 @@ class Host:
             )
         return made
 
-    def batch(self, bodies: list, milliseconds: int = 20) -> tuple[list[Input], Clock]:
+    def batch(self, bodies: Sequence[Body], milliseconds: int = 20) -> tuple[list[Input], Clock]:
         self.now_ms += milliseconds
         inputs = [Input(self.offset + place, self.now_ms, body, f"{place:032x}") for place, body in enumerate(bodies)]
         self.offset += len(bodies)
         return inputs, Clock(1, self.state.seq + 1, self.now_ms, 0, True)
 
-    def decide(self, bodies: list, seconds: float = 0.02) -> list:
-        """The events, in as many batches as the bodies take."""
+    def decide(self, bodies: Sequence[Body], seconds: float = 0.02) -> list[Event]:
+        """Decides on these inputs, in as many batches as they take, and returns the events."""
         inputs, clock = self.batch(bodies, int(seconds * 1000))
         decision = decide(self.state, inputs, clock)
         events = decision.events
@@ -110,9 +113,9 @@ class Host:
 
 
 def measure_decide(queued: int, slots: int, rounds: int) -> None:
-    """A batch is 50 submissions and the reports of 50 nodes, which each end two attempts; then plan sends 100.
+    """Times batches of 50 submissions and 50 node reports. Each report ends two attempts, so plan sends 100 jobs.
 
-    Timed are the thread's processor time, so that other work on the machine is not counted, and the wall clock."""
+    Two clocks are read: the thread's processor time, which leaves out other work on the machine, and the wall clock."""
     host = Host(slots // 2)
     while host.number < queued:
         host.decide(host.submissions(500), seconds=1)
@@ -131,7 +134,7 @@ def measure_decide(queued: int, slots: int, rounds: int) -> None:
             host.decide([NodeReport(node, "s", tuple(Started(a.job, a.dispatch) for a in starting))], seconds=0)
         nodes = sorted(state.nodes)
         for first in range(0, len(nodes), 50):
-            bodies: list = host.submissions(50)
+            bodies: list[Body] = [*host.submissions(50)]
             for node in nodes[first : first + 50]:
                 done = [a for a in state.node_attempts[node].values() if a.started]
                 bodies.append(NodeReport(node, "s", tuple(Succeeded(a.job, a.dispatch, MANIFEST) for a in done)))

@@ -1,5 +1,5 @@
-"""The same no-op job through Headrace, its whole stack or its core; the submitter is a Kafka producer that writes what
-the API writes."""
+"""Runs the no-op job through Headrace: its whole stack, or its core alone. The submitter is a Kafka producer that
+writes what the API writes."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from runtime.settings import Settings
 HERE = Path(__file__).parent
 SLOTS = 8
 SLOTS_DRAIN = 32
-"""A slot holds one attempt and one staged behind it, so slots are what keeps the path full."""
+"""A slot holds one attempt and one staged behind that, so the number of slots decides whether the path stays full."""
 WARM_JOBS, WARM_PER_S = 500, 400
 
 
 class Parts(Protocol):
-    """Starts what an arm runs: its directory and settings."""
+    """Starts what an arm runs, and yields the data directory and the settings."""
 
     def __call__(self, slots: int, nodes: int = 1) -> AbstractContextManager[tuple[Path, Settings]]: ...
 
@@ -53,13 +53,13 @@ def submission(number: int, inputs: bytes, tier: str = "api", model: str = "stam
 
 
 class Submitter:
-    """A product's producer of its own."""
+    """Submits jobs by Kafka, with a producer of its own."""
 
     def __init__(self, settings: Settings) -> None:
         self._producer = Producer(settings.kafka, "bench-submitter")
 
     def send(self, folder: Path, count: int, rate_per_s: float) -> None:
-        """Open loop: job i is due at i / rate, however long the ones before took. Rate 0: as fast as it goes."""
+        """Open loop: job i is due at i / rate, however long the jobs before took. Rate 0 sends without a pause."""
         begun = time.perf_counter()
         for number in range(count):
             if rate_per_s and (ahead := begun + number / rate_per_s - time.perf_counter()) > 0:
@@ -79,7 +79,7 @@ class Submitter:
 
 @contextmanager
 def running(slots: int = SLOTS, nodes: int = 1) -> Iterator[tuple[Path, Settings]]:
-    """A whole stack in a directory of its own, the stamp model published."""
+    """Starts a whole stack in a new directory and publishes the stamp model."""
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
         data = Path(name)
         try:
@@ -92,7 +92,7 @@ def running(slots: int = SLOTS, nodes: int = 1) -> Iterator[tuple[Path, Settings
 
 
 def publish(settings: Settings, directory: Path) -> str:
-    """Digest of the version, once the scheduler's topic has it."""
+    """Publishes the model in `directory`, waits until the relay wrote the version to `jobs`, and returns its digest."""
     database = engine(settings)
     done = publishing.publish(directory, engine=database, store=ObjectStore(settings), who="bench", alias="live")
     while not resolve(database, f"{done.version.model}@{done.version.digest}").relayed:
@@ -103,7 +103,7 @@ def publish(settings: Settings, directory: Path) -> str:
 
 @contextmanager
 def node(settings: Settings, slots: int, scratch: Path) -> Iterator[None]:
-    """One node of the cluster, started by hand."""
+    """Starts one node of the cluster as a process of its own."""
     command = [sys.executable, "-m", "gpu_worker", "--cluster", "local", "--node", "bench", "--slots", str(slots)]
     env = {**os.environ, **settings.model_copy(update={"data": scratch}).environment()}
     with (scratch / "node.log").open("wb") as log:
@@ -117,14 +117,15 @@ def node(settings: Settings, slots: int, scratch: Path) -> Iterator[None]:
 
 @contextmanager
 def whole(slots: int, nodes: int = 1) -> Iterator[tuple[Path, Settings]]:
-    """The stack as `headrace up` starts it."""
+    """Runs the stack as `headrace up` starts it."""
     with running(slots, nodes) as found:
         yield found
 
 
 @contextmanager
 def core(slots: int, nodes: int = 1) -> Iterator[tuple[Path, Settings]]:
-    """Servers, one scheduler and one node, without what the peers have no counterpart of: views, API, intake, relay."""
+    """Runs the servers, one scheduler and one node. Views, API, intake and relay are left out: the peers have no such
+    part."""
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name, services.running(Path(name)) as started:
         data, settings = Path(name), started.settings
         environment = {**os.environ, **settings.environment()}
@@ -151,7 +152,7 @@ def process(environment: dict[str, str], module: str) -> Iterator[None]:
 
 
 class HeadraceArm:
-    """`parts`: which processes run, `whole` or `core`."""
+    """Measures Headrace. `parts` says which processes run: `whole` or `core`."""
 
     def __init__(self, name: str, parts: Parts) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Loads for the benchmarks of policies: the public traces, thinned, and a synthetic day with a burst."""
+"""Makes the loads for the benchmark of policies: the public traces, thinned, and a synthetic day with a burst."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIERS = {
     "light": Tier(900_000),
     "free": Tier(3_600_000),
 }
-"""The design's tiers; shares are those of whatif.traces."""
+"""The design's tiers. Their shares of the jobs are those of `whatif.traces`."""
 
 DAY_MS = 86_400_000
 BURST_FROM_MS, BURST_MS, BURST_TIMES = 14 * 3_600_000, 900_000, 10
@@ -42,14 +42,14 @@ class TracesMissing(Exception):
 
 @cache
 def load(name: str, jobs: int, folder: Path = TRACES) -> Arrivals:
-    """About so many jobs: of a trace every so manieth row, so that its hour keeps its shape."""
+    """The load of this name with about `jobs` jobs. A trace is thinned evenly, so that its hour keeps its shape."""
     if name == DIURNAL:
         return diurnal(jobs)
     return thinned(traces.read(path_of(name, folder)), jobs)
 
 
 def path_of(name: str, folder: Path) -> Path:
-    """TracesMissing when it is not there."""
+    """The file of a public trace. Raises TracesMissing when the file is not there."""
     path = folder / PUBLIC[name]
     if not path.is_file():
         raise TracesMissing(f"expected the public traces in {folder}, found no {path}; name their folder by --traces")
@@ -57,7 +57,7 @@ def path_of(name: str, folder: Path) -> Path:
 
 
 def thinned(arrivals: Arrivals, jobs: int) -> Arrivals:
-    """Every so manieth job, so that at most `jobs` are left."""
+    """Every n-th job, with the smallest n that leaves at most `jobs` jobs."""
     step = max(1, math.ceil(len(arrivals) / jobs))
     made = Arrivals()
     for number in range(0, len(arrivals), step):
@@ -89,7 +89,8 @@ def _rate(at_ms: int) -> float:
 
 
 def mean_of_peak(name: str) -> float:
-    """The load's mean rate in its peak rate, as far as `sized` knows of a peak: that of the day, its burst aside."""
+    """The load's mean rate divided by its peak rate. The day's peak leaves its burst out; a trace counts as having no
+    peak, which gives 1."""
     if name != DIURNAL:
         return 1.0
     minutes = range(0, DAY_MS, 60_000)
@@ -97,14 +98,14 @@ def mean_of_peak(name: str) -> float:
 
 
 def sized(arrivals: Arrivals, utilisation: float) -> tuple[Arrivals, int]:
-    """Slots for this offered load, and the arrivals with run times stretched a little so that it is exact."""
+    """How many slots this offered load needs. Run times are stretched a little, so that the offered load is exact."""
     slots = max(SLOTS_MIN, round(arrivals.work_ms / arrivals.span_ms / utilisation))
     factor = utilisation * slots * arrivals.span_ms / arrivals.work_ms
     return scaled(arrivals, 1.0, factor), slots
 
 
 def slow_motion(arrivals: Arrivals, mean_ms: int) -> float:
-    """How much slower time must go so that a job runs this long on average, if it ran less."""
+    """The factor by which time must slow down until a job runs `mean_ms` on average; 1 when jobs run longer already."""
     return max(1.0, mean_ms * len(arrivals) / arrivals.work_ms)
 
 

@@ -1,4 +1,4 @@
-"""What the stamps say: latency from submit to start, and the rate of a drain."""
+"""Reads the stamps that jobs left: latency from submit to start, and the rate of a drain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Submit to start, ms."""
+    """The time from a job's submission to its start."""
 
     rate_per_s: float
     jobs: int
@@ -25,7 +25,7 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Drain(msgspec.Struct, frozen=True):
-    """First start to last start of jobs that were all queued before."""
+    """The time from the first start to the last start of jobs that were all queued before the first."""
 
     jobs: int
     seconds: float
@@ -33,7 +33,7 @@ class Drain(msgspec.Struct, frozen=True):
 
 
 def stamps(folder: Path) -> list[tuple[int, int]]:
-    """(sent_ns, started_ns) of every job that has started, in order of start."""
+    """A pair (sent_ns, started_ns) for every job that has started, in the order of starts."""
     pairs = [
         (int(sent), int(started))
         for file in folder.glob("*.txt")
@@ -43,7 +43,7 @@ def stamps(folder: Path) -> list[tuple[int, int]]:
 
 
 def wait_for(folder: Path, count: int, within_s: float) -> list[tuple[int, int]]:
-    """The stamps, once there are `count`. TimeoutError says how many there were."""
+    """Waits for `count` stamps and returns them. TimeoutError says how many were found in time."""
     deadline = time.monotonic() + within_s
     while (found := sum(file.read_bytes().count(b"\n") for file in folder.glob("*.txt"))) < count:
         if time.monotonic() > deadline:
@@ -63,12 +63,12 @@ def drain(pairs: Sequence[tuple[int, int]]) -> Drain:
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
-    """Nearest rank."""
+    """The quantile `q` by nearest rank."""
     return ordered[min(len(ordered) - 1, math.ceil(q * len(ordered)) - 1)]
 
 
 def median_of(runs: Sequence[T], by: Callable[[T], float]) -> T:
-    """The run whose figure is the median of all (the lower one of two)."""
+    """The run whose figure is the median; of an even number of runs, the lower of the two in the middle."""
     ordered = sorted(runs, key=by)
     return ordered[(len(ordered) - 1) // 2]
 

@@ -1,4 +1,4 @@
-"""Runs the no-op job through each peer: its own worker processes, Redis of its own, nothing else."""
+"""Runs the no-op job through each peer, with worker processes and a Redis that serve nothing else."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ WORKERS: dict[str, list[str]] = {
     "dramatiq": ["dramatiq", "dramatiq_app", "--processes", "2", "--threads", "8"],
     "arq": ["arq", "arq_app.WorkerSettings"],
 }
-"""Two worker processes on two cores where the peer has processes; arq is one event loop by design."""
+"""How each peer's workers start: two processes for two cores where the peer has processes; arq is one event loop."""
 
 
 def install() -> None:
-    """The peers in an environment of their own, and Redis from Debian."""
+    """Installs the peers into an environment of their own, and Redis from Debian."""
     if not (ENVIRONMENT / "bin" / "celery").exists():
         subprocess.run(["uv", "venv", "-q", "--clear", str(ENVIRONMENT)], check=True)
         target = ["--python", str(ENVIRONMENT / "bin" / "python"), "-r", str(HERE / "requirements.txt")]
@@ -37,7 +37,7 @@ def install() -> None:
 
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
-    """A Redis with its default durability on a free port; its URL."""
+    """Starts a Redis with its default durability on a free port and yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [
@@ -69,7 +69,7 @@ def redis(folder: Path) -> Iterator[str]:
 
 
 class PeerArm:
-    """One peer, fresh Redis and workers for every measurement."""
+    """Measures one peer. Every measurement gets a new Redis and new workers."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -111,7 +111,7 @@ class PeerArm:
                 process.wait()
 
     def _warm(self, folder: Path, env: dict[str, str]) -> None:
-        """The worker is up once it ran 20 jobs; their stamps don't count."""
+        """Runs 20 jobs whose stamps don't count: then the worker is up."""
         warm = folder.parent / "warm"
         warm.mkdir()
         self._submit(20, 0, warm, env)

@@ -1,8 +1,9 @@
-"""`python -m bench.policies`: every queueing discipline on every load, through the real core, and what came of it.
+"""`python -m bench.policies`: simulates every queueing discipline on every load, through the real core.
 
-Cells: the public traces and a synthetic day with a burst x offered load 0.9 and 1.3 x a version switch of nothing,
-22.7 s and 15 min x limits on dispatched-not-started of 1, 2, 4, 8 and none x every discipline of the contract. Then the
-case of two clusters, one half as fast. Writes docs/benchmarks-policies.md, its plot and its figures (JSON).
+There is one cell for each combination of: a load (the public traces and a synthetic day with a burst), an offered load
+(0.9 and 1.3), the cost of a version switch (none, 22.7 s, 15 min), a limit on dispatched-not-started (1, 2, 4, 8, none)
+and a discipline of the contract. Then follows the case of two clusters, one half as fast. The benchmark writes
+docs/benchmarks-policies.md, its plot and its figures (JSON).
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
 from bench import loads, policies_report
+from bench.figures import Cell, Figure, Results, TwoClusters
 from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool
 from whatif.compare import versions_of
 from whatif.outcome import ran, simulated
@@ -29,57 +29,15 @@ UTILISATIONS = (0.9, 1.3)
 SWITCHES_MS = (0, 22_700, 900_000)
 LIMITS = (1, 2, 4, 8, UNLIMITED)
 ORDER_MS, FETCH_MS = 20, 200
-"""From a decision to its node; fetching a job's inputs, while it is staged."""
+"""How long an order takes from its decision to its node, and how long a node fetches the inputs of a staged job."""
 CLUSTERS = ("a", "b")
 RUN_MEAN_MS = 120_000
-"""Where a switch costs something, jobs are generations: they run this long, by the load in slow motion, SLOs too."""
+"""The mean run time where a switch costs something: such jobs are generations. The load is put into slow motion until
+jobs run this long on average; SLOs stretch with it."""
 JOBS = 4_000
 TWO_CLUSTERS_OFFERED, TWO_CLUSTERS_LIMITS = 1.1, (2, 4, 8, UNLIMITED)
 PROCESSES = 2
 HEARTBEAT_MS = 5_000
-
-
-class Cell(msgspec.Struct, frozen=True):
-    """One simulation."""
-
-    load: str
-    utilisation: float
-    switch_ms: int
-    limit: int
-    discipline: str
-
-
-class Figure(msgspec.Struct, frozen=True):
-    """What came of a cell."""
-
-    cell: Cell
-    jobs: int
-    slots: int
-    attainment: float
-    worst_fraction: float
-    tier_attainment: dict[str, float]
-    tier_p99_ms: dict[str, int]
-    used: float
-    switches: int
-    seconds: float
-
-
-class TwoClusters(msgspec.Struct, frozen=True):
-    """Half the slots half as fast: under a limit, or pushed to the nodes without one."""
-
-    load: str
-    limit: int
-    api_p99_ms: int
-    attainment: float
-    idle_ms: int
-    """The longest that a slot stood idle while a job that fits it waited, queued or staged elsewhere."""
-
-
-class Results(msgspec.Struct):
-    jobs: int
-    figures: list[Figure]
-    two_clusters: list[TwoClusters]
-    seconds: float
 
 
 def cells(names: Sequence[str], limits: Sequence[int], disciplines: Sequence[str]) -> Iterator[Cell]:
@@ -122,7 +80,7 @@ def measure(cell: Cell, jobs: int, folder: Path) -> Figure:
 
 
 class IdleWatch:
-    """How long a slot stands idle while a job that fits it waits. Every job here fits every slot."""
+    """Measures how long a slot stands idle while a job that fits the slot waits. Every job here fits every slot."""
 
     def __init__(self) -> None:
         self.longest_ms = 0
@@ -134,7 +92,7 @@ class IdleWatch:
         nodes = self.simulation.site.nodes
         waits = self.simulation.queued() > 0 or any(node.staged and not node.free for node in nodes.values())
         for name, node in nodes.items():
-            if name in self._since:  # it stood idle until now, whatever it does from now on
+            if name in self._since:  # the slot stood idle until now, whatever it does next
                 self.longest_ms = max(self.longest_ms, now_ms - self._since[name])
             if waits and _stands_idle(node):
                 self._since.setdefault(name, now_ms)
@@ -170,7 +128,7 @@ def _work(task: tuple[Cell, int, Path]) -> Figure:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.policies", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=JOBS, help="about so many jobs a load")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="about how many jobs each load has")
     parser.add_argument("--processes", type=int, default=PROCESSES)
     parser.add_argument("--loads", nargs="+", choices=loads.LOADS, default=loads.LOADS)
     parser.add_argument("--disciplines", nargs="+", choices=DISCIPLINES, default=DISCIPLINES)

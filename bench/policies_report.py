@@ -1,4 +1,4 @@
-"""docs/benchmarks-policies.md, its plot and its figures, from one run of bench.policies."""
+"""Writes docs/benchmarks-policies.md, its plot and its figures from one run of `bench.policies`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ import platform
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from bench.figures import Figure, Results, TwoClusters
 from bench.report import DOCS, processor
 from contract.policy import DISCIPLINES, UNLIMITED
-
-if TYPE_CHECKING:
-    from bench.policies import Figure, Results, TwoClusters
 
 __all__ = ["DOCS", "page", "write"]
 
@@ -25,7 +22,7 @@ PAGE, PLOT, FIGURES = "benchmarks-policies.md", "benchmarks-policies.png", "benc
 
 
 def write(results: Results, to: Path) -> None:
-    """Page and plot, and every figure as JSON for whoever wants to look closer (half a megabyte, not in git)."""
+    """Writes the page, the plot, and every figure as JSON for a closer look (half a megabyte, not in git)."""
     (to / FIGURES).write_bytes(msgspec.json.encode(results) + b"\n")
     (to / PAGE).write_text(page(results))
     plot(results, to / PLOT)
@@ -54,8 +51,8 @@ def page(results: Results) -> str:
         "",
         "## All cells",
         "",
-        "Attainment / worst wait in SLOs. Ours is the first column; its figures that another discipline beats in the"
-        " same row are bold.",
+        "Each cell shows attainment / worst wait in SLOs. Our discipline is the first column. A figure of ours is bold"
+        " where another discipline beats it in the same row.",
         "",
         *_table(rows),
         "",
@@ -64,19 +61,18 @@ def page(results: Results) -> str:
 
 
 HOW = """
-Loads: the public traces with tiers, tenants, models and run times by the documented rule (docs/traces.md), every so
-manieth row so that the hour keeps its shape; and a synthetic day whose rate swings by 80 %, with a quarter of an hour
-of ten times the rate. SLOs: api 30 s, enterprise 60 s, unlimited 5 min, light 15 min, free 1 h. The slots, in two equal
-clusters of one-slot nodes, are as many as offered load 0.9 or 1.3 asks for without any switch (for the synthetic day,
-at its peak, the burst aside). Where a switch costs
-something, it is paid whenever a slot loads another version (three models; the first load too), and the load runs in
-slow motion (arrivals, run times and SLOs alike), with jobs of 2 min on average. An order takes 20 ms, the fetch of
-inputs 200 ms. Limit: attempts a cluster may hold dispatched and not started; none: everything is pushed to the nodes at
-once. A job that never started counts as late.
+Loads: the public traces with tiers, tenants, models and run times by the documented rule (docs/traces.md), thinned to
+every n-th row so that the hour keeps its shape; and a synthetic day whose rate swings by 80 %, with a quarter of an
+hour of ten times the rate. SLOs: api 30 s, enterprise 60 s, unlimited 5 min, light 15 min, free 1 h. The slots, in two
+equal clusters of one-slot nodes, are as many as offered load 0.9 or 1.3 asks for without any switch (for the synthetic
+day, at its peak, the burst aside). Where a switch costs something, it is paid whenever a slot loads another version
+(three models; the first load too), and the load runs in slow motion (arrivals, run times and SLOs alike), with jobs of
+2 min on average. An order takes 20 ms, the fetch of inputs 200 ms. Limit: how many attempts a cluster may hold
+dispatched and not started; with none, every job is pushed to a node at once. A job that never started counts as late.
 """
 
-Row = dict[str, "Figure"]
-"""Figures of one row by discipline."""
+Row = dict[str, Figure]
+"""The figures of one row of the report, by discipline."""
 
 
 def _rows(figures: Sequence[Figure]) -> list[Row]:
@@ -104,7 +100,7 @@ def _others(row: Row) -> list[Figure]:
 
 
 def _gains(rows: Sequence[Row]) -> list[float]:
-    """Attainment above the best other discipline's."""
+    """For each row, the attainment of our discipline minus that of the best other discipline."""
     return [row[OURS].attainment - max(other.attainment for other in _others(row)) for row in rows]
 
 
@@ -117,7 +113,7 @@ def _least_worst(row: Row) -> float:
 
 
 def _ratio(part: float, whole: float) -> float:
-    """1 when both are next to nothing."""
+    """`part` divided by `whole`. Values below 0.01 count as 0.01, so two that are next to nothing give 1."""
     return max(part, 0.01) / max(whole, 0.01)
 
 
@@ -181,7 +177,7 @@ def limit_said(limit: int) -> str:
 
 def _two(cases: Sequence[TwoClusters]) -> list[str]:
     lines = [
-        "Half of the slots run a job in twice the time; offered load 1.1, no switch cost, our discipline.",
+        "Half of the slots run a job in twice the time. Offered load 1.1, no switch cost, our discipline.",
         "",
         "| load | limit | api p99 wait | attainment | longest that a slot stood idle while a job waited |",
         "|---|---|---|---|---|",
@@ -239,7 +235,7 @@ def plot(results: Results, to: Path) -> None:
 
 
 def _plotted(figures: Sequence[Figure]) -> list[Row]:
-    """Rows without switch cost, of limit 2 if it was run."""
+    """The rows in the plot: without switch cost, and of limit 2 where the run had that limit, else of the lowest."""
     limits = {figure.cell.limit for figure in figures}
     limit = 2 if 2 in limits else min(limits)
     return _rows([figure for figure in figures if figure.cell.switch_ms == 0 and figure.cell.limit == limit])

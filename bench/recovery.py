@@ -1,4 +1,4 @@
-"""How long a killed scheduler is missed with 100,000 jobs queued; how fast a ledger folds and verifies."""
+"""Measures how long a killed scheduler is missed with 100,000 jobs queued, and how fast a ledger folds and verifies."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Audit(msgspec.Struct, frozen=True):
 
 
 def measure_recovery(queued: int) -> tuple[Recovery, Audit]:
-    """Queue jobs that take 50 ms each on 8 slots, kill the scheduler while all slots work, watch the ledger."""
+    """Queues jobs of 50 ms for 8 slots, kills the scheduler while all slots work, and watches the ledger."""
     with headrace_arm.running() as (data, settings):
         headrace_arm.publish(settings, headrace_arm.HERE.parent / "examples" / "models" / "noop")
         submitter = headrace_arm.Submitter(settings)
@@ -78,7 +78,7 @@ def measure_audit(settings: Settings) -> Audit:
 
 
 def _await_read(settings: Settings) -> None:
-    """Until the ledger's position is the end of `jobs` as it is now."""
+    """Waits until the scheduler has read `jobs` up to its present end, by the position in the ledger's last record."""
     end = offsets(settings.kafka, "jobs", 0)[1]
     deadline = time.monotonic() + 300
     while True:
@@ -92,7 +92,7 @@ def _await_read(settings: Settings) -> None:
 
 
 def _await_snapshot(data: Path) -> None:
-    """One period of snapshots: recovery is a snapshot and a tail, as in operation."""
+    """Waits one period of snapshots, so that recovery reads a snapshot and a tail, as in operation."""
     time.sleep(stack.settings(data).snapshot_every_ms / 1000 + 5)
 
 

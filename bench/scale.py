@@ -1,8 +1,9 @@
-"""`python -m bench.scale`: 9,000 GPUs in 12 clusters and 3 pools, a million jobs, simulated through the real core.
+"""`python -m bench.scale`: simulates a million jobs on 9,000 GPUs in 12 clusters and 3 pools through the real core.
 
-Six hours: a steady rate, and from the second hour on an hour of ten times as much. A third of the GPUs is lent for the
-burst: asked for when it begins, there 15 min later. 1 % of the nodes are lost every hour, and replaced after the same
-15 min. One core state a pool, one shared clock, one core of the machine. Writes docs/benchmarks-scale.md.
+The load lasts six hours at a steady rate, but the second hour has ten times that rate. A third of the GPUs is lent for
+this burst: asked for when the burst begins, there 15 min later. 1 % of the nodes are lost every hour, and each is
+replaced 15 min later. Each pool has a core state of its own; all share one clock and one core of the machine. The
+benchmark writes docs/benchmarks-scale.md.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from whatif.traces import TIER_SHARES
 JOBS, GPUS, HOURS = 1_000_000, 9_000, 6
 NODE_SLOTS = 8
 POOLS = {"film": 40, "image": 35, "edit": 25}
-"""Per cent of the jobs, and of the GPUs."""
+"""Each pool's share of the jobs and of the GPUs, in per cent."""
 CLUSTERS_PER_POOL = 4
 HOUR_MS = 3_600_000
 BURST_FROM_MS, BURST_TIMES = HOUR_MS, 10
@@ -46,10 +47,10 @@ RUN_MEAN_MS = 120_000
 LOSS_PER_HOUR = 0.01
 SWITCH_MS, ORDER_MS, FETCH_MS = 22_700, 20, 500
 BATCH_MS = 100
-"""A batch at most this often; the host's 5 ms would make more and smaller ones of the same inputs."""
+"""Minimum gap between batches. The host's 5 ms would make more and smaller batches of the same inputs."""
 STEP_MS = 60_000
 QUEUED_MIN = 100_000
-"""The aim for a batch's time is set at this many queued."""
+"""The aim for a batch's time holds with this many jobs queued."""
 PROFILE_JOBS = 60_000
 
 
@@ -62,7 +63,7 @@ class Result(msgspec.Struct):
     dispatches: int
     p99_ms: float
     p99_deep_ms: float
-    """Of the batches with at least QUEUED_MIN queued in their pool; 0 when there was none."""
+    """p99 of the batches with at least QUEUED_MIN jobs queued in their pool; 0 when there was no such batch."""
     deep_batches: int
     queued_max: int
     memory_mib: int
@@ -70,7 +71,7 @@ class Result(msgspec.Struct):
     outcome: Outcome
     running: dict[str, Running]
     profile: list[tuple[str, float]]
-    """Share of the time by file, of a smaller run."""
+    """Each file's share of the time, from a smaller run."""
 
 
 def policy() -> Policy:
@@ -80,9 +81,9 @@ def policy() -> Policy:
 
 
 def arrivals(pool: str, jobs: int) -> Arrivals:
-    """Made by a seed; the burst has 10 of 15 parts of them."""
+    """The jobs of one pool, drawn by a seed. The hour of the burst has 10 of 15 parts of them."""
     chance = random.Random(f"scale {pool}")
-    names, shares = zip(*TIER_SHARES, strict=True)
+    names, shares = [name for name, _ in TIER_SHARES], [share for _, share in TIER_SHARES]
     hours = [BURST_TIMES if hour * HOUR_MS == BURST_FROM_MS else 1 for hour in range(HOURS)]
     at_ms = sorted(hour * HOUR_MS + chance.randrange(HOUR_MS) for hour in chance.choices(range(HOURS), hours, k=jobs))
     made = Arrivals()
@@ -94,7 +95,8 @@ def arrivals(pool: str, jobs: int) -> Arrivals:
 
 
 def fleet(pool: str, gpus: int) -> tuple[Fleet, int]:
-    """Two thirds from the beginning, the rest for the burst; every loss replaced by a new node. And how many losses."""
+    """The nodes of one pool, and how many of them are lost. Two thirds are there from the beginning, the rest for the
+    burst. A new node replaces each that is lost."""
     chance = random.Random(f"fleet {pool}")
     made, lost = Fleet(), 0
     nodes = gpus // NODE_SLOTS
@@ -139,7 +141,7 @@ def simulations(jobs: int, gpus: int) -> tuple[dict[str, Simulation], int]:
 
 
 def run(pools: dict[str, Simulation]) -> int:
-    """Together, minute by minute; the most jobs that were queued."""
+    """Runs the pools side by side, minute by minute. Returns the most jobs that were queued at once."""
     at_ms, queued_max, over = 0, 0, False
     while not over:
         at_ms += STEP_MS
@@ -152,7 +154,7 @@ def measure(jobs: int, gpus: int) -> Result:
     pools, lost = simulations(jobs, gpus)
     gc.collect()
     gc.freeze()
-    gc.disable()  # nothing of the core is in a cycle
+    gc.disable()  # the core makes no reference cycles
     began = time.perf_counter()
     queued_max = run(pools)
     seconds = time.perf_counter() - began
@@ -183,7 +185,7 @@ def measure(jobs: int, gpus: int) -> Result:
 
 
 def _together(pools: list[Simulation]) -> tuple[Arrivals, list[int]]:
-    """The jobs of all pools in the order of arrival, and their starts."""
+    """The jobs of all pools in the order of arrival, and when each started."""
     jobs = sorted(
         (job, start_ms)
         for simulation in pools
@@ -196,7 +198,7 @@ def _together(pools: list[Simulation]) -> tuple[Arrivals, list[int]]:
 
 
 def profile(jobs: int, gpus: int) -> list[tuple[str, float]]:
-    """Where the time goes, by file, in a run that is as busy and smaller."""
+    """Each file's share of the time in a smaller run with as much load for each GPU."""
     pools, _ = simulations(jobs, gpus * jobs // JOBS)
     profiler = cProfile.Profile()
     profiler.runcall(run, pools)
@@ -254,11 +256,11 @@ def page(result: Result) -> str:
 
 
 HOW = """
-Six hours with a steady rate and, from the second hour on, an hour of ten times as much; run times are exponential with
-a mean of 120 s; tiers and SLOs as in [policies](benchmarks-policies.md); two models a pool, a switch costs 22.7 s, an
-order 20 ms, the fetch of inputs 500 ms. Nodes have 8 slots. A third of them is asked for when the burst begins, is
-there 15 min later and leaves after the fifth hour. 1 % of the nodes are lost every hour, noticed after their lease of
-30 s, and replaced 15 min later. Batches are at least 100 ms apart.
+Six hours at a steady rate, but the second hour has ten times that rate; run times are exponential with a mean of 120 s;
+tiers and SLOs as in [policies](benchmarks-policies.md); two models a pool, a switch costs 22.7 s, an order 20 ms, the
+fetch of inputs 500 ms. Nodes have 8 slots. A third of the nodes is asked for when the burst begins, is there 15 min
+later and leaves after the fifth hour. 1 % of the nodes are lost every hour, noticed after their lease of 30 s, and
+replaced 15 min later. Batches are at least 100 ms apart.
 """
 
 

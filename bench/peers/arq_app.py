@@ -4,11 +4,11 @@ import os
 from typing import Any, ClassVar
 
 from arq.connections import RedisSettings
-from stamp import stamp as note
+from stamp import stamp as note_start
 
 
 async def stamp(context: dict[str, Any], sent_ns: int, folder: str) -> None:
-    note(sent_ns, folder)
+    note_start(sent_ns, folder)
 
 
 class WorkerSettings:

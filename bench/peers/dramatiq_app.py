@@ -4,11 +4,9 @@ import os
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
-from stamp import stamp as note
+from stamp import stamp as note_start
 
 dramatiq.set_broker(RedisBroker(url=os.environ["BENCH_REDIS"]))
 
 
-@dramatiq.actor
-def stamp(sent_ns: int, folder: str) -> None:
-    note(sent_ns, folder)
+stamp = dramatiq.actor(note_start)

@@ -1,4 +1,4 @@
-"""Submits no-op jobs to one peer: `python submit.py PEER COUNT RATE FOLDER` (RATE 0 = as fast as it goes)."""
+"""Submits no-op jobs to one peer: `python submit.py PEER COUNT RATE FOLDER` (RATE 0 = without a pause)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def submitter(peer: str) -> Callable[[str], None]:
 
 
 def paced(submit: Callable[[str], None], count: int, rate: float, folder: str) -> None:
-    """Open loop: job i is due at i / rate, however long the ones before took."""
+    """Open loop: job i is due at i / rate, however long the jobs before took."""
     begun = time.perf_counter()
     for index in range(count):
         if rate and (ahead := begun + index / rate - time.perf_counter()) > 0:

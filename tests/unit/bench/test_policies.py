@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench import loads
-from bench.policies import Cell, Figure, IdleWatch, Results, TwoClusters, cells, measure
+from bench.figures import Cell, Figure, Results, TwoClusters
+from bench.policies import IdleWatch, cells, measure
 from bench.policies_report import page
 from contract.policy import DISCIPLINES, UNLIMITED
 from tests.unit.whatif.simulations import arrivals, policy, standing_late, versions
