@@ -5,7 +5,7 @@ FROM python:3.11-slim
 ENV PYTHONUNBUFFERED=1 UV_LINK_MODE=copy UV_NO_CACHE=1
 WORKDIR /opt/headrace
 
-COPY requirements.lock pyproject.toml README.md ./
+COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY api ./api
 COPY audit ./audit
 COPY whatif ./whatif
