@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 if TYPE_CHECKING:
     from local.services import Services
 
-providers._get_local_constants = providers.Constants  # type: ignore[assignment]
+providers._get_local_constants = Constants
 """No examples from the constants of whatever modules are loaded: which these are depends on the tests that ran before
 in the same process, and how many examples a door takes is part of what a property claims."""
 

@@ -95,13 +95,13 @@ def gangs(pool: Pool) -> None:
     pool.tell(submission(134, "api", "tiny"), after_ms=1)
     pool.succeed(second, "g2")
     pool.succeed(a_job(132), "g1")
-    pool.start(a_job(133), pool.job(a_job(133)).open.node)
+    pool.start(a_job(133), pool.attempt(a_job(133)).node)
     pool.tell(submission(135, "api", "pair"), after_ms=1)
     pool.join("g3", "west", slots=2, chipset="tpu")
     pool.cancel(a_job(135))
     pool.fail(a_job(133), node="g2")
-    pool.start(a_job(134), pool.job(a_job(134)).open.node)
-    pool.fail(a_job(134), "bad_inputs", pool.job(a_job(134)).open.node)
+    pool.start(a_job(134), pool.attempt(a_job(134)).node)
+    pool.fail(a_job(134), "bad_inputs", pool.attempt(a_job(134)).node)
 
 
 def overdue(pool: Pool) -> None:
@@ -123,6 +123,7 @@ def overdue(pool: Pool) -> None:
 
 def trial(pool: Pool) -> None:
     """A policy that is applied with a bound on attainment, and goes again with the first job that starts late."""
+    assert pool.state.policy is not None
     policy = msgspec.structs.replace(pool.state.policy, failures_max=3)
     pool.tell(PolicyApplied(policy, fingerprint(policy), 1000, 1))
     pool.join("t1", "east", session="t", slots=4)

@@ -93,7 +93,8 @@ class GangRules(JobRules):
             raise Violation(
                 "I6", f"{len(event['nodes'])} slots are kept for {self.ranks(book.version)} ranks", book.job
             )
-        for name, count in Counter(event["nodes"]).items():
+        counts: Counter[str] = Counter(event["nodes"])
+        for name, count in counts.items():
             node = self.nodes.get(name)
             if node is None or node.cluster != cluster or node.draining or node.slots < count:
                 raise Violation("I3", f"{count} slots of {name} are kept, which has them not to give", book.job)

@@ -311,8 +311,9 @@ class JobRules(NodeRules):
         self.closed_now.discard(job)
 
     def _backoff_ms(self, book: JobBook) -> int:
-        doubled: int = self.policy["backoff_ms"] * 2 ** (book.failures - 1)
-        return min(doubled, self.policy["backoff_max_ms"])
+        doubled_ms: int = self.policy["backoff_ms"] * 2 ** (book.failures - 1)
+        most_ms: int = self.policy["backoff_max_ms"]
+        return min(doubled_ms, most_ms)
 
     def _JobSucceeded(self, event: Event, moment: Moment) -> None:
         book = self._open(event, "I8")

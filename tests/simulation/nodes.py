@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from contract import codec, inputs, orders
@@ -283,7 +284,7 @@ class Node:
                 return
             attempt.begun = True
             if attempt.leads:
-                self._report(inputs.Started(attempt.job, attempt.dispatch), lambda attempt=attempt: self._go(attempt))
+                self._report(inputs.Started(attempt.job, attempt.dispatch), partial(self._go, attempt))
             else:
                 self._go(attempt)
 

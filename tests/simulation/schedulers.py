@@ -12,7 +12,8 @@ from scheduling import snapshot
 from scheduling.attempts.orders import clusters_for
 from scheduling.state.pool import initial_state
 from streams.ledger import outputs as out
-from streams.ledger.writer import LedgerWriter, Phase
+from streams.ledger.phases import Phase
+from streams.ledger.writer import LedgerWriter
 from tests.simulation.log import Broker, Record, Unclear
 
 POOL = "main"

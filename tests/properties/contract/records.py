@@ -9,7 +9,6 @@ from typing import Any, get_args, get_origin
 import msgspec
 from hypothesis import strategies as st
 
-from contract.codec import body_of
 from contract.inputs import Wire
 from contract.policy import Policy, fingerprint
 from tests.unit.scheduling.specification import POLICY, a_job, version_of
@@ -64,10 +63,6 @@ def records(kind: type[msgspec.Struct]) -> st.SearchStrategy[msgspec.Struct]:
 def wire() -> st.SearchStrategy[Any]:
     """Records of `jobs`."""
     return st.one_of([records(kind) for kind in get_args(Wire)])
-
-
-def bodies_of(values: list[bytes]) -> list[Any]:
-    return [body_of(value) for value in values]
 
 
 def _with_its_fingerprint(record: Any) -> Any:

@@ -103,6 +103,7 @@ def _has_room(state: State, node: Node) -> bool:
     if not _takes_work(state, node.cluster):
         return False
     held, kept = _held(state, node), _kept(state, node)
+    assert state.policy is not None
     entry = state.policy.clusters[node.cluster]
     if held + kept < node.slots:
         return True

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from contract.events import GangReserved, JobDispatched
+from contract.events import Event, GangReserved, JobDispatched
 from contract.inputs import NodeReport, Report, Requirements, Started, Submission, Succeeded
 from contract.names import dispatch_order
 from contract.policy import Cluster
@@ -86,9 +86,9 @@ class Yard:
                 reports.append(Started(attempt.job, attempt.dispatch))
         return reports
 
-    def _note(self, events: list[object]) -> None:
-        for event in only(events, GangReserved):
-            self.reserved[event.job] = event
+    def _note(self, events: list[Event]) -> None:
+        for reserved in only(events, GangReserved):
+            self.reserved[reserved.job] = reserved
         for event in only(events, JobDispatched):
             self.dispatched.append(event.job)
             self.at_ms[event.job] = self.pool.now_ms

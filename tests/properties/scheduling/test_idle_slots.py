@@ -84,8 +84,8 @@ class Watch:
     """How long a slot stands idle while a job that fits it waits; recalls, and dispatches to slots that were free."""
 
     def __init__(self, world: World) -> None:
-        *given, costs = world
-        self.simulation = Simulation(*given, costs=costs, observer=self._look)
+        policy, versions, jobs, fleet, costs = world
+        self.simulation = Simulation(policy, versions, jobs, fleet, costs=costs, observer=self._look)
         self.longest_ms = self.recalls = self.to_free = 0
         self._since: dict[tuple[str, int], int] = {}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from math import lcm
 
@@ -19,6 +20,7 @@ from contract.codec import decode_batch, encode
 from contract.events import Event, GangReserved, JobAccepted, JobDispatched, JobRefused
 from contract.inputs import ClusterActivated, NodeJoined, NodeReport, Started, Succeeded
 from contract.lifecycle import TERMINAL, JobState, after
+from contract.orders import Kill, Recall, Run
 from scheduling import snapshot
 from scheduling.attempts import orders
 from scheduling.decide import Clock, decide
@@ -26,14 +28,14 @@ from scheduling.disciplines.wait_fraction import urgency
 from scheduling.evolve import begin, evolve, fold
 from scheduling.state.pool import State, initial_state
 from tests.properties.scheduling.naive_next import naive_next
-from tests.properties.scheduling.worlds import STEPS, live
+from tests.properties.scheduling.worlds import STEPS, Step, live
 from tests.unit.scheduling.specification import MANIFEST, POLICY, POOL, Pool
 
 LIVES = settings(max_examples=int(os.environ.get("EXAMPLES", "15")), deadline=None)
 """`EXAMPLES=500 pytest tests/properties/scheduling` looks longer."""
 
 
-def replay(batches: list[Batch], each: object) -> None:
+def replay(batches: list[Batch], each: Callable[[State, Event, Batch], None]) -> None:
     """Calls `each(state before, event, batch)` for every event of the ledger."""
     state = initial_state(POOL)
     for batch in batches:
@@ -46,13 +48,13 @@ def replay(batches: list[Batch], each: object) -> None:
 
 @LIVES
 @given(STEPS)
-def test_invariants_hold_and_readers_agree(steps) -> None:
+def test_invariants_hold_and_readers_agree(steps: list[Step]) -> None:
     live(Pool(), steps)
 
 
 @LIVES
 @given(STEPS)
-def test_the_ledger_read_through_its_chain_gives_the_state_and_the_decisions_again(steps) -> None:
+def test_the_ledger_read_through_its_chain_gives_the_state_and_the_decisions_again(steps: list[Step]) -> None:
     pool = Pool(check=False)
     live(pool, steps)
     chain, folded, decided = Chain(POOL), initial_state(POOL), initial_state(POOL)
@@ -73,7 +75,7 @@ def test_the_ledger_read_through_its_chain_gives_the_state_and_the_decisions_aga
 
 @LIVES
 @given(STEPS, st.integers(0, 80))
-def test_snapshot_and_tail_fold_to_the_same_state(steps, cut) -> None:
+def test_snapshot_and_tail_fold_to_the_same_state(steps: list[Step], cut: int) -> None:
     pool = Pool(check=False)
     live(pool, steps)
     state = initial_state(POOL)
@@ -86,7 +88,7 @@ def test_snapshot_and_tail_fold_to_the_same_state(steps, cut) -> None:
 
 @LIVES
 @given(STEPS)
-def test_every_job_goes_through_its_life_and_ends_once(steps) -> None:
+def test_every_job_goes_through_its_life_and_ends_once(steps: list[Step]) -> None:
     pool = Pool(check=False)
     live(pool, steps)
     states: dict[str, JobState] = {}
@@ -112,7 +114,7 @@ def test_every_job_goes_through_its_life_and_ends_once(steps) -> None:
 
 @LIVES
 @given(STEPS)
-def test_each_pick_is_that_of_a_naive_sort_and_none_is_left_out(steps) -> None:
+def test_each_pick_is_that_of_a_naive_sort_and_none_is_left_out(steps: list[Step]) -> None:
     pool = Pool(check=False)
     live(pool, steps)
 
@@ -133,7 +135,7 @@ def test_each_pick_is_that_of_a_naive_sort_and_none_is_left_out(steps) -> None:
 
 @LIVES
 @given(STEPS)
-def test_nobody_waits_for_an_order_after_a_takeover(steps) -> None:
+def test_nobody_waits_for_an_order_after_a_takeover(steps: list[Step]) -> None:
     """Every attempt that has not started, and every one that must stop, is owed exactly one order on each of its nodes;
     that a gang has started is known of the node of rank 0."""
     pool = Pool(check=False)
@@ -146,13 +148,16 @@ def test_nobody_waits_for_an_order_after_a_takeover(steps) -> None:
         for node in {job.open.node, *(member.node for member in job.open.members)}
         if not job.open.started or job.open.stop or node != job.open.node
     }
-    sent = [(order.dispatch, order.node) for order in orders.standing_orders(pool.state)]
+    sent = []
+    for order in orders.standing_orders(pool.state):
+        assert isinstance(order, Run | Kill | Recall)
+        sent.append((order.dispatch, order.node))
     assert sorted(sent) == sorted(owed)
 
 
 @LIVES
 @given(STEPS)
-def test_every_job_ends_once_faults_stop(steps) -> None:
+def test_every_job_ends_once_faults_stop(steps: list[Step]) -> None:
     """I9: with nodes of every kind that answer, and clusters that take work, nothing is left behind."""
     pool = Pool(check=False)
     live(pool, steps)
@@ -178,7 +183,7 @@ fractions = st.tuples(st.integers(0, 10**18), st.sampled_from((1, 3, 7, 1_000, 8
 
 
 @given(fractions, fractions, st.integers(1, 9))
-def test_urgency_compares_as_fractions_do(a, b, times) -> None:
+def test_urgency_compares_as_fractions_do(a: tuple[int, int], b: tuple[int, int], times: int) -> None:
     common_ms = times * lcm(a[1], b[1])
     left, right = (urgency(waited_ms, slo_ms, common_ms) for waited_ms, slo_ms in (a, b))
     assert (left > right) == (Fraction(*a) > Fraction(*b)) == (a[0] * b[1] > b[0] * a[1])

@@ -9,12 +9,11 @@ from sqlalchemy import create_engine
 
 from contract.names import parse_model
 from contract.policy import Policy
-from registry import models
+from registry import models, pools
 from registry.environment_lock import Environment
 from registry.errors import RegistryError
 from registry.manifest import Manifest
 from registry.models import Version
-from streams.door import admission
 from streams.door.admission import Admission
 from tests.unit.scheduling.specification import POLICY, POOL, version_of
 
@@ -26,7 +25,7 @@ def an_admission(patch: pytest.MonkeyPatch, policy: Policy = POLICY) -> Admissio
     """With the checks of the door as they are."""
     patch.setattr(models, "lookup", _lookup)
     patch.setattr(models, "resolve", _resolve)
-    patch.setattr(admission.pools, "partitions", lambda _: {POOL: 0})
+    patch.setattr(pools, "partitions", lambda _: {POOL: 0})
     patch.setattr(Admission, "_limits", lambda _: [policy.payload_bytes_max])
     return Admission(create_engine("postgresql+psycopg://nowhere"))
 

@@ -150,9 +150,10 @@ def broken_parts(draw: Any) -> Parts:
         return replace(parts, key=draw(st.one_of(st.sampled_from(ODD_BYTES), st.binary(max_size=5))))
     if what == "header":
         name = draw(st.sampled_from(["ce_source", "ce_id", "traceparent", "content-type", "\\xff", ""]))
-        odd = (name, draw(st.sampled_from(ODD_BYTES)))
+        header = (name, draw(st.sampled_from(ODD_BYTES)))
         kept = tuple(h for h in parts.headers if h[0] != name or draw(st.booleans()))
-        return replace(parts, headers=draw(st.sampled_from([kept, (*kept, odd), (odd, *kept), (*kept, odd) * 50])))
+        crowded = (*kept, header) * 50
+        return replace(parts, headers=draw(st.sampled_from([kept, (*kept, header), (header, *kept), crowded])))
     noise = st.one_of(st.just(b""), st.binary(min_size=1, max_size=3), st.just(b" "))
     return replace(parts, before=draw(noise), after=draw(noise))
 

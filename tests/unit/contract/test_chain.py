@@ -83,7 +83,7 @@ def test_a_record_written_twice_counts_once() -> None:
         b"",
     ],
 )
-def test_everything_else_is_damage_and_says_where(bad) -> None:
+def test_everything_else_is_damage_and_says_where(bad: bytes) -> None:
     chain = Chain("main")
     read(FIRST, SECOND, chain=chain)
     with pytest.raises(Damaged, match=r"ledger offset 9: expected .*, found .*;") as caught:

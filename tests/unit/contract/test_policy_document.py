@@ -115,7 +115,7 @@ def test_the_example_of_every_field_has_them_all_at_their_defaults() -> None:
         ),
     ],
 )
-def test_a_policy_that_would_starve_a_tier_is_refused_unless_it_says_so(more, words) -> None:
+def test_a_policy_that_would_starve_a_tier_is_refused_unless_it_says_so(more: str, words: str) -> None:
     with pytest.raises(PolicyInvalid, match=words):
         parse(GOOD + more)
     assert parse(GOOD + more + "may_starve: true\n").may_starve

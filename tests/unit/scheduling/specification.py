@@ -42,6 +42,7 @@ from scheduling.attempts import orders
 from scheduling.decide import Clock, Decision, decide, open_pool
 from scheduling.evolve import fold, seal
 from scheduling.state.jobs import Job
+from scheduling.state.nodes import Attempt
 from scheduling.state.pool import State, initial_state
 
 START_MS = 1_700_000_000_000
@@ -176,10 +177,12 @@ class Pool:
     def job(self, job: str) -> Job:
         return self.state.jobs[job]
 
+    def attempt(self, job: str) -> Attempt:
+        """The job's open attempt; there must be one."""
+        return open_attempt(self.state.jobs[job])
+
     def dispatch(self, job: str) -> str:
-        attempt = self.state.jobs[job].open
-        assert attempt is not None
-        return attempt.dispatch
+        return self.attempt(job).dispatch
 
     def report(self, *reports: Report, node: str = "n1", session: str = "s1", after_ms: int = 0) -> list[Event]:
         return self.tell(NodeReport(node, session, reports), after_ms=after_ms)
@@ -224,6 +227,12 @@ class Pool:
 def submission(number: int, tier: str = "free", model: str = "shapes", **more: Any) -> Submission:
     facts: dict[str, Any] = {"tenant": "acme", "digest": "sha256:" + "d" * 64, "via": "api", **more}
     return Submission(job=a_job(number), tier=tier, model=model, **facts)
+
+
+def open_attempt(job: Job) -> Attempt:
+    """The job's open attempt; there must be one."""
+    assert job.open is not None
+    return job.open
 
 
 def names(events: Sequence[Event]) -> list[str]:

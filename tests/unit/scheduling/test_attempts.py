@@ -119,7 +119,7 @@ def test_backoff_is_capped() -> None:
 
 
 @pytest.mark.parametrize("kind", ["bad_inputs", "bad_values", "payload_missing"])
-def test_a_failure_that_no_retry_mends_is_final(kind) -> None:
+def test_a_failure_that_no_retry_mends_is_final(kind: str) -> None:
     pool = with_a_job()
     assert names(pool.fail(JOB, kind)) == ["AttemptFailed", "JobDeadLettered"]
 
@@ -135,7 +135,7 @@ def test_nothing_a_model_wrote_reaches_the_ledger() -> None:
 
 
 @pytest.mark.parametrize("reason", ["recalled", "killed", "drained", "unclaimed"])
-def test_what_a_node_gives_back_is_no_failure_and_keeps_its_place(reason) -> None:
+def test_what_a_node_gives_back_is_no_failure_and_keeps_its_place(reason: str) -> None:
     pool = with_a_job()
     submitted_ms = pool.job(JOB).submitted_ms
     pool.tick(5_000)
@@ -189,7 +189,7 @@ def test_a_job_under_which_two_nodes_were_lost_alone_is_quarantined() -> None:
     pool.start(JOB)
     lose(pool, "n2")
     pool.beat("n2", after_ms=2_000)
-    assert pool.job(JOB).open.node == "n2"
+    assert pool.attempt(JOB).node == "n2"
     pool.start(JOB, "n2")
     pool.join("n3", "east")
     for _ in range(6):
@@ -204,7 +204,7 @@ def test_losses_together_with_others_of_the_cluster_are_no_fault_of_the_job() ->
     pool.start(JOB)
     lose(pool, "n2", "n2b")
     pool.beat("n2", after_ms=2_000)
-    node = pool.job(JOB).open.node
+    node = pool.attempt(JOB).node
     pool.start(JOB, node)
     lose(pool)
     assert not [event for batch in pool.batches for event in only(batch.events, JobQuarantined)]
@@ -220,7 +220,7 @@ def test_a_loss_that_follows_within_a_minute_clears_the_first() -> None:
     pool.join("n2", "west")
     lose(pool, "n2")
     pool.beat("n2", after_ms=2_000)
-    assert pool.job(JOB).open.node == "n2"
+    assert pool.attempt(JOB).node == "n2"
     pool.start(JOB, "n2")
     lose(pool)
     assert not [event for batch in pool.batches for event in only(batch.events, JobQuarantined)]

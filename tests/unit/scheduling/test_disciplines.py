@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -11,7 +13,7 @@ from scheduling import disciplines, snapshot
 from tests.unit.scheduling.specification import POLICY, Pool, a_job, only, submission
 
 
-def ruled(discipline: str, **more) -> Policy:
+def ruled(discipline: str, **more: Any) -> Policy:
     tiers = more.pop("tiers", {"fast": Tier(1_000), "slow": Tier(10_000)})
     clusters = {"east": Cluster("main", 10_000)}
     return Policy(tiers, POLICY.pools, clusters, discipline=discipline, may_starve=True, **more)

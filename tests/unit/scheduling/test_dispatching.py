@@ -8,7 +8,7 @@ from contract.batch import BATCH_BYTES_MAX, EVENT_BYTES_MAX
 from contract.bounds import HELD_MAX
 from contract.codec import encode
 from contract.events import JobDispatched
-from contract.inputs import NodeHeartbeat, Requirements
+from contract.inputs import NodeHeartbeat, NodeJoined, Requirements
 from contract.policy import UNLIMITED, Cluster, Policy, Tier
 from scheduling.state.capacity import fits
 from scheduling.state.nodes import ClusterState, Group
@@ -142,7 +142,7 @@ def test_a_node_stages_as_many_a_slot_as_the_policy_says_spread_over_the_nodes()
 
 
 def picked_of(pool: Pool) -> list[str]:
-    return sorted(pool.state.node_attempts["n1"], key=lambda job: pool.job(job).open.dispatch)
+    return sorted(pool.state.node_attempts["n1"], key=lambda job: pool.dispatch(job))
 
 
 def test_a_limit_of_none_pushes_everything_to_the_nodes() -> None:
@@ -243,8 +243,8 @@ def test_a_started_version_is_loaded_from_then_on() -> None:
     pool.join("n1")
     pool.join("n2")
     pool.tell(submission(1), submission(2))
-    pool.start(a_job(1), pool.job(a_job(1)).open.node)
-    node = pool.job(a_job(1)).open.node
+    pool.start(a_job(1), pool.attempt(a_job(1)).node)
+    node = pool.attempt(a_job(1)).node
     pool.succeed(a_job(1), node)
     assert pool.state.nodes[node].loaded == (version,)
     pool.tell(submission(3))
@@ -335,7 +335,9 @@ def test_a_batch_that_is_full_takes_no_further_input() -> None:
     before = len(pool.batches)
     pool.tell(*(a_join(node, session="again", slots=64, holds=HELD_MAX) for node in nodes))
     batches, records = pool.batches[before:], pool.records[before:]
-    assert [i.body.node for batch in batches for i in batch.inputs] == nodes, "each once, in order"
+    joins = [i.body for batch in batches for i in batch.inputs]
+    assert [body.node for body in joins if isinstance(body, NodeJoined)] == nodes, "each once, in order"
+    assert len(joins) == len(nodes)
     assert max(len(batch.inputs) for batch in batches) < len(nodes)
     assert max(map(len, records)) <= BATCH_BYTES_MAX
     assert [batch.position for batch in batches if batch.inputs] == [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -19,6 +19,7 @@ from contract.events import (
     NodeAdmitted,
     NodeLost,
 )
+from contract.inputs import Submission
 from contract.lifecycle import IllegalTransition
 from scheduling import evolve, snapshot
 from scheduling.decide import Clock, evolving, open_pool
@@ -34,7 +35,7 @@ JOB = a_job(1)
     "event",
     [AttemptStarted(JOB, "1.0.0"), JobSucceeded(JOB, "1.0.0", "m")],
 )
-def test_an_event_that_may_not_happen_now_is_refused(event) -> None:
+def test_an_event_that_may_not_happen_now_is_refused(event: Event) -> None:
     pool = Pool()
     pool.publish()
     pool.tell(submission(1))
@@ -119,11 +120,11 @@ def test_a_queued_job_costs_well_under_two_kilobytes() -> None:
     assert each < 1_000
 
 
-def _judged(pool: Pool, body) -> list:
+def _judged(pool: Pool, body: Submission) -> list[Event]:
     return list(judge(pool.state, pool._input(body)))
 
 
-def test_a_pick_looks_at_the_heads_of_lines_and_not_at_the_queue(monkeypatch) -> None:
+def test_a_pick_looks_at_the_heads_of_lines_and_not_at_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Pool(check=False)
     pool.publish()
     pool.publish("big", CUDA)
@@ -132,9 +133,16 @@ def test_a_pick_looks_at_the_heads_of_lines_and_not_at_the_queue(monkeypatch) ->
             *(submission(n, ("api", "free")[n % 2], ("shapes", "big")[n % 3 == 0]) for n in range(number, number + 500))
         )
     looks = []
+
+    def looked(original: Callable[..., object]) -> Callable[..., object]:
+        def look(*arguments: object) -> object:
+            looks.append(1)
+            return original(*arguments)
+
+        return look
+
     for module, name in ((sharing, "turn"), (lines, "entry_of")):
-        original = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *a, original=original: (looks.append(1), original(*a))[1])
+        monkeypatch.setattr(module, name, looked(getattr(module, name)))
     pool.reader = State("main")
     monkeypatch.setattr("tests.unit.scheduling.specification.fold", lambda *a: None)
     pool.join("n1", slots=2)

@@ -14,7 +14,7 @@ from whatif.simulation.nodes import Costs
 from whatif.simulation.simulation import Simulation
 
 
-def adaptive(limit: int, **more: object) -> Policy:
+def adaptive(limit: int, **more: int) -> Policy:
     return Policy(POLICY.tiers, POLICY.pools, {"east": Cluster("main", limit, adaptive=True, **more)})
 
 
@@ -44,7 +44,9 @@ def test_the_policys_limit_holds_until_both_times_were_seen() -> None:
 
 
 @pytest.mark.parametrize(("fetch_ms", "run_ms", "limit"), [(100, 10_000, 5), (5_000, 10_000, 8), (600, 10_000, 6)])
-def test_the_limit_is_the_slots_that_do_not_run_and_what_hides_the_fetching(fetch_ms, run_ms, limit) -> None:
+def test_the_limit_is_the_slots_that_do_not_run_and_what_hides_the_fetching(
+    fetch_ms: int, run_ms: int, limit: int
+) -> None:
     """4 idle slots, plus 1.5 x 4 x fetch / run rounded up (or 1 node) where fetching is worth hiding, plus 1."""
     pool = with_times(fetch_ms, run_ms)
     (adapted,) = only(pool.events, LimitAdapted)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from contract.events import JobDispatched
 from contract.policy import Cluster, Policy, Tier
 from scheduling import snapshot
 from scheduling.picking import switches
+from scheduling.state.pool import Mean
 from tests.unit.scheduling.specification import POLICY, Pool, a_job, only, submission, version_of
 
 RUN_MS, LOAD_MS, FETCH_MS = 10_000, 90_000, 5_000
@@ -17,7 +20,7 @@ INTERVAL_MS = LOAD_MS * 10
 TIERS = {"fast": Tier(1_000), "slow": Tier(10_000)}
 
 
-def ruled(staged: int = 0, **more: object) -> Policy:
+def ruled(staged: int = 0, **more: Any) -> Policy:
     return Policy(TIERS, POLICY.pools, {"east": Cluster("main", 9, staged_per_slot=staged)}, **more)
 
 
@@ -57,7 +60,7 @@ def test_what_a_switch_costs_is_learned_from_run_times() -> None:
 
 
 def test_run_times_that_only_vary_are_no_cost_of_a_switch() -> None:
-    mean = switches.Mean()
+    mean = Mean()
     for value in (30_000, -28_000, 90_000, -60_000, 40_000, -35_000):
         switches.take(mean, value)
     pool = Pool(ruled())

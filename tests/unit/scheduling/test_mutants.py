@@ -50,6 +50,7 @@ import pytest
 
 from contract import chain
 from contract import events as said
+from contract.inputs import Started
 from contract.lifecycle import IllegalTransition
 from scheduling import evolve, judge, plan
 from scheduling.attempts import orders, reports, retries
@@ -307,7 +308,7 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
         test_chain.test_an_edited_a_removed_and_a_swapped_record_are_found,
     ),
     "a started attempt of a cancelled job is left alone": (
-        lambda patch: patch.setitem(reports._REPORTS, reports.inputs.Started, _start_and_nothing_more),
+        lambda patch: patch.setitem(reports._REPORTS, Started, _start_and_nothing_more),
         test_endings.test_an_attempt_that_starts_while_it_is_recalled_is_killed,
     ),
     "a draining cluster gets work": (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from contract.inputs import ClusterDrainRequested, NodeHeartbeat, NodeJoined, NodeLeft
-from contract.orders import Drain, Kill, Recall, Rejoin, Run
+from contract.orders import Drain, Kill, Order, Recall, Rejoin, Run
 from scheduling.attempts.orders import clusters_for, standing_orders
 from tests.unit.scheduling.specification import Pool, a_job, submission, version_of
 
@@ -160,16 +162,23 @@ def test_a_newcomer_sends_every_order_whose_effect_is_not_seen_in_its_own_epoch(
     pool.cancel(a_job(1))
     pool.cancel(a_job(2))
     pool.take_over()
-    orders = {type(order).__name__: order for order in standing_orders(pool.state)}
+    orders = {type(order).__name__: order for order in _of_jobs(standing_orders(pool.state))}
     assert {(kind, order.job) for kind, order in orders.items()} <= {
         ("Run", a_job(3)),
         ("Kill", a_job(1)),
         ("Kill", a_job(2)),
     }
-    assert sorted((type(o).__name__, o.job) for o in standing_orders(pool.state)) == sorted(
+    assert sorted((type(o).__name__, o.job) for o in _of_jobs(standing_orders(pool.state))) == sorted(
         [("Run", a_job(3)), ("Kill", a_job(1)), ("Kill", a_job(2))]
     )
     assert {order.epoch for order in standing_orders(pool.state)} == {2}
+
+
+def _of_jobs(orders: Iterable[Order]) -> list[Run | Kill | Recall]:
+    """The orders, each of which must be about a job."""
+    found = list(orders)
+    assert all(isinstance(order, Run | Kill | Recall) for order in found)
+    return [order for order in found if isinstance(order, Run | Kill | Recall)]
 
 
 def test_a_node_of_the_same_name_that_joined_since_gets_its_own_orders() -> None:

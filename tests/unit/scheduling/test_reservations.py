@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from contract.events import GangReleased, GangReserved, JobDispatched
@@ -59,7 +61,7 @@ def ends(pool: Pool, number: int) -> list[str]:
 
 def test_the_slots_that_are_expected_to_be_free_first_are_kept() -> None:
     pool = busy(1, 1, 1)
-    started_ms = pool.job(a_job(11)).open.started_ms
+    started_ms = pool.attempt(a_job(11)).started_ms
     (reserved,) = only(pool.tell(submission(1, model="pair")), GangReserved)
     assert (reserved.job, reserved.cluster, reserved.nodes) == (GANG, "east", ("n1", "n2"))
     assert reserved.free_ms == started_ms + RUN_MS
@@ -93,7 +95,7 @@ def test_nothing_new_is_put_on_kept_slots_and_the_gang_goes_when_they_are_free()
 def test_back_fill_is_what_ends_in_time() -> None:
     pool = busy(1, 1)
     pool.tell(submission(1, model="pair"))
-    assert pool.state.reserved["east"].free_ms == pool.job(a_job(11)).open.started_ms + RUN_MS
+    assert pool.state.reserved["east"].free_ms == pool.attempt(a_job(11)).started_ms + RUN_MS
     ends(pool, 10)
     pool.publish("long", CPU)
     pool.tell(submission(20))
@@ -177,7 +179,11 @@ def test_slots_are_anyones_again_when_the_job_ends() -> None:
 
 
 def test_slots_are_kept_anew_when_a_node_goes_or_drains() -> None:
-    for gone in (lambda pool: pool.leave("n1"), lambda pool: pool.beat("n1", draining=True)):
+    ways: tuple[Callable[[Pool], object], ...] = (
+        lambda pool: pool.leave("n1"),
+        lambda pool: pool.beat("n1", draining=True),
+    )
+    for gone in ways:
         pool = busy(1, 1, 1)
         pool.tell(submission(1, model="pair"))
         gone(pool)

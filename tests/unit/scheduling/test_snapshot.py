@@ -12,8 +12,9 @@ from scheduling import invariants, snapshot
 from scheduling.evolve import fold
 from scheduling.state import sharing
 from scheduling.state.jobs import Job
-from scheduling.state.pool import Line, State, initial_state
-from tests.unit.scheduling.specification import CUDA, Pool, submission
+from scheduling.state.nodes import NodeLoad
+from scheduling.state.pool import Line, State, TenantQueue, initial_state
+from tests.unit.scheduling.specification import CUDA, Pool, open_attempt, submission
 
 
 def busy() -> Pool:
@@ -27,10 +28,10 @@ def busy() -> Pool:
     pool.tell(*(submission(number, expires_ms=pool.now_ms + 500_000) for number in (10, 11, 12)))
     first, second, third = sorted(job for job, known in pool.state.jobs.items() if known.open is not None)[:3]
     for job in (first, second, third):
-        pool.start(job, pool.job(job).open.node)
+        pool.start(job, pool.attempt(job).node)
     waiting = min(job for job, known in pool.state.jobs.items() if known.open is None)
     pool.tell(CancelRequested(first), CancelRequested(waiting))
-    pool.fail(second, node=pool.job(second).open.node)
+    pool.fail(second, node=pool.attempt(second).node)
     pool.tell(ClusterDrainRequested("west", 0))
     pool.join("n3")
     pool.leave("n3")
@@ -81,14 +82,19 @@ def test_a_decoded_state_decides_the_same() -> None:
     again.state = snapshot.decode(snapshot.encode(pool.state))
     again.reader = snapshot.decode(snapshot.encode(pool.state))
     again.batches, again.records = list(pool.batches), list(pool.records)
-    for step in (lambda p: p.join("n9", slots=3), lambda p: p.tick(5_000), lambda p: p.tick(31_000)):
+    steps: tuple[Callable[[Pool], object], ...] = (
+        lambda p: p.join("n9", slots=3),
+        lambda p: p.tick(5_000),
+        lambda p: p.tick(31_000),
+    )
+    for step in steps:
         step(pool)
         step(again)
         assert pool.records[-1] == again.records[-1]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'{"type":"Snapshot.v1","format":99}'])
-def test_other_bytes_are_no_snapshot(data) -> None:
+def test_other_bytes_are_no_snapshot(data: bytes) -> None:
     with pytest.raises(snapshot.SnapshotUnreadable, match="expected a snapshot"):
         snapshot.decode(data)
 
@@ -113,13 +119,18 @@ def a_cancelled(state: State) -> Job:
     return next(job for _, job in sorted(state.jobs.items()) if job.state is JobState.CANCELLING)
 
 
-def some_line(state: State):
+def some_line(state: State) -> Line:
     job = a_queued(state)
     return state.lines[job.version, job.tier]
 
 
-def a_tenants_queue(state: State):
+def a_tenants_queue(state: State) -> TenantQueue:
     return some_line(state).tenants["acme"]
+
+
+def empty_groups(state: State) -> None:
+    for needs in state.classes.values():
+        needs.groups.clear()
 
 
 def forget_whose_turn(line: Line) -> None:
@@ -141,17 +152,17 @@ DEFECTS: dict[str, Callable[[State], object]] = {
     "nobody told": lambda s: setattr(a_cancelled(s).open, "stop", ""),
     "is over": lambda s: setattr(an_open(s).open, "session", "s9"),
     "of a record to come": lambda s: setattr(an_open(s).open, "dispatch", "9.999.0"),
-    "open 2 times": lambda s: setattr(an_open(s).open, "dispatch", a_cancelled(s).open.dispatch),
+    "open 2 times": lambda s: setattr(an_open(s).open, "dispatch", open_attempt(a_cancelled(s)).dispatch),
     "open attempts, there are": lambda s: s.clusters["east"].open.popitem(),
-    "in flight, there are": lambda s: s.clusters["east"].staged.update({"x": an_open(s).open}),
+    "in flight, there are": lambda s: s.clusters["east"].staged.update({"x": open_attempt(an_open(s))}),
     "slots, there are": lambda s: setattr(s.clusters["east"], "slots", 9),
     "the policy says": lambda s: setattr(s.clusters["east"], "limit", 9),
     "not those of the jobs": lambda s: s.node_attempts["n1"].popitem(),
-    "not of the same nodes": lambda s: s.node_attempts.update({"ghost": {}}),
+    "not of the same nodes": lambda s: s.node_attempts.update(ghost=NodeLoad()),
     "each in one group": lambda s: next(iter(s.groups.values())).ids.append("zz"),
     "have room": lambda s: setattr(next(iter(s.groups.values())), "free", 255),
     "have loaded": lambda s: next(iter(s.groups.values())).loaded.update({"x": 1}),
-    "fits Requirements": lambda s: [needs.groups.clear() for needs in s.classes.values()],
+    "fits Requirements": empty_groups,
     "has 5 jobs, or another order, there are 4": lambda s: some_line(s).entries.append((0, "ghost")),
     "has 4 jobs, or another order, there are 4": lambda s: some_line(s).entries.reverse(),
     "are not of its jobs": lambda s: a_tenants_queue(s).entries.reverse(),
@@ -166,7 +177,7 @@ DEFECTS: dict[str, Callable[[State], object]] = {
 
 
 @pytest.mark.parametrize("words", DEFECTS)
-def test_each_invariant_finds_its_defect(words) -> None:
+def test_each_invariant_finds_its_defect(words: str) -> None:
     state = snapshot.decode(snapshot.encode(busy().state))
     assert invariants.check(state) == []
     DEFECTS[words](state)

@@ -6,7 +6,7 @@ import pytest
 
 from contract.durations import DAY_MS
 from contract.events import InputQuarantined, JobAccepted, JobDuplicated, JobRefused, ReportStale
-from contract.inputs import AliasMoved, CancelRequested, Unreadable, VersionPublished
+from contract.inputs import AliasMoved, CancelRequested, Submission, Unreadable, VersionPublished
 from contract.names import job_id
 from tests.unit.scheduling.specification import CPU, POLICY, Pool, a_job, only, submission, version_of
 
@@ -78,7 +78,7 @@ def test_two_copies_in_one_batch_are_one_job() -> None:
         (submission(1, expires_ms=1), "expired"),
     ],
 )
-def test_what_cannot_run_is_refused_with_its_reason_and_remembered(body, reason) -> None:
+def test_what_cannot_run_is_refused_with_its_reason_and_remembered(body: Submission, reason: str) -> None:
     pool = Pool()
     pool.publish()
     (refused,) = only(pool.tell(body), JobRefused)

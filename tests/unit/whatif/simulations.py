@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -47,7 +47,7 @@ def arrivals(rows: Iterable[tuple[int, str, int]], model: str = "film", tenant: 
     return made
 
 
-def poisson(seed: int, jobs: int, load: float, tiers: dict[str, float], mean_ms: float = 10_000) -> Arrivals:
+def poisson(seed: int, jobs: int, load: float, tiers: Mapping[str, float], mean_ms: float = 10_000) -> Arrivals:
     """Poisson arrivals, exponential run times, tiers by their shares; `load` is for one slot."""
     chance = random.Random(seed)
     names, shares = list(tiers), list(tiers.values())
