@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from contract import bounds
 from contract.codec import Malformed, body_of, decode_batch, decode_input, decode_submission, decode_values, encode
 from contract.inputs import NodeJoined, Requirements
+from tests.properties.contract.broken_bytes import PIECES, broken
 from tests.properties.contract.records import wire
 from tests.properties.weighted import weighted
 from tests.unit.scheduling.specification import Pool
@@ -29,25 +30,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-PIECES = st.sampled_from(
-    (
-        b"{",
-        b"}",
-        b"[",
-        b"]",
-        b'"',
-        b":",
-        b",",
-        b"1e999",
-        b"9" * 5_000,
-        b"NaN",
-        b"-",
-        b"\\ud83d",
-        b"\\u0000",
-        b"\0",
-        b"\xff",
-    )
-)
 
 
 def written(value: Any) -> bytes:
@@ -58,17 +40,6 @@ def written(value: Any) -> bytes:
 ODD = st.sampled_from(("\ud83d", "half \udce9 way", "a\0b", 2**70, -(2**70), {"\0": 1})).map(written)
 RAW = JSON.map(written)
 ANY = weighted((5, RAW), (1, ODD), (1, st.binary(max_size=40)), (1, st.lists(PIECES, max_size=8).map(b"".join)))
-
-
-@st.composite
-def broken(draw: st.DrawFn, good: st.SearchStrategy[bytes]) -> bytes:
-    """What is good, and one time in four has something put into it, or taken out."""
-    raw = draw(good)
-    if draw(st.sampled_from((True, True, True, False))):
-        return raw
-    start = draw(st.integers(0, len(raw)))
-    stop = draw(st.integers(start, min(len(raw), start + 3)))
-    return raw[:start] + draw(PIECES) + raw[stop:]
 
 
 SEVERAL = settings(max_examples=200, derandomize=True)

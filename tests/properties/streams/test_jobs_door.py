@@ -13,8 +13,8 @@ from contract.events import InputQuarantined, Opened
 from contract.inputs import Submission
 from runtime.kafka import Record
 from streams.door import jobs_door
+from tests.properties.contract.broken_bytes import broken
 from tests.properties.contract.records import wire
-from tests.properties.contract.test_doors import broken
 from tests.properties.weighted import weighted
 from tests.unit.streams.memory_pool import MemoryBroker, keeper_of, run, setup, submitted
 from tests.waiting import until_async

@@ -9,16 +9,7 @@ import yaml
 
 from contract.policy import Cluster, Policy, Tier, fingerprint
 from contract.policy_document import PolicyInvalid, parse
-
-GOOD = """\
-tiers:
-  api: {slo: 30s}
-  free: {slo: 1h}
-pools:
-  main: {partition: 0}
-clusters:
-  local: {pool: main, limit: 4}
-"""
+from tests.unit.contract.policy_texts import GOOD
 
 
 def test_units_and_defaults() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from contract.policy_document import parse
 from contract.topics import topics_for
-from tests.unit.contract.test_policy_document import GOOD
+from tests.unit.contract.policy_texts import GOOD
 
 TWO_POOLS = GOOD.replace("  main: {partition: 0}", "  main: {partition: 0}\n  other: {partition: 2}")
 

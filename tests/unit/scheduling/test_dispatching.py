@@ -9,21 +9,11 @@ from contract.bounds import HELD_MAX
 from contract.codec import encode
 from contract.events import JobDispatched
 from contract.inputs import NodeHeartbeat, NodeJoined, Requirements
-from contract.policy import UNLIMITED, Cluster, Policy, Tier
+from contract.policy import UNLIMITED
 from scheduling.state.capacity import fits
 from scheduling.state.nodes import ClusterState, Group
-from tests.unit.scheduling.specification import CUDA, POLICY, Pool, a_job, a_join, names, only, submission, version_of
-
-
-def roomy(limit: int = 100, **tiers: int) -> Policy:
-    """The policy with other limits, and tiers of these SLOs."""
-    slos = {name: Tier(slo_ms) for name, slo_ms in tiers.items()} or POLICY.tiers
-    clusters = {"east": Cluster("main", limit), "west": Cluster("main", limit)}
-    return Policy(slos, POLICY.pools, clusters, discipline="wait_fraction", may_starve=True)
-
-
-def picked(pool: Pool) -> list[str]:
-    return [event.job for event in only(pool.events, JobDispatched)]
+from tests.unit.scheduling.dispatched import picked, roomy, with_east
+from tests.unit.scheduling.specification import CUDA, Pool, a_job, a_join, names, only, submission, version_of
 
 
 def test_the_largest_wait_fraction_goes_first_and_oldest_first_within_a_tier() -> None:
@@ -121,10 +111,6 @@ def test_no_more_are_dispatched_than_the_limit_allows_until_some_start() -> None
     assert picked(pool) == []
     pool.start(sent[0])
     assert len(picked(pool)) == 1
-
-
-def with_east(limit: int, staged_per_slot: int = 1) -> Policy:
-    return Policy(POLICY.tiers, POLICY.pools, {"east": Cluster("main", limit, staged_per_slot=staged_per_slot)})
 
 
 def test_a_node_stages_as_many_a_slot_as_the_policy_says_spread_over_the_nodes() -> None:

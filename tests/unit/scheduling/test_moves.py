@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contract.events import JobDispatched, RecallOrdered
 from contract.policy import Cluster, Policy
+from tests.unit.scheduling.dispatched import picked, roomy, with_east
 from tests.unit.scheduling.specification import CUDA, POLICY, Pool, a_job, only, submission
-from tests.unit.scheduling.test_dispatching import picked, roomy, with_east
 
 
 def test_a_staged_attempt_is_recalled_when_a_slot_elsewhere_stays_free() -> None:
