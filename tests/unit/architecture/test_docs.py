@@ -1,0 +1,63 @@
+"""The guides say what is so: their paths and links lead somewhere, and the annotated ledger record is a real one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.codec import decode_batch, encode
+
+ROOT = Path(__file__).parents[3]
+GUIDES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/glossary.md", "docs/runbook.md")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()}
+GOLDEN = ROOT / "tests" / "golden" / "rules_3.jsonl"
+ANNOTATED = 347
+"""Line of the golden ledger, from 1."""
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_every_path_that_a_guide_names_is_there(guide: str) -> None:
+    named = re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", (ROOT / guide).read_text())
+    paths = {name for name in named if "/" in name and name.split("/")[0] in FOLDERS}
+    assert {name for name in paths if not (ROOT / name).exists()} == set()
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_every_link_of_a_guide_leads_somewhere(guide: str) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / guide).read_text())
+    files = [target for target in targets if not re.match(r"\w+:", target)]
+    assert [target for target in files if not (ROOT / guide).parent.joinpath(target).exists()] == []
+
+
+def test_the_annotated_record_is_that_of_the_golden_ledger() -> None:
+    block = re.search(r"```json\n(.*?)```", ARCHITECTURE, re.DOTALL)
+    assert block is not None
+    shown = json.loads(block[1])
+    line = GOLDEN.read_bytes().splitlines()[ANNOTATED - 1]
+    assert shown == json.loads(line)
+    assert encode(decode_batch(json.dumps(shown).encode())) == line
+    assert f"number {ANNOTATED} of `{GOLDEN.relative_to(ROOT)}`" in ARCHITECTURE
+
+
+def test_every_field_of_the_annotated_record_is_explained() -> None:
+    section = ARCHITECTURE.split("## One ledger record")[1].split("\n## ")[0]
+    _, shown, tables = section.split("```")
+    first_cells = re.findall(r"^\| (`.*?) \|", tables, re.MULTILINE)
+    explained = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert set(_fields(json.loads(shown.removeprefix("json")))) - explained == set()
+
+
+def _fields(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+        for part in value.values():
+            yield from _fields(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _fields(part)
