@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from contract.codec import decode_batch, encode
+from contract.policy import Cluster, Policy, Pool, Tier
+from contract.topics import topics_for
+from runtime.settings import ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parents[3]
 GUIDES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/glossary.md", "docs/runbook.md")
@@ -33,6 +37,24 @@ def test_every_link_of_a_guide_leads_somewhere(guide: str) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / guide).read_text())
     files = [target for target in targets if not re.match(r"\w+:", target)]
     assert [target for target in files if not (ROOT / guide).parent.joinpath(target).exists()] == []
+
+
+def test_the_processes_that_are_drawn_are_those_that_run() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    started = {service["command"][0] for service in services.values() if "command" in service} - {"local.install"}
+    assert set(re.findall(r"\| `python -m ([\w.]+)", ARCHITECTURE)) == started
+
+
+def test_the_topics_of_the_table_are_those_that_are_made() -> None:
+    table = ARCHITECTURE.split("| topic | key |")[1].split("\n\n")[0]
+    policy = Policy({"free": Tier(1_000)}, {"main": Pool(0)}, {"CLUSTER": Cluster("main", 1)})
+    assert set(re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)) == {t.name for t in topics_for(policy)}
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_every_setting_that_a_guide_names_is_one(guide: str) -> None:
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    assert set(re.findall(r"\bHEADRACE_[A-Z0-9_]+", (ROOT / guide).read_text())) <= known
 
 
 def test_the_annotated_record_is_that_of_the_golden_ledger() -> None:
