@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from local.services import Services
 
 providers._get_local_constants = Constants
-"""No examples from the constants of whatever modules are loaded: which these are depends on the tests that ran before
-in the same process, and how many examples a door takes is part of what a property claims."""
+"""Hypothesis must not draw examples from the constants of loaded modules: which modules are loaded depends on the tests
+that ran before in the same process, and how many examples a door takes is part of what a property claims."""
 
 settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headrace")
-"""No property is asserted by the clock: on a busy machine an example may take as long as it takes."""
+"""No property is held against the clock: on a busy machine an example may take long."""
 
 WORDS_KEPT_MS = 10_000
 """Short, so that the broker's cleaning is fast enough for a test of erasure."""

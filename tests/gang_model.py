@@ -1,4 +1,5 @@
-"""A model of several ranks for tests with servers: torch is the stand-in, which goes with its code."""
+"""A model of several ranks, for tests with servers. Its torch is the stand-in, which is published with the model's
+code."""
 
 from __future__ import annotations
 

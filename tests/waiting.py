@@ -13,7 +13,8 @@ Found = TypeVar("Found")
 
 
 def until(holds: Callable[[], Found], what: str = "what the test waits for", within_s: float = 60.0) -> Found:
-    """What `holds()` gives once that is true. AssertionError that says `what` when it is not within the time."""
+    """Waits until `holds()` gives something true, and returns that. AssertionError names `what` when the time is
+    over."""
     deadline_s = time.monotonic() + within_s
     while not (found := holds()):
         assert time.monotonic() < deadline_s, f"expected within {within_s:g} s: {what}"
@@ -24,7 +25,7 @@ def until(holds: Callable[[], Found], what: str = "what the test waits for", wit
 async def until_async(
     holds: Callable[[], Found], what: str = "what the test waits for", within_s: float = 60.0
 ) -> Found:
-    """As `until`, on an event loop that goes on meanwhile."""
+    """Like `until`, for an event loop that goes on meanwhile."""
     deadline_s = time.monotonic() + within_s
     while not (found := holds()):
         assert time.monotonic() < deadline_s, f"expected within {within_s:g} s: {what}"
@@ -33,6 +34,6 @@ async def until_async(
 
 
 async def within(within_s: float, work: Awaitable[Found]) -> Found:
-    """What `work` gives. TimeoutError when that takes longer."""
+    """The result of `work`. TimeoutError when `work` takes longer."""
     async with asyncio.timeout(within_s):
         return await work

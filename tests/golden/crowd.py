@@ -1,6 +1,6 @@
 """A pool's life in which everything comes several at once: nodes lost and left, clusters drained, attempts missed,
-versions loaded, limits adapted. Whatever were taken in the order of a set would show: in a record, in an order, or in
-the state."""
+versions loaded, limits adapted. If the core took any of these in the order of a set, the order would show: in a record,
+in an order to a node, or in the state."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ POLICY = Policy(
 
 
 class Crowd(Pool):
-    """Remembers every order too, and where it goes."""
+    """A pool that also remembers every order and where the order goes."""
 
     def __init__(self) -> None:
         self.ordered: list[bytes] = []
@@ -55,7 +55,7 @@ class Crowd(Pool):
         self.tell(NodeReport(node, f"{node}.s", tuple(started[:4])), after_ms=1_000)
 
     def succeed_all(self, nodes: list[str]) -> None:
-        """One batch of what they say."""
+        """One batch with what all nodes report."""
         reports = []
         for node in nodes:
             held = [attempt for attempt in self.state.node_attempts[node].values() if attempt.started]
@@ -66,7 +66,7 @@ class Crowd(Pool):
             self.start_all(node)
 
     def beat_all(self, listed: bool = True) -> None:
-        """One batch of every node's heartbeat; what they name as loaded is in no order, and twice."""
+        """One batch with every node's heartbeat, which names loaded versions twice and in no order."""
         beats = []
         for node in sorted(self.state.nodes, reverse=True):
             held = [attempt.dispatch for attempt in self.state.node_attempts[node].values()] if listed else []
@@ -76,7 +76,7 @@ class Crowd(Pool):
 
 
 def life() -> list[bytes]:
-    """Its records, its orders, and its last state."""
+    """The pool's records, its orders, and its last state."""
     pool = Crowd()
     for model in MODELS:
         digest = version_of(f"{model}/v1")
@@ -109,7 +109,7 @@ def life() -> list[bytes]:
 
 
 def suspect(pool: Crowd) -> None:
-    """A job under which two nodes are lost, each alone; the one that comes last in the alphabet first."""
+    """Two nodes are lost under one job, each alone; the node that comes last in the alphabet is lost first."""
     pool.tell(submission(999, "api", "film"))
     for node, cluster in (("zulu", "alpha"), ("alfa", "bravo")):
         pool.tell(NodeJoined(node, f"{node}.s", cluster, "cpu", 1, 0, 4_096))

@@ -76,7 +76,8 @@ def the_rest(pool: Pool) -> None:
 
 
 def gangs(pool: Pool) -> None:
-    """A gang that slots are kept for, with back-fill; one whose slots are kept no longer; one that a rank fails."""
+    """Three gangs: one that slots are kept for, with back-fill; one whose slots are given back; one that fails by a
+    rank."""
     pool.adopt(msgspec.structs.replace(POLICY, discipline="promise"))
     pool.tell(ClusterActivated("west"))
     pool.publish("tiny", Requirements(("tpu",), 0))
@@ -105,7 +106,7 @@ def gangs(pool: Pool) -> None:
 
 
 def overdue(pool: Pool) -> None:
-    """Jobs wait in a line that moves, until it does no longer and what was forecast has passed."""
+    """Jobs wait in a line that moves. Then the line stands still, and the forecast times pass."""
     for number in range(110, 116):
         pool.tell(submission(number, "api", "killer"))
     for _ in range(3):
@@ -122,7 +123,7 @@ def overdue(pool: Pool) -> None:
 
 
 def trial(pool: Pool) -> None:
-    """A policy that is applied with a bound on attainment, and goes again with the first job that starts late."""
+    """A policy is applied with a bound on attainment, and is reverted with the first job that starts late."""
     assert pool.state.policy is not None
     policy = msgspec.structs.replace(pool.state.policy, failures_max=3)
     pool.tell(PolicyApplied(policy, fingerprint(policy), 1000, 1))

@@ -16,12 +16,13 @@ from tests.golden.samples import sample
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "records.jsonl"
-"""One record a line, never edited, only added to. New lines: `python -m tests.golden.test_contract_bytes`."""
+"""One record on each line. Lines are only added, never edited: `python -m tests.golden.test_contract_bytes` adds
+them."""
 BASELINE = HERE / "contract_baseline.schema.json"
 
 
 def golden() -> dict[str, list[bytes]]:
-    """The lines of each type, oldest first: a type that gained an optional field has one line more."""
+    """The lines of each type, oldest first. A type that gained an optional field has one line more."""
     lines: dict[str, list[bytes]] = {}
     for line in GOLDEN.read_bytes().splitlines():
         lines.setdefault(json.loads(line)["type"], []).append(line)
@@ -43,7 +44,7 @@ def test_older_golden_bytes_still_say_what_they_said(kind: type[msgspec.Struct])
 
 
 def _says(now: Any, then: Any) -> bool:
-    """Everything that was said then is said now; fields may have been added."""
+    """Whether `now` says everything that `then` said. Fields may have been added."""
     if isinstance(then, dict):
         return isinstance(now, dict) and all(name in now and _says(now[name], then[name]) for name in then)
     if isinstance(then, list):

@@ -1,7 +1,7 @@
-"""No decision depends on how strings hash: a set of names that is iterated comes in another order in each process.
+"""No decision depends on how strings hash. A set of names is iterated in another order in each process.
 
-The mutant "iterate a set" takes away one `sorted` of the core at a time. In the life of tests/golden/crowd.py, where
-everything comes several at once, each of them shows.
+The mutant "iterate a set" takes away one `sorted` of the core at a time. Each shows in the life of
+tests/golden/crowd.py, where everything comes several at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ORDERED = (
     "attempts.reports.node_heartbeat",
     "attempts.retries.lost_alone",
 )
-"""Functions whose order is seen from outside. Where else the core sorts, what it sorts is kept in order anyhow."""
+"""Functions whose order is seen from outside. Everywhere else the core sorts what is kept in order anyhow."""
 
 
 def made_with(seed: str, program: str) -> subprocess.Popen[bytes]:
@@ -54,7 +54,7 @@ def made_with(seed: str, program: str) -> subprocess.Popen[bytes]:
 
 
 def lives(program: str) -> set[str]:
-    """Digests of what the program makes under several hash seeds."""
+    """The digests of what the program makes under several hash seeds."""
     makers = [made_with(seed, program) for seed in ("1", "2")]
     made = [maker.communicate(timeout=60)[0] for maker in makers]
     assert [maker.returncode for maker in makers] == [0, 0]
@@ -86,7 +86,7 @@ def test_another_order_than_the_sorted_one_shows(
 
 
 def backwards_in(function: str) -> Callable[..., list[Any]]:
-    """A `sorted` that gives another order to one function."""
+    """Gives one function a `sorted` that returns another order."""
 
     def ordered(names: Iterable[Any], **how: Any) -> list[Any]:
         found = sorted(names, **how)

@@ -37,9 +37,9 @@ class Auditor:
         self.head_hash, self.head_seq, self.epoch = GENESIS, -1, 0
         self.now_ms = self.lease_ms = self.position = 0
         self.downtime: Callable[[int, int], tuple[int, int]] = lambda start, end: (0, 0)
-        """(ms, number) of outages of ours between two true times."""
+        """Asked with two true times: how long we were down between them, in ms, and how often."""
         self.built_ms: dict[str, int] = {}
-        """Record hash -> true time at which its writer made it."""
+        """By record hash: the true time at which the writer made the record."""
         self._jobs, self._compacted = jobs, compacted
         self._hashes = {GENESIS}
         self._losers: set[str] = set()
@@ -56,7 +56,7 @@ class Auditor:
                 self._heard.setdefault(body["session"], [(record.offset, record.true_ms)])
 
     def ledger_appended(self, record: Record) -> bool:
-        """True when the record counts."""
+        """Judges the record. True when the record counts."""
         assert record.value is not None
         batch = msgspec.json.decode(record.value)
         record_hash = hashlib.sha256(record.value).hexdigest()
@@ -120,7 +120,7 @@ class Auditor:
                 raise Violation("R3", f"the batch at {batch['now_ms']} is older than its input {entry['offset']}")
 
     def _check_inputs(self, offset: int, batch: dict[str, Any]) -> None:
-        """What was read is what lies in `jobs`, each record once, none left out (I1)."""
+        """The inputs of a batch are what lies in `jobs`: each record once, none left out (I1)."""
         if batch["position"] < self.position:
             raise Violation("I1", f"record {offset} goes back from {self.position} to {batch['position']}")
         read = {entry["offset"]: entry for entry in batch["inputs"]}
@@ -145,7 +145,8 @@ class Auditor:
                 raise Violation("I1", f"record {offset} passes over the submission at {entry['offset']}")
 
     def _check_silence(self, event: dict[str, Any], batch: dict[str, Any], built_ms: int) -> None:
-        """I16 from the world's knowledge: between what was read of the node and what came next lies a whole lease."""
+        """I16, by what only the world knows: a whole lease lies between what was read of the node and what came
+        next."""
         heard = self._heard.get(event["session"], [])
         read = [true_ms for at, true_ms in heard if at < batch["position"]]
         unread = [true_ms for at, true_ms in heard if at >= batch["position"] and true_ms <= built_ms]
@@ -163,5 +164,5 @@ class Auditor:
         return sorted(book.job for book in self.book.jobs.values() if book.state not in TERMINAL)
 
     def unknown(self, acknowledged: set[str]) -> list[str]:
-        """I1: what was acknowledged and is not in the ledger."""
+        """The acknowledged submissions that are not in the ledger (I1)."""
         return sorted(acknowledged - self.book.jobs.keys() - self.book.refused)

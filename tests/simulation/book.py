@@ -51,7 +51,7 @@ class Book(GangRules):
         self.check_reserved()
 
     def _check_drain(self, book: JobBook, moment: Moment) -> None:
-        """In a draining cluster what is staged is called back, and at the deadline what runs is stopped."""
+        """A draining cluster calls back what is staged; at the deadline it stops what runs."""
         deadline_ms = self.draining_clusters.get(book.cluster)
         if deadline_ms is None or book.kill_reason or book.recall_reason:
             return

@@ -1,4 +1,4 @@
-"""What goes wrong and when: each seed draws its own mix, so that rare ones are also seen alone."""
+"""What goes wrong and when. Each seed draws its own mix, so that rare faults are also seen alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from tests.simulation.timeline import Timeline
 
 
 def plan(timeline: Timeline, until_ms: int, kinds: dict[str, tuple[int, Callable[[], None]]]) -> list[str]:
-    """Plans the faults and acts of `kinds` (name -> (mean ms between two, what to do)) until a time; those chosen.
+    """Plans faults and acts until a time, and returns the names of those chosen. `kinds` gives for each name the mean
+    ms between two of them and what to do.
 
-    Swarm testing: every kind is left out of about a third of the seeds, and its pace varies by a factor of nine.
+    This is swarm testing: each kind is left out of about a third of the seeds, and its pace varies by a factor of nine.
     """
     chosen = []
     for name, (mean_ms, action) in kinds.items():

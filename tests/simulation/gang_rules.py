@@ -1,4 +1,5 @@
-"""What the events of gangs presuppose: all ranks or none, in one cluster; and what is kept for one (I3, I6)."""
+"""What the events of gangs presuppose (I3, I6): all ranks or none, in one cluster, and which slots are kept for a
+gang."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ PORTS = 1_000
 class Kept:
     job: str
     seats: tuple[tuple[str, str], ...]
-    """Node and session of each slot."""
+    """The node and session of each kept slot."""
     free_ms: int
 
 
@@ -26,12 +27,12 @@ class GangRules(JobRules):
     def __init__(self, stored: Callable[[str, str], str | None]) -> None:
         super().__init__(stored)
         self.reserved: dict[str, Kept] = {}
-        """By cluster."""
+        """The slots kept in each cluster."""
         self.gangs = self.reservations = 0
-        """How many were dispatched, and for how many slots were kept."""
+        """How many gangs were dispatched, and for how many gangs slots were kept."""
 
     def held(self, node: str) -> int:
-        """Slots of the node that ranks take, or wait for."""
+        """How many slots of the node ranks take or wait for."""
         return sum(name == node for book in self.jobs.values() for name, _ in book.seats)
 
     def kept(self, node: str) -> int:
@@ -111,7 +112,7 @@ class GangRules(JobRules):
         del self.reserved[found[0]]
 
     def _reasons(self, cluster: str) -> set[str]:
-        """Why the slots kept there can be kept no longer."""
+        """Why slots can no longer be kept in the cluster; empty: they can."""
         kept = self.reserved[cluster]
         reasons = set()
         if self.jobs[kept.job].state != "queued":

@@ -23,16 +23,16 @@ class JobRules(NodeRules):
         self.ended_ms: dict[str, int] = {}
         """When each job ended, or was refused."""
         self.may_live_again: set[str] = set()
-        """Ids that ended so long ago that no copy of what was submitted then may come any more."""
+        """Ids whose jobs ended so long ago that no copy of their submission may come any more."""
         self.second_lives = 0
         self.dispatches: set[str] = set()
         self.closed_now: set[str] = set()
         self.requests: dict[str, set[tuple[str, str]]] = {}
-        """Job -> (cancel or erase, tenant) asked in an input read so far."""
+        """By job: the cancels and erasures that inputs asked for so far, each with the tenant that asked."""
         self.run_ms: dict[str, int] = {}
-        """Run time of each version, smoothed."""
+        """The smoothed run time of each version, in ms."""
         self.fetch_ms: dict[str, int] = {}
-        """From dispatch to start on a free slot, by cluster, smoothed."""
+        """The smoothed time from dispatch to start on a free slot, in ms, by cluster."""
         self._stored = stored
 
     @staticmethod
@@ -42,7 +42,7 @@ class JobRules(NodeRules):
         return max(1, known_ms + (seen_ms - known_ms) // 8) if known_ms else seen_ms
 
     def _open(self, event: Event, invariant: str = "I10") -> JobBook:
-        """The job whose open attempt the event names."""
+        """The book of the job whose open attempt the event names."""
         book = self.jobs.get(event["job"])
         if book is None:
             raise Violation("I2", f"{event['type']} of a job that was never accepted", event["job"])
@@ -56,8 +56,8 @@ class JobRules(NodeRules):
         return book
 
     def _reported(self, book: JobBook, moment: Moment, *kinds: str, by: str = "") -> dict[str, Any]:
-        """The report in this batch that the event rests on; it must come from the session the order went to: of rank 0,
-        or `by` another node of the gang."""
+        """The report in this batch that the event rests on. The report must come from the session that got the order:
+        that of rank 0, or `by` another node of the gang."""
         node, session = self._speaker(book, by)
         for report in moment.reports.get((node, session, book.dispatch), []):
             if report["type"].partition(".")[0] in kinds:
@@ -67,7 +67,7 @@ class JobRules(NodeRules):
         )
 
     def _speaker(self, book: JobBook, by: str) -> tuple[str, str]:
-        """The node that an event names, or that of rank 0, and its session."""
+        """The node that an event names, else the node of rank 0, with its session."""
         for node, session in book.seats:
             if node == (by or book.node):
                 return node, session
@@ -129,7 +129,8 @@ class JobRules(NodeRules):
         self.refused.add(event["job"])
 
     def _begin_life(self, job: str, moment: Moment, wrong: str) -> None:
-        """An id lives once, and again only when it was forgotten. Nobody asked anything of the new life before."""
+        """An id has one life, and another only after it was forgotten. What was asked of the old life is not asked of
+        the new one."""
         if job not in self.jobs and job not in self.refused:
             return
         if job not in self.may_live_again:
@@ -142,7 +143,7 @@ class JobRules(NodeRules):
         self._read_requests(moment, job)
 
     def _read_requests(self, moment: Moment, job: str = "") -> None:
-        """Cancels and erasures among the inputs of the batch: of any job, or of this one."""
+        """The cancels and erasures among the inputs of the batch: those of this job, or of any."""
         for entry in moment.inputs:
             body = entry["body"]
             kind = body["type"].partition(".")[0]
@@ -151,7 +152,7 @@ class JobRules(NodeRules):
                 self.requests.setdefault(body["job"], set()).add((asked, body.get("tenant", "")))
 
     def _forget(self, moment: Moment) -> None:
-        """By the policy in force until this batch."""
+        """Notes which ids are forgotten, by the policy that was in force until this batch."""
         if self.policy:
             last_ms = moment.now_ms - self.policy["submission_age_max_ms"]
             self.may_live_again |= {job for job, ended_ms in self.ended_ms.items() if ended_ms <= last_ms}
@@ -229,7 +230,7 @@ class JobRules(NodeRules):
         book.cancelling = event["reason"]
 
     def _asked(self, book: JobBook, reason: str, moment: Moment) -> None:
-        """The end was asked for, by someone who may, or its deadline passed."""
+        """Raises a Violation unless someone who may asked for the end, or the deadline passed."""
         if reason == "expired":
             if not book.expires_ms or moment.now_ms < book.expires_ms:
                 raise Violation("I2", f"expired at {moment.now_ms}, its deadline is {book.expires_ms}", book.job)

@@ -1,8 +1,8 @@
-"""An in-memory log that is as unreliable as the one it stands for.
+"""An in-memory log that is as unreliable as the log it stands for.
 
-A produce can succeed, be lost, be appended though its ack is lost, be appended long after its sender gave up on it,
-or be appended twice. The broker stamps each append with its own clock, which can jump. While it is down it appends
-nothing, answers nothing and is read by nobody.
+A produce can succeed, be lost, be appended though its ack is lost, be appended long after its sender gave up, or be
+appended twice. The broker stamps each append with its own clock, which can jump. A broker that is down appends nothing,
+answers nothing, and is read by nobody.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Record(NamedTuple):
     offset: int
     append_ms: int
     true_ms: int
-    """The world's own time of the append; nobody in the world can know it."""
+    """The world's own time of the append. Nobody in the world can know this time."""
     key: str
     value: bytes | None
 
 
 class Unclear:
-    """The sender's only news: perhaps appended, perhaps not, perhaps later."""
+    """All that the sender hears: the record is perhaps appended, perhaps not, perhaps later."""
 
 
 Delivered = Callable[[Record | Unclear], None]
@@ -52,9 +52,9 @@ class Broker:
         self.outages: list[tuple[int, int]] = []
         self.fates = Fates()
         self.order_fates = Fates()
-        """Of the dispatch topics: whoever sends an order does not wait for its ack."""
+        """The misfortunes of the dispatch topics, where a sender does not wait for the ack."""
         self.compacted: set[tuple[str, int]] = set()
-        """(topic, offset) of records that compaction took."""
+        """The topic and offset of each record that compaction took."""
         self.on_append: list[Callable[[str, Record], None]] = []
 
     @property
@@ -80,7 +80,7 @@ class Broker:
         return self.topics.setdefault(name, [])
 
     def read(self, name: str, position: int, records_max: int = 500) -> list[Record]:
-        """What lies at and after `position`; nothing while the broker is down."""
+        """The records at and after `position`; none while the broker is down."""
         if self.down:
             return []
         found = self.topic(name)[position : position + records_max]
@@ -89,7 +89,7 @@ class Broker:
         return found
 
     def compact(self, name: str) -> None:
-        """Takes every record for whose key a tombstone came later, but never the log's last."""
+        """Removes every record for whose key a tombstone came later, except the log's last record."""
         records = self.topic(name)
         buried = {record.key: record.offset for record in records if record.value is None}
         for record in records[:-1]:

@@ -22,7 +22,7 @@ class Row:
     tenant: str
     tier: str
     kind: str
-    """Its requirement class, in any words."""
+    """The job's requirement class, in any words."""
     version: str
     submitted_ms: int
     expected_ms: int
@@ -34,18 +34,18 @@ class Naive:
         self.policy: dict[str, Any] = {}
         self.slos: dict[str, int] = {}
         self._starts: dict[str, dict[str, Fraction]] = {}
-        """By tier: at what virtual time each tenant's next pick starts, at the earliest."""
+        """By tier: the earliest virtual time at which each tenant's next pick starts."""
         self._clocks: dict[str, Fraction] = {}
         self._tier_starts: dict[str, Fraction] = {}
         self._tier_clock = Fraction(0)
         self.promise: NaivePromise | None = None
         self.reason = ""
-        """Of the last turn, where the discipline has several."""
+        """The reason of the last turn, where the discipline has several reasons."""
 
     # -- what changes it --------------------------------------------------------------------------------------
 
     def adopted(self, policy: dict[str, Any], queued: Iterable[Row]) -> None:
-        """`queued`: every job without an open attempt."""
+        """A policy is adopted. `queued` are all jobs without an open attempt."""
         is_other = any(policy[name] != self.policy.get(name) for name in ("discipline", "tiers"))
         self.policy = policy
         self.slos |= {name: tier["slo_ms"] for name, tier in policy["tiers"].items()}
@@ -69,7 +69,7 @@ class Naive:
             self.promise.entered(self._tiers().index(row.tier), row.kind, row.submitted_ms, first)
 
     def ended(self, row: Row, waiting: Iterable[Row]) -> None:
-        """A queued job ended; those wait."""
+        """A queued job ended; `waiting` are those that still wait."""
         if self.promise is not None:
             kinds = {other.kind for other in waiting}
             self.promise.ended(self._tiers().index(row.tier), row.kind, row.submitted_ms, kinds)
@@ -77,7 +77,8 @@ class Naive:
     def dispatched(
         self, row: Row, passed: Row | None, waiting: Sequence[Row], now_ms: int, fits: Callable[[str], bool]
     ) -> None:
-        """`passed`: who was passed over. `waiting`: all that waited, this one among them. `fits`: the node fits."""
+        """A job was dispatched. `passed` was passed over; `waiting` are all that waited, this job included; `fits` says
+        whether the job's node fits a class."""
         if self.promise is not None:
             before, after = {other.kind for other in waiting}, {other.kind for other in waiting if other != row}
             if passed is not None and self.reason == "due":
@@ -110,7 +111,7 @@ class Naive:
     # -- a pick -----------------------------------------------------------------------------------------------
 
     def turn(self, able: Sequence[Row], now_ms: int) -> Row | None:
-        """Whose turn it is, of the jobs that some slot could take now."""
+        """Whose turn it is among the jobs that some slot could take now."""
         lines: dict[tuple[str, str], list[Row]] = {}
         for row in able:
             lines.setdefault((row.tier, row.kind), []).append(row)
@@ -128,7 +129,8 @@ class Naive:
         return min(line, key=lambda row: (self._start(row), self._place(row)))
 
     def goes_of_line(self, turn: Row, able: Sequence[Row], now_ms: int, loaded: set[str]) -> Row:
-        """Who goes, that being whose turn it is: another of its line, while nobody passed over has waited too long."""
+        """Who goes when it is `turn`'s turn: another job of the same line may, while nobody that is passed over has
+        waited too long."""
         if not self._may_be_passed(turn, now_ms):
             return turn
         for row in self._lines_of(turn.kind, able, now_ms)[self._line_of(turn, now_ms)]:
@@ -139,7 +141,7 @@ class Naive:
         return turn
 
     def goes_of_class(self, turn: Row, able: Sequence[Row], now_ms: int, loaded: set[str]) -> Row:
-        """Who goes, a switch having been made a moment ago: of each line the first whose version is loaded may."""
+        """Who goes just after a switch: of each line the first job whose version is loaded may."""
         lines = self._lines_of(turn.kind, able, now_ms)
         firsts = {name: [row for row in line if row.version in loaded][:1] for name, line in lines.items()}
         offers = {name: rows[0] for name, rows in firsts.items() if rows}
@@ -154,7 +156,7 @@ class Naive:
         return offers[tiers[choice.tier], choice.is_late]
 
     def _lines_of(self, kind: str, able: Sequence[Row], now_ms: int) -> dict[tuple[str, bool], list[Row]]:
-        """The first jobs of each line of the class, as far as look-ahead looks."""
+        """Of each line of the class, the first jobs, as many as look-ahead looks at."""
         lines: dict[tuple[str, bool], list[Row]] = {}
         for row in sorted((row for row in able if row.kind == kind), key=self._place):
             lines.setdefault(self._line_of(row, now_ms), []).append(row)
@@ -171,7 +173,7 @@ class Naive:
         return now_ms - row.submitted_ms > self.slos[row.tier]
 
     def _place(self, row: Row) -> tuple[Any, ...]:
-        """Where it stands in its line."""
+        """The job's place in its line, as a key to sort by."""
         if self.policy["discipline"] == "shortest_first":
             return row.expected_ms == 0, row.expected_ms, row.submitted_ms, row.job
         return row.submitted_ms, row.job

@@ -11,11 +11,11 @@ from tests.simulation.pages import NodeBook
 
 class NaiveGangs:
     def __init__(self, book: Book, fits: Callable[[NodeBook, str], bool], takes_work: Callable[[str], bool]) -> None:
-        """`fits`: a node fits a class; `takes_work`: a cluster does."""
+        """`fits` says whether a node fits a class, `takes_work` whether a cluster takes work."""
         self.book, self._fits, self._takes_work = book, fits, takes_work
 
     def ready(self, rows: Collection[Row]) -> str:
-        """The gang that slots were kept for and that fits now: it goes before any other."""
+        """The gang that slots were kept for and that fits now; such a gang goes before any other job."""
         for cluster in sorted(self.book.reserved):
             row = next(row for row in rows if row.job == self.book.reserved[cluster].job)
             if any(self.holds(row, name, own=cluster) for name in self.book.limits):
@@ -23,7 +23,7 @@ class NaiveGangs:
         return ""
 
     def on_offer(self, row: Row, room: Collection[NodeBook]) -> list[NodeBook]:
-        """Nodes with room, of these, in clusters that hold the gang or could keep slots for it."""
+        """Those of the nodes that have room and whose clusters hold the gang or could keep slots for the gang."""
         kept_for = {self.book.jobs[kept.job].version for kept in self.book.reserved.values()}
         if any(self.book.requirements[v] == self.book.requirements[row.version] for v in kept_for):
             return []
@@ -48,20 +48,21 @@ class NaiveGangs:
         return [node for node in nodes if self._fits(node, row.kind)]
 
     def _are_enough(self, row: Row, slots: dict[str, int]) -> bool:
-        """On one node, or on several of which one can be reached."""
+        """Whether the gang fits on one node, or on several of which one can be reached."""
         ranks = self.book.ranks(row.version)
         if any(count >= ranks for count in slots.values()):
             return True
         return sum(slots.values()) >= ranks and any(self.book.nodes[name].address for name in slots)
 
     def has_kept_room(self, node: NodeBook, kind: str) -> bool:
-        """A slot is free, and every free one is kept."""
+        """Whether the node has free slots and all of them are kept."""
         free = node.slots - self.book.held(node.node)
         takes = self._takes_work(node.cluster) and not node.draining
         return takes and self._fits(node, kind) and 0 < free <= self.book.kept(node.node)
 
     def back_fill(self, row: Row, now_ms: int) -> NodeBook | None:
-        """The node whose kept slot it may use: it is expected to have ended when the gang is expected to go."""
+        """The node whose kept slot the job may use, because the job is expected to end before the gang is expected to
+        go."""
         run_ms = self.book.run_ms.get(row.version, 0)
         able = []
         for node in self.book.nodes.values():

@@ -43,7 +43,7 @@ class Choice:
 
 class NaivePromise:
     def __init__(self, slos: list[int], cap: int) -> None:
-        """SLOs of the tiers, the highest first."""
+        """The SLOs of the tiers, highest tier first."""
         self.slos, self.cap = slos, cap
         self.paces: dict[tuple[int, str], Pace] = {}
         self.kinds: dict[str, Slots] = {}
@@ -56,7 +56,7 @@ class NaivePromise:
             insort(pace.shadow, submitted)
 
     def ended(self, tier: int, kind: str, submitted: int, waiting_kinds: set[str]) -> None:
-        """A queued job ended; these classes have jobs that wait."""
+        """A queued job ended; `waiting_kinds` are the classes that still have jobs that wait."""
         pace = self.paces.get((tier, kind))
         if pace is not None and submitted in pace.shadow:
             pace.shadow.remove(submitted)
@@ -75,13 +75,14 @@ class NaivePromise:
             self.worst, self.worst_before = min(self.worst, most), min(self.worst_before, most)
 
     def put_off(self, tier: int, submitted: int, now: int) -> None:
-        """A due job was passed over: what is promised is at least its wait."""
+        """A due job was passed over: from now on at least that job's wait is promised."""
         self.worst = max(self.worst, (now - submitted) * 1000 // self.slos[tier])
 
     def dispatched(
         self, kind: str, reason: str, now: int, fits: Callable[[str], bool], before: set[str], after: set[str]
     ) -> None:
-        """A job of the class went to a slot; `before` and `after` are the classes with jobs that wait."""
+        """A job of the class went to a slot. `before` and `after` are the classes that had jobs waiting before and
+        after that."""
         self._shadow(now, fits)
         for name, slots in self.kinds.items():
             if fits(name) and name in before:
@@ -119,8 +120,8 @@ class NaivePromise:
     def choose(
         self, rows: Iterable[tuple[int, str, int, str]], now: int, offers: set[tuple[int, str, bool]] | None = None
     ) -> Choice:
-        """The line to serve; the rows are (tier, class, submitted, job) of those that some slot could take. `offers`:
-        only one of these lines (tier, class, late part) may be served."""
+        """The line to serve. Each row is (tier, class, submitted, job) of a job that some slot could take. Only one of
+        the lines in `offers` (tier, class, late part) may be served."""
         late: dict[tuple[int, str], list[tuple[int, str]]] = {}
         fresh: dict[tuple[int, str], list[tuple[int, str]]] = {}
         for tier, kind, submitted, job in sorted(rows):

@@ -28,9 +28,9 @@ class NaiveSwitches:
         self._warm: dict[str, Average] = {}
         self._loads = Average()
         self._running: dict[str, tuple[int, bool]] = {}
-        """Job -> when its attempt started, and whether its version was loaded there."""
+        """By job: when its attempt started, and whether its version was loaded on the slot."""
         self._last_ms: dict[str, int] = {}
-        """By class: when a job of it went last where its version was not loaded."""
+        """By class: when a job last went to a slot that did not have its version loaded."""
 
     def dispatched(self, kind: str, is_loaded: bool, now_ms: int) -> None:
         if not is_loaded:
@@ -52,5 +52,5 @@ class NaiveSwitches:
         return loads.mean if loads.mean > 0 and loads.mean**2 * loads.count > CLEAR * loads.off**2 else 0
 
     def is_recent(self, kind: str, slots: int, percent: int, now_ms: int) -> bool:
-        """The last switch of the class is so near that another one would be dear."""
+        """Whether the last switch of the class is so recent that another would cost too much."""
         return now_ms - self._last_ms.get(kind, 0) < self.load_ms * 100 // (percent * max(1, slots))

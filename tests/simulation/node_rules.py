@@ -11,14 +11,14 @@ Event = dict[str, Any]
 
 
 class NodeRules:
-    """One method an event, named after it."""
+    """Each method is named after the event that it judges."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeBook] = {}
         self.draining_clusters: dict[str, int] = {}
         self.policy: dict[str, Any] = {}
         self._before: dict[str, Any] = {}
-        """What comes back when the policy in force misses its bound; empty: it has none."""
+        """The policy that comes back when the policy in force misses its bound; empty: there is no bound."""
         self.lost_now: list[tuple[str, str]] = []
         self.requirements: dict[str, dict[str, Any]] = {}
         self.aliases: dict[tuple[str, str], str] = {}

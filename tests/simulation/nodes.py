@@ -20,13 +20,13 @@ HEARTBEAT_MS = 5_000
 
 
 class Work(Protocol):
-    """What an attempt turns out to be; asked when it starts."""
+    """Decides how an attempt turns out. It is asked when the attempt starts."""
 
     def begin(self, job: str, dispatch: str) -> tuple[str, int]:
-        """(failure kind or empty for success, how long it runs)."""
+        """The kind of failure, empty for success, and how long the attempt runs in ms."""
 
     def store(self, job: str, dispatch: str) -> str:
-        """Leaves the outputs and their manifest in the world's store; its digest."""
+        """Puts the outputs and their manifest into the world's store and returns the manifest's digest."""
 
 
 class Attempt:
@@ -57,16 +57,16 @@ class Node:
         self.name, self.cluster, self.slots = name, cluster, slots
         self.chipset, self.gpus, self.memory_mib = chipset, gpus, memory_mib
         self.holds = slots + broker.timeline.between(0, 2 * slots + 2)
-        """Attempts that it takes, running and staged; it gives back what is sent beyond."""
+        """How many attempts the node takes, running and staged. The node gives back what is sent beyond that."""
         self.cached: set[str] = set()
         self.cut_until_ms = 0
         self.load_ms = 0
-        """A version that is not loaded costs so much more."""
+        """How much longer an attempt takes when its version is not loaded."""
         self.lives = 0
         self.alive = False
 
     def start(self) -> None:
-        """A new process: new session, empty hands; what was on the disk stays."""
+        """Starts a new process with a new session and no attempts. What was on the disk stays."""
         self.lives += 1
         self.alive = True
         self._begin_session()
@@ -79,12 +79,12 @@ class Node:
         self.lives += 1
 
     def cut_off(self, for_ms: int) -> None:
-        """No word gets in or out, the work goes on."""
+        """Cuts the node off: no word gets in or out, and the work goes on."""
         self.cut_until_ms = max(self.cut_until_ms, self.timeline.now_ms + for_ms)
         self.timeline.after(for_ms + 1, self._wake_again)
 
     def forget(self) -> None:
-        """A defect of the node: an attempt that runs is gone, and nothing is said of it."""
+        """A defect of the node: it loses an attempt that runs, and reports nothing."""
         if not self.alive:
             return
         for job in [attempt.job for attempt in self._held.values() if attempt.run]:
@@ -131,7 +131,8 @@ class Node:
         )
 
     def leave(self, gone: Callable[[], None]) -> None:
-        """SIGTERM without patience: what is held is handed back by NodeLeft itself; `gone` when that is in the log."""
+        """SIGTERM without patience: NodeLeft itself hands back what the node holds. Calls `gone` when NodeLeft is in
+        the log."""
         self._held.clear()
         self._draining = True
 
@@ -142,7 +143,7 @@ class Node:
         self._post(inputs.NodeLeft(node=self.name, session=self.session), left)
 
     def drain(self) -> None:
-        """Takes no new work; hands back what is staged; what runs may finish."""
+        """Takes no new work, hands back what is staged, and lets what runs finish."""
         self._draining = True
         for attempt in list(self._held.values()):
             if not attempt.begun:

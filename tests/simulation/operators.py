@@ -25,7 +25,7 @@ def digest(name: str) -> str:
 
 
 BOUNDS = ((0, 0), (1000, 1), (900, 3), (500, 20))
-"""Of a policy on trial: permille of starts in time, of so many."""
+"""The bounds of policies on trial: permille of starts in time, and of how many starts."""
 VERSIONS = {
     digest("film 1"): ("film", inputs.Requirements(("cpu", "cuda"), 0, 1000)),
     digest("film 2"): ("film", inputs.Requirements(("cpu", "cuda"), 0, 1000)),
@@ -85,7 +85,7 @@ class Operators:
         self.broker, self.api, self.work, self.auditor = broker, api, work, auditor
         self.timeline = broker.timeline
         self.jobs: list[tuple[str, str]] = []
-        """(job, tenant) of everything ever asked for."""
+        """Every job ever asked for, with its tenant."""
         self._asked: list[inputs.Submission] = []
         self._moves = 0
         self._policy = self._ordered(POLICY)
@@ -94,7 +94,8 @@ class Operators:
         deliver(self.broker, codec.encode(body))
 
     def set_up(self) -> None:
-        """Policy first, then versions and aliases; a submission before them is refused, which is right too."""
+        """Applies the policy first, then versions and aliases. A submission that comes before these is refused, which
+        is right too."""
         self.apply(self._policy)
         for version, (model, requirements) in VERSIONS.items():
             self.say(inputs.VersionPublished(model, version, requirements, HOUR_MS))
@@ -137,14 +138,14 @@ class Operators:
             )
 
     def submit_again(self) -> set[str]:
-        """The same ids as long ago, over HTTP; which."""
+        """Submits ids of long ago again over HTTP, and returns which."""
         again = self.timeline.chance.sample(self._asked, min(SECOND_LIVES, len(self._asked)))
         for asked in again:
             self.api.post(msgspec.structs.replace(asked, via="api", expires_ms=0))
         return {asked.job for asked in again}
 
     def submit_old(self) -> None:
-        """A record that lay in `submissions` for too long before intake came to it."""
+        """Writes a record that lay in `submissions` for too long before intake came to read it."""
         asked = submission(len(self.jobs), "acme", "free", "film", "kafka", 0)
         self.jobs.append((asked.job, "acme"))
         age_ms = POLICY.submission_age_max_ms + self.timeline.between(1, 60_000)
@@ -160,7 +161,8 @@ class Operators:
         self.say(inputs.CancelRequested(job, asker))
 
     def erase(self) -> None:
-        """Asks for an erasure; once the ledger says that the job has ended, buries its copies and says so."""
+        """Asks for an erasure. Once the ledger says that the job has ended, it buries the job's copies and reports
+        that."""
         if not self.jobs:
             return
         job, tenant = self.timeline.chance.choice(self.jobs)
@@ -182,7 +184,7 @@ class Operators:
     # -- capacity and rollout ---------------------------------------------------------------------------------
 
     def move_alias(self) -> None:
-        """Sometimes an older move arrives late, which changes nothing."""
+        """Moves an alias. Sometimes an older move arrives late, which must change nothing."""
         name = self.timeline.chance.choice(("film 1", "film 2"))
         self._moves += 1
         late = self.timeline.happens(0.2)
@@ -233,7 +235,7 @@ class Operators:
         self.timeline.after(self.timeline.between(3_000, 20_000), lambda: self.say(inputs.ClusterActivated(cluster)))
 
     def heal(self) -> None:
-        """Everything as at the beginning, and what would never end by itself is cancelled."""
+        """Restores everything as at the beginning, and cancels what would never end by itself."""
         self.apply(self._policy)
         for cluster in POLICY.clusters:
             self.say(inputs.ClusterActivated(cluster))

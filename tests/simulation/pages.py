@@ -1,4 +1,5 @@
-"""The pages of the auditor's books: what it keeps of a job, a node, and the batch it is entering."""
+"""The pages of the auditor's books: what the auditor keeps of a job, of a node, and of the batch that it is
+entering."""
 
 from __future__ import annotations
 
@@ -21,19 +22,19 @@ class JobBook:
     attempts: int = 0
     failures: int = 0
     counted_now: bool = False
-    """Its last attempt ended in a way that counts as a failure."""
+    """Whether the job's last attempt ended in a way that counts as a failure."""
     dispatch: str = ""
     node: str = ""
     session: str = ""
     cluster: str = ""
     members: list[tuple[str, str]] = field(default_factory=list)
-    """Node and session of ranks 1, 2…"""
+    """The node and session of ranks 1, 2…"""
     rendezvous: str = ""
     started: bool = False
     started_ms: int = 0
     dispatched_ms: int = 0
     to_free: bool = False
-    """A slot was free for it when it was dispatched."""
+    """Whether a slot was free for the attempt when it was dispatched."""
     kill_reason: str = ""
     recall_reason: str = ""
     cancelling: str = ""
@@ -48,7 +49,7 @@ class JobBook:
 
     @property
     def seats(self) -> list[tuple[str, str]]:
-        """Node and session of each rank of the open attempt."""
+        """The node and session of each rank of the open attempt."""
         return [(self.node, self.session), *self.members] if self.dispatch else []
 
 
@@ -67,7 +68,7 @@ class NodeBook:
     heard_lease_ms: int = 0
     address: str = ""
     holds: int = 0
-    """The most attempts it may have, by its own word when it joined."""
+    """The most attempts that the node may have, as it said when it joined."""
 
 
 @dataclass(slots=True)
@@ -81,11 +82,11 @@ class Moment:
     lease_ms: int
     inputs: list[dict[str, Any]]
     decides: bool
-    """It is no Opened, which decides nothing."""
+    """Whether the batch decides anything: an Opened does not."""
     reports: dict[tuple[str, str, str], list[dict[str, Any]]] = field(default_factory=dict)
-    """(node, session, dispatch) -> reports read in this batch."""
+    """By node, session and dispatch: the reports read in this batch."""
     running: set[tuple[str, str, str]] = field(default_factory=set)
-    """(node, session, dispatch) named as running by a heartbeat read in this batch."""
+    """The node, session and dispatch of each attempt that a heartbeat read in this batch names as running."""
 
     def bodies(self, kind: str) -> list[dict[str, Any]]:
         return [entry["body"] for entry in self.inputs if entry["body"]["type"].startswith(kind + ".")]

@@ -17,7 +17,7 @@ from tests.simulation.pages import JobBook, Moment, NodeBook
 from tests.simulation.violation import Violation
 
 NO_LIMIT = 1_000_000_000
-"""A limit of `none`, which goes for staging too."""
+"""A limit of `none`, which lifts the limit on staging too."""
 
 
 ENDS = ("JobCancelled", "JobExpired", "JobDeadLettered", "JobQuarantined")
@@ -28,12 +28,12 @@ class Picks:
         self.book = book
         self.naive = Naive()
         self.back_fills = 0
-        """Jobs that went to a slot that was kept for a gang."""
+        """How many jobs went to a slot that was kept for a gang."""
         self.gangs = NaiveGangs(book, self._fits, self._takes_work)
         self.switches = NaiveSwitches()
 
     def check(self, event: dict[str, Any], moment: Moment) -> None:
-        """`event` is a JobDispatched that is about to be entered."""
+        """Judges a JobDispatched before it is entered."""
         self._check_limit(event)
         waiting = self._waiting(moment)
         ready = self.gangs.ready(waiting)
@@ -60,7 +60,7 @@ class Picks:
         self.switches.dispatched(goes.kind, goes.version in node.loaded, moment.now_ms)
 
     def check_reserved(self, event: dict[str, Any], moment: Moment) -> None:
-        """`event` is a GangReserved that is about to be entered: it is the gang's turn, and it fits nowhere."""
+        """Judges a GangReserved before it is entered: it must be the gang's turn, and the gang must fit nowhere."""
         waiting = self._waiting(moment)
         ready = self.gangs.ready(waiting)
         if ready:
@@ -72,7 +72,7 @@ class Picks:
             raise Violation("I11", "slots are kept for a gang that fits", event["job"])
 
     def _able(self, waiting: list[Row]) -> dict[Row, list[NodeBook]]:
-        """Of each job that something could be given to now: the nodes with room."""
+        """By job: the nodes with room for the job, of every job that could go now."""
         able = {}
         for row in waiting:
             nodes = [node for node in self.book.nodes.values() if self._takes(node, row.kind)]
@@ -83,7 +83,7 @@ class Picks:
         return able
 
     def _pick(self, event: dict[str, Any], waiting: list[Row], now_ms: int) -> tuple[Row, Row, NodeBook, list[Row]]:
-        """Whose turn it is, who goes, to which node, and who else could have gone there."""
+        """Whose turn it is, who goes, to which node, and who else could have gone to that node."""
         able = self._able(waiting)
         rows, back_fill = list(able), False
         turn = self.naive.turn(rows, now_ms)
@@ -107,7 +107,7 @@ class Picks:
         return turn, goes, node, others
 
     def _back_fill(self, waiting: list[Row], now_ms: int) -> tuple[list[Row], Row | None]:
-        """Whose turn it is at the slots that are kept and free, and who else's it could be: a class whose first job
+        """Whose turn it is at the slots that are kept and free, and whose else it could be. A class whose first job
         would not end in time is out."""
         nodes = self.book.nodes.values()
         rows = [row for row in waiting if self.book.ranks(row.version) == 1]
@@ -119,7 +119,7 @@ class Picks:
         return [], None
 
     def _check_gang(self, event: dict[str, Any], row: Row) -> None:
-        """It fits in its cluster beside what is kept there."""
+        """Whether the gang fits in its cluster beside what is kept there."""
         if not self.gangs.holds(row, event["cluster"]):
             raise Violation("I11", f"went to {event['cluster']}, where it does not fit", event["job"])
         seats = [event["node"], *(member["node"] for member in event["members"])]
@@ -132,7 +132,8 @@ class Picks:
     def _check_place(
         self, event: dict[str, Any], row: Row, node: NodeBook, nodes: list[NodeBook], now_ms: int, *, passed: bool
     ) -> None:
-        """`nodes`: those with room; none: only kept slots are free. `passed`: it goes where its version is loaded."""
+        """Where the job goes. `nodes` are those with room; none: only kept slots are free. With `passed` the job goes
+        where its version is loaded."""
         nearest = min(nodes, key=lambda other: self._distance(other, row.version), default=None)
         if nearest is None or (self.book.held(nearest.node) >= nearest.slots and not passed):
             nearest = self.gangs.back_fill(row, now_ms) or nearest
@@ -148,7 +149,7 @@ class Picks:
             raise Violation("I11", f"passed over {event.get('passed', 'nobody')}, expected {passed}", event["job"])
 
     def entering(self, event: dict[str, Any], moment: Moment) -> None:
-        """Any event that is about to be entered."""
+        """Looks at an event before it is entered."""
         kind = event["type"].partition(".")[0]
         book = self.book.jobs.get(event.get("job", ""))
         if kind in ("PolicyAdopted", "PolicyReverted"):
@@ -162,13 +163,13 @@ class Picks:
             self.switches.succeeded(book.job, book.version, moment.now_ms)
 
     def entered(self, event: dict[str, Any]) -> None:
-        """An event that was entered."""
+        """Looks at an event after it was entered."""
         kind = event["type"].partition(".")[0]
         if kind in ("JobAccepted", "JobRequeued"):
             self.naive.entered(self._row(self.book.jobs[event["job"]]), kind == "JobAccepted")
 
     def _goes(self, turn: Row, able: list[Row], nodes: list[NodeBook], now_ms: int) -> Row:
-        """Look-ahead, on the slots that could start a job soonest: free ones, or those with the fewest staged."""
+        """Look-ahead, on the slots that could start a job soonest: free slots, else those with the fewest staged."""
         if self.naive.promise is not None and self.naive.reason == "overdue":
             return turn
         least = min(self._held(node) // node.slots for node in nodes)
@@ -217,7 +218,8 @@ class Picks:
         return Row(job.job, job.tenant, job.tier, kind, job.version, job.submitted_ms, job.expected_ms, job.attempts)
 
     def _distance(self, node: NodeBook, version: str) -> tuple[int, int, Fraction, str]:
-        """A free slot, then the fewest staged a slot; then loaded, cached, cold; the emptiest cluster; the id."""
+        """The order of nodes: a free slot first, then the fewest staged for each slot; then loaded, cached, cold; then
+        the emptiest cluster; then the id."""
         warmth = 0 if version in node.loaded else 1 if version in node.cached else 2
         slots = sum(other.slots for other in self.book.nodes.values() if other.cluster == node.cluster)
         held = sum(1 for job in self.book.jobs.values() if job.cluster == node.cluster)
@@ -234,7 +236,7 @@ class Picks:
         )
 
     def _takes(self, node: NodeBook, kind: str) -> bool:
-        """The node could be given a job of this class now."""
+        """Whether the node could be given a job of this class now."""
         if not self._fits(node, kind) or node.draining or not self._takes_work(node.cluster):
             return False
         cluster = self.book.policy["clusters"][node.cluster]

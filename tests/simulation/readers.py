@@ -27,7 +27,7 @@ from tests.simulation.timeline import Timeline
 from tests.simulation.violation import Violation
 
 CHECK_EVERY = 40
-"""Records between two looks at the core's own invariants and at a state that was encoded and decoded again."""
+"""How many records lie between two looks at the core's own invariants and at a state that was encoded and decoded."""
 
 
 class ProductionReader:
@@ -37,7 +37,7 @@ class ProductionReader:
         self._counted: dict[int, str] = {}
 
     def read(self, record: Record, counts: bool) -> None:
-        """The next record; `counts` is the auditor's judgement of it."""
+        """Takes the next record. `counts` is the auditor's judgement of the record."""
         assert record.value is not None
         try:
             judged = self._chain.offer(record.offset, record.value)
@@ -55,8 +55,8 @@ class ProductionReader:
             self._check()
 
     def _advance(self, offset: int, record: bytes, judged: Counted) -> None:
-        """Decides the batch again from its inputs and times: the same bytes must come out (rule 2), whoever wrote it,
-        from the beginning of the ledger or from a snapshot."""
+        """Decides the batch again from its inputs and times. The same bytes must come out (rule 2), whoever wrote the
+        batch, from the beginning of the ledger or from a snapshot."""
         batch = judged.batch
         if batch.events and isinstance(batch.events[0], Opened):
             fold(self._state, batch, judged.hash, offset)
@@ -105,10 +105,9 @@ class ProductionReader:
             raise Violation("I7", "snapshot and tail give another state than the whole ledger")
 
     def check_tampering(self, ledger: list[Record], timeline: Timeline) -> None:
-        """An edited record is found: a reader from the beginning stops at the one that follows it (I14).
-
-        Not if the record was appended twice: its copy then stands in for what the next one follows, and the edit shows
-        only by deciding again and by whoever remembers the head (tests/unit/audit)."""
+        """An edited record is found: a reader from the beginning stops at the record after it (I14). There is one
+        exception: if the record was appended twice, the next record follows the copy, and the edit shows only to
+        whoever decides again or remembers the head (tests/unit/audit)."""
         copies = Counter(record.value for record in ledger)
         offsets = [at for at in sorted(self._counted)[1:-1] if copies[ledger[at].value] == 1]
         if not offsets:

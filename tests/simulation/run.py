@@ -14,7 +14,7 @@ from tests.simulation.world import World
 class Outcome:
     seed: int
     failure: str = ""
-    """Empty when every invariant held."""
+    """What was violated; empty when every invariant held."""
     invariant: str = ""
     numbers: dict[str, int] = field(default_factory=dict)
 

@@ -18,18 +18,18 @@ from tests.simulation.log import Broker, Record, Unclear
 
 POOL = "main"
 TRICKLE_MS = 2_000
-"""Between two records that reach a starved scheduler."""
+"""The time in ms between two records that reach a starved scheduler."""
 
 
 @dataclass
 class Snapshots:
-    """The object store's snapshots: content, offset and hash, newest last."""
+    """The snapshots in the object store: content, offset and hash, newest last."""
 
     stored: list[tuple[int, str, bytes]] = field(default_factory=list)
 
 
 class Scheduler:
-    """One process. It reads, feeds the writer, and carries out what the writer says, all with latencies."""
+    """One scheduler process. It reads, feeds the writer, and carries out what the writer says, each with a latency."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class Scheduler:
         self._jobs_position: int | None = None
         self._due_at_ms: int | None = None
         self._lag_ms = self.timeline.chance.choice((1, 1, 30, 300, 3_000))
-        """How much later than its append a ledger record reaches this process."""
+        """How long after its append a ledger record reaches this process, in ms."""
         self._inputs_max = self.timeline.chance.choice((500, 500, 2))
-        """Records of `jobs` that one fetch brings."""
+        """How many records of `jobs` one fetch brings."""
         self._jobs_wait_until_ms = 0
         self._trickle_until_ms = 0
         self.writer = self._open()
@@ -87,14 +87,14 @@ class Scheduler:
         self._ended(self)
 
     def stall(self, for_ms: int) -> None:
-        """SIGSTOP, or a long pause of the machine: everything waits but the monotonic clock, so that a snapshot is due
-        soon after it goes on."""
+        """SIGSTOP, or a long pause of the machine: everything waits except the monotonic clock, so a snapshot is due
+        soon after the process goes on."""
         self.stalled_until_ms = self.timeline.now_ms + for_ms
         self.wake(for_ms + 1)
         self.timeline.after(for_ms + self.timeline.between(1, 300), self.want_snapshot)
 
     def starve(self, for_ms: int) -> None:
-        """Nothing of `jobs` arrives for a while, or a record now and then; the ledger does."""
+        """Nothing of `jobs` arrives for a while, or only a record now and then. The ledger arrives."""
         until_ms = self.timeline.now_ms + for_ms
         if self.timeline.happens(0.5):
             self._jobs_wait_until_ms = until_ms
@@ -103,7 +103,7 @@ class Scheduler:
         self.wake(for_ms + 1)
 
     def feed(self) -> None:
-        """All of `jobs` arrives again."""
+        """Ends the starvation: all of `jobs` arrives again."""
         self._jobs_wait_until_ms = self._trickle_until_ms = 0
         self.wake(1)
 
@@ -115,7 +115,7 @@ class Scheduler:
     # -- events -----------------------------------------------------------------------------------------------
 
     def wake(self, delay_ms: int) -> None:
-        """Runs once in `delay_ms`, unless something earlier is planned."""
+        """Plans a step in `delay_ms`, unless an earlier step is planned."""
         at_ms = self.timeline.now_ms + delay_ms
         if self._due_at_ms is not None and self.timeline.now_ms <= self._due_at_ms <= at_ms:
             return
@@ -143,7 +143,8 @@ class Scheduler:
                 self.wake(max(2, self._jobs_wait_until_ms - self.timeline.now_ms))
 
     def _has_more_to_fetch(self) -> bool:
-        """While a batch is under way or the broker is down, what ends that wakes us too."""
+        """Whether a fetch would bring more. False while a batch is under way or the broker is down: the end of either
+        wakes the process."""
         if self._jobs_position is None or self.writer.pending or self.broker.down:
             return False
         return self._jobs_position < len(self.broker.topic(JOBS))

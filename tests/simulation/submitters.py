@@ -59,12 +59,12 @@ class Api:
 
 
 class Intake:
-    """Copies `submissions` to `jobs`, in order, at least once: when it crashes it reads a few records again."""
+    """Copies `submissions` to `jobs`, in order and at least once: after a crash it reads a few records again."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self.taken_young: set[str] = set()
-        """Jobs it copied in good time."""
+        """The jobs that intake copied in good time."""
         self._position = 0
         self._busy = False
         self._life = 0

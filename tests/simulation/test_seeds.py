@@ -22,7 +22,7 @@ def test_a_seed_gives_the_same_run_again() -> None:
 
 
 def test_the_faults_happen() -> None:
-    """A smoke in which nothing goes wrong proves nothing: the sum over some seeds has zombies and takeovers."""
+    """A smoke test in which nothing goes wrong proves nothing. Over some seeds there must be zombies and takeovers."""
     outcomes = [simulate(seed) for seed in range(12)]
     for name in ("zombie records", "takeovers", "stale", "snapshots", "dispatches", "second lives"):
         assert sum(outcome.numbers[name] for outcome in outcomes) > 12, name

@@ -39,7 +39,7 @@ class Timeline:
         return self.chance.random() < probability
 
     def step(self) -> bool:
-        """Runs the next action. False when nothing is to come."""
+        """Runs the next action. False when no action is planned."""
         if not self._queue:
             return False
         self.now_ms, _, action = heapq.heappop(self._queue)

@@ -54,12 +54,12 @@ def no_prev_hash_check() -> Patches:
 
 
 def snapshot_before_read_back() -> Patches:
-    """A snapshot of whatever the state is, though the last batch may never count."""
+    """A snapshot is taken of the state as it is, although the last batch may never count."""
     return [(LedgerWriter, "_may_snapshot", lambda self: True)]
 
 
 def positions_outside_the_batch() -> Patches:
-    """The place in `jobs` is remembered as Faust would: committed on its own, when the record was taken."""
+    """The place in `jobs` is remembered as Faust would do it: committed on its own when the record was taken."""
     committed = [0]
     receive = LedgerWriter.receive
 
@@ -112,7 +112,7 @@ def no_duplicate_check() -> Patches:
 
 
 def limiter_forgets_lapsed_leases() -> Patches:
-    """In-flight counted on the side, and a place taken by a node that was lost is never given back."""
+    """In-flight is counted on the side, and the place of an attempt on a lost node is never given back."""
     forgotten: dict[str, int] = {}
     close_attempt = capacity.close_attempt
 
@@ -172,12 +172,12 @@ def ranks_count_as_one_slot() -> Patches:
 
 
 def back_fill_without_end() -> Patches:
-    """Whatever comes first uses a kept slot, however long it runs."""
+    """Whatever job comes first uses a kept slot, however long it runs."""
     return [(reservations, "may_back_fill", lambda state, job, reservation: True)]
 
 
 def nodes_are_sent_more_than_they_hold() -> Patches:
-    """Two halves with limits of their own: what the scheduler stages, a node does not hold (review 5.7)."""
+    """Two halves have different limits: the scheduler stages more than a node holds (review 5.7)."""
 
     def holds(slots: int, said: int) -> int:
         return 1_000_000
@@ -196,7 +196,7 @@ def ids_are_forgotten_at_once() -> Patches:
 
 
 def ids_are_never_forgotten() -> Patches:
-    """What comes again long after is called a copy of what was, and never runs."""
+    """An id that comes again long after is taken for a copy of the old job, and never runs."""
     return [(ended_ids, "forget", lambda state: None)]
 
 

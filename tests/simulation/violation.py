@@ -14,7 +14,7 @@ class Violation(Exception):
 
 
 class Stories:
-    """Per job, one line for each event of the counted ledger that named it."""
+    """By job: one line for each event of the counted ledger that named the job."""
 
     __slots__ = ("_lines",)
 

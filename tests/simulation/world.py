@@ -22,13 +22,13 @@ FAULTS_MS = 50_000
 HEALING_MS_MAX = 240_000
 JOBS_TOTAL = 30
 STEPS_MAX = 40_000
-"""A run that needs more has a loop in it."""
+"""The most steps of a run. A run that needs more has a loop."""
 SECOND_LIVES_EVERY = 5
-"""One world in so many goes on until ids come again that were forgotten."""
+"""One world of this many goes on until forgotten ids come again."""
 FORGOTTEN_MS = 120_000
-"""Ids are forgotten by the minute."""
+"""How much later than `submission_age_max` ids come again: ids are forgotten by the minute."""
 LOAD_MS = 25_000
-"""What loading a version costs in every other world."""
+"""What loading a version costs in every second world, in ms."""
 
 
 class World:
@@ -114,7 +114,7 @@ class World:
             self.start_scheduler()
 
     def _note_idle(self) -> None:
-        """Keeps the intervals in which no scheduler ran: outages of ours."""
+        """Notes the intervals in which no scheduler ran: these are outages of ours."""
         running = any(not scheduler.stalled for scheduler in self.schedulers)
         if running and self._idle_since_ms is not None:
             self._idle.append((self._idle_since_ms, self.timeline.now_ms))
@@ -123,7 +123,8 @@ class World:
             self._idle_since_ms = self.timeline.now_ms
 
     def _downtime(self, start_ms: int, end_ms: int) -> tuple[int, int]:
-        """(ms, number) of the outages between two true times, each instant counted once."""
+        """How long the outages between two true times lasted, in ms, each instant counted once, and how many there
+        were."""
         idle = [*self._idle]
         if self._idle_since_ms is not None:
             idle.append((self._idle_since_ms, end_ms))
@@ -205,7 +206,7 @@ class World:
     # -- the run ----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Both phases; a Violation when an invariant does not hold."""
+        """Runs both phases. Raises Violation when an invariant does not hold."""
         timeline = self.timeline
         scale = timeline.chance.choice((0.0, 0.3, 1.0))
         self.broker.fates = Fates(0.01 * scale, 0.01 * scale, 0.02 * scale, 0.02 * scale)
@@ -232,7 +233,8 @@ class World:
         self.reader.check_end(self.broker.topic(LEDGER), self.snapshots.stored, timeline)
 
     def _live_again(self) -> None:
-        """Long after, when everything is forgotten, some of the same ids come again: as other lives of their jobs."""
+        """Puts the broker's clock forward until everything is forgotten, and lets some ids come again: they are other
+        lives of their jobs."""
         behind_ms = max(0, self.auditor.now_ms - self.broker.clock_ms)  # the pool's clock never goes back
         self.broker.clock_offset_ms += behind_ms + POLICY.submission_age_max_ms + FORGOTTEN_MS
         quiet_ms = self.timeline.now_ms + 12_000
@@ -253,7 +255,7 @@ class World:
         return self.api.acknowledged | self.intake.taken_young
 
     def _too_late(self) -> None:
-        """Everything has healed long ago, and something is still not as it must be."""
+        """Raises Violation with what is still not as it must be, long after everything has healed."""
         for job in self.auditor.unknown(self._promised()):
             raise Violation("I1", "acknowledged, and the ledger never heard of it", job)
         raise Violation("I9", "not ended though everything has healed", self.auditor.unfinished()[0])

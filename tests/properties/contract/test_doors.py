@@ -1,4 +1,4 @@
-"""Every door of the contract: what comes is taken, or refused in a sentence, and nothing else; what is taken goes
+"""Every door of the contract takes what comes, or refuses with a sentence, and does nothing else. What is taken goes
 through everything that stands behind the door."""
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ JSON = st.recursive(
 
 
 def written(value: Any) -> bytes:
-    """As a careless program writes JSON: half a surrogate pair stays one."""
+    """JSON as a careless program writes it: half a surrogate pair stays half a pair."""
     return json.dumps(value).encode()
 
 
@@ -43,18 +43,18 @@ ANY = weighted((5, RAW), (1, ODD), (1, st.binary(max_size=40)), (1, st.lists(PIE
 
 
 SEVERAL = settings(max_examples=200, derandomize=True)
-"""The same examples every time: how many of them are taken is part of the claim."""
+"""The same examples every time, because how many of them are taken is part of the claim."""
 
 
 class Door:
-    """Counts what a door does with what comes."""
+    """A door, and how often it took and refused what came."""
 
     def __init__(self, decode: Callable[[bytes], Any]) -> None:
         self._decode = decode
         self.seen: Counter[str] = Counter()
 
     def offer(self, raw: bytes) -> Any:
-        """What it takes; None when it refused."""
+        """What the door takes; None when it refused."""
         try:
             taken = self._decode(raw)
         except Malformed as malformed:
@@ -163,7 +163,8 @@ def test_records_of_jobs_and_all_that_the_scheduler_does_with_them() -> None:
 
 
 def test_old_records_that_no_door_takes_any_more_are_still_read() -> None:
-    """The bounds are the doors': in the types, a ledger that holds such a number would be called damaged."""
+    """The bounds belong to the doors. If they stood in the types, a ledger that holds such a number would be called
+    damaged."""
     batch = Pool().records[-1].replace(b'"tiers":{', b'"tiers":{"old":{"slo_ms":%d,"weight":0},' % 2**70)
     assert encode(decode_batch(batch)) == batch
     assert msgspec.json.decode(b'{"chipsets":[],"gpus":%d}' % 10**30, type=Requirements).gpus == 10**30

@@ -20,7 +20,7 @@ GOOD_VALUES = st.dictionaries(st.text("ab", max_size=4), st.integers(0, 9) | st.
 
 
 def written(value: Any) -> bytes:
-    """As Python writes JSON unless told otherwise: NaN, and half a surrogate pair as it is."""
+    """JSON as Python writes it by default: with NaN, and with half a surrogate pair as it is."""
     return json.dumps(value).encode()
 
 
@@ -30,7 +30,7 @@ def framed(body: bytes) -> bytes:
 
 @st.composite
 def bodies(draw: st.DrawFn, dispatch: str = "d") -> bytes:
-    """One frame's body, as run_model.py writes them and as it would not."""
+    """The body of one frame, as `run_model.py` writes frames and as it never would."""
     good = draw(st.sampled_from((True, True, True, False)))
     words = draw(st.text("words", max_size=8) if good else TEXTS)
     frame: dict[str, Any] = draw(
@@ -57,7 +57,7 @@ PIECES = st.sampled_from((b"\xff", b"[" * 3_000, b"1e999", b"9" * 5_000, b"NaN",
 
 @st.composite
 def broken(draw: st.DrawFn, body: st.SearchStrategy[bytes]) -> bytes:
-    """The body with something put into it."""
+    """The body with something put in."""
     raw = draw(body)
     at = draw(st.integers(0, len(raw)))
     return raw[:at] + draw(PIECES) + raw[at:]
@@ -65,7 +65,7 @@ def broken(draw: st.DrawFn, body: st.SearchStrategy[bytes]) -> bytes:
 
 @st.composite
 def whole_frames(draw: st.DrawFn, dispatch: str = "d", most: int = 6) -> bytes:
-    """A few frames, at most so many, whose lengths are right: most of them good."""
+    """At most `most` frames whose lengths are right; most of them are good."""
     good = bodies(dispatch)
     frames = []
     for how in draw(st.lists(st.integers(0, 11), min_size=1, max_size=most)):
@@ -75,7 +75,7 @@ def whole_frames(draw: st.DrawFn, dispatch: str = "d", most: int = 6) -> bytes:
 
 @st.composite
 def any_bytes(draw: st.DrawFn) -> bytes:
-    """Frames, and one time in four something after them that is none, or the beginning of one."""
+    """Frames; one time in four something follows that is no frame, or only the beginning of a frame."""
     raw = draw(whole_frames())
     if draw(st.integers(0, 3)):
         return raw

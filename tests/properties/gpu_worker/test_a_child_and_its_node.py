@@ -1,5 +1,5 @@
-"""Whatever frames a child writes in the middle of an attempt, the attempt ends in one report, the node beats on, and an
-attempt in the other slot is not touched."""
+"""Whatever frames a child writes in the middle of an attempt: the attempt ends in one report, the node goes on sending
+heartbeats, and the attempt in the other slot is not touched."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""What a child may leave in its folders: each attempt is stored or refused with a name for it, and nothing else.
+"""Whatever a child leaves in its folders: each attempt is stored, or refused with a name for the reason, and nothing
+else.
 
-Nothing of it may make the agent wait: what the agent does in its own thread is done here in one with a deadline.
+Nothing that a child leaves may make the agent wait. What the agent does in its own thread is done here in a thread with
+a deadline.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ from tests.waiting import until
 DEADLINE_S = 30.0
 OUTPUT_BYTES_MAX, WHOLE_BYTES_MAX = 512 * 1024, 64 * 1024
 MEMORY_KIB_MAX = 512 * 1024
-"""By which the process may grow: it reads from files without an end, and of a terabyte."""
+"""How much the process may grow, in bytes, though it reads from files of a terabyte and from files without an end."""
 
 
 def regular(path: str) -> None:
@@ -119,7 +121,7 @@ def nothing(path: str) -> None:
 
 
 FILES = {"regular": regular, "empty": empty, "large": large}
-"""What may be kept."""
+"""Files that may be kept."""
 
 TRAPS = {
     "nothing": nothing,
@@ -153,7 +155,7 @@ PLACES = {
     "its temporary files": "{temporary}",
     "its slot": "{slot}",
 }
-"""Where a child may leave something beside its outputs; what stands there gives way."""
+"""Places beside its outputs where a child may leave something; what stands there is replaced."""
 
 ITSELF = {"outputs": "{attempt}/outputs", "attempt": "{attempt}"}
 
@@ -172,7 +174,7 @@ class Store(MemoryStore):
 
 
 class Node:
-    """The parts of an agent that have to do with an attempt's folders."""
+    """The parts of an agent that deal with an attempt's folders."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -195,7 +197,7 @@ class Node:
         self.number = 0
 
     def leave(self, kind: str, path: str) -> None:
-        """Do as a child might, in place of what stands there. A device takes root, and some names are taken."""
+        """Does as a child might, in place of what stands there. A device needs root, and some names are taken."""
         with suppress(OSError):
             os.rename(path, f"{self.elsewhere}/{len(os.listdir(self.elsewhere))}")  # noqa: PTH104, PTH208
         with suppress(OSError):
@@ -215,7 +217,7 @@ class Node:
         }
 
     def ended(self, run: Run, names: tuple[str, ...]) -> Report:
-        """How the attempt ended, after its folders were cleared away as the agent does it."""
+        """How the attempt ended, after its folders were cleared as the agent clears them."""
         self.keeper.store(run, self.supplies, Computed(msgspec.Raw(b'{"n":1}'), names))
         told, report = self.told.get(timeout=DEADLINE_S)
         assert told == run.dispatch
@@ -228,7 +230,7 @@ class Node:
         return report
 
     def in_time(self, call: Callable[[], None]) -> None:
-        """What the agent does in its own thread is done before long, and raises nothing."""
+        """Runs what the agent does in its own thread: it must be done in time and raise nothing."""
         raised: list[BaseException] = []
 
         def work() -> None:
@@ -306,7 +308,7 @@ def test_what_a_child_leaves_is_stored_or_refused_and_holds_nobody_up(node: Node
 
 
 def written(kind: str, attempt: str, name: str) -> bytes:
-    """What a file has in it that may be kept, as long as it is where it was written."""
+    """The content of a file that may be kept, while the file is where it was written."""
     with suppress(OSError):
         if kind in FILES or kind == "unreadable":
             return Path(f"{attempt}/outputs/{name}").read_bytes()
@@ -314,7 +316,7 @@ def written(kind: str, attempt: str, name: str) -> bytes:
 
 
 def stored(objects: dict[str, bytes], run: Run, report: Succeeded) -> dict[str, bytes]:
-    """The outputs that the attempt has in the store, as its manifest says."""
+    """The outputs of the attempt in the store, as its manifest names them."""
     prefix = attempt_prefix(run.job, run.dispatch)
     raw = objects[prefix + "manifest.json"]
     assert report.manifest == "sha256:" + hashlib.sha256(raw).hexdigest()

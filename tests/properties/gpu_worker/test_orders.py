@@ -1,5 +1,5 @@
-"""The order door: whatever a dispatch topic holds is taken or passed over, and what is taken goes through the desk and
-becomes paths and object keys of its own attempt only."""
+"""The door for orders: whatever a dispatch topic holds is taken or passed over. What is taken goes through the node's
+rules, and becomes paths and object keys of its own attempt only."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ ODD: dict[type, st.SearchStrategy[Any]] = {
 
 @st.composite
 def orders(draw: st.DrawFn) -> bytes:
-    """As the scheduler writes them; some have a field that it would not write, some have bytes put into them."""
+    """Orders as the scheduler writes them. Some have a field that the scheduler would not write, some have bytes put
+    in."""
     kind = draw(st.sampled_from(KINDS))
     epoch, seq, job = (draw(st.integers(0, 2**40)) for _ in range(3))
     named = GOOD | {"epoch": epoch, "dispatch": f"{epoch}.{seq}.0", "job": f"main-{job:032x}"}
@@ -79,7 +80,7 @@ def orders(draw: st.DrawFn) -> bytes:
 
 
 def behind_the_door(order: Order, scratch: Scratch, root: Path) -> None:
-    """Everything that a name of an order becomes here."""
+    """Everything that a name in an order becomes on the node."""
     desk = Desk(NODE, SESSION, 2)
     told: list[Any] = []
     depot: Any = None

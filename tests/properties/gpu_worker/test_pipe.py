@@ -1,5 +1,5 @@
-"""The pipe is a door: whatever a child writes is frames or a BadFrame; its values are taken, or refused with where; and
-what is taken goes through everything behind the pipe."""
+"""The pipe is a door. Whatever a child writes is frames or a BadFrame. Its values are taken, or refused with the place
+of the fault. What is taken goes through everything behind the pipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from runtime.worker.frames import FRAME_BYTES_MAX, BadFrame, Failed, FromChild, 
 from tests.properties.gpu_worker.frames import GOOD_VALUES, TEXTS, VALUES, any_bytes, written
 
 SEVERAL = settings(max_examples=150, derandomize=True, deadline=None)
-"""The same examples every time: how many of them are taken is part of the claim."""
+"""The same examples every time, because how many of them are taken is part of the claim."""
 
 
 def fed(pieces: list[bytes]) -> list[FromChild | BadFrame]:
@@ -47,7 +47,7 @@ def refusal_of(values: bytes) -> str:
 
 
 def behind_the_pipe(frame: FromChild) -> bool:
-    """Have every part that reads what a child says read it. False for values that are refused."""
+    """Lets every part that reads what a child says read the frame. False for values that are refused."""
     match frame:
         case Progressed(fraction=fraction, message=message):
             told = AttemptProgressed("j", "1.1.0", min(1.0, max(0.0, fraction)), bounds.mended(message[:200]))

@@ -13,8 +13,11 @@ from scheduling.state.pool import State
 
 
 def naive_next(state: State) -> tuple[str, str]:
-    """What is done, and with which job. `reserved`: a gang goes to slots that were kept for it; `dispatch`: the most
-    urgent job goes; `keep`: it is a gang, and slots are kept for it; `back_fill`: it goes to a slot that is kept."""
+    """What a pick does next, and with which job.
+
+    `reserved`: a gang goes to slots that were kept for it. `dispatch`: the most urgent job goes. `keep`: the most
+    urgent job is a gang, and slots are kept for it. `back_fill`: a job goes to a slot that is kept.
+    """
     for name in sorted(state.reserved):
         job = state.jobs[state.reserved[name].job]
         if any(_holds(state, job, cluster, own=name) for cluster in state.clusters):
@@ -56,7 +59,7 @@ def _waits(state: State, job: Job) -> bool:
 
 
 def _is_kept_for(state: State, job: Job) -> bool:
-    """Slots are kept for a gang of its class."""
+    """Whether slots are kept for a gang of the job's class."""
     classes = [state.versions[state.jobs[kept.job].version].requirements for kept in state.reserved.values()]
     return state.versions[job.version].requirements in classes
 
@@ -99,7 +102,7 @@ def _takes_work(state: State, name: str) -> bool:
 
 
 def _has_room(state: State, node: Node) -> bool:
-    """A slot that is neither taken nor kept, or, where none is kept, a place behind others."""
+    """Whether the node has a slot that is neither taken nor kept or, where no slot is kept, a place behind others."""
     if not _takes_work(state, node.cluster):
         return False
     held, kept = _held(state, node), _kept(state, node)
@@ -116,13 +119,13 @@ def _has_room(state: State, node: Node) -> bool:
 
 
 def _has_kept_room(state: State, node: Node) -> bool:
-    """A slot is free, and every free one is kept."""
+    """Whether the node has free slots and all of them are kept."""
     free, kept = _free(state, node), _kept(state, node)
     return 0 < free <= kept and _takes_work(state, node.cluster)
 
 
 def _holds(state: State, job: Job, cluster: str, own: str = "") -> bool:
-    """The gang fits there now."""
+    """Whether the gang fits in the cluster now."""
     nodes = [node for node in _fitting(state, job) if node.cluster == cluster]
     free = {n.node: _free(state, n) - (0 if cluster == own else _kept(state, n)) for n in nodes}
     usable = [node for node in nodes if free[node.node] > 0]

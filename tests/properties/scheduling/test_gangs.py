@@ -1,6 +1,7 @@
 """Gangs and small jobs do not starve each other, whatever comes without end.
 
-Time goes in steps. Nodes run what they hold in order of its dispatch, for exactly as long as its version always runs.
+Time goes in steps. A node runs what it holds in the order of dispatch, each attempt for exactly as long as its version
+always runs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ RUNS = {"short": 1, "small": 3, "long": 7, "gang": 4}
 """How many steps each model runs."""
 SLOTS = st.lists(st.integers(1, 3), min_size=1, max_size=4).filter(lambda slots: 2 <= sum(slots) <= 5)
 FLOOD = st.lists(st.sampled_from(("short", "small", "long")), min_size=6, max_size=6)
-"""What comes at each step, over and over: more than the slots take."""
+"""The jobs that come at each step: more than the slots take."""
 
 
 class Yard:
@@ -33,14 +34,14 @@ class Yard:
         clusters = {"east": Cluster(POOL, 1_000, staged_per_slot=staged_per_slot)}
         self.pool = Pool(msgspec.structs.replace(POLICY, discipline="fifo", clusters=clusters), check=False)
         self.ends: dict[str, int] = {}
-        """Step in which a dispatch that runs ends."""
+        """By dispatch that runs: the step in which it ends."""
         self.models: dict[str, str] = {}
         self.submitted: list[str] = []
         """Jobs in the order of their submission."""
         self.dispatched: list[str] = []
         self.reserved: dict[str, GangReserved] = {}
         self.at_ms: dict[str, int] = {}
-        """When a job was dispatched."""
+        """By job: when it was dispatched."""
         for model in RUNS:
             self.pool.publish(model, Requirements(("cpu",), 0, ranks=ranks) if model == "gang" else CPU)
         for number, count in enumerate(slots):
@@ -99,8 +100,8 @@ class Yard:
 def test_a_gang_under_endless_small_jobs_goes_when_what_ran_on_its_slots_has_ended(
     slots: list[int], ranks: int, flood: list[str], gang_step: int, staged_per_slot: int
 ) -> None:
-    """The bound of docs/decisions/0010: run times are as expected here, so it goes once the last kept slot was expected
-    to be free, and a step for each start in between."""
+    """The bound of docs/decisions/0010. Run times are as expected here, so the gang goes once the last kept slot was
+    expected to be free, plus a step for each start in between."""
     ranks = min(ranks, sum(slots))
     yard = Yard(slots, ranks, staged_per_slot)
     gang = a_job(len(RUNS) + gang_step * len(flood))
@@ -134,7 +135,7 @@ def test_small_jobs_under_endless_gangs_go_before_every_gang_that_came_after_the
 @SOME
 @given(SLOTS, st.integers(2, 5), st.permutations(("long", "long", "small", "short", "short", "short")))
 def test_slots_that_are_kept_are_used_meanwhile(slots: list[int], ranks: int, flood: list[str]) -> None:
-    """Nothing waits that is expected to end before the gang could go, while a kept slot is free."""
+    """While a kept slot is free, no job waits that is expected to end before the gang could go."""
     yard = Yard(slots, min(ranks, sum(slots)))
     for place in range(STEPS):
         yard.step([*(["gang"] if place % 9 == 0 else []), *flood], place)

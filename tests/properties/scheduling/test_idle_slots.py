@@ -1,9 +1,9 @@
-"""No slot stands idle for longer than a heartbeat while a job that fits it waits anywhere, queued or behind others; and
-each recall `elsewhere` is followed by a start. Random clusters, nodes, classes, limits and times, simulated.
+"""No slot stands idle for longer than a heartbeat while a job that fits the slot waits anywhere, queued or behind
+others. Each recall `elsewhere` is followed by a start.
 
-A place of a limit is taken from a dispatch until the inputs are fetched, so a limit can start only so many attempts a
-second: worlds are such that filling all slots of a cluster through its limit takes at most FILL_MS,
-and half the time that they run.
+Random clusters, nodes, classes, limits and times are simulated. A place of a limit is taken from a dispatch until the
+inputs are fetched, so a limit can start only so many attempts a second. In these worlds, filling all slots of a cluster
+through its limit takes at most FILL_MS, and at most half the time that jobs run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from whatif.simulation.nodes import Costs
 from whatif.simulation.simulation import Simulation
 
 SOME = settings(max_examples=30, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
-"""Not made smaller: a seed says nothing."""
+"""Failing examples are not made smaller, because a smaller seed says nothing."""
 HEARTBEAT_MS = 5_000
 FILL_MS = 3_000
 ORDER_MS = 20
@@ -55,7 +55,7 @@ def world(chance: random.Random) -> World:
 
 
 def fleet_of(chance: random.Random, names: tuple[str, ...]) -> tuple[Fleet, int]:
-    """Nodes of two chipsets, some of which come later; and how many slots a cluster has at most."""
+    """Nodes of two chipsets, some of which come later, and the most slots that a cluster has."""
     fleet, most = Fleet(), 0
     for name in names:
         nodes, slots = chance.choice(((1, 8), (2, 2), (4, 1), (4, 2), (8, 1)))
@@ -81,7 +81,8 @@ def arrivals(chance: random.Random, gap_ms: float, mean_ms: int) -> Arrivals:
 
 
 class Watch:
-    """How long a slot stands idle while a job that fits it waits; recalls, and dispatches to slots that were free."""
+    """Measures how long a slot stands idle while a job that fits the slot waits, and counts recalls and dispatches to
+    free slots."""
 
     def __init__(self, world: World) -> None:
         policy, versions, jobs, fleet, costs = world

@@ -136,8 +136,8 @@ def test_each_pick_is_that_of_a_naive_sort_and_none_is_left_out(steps: list[Step
 @LIVES
 @given(STEPS)
 def test_nobody_waits_for_an_order_after_a_takeover(steps: list[Step]) -> None:
-    """Every attempt that has not started, and every one that must stop, is owed exactly one order on each of its nodes;
-    that a gang has started is known of the node of rank 0."""
+    """Every attempt that has not started, and every attempt that must stop, is owed exactly one order on each of its
+    nodes. Only the node of rank 0 says that a gang has started."""
     pool = Pool(check=False)
     live(pool, steps)
     pool.take_over()
@@ -158,7 +158,7 @@ def test_nobody_waits_for_an_order_after_a_takeover(steps: list[Step]) -> None:
 @LIVES
 @given(STEPS)
 def test_every_job_ends_once_faults_stop(steps: list[Step]) -> None:
-    """I9: with nodes of every kind that answer, and clusters that take work, nothing is left behind."""
+    """I9: when nodes of every kind answer and clusters take work, no job is left behind."""
     pool = Pool(check=False)
     live(pool, steps)
     pool.adopt(POLICY)

@@ -1,6 +1,6 @@
-"""Nobody starves: tiers above that alone bring more than the slots take, for ever, delay the lower ones by a bound.
+"""Nobody starves: higher tiers that alone bring more than the slots take, for ever, delay the lower tiers by a bound.
 
-Each slot ends one job a step. A job of the low tier is counted from its acceptance to its dispatch.
+Each slot ends one job in each step. A job of the low tier is counted from its acceptance to its dispatch.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from contract.policy_document import PolicyInvalid, parse
 from tests.unit.scheduling.specification import MANIFEST, POLICY, Pool, a_job, only, submission
 
 SOME = settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
-"""Not made smaller: a life in which somebody starves is a long one."""
+"""Failing examples are not made smaller: a life in which somebody starves is a long life."""
 STEP_MS = 100
 STEPS_MAX = 600
-"""For `promise`; the worst of these worlds needs about 320."""
+"""The most steps for `promise`. The worst of these worlds needs about 320."""
 LOW_JOBS = st.lists(st.integers(0, 9), min_size=1, max_size=4)
-"""At which step each is submitted."""
+"""The step at which each job of the low tier is submitted."""
 
 
 class Flooded:
-    """A pool whose slots are busy from the first step on: so many jobs of the tier above come at every step."""
+    """A pool whose slots are busy from the first step on, because `flood` jobs of the higher tier come at every
+    step."""
 
     def __init__(self, policy: Policy, slots: int, flood: int, low_steps: list[int]) -> None:
         self.submitted_ms: dict[str, int] = {}
-        """Of every job."""
+        """By job: when it was submitted."""
         self.started: list[tuple[str, int]] = []
-        """Jobs dispatched and when, in order."""
+        """The jobs that were dispatched, in order, each with the time."""
         self._flood = flood
         self._low = {a_job(number): step for number, step in enumerate(low_steps)}
         self._next = len(low_steps)
@@ -63,7 +64,7 @@ class Flooded:
 
 
 def ruled(discipline: str, high_ms: int, low_ms: int, cap: int = 20) -> Policy:
-    """One slot, one job: nothing is staged."""
+    """A policy of two tiers under which each slot has one job and nothing is staged."""
     policy = Policy(
         {"high": Tier(high_ms), "low": Tier(low_ms)}, POLICY.pools, {}, discipline=discipline, may_starve=True
     )

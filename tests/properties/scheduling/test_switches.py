@@ -1,4 +1,5 @@
-"""Whoever is passed over for a loaded version had time left, or a switch was made a moment ago (0012); and it pays."""
+"""A job is passed over for a loaded version only if it had time left or a switch was made just before (0012); and this
+pays."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def mixed(seed: int, jobs: int) -> Arrivals:
 
 
 class Watch:
-    """The ledger's own word on every switch and every job passed over, with books of its own."""
+    """Reads every switch and every job passed over from the ledger, with books of its own."""
 
     def __init__(self, rules: Policy) -> None:
         self.rules = rules

@@ -14,16 +14,16 @@ from whatif.simulation.machines import standing
 from whatif.simulation.simulation import Simulation
 
 SLOS_MS = {"api": 3_000, "unlimited": 6_000, "free": 30_000}
-"""Short: most waits are several of them, so a fraction that were capped at 1 would show."""
+"""Short SLOs: most waits are several SLOs long, so a fraction capped at 1 would show."""
 SHARES = {"api": 0.3, "unlimited": 0.3, "free": 0.4}
 LOAD, RUN_MEAN_MS = 0.8, 10_000
 ANY_MS = LOAD * RUN_MEAN_MS / (1 - LOAD)
-"""Mean wait of any job (Pollaczek and Khinchine), in whatever order that does not look at how long they run."""
+"""The mean wait of any job (Pollaczek and Khinchine), in any order that does not look at run times."""
 FILM = versions("film")
 
 
 def rules(discipline: str) -> Policy:
-    """A choice whenever the slot is free, by the discipline alone."""
+    """A policy under which the discipline alone chooses whenever the slot is free."""
     made = unstaged(policy(SLOS_MS))
     return msgspec.structs.replace(made, discipline=discipline, look_ahead_jobs=0)
 
@@ -49,7 +49,7 @@ def kleinrock_ms() -> dict[str, float]:
 
 
 def test_the_formula_keeps_the_conservation_law() -> None:
-    """Guards the test below against a slip in the formula itself: the sum of load x wait is the same for any order."""
+    """Guards the test below against an error in its formula: the sum of load x wait is the same for any order."""
     total = sum(LOAD * SHARES[tier] * wait_ms for tier, wait_ms in kleinrock_ms().items())
     assert total == pytest.approx(LOAD * ANY_MS)
 

@@ -38,7 +38,8 @@ CLASSES = (
 )
 
 Step = tuple[str, int, int, int]
-"""(what, and three numbers that the step reads as it likes); what is applied depends on the state then."""
+"""What happens, and three numbers that the step reads as it likes. What is applied depends on the state at that
+moment."""
 
 WHAT = (
     *("submit",) * 6,
@@ -144,7 +145,7 @@ def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
 
 
 def reports(pool: Pool, node: str, first: int, second: int) -> list[Body]:
-    """What a node that holds something says of it; sometimes twice, sometimes out of order."""
+    """What a node says of an attempt that it holds; sometimes twice, sometimes out of order."""
     held = sorted(pool.state.node_attempts.get(node, {}).items())
     if not held:
         return []

@@ -22,7 +22,7 @@ VERSION = version_of("echo")
 
 
 def an_admission(patch: pytest.MonkeyPatch, policy: Policy = POLICY) -> Admission:
-    """With the checks of the door as they are."""
+    """An admission with all checks of the door; only the registry is replaced."""
     patch.setattr(models, "lookup", _lookup)
     patch.setattr(models, "resolve", _resolve)
     patch.setattr(pools, "partitions", lambda _: {POOL: 0})

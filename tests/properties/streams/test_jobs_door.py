@@ -1,4 +1,5 @@
-"""Any record of `jobs` is taken, or set aside once with a sentence, and the pool goes on: by a host that runs whole."""
+"""Any record of `jobs` is taken, or set aside once with a sentence, and the pool goes on. A whole pool host runs
+here."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The public door for Kafka producers is total: whatever a record is, it is taken or refused with a sentence, and what
-is taken goes through every part behind the door."""
+"""The public door for Kafka producers takes any record or refuses it with a sentence. What is taken goes through every
+part behind the door."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.unit.scheduling.specification import START_MS, Pool
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "400"))
 WORDS = "a violet walrus"
-"""In most records and in no reason."""
+"""A word that stands in most records. No reason for a refusal may repeat it."""
 
 # -- a record as good ones are, in parts that can be broken ------------------------------------------------------------
 
@@ -33,7 +33,7 @@ WORDS = "a violet walrus"
 @dataclass(frozen=True)
 class Parts:
     fields: dict[str, bytes]
-    """Of the submission: name to JSON."""
+    """The fields of the submission, by name, as JSON."""
     key: bytes | None = b"acme"
     headers: tuple[tuple[str, bytes | None], ...] = (("ce_source", b"test"), ("ce_id", b"1"))
     before: bytes = b""
@@ -113,7 +113,7 @@ POISONS = (
     b"tru",
     b'"' + b"x" * 300_000 + b'"',
 )
-"""JSON, or nearly, in which most readers of JSON find a fault, or break."""
+"""JSON, or nearly JSON, in which most readers of JSON find a fault or break."""
 ODD_NAMES = (
     '""',
     '"A"',
@@ -173,7 +173,7 @@ def records(draw: Any) -> Record:
 
 
 def told(*headers: tuple[str, bytes | None], inputs: bytes = b"{}", more: bytes = b"") -> Record:
-    """One of those that ended intake once."""
+    """One of the records that once ended intake."""
     head = b'{"type":"SubmissionRequested.v1","tenant":"acme","tier":"free","model":"echo","inputs":'
     identity: Any = [("ce_source", b"s"), ("ce_id", b"1"), *headers]
     return Record("submissions", 0, 7, START_MS, b"acme", head + inputs + more + b"}", identity)
@@ -226,7 +226,8 @@ def test_a_record_is_taken_or_refused_with_a_sentence_and_what_is_taken_goes_thr
 
 
 def goes_through(admitted: Admitted, record: Record, pool: Pool) -> None:
-    """The scheduler's door, its judgement, the ledger's encoding, the bounds of what reads the ledger."""
+    """Everything behind the door: the scheduler's door, its judgement, the ledger's encoding, the bounds of what reads
+    the ledger."""
     assert admitted.traceparent == "" or TRACEPARENT.fullmatch(admitted.traceparent)
     for name, text in headers_for(admitted.record, "0-1", "headrace/intake", admitted.traceparent):
         assert name.isascii()

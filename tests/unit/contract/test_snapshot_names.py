@@ -28,7 +28,7 @@ def name(offset: int, now_ms: int) -> SnapshotName:
 
 
 def kept_while(every_ms: int, times: int) -> list[SnapshotName]:
-    """A scheduler's snapshots as they come, each time letting go of what need not be kept."""
+    """A scheduler's snapshots in the order of time. After each, those that need not be kept are let go."""
     kept: list[SnapshotName] = []
     for number in range(times):
         kept = kept_of([*kept, name(number, START_MS + number * every_ms)])
@@ -68,7 +68,7 @@ def test_the_last_hour_has_one_every_five_minutes() -> None:
 
 
 def test_of_each_period_it_is_the_newest() -> None:
-    """So a snapshot that is let go of had a later one in its place."""
+    """A snapshot that is let go has a later snapshot in its place."""
     hour = [name(offset, START_MS - START_MS % HOUR_MS + offset * 600_000) for offset in range(6)]
     later = [name(offset, START_MS + 10 * HOUR_MS + offset) for offset in range(6, 10)]
     assert [n for n in kept_of([*hour, *later]) if n in hour] == [hour[-1]]

@@ -81,7 +81,7 @@ from tests.unit.scheduling import (
 
 
 def limit_counted_on_the_side(patch: pytest.MonkeyPatch) -> None:
-    """Up at a dispatch, down at a start: nobody thought of recalls and lapses."""
+    """The count goes up at a dispatch and down at a start; recalls and lapses were forgotten."""
     counted: dict[str, int] = {}
 
     def count(event: type, by: int) -> None:

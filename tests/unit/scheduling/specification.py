@@ -1,7 +1,7 @@
-"""Given inputs that were, when these come, then these events: a pool under test.
+"""Given inputs so far, when these inputs come, then these events: a pool under test.
 
 `Pool` feeds inputs through the one door, checks every invariant after each batch, and folds the same batches into a
-second state that must agree with the first, so every test of scheduling is also one of I7.
+second state that must agree with the first. So every test of scheduling is also a test of I7.
 """
 
 from __future__ import annotations
@@ -116,11 +116,11 @@ class Pool:
         return events
 
     def tick(self, ms: int, **how: Any) -> list[Event]:
-        """Time goes on; nothing is said."""
+        """Time goes on, and no input comes."""
         return self.tell(after_ms=ms, **how)
 
     def orders(self) -> list[Order]:
-        """Orders due to the last batch."""
+        """The orders that follow from the last batch."""
         return orders.orders_for(self.state, self.inputs, self.events)
 
     def _input(self, body: Body) -> Input:
@@ -200,7 +200,7 @@ class Pool:
         return self.report(Stopped(job, self.dispatch(job), reason), node=node, session=session)
 
     def report_with(self, first: Body, job: str) -> list[Event]:
-        """One batch: something that was said before the job succeeded, and its success."""
+        """One batch with `first` and then the success of the job."""
         return self.tell(first, NodeReport("n1", "s1", (Succeeded(job, self.dispatch(job), MANIFEST),)))
 
     def cancel(self, job: str, tenant: str = "") -> list[Event]:

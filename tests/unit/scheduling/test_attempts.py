@@ -1,4 +1,4 @@
-"""What a node's report amounts to: which counts, which failures lead where, and what never counts."""
+"""What a node's report leads to: which reports count, where each failure leads, and what never counts."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_node_that_drained_an_attempt_gets_no_other() -> None:
 
 
 def lose(pool: Pool, *survivors: str) -> None:
-    """30 s of lease time in which only these nodes are heard."""
+    """30 s of lease time pass in which only these nodes are heard."""
     for _ in range(6):
         for node in survivors:
             pool.beat(node)

@@ -12,7 +12,7 @@ from tests.unit.scheduling.specification import POLICY, Pool, a_job, names, only
 
 
 def with_two_jobs() -> Pool:
-    """Job 1 runs on n1 of east, job 2 is staged behind it."""
+    """A pool in which job 1 runs on n1 of east and job 2 is staged behind job 1."""
     pool = Pool()
     pool.publish()
     pool.join("n1")

@@ -1,4 +1,4 @@
-"""Each discipline by hand-made cases; tenants' shares; look-ahead; the promise's bound on every wait."""
+"""Each discipline in hand-made cases; the shares of tenants; look-ahead; the promise's bound on every wait."""
 
 from __future__ import annotations
 
@@ -135,7 +135,8 @@ def test_a_job_whose_version_is_loaded_goes_first_while_the_one_passed_over_has_
 
 
 def test_promise_serves_what_is_on_time_and_bounds_every_wait() -> None:
-    """The higher tier alone exceeds the slots for ever: the lower one's jobs start all the same."""
+    """The higher tier alone brings more than the slots take, for ever. The jobs of the lower tier start all the
+    same."""
     policy = ruled("promise", tiers={"fast": Tier(1_000), "slow": Tier(2_000)}, promise_max=2, look_ahead_jobs=0)
     policy = msgspec.structs.replace(policy, clusters={"east": Cluster("main", 10_000, staged_per_slot=0)})
     pool = Pool(policy, check=False)

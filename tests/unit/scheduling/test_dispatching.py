@@ -309,8 +309,8 @@ def test_a_batch_is_cut_at_its_bound_and_goes_on_in_the_next() -> None:
 
 
 def test_a_batch_that_is_full_takes_no_further_input() -> None:
-    """Restarts of nodes that hold all they may, in one fetch: each closes its attempts in a record that the ledger's
-    topic takes, and the next input waits for the next record."""
+    """One fetch brings the restarts of nodes that hold all they may. Each restart closes its node's attempts in a
+    record that the ledger's topic takes, and the next input waits for the next record."""
     pool = Pool(with_east(UNLIMITED), check=False)
     pool.publish()
     nodes = [f"n{number}" for number in range(20)]

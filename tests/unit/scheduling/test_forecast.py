@@ -111,7 +111,8 @@ def test_renewals_of_a_batch_are_bounded() -> None:
 
 
 def test_factors_reach_the_quantiles_of_any_waits() -> None:
-    """Waits a hundred times the basis and skewed: nine in ten and half come true all the same."""
+    """Waits are a hundred times the basis, and skewed. Still half of the jobs start by their p50, and nine in ten by
+    their p90."""
     state = initial_state("main")
     state.slos["free"] = 1_000
     chance = random.Random(7)

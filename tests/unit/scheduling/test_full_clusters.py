@@ -1,5 +1,5 @@
-"""Two clusters, one half as fast, simulated through the core: no slot stands idle while a job that fits it waits, and
-the first tier's jobs do not wait behind what was pushed there."""
+"""Two clusters, one half as fast, simulated through the core. No slot stands idle while a job that fits the slot waits,
+and jobs of the first tier do not wait behind what was pushed to a node."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ ORDER_MS = 20
 
 
 def idle_and_recalls(limit: int, fetch_ms: int) -> tuple[int, int]:
-    """(longest time for which a slot stood idle while a job waited anywhere, in ms; recalls `elsewhere`)."""
+    """The longest time that a slot stood idle while a job waited anywhere, in ms, and the number of recalls
+    `elsewhere`."""
     recalls = 0
 
     def see(now_ms: int, events: object) -> None:
@@ -47,7 +48,8 @@ def idle_and_recalls(limit: int, fetch_ms: int) -> tuple[int, int]:
 
 
 def _is_idle(simulation: Simulation) -> bool:
-    """Some slot is free and nothing is on its way there, while a job waits for a dispatch or behind others."""
+    """Whether some slot is free and nothing is on its way to that slot, while a job waits for a dispatch or behind
+    others."""
     attempts = simulation.state.node_attempts
     held = [(len(attempts.get(name, ())), node.machine.slots) for name, node in simulation.site.nodes.items()]
     waits = simulation.queued() > 0 or any(count > slots for count, slots in held)
@@ -63,7 +65,8 @@ def test_no_slot_is_idle_while_a_job_waits_anywhere_for_longer_than_a_heartbeat(
 
 
 def test_nor_with_a_limit_of_one() -> None:
-    """Which starts one attempt after another; so fetching must be short against the time between two starts."""
+    """A limit of one starts one attempt after another, so fetching must be short against the time between two
+    starts."""
     assert idle_and_recalls(1, fetch_ms=200) <= (HEARTBEAT_MS, 0)
 
 

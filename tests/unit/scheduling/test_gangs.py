@@ -26,7 +26,7 @@ GANG = Requirements(chipsets=("cpu",), gpus=0, ranks=3)
 
 
 def pool_with(*nodes: tuple[str, int], cluster: str = "east") -> Pool:
-    """Nodes with so many slots, each reachable at a port of its own, and a model of three ranks."""
+    """Nodes with these numbers of slots, each reachable at a port of its own, and a model of three ranks."""
     pool = Pool()
     pool.publish("gang", GANG)
     pool.publish()

@@ -32,7 +32,8 @@ POLICY = Policy({TIER: Tier(1_000)}, {POOL: PolicyPool(0)}, {CLUSTER: Cluster(PO
 
 
 def full() -> Pool:
-    """A node that holds as much as any may, half of it started, all names as long as names are."""
+    """A node that holds as many attempts as any node may, half of them started, and all names as long as names may
+    be."""
     pool = Pool(POLICY, name=POOL)
     pool.tell(VersionPublished("m", version_of("m"), CPU, 60_000), AliasMoved("m", "live", version_of("m"), 1))
     pool.join(NODE, CLUSTER, SLOTS_MAX, SESSION, holds=HELD_MAX)
@@ -48,7 +49,7 @@ def full() -> Pool:
 
 
 def checked(pool: Pool, body: Body) -> None:
-    """Tells it; every record it led to is within bounds, and its own events too."""
+    """Tells the pool. Every record that follows must be within bounds, and so must the events of the input alone."""
     before = len(pool.records)
     assert len(encode(body)) <= RECORD_BYTES_MAX
     pool.tell(body)

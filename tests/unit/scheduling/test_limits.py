@@ -1,4 +1,4 @@
-"""Adaptive limits: just enough staged to hide the fetching of inputs, and never a slot empty because of them."""
+"""Adaptive limits: just enough is staged to hide the fetching of inputs, and no slot stays empty because of a limit."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_an_attempt_that_waited_behind_others_says_nothing_of_fetching() -> None
 
 
 def test_nothing_is_staged_behind_running_attempts_where_fetching_takes_a_twentieth_of_the_run() -> None:
-    """Whatever the limit: the next slot that becomes free goes to the job that then matters most."""
+    """Whatever the limit is, the next slot that becomes free goes to the job that matters most at that moment."""
     for fetch_ms, staged in ((500, 0), (600, 1)):
         pool = with_times(fetch_ms, 10_000, slots=1)
         pool.tell(submission(1))
@@ -123,8 +123,8 @@ def test_times_are_smoothed_in_whole_ms() -> None:
 
 
 def busy(limit: int, *, is_adaptive: bool) -> tuple[float, int, int]:
-    """1,200 jobs of 2 to 18 s, whose inputs take 1 s, on 40 slots: (share of the slots' time that was idle, most in
-    flight after the start, limits adapted)."""
+    """1,200 jobs of 2 to 18 s, whose inputs take 1 s, run on 40 slots. Returns the share of the slots' time that was
+    idle, the most in flight after the start, and how often limits were adapted."""
     staged: list[int] = []
     adapted = 0
 
@@ -150,7 +150,7 @@ def _runs(simulation: Simulation) -> list[tuple[int, int]]:
 
 
 def test_fetching_is_hidden_with_few_staged_and_few_events() -> None:
-    """Unlimited push keeps the slots as busy, with all its work parked; a small fixed limit leaves slots empty."""
+    """Unlimited push keeps the slots as busy, but parks all work on nodes. A small fixed limit leaves slots empty."""
     idle, most, adapted = busy(10_000, is_adaptive=True)
     full_idle, full_most, _ = busy(10_000, is_adaptive=False)
     small_idle, _, _ = busy(2, is_adaptive=False)

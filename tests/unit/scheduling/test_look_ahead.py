@@ -1,4 +1,4 @@
-"""Look-ahead once a switch was seen to cost time: who goes instead, for how long, and when nobody does."""
+"""Look-ahead after a switch was seen to cost time: who goes instead, for how long, and when nobody goes instead."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(pool: Pool, number: int, model: str, run_ms: int) -> None:
 
 
 def switched(staged: int = 0, load_ms: int = LOAD_MS, **more: object) -> Pool:
-    """One slot, to which a switch was made `load_ms` + 10 s ago. It has b loaded, and job 9 of b runs there."""
+    """A pool with one slot, which switched to b `load_ms` + 10 s ago. The slot has b loaded and runs job 9 of b."""
     pool = Pool(ruled(staged, **more))
     pool.publish("a")
     pool.publish("b")
@@ -102,7 +102,7 @@ def test_every_line_of_the_class_offers_a_job_and_the_discipline_chooses(discipl
 
 
 def test_it_looks_where_a_job_would_be_staged_too() -> None:
-    """Nothing is free: whatever is staged behind job 9 finds b loaded."""
+    """No slot is free. What is staged behind job 9 finds b loaded."""
     pool = switched(staged=1)
     pool.tell(submission(2, "slow", "a"), submission(3, "slow", "b"))
     assert goes(pool) == (a_job(3), a_job(2))

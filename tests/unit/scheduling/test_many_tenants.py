@@ -15,8 +15,8 @@ from whatif.simulation.simulation import Simulation
 
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_the_last_jobs_of_several_tenants_run_late_at_once(discipline: str) -> None:
-    """A queue that is emptied by it is gone before the heads of the others are offered again: the heaps of the line may
-    be built anew then, and look at every queue."""
+    """A queue that runs empty is gone before the heads of the other queues are offered again: the heaps of the line may
+    be built anew at that moment, and look at every queue."""
     chance = random.Random(5)
     given, now_ms = Arrivals(), 0
     for _ in range(600):

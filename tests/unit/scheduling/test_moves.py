@@ -56,7 +56,8 @@ def test_a_staged_attempt_is_not_recalled_for_a_slot_it_does_not_fit_or_a_full_c
 
 
 def test_a_job_is_recalled_as_often_as_a_slot_elsewhere_stays_free() -> None:
-    """Each time another job took the slot before it: no recall without a start."""
+    """Each time the slot is gone before the job can take it, so no start follows the recall; the next slot leads to the
+    next recall."""
     pool = Pool(roomy())
     pool.publish()
     pool.join("n1", slots=1)

@@ -1,4 +1,5 @@
-"""A policy on trial: kept, it stays; missed, the one before comes back, as soon as the bound is out of reach."""
+"""A policy on trial stays when its bound is kept. When the bound is missed, the policy before comes back as soon as the
+bound is out of reach."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from tests.unit.scheduling.specification import POLICY, Pool, a_job, only, submi
 
 CANDIDATE = replace(POLICY, discipline="promise")
 LATE_MS = 10_001
-"""One more than the SLO of tier api."""
+"""A wait of 1 ms more than the SLO of tier api."""
 
 
 def a_trial(below_permille: int, jobs: int) -> Pool:
@@ -25,7 +26,7 @@ def a_trial(below_permille: int, jobs: int) -> Pool:
 
 
 def serve(pool: Pool, number: int, wait_ms: int = 0) -> None:
-    """One job of tier api, which starts after this wait and succeeds."""
+    """One job of tier api starts after this wait and succeeds."""
     pool.tell(submission(number, "api"))
     pool.beat("n1", "s1", after_ms=wait_ms)
     pool.start(a_job(number))

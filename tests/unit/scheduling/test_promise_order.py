@@ -55,7 +55,7 @@ def test_what_was_found_in_a_batch_holds_to_its_end(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_was_found_of_a_part_holds_until_its_pace_or_the_promise_says_otherwise() -> None:
-    """The facts move one at a time, as far as they please: more than a shadow ever moves them."""
+    """The facts move one at a time and further than a shadow ever moves them."""
     pool, chance = Pool(WAITING, check=False), random.Random(6)
     pool.publish()
     for number in range(60):  # nothing runs them: of each tier but the last some are late, some on time

@@ -20,8 +20,8 @@ FETCH_MS = 3_000
 
 
 def pool_with(*slots: int, limit: int = 9) -> Pool:
-    """Nodes n1, n2… with so many slots; small jobs that run for 10 s, by what is known, whose inputs are worth fetching
-    before, and a model of two ranks."""
+    """A pool with nodes n1, n2… of these numbers of slots, small jobs that are known to run for 10 s and whose inputs
+    are worth fetching before, and a model of two ranks."""
     pool = Pool(msgspec.structs.replace(FIFO, clusters={**POLICY.clusters, "east": Cluster(POOL, limit)}))
     pool.publish("pair", PAIR)
     pool.publish()
@@ -37,7 +37,7 @@ def pool_with(*slots: int, limit: int = 9) -> Pool:
 
 
 def busy(*slots: int, limit: int = 9) -> Pool:
-    """The same, and small jobs 10, 11… run in every slot, each started a second after the one before."""
+    """The same pool with small jobs 10, 11… in all slots, each started a second after the job before."""
     pool = pool_with(*slots, limit=limit)
     for number in range(10, 10 + sum(slots)):
         pool.tell(submission(number))

@@ -110,7 +110,7 @@ def an_open(state: State) -> Job:
 
 
 def a_queued(state: State) -> Job:
-    """One that waits in its line: it never failed."""
+    """A job that waits in its line because it never failed."""
     jobs = [job for _, job in sorted(state.jobs.items()) if job.state is JobState.QUEUED]
     return next(job for job in jobs if job.model == "shapes" and job.failures == 0)
 

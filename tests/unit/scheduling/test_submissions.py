@@ -1,4 +1,4 @@
-"""What a submission amounts to: accepted, a further copy, refused, too old to run."""
+"""What a submission leads to: accepted, a further copy, refused, or too old to run."""
 
 from __future__ import annotations
 
