@@ -9,7 +9,7 @@ Follow one job: `judge` accepts its submission. `evolve` puts the job into its l
 the discipline in force says which line is served (`disciplines/`), `state/sharing` which tenant's job of that line,
 `picking/look_ahead` whether a job with the right version goes first, `picking/placement` where to, under the cluster's
 limit (`state/backpressure`). `attempts/reports` starts and ends the attempt; `attempts/retries` says what a failed
-attempt leads to. tests/unit/scheduling/test_mutants.py lists the seams by which tests take out one mechanism at a time.
+attempt leads to. tests/unit/scheduling/mutants.py lists the seams by which tests take out one mechanism at a time.
 """
 
 RULES = 3
