@@ -25,7 +25,7 @@ class Channel(NamedTuple):
     meaning: str
 
 
-_CHANNELS = (
+CHANNELS = (
     Channel(
         topics.SUBMISSIONS,
         topics.SUBMISSIONS,
@@ -93,7 +93,7 @@ def asyncapi(version: str) -> dict[str, Any]:
     messages: dict[str, Any] = {}
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
-    for name, address, records, meaning in _CHANNELS:
+    for name, address, records, meaning in CHANNELS:
         for record in records:
             messages[record.__name__] = _message(record)
         channels[name] = {
