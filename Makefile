@@ -67,6 +67,10 @@ generate: $(INSTALLED) ## Write docs/events.md, JSON Schema and AsyncAPI from th
 lock: ## Pin every dependency by hash, after pyproject.toml changed
 	$(UV) export --quiet --all-groups --no-emit-project --format requirements-txt -o requirements.lock
 
+.PHONY: lock-jars
+lock-jars: $(INSTALLED) ## Pin the jars of Kafka and the S3 server, after a pom.xml in local/jars changed (needs Maven)
+	$(PYTHON) -m local.jars.relock
+
 $(INSTALLED): requirements.lock pyproject.toml | $(filter build/%,$(UV))
 	@./local/machine.sh
 	$(UV) venv --quiet --allow-existing .venv

@@ -97,7 +97,7 @@ def _start(data: Path, slots: int) -> None:
     if stack.status(data).running:
         return output.err.print(f"a stack runs on {data.absolute()}: using it")
     output.err.print("[bold]1[/]  starting Kafka, Postgres, S3 and every process of ours (a first start fetches jars)")
-    status = stack.up(Options(data=data, slots=slots), detach=True)
+    status = stack.up(Options(data=data, slots=slots), detach=True, console=output.err)
     output.err.print(render(status))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,8 +12,9 @@ from confluent_kafka import KafkaException
 
 from cli.connection import elsewhere, settings
 from cli.errors import WrongUse
-from local import disk, programs, stack
+from local import disk, stack
 from local.errors import CannotStart
+from local.java import JAVA_VERSION_MIN, find_java
 from runtime.kafka import broker_setting
 
 TRANSACTION_SETTING = "transaction.max.timeout.ms"
@@ -43,8 +43,7 @@ def _machine(data: Path) -> list[Finding]:
     space = disk.warning(_existing(data))
     return [
         Finding("Python 3.11 or newer", sys.version_info >= (3, 11), version),
-        _program("Java 17 or newer", programs.java),
-        _program("Maven", programs.maven),
+        _java(),
         _make(),
         Finding("two cores", cores >= 2, str(cores), "" if cores >= 2 else "it runs, slowly"),
         Finding(
@@ -58,9 +57,10 @@ def _make() -> Finding:
     return Finding("make", found is not None, found or "none", "" if found else "apt-get install make")
 
 
-def _program(what: str, find: Callable[[], str]) -> Finding:
+def _java() -> Finding:
+    what = f"Java {JAVA_VERSION_MIN} or newer"
     try:
-        return Finding(what, True, find())
+        return Finding(what, True, find_java())
     except CannotStart as missing:
         return Finding(what, False, missing.found, missing.todo)
 

@@ -7,7 +7,7 @@ import time
 
 from local import ports
 from local.kafka_server import KafkaServer
-from local.options import Layout, Memory, Options, remember
+from local.options import Layout, Memory, Options, brings_own_s3, remember
 from local.ports import HOST
 from local.postgres_server import PostgresServer
 from local.program import Program
@@ -44,8 +44,7 @@ class Composition:
             words_kept_ms=words_kept_ms,
         )
         self.postgres = None if os.environ.get("DATABASE_URL") else PostgresServer(layout.postgres, layout.logs)
-        own_s3 = not os.environ.get("HEADRACE_S3_ENDPOINT")
-        self.s3 = S3Server(layout.s3, layout.logs, port=self.ports["s3"]) if own_s3 else None
+        self.s3 = S3Server(layout.s3, layout.logs, port=self.ports["s3"]) if brings_own_s3() else None
         self.settings = self._settings()
         self.servers: list[Server] = [s for s in (self.kafka, self.postgres, self.s3) if s is not None]
         self.programs = self._programs()

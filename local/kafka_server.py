@@ -9,8 +9,9 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from local import jars, programs
 from local.errors import CannotStart
+from local.jars import cache
+from local.java import find_java
 from local.java_server import JavaServer
 from local.ports import HOST
 from local.processes import Process
@@ -117,8 +118,8 @@ class KafkaServer(JavaServer):
             return False
 
     def _prepare(self) -> Process:
-        java = programs.java()
-        classpath = jars.classpath("kafka")
+        java = find_java()
+        classpath = cache.classpath("kafka")
         self._data.mkdir(parents=True, exist_ok=True)
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._settings.items()))
         if not (self.log_dir / "meta.properties").exists():

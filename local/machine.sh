@@ -1,5 +1,6 @@
 #!/bin/sh
-# What this machine lacks to run Headrace, one line each with the Debian package that brings it; exit 1 if anything.
+# What this machine lacks to install Headrace, one line each with the Debian package that brings it; exit 1 if anything.
+# Everything else is fetched: uv, wheels (PostgreSQL and Java among them), and the jars of Kafka and the S3 server.
 # With --packages: only the packages' names, for whoever installs them.
 # Used by the Makefile and by .ci/run, before there is a Python environment to ask.
 
@@ -23,18 +24,6 @@ elif ! command -v uv >/dev/null 2>&1 && ! python3 -c 'import ensurepip, venv' 2>
     lacks "Python's venv, to fetch uv with" "a python3 without it" "python3-venv"
 fi
 
-java=java
-if [ -n "${JAVA_HOME:-}" ]; then java="$JAVA_HOME/bin/java"; fi
-if ! command -v "$java" >/dev/null 2>&1; then
-    lacks "Java 17 or newer" "no $java" "default-jre-headless"
-else
-    version=$("$java" -version 2>&1 | sed -n 's/.*version "\(1\.\)\{0,1\}\([0-9][0-9]*\).*/\2/p' | head -n 1)
-    if [ "${version:-0}" -lt 17 ]; then
-        lacks "Java 17 or newer" "Java ${version:-of unknown version}" "openjdk-17-jre-headless"
-    fi
-fi
-
-command -v mvn >/dev/null 2>&1 || lacks "Maven, which fetches Kafka and the S3 server" "no mvn on \$PATH" "maven"
 command -v make >/dev/null 2>&1 || lacks "make" "none on \$PATH" "make"
 command -v setpriv >/dev/null 2>&1 || lacks "setpriv, which ties the stack's processes together" "none on \$PATH" "util-linux"
 

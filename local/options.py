@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,16 @@ def to_argument(options: Options) -> str:
 
 def from_argument(argument: str) -> Options:
     return msgspec.json.decode(argument, type=Options, dec_hook=lambda kind, value: kind(value))
+
+
+def brings_own_s3() -> bool:
+    """Whether the stack starts an S3 server. $HEADRACE_S3_ENDPOINT names a server of the user's own instead."""
+    return not os.environ.get("HEADRACE_S3_ENDPOINT")
+
+
+def needed_jars() -> list[str]:
+    """The servers of the stack that run on jars (local.jars)."""
+    return ["kafka", "s3proxy"] if brings_own_s3() else ["kafka"]
 
 
 class Layout:

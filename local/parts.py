@@ -7,8 +7,9 @@ from pathlib import Path
 
 import structlog
 
-from local import disk, jars, ports
+from local import disk, ports
 from local.errors import CannotStart
+from local.jars import cache
 from local.last_words import last_words
 from local.options import Layout
 from local.server import Server
@@ -38,7 +39,7 @@ class Part:
     def start(self) -> None:
         """Start it for the first time. CannotStart."""
         jar = JAR_PARTS.get(self.server.name)
-        self.status.state = "fetching" if jar and not jars.is_cached(jar) else "starting"
+        self.status.state = "fetching" if jar and not cache.is_cached(jar) else "starting"
         self._start()
 
     def await_ready(self) -> None:

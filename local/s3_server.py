@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from local import jars, programs
+from local.jars import cache
+from local.java import find_java
 from local.java_server import JavaServer
 from local.ports import HOST
 from local.processes import Process
@@ -57,8 +58,8 @@ class S3Server(JavaServer):
         return "headrace", secrets.token_hex(20)
 
     def _prepare(self) -> Process:
-        java = programs.java()
-        classpath = jars.classpath("s3proxy")
+        java = find_java()
+        classpath = cache.classpath("s3proxy")
         self.objects_dir.mkdir(parents=True, exist_ok=True)
         settings = {
             "s3proxy.endpoint": self.endpoint,

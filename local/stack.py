@@ -18,8 +18,9 @@ from rich.live import Live
 from local import status as status_file
 from local.display import render
 from local.errors import AlreadyRunning, CannotStart
+from local.jars import cache
 from local.lock import StackLock
-from local.options import Keys, Layout, Options, to_argument
+from local.options import Keys, Layout, Options, needed_jars, to_argument
 from local.processes import Process
 from local.status import StackStatus
 from runtime.settings import Settings
@@ -41,12 +42,14 @@ def up(options: Options, *, detach: bool, console: Console | None = None) -> Sta
     """Start the stack. With `detach` it is ready when this returns, and runs on by itself.
 
     Without, shows the parts until SIGINT or SIGTERM (call it in the main thread), stops them, and returns the last
-    status. CannotStart when it cannot run, AlreadyRunning when one runs on this data: that one is left alone.
+    status. Jars that are missing are fetched first, with a progress bar on the console. CannotStart when the stack
+    cannot run, AlreadyRunning when one runs on this data: that one is left alone.
     """
     layout = Layout(options.data)
     _prepare(layout)
     _refuse_second(layout)
     layout.status.unlink(missing_ok=True)
+    cache.fetch(needed_jars(), console)  # here, because the supervisor has no terminal to show a bar on
     if detach:
         supervisor: subprocess.Popen[bytes] | Process = _detached(options, layout)
         return _await(layout, supervisor, lambda status: status.state in ("ready", "degraded"), lambda _: None)

@@ -74,7 +74,8 @@ class Supervisor:
             self.status.failure = Failure(error.expected, error.found, error.todo)
             log.error("cannot start", expected=error.expected, found=error.found, todo=error.todo)
         except Exception as error:  # what already runs: it is stopped below, and the status says why
-            self.status.failure = Failure("the stack to start", f"{type(error).__name__}: {error}", "Look at the log")
+            found = f"{type(error).__name__}: {error}"
+            self.status.failure = Failure("the stack to start", found, "Look at the log")
             log.exception("cannot start")
         self.status.state = "stopping"
         self._stop_all()
