@@ -10,9 +10,9 @@ from local.kafka_server import KafkaServer
 from local.options import Layout, Memory, Options, brings_own_s3, remember
 from local.ports import HOST
 from local.postgres_server import PostgresServer
-from local.program import Program
+from local.program import StackProgram
 from local.s3_server import S3Server
-from local.server import Server
+from local.server import StackServer
 from runtime.settings import Settings
 
 PORT_RELEASE_S = 2.0
@@ -46,7 +46,7 @@ class Composition:
         self.postgres = None if os.environ.get("DATABASE_URL") else PostgresServer(layout.postgres, layout.logs)
         self.s3 = S3Server(layout.s3, layout.logs, port=self.ports["s3"]) if brings_own_s3() else None
         self.settings = self._settings()
-        self.servers: list[Server] = [s for s in (self.kafka, self.postgres, self.s3) if s is not None]
+        self.servers: list[StackServer] = [s for s in (self.kafka, self.postgres, self.s3) if s is not None]
         self.programs = self._programs()
         self.nodes = self._nodes()
 
@@ -70,7 +70,7 @@ class Composition:
             }
         return self._given.model_copy(update=changes)
 
-    def _programs(self) -> list[Server]:
+    def _programs(self) -> list[StackServer]:
         return [
             self._program("scheduler", "streams.scheduler"),
             self._program("api", "api", ready_url=f"{self.settings.api_url}/readyz", port=self.ports["api"]),
@@ -79,8 +79,8 @@ class Composition:
             self._program("relay", "registry.relay"),
         ]
 
-    def _nodes(self) -> list[Server]:
-        nodes: list[Server] = []
+    def _nodes(self) -> list[StackServer]:
+        nodes: list[StackServer] = []
         for number in range(1, self._options.nodes + 1):
             name = f"node-{number}"
             arguments = ["--cluster", self._options.cluster, "--node", name, "--slots", str(self._options.slots)]
@@ -97,14 +97,14 @@ class Composition:
         ready_url: str = "",
         port: int = 0,
         node_address: str = "",
-    ) -> Program:
+    ) -> StackProgram:
         changes = {
             "data": self._layout.processes / name,
             "metrics_port": 0 if port else self.ports[name],
             "node_address": node_address,
         }
         settings = self.settings.model_copy(update=changes)
-        return Program(
+        return StackProgram(
             name,
             module,
             settings,

@@ -12,7 +12,7 @@ from local.errors import CannotStart
 from local.jars import cache
 from local.last_words import last_words
 from local.options import Layout
-from local.server import Server
+from local.server import StackServer
 from local.status import PartStatus
 
 log = structlog.get_logger(__name__)
@@ -25,8 +25,8 @@ STEADY_S = 60.0
 JAR_PARTS = {"kafka": "kafka", "s3": "s3proxy"}
 
 
-class Part:
-    def __init__(self, server: Server, layout: Layout) -> None:
+class StackPart:
+    def __init__(self, server: StackServer, layout: Layout) -> None:
         self.server = server
         self.status = PartStatus(name=server.name, port=server.port, log=str(layout.logs / f"{server.name}.log"))
         self._layout = layout

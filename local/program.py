@@ -18,7 +18,7 @@ STOP_TIMEOUT_S = 15.0
 """A node that drains gets this long; what it still runs then is requeued when the stack starts again."""
 
 
-class Program:
+class StackProgram:
     """`python -m module arguments…`. Ready when it listens at `port` and a GET of `ready_url`, which is there, answers
     200; without a `ready_url`, while it runs."""
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from local.processes import Process
 
 
-class Server(Protocol):
+class StackServer(Protocol):
     name: str
     port: int
     """0 when it listens on none."""

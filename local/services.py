@@ -11,7 +11,7 @@ from local.kafka_server import KafkaServer
 from local.ports import free_port
 from local.postgres_server import PostgresServer, remove_socket_dir
 from local.s3_server import S3Server
-from local.server import Server
+from local.server import StackServer
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 
@@ -59,7 +59,7 @@ class Services:
         )
 
     @property
-    def servers(self) -> tuple[Server, ...]:
+    def servers(self) -> tuple[StackServer, ...]:
         return self.kafka, self.postgres, self.s3
 
     def start(self) -> None:
@@ -91,6 +91,6 @@ def running(
         services.stop()
 
 
-def _start(server: Server) -> None:
+def _start(server: StackServer) -> None:
     server.start()
     server.await_ready()

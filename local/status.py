@@ -29,7 +29,7 @@ class PartStatus(msgspec.Struct, kw_only=True):
     log: str = ""
 
 
-class Failure(msgspec.Struct, frozen=True):
+class StartFailure(msgspec.Struct, frozen=True):
     """Why the stack did not start: the three parts of a CannotStart."""
 
     expected: str
@@ -53,7 +53,7 @@ class StackStatus(msgspec.Struct, kw_only=True):
     """How long it took from start to ready; 0 before that."""
     parts: list[PartStatus] = []
     warnings: list[str] = []
-    failure: Failure | None = None
+    failure: StartFailure | None = None
 
     @property
     def running(self) -> bool:

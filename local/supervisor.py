@@ -23,9 +23,9 @@ from local.errors import CannotStart
 from local.first_policy import read_policy
 from local.lock import StackLock
 from local.options import Layout, Memory, Options, from_argument, recall, remember, replace
-from local.parts import Part
-from local.server import Server
-from local.status import Failure, StackStatus
+from local.parts import StackPart
+from local.server import StackServer
+from local.status import StackStatus, StartFailure
 from runtime.shutdown import on_signal
 from runtime.telemetry import configure_logging
 
@@ -48,8 +48,8 @@ class Supervisor:
         self._options = options
         self._layout = Layout(options.data)
         self._began = time.monotonic()
-        self._parts: dict[str, Part] = {}
-        self._started: list[list[Part]] = []
+        self._parts: dict[str, StackPart] = {}
+        self._started: list[list[StackPart]] = []
         """Groups in the order they were started; each stops together, the last group first."""
         self.status = StackStatus(state="starting", data=str(self._layout.data), pid=pid)
         self._written = b""
@@ -71,11 +71,11 @@ class Supervisor:
                 self._await_ready(stopping)
                 self._watch(stopping)
         except CannotStart as error:
-            self.status.failure = Failure(error.expected, error.found, error.todo)
+            self.status.failure = StartFailure(error.expected, error.found, error.todo)
             log.error("cannot start", expected=error.expected, found=error.found, todo=error.todo)
         except Exception as error:  # what already runs: it is stopped below, and the status says why
             found = f"{type(error).__name__}: {error}"
-            self.status.failure = Failure("the stack to start", found, "Look at the log")
+            self.status.failure = StartFailure("the stack to start", found, "Look at the log")
             log.exception("cannot start")
         self.status.state = "stopping"
         self._stop_all()
@@ -141,8 +141,8 @@ class Supervisor:
         self.status.warnings += composition.warnings
         replace(self._layout.settings, msgspec.json.encode(settings.environment()), mode=0o600)
 
-    def _add(self, server: Server) -> Part:
-        part = Part(server, self._layout)
+    def _add(self, server: StackServer) -> StackPart:
+        part = StackPart(server, self._layout)
         self._parts[part.server.name] = part
         self.status.parts.append(part.status)
         return part

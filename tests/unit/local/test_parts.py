@@ -13,7 +13,7 @@ import pytest
 from local import disk, parts, ports
 from local.errors import CannotStart
 from local.options import Layout
-from local.parts import Part
+from local.parts import StackPart
 from local.processes import Process
 
 
@@ -67,7 +67,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_crash_is_told_and_mended_later_and_later(tmp_path: Path, sleeper: Sleeper, now: list[float]) -> None:
-    part = Part(sleeper, Layout(tmp_path))
+    part = StackPart(sleeper, Layout(tmp_path))
     part.start()
     part.tick()
     assert (part.status.state, part.status.restarts) == ("ready", 0)
@@ -87,7 +87,7 @@ def test_a_crash_is_told_and_mended_later_and_later(tmp_path: Path, sleeper: Sle
 
 
 def test_one_that_crashes_says_where_it_is_stuck(tmp_path: Path, sleeper: Sleeper, now: list[float]) -> None:
-    part = Part(sleeper, Layout(tmp_path))
+    part = StackPart(sleeper, Layout(tmp_path))
     log = Path(part.status.log)
     log.parent.mkdir()
     log.write_text(json.dumps({"level": "error", "event": "of a life before"}) + "\n")
@@ -121,7 +121,7 @@ def test_one_whose_port_somebody_else_has_says_so_and_will_never_run(
 ) -> None:
     with socket.create_server((ports.HOST, 0)) as server:
         sleeper.port = server.getsockname()[1]
-        part = Part(sleeper, Layout(tmp_path))
+        part = StackPart(sleeper, Layout(tmp_path))
         part.start()
         part.require_port()
         sleeper.kill()
@@ -133,7 +133,7 @@ def test_one_whose_port_somebody_else_has_says_so_and_will_never_run(
 
 
 def test_one_that_ran_steadily_is_trusted_again(tmp_path: Path, sleeper: Sleeper, now: list[float]) -> None:
-    part = Part(sleeper, Layout(tmp_path))
+    part = StackPart(sleeper, Layout(tmp_path))
     part.start()
     for _ in range(3):
         sleeper.kill()
@@ -151,7 +151,7 @@ def test_one_that_ran_steadily_is_trusted_again(tmp_path: Path, sleeper: Sleeper
 def test_nothing_is_started_on_a_full_disk_until_there_is_space(
     tmp_path: Path, sleeper: Sleeper, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = Part(sleeper, Layout(tmp_path))
+    part = StackPart(sleeper, Layout(tmp_path))
     part.start()
     sleeper.kill()
     part.tick()
@@ -165,7 +165,7 @@ def test_nothing_is_started_on_a_full_disk_until_there_is_space(
 
 
 def test_stopping_it_is_no_crash(tmp_path: Path, sleeper: Sleeper) -> None:
-    part = Part(sleeper, Layout(tmp_path))
+    part = StackPart(sleeper, Layout(tmp_path))
     part.start()
     part.stop()
     assert (part.status.state, part.status.pid, part.status.restarts) == ("stopped", 0, 0)

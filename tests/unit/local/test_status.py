@@ -13,7 +13,7 @@ from local import disk, stack, status
 from local.errors import AlreadyRunning, CannotStart
 from local.lock import StackLock
 from local.options import Layout, Options
-from local.status import Failure, PartStatus, StackStatus
+from local.status import PartStatus, StackStatus, StartFailure
 
 HOLD = """
 import sys
@@ -75,8 +75,8 @@ def test_a_killed_stack_is_stopped_whatever_it_said_last(layout: Layout, holder:
 
 
 def test_why_it_did_not_start_is_still_told_afterwards(layout: Layout) -> None:
-    status.write(layout, StackStatus(state="failed", data=str(layout.data), failure=Failure("a", "b", "c")))
-    assert stack.status(layout.data).failure == Failure("a", "b", "c")
+    status.write(layout, StackStatus(state="failed", data=str(layout.data), failure=StartFailure("a", "b", "c")))
+    assert stack.status(layout.data).failure == StartFailure("a", "b", "c")
 
 
 def test_a_disk_that_fills_up_is_told_by_whoever_looks(
