@@ -16,17 +16,17 @@ from local.server import StackServer
 from runtime.settings import Settings
 
 PORT_RELEASE_S = 2.0
-"""How long a port of the last run may take to become free: a killed stack's processes die just after it."""
+"""How long to wait for a port of the last run to become free. The processes of a killed stack die a moment after it."""
 
 API_PORT_DEFAULT = 8470
 
 
 class Composition:
-    """`servers` come first, and what is installed in them; then `programs`, in this order,
-    then `nodes`.
+    """Whoever runs the stack starts `servers` first, installs what belongs in them, and then starts `programs` in their
+    order and `nodes`.
 
-    $DATABASE_URL and $HEADRACE_S3_ENDPOINT name servers of the user's own, which are used instead of ours.
-    CannotStart when a configured port is taken.
+    $DATABASE_URL and $HEADRACE_S3_ENDPOINT name servers of the user's own, which replace the stack's. CannotStart when
+    a configured port is taken.
     """
 
     def __init__(self, options: Options, layout: Layout, memory: Memory, words_kept_ms: int) -> None:
@@ -51,7 +51,8 @@ class Composition:
         self.nodes = self._nodes()
 
     def _settings(self) -> Settings:
-        """For whoever talks to the stack; its processes differ in `data`, `metrics_port` and `node_address`."""
+        """The settings of whoever talks to the stack. Each process of the stack has `data`, `metrics_port` and
+        `node_address` of its own."""
         changes: dict[str, object] = {
             "kafka": self.kafka.bootstrap,
             "data": self._layout.processes,
@@ -135,7 +136,8 @@ class Composition:
             while not ports.is_free(remembered):
                 if time.monotonic() > deadline:
                     self.warnings.append(
-                        f"port {remembered}, which {name} had last time, is in use by another process; it has a new one"
+                        f"port {remembered}, which {name} had last time, is in use by another process: "
+                        f"{name} has a new one"
                     )
                     break
                 time.sleep(0.05)

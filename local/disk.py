@@ -10,10 +10,11 @@ from local.errors import CannotStart
 MIB = 1024 * 1024
 
 START_FREE_MIB_MIN = 1024
-"""A stack that starts makes about 300 MiB (topics' first segments, Postgres, environments of models come on top)."""
+"""A starting stack writes about 300 MiB: the first segments of topics, and Postgres. Environments of models come on
+top."""
 
 RUN_FREE_MIB_MIN = 256
-"""Below this a crashed part is not started again, and `status` warns: Kafka and Postgres stop when a write fails, and
+"""With less, a crashed part is not started again, and `status` warns. Kafka and Postgres stop when a write fails, and
 each start writes more."""
 
 
@@ -22,7 +23,7 @@ def free_mib(path: Path) -> int:
 
 
 def require_space(path: Path) -> None:
-    """CannotStart when there is too little free space to start."""
+    """CannotStart when there is too little free space for a start."""
     free = free_mib(path)
     if free < START_FREE_MIB_MIN:
         raise CannotStart(
@@ -33,11 +34,11 @@ def require_space(path: Path) -> None:
 
 
 def warning(path: Path) -> str:
-    """What to tell whoever looks at the status; empty while there is space."""
+    """A sentence for the status when space is low. Empty while there is space."""
     free = free_mib(path)
     if free >= RUN_FREE_MIB_MIN:
         return ""
     return (
         f"the disk of {path} is nearly full: expected at least {RUN_FREE_MIB_MIN} MiB free, found {free} MiB. "
-        "Free some space: what stops meanwhile is started again once there is"
+        "Free some space: a part that stops meanwhile is started again when there is space"
     )

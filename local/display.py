@@ -23,7 +23,7 @@ _STYLES = {
 
 
 def render(status: StackStatus) -> RenderableType:
-    """Parts with state and port, then where things are, then what is wrong."""
+    """The parts with state and port, then the places, then what is wrong."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("part", "state", "port", "pid", "crashes"):
         table.add_column(heading, justify="left" if heading in ("part", "state") else "right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""What stops the embedded stack from starting, said so that the reader can mend it."""
+"""Errors that stop the embedded stack from starting. Each says how to mend what is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class CannotStart(Exception):
 
 
 class AlreadyRunning(CannotStart):
-    """A stack runs on this data; it was left alone."""
+    """A stack runs on this data already. That stack was left alone."""
 
     def __init__(self, data: str, pid: int, api_url: str) -> None:
         super().__init__(

@@ -12,7 +12,7 @@ POLICY_FILE = Path(__file__).parent.parent / "examples" / "policies" / "local.ya
 
 
 def read_policy(path: Path | None = None) -> Policy:
-    """The policy in this file, else ours. CannotStart when it is none."""
+    """The policy in the file `path`, else in POLICY_FILE. CannotStart when the file holds no policy."""
     file = path or POLICY_FILE
     try:
         return parse(file.read_text())

@@ -1,6 +1,6 @@
 """What a new installation needs once: topics, the first policy, tables, the bucket, API keys.
 
-`python -m local.install` does all of it on the servers that the environment names, and changes nothing that is there.
+`python -m local.install` makes all of these on the servers that the environment names. What is there already stays.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OPERATOR_TENANT = "operator"
 
 
 def install_topics(settings: Settings, first: policy.Policy, replication: int = 1) -> None:
-    """Create the topics, and apply the first policy to every pool that nothing was ever said to."""
+    """Create the topics, and apply the first policy to every pool whose partition of `jobs` is empty."""
     kafka.ensure_topics(settings.kafka, topics.topics_for(first), replication)
     untold = [
         name for name, pool in first.pools.items() if kafka.offsets(settings.kafka, topics.JOBS, pool.partition)[1] == 0
@@ -40,8 +40,8 @@ def install_topics(settings: Settings, first: policy.Policy, replication: int = 
 
 
 def install_tables_and_keys(settings: Settings, keys_file: Path, first: policy.Policy) -> None:
-    """Bring the tables up to date, make the first policy's pools known to the registry if none is, and see that the
-    file holds keys that this database knows."""
+    """Bring the tables up to date, register the first policy's pools if the registry has none, and write new API keys
+    to the file unless the file holds keys that this database knows."""
     migrations.upgrade(settings.database_url)
     engine = postgres.engine(settings)
     tiers = tuple(first.tiers)
@@ -95,7 +95,8 @@ def main() -> int:
 
 
 def _with_patience(step: Callable[[], None]) -> None:
-    """Servers that are started together with us may not answer yet; every step may be done again."""
+    """Try the step again while servers do not answer: they may have been started at the same moment as this process.
+    Every step can be repeated."""
 
     def passes(error: Exception) -> bool:
         return not isinstance(error, kafka.TopicMismatch)
@@ -106,7 +107,8 @@ def _with_patience(step: Callable[[], None]) -> None:
 
 
 def _topics_if_new(settings: Settings, first: policy.Policy, replication: int) -> None:
-    """Pools that were told a policy keep it, and the topics that follow from it: it may have changed since."""
+    """Install topics and the first policy, unless every pool has a policy. That policy may have changed since, and the
+    topics with it."""
     try:
         told = all(kafka.offsets(settings.kafka, topics.JOBS, pool.partition)[1] for pool in first.pools.values())
     except KafkaException:

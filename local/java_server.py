@@ -1,4 +1,4 @@
-"""What Kafka and the S3 server have in common: a Java process, prepared when it is first started."""
+"""What Kafka and the S3 server have in common: each is a Java process that is prepared before its first start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from local.processes import Process
 
 
 class JavaServer:
-    """A subclass says what runs (`_prepare`) and when it is ready; stopped or killed, it can be started again."""
+    """A subclass makes the process (`_prepare`). A server that was stopped or killed can be started again."""
 
     name: str
     port: int
@@ -19,17 +19,17 @@ class JavaServer:
         self.process: Process | None = None
 
     def start(self) -> None:
-        """Start the server, on the data it had; returns before it is ready (see `await_ready`)."""
+        """Start the server on the data that it had. Returns before the server is ready (see `await_ready`)."""
         if self.process is None:
             self.process = self._prepare()
         self.process.start()
 
     def ready(self) -> bool:
-        """Whether it, and not another server on the same port, answers."""
+        """Whether this server, and not another process, listens at the port."""
         return self.process is not None and ports.is_listened_to_by(self.process.pid, self.port)
 
     def await_ready(self) -> None:
-        """CannotStart when it ends, or is not ready in time."""
+        """CannotStart when the server ends, or is not ready in time."""
         process = self._running()
         try:
             process.await_ready(self.ready, self.ready_timeout_s)

@@ -17,7 +17,7 @@ from local.ports import HOST
 from local.processes import Process
 
 CLUSTER_ID = "aGVhZHJhY2UtbG9jYWwtMQ"
-"""Fixed: a data directory that belongs to another cluster is refused by the broker."""
+"""The same for every stack. The broker refuses a data directory that belongs to another cluster."""
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -36,14 +36,14 @@ FIXED_SETTINGS = {
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
-    # A transaction that its producer leaves open holds back what others write behind it for as long as this.
+    # A transaction that its producer leaves open holds back the records behind it, for this long at most.
     "transaction.max.timeout.ms": "60000",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     "log.cleaner.dedupe.buffer.size": str(32 * 1024 * 1024),
-    # A killed broker is let in again only when the session of its former life has lapsed (9 s by
-    # default); much less, and a machine that is busy for a moment would shut a living one out.
+    # A killed broker may register again only after its earlier session has lapsed (9 s by default).
+    # A much shorter session would lapse on a machine that is busy for a moment, while the broker lives.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
 }
@@ -52,10 +52,10 @@ CLEANER_PACE_MS_MAX = 15_000
 
 
 def cleaning_settings(words_kept_ms: int) -> dict[str, str]:
-    """How often the broker must look, so that words are gone within the time the policy promises.
+    """The cleaner's pace, so that words are gone within the time that the policy promises.
 
-    Kafka's defaults (15 s between compactions, 5 min between retention checks, 1 min until a deleted segment's file
-    goes, 30 s before the first look) are kept when the promise is days; a test that promises seconds gets a tenth.
+    The cleaner works every tenth of that time, and at least as often as by Kafka's defaults: 15 s between compactions,
+    5 min between retention checks, 1 min until a deleted segment's file goes, 30 s before the first look.
     """
     pace = max(200, words_kept_ms // 10)
     return {
@@ -67,7 +67,8 @@ def cleaning_settings(words_kept_ms: int) -> dict[str, str]:
 
 
 class KafkaServer(JavaServer):
-    """`port` for clients, `controller_port` for itself; `overrides` are broker settings that win over ours."""
+    """Clients use `port`, the broker's own controller uses `controller_port`. Broker settings in `overrides` win over
+    those of this file."""
 
     name = "kafka"
     ready_timeout_s = READY_TIMEOUT_S
@@ -108,7 +109,7 @@ class KafkaServer(JavaServer):
         return self._data / "log"
 
     def ready(self) -> bool:
-        """Whether the broker, this one, answers a metadata request."""
+        """Whether this broker answers a metadata request."""
         if not super().ready():
             return False
         try:
@@ -135,5 +136,5 @@ class KafkaServer(JavaServer):
             raise CannotStart(
                 f"Kafka to prepare {self.log_dir}",
                 (answer.stdout + answer.stderr)[-1_000:].strip(),
-                "Mend what it says and start again",
+                "Mend what Kafka says and start again",
             )

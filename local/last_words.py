@@ -1,4 +1,4 @@
-"""What a process of ours said last before it ended: the last error in its log, as a sentence that names the record."""
+"""The last error in a process's log, as a sentence that names the record."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 READ_BYTES_MAX = 64 * 1024
-"""Of the end of a log: a line with a traceback fits."""
+"""How much of the end of a log is read. A line with a traceback fits."""
 SHOWN_CHARACTERS_MAX = 400
 _ERRORS = ("error", "critical")
 
 
 def last_words(log: Path, start: int = 0) -> str:
-    """The last error in the log after byte `start`, as `topic/partition/offset: what: why`; empty: it said none.
+    """The last error in the log after byte `start`, as `topic/partition/offset: what: why`. Empty when there is none.
 
-    Logs hold no user's words, so neither does this."""
+    Logs hold no user's words, so this sentence holds none."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, 2)
-            if size < start:  # the log was set aside meanwhile, and this is a new one
+            if size < start:  # the old log was set aside meanwhile, and this file is a new one
                 start = 0
             file.seek(max(start, size - READ_BYTES_MAX))
             lines = file.read().splitlines()
@@ -33,7 +33,7 @@ def last_words(log: Path, start: int = 0) -> str:
 
 
 def _line(line: bytes) -> dict[str, Any]:
-    """A line of structlog's JSON; empty for anything else."""
+    """The fields of a line of structlog's JSON. Empty for any other line."""
     try:
         said = json.loads(line)
     except (ValueError, RecursionError):

@@ -14,14 +14,17 @@ _FLOCK = "hhqqi4x"
 
 
 class StackLock:
-    """The supervisor holds it; anyone may ask who does, without touching it."""
+    """The supervisor holds this lock. Any process may ask who holds the lock, without taking it.
+
+    fcntl alone answers that question: a lock of `flock` (and of filelock) does not say who holds it, and a process id
+    in a file can be read before it is written. See docs/decisions/0018."""
 
     def __init__(self, layout: Layout) -> None:
         self._path = layout.lock
         self._file: IO[str] | None = None
 
     def acquire(self) -> bool:
-        """Take the lock until this process ends. False when another process has it."""
+        """Take the lock until this process ends. False when another process holds the lock."""
         file = self._path.open("a")
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -32,8 +35,8 @@ class StackLock:
         return True
 
     def holder(self) -> int | None:
-        """The id of the process that has the lock, or None. Not for the holder itself: closing the file would
-        release its lock."""
+        """The id of the process that holds the lock, or None. The holder must not ask: closing the file would release
+        its lock."""
         assert self._file is None
         try:
             with self._path.open() as file:

@@ -20,14 +20,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     s3_port: int = 0
     nodes: int = 1
     slots: int = 2
-    """Of each node."""
+    """How many each node has."""
     cluster: str = CLUSTER
     policy: Path | None = None
     """The first policy of new data. None: examples/policies/local.yaml's."""
 
 
 def to_argument(options: Options) -> str:
-    """The options as one word of a command line, absolute paths in it: a supervisor may have another directory."""
+    """The options as one argument of a command line. Paths are absolute: a supervisor may run in another directory."""
     paths = {"data": str(options.data.absolute()), "policy": str(options.policy.absolute()) if options.policy else None}
     return msgspec.json.encode(msgspec.structs.asdict(options) | paths).decode()
 
@@ -62,7 +62,7 @@ class Layout:
         self.postgres = self.data / "postgres"
         self.s3 = self.data / "s3"
         self.processes = self.data / "processes"
-        """One folder for each process of ours: caches and scratch."""
+        """One folder for each process of ours, for its caches and scratch files."""
 
 
 class Memory(msgspec.Struct, kw_only=True):
@@ -70,7 +70,7 @@ class Memory(msgspec.Struct, kw_only=True):
 
     ports: dict[str, int] = {}
     words_kept_ms: int = 0
-    """Of the first policy; 0: not installed yet. The broker's pace of cleaning follows it."""
+    """The first policy's. 0: not installed yet. The broker's pace of cleaning follows from this time."""
     installed: bool = False
     """Topics exist and the first policy was applied."""
 
@@ -80,7 +80,7 @@ class Keys(msgspec.Struct, frozen=True):
 
     tenant: str
     api_key: str
-    """Of the tenant, with every tier of the policy; the first one is the default."""
+    """The tenant's key, for every tier of the policy. The policy's first tier is the default."""
     operator_key: str
 
 
@@ -95,7 +95,7 @@ def remember(layout: Layout, memory: Memory) -> None:
 
 
 def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file in one step: who reads it sees the old bytes or the new."""
+    """Write a file in one step: a reader sees the old bytes or the new ones."""
     scratch = path.with_name(path.name + ".new")
     scratch.unlink(missing_ok=True)
     scratch.touch(mode=mode)

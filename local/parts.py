@@ -1,4 +1,4 @@
-"""A part of the stack under supervision: watched, started again when it crashes, and honest about both."""
+"""A part of the stack under supervision: watched, and started again when it crashes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 BACKOFF_S = 0.5
 BACKOFF_S_MAX = 30.0
 STEADY_S = 60.0
-"""A part that ran this long is trusted again: its next crash starts at the shortest backoff."""
+"""After a part ran this long, its next crash begins with the shortest backoff again."""
 
 JAR_PARTS = {"kafka": "kafka", "s3": "s3proxy"}
 
@@ -33,22 +33,22 @@ class StackPart:
         self._backoff_s = BACKOFF_S
         self._started_at = 0.0
         self._log_from = 0
-        """Where what this life of it says begins in its log."""
+        """Where the output of the present process begins in the log."""
         self._retry_at = 0.0
 
     def start(self) -> None:
-        """Start it for the first time. CannotStart."""
+        """Start the part for the first time. CannotStart when it cannot run."""
         jar = JAR_PARTS.get(self.server.name)
         self.status.state = "fetching" if jar and not cache.is_cached(jar) else "starting"
         self._start()
 
     def await_ready(self) -> None:
-        """CannotStart when it does not become ready."""
+        """CannotStart when the part does not become ready."""
         self.server.await_ready()
         self.status.state = "ready"
 
     def tick(self) -> None:
-        """Look at it once: note that it is ready, or that it crashed, or start it again when it is due."""
+        """Look at the part once: note that it is ready or crashed, or start it again when its backoff is over."""
         if self.status.state in ("restarting", "no space"):
             self._restart_if_due()
         elif not self.server.alive():
@@ -64,7 +64,7 @@ class StackPart:
         self.status.state, self.status.pid = "stopped", 0
 
     def require_port(self) -> None:
-        """CannotStart when it crashed and something else has its port: it would never run."""
+        """CannotStart when the part crashed and another process has its port: the part could never run."""
         if self.status.state == "restarting" and self.server.port:
             ports.require_free(self.server.name, self.server.port)
 
@@ -94,7 +94,7 @@ class StackPart:
         self._backoff_s = min(BACKOFF_S_MAX, self._backoff_s * 2)
 
     def _why(self) -> str:
-        """What is known of why it ended: who has its port, or what it said last."""
+        """Why the part ended: another process has its port, or the last error in its log. Empty when neither is so."""
         port = self.server.port
         if port and not ports.is_free(port):
             return f": port {port} is in use by another process"

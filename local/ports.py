@@ -12,7 +12,8 @@ from local.errors import CannotStart
 HOST = "127.0.0.1"
 
 PORTS_FROM, PORTS_TO = 20_000, 32_000
-"""Below what Linux gives to outgoing connections, so that none takes a port between our look and the server's bind."""
+"""Below the ports of outgoing connections on Linux. Such a connection could take a port between our look and the
+server's bind."""
 
 GANG_PORTS_FROM = 10_000
 GANG_PORTS = 1_000
@@ -21,12 +22,12 @@ _GANG_RANGES = 10
 _TRIES = 200
 
 OPTIONS = {"api": "--api-port", "kafka": "--kafka-port", "s3": "--s3-port"}
-"""Parts whose port can be chosen, and with which option of `headrace up`."""
+"""Parts whose port can be chosen, each with the option of `headrace up` for it."""
 
 
 def first_gang_port(node: int) -> int:
-    """Where the ports begin at which the ranks of gangs reach this node (1, 2…): below all others of the stack. One
-    that something else uses costs an attempt, and the next one has another."""
+    """The first of the ports at which the ranks of gangs reach this node (1, 2…). These ports lie below all others of
+    the stack. A port that another process uses costs a gang one attempt; the next attempt has another port."""
     return GANG_PORTS_FROM + (node - 1) % _GANG_RANGES * GANG_PORTS
 
 
@@ -41,8 +42,8 @@ def is_free(port: int) -> bool:
 
 
 def is_listened_to_by(pid: int, port: int) -> bool:
-    """Whether this process, and not somebody else's, listens there: an answer from the port alone may be another
-    stack's, which was started at the same moment on the same port."""
+    """Whether this process listens at the port. An answer from the port alone proves nothing: another stack may have
+    been started at the same moment on the same port."""
     try:
         connections = psutil.Process(pid).net_connections("tcp")
     except psutil.Error:
@@ -51,7 +52,7 @@ def is_listened_to_by(pid: int, port: int) -> bool:
 
 
 def free_port(*, not_in: set[int] | frozenset[int] = frozenset()) -> int:
-    """A port that nothing uses now. CannotStart when there is none to be found."""
+    """A port that no process uses now. CannotStart when none is found."""
     for _ in range(_TRIES):
         port = random.SystemRandom().randrange(PORTS_FROM, PORTS_TO)
         if port not in not_in and is_free(port):
@@ -62,7 +63,7 @@ def free_port(*, not_in: set[int] | frozenset[int] = frozenset()) -> int:
 
 
 def require_free(part: str, port: int) -> None:
-    """CannotStart when something else uses the port of this part."""
+    """CannotStart when a process uses the port of this part."""
     if not is_free(port):
         another = f"give another port with {OPTIONS[part]}" if part in OPTIONS else "start again to have another port"
         raise CannotStart(

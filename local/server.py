@@ -1,4 +1,4 @@
-"""What everything that the stack runs has in common, be it a server or a process of ours."""
+"""What the three servers and the processes of ours have in common: each can be started, watched and stopped."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from local.processes import Process
 class StackServer(Protocol):
     name: str
     port: int
-    """0 when it listens on none."""
+    """0 when the server listens at no port."""
     process: Process | None
     """None before the first start."""
 
     def start(self) -> None:
-        """Start it, on the data it had. Returns before it is ready. CannotStart."""
+        """Start the server on the data that it had. Returns before it is ready. CannotStart when it cannot run."""
 
     def ready(self) -> bool: ...
 
     def await_ready(self) -> None:
-        """CannotStart when it ends, or takes too long."""
+        """CannotStart when the server ends, or takes too long."""
 
     def alive(self) -> bool: ...
 
     def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """kill -9, and wait until the process is gone."""
 
     def stop(self) -> None:
-        """Ask it to end, wait, and kill it if it does not. Nothing happens when it does not run."""
+        """Ask the process to end, wait, and kill the process if it does not end. Nothing happens when none runs."""

@@ -1,4 +1,4 @@
-"""The three servers without any process of ours: what an integration test needs."""
+"""The three servers without a process of ours: what an integration test needs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Services:
         broker_settings: Mapping[str, str] | None = None,
         durable: bool = True,
     ) -> None:
-        """`words_kept_ms` paces the broker's cleaning, `broker_settings` win over ours, `durable` False: no fsync."""
+        """`words_kept_ms` sets the pace of the broker's cleaning. `broker_settings` win over those of kafka_server.
+        `durable` False: Postgres makes no fsync."""
         kafka_port = free_port()
         controller_port = free_port(not_in={kafka_port})
         s3_port = free_port(not_in={kafka_port, controller_port})
@@ -63,7 +64,7 @@ class Services:
         return self.kafka, self.postgres, self.s3
 
     def start(self) -> None:
-        """Start all three at once and wait until they answer. CannotStart names the one that does not."""
+        """Start all three at once and wait until they answer. CannotStart names the server that does not."""
         with ThreadPoolExecutor(len(self.servers)) as pool:
             list(pool.map(_start, self.servers))
         ObjectStore(self.settings).ensure_bucket()
@@ -82,7 +83,7 @@ def running(
     broker_settings: Mapping[str, str] | None = None,
     durable: bool = True,
 ) -> Iterator[Services]:
-    """Services for the length of a `with`."""
+    """Services that run while the `with` block does."""
     services = Services(data, words_kept_ms=words_kept_ms, broker_settings=broker_settings, durable=durable)
     try:
         services.start()

@@ -28,22 +28,22 @@ from runtime.shutdown import on_signal
 
 POLL_S = 0.1
 DOWN_TIMEOUT_S = 90.0
-"""The supervisor stops its parts well within this, or is killed and takes them along."""
+"""The supervisor stops its parts well within this time. After it, the supervisor is killed, and the parts with it."""
 
 FETCH_TIMEOUT_S = 900.0
-"""A first start fetches jars; nothing of ours takes longer."""
+"""How long a stack may be starting. Nothing takes longer than a supervisor that has to fetch jars."""
 
 
 _left_running: list[subprocess.Popen[bytes]] = []
-"""Detached supervisors: meant to outlive this process, which Popen would warn of if it were collected."""
+"""Detached supervisors, which outlive this process. Popen would warn of that if the object were collected."""
 
 
 def up(options: Options, *, detach: bool, console: Console | None = None) -> StackStatus:
-    """Start the stack. With `detach` it is ready when this returns, and runs on by itself.
+    """Start the stack. With `detach` the stack is ready when this returns, and runs on by itself.
 
-    Without, shows the parts until SIGINT or SIGTERM (call it in the main thread), stops them, and returns the last
-    status. Jars that are missing are fetched first, with a progress bar on the console. CannotStart when the stack
-    cannot run, AlreadyRunning when one runs on this data: that one is left alone.
+    Without `detach`, show the parts until SIGINT or SIGTERM (call this in the main thread), stop the parts, and return
+    the last status. Jars that are missing are fetched first, with a progress bar on the console. CannotStart when the
+    stack cannot run, AlreadyRunning when a stack runs on this data: that stack is left alone.
     """
     layout = Layout(options.data)
     _prepare(layout)
@@ -57,7 +57,7 @@ def up(options: Options, *, detach: bool, console: Console | None = None) -> Sta
 
 
 def down(data: Path) -> bool:
-    """Stop the stack on this data, its last process included. False when none ran."""
+    """Stop the stack on this data, its last process included. False when no stack ran."""
     lock = StackLock(Layout(data))
     pid = lock.holder()
     if pid is None:
@@ -76,19 +76,19 @@ def down(data: Path) -> bool:
 
 
 def status(data: Path) -> StackStatus:
-    """What runs on this data, and how it is."""
+    """The status of the stack on this data, running or not."""
     return status_file.read(Layout(data))
 
 
 def settings(data: Path) -> Settings:
-    """How to reach the stack that runs, or last ran, on this data. FileNotFoundError when none ever did."""
+    """How to reach the stack that runs, or last ran, on this data. FileNotFoundError when no stack ever ran on it."""
     environment = msgspec.json.decode(Layout(data).settings.read_bytes(), type=dict[str, str])
     fields = {name.removeprefix("HEADRACE_").lower(): value for name, value in environment.items()}
     return Settings.model_validate(fields)
 
 
 def keys(data: Path) -> Keys:
-    """The API keys that were made for this data. FileNotFoundError when it was never started."""
+    """The API keys that were made for this data. FileNotFoundError when no stack ever ran on it."""
     return msgspec.json.decode(Layout(data).keys.read_bytes(), type=Keys)
 
 
@@ -130,7 +130,9 @@ def _attended(options: Options, layout: Layout, console: Console) -> StackStatus
     supervisor = Process("supervisor", _command(options), layout.supervisor_log, death_signal=SIGTERM)
     supervisor.start()
     with Live(console=console, auto_refresh=False) as live:
-        told: list[bool] = []  # once only: a second signal ends the supervisor where it stands
+        told: list[
+            bool
+        ] = []  # told once only: a second signal would end the supervisor at once, and its parts without order
 
         def show(current: StackStatus) -> None:
             live.update(render(current), refresh=True)
@@ -147,7 +149,7 @@ def _await(
     enough: Callable[[StackStatus], bool],
     show: Callable[[StackStatus], None],
 ) -> StackStatus:
-    """Follow the status until `enough`, or until the supervisor ends: then its last words, or what it died of."""
+    """Follow the status until `enough`, or until the supervisor ends. CannotStart says why the supervisor failed."""
     deadline = time.monotonic() + FETCH_TIMEOUT_S
     while _alive(supervisor):
         current = status_file.read(layout)
@@ -158,7 +160,7 @@ def _await(
         if time.monotonic() > deadline and current.state == "starting":
             down(layout.data)
             raise CannotStart("the stack to be ready", "that it is not", f"Look at {layout.supervisor_log}")
-    _refuse_second(layout)  # another `up` at the same moment may have taken the lock first
+    _refuse_second(layout)  # another `up` at the same moment may have taken the lock
     last = status_file.last_words(layout)
     if last is not None and last.pid == supervisor.pid:
         show(last)

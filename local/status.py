@@ -1,4 +1,4 @@
-"""What a stack says of itself: written by its supervisor, read by anyone."""
+"""The status of a stack: its supervisor writes the status to a file, and any process may read it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class PartStatus(msgspec.Struct, kw_only=True):
     pid: int = 0
     port: int = 0
     restarts: int = 0
-    """How often it crashed since the stack was started."""
+    """How often the part crashed since the stack was started."""
     note: str = ""
-    """Why it is not ready, or how it ended last time and at which record, if that is known."""
+    """Why the part is not ready, or how it ended last time and at which record, if that is known."""
     steady: bool = True
-    """It has not crashed since the stack was started, or has run for a minute since."""
+    """The part has not crashed since the stack was started, or has run for a minute since its last crash."""
     log: str = ""
 
 
@@ -38,19 +38,19 @@ class StartFailure(msgspec.Struct, frozen=True):
 
 
 class StackStatus(msgspec.Struct, kw_only=True):
-    """`degraded`: it runs, and a part of it does not."""
+    """`degraded`: the stack runs, and a part of it does not."""
 
     state: StackState
     data: str
     pid: int = 0
-    """Of the supervisor; 0 when no stack runs."""
+    """The supervisor's. 0 when no stack runs."""
     api_url: str = ""
     kafka: str = ""
     s3_endpoint: str = ""
     keys_file: str = ""
     """Where the API keys of the tenant `demo` and of the operator are, readable by the owner."""
     ready_after_ms: int = 0
-    """How long it took from start to ready; 0 before that."""
+    """How long the stack took from start to ready. 0 before it was ready."""
     parts: list[PartStatus] = []
     warnings: list[str] = []
     failure: StartFailure | None = None
@@ -67,7 +67,7 @@ def write(layout: Layout, status: StackStatus) -> None:
 def read(layout: Layout) -> StackStatus:
     """The status of the stack on this data, running or not.
 
-    A stack whose supervisor is gone is `stopped`, whatever its last words were."""
+    A stack whose supervisor is gone is `stopped`, whatever the file says."""
     if not layout.data.is_dir():
         return StackStatus(state="stopped", data=str(layout.data))
     holder = StackLock(layout).holder()
@@ -84,7 +84,7 @@ def read(layout: Layout) -> StackStatus:
 
 
 def _correct(status: StackStatus, state: PartState) -> None:
-    """The file can be old: on a full disk it can't be written. Processes that are gone are seen all the same."""
+    """Give parts whose process is gone this state. The file can be old: on a full disk it cannot be written."""
     for part in status.parts:
         if part.pid and not psutil.pid_exists(part.pid):
             part.state, part.pid = state, 0
@@ -93,7 +93,7 @@ def _correct(status: StackStatus, state: PartState) -> None:
 
 
 def last_words(layout: Layout) -> StackStatus | None:
-    """The status file as it is, whoever wrote it."""
+    """What the status file says, whoever wrote it. None when there is no such file."""
     try:
         return msgspec.json.decode(layout.status.read_bytes(), type=StackStatus)
     except (FileNotFoundError, msgspec.DecodeError):

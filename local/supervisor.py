@@ -1,7 +1,7 @@
 """The one process that starts, watches and stops all others: `python -m local.supervisor OPTIONS`.
 
-It holds the data directory's lock for its life. If it is killed, the kernel kills every part (local.processes), so
-nothing is ever left behind, and the next `up` picks up the data.
+The supervisor holds the data directory's lock as long as it lives. When the supervisor is killed, the kernel kills
+every part (local.processes), so no process is left behind, and the next `up` goes on with the data.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ log = structlog.get_logger(__name__)
 
 TICK_S = 0.1
 STATUS_S = 1.0
-"""The status file is written when something changed, and this often anyway."""
+"""The status file is written when something changed, and at least this often."""
 
 READY_TIMEOUT_S = 120.0
 CRASHES_BEFORE_READY_MAX = 3
-"""A part that crashes this often before the stack was ready once will not be mended by starting it again."""
+"""When a part crashes this often before the stack was ready once, starting it again will not help."""
 
 EXIT_FAILED = 1
 EXIT_ALREADY_RUNNING = 3
@@ -50,13 +50,13 @@ class Supervisor:
         self._began = time.monotonic()
         self._parts: dict[str, StackPart] = {}
         self._started: list[list[StackPart]] = []
-        """Groups in the order they were started; each stops together, the last group first."""
+        """Groups in the order of their start. The parts of a group stop together, and the last group stops first."""
         self.status = StackStatus(state="starting", data=str(self._layout.data), pid=pid)
         self._written = b""
         self._written_at = 0.0
 
     def run(self, stopping: threading.Event) -> int:
-        """Start everything, watch it until `stopping`, stop it. The exit status."""
+        """Start everything, watch it until `stopping` is set, and stop everything. The exit status."""
         self._publish()
         try:
             disk.require_space(self._layout.data)
@@ -73,7 +73,7 @@ class Supervisor:
         except CannotStart as error:
             self.status.failure = StartFailure(error.expected, error.found, error.todo)
             log.error("cannot start", expected=error.expected, found=error.found, todo=error.todo)
-        except Exception as error:  # what already runs: it is stopped below, and the status says why
+        except Exception as error:  # parts that run already are stopped below, and the status says why
             found = f"{type(error).__name__}: {error}"
             self.status.failure = StartFailure("the stack to start", found, "Look at the log")
             log.exception("cannot start")
@@ -99,7 +99,7 @@ class Supervisor:
         self._started.append(servers)
         settings = composition.settings
 
-        # Imported when the servers are already coming up: it brings four fifths of what this process imports.
+        # local.install brings four fifths of what this process imports, so it is imported while the servers come up.
         def topics() -> None:
             from local import install
 
@@ -125,7 +125,7 @@ class Supervisor:
                 part.start()
 
     def _boot(self, name: str, then: Callable[[], None]) -> None:
-        """Start a server and install what belongs in it; a server of the user's own is there already."""
+        """Start a server and install what belongs in it. A server of the user's own runs already."""
         part = self._parts.get(name)
         if part is not None:
             part.start()
@@ -196,7 +196,7 @@ class Supervisor:
                 done.result()
 
     def _publish(self) -> None:
-        """Write the status file. A full disk must not end the watch: readers look at the disk themselves."""
+        """Write the status file. A full disk must not end the watch, and readers look at the disk themselves."""
         encoded = msgspec.json.encode(self.status)
         if encoded == self._written and time.monotonic() - self._written_at < STATUS_S:
             return
@@ -208,7 +208,7 @@ class Supervisor:
 
 
 def _all(actions: Sequence[Callable[[], None]]) -> None:
-    """Do them side by side; when all have ended, raise the first error."""
+    """Do the actions side by side. When all have ended, raise the first error."""
     if not actions:
         return
     with ThreadPoolExecutor(len(actions)) as pool:

@@ -46,13 +46,15 @@ def test_a_killed_broker_comes_back_with_its_records(own: Services) -> None:
 
 
 def test_a_killed_postgres_comes_back_with_its_rows(own: Services) -> None:
-    address = {"host": str(own.postgres.socket_dir), "user": "postgres", "dbname": "postgres"}
-    with psycopg.connect(**address) as connection:
+    def connect() -> psycopg.Connection:
+        return psycopg.connect(host=str(own.postgres.socket_dir), user="postgres", dbname="postgres")
+
+    with connect() as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
     own.postgres.kill()
     own.postgres.start()
     own.postgres.await_ready()
-    with psycopg.connect(**address) as connection:
+    with connect() as connection:
         assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from local import composition as composition_module
@@ -21,9 +22,9 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(composition_module, "PORT_RELEASE_S", 0.1)
 
 
-def compose(data: Path, **changes: int) -> Composition:
-    layout = Layout(data)
-    return Composition(Options(data=data, **changes), layout, recall(layout), 1000)
+def compose(options: Options) -> Composition:
+    layout = Layout(options.data)
+    return Composition(options, layout, recall(layout), 1000)
 
 
 @pytest.mark.parametrize(
@@ -33,44 +34,44 @@ def test_a_configured_port_in_use_is_refused(tmp_path: Path, option: str, said: 
     with socket.create_server((HOST, 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(CannotStart, match=rf"port {port} .*in use.*{said}"):
-            compose(tmp_path, **{option: port})
+            compose(msgspec.structs.replace(Options(data=tmp_path), **{option: port}))
 
 
 def test_a_configured_port_is_used_and_remembered(tmp_path: Path) -> None:
     port = free_port()
-    assert compose(tmp_path, api_port=port).settings.api_url == f"http://{HOST}:{port}"
-    assert compose(tmp_path).ports["api"] == port
+    assert compose(Options(data=tmp_path, api_port=port)).settings.api_url == f"http://{HOST}:{port}"
+    assert compose(Options(data=tmp_path)).ports["api"] == port
 
 
 def test_the_same_ports_are_used_again(tmp_path: Path) -> None:
-    first = compose(tmp_path)
+    first = compose(Options(data=tmp_path))
     assert len(set(first.ports.values())) == len(first.ports)
-    second = compose(tmp_path)
+    second = compose(Options(data=tmp_path))
     assert second.ports == first.ports
     assert second.warnings == []
 
 
 def test_a_remembered_port_that_was_taken_meanwhile_is_replaced_with_a_warning(tmp_path: Path) -> None:
-    first = compose(tmp_path)
+    first = compose(Options(data=tmp_path))
     with socket.create_server((HOST, first.ports["kafka"])):
-        second = compose(tmp_path)
+        second = compose(Options(data=tmp_path))
     assert second.ports["kafka"] != first.ports["kafka"]
     assert second.warnings == [
-        f"port {first.ports['kafka']}, which kafka had last time, is in use by another process; it has a new one"
+        f"port {first.ports['kafka']}, which kafka had last time, is in use by another process: kafka has a new one"
     ]
 
 
 def test_servers_of_the_users_own_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://db.example/x")
     monkeypatch.setenv("HEADRACE_S3_ENDPOINT", "http://s3.example")
-    composition = compose(tmp_path)
+    composition = compose(Options(data=tmp_path))
     assert [server.name for server in composition.servers] == ["kafka"]
     assert composition.settings.database_url == "postgresql+psycopg://db.example/x"
     assert composition.settings.s3_endpoint == "http://s3.example"
 
 
 def test_nodes_and_slots_are_as_asked_for(tmp_path: Path) -> None:
-    composition = compose(tmp_path, nodes=2, slots=3)
+    composition = compose(Options(data=tmp_path, nodes=2, slots=3))
     assert [node.name for node in composition.nodes] == ["node-1", "node-2"]
     process = composition.nodes[1].process
     assert process is not None
@@ -78,8 +79,9 @@ def test_nodes_and_slots_are_as_asked_for(tmp_path: Path) -> None:
 
 
 def test_each_node_has_an_address_and_ports_of_its_own(tmp_path: Path) -> None:
-    nodes = [node.process for node in compose(tmp_path, nodes=3).nodes]
-    addresses = [node._env["HEADRACE_NODE_ADDRESS"] for node in nodes if node is not None]
+    processes = [node.process for node in compose(Options(data=tmp_path, nodes=3)).nodes]
+    environments = [process.env for process in processes if process is not None]
+    addresses = [environment["HEADRACE_NODE_ADDRESS"] for environment in environments if environment is not None]
     assert addresses == [f"{HOST}:10000", f"{HOST}:11000", f"{HOST}:12000"]
 
 

@@ -11,10 +11,9 @@ from local.status import PartStatus, StackStatus
 
 
 def shown(status: StackStatus, width: int = 80) -> list[str]:
-    console = Console(file=io.StringIO(), width=width)
-    console.print(render(status))
-    output = console.file.getvalue()  # type: ignore[attr-defined]
-    return [line.rstrip() for line in output.splitlines()]
+    screen = io.StringIO()
+    Console(file=screen, width=width).print(render(status))
+    return [line.rstrip() for line in screen.getvalue().splitlines()]
 
 
 def test_a_running_stack_shows_parts_places_and_what_is_wrong() -> None:
