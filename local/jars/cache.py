@@ -90,9 +90,9 @@ def _fetch(server: str, progress: Progress, abandoned: threading.Event) -> None:
                 shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
         raise CannotStart(
-            f"to write the jars of {server} to {target.parent}",
-            error.strerror or str(error),
-            "Mend that, or name another place for caches with $XDG_CACHE_HOME",
+            f"to fetch the jars of {server} into {target.parent}",
+            str(error),
+            "Mend that; $XDG_CACHE_HOME names another place for caches",
         ) from None
 
 
@@ -113,6 +113,7 @@ def _alone(server: str, folder: Path, show: Callable[..., None], abandoned: thre
                 f"that {_holder(server, folder)} is still fetching them",
                 "See what that process waits for, or end it; then start again",
             ) from None
+        show(description=f"jars of {server}")
     try:
         for remains in _scratches(server, folder):
             shutil.rmtree(remains, ignore_errors=True)

@@ -170,7 +170,9 @@ def test_a_cache_that_cannot_be_written_is_named(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(CannotStart, match=r"to write the jars of kafka to .*file/headrace/jars.*\$XDG_CACHE_HOME"):
+    with pytest.raises(
+        CannotStart, match=r"to fetch the jars of kafka into .*file/headrace/jars, found .*\$XDG_CACHE_HOME"
+    ):
         cache.classpath(SERVER)
 
 
