@@ -22,7 +22,7 @@ KEEP_ALIVE_S = 75
 log = structlog.get_logger(__name__)
 
 
-class Server(uvicorn.Server):
+class ApiServer(uvicorn.Server):
     """Ends event streams when it is told to stop, so that stopping is quick."""
 
     def __init__(self, application: Application) -> None:
@@ -73,7 +73,7 @@ def main() -> int:
         return 1
     for number in SIGNALS:
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal again once it has stopped
-    server = Server(Application(settings))
+    server = ApiServer(Application(settings))
     log.info("listening", host=settings.api_host, port=listener.getsockname()[1])
     with listener:
         server.run(sockets=[listener])

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api import events, health, index, jobs, models, openapi, operators, results, submissions, why
-from api.guard import Guard
+from api.guard import RequestGuard
 from api.metrics import Metrics
 from api.parts import Parts
 from api.problems import HANDLERS
@@ -55,7 +55,7 @@ class Application:
         self._parts: Parts | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starlette = Starlette(routes=list(ROUTES), exception_handlers=HANDLERS, lifespan=self._lifespan)
-        self._guard = Guard(self._starlette, self._metrics)
+        self._guard = RequestGuard(self._starlette, self._metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guard(scope, receive, send)

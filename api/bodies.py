@@ -11,7 +11,7 @@ import msgspec
 
 from contract.lifecycle import JobState
 from contract.side_topics import AttemptProgressed
-from registry.models import Model, Version
+from registry.models import RegisteredModel, RegisteredVersion
 from views.queries import ClusterView, JobCount, NodeView, PolicyView, PoolView
 from views.rows import AttemptRow, JobEventRow, JobRow
 
@@ -42,7 +42,7 @@ class Submitted(msgspec.Struct):
     """Submitting the same again with this as Idempotency-Key never makes a second job."""
 
 
-class Progress(msgspec.Struct):
+class ProgressBody(msgspec.Struct):
     """What the model said last."""
 
     dispatch: str
@@ -51,11 +51,11 @@ class Progress(msgspec.Struct):
     message: str
 
     @classmethod
-    def of(cls, progress: AttemptProgressed) -> Progress:
+    def of(cls, progress: AttemptProgressed) -> ProgressBody:
         return cls(progress.dispatch, progress.fraction, progress.message)
 
 
-class Attempt(msgspec.Struct):
+class AttemptBody(msgspec.Struct):
     """One try of the job."""
 
     attempt: int
@@ -73,7 +73,7 @@ class Attempt(msgspec.Struct):
     """Why it was closed, if it ended without a report."""
 
     @classmethod
-    def of(cls, row: AttemptRow) -> Attempt:
+    def of(cls, row: AttemptRow) -> AttemptBody:
         return cls(*(getattr(row, name) for name in cls.__struct_fields__))
 
 
@@ -81,7 +81,7 @@ WAITING = (JobState.QUEUED, JobState.DISPATCHED)
 """States in which a forecast of the start says something."""
 
 
-class Job(msgspec.Struct):
+class JobBody(msgspec.Struct):
     job: str
     state: str
     """submitted, queued, dispatched, started, cancelling; or for good: succeeded, dead_lettered, quarantined,
@@ -110,7 +110,7 @@ class Job(msgspec.Struct):
     """While it waits: nine in ten of such jobs start by this time."""
 
     @classmethod
-    def of(cls, row: JobRow) -> Job:
+    def of(cls, row: JobRow) -> JobBody:
         job = cls(*(getattr(row, name) for name in cls.__struct_fields__))
         if row.state not in WAITING or row.start_p50_ms is None or row.start_p90_ms is None:
             job.start_p50_ms = job.start_p90_ms = None
@@ -123,13 +123,13 @@ class Job(msgspec.Struct):
 class JobDetail(msgspec.Struct):
     """A job with its attempts and the progress of the one that runs."""
 
-    job: Job
-    attempts: list[Attempt]
-    progress: Progress | None
+    job: JobBody
+    attempts: list[AttemptBody]
+    progress: ProgressBody | None
 
 
 class JobList(msgspec.Struct):
-    jobs: list[Job]
+    jobs: list[JobBody]
     """Newest first."""
     cursor: str
     """For the next page; empty when this is the last."""
@@ -194,7 +194,7 @@ class ModelSummary(msgspec.Struct):
     """Digests, newest first."""
 
     @classmethod
-    def of(cls, model: Model) -> ModelSummary:
+    def of(cls, model: RegisteredModel) -> ModelSummary:
         aliases = [AliasOf(alias.alias, alias.version) for alias in model.aliases]
         return cls(model.name, model.pool, aliases, list(model.versions))
 
@@ -215,7 +215,7 @@ class ModelVersion(msgspec.Struct):
     timeout_ms: int
 
     @classmethod
-    def of(cls, version: Version) -> ModelVersion:
+    def of(cls, version: RegisteredVersion) -> ModelVersion:
         manifest = version.manifest
         return cls(
             version.digest,

@@ -12,7 +12,7 @@ from api.problems import RETRY_AFTER_S, Problem
 from contract.codec import Malformed, decode_values
 from registry import models
 from registry.errors import RegistryError
-from registry.models import Version
+from registry.models import RegisteredVersion
 from registry.schemas import SchemaRefused, Validators, path_of
 
 TTL_S = 1.0
@@ -30,10 +30,10 @@ class Catalog:
     def __init__(self, engine: Engine, in_thread: InThread) -> None:
         self._engine = engine
         self._in_thread = in_thread
-        self._resolved: dict[str, tuple[float, Version]] = {}
+        self._resolved: dict[str, tuple[float, RegisteredVersion]] = {}
         self._schemas = Validators()
 
-    async def resolve(self, reference: str) -> Version:
+    async def resolve(self, reference: str) -> RegisteredVersion:
         """The version that a job submitted now would run. Problem 404, 422, or 503 while the scheduler is not told."""
         at_s, version = self._resolved.get(reference, (float("-inf"), None))
         if version is None or time.monotonic() - at_s > TTL_S:
@@ -52,14 +52,14 @@ class Catalog:
             )
         return version
 
-    async def checked_inputs(self, version: Version, raw: bytes) -> Any:
+    async def checked_inputs(self, version: RegisteredVersion, raw: bytes) -> Any:
         """The inputs, decoded. Problem 422 says what no model takes, or the path of the first fault with what the
         version expects and what was found; 409 when nobody can check the version's inputs."""
         if len(raw) <= HERE_BYTES_MAX and self._schemas.knows(version.digest):
             return self._checked(version, raw)
         return await self._in_thread(self._checked, version, raw)
 
-    def _checked(self, version: Version, raw: bytes) -> Any:
+    def _checked(self, version: RegisteredVersion, raw: bytes) -> Any:
         try:
             inputs = decode_values(raw, "inputs")
             fault = self._schemas.fault(version.digest, version.manifest.inputs, inputs)
@@ -83,9 +83,9 @@ class Catalog:
             )
         return inputs
 
-    async def _ask(self, reference: str) -> Version:
+    async def _ask(self, reference: str) -> RegisteredVersion:
         try:
-            version: Version = await self._in_thread(models.resolve, self._engine, reference)
+            version: RegisteredVersion = await self._in_thread(models.resolve, self._engine, reference)
         except RegistryError as error:
             raise await self._problem(reference, error) from None
         return version

@@ -16,7 +16,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from api.bodies import JobEvent, Progress
+from api.bodies import JobEvent, ProgressBody
 from api.callers import caller
 from api.hub import At
 from api.parts import Parts, parts_of
@@ -100,7 +100,7 @@ async def _stream(parts: Parts, tenant: str, job: str, seen: At) -> AsyncIterato
             if events and events[-1].state in _OVER:
                 return
             if progress is not None:
-                yield frame("progress", msgspec.json.encode(Progress.of(progress)))
+                yield frame("progress", msgspec.json.encode(ProgressBody.of(progress)))
     finally:
         parts.hub.unsubscribe(subscription)
         parts.metrics.streams.set(parts.hub.count)

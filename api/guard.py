@@ -33,7 +33,7 @@ QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked every few seconds by machines: only failures are logged."""
 
 
-class Guard:
+class RequestGuard:
     """The outermost ASGI application."""
 
     def __init__(self, app: Starlette, metrics: Metrics) -> None:

@@ -7,7 +7,7 @@ import uuid
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.bodies import Attempt, Cancelling, Job, JobCounts, JobDetail, JobList, Progress
+from api.bodies import AttemptBody, Cancelling, JobBody, JobCounts, JobDetail, JobList, ProgressBody
 from api.callers import caller
 from api.parts import parts_of
 from api.problems import RETRY_AFTER_S, Problem
@@ -49,7 +49,7 @@ async def list_jobs(request: Request) -> Response:
         )
     except queries.CursorInvalid as error:
         raise Problem(422, "parameter-invalid", f"cursor: {error}") from None
-    return reply(JobList([Job.of(row) for row in page.jobs], page.cursor))
+    return reply(JobList([JobBody.of(row) for row in page.jobs], page.cursor))
 
 
 async def count_jobs(request: Request) -> Response:
@@ -67,9 +67,9 @@ async def get_job(request: Request) -> Response:
     progress = parts.hub.progress_of(row.job) if row.state == JobState.STARTED else None
     return reply(
         JobDetail(
-            Job.of(row),
-            [Attempt.of(attempt) for attempt in attempts],
-            Progress.of(progress) if progress and progress.dispatch == attempts[-1].dispatch else None,
+            JobBody.of(row),
+            [AttemptBody.of(attempt) for attempt in attempts],
+            ProgressBody.of(progress) if progress and progress.dispatch == attempts[-1].dispatch else None,
         )
     )
 

@@ -78,7 +78,7 @@ OPERATIONS = (
     Operation(
         "get",
         "/v1/jobs/{job}/events",
-        "State changes (`state`, a JobEvent) and progress (`progress`, a Progress) until the job has ended.",
+        "State changes (`state`, a JobEvent) and progress (`progress`, a ProgressBody) until the job has ended.",
         {200: "text/event-stream", 204: ""},
         (404, 422, 503),
         (
@@ -128,7 +128,7 @@ OPERATIONS = (
     Operation("get", "/", "A page that says where to go.", {200: "text/html"}, public=True),
 )
 
-_STREAMED = (bodies.JobEvent, bodies.Progress, bodies.ProblemBody)
+_STREAMED = (bodies.JobEvent, bodies.ProgressBody, bodies.ProblemBody)
 
 
 def document() -> dict[str, Any]:

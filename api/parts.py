@@ -17,7 +17,7 @@ from api.feed import Feed
 from api.hub import Hub
 from api.metrics import Metrics
 from api.policies import Policies
-from api.progress import Progress
+from api.progress import ProgressReader
 from runtime import postgres
 from runtime.kafka import Delivery, Producer
 from runtime.object_store import ObjectStore
@@ -71,7 +71,7 @@ class Parts:
         self.policies = Policies(self.read)
         self.hub = Hub()
         self._feed = Feed(settings.database_url, self.hub, self.read)
-        self._progress = Progress(settings.kafka, self.hub)
+        self._progress = ProgressReader(settings.kafka, self.hub)
 
     def start(self) -> None:
         """Begin to listen for what streams show. Call in the event loop."""

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 RECONNECT_S = 1.0
 
 
-class Progress:
+class ProgressReader:
     """Reads from the topic's end as it was at the start: older progress is of no use to anyone."""
 
     def __init__(self, bootstrap: str, hub: Hub) -> None:

@@ -31,7 +31,7 @@ from contract.policy import Policy
 from registry.keys import Key
 from runtime.kafka import DeliveryUnclear
 from views import queries, receipts
-from views.receipts import Standing
+from views.receipts import ReceiptState
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ SOURCE = "/headrace/api"
 _decoder = msgspec.json.Decoder(SubmitRequest)
 
 
-class Order(msgspec.Struct, frozen=True):
+class CheckedSubmission(msgspec.Struct, frozen=True):
     """A submission that was checked completely."""
 
     job: str
@@ -65,7 +65,7 @@ async def submit(request: Request) -> Response:
     given_key = idempotency_key(request.headers.get("Idempotency-Key"))
     body = await read_body(request, await parts.policies.payload_bytes_max() + ENVELOPE_BYTES_MAX)
     order = await _checked(parts, key, decode(_decoder, body), given_key or secrets.token_hex(16))
-    if given_key and await _reserve(parts, order) is Standing.ACKNOWLEDGED:
+    if given_key and await _reserve(parts, order) is ReceiptState.ACKNOWLEDGED:
         parts.metrics.submission("known")
         row = await parts.read(queries.job, order.tenant, order.job)
         return _answer(order, 200, row.state if row else JobState.SUBMITTED)
@@ -85,7 +85,7 @@ def idempotency_key(given: str | None) -> str:
     return given or ""
 
 
-async def _checked(parts: Parts, key: Key, asked: SubmitRequest, idempotency: str) -> Order:
+async def _checked(parts: Parts, key: Key, asked: SubmitRequest, idempotency: str) -> CheckedSubmission:
     version = await parts.catalog.resolve(asked.model)
     policy = await parts.policies.of(version.pool)
     raw = bytes(asked.inputs)
@@ -101,7 +101,7 @@ async def _checked(parts: Parts, key: Key, asked: SubmitRequest, idempotency: st
     if asked.expires_in_s is not None and not 0 < asked.expires_in_s <= EXPIRES_S_MAX:
         raise Problem(422, "body-invalid", f"$.expires_in_s: expected 1 to {EXPIRES_S_MAX}, found another number")
     said = {"model": asked.model, "tier": asked.tier, "expires_in_s": asked.expires_in_s, "inputs": inputs}
-    return Order(
+    return CheckedSubmission(
         job=job_id_of_key(version.pool, key.tenant, idempotency),
         partition=policy.pools[version.pool].partition,
         tenant=key.tenant,
@@ -133,7 +133,7 @@ def tier_of(key: Key, policy: Policy, asked: str | None) -> str:
     return tier
 
 
-async def _reserve(parts: Parts, order: Order) -> Standing:
+async def _reserve(parts: Parts, order: CheckedSubmission) -> ReceiptState:
     try:
         return await parts.write(receipts.reserve, order.job, order.tenant, order.canonical)
     except receipts.OtherRequest:
@@ -142,13 +142,13 @@ async def _reserve(parts: Parts, order: Order) -> Standing:
             "idempotency-key-reused",
             "this Idempotency-Key was used before for another request; expected the same request again, or a new key",
         ) from None
-    except receipts.Erased:
+    except receipts.WordsErased:
         raise Problem(
             410, "job-erased", "the job of this Idempotency-Key was erased; use a new key for a new job", job=order.job
         ) from None
 
 
-async def _write(parts: Parts, order: Order, traceparent: str) -> None:
+async def _write(parts: Parts, order: CheckedSubmission, traceparent: str) -> None:
     """The job is in `jobs` and can be found by its id when this returns. Problem 503 when that is not certain."""
     salt = secrets.token_hex(16)
     expires_ms = parts.clock.now_ms() + order.expires_in_s * 1000 if order.expires_in_s else 0
@@ -194,12 +194,12 @@ def trace_of(traceparent: str) -> str:
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
-async def _unclear(parts: Parts, order: Order) -> Problem:
+async def _unclear(parts: Parts, order: CheckedSubmission) -> Problem:
     """The job may or may not exist. A retry with the same key is safe, and is tied to the same request if it can be."""
     parts.metrics.submission("unclear")
     try:
         await parts.write(receipts.reserve, order.job, order.tenant, order.canonical)
-    except (SQLAlchemyError, receipts.Erased, receipts.OtherRequest) as error:
+    except (SQLAlchemyError, receipts.WordsErased, receipts.OtherRequest) as error:
         log.warning("receipt not kept", job=order.job, error=type(error).__name__)
     return Problem(
         503,
@@ -213,6 +213,6 @@ async def _unclear(parts: Parts, order: Order) -> Problem:
     )
 
 
-def _answer(order: Order, status: int, state: str) -> Response:
+def _answer(order: CheckedSubmission, status: int, state: str) -> Response:
     body = Submitted(order.job, state, order.tier, order.model, order.key)
     return reply(body, status, {"Location": f"/v1/jobs/{order.job}", "Idempotency-Key": order.key})

@@ -25,60 +25,60 @@ TRANSACTION_TODO = (
 )
 
 
-class Finding(msgspec.Struct, frozen=True):
+class DoctorFinding(msgspec.Struct, frozen=True):
     what: str
     good: bool
     found: str
     todo: str = ""
 
 
-def examine(data: Path) -> list[Finding]:
+def examine(data: Path) -> list[DoctorFinding]:
     """Every finding, the good ones too."""
     return [*_machine(data), *_stack(data), *_broker(data)]
 
 
-def _machine(data: Path) -> list[Finding]:
+def _machine(data: Path) -> list[DoctorFinding]:
     version = ".".join(map(str, sys.version_info[:3]))
     cores = os.cpu_count() or 1
     space = disk.warning(_existing(data))
     return [
-        Finding("Python 3.11 or newer", sys.version_info >= (3, 11), version),
+        DoctorFinding("Python 3.11 or newer", sys.version_info >= (3, 11), version),
         _java(),
         _make(),
-        Finding("two cores", cores >= 2, str(cores), "" if cores >= 2 else "it runs, slowly"),
-        Finding(
+        DoctorFinding("two cores", cores >= 2, str(cores), "" if cores >= 2 else "it runs, slowly"),
+        DoctorFinding(
             "space on disk", not space, f"{shutil.disk_usage(_existing(data)).free / 1e9:.1f} GB free", space or ""
         ),
     ]
 
 
-def _make() -> Finding:
+def _make() -> DoctorFinding:
     found = shutil.which("make")
-    return Finding("make", found is not None, found or "none", "" if found else "apt-get install make")
+    return DoctorFinding("make", found is not None, found or "none", "" if found else "apt-get install make")
 
 
-def _java() -> Finding:
+def _java() -> DoctorFinding:
     what = f"Java {JAVA_VERSION_MIN} or newer"
     try:
-        return Finding(what, True, find_java())
+        return DoctorFinding(what, True, find_java())
     except CannotStart as missing:
-        return Finding(what, False, missing.found, missing.todo)
+        return DoctorFinding(what, False, missing.found, missing.todo)
 
 
-def _stack(data: Path) -> list[Finding]:
+def _stack(data: Path) -> list[DoctorFinding]:
     status = stack.status(data)
     if not status.running:
-        return [Finding("a stack", True, f"none runs on {data.absolute()}", "start one with `headrace up`")]
+        return [DoctorFinding("a stack", True, f"none runs on {data.absolute()}", "start one with `headrace up`")]
     found = [
-        Finding(
+        DoctorFinding(
             part.name, part.state == "ready", f"{part.state}, {part.restarts} crashes", _advice(part.note, part.log)
         )
         for part in status.parts
     ]
-    return [*found, *(Finding("warning", False, warning) for warning in status.warnings)]
+    return [*found, *(DoctorFinding("warning", False, warning) for warning in status.warnings)]
 
 
-def _broker(data: Path) -> list[Finding]:
+def _broker(data: Path) -> list[DoctorFinding]:
     """Of the installation that commands talk to; none when there is none."""
     try:
         bootstrap = settings(data).kafka
@@ -90,10 +90,10 @@ def _broker(data: Path) -> list[Finding]:
     try:
         found = broker_setting(bootstrap, TRANSACTION_SETTING)
     except KafkaException as error:
-        return [Finding(what, False, f"Kafka does not answer ({error.args[0].str()})", "see `headrace status`")]
+        return [DoctorFinding(what, False, f"Kafka does not answer ({error.args[0].str()})", "see `headrace status`")]
     said = ", ".join(f"broker {broker}: {value or 'unknown'}" for broker, value in found.items())
     good = all(value.isdecimal() and int(value) <= TRANSACTION_MS_MAX for value in found.values())
-    return [Finding(what, good, f"{TRANSACTION_SETTING} {said}", "" if good else TRANSACTION_TODO)]
+    return [DoctorFinding(what, good, f"{TRANSACTION_SETTING} {said}", "" if good else TRANSACTION_TODO)]
 
 
 def _advice(note: str, log: str) -> str:

@@ -16,7 +16,7 @@ from cli.errors import CommandFailed
 from cli.output import Format, Output
 from contract.names import ALIAS_DEFAULT
 from registry import aliases, models, publishing
-from registry.aliases import Move
+from registry.aliases import AliasMove
 from registry.manifest import File
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine as connect
@@ -158,7 +158,7 @@ def rollback(
     _moved(database, aliases.rollback(database, model, alias, getpass.getuser(), why), form)
 
 
-def _moved(database: Engine, move: Move, form: Format) -> None:
+def _moved(database: Engine, move: AliasMove, form: Format) -> None:
     await_relay(database, f"{move.model}@{move.alias}")
     if form is Format.JSON:
         return output.as_json(move)
@@ -167,7 +167,7 @@ def _moved(database: Engine, move: Move, form: Format) -> None:
     )
 
 
-def _reason(move: Move) -> str:
+def _reason(move: AliasMove) -> str:
     return f"rollback{': ' + move.why if move.why else ''}" if move.is_rollback else move.why
 
 

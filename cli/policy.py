@@ -127,10 +127,10 @@ def promote(
     permille = int(match[1]) * 10 + int(match[2] or 0) if match else 0
     if not 0 < permille <= 1000:
         raise WrongUse(f"--revert-below: expected a share like 95% or 99.5%, found {revert_below!r}")
-    _put_in_force(policy_in(file), policies.Bound(permille, revert_jobs), data, form)
+    _put_in_force(policy_in(file), policies.TrialBound(permille, revert_jobs), data, form)
 
 
-def _put_in_force(policy: Policy, bound: policies.Bound, data: Path, form: Format) -> None:
+def _put_in_force(policy: Policy, bound: policies.TrialBound, data: Path, form: Format) -> None:
     here = settings(data)
     fingerprint = policies.apply(here, connect(here), policy, bound=bound)
     with api(data, operator=True) as client:

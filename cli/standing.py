@@ -32,7 +32,7 @@ _RESTING, _RESTING_OFFSET = "headrace_pool_resting", "headrace_pool_resting_jobs
 """Gauges of streams.metrics."""
 
 
-class HeldUp(msgspec.Struct, frozen=True):
+class HeldUpPartition(msgspec.Struct, frozen=True):
     """A partition of `submissions` that does not go on."""
 
     record: str
@@ -41,7 +41,7 @@ class HeldUp(msgspec.Struct, frozen=True):
     since_ms: int
 
 
-class Resting(msgspec.Struct, frozen=True):
+class RestingPool(msgspec.Struct, frozen=True):
     """A pool whose host has ended, until it is opened anew."""
 
     pool: str
@@ -49,7 +49,7 @@ class Resting(msgspec.Struct, frozen=True):
     """The first of `jobs` that is not decided; empty when the pool had not come so far."""
 
 
-class SetAsideOf(msgspec.Struct, frozen=True):
+class SetAsideCount(msgspec.Struct, frozen=True):
     """What was set aside of one topic."""
 
     topic: str
@@ -60,23 +60,23 @@ class SetAsideOf(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Standing(msgspec.Struct):
+class Troubles(msgspec.Struct):
     waiting: list[str]
     """Pools that no scheduler has opened yet."""
-    resting: list[Resting]
+    resting: list[RestingPool]
     unreadable: dict[str, int]
     """By pool: jobs that the views cannot show."""
-    quarantine: list[SetAsideOf]
+    quarantine: list[SetAsideCount]
     quarantine_whole: bool
     """All that `quarantine` keeps was counted; else there is more."""
-    held_up: list[HeldUp]
+    held_up: list[HeldUpPartition]
     unknown: list[str]
     """What could not be found out, in words."""
 
 
-def standing(here: Settings, schedulers: Sequence[str] = ()) -> Standing:
+def standing(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     """As things are now. `schedulers` are the addresses of their metrics."""
-    found = Standing([], [], {}, [], True, [], [])
+    found = Troubles([], [], {}, [], True, [], [])
     try:
         found.waiting, found.unreadable = _ready(here)
     except httpx.HTTPError:
@@ -100,7 +100,7 @@ def standing(here: Settings, schedulers: Sequence[str] = ()) -> Standing:
     return found
 
 
-def lines(found: Standing) -> list[Text]:
+def lines(found: Troubles) -> list[Text]:
     """For people; none when all is well."""
     said = [Text(f"pool {pool}: waits, no scheduler has opened it yet", "yellow") for pool in found.waiting]
     said += [
@@ -151,7 +151,7 @@ def _ready(here: Settings) -> tuple[list[str], dict[str, int]]:
     }
 
 
-def _resting(address: str) -> list[Resting]:
+def _resting(address: str) -> list[RestingPool]:
     samples = [
         sample
         for family in text_string_to_metric_families(httpx.get(address, timeout=API_TIMEOUT_S).text)
@@ -163,20 +163,20 @@ def _resting(address: str) -> list[Resting]:
         if sample.name == _RESTING_OFFSET
     }
     pools = sorted(sample.labels["pool"] for sample in samples if sample.name == _RESTING and sample.value)
-    return [Resting(pool, records.get(pool, "")) for pool in pools]
+    return [RestingPool(pool, records.get(pool, "")) for pool in pools]
 
 
-def _held_up(here: Settings) -> list[HeldUp]:
+def _held_up(here: Settings) -> list[HeldUpPartition]:
     positions = IntakePositions(ObjectStore(here), here.kafka)
     held = []
     for partition in range(partitions(here.kafka, SUBMISSIONS)):
         place = positions.place(partition)
         if place.waits_for:
             record = Place(SUBMISSIONS, partition, place.offset)
-            held.append(HeldUp(str(record), place.waits_for, place.since_ms))
+            held.append(HeldUpPartition(str(record), place.waits_for, place.since_ms))
     return held
 
 
-def _of(counts: Counts) -> SetAsideOf:
+def _of(counts: Counts) -> SetAsideCount:
     newest = counts.newest
-    return SetAsideOf(counts.topic, counts.last_hour, counts.kept, str(newest.place), newest.reason)
+    return SetAsideCount(counts.topic, counts.last_hour, counts.kept, str(newest.place), newest.reason)

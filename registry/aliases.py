@@ -16,7 +16,7 @@ from registry import models, outbox
 from registry.errors import RegistryError
 
 
-class Move(msgspec.Struct, frozen=True):
+class AliasMove(msgspec.Struct, frozen=True):
     """One row of an alias's history."""
 
     model: str
@@ -32,7 +32,7 @@ class Move(msgspec.Struct, frozen=True):
     """By the database's clock."""
 
 
-def promote(engine: Engine, model: str, alias: str, version: str, who: str, why: str) -> Move:
+def promote(engine: Engine, model: str, alias: str, version: str, who: str, why: str) -> AliasMove:
     """Points the alias to this version (`sha256:…`) of the model; the scheduler is told by the relay.
 
     When it already points there nothing changes, and the move that pointed it there is returned.
@@ -42,7 +42,7 @@ def promote(engine: Engine, model: str, alias: str, version: str, who: str, why:
         return promote_in(connection, model, alias, version, who, why)
 
 
-def promote_in(connection: Connection, model: str, alias: str, version: str, who: str, why: str) -> Move:
+def promote_in(connection: Connection, model: str, alias: str, version: str, who: str, why: str) -> AliasMove:
     """`promote` inside the caller's transaction, which holds the model (outbox.hold_model)."""
     if not is_name(alias):
         raise RegistryError(
@@ -61,7 +61,7 @@ def promote_in(connection: Connection, model: str, alias: str, version: str, who
     return _move(connection, moves, model, alias, version, who, why, is_rollback=False)
 
 
-def rollback(engine: Engine, model: str, alias: str, who: str, why: str) -> Move:
+def rollback(engine: Engine, model: str, alias: str, who: str, why: str) -> AliasMove:
     """Points the alias back to the version before the one in force.
 
     RegistryError: unknown_alias, or conflict when there is no earlier version."""
@@ -85,7 +85,7 @@ def rollback(engine: Engine, model: str, alias: str, who: str, why: str) -> Move
         return _move(connection, moves, model, alias, stood[-2], who, why, is_rollback=True)
 
 
-def history(engine: Engine, model: str, alias: str) -> tuple[Move, ...]:
+def history(engine: Engine, model: str, alias: str) -> tuple[AliasMove, ...]:
     """Every move of the alias, oldest first. RegistryError: unknown_model, unknown_alias."""
     with engine.connect() as connection:
         moves = _history(connection, model, alias)
@@ -101,14 +101,14 @@ FROM registry.alias_moves WHERE model = :model AND alias = :alias ORDER BY move
 """
 
 
-def _history(connection: Connection, model: str, alias: str) -> tuple[Move, ...]:
+def _history(connection: Connection, model: str, alias: str) -> tuple[AliasMove, ...]:
     rows = connection.execute(text(_MOVE), {"model": model, "alias": alias})
-    return tuple(Move(**row) for row in rows.mappings())
+    return tuple(AliasMove(**row) for row in rows.mappings())
 
 
 def _move(
     connection: Connection,
-    moves: tuple[Move, ...],
+    moves: tuple[AliasMove, ...],
     model: str,
     alias: str,
     version: str,
@@ -116,7 +116,7 @@ def _move(
     why: str,
     *,
     is_rollback: bool,
-) -> Move:
+) -> AliasMove:
     if not who:
         raise RegistryError("invalid", "expected who moves the alias, found an empty name")
     number = moves[-1].move + 1 if moves else 1

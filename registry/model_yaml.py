@@ -63,14 +63,14 @@ def parse_model_yaml(raw: bytes) -> ModelYaml:
         raise _fault(mark.line + 1 if mark else 1, f"expected YAML; {problem}") from None
     except RecursionError:
         raise _fault(1, "expected YAML, found it nested too deeply") from None
-    return _Reader().read(root)
+    return _YamlReader().read(root)
 
 
 def _fault(line: int, message: str) -> RegistryError:
     return RegistryError("invalid", f"{FILE} line {line}: {message}")
 
 
-class _Reader:
+class _YamlReader:
     """Walks the YAML nodes, which know their lines."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ _manifests: dict[str, Manifest] = {}
 MANIFESTS_CACHED_MAX = 256
 
 
-class Version(msgspec.Struct, frozen=True):
+class RegisteredVersion(msgspec.Struct, frozen=True):
     """A published version: immutable, but for `relayed`."""
 
     model: str
@@ -34,18 +34,18 @@ class Version(msgspec.Struct, frozen=True):
     """The scheduler's topic has it: a job submitted now finds it known."""
 
 
-class Alias(msgspec.Struct, frozen=True):
+class RegisteredAlias(msgspec.Struct, frozen=True):
     alias: str
     version: str
     move: int
 
 
-class Model(msgspec.Struct, frozen=True):
+class RegisteredModel(msgspec.Struct, frozen=True):
     """A model, its aliases by name and its version digests, newest first."""
 
     name: str
     pool: str
-    aliases: tuple[Alias, ...]
+    aliases: tuple[RegisteredAlias, ...]
     versions: tuple[str, ...]
 
 
@@ -120,7 +120,7 @@ ORDER BY o.published_at IS NOT NULL DESC, CASE WHEN o.published_at IS NULL THEN 
 """The newest move that the scheduler was told; else the first it will be told."""
 
 
-def resolve(engine: Engine, reference: str) -> Version:
+def resolve(engine: Engine, reference: str) -> RegisteredVersion:
     """What `model`, `model@alias` or `model@sha256:…` means to the scheduler now.
 
     An alias means its newest move that was relayed, which is what a job submitted now is pinned to; `relayed` is false
@@ -150,20 +150,20 @@ def resolve(engine: Engine, reference: str) -> Version:
     return version if told else msgspec.structs.replace(version, relayed=False)
 
 
-def show(engine: Engine, model: str) -> Model:
+def show(engine: Engine, model: str) -> RegisteredModel:
     """One model. RegistryError(unknown_model)."""
     with engine.connect() as connection:
         _require(connection, model)
         return _models(connection, model)[0]
 
 
-def listed(engine: Engine) -> tuple[Model, ...]:
+def listed(engine: Engine) -> tuple[RegisteredModel, ...]:
     """Every model, by name."""
     with engine.connect() as connection:
         return _models(connection, None)
 
 
-def versions(engine: Engine, model: str) -> tuple[Version, ...]:
+def versions(engine: Engine, model: str) -> tuple[RegisteredVersion, ...]:
     """Every version of a model, newest first. RegistryError(unknown_model)."""
     with engine.connect() as connection:
         _require(connection, model)
@@ -173,14 +173,14 @@ def versions(engine: Engine, model: str) -> tuple[Version, ...]:
     return tuple(version_of(row) for row in rows)
 
 
-def version_in(connection: Connection, digest: str) -> Version | None:
+def version_in(connection: Connection, digest: str) -> RegisteredVersion | None:
     """A version by its digest alone, or None."""
     row = connection.execute(text(_VERSION + "WHERE v.digest = :digest"), {"digest": digest}).one_or_none()
     return None if row is None else version_of(row)
 
 
-def version_of(row: Row[tuple[object, ...]]) -> Version:
-    return Version(
+def version_of(row: Row[tuple[object, ...]]) -> RegisteredVersion:
+    return RegisteredVersion(
         model=row.model,
         digest=row.digest,
         pool=row.pool,
@@ -202,14 +202,14 @@ def _manifest(digest: str, text_: str) -> Manifest:
     return manifest
 
 
-def _models(connection: Connection, model: str | None) -> tuple[Model, ...]:
+def _models(connection: Connection, model: str | None) -> tuple[RegisteredModel, ...]:
     only = {"model": model}
     where = "WHERE (CAST(:model AS text) IS NULL OR {} = :model)"
-    aliases: dict[str, list[Alias]] = {}
+    aliases: dict[str, list[RegisteredAlias]] = {}
     for row in connection.execute(
         text("SELECT * FROM registry.aliases " + where.format("model") + " ORDER BY model, alias"), only
     ):
-        aliases.setdefault(row.model, []).append(Alias(row.alias, row.version, row.move))
+        aliases.setdefault(row.model, []).append(RegisteredAlias(row.alias, row.version, row.move))
     digests: dict[str, list[str]] = {}
     for row in connection.execute(
         text(
@@ -221,7 +221,7 @@ def _models(connection: Connection, model: str | None) -> tuple[Model, ...]:
     ):
         digests.setdefault(row.model, []).append(row.digest)
     return tuple(
-        Model(row.name, row.pool, tuple(aliases.get(row.name, ())), tuple(digests.get(row.name, ())))
+        RegisteredModel(row.name, row.pool, tuple(aliases.get(row.name, ())), tuple(digests.get(row.name, ())))
         for row in connection.execute(
             text("SELECT name, pool FROM registry.models " + where.format("name") + " ORDER BY name"), only
         )

@@ -20,17 +20,17 @@ from runtime.settings import Settings
 SOURCE = "//headrace/policy"
 
 
-class Bound(NamedTuple):
+class TrialBound(NamedTuple):
     """When a policy goes again by itself: see contract.events.PolicyAdopted."""
 
     revert_below_permille: int
     revert_jobs: int
 
 
-STAYS = Bound(0, 0)
+STAYS = TrialBound(0, 0)
 
 
-def apply(settings: Settings, engine: Engine, policy: Policy, replication: int = 1, bound: Bound = STAYS) -> str:
+def apply(settings: Settings, engine: Engine, policy: Policy, replication: int = 1, bound: TrialBound = STAYS) -> str:
     """Puts the policy in force in all its pools, or changes nothing. Its fingerprint. Once more changes nothing.
 
     First all is checked: the policy itself, its pools against those that are known, and whether the broker would do
@@ -84,7 +84,7 @@ def _refused(error: Exception, done: str) -> RegistryError:
     return RegistryError("conflict", f"{error}{done}")
 
 
-def tell(settings: Settings, policy: Policy, told: Iterable[str], bound: Bound = STAYS) -> str:
+def tell(settings: Settings, policy: Policy, told: Iterable[str], bound: TrialBound = STAYS) -> str:
     """Tells the schedulers of these pools of the policy. Its fingerprint. DeliveryUnclear: tell them again."""
     record = PolicyApplied(policy, fingerprint(policy), *bound)
     operators.say(settings, record, [policy.pools[name].partition for name in told], SOURCE)

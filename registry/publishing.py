@@ -16,11 +16,11 @@ from sqlalchemy import Connection, Engine, text
 
 from contract.inputs import VersionPublished
 from registry import aliases, blobs, models, outbox, wheels
-from registry.aliases import Move
+from registry.aliases import AliasMove
 from registry.errors import RegistryError
 from registry.manifest import File, Manifest, blob_key, digest_of, encode_manifest
 from registry.model_directory import ModelDirectory, read_model_directory
-from registry.models import Version
+from registry.models import RegisteredVersion
 from runtime.object_store import ObjectStore
 
 UPLOADS_AT_ONCE = 4
@@ -29,10 +29,10 @@ UPLOADS_AT_ONCE = 4
 class Published(msgspec.Struct, frozen=True):
     """What `publish` did."""
 
-    version: Version
+    version: RegisteredVersion
     is_new: bool
     """False: this very version was published before and nothing was added."""
-    move: Move | None
+    move: AliasMove | None
     """The alias's move in force, when an alias was asked for."""
     bytes_uploaded: int
     wheels_vendored: int

@@ -57,7 +57,7 @@ class Projected:
         self.judged = 0
         self.chain = Chain(pool) if at is None else Chain.at(pool, at.hash, at.seq, at.epoch, at.offset)
 
-    def counted(self, record: Record) -> projection.Record | None:
+    def counted(self, record: Record) -> projection.CountedRecord | None:
         """The record as the views take it; None when it does not count."""
         judged = self.chain.offer(record.offset, record.value or b"")
         self.judged += 1
@@ -66,7 +66,7 @@ class Projected:
             self.chain = Chain.at(self.pool, chain.head_hash, chain.seq, chain.epoch, record.offset)
         if not isinstance(judged, Counted):
             return None
-        return projection.Record(record.offset, record.timestamp_ms, judged.hash, judged.batch)
+        return projection.CountedRecord(record.offset, record.timestamp_ms, judged.hash, judged.batch)
 
 
 class Projector:
@@ -98,7 +98,7 @@ class Projector:
 
     async def take(self, delivered: Sequence[Record]) -> None:
         """Fold what counts of these records, one transaction a pool."""
-        counted: dict[int, tuple[Projected, list[projection.Record]]] = {}
+        counted: dict[int, tuple[Projected, list[projection.CountedRecord]]] = {}
         for record in delivered:
             projected = await self._projected(record)
             if projected is None or not await projected.follower.wants(record.offset, record.follows):
@@ -170,7 +170,7 @@ class Projector:
         self._pools[partition] = Projected(pool, at, follower)
         log.info("folding a ledger into the views", pool=pool, partition=partition, position=start_at)
 
-    async def _fold(self, partition: int, projected: Projected, records: list[projection.Record]) -> None:
+    async def _fold(self, partition: int, projected: Projected, records: list[projection.CountedRecord]) -> None:
         pool = projected.pool
         place: dict[str, Any] = {"pool": pool, "topic": LEDGER, "partition": partition, "offset": records[0].offset}
         ours = partial(self._is_ours, partition, projected)
@@ -229,7 +229,11 @@ class _Refused(Exception):
 
 
 def _apply(
-    pool: str, records: Sequence[projection.Record], connection: sqlalchemy.Connection, *, carefully: bool = False
+    pool: str,
+    records: Sequence[projection.CountedRecord],
+    connection: sqlalchemy.Connection,
+    *,
+    carefully: bool = False,
 ) -> projection.Applied:
     connection.execute(sqlalchemy.text("SET LOCAL synchronous_commit = off"))
     return projection.apply_all(connection, pool, records, carefully=carefully)

@@ -31,7 +31,7 @@ _RANGES = {"bigint": (-(2**63), 2**63 - 1), "integer": (-(2**31), 2**31 - 1)}
 Row = TypeVar("Row", bound=msgspec.Struct)
 
 
-class Column(NamedTuple):
+class ViewColumn(NamedTuple):
     name: str
     sql: str
     """Its type in Postgres."""
@@ -40,18 +40,18 @@ class Column(NamedTuple):
 
 
 @cache
-def columns_of(row: type[msgspec.Struct]) -> tuple[Column, ...]:
+def columns_of(row: type[msgspec.Struct]) -> tuple[ViewColumn, ...]:
     """The columns of a row type, in order."""
     hints = typing.get_type_hints(row, include_extras=True)
     return tuple(_column(name, hints[name]) for name in row.__struct_fields__)
 
 
-def _column(name: str, hint: Any) -> Column:
+def _column(name: str, hint: Any) -> ViewColumn:
     mark = getattr(hint, "__metadata__", ("",))[0]
     kind = getattr(hint, "__origin__", hint) if mark else hint
     if isinstance(kind, types.UnionType):
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
-    return Column(name, "integer" if mark == "integer" else _SQL[kind], mark == "key")
+    return ViewColumn(name, "integer" if mark == "integer" else _SQL[kind], mark == "key")
 
 
 _SQL: dict[Any, str] = {
@@ -152,7 +152,7 @@ def document(value: msgspec.Struct) -> msgspec.Raw:
     return msgspec.Raw(encoded)
 
 
-def _fitted(value: Any, column: Column) -> Any:
+def _fitted(value: Any, column: ViewColumn) -> Any:
     if type(value) is int:
         return number(value, column.sql)
     if type(value) is str:

@@ -39,7 +39,7 @@ class Position(NamedTuple):
     epoch: int
 
 
-class Record(NamedTuple):
+class CountedRecord(NamedTuple):
     """A ledger record that counts."""
 
     offset: int
@@ -72,11 +72,11 @@ def apply(
     connection: sqlalchemy.Connection, pool: str, offset: int, at_ms: int, record_hash: str, batch: Batch
 ) -> bool:
     """Fold one record into the views. See `apply_all`."""
-    return apply_all(connection, pool, [Record(offset, at_ms, record_hash, batch)]).records > 0
+    return apply_all(connection, pool, [CountedRecord(offset, at_ms, record_hash, batch)]).records > 0
 
 
 def apply_all(
-    connection: sqlalchemy.Connection, pool: str, records: Sequence[Record], *, carefully: bool = False
+    connection: sqlalchemy.Connection, pool: str, records: Sequence[CountedRecord], *, carefully: bool = False
 ) -> Applied:
     """Fold consecutive records of a pool's ledger into the views.
 
@@ -115,7 +115,7 @@ def _driver(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
     return driver
 
 
-def _moved(pool: str, last: Record, fold: Fold) -> dict[str, Any]:
+def _moved(pool: str, last: CountedRecord, fold: Fold) -> dict[str, Any]:
     opened = fold.pool.opened
     return {
         "pool": pool,
@@ -138,7 +138,7 @@ def _locked_position(connection: sqlalchemy.Connection, pool: str) -> Position |
     return position(connection, pool)
 
 
-def _following(pool: str, at: Position | None, records: Iterable[Record]) -> list[Record]:
+def _following(pool: str, at: Position | None, records: Iterable[CountedRecord]) -> list[CountedRecord]:
     fresh = []
     for record in records:
         if at is not None and record.offset <= at.offset:

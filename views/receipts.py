@@ -23,7 +23,7 @@ from contract.names import pool_of
 from views.rows import JobRow
 
 
-class Standing(StrEnum):
+class ReceiptState(StrEnum):
     """What is known of a job id that a request asks for."""
 
     NEW = "new"
@@ -36,7 +36,7 @@ class OtherRequest(Exception):
     """The job id was made by a request that said something else."""
 
 
-class Erased(Exception):
+class WordsErased(Exception):
     """The job's words were erased, or are being erased: they may not be stored again."""
 
 
@@ -64,23 +64,23 @@ _ACKNOWLEDGE = text(
 )
 
 
-def reserve(connection: Connection, job: str, tenant: str, request: bytes) -> Standing:
+def reserve(connection: Connection, job: str, tenant: str, request: bytes) -> ReceiptState:
     """Ties the job id to the request (its canonical bytes) unless it is tied already. The caller commits.
 
-    OtherRequest when it is tied to another request, Erased when the job's words are gone: then roll back."""
+    OtherRequest when it is tied to another request, WordsErased when the job's words are gone: then roll back."""
     known = connection.execute(_KNOWN, {"job": job}).scalar_one_or_none()
     if known:
-        raise Erased(job)
+        raise WordsErased(job)
     salt = secrets.token_hex(16)
     mine = {"request": bits_of(job), "tenant": tenant, "salt": salt, "fingerprint": fingerprint(salt, request)}
     kept = connection.execute(_RESERVE, mine).one()
     if not kept.fingerprint:
-        raise Erased(job)
+        raise WordsErased(job)
     if fingerprint(kept.salt, request) != kept.fingerprint:
         raise OtherRequest(job)
     if kept.acked or known is not None:
-        return Standing.ACKNOWLEDGED
-    return Standing.NEW if kept.salt == salt else Standing.UNCLEAR
+        return ReceiptState.ACKNOWLEDGED
+    return ReceiptState.NEW if kept.salt == salt else ReceiptState.UNCLEAR
 
 
 def acknowledged(

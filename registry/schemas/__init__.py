@@ -9,8 +9,8 @@ to values so many, so deep and so long fits a budget of work (weight). Docs: doc
 Values come decoded by `contract.codec.decode_values`; nothing here decodes bytes.
 """
 
-from registry.schemas.faults import Fault, path_of
+from registry.schemas.faults import ValueFault, path_of
 from registry.schemas.parts import SchemaRefused
 from registry.schemas.validator import Validator, Validators
 
-__all__ = ["Fault", "SchemaRefused", "Validator", "Validators", "path_of"]
+__all__ = ["SchemaRefused", "Validator", "Validators", "ValueFault", "path_of"]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from contract import bounds
-from registry.schemas.parts import Part, pointer
+from registry.schemas.parts import SchemaPart, pointer
 from registry.schemas.weight import WORK_MAX
 
 SAID_CHARACTERS_MAX = 200
@@ -23,7 +23,7 @@ _KINDS = {
 }
 
 
-class Fault(msgspec.Struct, frozen=True):
+class ValueFault(msgspec.Struct, frozen=True):
     """The first fault of a value."""
 
     rule: str
@@ -58,17 +58,17 @@ def is_unwhole(value: Any) -> bool:
     return type(value) is float and value.is_integer()
 
 
-def fault_at(part: Part, word: str, path: Iterable[str | int], value: Any) -> Fault:
+def fault_at(part: SchemaPart, word: str, path: Iterable[str | int], value: Any) -> ValueFault:
     """The fault of `value`, which lies at `path` and breaks keyword `word` of the part ("": nothing fits the part)."""
     expected, found = _expected_and_found(part, word, value)
-    return Fault(_rule(part, word), tuple(path), expected, found)
+    return ValueFault(_rule(part, word), tuple(path), expected, found)
 
 
-def fault_unwhole(part: Part, word: str, path: Iterable[str | int], value: float) -> Fault:
+def fault_unwhole(part: SchemaPart, word: str, path: Iterable[str | int], value: float) -> ValueFault:
     """The fault of a number that would fit if it were written as a whole one."""
     is_held = bounds.VALUE_LEAST <= value <= bounds.VALUE_MOST
     advice = f"write {int(value)}" if is_held else "an integer has at most 64 bits"
-    return Fault(
+    return ValueFault(
         _rule(part, word),
         tuple(path),
         "an integer, written without a fraction or exponent",
@@ -76,9 +76,9 @@ def fault_unwhole(part: Part, word: str, path: Iterable[str | int], value: float
     )
 
 
-def too_much() -> Fault:
+def too_much() -> ValueFault:
     """The fault of a value that is too large for what its schema does with it."""
-    return Fault(
+    return ValueFault(
         "#",
         (),
         f"no more than its schema checks in {WORK_MAX} steps",
@@ -86,11 +86,11 @@ def too_much() -> Fault:
     )
 
 
-def _rule(part: Part, word: str) -> str:
+def _rule(part: SchemaPart, word: str) -> str:
     return pointer((*part.path, word) if word else part.path)
 
 
-def _expected_and_found(part: Part, word: str, found: Any) -> tuple[str, str]:
+def _expected_and_found(part: SchemaPart, word: str, found: Any) -> tuple[str, str]:
     schema = part.schema
     said: Any = schema.get(word)
     kind = _KINDS.get(type(found), "something else")

@@ -53,7 +53,7 @@ class SchemaRefused(ValueError):
         self.path = path
 
 
-class Part:
+class SchemaPart:
     """One schema of the document."""
 
     __slots__ = ("always", "many", "named", "one", "path", "references", "schema")
@@ -63,13 +63,13 @@ class Part:
         self.always: bool | None = schema if isinstance(schema, bool) else None
         """Whether everything fits, or nothing; None when its keywords say."""
         self.schema: dict[str, Any] = schema if isinstance(schema, dict) else {}
-        self.one: dict[str, Part] = {}
-        self.many: dict[str, list[Part]] = {}
-        self.named: dict[str, dict[str, Part]] = {}
-        self.references: dict[str, Part] = {}
+        self.one: dict[str, SchemaPart] = {}
+        self.many: dict[str, list[SchemaPart]] = {}
+        self.named: dict[str, dict[str, SchemaPart]] = {}
+        self.references: dict[str, SchemaPart] = {}
         """Where `$ref` and `$dynamicRef` lead; filled by registry.schemas.references."""
 
-    def here(self) -> Iterator[Part]:
+    def here(self) -> Iterator[SchemaPart]:
         """The parts that it applies to the same value."""
         for word in ONE_HERE:
             if word in self.one:
@@ -80,7 +80,7 @@ class Part:
             yield from self.named.get(word, {}).values()
         yield from self.references.values()
 
-    def below(self) -> Iterator[Part]:
+    def below(self) -> Iterator[SchemaPart]:
         """The parts that it applies to values inside, names of properties among them."""
         for word in ONE_BELOW:
             if word in self.one:
@@ -90,7 +90,7 @@ class Part:
         for word in NAMED_BELOW:
             yield from self.named.get(word, {}).values()
 
-    def stands_for(self) -> Part:
+    def stands_for(self) -> SchemaPart:
         """The part that it refers to, when it does nothing else; itself otherwise. One step: that one may refer on."""
         if len(self.references) == 1 and not (self.one or self.many or self.named):
             (target,) = self.references.values()
@@ -107,7 +107,7 @@ def pointer(path: Path) -> str:
     return "#" + "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
-def read(schema: dict[str, Any]) -> dict[Path, Part]:
+def read(schema: dict[str, Any]) -> dict[Path, SchemaPart]:
     """Every part by its path, every step a text; the root at (). SchemaRefused when it is no schema that we take."""
     fault = bounds.fault_of(schema, bounds.VALUE_LEAST, bounds.VALUE_MOST, bounds.DEPTH_MAX)
     if fault:
@@ -123,13 +123,13 @@ def read(schema: dict[str, Any]) -> dict[Path, Part]:
                 path, f"expected one of {', '.join(_TYPES)}, or a list of them, found {found}"
             ) from None
         raise SchemaRefused(path, error.message[:_MESSAGE_CHARACTERS_MAX]) from None
-    parts: dict[Path, Part] = {}
+    parts: dict[Path, SchemaPart] = {}
     _grow(parts, (), schema)
     return parts
 
 
-def _grow(parts: dict[Path, Part], path: Path, schema: Any) -> Part:
-    part = parts[tuple(map(str, path))] = Part(path, schema)
+def _grow(parts: dict[Path, SchemaPart], path: Path, schema: Any) -> SchemaPart:
+    part = parts[tuple(map(str, path))] = SchemaPart(path, schema)
     for word, value in part.schema.items():
         if word in ONE:
             part.one[word] = _grow(parts, (*path, word), value)

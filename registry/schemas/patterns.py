@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from registry.schemas.parts import Part, Path, SchemaRefused
+from registry.schemas.parts import Path, SchemaPart, SchemaRefused
 
 SMALL_BYTES = 1_200
 """The program of a pattern up to this size has a table of all that can be met, and reads a byte in about 3 ns."""
@@ -25,7 +25,7 @@ def options(size: int) -> Any:
     return jsonschema_rs.RegexOptions(size_limit=size)
 
 
-def program_sizes(parts: dict[Path, Part]) -> dict[str, int]:
+def program_sizes(parts: dict[Path, SchemaPart]) -> dict[str, int]:
     """Each pattern with the size of its program in bytes, rounded up. SchemaRefused when one can't be taken."""
     sizes: dict[str, int] = {}
     for part in parts.values():

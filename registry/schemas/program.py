@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema_rs
 
 from registry.schemas import patterns
-from registry.schemas.parts import CLAIMS, LIMITS, MANY, NAMED, NAMED_APART, ONE, ONE_APART, Part
+from registry.schemas.parts import CLAIMS, LIMITS, MANY, NAMED, NAMED_APART, ONE, ONE_APART, SchemaPart
 
 WHOLE = "urn:headrace:whole"
 """A schema for anything but numbers with a fraction or exponent."""
@@ -33,16 +33,16 @@ EXACT = 2**53
 UNIONS = ("anyOf", "oneOf")
 
 
-class Program:
+class SchemaProgram:
     """One schema in the engine's words. `explaining`: to find where a value does not fit, not to decide whether."""
 
-    def __init__(self, parts: Iterable[Part], root: Part, *, explaining: bool) -> None:
+    def __init__(self, parts: Iterable[SchemaPart], root: SchemaPart, *, explaining: bool) -> None:
         self._root = root
         self._explaining = explaining
         targets = dict.fromkeys(target for part in parts for target in part.references.values())
         targets.pop(root, None)
         self._names = {target: f"d{place}" for place, target in enumerate(targets)}
-        self._added: dict[Part, list[Part | str]] = {}
+        self._added: dict[SchemaPart, list[SchemaPart | str]] = {}
         """What stands in `allOf` of a part behind what the author has there: where a reference leads, or which of his
         keywords it is."""
         self.document: dict[str, Any] = self._write(root)
@@ -58,7 +58,7 @@ class Program:
             registry=_REGISTRY,
         )
 
-    def place(self, path: Iterable[str | int]) -> tuple[Part, str]:
+    def place(self, path: Iterable[str | int]) -> tuple[SchemaPart, str]:
         """Which part and keyword of the author's the engine's evaluation path leads to; "" is the part itself, which is
         `false`. The engine spells some names of properties like others: there it leads no further than it is sure."""
         part, steps = self._root, list(path)
@@ -76,7 +76,7 @@ class Program:
                 target = own[place] if place < len(own) else None
                 if target is None:
                     added = self._added[part][place - len(own)]
-                    if not isinstance(added, Part):
+                    if not isinstance(added, SchemaPart):
                         return part, added
                     target = added
             elif word in NAMED:
@@ -86,7 +86,7 @@ class Program:
             part = target
         return part, ""
 
-    def _write(self, part: Part) -> Any:
+    def _write(self, part: SchemaPart) -> Any:
         if part.always is not None:
             return part.always
         written = {word: part.schema[word] for word in CLAIMS if word in part.schema and word != "enum"}
@@ -101,7 +101,9 @@ class Program:
         for word, named in part.named.items():
             if word not in _UNUSED:
                 written[word] = {name: self._refer(each) for name, each in named.items()}
-        added: list[tuple[Part | str, Any]] = [(target, self._reference(target)) for target in part.references.values()]
+        added: list[tuple[SchemaPart | str, Any]] = [
+            (target, self._reference(target)) for target in part.references.values()
+        ]
         added += _as_author_wrote(part.schema)
         if self._explaining:
             added += [(word, {"not": {"not": {word: written.pop(word)}}}) for word in UNIONS if word in written]
@@ -110,10 +112,10 @@ class Program:
             written["allOf"] = [*written.get("allOf", ()), *(schema for _, schema in added)]
         return written
 
-    def _refer(self, part: Part) -> Any:
+    def _refer(self, part: SchemaPart) -> Any:
         return self._reference(part) if part in self._names else self._write(part)
 
-    def _reference(self, part: Part) -> dict[str, str]:
+    def _reference(self, part: SchemaPart) -> dict[str, str]:
         return {"$ref": f"#/$defs/{self._names[part]}" if part in self._names else "#"}
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
-from registry.schemas.parts import REFERENCES, Part, Path, SchemaRefused, pointer
+from registry.schemas.parts import REFERENCES, Path, SchemaPart, SchemaRefused, pointer
 
 PARTS_MAX = 10_000
 """Parts that a schema may unfold to: each reference counts as all that it leads to."""
@@ -23,7 +23,7 @@ _NAME = re.compile(r"#[A-Za-z_][-A-Za-z0-9._]*")
 _QUOTED_MAX = 80
 
 
-def resolve(parts: dict[Path, Part]) -> frozenset[Part]:
+def resolve(parts: dict[Path, SchemaPart]) -> frozenset[SchemaPart]:
     """Fills every part's `references`; gives the parts that lead to themselves, down into values: they are applied as
     deep as a value is. SchemaRefused: a reference that leads nowhere, a circle that goes nowhere, too many parts."""
     anchors = _anchors(parts)
@@ -37,8 +37,8 @@ def resolve(parts: dict[Path, Part]) -> frozenset[Part]:
     return frozenset(part for group in groups if _is_circle(group) for part in group)
 
 
-def _anchors(parts: dict[Path, Part]) -> dict[str, Part]:
-    anchors: dict[str, Part] = {}
+def _anchors(parts: dict[Path, SchemaPart]) -> dict[str, SchemaPart]:
+    anchors: dict[str, SchemaPart] = {}
     for part in parts.values():
         for word in ("$anchor", "$dynamicAnchor"):
             name = part.schema.get(word)
@@ -49,7 +49,7 @@ def _anchors(parts: dict[Path, Part]) -> dict[str, Part]:
     return anchors
 
 
-def _target(parts: dict[Path, Part], anchors: dict[str, Part], part: Part, word: str) -> Part:
+def _target(parts: dict[Path, SchemaPart], anchors: dict[str, SchemaPart], part: SchemaPart, word: str) -> SchemaPart:
     reference: str = part.schema[word]
     place = (*part.path, word)
     found = repr(reference[:_QUOTED_MAX])
@@ -70,12 +70,12 @@ def _target(parts: dict[Path, Part], anchors: dict[str, Part], part: Part, word:
     return target
 
 
-def _by_height(parts: Iterable[Part]) -> list[Part]:
+def _by_height(parts: Iterable[SchemaPart]) -> list[SchemaPart]:
     """All parts, each after those that it applies here."""
-    height: dict[Part, int] = {}
+    height: dict[SchemaPart, int] = {}
     for root in parts:
-        way: dict[Part, Iterator[Part]] = {}
-        step: Part | None = root
+        way: dict[SchemaPart, Iterator[SchemaPart]] = {}
+        step: SchemaPart | None = root
         while step is not None:
             part = step
             if part not in height and part not in way:
@@ -103,16 +103,16 @@ def _by_height(parts: Iterable[Part]) -> list[Part]:
     return list(height)
 
 
-def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:
+def _groups(parts: Iterable[SchemaPart]) -> Iterator[list[SchemaPart]]:
     """The parts in groups, each after those that it leads to; parts that lead to each other share one (Tarjan)."""
-    number: dict[Part, int] = {}
-    lowest: dict[Part, int] = {}
-    open_parts: dict[Part, None] = {}
+    number: dict[SchemaPart, int] = {}
+    lowest: dict[SchemaPart, int] = {}
+    open_parts: dict[SchemaPart, None] = {}
     for root in parts:
         if root in number:
             continue
-        way: list[tuple[Part, Iterator[Part]]] = []
-        step: Part | None = root
+        way: list[tuple[SchemaPart, Iterator[SchemaPart]]] = []
+        step: SchemaPart | None = root
         while step is not None or way:
             if step is not None:
                 number[step] = lowest[step] = len(number)
@@ -132,23 +132,23 @@ def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:
             if way:
                 lowest[way[-1][0]] = min(lowest[way[-1][0]], lowest[part])
             if lowest[part] == number[part]:
-                group: list[Part] = []
+                group: list[SchemaPart] = []
                 while not group or group[-1] is not part:
                     group.append(open_parts.popitem()[0])
                 yield group
 
 
-def _is_circle(group: list[Part]) -> bool:
+def _is_circle(group: list[SchemaPart]) -> bool:
     return len(group) > 1 or group[0] in group[0].below()
 
 
-def _check_size(root: Part, groups: list[list[Part]], rank: dict[Part, int]) -> None:
+def _check_size(root: SchemaPart, groups: list[list[SchemaPart]], rank: dict[SchemaPart, int]) -> None:
     """SchemaRefused when the schema unfolds to more than PARTS_MAX. What leads to itself counts once where it is led to
     from outside: each of its parts with all that this applies to one value and to the values in there."""
-    size: dict[Part, int] = {}
+    size: dict[SchemaPart, int] = {}
     for group in groups:
         inside = set(group)
-        own: dict[Part, int] = {}
+        own: dict[SchemaPart, int] = {}
         for part in sorted(group, key=rank.__getitem__):
             here = sum(own[target] if target in inside else size[target] for target in part.here())
             below = sum(1 if target in inside else size[target] for target in part.below())

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import jsonschema_rs
 
 from registry.schemas import faults, parts, patterns, references
-from registry.schemas.faults import Fault
-from registry.schemas.parts import Part, SchemaRefused
-from registry.schemas.program import UNIONS, WHOLE, Program
+from registry.schemas.faults import ValueFault
+from registry.schemas.parts import SchemaPart, SchemaRefused
+from registry.schemas.program import UNIONS, WHOLE, SchemaProgram
 from registry.schemas.weight import WORK_MAX, Size, Weight
 
 KEPT_PARTS_MAX = 50_000
@@ -47,7 +47,7 @@ class Validator:
         """Units of about 10 ns that it takes, at most, to check the value; not summed up beyond WORK_MAX."""
         return self._weight.work(value)
 
-    def fault(self, value: Any) -> Fault | None:
+    def fault(self, value: Any) -> ValueFault | None:
         """Where the value, as contract.codec.decode_values made it, does not fit; None when it does. Raises nothing and
         takes some 50 ms at most: what would take longer is a fault."""
         if self.work(value) > WORK_MAX:
@@ -57,7 +57,7 @@ class Validator:
     def _fits(self, value: Any) -> bool:
         return _without_panic(lambda: bool(self._engine.is_valid(value)), otherwise=False)
 
-    def _explained(self, value: Any) -> Fault:
+    def _explained(self, value: Any) -> ValueFault:
         error = _without_panic(lambda: _first_error(self._explainer, value), otherwise=None)
         if error is None:
             return faults.fault_at(self._root, "", (), value)
@@ -81,7 +81,7 @@ class Validators:
         """Whether the next answer about this version needs no schema made ready, which takes up to a second."""
         return version in self._kept
 
-    def fault(self, version: str, schema: dict[str, Any], value: Any) -> Fault | None:
+    def fault(self, version: str, schema: dict[str, Any], value: Any) -> ValueFault | None:
         """As Validator.fault. SchemaRefused when no door takes the version's schema."""
         validator = self._kept.get(version)
         if validator is None:
@@ -101,9 +101,9 @@ class Validators:
 
 
 def _compiled(
-    found: Iterable[Part], root: Part, *, explaining: bool
-) -> tuple[Program, jsonschema_rs.Draft202012Validator]:
-    program = Program(found, root, explaining=explaining)
+    found: Iterable[SchemaPart], root: SchemaPart, *, explaining: bool
+) -> tuple[SchemaProgram, jsonschema_rs.Draft202012Validator]:
+    program = SchemaProgram(found, root, explaining=explaining)
     try:
         return program, program.compile()
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from contract.bounds import DEPTH_MAX
-from registry.schemas.parts import Part
+from registry.schemas.parts import SchemaPart
 from registry.schemas.patterns import SMALL_BYTES
 from registry.schemas.program import EXACT, as_whole, kinds_of
 from registry.schemas.references import UNEVALUATED_FACTOR
@@ -124,9 +124,9 @@ def sizes(value: Any) -> Iterator[Size]:
 class Weight:
     """Of one schema."""
 
-    def __init__(self, root: Part, circular: frozenset[Part], programs: dict[str, int]) -> None:
+    def __init__(self, root: SchemaPart, circular: frozenset[SchemaPart], programs: dict[str, int]) -> None:
         """`circular`: the parts that lead to themselves. `programs`: the sizes of the patterns' programs, in bytes."""
-        places: dict[Part, _Place] = {}
+        places: dict[SchemaPart, _Place] = {}
         waiting = [root]
         while waiting:
             part = waiting.pop()
@@ -163,21 +163,21 @@ class Weight:
 class _Place:
     """A part that is applied to values at a place, with all parts that it applies to the same value."""
 
-    def __init__(self, part: Part, circular: frozenset[Part], programs: dict[str, int]) -> None:
+    def __init__(self, part: SchemaPart, circular: frozenset[SchemaPart], programs: dict[str, int]) -> None:
         self.here = _NOTHING
-        self._items: Counter[Part] = Counter()
+        self._items: Counter[SchemaPart] = Counter()
         """Applied to every item; those for every item behind the first ones are in `_rest` as well."""
-        self._rest: Counter[Part] = Counter()
-        self._item_changes: dict[int | str, Counter[Part]] = {}
-        self._properties: Counter[Part] = Counter()
-        self._property_changes: dict[int | str, Counter[Part]] = {}
-        self._names: Counter[Part] = Counter()
+        self._rest: Counter[SchemaPart] = Counter()
+        self._item_changes: dict[int | str, Counter[SchemaPart]] = {}
+        self._properties: Counter[SchemaPart] = Counter()
+        self._property_changes: dict[int | str, Counter[SchemaPart]] = {}
+        self._names: Counter[SchemaPart] = Counter()
         self._of_names = self._of_properties = self._of_all = _NOTHING
         """Paid by each name, by each name and property, and by each value in here however deep."""
         for each, times in _together(part).items():
             self._add(each, times, each in circular, programs)
 
-    def _add(self, part: Part, times: int, circular: bool, programs: dict[str, int]) -> None:
+    def _add(self, part: SchemaPart, times: int, circular: bool, programs: dict[str, int]) -> None:
         self.here = self.here.plus(_own(part, programs), times)
         if circular:
             self.here = self.here.plus(_CIRCULAR, times)
@@ -209,7 +209,7 @@ class _Place:
         if part.schema.get("uniqueItems") is True:
             self._of_all = self._of_all.plus(_HASHED, times)
 
-    def leads_to(self) -> Iterator[Part]:
+    def leads_to(self) -> Iterator[SchemaPart]:
         yield from self._items
         yield from self._properties
         yield from self._names
@@ -217,7 +217,7 @@ class _Place:
             for change in changes.values():
                 yield from change
 
-    def below(self, above: dict[Part, Cost], first: bool) -> Cost:
+    def below(self, above: dict[SchemaPart, Cost], first: bool) -> Cost:
         """The largest cost of a value one level further down than in `above`; `first`: of those directly in here."""
         names = _sum(self._names, above)
         properties = _largest(self._properties, self._property_changes, above)
@@ -228,19 +228,23 @@ class _Place:
         return _most((names, properties, items)).plus(self._of_all).within(WORK_MAX)
 
 
-def _change(changes: dict[Any, Counter[Part]], key: Any, part: Part, instead_of: Part | None, times: int) -> None:
+def _change(
+    changes: dict[Any, Counter[SchemaPart]], key: Any, part: SchemaPart, instead_of: SchemaPart | None, times: int
+) -> None:
     change = changes.setdefault(key, Counter())
     change[part] += times
     if instead_of:
         change[instead_of] -= times
 
 
-def _largest(parts: Counter[Part], changes: dict[int | str, Counter[Part]], above: dict[Part, Cost]) -> Cost:
+def _largest(
+    parts: Counter[SchemaPart], changes: dict[int | str, Counter[SchemaPart]], above: dict[SchemaPart, Cost]
+) -> Cost:
     most = _sum(parts, above)
     return _most((most, *(most.plus(_sum(change, above)) for change in changes.values())))
 
 
-def _sum(parts: Counter[Part], costs: dict[Part, Cost]) -> Cost:
+def _sum(parts: Counter[SchemaPart], costs: dict[SchemaPart, Cost]) -> Cost:
     total = _NOTHING
     for part, times in parts.items():
         total = total.plus(costs[part], times)
@@ -251,9 +255,9 @@ def _most(costs: Iterable[Cost]) -> Cost:
     return Cost(*map(max, zip(*costs, strict=True)))
 
 
-def _together(part: Part) -> Counter[Part]:
+def _together(part: SchemaPart) -> Counter[SchemaPart]:
     """The part and all that it applies to the same value, with how often."""
-    together: Counter[Part] = Counter()
+    together: Counter[SchemaPart] = Counter()
     waiting = [(part, 1)]
     while waiting:
         each, times = waiting.pop()
@@ -263,7 +267,7 @@ def _together(part: Part) -> Counter[Part]:
     return together
 
 
-def _own(part: Part, programs: dict[str, int]) -> Cost:
+def _own(part: SchemaPart, programs: dict[str, int]) -> Cost:
     """Of the part's own keywords, for the value that it is applied to."""
     schema = part.schema
     cost = _PART.plus(Cost(parts=len(schema)))

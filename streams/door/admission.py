@@ -25,7 +25,7 @@ from contract.policy import Policy
 from contract.side_topics import SubmissionRequested
 from registry import models, pools
 from registry.errors import RegistryError
-from registry.models import Version
+from registry.models import RegisteredVersion
 from registry.schemas import SchemaRefused, Validators
 from runtime.kafka import Record
 from runtime.postgres import outage
@@ -71,7 +71,7 @@ class Admission:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._partitions: dict[str, int] = {}
-        self._versions: dict[str, tuple[float, Version]] = {}
+        self._versions: dict[str, tuple[float, RegisteredVersion]] = {}
         self._schemas = Validators()
         self._bytes_max = (float("-inf"), 0)
 
@@ -134,7 +134,7 @@ class Admission:
             raise Refused("expected the record's key to be its tenant")
         return request, inputs
 
-    def _version(self, reference: str) -> Version:
+    def _version(self, reference: str) -> RegisteredVersion:
         asked_s, version = self._versions.get(reference, (float("-inf"), None))
         if version is None or time.monotonic() - asked_s > KEPT_S:
             version = models.resolve(self._engine, reference)
@@ -163,7 +163,7 @@ class Admission:
         with self._engine.connect() as connection:
             return [view.policy.payload_bytes_max for view in queries.policies(connection)]
 
-    def _check_inputs(self, version: Version, inputs: Any) -> None:
+    def _check_inputs(self, version: RegisteredVersion, inputs: Any) -> None:
         """`inputs` as decode_submission decoded them."""
         try:
             fault = self._schemas.fault(version.digest, version.manifest.inputs, inputs)

@@ -42,7 +42,7 @@ def test_promote_and_rollback_leave_a_history(engine: Engine, versions: list[str
         (4, b, c, True, "bob", "worse"),
         (5, a, b, True, "bob", "worse still"),
     ]
-    assert models.show(engine, "echo").aliases == (models.Alias("live", a, 5),)
+    assert models.show(engine, "echo").aliases == (models.RegisteredAlias("live", a, 5),)
 
 
 def test_rollback_after_a_new_promotion_goes_to_what_stood_before_it(engine: Engine, versions: list[str]) -> None:

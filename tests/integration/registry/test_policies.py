@@ -53,7 +53,7 @@ def test_applying_a_policy_tells_each_of_its_pools(engine: Engine, settings: Set
 def test_a_policy_on_trial_carries_its_bound(engine: Engine, settings: Settings, jobs: str) -> None:
     policies.apply(settings, engine, POLICY)
     start = offsets(settings.kafka, jobs, 0)[1]
-    policies.apply(settings, engine, POLICY, bound=policies.Bound(950, 500))
+    policies.apply(settings, engine, POLICY, bound=policies.TrialBound(950, 500))
     (record,) = read_range(settings.kafka, jobs, 0, start, offsets(settings.kafka, jobs, 0)[1])
     assert decode_wire(record.value) == PolicyApplied(POLICY, fingerprint(POLICY), 950, 500)
 

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 from contract import events as e
 from tests.unit.views.ledger import Ledger, job_of
 from views import projection, queries, receipts
-from views.receipts import Standing
+from views.receipts import ReceiptState
 
 WORDS = b'{"prompt":"a heron at dawn"}'
 
@@ -18,7 +18,7 @@ def acknowledge(engine: Engine, job: str, request: bytes = WORDS) -> None:
         receipts.acknowledged(connection, job, "acme", "free", "noop@live", 1_234, 0, request)
 
 
-def reserve(engine: Engine, job: str, request: bytes = WORDS) -> Standing:
+def reserve(engine: Engine, job: str, request: bytes = WORDS) -> ReceiptState:
     with engine.begin() as connection:
         return receipts.reserve(connection, job, "acme", request)
 
@@ -53,10 +53,10 @@ def test_the_ledgers_row_wins_over_a_late_receipt(engine: Engine, ledger: Ledger
 
 def test_a_key_goes_from_new_to_unclear_to_acknowledged(engine: Engine, ledger: Ledger) -> None:
     job = job_of(ledger.pool, ledger.pool)
-    assert reserve(engine, job) is Standing.NEW
-    assert reserve(engine, job) is Standing.UNCLEAR
+    assert reserve(engine, job) is ReceiptState.NEW
+    assert reserve(engine, job) is ReceiptState.UNCLEAR
     acknowledge(engine, job)
-    assert reserve(engine, job) is Standing.ACKNOWLEDGED
+    assert reserve(engine, job) is ReceiptState.ACKNOWLEDGED
 
 
 def test_a_job_that_only_the_ledger_knows_is_acknowledged(engine: Engine, ledger: Ledger) -> None:
@@ -64,7 +64,7 @@ def test_a_job_that_only_the_ledger_knows_is_acknowledged(engine: Engine, ledger
     ledger.write(ledger.accepted(job))
     with engine.begin() as connection:
         projection.apply_all(connection, ledger.pool, ledger.records)
-    assert reserve(engine, job) is Standing.ACKNOWLEDGED
+    assert reserve(engine, job) is ReceiptState.ACKNOWLEDGED
 
 
 def test_another_request_under_the_same_key_is_noticed(engine: Engine, ledger: Ledger) -> None:
@@ -72,7 +72,7 @@ def test_another_request_under_the_same_key_is_noticed(engine: Engine, ledger: L
     acknowledge(engine, job)
     with pytest.raises(receipts.OtherRequest):
         reserve(engine, job, b"something else")
-    assert reserve(engine, job) is Standing.ACKNOWLEDGED
+    assert reserve(engine, job) is ReceiptState.ACKNOWLEDGED
 
 
 def test_a_key_used_again_in_another_pool_is_noticed(engine: Engine, ledger: Ledger) -> None:
@@ -89,7 +89,7 @@ def test_an_erasure_takes_the_fingerprint_and_bars_the_job(engine: Engine, ledge
     ledger.write(e.ErasureOrdered(job))
     with engine.begin() as connection:
         projection.apply_all(connection, ledger.pool, ledger.records)
-    with pytest.raises(receipts.Erased):
+    with pytest.raises(receipts.WordsErased):
         reserve(engine, job)
     acknowledge(engine, job)  # a 202 that was under way while the erasure was folded
     with engine.connect() as connection:
@@ -99,9 +99,9 @@ def test_an_erasure_takes_the_fingerprint_and_bars_the_job(engine: Engine, ledge
     assert tuple(kept) == ("", "")
     with engine.begin() as connection:
         projection.forget(connection, ledger.pool)
-    with pytest.raises(receipts.Erased):  # also while the views are folded again
+    with pytest.raises(receipts.WordsErased):  # also while the views are folded again
         reserve(engine, job)
-    with pytest.raises(receipts.Erased):  # and for a model of another pool
+    with pytest.raises(receipts.WordsErased):  # and for a model of another pool
         reserve(engine, f"other-{receipts.bits_of(job)}")
 
 

@@ -13,7 +13,7 @@ from registry import models, pools
 from registry.environment_lock import Environment
 from registry.errors import RegistryError
 from registry.manifest import Manifest
-from registry.models import Version
+from registry.models import RegisteredVersion
 from streams.door.admission import Admission
 from tests.unit.scheduling.specification import POLICY, POOL, version_of
 
@@ -36,7 +36,7 @@ def _lookup(_: object, model: str) -> str:
     return POOL
 
 
-def _resolve(_: object, reference: str) -> Version:
+def _resolve(_: object, reference: str) -> RegisteredVersion:
     model, alias, digest = parse_model(reference)
     if alias not in ("", "live"):
         raise RegistryError("unknown_alias", "no such alias")
@@ -56,4 +56,4 @@ def _resolve(_: object, reference: str) -> Version:
         memory_mib=0,
         timeout_ms=1_000,
     )
-    return Version(model, VERSION, POOL, manifest, 0, "test", relayed=model != "new")
+    return RegisteredVersion(model, VERSION, POOL, manifest, 0, "test", relayed=model != "new")

@@ -15,12 +15,12 @@ from api.catalog import HERE_BYTES_MAX, Catalog
 from api.problems import Problem, body_of
 from registry.environment_lock import Environment
 from registry.manifest import Manifest
-from registry.models import Version
+from registry.models import RegisteredVersion
 
 SECRET = "a heron at dawn"
 
 
-def version(schema: dict[str, Any], digest: str = "sha256:1") -> Version:
+def version(schema: dict[str, Any], digest: str = "sha256:1") -> RegisteredVersion:
     manifest = Manifest(
         name="echo",
         entry_point="m:M",
@@ -35,7 +35,7 @@ def version(schema: dict[str, Any], digest: str = "sha256:1") -> Version:
         memory_mib=0,
         timeout_ms=1,
     )
-    return Version("echo", digest, "main", manifest, 0, "me", relayed=True)
+    return RegisteredVersion("echo", digest, "main", manifest, 0, "me", relayed=True)
 
 
 class Threads:

@@ -10,7 +10,7 @@ from cli import policy
 from cli.main import run
 from contract.policy import fingerprint
 from contract.policy_document import parse
-from registry.policies import Bound
+from registry.policies import TrialBound
 from tests.unit.cli.answers import Answers
 
 DOCUMENT = """\
@@ -24,10 +24,10 @@ IN_FORCE = {"policies": [{"pool": "main", "fingerprint": fingerprint(parse(DOCUM
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Bound]:
-    found: list[Bound] = []
+def told(monkeypatch: pytest.MonkeyPatch) -> list[TrialBound]:
+    found: list[TrialBound] = []
 
-    def apply(settings: object, engine: object, document: object, *, bound: Bound) -> str:
+    def apply(settings: object, engine: object, document: object, *, bound: TrialBound) -> str:
         found.append(bound)
         return fingerprint(parse(DOCUMENT))
 
@@ -46,18 +46,18 @@ def file(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(("share", "permille"), [("95%", 950), ("99.5 %", 995), ("100%", 1000)])
-def test_a_policy_goes_on_trial_with_its_bound(file: str, told: list[Bound], share: str, permille: int) -> None:
+def test_a_policy_goes_on_trial_with_its_bound(file: str, told: list[TrialBound], share: str, permille: int) -> None:
     assert run(["policy", "promote", file, "--revert-below", share, "--revert-jobs", "500"]) == 0
-    assert told == [Bound(permille, 500)]
+    assert told == [TrialBound(permille, 500)]
 
 
-def test_an_applied_policy_stays(file: str, told: list[Bound]) -> None:
+def test_an_applied_policy_stays(file: str, told: list[TrialBound]) -> None:
     assert run(["policy", "apply", file]) == 0
-    assert told == [Bound(0, 0)]
+    assert told == [TrialBound(0, 0)]
 
 
 def test_a_pool_that_does_not_adopt_it_is_named(
-    file: str, told: list[Bound], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    file: str, told: list[TrialBound], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(policy, "ADOPTED_WITHIN_S", 0.01)
     monkeypatch.setattr(policy, "api", lambda data, operator: Answers(lambda path: {"policies": []}))
@@ -68,7 +68,9 @@ def test_a_pool_that_does_not_adopt_it_is_named(
 
 
 @pytest.mark.parametrize("share", ["95", "0%", "101%", "most"])
-def test_what_is_no_share_is_said(file: str, told: list[Bound], share: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_share_is_said(
+    file: str, told: list[TrialBound], share: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["policy", "promote", file, "--revert-below", share, "--revert-jobs", "500"]) == 2
     assert f"expected a share like 95% or 99.5%, found '{share}'" in capsys.readouterr().err
     assert told == []

@@ -12,7 +12,7 @@ from contract.codec import encode
 from contract.inputs import Input, Requirements, Submission
 from contract.names import dispatch_id
 from contract.policy import Cluster, Policy, Pool, Tier, fingerprint
-from views.projection import Record
+from views.projection import CountedRecord
 
 VERSION = "sha256:" + "a" * 64
 MANIFEST = "sha256:" + "b" * 64
@@ -37,37 +37,37 @@ class Ledger:
     def __init__(self, pool: str, *, now_ms: int = 1_000_000) -> None:
         self.pool = pool
         self.now_ms = now_ms
-        self.records: list[Record] = []
+        self.records: list[CountedRecord] = []
         self._prev = GENESIS
         self._dispatches: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
         self._offset = 0
 
-    def write(self, *events: e.Event, inputs: tuple[Input, ...] = (), after_ms: int = 10) -> Record:
+    def write(self, *events: e.Event, inputs: tuple[Input, ...] = (), after_ms: int = 10) -> CountedRecord:
         self.now_ms += after_ms
         return self.copy(Batch(self.pool, 1, 0, "", self.now_ms, after_ms, True, self._offset, inputs, events))
 
-    def copy(self, batch: Batch) -> Record:
+    def copy(self, batch: Batch) -> CountedRecord:
         """The next record is this batch, in its place of the chain."""
         seq = len(self.records)
         batch = msgspec.structs.replace(batch, epoch=1, seq=seq, prev_hash=self._prev)
         self._prev = hash_of(encode(batch))
-        record = Record(2 * seq, batch.now_ms + 1, self._prev, batch)  # every other offset: a ledger may have zombies
+        record = CountedRecord(2 * seq, batch.now_ms + 1, self._prev, batch)  # a zombie between
         self.records.append(record)
         return record
 
-    def open(self) -> Record:
+    def open(self) -> CountedRecord:
         return self.write(e.Opened("session-1", "0.1.0", 1))
 
-    def adopt(self, policy: Policy | None = None) -> Record:
+    def adopt(self, policy: Policy | None = None) -> CountedRecord:
         policy = policy or policy_of(self.pool)
         return self.write(e.PolicyAdopted(policy, fingerprint(policy)))
 
-    def register(self, model: str = "noop") -> Record:
+    def register(self, model: str = "noop") -> CountedRecord:
         needs = Requirements(("cpu",), 0, 64)
         return self.write(e.VersionRegistered(model, VERSION, needs, 60_000), e.AliasPointed(model, "live", VERSION, 1))
 
-    def admit(self, node: str, cluster: str = "east", session: str = "n1") -> Record:
+    def admit(self, node: str, cluster: str = "east", session: str = "n1") -> CountedRecord:
         return self.write(e.NodeAdmitted(node, session, cluster, "cpu", 2, 0, 1024, (VERSION,)))
 
     def accepted(self, job: str, tenant: str = "acme", tier: str = "free", model: str = "noop") -> e.JobAccepted:
