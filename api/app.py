@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 from api import events, health, index, jobs, models, openapi, operators, results, submissions, why
 from api.guard import RequestGuard
 from api.metrics import Metrics
-from api.parts import Parts
 from api.problems import HANDLERS
+from api.resources import Parts
 from runtime.settings import Settings
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from api.parts import Parts, parts_of
 from api.problems import Problem
+from api.resources import Parts, parts_of
 from registry import keys
 from registry.keys import Key
 

@@ -19,9 +19,9 @@ from starlette.responses import Response, StreamingResponse
 from api.bodies import JobEvent, ProgressBody
 from api.callers import caller
 from api.hub import At
-from api.parts import Parts, parts_of
 from api.problems import Problem
 from api.replies import own_job, parameters
+from api.resources import Parts, parts_of
 from contract.lifecycle import TERMINAL
 from views import queries
 from views.rows import UNREADABLE, JobEventRow

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import Health
-from api.parts import Parts, parts_of
 from api.replies import reply
+from api.resources import Parts, parts_of
 from contract.topics import PROGRESS
 from runtime.kafka import offsets
 from views import queries

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from api.bodies import AttemptBody, Cancelling, JobBody, JobCounts, JobDetail, JobList, ProgressBody
 from api.callers import caller
-from api.parts import parts_of
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
+from api.resources import parts_of
 from api.submissions import SOURCE, trace_of
 from contract import codec, topics
 from contract.inputs import CancelRequested

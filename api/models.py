@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from api.bodies import ModelDetail, ModelList, ModelSummary, ModelVersion
 from api.callers import caller
-from api.parts import parts_of
 from api.problems import Problem
 from api.replies import parameters, reply
+from api.resources import parts_of
 from registry import models
 from registry.errors import RegistryError
 

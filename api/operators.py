@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from api.bodies import ClusterList, NodeList, PolicyList
 from api.callers import operator
-from api.parts import parts_of
 from api.replies import parameters, reply
+from api.resources import parts_of
 from views import queries
 
 

@@ -9,8 +9,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.parts import parts_of
 from api.problems import Problem
+from api.resources import parts_of
 from contract.names import JOB
 from views import queries
 from views.rows import JobRow

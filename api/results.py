@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from api.bodies import OutputFile, Result
 from api.callers import caller
-from api.parts import Parts, parts_of
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
+from api.resources import Parts, parts_of
 from contract.codec import Malformed, decode_result
 from contract.lifecycle import TERMINAL, JobState
 from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, ResultManifest, attempt_prefix

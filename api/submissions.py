@@ -19,10 +19,10 @@ from starlette.responses import Response
 
 from api.bodies import EXPIRES_S_MAX, SubmitRequest, Submitted
 from api.callers import caller
-from api.parts import Parts, parts_of
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import parameters, reply
 from api.request_body import decode, read_body
+from api.resources import Parts, parts_of
 from contract import codec, topics
 from contract.inputs import JobSubmitted, Submission
 from contract.lifecycle import JobState

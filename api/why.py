@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.callers import caller
-from api.parts import Parts, parts_of
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
+from api.resources import Parts, parts_of
 from audit.ledger.reader import LedgerRecord
 from audit.ledger.walk import LedgerFrom, NotBelieved, Remembered, past_of_partition
 from audit.waits.sentences import Why, explained

@@ -57,18 +57,18 @@ def down(data: Data = DATA_DEFAULT) -> None:
 
 def status(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """What runs, on which ports, and what is wrong. Exit 1 when it does not run whole."""
-    from cli import standing  # here and below: `up` and `down` need not wait for what asks Kafka
+    from cli import troubles  # here and below: `up` and `down` need not wait for what asks Kafka
 
     found = stack.status(data)
     schedulers = [
         f"http://{HOST}:{part.port}/metrics" for part in found.parts if part.name == "scheduler" and part.port
     ]
-    more = standing.standing(stack.settings(data), schedulers) if found.state in _ANSWERS else None
+    more = troubles.standing(stack.settings(data), schedulers) if found.state in _ANSWERS else None
     if form is Format.JSON:
         output.as_json({**msgspec.to_builtins(found), **(msgspec.to_builtins(more) if more else {})})
     else:
         output.out.print(render(found))
-        for line in standing.lines(more) if more else ():
+        for line in troubles.lines(more) if more else ():
             output.out.print(line, soft_wrap=True)
     if found.state != "ready":
         raise typer.Exit(1)
