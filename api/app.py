@@ -16,7 +16,7 @@ from api import events, health, index, jobs, models, openapi, operators, results
 from api.guard import RequestGuard
 from api.metrics import Metrics
 from api.problems import HANDLERS
-from api.resources import Parts
+from api.resources import Resources
 from runtime.settings import Settings
 
 
@@ -52,7 +52,7 @@ class Application:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._metrics = Metrics()
-        self._parts: Parts | None = None
+        self._resources: Resources | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starlette = Starlette(routes=list(ROUTES), exception_handlers=HANDLERS, lifespan=self._lifespan)
         self._guard = RequestGuard(self._starlette, self._metrics)
@@ -62,17 +62,17 @@ class Application:
 
     def end_streams(self) -> None:
         """Event streams would keep a stopping server waiting. Safe in any thread and in a signal's handler."""
-        if self._parts is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._parts.hub.close)
+        if self._resources is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._resources.hub.close)
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-        parts = Parts(self._settings, self._metrics)
-        parts.start()
-        self._parts = app.state.parts = parts
-        app.state.probes = health.probes_of(parts)
+        resources = Resources(self._settings, self._metrics)
+        resources.start()
+        self._resources = app.state.resources = resources
+        app.state.probes = health.probes_of(resources)
         try:
             yield
         finally:
-            await parts.close()
+            await resources.close()

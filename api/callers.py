@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from api.problems import Problem
-from api.resources import Parts, parts_of
+from api.resources import Resources, resources_of
 from registry import keys
 from registry.keys import Key
 
@@ -28,11 +28,11 @@ def secret_of(authorization: str | None) -> str:
 
 async def caller(request: Request) -> Key:
     """The key in force that the request carries. Problem 401."""
-    parts: Parts = parts_of(request)
+    resources: Resources = resources_of(request)
     secret = secret_of(request.headers.get("Authorization"))
-    key = keys.cached(parts.engine, secret, KEY_TTL_S)
+    key = keys.cached(resources.engine, secret, KEY_TTL_S)
     if key is None:
-        key = await parts.in_thread(keys.resolve, parts.engine, secret, KEY_TTL_S)
+        key = await resources.in_thread(keys.resolve, resources.engine, secret, KEY_TTL_S)
     if key is None:
         raise _unauthorized("unknown-key", "no API key in force has this secret; create one, or ask your operator")
     request.scope["headrace.tenant"] = key.tenant

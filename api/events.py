@@ -21,7 +21,7 @@ from api.callers import caller
 from api.hub import At
 from api.problems import Problem
 from api.replies import own_job, parameters
-from api.resources import Parts, parts_of
+from api.resources import Resources, resources_of
 from contract.lifecycle import TERMINAL
 from views import queries
 from views.rows import UNREADABLE, JobEventRow
@@ -43,18 +43,18 @@ async def job_events(request: Request) -> Response:
         raise Problem(422, "parameter-invalid", f"follow: expected true or false, found {follow[:80]!r}")
     seen = last_seen(request.headers.get("Last-Event-ID", ""))
     row = await own_job(request, key.tenant)
-    parts = parts_of(request)
+    resources = resources_of(request)
     if follow == "false":
-        happened = await parts.read(queries.job_events, key.tenant, row.job, after=seen)
+        happened = await resources.read(queries.job_events, key.tenant, row.job, after=seen)
         return Response(b"".join(map(_state, happened)), media_type="text/event-stream")
-    if row.state in _OVER and not await parts.read(queries.job_events, key.tenant, row.job, after=seen, limit=1):
+    if row.state in _OVER and not await resources.read(queries.job_events, key.tenant, row.job, after=seen, limit=1):
         return Response(status_code=204)  # tells an EventSource not to come again
-    if parts.hub.full:
+    if resources.hub.full:
         raise Problem(
             503, "too-many-streams", "too many event streams are open; poll the job, or try again", retry_after_s=5
         )
     return StreamingResponse(
-        _stream(parts, key.tenant, row.job, seen),
+        _stream(resources, key.tenant, row.job, seen),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},
     )
@@ -82,9 +82,9 @@ def _state(row: JobEventRow) -> bytes:
     return frame("state", msgspec.json.encode(JobEvent.of(row)), f"{row.seq}.{row.index}")
 
 
-async def _stream(parts: Parts, tenant: str, job: str, seen: At) -> AsyncIterator[bytes]:
-    subscription = parts.hub.subscribe(tenant, job, seen)
-    parts.metrics.streams.set(parts.hub.count)
+async def _stream(resources: Resources, tenant: str, job: str, seen: At) -> AsyncIterator[bytes]:
+    subscription = resources.hub.subscribe(tenant, job, seen)
+    resources.metrics.streams.set(resources.hub.count)
     try:
         yield f"retry: {RETRY_MS}\n\n".encode()
         while not subscription.closed:
@@ -102,5 +102,5 @@ async def _stream(parts: Parts, tenant: str, job: str, seen: At) -> AsyncIterato
             if progress is not None:
                 yield frame("progress", msgspec.json.encode(ProgressBody.of(progress)))
     finally:
-        parts.hub.unsubscribe(subscription)
-        parts.metrics.streams.set(parts.hub.count)
+        resources.hub.unsubscribe(subscription)
+        resources.metrics.streams.set(resources.hub.count)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.bodies import Health
 from api.replies import reply
-from api.resources import Parts, parts_of
+from api.resources import Resources, resources_of
 from contract.topics import PROGRESS
 from runtime.kafka import offsets
 from views import queries
@@ -34,11 +34,11 @@ async def readyz(request: Request) -> Response:
     return reply(Health("ok" if ready else "failing", found, waiting, unreadable), 200 if ready else 503)
 
 
-def probes_of(parts: Parts) -> dict[str, Probe]:
+def probes_of(resources: Resources) -> dict[str, Probe]:
     return {
-        "kafka": Probe(lambda: asyncio.to_thread(offsets, parts.settings.kafka, PROGRESS, 0)),
-        "postgres": Probe(lambda: parts.read(queries.pools)),
-        "policy": Probe(lambda: _policy_in_force(parts)),
+        "kafka": Probe(lambda: asyncio.to_thread(offsets, resources.settings.kafka, PROGRESS, 0)),
+        "postgres": Probe(lambda: resources.read(queries.pools)),
+        "policy": Probe(lambda: _policy_in_force(resources)),
     }
 
 
@@ -46,11 +46,11 @@ class NoPolicyYet(Exception):
     """The views show no policy in any pool: nothing could be submitted."""
 
 
-async def _policy_in_force(parts: Parts) -> list[str]:
+async def _policy_in_force(resources: Resources) -> list[str]:
     """Pools that have none yet, if any has one. NoPolicyYet."""
-    if not await parts.read(queries.policies):
+    if not await resources.read(queries.policies):
         raise NoPolicyYet
-    return await parts.policies.waiting()
+    return await resources.policies.waiting()
 
 
 class Probe:
@@ -84,4 +84,4 @@ def _seen(task: asyncio.Task[Any]) -> None:
 
 
 async def metrics(request: Request) -> Response:
-    return Response(parts_of(request).metrics.exposition(), media_type="text/plain; version=0.0.4")
+    return Response(resources_of(request).metrics.exposition(), media_type="text/plain; version=0.0.4")

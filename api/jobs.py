@@ -11,7 +11,7 @@ from api.bodies import AttemptBody, Cancelling, JobBody, JobCounts, JobDetail, J
 from api.callers import caller
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
-from api.resources import parts_of
+from api.resources import resources_of
 from api.submissions import SOURCE, trace_of
 from contract import codec, topics
 from contract.inputs import CancelRequested
@@ -38,7 +38,7 @@ async def list_jobs(request: Request) -> Response:
     if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= queries.PAGE_MAX):
         raise _invalid("limit", f"1 to {queries.PAGE_MAX}", limit)
     try:
-        page = await parts_of(request).read(
+        page = await resources_of(request).read(
             queries.jobs,
             key.tenant,
             state=state,
@@ -55,16 +55,16 @@ async def list_jobs(request: Request) -> Response:
 async def count_jobs(request: Request) -> Response:
     key = await caller(request)
     parameters(request)
-    return reply(JobCounts(await parts_of(request).read(queries.job_counts, key.tenant)))
+    return reply(JobCounts(await resources_of(request).read(queries.job_counts, key.tenant)))
 
 
 async def get_job(request: Request) -> Response:
     key = await caller(request)
     parameters(request)
-    parts = parts_of(request)
+    resources = resources_of(request)
     row = await own_job(request, key.tenant)
-    attempts = await parts.read(queries.attempts, key.tenant, row.job) if row.attempts else []
-    progress = parts.hub.progress_of(row.job) if row.state == JobState.STARTED else None
+    attempts = await resources.read(queries.attempts, key.tenant, row.job) if row.attempts else []
+    progress = resources.hub.progress_of(row.job) if row.state == JobState.STARTED else None
     return reply(
         JobDetail(
             JobBody.of(row),
@@ -78,16 +78,16 @@ async def cancel_job(request: Request) -> Response:
     """202: the broker has the request. 200: the job had ended before."""
     key = await caller(request)
     parameters(request)
-    parts = parts_of(request)
+    resources = resources_of(request)
     row = await own_job(request, key.tenant)
     if row.state in TERMINAL:
         return reply(Cancelling(row.job, row.state), 200)
     pool = pool_of(row.job)
-    policy = await parts.policies.of(pool)
+    policy = await resources.policies.of(pool)
     record = CancelRequested(row.job, key.tenant)
     event_id = uuid.uuid4().hex
     try:
-        await parts.producer.asend(
+        await resources.producer.asend(
             topics.JOBS,
             codec.encode(record),
             key=event_id.encode(),

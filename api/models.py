@@ -9,7 +9,7 @@ from api.bodies import ModelDetail, ModelList, ModelSummary, ModelVersion
 from api.callers import caller
 from api.problems import Problem
 from api.replies import parameters, reply
-from api.resources import parts_of
+from api.resources import resources_of
 from registry import models
 from registry.errors import RegistryError
 
@@ -17,18 +17,20 @@ from registry.errors import RegistryError
 async def list_models(request: Request) -> Response:
     await caller(request)
     parameters(request)
-    parts = parts_of(request)
-    return reply(ModelList([ModelSummary.of(model) for model in await parts.in_thread(models.listed, parts.engine)]))
+    resources = resources_of(request)
+    return reply(
+        ModelList([ModelSummary.of(model) for model in await resources.in_thread(models.listed, resources.engine)])
+    )
 
 
 async def get_model(request: Request) -> Response:
     await caller(request)
     parameters(request)
-    parts = parts_of(request)
+    resources = resources_of(request)
     name = request.path_params["model"]
     try:
-        model = await parts.in_thread(models.show, parts.engine, name)
-        versions = await parts.in_thread(models.versions, parts.engine, name)
+        model = await resources.in_thread(models.show, resources.engine, name)
+        versions = await resources.in_thread(models.versions, resources.engine, name)
     except RegistryError as error:
         if error.code != "unknown_model":
             raise

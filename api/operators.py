@@ -8,26 +8,26 @@ from starlette.responses import Response
 from api.bodies import ClusterList, NodeList, PolicyList
 from api.callers import operator
 from api.replies import parameters, reply
-from api.resources import parts_of
+from api.resources import resources_of
 from views import queries
 
 
 async def list_clusters(request: Request) -> Response:
     await operator(request)
     parameters(request)
-    parts = parts_of(request)
-    return reply(ClusterList(await parts.read(queries.clusters), await parts.read(queries.all_job_counts)))
+    resources = resources_of(request)
+    return reply(ClusterList(await resources.read(queries.clusters), await resources.read(queries.all_job_counts)))
 
 
 async def list_nodes(request: Request) -> Response:
     await operator(request)
     parameters(request)
-    return reply(NodeList(await parts_of(request).read(queries.nodes)))
+    return reply(NodeList(await resources_of(request).read(queries.nodes)))
 
 
 async def get_policy(request: Request) -> Response:
     await operator(request)
     parameters(request)
-    parts = parts_of(request)
-    in_force, known = await parts.read(queries.policies), await parts.read(queries.pools)
-    return reply(PolicyList(in_force, known, await parts.policies.waiting()))
+    resources = resources_of(request)
+    in_force, known = await resources.read(queries.policies), await resources.read(queries.pools)
+    return reply(PolicyList(in_force, known, await resources.policies.waiting()))

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.problems import Problem
-from api.resources import parts_of
+from api.resources import resources_of
 from contract.names import JOB
 from views import queries
 from views.rows import JobRow
@@ -23,7 +23,7 @@ def reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 async def own_job(request: Request, tenant: str) -> JobRow:
     """The job that the path names, if it is the tenant's. Problem 404."""
     name = request.path_params["job"]
-    row = await parts_of(request).read(queries.job, tenant, name) if JOB.fullmatch(name) else None
+    row = await resources_of(request).read(queries.job, tenant, name) if JOB.fullmatch(name) else None
     if row is None:
         raise Problem(404, "unknown-job", "you have no job with this id; GET /v1/jobs lists yours")
     return row

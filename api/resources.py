@@ -49,7 +49,7 @@ class BrokerClock:
         return round(time.time() * 1000) + self._ahead_ms
 
 
-class Parts:
+class Resources:
     """Built before the first request, closed after the last."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -109,7 +109,7 @@ class Parts:
         return await self.in_thread(run)
 
 
-def parts_of(request: Request) -> Parts:
-    parts = request.app.state.parts
-    assert isinstance(parts, Parts)
-    return parts
+def resources_of(request: Request) -> Resources:
+    resources = request.app.state.resources
+    assert isinstance(resources, Resources)
+    return resources

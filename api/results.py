@@ -14,7 +14,7 @@ from api.bodies import OutputFile, Result
 from api.callers import caller
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
-from api.resources import Parts, parts_of
+from api.resources import Resources, resources_of
 from contract.codec import Malformed, decode_result
 from contract.lifecycle import TERMINAL, JobState
 from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, ResultManifest, attempt_prefix
@@ -31,15 +31,15 @@ NOT_ENDED_RETRY_S = 2
 async def get_result(request: Request) -> Response:
     key = await caller(request)
     parameters(request)
-    parts = parts_of(request)
+    resources = resources_of(request)
     row = await own_job(request, key.tenant)
     _require_result(row)
     if row.result_manifest == EMPTY_MANIFEST:
         return reply(Result(row.job, row.version, msgspec.Raw(b"null"), [], row.result_manifest))
     try:
-        result = await parts.in_thread(_assemble, parts.store, row)
+        result = await resources.in_thread(_assemble, resources.store, row)
     except Missing:
-        raise await _missing(parts, key.tenant, row) from None
+        raise await _missing(resources, key.tenant, row) from None
     except _Damaged as damage:
         log.error("result damaged", job=row.job, dispatch=row.result_dispatch, reason=str(damage))
         raise Problem(
@@ -116,9 +116,9 @@ def checked_manifest(raw: bytes, row: JobRow) -> ResultManifest:
     return manifest
 
 
-async def _missing(parts: Parts, tenant: str, row: JobRow) -> Problem:
+async def _missing(resources: Resources, tenant: str, row: JobRow) -> Problem:
     """Erased a moment ago, or lost."""
-    now = await parts.read(queries.job, tenant, row.job)
+    now = await resources.read(queries.job, tenant, row.job)
     if now is not None and now.erasure:
         return Problem(410, "job-erased", "the job's words and its result were erased", state=now.state)
     log.error("result missing", job=row.job, dispatch=row.result_dispatch)

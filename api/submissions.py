@@ -22,7 +22,7 @@ from api.callers import caller
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import parameters, reply
 from api.request_body import decode, read_body
-from api.resources import Parts, parts_of
+from api.resources import Resources, resources_of
 from contract import codec, topics
 from contract.inputs import JobSubmitted, Submission
 from contract.lifecycle import JobState
@@ -59,19 +59,19 @@ class CheckedSubmission(msgspec.Struct, frozen=True):
 
 
 async def submit(request: Request) -> Response:
-    parts = parts_of(request)
+    resources = resources_of(request)
     key = await caller(request)
     parameters(request)
     given_key = idempotency_key(request.headers.get("Idempotency-Key"))
-    body = await read_body(request, await parts.policies.payload_bytes_max() + ENVELOPE_BYTES_MAX)
-    order = await _checked(parts, key, decode(_decoder, body), given_key or secrets.token_hex(16))
-    if given_key and await _reserve(parts, order) is ReceiptState.ACKNOWLEDGED:
-        parts.metrics.submission("known")
-        row = await parts.read(queries.job, order.tenant, order.job)
-        return _answer(order, 200, row.state if row else JobState.SUBMITTED)
-    await _write(parts, order, request.headers.get("traceparent", ""))
-    parts.metrics.submission("acknowledged")
-    return _answer(order, 202, JobState.SUBMITTED)
+    body = await read_body(request, await resources.policies.payload_bytes_max() + ENVELOPE_BYTES_MAX)
+    checked = await _checked(resources, key, decode(_decoder, body), given_key or secrets.token_hex(16))
+    if given_key and await _reserve(resources, checked) is ReceiptState.ACKNOWLEDGED:
+        resources.metrics.submission("known")
+        row = await resources.read(queries.job, checked.tenant, checked.job)
+        return _answer(checked, 200, row.state if row else JobState.SUBMITTED)
+    await _write(resources, checked, request.headers.get("traceparent", ""))
+    resources.metrics.submission("acknowledged")
+    return _answer(checked, 202, JobState.SUBMITTED)
 
 
 def idempotency_key(given: str | None) -> str:
@@ -85,9 +85,9 @@ def idempotency_key(given: str | None) -> str:
     return given or ""
 
 
-async def _checked(parts: Parts, key: Key, asked: SubmitRequest, idempotency: str) -> CheckedSubmission:
-    version = await parts.catalog.resolve(asked.model)
-    policy = await parts.policies.of(version.pool)
+async def _checked(resources: Resources, key: Key, asked: SubmitRequest, idempotency: str) -> CheckedSubmission:
+    version = await resources.catalog.resolve(asked.model)
+    policy = await resources.policies.of(version.pool)
     raw = bytes(asked.inputs)
     if len(raw) > policy.payload_bytes_max:
         raise Problem(
@@ -97,7 +97,7 @@ async def _checked(parts: Parts, key: Key, asked: SubmitRequest, idempotency: st
             " put large inputs in files and send their URLs",
             bytes_max=policy.payload_bytes_max,
         )
-    inputs = await parts.catalog.checked_inputs(version, raw)
+    inputs = await resources.catalog.checked_inputs(version, raw)
     if asked.expires_in_s is not None and not 0 < asked.expires_in_s <= EXPIRES_S_MAX:
         raise Problem(422, "body-invalid", f"$.expires_in_s: expected 1 to {EXPIRES_S_MAX}, found another number")
     said = {"model": asked.model, "tier": asked.tier, "expires_in_s": asked.expires_in_s, "inputs": inputs}
@@ -133,9 +133,9 @@ def tier_of(key: Key, policy: Policy, asked: str | None) -> str:
     return tier
 
 
-async def _reserve(parts: Parts, order: CheckedSubmission) -> ReceiptState:
+async def _reserve(resources: Resources, checked: CheckedSubmission) -> ReceiptState:
     try:
-        return await parts.write(receipts.reserve, order.job, order.tenant, order.canonical)
+        return await resources.write(receipts.reserve, checked.job, checked.tenant, checked.canonical)
     except receipts.OtherRequest:
         raise Problem(
             422,
@@ -144,47 +144,50 @@ async def _reserve(parts: Parts, order: CheckedSubmission) -> ReceiptState:
         ) from None
     except receipts.WordsErased:
         raise Problem(
-            410, "job-erased", "the job of this Idempotency-Key was erased; use a new key for a new job", job=order.job
+            410,
+            "job-erased",
+            "the job of this Idempotency-Key was erased; use a new key for a new job",
+            job=checked.job,
         ) from None
 
 
-async def _write(parts: Parts, order: CheckedSubmission, traceparent: str) -> None:
+async def _write(resources: Resources, checked: CheckedSubmission, traceparent: str) -> None:
     """The job is in `jobs` and can be found by its id when this returns. Problem 503 when that is not certain."""
     salt = secrets.token_hex(16)
-    expires_ms = parts.clock.now_ms() + order.expires_in_s * 1000 if order.expires_in_s else 0
+    expires_ms = resources.clock.now_ms() + checked.expires_in_s * 1000 if checked.expires_in_s else 0
     submission = Submission(
-        order.job,
-        order.tenant,
-        order.tier,
-        order.model,
-        payload_digest(salt, order.inputs),
+        checked.job,
+        checked.tenant,
+        checked.tier,
+        checked.model,
+        payload_digest(salt, checked.inputs),
         "api",
         expires_ms=expires_ms,
     )
-    record = JobSubmitted(submission, msgspec.Raw(order.inputs), salt)
+    record = JobSubmitted(submission, msgspec.Raw(checked.inputs), salt)
     event_id = uuid.uuid4().hex
     try:
-        delivery = await parts.producer.asend(
+        delivery = await resources.producer.asend(
             topics.JOBS,
             codec.encode(record),
             key=event_id.encode(),
             headers=codec.headers_for(record, event_id, SOURCE, trace_of(traceparent)),
-            partition=order.partition,
+            partition=checked.partition,
         )
-        parts.clock.heard(delivery)
-        await parts.write(
+        resources.clock.heard(delivery)
+        await resources.write(
             receipts.acknowledged,
-            order.job,
-            order.tenant,
-            order.tier,
-            order.model,
+            checked.job,
+            checked.tenant,
+            checked.tier,
+            checked.model,
             delivery.timestamp_ms,
             expires_ms,
-            order.canonical,
+            checked.canonical,
         )
     except (DeliveryUnclear, SQLAlchemyError) as error:
-        log.warning("submission unclear", job=order.job, error=type(error).__name__)
-        raise await _unclear(parts, order) from None
+        log.warning("submission unclear", job=checked.job, error=type(error).__name__)
+        raise await _unclear(resources, checked) from None
 
 
 def trace_of(traceparent: str) -> str:
@@ -194,25 +197,25 @@ def trace_of(traceparent: str) -> str:
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
-async def _unclear(parts: Parts, order: CheckedSubmission) -> Problem:
+async def _unclear(resources: Resources, checked: CheckedSubmission) -> Problem:
     """The job may or may not exist. A retry with the same key is safe, and is tied to the same request if it can be."""
-    parts.metrics.submission("unclear")
+    resources.metrics.submission("unclear")
     try:
-        await parts.write(receipts.reserve, order.job, order.tenant, order.canonical)
+        await resources.write(receipts.reserve, checked.job, checked.tenant, checked.canonical)
     except (SQLAlchemyError, receipts.WordsErased, receipts.OtherRequest) as error:
-        log.warning("receipt not kept", job=order.job, error=type(error).__name__)
+        log.warning("receipt not kept", job=checked.job, error=type(error).__name__)
     return Problem(
         503,
         "not-acknowledged",
         "expected an acknowledgement that the job is stored, found none in time: it may or may not exist. Send the same"
-        f" request again with the header Idempotency-Key: {order.key} — it will be this job, never a second one",
+        f" request again with the header Idempotency-Key: {checked.key} — it will be this job, never a second one",
         retry_after_s=RETRY_AFTER_S,
-        headers={"Idempotency-Key": order.key},
-        job=order.job,
-        idempotency_key=order.key,
+        headers={"Idempotency-Key": checked.key},
+        job=checked.job,
+        idempotency_key=checked.key,
     )
 
 
-def _answer(order: CheckedSubmission, status: int, state: str) -> Response:
-    body = Submitted(order.job, state, order.tier, order.model, order.key)
-    return reply(body, status, {"Location": f"/v1/jobs/{order.job}", "Idempotency-Key": order.key})
+def _answer(checked: CheckedSubmission, status: int, state: str) -> Response:
+    body = Submitted(checked.job, state, checked.tier, checked.model, checked.key)
+    return reply(body, status, {"Location": f"/v1/jobs/{checked.job}", "Idempotency-Key": checked.key})

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from api.callers import caller
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
-from api.resources import Parts, parts_of
+from api.resources import Resources, resources_of
 from audit.ledger.reader import LedgerRecord
 from audit.ledger.walk import LedgerFrom, NotBelieved, Remembered, past_of_partition
 from audit.waits.sentences import Why, explained
@@ -46,24 +46,24 @@ class _TooMuch(Exception):
 async def get_why(request: Request) -> Response:
     key = await caller(request)
     parameters(request)
-    parts = parts_of(request)
+    resources = resources_of(request)
     row = await own_job(request, key.tenant)
     if row.state == JobState.REFUSED:
         raise Problem(
             409, "job-never-waited", f"the job was refused ({row.reason}) and never waited for a slot", state=row.state
         )
-    if parts.ledger_reads.locked():
+    if resources.ledger_reads.locked():
         raise Problem(503, "too-many-readers", "others read the ledger just now: try again", retry_after_s=BUSY_RETRY_S)
-    partition = (await parts.policies.of(row.pool)).pools[row.pool].partition
-    async with parts.ledger_reads:
-        return reply(await _answer(parts, row, partition, operator=key.scope == "operator"))
+    partition = (await resources.policies.of(row.pool)).pools[row.pool].partition
+    async with resources.ledger_reads:
+        return reply(await _answer(resources, row, partition, operator=key.scope == "operator"))
 
 
-async def _answer(parts: Parts, row: JobRow, partition: int, *, operator: bool) -> Why:
-    at = await parts.read(projection.position, row.pool)
+async def _answer(resources: Resources, row: JobRow, partition: int, *, operator: bool) -> Why:
+    at = await resources.read(projection.position, row.pool)
     remembered = [] if at is None else [Remembered("the views", at.offset)]
     try:
-        return await parts.in_thread(_read, parts, row, partition, remembered, operator=operator)
+        return await resources.in_thread(_read, resources, row, partition, remembered, operator=operator)
     except _TooMuch:
         raise Problem(
             503,
@@ -84,10 +84,12 @@ async def _answer(parts: Parts, row: JobRow, partition: int, *, operator: bool) 
         ) from None
 
 
-def _read(parts: Parts, row: JobRow, partition: int, remembered: list[Remembered], *, operator: bool) -> Why:
-    past = past_of_partition(parts.settings.kafka, pool_of(row.job), partition, parts.store, remembered, bounded)
+def _read(resources: Resources, row: JobRow, partition: int, remembered: list[Remembered], *, operator: bool) -> Why:
+    past = past_of_partition(
+        resources.settings.kafka, pool_of(row.job), partition, resources.store, remembered, bounded
+    )
     promised = Promised(row.tenant, row.tier, row.submitted_ms) if row.state == JobState.SUBMITTED else None
-    return explained(why(row.job, past, row.submitted_ms, parts.clock.now_ms(), promised), operator=operator)
+    return explained(why(row.job, past, row.submitted_ms, resources.clock.now_ms(), promised), operator=operator)
 
 
 def bounded(unbounded: LedgerFrom) -> LedgerFrom:
