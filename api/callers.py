@@ -5,12 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from api.problems import Problem
-from api.resources import Resources, resources_of
+from api.resources import resources_of
 from registry import keys
 from registry.keys import Key
 
-KEY_TTL_S = 5.0
-"""So long may a revoked key still work here."""
 SECRET_CHARACTERS_MAX = 200
 
 
@@ -28,11 +26,9 @@ def secret_of(authorization: str | None) -> str:
 
 async def caller(request: Request) -> Key:
     """The key in force that the request carries. Problem 401."""
-    resources: Resources = resources_of(request)
+    resources = resources_of(request)
     secret = secret_of(request.headers.get("Authorization"))
-    key = keys.cached(resources.engine, secret, KEY_TTL_S)
-    if key is None:
-        key = await resources.in_thread(keys.resolve, resources.engine, secret, KEY_TTL_S)
+    key = resources.keyring.kept(secret) or await resources.in_thread(resources.keyring.resolve, secret)
     if key is None:
         raise _unauthorized("unknown-key", "no API key in force has this secret; create one, or ask your operator")
     request.scope["headrace.tenant"] = key.tenant

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine
@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from api.problems import RETRY_AFTER_S, Problem
 from contract.codec import Malformed, decode_values
 from registry import models
+from registry.answers import Answers
 from registry.errors import RegistryError
 from registry.models import RegisteredVersion
 from registry.schemas import SchemaRefused, Validators, path_of
@@ -30,18 +31,12 @@ class Catalog:
     def __init__(self, engine: Engine, in_thread: InThread) -> None:
         self._engine = engine
         self._in_thread = in_thread
-        self._resolved: dict[str, tuple[float, RegisteredVersion]] = {}
+        self._versions: Answers[str, RegisteredVersion] = Answers(KEPT_MAX, TTL_S)
         self._schemas = Validators()
 
     async def resolve(self, reference: str) -> RegisteredVersion:
         """The version that a job submitted now would run. Problem 404, 422, or 503 while the scheduler is not told."""
-        at_s, version = self._resolved.get(reference, (float("-inf"), None))
-        if version is None or time.monotonic() - at_s > TTL_S:
-            version = await self._ask(reference)
-            if version.relayed:
-                if len(self._resolved) >= KEPT_MAX:
-                    self._resolved.clear()
-                self._resolved[reference] = (time.monotonic(), version)
+        version = self._versions.kept(reference) or await self._ask(reference)
         if not version.relayed:
             raise Problem(
                 503,
@@ -85,7 +80,9 @@ class Catalog:
 
     async def _ask(self, reference: str) -> RegisteredVersion:
         try:
-            version: RegisteredVersion = await self._in_thread(models.resolve, self._engine, reference)
+            version: RegisteredVersion = await self._in_thread(
+                self._versions.get, reference, partial(models.resolve, self._engine, reference), keep=models.is_relayed
+            )
         except RegistryError as error:
             raise await self._problem(reference, error) from None
         return version

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+
+from cachetools import LRUCache
 
 from contract.names import dispatch_order
 from contract.side_topics import AttemptProgressed
@@ -60,7 +61,7 @@ class Hub:
     def __init__(self) -> None:
         self._watchers: dict[Key, set[Subscription]] = {}
         self._jobs: dict[str, set[Key]] = {}
-        self._newest: OrderedDict[str, AttemptProgressed] = OrderedDict()
+        self._newest: LRUCache[str, AttemptProgressed] = LRUCache(PROGRESS_KEPT_MAX)
         self._closed = False
         self.count = 0
         self.changed = asyncio.Event()
@@ -120,9 +121,6 @@ class Hub:
             except ValueError:
                 continue
             self._newest[progress.job] = progress
-            self._newest.move_to_end(progress.job)
-            if len(self._newest) > PROGRESS_KEPT_MAX:
-                self._newest.popitem(last=False)
             for subscription in self._of(progress.job):
                 subscription.give_progress(progress)
 

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+from sqlalchemy import Engine
 
 from api.problems import RETRY_AFTER_S, Problem
 from contract.policy import Policy
 from registry import pools
+from registry.answers import Answers
 from views import queries
 
 TTL_S = 1.0
-"""So long may a policy that was replaced be shown."""
+"""A policy that was replaced is shown for so long at most."""
 
-Read = Callable[..., Coroutine[Any, Any, Any]]
+InThread = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Policies:
-    def __init__(self, read: Read) -> None:
-        self._read = read
-        self._known: dict[str, Policy] = {}
-        self._asked_s = float("-inf")
+    """The policies in force, read by one query however many requests wait for it."""
+
+    def __init__(self, engine: Engine, in_thread: InThread) -> None:
+        self._engine = engine
+        self._in_thread = in_thread
+        self._in_force: Answers[str, dict[str, Policy]] = Answers(1, TTL_S)
 
     async def of(self, pool: str) -> Policy:
         """Problem 503 while no policy is in force in the pool."""
@@ -43,12 +47,17 @@ class Policies:
 
     async def waiting(self) -> list[str]:
         """Pools that are known and have no policy in force: no scheduler has opened them yet, or the views have not
-        seen it. What is submitted there waits."""
-        known = await self._read(pools.known)
+        shown its policy yet. Jobs submitted there wait."""
+        known = await self._in_thread(pools.partitions, self._engine)
         return sorted(set(known) - set(await self._all()))
 
     async def _all(self) -> dict[str, Policy]:
-        if time.monotonic() - self._asked_s > TTL_S:
-            self._known = {view.pool: view.policy for view in await self._read(queries.policies)}
-            self._asked_s = time.monotonic()
-        return self._known
+        kept = self._in_force.kept("all")
+        if kept is not None:
+            return kept
+        found: dict[str, Policy] = await self._in_thread(self._in_force.get, "all", self._read)
+        return found
+
+    def _read(self) -> dict[str, Policy]:
+        with self._engine.connect() as connection:
+            return {view.pool: view.policy for view in queries.policies(connection)}

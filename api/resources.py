@@ -18,6 +18,7 @@ from api.hub import Hub
 from api.metrics import Metrics
 from api.policies import Policies
 from api.progress import ProgressReader
+from registry.keys import Keyring
 from runtime import postgres
 from runtime.kafka import Delivery, Producer
 from runtime.object_store import ObjectStore
@@ -29,6 +30,8 @@ DELIVERY_TIMEOUT_MS = 5_000
 """After this a submission without the broker's ack is answered 503."""
 STATEMENT_TIMEOUT_MS = 10_000
 
+KEY_TTL_S = 5.0
+"""A key that was revoked may still work here for so long."""
 LEDGER_READS_MAX = 2
 """Ledgers read at once: each keeps a thread and a core busy for seconds."""
 
@@ -67,8 +70,9 @@ class Resources:
         self.clock = BrokerClock()
         self.ledger_reads = asyncio.Semaphore(LEDGER_READS_MAX)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
+        self.keyring = Keyring(self.engine, KEY_TTL_S)
         self.catalog = Catalog(self.engine, self.in_thread)
-        self.policies = Policies(self.read)
+        self.policies = Policies(self.engine, self.in_thread)
         self.hub = Hub()
         self._feed = Feed(settings.database_url, self.hub, self.read)
         self._progress = ProgressReader(settings.kafka, self.hub)

@@ -1,33 +1,32 @@
-"""API keys: who a request comes from. Only the sha256 of a secret is kept.
+"""API keys: who a request comes from. Only the sha256 of a secret is stored.
 
-A secret has 256 random bits, so a plain hash can't be searched for, and finding a row by that hash takes no time that
-tells anything of another key's secret. Tenants exist through their keys.
+A secret has 256 random bits, so nobody can find the secret of a hash by trying, and the time of a look-up by hash tells
+nothing about the secret of another key. A tenant exists because it has keys.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-import threading
-import time
+from functools import partial
 from typing import Literal
-from weakref import WeakKeyDictionary
 
 import msgspec
 from sqlalchemy import Engine, text
 
 from contract.names import is_name
+from registry.answers import Answers
 from registry.errors import RegistryError
 
 PREFIX = "hr_"
-CACHED_MAX = 10_000
+KEPT_MAX = 10_000
 
 
 class Key(msgspec.Struct, frozen=True):
     """What a secret stands for."""
 
     id: str
-    """Names the key in lists and for revoking; tells nothing of the secret."""
+    """Names the key in lists and for revoking. It tells nothing about the secret."""
     tenant: str
     tiers: tuple[str, ...]
     """The tiers its jobs may have; the first is the default."""
@@ -41,14 +40,10 @@ class ListedKey(msgspec.Struct, frozen=True):
     """0: in force."""
 
 
-_cache: WeakKeyDictionary[Engine, dict[str, tuple[float, Key]]] = WeakKeyDictionary()
-_cache_lock = threading.Lock()
-
-
 def create(
     engine: Engine, tenant: str, tiers: tuple[str, ...] | list[str], scope: Literal["user", "operator"] = "user"
 ) -> str:
-    """A new key's secret, `hr_…`: this is the only time it can be seen. RegistryError(invalid) for a bad name."""
+    """Makes a key and returns its secret, `hr_…`, which nobody can see again. RegistryError(invalid) for a bad name."""
     for noun, names in (("tenant", [tenant]), ("tier", list(tiers) or [""])):
         for name in names:
             if not is_name(name):
@@ -77,59 +72,18 @@ def create(
     return secret
 
 
-def resolve(engine: Engine, secret: str, ttl_s: float = 0) -> Key | None:
-    """The key in force with this secret, or None. With `ttl_s`, an answer may be that many seconds old: so long may a
-    revoked key still work in this process. Unknown secrets are never cached."""
-    digest = _hash(secret)
-    if ttl_s > 0:
-        key = _cached(engine, digest, ttl_s)
-        if key is not None:
-            return key
-    with engine.connect() as connection:
-        row = connection.execute(
-            text("SELECT id, tenant, tiers, scope FROM registry.keys WHERE sha256 = :sha256 AND revoked_at IS NULL"),
-            {"sha256": digest},
-        ).one_or_none()
-    if row is None:
-        return None
-    key = Key(row.id, row.tenant, tuple(row.tiers), row.scope)
-    if ttl_s > 0:
-        with _cache_lock:
-            known = _cache.setdefault(engine, {})
-            while len(known) >= CACHED_MAX:
-                known.pop(next(iter(known)))
-            known[digest] = (time.monotonic(), key)
-    return key
-
-
-def cached(engine: Engine, secret: str, ttl_s: float) -> Key | None:
-    """The key if this process resolved the secret within `ttl_s` seconds: no I/O, for event loops."""
-    return _cached(engine, _hash(secret), ttl_s)
+def resolve(engine: Engine, secret: str) -> Key | None:
+    """The key in force with this secret, or None."""
+    return _resolve(engine, _hash(secret))
 
 
 def revoke(engine: Engine, id: str) -> bool:
     """Ends a key by its id; False when it was revoked before. RegistryError(not_found)."""
-    with engine.begin() as connection:
-        done = connection.execute(
-            text(
-                "UPDATE registry.keys SET revoked_at = clock_timestamp() WHERE id = :id AND revoked_at IS NULL"
-                " RETURNING sha256"
-            ),
-            {"id": id},
-        ).scalar_one_or_none()
-        if (
-            done is None
-            and connection.execute(text("SELECT id FROM registry.keys WHERE id = :id"), {"id": id}).first() is None
-        ):
-            raise RegistryError("not_found", f"no key has the id {id[:80]!r}; `keys list` shows those there are")
-    if done is not None:
-        with _cache_lock:
-            _cache.get(engine, {}).pop(done, None)
-    return done is not None
+    return bool(_revoke(engine, id))
 
 
 def listed(engine: Engine, tenant: str | None = None) -> tuple[ListedKey, ...]:
-    """Every key (of one tenant), oldest first, revoked ones too; never a secret."""
+    """Every key (of one tenant), oldest first, revoked keys too. Secrets are not in it."""
     with engine.connect() as connection:
         rows = connection.execute(
             text(
@@ -144,10 +98,54 @@ def listed(engine: Engine, tenant: str | None = None) -> tuple[ListedKey, ...]:
     )
 
 
-def _cached(engine: Engine, digest: str, ttl_s: float) -> Key | None:
-    with _cache_lock:
-        at, key = _cache.get(engine, {}).get(digest, (float("-inf"), None))
-    return key if time.monotonic() - at <= ttl_s else None
+class Keyring:
+    """Resolves secrets for a process that asks often. An answer is kept for `ttl_s` seconds: so long a key that another
+    process revokes still works here. Unknown secrets are never kept. Threads may share a keyring."""
+
+    def __init__(self, engine: Engine, ttl_s: float, kept_max: int = KEPT_MAX) -> None:
+        self._engine = engine
+        self._keys: Answers[str, Key | None] = Answers(kept_max, ttl_s)
+
+    def resolve(self, secret: str) -> Key | None:
+        """The key in force with this secret, or None."""
+        digest = _hash(secret)
+        return self._keys.get(digest, partial(_resolve, self._engine, digest))
+
+    def kept(self, secret: str) -> Key | None:
+        """The key, if the answer is kept. Asks nobody, so an event loop may call it."""
+        return self._keys.kept(_hash(secret))
+
+    def revoke(self, id: str) -> bool:
+        """`revoke`, and this keyring forgets the key at once."""
+        digest = _revoke(self._engine, id)
+        if digest:
+            self._keys.forget(digest)
+        return bool(digest)
+
+
+def _resolve(engine: Engine, digest: str) -> Key | None:
+    with engine.connect() as connection:
+        row = connection.execute(
+            text("SELECT id, tenant, tiers, scope FROM registry.keys WHERE sha256 = :sha256 AND revoked_at IS NULL"),
+            {"sha256": digest},
+        ).one_or_none()
+    return None if row is None else Key(row.id, row.tenant, tuple(row.tiers), row.scope)
+
+
+def _revoke(engine: Engine, id: str) -> str:
+    """The hash of the secret that is revoked now; empty when it was revoked before. RegistryError(not_found)."""
+    with engine.begin() as connection:
+        digest: str | None = connection.execute(
+            text(
+                "UPDATE registry.keys SET revoked_at = clock_timestamp() WHERE id = :id AND revoked_at IS NULL"
+                " RETURNING sha256"
+            ),
+            {"id": id},
+        ).scalar_one_or_none()
+        known = text("SELECT id FROM registry.keys WHERE id = :id")
+        if digest is None and connection.execute(known, {"id": id}).first() is None:
+            raise RegistryError("not_found", f"no key has the id {id[:80]!r}; `keys list` shows the keys")
+    return digest or ""
 
 
 def _hash(secret: str) -> str:

@@ -1,24 +1,27 @@
 """Models, their pool and their versions: what a model reference means.
 
-A model's pool never changes (insert-only), so `lookup` caches it without end. A version never changes either; only
-aliases move, and `resolve` reads them fresh.
+The pool of a model never changes (the table is insert-only), so `lookup` keeps its answers for ever. A version never
+changes either. Aliases move, so `resolve` reads them each time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import msgspec
 from sqlalchemy import Connection, Engine, Row, text
 
 from contract.names import is_name, parse_model
+from registry.answers import Answers
 from registry.errors import RegistryError
 from registry.manifest import Manifest, decode_manifest
 
-_pools: WeakKeyDictionary[Engine, dict[str, str]] = WeakKeyDictionary()
-_manifests: dict[str, Manifest] = {}
-MANIFESTS_CACHED_MAX = 256
+POOLS_KEPT_MAX = 100_000
+MANIFESTS_KEPT_MAX = 256
+_pools: WeakKeyDictionary[Engine, Answers[str, str]] = WeakKeyDictionary()
+_manifests: Answers[str, Manifest] = Answers(MANIFESTS_KEPT_MAX)
 
 
 class RegisteredVersion(msgspec.Struct, frozen=True):
@@ -83,25 +86,20 @@ def bind(connection: Connection, model: str, pool: str, who: str) -> bool:
 
 
 def lookup(engine: Engine, model: str) -> str:
-    """The pool of a model (its name alone). Asks the database once per model, then never again.
+    """The pool of a model (its name alone). Asks the database once for each model, then never again.
 
-    RegistryError(unknown_model) when it was never published."""
-    pool = cached_pool(engine, model)
-    if pool is not None:
-        return pool
+    RegistryError(unknown_model) when the model was never published."""
+    return _pools.setdefault(engine, Answers(POOLS_KEPT_MAX)).get(model, partial(_pool_of, engine, model))
+
+
+def _pool_of(engine: Engine, model: str) -> str:
     with engine.connect() as connection:
         found: str | None = connection.execute(
             text("SELECT pool FROM registry.models WHERE name = :model"), {"model": model}
         ).scalar_one_or_none()
     if found is None:
         raise unknown_model(model)
-    _pools.setdefault(engine, {})[model] = found
     return found
-
-
-def cached_pool(engine: Engine, model: str) -> str | None:
-    """The pool of a model if this process looked it up before: no I/O, for event loops."""
-    return _pools.get(engine, {}).get(model)
 
 
 _VERSION = """
@@ -150,6 +148,11 @@ def resolve(engine: Engine, reference: str) -> RegisteredVersion:
     return version if told else msgspec.structs.replace(version, relayed=False)
 
 
+def is_relayed(version: RegisteredVersion) -> bool:
+    """Whether an answer of `resolve` may be kept for a moment: what is not relayed yet soon will be."""
+    return version.relayed
+
+
 def show(engine: Engine, model: str) -> RegisteredModel:
     """One model. RegistryError(unknown_model)."""
     with engine.connect() as connection:
@@ -184,22 +187,11 @@ def version_of(row: Row[tuple[object, ...]]) -> RegisteredVersion:
         model=row.model,
         digest=row.digest,
         pool=row.pool,
-        manifest=_manifest(row.digest, row.manifest),
+        manifest=_manifests.get(row.digest, lambda: decode_manifest(row.manifest.encode(), row.digest)),
         published_ms=row.published_ms,
         published_by=row.published_by,
         relayed=row.relayed,
     )
-
-
-def _manifest(digest: str, text_: str) -> Manifest:
-    """Manifests never change, so a digest that was decoded once need not be again."""
-    manifest = _manifests.get(digest)
-    if manifest is None:
-        manifest = decode_manifest(text_.encode(), digest)
-        while len(_manifests) >= MANIFESTS_CACHED_MAX:
-            _manifests.pop(next(iter(_manifests)), None)
-        _manifests[digest] = manifest
-    return manifest
 
 
 def _models(connection: Connection, model: str | None) -> tuple[RegisteredModel, ...]:

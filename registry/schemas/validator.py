@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import jsonschema_rs
 
+from registry.answers import Answers
 from registry.schemas import faults, parts, patterns, references
 from registry.schemas.faults import ValueFault
 from registry.schemas.parts import SchemaPart, SchemaRefused
@@ -71,33 +72,32 @@ class Validator:
 
 
 class Validators:
-    """Validators by version, kept: a version's schema never changes. Threads may share it."""
+    """A validator for each version, kept: the schema of a version never changes. Threads may share it."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Validator | SchemaRefused] = {}
-        self._parts = 0
+        self._validators: Answers[str, Validator | SchemaRefused] = Answers(KEPT_PARTS_MAX, size_of=_parts_of)
 
     def knows(self, version: str) -> bool:
-        """Whether the next answer about this version needs no schema made ready, which takes up to a second."""
-        return version in self._kept
+        """Whether the validator of this version is kept. Making one takes up to a second."""
+        return self._validators.kept(version) is not None
 
     def fault(self, version: str, schema: dict[str, Any], value: Any) -> ValueFault | None:
-        """As Validator.fault. SchemaRefused when no door takes the version's schema."""
-        validator = self._kept.get(version)
-        if validator is None:
-            try:
-                validator = Validator(schema)
-            except SchemaRefused as refused:
-                validator = refused
-            own = validator.parts if isinstance(validator, Validator) else 1
-            if self._parts + own > KEPT_PARTS_MAX:
-                self._kept.clear()
-                self._parts = 0
-            self._parts += own
-            self._kept[version] = validator
+        """As Validator.fault. SchemaRefused when no door takes the schema of the version."""
+        validator = self._validators.get(version, lambda: _validator_of(schema))
         if isinstance(validator, SchemaRefused):
             raise SchemaRefused(validator.path, str(validator))
         return validator.fault(value)
+
+
+def _validator_of(schema: dict[str, Any]) -> Validator | SchemaRefused:
+    try:
+        return Validator(schema)
+    except SchemaRefused as refused:
+        return refused
+
+
+def _parts_of(validator: Validator | SchemaRefused) -> int:
+    return validator.parts if isinstance(validator, Validator) else 1
 
 
 def _compiled(

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from sqlalchemy import Engine, text
 
 from registry import keys
 from registry.errors import RegistryError
+from registry.keys import Keyring
 
 
 def test_a_secret_is_shown_once_and_stands_for_its_tenant(engine: Engine) -> None:
@@ -25,12 +28,14 @@ def test_a_secret_is_shown_once_and_stands_for_its_tenant(engine: Engine) -> Non
 
 def test_a_revoked_key_opens_nothing(engine: Engine) -> None:
     secret = keys.create(engine, "acme", ["free"], scope="operator")
-    key = keys.resolve(engine, secret, ttl_s=60)
+    keyring = Keyring(engine, ttl_s=60)
+    key = keyring.resolve(secret)
     assert key is not None
-    assert keys.cached(engine, secret, 60) == key
-    assert keys.revoke(engine, key.id)
-    assert keys.resolve(engine, secret, ttl_s=60) is None
-    assert keys.cached(engine, secret, 60) is None
+    assert keyring.kept(secret) == key
+    assert keyring.revoke(key.id)
+    assert keyring.resolve(secret) is None
+    assert keyring.kept(secret) is None
+    assert not keyring.revoke(key.id)
     assert not keys.revoke(engine, key.id)
     assert [listed.revoked_ms > 0 for listed in keys.listed(engine, "acme")] == [True]
     assert keys.listed(engine, "other") == ()
@@ -40,11 +45,13 @@ def test_a_revoked_key_opens_nothing(engine: Engine) -> None:
 
 def test_an_answer_is_kept_no_longer_than_asked(engine: Engine) -> None:
     secret = keys.create(engine, "acme", ["free"])
-    assert keys.resolve(engine, secret, ttl_s=60) is not None
+    patient, hasty = Keyring(engine, ttl_s=60), Keyring(engine, ttl_s=1e-9)
+    assert patient.resolve(secret) is not None
+    assert hasty.resolve(secret) is not None
     with engine.begin() as connection:  # another process revokes it
         connection.execute(text("UPDATE registry.keys SET revoked_at = now()"))
-    assert keys.resolve(engine, secret, ttl_s=60) is not None
-    assert keys.resolve(engine, secret, ttl_s=1e-9) is None
+    assert patient.resolve(secret) is not None
+    assert hasty.resolve(secret) is None
     assert keys.resolve(engine, secret) is None
 
 
@@ -52,6 +59,8 @@ def test_an_answer_is_kept_no_longer_than_asked(engine: Engine) -> None:
     ("tenant", "tiers", "scope"),
     [("ACME", ["free"], "user"), ("acme", [], "user"), ("acme", ["Free"], "user"), ("acme", ["free"], "root")],
 )
-def test_a_key_with_a_bad_name_is_refused(engine: Engine, tenant: str, tiers: list[str], scope: str) -> None:
+def test_a_key_with_a_bad_name_is_refused(
+    engine: Engine, tenant: str, tiers: list[str], scope: Literal["user", "operator"]
+) -> None:
     with pytest.raises(RegistryError, match="expected"):
         keys.create(engine, tenant, tiers, scope)

@@ -3,12 +3,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, event, text
 
 from contract.policy import Pool
 from registry import models, pools, publishing
@@ -21,6 +23,20 @@ from tests.unit.registry.samples import MODEL_YAML, write_model
 
 def publish(engine: Engine, store: ObjectStore, directory: Path, **options: object) -> Published:
     return publishing.publish(directory, engine=engine, store=store, **({"who": "ann", "pool": "main"} | options))
+
+
+@contextmanager
+def asked_nothing(engine: Engine) -> Iterator[None]:
+    """The database is asked nothing within the block."""
+    statements: list[str] = []
+
+    def seen(connection: Connection, cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", seen)
+    yield
+    event.remove(engine, "before_cursor_execute", seen)
+    assert statements == []
 
 
 def test_a_directory_becomes_a_version_with_all_its_bytes_in_the_store(
@@ -74,7 +90,8 @@ def test_racing_publishers_of_one_version_end_with_one_row(engine: Engine, store
 def test_a_model_is_bound_to_its_pool_for_ever(engine: Engine, store: ObjectStore, directory: Path) -> None:
     publish(engine, store, directory)
     assert models.lookup(engine, "echo") == "main"
-    assert models.cached_pool(engine, "echo") == "main"
+    with asked_nothing(engine):
+        assert models.lookup(engine, "echo") == "main"
     (directory / "model.py").write_text((directory / "model.py").read_text() + "# more\n")
     with pytest.raises(RegistryError, match="'echo' is bound to pool 'main' for ever, found pool 'other'"):
         publish(engine, store, directory, pool="other")

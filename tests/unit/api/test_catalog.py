@@ -13,29 +13,9 @@ from sqlalchemy import Engine
 
 from api.catalog import HERE_BYTES_MAX, Catalog
 from api.problems import Problem, body_of
-from registry.environment_lock import Environment
-from registry.manifest import Manifest
-from registry.models import RegisteredVersion
+from tests.unit.api.versions import version
 
 SECRET = "a heron at dawn"
-
-
-def version(schema: dict[str, Any], digest: str = "sha256:1") -> RegisteredVersion:
-    manifest = Manifest(
-        name="echo",
-        entry_point="m:M",
-        code=(),
-        weights=(),
-        environment=Environment("3.11", "cp311", "any", ()),
-        inputs=schema,
-        outputs={},
-        chipsets=("cpu",),
-        gpus=0,
-        ranks=1,
-        memory_mib=0,
-        timeout_ms=1,
-    )
-    return RegisteredVersion("echo", digest, "main", manifest, 0, "me", relayed=True)
 
 
 class Threads:
