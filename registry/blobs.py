@@ -75,7 +75,7 @@ class BlobCache:
     def fetch(self, file: File) -> Path:
         """Where the blob lies on disk, its hash just verified. RegistryError: not_found, corrupt, unavailable."""
         path = self._root / file.sha256
-        with disk_faults(self._root), hold(self._root / f"{file.sha256}.lock"):
+        with disk_faults(self._root), hold(self._root / f"{file.sha256}.lock", f"blob {file.sha256[:12]}"):
             if not path.is_file() or hash_of_file(path)[0] != file.sha256:
                 path.unlink(missing_ok=True)
                 self._download(file.sha256, path)

@@ -71,7 +71,7 @@ class Depot:
         if not DIGEST.fullmatch(version):
             raise RegistryError("invalid", f"expected a version like sha256:<64 hex digits>, found {version[:80]!r}")
         place = self._place(version)
-        with disk_faults(self._root), hold(place.parent / f"{place.name}.lock"):
+        with disk_faults(self._root), hold(place.parent / f"{place.name}.lock", f"version {version[:19]}"):
             manifest = self._standing(version)
             if manifest is None:
                 shutil.rmtree(place, ignore_errors=True)

@@ -42,7 +42,7 @@ class Environments:
         python = place / "bin" / "python"
         if self.is_complete(digest):
             return python
-        with disk_faults(self._root), hold(self._root / f"{digest}.lock"):
+        with disk_faults(self._root), hold(self._root / f"{digest}.lock", f"environment {digest[:12]}"):
             if not self.is_complete(digest):
                 shutil.rmtree(place, ignore_errors=True)
                 self._build(environment, place, python)
