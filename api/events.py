@@ -8,13 +8,14 @@ and ends. A comment every few seconds keeps proxies from closing the connection.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 
 import msgspec
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import AppStatus
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from api.bodies import JobEvent, ProgressBody
 from api.callers import caller
@@ -27,11 +28,16 @@ from views import queries
 from views.rows import UNREADABLE, JobEventRow
 
 KEEP_ALIVE_S = 15.0
+LINE_END = "\n"
 RETRY_MS = 2_000
 """How long a client that lost the connection waits before it comes again."""
 
 _OVER = TERMINAL | {UNREADABLE}
 """States after which a stream has nothing more to say: the views cannot tell what becomes of an unreadable job."""
+
+AppStatus.enable_automatic_graceful_drain = False
+"""The hub ends the streams of this server (Application.end_streams). sse-starlette would end those of every server that
+ever runs in this process, and never take that back."""
 
 _EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,9})")
 
@@ -46,17 +52,18 @@ async def job_events(request: Request) -> Response:
     resources = resources_of(request)
     if follow == "false":
         happened = await resources.read(queries.job_events, key.tenant, row.job, after=seen)
-        return Response(b"".join(map(_state, happened)), media_type="text/event-stream")
+        return Response(b"".join(_state(row).encode() for row in happened), media_type="text/event-stream")
     if row.state in _OVER and not await resources.read(queries.job_events, key.tenant, row.job, after=seen, limit=1):
         return Response(status_code=204)  # tells an EventSource not to come again
     if resources.hub.full:
         raise Problem(
             503, "too-many-streams", "too many event streams are open; poll the job, or try again", retry_after_s=5
         )
-    return StreamingResponse(
+    return EventSourceResponse(
         _stream(resources, key.tenant, row.job, seen),
-        media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},
+        ping=KEEP_ALIVE_S,
+        ping_message_factory=lambda: ServerSentEvent(comment="still here", sep=LINE_END),
+        sep=LINE_END,
     )
 
 
@@ -72,28 +79,22 @@ def last_seen(event_id: str) -> At:
     return int(match[1]), int(match[2])
 
 
-def frame(event: str, data: bytes, event_id: str = "") -> bytes:
-    """One event on the wire. `data` is JSON without line breaks."""
-    lines = [f"id: {event_id}".encode()] if event_id else []
-    return b"\n".join([*lines, f"event: {event}".encode(), b"data: " + data, b"", b""])
+def frame(event: str, data: bytes, event_id: str | None = None) -> ServerSentEvent:
+    """One event as it goes over the wire. `data` is JSON."""
+    return ServerSentEvent(data.decode(), event=event, id=event_id, sep=LINE_END)
 
 
-def _state(row: JobEventRow) -> bytes:
+def _state(row: JobEventRow) -> ServerSentEvent:
     return frame("state", msgspec.json.encode(JobEvent.of(row)), f"{row.seq}.{row.index}")
 
 
-async def _stream(resources: Resources, tenant: str, job: str, seen: At) -> AsyncIterator[bytes]:
+async def _stream(resources: Resources, tenant: str, job: str, seen: At) -> AsyncIterator[ServerSentEvent]:
     subscription = resources.hub.subscribe(tenant, job, seen)
     resources.metrics.streams.set(resources.hub.count)
     try:
-        yield f"retry: {RETRY_MS}\n\n".encode()
+        yield ServerSentEvent(retry=RETRY_MS, sep=LINE_END)
         while not subscription.closed:
-            try:
-                async with asyncio.timeout(KEEP_ALIVE_S):
-                    await subscription.ready.wait()
-            except TimeoutError:
-                yield b": still here\n\n"
-                continue
+            await subscription.ready.wait()
             events, progress = subscription.take()
             for row in events:
                 yield _state(row)

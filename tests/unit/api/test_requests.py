@@ -84,8 +84,8 @@ def test_an_event_id_is_seq_and_index() -> None:
 
 
 def test_an_event_on_the_wire() -> None:
-    assert frame("state", b'{"a":1}', "12.0") == b'id: 12.0\nevent: state\ndata: {"a":1}\n\n'
-    assert frame("progress", b"{}") == b"event: progress\ndata: {}\n\n"
+    assert frame("state", b'{"a":1}', "12.0").encode() == b'id: 12.0\nevent: state\ndata: {"a":1}\n\n'
+    assert frame("progress", b"{}").encode() == b"event: progress\ndata: {}\n\n"
 
 
 def test_inputs_keep_the_bytes_they_came_as() -> None:

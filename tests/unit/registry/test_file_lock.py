@@ -34,9 +34,12 @@ def test_threads_take_turns(tmp_path: Path) -> None:
 
 def test_who_waits_too_long_is_told_what_is_held_by_whom_and_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
-    with hold(path, "a version"):
-        with pytest.raises(RegistryError) as caught, hold(path, "version sha256:12", within_s=0.05):
-            pytest.fail("two hold the lock")
+    with (
+        hold(path, "a version"),
+        pytest.raises(RegistryError) as caught,
+        hold(path, "version sha256:12", within_s=0.05),
+    ):
+        pytest.fail("two hold the lock")
     assert caught.value.code == "unavailable"
     assert str(caught.value) == (
         f"expected to work on version sha256:12 within 0.05 s, found {path} held by process {os.getpid()}; if that"
