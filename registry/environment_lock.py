@@ -1,8 +1,9 @@
 """The environment a version runs in: one Python, and wheels named by version and hash, from `environment.lock`.
 
-The lock is written in pip's format, as `uv pip compile --generate-hashes` or `uv export` write it. Only exact versions
-with hashes are let in: no link, no local path, no index, no option. What is read here is put into the manifest, and the
-node writes its own lock from that, so nothing a lock's author wrote reaches `uv` uninterpreted.
+The lock has pip's format, as `uv pip compile --generate-hashes` and `uv export` write it (registry.pylock reads the
+standard one). A lock holds exact versions with hashes only: no link, no local path, no index, no option. The manifest
+takes over what is read here, and the node writes its own lock from the manifest. So nothing that the author of a lock
+wrote reaches `uv` without having been understood here.
 """
 
 from __future__ import annotations
@@ -11,18 +12,16 @@ import hashlib
 import re
 
 import msgspec
+from packaging import requirements
+from packaging.markers import InvalidMarker, Marker
+from packaging.utils import canonicalize_name
 
 from registry.errors import RegistryError
 
 LOCK_BYTES_MAX = 4 * 1024 * 1024
 
-_PIN = re.compile(
-    r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
-    r"(?:\[(?P<extras>[A-Za-z0-9._, -]+)\])?"
-    r"\s*==\s*(?P<version>[A-Za-z0-9][A-Za-z0-9._+!-]*)"
-)
 _HASH = re.compile(r"--hash=(?P<algorithm>[a-z0-9]+):(?P<hex>\S*)")
-_MARKER = re.compile(r"[A-Za-z0-9_.'\"()<>=!~ ,+*-]+")
+HEX = re.compile(r"[0-9a-f]{64}")
 _PYTHON = re.compile(r"3\.\d{1,2}")
 
 
@@ -50,11 +49,11 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requirements: tuple[Requirement, ...]
 
 
-def environment(python: str, platform: str, requirements: tuple[Requirement, ...]) -> Environment:
+def environment(python: str, platform: str, wheels: tuple[Requirement, ...]) -> Environment:
     """RegistryError(invalid) when `python` is not like `3.11`."""
     if not _PYTHON.fullmatch(python):
         raise RegistryError("invalid", f"expected a Python version like '3.11' (in quotes), found {python[:80]!r}")
-    return Environment(python, "cp" + python.replace(".", ""), platform, requirements)
+    return Environment(python, "cp" + python.replace(".", ""), platform, wheels)
 
 
 def environment_digest(environment: Environment) -> str:
@@ -75,10 +74,10 @@ def parse_lock(text: str, file: str = "environment.lock") -> tuple[Requirement, 
     return tuple(sorted(requirement for _, requirement in found.values()))
 
 
-def write_lock(requirements: tuple[Requirement, ...]) -> str:
+def write_lock(wheels: tuple[Requirement, ...]) -> str:
     """The lock that `uv pip install --require-hashes -r` reads. parse_lock reads it back the same."""
     lines = []
-    for each in requirements:
+    for each in wheels:
         marker = f" ; {each.marker}" if each.marker else ""
         hashes = "".join(f" \\\n    --hash=sha256:{hash_}" for hash_ in each.sha256)
         lines.append(f"{each.name}=={each.version}{marker}{hashes}\n")
@@ -128,29 +127,47 @@ def _requirement(where: str, entry: str) -> Requirement:
         raise RegistryError(
             "invalid", f"{where}: expected only --hash=sha256:… after the version, found {option[:80]!r}"
         )
-    match = _PIN.fullmatch(pin)
-    if match is None:
-        raise RegistryError(
-            "invalid",
-            f"{where}: expected an exact pin like name==1.2.3, found {pin[:80]!r};"
-            " write the lock with `uv pip compile --generate-hashes`",
-        )
-    if marker and not _MARKER.fullmatch(marker):
-        raise RegistryError("invalid", f"{where}: expected an environment marker after ';', found {marker[:80]!r}")
+    name, version = _pinned(where, pin)
+    _check_marker(where, marker)
     if not hashes:
         raise RegistryError(
             "invalid",
             f"{where}: {pin[:80]} has no hash; expected --hash=sha256:… on every requirement:"
             " write the lock with `uv pip compile --generate-hashes`",
         )
-    name = re.sub(r"[-_.]+", "-", match["name"]).lower()
-    if match["extras"]:
-        name += "[" + ",".join(sorted(extra.strip() for extra in match["extras"].split(","))) + "]"
-    return Requirement(name, match["version"], marker, tuple(sorted({_hex(where, word) for word in hashes})))
+    return Requirement(name, version, marker, tuple(sorted({_hex(where, word) for word in hashes})))
+
+
+def _pinned(where: str, pin: str) -> tuple[str, str]:
+    """(normalised name with its extras, version as written) of an exact pin."""
+    try:
+        found = requirements.Requirement(pin)
+        (specifier,) = found.specifier
+    except (requirements.InvalidRequirement, ValueError):
+        specifier = None
+    if specifier is None or specifier.operator != "==" or specifier.version.endswith(".*"):
+        raise RegistryError(
+            "invalid",
+            f"{where}: expected an exact pin like name==1.2.3, found {pin[:80]!r};"
+            " write the lock with `uv pip compile --generate-hashes`",
+        )
+    extras = f"[{','.join(sorted(found.extras))}]" if found.extras else ""
+    return canonicalize_name(found.name) + extras, specifier.version
+
+
+def _check_marker(where: str, marker: str) -> None:
+    """The marker stays as it is written: it is part of the environment's digest."""
+    try:
+        if marker:
+            Marker(marker)
+    except InvalidMarker:
+        raise RegistryError(
+            "invalid", f"{where}: expected an environment marker after ';', found {marker[:80]!r}"
+        ) from None
 
 
 def _hex(where: str, word: str) -> str:
     match = _HASH.fullmatch(word)
-    if match is None or match["algorithm"] != "sha256" or not re.fullmatch(r"[0-9a-f]{64}", match["hex"]):
+    if match is None or match["algorithm"] != "sha256" or not HEX.fullmatch(match["hex"]):
         raise RegistryError("invalid", f"{where}: expected --hash=sha256:<64 hex digits>, found {word[:100]!r}")
     return match["hex"]

@@ -4,9 +4,10 @@
     *.py, **/*.py       its code
     weights/*.safetensors
     environment.lock    its wheels by hash (registry.environment_lock); may be empty
+    pylock.toml         the same in the standard format (registry.pylock); read where there is no environment.lock
 
-Other files stay where they are and are named to the caller. A pickle anywhere is refused, and so is a link that
-leads out.
+Other files stay where they are and are named to the caller. A pickle is refused wherever it lies, and so is a link that
+leads out of the directory.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pathlib import Path
 
 import msgspec
 
-from registry.environment_lock import LOCK_BYTES_MAX, environment, parse_lock
+from registry import pylock
+from registry.environment_lock import LOCK_BYTES_MAX, Requirement, environment, parse_lock
 from registry.errors import RegistryError
 from registry.manifest import File, Manifest, is_inside
 from registry.model_yaml import FILE, YAML_BYTES_MAX, ModelYaml, parse_model_yaml
@@ -55,14 +57,11 @@ def read_model_directory(path: Path) -> ModelDirectory:
         raise RegistryError("invalid", f"expected a model directory at {path}, found none")
     files = _files(path)
     yaml = parse_model_yaml(_required(path, FILE, YAML_BYTES_MAX))
-    lock = _required(path, LOCK, LOCK_BYTES_MAX)
-    try:
-        requirements = parse_lock(lock.decode())
-    except UnicodeDecodeError:
-        raise RegistryError("invalid", f"{LOCK}: expected UTF-8 text, found other bytes") from None
+    lock = pylock.FILE if pylock.FILE in files and LOCK not in files else LOCK
+    requirements = _requirements(path, lock)
     code, weights, ignored = [], [], []
     for name in files:
-        if name in (FILE, LOCK):
+        if name in (FILE, lock):
             continue
         if name.startswith(WEIGHTS + "/"):
             weights.append(_weights(path, name))
@@ -89,6 +88,14 @@ def read_model_directory(path: Path) -> ModelDirectory:
         timeout_ms=yaml.timeout_s * 1000,
     )
     return ModelDirectory(path, manifest, tuple(ignored))
+
+
+def _requirements(root: Path, lock: str) -> tuple[Requirement, ...]:
+    try:
+        text = _required(root, lock, LOCK_BYTES_MAX).decode()
+    except UnicodeDecodeError:
+        raise RegistryError("invalid", f"{lock}: expected UTF-8 text, found other bytes") from None
+    return parse_lock(text) if lock == LOCK else pylock.parse_pylock(text)
 
 
 def hash_of_file(path: Path) -> tuple[str, int]:
