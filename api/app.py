@@ -6,44 +6,40 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api import events, health, index, jobs, models, openapi, operators, results, submissions, why
+from api import events, health, jobs, models, openapi, operators, results, submissions, why
 from api.guard import RequestGuard
 from api.metrics import Metrics
+from api.operations import routes_of
 from api.problems import HANDLERS
 from api.resources import Resources
 from runtime.settings import Settings
 
-
-async def jobs_door(request: Request) -> Response:
-    """One route for both methods, so that a wrong one is told of both."""
-    return await (submissions.submit if request.method == "POST" else jobs.list_jobs)(request)
-
-
-ROUTES = (
-    Route("/v1/jobs", jobs_door, methods=["GET", "POST"]),
-    Route("/v1/jobs/counts", jobs.count_jobs),
-    Route("/v1/jobs/{job}", jobs.get_job),
-    Route("/v1/jobs/{job}/cancel", jobs.cancel_job, methods=["POST"]),
-    Route("/v1/jobs/{job}/events", events.job_events),
-    Route("/v1/jobs/{job}/result", results.get_result),
-    Route("/v1/jobs/{job}/why", why.get_why),
-    Route("/v1/models", models.list_models),
-    Route("/v1/models/{model}", models.get_model),
-    Route("/v1/clusters", operators.list_clusters),
-    Route("/v1/nodes", operators.list_nodes),
-    Route("/v1/policy", operators.get_policy),
-    Route("/healthz", health.healthz),
-    Route("/readyz", health.readyz),
-    Route("/metrics", health.metrics),
-    Route("/openapi.json", openapi.openapi),
-    Route("/", index.index),
+OPERATIONS = (
+    submissions.submit,
+    jobs.list_jobs,
+    jobs.count_jobs,
+    jobs.get_job,
+    jobs.cancel_job,
+    events.job_events,
+    results.get_result,
+    why.get_why,
+    models.list_models,
+    models.get_model,
+    operators.list_clusters,
+    operators.list_nodes,
+    operators.get_policy,
+    health.healthz,
+    health.readyz,
+    health.metrics,
+    openapi.show_document,
+    openapi.show_page,
 )
+DOCUMENT = msgspec.json.encode(openapi.document(OPERATIONS))
+PAGE = openapi.page(OPERATIONS)
 
 
 class Application:
@@ -54,7 +50,9 @@ class Application:
         self._metrics = Metrics()
         self._resources: Resources | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._starlette = Starlette(routes=list(ROUTES), exception_handlers=HANDLERS, lifespan=self._lifespan)
+        self.routes = routes_of(OPERATIONS)
+        self._starlette = Starlette(routes=self.routes, exception_handlers=HANDLERS, lifespan=self._lifespan)
+        self._starlette.state.document, self._starlette.state.page = DOCUMENT, PAGE
         self._guard = RequestGuard(self._starlette, self._metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

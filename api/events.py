@@ -20,6 +20,7 @@ from starlette.responses import Response
 from api.bodies import JobEvent, ProgressBody
 from api.callers import caller
 from api.hub import At
+from api.operations import header, in_path, operation, query
 from api.problems import Problem
 from api.replies import own_job, parameters
 from api.resources import Resources, resources_of
@@ -42,6 +43,18 @@ ever runs in this process, and never take that back."""
 _EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,9})")
 
 
+@operation(
+    "GET",
+    "/v1/jobs/{job}/events",
+    "State changes (`state`, a JobEvent) and progress (`progress`, a ProgressBody) until the job has ended.",
+    {200: "text/event-stream", 204: ""},
+    problems=(404, 422, 503),
+    parameters=(
+        in_path("job"),
+        query("follow", {"type": "boolean", "default": True}, "false: what happened so far, then the end."),
+        header("Last-Event-ID", "Go on after this event."),
+    ),
+)
 async def job_events(request: Request) -> Response:
     key = await caller(request)
     follow = parameters(request, "follow").get("follow", "true")

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import Health
+from api.operations import operation
 from api.replies import reply
 from api.resources import Resources, resources_of
 from contract.topics import PROGRESS
@@ -19,10 +20,18 @@ from views import queries
 PROBE_TIMEOUT_S = 3.0
 
 
+@operation("GET", "/healthz", "The process lives.", {200: Health}, public=True)
 async def healthz(request: Request) -> Response:
     return reply(Health("ok", {}))
 
 
+@operation(
+    "GET",
+    "/readyz",
+    "What the process needs answers, or which part does not.",
+    {200: Health, 503: Health},
+    public=True,
+)
 async def readyz(request: Request) -> Response:
     """503 when a part does not answer; the body says which."""
     probes: dict[str, Probe] = request.app.state.probes
@@ -83,5 +92,6 @@ def _seen(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
+@operation("GET", "/metrics", "Numbers for Prometheus.", {200: "text/plain"}, public=True)
 async def metrics(request: Request) -> Response:
     return Response(resources_of(request).metrics.exposition(), media_type="text/plain; version=0.0.4")

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api.bodies import AttemptBody, Cancelling, JobBody, JobCounts, JobDetail, JobList, ProgressBody
 from api.callers import caller
+from api.operations import TEXT, in_path, operation, query
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
 from api.resources import resources_of
@@ -25,6 +26,24 @@ PAGE_DEFAULT = 50
 _STATES = [*(state.value for state in JobState), UNREADABLE]
 
 
+@operation(
+    "GET",
+    "/v1/jobs",
+    "Your jobs, newest first.",
+    {200: JobList},
+    problems=(422,),
+    parameters=(
+        query("state", TEXT, "Only jobs in this state."),
+        query("tier", TEXT, "Only jobs of this tier."),
+        query("model", TEXT, "Only jobs of this model (its name alone)."),
+        query(
+            "limit",
+            {"type": "integer", "minimum": 1, "maximum": queries.PAGE_MAX, "default": PAGE_DEFAULT},
+            "Jobs a page.",
+        ),
+        query("cursor", TEXT, "The `cursor` of the page before."),
+    ),
+)
 async def list_jobs(request: Request) -> Response:
     key = await caller(request)
     given = parameters(request, "state", "tier", "model", "limit", "cursor")
@@ -52,12 +71,21 @@ async def list_jobs(request: Request) -> Response:
     return reply(JobList([JobBody.of(row) for row in page.jobs], page.cursor))
 
 
+@operation("GET", "/v1/jobs/counts", "Your jobs by tier and state.", {200: JobCounts})
 async def count_jobs(request: Request) -> Response:
     key = await caller(request)
     parameters(request)
     return reply(JobCounts(await resources_of(request).read(queries.job_counts, key.tenant)))
 
 
+@operation(
+    "GET",
+    "/v1/jobs/{job}",
+    "One job with its attempts.",
+    {200: JobDetail},
+    problems=(404,),
+    parameters=(in_path("job"),),
+)
 async def get_job(request: Request) -> Response:
     key = await caller(request)
     parameters(request)
@@ -74,6 +102,14 @@ async def get_job(request: Request) -> Response:
     )
 
 
+@operation(
+    "POST",
+    "/v1/jobs/{job}/cancel",
+    "Ask for the job's end. 202 once the broker has the request; 200 when the job had ended.",
+    {202: Cancelling, 200: Cancelling},
+    problems=(404, 503),
+    parameters=(in_path("job"),),
+)
 async def cancel_job(request: Request) -> Response:
     """202: the broker has the request. 200: the job had ended before."""
     key = await caller(request)

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from api.bodies import ModelDetail, ModelList, ModelSummary, ModelVersion
 from api.callers import caller
+from api.operations import in_path, operation
 from api.problems import Problem
 from api.replies import parameters, reply
 from api.resources import resources_of
@@ -14,6 +15,7 @@ from registry import models
 from registry.errors import RegistryError
 
 
+@operation("GET", "/v1/models", "What can be run.", {200: ModelList})
 async def list_models(request: Request) -> Response:
     await caller(request)
     parameters(request)
@@ -23,6 +25,14 @@ async def list_models(request: Request) -> Response:
     )
 
 
+@operation(
+    "GET",
+    "/v1/models/{model}",
+    "One model, with the schemas of its versions.",
+    {200: ModelDetail},
+    problems=(404,),
+    parameters=(in_path("model"),),
+)
 async def get_model(request: Request) -> Response:
     await caller(request)
     parameters(request)

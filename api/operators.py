@@ -7,11 +7,13 @@ from starlette.responses import Response
 
 from api.bodies import ClusterList, NodeList, PolicyList
 from api.callers import operator
+from api.operations import operation
 from api.replies import parameters, reply
 from api.resources import resources_of
 from views import queries
 
 
+@operation("GET", "/v1/clusters", "Operators: every cluster.", {200: ClusterList}, problems=(403,))
 async def list_clusters(request: Request) -> Response:
     await operator(request)
     parameters(request)
@@ -19,12 +21,14 @@ async def list_clusters(request: Request) -> Response:
     return reply(ClusterList(await resources.read(queries.clusters), await resources.read(queries.all_job_counts)))
 
 
+@operation("GET", "/v1/nodes", "Operators: every node.", {200: NodeList}, problems=(403,))
 async def list_nodes(request: Request) -> Response:
     await operator(request)
     parameters(request)
     return reply(NodeList(await resources_of(request).read(queries.nodes)))
 
 
+@operation("GET", "/v1/policy", "Operators: the policy in force in each pool.", {200: PolicyList}, problems=(403,))
 async def get_policy(request: Request) -> Response:
     await operator(request)
     parameters(request)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from api.bodies import OutputFile, Result
 from api.callers import caller
+from api.operations import in_path, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
 from api.resources import Resources, resources_of
@@ -28,6 +29,14 @@ URL_TTL_S = 3_600
 NOT_ENDED_RETRY_S = 2
 
 
+@operation(
+    "GET",
+    "/v1/jobs/{job}/result",
+    "What the job made.",
+    {200: Result},
+    problems=(404, 409, 410, 503),
+    parameters=(in_path("job"),),
+)
 async def get_result(request: Request) -> Response:
     key = await caller(request)
     parameters(request)

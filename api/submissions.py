@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from api.bodies import EXPIRES_S_MAX, SubmitRequest, Submitted
 from api.callers import caller
+from api.operations import header, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import parameters, reply
 from api.request_body import decode, read_body
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 ENVELOPE_BYTES_MAX = 4_096
 """Of a body beside its inputs."""
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
+AGE = "the policy's `submission_age_max` (3 days unless it says otherwise)"
 SOURCE = "/headrace/api"
 
 _decoder = msgspec.json.Decoder(SubmitRequest)
@@ -58,6 +60,21 @@ class CheckedSubmission(msgspec.Struct, frozen=True):
     """What an idempotency key is tied to: the request without its spelling."""
 
 
+@operation(
+    "POST",
+    "/v1/jobs",
+    "Submit a job. 202 once the broker has it; 200 when this Idempotency-Key made it before.",
+    {202: Submitted, 200: Submitted},
+    problems=(400, 403, 404, 410, 413, 415, 422, 503),
+    parameters=(
+        header(
+            "Idempotency-Key",
+            f"The same key and request again is the same job, at least until {AGE} after it has ended.",
+        ),
+        header("traceparent", "W3C trace context, passed on with the job."),
+    ),
+    body=SubmitRequest,
+)
 async def submit(request: Request) -> Response:
     resources = resources_of(request)
     key = await caller(request)

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.callers import caller
+from api.operations import in_path, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
 from api.resources import Resources, resources_of
@@ -43,6 +44,14 @@ class _TooMuch(Exception):
     """More to read than one request may."""
 
 
+@operation(
+    "GET",
+    "/v1/jobs/{job}/why",
+    "Why the job waited, from submission to start: causes whose ms sum to the wait and percents to 100.",
+    {200: Why},
+    problems=(404, 409, 503),
+    parameters=(in_path("job"),),
+)
 async def get_why(request: Request) -> Response:
     key = await caller(request)
     parameters(request)

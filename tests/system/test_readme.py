@@ -245,7 +245,7 @@ def run_one(reader: Reader, line: Line) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["README.md", "api/openapi.py", "docs/contract/asyncapi.json", "docs/contract/headrace.schema.json"]
+    "file", ["README.md", "api/submissions.py", "docs/contract/asyncapi.json", "docs/contract/headrace.schema.json"]
 )
 def test_every_door_names_the_same_time_for_which_an_id_is_remembered(file: str) -> None:
     assert "`submission_age_max` (3 days" in (ROOT / file).read_text()
