@@ -1,6 +1,6 @@
 """What can be asked: Postgres read models (schema `views`) folded from the ledger, and the queries on them.
 
-`fold` (of `job_fold`, its events in `job_rows`, and `pool_fold`) applies ledger batches to rows in memory, purely;
+`fold` (of `job_fold`, its events in `job_draft`, and `pool_fold`) applies ledger batches to rows in memory, purely;
 `columns` says what a column holds, so that a job which no row can show is set aside by itself; `projection` loads and
 stores the rows in the transaction that also keeps the pool's position in its ledger, and `refusals` finds what the
 database does not take all the same; `words` says each event in a sentence, `moments` each time and duration;

@@ -1,6 +1,6 @@
 """The events of jobs applied to rows of `jobs`, `attempts`, `job_events` and `job_copies`: pure.
 
-Theory of operation. Each event is folded on a copy of its job's page (views.job_rows). If it may not happen to the job,
+Theory of operation. Each event is folded on a copy of its job's page (views.job_draft). If it may not happen to the job,
 or a row that comes of it does not fit its columns, the copy is dropped and *that job* is set aside: its row says
 `unreadable`, and why, and its later events are passed over, until the ledger begins another life of it. No other job
 notices. How many jobs are in which state and how many attempts are where are differences between a page before and
@@ -21,7 +21,7 @@ from contract.inputs import Submission
 from contract.lifecycle import IllegalTransition, JobState
 from views import rows
 from views.columns import fitted, is_key_text, misfit
-from views.job_rows import LIFE_BEGINS, WORDS_GO, Moment, Page, copy_of, turn, turn_unread
+from views.job_draft import LIFE_BEGINS, WORDS_GO, Moment, Page, copy_of, turn, turn_unread
 from views.words import words
 
 EVENT_UNREADABLE = "JobUnreadable"
