@@ -43,7 +43,7 @@ class ApiServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def bound(host: str, port: int) -> socket.socket:
+def listen_on(host: str, port: int) -> socket.socket:
     """A socket that listens there. OSError when the port is taken or the address is not this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle off only where the protocol is named: without it every answer would wait 40 ms for an ACK
@@ -62,7 +62,7 @@ def main() -> int:
     settings = Settings()
     configure_logging("api", settings.log_level)
     try:
-        listener = bound(settings.api_host, settings.api_port)
+        listener = listen_on(settings.api_host, settings.api_port)
     except OSError as error:
         log.error(
             "cannot listen",

@@ -38,6 +38,7 @@ OPERATIONS = (
     openapi.show_document,
     openapi.show_page,
 )
+ROUTES = routes_of(OPERATIONS)
 DOCUMENT = msgspec.json.encode(openapi.document(OPERATIONS))
 PAGE = openapi.page(OPERATIONS)
 
@@ -50,8 +51,7 @@ class Application:
         self._metrics = Metrics()
         self._resources: Resources | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.routes = routes_of(OPERATIONS)
-        self._starlette = Starlette(routes=self.routes, exception_handlers=HANDLERS, lifespan=self._lifespan)
+        self._starlette = Starlette(routes=ROUTES, exception_handlers=HANDLERS, lifespan=self._lifespan)
         self._starlette.state.document, self._starlette.state.page = DOCUMENT, PAGE
         self._guard = RequestGuard(self._starlette, self._metrics)
 

@@ -24,7 +24,7 @@ def secret_of(authorization: str | None) -> str:
     return secret
 
 
-async def caller(request: Request) -> Key:
+async def authenticate(request: Request) -> Key:
     """The key in force that the request carries. Problem 401."""
     resources = resources_of(request)
     secret = secret_of(request.headers.get("Authorization"))
@@ -35,9 +35,9 @@ async def caller(request: Request) -> Key:
     return key
 
 
-async def operator(request: Request) -> Key:
+async def authenticate_operator(request: Request) -> Key:
     """The same, if it is an operator's key. Problem 403 when it is a user's."""
-    key = await caller(request)
+    key = await authenticate(request)
     if key.scope != "operator":
         raise Problem(403, "operators-only", "expected a key of scope operator, found one of scope user")
     return key

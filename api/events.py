@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import JobEvent, ProgressBody
-from api.callers import caller
-from api.hub import At
+from api.callers import authenticate
+from api.hub import FeedPosition
 from api.operations import header, in_path, operation, query
 from api.problems import Problem
 from api.replies import own_job, parameters
@@ -56,7 +56,7 @@ _EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,9})")
     ),
 )
 async def job_events(request: Request) -> Response:
-    key = await caller(request)
+    key = await authenticate(request)
     follow = parameters(request, "follow").get("follow", "true")
     if follow not in ("true", "false"):
         raise Problem(422, "parameter-invalid", f"follow: expected true or false, found {follow[:80]!r}")
@@ -68,7 +68,7 @@ async def job_events(request: Request) -> Response:
         return Response(b"".join(_state(row).encode() for row in happened), media_type="text/event-stream")
     if row.state in _OVER and not await resources.read(queries.job_events, key.tenant, row.job, after=seen, limit=1):
         return Response(status_code=204)  # tells an EventSource not to come again
-    if resources.hub.full:
+    if resources.hub.is_full:
         raise Problem(
             503, "too-many-streams", "too many event streams are open; poll the job, or try again", retry_after_s=5
         )
@@ -80,7 +80,7 @@ async def job_events(request: Request) -> Response:
     )
 
 
-def last_seen(event_id: str) -> At:
+def last_seen(event_id: str) -> FeedPosition:
     """(seq, index) of a Last-Event-ID header; before everything when there is none. Problem 422."""
     if not event_id:
         return (-1, -1)
@@ -101,7 +101,7 @@ def _state(row: JobEventRow) -> ServerSentEvent:
     return frame("state", msgspec.json.encode(JobEvent.of(row)), f"{row.seq}.{row.index}")
 
 
-async def _stream(resources: Resources, tenant: str, job: str, seen: At) -> AsyncIterator[ServerSentEvent]:
+async def _stream(resources: Resources, tenant: str, job: str, seen: FeedPosition) -> AsyncIterator[ServerSentEvent]:
     subscription = resources.hub.subscribe(tenant, job, seen)
     resources.metrics.streams.set(resources.hub.count)
     try:

@@ -29,7 +29,7 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
-QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked every few seconds by machines: only failures are logged."""
 
 
@@ -72,7 +72,7 @@ class RequestGuard:
     def _record(self, scope: Scope, status: int, elapsed_s: float, request_id: str) -> None:
         path = self._templates.get(scope.get("endpoint"), "none")
         self._metrics.request(scope["method"], path, status, elapsed_s)
-        if path in QUIET and status < 400:
+        if path in QUIET_PATHS and status < 400:
             return
         log.info(
             "request",

@@ -15,16 +15,16 @@ STREAMS_MAX = 2_000
 PROGRESS_KEPT_MAX = 10_000
 """Jobs whose newest progress is remembered, for whoever begins to watch."""
 
-Key = tuple[str, str]
+TenantJob = tuple[str, str]
 """(tenant, job)."""
-At = tuple[int, int]
+FeedPosition = tuple[int, int]
 """(seq, index) of a job's event."""
 
 
 class Subscription:
     """One stream's view of one job. A slow reader skips old progress and never an event."""
 
-    def __init__(self, key: Key, seen: At) -> None:
+    def __init__(self, key: TenantJob, seen: FeedPosition) -> None:
         self.key = key
         self.seen = seen
         self.ready = asyncio.Event()
@@ -59,8 +59,8 @@ class Hub:
     """Used in the event loop only."""
 
     def __init__(self) -> None:
-        self._watchers: dict[Key, set[Subscription]] = {}
-        self._jobs: dict[str, set[Key]] = {}
+        self._watchers: dict[TenantJob, set[Subscription]] = {}
+        self._jobs: dict[str, set[TenantJob]] = {}
         self._newest: LRUCache[str, AttemptProgressed] = LRUCache(PROGRESS_KEPT_MAX)
         self._closed = False
         self.count = 0
@@ -68,11 +68,11 @@ class Hub:
         """Set when views changed, and when someone begins to watch: the feed has to ask for what happened."""
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """STREAMS_MAX streams are open in this process."""
         return self.count >= STREAMS_MAX
 
-    def subscribe(self, tenant: str, job: str, seen: At) -> Subscription:
+    def subscribe(self, tenant: str, job: str, seen: FeedPosition) -> Subscription:
         """Watch a job from after `seen`, until `unsubscribe`."""
         subscription = Subscription((tenant, job), seen)
         self.count += 1
@@ -97,7 +97,7 @@ class Hub:
             if not self._jobs[key[1]]:
                 del self._jobs[key[1]]
 
-    def watched(self) -> dict[Key, At]:
+    def watched(self) -> dict[TenantJob, FeedPosition]:
         """Every job watched, with what all its watchers have seen."""
         return {key: min(s.seen for s in watchers) for key, watchers in self._watchers.items()}
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import AttemptBody, Cancelling, JobBody, JobCounts, JobDetail, JobList, ProgressBody
-from api.callers import caller
+from api.callers import authenticate
 from api.operations import TEXT, in_path, operation, query
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
@@ -45,7 +45,7 @@ _STATES = [*(state.value for state in JobState), UNREADABLE]
     ),
 )
 async def list_jobs(request: Request) -> Response:
-    key = await caller(request)
+    key = await authenticate(request)
     given = parameters(request, "state", "tier", "model", "limit", "cursor")
     state = given.get("state", "")
     if state and state not in _STATES:
@@ -73,7 +73,7 @@ async def list_jobs(request: Request) -> Response:
 
 @operation("GET", "/v1/jobs/counts", "Your jobs by tier and state.", {200: JobCounts})
 async def count_jobs(request: Request) -> Response:
-    key = await caller(request)
+    key = await authenticate(request)
     parameters(request)
     return reply(JobCounts(await resources_of(request).read(queries.job_counts, key.tenant)))
 
@@ -87,7 +87,7 @@ async def count_jobs(request: Request) -> Response:
     parameters=(in_path("job"),),
 )
 async def get_job(request: Request) -> Response:
-    key = await caller(request)
+    key = await authenticate(request)
     parameters(request)
     resources = resources_of(request)
     row = await own_job(request, key.tenant)
@@ -112,7 +112,7 @@ async def get_job(request: Request) -> Response:
 )
 async def cancel_job(request: Request) -> Response:
     """202: the broker has the request. 200: the job had ended before."""
-    key = await caller(request)
+    key = await authenticate(request)
     parameters(request)
     resources = resources_of(request)
     row = await own_job(request, key.tenant)

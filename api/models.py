@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import ModelDetail, ModelList, ModelSummary, ModelVersion
-from api.callers import caller
+from api.callers import authenticate
 from api.operations import in_path, operation
 from api.problems import Problem
 from api.replies import parameters, reply
@@ -17,7 +17,7 @@ from registry.errors import RegistryError
 
 @operation("GET", "/v1/models", "What can be run.", {200: ModelList})
 async def list_models(request: Request) -> Response:
-    await caller(request)
+    await authenticate(request)
     parameters(request)
     resources = resources_of(request)
     return reply(
@@ -34,7 +34,7 @@ async def list_models(request: Request) -> Response:
     parameters=(in_path("model"),),
 )
 async def get_model(request: Request) -> Response:
-    await caller(request)
+    await authenticate(request)
     parameters(request)
     resources = resources_of(request)
     name = request.path_params["model"]

@@ -45,7 +45,7 @@ class BrokerClock:
     def __init__(self) -> None:
         self._ahead_ms = 0
 
-    def heard(self, delivery: Delivery) -> None:
+    def adjust_to(self, delivery: Delivery) -> None:
         self._ahead_ms = delivery.timestamp_ms - round(time.time() * 1000)
 
     def now_ms(self) -> int:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import OutputFile, Result
-from api.callers import caller
+from api.callers import authenticate
 from api.operations import in_path, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
@@ -38,7 +38,7 @@ NOT_ENDED_RETRY_S = 2
     parameters=(in_path("job"),),
 )
 async def get_result(request: Request) -> Response:
-    key = await caller(request)
+    key = await authenticate(request)
     parameters(request)
     resources = resources_of(request)
     row = await own_job(request, key.tenant)

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import EXPIRES_S_MAX, SubmitRequest, Submitted
-from api.callers import caller
+from api.callers import authenticate
 from api.operations import header, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import parameters, reply
@@ -77,7 +77,7 @@ class CheckedSubmission(msgspec.Struct, frozen=True):
 )
 async def submit(request: Request) -> Response:
     resources = resources_of(request)
-    key = await caller(request)
+    key = await authenticate(request)
     parameters(request)
     given_key = idempotency_key(request.headers.get("Idempotency-Key"))
     body = await read_body(request, await resources.policies.payload_bytes_max() + ENVELOPE_BYTES_MAX)
@@ -191,9 +191,9 @@ async def _write(resources: Resources, checked: CheckedSubmission, traceparent: 
             headers=codec.headers_for(record, event_id, SOURCE, trace_of(traceparent)),
             partition=checked.partition,
         )
-        resources.clock.heard(delivery)
+        resources.clock.adjust_to(delivery)
         await resources.write(
-            receipts.acknowledged,
+            receipts.acknowledge,
             checked.job,
             checked.tenant,
             checked.tier,

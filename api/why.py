@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.callers import caller
+from api.callers import authenticate
 from api.operations import in_path, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
@@ -53,7 +53,7 @@ class _TooMuch(Exception):
     parameters=(in_path("job"),),
 )
 async def get_why(request: Request) -> Response:
-    key = await caller(request)
+    key = await authenticate(request)
     parameters(request)
     resources = resources_of(request)
     row = await own_job(request, key.tenant)

@@ -20,7 +20,7 @@ from cli.output import Format, Output
 from cli.pasts import File, Pool, pasts
 
 
-class By(StrEnum):
+class GroupBy(StrEnum):
     TIER = "tier"
     TENANT = "tenant"
 
@@ -29,7 +29,7 @@ Since = Annotated[str, typer.Option("--since", help="Jobs submitted from then on
 
 
 def show_slo(
-    by: Annotated[By, typer.Option("--by", help="A row for each of these.")] = By.TIER,
+    by: Annotated[GroupBy, typer.Option("--by", help="A row for each of these.")] = GroupBy.TIER,
     since: Since = "",
     pool: Pool = "",
     file: File = None,
@@ -54,7 +54,7 @@ def _document(entry: Kept) -> dict[str, Any]:
     return {**msgspec.to_builtins(entry), **computed}
 
 
-def _show_kept(pool: str, entries: list[Kept], by: By) -> None:
+def _show_kept(pool: str, entries: list[Kept], by: GroupBy) -> None:
     output.out.print(f"pool {pool}", style="bold")
     output.table(
         [str(by), "jobs", "within SLO", "kept", "missed", "undecided", "never started", "worst wait ÷ SLO", "of"],

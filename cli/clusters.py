@@ -87,7 +87,7 @@ def drain(
     with api(data, operator=True) as client:
         pool, partition, now_ms = _place(client, name)
         deadline_ms = now_ms + after_ms if after_ms else 0
-        operators.say(settings(data), ClusterDrainRequested(name, deadline_ms), [partition], SOURCE)
+        operators.send(settings(data), ClusterDrainRequested(name, deadline_ms), [partition], SOURCE)
         seen = _until(
             client, (pool, name), lambda c: c["state"] == "draining" and (c["deadline_ms"] or 0) == deadline_ms
         )
@@ -104,7 +104,7 @@ def activate(name: Name, data: Data = DATA_DEFAULT, form: Output = Format.TABLE)
     """Bring a draining cluster back to work."""
     with api(data, operator=True) as client:
         pool, partition, _ = _place(client, name)
-        operators.say(settings(data), ClusterActivated(name), [partition], SOURCE)
+        operators.send(settings(data), ClusterActivated(name), [partition], SOURCE)
         seen = _until(client, (pool, name), lambda c: c["state"] == "active")
     if form is Format.JSON:
         return output.as_json(seen)

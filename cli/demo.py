@@ -58,7 +58,7 @@ HTTP_PROMPTS = (
 KAFKA_PROMPTS = (("api", "a green ball moving right"), ("enterprise", "a blue star moving up on a black background"))
 
 
-class Shown(msgspec.Struct):
+class DemoJob(msgspec.Struct):
     """A job of the demo, as its row shows it."""
 
     job: str
@@ -116,17 +116,17 @@ def _publish(here: Settings) -> None:
     output.err.print(f"   {done.version.model} {done.version.digest}")
 
 
-def _submit_over_http(client: ApiClient) -> list[Shown]:
+def _submit_over_http(client: ApiClient) -> list[DemoJob]:
     output.err.print(f"[bold]3[/]  submitting {len(HTTP_PROMPTS)} prompts over HTTP, {len(KAFKA_PROMPTS)} over Kafka")
     jobs = []
     for seed, (tier, prompt) in enumerate(HTTP_PROMPTS):
         request = {"model": MODEL, "tier": tier, "inputs": {"prompt": prompt, "seed": seed}}
         answer = client.post("/v1/jobs", request, {"Idempotency-Key": uuid.uuid4().hex})
-        jobs.append(Shown(answer["job"], tier, "HTTP", prompt))
+        jobs.append(DemoJob(answer["job"], tier, "HTTP", prompt))
     return jobs
 
 
-def _submit_over_kafka(here: Settings, tenant: str) -> list[Shown]:
+def _submit_over_kafka(here: Settings, tenant: str) -> list[DemoJob]:
     """As an upstream product does it: one record in `submissions`, CloudEvents headers, any Kafka client."""
     producer = Producer(here.kafka, "demo-upstream-product")
     jobs = []
@@ -136,12 +136,12 @@ def _submit_over_kafka(here: Settings, tenant: str) -> list[Shown]:
         event_id = uuid.uuid4().hex
         headers = headers_for(request, event_id, EVENT_SOURCE)
         producer.send_and_wait(topics.SUBMISSIONS, encode(request), key=tenant.encode(), headers=headers)
-        jobs.append(Shown(job_id_of_event(POOL, tenant, EVENT_SOURCE, event_id), tier, "Kafka", prompt))
+        jobs.append(DemoJob(job_id_of_event(POOL, tenant, EVENT_SOURCE, event_id), tier, "Kafka", prompt))
     producer.close()
     return jobs
 
 
-def _follow(client: ApiClient, jobs: list[Shown], begun: float, data: Path) -> float:
+def _follow(client: ApiClient, jobs: list[DemoJob], begun: float, data: Path) -> float:
     """Show the jobs until all have ended; seconds from `begun` to the first video."""
     output.err.print(
         "[bold]4[/]  the scheduler decides who goes next (the first job also builds the model's environment)"
@@ -166,7 +166,7 @@ def _follow(client: ApiClient, jobs: list[Shown], begun: float, data: Path) -> f
     return first_video_s
 
 
-def _refresh(client: ApiClient, job: Shown) -> None:
+def _refresh(client: ApiClient, job: DemoJob) -> None:
     try:
         found = client.get(f"/v1/jobs/{job.job}")
     except CommandFailed:
@@ -179,7 +179,7 @@ def _refresh(client: ApiClient, job: Shown) -> None:
         job.waited_ms = known["started_ms"] - known["submitted_ms"]
 
 
-def _rows(jobs: list[Shown]) -> Table:
+def _rows(jobs: list[DemoJob]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("tier", "door", "prompt", "state", "", "waited"):
         table.add_column(heading, no_wrap=True)
@@ -189,7 +189,7 @@ def _rows(jobs: list[Shown]) -> Table:
     return table
 
 
-def _save(client: ApiClient, jobs: list[Shown], folder: Path) -> list[tuple[Path, str]]:
+def _save(client: ApiClient, jobs: list[DemoJob], folder: Path) -> list[tuple[Path, str]]:
     folder.mkdir(parents=True, exist_ok=True)
     saved = []
     for number, job in enumerate(jobs, 1):

@@ -17,7 +17,7 @@ from cli.output import Format, Output
 from contract.names import ALIAS_DEFAULT
 from registry import aliases, models, publishing
 from registry.aliases import AliasMove
-from registry.manifest import File
+from registry.manifest import VersionFile
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine as connect
 from views import queries
@@ -49,7 +49,7 @@ def publish(
         in_force = queries.policies(connection)
     with output.err.status("checking and uploading…") as status:
 
-        def uploaded(file: File) -> None:
+        def uploaded(file: VersionFile) -> None:
             status.update(f"stored {file.path}")
 
         done = publishing.publish(

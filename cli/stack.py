@@ -63,12 +63,12 @@ def status(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     schedulers = [
         f"http://{HOST}:{part.port}/metrics" for part in found.parts if part.name == "scheduler" and part.port
     ]
-    more = troubles.standing(stack.settings(data), schedulers) if found.state in _ANSWERS else None
+    more = troubles.find_troubles(stack.settings(data), schedulers) if found.state in _ANSWERS else None
     if form is Format.JSON:
         output.as_json({**msgspec.to_builtins(found), **(msgspec.to_builtins(more) if more else {})})
     else:
         output.out.print(render(found))
-        for line in troubles.lines(more) if more else ():
+        for line in troubles.describe(more) if more else ():
             output.out.print(line, soft_wrap=True)
     if found.state != "ready":
         raise typer.Exit(1)

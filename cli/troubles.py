@@ -74,7 +74,7 @@ class Troubles(msgspec.Struct):
     """What could not be found out, in words."""
 
 
-def standing(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
+def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     """As things are now. `schedulers` are the addresses of their metrics."""
     found = Troubles([], [], {}, [], True, [], [])
     try:
@@ -100,7 +100,7 @@ def standing(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     return found
 
 
-def lines(found: Troubles) -> list[Text]:
+def describe(found: Troubles) -> list[Text]:
     """For people; none when all is well."""
     said = [Text(f"pool {pool}: waits, no scheduler has opened it yet", "yellow") for pool in found.waiting]
     said += [

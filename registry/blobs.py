@@ -13,7 +13,7 @@ from pathlib import Path
 
 from registry.errors import RegistryError
 from registry.file_lock import hold
-from registry.manifest import File, blob_key
+from registry.manifest import VersionFile, blob_key
 from registry.model_directory import hash_of_file
 from runtime.object_store import Missing, ObjectStore
 
@@ -29,7 +29,7 @@ def signature(path: Path) -> Signature:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def upload(store: ObjectStore, file: File, path: Path, before: Signature) -> bool:
+def upload(store: ObjectStore, file: VersionFile, path: Path, before: Signature) -> bool:
     """Stores the file under its hash; False when the store has it already.
 
     `before` is its signature from before it was hashed. RegistryError(conflict) when it has changed since then."""
@@ -72,7 +72,7 @@ class BlobCache:
             raise _corrupt(sha256, found)
         return data
 
-    def fetch(self, file: File) -> Path:
+    def fetch(self, file: VersionFile) -> Path:
         """Where the blob lies on disk, its hash just verified. RegistryError: not_found, corrupt, unavailable."""
         path = self._root / file.sha256
         with disk_faults(self._root), hold(self._root / f"{file.sha256}.lock", f"blob {file.sha256[:12]}"):

@@ -25,7 +25,7 @@ from registry.environment_lock import environment_digest
 from registry.environments import Environments
 from registry.errors import RegistryError
 from registry.file_lock import hold
-from registry.manifest import File, Manifest, decode_manifest
+from registry.manifest import Manifest, VersionFile, decode_manifest
 from runtime.object_store import ObjectStore
 
 FETCHES_AT_ONCE = 4
@@ -33,7 +33,7 @@ COMPLETE = "complete.json"
 MANIFEST = "manifest.json"
 
 
-class Installed(msgspec.Struct, frozen=True):
+class InstalledVersion(msgspec.Struct, frozen=True):
     """A version that may be run."""
 
     version: str
@@ -64,7 +64,7 @@ class Depot:
             self._root / "environments", store, self._blobs, wheels_from_index=wheels_from_index
         )
 
-    def ensure(self, version: str) -> Installed:
+    def ensure(self, version: str) -> InstalledVersion:
         """Brings the version (`sha256:…`) here if it is not, whole and verified; blocks for as long as that takes.
 
         RegistryError: not_found, corrupt, environment, unavailable. An unreachable store raises its own error."""
@@ -77,8 +77,8 @@ class Depot:
                 shutil.rmtree(place, ignore_errors=True)
                 manifest = self._fetch(version, place)
         python = self._environments.ensure(manifest.environment)
-        self.used(version)
-        return Installed(version, manifest, place / "code", place / "weights", python)
+        self.mark_used(version)
+        return InstalledVersion(version, manifest, place / "code", place / "weights", python)
 
     def cached(self) -> list[str]:
         """Digests of the versions that are here whole, environment included; the one that was used last first."""
@@ -91,7 +91,7 @@ class Depot:
                 found.append(version)
         return sorted(found, key=self._used_ns, reverse=True)
 
-    def used(self, version: str) -> None:
+    def mark_used(self, version: str) -> None:
         """The version is used now: `cached` puts it first. Nothing happens when it is not here."""
         with contextlib.suppress(OSError):
             os.utime(self._place(version) / COMPLETE)
@@ -137,7 +137,7 @@ class Depot:
             shutil.rmtree(building, ignore_errors=True)
         return manifest
 
-    def _link(self, file: File, folder: Path) -> None:
+    def _link(self, file: VersionFile, folder: Path) -> None:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.hardlink_to(self._blobs.fetch(file))

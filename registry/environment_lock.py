@@ -25,7 +25,7 @@ HEX = re.compile(r"[0-9a-f]{64}")
 _PYTHON = re.compile(r"3\.\d{1,2}")
 
 
-class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True):
+class PinnedDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True):
     """One pinned distribution; any file of it whose hash is listed will do."""
 
     name: str
@@ -46,10 +46,10 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """ABI tag of that Python, `cp311`."""
     platform: str
     """`linux_x86_64`: operating system and machine of the wheels."""
-    requirements: tuple[Requirement, ...]
+    requirements: tuple[PinnedDistribution, ...]
 
 
-def environment(python: str, platform: str, wheels: tuple[Requirement, ...]) -> Environment:
+def environment(python: str, platform: str, wheels: tuple[PinnedDistribution, ...]) -> Environment:
     """RegistryError(invalid) when `python` is not like `3.11`."""
     if not _PYTHON.fullmatch(python):
         raise RegistryError("invalid", f"expected a Python version like '3.11' (in quotes), found {python[:80]!r}")
@@ -61,9 +61,9 @@ def environment_digest(environment: Environment) -> str:
     return hashlib.sha256(msgspec.json.encode(environment, order="sorted")).hexdigest()
 
 
-def parse_lock(text: str, file: str = "environment.lock") -> tuple[Requirement, ...]:
+def parse_lock(text: str, file: str = "environment.lock") -> tuple[PinnedDistribution, ...]:
     """The requirements of a lock, sorted. RegistryError(invalid) names file and line of the first fault."""
-    found: dict[tuple[str, str], tuple[int, Requirement]] = {}
+    found: dict[tuple[str, str], tuple[int, PinnedDistribution]] = {}
     for line, entry in _entries(text):
         requirement = _requirement(f"{file} line {line}", entry)
         earlier = found.setdefault((requirement.name, requirement.marker), (line, requirement))
@@ -74,7 +74,7 @@ def parse_lock(text: str, file: str = "environment.lock") -> tuple[Requirement, 
     return tuple(sorted(requirement for _, requirement in found.values()))
 
 
-def write_lock(wheels: tuple[Requirement, ...]) -> str:
+def write_lock(wheels: tuple[PinnedDistribution, ...]) -> str:
     """The lock that `uv pip install --require-hashes -r` reads. parse_lock reads it back the same."""
     lines = []
     for each in wheels:
@@ -104,7 +104,7 @@ def _entries(text: str) -> list[tuple[int, str]]:
     return entries
 
 
-def _requirement(where: str, entry: str) -> Requirement:
+def _requirement(where: str, entry: str) -> PinnedDistribution:
     if entry.startswith("-"):
         raise RegistryError(
             "invalid",
@@ -135,7 +135,7 @@ def _requirement(where: str, entry: str) -> Requirement:
             f"{where}: {pin[:80]} has no hash; expected --hash=sha256:… on every requirement:"
             " write the lock with `uv pip compile --generate-hashes`",
         )
-    return Requirement(name, version, marker, tuple(sorted({_hex(where, word) for word in hashes})))
+    return PinnedDistribution(name, version, marker, tuple(sorted({_hex(where, word) for word in hashes})))
 
 
 def _pinned(where: str, pin: str) -> tuple[str, str]:

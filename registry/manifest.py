@@ -17,7 +17,7 @@ from registry.environment_lock import Environment
 from registry.errors import RegistryError
 
 
-class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class VersionFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of a version."""
 
     path: str
@@ -35,8 +35,8 @@ class Manifest(
     name: str
     entry_point: str
     """`module:Class`, importable from the code folder."""
-    code: tuple[File, ...]
-    weights: tuple[File, ...]
+    code: tuple[VersionFile, ...]
+    weights: tuple[VersionFile, ...]
     environment: Environment
     inputs: dict[str, Any]
     """JSON Schema of what `predict` takes."""

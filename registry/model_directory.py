@@ -21,9 +21,9 @@ from pathlib import Path
 import msgspec
 
 from registry import pylock
-from registry.environment_lock import LOCK_BYTES_MAX, Requirement, environment, parse_lock
+from registry.environment_lock import LOCK_BYTES_MAX, PinnedDistribution, environment, parse_lock
 from registry.errors import RegistryError
-from registry.manifest import File, Manifest, is_inside
+from registry.manifest import Manifest, VersionFile, is_inside
 from registry.model_yaml import FILE, YAML_BYTES_MAX, ModelYaml, parse_model_yaml
 from registry.safetensors_header import check_safetensors, pickle_inside
 
@@ -44,7 +44,7 @@ class ModelDirectory(msgspec.Struct, frozen=True):
     ignored: tuple[str, ...]
     """Files that are no part of the version, relative to the directory."""
 
-    def sources(self) -> tuple[tuple[File, Path], ...]:
+    def sources(self) -> tuple[tuple[VersionFile, Path], ...]:
         """Each of the manifest's files and where it lies."""
         code = [(file, self.path / file.path) for file in self.manifest.code]
         weights = [(file, self.path / WEIGHTS / file.path) for file in self.manifest.weights]
@@ -66,7 +66,7 @@ def read_model_directory(path: Path) -> ModelDirectory:
         if name.startswith(WEIGHTS + "/"):
             weights.append(_weights(path, name))
         elif name.endswith(".py"):
-            code.append(File(name, *hash_of_file(path / name)))
+            code.append(VersionFile(name, *hash_of_file(path / name)))
         else:
             _refuse_pickle(path, name)
             ignored.append(name)
@@ -90,7 +90,7 @@ def read_model_directory(path: Path) -> ModelDirectory:
     return ModelDirectory(path, manifest, tuple(ignored))
 
 
-def _requirements(root: Path, lock: str) -> tuple[Requirement, ...]:
+def _requirements(root: Path, lock: str) -> tuple[PinnedDistribution, ...]:
     try:
         text = _required(root, lock, LOCK_BYTES_MAX).decode()
     except UnicodeDecodeError:
@@ -166,14 +166,14 @@ def _refuse_pickle(root: Path, name: str) -> None:
         )
 
 
-def _weights(root: Path, name: str) -> File:
+def _weights(root: Path, name: str) -> VersionFile:
     if not name.endswith(".safetensors"):
         _refuse_pickle(root, name)
         raise RegistryError(
             "invalid", f"{name}: expected only *.safetensors in {WEIGHTS}/, found another file; move it"
         )
     check_safetensors(root / name, name)
-    return File(name.removeprefix(WEIGHTS + "/"), *hash_of_file(root / name))
+    return VersionFile(name.removeprefix(WEIGHTS + "/"), *hash_of_file(root / name))
 
 
 def _check_entry_point(root: Path, yaml: ModelYaml, code: list[str]) -> None:

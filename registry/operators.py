@@ -11,10 +11,10 @@ from contract.topics import JOBS
 from runtime.kafka import Producer
 from runtime.settings import Settings
 
-Said = PolicyApplied | ClusterDrainRequested | ClusterActivated
+OperatorRecord = PolicyApplied | ClusterDrainRequested | ClusterActivated
 
 
-def say(settings: Settings, record: Said, partitions: Iterable[int], source: str) -> None:
+def send(settings: Settings, record: OperatorRecord, partitions: Iterable[int], source: str) -> None:
     """Writes the record to these partitions of `jobs`; `source` is its CloudEvents source.
 
     DeliveryUnclear when a broker did not confirm: say it again, which changes nothing."""

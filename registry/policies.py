@@ -87,5 +87,5 @@ def _refused(error: Exception, done: str) -> RegistryError:
 def tell(settings: Settings, policy: Policy, told: Iterable[str], bound: TrialBound = STAYS) -> str:
     """Tells the schedulers of these pools of the policy. Its fingerprint. DeliveryUnclear: tell them again."""
     record = PolicyApplied(policy, fingerprint(policy), *bound)
-    operators.say(settings, record, [policy.pools[name].partition for name in told], SOURCE)
+    operators.send(settings, record, [policy.pools[name].partition for name in told], SOURCE)
     return record.fingerprint

@@ -18,7 +18,7 @@ from contract.inputs import VersionPublished
 from registry import aliases, blobs, models, outbox, wheels
 from registry.aliases import AliasMove
 from registry.errors import RegistryError
-from registry.manifest import File, Manifest, blob_key, digest_of, encode_manifest
+from registry.manifest import Manifest, VersionFile, blob_key, digest_of, encode_manifest
 from registry.model_directory import ModelDirectory, read_model_directory
 from registry.models import RegisteredVersion
 from runtime.object_store import ObjectStore
@@ -26,7 +26,7 @@ from runtime.object_store import ObjectStore
 UPLOADS_AT_ONCE = 4
 
 
-class Published(msgspec.Struct, frozen=True):
+class PublishOutcome(msgspec.Struct, frozen=True):
     """What `publish` did."""
 
     version: RegisteredVersion
@@ -52,8 +52,8 @@ def publish(
     wheels_from_index: bool = True,
     vendor_wheels: bool = False,
     wheels_folder: Path | None = None,
-    on_uploaded: Callable[[File], None] | None = None,
-) -> Published:
+    on_uploaded: Callable[[VersionFile], None] | None = None,
+) -> PublishOutcome:
     """Publishes a model directory, and points `alias` to it when one is given.
 
     `pool`: where the model runs; may be empty when the model is known or there is only one pool.
@@ -82,7 +82,7 @@ def publish(
         version = models.version_in(connection, digest)
     if version is None:
         raise RegistryError("conflict", f"expected version {digest} after publishing it, found none")
-    return Published(version, is_new, move, uploaded, vendored, model.ignored)
+    return PublishOutcome(version, is_new, move, uploaded, vendored, model.ignored)
 
 
 def _pool_for(connection: Connection, model: str, pool: str) -> str:
@@ -109,11 +109,11 @@ def _upload(
     model: ModelDirectory,
     before: dict[Path, blobs.Signature],
     store: ObjectStore,
-    on_uploaded: Callable[[File], None] | None,
+    on_uploaded: Callable[[VersionFile], None] | None,
 ) -> int:
     """Bytes that the store did not have."""
 
-    def one(source: tuple[File, Path]) -> int:
+    def one(source: tuple[VersionFile, Path]) -> int:
         file, path = source
         new = blobs.upload(store, file, path, before[path])
         if on_uploaded is not None:

@@ -10,13 +10,13 @@ import tomllib
 
 from packaging.pylock import Package, Pylock, PylockValidationError
 
-from registry.environment_lock import HEX, Requirement
+from registry.environment_lock import HEX, PinnedDistribution
 from registry.errors import RegistryError
 
 FILE = "pylock.toml"
 
 
-def parse_pylock(text: str) -> tuple[Requirement, ...]:
+def parse_pylock(text: str) -> tuple[PinnedDistribution, ...]:
     """The requirements of the lock, sorted. RegistryError(invalid) names the first fault and where it lies."""
     try:
         lock = Pylock.from_dict(tomllib.loads(text))
@@ -24,7 +24,7 @@ def parse_pylock(text: str) -> tuple[Requirement, ...]:
         raise _fault(f"expected TOML; {error}") from None
     except PylockValidationError as error:
         raise _fault(f"expected a lock as PEP 751 has it; {error}") from None
-    found: dict[tuple[str, str], Requirement] = {}
+    found: dict[tuple[str, str], PinnedDistribution] = {}
     for package in lock.packages:
         requirement = _requirement(package)
         if found.setdefault((requirement.name, requirement.marker), requirement) is not requirement:
@@ -32,7 +32,7 @@ def parse_pylock(text: str) -> tuple[Requirement, ...]:
     return tuple(sorted(found.values()))
 
 
-def _requirement(package: Package) -> Requirement:
+def _requirement(package: Package) -> PinnedDistribution:
     if package.vcs or package.directory or package.archive:
         raise _fault(f"{package.name}: expected wheels, found a link or a local directory; lock a released version")
     if package.version is None or not package.wheels:
@@ -46,7 +46,7 @@ def _requirement(package: Package) -> Requirement:
     hashes = {wheel.hashes.get("sha256", "") for wheel in package.wheels}
     if not all(HEX.fullmatch(each) for each in hashes):
         raise _fault(f"{package.name}: expected a sha256 of each wheel, found one without")
-    return Requirement(str(package.name), str(package.version), marker, tuple(sorted(hashes)))
+    return PinnedDistribution(str(package.name), str(package.version), marker, tuple(sorted(hashes)))
 
 
 def _fault(what: str) -> RegistryError:

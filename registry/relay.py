@@ -71,7 +71,7 @@ class Relay:
             connection.execute(text(f"LISTEN {CHANNEL}"))
             try:
                 while not stop.is_set():
-                    if self._is_working(connection):
+                    if self._take_lock(connection):
                         self._drain(connection, stop)
                         _await_notification(connection)
                     else:
@@ -79,7 +79,7 @@ class Relay:
             finally:
                 connection.invalidate()  # LISTEN and the lock belong to the session: it must not go back to the pool
 
-    def _is_working(self, connection: Connection) -> bool:
+    def _take_lock(self, connection: Connection) -> bool:
         """True when this session holds the lock, or has just got it. Asking again does not take it twice."""
         held = text(
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"

@@ -17,7 +17,7 @@ import msgspec
 from registry import blobs
 from registry.environment_lock import Environment, environment_digest, write_lock
 from registry.errors import RegistryError
-from registry.manifest import File
+from registry.manifest import VersionFile
 from registry.model_directory import hash_of_file
 from registry.uv import run_uv
 from runtime.object_store import Missing, ObjectStore
@@ -26,7 +26,7 @@ _WHEEL_NAME = re.compile(r"[A-Za-z0-9_.+!-]{1,240}\.whl")
 
 
 class VendoredWheels(msgspec.Struct, frozen=True, tag="VendoredWheels.v1"):
-    wheels: tuple[File, ...]
+    wheels: tuple[VersionFile, ...]
     """`path` is the wheel's file name."""
 
 
@@ -61,7 +61,7 @@ def vendor(environment: Environment, store: ObjectStore, folder: Path | None = N
     return len(wheels)
 
 
-def vendored(environment: Environment, store: ObjectStore) -> tuple[File, ...] | None:
+def vendored(environment: Environment, store: ObjectStore) -> tuple[VersionFile, ...] | None:
     """The environment's wheels in the store, or None when nobody put them there. RegistryError(corrupt)."""
     try:
         raw = store.get(list_key(environment))
@@ -101,9 +101,9 @@ def _download(environment: Environment, folder: Path) -> None:
     run_uv([*python, *download, *exactly], "downloading the wheels of the lock")
 
 
-def _chosen(environment: Environment, folder: Path) -> list[File]:
+def _chosen(environment: Environment, folder: Path) -> list[VersionFile]:
     allowed = _allowed(environment)
-    wheels = [File(path.name, *hash_of_file(path)) for path in sorted(folder.glob("*.whl"))]
+    wheels = [VersionFile(path.name, *hash_of_file(path)) for path in sorted(folder.glob("*.whl"))]
     chosen = [wheel for wheel in wheels if wheel.sha256 in allowed and _WHEEL_NAME.fullmatch(wheel.path)]
     have = {wheel.sha256 for wheel in chosen}
     for requirement in environment.requirements:

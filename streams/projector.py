@@ -30,7 +30,7 @@ from streams.ledger.pools import pool_in_ledger
 from streams.metrics import PROJECTED, SET_ASIDE
 from views import projection
 from views.columns import is_key_text
-from views.job_fold import Aside
+from views.job_fold import Omission
 from views.refusals import is_refusal
 
 GROUP = "headrace-projector"
@@ -186,7 +186,7 @@ class Projector:
             applied = await self._retried(partial(_apply, pool, records, carefully=True), ours, **place)
         if applied is not None:
             PROJECTED.labels(pool).inc(applied.records)
-            _tell(applied.aside, pool, partition)
+            _tell(applied.omissions, pool, partition)
 
     async def _retried(
         self,
@@ -239,13 +239,13 @@ def _apply(
     return projection.apply_all(connection, pool, records, carefully=carefully)
 
 
-def _tell(aside: Sequence[Aside], pool: str, partition: int) -> None:
+def _tell(omissions: Sequence[Omission], pool: str, partition: int) -> None:
     """What the views do not show, where it lies, and why."""
-    if aside:
-        SET_ASIDE.labels(pool).inc(len(aside))
-    for place, (job, offset, reason) in enumerate(aside):
+    if omissions:
+        SET_ASIDE.labels(pool).inc(len(omissions))
+    for place, (job, offset, reason) in enumerate(omissions):
         if place == LOGGED_MAX:
-            log.error("more cannot be shown", pool=pool, number=len(aside) - LOGGED_MAX)
+            log.error("more cannot be shown", pool=pool, number=len(omissions) - LOGGED_MAX)
             return
         what = "a job cannot be shown and is set aside" if job else "an event cannot be shown and is passed over"
         log.error(what, pool=pool, topic=LEDGER, partition=partition, offset=offset, job=job, found=reason)

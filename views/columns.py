@@ -133,18 +133,18 @@ def is_key_text(text: str) -> bool:
     return "\0" not in text and len(text) <= KEY_BYTES_MAX and len(text.encode()) <= KEY_BYTES_MAX
 
 
-def key(text: str) -> str:
+def nearest_key(text: str) -> str:
     """The nearest text that an index holds."""
     return mended(text).encode()[:KEY_BYTES_MAX].decode(errors="ignore")
 
 
-def number(value: int, sql: str = "bigint") -> int:
+def nearest_number(value: int, sql: str = "bigint") -> int:
     """The nearest number that a column of this type holds."""
     least, most = _RANGES[sql]
     return max(least, min(value, most))
 
 
-def document(value: msgspec.Struct) -> msgspec.Raw:
+def jsonb_document(value: msgspec.Struct) -> msgspec.Raw:
     """As jsonb holds it: without NUL, which it refuses anywhere."""
     encoded = msgspec.json.encode(value)
     if b"\\u0000" in encoded:
@@ -154,9 +154,9 @@ def document(value: msgspec.Struct) -> msgspec.Raw:
 
 def _fitted(value: Any, column: ViewColumn) -> Any:
     if type(value) is int:
-        return number(value, column.sql)
+        return nearest_number(value, column.sql)
     if type(value) is str:
-        return key(value) if column.is_key else mended(value)
+        return nearest_key(value) if column.is_key else mended(value)
     if type(value) is tuple:
         return tuple(map(mended, value))
     return value

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from contract import events as e
 from contract.batch import Batch
 from views import rows
-from views.columns import is_key_text, number
-from views.job_fold import Aside, JobFold
+from views.columns import is_key_text, nearest_number
+from views.job_fold import JobFold, Omission
 from views.pool_fold import NotShown, PoolFold, PoolRow
 from views.words import JOB_EVENTS
 
@@ -86,40 +86,40 @@ class Fold:
         clusters: Mapping[str, rows.ClusterRow],
     ) -> None:
         self.pool = PoolFold(pool, nodes, clusters)
-        self.jobs = JobFold(pool, jobs, open_attempts, self.pool.started)
-        self._aside: list[Aside] = []
+        self.jobs = JobFold(pool, jobs, open_attempts, self.pool.mark_loaded)
+        self._omissions: list[Omission] = []
         self._offset = -1
 
     def fold(self, offset: int, batch: Batch) -> None:
         """Apply the batch at `offset`."""
-        self._offset, now_ms = offset, number(batch.now_ms)
+        self._offset, now_ms = offset, nearest_number(batch.now_ms)
         self.jobs.begin(offset, batch, now_ms)
         self.pool.begin(batch, now_ms)
         for index, event in enumerate(batch.events):
             try:
                 self.pool.apply(event)
             except NotShown as why:
-                self._aside.append(Aside("", offset, str(why)))
+                self._omissions.append(Omission("", offset, str(why)))
             if type(event) in JOB_EVENTS:
                 self.jobs.apply(index, event)
             elif isinstance(event, e.InputQuarantined) and event.job:
-                self.jobs.copied(event.job, event.offset, event.key)
+                self.jobs.add_copy(event.job, event.offset, event.key)
 
     def refuse(self, row: PoolRow, reason: str) -> None:
         """The database does not take this row: what there was of it stays."""
         self.pool.leave_out(row)
-        self._aside.append(Aside("", self._offset, reason))
+        self._omissions.append(Omission("", self._offset, reason))
 
     @property
-    def aside(self) -> list[Aside]:
+    def omissions(self) -> list[Omission]:
         """What was not shown, as far as it is worth a word: not each event of a job that was set aside before."""
-        return [*self._aside, *self.jobs.aside]
+        return [*self._omissions, *self.jobs.omissions]
 
     @property
     def counters(self) -> Counter[str]:
         """Difference by name."""
-        unreadable = sum(bool(aside.job) for aside in self.jobs.aside)
-        passed_over = self.jobs.passed_over + len(self._aside)
+        unreadable = sum(bool(omission.job) for omission in self.jobs.omissions)
+        passed_over = self.jobs.passed_over + len(self._omissions)
         counters = Counter(self.pool.counters)
         counters.update({COUNTER_UNREADABLE: unreadable, COUNTER_PASSED_OVER: passed_over})
         return +counters

@@ -16,14 +16,14 @@ from contract import events as e
 from contract.inputs import Submission
 from contract.lifecycle import ENDINGS, TERMINAL, IllegalTransition, JobState, after
 from views import rows
-from views.columns import fitted, number
+from views.columns import fitted, nearest_number
 
 _STATES = {state.value: state for state in JobState}
 LIFE_BEGINS = (e.JobAccepted, e.JobRefused)
 WORDS_GO = (e.ErasureOrdered, e.JobErased)
 
 
-class Moment(msgspec.Struct):
+class FoldedRecord(msgspec.Struct):
     """The record that is being folded."""
 
     pool: str
@@ -32,7 +32,7 @@ class Moment(msgspec.Struct):
     """Those it read, by offset."""
 
 
-class Page(msgspec.Struct):
+class JobDraft(msgspec.Struct):
     """A job while one event is folded."""
 
     row: rows.JobRow | None
@@ -45,41 +45,43 @@ class Page(msgspec.Struct):
     """A new life: what there was of the one before goes."""
 
 
-def turn(page: Page, event: Any, moment: Moment) -> None:
+def apply_event(draft: JobDraft, event: Any, record: FoldedRecord) -> None:
     """An event of a job that can be read. IllegalTransition when it may not happen to it."""
-    row = page.row
+    row = draft.row
     if row is not None and isinstance(event, LIFE_BEGINS) and begins_anew(row):
         # the scheduler had forgotten the id (design, Once is once): the same id, and nothing else of the job there was
-        row = page.row = page.attempt = None
-        page.begins = True
+        row = draft.row = draft.attempt = None
+        draft.begins = True
     state = after(JobState.SUBMITTED if row is None else _STATES[row.state], type(event).__name__)
     handler = _EVENTS.get(type(event))
     if handler is not None:
-        handler(page, event, moment)
-    if page.row is not None:
-        page.row.state = state.value
-        if state in TERMINAL and page.row.ended_ms is None:
-            page.row.ended_ms = moment.now_ms
+        handler(draft, event, record)
+    if draft.row is not None:
+        draft.row.state = state.value
+        if state in TERMINAL and draft.row.ended_ms is None:
+            draft.row.ended_ms = record.now_ms
 
 
-def turn_unread(page: Page, event: Any, moment: Moment) -> None:
+def apply_to_unreadable(draft: JobDraft, event: Any, record: FoldedRecord) -> None:
     """An event of a job whose row says `unreadable`."""
-    row, kind = page.row, type(event)
+    row, kind = draft.row, type(event)
     if row is not None and kind.__name__ in ENDINGS:
-        row.ended_ms = moment.now_ms
+        row.ended_ms = record.now_ms
     if isinstance(event, WORDS_GO):
-        _EVENTS[kind](page, event, moment)
+        _EVENTS[kind](draft, event, record)
     elif isinstance(event, (*LIFE_BEGINS, e.JobDuplicated)):
-        _copy(page, event, moment)
+        _copy(draft, event, record)
     elif isinstance(event, e.JobDispatched):
-        page.attempt = fitted(attempt_of(event, moment))
+        draft.attempt = fitted(attempt_of(event, record))
         if row is not None:
-            row.attempts = page.attempt.attempt
-    elif page.attempt is not None and page.attempt.is_open and getattr(event, "dispatch", "") == page.attempt.dispatch:
+            row.attempts = draft.attempt.attempt
+    elif (
+        draft.attempt is not None and draft.attempt.is_open and getattr(event, "dispatch", "") == draft.attempt.dispatch
+    ):
         if isinstance(event, e.AttemptStarted):
-            page.attempt.state, page.attempt.started_ms = "running", moment.now_ms
+            draft.attempt.state, draft.attempt.started_ms = "running", record.now_ms
         elif kind in _CLOSED:
-            page.attempt.state, page.attempt.ended_ms = _CLOSED[kind], moment.now_ms
+            draft.attempt.state, draft.attempt.ended_ms = _CLOSED[kind], record.now_ms
 
 
 def begins_anew(row: rows.JobRow) -> bool:
@@ -87,48 +89,48 @@ def begins_anew(row: rows.JobRow) -> bool:
     return row.state == rows.UNREADABLE or _STATES[row.state] in TERMINAL
 
 
-def attempt_of(event: e.JobDispatched, moment: Moment) -> rows.AttemptRow:
+def attempt_of(event: e.JobDispatched, record: FoldedRecord) -> rows.AttemptRow:
     """The attempt that a dispatch opens. What is the pool's among its evidence is fitted to its columns."""
     others = dict.fromkeys(member.node for member in event.members if member.node != event.node)
     return rows.AttemptRow(
         event.job,
         event.attempt,
-        moment.pool,
+        record.pool,
         event.dispatch,
         event.node,
         event.session,
         event.cluster,
         "staged",
-        moment.now_ms,
+        record.now_ms,
         None,
         None,
         event.waited_ms,
-        number(event.slo_ms),
+        nearest_number(event.slo_ms),
         event.next_job,
-        number(event.next_waited_ms),
-        number(event.next_slo_ms),
-        number(event.limit, "integer"),
-        number(event.staged, "integer"),
+        nearest_number(event.next_waited_ms),
+        nearest_number(event.next_slo_ms),
+        nearest_number(event.limit, "integer"),
+        nearest_number(event.staged, "integer"),
         event.bound,
         others=tuple(others),
     )
 
 
-def copy_of(job: str, offset: int, key: str, moment: Moment) -> rows.JobCopyRow:
+def copy_of(job: str, offset: int, key: str, record: FoldedRecord) -> rows.JobCopyRow:
     """A copy of the job's words lies at this offset of `jobs`."""
-    return rows.JobCopyRow(job, offset, moment.pool, key)
+    return rows.JobCopyRow(job, offset, record.pool, key)
 
 
-def _copy(page: Page, event: e.JobAccepted | e.JobRefused | e.JobDuplicated, moment: Moment) -> None:
-    page.copies.append(copy_of(event.job, event.offset, event.key, moment))
+def _copy(draft: JobDraft, event: e.JobAccepted | e.JobRefused | e.JobDuplicated, record: FoldedRecord) -> None:
+    draft.copies.append(copy_of(event.job, event.offset, event.key, record))
 
 
-def _accepted(page: Page, event: e.JobAccepted, moment: Moment) -> None:
-    _copy(page, event, moment)
+def _accepted(draft: JobDraft, event: e.JobAccepted, record: FoldedRecord) -> None:
+    _copy(draft, event, record)
     has_forecast = event.start_p90_ms != 0
-    page.row = rows.JobRow(
+    draft.row = rows.JobRow(
         event.job,
-        moment.pool,
+        record.pool,
         event.tenant,
         event.tier,
         event.model,
@@ -136,120 +138,120 @@ def _accepted(page: Page, event: e.JobAccepted, moment: Moment) -> None:
         JobState.SUBMITTED.value,
         event.submitted_ms,
         event.expires_ms,
-        moment.now_ms,
+        record.now_ms,
         start_p50_ms=event.start_p50_ms if has_forecast else None,
         start_p90_ms=event.start_p90_ms if has_forecast else None,
     )
 
 
-def _refused(page: Page, event: e.JobRefused, moment: Moment) -> None:
+def _refused(draft: JobDraft, event: e.JobRefused, record: FoldedRecord) -> None:
     """The event names neither tier nor model: they come from the api's receipt or the input beside it."""
-    _copy(page, event, moment)
-    if page.row is None:
-        asked = moment.submissions.get(event.offset)
-        page.row = rows.JobRow(
+    _copy(draft, event, record)
+    if draft.row is None:
+        asked = record.submissions.get(event.offset)
+        draft.row = rows.JobRow(
             event.job,
-            moment.pool,
+            record.pool,
             event.tenant,
             asked.tier if asked else "",
             asked.model if asked else "",
             "",
             JobState.SUBMITTED.value,
-            (asked.submitted_ms if asked else 0) or moment.now_ms,
+            (asked.submitted_ms if asked else 0) or record.now_ms,
             asked.expires_ms if asked else 0,
         )
-    page.row.reason = event.reason
+    draft.row.reason = event.reason
 
 
-def _forecast(page: Page, event: e.StartForecast, moment: Moment) -> None:
-    row = _row(page)
+def _forecast(draft: JobDraft, event: e.StartForecast, record: FoldedRecord) -> None:
+    row = _row(draft)
     row.start_p50_ms, row.start_p90_ms = event.p50_ms, event.p90_ms
 
 
-def _dispatched(page: Page, event: e.JobDispatched, moment: Moment) -> None:
-    row = _row(page)
+def _dispatched(draft: JobDraft, event: e.JobDispatched, record: FoldedRecord) -> None:
+    row = _row(draft)
     row.attempts = event.attempt
-    row.dispatched_ms, row.started_ms = moment.now_ms, None
-    page.attempt = attempt_of(event, moment)
+    row.dispatched_ms, row.started_ms = record.now_ms, None
+    draft.attempt = attempt_of(event, record)
 
 
-def _started(page: Page, event: e.AttemptStarted, moment: Moment) -> None:
-    attempt = _open(page, event)
+def _started(draft: JobDraft, event: e.AttemptStarted, record: FoldedRecord) -> None:
+    attempt = _open(draft, event)
     attempt.state = "running"
-    attempt.started_ms = _row(page).started_ms = moment.now_ms
+    attempt.started_ms = _row(draft).started_ms = record.now_ms
 
 
-def _failed(page: Page, event: e.AttemptFailed, moment: Moment) -> None:
-    attempt = _close(page, event, moment)
+def _failed(draft: JobDraft, event: e.AttemptFailed, record: FoldedRecord) -> None:
+    attempt = _close(draft, event, record)
     attempt.failure, attempt.error, attempt.counts = event.kind, event.error, True
-    row = _row(page)
+    row = _row(draft)
     row.failure = event.kind
     row.failures += 1
 
 
-def _closed(page: Page, event: e.AttemptClosed, moment: Moment) -> None:
-    attempt = _close(page, event, moment)
+def _closed(draft: JobDraft, event: e.AttemptClosed, record: FoldedRecord) -> None:
+    attempt = _close(draft, event, record)
     attempt.closed, attempt.counts = event.reason, event.counts
-    _row(page).failures += event.counts
+    _row(draft).failures += event.counts
 
 
-def _succeeded(page: Page, event: e.JobSucceeded, moment: Moment) -> None:
-    _close(page, event, moment)
-    row = _row(page)
+def _succeeded(draft: JobDraft, event: e.JobSucceeded, record: FoldedRecord) -> None:
+    _close(draft, event, record)
+    row = _row(draft)
     row.result_dispatch, row.result_manifest = event.dispatch, event.manifest
 
 
-def _reason(page: Page, event: e.JobCancelling | e.JobCancelled, moment: Moment) -> None:
-    _row(page).reason = event.reason
+def _reason(draft: JobDraft, event: e.JobCancelling | e.JobCancelled, record: FoldedRecord) -> None:
+    _row(draft).reason = event.reason
 
 
-def _expired(page: Page, event: e.JobExpired, moment: Moment) -> None:
-    _row(page).reason = "expired"
+def _expired(draft: JobDraft, event: e.JobExpired, record: FoldedRecord) -> None:
+    _row(draft).reason = "expired"
 
 
-def _dead_lettered(page: Page, event: e.JobDeadLettered, moment: Moment) -> None:
-    row = _row(page)
+def _dead_lettered(draft: JobDraft, event: e.JobDeadLettered, record: FoldedRecord) -> None:
+    row = _row(draft)
     row.failures = event.failures
     row.reason = row.failure or "lost"
 
 
-def _quarantined(page: Page, event: e.JobQuarantined, moment: Moment) -> None:
-    _row(page).reason = "nodes_lost"
+def _quarantined(draft: JobDraft, event: e.JobQuarantined, record: FoldedRecord) -> None:
+    _row(draft).reason = "nodes_lost"
 
 
-def _erasure_ordered(page: Page, event: e.ErasureOrdered, moment: Moment) -> None:
-    page.erases = True
-    if page.row is not None:
-        page.row.erasure = "ordered"
+def _erasure_ordered(draft: JobDraft, event: e.ErasureOrdered, record: FoldedRecord) -> None:
+    draft.erases = True
+    if draft.row is not None:
+        draft.row.erasure = "ordered"
 
 
-def _erased(page: Page, event: e.JobErased, moment: Moment) -> None:
-    page.erases = True
-    if page.row is not None:
-        page.row.erasure, page.row.gone_by_ms = "erased", number(event.gone_by_ms)
+def _erased(draft: JobDraft, event: e.JobErased, record: FoldedRecord) -> None:
+    draft.erases = True
+    if draft.row is not None:
+        draft.row.erasure, draft.row.gone_by_ms = "erased", nearest_number(event.gone_by_ms)
 
 
-def _row(page: Page) -> rows.JobRow:
-    assert page.row is not None, "the lifecycle table lets no such event happen to a job without a row"
-    return page.row
+def _row(draft: JobDraft) -> rows.JobRow:
+    assert draft.row is not None, "the lifecycle table lets no such event happen to a job without a row"
+    return draft.row
 
 
-def _open(page: Page, event: Any) -> rows.AttemptRow:
-    attempt = page.attempt
+def _open(draft: JobDraft, event: Any) -> rows.AttemptRow:
+    attempt = draft.attempt
     if attempt is None or attempt.dispatch != event.dispatch:
         found = "no open attempt" if attempt is None else "another one open"
         raise IllegalTransition(f"{type(event).__name__} of an attempt; expected the open one, found {found}")
     return attempt
 
 
-def _close(page: Page, event: Any, moment: Moment) -> rows.AttemptRow:
-    attempt = _open(page, event)
-    attempt.state, attempt.ended_ms = _CLOSED[type(event)], moment.now_ms
+def _close(draft: JobDraft, event: Any, record: FoldedRecord) -> rows.AttemptRow:
+    attempt = _open(draft, event)
+    attempt.state, attempt.ended_ms = _CLOSED[type(event)], record.now_ms
     return attempt
 
 
 _CLOSED: dict[type, str] = {e.AttemptFailed: "failed", e.AttemptClosed: "closed", e.JobSucceeded: "succeeded"}
-_EVENTS: dict[type, Callable[[Page, Any, Moment], None]] = {
+_EVENTS: dict[type, Callable[[JobDraft, Any, FoldedRecord], None]] = {
     e.JobAccepted: _accepted,
     e.StartForecast: _forecast,
     e.JobRefused: _refused,

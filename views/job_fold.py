@@ -1,10 +1,10 @@
 """The events of jobs applied to rows of `jobs`, `attempts`, `job_events` and `job_copies`: pure.
 
-Theory of operation. Each event is folded on a copy of its job's page (views.job_draft). If it may not happen to the job,
-or a row that comes of it does not fit its columns, the copy is dropped and *that job* is set aside: its row says
-`unreadable`, and why, and its later events are passed over, until the ledger begins another life of it. No other job
-notices. How many jobs are in which state and how many attempts are where are differences between a page before and
-after, so they are those of the rows whatever happened.
+Theory of operation. Each event is applied to a draft of its job (views.job_draft). If the lifecycle forbids the event,
+or a row of the draft does not fit its columns, the draft is dropped and *that job* is set aside: its row says
+`unreadable` and why, and its later events are passed over until the ledger begins another life of the job. No other job
+notices. The counts (jobs by state, attempts by place) are the differences between the rows before and after each event,
+so the counts agree with the rows whatever happened.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from contract.inputs import Submission
 from contract.lifecycle import IllegalTransition, JobState
 from views import rows
 from views.columns import fitted, is_key_text, misfit
-from views.job_draft import LIFE_BEGINS, WORDS_GO, Moment, Page, copy_of, turn, turn_unread
+from views.job_draft import LIFE_BEGINS, WORDS_GO, FoldedRecord, JobDraft, apply_event, apply_to_unreadable, copy_of
 from views.words import words
 
 EVENT_UNREADABLE = "JobUnreadable"
@@ -29,7 +29,7 @@ EVENT_UNREADABLE = "JobUnreadable"
 _SAID = "the views cannot show what the ledger says of it from here on; the job itself goes on"
 
 
-class Aside(NamedTuple):
+class Omission(NamedTuple):
     """What was not shown, and why."""
 
     job: str
@@ -74,54 +74,54 @@ class JobFold:
         """Difference of open attempts by (cluster, staged or running)."""
         self.in_nodes: Counter[tuple[str, str]] = Counter()
         """The same by node: a gang is open on each node where it has a rank."""
-        self.aside: list[Aside] = []
+        self.omissions: list[Omission] = []
         self.passed_over = 0
         """Events of jobs that were set aside before."""
-        self._moment = Moment(pool, 0, {})
+        self._record = FoldedRecord(pool, 0, {})
         self._seq = self._index = self._offset = 0
 
     def begin(self, offset: int, batch: Batch, now_ms: int) -> None:
         """The events that follow are those of this batch."""
         self._seq, self._offset = batch.seq, offset
         submissions = {i.offset: i.body for i in batch.inputs if isinstance(i.body, Submission)}
-        self._moment = Moment(self._pool, now_ms, submissions)
+        self._record = FoldedRecord(self._pool, now_ms, submissions)
 
-    def copied(self, job: str, offset: int, key: str) -> None:
+    def add_copy(self, job: str, offset: int, key: str) -> None:
         """A copy of the job's words lies at this offset of `jobs`."""
-        self._keep_copies([copy_of(job, offset, key, self._moment)])
+        self._keep_copies([copy_of(job, offset, key, self._record)])
 
     def apply(self, index: int, event: Any) -> None:
         """One event of JOB_EVENTS."""
         job = event.job
         if not is_key_text(job):
             self.passed_over += 1
-            self.aside.append(Aside("", self._offset, "an event names a job by text that is no job id"))
+            self.omissions.append(Omission("", self._offset, "an event names a job by text that is no job id"))
             return
         self._index = index
         before, attempt = self._known.get(job), self._open.get(job)
-        page = Page(copy(before), copy(attempt), [])
+        draft = JobDraft(copy(before), copy(attempt), [])
         if before is not None and before.state == rows.UNREADABLE and not isinstance(event, LIFE_BEGINS):
-            turn_unread(page, event, self._moment)
+            apply_to_unreadable(draft, event, self._record)
             self.passed_over += 1
-            said = [self._said(event, page.row)] if isinstance(event, WORDS_GO) else []
+            said = [self._said(event, draft.row)] if isinstance(event, WORDS_GO) else []
         else:
             try:
-                turn(page, event, self._moment)
-                said = [self._said(event, page.row)]
-                _check(page.row, page.attempt if page.attempt != attempt else None, *page.copies, *said)
+                apply_event(draft, event, self._record)
+                said = [self._said(event, draft.row)]
+                _check(draft.row, draft.attempt if draft.attempt != attempt else None, *draft.copies, *said)
             except Exception as error:  # whatever it is, it is this job's alone
-                page = self._set_aside(page, event, attempt, _reason(error))
-                said = [self._said(None, page.row)]
-        self._commit(job, before, attempt, page)
+                draft = self._set_aside(draft, event, attempt, _reason(error))
+                said = [self._said(None, draft.row)]
+        self._commit(job, before, attempt, draft)
         self.events += said
 
     def refuse(self, job: str, reason: str) -> None:
         """The database does not take the rows of this job: nothing of them is stored, but that it is unreadable."""
         before, attempt = self._known.get(job), self._open.get(job)
-        known = before or rows.JobRow(job, self._pool, "", "", "", "", "", self._moment.now_ms)
+        known = before or rows.JobRow(job, self._pool, "", "", "", "", "", self._record.now_ms)
         bare = rows.JobRow(job, self._pool, known.tenant, known.tier, "", "", "", known.submitted_ms)
         bare.ended_ms, bare.erasure, bare.gone_by_ms = known.ended_ms, known.erasure, known.gone_by_ms
-        self._commit(job, before, attempt, Page(self._unreadable(bare, reason), None, [], begins=True))
+        self._commit(job, before, attempt, JobDraft(self._unreadable(bare, reason), None, [], begins=True))
         self.copies = {key: copy for key, copy in self.copies.items() if key[0] != job}
 
     def leave_out(self, job: str) -> None:
@@ -129,43 +129,43 @@ class JobFold:
         self._count(self.jobs.pop(job, None), -1)
         self._count(self._stored.get(job), 1)
 
-    def _set_aside(self, page: Page, event: Any, attempt: rows.AttemptRow | None, reason: str) -> Page:
+    def _set_aside(self, draft: JobDraft, event: Any, attempt: rows.AttemptRow | None, reason: str) -> JobDraft:
         """The page of a job that becomes unreadable by this event, of which `page` shows what came of it so far."""
-        begins = page.begins
-        if page.row is None:
+        begins = draft.begins
+        if draft.row is None:
             tenant = getattr(event, "tenant", "")
-            row = rows.JobRow(event.job, self._pool, tenant, "", "", "", "", self._moment.now_ms)
+            row = rows.JobRow(event.job, self._pool, tenant, "", "", "", "", self._record.now_ms)
         else:
-            row = page.row
-        aside = Page(self._unreadable(row, reason), None if begins else copy(attempt), [], begins=begins)
-        turn_unread(aside, event, self._moment)
-        return aside
+            row = draft.row
+        unreadable = JobDraft(self._unreadable(row, reason), None if begins else copy(attempt), [], begins=begins)
+        apply_to_unreadable(unreadable, event, self._record)
+        return unreadable
 
     def _unreadable(self, row: rows.JobRow, reason: str) -> rows.JobRow:
-        self.aside.append(Aside(row.job, self._offset, reason))
+        self.omissions.append(Omission(row.job, self._offset, reason))
         reason = f"ledger offset {self._offset}: {reason}"
         return fitted(msgspec.structs.replace(row, state=rows.UNREADABLE, reason=reason))
 
-    def _commit(self, job: str, before: rows.JobRow | None, attempt: rows.AttemptRow | None, page: Page) -> None:
-        if page.begins:
+    def _commit(self, job: str, before: rows.JobRow | None, attempt: rows.AttemptRow | None, draft: JobDraft) -> None:
+        if draft.begins:
             self._forget(job)
-        if page.row is not None:
-            self._known[job] = self.jobs[job] = page.row
-        if _counted(before) != _counted(page.row):
+        if draft.row is not None:
+            self._known[job] = self.jobs[job] = draft.row
+        if _counted(before) != _counted(draft.row):
             self._count(before, -1)
-            self._count(page.row, 1)
-        self._commit_attempt(job, attempt, page)
-        self._keep_copies(page.copies)
-        if page.erases:
+            self._count(draft.row, 1)
+        self._commit_attempt(job, attempt, draft)
+        self._keep_copies(draft.copies)
+        if draft.erases:
             self.erased.add(job)
 
-    def _commit_attempt(self, job: str, before: rows.AttemptRow | None, page: Page) -> None:
-        now = page.attempt
+    def _commit_attempt(self, job: str, before: rows.AttemptRow | None, draft: JobDraft) -> None:
+        now = draft.attempt
         if now == before:
             return
         if before is not None:
             self._count_attempt(before, -1)
-            if not page.begins and (now is None or now.attempt != before.attempt):
+            if not draft.begins and (now is None or now.attempt != before.attempt):
                 gone = msgspec.structs.replace(before, state="closed", closed=rows.UNREADABLE)
                 self.attempts[job, before.attempt] = gone
         self._open.pop(job, None)
@@ -175,8 +175,8 @@ class JobFold:
         if now.is_open:
             self._open[job] = now
             self._count_attempt(now, 1)
-        if now.state == "running" and (before is None or before.state != "running") and page.row is not None:
-            self._started(now, page.row.version)
+        if now.state == "running" and (before is None or before.state != "running") and draft.row is not None:
+            self._started(now, draft.row.version)
 
     def _forget(self, job: str) -> None:
         self.begun.add(job)
@@ -207,7 +207,7 @@ class JobFold:
             self._seq,
             self._index,
             self._pool,
-            self._moment.now_ms,
+            self._record.now_ms,
             type(event).__name__ if event is not None else EVENT_UNREADABLE,
             row.state if row is not None else "",
             row.attempts if row is not None else 0,

@@ -13,7 +13,7 @@ from typing import Any
 from contract import events as e
 from contract.batch import Batch
 from views import rows
-from views.columns import document, fitted, is_key_text, key
+from views.columns import fitted, is_key_text, jsonb_document, nearest_key
 
 PoolRow = rows.NodeRow | rows.ClusterRow | rows.PolicyRow | rows.VersionRow | rows.AliasRow
 
@@ -50,7 +50,7 @@ class PoolFold:
         if handler is not None:
             handler(self, event)
 
-    def started(self, attempt: rows.AttemptRow, version: str) -> None:
+    def mark_loaded(self, attempt: rows.AttemptRow, version: str) -> None:
         """An attempt runs: its nodes have the version loaded, and cached, from here on."""
         for name in attempt.nodes:
             row = self._nodes.get(name)
@@ -73,7 +73,7 @@ class PoolFold:
         self.opened = event
 
     def _policy_adopted(self, event: e.PolicyAdopted | e.PolicyReverted) -> None:
-        policy = rows.PolicyRow(self._pool, event.fingerprint, document(event.policy), self._now_ms, self._seq)
+        policy = rows.PolicyRow(self._pool, event.fingerprint, jsonb_document(event.policy), self._now_ms, self._seq)
         self.policy = fitted(policy)
         named = {name: c.limit for name, c in event.policy.clusters.items() if c.pool == self._pool}
         for name in {**self._clusters, **named}:
@@ -89,7 +89,7 @@ class PoolFold:
 
     def _version_registered(self, event: e.VersionRegistered) -> None:
         _named(event.model, event.version)
-        needs = document(event.requirements)
+        needs = jsonb_document(event.requirements)
         row = rows.VersionRow(self._pool, event.model, event.version, needs, event.timeout_ms, self._now_ms)
         self.versions[event.model, event.version] = fitted(row)
 
@@ -180,7 +180,7 @@ class PoolFold:
         self._put_cluster(row)
 
     def _report_stale(self, event: e.ReportStale) -> None:
-        self.counters[key(f"ReportStale:{event.kind}")] += 1
+        self.counters[nearest_key(f"ReportStale:{event.kind}")] += 1
 
 
 def _has_loaded(row: rows.NodeRow, version: str) -> bool:

@@ -20,11 +20,11 @@ import sqlalchemy
 from contract.batch import GENESIS, Batch
 from contract.bounds import mended
 from views import rows, statements
-from views.columns import number
+from views.columns import nearest_number
 from views.fold import Fold, mentioned
-from views.job_fold import Aside
+from views.job_fold import Omission
 from views.receipts import bits_of
-from views.refusals import drop_refused, storing
+from views.refusals import drop_refused, statements_and_rows
 
 CHANNEL = "headrace_views"
 """NOTIFY channel: one message, the pool's name, when a transaction that changed its views commits."""
@@ -64,7 +64,7 @@ class Applied(NamedTuple):
 
     records: int
     """Of those given, how many were new."""
-    aside: list[Aside]
+    omissions: list[Omission]
     """What is not shown, and why."""
 
 
@@ -98,7 +98,7 @@ def apply_all(
             _store(cursor, pool, fold)
             cursor.execute(statements.MOVE_POSITION, _moved(pool, fresh[-1], fold))
             cursor.execute("SELECT pg_notify(%s, %s)", (CHANNEL, pool))
-    return Applied(len(fresh), fold.aside)
+    return Applied(len(fresh), fold.omissions)
 
 
 def forget(connection: sqlalchemy.Connection, pool: str) -> None:
@@ -124,11 +124,11 @@ def _moved(pool: str, last: CountedRecord, fold: Fold) -> dict[str, Any]:
         "seq": last.batch.seq,
         "epoch": last.batch.epoch,
         "at_ms": last.at_ms,
-        "now_ms": number(last.batch.now_ms),
-        "position": number(last.batch.position),
+        "now_ms": nearest_number(last.batch.now_ms),
+        "position": nearest_number(last.batch.position),
         "session": mended(opened.session) if opened else None,
         "release": mended(opened.release) if opened else None,
-        "rules": number(opened.rules, "integer") if opened else None,
+        "rules": nearest_number(opened.rules, "integer") if opened else None,
     }
 
 
@@ -181,7 +181,7 @@ def _store(cursor: psycopg.Cursor[Any], pool: str, fold: Fold) -> None:
     if jobs.begun:
         for statement in statements.DROP_LIVES:
             cursor.execute(statement, (sorted(jobs.begun),))
-    for statement, values in [*storing(fold), *_sums(pool, fold)]:
+    for statement, values in [*statements_and_rows(fold), *_sums(pool, fold)]:
         if values:
             cursor.execute(statement, (msgspec.json.encode(values).decode(),))
     if jobs.erased:

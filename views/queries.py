@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from contract.policy import UNLIMITED, Policy
 from views import rows
-from views.columns import is_key_text, number
+from views.columns import is_key_text, nearest_number
 from views.fold import COUNTER_PASSED_OVER
 
 PAGE_MAX = 200
@@ -252,6 +252,6 @@ def _decode_cursor(cursor: str) -> tuple[int, str]:
     except (binascii.Error, ValueError):
         said = ""
     match = re.fullmatch(r"(-?\d{1,19})\.(.+)", said, re.DOTALL)
-    if match is None or number(int(match[1])) != int(match[1]) or not is_key_text(match[2]):
+    if match is None or nearest_number(int(match[1])) != int(match[1]) or not is_key_text(match[2]):
         raise CursorInvalid("expected the `cursor` of an earlier page; leave it out to begin with the newest job")
     return int(match[1]), match[2]

@@ -83,7 +83,7 @@ def reserve(connection: Connection, job: str, tenant: str, request: bytes) -> Re
     return ReceiptState.NEW if kept.salt == salt else ReceiptState.UNCLEAR
 
 
-def acknowledged(
+def acknowledge(
     connection: Connection,
     job: str,
     tenant: str,

@@ -24,7 +24,7 @@ def is_refusal(error: BaseException | None) -> bool:
     return isinstance(error, psycopg.Error) and is_of_the_data(error)
 
 
-def storing(fold: Fold) -> list[tuple[str, list[Any]]]:
+def statements_and_rows(fold: Fold) -> list[tuple[str, list[Any]]]:
     """Statements and their rows, but what is added to rows that jobs share. Jobs in the order of their ids: two writers
     that lock several rows lock them in one order."""
     return [*_of_jobs(fold), *_of_the_pool(fold)]

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import msgspec
 
-Key = Annotated[str, "key"]
+KeyText = Annotated[str, "key"]
 """Text in an index, which holds only so many bytes of it."""
-Small = Annotated[int, "integer"]
+Int32 = Annotated[int, "integer"]
 """A whole number of 32 bits; `int` is one of 64."""
 
 UNREADABLE = "unreadable"
@@ -24,13 +24,13 @@ class JobRow(msgspec.Struct):
     """One job in its newest life. `model` is the reference the user wrote until the ledger accepts it, then the model's
     name."""
 
-    job: Key
-    pool: Key
-    tenant: Key
-    tier: Key
+    job: KeyText
+    pool: KeyText
+    tenant: KeyText
+    tier: KeyText
     model: str
     version: str
-    state: Key
+    state: KeyText
     submitted_ms: int
     expires_ms: int = 0
     accepted_ms: int | None = None
@@ -38,8 +38,8 @@ class JobRow(msgspec.Struct):
     """Of the newest attempt, as is `started_ms`."""
     started_ms: int | None = None
     ended_ms: int | None = None
-    attempts: Small = 0
-    failures: Small = 0
+    attempts: Int32 = 0
+    failures: Int32 = 0
     failure: str = ""
     """Kind of the newest failed attempt."""
     reason: str = ""
@@ -58,8 +58,8 @@ class JobRow(msgspec.Struct):
 class AttemptRow(msgspec.Struct):
     """One attempt, with the evidence of the choice that made it (see contract.events.JobDispatched)."""
 
-    job: Key
-    attempt: Small
+    job: KeyText
+    attempt: Int32
     pool: str
     dispatch: str
     node: str
@@ -76,8 +76,8 @@ class AttemptRow(msgspec.Struct):
     """May be another tenant's: for operators only."""
     next_waited_ms: int
     next_slo_ms: int
-    limit: Small
-    staged: Small
+    limit: Int32
+    staged: Int32
     bound: str
     failure: str = ""
     """Kind, when the node reported a failure."""
@@ -105,22 +105,22 @@ OPEN = ("staged", "running")
 class JobEventRow(msgspec.Struct):
     """One event of one job: the feed. (seq, index) orders it within the job's pool."""
 
-    job: Key
+    job: KeyText
     seq: int
-    index: Small
+    index: Int32
     pool: str
     at_ms: int
     event: str
     state: str
     """The job's state after it."""
-    attempt: Small
+    attempt: Int32
     words: str
 
 
 class JobCopyRow(msgspec.Struct):
     """Where a copy of the job's words lies in `jobs`: what an erasure must tombstone. Of all lives of the job."""
 
-    job: Key
+    job: KeyText
     offset: int
     pool: str
     key: str
@@ -129,13 +129,13 @@ class JobCopyRow(msgspec.Struct):
 class NodeRow(msgspec.Struct):
     """A node as it is, or as it was when it went: then nothing is loaded there."""
 
-    pool: Key
-    node: Key
+    pool: KeyText
+    node: KeyText
     session: str
     cluster: str
     chipset: str
-    slots: Small
-    gpus: Small
+    slots: Int32
+    gpus: Int32
     memory_mib: int
     loaded: tuple[str, ...]
     cached: tuple[str, ...]
@@ -146,8 +146,8 @@ class NodeRow(msgspec.Struct):
 
 
 class ClusterRow(msgspec.Struct):
-    pool: Key
-    cluster: Key
+    pool: KeyText
+    cluster: KeyText
     limit: int
     """The one in force; 0: the policy has no such cluster in this pool."""
     state: str
@@ -157,7 +157,7 @@ class ClusterRow(msgspec.Struct):
 
 
 class PolicyRow(msgspec.Struct):
-    pool: Key
+    pool: KeyText
     fingerprint: str
     document: msgspec.Raw
     adopted_ms: int
@@ -165,18 +165,18 @@ class PolicyRow(msgspec.Struct):
 
 
 class VersionRow(msgspec.Struct):
-    pool: Key
-    model: Key
-    version: Key
+    pool: KeyText
+    model: KeyText
+    version: KeyText
     requirements: msgspec.Raw
     timeout_ms: int
     registered_ms: int
 
 
 class AliasRow(msgspec.Struct):
-    pool: Key
-    model: Key
-    alias: Key
+    pool: KeyText
+    model: KeyText
+    alias: KeyText
     version: str
     move: int
     pointed_ms: int

@@ -23,7 +23,7 @@ from contract.names import payload_digest
 from contract.orders import Payload, Run
 from gpu_worker.io.background import Crew
 from gpu_worker.rules.outcome import Failure, disk_failure, identifier
-from registry.depot import Installed
+from registry.depot import InstalledVersion
 from registry.errors import RegistryError
 from runtime.object_store import is_away
 from runtime.worker.frames import FRAME_BYTES_MAX
@@ -43,7 +43,7 @@ CHECKED_AT_ONCE_BYTES_MAX = 16 * 1024
 
 class Supplies(msgspec.Struct, frozen=True):
     inputs: msgspec.Raw
-    program: Installed
+    program: InstalledVersion
 
 
 class PayloadMissing(Exception):
@@ -53,8 +53,8 @@ class PayloadMissing(Exception):
 class Depot(Protocol):
     """registry.depot.Depot"""
 
-    def ensure(self, version: str) -> Installed: ...
-    def used(self, version: str) -> None: ...
+    def ensure(self, version: str) -> InstalledVersion: ...
+    def mark_used(self, version: str) -> None: ...
 
 
 ReadPayload = Callable[[int, int], bytes | None]
@@ -79,9 +79,9 @@ class Fetcher:
         """For what takes a moment and never waits for a server."""
         self._used = ""
         """The version that was used last."""
-        self._programs: dict[str, Installed] = {}
+        self._programs: dict[str, InstalledVersion] = {}
         self._lock = threading.Lock()
-        self._waiting: dict[str, list[Callable[[Installed | Failure], None]]] = {}
+        self._waiting: dict[str, list[Callable[[InstalledVersion | Failure], None]]] = {}
         """By version that a thread is fetching: who waits for it."""
         self._wanted: set[str] = set()
         """Dispatches whose supplies are awaited."""
@@ -116,7 +116,7 @@ class Fetcher:
     def prefetch(self, version: str, done: Callable[[], None]) -> None:
         """Have the version on disk; `done` is called, in any thread, when it is or when it failed."""
 
-        def tell(found: Installed | Failure) -> None:
+        def tell(found: InstalledVersion | Failure) -> None:
             if isinstance(found, Failure):
                 log.warning("version not fetched", version=version, error=found.error)
             done()
@@ -139,7 +139,7 @@ class Fetcher:
     def _note_use(self, version: str) -> None:
         if version != self._used:
             self._used = version
-            self._aside.submit(lambda: self._depot.used(version))
+            self._aside.submit(lambda: self._depot.mark_used(version))
 
     def _join(self, run: Run, inputs: msgspec.Raw) -> None:
         """The payload is here: have the version too, then tell."""
@@ -148,7 +148,7 @@ class Fetcher:
             self._tell(run, refusal)
             return
 
-        def tell(found: Installed | Failure) -> None:
+        def tell(found: InstalledVersion | Failure) -> None:
             self._tell(run, found if isinstance(found, Failure) else Supplies(inputs, found))
 
         self._fetch_version(run.version, tell)
@@ -176,7 +176,7 @@ class Fetcher:
                 return inputs
         raise PayloadMissing
 
-    def _fetch_version(self, version: str, tell: Callable[[Installed | Failure], None]) -> None:
+    def _fetch_version(self, version: str, tell: Callable[[InstalledVersion | Failure], None]) -> None:
         """Call `tell` with the version; one thread fetches it, however many wait."""
         with self._lock:
             program = self._programs.get(version)
@@ -199,7 +199,7 @@ class Fetcher:
         for tell in waiting:
             tell(found)
 
-    def _ensured(self, version: str) -> Installed | Failure:
+    def _ensured(self, version: str) -> InstalledVersion | Failure:
         try:
             for attempt in stamina.retry_context(
                 on=_passing, attempts=None, timeout=self._patience_s, wait_initial=0.5, wait_max=5.0

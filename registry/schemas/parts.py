@@ -107,7 +107,7 @@ def pointer(path: Path) -> str:
     return "#" + "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
-def read(schema: dict[str, Any]) -> dict[Path, SchemaPart]:
+def read_parts(schema: dict[str, Any]) -> dict[Path, SchemaPart]:
     """Every part by its path, every step a text; the root at (). SchemaRefused when it is no schema that we take."""
     fault = bounds.fault_of(schema, bounds.VALUE_LEAST, bounds.VALUE_MOST, bounds.DEPTH_MAX)
     if fault:

@@ -12,11 +12,11 @@ from registry.schemas import faults, parts, patterns, references
 from registry.schemas.faults import ValueFault
 from registry.schemas.parts import SchemaPart, SchemaRefused
 from registry.schemas.program import UNIONS, WHOLE, SchemaProgram
-from registry.schemas.weight import WORK_MAX, Size, Weight
+from registry.schemas.weight import WORK_MAX, LevelSize, SchemaWeight
 
 KEPT_PARTS_MAX = 50_000
 """Of all validators kept, about 250 MiB; a refused schema counts as one."""
-_LEAST = Size(values=50, whole=10, long=0, fractions=10, extremes=0, text_bytes=500)
+_LEAST = LevelSize(values=50, whole=10, long=0, fractions=10, extremes=0, text_bytes=500)
 """At one depth: a schema that can't check as little is of no use."""
 
 T = TypeVar("T")
@@ -27,12 +27,12 @@ class Validator:
 
     def __init__(self, schema: dict[str, Any]) -> None:
         """SchemaRefused says where and why when no door takes the schema."""
-        found = parts.read(schema)
+        found = parts.read_parts(schema)
         self._root = found[()]
         self.parts = len(found)
         """Schemas in it: what it takes to keep it goes with them, about 5 KiB each."""
         circular = references.resolve(found)
-        self._weight = Weight(self._root, circular, patterns.program_sizes(found))
+        self._weight = SchemaWeight(self._root, circular, patterns.program_sizes(found))
         if any(_LEAST.work(self._weight.cost(depth)) > WORK_MAX for depth in range(4)):
             raise SchemaRefused(
                 (),

@@ -65,7 +65,7 @@ _CIRCULAR = Cost(parts=10)
 """A part that leads to itself is looked for among those that are being applied."""
 
 
-class Size(NamedTuple):
+class LevelSize(NamedTuple):
     """Of the values at one depth of a value, names of properties among them."""
 
     values: int
@@ -89,12 +89,12 @@ class Size(NamedTuple):
         )
 
 
-def sizes(value: Any) -> Iterator[Size]:
+def sizes(value: Any) -> Iterator[LevelSize]:
     """Of a value decoded from JSON, depth by depth; no further than where there are more than can be checked."""
     level = [value]
     while level:
         if len(level) * _VALUE > WORK_MAX:
-            yield Size(len(level), 0, 0, 0, 0, 0)
+            yield LevelSize(len(level), 0, 0, 0, 0, 0)
             return
         below: list[Any] = []
         whole = long = fractions = extremes = text_bytes = 0
@@ -117,11 +117,11 @@ def sizes(value: Any) -> Iterator[Size]:
             elif item and kind is dict:
                 below += item
                 below += item.values()
-        yield Size(len(level), whole, long, fractions, extremes, text_bytes)
+        yield LevelSize(len(level), whole, long, fractions, extremes, text_bytes)
         level = below
 
 
-class Weight:
+class SchemaWeight:
     """Of one schema."""
 
     def __init__(self, root: SchemaPart, circular: frozenset[SchemaPart], programs: dict[str, int]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 import migrations
-from api.__main__ import ApiServer, bound
+from api.__main__ import ApiServer, listen_on
 from api.app import Application
 from contract.policy import Cluster, Policy, Pool, Tier
 from contract.topics import topics_for
@@ -104,7 +104,7 @@ def base_url(servers: Services, published: dict[str, str]) -> Iterator[str]:
     """The API, in a thread of this process."""
     application = Application(servers.settings)
     server = ApiServer(application)
-    listener = bound("127.0.0.1", 0)
+    listener = listen_on("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -17,9 +17,9 @@ import pytest
 from sqlalchemy import Engine
 
 from registry import publishing, wheels
-from registry.depot import Depot, Installed
+from registry.depot import Depot, InstalledVersion
 from registry.errors import RegistryError
-from registry.manifest import File, blob_key, digest_of, encode_manifest
+from registry.manifest import VersionFile, blob_key, digest_of, encode_manifest
 from registry.model_directory import read_model_directory
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
@@ -60,7 +60,7 @@ def wheel(folder: Path, version: str = "1.0", body: str = "VALUE = 42\n") -> tup
     return path, f"headrace-sample=={version} --hash=sha256:{sha256}\n"
 
 
-def said_by(installed: Installed, code: str) -> str:
+def said_by(installed: InstalledVersion, code: str) -> str:
     done = subprocess.run([installed.python, "-c", code], capture_output=True, text=True, check=True, cwd="/")
     return done.stdout.strip()
 
@@ -105,7 +105,7 @@ def test_a_version_asked_for_many_times_at_once_is_fetched_once(
     monkeypatch.setattr(ObjectStore, "get_file", counted)
     start = threading.Barrier(6)
 
-    def ensure(_: int) -> Installed:
+    def ensure(_: int) -> InstalledVersion:
         start.wait(10)
         return Depot(tmp_path / "depot", store).ensure(version)
 
@@ -209,8 +209,8 @@ def test_an_environment_is_built_offline_from_vendored_wheels_and_shared(
     assert said_by(installed, "import headrace_sample; print(headrace_sample.VALUE)") == "42"
     assert depot.ensure(two).python == installed.python
     assert depot.cached() == [two, one], "the one that was used last comes first"
-    depot.used(one)
-    depot.used("sha256:" + "0" * 64)
+    depot.mark_used(one)
+    depot.mark_used("sha256:" + "0" * 64)
     assert depot.cached() == [one, two]
 
 
@@ -224,7 +224,7 @@ def test_a_wheel_with_another_hash_is_refused(store: ObjectStore, tmp_path: Path
     with pytest.raises(RegistryError, match=f"{sha256}: expected bytes with this sha256"):
         depot.ensure(version)
     environment = read_model_directory(tmp_path / "model").manifest.environment
-    other = File(evil.name, hashlib.sha256(evil.read_bytes()).hexdigest(), 1)
+    other = VersionFile(evil.name, hashlib.sha256(evil.read_bytes()).hexdigest(), 1)
     store.put(wheels.list_key(environment), msgspec.json.encode(wheels.VendoredWheels((other,))))
     with pytest.raises(RegistryError, match="expected wheels that the environment's lock names by hash"):
         depot.ensure(version)

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, Engine, event, text
 from contract.policy import Pool
 from registry import models, pools, publishing
 from registry.errors import RegistryError
-from registry.publishing import Published
+from registry.publishing import PublishOutcome
 from runtime.object_store import ObjectStore
 from tests.integration.registry.conftest import POLICY
 from tests.unit.registry.samples import MODEL_YAML, write_model
 
 
-def publish(engine: Engine, store: ObjectStore, directory: Path, **options: object) -> Published:
+def publish(engine: Engine, store: ObjectStore, directory: Path, **options: object) -> PublishOutcome:
     return publishing.publish(directory, engine=engine, store=store, **({"who": "ann", "pool": "main"} | options))
 
 
@@ -76,7 +76,7 @@ def test_publishing_again_changes_nothing_and_says_so(
 def test_racing_publishers_of_one_version_end_with_one_row(engine: Engine, store: ObjectStore, directory: Path) -> None:
     start = threading.Barrier(6)
 
-    def race(_: int) -> Published:
+    def race(_: int) -> PublishOutcome:
         start.wait(10)
         return publish(engine, store, directory, alias="live")
 

@@ -161,7 +161,7 @@ def test_an_illegal_transition_sets_that_job_aside_and_the_others_go_on(engine: 
         applied = projection.apply_all(connection, ledger.pool, ledger.records)
         rows = [queries.job(connection, "acme", name) for name in (job, other)]
         (pool,) = [view for view in queries.pools(connection) if view.pool == ledger.pool]
-    assert [(aside.job, aside.offset) for aside in applied.aside] == [(job, record.offset)]
+    assert [(omission.job, omission.offset) for omission in applied.omissions] == [(job, record.offset)]
     assert [row.state for row in rows if row] == ["unreadable", "dispatched"]
     assert rows[0] is not None
     assert rows[0].reason.startswith(f"ledger offset {record.offset}: JobDispatched in state succeeded")

@@ -15,7 +15,7 @@ WORDS = b'{"prompt":"a heron at dawn"}'
 
 def acknowledge(engine: Engine, job: str, request: bytes = WORDS) -> None:
     with engine.begin() as connection:
-        receipts.acknowledged(connection, job, "acme", "free", "noop@live", 1_234, 0, request)
+        receipts.acknowledge(connection, job, "acme", "free", "noop@live", 1_234, 0, request)
 
 
 def reserve(engine: Engine, job: str, request: bytes = WORDS) -> ReceiptState:

@@ -81,7 +81,7 @@ def test_every_index_holds_its_longest_texts(engine: Engine, ledger: Ledger) -> 
     with engine.begin() as connection:
         applied = projection.apply_all(connection, ledger.pool, ledger.records)
         row = queries.any_job(connection, name)
-    assert applied.aside == []
+    assert applied.omissions == []
     assert row is not None
     assert (row.state, row.tenant, row.tier) == ("queued", name, other)
 
@@ -250,7 +250,7 @@ def test_a_job_whose_rows_are_refused_is_set_aside(engine: Engine, ledger: Ledge
             applied = projection.apply_all(connection, ledger.pool, ledger.records, carefully=True)
             row, other = (queries.any_job(connection, job) for job in (bad, good))
             nodes = {node.node: node.staged for node in queries.nodes(connection) if node.pool == ledger.pool}
-    assert [aside.job for aside in applied.aside] == [bad]
+    assert [omission.job for omission in applied.omissions] == [bad]
     assert row is not None
     assert other is not None
     assert (row.state, row.tenant, other.state) == ("unreadable", "acme", "dispatched")
@@ -282,7 +282,7 @@ def test_a_row_that_is_no_jobs_is_left_out(engine: Engine, ledger: Ledger) -> No
         applied = projection.apply_all(connection, ledger.pool, ledger.records, carefully=True)
         nodes = {node.node for node in queries.nodes(connection) if node.pool == ledger.pool}
         row = queries.any_job(connection, job)
-    assert (nodes, len(applied.aside)) == ({"n-1"}, 1)
+    assert (nodes, len(applied.omissions)) == ({"n-1"}, 1)
     assert row is not None
 
 
@@ -301,7 +301,7 @@ def test_what_the_scheduler_door_takes_can_be_shown(engine: Engine, ledger: Ledg
         )
     )
     with engine.begin() as connection:
-        assert projection.apply_all(connection, ledger.pool, ledger.records).aside == []
+        assert projection.apply_all(connection, ledger.pool, ledger.records).omissions == []
         row = queries.any_job(connection, job)
     assert row is not None
     assert (row.state, row.expires_ms) == ("queued", NUMBER_MAX)

@@ -41,7 +41,7 @@ class Watched:
     def take(self, offset: int, batch: Batch, record_hash: str = "") -> None:
         fold(self.state, batch, record_hash, offset)
         self.tables.take([(offset, batch)])
-        assert not self.tables.aside
+        assert not self.tables.omissions
         self._note_heard(batch)
         check(self.tables, self.state)
         for name, at_ms in self.heard_ms.items():

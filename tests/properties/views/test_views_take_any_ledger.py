@@ -59,8 +59,8 @@ def set_aside_alone(steps: list[Step], number: int, wilds: list[Wild]) -> str:
         return "shown"
     assert (row.job, row.pool) == (job, POOL)
     assert row.reason.startswith("ledger offset ")
-    assert tables.counters["JobUnreadable"] == len(tables.aside) > 0
-    assert {aside.job for aside in tables.aside} == {job}
+    assert tables.counters["JobUnreadable"] == len(tables.omissions) > 0
+    assert {omission.job for omission in tables.omissions} == {job}
     assert (row.ended_ms is None) == (clean.jobs[job].ended_ms is None), "whether it has ended is known"
     assert row.erasure == clean.jobs[job].erasure, "an erasure is on record"
     return "unreadable"

@@ -7,10 +7,9 @@ import re
 
 from starlette.routing import Route
 
-from api.app import OPERATIONS, PAGE, Application
+from api.app import OPERATIONS, PAGE, ROUTES
 from api.openapi import document
 from api.operations import routes_of
-from runtime.settings import Settings
 
 DOCUMENT = document(OPERATIONS)
 
@@ -19,7 +18,7 @@ def test_every_route_is_made_of_an_operation_and_described() -> None:
     described = {(path, method) for path, operations in DOCUMENT["paths"].items() for method in operations}
     routed = {
         (route.path, method.lower())
-        for route in Application(Settings()).routes
+        for route in ROUTES
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
     }

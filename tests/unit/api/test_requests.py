@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from starlette.requests import Request
 
-from api.__main__ import bound
+from api.__main__ import listen_on
 from api.bodies import SubmitRequest
 from api.callers import secret_of
 from api.events import frame, last_seen
@@ -185,7 +185,7 @@ def test_connections_do_not_wait_for_an_ack_before_the_body() -> None:
                 found.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
                 transport.close()
 
-        listener = bound("127.0.0.1", 0)
+        listener = listen_on("127.0.0.1", 0)
         server = await asyncio.get_running_loop().create_server(Accepting, sock=listener)
         async with server:
             _, writer = await asyncio.open_connection(*listener.getsockname())
@@ -198,5 +198,5 @@ def test_connections_do_not_wait_for_an_ack_before_the_body() -> None:
 
 
 def test_a_port_has_one_owner_from_the_moment_it_is_bound() -> None:
-    with bound("127.0.0.1", 0) as owner, pytest.raises(OSError, match="in use"):
-        bound(*owner.getsockname())
+    with listen_on("127.0.0.1", 0) as owner, pytest.raises(OSError, match="in use"):
+        listen_on(*owner.getsockname())

@@ -59,7 +59,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Installation:
     installation = Installation()
     monkeypatch.setattr(clusters, "api", lambda data, operator: Answers(installation.get))
     monkeypatch.setattr(clusters, "settings", lambda data: None)
-    monkeypatch.setattr(clusters.operators, "say", installation.say)
+    monkeypatch.setattr(clusters.operators, "send", installation.say)
     monkeypatch.setattr(clusters, "POLL_S", 0)
     return installation
 

@@ -69,7 +69,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
 
 def test_what_waits_and_what_was_set_aside_is_named_with_its_place(servers: Servers) -> None:
     servers.places.append(SimpleNamespace(offset=9, waits_for="the registry (OperationalError)", since_ms=AT_MS))
-    said = [line.plain for line in troubles.lines(troubles.standing(HERE))]
+    said = [line.plain for line in troubles.describe(troubles.find_troubles(HERE))]
     assert said[0] == "pool other: waits, no scheduler has opened it yet"
     assert said[1].startswith("intake: submissions/1/9 waits for the registry (OperationalError) since 20")
     assert said[1].endswith("and all behind it; `headrace quarantine skip submissions/1/9` passes it over")
@@ -81,7 +81,7 @@ def test_what_waits_and_what_was_set_aside_is_named_with_its_place(servers: Serv
 
 def test_jobs_that_the_views_cannot_show_are_counted(servers: Servers) -> None:
     servers.api, servers.counts = {"status": "ok", "waiting": [], "unreadable": {"main": 2, "other": 1}}, ([], True)
-    assert [line.plain.partition(",")[0] for line in troubles.lines(troubles.standing(HERE))] == [
+    assert [line.plain.partition(",")[0] for line in troubles.describe(troubles.find_troubles(HERE))] == [
         "pool main: 2 jobs that the views cannot show",
         "pool other: 1 job that the views cannot show",
     ]
@@ -89,7 +89,7 @@ def test_jobs_that_the_views_cannot_show_are_counted(servers: Servers) -> None:
 
 def test_nothing_is_said_when_all_is_well(servers: Servers) -> None:
     servers.api, servers.counts = {"status": "ok"}, ([], True)
-    assert troubles.lines(troubles.standing(HERE)) == []
+    assert troubles.describe(troubles.find_troubles(HERE)) == []
 
 
 def test_pools_that_rest_are_named_with_the_record_that_they_have_not_decided(servers: Servers) -> None:
@@ -100,10 +100,10 @@ def test_pools_that_rest_are_named_with_the_record_that_they_have_not_decided(se
     offset = Gauge("headrace_pool_resting_jobs_offset", "", ["pool", "partition"], registry=metrics)
     offset.labels("main", "0").set(41)
     servers.api, servers.counts, servers.metrics = {}, ([], True), generate_latest(metrics).decode()
-    said = [line.plain.partition(",")[0] for line in troubles.lines(troubles.standing(HERE, [SCHEDULER]))]
+    said = [line.plain.partition(",")[0] for line in troubles.describe(troubles.find_troubles(HERE, [SCHEDULER]))]
     assert said == ["pool main: rests before jobs/0/41", "pool partition 3: rests"]
     servers.metrics = httpx.ConnectError("no")
-    (line,) = troubles.lines(troubles.standing(HERE, [SCHEDULER]))
+    (line,) = troubles.describe(troubles.find_troubles(HERE, [SCHEDULER]))
     assert line.plain == "whether pools rest is not known: the scheduler does not answer"
 
 
@@ -120,9 +120,9 @@ def test_pools_that_rest_are_named_with_the_record_that_they_have_not_decided(se
 def test_a_server_that_is_away_is_named_and_the_rest_is_shown(
     servers: Servers, away: str, failure: Exception, says: str
 ) -> None:
-    whole = troubles.lines(troubles.standing(HERE))
+    whole = troubles.describe(troubles.find_troubles(HERE))
     setattr(servers, away, failure)
-    said = [line.plain for line in troubles.lines(troubles.standing(HERE))]
+    said = [line.plain for line in troubles.describe(troubles.find_troubles(HERE))]
     assert [line for line in said if says in line] or not says
     assert len(said) >= len(whole) - 1
 

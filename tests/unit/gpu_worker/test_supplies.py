@@ -57,7 +57,7 @@ class Depot:
             raise self.faults.pop(0)
         return SimpleNamespace(version=version)
 
-    def used(self, version: str) -> None:
+    def mark_used(self, version: str) -> None:
         self.uses.put(version)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.environment_lock import Requirement, environment, environment_digest, parse_lock, write_lock
+from registry.environment_lock import PinnedDistribution, environment, environment_digest, parse_lock, write_lock
 from registry.errors import RegistryError
 
 A, B = "a" * 64, "b" * 64
@@ -22,10 +22,12 @@ httpx[socks,http2]==0.28.1 --hash=sha256:{A}
 torch==2.15.0+cpu --hash=sha256:{A}
 """
     assert parse_lock(text) == (
-        Requirement("httpx[http2,socks]", "0.28.1", "", (A,)),
-        Requirement("six", "1.17.0", "", (A, B)),
-        Requirement("torch", "2.15.0+cpu", "", (A,)),
-        Requirement("typing-extensions", "4.15.0", "python_full_version < '3.13' and sys_platform == \"linux\"", (A,)),
+        PinnedDistribution("httpx[http2,socks]", "0.28.1", "", (A,)),
+        PinnedDistribution("six", "1.17.0", "", (A, B)),
+        PinnedDistribution("torch", "2.15.0+cpu", "", (A,)),
+        PinnedDistribution(
+            "typing-extensions", "4.15.0", "python_full_version < '3.13' and sys_platform == \"linux\"", (A,)
+        ),
     )
 
 
@@ -75,7 +77,7 @@ def test_an_environment_has_a_python_of_major_and_minor(python: str) -> None:
 names = st.from_regex(r"[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,4})?(\[[a-z]{1,4}\])?", fullmatch=True)
 hashes = st.lists(st.from_regex(r"[0-9a-f]{64}", fullmatch=True), min_size=1, max_size=3, unique=True)
 requirements = st.builds(
-    Requirement,
+    PinnedDistribution,
     names,
     st.from_regex(r"[0-9]{1,2}\.[0-9]{1,2}(\+[a-z0-9]{1,4})?", fullmatch=True),
     st.sampled_from(["", "sys_platform == 'linux'", "python_version < '3.12' and os_name != \"nt\""]),
@@ -84,7 +86,7 @@ requirements = st.builds(
 
 
 @given(st.lists(requirements, max_size=5, unique_by=lambda each: (each.name, each.marker)))
-def test_what_is_written_is_read_back(found: list[Requirement]) -> None:
+def test_what_is_written_is_read_back(found: list[PinnedDistribution]) -> None:
     locked = tuple(sorted(found))
     assert parse_lock(write_lock(locked)) == locked
 

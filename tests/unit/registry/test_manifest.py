@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.environment_lock import Environment, Requirement
+from registry.environment_lock import Environment, PinnedDistribution
 from registry.errors import RegistryError
-from registry.manifest import File, Manifest, decode_manifest, digest_of, encode_manifest, is_inside
+from registry.manifest import Manifest, VersionFile, decode_manifest, digest_of, encode_manifest, is_inside
 from registry.model_directory import read_model_directory
 from tests.unit.registry.samples import write_model
 
@@ -25,7 +25,7 @@ json_values = st.recursive(
 )
 paths = st.from_regex(r"[a-z]{1,4}(/[a-z]{1,4}){0,2}", fullmatch=True)
 files = st.lists(
-    st.builds(File, paths, st.from_regex(r"[0-9a-f]{64}", fullmatch=True), st.integers(0, 2**40)), max_size=3
+    st.builds(VersionFile, paths, st.from_regex(r"[0-9a-f]{64}", fullmatch=True), st.integers(0, 2**40)), max_size=3
 ).map(tuple)
 manifests = st.builds(
     Manifest,
@@ -38,7 +38,7 @@ manifests = st.builds(
         st.just("3.11"),
         st.just("cp311"),
         st.just("linux_x86_64"),
-        st.lists(st.builds(Requirement, words, words, words, st.just(("a" * 64,))), max_size=2).map(tuple),
+        st.lists(st.builds(PinnedDistribution, words, words, words, st.just(("a" * 64,))), max_size=2).map(tuple),
     ),
     inputs=st.dictionaries(words, json_values, max_size=3),
     outputs=st.dictionaries(words, json_values, max_size=3),
@@ -101,6 +101,6 @@ def test_other_bytes_than_the_digest_names_are_refused(tmp_path: Path) -> None:
 def test_a_path_that_leads_out_of_a_version_is_refused(tmp_path: Path, path: str) -> None:
     assert not is_inside(path)
     manifest = read_model_directory(write_model(tmp_path / "model")).manifest
-    evil = msgspec.structs.replace(manifest, code=(File(path, "a" * 64, 1),))
+    evil = msgspec.structs.replace(manifest, code=(VersionFile(path, "a" * 64, 1),))
     with pytest.raises(RegistryError, match="expected a path inside the version"):
         decode_manifest(encode_manifest(evil), digest_of(evil))

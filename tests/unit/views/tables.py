@@ -16,7 +16,7 @@ from contract.batch import Batch
 from views import rows
 from views.columns import misfit
 from views.fold import Fold, mentioned
-from views.job_fold import Aside
+from views.job_fold import Omission
 
 
 class Tables:
@@ -37,7 +37,7 @@ class Tables:
         self.in_clusters: Counter[tuple[str, str]] = Counter()
         self.in_nodes: Counter[tuple[str, str]] = Counter()
         self.counters: Counter[str] = Counter()
-        self.aside: list[Aside] = []
+        self.omissions: list[Omission] = []
 
     def take(self, records: Iterable[tuple[int, Batch]]) -> None:
         """One transaction."""
@@ -46,11 +46,11 @@ class Tables:
         for offset, batch in records:
             fold.fold(offset, batch)
         self._store(fold)
-        self.aside += fold.aside
+        self.omissions += fold.omissions
 
     def all_rows(self) -> dict[str, Any]:
         """Every table as plain values; counts of nothing are no rows."""
-        tables = {name: table for name, table in vars(self).items() if name not in ("pool", "aside")}
+        tables = {name: table for name, table in vars(self).items() if name not in ("pool", "omissions")}
         rows_of = {
             name: {str(key): value for key, value in table.items() if not isinstance(value, int) or value}
             for name, table in tables.items()

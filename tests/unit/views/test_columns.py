@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contract.policy import Cluster, Policy, Tier
 from tests.properties.views.wild import NUMBERS, TEXTS
 from views import rows
-from views.columns import KEY_BYTES_MAX, _misfit, document, fitted, is_key_text, key, misfit
+from views.columns import KEY_BYTES_MAX, _misfit, fitted, is_key_text, jsonb_document, misfit, nearest_key
 
 ROWS = (
     rows.JobRow("main-1", "main", "acme", "free", "film", "sha256:a", "queued", 1),
@@ -80,15 +80,15 @@ def test_the_nearest_value_is_kept() -> None:
 
 
 def test_a_text_is_cut_between_two_characters() -> None:
-    assert key("é" * 600) == "é" * 500
-    assert key("x" + "é" * 600) == "x" + "é" * 499
-    assert len(key("x" * 5_000)) == KEY_BYTES_MAX
-    assert is_key_text(key("\0" * 2_000))
+    assert nearest_key("é" * 600) == "é" * 500
+    assert nearest_key("x" + "é" * 600) == "x" + "é" * 499
+    assert len(nearest_key("x" * 5_000)) == KEY_BYTES_MAX
+    assert is_key_text(nearest_key("\0" * 2_000))
 
 
 def test_a_document_has_no_nul_and_says_the_same_otherwise() -> None:
     policy = Policy({"a\0": Tier(10**400)}, {}, {"b": Cluster("main\0", 2)})
-    read = msgspec.json.decode(bytes(document(policy)), type=Policy)
+    read = msgspec.json.decode(bytes(jsonb_document(policy)), type=Policy)
     assert read == Policy({"a\ufffd": Tier(10**400)}, {}, {"b": Cluster("main\ufffd", 2)})
     plain = Policy({"a": Tier(1)}, {}, {})
-    assert bytes(document(plain)) == msgspec.json.encode(plain)
+    assert bytes(jsonb_document(plain)) == msgspec.json.encode(plain)

@@ -61,7 +61,7 @@ def test_the_row_begins_anew(at_once: bool) -> None:
     assert sorted(tables.events)[0][1] > max(seq for _, seq, _ in first.events), "a feed goes on after what it showed"
     assert {key: count for key, count in tables.counts.items() if count} == {("acme", "free", "started"): 1}
     assert tables.in_nodes["n1", "running"] == 1
-    assert not tables.aside
+    assert not tables.omissions
 
 
 def test_a_copy_before_that_is_a_duplicate_and_the_row_stays() -> None:
@@ -112,10 +112,10 @@ def test_nothing_else_may_happen_to_an_ended_job(state: JobState) -> None:
         record = ledger.write(event)
         tables.take([(record.offset, record.batch)])
         assert tables.jobs[job].state == "unreadable"
-    (aside,) = tables.aside
-    assert (aside.job, aside.offset) == (job, ledger.records[2].offset)
-    assert tables.jobs[job].reason == f"ledger offset {aside.offset}: {aside.reason}"
-    assert aside.reason.startswith(f"JobDispatched in state {state.value}; expected one of")
+    (omission,) = tables.omissions
+    assert (omission.job, omission.offset) == (job, ledger.records[2].offset)
+    assert tables.jobs[job].reason == f"ledger offset {omission.offset}: {omission.reason}"
+    assert omission.reason.startswith(f"JobDispatched in state {state.value}; expected one of")
     record = ledger.write(ledger.accepted(job))
     tables.take([(record.offset, record.batch)])
     assert (tables.jobs[job].state, tables.jobs[job].reason) == ("queued", "")
