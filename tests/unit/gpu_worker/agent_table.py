@@ -137,7 +137,7 @@ class Table:
         world = World(
             producer=broker,
             store=self.store,
-            depot=SimpleNamespace(ensure=lambda _version: program, used=lambda _version: None),
+            depot=SimpleNamespace(ensure=lambda _version: program, mark_used=lambda _version: None),
             cached=cached,
             read_payload=lambda *_: None,
             open_orders=broker.open_orders,
