@@ -16,14 +16,14 @@ from runtime.shutdown import SIGNALS
 from runtime.telemetry import configure_logging
 
 GRACE_S = 5
-"""Requests under way get so long to end."""
+"""A server that stops gives requests under way this time to end."""
 KEEP_ALIVE_S = 75
 
 log = structlog.get_logger(__name__)
 
 
 class ApiServer(uvicorn.Server):
-    """Ends event streams when it is told to stop, so that stopping is quick."""
+    """A server that ends its event streams when it is told to stop. Otherwise they would keep it for GRACE_S."""
 
     def __init__(self, application: Application) -> None:
         config = uvicorn.Config(
@@ -44,14 +44,14 @@ class ApiServer(uvicorn.Server):
 
 
 def listen_on(host: str, port: int) -> socket.socket:
-    """A socket that listens there. OSError when the port is taken or the address is not this machine's."""
+    """A socket that listens there. OSError when the port is taken, or the address belongs to another machine."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle off only where the protocol is named: without it every answer would wait 40 ms for an ACK
+    # asyncio turns Nagle off only for sockets whose protocol is named. With Nagle every answer waits 40 ms for an ACK
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen()  # two processes may be bound to one port; only one can listen
+        listener.listen()  # two processes can bind one port, but only one can listen: so fail here, not later
     except OSError:
         listener.close()
         raise

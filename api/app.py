@@ -1,4 +1,4 @@
-"""The application: routes, what they need, and what surrounds them."""
+"""The application: its operations, the resources that they need, and the guard around them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PAGE = openapi.page(OPERATIONS)
 
 
 class Application:
-    """The ASGI application of one process. Connections are made at its start and closed at its end."""
+    """The ASGI application of one process. It connects when it starts and disconnects when it ends."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -59,7 +59,7 @@ class Application:
         await self._guard(scope, receive, send)
 
     def end_streams(self) -> None:
-        """Event streams would keep a stopping server waiting. Safe in any thread and in a signal's handler."""
+        """Ends all event streams, which would keep a stopping server. Safe in any thread and in a signal handler."""
         if self._resources is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._resources.hub.close)
 

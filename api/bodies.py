@@ -1,6 +1,6 @@
-"""What goes over HTTP: one Struct for each body, from which /openapi.json is made.
+"""What goes over HTTP: one Struct for each body. The schemas of /openapi.json are made from them.
 
-Times are milliseconds since the epoch by the broker's clock, null while the thing has not happened.
+Times are milliseconds since the epoch by the clock of the broker, and null for what has not happened yet.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SubmitRequest(msgspec.Struct, forbid_unknown_fields=True):
     tier: str | None = None
     """One of the key's tiers; by default its first."""
     expires_in_s: int | None = None
-    """The job is ended if it has not ended by itself within so many seconds."""
+    """A job that has not ended after so many seconds is ended."""
 
 
 class Submitted(msgspec.Struct):
@@ -39,7 +39,7 @@ class Submitted(msgspec.Struct):
     tier: str
     model: str
     idempotency_key: str
-    """Submitting the same again with this as Idempotency-Key never makes a second job."""
+    """The same request, sent again with this as Idempotency-Key, never makes a second job."""
 
 
 class ProgressBody(msgspec.Struct):
@@ -70,7 +70,7 @@ class AttemptBody(msgspec.Struct):
     error: str
     """The error's class."""
     closed: str
-    """Why it was closed, if it ended without a report."""
+    """Why the attempt was closed, if it ended without a report."""
 
     @classmethod
     def of(cls, row: AttemptRow) -> AttemptBody:
@@ -78,15 +78,15 @@ class AttemptBody(msgspec.Struct):
 
 
 WAITING = (JobState.QUEUED, JobState.DISPATCHED)
-"""States in which a forecast of the start says something."""
+"""States in which a job still waits, so that a forecast of its start is of use."""
 
 
 class JobBody(msgspec.Struct):
     job: str
     state: str
     """submitted, queued, dispatched, started, cancelling; or for good: succeeded, dead_lettered, quarantined,
-    cancelled, expired, refused; or unreadable: the job goes on, and what the ledger says of it cannot be shown here
-    (`reason` says where in the ledger, and why). It can be cancelled."""
+    cancelled, expired, refused; or unreadable: the job goes on and can be cancelled, but what the ledger says of the
+    job cannot be shown here (`reason` says where in the ledger, and why)."""
     tier: str
     model: str
     version: str
@@ -101,13 +101,13 @@ class JobBody(msgspec.Struct):
     attempts: int
     failures: int
     reason: str
-    """Why it is ending, ended without a result, or is unreadable."""
+    """Why the job is ending, ended without a result, or is unreadable."""
     erasure: str
     """Empty, ordered or erased."""
     start_p50_ms: int | None
-    """While it waits: half of such jobs start by this time. Null: no forecast."""
+    """While the job waits: half of such jobs start by this time. Null: no forecast."""
     start_p90_ms: int | None
-    """While it waits: nine in ten of such jobs start by this time."""
+    """While the job waits: nine in ten of such jobs start by this time."""
 
     @classmethod
     def of(cls, row: JobRow) -> JobBody:
@@ -121,7 +121,7 @@ class JobBody(msgspec.Struct):
 
 
 class JobDetail(msgspec.Struct):
-    """A job with its attempts and the progress of the one that runs."""
+    """A job with its attempts and the progress of the attempt that runs."""
 
     job: JobBody
     attempts: list[AttemptBody]
@@ -132,7 +132,7 @@ class JobList(msgspec.Struct):
     jobs: list[JobBody]
     """Newest first."""
     cursor: str
-    """For the next page; empty when this is the last."""
+    """For the next page; empty: this page is the last."""
 
 
 class JobCounts(msgspec.Struct):
@@ -145,7 +145,7 @@ class JobEvent(msgspec.Struct):
     job: str
     event: str
     state: str
-    """The job's state after it."""
+    """The state of the job after the event."""
     attempt: int
     at_ms: int
     words: str
@@ -156,7 +156,7 @@ class JobEvent(msgspec.Struct):
 
 
 class Cancelling(msgspec.Struct):
-    """`state` is the state when the request came: GET the job to see it end."""
+    """`state` is the state of the job when the request came. GET the job to see how it ends."""
 
     job: str
     state: str
@@ -165,7 +165,7 @@ class Cancelling(msgspec.Struct):
 class OutputFile(msgspec.Struct):
     name: str
     url: str
-    """Good for an hour, for whoever has it."""
+    """Works for an hour, for whoever has it."""
     sha256: str
     bytes: int
     media_type: str
@@ -178,7 +178,7 @@ class Result(msgspec.Struct):
     """What the model returned."""
     files: list[OutputFile]
     manifest: str
-    """Digest of the result manifest, as the ledger has it."""
+    """Digest of the result manifest in the ledger."""
 
 
 class AliasOf(msgspec.Struct):
@@ -251,18 +251,18 @@ class PolicyList(msgspec.Struct):
     pools: list[PoolView]
     """How far the views of each pool are."""
     waiting: list[str]
-    """Pools that no scheduler has opened yet: what is submitted there waits."""
+    """Pools that no scheduler has opened yet. Jobs that are submitted there wait."""
 
 
 class Health(msgspec.Struct):
     status: str
     """ok or failing."""
     parts: dict[str, str]
-    """Each part's name to `ok` or what is wrong with it."""
+    """By name of the part: `ok`, or what is wrong."""
     waiting: list[str] = []
-    """Pools that no scheduler has opened yet: what is submitted there waits. The others are served."""
+    """Pools that no scheduler has opened yet. Jobs that are submitted there wait; other pools are served."""
     unreadable: dict[str, int] = {}
-    """By pool: jobs of which the views cannot show what the ledger says. They go on; all others are shown."""
+    """By pool: how many jobs the views cannot show as the ledger has them. The jobs go on; all others are shown."""
 
 
 class ProblemBody(msgspec.Struct, rename={"kind": "type"}):

@@ -1,4 +1,4 @@
-"""Who asks: an API key to a tenant."""
+"""Who asks: from an API key to its tenant."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def secret_of(authorization: str | None) -> str:
 
 
 async def authenticate(request: Request) -> Key:
-    """The key in force that the request carries. Problem 401."""
+    """The key in force whose secret the request carries. Problem 401 without one."""
     resources = resources_of(request)
     secret = secret_of(request.headers.get("Authorization"))
     key = resources.keyring.kept(secret) or await resources.in_thread(resources.keyring.resolve, secret)
@@ -36,7 +36,7 @@ async def authenticate(request: Request) -> Key:
 
 
 async def authenticate_operator(request: Request) -> Key:
-    """The same, if it is an operator's key. Problem 403 when it is a user's."""
+    """As `authenticate`, for operators only. Problem 403 for the key of a user."""
     key = await authenticate(request)
     if key.scope != "operator":
         raise Problem(403, "operators-only", "expected a key of scope operator, found one of scope user")

@@ -1,4 +1,4 @@
-"""What a model reference means, and whether a model takes given inputs."""
+"""What a model reference means, and whether a version takes given inputs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from registry.models import RegisteredVersion
 from registry.schemas import SchemaRefused, Validators, path_of
 
 TTL_S = 1.0
-"""So long an answer is kept. The scheduler pins the version; here it only chooses the pool and checks the inputs."""
+"""An answer is kept for so long. The scheduler pins the version of a job; here a version only chooses the pool and
+checks the inputs."""
 KEPT_MAX = 1_000
 NAMED_MAX = 20
 SAID_CHARACTERS_MAX = 200
 HERE_BYTES_MAX = 4 * 1024
-"""Larger inputs are decoded and checked in a thread: others are served meanwhile."""
+"""Larger inputs are decoded and checked in a thread, so that other requests are served meanwhile."""
 
 InThread = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -35,21 +36,21 @@ class Catalog:
         self._schemas = Validators()
 
     async def resolve(self, reference: str) -> RegisteredVersion:
-        """The version that a job submitted now would run. Problem 404, 422, or 503 while the scheduler is not told."""
+        """The version that a job submitted now would run. Problem 404 or 422; 503 until the scheduler has been told."""
         version = self._versions.kept(reference) or await self._ask(reference)
         if not version.relayed:
             raise Problem(
                 503,
                 "model-not-ready",
-                f"{reference[:SAID_CHARACTERS_MAX]} was published a moment ago and its scheduler has not been told"
-                " yet: try again",
+                f"{reference[:SAID_CHARACTERS_MAX]} was published a moment ago, and its scheduler has not been told"
+                " of it yet: try again",
                 retry_after_s=RETRY_AFTER_S,
             )
         return version
 
     async def checked_inputs(self, version: RegisteredVersion, raw: bytes) -> Any:
-        """The inputs, decoded. Problem 422 says what no model takes, or the path of the first fault with what the
-        version expects and what was found; 409 when nobody can check the version's inputs."""
+        """The inputs, decoded. Problem 422 for what no model takes, or with the path of the first fault, what the
+        version expects there and what was found; 409 when nobody can check inputs of the version."""
         if len(raw) <= HERE_BYTES_MAX and self._schemas.knows(version.digest):
             return self._checked(version, raw)
         return await self._in_thread(self._checked, version, raw)
@@ -65,7 +66,7 @@ class Catalog:
                 409,
                 "model-schema-refused",
                 f"model {version.model}: expected a schema that its inputs can be checked with, found one that"
-                f" an older release took and this one does not: {refused}; ask its author to publish it again",
+                f" an older release took and this release refuses: {refused}; ask its author to publish it again",
             ) from None
         if fault is not None:
             raise Problem(

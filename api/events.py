@@ -1,9 +1,8 @@
-"""GET /v1/jobs/{job}/events: a job's life as Server-Sent Events, until it has ended
-(or cannot be read any further).
+"""GET /v1/jobs/{job}/events: the life of a job as Server-Sent Events, until the job has ended or is unreadable.
 
-`state` events come from the views, each with its id (`seq.index`), so a client that lost the connection goes on with
-Last-Event-ID; `progress` events have no id, since only the newest matters. `follow=false` gives what happened so far
-and ends. A comment every few seconds keeps proxies from closing the connection.
+`state` events come from the views. Each has an id (`seq.index`), so a client that lost the connection goes on with
+Last-Event-ID. `progress` events have no id, because only the newest matters. `follow=false` gives what has happened so
+far and ends. A comment every KEEP_ALIVE_S seconds keeps proxies from closing the connection.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from views.rows import UNREADABLE, JobEventRow
 KEEP_ALIVE_S = 15.0
 LINE_END = "\n"
 RETRY_MS = 2_000
-"""How long a client that lost the connection waits before it comes again."""
+"""A client that lost the connection waits so long before it connects again."""
 
 _OVER = TERMINAL | {UNREADABLE}
-"""States after which a stream has nothing more to say: the views cannot tell what becomes of an unreadable job."""
+"""After these states a stream ends. The views cannot show what becomes of an unreadable job."""
 
 AppStatus.enable_automatic_graceful_drain = False
-"""The hub ends the streams of this server (Application.end_streams). sse-starlette would end those of every server that
-ever runs in this process, and never take that back."""
+"""The hub ends the streams of this server (Application.end_streams). sse-starlette would set a flag of the process,
+which ends the streams of every later server too."""
 
 _EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,9})")
 
@@ -67,10 +66,10 @@ async def job_events(request: Request) -> Response:
         happened = await resources.read(queries.job_events, key.tenant, row.job, after=seen)
         return Response(b"".join(_state(row).encode() for row in happened), media_type="text/event-stream")
     if row.state in _OVER and not await resources.read(queries.job_events, key.tenant, row.job, after=seen, limit=1):
-        return Response(status_code=204)  # tells an EventSource not to come again
+        return Response(status_code=204)  # tells an EventSource not to connect again
     if resources.hub.is_full:
         raise Problem(
-            503, "too-many-streams", "too many event streams are open; poll the job, or try again", retry_after_s=5
+            503, "too-many-streams", "too many event streams are open: poll the job, or try again", retry_after_s=5
         )
     return EventSourceResponse(
         _stream(resources, key.tenant, row.job, seen),
@@ -81,7 +80,7 @@ async def job_events(request: Request) -> Response:
 
 
 def last_seen(event_id: str) -> FeedPosition:
-    """(seq, index) of a Last-Event-ID header; before everything when there is none. Problem 422."""
+    """(seq, index) of a Last-Event-ID header. Without a header: a place before every event. Problem 422."""
     if not event_id:
         return (-1, -1)
     match = _EVENT_ID.fullmatch(event_id)

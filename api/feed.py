@@ -1,4 +1,4 @@
-"""State changes for event streams: Postgres says that views changed, one query fetches what the watchers lack."""
+"""State changes for event streams: Postgres notifies that views changed, and one query reads what the watchers lack."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from views.projection import CHANNEL
 log = structlog.get_logger(__name__)
 
 POLL_S = 2.0
-"""Asked at least this often while a job is watched, should a notification be lost."""
+"""The feed asks at least this often while a job is watched, in case a notification is lost."""
 PAUSE_S = 0.02
-"""Between two queries: a busy pool commits hundreds of times a second."""
+"""The least pause between two queries. A busy pool commits hundreds of times a second."""
 RECONNECT_S = 1.0
 
 Read = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Feed:
-    """One listening connection and one task, for all streams of the process."""
+    """One listening connection and one task for all streams of the process."""
 
     def __init__(self, database_url: str, hub: Hub, read: Read) -> None:
         url = make_url(database_url).set(drivername="postgresql")

@@ -1,7 +1,7 @@
-"""Around every request: an id, headers, a line in the log, numbers, and a net for what nobody expected.
+"""Around every request: an id, headers, a line in the log, metrics, and a net for exceptions that nobody expected.
 
-The log line has the path's template, never the path's query or a body. An exception is logged by its class and the
-lines it passed through, without its message: a message may quote what a user wrote.
+The log line has the template of the path, and never a query or a body. An exception is logged by its class and the
+lines that it passed through, without its message, because a message may quote what a user wrote.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECURITY_HEADERS = {
 }
 
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Asked every few seconds by machines: only failures are logged."""
+"""Machines ask for these every few seconds, so only failures are logged."""
 
 
 class RequestGuard:
@@ -64,7 +64,7 @@ class RequestGuard:
 
         try:
             await self._app(scope, receive, guarded)
-        except Exception as error:  # the log: the 500 is sent, and uvicorn would write the message down
+        except Exception as error:  # keeps words of users out of the log: uvicorn would log the message
             log.error("unexpected", request=request_id, error=type(error).__name__, at=_where(error))
         finally:
             self._record(scope, status, time.perf_counter() - begun, request_id)
@@ -86,7 +86,7 @@ class RequestGuard:
 
 
 def _where(error: BaseException) -> list[str]:
-    """The lines that an exception and its causes passed through, innermost last."""
+    """The lines that an exception and its causes passed through, the innermost last."""
     places: list[str] = []
     seen: Any = error
     while seen is not None and len(places) < 60:

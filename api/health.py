@@ -1,4 +1,4 @@
-"""GET /healthz (the process lives), /readyz (what it needs answers), /metrics."""
+"""GET /healthz (the process lives), /readyz (what the process needs answers), /metrics."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def healthz(request: Request) -> Response:
     public=True,
 )
 async def readyz(request: Request) -> Response:
-    """503 when a part does not answer; the body says which."""
+    """503 when a part does not answer. The body names the part."""
     probes: dict[str, Probe] = request.app.state.probes
     states = await asyncio.gather(*(probe.state() for probe in probes.values()))
     found = dict(zip(probes, states, strict=True))
@@ -52,18 +52,18 @@ def probes_of(resources: Resources) -> dict[str, Probe]:
 
 
 class NoPolicyYet(Exception):
-    """The views show no policy in any pool: nothing could be submitted."""
+    """The views show no policy in any pool, so nothing can be submitted."""
 
 
 async def _policy_in_force(resources: Resources) -> list[str]:
-    """Pools that have none yet, if any has one. NoPolicyYet."""
+    """Pools without a policy in force. NoPolicyYet when no pool has one."""
     if not await resources.read(queries.policies):
         raise NoPolicyYet
     return await resources.policies.waiting()
 
 
 class Probe:
-    """Asks one part whether it is there, one question at a time however many wait for the answer."""
+    """Asks one part whether it is there. However many wait for the answer, one question is open at a time."""
 
     def __init__(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         self._ask = ask
@@ -81,13 +81,13 @@ class Probe:
                 self.found = await asyncio.shield(self._asking)
         except TimeoutError:
             return f"no answer within {PROBE_TIMEOUT_S:g} s"
-        except Exception as error:  # whatever it is, the probe's answer is that the part failed
+        except Exception as error:  # the probe: whatever it is, the answer is that the part failed
             return f"failed: {type(error).__name__}"
         return "ok"
 
 
 def _seen(task: asyncio.Task[Any]) -> None:
-    """Nobody may be waiting any more when it fails."""
+    """Keeps asyncio from warning about a failure that nobody waited for."""
     if not task.cancelled():
         task.exception()
 

@@ -1,4 +1,4 @@
-"""Who watches which job, in this process: the feed and the progress reader hand over here, event streams wait here."""
+"""Who watches which job, in this process. The feed and the progress reader deliver here, event streams wait here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from views.rows import JobEventRow
 
 STREAMS_MAX = 2_000
 PROGRESS_KEPT_MAX = 10_000
-"""Jobs whose newest progress is remembered, for whoever begins to watch."""
+"""For so many jobs the newest progress is kept, for whoever begins to watch them."""
 
 TenantJob = tuple[str, str]
 """(tenant, job)."""
@@ -22,7 +22,7 @@ FeedPosition = tuple[int, int]
 
 
 class Subscription:
-    """One stream's view of one job. A slow reader skips old progress and never an event."""
+    """What one stream has not sent yet of one job. A slow reader skips old progress, and never an event."""
 
     def __init__(self, key: TenantJob, seen: FeedPosition) -> None:
         self.key = key
@@ -65,7 +65,7 @@ class Hub:
         self._closed = False
         self.count = 0
         self.changed = asyncio.Event()
-        """Set when views changed, and when someone begins to watch: the feed has to ask for what happened."""
+        """Set when views changed and when somebody begins to watch. Then the feed has to ask what happened."""
 
     @property
     def is_full(self) -> bool:
@@ -73,7 +73,7 @@ class Hub:
         return self.count >= STREAMS_MAX
 
     def subscribe(self, tenant: str, job: str, seen: FeedPosition) -> Subscription:
-        """Watch a job from after `seen`, until `unsubscribe`."""
+        """Watches a job from after `seen` on, until `unsubscribe`."""
         subscription = Subscription((tenant, job), seen)
         self.count += 1
         self._watchers.setdefault(subscription.key, set()).add(subscription)
@@ -98,7 +98,7 @@ class Hub:
                 del self._jobs[key[1]]
 
     def watched(self) -> dict[TenantJob, FeedPosition]:
-        """Every job watched, with what all its watchers have seen."""
+        """Every watched job, with the place up to which all its watchers have seen its events."""
         return {key: min(s.seen for s in watchers) for key, watchers in self._watchers.items()}
 
     def give_events(self, events: Iterable[JobEventRow]) -> None:
@@ -111,7 +111,7 @@ class Hub:
                 subscription.give_events(its)
 
     def give_progress(self, arrived: Iterable[AttemptProgressed]) -> None:
-        """Progress of any jobs; an older attempt's, or one that names no attempt, is passed over."""
+        """Progress of any jobs. Progress of an older attempt, or of no attempt, is passed over."""
         for progress in arrived:
             known = self._newest.get(progress.job)
             try:
@@ -125,11 +125,11 @@ class Hub:
                 subscription.give_progress(progress)
 
     def progress_of(self, job: str) -> AttemptProgressed | None:
-        """The newest progress of a job that this process has seen."""
+        """The newest progress of the job that this process knows of."""
         return self._newest.get(job)
 
     def close(self) -> None:
-        """End every stream."""
+        """Ends every stream, and those to come."""
         self._closed = True
         for watchers in self._watchers.values():
             for subscription in watchers:

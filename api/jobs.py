@@ -1,4 +1,4 @@
-"""GET /v1/jobs, GET /v1/jobs/{job}, POST /v1/jobs/{job}/cancel: the caller's jobs, and nobody else's."""
+"""GET /v1/jobs, GET /v1/jobs/{job}, POST /v1/jobs/{job}/cancel: the jobs of the caller, and of nobody else."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def cancel_job(request: Request) -> Response:
         raise Problem(
             503,
             "not-acknowledged",
-            "expected an acknowledgement of the cancel, found none in time: send it again, twice does no harm",
+            "expected an acknowledgement of the cancel, found none in time: send it again, which does no harm",
             retry_after_s=RETRY_AFTER_S,
             job=row.job,
         ) from None

@@ -1,4 +1,4 @@
-"""Numbers of one API process for Prometheus. No label holds a tenant, a job or anything a user wrote."""
+"""Numbers of one API process for Prometheus. No label has a tenant, a job or any word of a user."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Metrics:
         self.streams = Gauge("headrace_api_streams", "Event streams open.", registry=self._registry)
 
     def request(self, method: str, path: str, status: int, elapsed_s: float) -> None:
-        """`path` is a route's template; `status` 0 when the client went away before an answer."""
+        """`path` is the template of a route. `status` 0: the client went away before an answer."""
         self._requests.labels(method if method in _METHODS else "other", path, str(status)).inc()
         self._seconds.labels(path).observe(elapsed_s)
 

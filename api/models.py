@@ -1,4 +1,4 @@
-"""GET /v1/models and GET /v1/models/{model}: what can be run, and what it takes."""
+"""GET /v1/models and GET /v1/models/{model}: what can be run, and which inputs it takes."""
 
 from __future__ import annotations
 

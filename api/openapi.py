@@ -1,4 +1,4 @@
-"""GET /openapi.json: the interface as OpenAPI 3.1, its schemas made from api.bodies. GET /: the same as a page."""
+"""GET /openapi.json: the interface as OpenAPI 3.1, with schemas made from api.bodies. GET /: a page that lists it."""
 
 from __future__ import annotations
 

@@ -21,10 +21,10 @@ log = structlog.get_logger(__name__)
 
 
 class Problem(Exception):
-    """A request that is answered with an error.
+    """The answer to a request is an error.
 
-    `code` names the kind for programs and ends the `type` URN; `detail` says what was expected, found, and what to do.
-    `more` are further members, `retry_after_s` > 0 says when a retry makes sense."""
+    `code` names the kind of problem for programs and ends the `type` URN. `detail` says what was expected, what was
+    found and what to do. `more` are further members. `retry_after_s` > 0 says when a retry makes sense."""
 
     def __init__(
         self,
@@ -74,11 +74,11 @@ async def on_problem(request: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """What the router says: no such path, no such method."""
+    """The router found no such path, or no such method."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.NOT_FOUND:
-        detail = "nothing has this path; /openapi.json lists every path there is"
+        detail = "nothing has this path; /openapi.json lists every path"
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "another method")
         detail = f"expected {allowed}, found {request.method}"
@@ -89,7 +89,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def on_database_error(request: Request, error: Exception) -> Response:
-    """Postgres is away, or a statement was ended: nothing was written to the broker by this request."""
+    """Postgres is away, or ended a statement. This request wrote nothing to the broker."""
     log.warning("database", error=type(error).__name__, request=request.scope.get("headrace.request", ""))
     problem = Problem(
         503,
@@ -101,7 +101,7 @@ async def on_database_error(request: Request, error: Exception) -> Response:
 
 
 async def on_unexpected(request: Request, error: Exception) -> Response:
-    """A defect of ours. The log has where it happened under the same id (api.guard)."""
+    """A defect of ours. The log says where it happened, under the same id (api.guard)."""
     request_id = str(request.scope.get("headrace.request", ""))
     detail = f"the request failed for a reason that is ours; report it with the id {request_id}"
     return respond(request, Problem(500, "internal-error", detail, id=request_id))

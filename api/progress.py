@@ -20,7 +20,7 @@ RECONNECT_S = 1.0
 
 
 class ProgressReader:
-    """Reads from the topic's end as it was at the start: older progress is of no use to anyone."""
+    """Reads from where the topic ended when the process started: nobody needs older progress."""
 
     def __init__(self, bootstrap: str, hub: Hub) -> None:
         self._bootstrap = bootstrap
@@ -34,7 +34,7 @@ class ProgressReader:
         self._thread.start()
 
     def close(self) -> None:
-        """A thread that still waits for a broker that is away is left behind: it ends with the process."""
+        """Ends the thread. A thread that waits for a broker that is away is left behind, and ends with the process."""
         self._closing.set()
         self._thread.join(2)
 
@@ -42,7 +42,7 @@ class ProgressReader:
         while not self._closing.is_set():
             try:
                 self._follow()
-            except Exception as error:  # progress outlives a broker that is away and a missing topic
+            except Exception as error:  # the reader: it goes on when the broker is back or the topic exists
                 log.warning("progress waits for the broker", error=type(error).__name__)
                 self._closing.wait(RECONNECT_S)
 

@@ -1,4 +1,4 @@
-"""Answers as JSON, and what every route reads from a request the same way."""
+"""Answers as JSON, and what all routes read from a request in the same way."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 
 
 async def own_job(request: Request, tenant: str) -> JobRow:
-    """The job that the path names, if it is the tenant's. Problem 404."""
+    """The job that the path names. Problem 404 when the tenant has no such job."""
     name = request.path_params["job"]
     row = await resources_of(request).read(queries.job, tenant, name) if JOB.fullmatch(name) else None
     if row is None:
@@ -30,7 +30,7 @@ async def own_job(request: Request, tenant: str) -> JobRow:
 
 
 def parameters(request: Request, *known: str) -> dict[str, str]:
-    """The query's parameters. Problem 422 for one that the route does not know, or that is given twice."""
+    """The parameters of the query. Problem 422 for a parameter that the route does not know or that is given twice."""
     given: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:

@@ -1,4 +1,4 @@
-"""A JSON body, read no further than allowed and decoded with the place of its first fault."""
+"""A JSON body: read up to its limit, and decoded with the place of its first fault."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from contract.bounds import DEPTH_MAX
 T = TypeVar("T")
 
 JSON_TYPES = re.compile(r"|application/(json|[a-z0-9!#$&^_.-]+\+json)")
-"""None is as good as ours."""
+"""A request without a Content-Type is taken too."""
 FORM_TYPE = "application/x-www-form-urlencoded"
-"""What curl claims of any `-d` for which it is told nothing else."""
+"""What curl claims for `-d` when nobody tells it another type."""
 _PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
@@ -25,8 +25,8 @@ CHARSETS = ("utf-8", "utf8", "us-ascii")
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:
-    """The body's bytes. Problem 413 once there are more than `bytes_max`, 415 when it claims to be other than JSON in
-    UTF-8; a body that is claimed to be a form is taken when it is a JSON object all the same."""
+    """The bytes of the body. Problem 413 once there are more than `bytes_max`, 415 when the request claims something
+    else than JSON in UTF-8. A body that is claimed to be a form is taken if it is a JSON object all the same."""
     claim = request.headers.get("Content-Type", "")
     media_type = claim.partition(";")[0].strip().lower()
     if not JSON_TYPES.fullmatch(media_type) and media_type != FORM_TYPE:
@@ -53,9 +53,9 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Problem 400 when it is no JSON (with the position), 422 when it is not of the expected form (with the path)."""
+    """Problem 400 with the position when the body is not JSON, 422 with the path when it has another form."""
     try:
-        body.decode()  # the decoder looks at no text that it keeps as it is
+        body.decode()  # the decoder does not look at text that it keeps raw
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise Problem(422, "body-invalid", f"{error}; /openapi.json has the form of the body") from None

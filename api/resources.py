@@ -1,4 +1,4 @@
-"""What one API process holds: its connections, its threads, and what it has read ahead."""
+"""The resources of one API process: its connections, its threads, and the answers that it keeps."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 
 THREADS = 16
-"""For what blocks: Postgres and the object store. One database connection each."""
+"""For calls that block: Postgres and the object store. Each thread has one database connection."""
 DELIVERY_TIMEOUT_MS = 5_000
-"""After this a submission without the broker's ack is answered 503."""
+"""A submission that the broker has not acknowledged within this time is answered 503."""
 STATEMENT_TIMEOUT_MS = 10_000
 
 KEY_TTL_S = 5.0
 """A key that was revoked may still work here for so long."""
 LEDGER_READS_MAX = 2
-"""Ledgers read at once: each keeps a thread and a core busy for seconds."""
+"""How many ledgers are read at once. Each keeps a thread and a core busy for seconds."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class BrokerClock:
-    """The broker's time, from its last ack: deadlines are by its clock, whatever this machine's says."""
+    """The time of the broker, estimated from its last ack. Deadlines are by the clock of the broker."""
 
     def __init__(self) -> None:
         self._ahead_ms = 0
@@ -53,7 +53,7 @@ class BrokerClock:
 
 
 class Resources:
-    """Built before the first request, closed after the last."""
+    """Made before the first request, closed after the last."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings = settings
@@ -78,7 +78,7 @@ class Resources:
         self._progress = ProgressReader(settings.kafka, self.hub)
 
     def start(self) -> None:
-        """Begin to listen for what streams show. Call in the event loop."""
+        """Begins to listen for what event streams show. Call in the event loop."""
         self._feed.start()
         self._progress.start()
 
@@ -91,11 +91,11 @@ class Resources:
         self.engine.dispose()
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The function's result, without blocking the event loop."""
+        """What the function returns. It runs in a thread and does not block the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """A query's result, on a connection of its own."""
+        """What the query returns, on a connection of its own."""
 
         def run() -> T:
             with self.engine.connect() as connection:
@@ -104,7 +104,7 @@ class Resources:
         return await self.in_thread(run)
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same in a transaction, committed when the function returns and rolled back when it raises."""
+        """What the change returns, in a transaction that commits when it returns and rolls back when it raises."""
 
         def run() -> T:
             with self.engine.begin() as connection:

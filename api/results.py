@@ -1,4 +1,4 @@
-"""GET /v1/jobs/{job}/result: what the ledger accepted, and nothing that merely lies in the object store."""
+"""GET /v1/jobs/{job}/result: only what the ledger accepted, whatever else lies in the object store."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _require_result(row: JobRow) -> None:
         raise Problem(
             409,
             "job-unreadable",
-            "expected to find in the views how the job ended, found that they cannot show what the ledger says of it"
+            "expected the views to show how the job ended, found that they cannot show what the ledger says of it"
             f" ({row.reason}); the job itself goes on: tell your operator, who has `headrace audit story {row.job}`",
             state=row.state,
             reason=row.reason,
@@ -112,7 +112,7 @@ def _assemble(store: ObjectStore, row: JobRow) -> Result:
 
 
 def checked_manifest(raw: bytes, row: JobRow) -> ResultManifest:
-    """The manifest, if it is the one that the ledger accepted. _Damaged."""
+    """The manifest in these bytes. _Damaged when the ledger accepted another manifest."""
     digest = "sha256:" + hashlib.sha256(raw).hexdigest()
     if digest != row.result_manifest:
         raise _Damaged(f"a manifest with digest {digest}")
@@ -126,7 +126,7 @@ def checked_manifest(raw: bytes, row: JobRow) -> ResultManifest:
 
 
 async def _missing(resources: Resources, tenant: str, row: JobRow) -> Problem:
-    """Erased a moment ago, or lost."""
+    """The problem of a result that the store does not have: it was erased a moment ago, or it is lost."""
     now = await resources.read(queries.job, tenant, row.job)
     if now is not None and now.erasure:
         return Problem(410, "job-erased", "the job's words and its result were erased", state=now.state)

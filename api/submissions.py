@@ -1,8 +1,8 @@
-"""POST /v1/jobs: a request becomes a record of `jobs`, and the 202 comes after the broker's ack.
+"""POST /v1/jobs: a request becomes a record of `jobs`, and the 202 comes after the ack of the broker.
 
-Theory of operation. Every submission has an idempotency key, the client's or one made here, and its job id is a hash
-of (tenant, key): so whatever happens between the broker and the client, sending the same again with the same key meets
-the same job. A client's key is tied to its request before anything is written; one made here is told in the answer.
+Theory of operation. Every submission has an idempotency key, which the client sends or this module makes. The job id is
+a hash of (tenant, key). So whatever happens between broker and client, the same request with the same key meets the
+same job. A key from the client is tied to its request before anything is written. A key made here is in the answer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from views.receipts import ReceiptState
 log = structlog.get_logger(__name__)
 
 ENVELOPE_BYTES_MAX = 4_096
-"""Of a body beside its inputs."""
+"""The most that a body may have beside its inputs."""
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 AGE = "the policy's `submission_age_max` (3 days unless it says otherwise)"
 SOURCE = "/headrace/api"
@@ -46,7 +46,7 @@ _decoder = msgspec.json.Decoder(SubmitRequest)
 
 
 class CheckedSubmission(msgspec.Struct, frozen=True):
-    """A submission that was checked completely."""
+    """A submission after every check: what is written is taken from here."""
 
     job: str
     partition: int
@@ -57,7 +57,7 @@ class CheckedSubmission(msgspec.Struct, frozen=True):
     inputs: bytes
     key: str
     canonical: bytes
-    """What an idempotency key is tied to: the request without its spelling."""
+    """What an idempotency key is tied to: the request, however it was spelt."""
 
 
 @operation(
@@ -92,7 +92,7 @@ async def submit(request: Request) -> Response:
 
 
 def idempotency_key(given: str | None) -> str:
-    """The client's key; empty when it gave none. Problem 422 for one that is empty, long or not printable."""
+    """The key that the client sent, or an empty text. Problem 422 for a key that is empty, long or not printable."""
     if given is not None and KEY.fullmatch(given) is None:
         raise Problem(
             422,
@@ -132,7 +132,7 @@ async def _checked(resources: Resources, key: Key, asked: SubmitRequest, idempot
 
 
 def tier_of(key: Key, policy: Policy, asked: str | None) -> str:
-    """The job's tier. Problem 422 when the policy has no such tier, 403 when the key may not use it."""
+    """The tier of the job. Problem 422 when the policy has no such tier, 403 when the key may not use it."""
     if asked is None and not key.tiers:
         raise Problem(403, "no-tier", "this key has no tier, so it may submit nothing; ask your operator for one")
     tier = key.tiers[0] if asked is None else asked
@@ -169,7 +169,8 @@ async def _reserve(resources: Resources, checked: CheckedSubmission) -> ReceiptS
 
 
 async def _write(resources: Resources, checked: CheckedSubmission, traceparent: str) -> None:
-    """The job is in `jobs` and can be found by its id when this returns. Problem 503 when that is not certain."""
+    """Writes the job. When this returns, the job is in `jobs` and can be found by its id. Problem 503 when that is not
+    certain."""
     salt = secrets.token_hex(16)
     expires_ms = resources.clock.now_ms() + checked.expires_in_s * 1000 if checked.expires_in_s else 0
     submission = Submission(
@@ -208,14 +209,15 @@ async def _write(resources: Resources, checked: CheckedSubmission, traceparent: 
 
 
 def trace_of(traceparent: str) -> str:
-    """The caller's trace; a new one when it sent none that is valid."""
+    """The trace that the caller sent. A new trace when it sent none, or none that is valid."""
     if TRACEPARENT.fullmatch(traceparent):
         return traceparent
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
 async def _unclear(resources: Resources, checked: CheckedSubmission) -> Problem:
-    """The job may or may not exist. A retry with the same key is safe, and is tied to the same request if it can be."""
+    """The problem of a submission that may or may not have become a job. A retry with the same key is safe. The key is
+    tied to the request now, if the database answers."""
     resources.metrics.submission("unclear")
     try:
         await resources.write(receipts.reserve, checked.job, checked.tenant, checked.canonical)

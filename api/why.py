@@ -1,7 +1,7 @@
 """GET /v1/jobs/{job}/why: the causes of a job's wait, from the ledger; other tenants have no names in it.
 
-The ledger is read from the nearest snapshot before the submission. What one request may read is bounded, and so is how
-many read at once: a process that reads ledgers for a few must go on answering the many.
+The ledger is read from the nearest snapshot before the submission. There is a bound on what one request may read and on
+how many read at once: a process that reads ledgers for a few callers must go on answering all the others.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ log = structlog.get_logger(__name__)
 RECORDS_MAX = 50_000
 """Ledger records that one request may read: about 2 s of folding on one core, and some 100 MB."""
 READ_S = 8.0
-"""After this the reading of one request ends without an answer."""
+"""The reading of one request ends without an answer after this time."""
 BUSY_RETRY_S = 2
 
 
 class _TooMuch(Exception):
-    """More to read than one request may."""
+    """There is more to read than one request may read."""
 
 
 @operation(
@@ -102,7 +102,7 @@ def _read(resources: Resources, row: JobRow, partition: int, remembered: list[Re
 
 
 def bounded(unbounded: LedgerFrom) -> LedgerFrom:
-    """The ledger, of which only so much is read, over all readings together. _TooMuch."""
+    """The ledger with a bound on all that is read of it. _TooMuch beyond the bound."""
     ends_s = time.monotonic() + READ_S
     left = RECORDS_MAX
 

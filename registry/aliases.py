@@ -1,8 +1,8 @@
-"""Aliases: movable pointers from a model to one of its versions, with a history that is only ever added to.
+"""Aliases: movable pointers from a model to one of its versions, with a history that only grows.
 
-A move is numbered 1, 2, 3… within its alias, in commit order: the writer holds the model before it reads the last
-number. Rolling back is one more move, to the version that stood before the one in force; rolling back again goes
-further back, never forward to what was rolled back.
+The moves of an alias are numbered 1, 2, 3… in commit order, because a writer holds the model before it reads the last
+number. A rollback is one more move, to the version before the one in force. A second rollback goes further back, and
+never forward to a version that was rolled back.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class AliasMove(msgspec.Struct, frozen=True):
     move: int
     version: str
     previous: str
-    """The version it pointed to before; empty for the first move."""
+    """The version that the alias pointed to before; empty for the first move."""
     is_rollback: bool
     who: str
     why: str
@@ -33,9 +33,9 @@ class AliasMove(msgspec.Struct, frozen=True):
 
 
 def promote(engine: Engine, model: str, alias: str, version: str, who: str, why: str) -> AliasMove:
-    """Points the alias to this version (`sha256:…`) of the model; the scheduler is told by the relay.
+    """Points the alias to this version (`sha256:…`) of the model. The relay tells the scheduler.
 
-    When it already points there nothing changes, and the move that pointed it there is returned.
+    An alias that points there already does not move: its last move is returned.
     RegistryError: unknown_model, unknown_version, invalid."""
     with engine.begin() as connection:
         outbox.hold_model(connection, model)
@@ -43,7 +43,7 @@ def promote(engine: Engine, model: str, alias: str, version: str, who: str, why:
 
 
 def promote_in(connection: Connection, model: str, alias: str, version: str, who: str, why: str) -> AliasMove:
-    """`promote` inside the caller's transaction, which holds the model (outbox.hold_model)."""
+    """`promote` in the caller's transaction, which holds the model (outbox.hold_model)."""
     if not is_name(alias):
         raise RegistryError(
             "invalid",

@@ -1,6 +1,6 @@
-"""Blobs: bytes named by their sha256, in the object store for ever and in a node's cache.
+"""Blobs: bytes named by their sha256, in the object store for ever and in the cache of a node.
 
-Nobody trusts a name: bytes are hashed on their way in, and hashed again by whoever takes them out.
+Nobody trusts a name: bytes are hashed when they are stored, and hashed again by whoever takes them out.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from registry.model_directory import hash_of_file
 from runtime.object_store import Missing, ObjectStore
 
 WHOLE_BYTES_MAX = 8 * 1024 * 1024
-"""Files up to this size are read once, and the very bytes that were hashed are stored."""
+"""A file up to this size is read once, so the bytes that are stored are those that were hashed."""
 
 Signature = tuple[int, int, int, int]
 
 
 def signature(path: Path) -> Signature:
-    """Differs when the file was written to or replaced."""
+    """Changes whenever the file is written to or replaced."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def upload(store: ObjectStore, file: VersionFile, path: Path, before: Signature) -> bool:
-    """Stores the file under its hash; False when the store has it already.
+    """Stores the file under its hash; False when the store has the blob already.
 
-    `before` is its signature from before it was hashed. RegistryError(conflict) when it has changed since then."""
+    `before` is the file's signature from before it was hashed. RegistryError(conflict) when the file has changed."""
     key = blob_key(file.sha256)
     if file.bytes <= WHOLE_BYTES_MAX:
         data = path.read_bytes()
@@ -50,12 +50,12 @@ def upload(store: ObjectStore, file: VersionFile, path: Path, before: Signature)
 
 def _changed(path: Path) -> RegistryError:
     return RegistryError(
-        "conflict", f"{path}: expected the bytes that were checked, found the file changed meanwhile; publish again"
+        "conflict", f"{path}: expected the bytes that were checked, found that the file has changed; publish again"
     )
 
 
 class BlobCache:
-    """Verified blobs on this machine's disk. Processes and threads may share one."""
+    """Verified blobs on the disk of this machine. Processes and threads may share a cache."""
 
     def __init__(self, root: Path, store: ObjectStore) -> None:
         self._root = root
@@ -73,7 +73,7 @@ class BlobCache:
         return data
 
     def fetch(self, file: VersionFile) -> Path:
-        """Where the blob lies on disk, its hash just verified. RegistryError: not_found, corrupt, unavailable."""
+        """Path of the blob, whose hash was verified just now. RegistryError: not_found, corrupt, unavailable."""
         path = self._root / file.sha256
         with disk_faults(self._root), hold(self._root / f"{file.sha256}.lock", f"blob {file.sha256[:12]}"):
             if not path.is_file() or hash_of_file(path)[0] != file.sha256:
@@ -82,7 +82,7 @@ class BlobCache:
         return path
 
     def _download(self, sha256: str, path: Path) -> None:
-        temporary = path.with_name(f".fetching-{sha256}")  # one a blob: what a crash left is written over
+        temporary = path.with_name(f".fetching-{sha256}")  # one name a blob: the next try overwrites what a crash left
         try:
             self._store.get_file(blob_key(sha256), temporary)
             found, _ = hash_of_file(temporary)
@@ -98,7 +98,7 @@ class BlobCache:
 
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
-    """A full disk becomes a RegistryError(unavailable) that says where."""
+    """Turns a full disk into a RegistryError(unavailable) that names the place."""
     try:
         yield
     except OSError as error:
@@ -122,6 +122,6 @@ def _missing(sha256: str) -> RegistryError:
 def _corrupt(sha256: str, found: str) -> RegistryError:
     return RegistryError(
         "corrupt",
-        f"{blob_key(sha256)}: expected bytes with this sha256, found bytes with {found}; nothing of it was used."
+        f"{blob_key(sha256)}: expected bytes with this sha256, found bytes with {found}, and used none of them."
         " Delete that object and publish the version's directory again",
     )

@@ -4,9 +4,9 @@
     versions/<hex>/            manifest.json, code/, weights/ (links to blobs), complete.json (written last)
     environments/<digest>/     venvs, shared by versions with the same lock
 
-Every blob is hashed when it comes and when it is linked into a version (I12). A version that stands here is checked by
-size, inode and time of each file before each use; one that differs is thrown away and fetched again. Whoever runs as
-this node's user can forge those, so the child should run as another where that matters.
+Every blob is hashed when it arrives and when it is linked into a version (I12). Before each use, size, inode and time
+of each file of the version are checked. A version that differs is deleted and fetched again. Whoever runs as the user
+of this node can forge those marks: where that matters, let the child run as another user.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ class InstalledVersion(msgspec.Struct, frozen=True):
     """Interpreter of the version's environment."""
 
 
-class _Seen(msgspec.Struct, frozen=True):
-    """What complete.json holds: each file's path, size, inode and modification time in ns."""
+class _Marker(msgspec.Struct, frozen=True):
+    """What complete.json holds: of each file its path, size, inode and modification time in ns."""
 
     files: dict[str, tuple[int, int, int]]
 
 
 class Depot:
-    """The versions under `root`. Processes and threads may share it: each version is fetched once.
+    """The versions under `root`. Processes and threads may share a depot: each version is fetched once.
 
-    `wheels_from_index` as the policy says: whether wheels may come from uv's cache or the package index."""
+    `wheels_from_index`, from the policy: whether wheels may come from the cache of uv or from the package index."""
 
     def __init__(self, root: Path, store: ObjectStore, *, wheels_from_index: bool = True) -> None:
         self._root = root.absolute()
@@ -65,14 +65,14 @@ class Depot:
         )
 
     def ensure(self, version: str) -> InstalledVersion:
-        """Brings the version (`sha256:…`) here if it is not, whole and verified; blocks for as long as that takes.
+        """Makes sure that the version (`sha256:…`) is here, whole and verified. Blocks while it is fetched.
 
-        RegistryError: not_found, corrupt, environment, unavailable. An unreachable store raises its own error."""
+        RegistryError: not_found, corrupt, environment, unavailable. A store that is away raises its own error."""
         if not DIGEST.fullmatch(version):
             raise RegistryError("invalid", f"expected a version like sha256:<64 hex digits>, found {version[:80]!r}")
         place = self._place(version)
         with disk_faults(self._root), hold(place.parent / f"{place.name}.lock", f"version {version[:19]}"):
-            manifest = self._standing(version)
+            manifest = self._untouched(version)
             if manifest is None:
                 shutil.rmtree(place, ignore_errors=True)
                 manifest = self._fetch(version, place)
@@ -81,23 +81,23 @@ class Depot:
         return InstalledVersion(version, manifest, place / "code", place / "weights", python)
 
     def cached(self) -> list[str]:
-        """Digests of the versions that are here whole, environment included; the one that was used last first."""
+        """Digests of the versions that are here whole, with their environments; the last used version first."""
         folder = self._root / "versions"
         names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
         found = []
         for version in ("sha256:" + name for name in names):
-            manifest = self._standing(version) if DIGEST.fullmatch(version) else None
+            manifest = self._untouched(version) if DIGEST.fullmatch(version) else None
             if manifest and self._environments.is_complete(environment_digest(manifest.environment)):
                 found.append(version)
         return sorted(found, key=self._used_ns, reverse=True)
 
     def mark_used(self, version: str) -> None:
-        """The version is used now: `cached` puts it first. Nothing happens when it is not here."""
+        """Makes `cached` put the version first. Changes nothing when the version is not here."""
         with contextlib.suppress(OSError):
             os.utime(self._place(version) / COMPLETE)
 
     def _used_ns(self, version: str) -> int:
-        """When the version was used last: its marker's time, which says nothing else."""
+        """When the version was used last: the time of its marker, which means nothing else."""
         try:
             return (self._place(version) / COMPLETE).stat().st_mtime_ns
         except OSError:
@@ -106,11 +106,11 @@ class Depot:
     def _place(self, version: str) -> Path:
         return self._root / "versions" / version.removeprefix("sha256:")
 
-    def _standing(self, version: str) -> Manifest | None:
-        """The version's manifest if it stands here untouched."""
+    def _untouched(self, version: str) -> Manifest | None:
+        """The manifest of the version if the version is here and nobody has touched its files."""
         place = self._place(version)
         try:
-            seen = msgspec.json.decode((place / COMPLETE).read_bytes(), type=_Seen)
+            seen = msgspec.json.decode((place / COMPLETE).read_bytes(), type=_Marker)
             if _files_of(place) != seen.files:
                 return None
             return decode_manifest((place / MANIFEST).read_bytes(), version)
@@ -121,7 +121,7 @@ class Depot:
         raw = self._blobs.read(version.removeprefix("sha256:"))
         manifest = decode_manifest(raw, version)
         building = place.with_name(f".building-{place.name}")
-        shutil.rmtree(building, ignore_errors=True)  # a crash left it
+        shutil.rmtree(building, ignore_errors=True)  # what a crash left
         building.mkdir()
         try:
             (building / MANIFEST).write_bytes(raw)
@@ -131,7 +131,7 @@ class Depot:
             wanted += [(file, building / "weights") for file in manifest.weights]
             with ThreadPoolExecutor(FETCHES_AT_ONCE) as threads:
                 list(threads.map(self._link, *zip(*wanted, strict=True)) if wanted else ())
-            (building / COMPLETE).write_bytes(msgspec.json.encode(_Seen(_files_of(building))))
+            (building / COMPLETE).write_bytes(msgspec.json.encode(_Marker(_files_of(building))))
             building.rename(place)
         finally:
             shutil.rmtree(building, ignore_errors=True)
@@ -144,7 +144,7 @@ class Depot:
 
 
 def _files_of(place: Path) -> dict[str, tuple[int, int, int]]:
-    """Every file of a version but the marker and what Python compiled; a link counts as itself."""
+    """The marks of every file of a version, except its marker and what Python compiled. Links are not followed."""
     files: dict[str, tuple[int, int, int]] = {}
     for folder, folders, names in os.walk(place):
         folders[:] = [name for name in folders if name != "__pycache__"]

@@ -1,7 +1,7 @@
-"""Python environments on a node's disk: one per environment digest, shared by all versions that have it.
+"""Python environments on the disk of a node: one for each environment digest, shared by all versions that have it.
 
-A venv names its own place inside, so it is built where it stays; a marker written last says that it is whole. What a
-crash left without a marker is built anew.
+A venv contains its own path, so it is built where it stays. A marker that is written last says that the environment is
+whole. An environment without a marker, which a crash left, is built anew.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ COMPLETE = "headrace-complete"
 
 
 class Environments:
-    """The environments under `root`. Processes and threads may share it: each environment is built once.
+    """The environments under `root`. Processes and threads may share them: each environment is built once.
 
-    `wheels_from_index`: whether wheels that nobody vendored may come from uv's cache or the package index."""
+    `wheels_from_index`: whether wheels that nobody vendored may come from the cache of uv or the package index."""
 
     def __init__(self, root: Path, store: ObjectStore, blobs: BlobCache, *, wheels_from_index: bool) -> None:
         self._root = root
@@ -34,9 +34,9 @@ class Environments:
         self._wheels_from_index = wheels_from_index
 
     def ensure(self, environment: Environment) -> Path:
-        """The environment's Python interpreter, built if need be.
+        """The Python interpreter of the environment, which is built if it is not here.
 
-        RegistryError: environment (a hash differs, no such wheel or Python here), unavailable (disk, uv)."""
+        RegistryError: environment (a hash differs, this machine lacks the wheel or Python), unavailable (disk, uv)."""
         digest = environment_digest(environment)
         place = self._root / digest
         python = place / "bin" / "python"
@@ -50,7 +50,7 @@ class Environments:
         return python
 
     def is_complete(self, digest: str) -> bool:
-        """Whether the environment stands here whole and its interpreter is still there."""
+        """Whether the environment is here whole. The interpreter that it links to may have been removed since."""
         place = self._root / digest
         return (place / COMPLETE).is_file() and (place / "bin" / "python").exists()
 
@@ -59,7 +59,7 @@ class Environments:
             raise RegistryError(
                 "environment",
                 f"expected a node of platform {environment.platform}, found {platform_here()};"
-                " give the version a chipset that only such nodes have",
+                " give the version a chipset that only nodes of its platform have",
             )
         run_uv(
             ["venv", "--quiet", "--no-project", "--python", _interpreter(environment.python), str(place)],
@@ -96,6 +96,6 @@ class Environments:
 
 
 def _interpreter(python: str) -> str:
-    """Our own base interpreter when it is the one wanted: saves uv a search."""
+    """What uv is told: the interpreter of this process where it has the right version, which saves uv a search."""
     own = str(getattr(sys, "_base_executable", ""))
     return own if own and sysconfig.get_python_version() == python else python

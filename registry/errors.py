@@ -16,13 +16,13 @@ Code = Literal[
     "environment",
     "unavailable",
 ]
-"""invalid: what was given is malformed. unknown_*: nothing has this name. conflict: something else is already bound for
-ever. corrupt: bytes are not what their digest says. environment: a Python environment could not be built.
-unavailable: something needed is missing here now (disk full, uv, wheels)."""
+"""invalid: what was given is malformed. unknown_*: nothing has this name. conflict: the name is bound to something else
+for ever. corrupt: bytes are not what their digest says. environment: a Python environment could not be built.
+unavailable: something is missing here now (space on disk, uv, wheels, a lock)."""
 
 
 class RegistryError(Exception):
-    """Something the registry refuses or can't do. The message is for people; `code` is for programs."""
+    """The registry refuses something, or cannot do it. The message is for people, `code` is for programs."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""The manifest: everything that makes a version what it is, as canonical JSON. Its sha256 is the version's name.
+"""The manifest: everything that makes a version what it is, as canonical JSON. Its sha256 names the version.
 
-No time, no host, no author inside: publishing the same directory again, anywhere, gives the same digest. A change of
-this file's fields would rename every version, so a field is only ever added with a default that is left out.
+A manifest has no time, host or author, so publishing the same directory again, anywhere, gives the same digest. A
+changed field would rename every version: a new field needs a default that is left out of the JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class VersionFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of a version."""
 
     path: str
-    """Relative to the code or weights folder, with `/`; never leads out of it."""
+    """Relative to the code or weights folder, with `/`. It never leads out of the folder."""
     sha256: str
     """64 hex digits."""
     bytes: int
@@ -44,9 +44,9 @@ class Manifest(
     """JSON Schema of what `predict` returns."""
     chipsets: tuple[str, ...]
     gpus: int
-    """GPUs of one slot; 0 for a version that runs on the CPU only."""
+    """GPUs of one slot; 0 for a version that runs on a CPU only."""
     ranks: int
-    """Slots of one cluster that start one attempt together."""
+    """How many slots of one cluster start one attempt together."""
     memory_mib: int
     """Memory a slot must offer."""
     timeout_ms: int
@@ -69,13 +69,13 @@ def digest_of(manifest: Manifest) -> str:
 
 
 def decode_manifest(raw: bytes, digest: str) -> Manifest:
-    """The manifest these bytes are, if they are the ones `digest` names. RegistryError(corrupt) if not."""
+    """The manifest in these bytes. RegistryError(corrupt) when `digest` names other bytes, or nobody can read them."""
     found = "sha256:" + hashlib.sha256(raw).hexdigest()
     if found != digest:
         raise RegistryError(
             "corrupt",
             f"manifest: expected the bytes of {digest}, found those of {found};"
-            " the object was changed or cut: restore it from a backup or publish the version again",
+            " somebody changed or cut the object: restore it from a backup or publish the version again",
         )
     try:
         manifest = msgspec.json.decode(raw, type=Manifest)
@@ -96,7 +96,7 @@ def decode_manifest(raw: bytes, digest: str) -> Manifest:
 
 
 def is_inside(path: str) -> bool:
-    """A relative path of plain names, so that joining it to a folder stays inside the folder."""
+    """Whether the path is relative and of plain names: joined to a folder, such a path stays in the folder."""
     return (
         0 < len(path) <= 512
         and "\\" not in path
@@ -106,5 +106,5 @@ def is_inside(path: str) -> bool:
 
 
 def blob_key(sha256: str) -> str:
-    """Where the object store keeps the bytes with this hash (64 hex digits, with or without `sha256:`)."""
+    """The key of the blob with this hash (64 hex digits, with or without `sha256:`) in the object store."""
     return "blobs/sha256/" + sha256.removeprefix("sha256:")

@@ -32,7 +32,7 @@ WEIGHTS = "weights"
 CODE_BYTES_MAX = 16 * 1024 * 1024
 FILES_MAX = 10_000
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".dill", ".mar")
-"""Formats whose usual readers unpickle."""
+"""Suffixes of formats whose usual readers unpickle."""
 READ_BYTES = 1024 * 1024
 
 
@@ -42,10 +42,10 @@ class ModelDirectory(msgspec.Struct, frozen=True):
     path: Path
     manifest: Manifest
     ignored: tuple[str, ...]
-    """Files that are no part of the version, relative to the directory."""
+    """Files that are not part of the version, relative to the directory."""
 
     def sources(self) -> tuple[tuple[VersionFile, Path], ...]:
-        """Each of the manifest's files and where it lies."""
+        """Each file of the manifest with its path on disk."""
         code = [(file, self.path / file.path) for file in self.manifest.code]
         weights = [(file, self.path / WEIGHTS / file.path) for file in self.manifest.weights]
         return (*code, *weights)
@@ -109,7 +109,7 @@ def hash_of_file(path: Path) -> tuple[str, int]:
 
 
 def _files(root: Path) -> list[str]:
-    """Relative paths of all files, sorted. Hidden ones and __pycache__ are skipped, links out refused."""
+    """Relative paths of all files, sorted, without hidden files and __pycache__. A link that leads out is refused."""
     top = root.resolve()
     found: list[str] = []
     for folder, folders, names in os.walk(root):
@@ -177,7 +177,7 @@ def _weights(root: Path, name: str) -> VersionFile:
 
 
 def _check_entry_point(root: Path, yaml: ModelYaml, code: list[str]) -> None:
-    """The module exists and binds the class, as far as its text tells. It is parsed, never run."""
+    """Checks that the module exists and that its text binds the class. The module is parsed, never run."""
     module, _, wanted = yaml.entry_point.partition(":")
     stem = module.replace(".", "/")
     file = next((name for name in (f"{stem}.py", f"{stem}/__init__.py") if name in code), None)
@@ -187,7 +187,7 @@ def _check_entry_point(root: Path, yaml: ModelYaml, code: list[str]) -> None:
             f"{FILE}: entry_point {yaml.entry_point!r} expects {stem}.py, found {', '.join(code[:20]) or 'no code'}",
         )
     if yaml.python != f"{sys.version_info.major}.{sys.version_info.minor}":
-        return  # this Python may not know the other's syntax
+        return  # this Python may not know the syntax of the other
     try:
         tree = ast.parse((root / file).read_bytes(), filename=file)
     except (SyntaxError, ValueError) as error:

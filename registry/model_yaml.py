@@ -1,4 +1,4 @@
-"""`model.yaml`: what a model's author says of it. Every fault is told with its line."""
+"""`model.yaml`: what the author says of a model. Every fault is told with its line."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ YAML_BYTES_MAX = 256 * 1024
 YAML_NODES_MAX = 20_000
 TIMEOUT_S_MAX = 7 * 86_400
 RANKS_MAX = 64
-"""Slots of one cluster that must be free at once: beyond this a gang keeps too much empty while it gathers them."""
+"""A gang needs all its slots free at once. A larger gang would keep too many slots empty while it gathers them."""
 _PLATFORM = re.compile(r"(linux|macosx|win)[a-z0-9_]{1,60}|any")
 _PYTHON = re.compile(r"3\.\d{1,2}")
 _WHERE_MAX = 200
 
 
 class ModelYaml(msgspec.Struct, frozen=True):
-    """The document's fields; those without a value here must be given."""
+    """The fields of the document. A field without a default here must be given."""
 
     name: str
     entry_point: str
@@ -43,10 +43,10 @@ class ModelYaml(msgspec.Struct, frozen=True):
     gpus: int = 1
     """GPUs of one slot; 0 when the only chipset is cpu."""
     ranks: int = 1
-    """Slots that start one attempt together, of one cluster; more than 1 needs torch in the environment."""
+    """How many slots of one cluster start one attempt together. More than 1 needs torch in the environment."""
     memory_mib: int = 0
     platform: str = "linux_x86_64"
-    """Of the wheels in the lock."""
+    """The platform of the wheels in the lock."""
 
 
 def parse_model_yaml(raw: bytes) -> ModelYaml:
@@ -71,7 +71,7 @@ def _fault(line: int, message: str) -> RegistryError:
 
 
 class _YamlReader:
-    """Walks the YAML nodes, which know their lines."""
+    """Reads the fields from YAML nodes, which know their lines."""
 
     def __init__(self) -> None:
         self._nodes = 0
@@ -151,7 +151,7 @@ class _YamlReader:
         return schema
 
     def _json(self, node: yaml.Node, depth: int) -> Any:
-        """The node as JSON. Shared nodes (YAML aliases) are counted each time they are met."""
+        """The node as JSON. A shared node (a YAML alias) counts each time it is met, so aliases cannot blow up."""
         self._nodes += 1
         if self._nodes > YAML_NODES_MAX or depth > 50:
             raise _fault(_line(node), f"expected at most {YAML_NODES_MAX} values nested at most 50 deep, found more")
@@ -186,7 +186,7 @@ def _scalar(node: yaml.Node) -> Any:
 
 
 def _check_whole(node: yaml.Node, value: Any) -> None:
-    """A manifest is JSON: text of whole characters without NUL, numbers of 64 bits."""
+    """Refuses what the JSON of a manifest does not take: half characters, NUL, numbers of more than 64 bits."""
     fault = bounds.fault_of(value, bounds.VALUE_LEAST, bounds.VALUE_MOST, 0)
     if not fault and isinstance(value, str) and bounds.mended(value) != value:
         fault = "expected text of whole characters, found half a surrogate pair"
@@ -201,7 +201,7 @@ def _is_entry_point(text: str) -> bool:
 
 
 def _at(node: yaml.Node, path: Iterable[str | int]) -> yaml.Node:
-    """The node a JSON path leads to, or the last one on the way."""
+    """The node that a JSON path leads to, or the last node on the way."""
     for step in path:
         if isinstance(node, yaml.MappingNode):
             found = next((value for key, value in node.value if key.value == str(step)), None)

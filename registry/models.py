@@ -25,7 +25,7 @@ _manifests: Answers[str, Manifest] = Answers(MANIFESTS_KEPT_MAX)
 
 
 class RegisteredVersion(msgspec.Struct, frozen=True):
-    """A published version: immutable, but for `relayed`."""
+    """A published version. Only `relayed` ever changes."""
 
     model: str
     digest: str
@@ -34,7 +34,7 @@ class RegisteredVersion(msgspec.Struct, frozen=True):
     published_ms: int
     published_by: str
     relayed: bool
-    """The scheduler's topic has it: a job submitted now finds it known."""
+    """Whether the relay has told the scheduler: then a job that is submitted now finds the version known."""
 
 
 class RegisteredAlias(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class RegisteredAlias(msgspec.Struct, frozen=True):
 
 
 class RegisteredModel(msgspec.Struct, frozen=True):
-    """A model, its aliases by name and its version digests, newest first."""
+    """A model, its aliases by name, and the digests of its versions, newest first."""
 
     name: str
     pool: str
@@ -53,9 +53,9 @@ class RegisteredModel(msgspec.Struct, frozen=True):
 
 
 def bind(connection: Connection, model: str, pool: str, who: str) -> bool:
-    """Binds a model to its pool for ever; False when it already is. The caller holds the model (outbox.hold_model).
+    """Binds a model to its pool for ever; False when it is bound to it. The caller holds the model (outbox.hold_model).
 
-    RegistryError: conflict when it is bound to another pool, unknown_pool, invalid name."""
+    RegistryError: conflict when the model is bound to another pool, unknown_pool, invalid for a bad name."""
     if not is_name(model):
         raise RegistryError(
             "invalid",
@@ -115,14 +115,14 @@ SELECT o.version, o.published_at IS NOT NULL AS relayed FROM registry.outbox o
 WHERE o.model = :model AND o.alias = :alias
 ORDER BY o.published_at IS NOT NULL DESC, CASE WHEN o.published_at IS NULL THEN -o.move ELSE o.move END DESC LIMIT 1
 """
-"""The newest move that the scheduler was told; else the first it will be told."""
+"""The newest move that the scheduler was told. When it was told none: the first move that it will be told."""
 
 
 def resolve(engine: Engine, reference: str) -> RegisteredVersion:
     """What `model`, `model@alias` or `model@sha256:…` means to the scheduler now.
 
-    An alias means its newest move that was relayed, which is what a job submitted now is pinned to; `relayed` is false
-    when the scheduler has not been told the version or the alias at all yet (soon it will be: ask again).
+    An alias means its newest move that was relayed: a job that is submitted now is pinned to that version. `relayed` is
+    false while the scheduler has not been told of the version, or of any move of the alias. Ask again: it soon will be.
     RegistryError: invalid, unknown_model, unknown_alias, unknown_version."""
     try:
         model, alias, digest = parse_model(reference)
@@ -177,7 +177,7 @@ def versions(engine: Engine, model: str) -> tuple[RegisteredVersion, ...]:
 
 
 def version_in(connection: Connection, digest: str) -> RegisteredVersion | None:
-    """A version by its digest alone, or None."""
+    """The version with this digest, of whatever model, or None."""
     row = connection.execute(text(_VERSION + "WHERE v.digest = :digest"), {"digest": digest}).one_or_none()
     return None if row is None else version_of(row)
 
@@ -242,13 +242,13 @@ def bound_elsewhere(model: str, bound: str, pool: str) -> RegistryError:
     return RegistryError(
         "conflict",
         f"model {model!r} is bound to pool {bound!r} for ever, found pool {pool!r}:"
-        " publish to its own pool, or give the model another name",
+        " publish to the pool of the model, or give the model another name",
     )
 
 
 def unknown_model(model: str) -> RegistryError:
     return RegistryError(
-        "unknown_model", f"no model is named {model[:80]!r}; `models list` shows those there are, or publish it"
+        "unknown_model", f"no model is named {model[:80]!r}; `models list` shows the models, or publish this one"
     )
 
 
@@ -264,5 +264,5 @@ def unknown_alias(connection: Connection, model: str, alias: str) -> RegistryErr
     return RegistryError(
         "unknown_alias",
         f"model {model!r} has no alias {alias!r}, only {', '.join(names) or 'none yet'};"
-        f" point it with `models promote {model} --alias {alias}`, or name a version",
+        f" set the alias with `models promote {model} --alias {alias}`, or name a version",
     )

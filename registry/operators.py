@@ -1,4 +1,4 @@
-"""What operators say to schedulers: records in `jobs`, each to the partition of a pool."""
+"""What operators tell schedulers: records in `jobs`, each in the partition of a pool."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OperatorRecord = PolicyApplied | ClusterDrainRequested | ClusterActivated
 
 
 def send(settings: Settings, record: OperatorRecord, partitions: Iterable[int], source: str) -> None:
-    """Writes the record to these partitions of `jobs`; `source` is its CloudEvents source.
+    """Writes the record to these partitions of `jobs`. `source` is its CloudEvents source.
 
-    DeliveryUnclear when a broker did not confirm: say it again, which changes nothing."""
+    DeliveryUnclear when a broker did not confirm: send the record again. A second copy changes nothing."""
     producer = Producer(settings.kafka, "headrace-operator")
     try:
         for partition in partitions:

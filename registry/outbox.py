@@ -1,7 +1,7 @@
-"""The outbox: records for `jobs` that commit together with what they tell. The relay takes them from here.
+"""The outbox: records for `jobs` that commit together with the change that they tell of. The relay reads them here.
 
-Ids come from a sequence, and sequences are not handed out in commit order. Whoever writes for a model therefore holds
-`hold_model` from before the first id is drawn until it commits: per model, ids follow commit order.
+Postgres does not hand out the ids of a sequence in commit order. So whoever writes for a model calls `hold_model`
+before it draws the first id, and holds the model until it commits: within a model, ids follow commit order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contract.codec import encode
 from contract.inputs import AliasMoved, VersionPublished
 
 CHANNEL = "registry_outbox"
-"""Postgres notifies here whenever rows were committed (a trigger of the table does)."""
+"""A trigger of the table notifies this channel whenever rows are committed."""
 
 
 def hold_model(connection: Connection, model: str) -> None:

@@ -1,4 +1,4 @@
-"""Applying a policy, whole or not at all: its topics exist, every pool's scheduler is told, and its pools are known."""
+"""Applying a policy, whole or not at all: its topics exist, the scheduler of each pool is told, its pools are known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCE = "//headrace/policy"
 
 
 class TrialBound(NamedTuple):
-    """When a policy goes again by itself: see contract.events.PolicyAdopted."""
+    """When a policy on trial is reverted by itself: see contract.events.PolicyAdopted."""
 
     revert_below_permille: int
     revert_jobs: int
@@ -31,12 +31,13 @@ STAYS = TrialBound(0, 0)
 
 
 def apply(settings: Settings, engine: Engine, policy: Policy, replication: int = 1, bound: TrialBound = STAYS) -> str:
-    """Puts the policy in force in all its pools, or changes nothing. Its fingerprint. Once more changes nothing.
+    """Puts the policy in force in all its pools, or changes nothing. Returns its fingerprint. Applying the same policy
+    again changes nothing.
 
-    First all is checked: the policy itself, its pools against those that are known, and whether the broker would do
-    with the topics what it asks for. Then topics get room, the schedulers are told, and the pools become known. Until
-    somebody may have heard of the policy all of that is put back when a step fails; from then on the way is forward.
-    Last comes what takes something away from topics.
+    Three things are checked first: the policy itself, its pools against the known pools, and whether the broker would
+    change the topics as the policy asks. Then topics get more room, the schedulers are told, and the pools become
+    known. A step that fails before any scheduler may have heard of the policy puts everything back. After that there is
+    no way back. What takes something away from topics comes last.
 
     RegistryError when the policy is not in force: invalid, conflict, unavailable. DeliveryUnclear when a broker did not
     confirm: some pools may have it, so apply it again."""
@@ -44,7 +45,7 @@ def apply(settings: Settings, engine: Engine, policy: Policy, replication: int =
     if fault is not None:
         raise RegistryError("invalid", f"{fault.text}; nothing was changed")
     unclear: DeliveryUnclear | None = None
-    with engine.begin() as connection:  # rolled back by an exception: then no pool is known that was not
+    with engine.begin() as connection:  # an exception rolls back, so no new pool becomes known
         pools.register_in(connection, policy)
         change = _checked(settings, policy, replication)
         try:
@@ -61,13 +62,13 @@ def apply(settings: Settings, engine: Engine, policy: Policy, replication: int =
     try:
         change.settle()
     except (KafkaException, TopicMismatch) as error:
-        done = "; the policy is in force, its topics keep settings of the one before: apply it again"
+        done = "; the policy is in force, but topics keep settings of the policy before: apply the policy again"
         raise _refused(error, done) from error
     return told
 
 
 def _checked(settings: Settings, policy: Policy, replication: int) -> TopicChange:
-    """What has to be done with the topics, when the broker would do it."""
+    """What has to be done with the topics. RegistryError when the broker would not do it."""
     try:
         change = TopicChange(settings.kafka, topics_for(policy), replication)
         change.check()
@@ -85,7 +86,7 @@ def _refused(error: Exception, done: str) -> RegistryError:
 
 
 def tell(settings: Settings, policy: Policy, told: Iterable[str], bound: TrialBound = STAYS) -> str:
-    """Tells the schedulers of these pools of the policy. Its fingerprint. DeliveryUnclear: tell them again."""
+    """Tells the schedulers of these pools of the policy. Returns its fingerprint. DeliveryUnclear: tell them again."""
     record = PolicyApplied(policy, fingerprint(policy), *bound)
     operators.send(settings, record, [policy.pools[name].partition for name in told], SOURCE)
     return record.fingerprint

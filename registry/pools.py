@@ -1,4 +1,4 @@
-"""Pools as the registry knows them: name and partition of `jobs`, taken from the policy, never changed."""
+"""Pools as the registry knows them: a name and a partition of `jobs`. Both come from the policy and never change."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from registry.errors import RegistryError
 
 
 def register(engine: Engine, policy: Policy) -> tuple[str, ...]:
-    """Makes every pool of the policy known; returns the names that are new. Pools no longer in the policy stay.
+    """Makes every pool of the policy known, and returns the new names. A pool that the policy no longer has stays.
 
-    RegistryError(conflict) as `check`."""
+    RegistryError(conflict) as from `check`."""
     with engine.begin() as connection:
         return register_in(connection, policy)
 
 
 def register_in(connection: Connection, policy: Policy) -> tuple[str, ...]:
-    """The same as a part of this transaction, which nobody else who registers pools overtakes."""
+    """`register` in this transaction. Others who register pools wait until the transaction ends."""
     connection.execute(text("LOCK TABLE registry.pools IN SHARE ROW EXCLUSIVE MODE"))
     before = known(connection)
     check(before, policy)
@@ -33,14 +33,14 @@ def register_in(connection: Connection, policy: Policy) -> tuple[str, ...]:
 
 
 def check(before: Mapping[str, int], policy: Policy) -> None:
-    """RegistryError(conflict) when a pool has another partition than it is known to have, or a partition another pool:
-    either would send a model's events to a scheduler that is not its own."""
+    """RegistryError(conflict) when the policy gives a pool another partition than its own, or a partition to another
+    pool than its own. Either would send the events of a model to the scheduler of another pool."""
     owners = {partition: name for name, partition in before.items()}
     for name, pool in sorted(policy.pools.items()):
         if before.get(name, pool.partition) != pool.partition:
             raise RegistryError(
                 "conflict",
-                f"pool {name!r}: expected partition {before[name]}, which it has for ever, found {pool.partition}"
+                f"pool {name!r}: expected partition {before[name]}, which the pool has for ever, found {pool.partition}"
                 " in the policy; put the old number back, or name a new pool",
             )
         if owners.get(pool.partition, name) != name:
@@ -58,6 +58,6 @@ def partitions(engine: Engine) -> dict[str, int]:
 
 
 def known(connection: Connection) -> dict[str, int]:
-    """The same on this connection."""
+    """`partitions` on this connection."""
     rows = connection.execute(text("SELECT name, partition FROM registry.pools ORDER BY name"))
     return {row.name: row.partition for row in rows}

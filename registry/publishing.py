@@ -1,8 +1,9 @@
 """Publishing: a model directory becomes a version for ever.
 
-Blobs go up first, named by their content, so half a publication is only unreferenced bytes. Then one transaction binds
-the model to its pool, adds the version row, moves the alias, and writes what the scheduler must be told. The row is the
-commit point: racing publishers of one version end with one row, and the later ones are told it was there.
+First the blobs are stored, named by their content: an interrupted publication leaves only bytes that nobody refers to.
+Then one transaction binds the model to its pool, adds the row of the version, moves the alias, and writes what the
+scheduler must be told. The row is the commit point: when several publish one version at once, one adds the row, and the
+others are told that the version was there.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ class PublishOutcome(msgspec.Struct, frozen=True):
 
     version: RegisteredVersion
     is_new: bool
-    """False: this very version was published before and nothing was added."""
+    """False: this version was published before, and nothing was added."""
     move: AliasMove | None
-    """The alias's move in force, when an alias was asked for."""
+    """The last move of the alias, when an alias was asked for."""
     bytes_uploaded: int
     wheels_vendored: int
     ignored: tuple[str, ...]
-    """Files of the directory that are no part of the version."""
+    """Files of the directory that are not part of the version."""
 
 
 def publish(
@@ -54,11 +55,11 @@ def publish(
     wheels_folder: Path | None = None,
     on_uploaded: Callable[[VersionFile], None] | None = None,
 ) -> PublishOutcome:
-    """Publishes a model directory, and points `alias` to it when one is given.
+    """Publishes a model directory, and points `alias` to the version when an alias is given.
 
     `pool`: where the model runs; may be empty when the model is known or there is only one pool.
-    `wheels_from_index`: the policy's word; when false, or with `vendor_wheels`, the wheels go to the store too, out
-    of `wheels_folder` or else the package index. `on_uploaded` is called, on some thread, as each file is stored.
+    `wheels_from_index`: from the policy. When it is false, or with `vendor_wheels`, the wheels are stored too. They
+    come from `wheels_folder`, or else from the package index. `on_uploaded` is called on any thread after each file.
     RegistryError: invalid (the directory), unknown_pool, conflict (another pool), environment (wheels)."""
     if not who:
         raise RegistryError("invalid", "expected who publishes, found an empty name")
@@ -66,7 +67,7 @@ def publish(
     model = read_model_directory(directory)
     manifest = model.manifest
     digest = digest_of(manifest)
-    with engine.begin() as connection:  # refused here, nothing is uploaded in vain
+    with engine.begin() as connection:  # a refusal comes before anything is uploaded
         pool = _pool_for(connection, manifest.name, pool)
     uploaded = _upload(model, before, store, on_uploaded)
     vendored = 0
@@ -111,7 +112,7 @@ def _upload(
     store: ObjectStore,
     on_uploaded: Callable[[VersionFile], None] | None,
 ) -> int:
-    """Bytes that the store did not have."""
+    """Stores the files of the model. Returns how many bytes the store did not have before."""
 
     def one(source: tuple[VersionFile, Path]) -> int:
         file, path = source

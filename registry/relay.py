@@ -1,9 +1,9 @@
 """The relay: carries the outbox to the schedulers. `python -m registry.relay`.
 
-It takes the oldest row, writes it to the partition of its model's pool, waits for the broker's ack, marks it, and only
-then takes the next: so a pool hears of a version before any alias that points to it, and of moves in their order. A
-crash between ack and mark writes the record again, which changes nothing: a version is known by its digest and a move
-by its number. Of several relays one works, the one that holds the advisory lock; the others stand by.
+The relay takes the oldest row, writes it to the partition of its pool, waits for the ack of the broker, marks the row,
+and only then takes the next. So a pool hears of a version before it hears of an alias that points to the version, and
+of moves in their order. A crash between ack and mark writes the record again, which changes nothing: a version is known
+by its digest and a move by its number. Of several relays, the one that holds the advisory lock works; the others wait.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from runtime.shutdown import on_signal
 from runtime.telemetry import configure_logging, serve_metrics
 
 RELAY_LOCK = 0x7265_6C61
-"""Number of the advisory lock that the working relay's session holds."""
+"""Number of the advisory lock. The session of the working relay holds it."""
 POLL_S = 1.0
-"""How often the outbox is looked at when no notification comes, and how soon a stop is seen."""
+"""The relay looks at the outbox this often without a notification, and sees a stop within this time."""
 RETRY_S = 1.0
-"""Pause after the broker or the database failed."""
+"""Pause after a failure of the broker or the database."""
 SOURCE = "/headrace/registry"
 
 log = structlog.get_logger(__name__)
@@ -44,14 +44,14 @@ failures = Counter("headrace_registry_relay_failures_total", "Interruptions of t
 
 
 class Relay:
-    """Carries outbox rows for as long as `run` runs."""
+    """Carries outbox rows while `run` runs."""
 
     def __init__(self, engine: Engine, producer: Producer) -> None:
         self._engine = engine
         self._producer = producer
 
     def run(self, stop: threading.Event) -> None:
-        """Works until `stop` is set; survives restarts of Postgres and of the broker."""
+        """Works until `stop` is set. Restarts of Postgres and of the broker do not end it."""
         while not stop.is_set():
             try:
                 self._session(stop)
@@ -66,7 +66,7 @@ class Relay:
             stop.wait(RETRY_S)
 
     def _session(self, stop: threading.Event) -> None:
-        """One database session: its end frees the lock, whatever ended it."""
+        """One database session. The end of the session frees the lock, whatever the cause."""
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f"LISTEN {CHANNEL}"))
             try:
@@ -77,10 +77,10 @@ class Relay:
                     else:
                         stop.wait(POLL_S)
             finally:
-                connection.invalidate()  # LISTEN and the lock belong to the session: it must not go back to the pool
+                connection.invalidate()  # the session has LISTEN and the lock, so it must not go back to the pool
 
     def _take_lock(self, connection: Connection) -> bool:
-        """True when this session holds the lock, or has just got it. Asking again does not take it twice."""
+        """Takes the lock unless this session holds it. False when another relay holds it."""
         held = text(
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
             " AND classid = 0 AND objid = :lock AND granted) OR pg_try_advisory_lock(:lock)"
@@ -92,7 +92,7 @@ class Relay:
             pass
 
     def _carry_one(self, connection: Connection) -> bool:
-        """Publishes and marks the oldest row; False when there is none."""
+        """Publishes and marks the oldest row; False when no row waits."""
         row = connection.execute(
             text(
                 "SELECT o.id, o.event_id, o.record, p.partition,"
@@ -137,7 +137,7 @@ class Relay:
 
 
 def _await_notification(connection: Connection) -> None:
-    """Returns when an outbox row was committed, or after POLL_S."""
+    """Returns when an outbox row has been committed, or after POLL_S."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, DriverConnection)
     for _ in driver.notifies(timeout=POLL_S, stop_after=1):

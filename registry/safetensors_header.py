@@ -1,7 +1,7 @@
-"""Are these bytes a safetensors file? The header is checked; no tensor is read and nothing is executed.
+"""Are these bytes a safetensors file? Only the header is checked: no tensor is read and nothing is executed.
 
-Format: 8 bytes little-endian header length, a JSON object {tensor: {dtype, shape, data_offsets}}, then the data. The
-offsets must tile the data exactly, so a file that passes holds its tensors and nothing hidden beside them.
+Format: 8 bytes of little-endian header length, a JSON object {tensor: {dtype, shape, data_offsets}}, then the data. The
+offsets must cover the data exactly, so a file that passes contains its tensors and nothing hidden beside them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from registry.errors import RegistryError
 
 HEADER_BYTES_MAX = 100_000_000
-"""The limit of the format's own reader."""
+"""The limit in the reader of the safetensors project."""
 
 PICKLE_PROTOCOL_MAX = 5
 
@@ -38,9 +38,9 @@ _metadata = msgspec.json.Decoder(dict[str, str])
 
 
 def check_safetensors(path: Path, name: str) -> None:
-    """RegistryError(invalid) that calls the file `name` when it is not whole, valid safetensors."""
+    """RegistryError(invalid) when the file is not whole, valid safetensors. The message calls the file `name`."""
     fault = _fault(path)
-    if fault:  # only then: the header length of a valid file can look like the first bytes of a pickle
+    if fault:  # the header length of a valid file can look like the first bytes of a pickle, so ask only now
         fault = pickle_inside(path) or fault
         raise RegistryError(
             "invalid", f"{name}: expected a safetensors file, found {fault}; save it with safetensors' save_file"
@@ -48,7 +48,7 @@ def check_safetensors(path: Path, name: str) -> None:
 
 
 def pickle_inside(path: Path) -> str:
-    """What kind of pickle the file holds, whatever its name; empty when it holds none."""
+    """What kind of pickle the file contains, whatever its name; empty: none."""
     with path.open("rb") as file:
         head = file.read(4)
         file.seek(max(0, path.stat().st_size - 1))

@@ -1,4 +1,4 @@
-"""Calls of `uv`: found beside this installation, run without our credentials, answered with a message when it fails."""
+"""Calls of `uv`, which is part of this installation. It runs without our credentials, and a failure gets a message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import uv
 from registry.errors import RegistryError
 
 TIMEOUT_S = 1800
-"""The largest wheels are gigabytes."""
+"""In seconds. The largest wheels have gigabytes."""
 _SECRETS = ("HEADRACE_", "AWS_", "PYTHON", "VIRTUAL_ENV", "DATABASE_URL", "CONDA_")
 ERROR_LENGTH_MAX = 1500
 
@@ -28,13 +28,13 @@ def uv_program() -> str:
 
 
 def run_uv(arguments: list[str], doing: str) -> None:
-    """Runs uv. RegistryError(environment) says what it was doing and the end of what it said."""
+    """Runs uv. RegistryError(environment) says what uv was doing and quotes the end of its output."""
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
     surroundings.setdefault("UV_PYTHON_DOWNLOADS", "never")
     try:
         done = subprocess.run(
             [uv_program(), *arguments],
-            cwd=Path("/"),  # no project's settings apply
+            cwd=Path("/"),  # so that no settings of a project apply
             env=surroundings,
             stdin=subprocess.DEVNULL,
             capture_output=True,

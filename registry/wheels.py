@@ -1,7 +1,8 @@
 """Vendored wheels: the files of an environment as blobs, so that a node needs no package index.
 
-They are no part of a version's identity: the manifest says by hash which files will do, this says where to get them.
-The list lies in the object store under the environment's digest, written once; nothing in it is believed unhashed.
+Vendored wheels are not part of the identity of a version: the manifest says by hash which files may be installed, the
+list says where to get them. The list lies in the object store under the digest of the environment and is written once.
+Nobody believes it: each wheel is hashed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _WHEEL_NAME = re.compile(r"[A-Za-z0-9_.+!-]{1,240}\.whl")
 
 class VendoredWheels(msgspec.Struct, frozen=True, tag="VendoredWheels.v1"):
     wheels: tuple[VersionFile, ...]
-    """`path` is the wheel's file name."""
+    """`path` is the file name of the wheel."""
 
 
 def list_key(environment: Environment) -> str:
@@ -36,15 +37,15 @@ def list_key(environment: Environment) -> str:
 
 
 def platform_here() -> str:
-    """This machine's platform, spelled as in a manifest."""
+    """The platform of this machine, spelled as in a manifest."""
     return re.sub(r"[-.]", "_", sysconfig.get_platform())
 
 
 def vendor(environment: Environment, store: ObjectStore, folder: Path | None = None) -> int:
-    """Puts every wheel of the environment into the store; returns how many there are.
+    """Puts every wheel of the environment into the store, and returns how many there are.
 
-    They are taken from `folder` when given, else downloaded by hash from the package index that pip is set up for.
-    RegistryError(environment): a wheel is missing or has another hash, or this machine is of another platform."""
+    The wheels come from `folder` when it is given, else by hash from the package index that pip is configured for.
+    RegistryError(environment): a wheel is missing or has another hash, or this machine has another platform."""
     if not environment.requirements or store.exists(list_key(environment)):
         return len(environment.requirements)
     with tempfile.TemporaryDirectory(prefix="headrace-wheels-") as name:
@@ -62,7 +63,7 @@ def vendor(environment: Environment, store: ObjectStore, folder: Path | None = N
 
 
 def vendored(environment: Environment, store: ObjectStore) -> tuple[VersionFile, ...] | None:
-    """The environment's wheels in the store, or None when nobody put them there. RegistryError(corrupt)."""
+    """The wheels of the environment in the store, or None when nobody stored them. RegistryError(corrupt)."""
     try:
         raw = store.get(list_key(environment))
     except Missing:

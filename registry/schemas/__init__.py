@@ -1,12 +1,12 @@
-"""The JSON Schemas of versions: what publish takes of them, and whether values fit, the same at every door.
+"""The JSON Schemas of versions: which schemas publish takes, and whether values fit them, the same at every door.
 
-One constructor, `Validator`, for publish, API, intake and node. It fetches nothing, by construction: the schema is read
-into a tree of its parts (parts), every reference is resolved in there (references), and what jsonschema-rs is given is
-written anew from that tree (program), with keywords we know and references inside it only. It is bounded, by
-construction too: patterns are matched in linear time (patterns), and values are checked only when what the schema does
-to values so many, so deep and so long fits a budget of work (weight). Docs: docs/decisions/0013.
+Publish, API, intake and node use one constructor, `Validator`. A validator fetches nothing, by construction: the schema
+is read into a tree of its parts (parts), every reference is resolved inside the tree (references), and the schema for
+jsonschema-rs is written anew from the tree (program), with keywords that we know and references inside it only. Its
+work is bounded, also by construction: patterns are matched in linear time (patterns), and a value is checked only when
+the most that the schema can do to a value of its size fits a budget of work (weight). See docs/decisions/0013.
 
-Values come decoded by `contract.codec.decode_values`; nothing here decodes bytes.
+`contract.codec.decode_values` decodes the values. Nothing here decodes bytes.
 """
 
 from registry.schemas.faults import ValueFault, path_of

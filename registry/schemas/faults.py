@@ -1,4 +1,4 @@
-"""Where a value does not fit its schema, in words: what was expected, what was found."""
+"""Why a value does not fit its schema, in words: where, what was expected, what was found."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _KINDS = {
 
 
 class ValueFault(msgspec.Struct, frozen=True):
-    """The first fault of a value."""
+    """The first fault in a value."""
 
     rule: str
-    """`#/properties/steps/type`: which keyword of the schema. Its author's words only."""
+    """`#/properties/steps/type`: the keyword of the schema that the value breaks. Only words of the schema's author."""
     path: tuple[str | int, ...]
-    """Where in the value. Names in it may be the sender's own words."""
+    """Where in the value. The names in the path may be words of the sender."""
     expected: str
-    """In the schema's words."""
+    """In words of the schema."""
     found: str
-    """What of it only its sender may be told."""
+    """Only the sender of the value may be told this."""
 
     def sentence(self, what: str) -> str:
-        """For the sender: `what` is what he calls the value."""
+        """For the sender. `what` is the sender's name for the value."""
         separator = ";" if "," in self.expected else ","
         return f"{path_of([what, *self.path])}: expected {self.expected}{separator} found {self.found}"
 
     def reason(self) -> str:
-        """For everybody: no word of the sender's."""
+        """For everybody: without any word of the sender."""
         return f"they do not fit the model's schema, rule {self.rule[:SAID_CHARACTERS_MAX]}: expected {self.expected}"
 
 
@@ -54,18 +54,18 @@ def path_of(parts: Iterable[str | int]) -> str:
 
 
 def is_unwhole(value: Any) -> bool:
-    """A number that is whole but not written so."""
+    """Whether a number is whole but written with a fraction or exponent."""
     return type(value) is float and value.is_integer()
 
 
 def fault_at(part: SchemaPart, word: str, path: Iterable[str | int], value: Any) -> ValueFault:
-    """The fault of `value`, which lies at `path` and breaks keyword `word` of the part ("": nothing fits the part)."""
+    """The fault of `value` at `path`, which breaks keyword `word` of the part. Empty `word`: nothing fits the part."""
     expected, found = _expected_and_found(part, word, value)
     return ValueFault(_rule(part, word), tuple(path), expected, found)
 
 
 def fault_unwhole(part: SchemaPart, word: str, path: Iterable[str | int], value: float) -> ValueFault:
-    """The fault of a number that would fit if it were written as a whole one."""
+    """The fault of a number that would fit if it were written without fraction and exponent."""
     is_held = bounds.VALUE_LEAST <= value <= bounds.VALUE_MOST
     advice = f"write {int(value)}" if is_held else "an integer has at most 64 bits"
     return ValueFault(
@@ -77,7 +77,7 @@ def fault_unwhole(part: SchemaPart, word: str, path: Iterable[str | int], value:
 
 
 def too_much() -> ValueFault:
-    """The fault of a value that is too large for what its schema does with it."""
+    """The fault of a value whose check would take too much work."""
     return ValueFault(
         "#",
         (),

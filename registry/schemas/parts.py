@@ -1,7 +1,8 @@
 """A JSON Schema as a tree of parts, each at its place in the document: the schema itself and every schema in it.
 
-A part applies schemas *here*, to the value it is applied to (allOf, not, $ref, …), and *below*, to the values inside it
-(items, properties, …). What a keyword is not known for is no part: nothing may refer to it, nothing of it is used.
+A part applies schemas *here*, to its own value (allOf, not, $ref, …), and *below*, to the values inside that value
+(items, properties, …). What stands under a keyword that we do not know is no part: nothing may refer to it, and it is
+not used.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ LIMITS = (
     "maxItems", "minContains", "maxContains", "minProperties", "maxProperties",
 )  # fmt: skip
 CLAIMS = ("type", "const", "enum", "pattern", "uniqueItems", "required", "dependentRequired", *LIMITS)
-"""Keywords that say something of a value without another schema."""
+"""Keywords that restrict a value without another schema."""
 _DATA = ("const", "enum", "default", "examples")
-"""Keywords whose value is data: a name in there is no keyword."""
+"""Keywords whose value is data: a name inside is no keyword."""
 _TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
 _MESSAGE_CHARACTERS_MAX = 200
 _QUOTED_MAX = 80
 
 
 class SchemaRefused(ValueError):
-    """No door takes this schema. The message says what was expected, what was found and what to do; it may quote the
-    schema, which its author wrote, and nothing else. `path` leads to the fault."""
+    """No door takes this schema. The message says what was expected, what was found and what to do. It may quote the
+    schema and nothing else. `path` leads to the fault."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(message)
@@ -61,16 +62,16 @@ class SchemaPart:
     def __init__(self, path: Path, schema: Any) -> None:
         self.path = path
         self.always: bool | None = schema if isinstance(schema, bool) else None
-        """Whether everything fits, or nothing; None when its keywords say."""
+        """True: everything fits. False: nothing fits. None: the keywords say what fits."""
         self.schema: dict[str, Any] = schema if isinstance(schema, dict) else {}
         self.one: dict[str, SchemaPart] = {}
         self.many: dict[str, list[SchemaPart]] = {}
         self.named: dict[str, dict[str, SchemaPart]] = {}
         self.references: dict[str, SchemaPart] = {}
-        """Where `$ref` and `$dynamicRef` lead; filled by registry.schemas.references."""
+        """Where `$ref` and `$dynamicRef` lead. registry.schemas.references fills this."""
 
     def here(self) -> Iterator[SchemaPart]:
-        """The parts that it applies to the same value."""
+        """The parts that this part applies to its own value."""
         for word in ONE_HERE:
             if word in self.one:
                 yield self.one[word]
@@ -81,7 +82,7 @@ class SchemaPart:
         yield from self.references.values()
 
     def below(self) -> Iterator[SchemaPart]:
-        """The parts that it applies to values inside, names of properties among them."""
+        """The parts that this part applies to the values inside its value, and to names of properties."""
         for word in ONE_BELOW:
             if word in self.one:
                 yield self.one[word]
@@ -91,24 +92,26 @@ class SchemaPart:
             yield from self.named.get(word, {}).values()
 
     def stands_for(self) -> SchemaPart:
-        """The part that it refers to, when it does nothing else; itself otherwise. One step: that one may refer on."""
+        """The part that this part refers to, when it does nothing else; otherwise the part itself. The part that it
+        refers to may refer on: this follows one step."""
         if len(self.references) == 1 and not (self.one or self.many or self.named):
             (target,) = self.references.values()
             return self if any(word in self.schema for word in CLAIMS) else target
         return self
 
     def unevaluated(self) -> bool:
-        """Whether it asks what the parts here have looked at."""
+        """Whether the part asks what the parts *here* have looked at."""
         return "unevaluatedProperties" in self.one or "unevaluatedItems" in self.one
 
 
 def pointer(path: Path) -> str:
-    """`#/properties/steps/type`: where it is, as a reference would say."""
+    """`#/properties/steps/type`: the path as a reference writes it."""
     return "#" + "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def read_parts(schema: dict[str, Any]) -> dict[Path, SchemaPart]:
-    """Every part by its path, every step a text; the root at (). SchemaRefused when it is no schema that we take."""
+    """Every part by its path, whose steps are all texts. The path of the root is (). SchemaRefused for a schema that no
+    door takes."""
     fault = bounds.fault_of(schema, bounds.VALUE_LEAST, bounds.VALUE_MOST, bounds.DEPTH_MAX)
     if fault:
         raise SchemaRefused((), fault)
@@ -141,7 +144,7 @@ def _grow(parts: dict[Path, SchemaPart], path: Path, schema: Any) -> SchemaPart:
 
 
 def _check_words(schema: dict[str, Any]) -> None:
-    """Refuses what would move the base of references or change the dialect, also below keywords nobody knows."""
+    """Refuses what would move the base of references or change the dialect, also below keywords that we do not know."""
     waiting: list[tuple[Path, Any, bool]] = [((), schema, False)]
     while waiting:
         path, value, names = waiting.pop()

@@ -1,4 +1,4 @@
-"""Patterns, matched in linear time: how large a pattern's program is, which bounds what it costs per byte of text."""
+"""Patterns, matched in linear time. The size of the program of a pattern bounds its cost for each byte of text."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import jsonschema_rs
 from registry.schemas.parts import Path, SchemaPart, SchemaRefused
 
 SMALL_BYTES = 1_200
-"""The program of a pattern up to this size has a table of all that can be met, and reads a byte in about 3 ns."""
+"""A program up to this size has a table of every state that it can be in, and reads a byte in about 3 ns."""
 SIZES: tuple[int, ...] = tuple(SMALL_BYTES * 2**step for step in range(7))
-"""A larger one may follow every possibility at each byte: up to 0.4 ns for each byte of its size (measured)."""
+"""A larger program may follow every possibility at each byte: up to 0.4 ns for each byte of its size (measured)."""
 PATTERNS_MAX = 1_000
 TOGETHER_BYTES_MAX = 1024 * 1024
-"""Of all patterns of one schema: a process keeps many schemas."""
+"""Of all patterns of one schema. A process keeps many schemas."""
 _NOT_LINEAR = re.compile(r"\(\?<?[=!]|\\[1-9]|\\k<")
 _QUOTED_MAX = 80
 
 
 def options(size: int) -> Any:
-    """For a validator whose patterns are matched in linear time."""
+    """Options of a validator that matches patterns in linear time."""
     return jsonschema_rs.RegexOptions(size_limit=size)
 
 
 def program_sizes(parts: dict[Path, SchemaPart]) -> dict[str, int]:
-    """Each pattern with the size of its program in bytes, rounded up. SchemaRefused when one can't be taken."""
+    """Each pattern with the size of its program in bytes, rounded up. SchemaRefused for one that no door takes."""
     sizes: dict[str, int] = {}
     for part in parts.values():
         found = [

@@ -1,11 +1,11 @@
-"""What jsonschema-rs is given of a schema: written anew from its parts, with the keywords we know and nothing else.
+"""The schema that jsonschema-rs is given: written anew from the parts, with the keywords that we know and nothing else.
 
-Three things are said in other words than the author's:
+Three things are written in another way than the author wrote them:
 - references lead to `$defs` of ours, so nothing depends on how the engine reads a reference, and none leads outside;
 - where the author says integer (or lists whole numbers), a number must be written without fraction or exponent: JSON
-  Schema takes 24.0 for an integer, and a model would be given a float;
-- to find a fault, `anyOf` stands behind two `not`: what is not valid in a union is not told branch by branch, which
-  takes the engine exponential time.
+  Schema takes 24.0 for an integer, and the model would get a float;
+- to find a fault, `anyOf` stands behind two `not`. Otherwise the engine explains a misfit of a union branch by branch,
+  which takes exponential time.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _WHOLE = {
     "$schema": "http://json-schema.org/draft-04/schema#",
     "type": ["integer", "string", "boolean", "null", "array", "object"],
 }
-"""In draft 4 an integer is a number without a fraction part, as JSON text has it."""
+"""In draft 4 an integer is a number that JSON text writes without a fraction."""
 _REGISTRY = jsonschema_rs.Registry([(WHOLE, _WHOLE)])
 _UNUSED = (*NAMED_APART, *ONE_APART)
 _INT_MOST = 2**64
 EXACT = 2**53
-"""Whole numbers beyond it are compared as texts of digits, and hashed as if rounded to it."""
+"""The engine compares whole numbers beyond this as texts of digits, and hashes them as if they were rounded."""
 UNIONS = ("anyOf", "oneOf")
 
 
 class SchemaProgram:
-    """One schema in the engine's words. `explaining`: to find where a value does not fit, not to decide whether."""
+    """One schema as the engine gets it. `explaining`: to find where a value does not fit, not whether it fits."""
 
     def __init__(self, parts: Iterable[SchemaPart], root: SchemaPart, *, explaining: bool) -> None:
         self._root = root
@@ -43,8 +43,8 @@ class SchemaProgram:
         targets.pop(root, None)
         self._names = {target: f"d{place}" for place, target in enumerate(targets)}
         self._added: dict[SchemaPart, list[SchemaPart | str]] = {}
-        """What stands in `allOf` of a part behind what the author has there: where a reference leads, or which of his
-        keywords it is."""
+        """What stands in `allOf` of a part behind what the author wrote there: the target of a reference, or the
+        keyword of the author that was moved there."""
         self.document: dict[str, Any] = self._write(root)
         self.document["$defs"] = {name: self._write(target) for target, name in self._names.items()}
 
@@ -59,13 +59,14 @@ class SchemaProgram:
         )
 
     def place(self, path: Iterable[str | int]) -> tuple[SchemaPart, str]:
-        """Which part and keyword of the author's the engine's evaluation path leads to; "" is the part itself, which is
-        `false`. The engine spells some names of properties like others: there it leads no further than it is sure."""
+        """The part and the keyword of the author to which an evaluation path of the engine leads. An empty keyword: the
+        part itself, which is `false`. The engine spells some names of properties alike: there the path is followed only
+        as far as it is unambiguous."""
         part, steps = self._root, list(path)
         while steps:
             word = str(steps.pop(0))
             if word == "$ref":
-                continue  # to a part that is written under $defs: it is this one
+                continue  # it leads to this part, which is written under $defs
             if not steps or (word not in ONE and word not in MANY and word not in NAMED) or word == "propertyNames":
                 return part, word
             target = part.one.get(word)
@@ -120,13 +121,13 @@ class SchemaProgram:
 
 
 def as_whole(limit: float) -> int | float:
-    """A limit that is whole as a whole number, however the author wrote it: the engine compares those a hundred times
-    as fast."""
+    """A limit without a fraction as a whole number, however the author wrote it: the engine compares whole numbers a
+    hundred times faster."""
     return int(limit) if float(limit).is_integer() and abs(limit) <= _INT_MOST else limit
 
 
 def _as_author_wrote(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What keeps numbers with a fraction or exponent away from where the author wrote whole ones; by keyword."""
+    """By keyword, what refuses numbers with a fraction or exponent where the author wrote whole numbers."""
     kinds = schema.get("type", ())
     if kinds == "integer" or ("integer" in kinds and "number" not in kinds):
         yield "type", {"$ref": WHOLE}
@@ -139,8 +140,8 @@ def _as_author_wrote(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _one_of(members: list[Any]) -> Any:
-    """A schema for these values, the texts and the whole numbers apart: among those alike the engine looks one up
-    rather than compare it with each."""
+    """A schema for these values, with texts and whole numbers apart: among values of one kind the engine looks a value
+    up instead of comparing it with each."""
     texts, numbers, others = kinds_of(members)
     alike = [other for other in others if _as_written(other) is True]
     forms: list[Any] = [{"enum": kind} for kind in (texts, alike) if kind]
@@ -162,7 +163,7 @@ def kinds_of(members: list[Any]) -> tuple[list[str], list[int], list[Any]]:
 
 
 def _as_written(value: Any) -> Any:
-    """A schema that a copy of the value fits only if its whole numbers are written as such."""
+    """A schema that a copy of the value fits only when its whole numbers are written without fraction and exponent."""
     if type(value) is int:
         return {"$ref": WHOLE}
     if isinstance(value, list):

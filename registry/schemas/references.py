@@ -1,7 +1,7 @@
 """Where the references of a schema lead: always to a part of the same document, never round in a circle.
 
-A version's schema is one document without `$id`, so a reference is `#`, `#/pointer` or `#anchor`, and `$dynamicRef` has
-one place to lead to: that of `$ref`.
+The schema of a version is one document without `$id`. So a reference is `#`, `#/pointer` or `#anchor`, and
+`$dynamicRef` can lead to one place only: that of `$ref`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from urllib.parse import unquote
 from registry.schemas.parts import REFERENCES, Path, SchemaPart, SchemaRefused, pointer
 
 PARTS_MAX = 10_000
-"""Parts that a schema may unfold to: each reference counts as all that it leads to."""
+"""How many parts a schema may unfold to. Each reference counts as all the parts that it leads to."""
 HEIGHT_MAX = 64
-"""Parts in each other that are applied to one value: each is frames on the stack of whoever checks values, which are
-as deep as contract.bounds says."""
+"""How deep parts may be nested that apply to one value. Each takes stack frames of whoever checks values, beside those
+for the depth of the values (contract.bounds)."""
 UNEVALUATED_FACTOR = 3
-"""What `unevaluated…` makes of the parts beside it: they are applied again to learn what they looked at (measured)."""
+"""How often `unevaluated…` has the parts beside it applied: again, to learn what they looked at (measured)."""
 _NAME = re.compile(r"#[A-Za-z_][-A-Za-z0-9._]*")
 _QUOTED_MAX = 80
 
 
 def resolve(parts: dict[Path, SchemaPart]) -> frozenset[SchemaPart]:
-    """Fills every part's `references`; gives the parts that lead to themselves, down into values: they are applied as
-    deep as a value is. SchemaRefused: a reference that leads nowhere, a circle that goes nowhere, too many parts."""
+    """Fills `references` of every part. Returns the parts that lead to themselves through values inside: those apply as
+    deep as a value is. SchemaRefused: a reference leads nowhere, a circle stays at one value, too many parts."""
     anchors = _anchors(parts)
     for part in parts.values():
         for word in REFERENCES:
@@ -71,7 +71,7 @@ def _target(parts: dict[Path, SchemaPart], anchors: dict[str, SchemaPart], part:
 
 
 def _by_height(parts: Iterable[SchemaPart]) -> list[SchemaPart]:
-    """All parts, each after those that it applies here."""
+    """All parts, each after the parts that it applies *here*."""
     height: dict[SchemaPart, int] = {}
     for root in parts:
         way: dict[SchemaPart, Iterator[SchemaPart]] = {}
@@ -104,7 +104,7 @@ def _by_height(parts: Iterable[SchemaPart]) -> list[SchemaPart]:
 
 
 def _groups(parts: Iterable[SchemaPart]) -> Iterator[list[SchemaPart]]:
-    """The parts in groups, each after those that it leads to; parts that lead to each other share one (Tarjan)."""
+    """The parts in groups, each after those that it leads to. Parts that lead to each other share a group (Tarjan)."""
     number: dict[SchemaPart, int] = {}
     lowest: dict[SchemaPart, int] = {}
     open_parts: dict[SchemaPart, None] = {}
@@ -143,8 +143,8 @@ def _is_circle(group: list[SchemaPart]) -> bool:
 
 
 def _check_size(root: SchemaPart, groups: list[list[SchemaPart]], rank: dict[SchemaPart, int]) -> None:
-    """SchemaRefused when the schema unfolds to more than PARTS_MAX. What leads to itself counts once where it is led to
-    from outside: each of its parts with all that this applies to one value and to the values in there."""
+    """SchemaRefused when the schema unfolds to more than PARTS_MAX. A group that leads to itself counts once where a
+    part outside leads to it: each part of the group with all that it applies to its value and to the values inside."""
     size: dict[SchemaPart, int] = {}
     for group in groups:
         inside = set(group)

@@ -1,4 +1,4 @@
-"""A schema made ready to check values, within bounds of time, and the ready ones by version."""
+"""Validators: a schema made ready to check values within a bound of time; and the validators of versions, kept."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from registry.schemas.program import UNIONS, WHOLE, SchemaProgram
 from registry.schemas.weight import WORK_MAX, LevelSize, SchemaWeight
 
 KEPT_PARTS_MAX = 50_000
-"""Of all validators kept, about 250 MiB; a refused schema counts as one."""
+"""Parts of all kept validators, about 250 MiB. A refused schema counts as one part."""
 _LEAST = LevelSize(values=50, whole=10, long=0, fractions=10, extremes=0, text_bytes=500)
-"""At one depth: a schema that can't check as little is of no use."""
+"""At one depth. A schema that cannot check values of this size in time is of no use."""
 
 T = TypeVar("T")
 
 
 class Validator:
-    """Whether values fit one JSON Schema of draft 2020-12. Any thread may use it."""
+    """Says whether values fit one JSON Schema of draft 2020-12. Any thread may use it."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        """SchemaRefused says where and why when no door takes the schema."""
+        """SchemaRefused, with place and reason, for a schema that no door takes."""
         found = parts.read_parts(schema)
         self._root = found[()]
         self.parts = len(found)
-        """Schemas in it: what it takes to keep it goes with them, about 5 KiB each."""
+        """How many schemas it contains. Each takes about 5 KiB while the validator is kept."""
         circular = references.resolve(found)
         self._weight = SchemaWeight(self._root, circular, patterns.program_sizes(found))
         if any(_LEAST.work(self._weight.cost(depth)) > WORK_MAX for depth in range(4)):
@@ -45,12 +45,12 @@ class Validator:
             self._program, self._explainer = _compiled(found.values(), self._root, explaining=True)
 
     def work(self, value: Any) -> float:
-        """Units of about 10 ns that it takes, at most, to check the value; not summed up beyond WORK_MAX."""
+        """The most work that checking the value takes, in units of about 10 ns. Summed up to WORK_MAX only."""
         return self._weight.work(value)
 
     def fault(self, value: Any) -> ValueFault | None:
-        """Where the value, as contract.codec.decode_values made it, does not fit; None when it does. Raises nothing and
-        takes some 50 ms at most: what would take longer is a fault."""
+        """Where the value, as contract.codec.decode_values made it, does not fit; None when it fits. Raises nothing.
+        Takes about 50 ms at most: a value whose check would take longer has a fault for that."""
         if self.work(value) > WORK_MAX:
             return faults.too_much()
         return None if self._fits(value) else self._explained(value)
@@ -119,7 +119,7 @@ def _first_error(engine: jsonschema_rs.Draft202012Validator, value: Any) -> json
 
 
 def _without_panic(call: Callable[[], T], otherwise: T) -> T:
-    """A defect of the engine must not end the process: its panics are no Exception."""
+    """`otherwise` when the engine has a defect. Its panics are not of class Exception, and would end the process."""
     try:
         return call()
     except ValueError:
@@ -131,7 +131,8 @@ def _without_panic(call: Callable[[], T], otherwise: T) -> T:
 
 
 def _followed(value: Any, path: Iterable[str | int]) -> tuple[list[str | int], Any]:
-    """The value at a path of the engine's, which spells some names of properties like others, and the path there."""
+    """How far a path of the engine can be followed into the value, and the value there. The engine spells some names of
+    properties alike, so a path may lead nowhere."""
     followed: list[str | int] = []
     for step in path:
         if isinstance(value, dict) and str(step) in value:
@@ -145,7 +146,7 @@ def _followed(value: Any, path: Iterable[str | int]) -> tuple[list[str | int], A
 
 
 def _replaced(value: Any, path: list[str | int], new: Any) -> Any:
-    """The value with another one at the path."""
+    """A copy of the value with `new` at the path."""
     if not path:
         return new
     copy = value.copy()

@@ -1,10 +1,11 @@
-"""How much work it is, at most, to check a value of some size with a schema: known before it is done.
+"""The most work that checking a value of some size with a schema can take: known before the check begins.
 
-Theory of operation. The engine has no time limit and holds the interpreter lock, so no check is begun that could take
-long. A schema's weight says, for each depth of a value, what is done at most to one value there: the sum over all parts
-that can be applied to one place, the largest over all places. A value's size is how many numbers, texts and others it
-has at each depth. Their product is the work; a unit is about 10 ns. The costs are upper bounds, measured with the worst
-values we found (docs/decisions/0013, tests/unit/registry/test_schema_work.py).
+Theory of operation. The engine has no time limit and holds the interpreter lock, so a check that could take long must
+not begin. The weight of a schema says, for each depth of a value, the most that is done to one value at that depth: the
+sum over all parts that can be applied at one place, and of these sums the largest over all places. The size of a value
+is how many numbers, texts and others it has at each depth. The work is their product, in units of about 10 ns. The
+costs are upper bounds, measured with the worst values that we found (docs/decisions/0013,
+tests/unit/registry/test_schema_work.py).
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from registry.schemas.program import EXACT, as_whole, kinds_of
 from registry.schemas.references import UNEVALUATED_FACTOR
 
 WORK_MAX = 2_000_000
-"""Units of one check, about 20 ms."""
+"""The most units that one check may take: about 20 ms."""
 
 _VALUE = 5
-"""Units of a value that nothing is asked of: to say where a large value does not fit costs about as much."""
+"""Units for a value that nothing is asked about. To say where a large value does not fit costs about as much."""
 _PLAIN_LEAST, _PLAIN_MOST = 1e-9, 1e19
-"""Fractions outside take hundreds of digits to compare."""
+"""The engine needs hundreds of digits to compare fractions outside these bounds."""
 
 
 class Cost(NamedTuple):
-    """Of one value at one depth. Each field counts something whose price depends on the value."""
+    """The cost of one value at one depth. Each field counts work whose price depends on the value."""
 
     parts: float = 0
     """Keywords looked at."""
@@ -38,7 +39,7 @@ class Cost(NamedTuple):
     fractions: float = 0
     """Comparisons with a fraction, or for equality."""
     unique: float = 0
-    """Comparisons of each with each, within a list whose items must be different."""
+    """Comparisons of each item with each, in a list whose items must differ."""
     text: float = 0
     """Units for each byte of text."""
 
@@ -62,19 +63,19 @@ _NAME_UNEVALUATED = Cost(parts=5, text=0.05)
 _HASHED = Cost(parts=45, unique=1, text=0.05)
 _COMPARED = Cost(parts=10, text=0.01)
 _CIRCULAR = Cost(parts=10)
-"""A part that leads to itself is looked for among those that are being applied."""
+"""The engine looks for a part that leads to itself among the parts that are being applied."""
 
 
 class LevelSize(NamedTuple):
-    """Of the values at one depth of a value, names of properties among them."""
+    """What lies at one depth of a value, names of properties among it."""
 
     values: int
     whole: int
     long: int
-    """Whole numbers that not every reader keeps exactly: compared as digits."""
+    """Whole numbers beyond EXACT, which the engine compares as texts of digits."""
     fractions: int
     extremes: int
-    """Fractions that take hundreds of digits to compare."""
+    """Fractions that the engine needs hundreds of digits to compare."""
     text_bytes: int
 
     def work(self, cost: Cost) -> float:
@@ -90,7 +91,7 @@ class LevelSize(NamedTuple):
 
 
 def sizes(value: Any) -> Iterator[LevelSize]:
-    """Of a value decoded from JSON, depth by depth; no further than where there are more than can be checked."""
+    """The sizes of a value decoded from JSON, depth by depth, down to the first depth with more than can be checked."""
     level = [value]
     while level:
         if len(level) * _VALUE > WORK_MAX:
@@ -122,10 +123,10 @@ def sizes(value: Any) -> Iterator[LevelSize]:
 
 
 class SchemaWeight:
-    """Of one schema."""
+    """The cost of checking one value with one schema, by the depth of the value."""
 
     def __init__(self, root: SchemaPart, circular: frozenset[SchemaPart], programs: dict[str, int]) -> None:
-        """`circular`: the parts that lead to themselves. `programs`: the sizes of the patterns' programs, in bytes."""
+        """`circular`: the parts that lead to themselves. `programs`: by pattern, the size of its program in bytes."""
         places: dict[SchemaPart, _Place] = {}
         waiting = [root]
         while waiting:
@@ -136,7 +137,7 @@ class SchemaWeight:
         level = {part: place.here for part, place in places.items()}
         levels: dict[tuple[Cost, ...], int] = {}
         self._costs: list[Cost] = []
-        """Of one value, by how many lists and objects deep it lies; from `_again` on they come again and again."""
+        """The cost of one value, by how many lists and objects contain it. From `_again` on the costs repeat."""
         while tuple(level.values()) not in levels and len(levels) <= DEPTH_MAX:
             levels[tuple(level.values())] = len(levels)
             self._costs.append(level[root])
@@ -145,7 +146,7 @@ class SchemaWeight:
         self._again = levels.get(tuple(level.values()), DEPTH_MAX)
 
     def work(self, value: Any) -> float:
-        """Units of checking a value decoded from JSON; sums up no further than beyond WORK_MAX."""
+        """Units for checking a value decoded from JSON. The sum ends once it exceeds WORK_MAX."""
         total = 0.0
         for depth, size in enumerate(sizes(value)):
             total += size.work(self.cost(depth))
@@ -154,26 +155,25 @@ class SchemaWeight:
         return total
 
     def cost(self, depth: int) -> Cost:
-        """Of one value that lies `depth` lists and objects deep."""
+        """The cost of one value that lies `depth` lists and objects deep."""
         if depth >= len(self._costs):
             depth = self._again + (depth - self._again) % (len(self._costs) - self._again)
         return self._costs[depth]
 
 
 class _Place:
-    """A part that is applied to values at a place, with all parts that it applies to the same value."""
+    """A part, and all parts that it applies to the same value: what is done to the values at one place."""
 
     def __init__(self, part: SchemaPart, circular: frozenset[SchemaPart], programs: dict[str, int]) -> None:
         self.here = _NOTHING
         self._items: Counter[SchemaPart] = Counter()
-        """Applied to every item; those for every item behind the first ones are in `_rest` as well."""
-        self._rest: Counter[SchemaPart] = Counter()
+        """How often each part is applied to every item. The parts for the items behind `prefixItems` are in it too."""
         self._item_changes: dict[int | str, Counter[SchemaPart]] = {}
         self._properties: Counter[SchemaPart] = Counter()
         self._property_changes: dict[int | str, Counter[SchemaPart]] = {}
         self._names: Counter[SchemaPart] = Counter()
         self._of_names = self._of_properties = self._of_all = _NOTHING
-        """Paid by each name, by each name and property, and by each value in here however deep."""
+        """Paid by each name, by each name and property, and by each value inside, however deep."""
         for each, times in _together(part).items():
             self._add(each, times, each in circular, programs)
 
@@ -218,7 +218,7 @@ class _Place:
                 yield from change
 
     def below(self, above: dict[SchemaPart, Cost], first: bool) -> Cost:
-        """The largest cost of a value one level further down than in `above`; `first`: of those directly in here."""
+        """The largest cost of a value one level deeper than those of `above`. `first`: it lies directly inside."""
         names = _sum(self._names, above)
         properties = _largest(self._properties, self._property_changes, above)
         items = _largest(self._items, self._item_changes, above)
@@ -256,7 +256,7 @@ def _most(costs: Iterable[Cost]) -> Cost:
 
 
 def _together(part: SchemaPart) -> Counter[SchemaPart]:
-    """The part and all that it applies to the same value, with how often."""
+    """The part and all parts that it applies to the same value, each with how often it is applied."""
     together: Counter[SchemaPart] = Counter()
     waiting = [(part, 1)]
     while waiting:
@@ -268,7 +268,7 @@ def _together(part: SchemaPart) -> Counter[SchemaPart]:
 
 
 def _own(part: SchemaPart, programs: dict[str, int]) -> Cost:
-    """Of the part's own keywords, for the value that it is applied to."""
+    """The cost of the keywords of the part itself, for its value."""
     schema = part.schema
     cost = _PART.plus(Cost(parts=len(schema)))
     for word in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
@@ -289,7 +289,7 @@ def _own(part: SchemaPart, programs: dict[str, int]) -> Cost:
 
 
 def _equality(value: Any) -> Cost:
-    """Of comparing with a value of the schema; what is inside pays by itself."""
+    """The cost of comparing with a value of the schema. The values inside are paid for apart."""
     (size, *_) = sizes(value)
     return Cost(
         parts=5 if type(value) in (list, dict) else 1,
@@ -299,7 +299,7 @@ def _equality(value: Any) -> Cost:
 
 
 def _containers(schema: dict[str, Any]) -> int:
-    """Lists and objects of the schema's that a value is compared with."""
+    """How many lists and objects of the schema a value is compared with."""
     values = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
     return sum(isinstance(value, (list, dict)) for value in values)
 
