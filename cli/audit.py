@@ -22,8 +22,8 @@ from cli.audit_traces import import_trace
 from cli.audit_what_if import what_if
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
+from cli.ledgers import File, Pool, database, pool_of_file, pools_of
 from cli.output import Format, Output
-from cli.pasts import File, Pool, database, pool_of_file, pools_of
 from contract.chain import Damaged
 from contract.names import pool_of
 from runtime.object_store import ObjectStore

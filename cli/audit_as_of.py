@@ -11,9 +11,9 @@ from audit.ledger.walk import NotBelieved, Past
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
 from cli.errors import CommandFailed, WrongUse
+from cli.ledgers import File, Pool, pasts
 from cli.moments import now_ms
 from cli.output import Format, Output
-from cli.pasts import File, Pool, pasts
 from contract.policy import UNLIMITED
 
 

@@ -15,9 +15,9 @@ from audit.waits.slo import Kept, kept
 from audit.waits.starts import Starts, starts
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
+from cli.ledgers import File, Pool, pasts
 from cli.moments import moment_ms
 from cli.output import Format, Output
-from cli.pasts import File, Pool, pasts
 
 
 class GroupBy(StrEnum):

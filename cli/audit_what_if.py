@@ -14,8 +14,8 @@ from cli.comparison import Fetch, Jobs, Order, Plot, SwitchCost, costs_of, save,
 from cli.connection import DATA_DEFAULT, Data
 from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
+from cli.ledgers import File, only, pasts
 from cli.output import Format, Output
-from cli.pasts import File, only, pasts
 from contract.policy import UNLIMITED
 from whatif.compare import CHANGED, Changes, Comparison, Unlike, WhatIf, of_ledger, of_trace
 from whatif.recorded import LedgerEmpty, recorded

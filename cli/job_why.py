@@ -74,7 +74,7 @@ def _of_installation(job: str, data: Path) -> Wait:
     """The views say when it was submitted: from there on the ledger is read."""
     from audit.waits.tracker import Promised
     from audit.waits.why import why as wait_of
-    from cli.pasts import database, past_of_pool
+    from cli.ledgers import database, past_of_pool
     from contract.lifecycle import JobState
     from contract.names import pool_of
     from views import queries

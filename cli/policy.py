@@ -19,9 +19,9 @@ from cli.audit_as_of import on_trial
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
+from cli.ledgers import past_of_pool
 from cli.moments import now_ms
 from cli.output import Format, Output
-from cli.pasts import past_of_pool
 from cli.policy_shadow import shadow, shadows
 from contract.policy import UNLIMITED, Policy
 from registry import policies

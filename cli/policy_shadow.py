@@ -18,9 +18,9 @@ from cli.connection import DATA_DEFAULT, Data, settings
 from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
+from cli.ledgers import Pool, database, only, pools_of
 from cli.moments import moment_ms, now_ms
 from cli.output import Format, Output
-from cli.pasts import Pool, database, only, pools_of
 from contract.names import is_name
 from contract.policy import Policy, fingerprint
 from registry import pools as registry_pools
