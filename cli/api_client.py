@@ -18,7 +18,7 @@ ANSWER_WITHIN_S = 30.0
 
 
 class ApiClient:
-    """A session with the API at `url` under one key. Every failure is a CommandFailed with the API's own words."""
+    """A session with the API at `url` under one key. Every failure is a CommandFailed with the words of the API."""
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url
@@ -38,8 +38,8 @@ class ApiClient:
         return self._call("POST", path, json=body, headers=headers)
 
     def events(self, path: str, query: dict[str, str] | None = None) -> Iterator[tuple[str, Document]]:
-        """(name, data) of each server-sent event, until the server ends the stream. A cut stream is taken up again
-        after the last event seen."""
+        """(name, data) of each server-sent event, until the server ends the stream. A stream that was cut goes on after
+        the last event that was seen."""
         last_id = ""
         while True:
             headers = {"Last-Event-ID": last_id} if last_id else {}
@@ -58,7 +58,7 @@ class ApiClient:
                 raise self._unreachable(error) from None
 
     def download(self, url: str, path: Path) -> None:
-        """Stream a result file to `path`."""
+        """Streams a result file to `path`."""
         try:
             with httpx.stream("GET", url, timeout=ANSWER_WITHIN_S) as answer:
                 if answer.is_error:

@@ -22,7 +22,7 @@ from cli.audit_traces import import_trace
 from cli.audit_what_if import what_if
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
-from cli.ledgers import File, Pool, database, pool_of_file, pools_of
+from cli.ledgers import LedgerFile, PoolOption, database, pool_of_file, pools_of
 from cli.output import Format, Output
 from contract.chain import Damaged
 from contract.names import pool_of
@@ -40,8 +40,8 @@ app.command("forecasts")(show_forecasts)
 
 @app.command()
 def verify(
-    pool: Pool = "",
-    file: File = None,
+    pool: PoolOption = "",
+    file: LedgerFile = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
@@ -96,7 +96,7 @@ def export(
 
 
 def verify_pool(here: Settings, pool: str, partition: int) -> verdicts.Verdict:
-    """Anchors first, then the ledger, then the inbox up to what the ledger can have read."""
+    """Verifies one pool. Anchors are read first, then the ledger, then `jobs` up to what the ledger can have read."""
     store = ObjectStore(here)
     with database(here) as engine:
         anchors = [*anchors_of_snapshots(store, pool), *anchors_of_views(engine, pool)]

@@ -11,7 +11,7 @@ from audit.ledger.walk import NotBelieved, Past
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
 from cli.errors import CommandFailed, WrongUse
-from cli.ledgers import File, Pool, pasts
+from cli.ledgers import LedgerFile, PoolOption, pasts
 from cli.moments import now_ms
 from cli.output import Format, Output
 from contract.policy import UNLIMITED
@@ -19,8 +19,8 @@ from contract.policy import UNLIMITED
 
 def show_as_of(
     at: Annotated[str, typer.Argument(metavar="TIME", help="2026-11-24T14:30:00Z, '2h ago', 90s, now.")],
-    pool: Pool = "",
-    file: File = None,
+    pool: PoolOption = "",
+    file: LedgerFile = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
@@ -40,7 +40,9 @@ def show_as_of(
 
 
 def _states(found: list[Past], at_ms: int, here_ms: int) -> list[AsOf]:
-    """Of each pool. One of several that has no history yet is said and left out. MomentInvalid; NotBelieved."""
+    """The state of each pool. Of several pools, one without history is named and left out.
+
+    MomentInvalid; NotBelieved."""
     states = []
     for past in found:
         try:
@@ -53,7 +55,7 @@ def _states(found: list[Past], at_ms: int, here_ms: int) -> list[AsOf]:
 
 
 def on_trial(trial: TrialThen) -> str:
-    """The bound, and how it stands, in words."""
+    """The bound of the trial, and how the trial goes so far, in words."""
     return (
         f"{trial.before[:19]} comes back if fewer than {trial.below_permille / 10:g} % of {trial.jobs:,} jobs start"
         f" within their SLO; so far {trial.kept:,} of {trial.started:,} have"

@@ -15,7 +15,7 @@ from audit.waits.slo import Kept, kept
 from audit.waits.starts import Starts, starts
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
-from cli.ledgers import File, Pool, pasts
+from cli.ledgers import LedgerFile, PoolOption, pasts
 from cli.moments import moment_ms
 from cli.output import Format, Output
 
@@ -31,8 +31,8 @@ Since = Annotated[str, typer.Option("--since", help="Jobs submitted from then on
 def show_slo(
     by: Annotated[GroupBy, typer.Option("--by", help="A row for each of these.")] = GroupBy.TIER,
     since: Since = "",
-    pool: Pool = "",
-    file: File = None,
+    pool: PoolOption = "",
+    file: LedgerFile = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
@@ -78,8 +78,8 @@ def _show_kept(pool: str, entries: list[Kept], by: GroupBy) -> None:
 
 def show_forecasts(
     since: Since = "",
-    pool: Pool = "",
-    file: File = None,
+    pool: PoolOption = "",
+    file: LedgerFile = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
@@ -126,12 +126,12 @@ def _read(since: str, pool: str, file: Path | None, data: Path) -> tuple[int, li
 
 
 def _as_json(found: list[Starts], figures: Mapping[str, Sequence[Any]]) -> None:
-    """A document of each pool: its figures, all jobs first, and the damage up to which they count."""
+    """A document for each pool: its figures, those of all jobs first, and the damage at which they end."""
     output.as_json([{"pool": each.pool, "figures": figures[each.pool], "damage": each.damage} for each in found])
 
 
 def _say_damage(found: list[Starts]) -> None:
-    """Exit 1 when a ledger is damaged: the figures are of what is before that."""
+    """Exit 1 when a ledger is damaged. Its figures cover the records before the damage."""
     for each in found:
         if each.damage is not None:
             damage = each.damage

@@ -1,4 +1,4 @@
-"""`headrace audit import`: a trace checked, described, and written as the documented CSV."""
+"""`headrace audit import`: checks a trace, describes it, and writes it as the documented CSV."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from whatif.simulation.arrivals import Arrivals
 class TierContents(msgspec.Struct, frozen=True):
     jobs: int
     work_ms: int
-    """Run times together."""
+    """The sum of the run times."""
 
 
 class Contents(msgspec.Struct, frozen=True):

@@ -10,11 +10,21 @@ import typer
 
 from cli import output
 from cli.audit_traces import read_trace
-from cli.comparison import Fetch, Jobs, Order, Plot, SwitchCost, costs_of, save, show_columns, show_not_modelled
+from cli.comparison import (
+    FetchTime,
+    Jobs,
+    OrderDelay,
+    Plot,
+    SwitchCost,
+    costs_of,
+    save,
+    show_columns,
+    show_not_modelled,
+)
 from cli.connection import DATA_DEFAULT, Data
 from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
-from cli.ledgers import File, only, pasts
+from cli.ledgers import LedgerFile, only, pasts
 from cli.output import Format, Output
 from contract.policy import UNLIMITED
 from whatif.compare import CHANGED, Changes, Comparison, Unlike, WhatIf, of_ledger, of_trace
@@ -35,7 +45,7 @@ def what_if(
         Path | None, typer.Option("--against", metavar="FILE", help="With --trace: a second policy to compare with.")
     ] = None,
     pool: Annotated[str, typer.Option("--pool", help="Whose ledger; default: the only pool.")] = "",
-    file: File = None,
+    file: LedgerFile = None,
     limit: Annotated[
         list[str] | None, typer.Option("--limit", metavar="CLUSTER=N|none", help="Another limit; repeat it.")
     ] = None,
@@ -43,8 +53,8 @@ def what_if(
         list[str] | None, typer.Option("--capacity", metavar="CLUSTER=SLOTS", help="Other machines; repeat it.")
     ] = None,
     switch_cost: SwitchCost = "0s",
-    order: Order = "0s",
-    fetch: Fetch = "0s",
+    order: OrderDelay = "0s",
+    fetch: FetchTime = "0s",
     plot: Plot = None,
     jobs: Jobs = None,
     data: Data = DATA_DEFAULT,

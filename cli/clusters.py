@@ -23,7 +23,7 @@ SOURCE = "//headrace/clusters"
 HEARD_WITHIN_S = 15.0
 POLL_S = 0.1
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A cluster of the policy in force.")]
+ClusterName = Annotated[str, typer.Argument(metavar="NAME", help="A cluster of the policy in force.")]
 
 
 @app.command("list")
@@ -74,7 +74,7 @@ def list_clusters(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> Non
 
 @app.command()
 def drain(
-    name: Name,
+    name: ClusterName,
     deadline: Annotated[
         str | None, typer.Option(help="What still runs after so long (30s, 10m, 2h) is stopped and starts elsewhere.")
     ] = None,
@@ -100,7 +100,7 @@ def drain(
 
 
 @app.command()
-def activate(name: Name, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+def activate(name: ClusterName, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Bring a draining cluster back to work."""
     with api(data, operator=True) as client:
         pool, partition, _ = _place(client, name)
@@ -112,8 +112,8 @@ def activate(name: Name, data: Data = DATA_DEFAULT, form: Output = Format.TABLE)
 
 
 def _place(client: ApiClient, name: str) -> tuple[str, int, int]:
-    """The cluster's pool, its partition, and the time there, which is the broker's: this machine's clock decides
-    nothing. WrongUse when no policy in force has the cluster."""
+    """The pool of the cluster, its partition, and the time by the clock of the broker: the clock of this machine
+    decides nothing. WrongUse when no policy in force has the cluster."""
     found = client.get("/v1/policy")
     known: list[str] = []
     for entry in found["policies"]:
@@ -133,8 +133,8 @@ def _until(
     holds: Callable[[dict[str, Any]], bool],
     forever: bool = False,
 ) -> dict[str, Any]:
-    """Waits for the views to show it of the cluster (pool, name): what they show. CommandFailed: the scheduler did not
-    act in time."""
+    """Waits until `holds` of what the views show of the cluster (pool, name), and returns that. CommandFailed: the
+    scheduler did not act in time."""
     end = time.monotonic() + HEARD_WITHIN_S
     while True:
         found: list[dict[str, Any]] = client.get("/v1/clusters")["clusters"]
@@ -143,8 +143,8 @@ def _until(
                 return cluster
         if not forever and time.monotonic() > end:
             raise CommandFailed(
-                f"it is said, but cluster {place[1]} did not follow within {HEARD_WITHIN_S:.0f} s; it will when its"
-                " scheduler runs: see `headrace status` and `headrace clusters list`"
+                f"the scheduler is told, but cluster {place[1]} did not follow within {HEARD_WITHIN_S:.0f} s; it will"
+                " when its scheduler runs: see `headrace status` and `headrace clusters list`"
             )
         time.sleep(POLL_S)
 
@@ -156,5 +156,5 @@ def _state(cluster: dict[str, Any]) -> str:
 
 
 def _limit(limit: int | None, adaptive: bool) -> str:
-    """What a cluster may have in flight."""
+    """How many attempts a cluster may have in flight, in words."""
     return f"{'none' if limit is None else limit}{' (adaptive)' if adaptive else ''}"

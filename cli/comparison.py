@@ -1,4 +1,4 @@
-"""What commands that compare simulated waits have in common: options, figures, and files to write them to."""
+"""What all commands that compare simulated waits have: options, figures, and files with the figures."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from whatif.plot import NoPlotter, draw
 from whatif.simulation.nodes import Costs
 
 SwitchCost = Annotated[str, typer.Option("--switch-cost", help="Loading another version, like 22.7s.")]
-Order = Annotated[str, typer.Option("--order", help="From a decision to its node, like 20ms.")]
-Fetch = Annotated[str, typer.Option("--fetch", help="Fetching a job's inputs, like 800ms.")]
+OrderDelay = Annotated[str, typer.Option("--order", help="From a decision to its node, like 20ms.")]
+FetchTime = Annotated[str, typer.Option("--fetch", help="Fetching a job's inputs, like 800ms.")]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the waits of both.")]
 Jobs = Annotated[Path | None, typer.Option("--jobs", metavar="FILE.csv", help="The waits of each job.")]
 
 
 def costs_of(switch_cost: str, order: str, fetch: str) -> Costs:
-    """What these options say. WrongUse."""
+    """The costs that these options name. WrongUse."""
     return Costs(
         duration_ms("--switch-cost", switch_cost), duration_ms("--order", order), duration_ms("--fetch", fetch)
     )
 
 
 def save(compared: Comparison, jobs: Path | None, plot: Path | None) -> None:
-    """What --jobs and --plot ask for: the waits of each job, the picture of all. WrongUse; CommandFailed."""
+    """Writes what --jobs and --plot ask for: the waits of each job, the picture of all. WrongUse; CommandFailed."""
     if jobs is not None:
         with written(jobs) as out:
             write_diff(compared, out)
@@ -52,7 +52,7 @@ def _draw(compared: Comparison, path: Path) -> None:
 
 
 def show_columns(columns: Sequence[Column]) -> None:
-    """Waits and SLOs of each tier, side by side."""
+    """Shows waits and SLOs of each tier, side by side."""
     rows = []
     for tier in ["all", *columns[0].outcome.tiers]:
         for column in columns:
@@ -74,7 +74,7 @@ def show_columns(columns: Sequence[Column]) -> None:
 
 
 def show_not_modelled(sentences: Sequence[str]) -> None:
-    """What the figures above do not know."""
+    """Says what the figures above leave out."""
     output.out.print("\nNot modelled:")
     for sentence in sentences:
         output.out.print(f"- {sentence}", markup=False, soft_wrap=True)

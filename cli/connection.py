@@ -1,4 +1,4 @@
-"""Where the product runs that this command talks to: named by the environment, else the embedded stack of --data."""
+"""The installation that this command talks to: the environment names it, else it is the embedded stack of --data."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Data = Annotated[
 ]
 
 _ELSEWHERE = (ENV_PREFIX + "KAFKA", ENV_PREFIX + "API_URL")
-"""Either of these in the environment says: not the embedded stack."""
+"""Either of these in the environment names an installation other than the embedded stack."""
 
 
 def elsewhere() -> bool:
-    """Whether the environment names an installation, so that the embedded stack is not meant."""
+    """Whether the environment names an installation. Then the embedded stack is not used."""
     return any(name in os.environ for name in _ELSEWHERE)
 
 
@@ -43,7 +43,7 @@ def settings(data: Path) -> Settings:
 
 
 def api(data: Path, *, operator: bool = False) -> ApiClient:
-    """The API, under HEADRACE_API_KEY or the embedded stack's key: tenant demo's, or the operator's."""
+    """The API, under HEADRACE_API_KEY or a key of the embedded stack: that of tenant demo, or that of the operator."""
     found = settings(data)
     return ApiClient(found.api_url, found.api_key or _stack_key(data, operator=operator))
 

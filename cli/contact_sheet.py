@@ -1,4 +1,4 @@
-"""One picture of several videos: a row a video, frames from left to right, its words above."""
+"""One picture of several videos: each video is a row of frames from left to right, with its words above."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CAPTION_PX = 16
 
 
 def draw(videos: Sequence[tuple[Path, str]], to: Path) -> None:
-    """Write a PNG of FRAMES evenly spaced frames of each (video, caption)."""
+    """Writes a PNG with FRAMES evenly spaced frames of each (video, caption)."""
     from PIL import Image, ImageDraw
 
     row_px = EDGE_PX + CAPTION_PX + GAP_PX

@@ -42,7 +42,7 @@ MODEL_DIRECTORY = Path(__file__).parent.parent / "examples" / "models" / "shapes
 MODEL = "shapes"
 POOL = "main"
 ENDED_WITHIN_S = 900.0
-"""On a slow line, fetching PyTorch for the model's environment is most of it."""
+"""Most of it is for fetching PyTorch for the environment of the model over a slow line."""
 EVENT_SOURCE = "//demo/upstream-product"
 
 HTTP_PROMPTS = (
@@ -59,7 +59,7 @@ KAFKA_PROMPTS = (("api", "a green ball moving right"), ("enterprise", "a blue st
 
 
 class DemoJob(msgspec.Struct):
-    """A job of the demo, as its row shows it."""
+    """A job of the demo, as its row on the screen shows it."""
 
     job: str
     tier: str
@@ -127,7 +127,7 @@ def _submit_over_http(client: ApiClient) -> list[DemoJob]:
 
 
 def _submit_over_kafka(here: Settings, tenant: str) -> list[DemoJob]:
-    """As an upstream product does it: one record in `submissions`, CloudEvents headers, any Kafka client."""
+    """Submits as an upstream product does: a record in `submissions` with CloudEvents headers, by any Kafka client."""
     producer = Producer(here.kafka, "demo-upstream-product")
     jobs = []
     for seed, (tier, prompt) in enumerate(KAFKA_PROMPTS):
@@ -142,7 +142,7 @@ def _submit_over_kafka(here: Settings, tenant: str) -> list[DemoJob]:
 
 
 def _follow(client: ApiClient, jobs: list[DemoJob], begun: float, data: Path) -> float:
-    """Show the jobs until all have ended; seconds from `begun` to the first video."""
+    """Shows the jobs until all have ended. Returns the seconds from `begun` to the first video."""
     output.err.print(
         "[bold]4[/]  the scheduler decides who goes next (the first job also builds the model's environment)"
     )
@@ -170,7 +170,7 @@ def _refresh(client: ApiClient, job: DemoJob) -> None:
     try:
         found = client.get(f"/v1/jobs/{job.job}")
     except CommandFailed:
-        return  # submitted over Kafka, and not yet known to the views
+        return  # the job was submitted over Kafka, and the views do not know it yet
     known: Document = found["job"]
     job.state = known["state"]
     progress = found["progress"]

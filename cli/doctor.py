@@ -1,4 +1,4 @@
-"""What `headrace doctor` looks at: the machine, the stack of --data if there is one, and the broker that is used."""
+"""What `headrace doctor` examines: the machine, the stack of --data if it runs, and the broker that commands use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRANSACTION_SETTING = "transaction.max.timeout.ms"
 TRANSACTION_MS_MAX = 60_000
 TRANSACTION_TODO = (
     f"set {TRANSACTION_SETTING}={TRANSACTION_MS_MAX} in the settings of every broker: a producer that leaves its"
-    " transaction open holds up whoever reads behind it for so long"
+    " transaction open holds up every reader behind the transaction for so long"
 )
 
 
@@ -33,7 +33,7 @@ class DoctorFinding(msgspec.Struct, frozen=True):
 
 
 def examine(data: Path) -> list[DoctorFinding]:
-    """Every finding, the good ones too."""
+    """Every finding, good or bad."""
     return [*_machine(data), *_stack(data), *_broker(data)]
 
 
@@ -79,7 +79,7 @@ def _stack(data: Path) -> list[DoctorFinding]:
 
 
 def _broker(data: Path) -> list[DoctorFinding]:
-    """Of the installation that commands talk to; none when there is none."""
+    """Findings about the broker of the installation that commands talk to; none without an installation."""
     try:
         bootstrap = settings(data).kafka
     except WrongUse:

@@ -13,7 +13,7 @@ from contract.policy_document import PolicyInvalid, parse
 
 
 def policy_in(file: Path) -> Policy:
-    """The policy of this document. WrongUse."""
+    """The policy in this document. WrongUse."""
     try:
         return parse(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -26,7 +26,7 @@ def policy_in(file: Path) -> Policy:
 
 @contextmanager
 def written(file: Path) -> Iterator[TextIO]:
-    """The file, to write text into. WrongUse when that can't be."""
+    """The file, open for writing text. WrongUse when the file cannot be written."""
     try:
         with file.open("w", encoding="utf-8", newline="") as out:
             yield out

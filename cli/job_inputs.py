@@ -1,4 +1,4 @@
-"""`--input name=value`: words from a command line made into the JSON the model's schema asks for."""
+"""`--input name=value`: makes the words of a command line into the JSON that the schema of the model asks for."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from contract.codec import Malformed, decode_values
 
 
 def read(pairs: list[str], file: str | None, schema: dict[str, Any]) -> dict[str, Any]:
-    """The inputs: those of the JSON `file` (`-` = standard input), overridden by each `name=value`.
+    """The inputs: those of the JSON `file` (`-`: standard input), each overridden by its `name=value`.
 
-    A value is a string unless the schema says integer, number or boolean for its name; `name:=JSON` gives any JSON. A
-    number stays as it is written: the API says whether 24.0 will do. WrongUse names what cannot be read.
+    A value is a string, unless the schema says integer, number or boolean for its name. `name:=JSON` takes any JSON. A
+    number stays as it is written: the API says whether 24.0 is taken. WrongUse names what cannot be read.
     """
     inputs = _from_file(file) if file else {}
     properties = schema.get("properties", {})
@@ -82,7 +82,7 @@ def _json(raw: bytes, what: str) -> Any:
 
 
 def _place_of_fault(raw: bytes) -> str:
-    """Where it stops being JSON; empty when it is JSON that no door takes."""
+    """Where the bytes stop being JSON. Empty: they are JSON, but no door takes it."""
     try:
         json.loads(raw)
     except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""Following a job to its end: a bar on a terminal, a line per change when watched in a pipe."""
+"""Following a job to its end: a bar on a terminal, a line for each change of state in a pipe."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cli.api_client import ApiClient, Document
 
 
 def follow(api: ApiClient, jobs: list[str], *, lines: bool) -> dict[str, Document]:
-    """Wait until every job has ended; the last known document of each. Shows a bar a job when standard error is a
-    terminal; else, when `lines`, a line for each change of state."""
+    """Waits until every job has ended. Returns the last document of each. Shows a bar for each job when standard error
+    is a terminal, else a line for each change of state if `lines`."""
     if output.err.is_terminal:
         return _with_bars(api, jobs)
     return {job: _ended(api, job, lines=lines) for job in jobs}
@@ -41,7 +41,7 @@ def _with_bars(api: ApiClient, jobs: list[str]) -> dict[str, Document]:
 
 
 def _steps(api: ApiClient, job: str) -> Iterator[tuple[float, str]]:
-    """(fraction, what is happening) of one job, until it has ended."""
+    """(fraction, what is happening) of one job, until the job has ended."""
     fraction, note = 0.0, "submitted"
     for name, data in api.events(f"/v1/jobs/{job}/events"):
         if name == "progress":

@@ -1,4 +1,4 @@
-"""`headrace jobs why` as people read it: the sentence, then the causes with a bar each."""
+"""`headrace jobs why` as people read it: a sentence, then each cause with a bar."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from audit.waits.tracker import Wait
 
 BAR = 30
-"""Characters of 100 %."""
+"""The length of a bar of 100 %, in characters."""
 
 
 def why(
@@ -71,7 +71,7 @@ def _from_ledger(job: str, file: Path | None, data: Path) -> Document:
 
 
 def _of_installation(job: str, data: Path) -> Wait:
-    """The views say when it was submitted: from there on the ledger is read."""
+    """The wait, from the ledger. The views say when the job was submitted: the ledger is read from there on."""
     from audit.waits.tracker import Promised
     from audit.waits.why import why as wait_of
     from cli.ledgers import database, past_of_pool
@@ -133,6 +133,6 @@ def _facts(found: Document) -> list[tuple[str, Any]]:
 
 
 def bar(ms: int, whole_ms: int) -> Text:
-    """Its share as a bar; a share that is there is never invisible."""
+    """The share as a bar. A share above nothing is always visible."""
     eighths = max(1, round(ms * BAR * 8 / whole_ms)) if whole_ms else 0
     return Text("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip(), style="cyan")

@@ -173,7 +173,7 @@ def _wait(client: ApiClient, job: str, save: Path | None, form: Format) -> None:
 
 
 def _file_for(result: Document, save: Path) -> Document:
-    """The result's file to save under this name: the only one, or the first with its suffix."""
+    """The file of the result to save under this name: the only file, or the first with the same suffix."""
     files: list[Document] = result["files"]
     suitable = [file for file in files if Path(file["name"]).suffix == save.suffix] or files[: len(files) == 1]
     if not suitable:
@@ -206,7 +206,7 @@ def _show(found: Document, result: Document | None) -> None:
 
 
 def _forecast(job: Document) -> str:
-    """By this machine's clock."""
+    """When the job is expected to start, counted from now by the clock of this machine."""
     half, most = (output.duration(max(0, job[name] - now_ms())) for name in ("start_p50_ms", "start_p90_ms"))
     return f"in about {half} (9 in 10 such jobs: within {most})"
 
@@ -238,7 +238,7 @@ def _page_through(client: ApiClient, limit: int, filters: dict[str, str | None])
 
 
 def _schema(client: ApiClient, reference: str) -> dict[str, Any]:
-    """The input schema of the version that the reference means; WrongUse when it is no reference."""
+    """The input schema of the version that the reference means. WrongUse when it is not a reference."""
     try:
         name, alias, digest = parse_model(reference)
     except ValueError as error:

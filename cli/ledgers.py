@@ -1,4 +1,4 @@
-"""Where the past of a pool lies: its ledger, its snapshots, and what the views remember of it."""
+"""The ledgers that a command means: of the installation or of a file, of one pool or of all."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from runtime.postgres import engine as connect
 from runtime.settings import Settings
 from views.projection import position
 
-Pool = Annotated[str, typer.Option("--pool", help="Only this pool.")]
-File = Annotated[Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")]
+PoolOption = Annotated[str, typer.Option("--pool", help="Only this pool.")]
+LedgerFile = Annotated[Path | None, typer.Option("--file", help="A ledger that `audit export` wrote; needs --pool.")]
 
 
 @contextmanager
 def database(here: Settings) -> Iterator[Engine]:
-    """Postgres, for one question."""
+    """An engine for Postgres, for one question."""
     engine = connect(here)
     try:
         yield engine
@@ -34,7 +34,7 @@ def database(here: Settings) -> Iterator[Engine]:
 
 
 def pools_of(here: Settings, pool: str) -> dict[str, int]:
-    """Partitions by pool: of this pool, or of all when it is empty. WrongUse when there is no such pool."""
+    """Partitions by pool: of this pool, or of all pools when `pool` is empty. WrongUse when there is no such pool."""
     with database(here) as engine:
         known = partitions(engine)
     if not pool:
@@ -45,7 +45,7 @@ def pools_of(here: Settings, pool: str) -> dict[str, int]:
 
 
 def only(pools: Iterable[str]) -> str:
-    """The one there is. WrongUse when there are several."""
+    """The only pool. WrongUse when there are several."""
     names = sorted(pools)
     if len(names) != 1:
         raise WrongUse(f"expected --pool NAME, one of {', '.join(names)}")
@@ -53,14 +53,16 @@ def only(pools: Iterable[str]) -> str:
 
 
 def pool_of_file(pool: str) -> str:
-    """The pool that was named beside --file. WrongUse when none was."""
+    """The pool that --pool named beside --file. WrongUse when it named none."""
     if not pool:
         raise WrongUse("--file needs --pool NAME: the pool whose ledger it is")
     return pool
 
 
 def pasts(pool: str, file: Path | None, data: Path) -> list[Past]:
-    """That of the file, if there is one; else of this pool, or of all when it is empty. WrongUse; ExportUnreadable."""
+    """The past in the file, if one is given; else of this pool, or of all pools when `pool` is empty.
+
+    WrongUse; ExportUnreadable."""
     if file is not None:
         return [past_of_file(file, pool_of_file(pool))]
     here = settings(data)
@@ -68,7 +70,7 @@ def pasts(pool: str, file: Path | None, data: Path) -> list[Past]:
 
 
 def past_of_pool(here: Settings, pool: str) -> Past:
-    """WrongUse when there is no such pool."""
+    """The past of this pool. WrongUse when there is no such pool."""
     return _past(here, pool, pools_of(here, pool)[pool])
 
 

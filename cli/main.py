@@ -1,6 +1,7 @@
 """The entry point: all nouns under one command, every failure as one sentence and an exit code.
 
-Only the noun that was typed is imported: each brings what it talks to (Postgres, S3, Kafka), and a person waits for it.
+Only the noun that was typed is imported: each noun imports what it talks to (Postgres, S3, Kafka), and a person waits
+for that.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ NOUNS = {
     "quarantine": "Records that could not be acted on: see, submit again, pass over.",
     "keys": "API keys: shown once, stored hashed.",
 }
-"""Each is the module of its name, with an `app`."""
+"""Each noun is the module of its name, which has an `app`."""
 VERBS = {
     "up": ("stack", "Start Kafka, Postgres, S3, scheduler, intake, projector, relay, API and nodes, supervised."),
     "down": ("stack", "Stop the stack; its data stays."),
@@ -36,7 +37,7 @@ _WRONG_USE_CODES = ("invalid", "unknown_model", "unknown_alias", "unknown_versio
 
 
 def main() -> None:
-    """Run the command that was typed."""
+    """Runs the command that was typed."""
     sys.exit(run(sys.argv[1:]))
 
 
@@ -52,7 +53,7 @@ def run(arguments: list[str]) -> int:
         return FAILED
     except KeyboardInterrupt:
         return 130
-    except Exception as failure:  # the user: what is known is said in a sentence, the rest is raised again
+    except Exception as failure:  # the user: a known failure is said in a sentence, any other is raised again
         said = sentence(failure)
         if said is None:
             raise
@@ -63,7 +64,7 @@ def run(arguments: list[str]) -> int:
 
 
 def build(typed: str) -> typer.Typer:
-    """The command with the noun or verb `typed` in full, and of the others their names and what they are for."""
+    """The command: the noun or verb `typed` in full, all others by name and purpose only."""
     app = typer.Typer(
         name="headrace",
         no_args_is_help=True,
@@ -85,7 +86,7 @@ def _nothing() -> None:
 
 
 def sentence(failure: Exception) -> tuple[str, int] | None:
-    """(what to say, exit code) of a failure that a user may meet; None for a defect of ours."""
+    """(what to say, exit code) for a failure that a user may meet; None for a defect of ours."""
     if isinstance(failure, CommandFailed):
         return str(failure), failure.code
     if hasattr(failure, "format_message"):  # the option parser's own: an unknown option, a missing argument

@@ -24,8 +24,8 @@ from views import queries
 
 app = typer.Typer(no_args_is_help=True, help="Versions of models, and the aliases that point to them.")
 
-Alias = Annotated[str, typer.Option("--alias", help="The pointer.")]
-Why = Annotated[str, typer.Option("--why", help="Kept in the alias's history.")]
+AliasOption = Annotated[str, typer.Option("--alias", help="The pointer.")]
+Reason = Annotated[str, typer.Option("--why", help="Kept in the alias's history.")]
 
 RELAYED_WITHIN_S = 15.0
 
@@ -35,7 +35,7 @@ def publish(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="model.yaml, code, weights/, environment.lock")],
     pool: Annotated[str, typer.Option(help="Where it runs, for ever. May be left out if there is one pool.")] = "",
     alias: Annotated[str, typer.Option("--alias", help="Point this alias to it; '' for none.")] = ALIAS_DEFAULT,
-    why: Why = "",
+    why: Reason = "",
     vendor_wheels: Annotated[
         bool, typer.Option("--vendor-wheels", help="Store the environment's wheels too, not only their hashes.")
     ] = False,
@@ -103,7 +103,9 @@ def list_models(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
 
 
 @app.command()
-def show(model: str, alias: Alias = ALIAS_DEFAULT, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+def show(
+    model: str, alias: AliasOption = ALIAS_DEFAULT, data: Data = DATA_DEFAULT, form: Output = Format.TABLE
+) -> None:
     """One model: its versions, and the history of an alias."""
     database = connect(settings(data))
     versions = models.versions(database, model)
@@ -139,8 +141,8 @@ def show(model: str, alias: Alias = ALIAS_DEFAULT, data: Data = DATA_DEFAULT, fo
 def promote(
     model: str,
     version: Annotated[str, typer.Argument(help="sha256:… of a published version")],
-    alias: Alias = ALIAS_DEFAULT,
-    why: Why = "",
+    alias: AliasOption = ALIAS_DEFAULT,
+    why: Reason = "",
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
@@ -151,7 +153,11 @@ def promote(
 
 @app.command()
 def rollback(
-    model: str, alias: Alias = ALIAS_DEFAULT, why: Why = "", data: Data = DATA_DEFAULT, form: Output = Format.TABLE
+    model: str,
+    alias: AliasOption = ALIAS_DEFAULT,
+    why: Reason = "",
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
 ) -> None:
     """Point an alias back to the version before."""
     database = connect(settings(data))
@@ -172,7 +178,7 @@ def _reason(move: AliasMove) -> str:
 
 
 def await_relay(database: Engine, reference: str) -> None:
-    """Until the scheduler's topic has it, so that the next command can use it."""
+    """Waits until the relay has told the scheduler, so that the next command can use the reference."""
     deadline = time.monotonic() + RELAYED_WITHIN_S
     while not models.resolve(database, reference).relayed:
         if time.monotonic() > deadline:

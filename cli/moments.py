@@ -1,4 +1,4 @@
-"""Moments as people type them, and now."""
+"""Moments as people type them, and the present moment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cli.errors import WrongUse
 
 
 def now_ms() -> int:
-    """By this machine's clock."""
+    """The present moment by the clock of this machine."""
     return round(time.time() * 1000)
 
 

@@ -1,7 +1,7 @@
 """How results are shown: tables and bars for people, JSON for programs.
 
-`-o json` prints exactly one JSON document on standard output; everything else (bars, notes) goes to standard error, and
-bars only when that is a terminal.
+`-o json` prints exactly one JSON document on standard output. Everything else (bars, notes) goes to standard error, and
+bars only to a terminal.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Format(StrEnum):
 Output = Annotated[Format, typer.Option("-o", "--format", help="table for people, json for programs.")]
 
 PIPE_COLUMNS = 400
-"""A pipe has no width: lines are as long as what they say."""
+"""A pipe has no width, so lines are not wrapped there."""
 
 
 def _console(*, stderr: bool) -> Console:
@@ -57,12 +57,12 @@ STATE_STYLES = {
 
 
 def as_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Prints one JSON document on standard output."""
     print(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False))
 
 
 def damaged(offset: int, text: str, trusted_offset: int, shown: str) -> None:
-    """Why a ledger was read no further, and up to where what is shown can be trusted."""
+    """Says why a ledger was read no further, and up to which offset the shown figures can be trusted."""
     trusted = f"up to offset {trusted_offset}" if trusted_offset >= 0 else "which is nothing"
     words = f"the ledger is damaged at offset {offset}: {text}; {shown} says what can be trusted, {trusted};"
     err.print(f"{words} `headrace audit verify` says more", style="bold red", markup=False, soft_wrap=True)
@@ -77,7 +77,7 @@ def mark(good: bool) -> Text:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """A table on standard output, or the sentence `empty`, which says what to do, when there are no rows."""
+    """Prints a table on standard output. Without rows: prints the sentence `empty`, which says what to do."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         grid.add_column(heading, overflow="fold")
@@ -96,7 +96,7 @@ def _cell(value: Any) -> str:
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> None:
-    """A record as name and value, a line each."""
+    """Prints names and values, a line for each."""
     grid = Table(box=None, show_header=False, pad_edge=False)
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
@@ -106,7 +106,7 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> None:
 
 
 def moment(at_ms: int | None) -> str:
-    """A time of the broker's clock, local, to the millisecond."""
+    """A time by the clock of the broker, in the zone of this machine, to the millisecond."""
     if not at_ms:
         return "-"
     return when_here(at_ms)

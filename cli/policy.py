@@ -32,7 +32,7 @@ app = typer.Typer(no_args_is_help=True, help="Tiers, SLOs, pools, clusters and l
 
 ADOPTED_WITHIN_S = 15.0
 
-Document = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML policy document")]
+PolicyFile = Annotated[Path, typer.Argument(metavar="FILE", help="A YAML policy document")]
 
 
 @app.command()
@@ -103,7 +103,7 @@ def _limit(number: int) -> str:
 
 @app.command()
 def apply(
-    file: Document,
+    file: PolicyFile,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
@@ -113,7 +113,7 @@ def apply(
 
 @app.command()
 def promote(
-    file: Document,
+    file: PolicyFile,
     revert_below: Annotated[str, typer.Option(help="Attainment to keep, like 95%, or the policy before comes back.")],
     revert_jobs: Annotated[int, typer.Option(min=1, help="Over so many jobs that start under it.")],
     data: Data = DATA_DEFAULT,

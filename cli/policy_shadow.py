@@ -13,12 +13,22 @@ import typer
 
 from audit.ledger.walk import following_past_of_partition
 from cli import output
-from cli.comparison import Fetch, Jobs, Order, Plot, SwitchCost, costs_of, save, show_columns, show_not_modelled
+from cli.comparison import (
+    FetchTime,
+    Jobs,
+    OrderDelay,
+    Plot,
+    SwitchCost,
+    costs_of,
+    save,
+    show_columns,
+    show_not_modelled,
+)
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
-from cli.ledgers import Pool, database, only, pools_of
+from cli.ledgers import PoolOption, database, only, pools_of
 from cli.moments import moment_ms, now_ms
 from cli.output import Format, Output
 from contract.names import is_name
@@ -39,7 +49,7 @@ from whatif.simulation.nodes import Costs
 
 NONE_KNOWN = "no shadow is known; start one with `headrace policy shadow FILE`"
 WRITE_EVERY_S = 2.0
-"""A record at least this often while the ledger grows."""
+"""The shadow writes a record at least this often while the ledger grows."""
 
 
 def shadow(
@@ -59,8 +69,8 @@ def shadow(
         str, typer.Option("--behind", help="The most it stays behind, until jobs' run times are known.")
     ] = "1h",
     switch_cost: SwitchCost = "0s",
-    order: Order = "0s",
-    fetch: Fetch = "0s",
+    order: OrderDelay = "0s",
+    fetch: FetchTime = "0s",
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
@@ -104,7 +114,7 @@ def shadow(
 
 
 def _since(here: Settings, partition: int, name: str, candidate: Policy, since: str) -> int:
-    """The moment it begins at. One that died begins again where it began, and so says the same again."""
+    """The moment at which the shadow begins. A shadow that died begins where it began before, so it says the same."""
     if since:
         return moment_ms("--since", since)
     before = last_began(here.kafka, partition, name)
@@ -142,7 +152,7 @@ def _maker(
 
 
 def _end(followed: Followed, *, interrupted: bool) -> str:
-    """Says so in the topic, and here."""
+    """Why the shadow ended. Writes that into the topic too."""
     damage = followed.damage
     if damage is not None:
         output.damaged(damage.offset, damage.text, damage.trusted_offset, "the shadow")
@@ -159,7 +169,7 @@ def _end(followed: Followed, *, interrupted: bool) -> str:
 
 def shadows(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Show this one against the pool.")] = "",
-    pool: Pool = "",
+    pool: PoolOption = "",
     plot: Plot = None,
     jobs: Jobs = None,
     data: Data = DATA_DEFAULT,

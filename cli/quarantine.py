@@ -29,7 +29,7 @@ PASSED_WITHIN_S = 15.0
 POLL_S = 0.1
 SHOWN_CHARACTERS_MAX = 4_000
 
-Which = Annotated[
+RecordWords = Annotated[
     list[str], typer.Argument(metavar="RECORD", help="submissions/0/17, or topic, partition and offset as three words.")
 ]
 
@@ -62,7 +62,7 @@ def list_records(
 
 
 @app.command()
-def show(record: Which, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+def show(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """One record: the reason, its key and headers while it is kept, and its value, escaped."""
     place = _place(record)
     here = settings(data)
@@ -89,7 +89,7 @@ def show(record: Which, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) 
 
 
 @app.command()
-def resubmit(record: Which, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+def resubmit(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Have intake judge a record of `submissions` anew: it is written there once more, whole, with key and headers."""
     place = _submission(record, "submitted again")
     here = settings(data)
@@ -108,7 +108,7 @@ def resubmit(record: Which, data: Data = DATA_DEFAULT, form: Output = Format.TAB
 
 
 @app.command()
-def skip(record: Which, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+def skip(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Have intake pass over a record of `submissions` at which it is stuck. The record goes to `quarantine`."""
     place = _submission(record, "passed over")
     here = settings(data)
@@ -124,11 +124,11 @@ def skip(record: Which, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) 
 
 
 def _await_passed(here: Settings, place: Place, begin: int) -> None:
-    """Until `quarantine` says so, at offset `begin` or later."""
+    """Waits until `quarantine` says so, at offset `begin` or later."""
     positions = IntakePositions(ObjectStore(here), here.kafka)
     deadline = time.monotonic() + PASSED_WITHIN_S
     while True:
-        # asked first: what intake passes over is in quarantine before its position moves
+        # ask first: intake writes what it passes over into quarantine before it moves its position
         is_behind = positions.place(place.partition).offset > place.offset
         _, end = offsets(here.kafka, QUARANTINE, 0)
         if end > begin and any(entry.place == place for entry in quarantined.newest(here.kafka, end - begin)):
@@ -136,12 +136,12 @@ def _await_passed(here: Settings, place: Place, begin: int) -> None:
         if is_behind:
             raise CommandFailed(
                 f"intake was not held up at {place} any more and took it as any other record, before it heard of the"
-                " order; if that made a job, `headrace jobs cancel` ends it"
+                " order; if the record made a job, `headrace jobs cancel` ends the job"
             )
         if time.monotonic() > deadline:
             raise CommandFailed(
                 f"it is ordered, but intake has not passed over {place} within {PASSED_WITHIN_S:.0f} s; it will when it"
-                " runs and comes to it: see `headrace status`"
+                " runs and comes to the record: see `headrace status`"
             )
         time.sleep(POLL_S)
 
@@ -169,8 +169,8 @@ def _known(here: Settings, place: Place) -> SetAside:
     entry = quarantined.find(here.kafka, place)
     if entry is None:
         raise CommandFailed(
-            f"expected {place} in `{QUARANTINE}`, found nothing of it there; it keeps records for some days only, and"
-            " `headrace quarantine list` shows those"
+            f"expected {place} in `{QUARANTINE}`, found nothing of it there; `{QUARANTINE}` keeps records for some days"
+            " only, and `headrace quarantine list` shows those"
         )
     return entry
 

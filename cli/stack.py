@@ -18,7 +18,7 @@ from local.options import CLUSTER, Options
 from local.ports import HOST
 
 _ANSWERS = ("ready", "degraded")
-"""States of a stack whose servers can be asked."""
+"""The states of a stack in which its servers can be asked."""
 
 
 def up(
@@ -57,7 +57,7 @@ def down(data: Data = DATA_DEFAULT) -> None:
 
 def status(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """What runs, on which ports, and what is wrong. Exit 1 when it does not run whole."""
-    from cli import troubles  # here and below: `up` and `down` need not wait for what asks Kafka
+    from cli import troubles  # here and below: `up` and `down` do not wait for the imports that ask Kafka
 
     found = stack.status(data)
     schedulers = [

@@ -1,6 +1,6 @@
-"""What `headrace status` says beside the parts: pools that wait or rest, what was set aside, and what holds intake up.
+"""What `headrace status` says beside the parts: pools that wait or rest, records that were set aside, intake held up.
 
-Each is asked of another server. One that does not answer is named, and the rest is shown all the same.
+Each answer comes from another server. A server that does not answer is named, and the rest is shown all the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from streams.door.intake_positions import IntakePositions
 
 HOUR_MS = 3_600_000
 COUNTED_MAX = 500
-"""Records of `quarantine` that are looked at: it may hold more in three days than anybody reads."""
+"""How many records of `quarantine` are counted. In three days there may be more than anybody reads."""
 API_TIMEOUT_S = 5.0
 _RESTING, _RESTING_OFFSET = "headrace_pool_resting", "headrace_pool_resting_jobs_offset"
 """Gauges of streams.metrics."""
@@ -36,7 +36,7 @@ class HeldUpPartition(msgspec.Struct, frozen=True):
     """A partition of `submissions` that does not go on."""
 
     record: str
-    """The one that waits, and all behind it."""
+    """The record that waits. All records behind it wait too."""
     waits_for: str
     since_ms: int
 
@@ -46,11 +46,11 @@ class RestingPool(msgspec.Struct, frozen=True):
 
     pool: str
     record: str
-    """The first of `jobs` that is not decided; empty when the pool had not come so far."""
+    """The first record of `jobs` that is not decided. Empty: the pool had not come so far."""
 
 
 class SetAsideCount(msgspec.Struct, frozen=True):
-    """What was set aside of one topic."""
+    """How many records of one topic were set aside."""
 
     topic: str
     last_hour: int
@@ -61,21 +61,23 @@ class SetAsideCount(msgspec.Struct, frozen=True):
 
 
 class Troubles(msgspec.Struct):
+    """What is not as it should be. All fields are empty when all is well."""
+
     waiting: list[str]
     """Pools that no scheduler has opened yet."""
     resting: list[RestingPool]
     unreadable: dict[str, int]
-    """By pool: jobs that the views cannot show."""
+    """By pool: how many jobs the views cannot show."""
     quarantine: list[SetAsideCount]
     quarantine_whole: bool
-    """All that `quarantine` keeps was counted; else there is more."""
+    """Whether all records that `quarantine` keeps were counted. False: there are more."""
     held_up: list[HeldUpPartition]
     unknown: list[str]
     """What could not be found out, in words."""
 
 
 def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
-    """As things are now. `schedulers` are the addresses of their metrics."""
+    """The troubles at this moment. `schedulers`: the addresses of their metrics."""
     found = Troubles([], [], {}, [], True, [], [])
     try:
         found.waiting, found.unreadable = _ready(here)
@@ -101,7 +103,7 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
 
 
 def describe(found: Troubles) -> list[Text]:
-    """For people; none when all is well."""
+    """A line for each trouble, for people."""
     said = [Text(f"pool {pool}: waits, no scheduler has opened it yet", "yellow") for pool in found.waiting]
     said += [
         Text(
@@ -140,7 +142,7 @@ def describe(found: Troubles) -> list[Text]:
 
 
 def _ready(here: Settings) -> tuple[list[str], dict[str, int]]:
-    """Pools that wait, and unreadable jobs by pool."""
+    """The pools that wait, and by pool the number of unreadable jobs."""
     try:
         document: dict[str, Any] = httpx.get(f"{here.api_url}/readyz", timeout=API_TIMEOUT_S).json()
     except ValueError:

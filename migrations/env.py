@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import create_engine, make_url, pool, text
 
 UPGRADE_LOCK = 0x6865_6164
-"""Number of the advisory lock: two processes that upgrade at once take turns."""
+"""Number of the advisory lock with which processes that upgrade at once take turns."""
 
 
 def run() -> None:

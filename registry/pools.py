@@ -40,7 +40,7 @@ def check(before: Mapping[str, int], policy: Policy) -> None:
         if before.get(name, pool.partition) != pool.partition:
             raise RegistryError(
                 "conflict",
-                f"pool {name!r}: expected partition {before[name]}, which the pool has for ever, found {pool.partition}"
+                f"pool {name!r}: expected partition {before[name]}, which it has for ever, found {pool.partition}"
                 " in the policy; put the old number back, or name a new pool",
             )
         if owners.get(pool.partition, name) != name:

@@ -1,10 +1,10 @@
-"""What a column of the read models holds, and what becomes of a value that it does not hold: pure.
+"""What a column of the read models holds, and what becomes of a value that the column does not hold: pure.
 
-A ledger is for ever, and its readers' types are as wide as anything ever written there (design, rule 7): a number of
-any size, text with a NUL, a name as long as a record. Postgres keeps less. So each row is looked at before it is
-stored: a job whose row does not fit is set aside (`misfit`), and of what is not one job's (nodes, clusters, versions,
-the policy, evidence of an attempt) the nearest value that fits is kept (`fitted`): in the views only, never in the
-ledger.
+A ledger is for ever, and the types of its readers are as wide as anything ever written there (design, rule 7): a number
+of any size, text with a NUL, a name as long as a record. Postgres keeps less. So each row is checked before it is
+stored. A job whose row does not fit is set aside (`misfit`). Of rows that belong to no single job (nodes, clusters,
+versions, the policy, the evidence of an attempt) the nearest value that fits is stored (`fitted`). Only the views
+change such a value, never the ledger.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import msgspec
 from contract.bounds import TEXT_MAX, mended
 
 KEY_BYTES_MAX = TEXT_MAX
-"""Of a text in an index: what the scheduler's door takes. Postgres takes 2,700 bytes of an index's columns together,
-and no index of ours has more than two texts that are not names of ours."""
+"""The most bytes of a text in an index: as many as the door of the scheduler takes. Postgres takes 2,700 bytes in all
+columns of an index together, and no index of ours has more than two texts that are not our own names."""
 
 _RANGES = {"bigint": (-(2**63), 2**63 - 1), "integer": (-(2**31), 2**31 - 1)}
 
@@ -34,9 +34,9 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 class ViewColumn(NamedTuple):
     name: str
     sql: str
-    """Its type in Postgres."""
+    """The type in Postgres."""
     is_key: bool
-    """Text in an index."""
+    """Whether it is text in an index."""
 
 
 @cache
@@ -64,12 +64,12 @@ _SQL: dict[Any, str] = {
 
 
 def misfit(row: msgspec.Struct) -> str:
-    """Which column does not hold its value, and why, in our words; empty: all do. Documents are made to fit."""
+    """Which column does not hold its value, and why, in our words. Empty: the row fits. Documents always fit."""
     return "" if _surely_fits(row) else _misfit(row)
 
 
-class _Look(NamedTuple):
-    """The values of a row, by what is asked of them."""
+class _Getters(NamedTuple):
+    """What takes the values of one kind out of the values of a row."""
 
     texts: Callable[[tuple[Any, ...]], tuple[str, ...]]
     keys: Callable[[tuple[Any, ...]], tuple[str, ...]]
@@ -79,7 +79,7 @@ class _Look(NamedTuple):
 
 
 @cache
-def _look_of(row: type[msgspec.Struct]) -> _Look:
+def _getters_of(row: type[msgspec.Struct]) -> _Getters:
     columns = columns_of(row)
 
     def those(sql: str, keys: bool = False) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
@@ -88,12 +88,12 @@ def _look_of(row: type[msgspec.Struct]) -> _Look:
             return itemgetter(*places)
         return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
-    return _Look(those("text"), those("text", keys=True), those("bigint"), those("integer"), those("text[]"))
+    return _Getters(those("text"), those("text", keys=True), those("bigint"), those("integer"), those("text[]"))
 
 
 def _surely_fits(row: msgspec.Struct) -> bool:
-    """A quick look, for every row of every event is looked at. It never misses a misfit, and seldom cries wolf."""
-    look, values = _look_of(type(row)), msgspec.structs.astuple(row)
+    """A quick check, because every row of every event is checked. True: the row fits. False: `_misfit` has to look."""
+    look, values = _getters_of(type(row)), msgspec.structs.astuple(row)
     try:
         array("q", filter(None, look.bigs(values)))
         array("i", filter(None, look.smalls(values)))
@@ -122,14 +122,14 @@ def _misfit(row: msgspec.Struct) -> str:
 
 
 def fitted(row: Row) -> Row:
-    """The row itself when it fits, else a copy with the nearest values that do."""
+    """The row itself when it fits, else a copy with the nearest values that fit."""
     if not misfit(row):
         return row
     return msgspec.structs.replace(row, **{c.name: _fitted(getattr(row, c.name), c) for c in columns_of(type(row))})
 
 
 def is_key_text(text: str) -> bool:
-    """An index holds it."""
+    """Whether an index holds the text."""
     return "\0" not in text and len(text) <= KEY_BYTES_MAX and len(text.encode()) <= KEY_BYTES_MAX
 
 
@@ -145,7 +145,7 @@ def nearest_number(value: int, sql: str = "bigint") -> int:
 
 
 def jsonb_document(value: msgspec.Struct) -> msgspec.Raw:
-    """As jsonb holds it: without NUL, which it refuses anywhere."""
+    """The value as jsonb holds it: without NUL, which jsonb refuses anywhere."""
     encoded = msgspec.json.encode(value)
     if b"\\u0000" in encoded:
         encoded = msgspec.json.encode(_whole(msgspec.to_builtins(value)))

@@ -1,10 +1,10 @@
-"""Ledger batches applied to rows in memory: pure, so that a projection is a load, this, and a store.
+"""Ledger batches applied to rows in memory: pure, so a projection loads rows, folds here, and stores rows.
 
 Theory of operation. The caller loads the rows that `mentioned` names, folds one or several batches of one pool over
-them, and stores what changed. Rows are replaced whole, so folding again from the first record gives the same rows;
-counts are kept as differences (jobs by state, in flight, counters) because their rows are shared by all jobs.
-Nothing that a batch holds raises: a job of which something cannot be shown is set aside (views.job_fold), an event
-about something else that cannot be shown is passed over, and both are counted and named in `aside`.
+them, and stores what changed. Rows are replaced whole, so folding again from the first record gives the same rows.
+Counts (jobs by state, attempts in flight, counters) are differences, because all jobs share their rows.
+No content of a batch raises. A job that cannot be shown as the ledger has it is set aside (views.job_fold), and any
+other event that cannot be shown is passed over. Both are counted and named in `omissions`.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from views.pool_fold import NotShown, PoolFold, PoolRow
 from views.words import JOB_EVENTS
 
 COUNTER_UNREADABLE = "JobUnreadable"
-"""Counter of jobs that were set aside, each time they were."""
+"""Counts how often a job was set aside."""
 COUNTER_PASSED_OVER = "PassedOver"
-"""Counter of events that the views do not show: those of jobs set aside, and those that no row can show."""
+"""Counts events that the views do not show: those of jobs that were set aside, and those that no row can show."""
 
 _NODE_EVENTS = (e.NodeAdmitted, e.NodeHeard, e.NodeVersionsChanged, e.NodeDrained, e.NodeDeparted, e.NodeLost)
 _CLUSTER_EVENTS = (e.PolicyAdopted, e.PolicyReverted, e.LimitAdapted, e.ClusterDraining, e.ClusterReturned)
 
 
 class Mentioned(NamedTuple):
-    """Whose rows some batches may change."""
+    """Whose rows these batches may change."""
 
     jobs: list[str]
     starting: list[str]
-    """Jobs of which an attempt starts: its nodes' rows change, wherever it was dispatched."""
+    """Jobs of which an attempt starts: the rows of its nodes change, whichever batch dispatched the attempt."""
     nodes: list[str]
     clusters: bool
-    """Any cluster of the pool."""
+    """Whether any cluster of the pool may change."""
 
     def nodes_with(self, open_attempts: Mapping[str, rows.AttemptRow]) -> list[str]:
-        """`nodes`, and those of the attempts that start."""
+        """`nodes`, and the nodes of the attempts that start."""
         found = dict.fromkeys(self.nodes)
         for job in self.starting:
             if job in open_attempts:
@@ -50,7 +50,7 @@ class Mentioned(NamedTuple):
 
 
 def mentioned(batches: Iterable[Batch]) -> Mentioned:
-    """Names that no row can have are left out: there is nothing to load of them."""
+    """What the batches mention, without names that no row can have: no row of these can be loaded."""
     jobs: dict[str, None] = {}
     starting: dict[str, None] = {}
     nodes: dict[str, None] = {}
@@ -75,7 +75,7 @@ def _known(names: Iterable[str]) -> list[str]:
 
 
 class Fold:
-    """Rows of one pool under change."""
+    """The rows of one pool while batches are folded over them."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Fold:
         self._offset = -1
 
     def fold(self, offset: int, batch: Batch) -> None:
-        """Apply the batch at `offset`."""
+        """Applies the batch at this offset."""
         self._offset, now_ms = offset, nearest_number(batch.now_ms)
         self.jobs.begin(offset, batch, now_ms)
         self.pool.begin(batch, now_ms)
@@ -106,18 +106,18 @@ class Fold:
                 self.jobs.add_copy(event.job, event.offset, event.key)
 
     def refuse(self, row: PoolRow, reason: str) -> None:
-        """The database does not take this row: what there was of it stays."""
+        """The database refuses this row: the row as it was stored stays."""
         self.pool.leave_out(row)
         self._omissions.append(Omission("", self._offset, reason))
 
     @property
     def omissions(self) -> list[Omission]:
-        """What was not shown, as far as it is worth a word: not each event of a job that was set aside before."""
+        """What is not shown and why, without the later events of jobs that were set aside before."""
         return [*self._omissions, *self.jobs.omissions]
 
     @property
     def counters(self) -> Counter[str]:
-        """Difference by name."""
+        """The differences, by name."""
         unreadable = sum(bool(omission.job) for omission in self.jobs.omissions)
         passed_over = self.jobs.passed_over + len(self._omissions)
         counters = Counter(self.pool.counters)

@@ -1,8 +1,9 @@
-"""What an event of a job changes on the job's page (its row, its open attempt, the copies of its words): pure.
+"""What an event of a job changes in the draft of the job (its row, its open attempt, the copies of its words): pure.
 
-`turn` takes the events that the lifecycle table allows and raises for any other. `turn_unread` takes the events of a
-job that was set aside: it passes over what they say of the job, raises nothing, and keeps what others depend on: where
-its attempts are (nodes and clusters count them), where its words lie and that they are to go, and that it has ended.
+`apply_event` takes the events that the lifecycle table allows, and raises for any other. `apply_to_unreadable` takes
+the events of a job that was set aside, and raises nothing. It passes over what the events say of the job, and keeps
+what others depend on: where its attempts are (nodes and clusters count them), where its words lie, that its words are
+to be erased, and that the job has ended.
 """
 
 from __future__ import annotations
@@ -24,32 +25,32 @@ WORDS_GO = (e.ErasureOrdered, e.JobErased)
 
 
 class FoldedRecord(msgspec.Struct):
-    """The record that is being folded."""
+    """What the draft needs to know of the ledger record that is being folded."""
 
     pool: str
     now_ms: int
     submissions: Mapping[int, Submission]
-    """Those it read, by offset."""
+    """The submissions among its inputs, by offset."""
 
 
 class JobDraft(msgspec.Struct):
-    """A job while one event is folded."""
+    """The rows of a job while one event is applied to them. They replace those of before, or are dropped."""
 
     row: rows.JobRow | None
     attempt: rows.AttemptRow | None
-    """The open one; closed by this event, it is here still."""
+    """The open attempt. An attempt that this event closes is still here."""
     copies: list[rows.JobCopyRow] = []
     erases: bool = False
-    """No trace of the job's words may stay, not even a fingerprint."""
+    """The words of the job may leave no trace, not even a fingerprint."""
     begins: bool = False
-    """A new life: what there was of the one before goes."""
+    """The job begins a new life: the rows of the life before are deleted."""
 
 
 def apply_event(draft: JobDraft, event: Any, record: FoldedRecord) -> None:
-    """An event of a job that can be read. IllegalTransition when it may not happen to it."""
+    """Applies an event of a job that can be shown. IllegalTransition when the event may not happen to the job."""
     row = draft.row
     if row is not None and isinstance(event, LIFE_BEGINS) and begins_anew(row):
-        # the scheduler had forgotten the id (design, Once is once): the same id, and nothing else of the job there was
+        # the scheduler had forgotten the id (design, Once is once): another life, with nothing of the life before
         row = draft.row = draft.attempt = None
         draft.begins = True
     state = after(JobState.SUBMITTED if row is None else _STATES[row.state], type(event).__name__)
@@ -63,7 +64,7 @@ def apply_event(draft: JobDraft, event: Any, record: FoldedRecord) -> None:
 
 
 def apply_to_unreadable(draft: JobDraft, event: Any, record: FoldedRecord) -> None:
-    """An event of a job whose row says `unreadable`."""
+    """Applies an event of a job whose row says `unreadable`."""
     row, kind = draft.row, type(event)
     if row is not None and kind.__name__ in ENDINGS:
         row.ended_ms = record.now_ms
@@ -85,12 +86,12 @@ def apply_to_unreadable(draft: JobDraft, event: Any, record: FoldedRecord) -> No
 
 
 def begins_anew(row: rows.JobRow) -> bool:
-    """The job of this row is over for the views: what is accepted under its id is another life."""
+    """Whether the views are done with the job of this row: a submission under its id is another life."""
     return row.state == rows.UNREADABLE or _STATES[row.state] in TERMINAL
 
 
 def attempt_of(event: e.JobDispatched, record: FoldedRecord) -> rows.AttemptRow:
-    """The attempt that a dispatch opens. What is the pool's among its evidence is fitted to its columns."""
+    """The attempt that a dispatch opens. Evidence that comes from the pool is fitted to its columns."""
     others = dict.fromkeys(member.node for member in event.members if member.node != event.node)
     return rows.AttemptRow(
         event.job,
@@ -145,7 +146,7 @@ def _accepted(draft: JobDraft, event: e.JobAccepted, record: FoldedRecord) -> No
 
 
 def _refused(draft: JobDraft, event: e.JobRefused, record: FoldedRecord) -> None:
-    """The event names neither tier nor model: they come from the api's receipt or the input beside it."""
+    """The event names neither tier nor model. Both come from the row that the api wrote, or from the input."""
     _copy(draft, event, record)
     if draft.row is None:
         asked = record.submissions.get(event.offset)

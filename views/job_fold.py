@@ -25,19 +25,19 @@ from views.job_draft import LIFE_BEGINS, WORDS_GO, FoldedRecord, JobDraft, apply
 from views.words import words
 
 EVENT_UNREADABLE = "JobUnreadable"
-"""The entry in a job's feed that says that nothing more will come of this life of it. No event of the ledger."""
+"""The entry in the feed of a job that says: this life of the job has no more entries. The ledger has no such event."""
 _SAID = "the views cannot show what the ledger says of it from here on; the job itself goes on"
 
 
 class Omission(NamedTuple):
-    """What was not shown, and why."""
+    """Something that the views do not show."""
 
     job: str
-    """Empty: it was no job's."""
+    """Empty: it belongs to no job."""
     offset: int
     """Of the ledger record."""
     reason: str
-    """In our words: it quotes nothing of the record."""
+    """Why, in our words: quotes nothing of the record."""
 
 
 class Misfit(Exception):
@@ -45,7 +45,7 @@ class Misfit(Exception):
 
 
 class JobFold:
-    """Rows of jobs under change. What changed since the beginning is in the public attributes."""
+    """The rows of jobs while batches are folded over them. The public attributes have what changed."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class JobFold:
         open_attempts: Mapping[str, rows.AttemptRow],
         started: Callable[[rows.AttemptRow, str], None] = lambda attempt, version: None,
     ) -> None:
-        """`started` hears of each attempt that starts, and of the version that it runs."""
+        """`started` is called for each attempt that starts, with the version that it runs."""
         self._pool = pool
         self._stored = dict(jobs)
         self._known = dict(jobs)
@@ -65,18 +65,18 @@ class JobFold:
         self.events: list[rows.JobEventRow] = []
         self.copies: dict[tuple[str, int], rows.JobCopyRow] = {}
         self.begun: set[str] = set()
-        """Jobs that begin a new life: what is stored of attempts and events of the one before goes."""
+        """Jobs that begin a new life: the stored attempts and events of the life before are deleted."""
         self.erased: set[str] = set()
-        """Jobs of which no trace of their words may stay, not even a fingerprint."""
+        """Jobs whose words may leave no trace, not even a fingerprint."""
         self.counts: Counter[tuple[str, str, str]] = Counter()
-        """Difference by (tenant, tier, state)."""
+        """Differences in the number of jobs, by (tenant, tier, state)."""
         self.in_clusters: Counter[tuple[str, str]] = Counter()
-        """Difference of open attempts by (cluster, staged or running)."""
+        """Differences in the number of open attempts, by (cluster, staged or running)."""
         self.in_nodes: Counter[tuple[str, str]] = Counter()
-        """The same by node: a gang is open on each node where it has a rank."""
+        """The same by node. A gang counts on each node where it has a rank."""
         self.omissions: list[Omission] = []
         self.passed_over = 0
-        """Events of jobs that were set aside before."""
+        """How many events belonged to jobs that were set aside before."""
         self._record = FoldedRecord(pool, 0, {})
         self._seq = self._index = self._offset = 0
 
@@ -109,14 +109,14 @@ class JobFold:
                 apply_event(draft, event, self._record)
                 said = [self._said(event, draft.row)]
                 _check(draft.row, draft.attempt if draft.attempt != attempt else None, *draft.copies, *said)
-            except Exception as error:  # whatever it is, it is this job's alone
+            except Exception as error:  # every other job: whatever it is, only this job is set aside
                 draft = self._set_aside(draft, event, attempt, _reason(error))
                 said = [self._said(None, draft.row)]
         self._commit(job, before, attempt, draft)
         self.events += said
 
     def refuse(self, job: str, reason: str) -> None:
-        """The database does not take the rows of this job: nothing of them is stored, but that it is unreadable."""
+        """The database refuses the rows of this job. Only one row is stored, which says that the job is unreadable."""
         before, attempt = self._known.get(job), self._open.get(job)
         known = before or rows.JobRow(job, self._pool, "", "", "", "", "", self._record.now_ms)
         bare = rows.JobRow(job, self._pool, known.tenant, known.tier, "", "", "", known.submitted_ms)
@@ -125,12 +125,12 @@ class JobFold:
         self.copies = {key: copy for key, copy in self.copies.items() if key[0] != job}
 
     def leave_out(self, job: str) -> None:
-        """Not even that is taken: the job's row stays as it is stored, if it is."""
+        """The database refuses that row too: the row of the job stays as it was stored, if it was."""
         self._count(self.jobs.pop(job, None), -1)
         self._count(self._stored.get(job), 1)
 
     def _set_aside(self, draft: JobDraft, event: Any, attempt: rows.AttemptRow | None, reason: str) -> JobDraft:
-        """The page of a job that becomes unreadable by this event, of which `page` shows what came of it so far."""
+        """The draft of a job that becomes unreadable by this event. `draft` is what the event had made of it so far."""
         begins = draft.begins
         if draft.row is None:
             tenant = getattr(event, "tenant", "")
@@ -201,7 +201,7 @@ class JobFold:
                 self.copies[row.job, row.offset] = row
 
     def _said(self, event: Any, row: rows.JobRow | None) -> rows.JobEventRow:
-        """The entry of the feed; of no event: that the job cannot be read."""
+        """The entry in the feed for this event; for None the entry that says that the job is unreadable."""
         return rows.JobEventRow(
             row.job if row is not None else event.job,
             self._seq,
@@ -222,10 +222,10 @@ def _check(*changed: msgspec.Struct | None) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """In our words: what other errors say may quote what they stumbled over."""
+    """The reason in our words. The message of any other error may quote what a user wrote."""
     return str(error) if isinstance(error, Misfit | IllegalTransition) else type(error).__name__
 
 
 def _counted(row: rows.JobRow | None) -> tuple[str, str, str] | None:
-    """What its row counts as; None while the ledger has not named the job."""
+    """The key under which the row counts; None while the ledger has not named the job."""
     return None if row is None or row.state == JobState.SUBMITTED else (row.tenant, row.tier, row.state)

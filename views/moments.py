@@ -1,4 +1,4 @@
-"""Moments and durations of a ledger as people read them: total, for a ledger keeps any number as a time."""
+"""Moments and durations of a ledger as people read them. A ledger takes any number as a time, and so does this."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from datetime import UTC, datetime, tzinfo
 from contract.bounds import TIME_MS_MAX
 
 LEAST_MS = -62_135_596_800_000
-"""The first moment of the year 1: no calendar of Python's goes further back."""
+"""The first moment of the year 1. The calendar of Python does not go further back."""
 _DAY_MS = 86_400_000
-"""A zone is less than a day off: a moment so far inside the calendar is in the calendar of every zone."""
+"""A time zone is less than a day off, so a moment this far inside the calendar is inside in every zone."""
 _COUNTED_MAX = 10**18
-"""Numbers beyond are not written out: their digits tell nobody anything, and Python writes 4,300 at most."""
+"""Larger numbers are not written out: their digits tell nobody anything, and Python writes 4,300 digits at most."""
 
 
 def when(at_ms: int) -> str:
-    """`2026-11-24 12:00:03.120 UTC`; of a moment that no calendar has, its number."""
+    """`2026-11-24 12:00:03.120 UTC`; the number of a moment that no calendar has."""
     if LEAST_MS <= at_ms <= TIME_MS_MAX:
         return f"{_written(at_ms, UTC)} UTC"
     return _as_number(at_ms)
 
 
 def when_here(at_ms: int) -> str:
-    """`2026-11-24 13:00:03.120`, in this machine's zone; of a moment that no calendar has, its number."""
+    """`2026-11-24 13:00:03.120`, in the zone of this machine; the number of a moment that no calendar has."""
     if LEAST_MS + _DAY_MS <= at_ms <= TIME_MS_MAX - _DAY_MS:
         return _written(at_ms, None)
     return _as_number(at_ms)

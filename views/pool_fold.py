@@ -1,7 +1,7 @@
 """What a pool runs on (policy, versions, aliases, clusters, nodes) applied to its rows: pure.
 
-What does not fit a column is fitted to it (views.columns), and an event about a node or a cluster that there is not is
-passed over: nodes and clusters are shown, and no job may wait for that.
+A value that does not fit its column is replaced by the nearest that does (views.columns). An event about a node or a
+cluster that does not exist is passed over: it must not keep the views of any job waiting.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ PoolRow = rows.NodeRow | rows.ClusterRow | rows.PolicyRow | rows.VersionRow | ro
 
 
 class NotShown(Exception):
-    """An event that no row can show. Says why in our words."""
+    """No row can show the event. The message says why, in our words."""
 
 
 class PoolFold:
-    """Rows under change. What changed since the beginning is in the public attributes."""
+    """The rows of a pool while batches are folded over them. The public attributes have what changed."""
 
     def __init__(self, pool: str, nodes: Mapping[str, rows.NodeRow], clusters: Mapping[str, rows.ClusterRow]) -> None:
         self._pool = pool
@@ -36,7 +36,7 @@ class PoolFold:
         self.versions: dict[tuple[str, str], rows.VersionRow] = {}
         self.aliases: dict[tuple[str, str], rows.AliasRow] = {}
         self.counters: Counter[str] = Counter()
-        """Difference by event class, and `ReportStale:<kind>` beside."""
+        """Differences by event class; stale reports also under `ReportStale:<kind>`."""
         self._now_ms = self._seq = 0
 
     def begin(self, batch: Batch, now_ms: int) -> None:
@@ -44,14 +44,14 @@ class PoolFold:
         self._now_ms, self._seq = now_ms, batch.seq
 
     def apply(self, event: e.Event) -> None:
-        """Any event; those of jobs are only counted. NotShown: it changed nothing."""
+        """Applies any event. Events of jobs are only counted. NotShown: the event changed nothing."""
         self.counters[type(event).__name__] += 1
         handler = _EVENTS.get(type(event))
         if handler is not None:
             handler(self, event)
 
     def mark_loaded(self, attempt: rows.AttemptRow, version: str) -> None:
-        """An attempt runs: its nodes have the version loaded, and cached, from here on."""
+        """An attempt has started: from now on its nodes have the version loaded and cached."""
         for name in attempt.nodes:
             row = self._nodes.get(name)
             if row is None or _has_loaded(row, version):
@@ -61,7 +61,7 @@ class PoolFold:
             self._put_node(row)
 
     def leave_out(self, row: PoolRow) -> None:
-        """The row is not to be stored."""
+        """Leaves the row as it is stored."""
         if row is self.policy:
             self.policy = None
         tables: tuple[dict[Any, Any], ...] = (self.nodes, self.clusters, self.versions, self.aliases)
@@ -169,7 +169,7 @@ class PoolFold:
         self._turn(self._cluster(event), "active", None)
 
     def _turn(self, row: rows.ClusterRow, state: str, deadline_ms: int | None) -> None:
-        """A cluster that the policy does not have is removed, whatever an operator says of it."""
+        """Changes the state, except of a cluster that the policy does not have: it stays `removed`."""
         if row.state != "removed":
             row.state, row.deadline_ms = state, deadline_ms
         self._put_cluster(row)

@@ -1,10 +1,10 @@
-"""Ledger batches into Postgres, with the pool's position in the same transaction.
+"""Ledger batches into Postgres, with the position of the pool in the same transaction.
 
-The caller holds the transaction (`with engine.begin() as connection: apply(connection, …)`) and gives the records
-that count (contract.chain), in order. Each table is written by one statement a call, whose rows travel as one
-JSON parameter, so the cost of a statement is shared by all events of the call: give `apply_all` whatever is ready.
-The transaction need not be flushed to disk (`synchronous_commit` off): after a crash of Postgres the position is
-lost with the rows, and both are folded again from the ledger.
+The caller holds the transaction (`with engine.begin() as connection: apply(connection, …)`) and gives the records that
+count (contract.chain), in order. Each call writes each table by one statement, whose rows travel as one JSON parameter.
+All events of a call share the cost of a statement, so give `apply_all` whatever is ready. The transaction need not be
+flushed to disk (`synchronous_commit` off): a crash of Postgres loses the position together with the rows, and both are
+folded again from the ledger.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from views.receipts import bits_of
 from views.refusals import drop_refused, statements_and_rows
 
 CHANNEL = "headrace_views"
-"""NOTIFY channel: one message, the pool's name, when a transaction that changed its views commits."""
+"""NOTIFY channel. When a transaction that changed views commits, it gets the name of the pool."""
 
 
 class Position(NamedTuple):
@@ -50,39 +50,40 @@ class CountedRecord(NamedTuple):
 
 
 class OutOfStep(Exception):
-    """A record does not follow the last one that the views contain: nothing was written."""
+    """A record does not follow the last record that the views contain. Nothing was written."""
 
 
 def position(connection: sqlalchemy.Connection, pool: str) -> Position | None:
-    """Where the pool's views are in its ledger; None when they contain nothing yet."""
+    """Up to where the views of the pool contain its ledger; None: they contain nothing yet."""
     row = connection.execute(sqlalchemy.text(statements.POSITION), {"pool": pool}).one_or_none()
     return None if row is None else Position(*row)
 
 
 class Applied(NamedTuple):
-    """What a call brought into the views."""
+    """What one call did to the views."""
 
     records: int
-    """Of those given, how many were new."""
+    """How many of the given records were new."""
     omissions: list[Omission]
-    """What is not shown, and why."""
+    """What the views do not show, and why."""
 
 
 def apply(
     connection: sqlalchemy.Connection, pool: str, offset: int, at_ms: int, record_hash: str, batch: Batch
 ) -> bool:
-    """Fold one record into the views. See `apply_all`."""
+    """Folds one record into the views, as `apply_all`. False: the views contained the record already."""
     return apply_all(connection, pool, [CountedRecord(offset, at_ms, record_hash, batch)]).records > 0
 
 
 def apply_all(
     connection: sqlalchemy.Connection, pool: str, records: Sequence[CountedRecord], *, carefully: bool = False
 ) -> Applied:
-    """Fold consecutive records of a pool's ledger into the views.
+    """Folds consecutive records of the ledger of a pool into its views.
 
-    Records that the views contain already are passed over, so a record may come twice. OutOfStep when a new one does
-    not follow; psycopg's and SQLAlchemy's errors as they come. After any, roll back. `carefully`: each row is tried by
-    itself first, and what the database refuses is left out, its job set aside: for when it refused (views.refusals)."""
+    Records that the views contain already are passed over, so a record may come twice. OutOfStep when a new record does
+    not follow. Errors of psycopg and SQLAlchemy are not caught. Roll back after any error. `carefully` is for the call
+    after the database refused a row: each row is tried alone, a refused row is left out, its job set aside
+    (views.refusals)."""
     before = _locked_position(connection, pool)
     fresh = _following(pool, before, records)
     if not fresh:
@@ -102,8 +103,8 @@ def apply_all(
 
 
 def forget(connection: sqlalchemy.Connection, pool: str) -> None:
-    """Empty the pool's views, so that the next fold begins at its ledger's first record. What the api acknowledged
-    and the ledger has not named stays."""
+    """Empties the views of the pool, so that the next fold begins at the first record of its ledger. Jobs that the api
+    acknowledged and the ledger has not named stay."""
     for statement in statements.FORGET:
         connection.execute(sqlalchemy.text(statement), {"pool": pool})
 
@@ -133,7 +134,7 @@ def _moved(pool: str, last: CountedRecord, fold: Fold) -> dict[str, Any]:
 
 
 def _locked_position(connection: sqlalchemy.Connection, pool: str) -> Position | None:
-    """Locks the pool's views against another projector until the transaction ends."""
+    """Locks the views of the pool against another projector until the transaction ends. Returns their position."""
     connection.execute(sqlalchemy.text(statements.LOCK), {"pool": pool})
     return position(connection, pool)
 
@@ -189,7 +190,7 @@ def _store(cursor: psycopg.Cursor[Any], pool: str, fold: Fold) -> None:
 
 
 def _sums(pool: str, fold: Fold) -> list[tuple[str, list[Any]]]:
-    """What is added to rows that many jobs share."""
+    """Statements and the differences that they add to rows which many jobs share."""
     jobs = fold.jobs
     counts = [
         {"pool": pool, "tenant": tenant, "tier": tier, "state": state, "jobs": difference}

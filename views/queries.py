@@ -1,4 +1,4 @@
-"""Reading the read models. Whatever a tenant can cause takes the tenant and filters by it (invariant I13)."""
+"""Reading the read models. Each query that a tenant can cause takes the tenant and filters by it (invariant I13)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OWNED = "EXISTS (SELECT FROM views.jobs j WHERE j.job = t.job AND j.tenant = :t
 
 
 class CursorInvalid(ValueError):
-    """A page's cursor that no page gave."""
+    """A cursor that no page ever had."""
 
 
 class JobPage(NamedTuple):
@@ -38,13 +38,13 @@ class JobPage(NamedTuple):
 
 
 def job(connection: Connection, tenant: str, job: str) -> rows.JobRow | None:
-    """The tenant's job; None when there is none, or it is another tenant's."""
+    """The job of the tenant; None when there is no such job, or it belongs to another tenant."""
     row = connection.execute(text(f"{_JOB} AND job = :job"), {"tenant": tenant, "job": job}).one_or_none()
     return None if row is None else rows.JobRow(*row)
 
 
 def any_job(connection: Connection, job: str) -> rows.JobRow | None:
-    """The job, whoever's it is. For operators."""
+    """The job, of whatever tenant. For operators."""
     query = text(f"SELECT {_names(rows.JobRow, 'jobs')} FROM views.jobs WHERE job = :job")
     row = connection.execute(query, {"job": job}).one_or_none()
     return None if row is None else rows.JobRow(*row)
@@ -96,7 +96,7 @@ def job_events(
 
 
 def new_job_events(connection: Connection, after: Mapping[tuple[str, str], tuple[int, int]]) -> list[rows.JobEventRow]:
-    """The events of many jobs at once, each given as (tenant, job) with the (seq, index) its reader has seen."""
+    """New events of many jobs at once. `after`: by (tenant, job), the (seq, index) up to which its reader has seen."""
     query = text(
         f"{_EVENTS} JOIN unnest(CAST(:tenants AS text[]), CAST(:jobs AS text[]), CAST(:seqs AS bigint[]),"
         " CAST(:indexes AS integer[])) AS w(tenant, job, seq, index) ON t.job = w.job"
@@ -119,7 +119,7 @@ class JobCount(msgspec.Struct):
 
 
 def job_counts(connection: Connection, tenant: str) -> list[JobCount]:
-    """How many of the tenant's jobs are in which tier and state, of those the ledger names."""
+    """How many jobs of the tenant are in each tier and state, of the jobs that the ledger has named."""
     return _counts(connection, "AND tenant = :tenant", tenant)
 
 
@@ -137,7 +137,7 @@ def _counts(connection: Connection, where: str, tenant: str) -> list[JobCount]:
 
 
 def job_copies(connection: Connection, job: str) -> list[rows.JobCopyRow]:
-    """Where the copies of a job's words lie in `jobs`. For operators: an erasure tombstones these."""
+    """Where the copies of the words of a job lie in `jobs`. For operators: an erasure writes tombstones for them."""
     query = text(f"SELECT {_names(rows.JobCopyRow, 't')} FROM views.job_copies t WHERE job = :job ORDER BY t.offset")
     return [rows.JobCopyRow(*row) for row in connection.execute(query, {"job": job})]
 
@@ -147,15 +147,15 @@ class ClusterView(msgspec.Struct):
     cluster: str
     state: str
     limit: int | None
-    """The limit in force; None: there is none."""
+    """The limit in force; None: unlimited."""
     adaptive: bool
-    """The limit follows the recorded times of fetching and running, up to the policy's."""
+    """The limit follows the recorded times of fetching and running, up to the limit of the policy."""
     deadline_ms: int | None
     staged: int
-    """In flight: dispatched and not started. The limit is on these."""
+    """Attempts that are dispatched and not started. The limit applies to these."""
     running: int
     nodes: int
-    """Those that can be given work."""
+    """How many nodes can be given work."""
     slots: int
 
 
@@ -191,7 +191,7 @@ class NodeView(msgspec.Struct):
 
 
 def nodes(connection: Connection) -> list[NodeView]:
-    """Every node that ever joined, as it was last heard of. For operators."""
+    """Every node that ever joined, as it was when it was last heard. For operators."""
     query = text(f"SELECT {_names(NodeView, 't')} FROM views.nodes t ORDER BY pool, cluster, node")
     return [NodeView(*row) for row in connection.execute(query)]
 
@@ -213,7 +213,7 @@ def policies(connection: Connection) -> list[PolicyView]:
 
 
 class PoolView(msgspec.Struct):
-    """How far the views of a pool are, and whose decisions they show."""
+    """How far the views of a pool are, and which scheduler's decisions they show."""
 
     pool: str
     offset: int
@@ -224,9 +224,9 @@ class PoolView(msgspec.Struct):
     release: str
     rules: int
     unreadable: int
-    """Jobs of which the views cannot show what the ledger says: their state is `unreadable`."""
+    """Jobs that the views cannot show as the ledger has them: their state is `unreadable`."""
     passed_over: int
-    """Events that the views do not show: those of such jobs, and what no column holds."""
+    """Events that the views do not show: events of such jobs, and events that no column holds."""
 
 
 def pools(connection: Connection) -> list[PoolView]:

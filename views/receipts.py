@@ -1,12 +1,12 @@
 """What the api acknowledged before any ledger event names it.
 
-A receipt ties the 128 bits of a job id to the request that made it, so that an Idempotency-Key that comes again with
-another request is noticed, be it for a model of another pool (the bits are the same in every pool). It keeps a random
-salt and a salted sha256, never the request, and loses both when the job's words are erased.
-A receipt is never removed: so it lives at least as long as the scheduler knows the id, which is `submission_age_max`
-after the job ended, and no key makes a second job over HTTP.
-`acknowledged` also enters the job as `submitted`, so a GET right after the 202 finds it although no scheduler runs;
-the projection writes over that row once the ledger names the job.
+A receipt ties the 128 bits of a job id to the request that made the job. So an Idempotency-Key that comes again with
+another request is noticed, even for a model of another pool, because the bits are the same in every pool. A receipt has
+a random salt and a salted sha256, never the request, and loses both when the words of the job are erased.
+A receipt is never removed. The scheduler knows an id until `submission_age_max` after the job ended, so the receipt
+outlives that, and no key makes a second job over HTTP.
+`acknowledge` also stores the job as `submitted`, so a GET right after the 202 finds the job even while no scheduler
+runs. The projection overwrites that row once the ledger names the job.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from views.rows import JobRow
 
 
 class ReceiptState(StrEnum):
-    """What is known of a job id that a request asks for."""
+    """What the receipts know of the job id that a request asks for."""
 
     NEW = "new"
     UNCLEAR = "unclear"
-    """Asked for before, by the same request, and never acknowledged."""
+    """The same request came before and was never acknowledged."""
     ACKNOWLEDGED = "acknowledged"
 
 
 class OtherRequest(Exception):
-    """The job id was made by a request that said something else."""
+    """Another request made the job id."""
 
 
 class WordsErased(Exception):
-    """The job's words were erased, or are being erased: they may not be stored again."""
+    """The words of the job were erased, or are being erased: they must not be stored again."""
 
 
 _RESERVE = text(
@@ -65,9 +65,9 @@ _ACKNOWLEDGE = text(
 
 
 def reserve(connection: Connection, job: str, tenant: str, request: bytes) -> ReceiptState:
-    """Ties the job id to the request (its canonical bytes) unless it is tied already. The caller commits.
+    """Ties the job id to the request (its canonical bytes), unless the id is tied already. The caller commits.
 
-    OtherRequest when it is tied to another request, WordsErased when the job's words are gone: then roll back."""
+    OtherRequest when another request has the id, WordsErased when the words of the job are gone: then roll back."""
     known = connection.execute(_KNOWN, {"job": job}).scalar_one_or_none()
     if known:
         raise WordsErased(job)
@@ -93,9 +93,9 @@ def acknowledge(
     expires_ms: int,
     request: bytes,
 ) -> None:
-    """The broker has the submission: the job exists from here on. The caller commits, and answers 202 after that.
+    """Stores that the broker has the submission: from now on the job exists. The caller commits, then answers 202.
 
-    `submitted_ms` is the broker's append time, `model` the reference as it was written."""
+    `submitted_ms` is the append time of the broker, `model` the reference as the user wrote it."""
     row = JobRow(
         job, pool_of(job), tenant, tier, model, "", JobState.SUBMITTED.value, submitted_ms, expires_ms=expires_ms
     )

@@ -1,9 +1,9 @@
-"""Rows that the database refuses, the last line of defence: found one by one, and left out.
+"""Rows that the database refuses, the last line of defence: they are found one by one, and left out.
 
-Every row is made to fit before it is stored (views.columns), so Postgres refuses none: as far as we know. A row that it
-refuses all the same must not stop the views of all tenants. So when a store was refused, it is done once more
-carefully: each job's rows, and each other row, are tried by themselves and taken back; a job whose rows are refused is
-set aside, another row is left out; then everything is stored.
+Every row is made to fit before it is stored (views.columns), so Postgres should refuse no row. A row that it refuses
+all the same must not stop the views of all tenants. So a store that was refused is done once more, carefully. The rows
+of each job, and each other row, are tried alone and rolled back. A job whose rows are refused is set aside, any other
+refused row is left out. Then everything is stored.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from views.fold import Fold
 
 
 def is_refusal(error: BaseException | None) -> bool:
-    """The database answered, and does not take what it was given. Anything else (it is away, read-only, out of space,
-    not migrated, in a deadlock) passes by itself or by somebody's hand, and the same may be tried again."""
+    """Whether the database answered and refuses the values. Any other error (away, read-only, out of space, not
+    migrated, a deadlock) passes by itself or is repaired by somebody, and the same may be tried again."""
     return isinstance(error, psycopg.Error) and is_of_the_data(error)
 
 
 def statements_and_rows(fold: Fold) -> list[tuple[str, list[Any]]]:
-    """Statements and their rows, but what is added to rows that jobs share. Jobs in the order of their ids: two writers
-    that lock several rows lock them in one order."""
+    """Statements and their rows, except differences for rows that jobs share. Jobs come in the order of their ids, so
+    that two writers lock rows in the same order and cannot deadlock."""
     return [*_of_jobs(fold), *_of_the_pool(fold)]
 
 
@@ -76,7 +76,7 @@ def _given(row: Any) -> str:
 
 
 def _refusal(driver: psycopg.Connection[Any], cursor: psycopg.Cursor[Any], trials: list[tuple[str, Any]]) -> str:
-    """Why the database refuses one of these statements, by the name of its rule; empty: it takes them."""
+    """Why the database refuses one of these statements, by the class of its error. Empty: it takes them all."""
     try:
         with driver.transaction() as trial:
             for statement, given in trials:

@@ -1,8 +1,8 @@
 """The rows of the read models, as they are folded in memory and stored.
 
-Field order is column order; names and types are those of the migrations. Times are milliseconds since the epoch by
-the pool's clock (`now_ms` of the batch), None while the thing has not happened. What a column holds, and what is done
-with a value that it does not, is in views.columns.
+Fields have the order of the columns, and the names and types of the migrations. Times are milliseconds since the epoch
+by the clock of the pool (`now_ms` of the batch), and None for what has not happened yet. views.columns says what a
+column holds and what becomes of any other value.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Annotated
 import msgspec
 
 KeyText = Annotated[str, "key"]
-"""Text in an index, which holds only so many bytes of it."""
+"""Text in an index, which takes KEY_BYTES_MAX bytes (views.columns)."""
 Int32 = Annotated[int, "integer"]
-"""A whole number of 32 bits; `int` is one of 64."""
+"""A whole number of 32 bits. A plain `int` has 64."""
 
 UNREADABLE = "unreadable"
-"""State of a job of whose events the views could not store one. A state of the views only: the job itself goes on."""
+"""State of a job when the views could not store one of its events. Only the views have this state: the job goes on."""
 
 
 class JobRow(msgspec.Struct):
-    """One job in its newest life. `model` is the reference the user wrote until the ledger accepts it, then the model's
-    name."""
+    """One job in its newest life. `model` is the reference that the user wrote until the ledger accepts the job, then
+    the name of the model."""
 
     job: KeyText
     pool: KeyText
@@ -35,7 +35,7 @@ class JobRow(msgspec.Struct):
     expires_ms: int = 0
     accepted_ms: int | None = None
     dispatched_ms: int | None = None
-    """Of the newest attempt, as is `started_ms`."""
+    """Of the newest attempt, like `started_ms`."""
     started_ms: int | None = None
     ended_ms: int | None = None
     attempts: Int32 = 0
@@ -43,20 +43,20 @@ class JobRow(msgspec.Struct):
     failure: str = ""
     """Kind of the newest failed attempt."""
     reason: str = ""
-    """Why it is ending, ended without a result, or is unreadable."""
+    """Why the job is ending, ended without a result, or is unreadable."""
     result_dispatch: str = ""
     result_manifest: str = ""
     erasure: str = ""
     """Empty, `ordered` or `erased`."""
     gone_by_ms: int | None = None
     start_p50_ms: int | None = None
-    """Newest forecast of its wait: half of such jobs start within it; None: there was none."""
+    """Newest forecast of its wait: half of such jobs start within this time. None: no forecast."""
     start_p90_ms: int | None = None
-    """Nine in ten start within it."""
+    """Nine in ten such jobs start within this time."""
 
 
 class AttemptRow(msgspec.Struct):
-    """One attempt, with the evidence of the choice that made it (see contract.events.JobDispatched)."""
+    """One attempt, with the evidence of the choice that made the attempt (see contract.events.JobDispatched)."""
 
     job: KeyText
     attempt: Int32
@@ -73,7 +73,7 @@ class AttemptRow(msgspec.Struct):
     waited_ms: int
     slo_ms: int
     next_job: str
-    """May be another tenant's: for operators only."""
+    """May belong to another tenant: for operators only."""
     next_waited_ms: int
     next_slo_ms: int
     limit: Int32
@@ -83,11 +83,11 @@ class AttemptRow(msgspec.Struct):
     """Kind, when the node reported a failure."""
     error: str = ""
     closed: str = ""
-    """Reason, when it was closed without a report of success or failure."""
+    """Reason, when the attempt was closed without a report of success or failure."""
     counts: bool = False
-    """True when it counts towards the job's failures."""
+    """Whether the attempt counts as a failure of the job."""
     others: tuple[str, ...] = ()
-    """Of a gang: nodes beside `node` where its ranks are, each once."""
+    """Of a gang: the nodes beside `node` that have ranks, each once."""
 
     @property
     def is_open(self) -> bool:
@@ -103,7 +103,7 @@ OPEN = ("staged", "running")
 
 
 class JobEventRow(msgspec.Struct):
-    """One event of one job: the feed. (seq, index) orders it within the job's pool."""
+    """One event of one job, for its feed. (seq, index) gives the order within the pool."""
 
     job: KeyText
     seq: int
@@ -112,13 +112,13 @@ class JobEventRow(msgspec.Struct):
     at_ms: int
     event: str
     state: str
-    """The job's state after it."""
+    """The state of the job after the event."""
     attempt: Int32
     words: str
 
 
 class JobCopyRow(msgspec.Struct):
-    """Where a copy of the job's words lies in `jobs`: what an erasure must tombstone. Of all lives of the job."""
+    """Where a copy of the words of a job lies in `jobs`, over all lives of the job. An erasure must tombstone it."""
 
     job: KeyText
     offset: int
@@ -127,7 +127,7 @@ class JobCopyRow(msgspec.Struct):
 
 
 class NodeRow(msgspec.Struct):
-    """A node as it is, or as it was when it went: then nothing is loaded there."""
+    """A node as it is, or as it was when it left, with nothing loaded."""
 
     pool: KeyText
     node: KeyText
@@ -149,11 +149,11 @@ class ClusterRow(msgspec.Struct):
     pool: KeyText
     cluster: KeyText
     limit: int
-    """The one in force; 0: the policy has no such cluster in this pool."""
+    """The limit in force; 0: the policy has no such cluster in this pool."""
     state: str
     """active, draining, or removed (not in the policy)."""
     deadline_ms: int | None = None
-    """When what still runs is pre-empted; None when never."""
+    """When running attempts are pre-empted; None: never."""
 
 
 class PolicyRow(msgspec.Struct):

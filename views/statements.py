@@ -1,6 +1,6 @@
-"""The SQL of the projection, built from the row types so that columns cannot drift from them.
+"""The SQL of the projection, made from the row types, so that both have the same columns.
 
-Rows arrive as one JSON array (`json_to_recordset`): one parameter, one parse in Postgres, no array quoting in Python.
+Rows travel as one JSON array (`json_to_recordset`): one parameter, parsed once in Postgres, without quoting in Python.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _add(table: str, row: type[msgspec.Struct]) -> str:
 
 
 def _put(table: str, row: type[msgspec.Struct], *key: str) -> str:
-    """Insert or replace all columns but the key."""
+    """Inserts rows, or replaces all columns but the key."""
     changed = ", ".join(f"{c} = excluded.{c}" for c in _columns(row) if c.strip('"') not in key)
     return f"{_add(table, row)} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changed}"
 
@@ -63,7 +63,7 @@ DROP_LIVES = (
     "DELETE FROM views.attempts WHERE job = ANY(%s)",
     "DELETE FROM views.job_events WHERE job = ANY(%s)",
 )
-"""Of jobs that begin a new life. Copies stay: an erasure buries those of every life."""
+"""For jobs that begin a new life. Copies stay, because an erasure needs those of every life."""
 PUT_NODES = _put("nodes", rows.NodeRow, "pool", "node")
 PUT_CLUSTERS = _put("clusters", rows.ClusterRow, "pool", "cluster")
 PUT_POLICIES = _put("policies", rows.PolicyRow, "pool")

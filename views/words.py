@@ -1,4 +1,4 @@
-"""Each event of a job as a sentence for whoever owns the job. Names no other job, and quotes nothing of a user."""
+"""Each event of a job as a sentence for the owner of the job. It names no other job and quotes no word of a user."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLOSED = {
     "rejoined": "its node came back with a new session",
     "pre_empted": "pre-empted by a drain",
 }
-"""Why an attempt was closed without a report of success or failure, in words."""
+"""Why an attempt was closed without a report of success or failure."""
 
 
 def _dispatched(event: e.JobDispatched) -> str:

@@ -1,8 +1,8 @@
 """The registry: pools, models, versions, aliases with their history, the outbox, and API keys.
 
-What must never change is kept so by triggers, whoever asks: pools, models, versions and alias moves are insert-only,
-an alias moves only together with its history row, an outbox row changes once (published), a key only by revocation.
-The roles carry the same rules as grants, for installations that give each process its own login.
+Triggers keep what must never change, whoever asks: pools, models, versions and alias moves are insert-only, an alias
+moves only together with its history row, an outbox row changes once (published), a key only by revocation. The roles
+have the same rules as grants, for installations that give each process its own login.
 """
 
 from __future__ import annotations

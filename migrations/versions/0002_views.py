@@ -1,7 +1,7 @@
 """The read models: schema `views` (views/rows.py names the columns, views/projection.py fills them).
 
-`jobs` has one index beside its key, on columns that never change once the job is accepted, and spare room in each
-page: so the three or four updates in a job's life touch no index (heap-only tuples).
+`jobs` has one index beside its key, on columns that never change once the job is accepted, and spare room in each page.
+So the three or four updates in the life of a job touch no index (heap-only tuples).
 """
 
 from __future__ import annotations

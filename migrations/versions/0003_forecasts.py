@@ -1,4 +1,4 @@
-"""When a job is likely to start: the newest forecast of its wait, beside the job."""
+"""When a job is likely to start: the newest forecast of its wait, in the row of the job."""
 
 from __future__ import annotations
 

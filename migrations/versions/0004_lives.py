@@ -1,7 +1,7 @@
 """Gangs count on each of their nodes; a limit of a cluster may be as large as a policy says.
 
-Nothing is folded again: what is open now was counted on the node of its rank 0 and is taken off there when it closes,
-and a node's `loaded` is right from its next start, heartbeat or join on.
+Nothing is folded again. A gang that is open now was counted on the node of its rank 0 only, and is taken off there when
+it closes. `loaded` of a node is right from its next start, heartbeat or join on.
 """
 
 from __future__ import annotations

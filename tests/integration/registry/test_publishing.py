@@ -144,7 +144,7 @@ def test_a_file_that_changes_while_it_is_published_is_refused(
         return model
 
     monkeypatch.setattr(publishing, "read_model_directory", read_then_change)
-    with pytest.raises(RegistryError, match="found the file changed meanwhile"):
+    with pytest.raises(RegistryError, match="found that the file has changed"):
         publish(engine, store, directory)
     assert rows(engine, "versions") == 0
 
@@ -164,7 +164,7 @@ def test_a_large_file_that_changes_while_it_is_published_is_not_kept(
 
     with monkeypatch.context() as patch:
         patch.setattr(ObjectStore, "put_file", put_then_change)
-        with pytest.raises(RegistryError, match="found the file changed meanwhile"):
+        with pytest.raises(RegistryError, match="found that the file has changed"):
             publish(engine, store, directory)
     sha256 = publishing.read_model_directory(directory).manifest.weights[0].sha256
     assert publish(engine, store, directory).is_new
