@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
@@ -18,41 +14,8 @@ from contract.side_topics import AttemptProgressed
 from local.services import Services
 from runtime.kafka import Producer
 from tests.integration.api.conftest import Caller, CallerFactory, Views
+from tests.integration.api.event_streams import stream
 from tests.unit.views.ledger import job_of
-
-Event = tuple[str, str, dict[str, Any]]
-"""(id, name, data)."""
-
-
-class Stream:
-    """A stream's events, one `next` at a time. Reads fail after the client's timeout."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.response = response
-        self._lines = response.iter_lines()
-
-    def frames(self) -> Iterator[dict[str, str]]:
-        fields: dict[str, str] = {}
-        for line in self._lines:
-            if not line:
-                if fields:
-                    yield fields
-                fields = {}
-            else:
-                name, _, value = line.partition(":")
-                fields[name] = value.strip()
-
-    def events(self) -> Iterator[Event]:
-        for fields in self.frames():
-            if "event" in fields:
-                yield fields.get("id", ""), fields["event"], msgspec.json.decode(fields["data"])
-
-
-@contextmanager
-def stream(caller: Caller, job: str, last_id: str = "") -> Iterator[Stream]:
-    headers = {"Last-Event-ID": last_id} if last_id else {}
-    with caller.http.stream("GET", f"/v1/jobs/{job}/events", headers=headers, timeout=15) as response:
-        yield Stream(response)
 
 
 @pytest.fixture

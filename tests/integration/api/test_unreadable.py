@@ -11,7 +11,7 @@ from contract.codec import decode_wire
 from contract.inputs import CancelRequested
 from runtime.kafka import Record
 from tests.integration.api.conftest import Caller, CallerFactory, Views
-from tests.integration.api.test_events import stream
+from tests.integration.api.event_streams import stream
 from tests.unit.views.ledger import job_of
 
 

@@ -21,7 +21,7 @@ from contract.bounds import NUMBER_MAX, TIME_MS_MAX
 from contract.codec import decode_batch, decode_input, encode
 from contract.inputs import JobSubmitted, Requirements, Submission
 from tests.properties.scheduling.worlds import STEPS
-from tests.properties.views.test_views_are_the_fold import live_twice
+from tests.properties.views.twice_lived import live_twice
 from tests.properties.views.wild import CUTS, WILDS, cut_up, gone_wild
 from tests.unit.scheduling.specification import POLICY, POOL
 from tests.unit.views.ledger import VERSION, Ledger, job_of, policy_of

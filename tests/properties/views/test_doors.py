@@ -13,7 +13,7 @@ from contract.bounds import NUMBER_MAX, TIME_MS_MAX
 from contract.codec import Malformed, body_of, decode_input, encode
 from contract.inputs import JobSubmitted
 from tests.properties.contract.records import records, wire
-from tests.properties.views.test_views_are_the_fold import Watched
+from tests.properties.views.watched import Watched
 from tests.unit.scheduling.specification import Pool, a_job
 
 LIVES = settings(max_examples=100, derandomize=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from contract.codec import decode_batch, encode
 from contract.events import JobAccepted
 from tests.properties.scheduling.worlds import STEPS, WHAT, Step
-from tests.properties.views.test_views_are_the_fold import live_twice
+from tests.properties.views.twice_lived import live_twice
 from tests.properties.views.wild import CUTS, WILDS, Wild, cut_up, gone_wild, some
 from tests.unit.scheduling.specification import POLICY, POOL
 from tests.unit.views.tables import Tables

@@ -16,7 +16,7 @@ from cli.main import run
 from contract.topics import SHADOW
 from runtime.kafka import OffsetGone, Record
 from tests.unit.audit.ledger import POOL, Ledger
-from tests.unit.whatif.test_compare import busy
+from tests.unit.whatif.played import busy
 
 CANDIDATE = """\
 tiers: {api: {slo: 100s}, free: {slo: 10s}}

@@ -10,8 +10,8 @@ import pytest
 from audit.ledger.export import export
 from cli.main import run
 from tests.unit.audit.ledger import Ledger
-from tests.unit.whatif.test_compare import busy
-from tests.unit.whatif.test_traces import AZURE
+from tests.unit.whatif.played import busy
+from tests.unit.whatif.public_traces import AZURE
 
 POLICY = """
 tiers: {api: {slo: 30s}, free: {slo: 5m}}

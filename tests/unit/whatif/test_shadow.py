@@ -15,7 +15,7 @@ from contract.policy import Policy, Tier, fingerprint
 from contract.shadows import ShadowAdvanced, ShadowDispatch, ShadowJob, ShadowRecord
 from scheduling.state.pool import State
 from tests.unit.audit.ledger import POLICY, POOL, START_MS, VERSION, Ledger, job_of, lived_in
-from tests.unit.whatif.test_compare import NOTHING, busy, order_of, played
+from tests.unit.whatif.played import NOTHING, busy, order_of, played
 from whatif.compare import CHANGED, Changes, Unlike, of_ledger
 from whatif.recorded import recorded
 from whatif.shadow.follower import Shadow, follow

@@ -19,7 +19,7 @@ from contract.shadows import (
     ShadowStopped,
 )
 from tests.unit.audit.ledger import POLICY, POOL
-from tests.unit.whatif.test_compare import busy
+from tests.unit.whatif.played import busy
 from tests.unit.whatif.test_shadow import SWAPPED, Written
 from whatif.compare import RECORDED, SHADOW
 from whatif.diff import write_diff

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.whatif.public_traces import AZURE
 from whatif import traces
 from whatif.simulation.arrivals import Arrival, Arrivals
 from whatif.traces import TraceUnreadable
@@ -56,9 +57,6 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "jobs.csv.gz"
     path.write_bytes(gzip.compress(out.getvalue().encode()))
     assert list(traces.read(path)) == [job._replace(at_ms=job.at_ms - 5_000) for job in given]
-
-
-AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,4808,10\n2023-11-16 18:17:04.03,110,27\n"
 
 
 def test_a_public_trace_is_made_whole_by_the_documented_rule(tmp_path: Path) -> None:
