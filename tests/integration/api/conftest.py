@@ -16,6 +16,7 @@ from api.__main__ import ApiServer, listen_on
 from api.app import Application
 from contract.policy import Cluster, Policy, Pool, Tier
 from contract.topics import topics_for
+from local.processes import Process
 from local.services import Services, running
 from registry import keys, pools, publishing
 from runtime import postgres
@@ -41,6 +42,12 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         ensure_topics(services.settings.kafka, topics_for(POLICY))
         migrations.upgrade(services.settings.database_url)
         yield services
+
+
+def kafka_process(servers: Services) -> Process:
+    process = servers.kafka.process
+    assert process is not None
+    return process
 
 
 @pytest.fixture(scope="session")

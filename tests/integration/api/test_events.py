@@ -35,12 +35,12 @@ def test_a_stream_follows_a_job_to_its_end(caller: Caller, views: Views, job: st
         first_id, name, data = next(events)
         assert (name, data["event"], data["state"], data["job"]) == ("state", "JobAccepted", "queued", job)
         assert data["words"].startswith("accepted in tier free")
-        for write, state in (
-            (lambda: ledger.write(ledger.dispatched(job)), "dispatched"),
-            (lambda: ledger.write(ledger.started(job)), "started"),
-            (lambda: ledger.write(ledger.succeeded(job)), "succeeded"),
+        for happens, state in (
+            (ledger.dispatched, "dispatched"),
+            (ledger.started, "started"),
+            (ledger.succeeded, "succeeded"),
         ):
-            write()
+            ledger.write(happens(job))
             views.show()
             event_id, _, data = next(events)
             assert data["state"] == state

@@ -16,15 +16,15 @@ import msgspec
 import pytest
 from starlette.routing import Route
 
-import api.operators
 from api.app import ROUTES
 from contract.policy import Pool
 from local.ports import free_port
 from local.services import Services
 from registry import pools
 from runtime import postgres
-from tests.integration.api.conftest import POLICY, Caller, CallerFactory
+from tests.integration.api.conftest import POLICY, Caller, CallerFactory, kafka_process
 from tests.waiting import until
+from views import queries
 
 PROMPT = "seventeen lighthouses in a teacup"
 
@@ -119,7 +119,7 @@ def test_a_defect_is_a_problem_with_an_id_and_no_trace(
     def broken(*_: object) -> None:
         raise RuntimeError(PROMPT)
 
-    monkeypatch.setattr(api.operators.queries, "nodes", broken)
+    monkeypatch.setattr(queries, "nodes", broken)
     response = caller_of(scope="operator").http.get("/v1/nodes")
     assert response.status_code == 500
     body = response.json()
@@ -146,11 +146,11 @@ def test_ready_says_which_part_is_away(base_url: str, servers: Services) -> None
         200,
         {"status": "ok", "parts": {"kafka": "ok", "postgres": "ok", "policy": "ok"}, "waiting": []},
     )
-    servers.kafka.process.signal(signal.SIGSTOP)
+    kafka_process(servers).signal(signal.SIGSTOP)
     try:
         response = ready()
     finally:
-        servers.kafka.process.signal(signal.SIGCONT)
+        kafka_process(servers).signal(signal.SIGCONT)
     assert response.status_code == 503
     assert response.json()["parts"]["kafka"] == "no answer within 3 s"
     assert response.json()["parts"]["postgres"] == "ok"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from contract.inputs import JobSubmitted
 from contract.names import job_id_of_key, payload_digest
 from local.services import Services
 from runtime.kafka import Record
-from tests.integration.api.conftest import Caller, CallerFactory, Views
+from tests.integration.api.conftest import Caller, CallerFactory, Views, kafka_process
 from tests.unit.views.ledger import job_of
 
 Written = Callable[[], list[Record]]
@@ -140,10 +141,10 @@ def no_acks(servers: Services) -> Iterator[Callable[[], None]]:
     """The broker does not answer until the function is called. What it was sent meanwhile it may still take."""
 
     def mend() -> None:
-        servers.kafka.process.signal(signal.SIGCONT)
+        kafka_process(servers).signal(signal.SIGCONT)
         servers.kafka.await_ready()
 
-    servers.kafka.process.signal(signal.SIGSTOP)
+    kafka_process(servers).signal(signal.SIGSTOP)
     yield mend
     mend()
 
@@ -201,7 +202,7 @@ def test_a_cancel_without_ack_is_no_202(caller: Caller, views: Views, no_acks: C
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(
-    caller: Caller, written: Written, fields: dict[str, object], status: int, code: str, says: str
+    caller: Caller, written: Written, fields: dict[str, Any], status: int, code: str, says: str
 ) -> None:
     body = problem(caller.submit(**fields), status, code)
     assert says in str(body["detail"])

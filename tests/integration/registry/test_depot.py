@@ -26,13 +26,13 @@ from runtime.settings import Settings
 from tests.unit.registry.samples import MODEL_PY, write_model
 
 
-def stored(store: ObjectStore, directory: Path, **options: object) -> str:
+def stored(store: ObjectStore, directory: Path, folder: Path | None = None) -> str:
     """Blobs and manifest of the directory in the store, as publishing leaves them; the version's digest."""
     model = read_model_directory(directory)
     for file, path in model.sources():
         store.put(blob_key(file.sha256), path.read_bytes())
-    if options.get("folder"):
-        wheels.vendor(model.manifest.environment, store, options["folder"])
+    if folder is not None:
+        wheels.vendor(model.manifest.environment, store, folder)
     digest = digest_of(model.manifest)
     store.put(blob_key(digest), encode_manifest(model.manifest))
     return digest
@@ -124,7 +124,12 @@ def test_another_process_is_waited_for(store: ObjectStore, directory: Path, tmp_
     done = threading.Event()
     with (versions / (version.removeprefix("sha256:") + ".lock")).open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        thread = threading.Thread(target=lambda: (depot.ensure(version), done.set()))
+
+        def ensure() -> None:
+            depot.ensure(version)
+            done.set()
+
+        thread = threading.Thread(target=ensure)
         thread.start()
         assert not done.wait(0.3)
         fcntl.flock(other, fcntl.LOCK_UN)

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
@@ -57,7 +58,7 @@ def test_history_is_not_rewritten(engine: Engine, published: str) -> None:
     for statement in REFUSED:
         with pytest.raises(DBAPIError) as caught, engine.begin() as connection:
             connection.execute(text(statement))
-        assert caught.value.orig.sqlstate in ("23001", "23514"), statement
+        assert sqlstate_of(caught.value) in ("23001", "23514"), statement
 
 
 def test_the_writer_role_may_add_and_not_change(engine: Engine, published: str) -> None:
@@ -72,13 +73,18 @@ def test_the_writer_role_may_add_and_not_change(engine: Engine, published: str) 
     assert not is_allowed(engine, "registry_reader", "INSERT INTO registry.pools VALUES ('third', 3)")
 
 
+def sqlstate_of(error: DBAPIError) -> str | None:
+    assert isinstance(error.orig, psycopg.Error)
+    return error.orig.sqlstate
+
+
 def is_allowed(engine: Engine, role: str, statement: str) -> bool:
     try:
         with engine.begin() as connection:
             connection.execute(text(f"SET LOCAL ROLE {role}"))
             connection.execute(text(statement))
     except ProgrammingError as error:
-        if error.orig.sqlstate != INSUFFICIENT_PRIVILEGE:
+        if sqlstate_of(error) != INSUFFICIENT_PRIVILEGE:
             raise
         return False
     return True

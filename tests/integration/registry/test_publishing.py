@@ -3,10 +3,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import msgspec
 import pytest
@@ -15,14 +16,29 @@ from sqlalchemy import Connection, Engine, event, text
 from contract.policy import Pool
 from registry import models, pools, publishing
 from registry.errors import RegistryError
+from registry.manifest import VersionFile
+from registry.model_directory import ModelDirectory, read_model_directory
 from registry.publishing import PublishOutcome
 from runtime.object_store import ObjectStore
 from tests.integration.registry.conftest import POLICY
 from tests.unit.registry.samples import MODEL_YAML, write_model
 
 
-def publish(engine: Engine, store: ObjectStore, directory: Path, **options: object) -> PublishOutcome:
-    return publishing.publish(directory, engine=engine, store=store, **({"who": "ann", "pool": "main"} | options))
+class Options(TypedDict, total=False):
+    why: str
+    pool: str
+    alias: str
+    vendor_wheels: bool
+    wheels_from_index: bool
+    wheels_folder: Path | None
+    on_uploaded: Callable[[VersionFile], None] | None
+
+
+def publish(
+    engine: Engine, store: ObjectStore, directory: Path, *, who: str = "ann", **options: Unpack[Options]
+) -> PublishOutcome:
+    options.setdefault("pool", "main")
+    return publishing.publish(directory, engine=engine, store=store, who=who, **options)
 
 
 @contextmanager
@@ -136,10 +152,8 @@ def test_a_bad_directory_leaves_no_trace(engine: Engine, store: ObjectStore, dir
 def test_a_file_that_changes_while_it_is_published_is_refused(
     engine: Engine, store: ObjectStore, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = publishing.read_model_directory
-
-    def read_then_change(path: Path) -> object:
-        model = read(path)
+    def read_then_change(path: Path) -> ModelDirectory:
+        model = read_model_directory(path)
         (path / "model.py").write_text("class Echo: ...\n")
         return model
 
@@ -156,17 +170,17 @@ def test_a_large_file_that_changes_while_it_is_published_is_not_kept(
     weights = directory / "weights" / "echo.safetensors"
     put_file = ObjectStore.put_file
 
-    def put_then_change(self: ObjectStore, key: str, path: Path, **options: bool) -> bool:
+    def put_then_change(self: ObjectStore, key: str, path: Path, *, if_absent: bool = False) -> bool:
         with path.open("r+b") as file:
             file.seek(-4, 2)
             file.write(b"evil")
-        return put_file(self, key, path, **options)
+        return put_file(self, key, path, if_absent=if_absent)
 
     with monkeypatch.context() as patch:
         patch.setattr(ObjectStore, "put_file", put_then_change)
         with pytest.raises(RegistryError, match="found that the file has changed"):
             publish(engine, store, directory)
-    sha256 = publishing.read_model_directory(directory).manifest.weights[0].sha256
+    sha256 = read_model_directory(directory).manifest.weights[0].sha256
     assert publish(engine, store, directory).is_new
     assert hashlib.sha256(store.get("blobs/sha256/" + sha256)).hexdigest() == sha256
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == sha256

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -18,7 +19,7 @@ from local.services import Services
 from registry import aliases, models, publishing, relay
 from registry.outbox import CHANNEL
 from registry.relay import Relay
-from runtime.kafka import DeliveryUnclear, Producer, Record, ensure_topics, offsets, read_range
+from runtime.kafka import Delivery, DeliveryUnclear, Producer, Record, ensure_topics, offsets, read_range
 from runtime.kafka_topics import TopicMismatch
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
@@ -80,12 +81,18 @@ def records(settings: Settings, topic: str, partition: int) -> list[Record]:
     return list(read_range(settings.kafka, topic, partition, start, end))
 
 
+def told(record: Record) -> VersionPublished | AliasMoved:
+    body = decode_wire(record.value)
+    assert isinstance(body, VersionPublished | AliasMoved)
+    return body
+
+
 def is_drained(engine: Engine) -> bool:
     with engine.connect() as connection:
-        return (
-            connection.execute(text("SELECT count(*) FROM registry.outbox WHERE published_at IS NULL")).scalar_one()
-            == 0
-        )
+        waiting: int = connection.execute(
+            text("SELECT count(*) FROM registry.outbox WHERE published_at IS NULL")
+        ).scalar_one()
+        return waiting == 0
 
 
 def moves(found: list[Record]) -> list[tuple[int, str]]:
@@ -111,7 +118,7 @@ def test_the_scheduler_is_told_of_a_version_and_then_of_its_alias_at_once(
     assert move == AliasMoved("echo", "live", digest, 1)
     assert dict(first.headers)["ce_type"] == b"headrace.VersionPublished.v1"
     assert len({first.key, second.key}) == 2
-    assert [decode_wire(record.value).version for record in records(settings, jobs, 1)] == [other, other]
+    assert [told(record).version for record in records(settings, jobs, 1)] == [other, other]
 
 
 def has_relay(engine: Engine) -> bool:
@@ -125,7 +132,7 @@ class DiesAfterTheAck(Producer):
 
     deaths = 3
 
-    def send_and_wait(self, *args: object, **kwargs: object):
+    def send_and_wait(self, *args: Any, **kwargs: Any) -> Delivery:
         delivery = super().send_and_wait(*args, **kwargs)
         if self.deaths:
             self.deaths -= 1
@@ -146,7 +153,7 @@ def test_moves_arrive_in_order_also_when_killed_between_ack_and_mark(
     assert list(dict.fromkeys(moves(found))) == expected
     assert len(found) == 7 + DiesAfterTheAck.deaths
     known: set[str] = set()
-    for body in (decode_wire(record.value) for record in found):
+    for body in map(told, found):
         if isinstance(body, VersionPublished):
             known.add(body.version)
         else:
@@ -173,7 +180,7 @@ class Gate(Producer):
         super().__init__(bootstrap, "test-relay")
         self._entered, self._second, self._opened = entered, second, opened
 
-    def send_and_wait(self, *args: object, **kwargs: object):
+    def send_and_wait(self, *args: Any, **kwargs: Any) -> Delivery:
         self._entered.append(id(self))
         if len(set(self._entered)) > 1:
             self._second.set()

@@ -42,8 +42,9 @@ def test_filters_are_by_state_tier_and_model(engine: Engine, ledger: Ledger) -> 
     jobs = fill(engine, ledger, 8, tenant)
     with engine.connect() as connection:
 
-        def found(**filters: str) -> set[str]:
-            return {row.job for row in queries.jobs(connection, tenant, **filters).jobs}  # type: ignore[arg-type]
+        def found(state: str = "", tier: str = "", model: str = "") -> set[str]:
+            page = queries.jobs(connection, tenant, state=state, tier=tier, model=model)
+            return {row.job for row in page.jobs}
 
         assert found(state="succeeded") == set(jobs[:4])
         assert found(state="queued", tier="api") == {jobs[5], jobs[7]}

@@ -20,9 +20,9 @@ from contract.batch import Batch
 from contract.bounds import NUMBER_MAX, TIME_MS_MAX
 from contract.codec import decode_batch, decode_input, encode
 from contract.inputs import JobSubmitted, Requirements, Submission
-from tests.properties.scheduling.worlds import STEPS
+from tests.properties.scheduling.worlds import STEPS, Step
 from tests.properties.views.twice_lived import live_twice
-from tests.properties.views.wild import CUTS, WILDS, cut_up, gone_wild
+from tests.properties.views.wild import CUTS, WILDS, Wild, cut_up, gone_wild
 from tests.unit.scheduling.specification import POLICY, POOL
 from tests.unit.views.ledger import VERSION, Ledger, job_of, policy_of
 from tests.unit.views.tables import Tables
@@ -147,7 +147,9 @@ def test_a_page_goes_on_after_a_job_of_any_time(engine: Engine, ledger: Ledger) 
 
 @settings(max_examples=int(os.environ.get("EXAMPLES", "12")), suppress_health_check=list(HealthCheck))
 @given(STEPS, WILDS, CUTS)
-def test_postgres_takes_whatever_a_ledger_holds(engine: Engine, steps, wilds, cuts) -> None:
+def test_postgres_takes_whatever_a_ledger_holds(
+    engine: Engine, steps: list[Step], wilds: list[Wild], cuts: list[tuple[str, int]]
+) -> None:
     """And keeps what the tables in memory do, which are held against the scheduler's state."""
     pool = "p" + uuid.uuid4().hex[:12]
     batches = cut_up(gone_wild(live_twice(POLICY, steps).batches, wilds), cuts)
@@ -181,7 +183,7 @@ def stored(engine: Engine, pool: str) -> dict[str, object]:
 
         def keyed(table: str, *names: str) -> dict[str, object]:
             fields = [column.name for column in columns_of(ROWS[table])]
-            found = {}
+            found: dict[str, object] = {}
             for row in rows_of(table):
                 key = tuple(row[name] for name in names) if len(names) > 1 else row[names[0]]
                 found[str(key)] = {field: row[field] for field in fields}

@@ -57,7 +57,16 @@ LEAVES: dict[str, st.SearchStrategy[Any]] = {
     "required": st.lists(st.sampled_from(NAMES), max_size=2, unique=True),
     "dependentRequired": st.dictionaries(st.sampled_from(NAMES), st.just(["a"]), max_size=2),
 }
-ONE = ("not", "if", "then", "else", "additionalProperties", "propertyNames", "unevaluatedProperties", "items")
+ONE: tuple[str, ...] = (
+    "not",
+    "if",
+    "then",
+    "else",
+    "additionalProperties",
+    "propertyNames",
+    "unevaluatedProperties",
+    "items",
+)
 ONE += ("contains", "unevaluatedItems")
 MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
 NAMED = ("dependentSchemas", "properties", "patternProperties")
@@ -90,7 +99,8 @@ def schema(draw: st.DrawFn, references: tuple[str, ...], patterns: tuple[str, ..
 
 @st.composite
 def documents(draw: st.DrawFn, *, bad: bool) -> Schema:
-    references, patterns = REFERENCES, PATTERNS
+    references: tuple[str, ...] = REFERENCES
+    patterns: tuple[str, ...] = PATTERNS
     if bad and draw(st.integers(0, 2)) == 0:
         references, patterns = REFERENCES + BAD_REFERENCES, PATTERNS + BAD_PATTERNS
     root: Schema = schema(draw, references, patterns, 2)

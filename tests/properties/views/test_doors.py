@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contract.bounds import NUMBER_MAX, TIME_MS_MAX
 from contract.codec import Malformed, body_of, decode_input, encode
-from contract.inputs import JobSubmitted
+from contract.inputs import JobSubmitted, Wire
 from tests.properties.contract.records import records, wire
 from tests.properties.views.watched import Watched
 from tests.unit.scheduling.specification import Pool, a_job
@@ -44,7 +44,7 @@ def test_what_the_scheduler_takes_is_shown() -> None:
 
     @LIVES
     @given(st.lists(SAID, min_size=1, max_size=12))
-    def holds(said) -> None:  # type: ignore[no-untyped-def]
+    def holds(said: list[Wire]) -> None:
         pool, watched = Pool(check=False), Watched()
         pool.publish()
         for record in said:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.chain import Chain, Counted
-from tests.properties.scheduling.worlds import STEPS
+from tests.properties.scheduling.worlds import STEPS, Step
 from tests.properties.views.twice_lived import live_twice
 from tests.properties.views.watched import Watched
 from tests.simulation.world import World
@@ -25,7 +25,7 @@ SEEDS = range(int(os.environ.get("SEEDS", "4")))
 
 @LIVES
 @given(STEPS, st.sampled_from((POLICY.discipline, "promise")))
-def test_every_field_equals_the_fold_after_every_batch(steps, discipline) -> None:
+def test_every_field_equals_the_fold_after_every_batch(steps: list[Step], discipline: str) -> None:
     pool = live_twice(msgspec.structs.replace(POLICY, discipline=discipline), steps)
     watched = Watched()
     for offset, batch in enumerate(pool.batches):
@@ -34,7 +34,7 @@ def test_every_field_equals_the_fold_after_every_batch(steps, discipline) -> Non
 
 @LIVES
 @given(STEPS, st.lists(st.integers(1, 9), min_size=1, max_size=9))
-def test_it_makes_no_difference_how_many_batches_are_taken_at_once(steps, sizes) -> None:
+def test_it_makes_no_difference_how_many_batches_are_taken_at_once(steps: list[Step], sizes: list[int]) -> None:
     pool = live_twice(POLICY, steps)
     one_by_one, at_once = Tables(POOL), Tables(POOL)
     records = list(enumerate(pool.batches))

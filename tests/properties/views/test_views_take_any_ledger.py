@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from random import Random
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.batch import Batch
 from contract.codec import decode_batch, encode
 from contract.events import JobAccepted
 from tests.properties.scheduling.worlds import STEPS, WHAT, Step
@@ -27,7 +29,7 @@ PLACE = frozenset({"job", "dispatch", "node", "session", "cluster", "members", "
 KEPT = ("attempts", "events", "copies", "nodes", "clusters", "versions", "aliases", "in_clusters", "in_nodes", "policy")
 
 
-def tables_of(batches) -> Tables:
+def tables_of(batches: Iterable[Batch]) -> Tables:
     tables = Tables(POOL)
     for record in enumerate(batches):
         tables.take([record])
@@ -68,7 +70,7 @@ def set_aside_alone(steps: list[Step], number: int, wilds: list[Wild]) -> str:
 
 @LIVES
 @given(STEPS, st.integers(0, 11), WILDS)
-def test_a_job_that_cannot_be_shown_is_set_aside_alone(steps, number, wilds) -> None:
+def test_a_job_that_cannot_be_shown_is_set_aside_alone(steps: list[Step], number: int, wilds: list[Wild]) -> None:
     set_aside_alone(steps, number, wilds)
 
 
@@ -86,7 +88,7 @@ def test_of_any_ledgers_many_jobs_are_set_aside_and_many_are_not() -> None:
 
 @LIVES
 @given(STEPS, WILDS, CUTS)
-def test_no_ledger_stops_the_views(steps, wilds, cuts) -> None:
+def test_no_ledger_stops_the_views(steps: list[Step], wilds: list[Wild], cuts: list[tuple[str, int]]) -> None:
     """`Tables` raises where Postgres would."""
     batches = cut_up(gone_wild(live_twice(POLICY, steps).batches, wilds), cuts)
     one_by_one, at_once = tables_of(batches), Tables(POOL)

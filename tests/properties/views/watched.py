@@ -7,6 +7,7 @@ from collections import Counter
 import msgspec
 
 from contract.batch import Batch
+from contract.events import NodeAdmitted, NodeHeard
 from contract.lifecycle import JobState
 from contract.policy import Policy
 from scheduling.evolve import fold
@@ -40,15 +41,15 @@ class Watched:
 
     def _note_heard(self, batch: Batch) -> None:
         for event in batch.events:
-            if type(event).__name__ in ("NodeAdmitted", "NodeHeard"):
-                self.heard_ms[event.node] = batch.now_ms  # type: ignore[union-attr]
+            if isinstance(event, NodeAdmitted | NodeHeard):
+                self.heard_ms[event.node] = batch.now_ms
 
 
 def check(tables: Tables, state: State) -> None:
     for job in state.jobs.values():
         check_job(tables, job)
-    for job in state.ended:
-        assert JobState(tables.jobs[job].state) not in (
+    for ended in state.ended:
+        assert JobState(tables.jobs[ended].state) not in (
             *(JobState.SUBMITTED, JobState.QUEUED, JobState.DISPATCHED, JobState.STARTED, JobState.CANCELLING),
         )
     unfinished = {row.job for row in tables.jobs.values() if row.ended_ms is None}

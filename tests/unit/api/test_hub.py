@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 import api.hub
 from api.hub import Hub
 from contract.side_topics import AttemptProgressed
@@ -53,7 +55,7 @@ def test_a_closed_hub_closes_every_stream_and_those_to_come() -> None:
     assert hub.subscribe("acme", "k", (-1, -1)).closed
 
 
-def test_remembered_progress_has_a_limit(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_remembered_progress_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.hub, "PROGRESS_KEPT_MAX", 3)
     hub = Hub()
     hub.give_progress([AttemptProgressed(f"j{number}", "1.1.1", 0.5, "") for number in range(5)])

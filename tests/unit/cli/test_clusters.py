@@ -12,6 +12,8 @@ from cli import clusters
 from cli.main import run
 from contract.inputs import ClusterActivated, ClusterDrainRequested
 from contract.policy import Cluster, Policy, Pool, Tier
+from registry import operators
+from registry.operators import OperatorRecord
 from tests.unit.cli.answers import Answers
 
 NOW_MS = 1_700_000_000_000
@@ -26,8 +28,8 @@ class Installation:
     """An API whose views follow what is said at once; `far` runs one attempt for two looks."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[Any, list[int]]] = []
-        self.clusters = {
+        self.said: list[tuple[OperatorRecord, list[int]]] = []
+        self.clusters: dict[str, dict[str, Any]] = {
             name: {"pool": its.pool, "cluster": name, "state": "active", "deadline_ms": None, "running": 0, "staged": 0}
             for name, its in POLICY.clusters.items()
         }
@@ -59,7 +61,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Installation:
     installation = Installation()
     monkeypatch.setattr(clusters, "api", lambda data, operator: Answers(installation.get))
     monkeypatch.setattr(clusters, "settings", lambda data: None)
-    monkeypatch.setattr(clusters.operators, "send", installation.say)
+    monkeypatch.setattr(operators, "send", installation.say)
     monkeypatch.setattr(clusters, "POLL_S", 0)
     return installation
 
@@ -68,12 +70,12 @@ def test_drain_and_activate_are_said_to_the_clusters_own_pool(
     there: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["clusters", "drain", "far", "--deadline", "10m", "--wait"]) == 0
-    assert there.said == [(ClusterDrainRequested("far", NOW_MS + 600_000), [1])]
+    said: list[tuple[OperatorRecord, list[int]]] = [(ClusterDrainRequested("far", NOW_MS + 600_000), [1])]
+    assert there.said == said
     assert there.clusters["far"]["running"] == 0, "--wait"
     assert run(["clusters", "drain", "east"]) == 0
-    assert there.said[-1] == (ClusterDrainRequested("east", 0), [0])
     assert run(["clusters", "activate", "east"]) == 0
-    assert there.said[-1] == (ClusterActivated("east"), [0])
+    assert there.said == [*said, (ClusterDrainRequested("east", 0), [0]), (ClusterActivated("east"), [0])]
     assert capsys.readouterr().out.splitlines() == [
         "far of pool other drained: nothing runs there",
         "east of pool main drains; `headrace clusters list` shows what still runs",

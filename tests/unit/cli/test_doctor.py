@@ -9,9 +9,12 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from cli import doctor
+from local import stack
 
 
-def found(monkeypatch: pytest.MonkeyPatch, values: dict[int, str] | None, *, running: bool = True) -> list[object]:
+def found(
+    monkeypatch: pytest.MonkeyPatch, values: dict[int, str] | None, *, running: bool = True
+) -> list[tuple[bool, str, str]]:
     def asked(bootstrap: str, name: str) -> dict[int, str]:
         assert (bootstrap, name) == ("a broker", "transaction.max.timeout.ms")
         if values is None:
@@ -20,7 +23,7 @@ def found(monkeypatch: pytest.MonkeyPatch, values: dict[int, str] | None, *, run
 
     monkeypatch.delenv("HEADRACE_KAFKA", raising=False)
     monkeypatch.setattr(doctor, "settings", lambda data: SimpleNamespace(kafka="a broker"))
-    monkeypatch.setattr(doctor.stack, "status", lambda data: SimpleNamespace(running=running))
+    monkeypatch.setattr(stack, "status", lambda data: SimpleNamespace(running=running))
     monkeypatch.setattr(doctor, "broker_setting", asked)
     return [(finding.good, finding.found, finding.todo) for finding in doctor._broker(Path("data"))]
 
@@ -32,14 +35,14 @@ def test_a_minute_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("value", ["900000", "60001", ""])
 def test_a_longer_time_on_any_broker_is_said_with_what_to_set(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    ((good, said, todo),) = found(monkeypatch, {1: "60000", 2: value})  # type: ignore[misc]
+    ((good, said, todo),) = found(monkeypatch, {1: "60000", 2: value})
     assert not good
     assert f"broker 2: {value or 'unknown'}" in said
     assert "set transaction.max.timeout.ms=60000 in the settings of every broker" in todo
 
 
 def test_a_broker_that_does_not_answer_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    ((good, said, _),) = found(monkeypatch, None)  # type: ignore[misc]
+    ((good, said, _),) = found(monkeypatch, None)
     assert not good
     assert "Kafka does not answer" in said
 

@@ -10,6 +10,8 @@ import pytest
 
 from cli import models
 from cli.main import run
+from registry import publishing
+from views import queries
 
 
 @pytest.fixture
@@ -22,8 +24,8 @@ def in_force(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(models, "connect", lambda settings: SimpleNamespace(connect=nullcontext))
     monkeypatch.setattr(models, "ObjectStore", lambda settings: None)
     monkeypatch.setattr(models, "await_relay", lambda database, reference: None)
-    monkeypatch.setattr(models.publishing, "publish", lambda directory, **options: done)
-    monkeypatch.setattr(models.queries, "policies", lambda connection: found)
+    monkeypatch.setattr(publishing, "publish", lambda directory, **options: done)
+    monkeypatch.setattr(queries, "policies", lambda connection: found)
     return found
 
 

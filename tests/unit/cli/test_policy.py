@@ -10,6 +10,7 @@ from cli import policy
 from cli.main import run
 from contract.policy import fingerprint
 from contract.policy_document import parse
+from registry import policies
 from registry.policies import TrialBound
 from tests.unit.cli.answers import Answers
 
@@ -34,7 +35,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[TrialBound]:
     monkeypatch.setattr(policy, "settings", lambda data: None)
     monkeypatch.setattr(policy, "connect", lambda settings: None)
     monkeypatch.setattr(policy, "api", lambda data, operator: Answers(lambda path: IN_FORCE))
-    monkeypatch.setattr(policy.policies, "apply", apply)
+    monkeypatch.setattr(policies, "apply", apply)
     return found
 
 

@@ -14,6 +14,7 @@ import pytest
 from cli import output, policy_shadow
 from cli.main import run
 from contract.topics import SHADOW
+from registry import pools as registry_pools
 from runtime.kafka import OffsetGone, Record
 from tests.unit.audit.ledger import POOL, Ledger
 from tests.unit.whatif.played import busy
@@ -50,11 +51,12 @@ class Topic:
 @pytest.fixture
 def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
     topic = Topic()
-    for name, stands_for in {
+    of_topic: dict[str, object] = {
         "partitions": topic.count,
         "offsets": lambda bootstrap, name, partition: (0, len(topic.records)),
         "read_range": lambda bootstrap, name, partition, low, high: iter(topic.records[low:high]),
-    }.items():
+    }
+    for name, stands_for in of_topic.items():
         monkeypatch.setattr(f"whatif.shadow.topic.{name}", stands_for)
     for name, stands_for in {
         "settings": lambda data: SimpleNamespace(kafka=""),
@@ -65,7 +67,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
         "on_signal": threading.Event,
     }.items():
         monkeypatch.setattr(policy_shadow, name, stands_for)
-    monkeypatch.setattr(policy_shadow.registry_pools, "partitions", lambda engine: {POOL: 0})
+    monkeypatch.setattr(registry_pools, "partitions", lambda engine: {POOL: 0})
     follows(monkeypatch, busy())
     return topic
 

@@ -13,8 +13,10 @@ import pytest
 from cli import quarantine
 from cli.main import run
 from contract.topics import SUBMISSIONS
+from operations import quarantined
 from operations.quarantined import Place, SetAside
 from runtime.kafka import Delivery, Record
+from streams.door import resubmission, skips
 from streams.door.resubmission import CannotResubmit
 from streams.door.skips import CannotSkip
 
@@ -78,9 +80,9 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Installation:
     monkeypatch.setattr(quarantine, "ObjectStore", lambda settings: None)
     monkeypatch.setattr(quarantine, "IntakePositions", lambda store, kafka: installation)
     for name in ("newest", "find", "original"):
-        monkeypatch.setattr(quarantine.quarantined, name, getattr(installation, name))
-    monkeypatch.setattr(quarantine.resubmission, "resubmit", installation.resubmit)
-    monkeypatch.setattr(quarantine.skips, "order_skip", installation.order_skip)
+        monkeypatch.setattr(quarantined, name, getattr(installation, name))
+    monkeypatch.setattr(resubmission, "resubmit", installation.resubmit)
+    monkeypatch.setattr(skips, "order_skip", installation.order_skip)
     return installation
 
 

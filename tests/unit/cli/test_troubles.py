@@ -12,9 +12,11 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from cli import stack, troubles
+from cli import troubles
 from cli.main import run
+from local import stack as local_stack
 from local.status import StackStatus
+from operations import quarantined
 from operations.quarantined import Counts, Place, SetAside
 from runtime.object_store import UNAVAILABLE
 
@@ -59,8 +61,8 @@ def _answer(found: Any) -> Any:
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
     servers = Servers()
-    monkeypatch.setattr(troubles.httpx, "get", servers.get)
-    monkeypatch.setattr(troubles.quarantined, "counts", servers.count)
+    monkeypatch.setattr(httpx, "get", servers.get)
+    monkeypatch.setattr(quarantined, "counts", servers.count)
     monkeypatch.setattr(troubles, "partitions", servers.partitions)
     monkeypatch.setattr(troubles, "IntakePositions", servers.positions)
     monkeypatch.setattr(troubles, "ObjectStore", lambda settings: None)
@@ -131,8 +133,8 @@ def test_status_asks_only_a_stack_that_runs_and_programs_get_all_of_it(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     found = StackStatus(state="stopped", data=str(tmp_path))
-    monkeypatch.setattr(stack.stack, "status", lambda data: found)
-    monkeypatch.setattr(stack.stack, "settings", lambda data: HERE)
+    monkeypatch.setattr(local_stack, "status", lambda data: found)
+    monkeypatch.setattr(local_stack, "settings", lambda data: HERE)
     assert run(["status", "-o", "json"]) == 1
     assert "quarantine" not in json.loads(capsys.readouterr().out)
     found.state, found.pid = "ready", 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_failure_reaches_all_who_wait_and_is_not_kept() -> None:
 def test_a_full_cache_drops_what_was_used_least_recently_and_keeps_the_rest() -> None:
     answers: Answers[str, str] = Answers(3)
     for question in "abc":
-        answers.get(question, lambda question=question: question)  # type: ignore[misc]
+        answers.get(question, partial(str, question))
     assert answers.get("a", lambda: "anew") == "a"
     answers.get("d", lambda: "d")
     assert [answers.kept(question) for question in "abcd"] == ["a", None, "c", "d"]
@@ -93,7 +94,7 @@ def test_a_full_cache_drops_what_was_used_least_recently_and_keeps_the_rest() ->
 def test_answers_are_bounded_by_their_size() -> None:
     answers: Answers[str, str] = Answers(10, size_of=len)
     for answer in ("1234", "12345", "123456"):
-        answers.get(answer, lambda answer=answer: answer)  # type: ignore[misc]
+        answers.get(answer, partial(str, answer))
     assert [answers.kept(answer) for answer in ("1234", "12345", "123456")] == [None, None, "123456"]
     answers.get("large", lambda: "x" * 50)
     assert answers.kept("large") == "x" * 50

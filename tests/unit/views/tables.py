@@ -92,8 +92,10 @@ class Tables:
         self.in_clusters.update(jobs.in_clusters)
         self.in_nodes.update(jobs.in_nodes)
         self.counters.update(fold.counters)
-        for table in (jobs.jobs, jobs.attempts, jobs.copies, own.nodes, own.clusters, own.versions, own.aliases):
-            for row in table.values():  # type: ignore[attr-defined]
-                assert not misfit(row), misfit(row)
-        for row in (*jobs.events, *filter(None, [own.policy])):
+        changed: list[msgspec.Struct] = [
+            *(*jobs.jobs.values(), *jobs.attempts.values(), *jobs.copies.values(), *jobs.events),
+            *(*own.nodes.values(), *own.clusters.values(), *own.versions.values(), *own.aliases.values()),
+            *filter(None, [own.policy]),
+        ]
+        for row in changed:
             assert not misfit(row), misfit(row)

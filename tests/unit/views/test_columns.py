@@ -42,7 +42,9 @@ VALUES = (
 
 
 @given(st.sampled_from(ROWS), st.lists(st.tuples(st.integers(0, 40), st.sampled_from(VALUES)), max_size=4))
-def test_a_quick_look_finds_what_a_slow_one_does_and_what_is_fitted_fits(row, changes) -> None:  # type: ignore[no-untyped-def]
+def test_a_quick_look_finds_what_a_slow_one_does_and_what_is_fitted_fits(
+    row: msgspec.Struct, changes: list[tuple[int, object]]
+) -> None:
     for place, value in changes:
         name = row.__struct_fields__[place % len(row.__struct_fields__)]
         before = getattr(row, name)

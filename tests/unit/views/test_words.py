@@ -7,7 +7,8 @@ import pytest
 from contract import events as e
 from contract.events import REFUSALS
 from tests.unit.views.ledger import Ledger, job_of
-from views.words import duration, words
+from views.moments import duration
+from views.words import words
 
 JOB = job_of("main", "one")
 
