@@ -13,7 +13,7 @@ SECRET_CHARACTERS_MAX = 200
 
 
 def secret_of(authorization: str | None) -> str:
-    """The secret in an Authorization header. Problem 401 when there is none."""
+    """The secret in an Authorization header. Problem 401 when the header has none."""
     scheme, _, secret = (authorization or "").partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:

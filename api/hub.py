@@ -13,7 +13,7 @@ from views.rows import JobEventRow
 
 STREAMS_MAX = 2_000
 PROGRESS_KEPT_MAX = 10_000
-"""For so many jobs the newest progress is kept, for whoever begins to watch them."""
+"""The newest progress of this many jobs is kept, for whoever begins to watch them."""
 
 TenantJob = tuple[str, str]
 """(tenant, job)."""

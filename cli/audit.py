@@ -45,7 +45,7 @@ def verify(
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Fold every ledger, check chain and invariants, decide everything again. Exit 1 when anything differs."""
+    """Fold every ledger, check chain and invariants, and decide everything again. Exit 1 when anything differs."""
     if file is not None:
         found = [check(ledger_of_file(file), pool_of_file(pool))]
     else:

@@ -1,4 +1,4 @@
-"""`headrace audit slo` and `headrace audit forecasts`: what was promised and forecast, and what came of it."""
+"""`headrace audit slo` and `headrace audit forecasts`: promises and forecasts, and how jobs really started."""
 
 from __future__ import annotations
 

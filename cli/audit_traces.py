@@ -23,7 +23,7 @@ class TierContents(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What a trace holds."""
+    """What a trace contains."""
 
     jobs: int
     span_ms: int
@@ -37,11 +37,11 @@ class Contents(msgspec.Struct, frozen=True):
 def import_trace(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A public trace or the documented CSV; may be .gz.")],
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="CSV", help="Write it there as the documented CSV.")
+        Path | None, typer.Option("--to", metavar="CSV", help="Write the trace there as the documented CSV.")
     ] = None,
     form: Output = Format.TABLE,
 ) -> None:
-    """Read a trace of arrivals, say what it holds, and write it as a CSV for `audit what-if --trace`."""
+    """Read a trace of arrivals, say what it contains, and write the trace as a CSV for `audit what-if --trace`."""
     arrivals = read_trace(file)
     if to is not None:
         with written(to) as out:
@@ -65,7 +65,7 @@ def read_trace(file: Path) -> Arrivals:
 
 
 def contents(arrivals: Arrivals) -> Contents:
-    """What a trace holds, by tier, and how much work that is."""
+    """What a trace contains, by tier, and the sum of its run times."""
     work: dict[str, list[int]] = {}
     for job in arrivals:
         work.setdefault(job.tier, []).append(job.service_ms)

@@ -28,7 +28,7 @@ ClusterName = Annotated[str, typer.Argument(metavar="NAME", help="A cluster of t
 
 @app.command("list")
 def list_clusters(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """Every cluster: how full it is, against its limit."""
+    """Every cluster with its load and its limit, and every node."""
     with api(data, operator=True) as client:
         found = client.get("/v1/clusters")
         nodes = client.get("/v1/nodes")["nodes"]
@@ -76,13 +76,14 @@ def list_clusters(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> Non
 def drain(
     name: ClusterName,
     deadline: Annotated[
-        str | None, typer.Option(help="What still runs after so long (30s, 10m, 2h) is stopped and starts elsewhere.")
+        str | None,
+        typer.Option(help="After this time (30s, 10m, 2h) running attempts are stopped and start elsewhere."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until nothing runs or is staged there.")] = False,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Take a cluster out of work: it gets nothing new, what is staged there goes elsewhere, what runs may finish."""
+    """Take a cluster out of work: it gets nothing new, staged attempts go elsewhere, running attempts may finish."""
     after_ms = duration_ms("--deadline", deadline, least_ms=1) if deadline is not None else 0
     with api(data, operator=True) as client:
         pool, partition, now_ms = _place(client, name)

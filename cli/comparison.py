@@ -17,10 +17,10 @@ from whatif.diff import write_diff
 from whatif.plot import NoPlotter, draw
 from whatif.simulation.nodes import Costs
 
-SwitchCost = Annotated[str, typer.Option("--switch-cost", help="Loading another version, like 22.7s.")]
-OrderDelay = Annotated[str, typer.Option("--order", help="From a decision to its node, like 20ms.")]
-FetchTime = Annotated[str, typer.Option("--fetch", help="Fetching a job's inputs, like 800ms.")]
-Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the waits of both.")]
+SwitchCost = Annotated[str, typer.Option("--switch-cost", help="Time to load another version, like 22.7s.")]
+OrderDelay = Annotated[str, typer.Option("--order", help="Time from a decision to its node, like 20ms.")]
+FetchTime = Annotated[str, typer.Option("--fetch", help="Time to fetch the inputs of a job, like 800ms.")]
+Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw the waits of both sides.")]
 Jobs = Annotated[Path | None, typer.Option("--jobs", metavar="FILE.csv", help="The waits of each job.")]
 
 

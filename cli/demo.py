@@ -95,7 +95,7 @@ def demo(
 
 def _start(data: Path, slots: int) -> None:
     if stack.status(data).running:
-        return output.err.print(f"a stack runs on {data.absolute()}: using it")
+        return output.err.print(f"a stack runs on {data.absolute()}: the demo uses it")
     output.err.print("[bold]1[/]  starting Kafka, Postgres, S3 and every process of ours (a first start fetches jars)")
     status = stack.up(Options(data=data, slots=slots), detach=True, console=output.err)
     output.err.print(render(status))

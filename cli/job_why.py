@@ -26,10 +26,10 @@ BAR = 30
 def why(
     job: str,
     ledger: Annotated[
-        bool, typer.Option("--ledger", help="Operators: read the ledger itself, however long; names every tenant.")
+        bool, typer.Option("--ledger", help="Operators: read the ledger itself, without a bound. Names every tenant.")
     ] = False,
     file: Annotated[
-        Path | None, typer.Option("--file", help="Operators: a ledger that `audit export` wrote, instead.")
+        Path | None, typer.Option("--file", help="Operators: read a ledger that `audit export` wrote.")
     ] = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,

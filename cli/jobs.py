@@ -26,14 +26,14 @@ def submit(
     tier: Annotated[str | None, typer.Option(help="One of your key's tiers; by default its first.")] = None,
     pairs: Annotated[list[str] | None, typer.Option("--input", help="name=value, or name:=JSON; repeat it.")] = None,
     file: Annotated[str | None, typer.Option("--inputs", help="A JSON file of inputs; - for standard input.")] = None,
-    expires_in: Annotated[int | None, typer.Option("--expires-in", help="Seconds after which it is ended.")] = None,
+    expires_in: Annotated[int | None, typer.Option("--expires-in", help="Seconds until the job is ended.")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key again is the same job.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit 1 when it did not succeed.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until the job has ended; exit 1 when it failed.")] = False,
     save: Annotated[Path | None, typer.Option("--output", help="Save the result's file here; implies --wait.")] = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Submit a job; with --wait follow it, with --output save what it made."""
+    """Submit a job. With --wait follow the job, with --output save its result."""
     with api(data) as client:
         request: Document = {"model": model, "inputs": job_inputs.read(pairs or [], file, _schema(client, model))}
         if tier is not None:
@@ -56,7 +56,7 @@ def list_jobs(
     state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
     tier: Annotated[str | None, typer.Option(help="Only jobs of this tier.")] = None,
     model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The most jobs to list, newest first.")] = 50,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
@@ -97,14 +97,14 @@ def get(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> Non
 
 @app.command()
 def watch(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """Follow a job until it has ended; exit 1 when it did not succeed."""
+    """Follow a job until the job has ended; exit 1 when it did not succeed."""
     with api(data) as client:
         _wait(client, job, None, form)
 
 
 @app.command()
 def cancel(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """End a job that has not ended. First in log order wins: it may still succeed."""
+    """Ask to end a job. A result that comes before the request in the log still counts."""
     with api(data) as client:
         answer = client.post(f"/v1/jobs/{job}/cancel", {})
     if form is Format.JSON:
@@ -115,7 +115,7 @@ def cancel(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> 
 @app.command()
 def events(
     job: str,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until the job has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Follow until the job has ended.")] = False,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
@@ -134,7 +134,7 @@ app.command()(why)
 
 @app.command()
 def erase(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """Operators: end a job and remove its words everywhere; the history stays whole."""
+    """Operators: end a job and remove its words everywhere. The history stays whole."""
     from operations import erasure
     from runtime.object_store import ObjectStore
     from runtime.postgres import engine

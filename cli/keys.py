@@ -25,12 +25,12 @@ class Scope(StrEnum):
 @app.command()
 def create(
     tenant: Annotated[str, typer.Option(help="Whose jobs.")],
-    tier: Annotated[list[str], typer.Option(help="A tier its jobs may have; repeat it. The first is the default.")],
+    tier: Annotated[list[str], typer.Option(help="A tier of its jobs; repeat the option. The first is the default.")],
     scope: Annotated[Scope, typer.Option(help="operator: sees clusters, nodes and the policy too.")] = Scope.USER,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Make a key and print it: this is the only time it can be seen."""
+    """Make a key and print its secret. Nobody can see the secret again."""
     secret = keys.create(connect(settings(data)), tenant, tier, scope.value)
     if form is Format.JSON:
         return output.as_json({"key": secret, "tenant": tenant, "tiers": tier, "scope": scope.value})

@@ -27,8 +27,8 @@ NOUNS = {
 VERBS = {
     "up": ("stack", "Start Kafka, Postgres, S3, scheduler, intake, projector, relay, API and nodes, supervised."),
     "down": ("stack", "Stop the stack; its data stays."),
-    "status": ("stack", "What runs, on which ports, and what is wrong. Exit 1 when it does not run whole."),
-    "doctor": ("stack", "What this machine has, lacks, and what to do about it. Exit 1 when something is missing."),
+    "status": ("stack", "What runs, on which ports, and what is wrong. Exit 1 when a part does not run."),
+    "doctor": ("stack", "What this machine has, what it lacks, and what to do. Exit 1 when something is missing."),
     "demo": ("demo", "The whole path once: stack, model, prompts of all tiers, videos, the history verified."),
 }
 """Verbs without a noun: the module that has the function, and what it does."""

@@ -33,8 +33,8 @@ RELAYED_WITHIN_S = 15.0
 @app.command()
 def publish(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="model.yaml, code, weights/, environment.lock")],
-    pool: Annotated[str, typer.Option(help="Where it runs, for ever. May be left out if there is one pool.")] = "",
-    alias: Annotated[str, typer.Option("--alias", help="Point this alias to it; '' for none.")] = ALIAS_DEFAULT,
+    pool: Annotated[str, typer.Option(help="The pool of the model, for ever. Default: the only pool.")] = "",
+    alias: Annotated[str, typer.Option("--alias", help="Point this alias to the version; '': none.")] = ALIAS_DEFAULT,
     why: Reason = "",
     vendor_wheels: Annotated[
         bool, typer.Option("--vendor-wheels", help="Store the environment's wheels too, not only their hashes.")
@@ -88,7 +88,7 @@ def publish(
 
 @app.command("list")
 def list_models(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """Every model: its pool, its aliases, how many versions it has."""
+    """Every model with its pool, its aliases and its number of versions."""
     known = models.listed(connect(settings(data)))
     if form is Format.JSON:
         return output.as_json(known)

@@ -114,15 +114,15 @@ def apply(
 @app.command()
 def promote(
     file: PolicyFile,
-    revert_below: Annotated[str, typer.Option(help="Attainment to keep, like 95%, or the policy before comes back.")],
-    revert_jobs: Annotated[int, typer.Option(min=1, help="Over so many jobs that start under it.")],
+    revert_below: Annotated[str, typer.Option(help="Below this attainment, like 95%, the policy before comes back.")],
+    revert_jobs: Annotated[int, typer.Option(min=1, help="Over how many jobs that start under the policy.")],
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Put a policy in force on trial: if too few of the next jobs start within their SLO, it goes again by itself.
+    """Put a policy in force on trial: if too few of the next jobs start within their SLO, the policy before comes back.
 
-    Before that, `headrace audit what-if --policy FILE` has it decide the recorded past, and
-    `headrace policy shadow FILE` the present."""
+    First try the policy on the recorded past with `headrace audit what-if --policy FILE`, and beside the present with
+    `headrace policy shadow FILE`."""
     match = re.fullmatch(r"(\d{1,3})(?:\.(\d))?\s*%", revert_below)
     permille = int(match[1]) * 10 + int(match[2] or 0) if match else 0
     if not 0 < permille <= 1000:

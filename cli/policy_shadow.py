@@ -55,18 +55,18 @@ WRITE_EVERY_S = 2.0
 def shadow(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The candidate: a YAML policy document.")],
     pool: Annotated[str, typer.Option("--pool", help="Whose ledger to follow; default: the only pool.")] = "",
-    name: Annotated[str, typer.Option("--name", help="What to call it; default: the file's name.")] = "",
+    name: Annotated[str, typer.Option("--name", help="The name of the shadow; default: that of the file.")] = "",
     since: Annotated[
         str,
         typer.Option(
             "--since",
-            help="Where it begins: '2h ago', a time, now. Default: where it began before if it has this name and this"
-            " document, else now.",
+            help="Where the shadow begins: '2h ago', a time, now. Default: where a shadow of this name and document"
+            " began before, else now.",
         ),
     ] = "",
-    until: Annotated[str, typer.Option("--until", help="When it ends. Default: never.")] = "",
+    until: Annotated[str, typer.Option("--until", help="When the shadow ends. Default: never.")] = "",
     behind: Annotated[
-        str, typer.Option("--behind", help="The most it stays behind, until jobs' run times are known.")
+        str, typer.Option("--behind", help="How far the shadow stays behind at most, to learn the run times of jobs.")
     ] = "1h",
     switch_cost: SwitchCost = "0s",
     order: OrderDelay = "0s",
@@ -74,7 +74,7 @@ def shadow(
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """Follow the live ledger with a candidate policy and write down what it would have done. Changes nothing."""
+    """Follow the live ledger with a candidate policy, and write down what it would have done. Changes nothing."""
     costs = costs_of(switch_cost, order, fetch)
     behind_ms = duration_ms("--behind", behind, least_ms=1_000)
     candidate, name = policy_in(file), name or file.stem.lower()
@@ -168,14 +168,14 @@ def _end(followed: Followed, *, interrupted: bool) -> str:
 
 
 def shadows(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Show this one against the pool.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Show this shadow against the pool.")] = "",
     pool: PoolOption = "",
     plot: Plot = None,
     jobs: Jobs = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """The candidates that follow, or have followed, the live ledger; or one of them against what really happened."""
+    """The candidates that follow, or have followed, the live ledger; or one candidate against what really happened."""
     here = settings(data)
     if not name and (plot is not None or jobs is not None):
         raise WrongUse("--plot and --jobs are of one shadow: expected its NAME")

@@ -36,11 +36,11 @@ RecordWords = Annotated[
 
 @app.command("list")
 def list_records(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most records to list, newest first.")] = 50,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """What was set aside, newest first: where it lies, and why."""
+    """Records that were set aside, newest first, with place and reason."""
     found = quarantined.newest(settings(data).kafka, limit)
     if form is Format.JSON:
         return output.as_json([_document(entry) for entry in found])
@@ -63,7 +63,7 @@ def list_records(
 
 @app.command()
 def show(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """One record: the reason, its key and headers while it is kept, and its value, escaped."""
+    """One record: the reason, key and headers while the record is kept, and its value, escaped."""
     place = _place(record)
     here = settings(data)
     entry = _known(here, place)
@@ -90,7 +90,7 @@ def show(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.T
 
 @app.command()
 def resubmit(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """Have intake judge a record of `submissions` anew: it is written there once more, whole, with key and headers."""
+    """Have intake judge a record of `submissions` anew. The record is written there again, with key and headers."""
     place = _submission(record, "submitted again")
     here = settings(data)
     producer = Producer(here.kafka, "headrace-quarantine")
@@ -109,7 +109,7 @@ def resubmit(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Form
 
 @app.command()
 def skip(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """Have intake pass over a record of `submissions` at which it is stuck. The record goes to `quarantine`."""
+    """Have intake pass over a record of `submissions` at which intake is stuck. The record goes to `quarantine`."""
     place = _submission(record, "passed over")
     here = settings(data)
     _, begin = offsets(here.kafka, QUARANTINE, 0)

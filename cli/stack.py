@@ -22,7 +22,7 @@ _ANSWERS = ("ready", "degraded")
 
 
 def up(
-    detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready; it runs on.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready. The stack runs on.")] = False,
     slots: Annotated[int, typer.Option(min=1, max=SLOTS_MAX, help="Slots of each node.")] = 2,
     nodes: Annotated[int, typer.Option(min=0, help="Nodes on this machine.")] = 1,
     cluster: Annotated[str, typer.Option(help="The cluster that the nodes join.")] = CLUSTER,
@@ -56,7 +56,7 @@ def down(data: Data = DATA_DEFAULT) -> None:
 
 
 def status(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """What runs, on which ports, and what is wrong. Exit 1 when it does not run whole."""
+    """What runs, on which ports, and what is wrong. Exit 1 when a part does not run."""
     from cli import troubles  # here and below: `up` and `down` do not wait for the imports that ask Kafka
 
     found = stack.status(data)
@@ -75,7 +75,7 @@ def status(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
 
 
 def doctor(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """What this machine has, lacks, and what to do about it. Exit 1 when something is missing."""
+    """What this machine has, what it lacks, and what to do. Exit 1 when something is missing."""
     from cli.doctor import examine
 
     findings = examine(data)

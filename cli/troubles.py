@@ -70,7 +70,7 @@ class Troubles(msgspec.Struct):
     """By pool: how many jobs the views cannot show."""
     quarantine: list[SetAsideCount]
     quarantine_whole: bool
-    """Whether all records that `quarantine` keeps were counted. False: there are more."""
+    """Whether all records in `quarantine` were counted. False: `quarantine` has more."""
     held_up: list[HeldUpPartition]
     unknown: list[str]
     """What could not be found out, in words."""

@@ -1,4 +1,4 @@
-"""Answers that are kept for a while: the one idiom for every cache in front of the database, for threads."""
+"""Answers that are kept for a while: the idiom of every cache in front of the database."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Answer = TypeVar("Answer")
 class Answers(Generic[Question, Answer]):
     """Keeps each answer for `ttl_s` seconds, except None. A full cache drops what was used least recently.
 
-    Threads that ask the same question at the same moment share one call and its outcome: at the end of a TTL the
-    database is asked once. They also share a failure, which is not kept. (cachetools' own `condition=` lets the
-    waiting threads repeat a failed call one after another: while a database hangs, the tenth waits ten time-outs.)"""
+    Threads that ask the same question at the same moment share one call and its outcome, so at the end of a TTL the
+    database is asked once. They share a failure too, which is not kept. (With `condition=` of cachetools the waiting
+    threads repeat a failed call one after another: while a database hangs, the tenth thread waits ten time-outs.)"""
 
     def __init__(
         self,

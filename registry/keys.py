@@ -99,8 +99,8 @@ def listed(engine: Engine, tenant: str | None = None) -> tuple[ListedKey, ...]:
 
 
 class Keyring:
-    """Resolves secrets for a process that asks often. An answer is kept for `ttl_s` seconds: so long a key that another
-    process revokes still works here. Unknown secrets are never kept. Threads may share a keyring."""
+    """Resolves secrets for a process that asks often. An answer is kept for `ttl_s` seconds, so a key that another
+    process revokes still works here for that time. Unknown secrets are never kept. Threads may share a keyring."""
 
     def __init__(self, engine: Engine, ttl_s: float, kept_max: int = KEPT_MAX) -> None:
         self._engine = engine

@@ -34,7 +34,7 @@ class FoldedRecord(msgspec.Struct):
 
 
 class JobDraft(msgspec.Struct):
-    """The rows of a job while one event is applied to them. They replace those of before, or are dropped."""
+    """The rows of a job while one event is applied to them. The rows are stored afterwards, or dropped."""
 
     row: rows.JobRow | None
     attempt: rows.AttemptRow | None

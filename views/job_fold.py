@@ -81,7 +81,7 @@ class JobFold:
         self._seq = self._index = self._offset = 0
 
     def begin(self, offset: int, batch: Batch, now_ms: int) -> None:
-        """The events that follow are those of this batch."""
+        """Begins a batch: the events of the next calls belong to it."""
         self._seq, self._offset = batch.seq, offset
         submissions = {i.offset: i.body for i in batch.inputs if isinstance(i.body, Submission)}
         self._record = FoldedRecord(self._pool, now_ms, submissions)

@@ -40,7 +40,7 @@ class PoolFold:
         self._now_ms = self._seq = 0
 
     def begin(self, batch: Batch, now_ms: int) -> None:
-        """The events that follow are those of this batch."""
+        """Begins a batch: the events of the next calls belong to it."""
         self._now_ms, self._seq = now_ms, batch.seq
 
     def apply(self, event: e.Event) -> None:
