@@ -37,7 +37,7 @@ POLICY = Policy(
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """Of this folder's own: its tests take the broker away, and `jobs` has their partitions."""
+    """Servers for this folder only, because its tests stop the broker and `jobs` needs their partitions."""
     with running(tmp_path_factory.mktemp("api"), durable=False) as services:
         ensure_topics(services.settings.kafka, topics_for(POLICY))
         migrations.upgrade(services.settings.database_url)

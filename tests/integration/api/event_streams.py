@@ -16,7 +16,7 @@ Event = tuple[str, str, dict[str, Any]]
 
 
 class Stream:
-    """A stream's events, one `next` at a time. Reads fail after the client's timeout."""
+    """The events of a stream, one for each `next`. A read fails after the timeout of the client."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response

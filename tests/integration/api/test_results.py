@@ -23,7 +23,7 @@ def digest(raw: bytes) -> str:
 
 
 def run_with(views: Views, store: ObjectStore, caller: Caller, **changes: object) -> tuple[str, bytes]:
-    """A job that succeeded with one file; the manifest stored may differ from the one accepted."""
+    """A job that succeeded with one file. The stored manifest may differ from the manifest that the ledger accepted."""
     ledger = views.main
     job = job_of("main", caller.tenant)
     ledger.write(ledger.accepted(job, caller.tenant))

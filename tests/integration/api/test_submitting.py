@@ -138,7 +138,7 @@ def test_the_key_of_an_erased_job_stores_nothing_again(caller: Caller, views: Vi
 
 @pytest.fixture
 def no_acks(servers: Services) -> Iterator[Callable[[], None]]:
-    """The broker does not answer until the function is called. What it was sent meanwhile it may still take."""
+    """The broker does not answer until the function is called. It may still take records that were sent meanwhile."""
 
     def mend() -> None:
         kafka_process(servers).signal(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Who may ask what: every route that there is, not a list kept beside it."""
+"""Who may ask what, for every route of the application."""
 
 from __future__ import annotations
 

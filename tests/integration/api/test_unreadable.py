@@ -1,4 +1,4 @@
-"""A job of which the views cannot show what the ledger says: it is there, says so, and can be ended."""
+"""A job that the views cannot show as the ledger has it: the API shows the job, says so, and can end the job."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests.unit.audit.waits import started, succeeded
 OURS, THEIRS = "why-acme", "why-globex"
 STARTED, STAGED, WAITS, REFUSED, OF_OTHERS = 1, 4, 5, 91, 3
 FETCH_MS = 1_000
-"""Long enough against runs of 4 s that it is worth hiding: jobs are staged behind those that run."""
+"""Fetching takes long, compared with runs of 4 s, so jobs are staged behind running jobs to hide it."""
 
 
 class Told:
@@ -77,7 +77,7 @@ def told(servers: Services, views: Views) -> Iterator[Told]:
 
 @pytest.fixture
 def one_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The views here are of a ledger that was written by hand: they remember another one than Kafka has."""
+    """The views here come from a ledger that was written by hand, not from the ledger in Kafka."""
     monkeypatch.setattr("api.why.projection.position", lambda connection, pool: None)
 
 
@@ -147,7 +147,7 @@ def test_a_refused_job_never_waited(caller_of: CallerFactory) -> None:
 def test_what_one_request_may_read_is_bounded_and_counted_from_the_snapshot(
     caller_of: CallerFactory, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the snapshot's own record on; a job from before it is read for from the beginning."""
+    """Reading begins at the record of the snapshot; for a job that is older, at the beginning."""
     caller = caller_of(tenant=OURS)
     since_snapshot = len(told.ledger.records) - told.snapshot_offset
     monkeypatch.setattr("api.why.RECORDS_MAX", since_snapshot)

@@ -71,13 +71,13 @@ EAST = msgspec.structs.replace(
 
 
 class Outside(NamedTuple):
-    """All that a policy changes beside what it tells."""
+    """All that applying a policy changes, except the records that it sends."""
 
     pools: dict[str, int]
     topics: dict[str, int]
     """Partitions by topic."""
     settings: dict[str, dict[str, str]]
-    """Those that were set for the topic itself."""
+    """The settings of the topic itself, without defaults of the broker."""
     told: int
     """Records in the first partition of `jobs`."""
 

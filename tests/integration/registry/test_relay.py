@@ -128,7 +128,7 @@ def has_relay(engine: Engine) -> bool:
 
 
 class DiesAfterTheAck(Producer):
-    """The broker has the record, and the relay never gets to mark it: as when it is killed in between."""
+    """The broker has the record, and the relay does not mark its row, as if the relay were killed in between."""
 
     deaths = 3
 
@@ -174,7 +174,7 @@ def test_two_relays_at_once_tell_everything_once_and_in_order(
 
 
 class Gate(Producer):
-    """Lets no record through until it is opened, and tells when a second relay comes."""
+    """Lets no record through until the gate is opened, and says when a second relay sends."""
 
     def __init__(self, bootstrap: str, entered: list[int], second: threading.Event, opened: threading.Event) -> None:
         super().__init__(bootstrap, "test-relay")

@@ -87,7 +87,7 @@ def test_every_index_holds_its_longest_texts(engine: Engine, ledger: Ledger) -> 
 
 
 def test_a_deadline_that_no_column_holds_sets_that_job_aside(engine: Engine, ledger: Ledger) -> None:
-    """Case X-expires: the door took it once, so it lies in ledgers for ever."""
+    """Case X-expires: the door took such a number once, so ledgers have it for ever."""
     bad, good = job_of(ledger.pool, "bad"), job_of(ledger.pool, "good")
     record = ledger.write(msgspec.structs.replace(ledger.accepted(bad), expires_ms=2**63), ledger.accepted(good))
     ledger.write(ledger.dispatched(bad), ledger.dispatched(good, index=1))
@@ -169,7 +169,7 @@ def test_postgres_takes_whatever_a_ledger_holds(
 
 
 def renamed(batch: Batch, pool: str) -> Batch:
-    """The same batch, and its jobs, of another pool: tests share a database."""
+    """The batch and its jobs under the name of another pool, because tests share a database."""
     return decode_batch(encode(batch).replace(f'"{POOL}'.encode(), f'"{pool}'.encode()))
 
 

@@ -1,4 +1,4 @@
-"""Any schema: publish takes it or refuses it with a line, and what it takes checks any inputs that a door lets in."""
+"""Any schema: publish takes the schema or refuses it with a line, and a schema that it takes checks any inputs."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_publish_takes_a_schema_or_refuses_it_with_a_line() -> None:
 
 
 def test_values_fit_as_another_validator_says() -> None:
-    """On the ground where both mean the same: no whole number that is written as a fraction."""
+    """Compared where both mean the same: without whole numbers that are written as fractions."""
     seen: Counter[bool] = Counter()
 
     def whole(value: Any) -> Any:

@@ -1,5 +1,5 @@
-"""What the scheduler's door takes, the views show: no number and no text that was taken sets a job aside, and nothing
-about a node, a cluster, a version or the policy is passed over."""
+"""The views show whatever the door of the scheduler takes: no number and no text that it took sets a job aside, and
+nothing about a node, a cluster, a version or the policy is passed over."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIVES = settings(max_examples=100, derandomize=True)
 
 
 def of_the_pool(record: JobSubmitted, number: int, expires_ms: int, **known: str) -> JobSubmitted:
-    """The same submission, of an id that the pool judges; of a model and tier that it knows, where they are given."""
+    """The same submission with an id that the pool judges, and with the model and tier that are given."""
     changes = {name: text for name, text in known.items() if text}
     body = msgspec.structs.replace(record.submission, job=a_job(number), expires_ms=expires_ms, **changes)
     return msgspec.structs.replace(record, submission=body, salt="0" * 32)

@@ -46,7 +46,7 @@ def without(tables: Tables, job: str) -> dict[str, object]:
 
 
 def set_aside_alone(steps: list[Step], number: int, wilds: list[Wild]) -> str:
-    """What became of the one job of which the ledger says something wild; all others are as they were."""
+    """What became of the one job of which the ledger says something wild. All other jobs are as they were."""
     batches = live_twice(POLICY, steps).batches
     jobs = sorted({event.job for batch in batches for event in batch.events if isinstance(event, JobAccepted)})
     if not jobs:
@@ -75,7 +75,7 @@ def test_a_job_that_cannot_be_shown_is_set_aside_alone(steps: list[Step], number
 
 
 def test_of_any_ledgers_many_jobs_are_set_aside_and_many_are_not() -> None:
-    """A property whose examples are all of one kind says little: of these, both kinds are more than a third."""
+    """A property whose examples are all of one kind says little: here each kind is more than a third."""
     chance, ends = Random(7), Counter[str]()
     for number in range(60):
         steps = [

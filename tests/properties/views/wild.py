@@ -17,7 +17,7 @@ NUMBERS = (-(2**63) - 1, -1, 2**31, 2**53, 2**63 - 1, 2**63, 2**70, 10**4299)
 TEXTS = ("a\0b", "\0", "é" * 501, "x" * 5_000, "\U0001f600" * 700, "", "\ufffd")
 
 Wild = tuple[int, int, int]
-"""(which event, which of its fields, what it says instead): each is read modulo what there is."""
+"""(which event, which of its fields, the value instead). Each number is taken modulo the number of choices."""
 
 
 def some(seed: int, number: int) -> list[Wild]:
@@ -53,7 +53,7 @@ def wild_entry(value: dict[str, Any], choice: int) -> Any:
 
 
 def wild_struct(value: Any, field: int, choice: int, fixed: frozenset[str] = frozenset()) -> Any:
-    """The same record with one field wild; those named in `fixed` stay."""
+    """The same record with one wild field. Fields named in `fixed` stay."""
     names = [name for name in value.__struct_fields__ if name not in fixed]
     if not names:
         return value

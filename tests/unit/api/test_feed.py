@@ -1,4 +1,4 @@
-"""The feed of event streams: whatever happens in the moment in which it is closed, it ends."""
+"""The feed of event streams ends, whatever happens at the moment when it is closed."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ KEY = Key("key_1", "acme", ("free",), "user")
 
 
 class Connections:
-    """An engine whose connections nobody looks into."""
+    """An engine whose connections are never used."""
 
     def connect(self) -> Connections:
         return self
@@ -38,7 +38,7 @@ class Connections:
 
 
 class Database:
-    """Counts how often it is asked; answers when it is let."""
+    """Counts how often it is asked. Answers once the test allows it."""
 
     def __init__(self, answer: object) -> None:
         self.asked = 0

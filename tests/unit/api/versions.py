@@ -1,4 +1,4 @@
-"""A published version for tests of what the API says of it."""
+"""A published version, for tests."""
 
 from __future__ import annotations
 

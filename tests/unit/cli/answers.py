@@ -1,4 +1,4 @@
-"""An API that is there: what it answers, a test says."""
+"""An API whose answers a test gives."""
 
 from __future__ import annotations
 

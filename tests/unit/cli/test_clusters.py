@@ -25,7 +25,7 @@ POLICY = Policy(
 
 
 class Installation:
-    """An API whose views follow what is said at once; `far` runs one attempt for two looks."""
+    """An API whose views follow each order at once. `far` runs one attempt until the views were asked twice."""
 
     def __init__(self) -> None:
         self.said: list[tuple[OperatorRecord, list[int]]] = []

@@ -1,4 +1,4 @@
-"""What `headrace doctor` says of the broker's transactions: how long one may hold up those who read behind it."""
+"""What `headrace doctor` says about transactions: for how long the broker lets one hold up the readers behind it."""
 
 from __future__ import annotations
 

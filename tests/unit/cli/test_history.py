@@ -26,7 +26,7 @@ def ledger() -> Ledger:
 
 @pytest.fixture(autouse=True)
 def _now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ledgers here are of a day that this machine may not have reached."""
+    """Sets the clock: the ledgers here are of a day that may be in the future for this machine."""
     monkeypatch.setattr("cli.audit_as_of.now_ms", lambda: START_MS + 3_600_000)
 
 

@@ -45,7 +45,7 @@ def test_a_value_is_what_the_schema_says(pair: str, expected: Any) -> None:
 
 
 def test_an_integer_with_a_fraction_is_refused_by_the_same_rule_in_both_spellings() -> None:
-    """The number goes as it is written to the API, whose sentence this is."""
+    """The number goes to the API as it is written, and the API says this sentence."""
     validator = Validator(SCHEMA)
     said = set()
     for pair in ("steps:=24.0", "steps=24.0"):

@@ -1,4 +1,4 @@
-"""`headrace models publish` as it is typed: a pool that nobody serves yet is said."""
+"""`headrace models publish` says when no scheduler has opened the pool of the model yet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from views import queries
 
 @pytest.fixture
 def in_force(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The policies that the views know; the model that is published goes to the pool `other`."""
+    """The policies that the views know. The published model belongs to the pool `other`."""
     found: list[Any] = []
     version = SimpleNamespace(model="film", digest="sha256:" + "1" * 64, pool="other")
     done = SimpleNamespace(version=version, is_new=True, move=None, bytes_uploaded=0, wheels_vendored=0, ignored=())

@@ -23,7 +23,7 @@ class Clock:
 
 
 class Database:
-    """Counts what it is asked, and answers when it is let."""
+    """Counts how often it is asked. Answers once the test allows it."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -40,7 +40,7 @@ class Database:
 
 
 def stampede(answers: Answers[str, int], database: Database, ask: Callable[[], int]) -> list[int | BaseException]:
-    """What each of ASKERS threads got, which all asked before the database answered."""
+    """What each of ASKERS threads got. All asked before the database answered."""
     begun = threading.Barrier(ASKERS + 1)
 
     def one() -> int | BaseException:
