@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from time import monotonic
 from typing import Generic, TypeVar
 
 from cachetools import TTLCache
@@ -28,14 +28,14 @@ class Answers(Generic[Question, Answer]):
         ttl_s: float = math.inf,
         *,
         size_of: Callable[[Answer], int] = lambda answer: 1,
-        timer: Callable[[], float] = time.monotonic,
+        timer: Callable[[], float] | None = None,
     ) -> None:
-        """`kept_max`: the sum of `size_of` over the answers that are kept. `timer`: in seconds."""
+        """`kept_max`: the sum of `size_of` over the answers that are kept. `timer`: in seconds; default: monotonic."""
 
         def size_within(answer: Answer) -> float:
             return min(size_of(answer), kept_max)  # TTLCache refuses what is larger than the whole cache
 
-        self._kept: TTLCache[Question, Answer, float] = TTLCache(kept_max, ttl_s, timer, size_within)
+        self._kept: TTLCache[Question, Answer, float] = TTLCache(kept_max, ttl_s, timer or monotonic, size_within)
         self._asked: dict[Question, Future[Answer]] = {}
         self._lock = threading.Lock()
         """Held for look-ups only, never while a question is asked: an event loop may call `kept`."""

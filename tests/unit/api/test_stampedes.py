@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
@@ -10,8 +11,11 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Engine
 
+import api.catalog
+import api.policies
 from api.catalog import Catalog
 from api.policies import Policies
+from api.resources import KEY_TTL_S
 from contract.policy import Policy, Pool
 from registry import keys, models
 from registry.keys import Key, Keyring
@@ -73,7 +77,7 @@ def policies(monkeypatch: pytest.MonkeyPatch) -> tuple[Database, Ask]:
 def secrets(monkeypatch: pytest.MonkeyPatch) -> tuple[Database, Ask]:
     database = Database(KEY)
     monkeypatch.setattr(keys, "_resolve", database)
-    keyring = Keyring(ENGINE, ttl_s=60)
+    keyring = Keyring(ENGINE, KEY_TTL_S)
 
     async def ask() -> object:
         return keyring.kept("hr_1") or await asyncio.to_thread(keyring.resolve, "hr_1")
@@ -88,19 +92,28 @@ def pools(monkeypatch: pytest.MonkeyPatch) -> tuple[Database, Ask]:
     return database, lambda: asyncio.to_thread(models.lookup, engine, "echo")
 
 
-@pytest.mark.parametrize("made", [versions, policies, secrets, pools])
-def test_requests_that_come_together_ask_the_database_once(
-    made: Callable[[pytest.MonkeyPatch], tuple[Database, Ask]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("made", "ttl_s"),
+    [(versions, api.catalog.TTL_S), (policies, api.policies.TTL_S), (secrets, KEY_TTL_S), (pools, math.inf)],
+)
+def test_a_stampede_at_the_end_of_a_ttl_asks_the_database_once(
+    made: Callable[[pytest.MonkeyPatch], tuple[Database, Ask]], ttl_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("registry.answers.monotonic", lambda: now_s)
     database, ask = made(monkeypatch)
 
-    async def requests() -> list[object]:
+    async def stampede(asked: int) -> None:
+        database.may_answer.clear()
         together = [asyncio.create_task(ask()) for _ in range(REQUESTS)]
-        await asyncio.to_thread(until, lambda: database.asked > 0, "the database is asked")
+        await asyncio.to_thread(until, lambda: database.asked == asked, "the database is asked")
         database.may_answer.set()
-        return [*await asyncio.gather(*together), await ask()]
+        found = [*await asyncio.gather(*together), await ask()]
+        assert all(each == found[0] for each in found)
+        assert database.asked == asked
 
-    found = asyncio.run(requests())
-    assert len(found) == REQUESTS + 1
-    assert all(each == found[0] for each in found)
-    assert database.asked == 1
+    asyncio.run(stampede(1))
+    now_s = 0.99 * min(ttl_s, 1_000)
+    asyncio.run(stampede(1))
+    now_s = min(ttl_s, 1_000)
+    asyncio.run(stampede(2 if ttl_s < math.inf else 1))
