@@ -108,7 +108,7 @@ def apply(
     form: Output = Format.TABLE,
 ) -> None:
     """Check a policy document and put it in force in every pool, without a restart."""
-    _put_in_force(policy_in(file), policies.STAYS, data, form)
+    _put_in_force(policy_in(file), policies.NO_TRIAL, data, form)
 
 
 @app.command()

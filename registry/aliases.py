@@ -94,7 +94,7 @@ def history(engine: Engine, model: str, alias: str) -> tuple[AliasMove, ...]:
     return moves
 
 
-_MOVE = """
+_HISTORY = """
 SELECT model, alias, move, version, previous, is_rollback, moved_by AS who, why,
        (extract(epoch FROM moved_at) * 1000)::bigint AS moved_ms
 FROM registry.alias_moves WHERE model = :model AND alias = :alias ORDER BY move
@@ -102,7 +102,7 @@ FROM registry.alias_moves WHERE model = :model AND alias = :alias ORDER BY move
 
 
 def _history(connection: Connection, model: str, alias: str) -> tuple[AliasMove, ...]:
-    rows = connection.execute(text(_MOVE), {"model": model, "alias": alias})
+    rows = connection.execute(text(_HISTORY), {"model": model, "alias": alias})
     return tuple(AliasMove(**row) for row in rows.mappings())
 
 

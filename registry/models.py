@@ -110,7 +110,7 @@ SELECT v.digest, v.model, m.pool, v.manifest, v.published_by,
 FROM registry.versions v JOIN registry.models m ON m.name = v.model
 """
 
-_POINTED = """
+_ALIAS_TARGET = """
 SELECT o.version, o.published_at IS NOT NULL AS relayed FROM registry.outbox o
 WHERE o.model = :model AND o.alias = :alias
 ORDER BY o.published_at IS NOT NULL DESC, CASE WHEN o.published_at IS NULL THEN -o.move ELSE o.move END DESC LIMIT 1
@@ -131,7 +131,7 @@ def resolve(engine: Engine, reference: str) -> RegisteredVersion:
     with engine.connect() as connection:
         told = True
         if alias:
-            pointed = connection.execute(text(_POINTED), {"model": model, "alias": alias}).one_or_none()
+            pointed = connection.execute(text(_ALIAS_TARGET), {"model": model, "alias": alias}).one_or_none()
             if pointed is None:
                 raise unknown_alias(connection, model, alias)
             digest, told = pointed.version, pointed.relayed

@@ -27,10 +27,10 @@ class TrialBound(NamedTuple):
     revert_jobs: int
 
 
-STAYS = TrialBound(0, 0)
+NO_TRIAL = TrialBound(0, 0)
 
 
-def apply(settings: Settings, engine: Engine, policy: Policy, replication: int = 1, bound: TrialBound = STAYS) -> str:
+def apply(settings: Settings, engine: Engine, policy: Policy, replication: int = 1, bound: TrialBound = NO_TRIAL) -> str:
     """Puts the policy in force in all its pools, or changes nothing. Returns its fingerprint. Applying the same policy
     again changes nothing.
 
@@ -85,7 +85,7 @@ def _refused(error: Exception, done: str) -> RegistryError:
     return RegistryError("conflict", f"{error}{done}")
 
 
-def tell(settings: Settings, policy: Policy, told: Iterable[str], bound: TrialBound = STAYS) -> str:
+def tell(settings: Settings, policy: Policy, told: Iterable[str], bound: TrialBound = NO_TRIAL) -> str:
     """Tells the schedulers of these pools of the policy. Returns its fingerprint. DeliveryUnclear: tell them again."""
     record = PolicyApplied(policy, fingerprint(policy), *bound)
     operators.send(settings, record, [policy.pools[name].partition for name in told], SOURCE)
