@@ -30,7 +30,9 @@ class TrialBound(NamedTuple):
 NO_TRIAL = TrialBound(0, 0)
 
 
-def apply(settings: Settings, engine: Engine, policy: Policy, replication: int = 1, bound: TrialBound = NO_TRIAL) -> str:
+def apply(
+    settings: Settings, engine: Engine, policy: Policy, replication: int = 1, bound: TrialBound = NO_TRIAL
+) -> str:
     """Puts the policy in force in all its pools, or changes nothing. Returns its fingerprint. Applying the same policy
     again changes nothing.
 
