@@ -189,7 +189,7 @@ class GangReleased(msgspec.Struct, frozen=True, tag="GangReleased.v1"):
 
 
 class AttemptStarted(msgspec.Struct, frozen=True, tag="AttemptStarted.v1"):
-    """The attempt runs, by the node's report."""
+    """The node reported that it starts the attempt."""
 
     job: str
     dispatch: str
