@@ -11,14 +11,14 @@ from contract.orders import Order
 
 
 class Append(msgspec.Struct, frozen=True):
-    """Append this record to the ledger. Then call `acked` or `unclear`."""
+    """Append this record to the ledger, then call `acked` or `unclear`."""
 
     record: bytes
     batch: Batch
 
 
 class SendOrders(msgspec.Struct, frozen=True):
-    """Send these orders to their nodes. A lost order is sent again when a heartbeat contradicts the state."""
+    """Send these to their nodes. An order that is lost is sent again when a heartbeat contradicts the state."""
 
     orders: tuple[Order, ...]
 
@@ -30,12 +30,11 @@ class SeekJobs(msgspec.Struct, frozen=True):
 
 
 class AskJobsEnd(msgspec.Struct, frozen=True):
-    """Ask the broker where `jobs` ends now. Then call `jobs_end`."""
+    """Ask the broker where `jobs` ends now, then call `jobs_end`."""
 
 
 class SnapshotReady(msgspec.Struct, frozen=True):
-    """Store this snapshot. It is folded from records that were read back; `offset` and `record_hash` name the last
-    one."""
+    """Store this snapshot: folded from records read back, the last of which is named."""
 
     data: bytes
     offset: int
@@ -45,7 +44,7 @@ class SnapshotReady(msgspec.Struct, frozen=True):
 
 
 class InputAhead(msgspec.Struct, frozen=True):
-    """For the log: the append time of this input is far ahead of the pool's clock, and did not raise the clock."""
+    """For the log: this input's append time is far ahead of the pool's clock, which it did not raise."""
 
     offset: int
     ahead_ms: int
@@ -55,15 +54,15 @@ class Rest(StrEnum):
     """How long a pool rests after it has ended, before it is opened anew."""
 
     BRIEF = "brief"
-    """1 s, and longer each time the pool ends again soon: opening it anew reads what is true, and may mend it."""
+    """Opening it anew reads what is true, and may mend it: 1 s, and longer each time it ends again soon."""
     LONG = "long"
-    """A minute between two tries: only an operator can mend what is wrong."""
+    """Only somebody's hands mend it: each try a minute after the last."""
     TURN = "turn"
-    """Until the group assigns the partition anew, a minute at the longest: another scheduler leads the pool."""
+    """Another scheduler leads it: until the group assigns it anew, a minute at the longest."""
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """The writer has ended. It appends and sends nothing more."""
+    """The writer has ended: nothing more may be appended or sent by it."""
 
     reason: str
     rest: Rest = Rest.BRIEF
