@@ -101,7 +101,7 @@ class Projector:
         counted: dict[int, tuple[Projected, list[projection.CountedRecord]]] = {}
         for record in delivered:
             projected = await self._projected(record)
-            if projected is None or not await projected.follower.wants(record.offset, record.follows):
+            if projected is None or not await projected.follower.take(record.offset, record.follows):
                 continue
             try:
                 fresh = projected.counted(record)

@@ -100,7 +100,7 @@ class IntakePartition:
 
     async def deliver(self, record: Record) -> None:
         """What Faust has. Does not wait: what there is no room for is asked for again later."""
-        if self._follower is None or not await self._follower.wants(record.offset, record.follows):
+        if self._follower is None or not await self._follower.take(record.offset, record.follows):
             return
         self._under_way.append(record)
         self._bytes += _size(record)
@@ -169,7 +169,7 @@ class IntakePartition:
                     found=without_words(error),
                 )
                 self._forget()
-                await asyncio.sleep(rest.after(time.monotonic() - began_s))
+                await asyncio.sleep(rest.take_s(time.monotonic() - began_s))
 
     def _forget(self) -> None:
         if self._follower is not None:
@@ -317,7 +317,7 @@ class IntakePartition:
 
     async def _obeyed(self, offset: int) -> None:
         try:
-            await asyncio.to_thread(self._skips.obeyed, self._partition, offset)
+            await asyncio.to_thread(self._skips.remove, self._partition, offset)
         except Exception as error:
             log.warning(
                 "an order to skip is of no more use and could not be removed; it does nothing more",

@@ -18,7 +18,7 @@ SUBMISSION_BYTES = 400
 """About what the ledger keeps of a submission, whatever its payload's size; of a record that cannot be read, too."""
 
 
-class Read(NamedTuple):
+class CheckedInput(NamedTuple):
     """A record as the pool takes it."""
 
     given: Input
@@ -34,7 +34,7 @@ class Read(NamedTuple):
         return self.given.body.reason if isinstance(self.given.body, Unreadable) else ""
 
 
-def read(record: Record) -> Read:
+def read(record: Record) -> CheckedInput:
     """Any record but a tombstone, which is none."""
     try:
         return _read(record)
@@ -42,15 +42,15 @@ def read(record: Record) -> Read:
         reason = str(malformed)
     except Exception as unforeseen:
         reason = f"expected a record of `jobs`, found one that no check foresaw ({type(unforeseen).__name__})"
-    return Read(Input(record.offset, record.timestamp_ms, Unreadable(reason)), SUBMISSION_BYTES)
+    return CheckedInput(Input(record.offset, record.timestamp_ms, Unreadable(reason)), SUBMISSION_BYTES)
 
 
-def _read(record: Record) -> Read:
+def _read(record: Record) -> CheckedInput:
     said = decode_input(record.value)
     if not isinstance(said, JobSubmitted):
-        return Read(Input(record.offset, record.timestamp_ms, body_of(said)), len(record.value or b""))
+        return CheckedInput(Input(record.offset, record.timestamp_ms, body_of(said)), len(record.value or b""))
     given = Input(record.offset, record.timestamp_ms, said.submission, _key_of(record))
-    return Read(given, SUBMISSION_BYTES, said, traceparent_of(record.headers))
+    return CheckedInput(given, SUBMISSION_BYTES, said, traceparent_of(record.headers))
 
 
 def _key_of(record: Record) -> str:

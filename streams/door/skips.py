@@ -63,7 +63,7 @@ class Skips:
         found = (_KEY.fullmatch(key) for key in self._store.list(f"{_PREFIX}{partition}/"))
         return frozenset(int(match[2]) for match in found if match)
 
-    def obeyed(self, partition: int, offset: int) -> None:
+    def remove(self, partition: int, offset: int) -> None:
         """The record is in `quarantine`, or intake has passed it in another way: the order is no more."""
         self._store.delete_prefix(_key(partition, offset))
 

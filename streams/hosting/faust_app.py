@@ -30,7 +30,7 @@ from runtime.shutdown import on_signal_async
 from runtime.telemetry import configure_logging, serve_metrics, without_words
 from streams.hosting.assignment import METADATA_MAX_AGE_MS, Assignor, keep_whole
 from streams.hosting.faust_parts import NoMonitor, NoTables, commit, deliver_directly, read_committed
-from streams.hosting.flow import Flow, fetch_what_flows
+from streams.hosting.flow import FlowControl, fetch_what_flows
 from streams.hosting.inbox import Inbox
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ def make_app(name: str, settings: Settings) -> Any:
         PartitionAssignor=Assignor,
     )
     read_committed(app)
-    app.flow = Flow()
+    app.flow = FlowControl()
     return app
 
 
@@ -145,7 +145,7 @@ async def in_batches(
     in memory meanwhile is left out: only for whoever keeps positions of its own, and seeks back.
 
     (`stream.take_events` polls for its time to be over, which costs a tenth of a core while nothing comes.)"""
-    flow: Flow = stream.app.flow
+    flow: FlowControl = stream.app.flow
     arrived = Inbox(partial(flow.hold_all, True), partial(flow.hold_all, False))
 
     async def work() -> None:

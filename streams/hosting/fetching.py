@@ -35,7 +35,7 @@ class Misplaced(Exception):
     """A record says that it lies elsewhere than in its batch."""
 
 
-class Batches:
+class FetchedBatches:
     """The batches in the bytes of one fetch, as aiokafka's fetcher asks for them."""
 
     def __init__(self, data: bytes) -> None:
@@ -49,13 +49,13 @@ class Batches:
     def has_next(self) -> bool:
         return self._end() <= self._size
 
-    def next_batch(self) -> Batch | None:
+    def next_batch(self) -> FetchedBatch | None:
         """None when the rest is no whole batch: a broker cuts a fetch anywhere."""
         end = self._end()
         if end > self._size:
             return None
         raw, self._at = self._data[self._at : end], end
-        return Batch(raw, self.partition)
+        return FetchedBatch(raw, self.partition)
 
     def _end(self) -> int:
         """Where the next batch ends; beyond the data when it is not whole."""
@@ -65,7 +65,7 @@ class Batches:
         return head + int.from_bytes(self._data[self._at + _LENGTH_AT : head], "big")
 
 
-class Batch:
+class FetchedBatch:
     """One batch: aiokafka's own, but for records that it cannot unpack."""
 
     def __init__(self, raw: memoryview, partition: Any) -> None:
@@ -119,7 +119,7 @@ class Batch:
         return record
 
 
-class Fetched(fetcher.PartitionRecords):  # type: ignore[misc]
+class FetchedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     """The records of one fetch of one partition, as records of ours, each with what it follows."""
 
     def __init__(self, tp: Any, records: Any, aborted: Any, fetch_offset: int, *settings: Any) -> None:
@@ -152,7 +152,7 @@ class Fetched(fetcher.PartitionRecords):  # type: ignore[misc]
 
 def fetch_safely() -> None:
     """Have every aiokafka consumer of this process read its fetches this way."""
-    fetcher.MemoryRecords, fetcher.PartitionRecords = Batches, Fetched
+    fetcher.MemoryRecords, fetcher.PartitionRecords = FetchedBatches, FetchedRecords
 
 
 def _records_of(raw: memoryview) -> Iterator[_DefaultRecordPy]:

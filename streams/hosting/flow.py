@@ -13,7 +13,7 @@ HELD_LOOK_S = 0.1
 """While a partition is held back, the others are asked for records this long at once: it may be released meanwhile."""
 
 
-class Flow:
+class FlowControl:
     """Partitions of which nothing is fetched, because whoever takes their records has no room for more.
 
     Faust holds partitions back too, while it rebalances, and forgets ours when it lets go: so ours are apart."""
@@ -51,12 +51,12 @@ class Flow:
             self._released.set()
 
 
-def fetch_what_flows(consumer: Any, flow: Flow) -> None:
+def fetch_what_flows(consumer: Any, flow: FlowControl) -> None:
     """Have the consumer fetch only what `flow` lets it."""
     consumer._wait_next_records = partial(_wait_next_records, consumer, flow)
 
 
-async def _wait_next_records(consumer: Any, flow: Flow, timeout: float) -> tuple[dict[TP, Any], set[TP]]:
+async def _wait_next_records(consumer: Any, flow: FlowControl, timeout: float) -> tuple[dict[TP, Any], set[TP]]:
     """As Faust's own, but for what is held back."""
     if not consumer.flow_active:
         await consumer.wait(consumer.can_resume_flow)

@@ -16,7 +16,7 @@ import structlog
 from runtime.kafka import Watermarks
 from runtime.telemetry import without_words
 from streams.hosting.gaps import PROVEN, Gaps
-from streams.hosting.positions import Positions, Verdict
+from streams.hosting.positions import OffsetVerdict, Positions
 
 STALL_S = 2.0
 """Without a record taken for this long, the broker is asked where the partition ends."""
@@ -57,20 +57,20 @@ class Follower:
         """Offset of the next record to take."""
         return self._positions.wanted
 
-    async def wants(self, offset: int, follows: int | None = None) -> bool:
+    async def take(self, offset: int, follows: int | None = None) -> bool:
         """Whether the delivered record at `offset` is to be taken now; `follows` as in Record. If not, and records were
         left out, Faust is sought back to them. Does not wait when the record is to be taken, nor for the broker."""
         if self._held:
             return False
-        verdict = self._positions.judge(offset, follows)
-        if verdict is Verdict.TAKE:
+        verdict = self._positions.take(offset, follows)
+        if verdict is OffsetVerdict.TAKE:
             wanted = self._positions.wanted
             if self._gaps.past(self._topic, self._partition, wanted) > wanted:
                 self._loop.call_soon(self._pass_over_proven)
             return True
-        if verdict is Verdict.SEEK:
+        if verdict is OffsetVerdict.SEEK:
             await self._attempt(self.seek)
-        elif verdict is Verdict.ASK and (self._asking is None or self._asking.done()):
+        elif verdict is OffsetVerdict.ASK and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._attempt(self._ask))
         return False
 

@@ -52,7 +52,7 @@ class Inbox:
             self._held = True
             self._hold()
 
-    def has_missed(self) -> bool:
+    def take_missed(self) -> bool:
         """Whether something did not fit, now that all that did is taken. Says so once."""
         missed = self._missed and not self._waiting
         self._missed = self._missed and not missed

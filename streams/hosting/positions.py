@@ -17,7 +17,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class OffsetVerdict(StrEnum):
     TAKE = "take"
     DROP = "drop"
     SEEK = "seek"
@@ -34,18 +34,18 @@ class Positions:
         """Offset of the next record to take."""
         self._sought_from: int | None = None
 
-    def judge(self, offset: int, follows: int | None = None) -> Verdict:
+    def take(self, offset: int, follows: int | None = None) -> OffsetVerdict:
         """What to do with the record at `offset` that was delivered. `follows`: as Record.follows."""
         if offset < self.wanted:
-            return Verdict.DROP
+            return OffsetVerdict.DROP
         if offset == self.wanted or (follows is not None and follows <= self.wanted):
             self.wanted = offset + 1
             self._sought_from = None
-            return Verdict.TAKE
+            return OffsetVerdict.TAKE
         if self._sought_from is None or offset < self._sought_from:
             self._sought_from = offset
-            return Verdict.SEEK
-        return Verdict.ASK if offset == self._sought_from else Verdict.DROP
+            return OffsetVerdict.SEEK
+        return OffsetVerdict.ASK if offset == self._sought_from else OffsetVerdict.DROP
 
     def skip_to(self, offset: int) -> None:
         """The log holds nothing before `offset` that was not taken."""

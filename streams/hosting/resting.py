@@ -10,7 +10,7 @@ class GrowingRest:
         self._least_s, self._most_s = least_s, most_s
         self._next_s = least_s
 
-    def after(self, lasted_s: float) -> float:
+    def take_s(self, lasted_s: float) -> float:
         """Seconds to rest once it has ended after `lasted_s`. What lasted `most_s` is trusted again: `least_s`."""
         rest_s = self._least_s if lasted_s >= self._most_s else self._next_s
         self._next_s = min(2 * rest_s, self._most_s)

@@ -58,7 +58,7 @@ class PoolClock:
         credible_ms = now_ms + INPUT_AHEAD_MAX_MS
         return max([now_ms, *(i.at_ms for i in inputs if i.at_ms <= credible_ms)])
 
-    def elapsed_ms(self, mono_ms: int) -> int:
+    def take_elapsed_ms(self, mono_ms: int) -> int:
         """Lease time since the last call, which was for the writer's last batch; 0 for its first batch."""
         reading = mono_ms if self._asked_mono_ms is None else min(mono_ms, self._asked_mono_ms)
         last = self._lease_mono_ms

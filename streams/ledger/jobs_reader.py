@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from runtime.kafka import Record
 from streams.hosting.follower import Follower
 from streams.hosting.inbox import Inbox
-from streams.ledger.guard import Guard
+from streams.ledger.host_guard import HostGuard
 from streams.ledger.pool_io import PoolIO
 
 UNDECIDED_MAX = 5_000
@@ -27,7 +27,7 @@ class JobsReader:
     """One pool's. All methods run on the event loop, and none waits for the pool."""
 
     def __init__(
-        self, io: PoolIO, guard: Guard, take: Callable[[Record], Awaitable[None]], skip_to: Callable[[int], None]
+        self, io: PoolIO, guard: HostGuard, take: Callable[[Record], Awaitable[None]], skip_to: Callable[[int], None]
     ) -> None:
         """`take(record)` gets each wanted record; `skip_to(offset)` hears that nothing is left before `offset`."""
         self._io, self._guard = io, guard
@@ -64,13 +64,13 @@ class JobsReader:
         if self._follower is not None:
             self._guard.spawn(self._follower.seek())
 
-    def gave(self, offset: int, size_bytes: int) -> None:
+    def note_undecided(self, offset: int, size_bytes: int) -> None:
         """The record at `offset` waits for a decision."""
         self._undecided.append((offset, size_bytes))
         self._undecided_bytes += size_bytes
         self._make_room()
 
-    def decided(self, position: int) -> None:
+    def note_decided(self, position: int) -> None:
         """What comes before `position` is decided, and acknowledged in the ledger."""
         while self._undecided and self._undecided[0][0] < position:
             self._undecided_bytes -= self._undecided.popleft()[1]
@@ -90,11 +90,11 @@ class JobsReader:
         taken = 0
         while True:
             await self._room.wait()
-            if self._inbox.has_missed() and self._follower is not None:
+            if self._inbox.take_missed() and self._follower is not None:
                 await self._follower.seek()
             record = await self._inbox.get()
             async with self._taking:
-                if self._follower is not None and await self._follower.wants(record.offset, record.follows):
+                if self._follower is not None and await self._follower.take(record.offset, record.follows):
                     await self._deliver(record)
             taken += 1
             if taken % YIELD_EVERY == 0:

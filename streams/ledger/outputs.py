@@ -50,14 +50,14 @@ class InputAhead(msgspec.Struct, frozen=True):
     ahead_ms: int
 
 
-class Rest(StrEnum):
+class PoolRest(StrEnum):
     """How long a pool rests after it has ended, before it is opened anew."""
 
     BRIEF = "brief"
     """Opening it anew reads what is true, and may mend it: 1 s, and longer each time it ends again soon."""
     LONG = "long"
     """Only somebody's hands mend it: each try a minute after the last."""
-    TURN = "turn"
+    UNTIL_ASSIGNED = "until_assigned"
     """Another scheduler leads it: until the group assigns it anew, a minute at the longest."""
 
 
@@ -65,7 +65,7 @@ class Stop(msgspec.Struct, frozen=True):
     """The writer has ended: nothing more may be appended or sent by it."""
 
     reason: str
-    rest: Rest = Rest.BRIEF
+    rest: PoolRest = PoolRest.BRIEF
 
 
 Output = Append | SendOrders | SeekJobs | AskJobsEnd | SnapshotReady | InputAhead | Stop

@@ -13,7 +13,7 @@ from scheduling.state.pool import State
 from streams.ledger.outputs import Append, Output
 
 
-class Phase(StrEnum):
+class WriterPhase(StrEnum):
     OPENING = "opening"
     READING_BACK = "reading_back"
     LEADING = "leading"
@@ -21,7 +21,7 @@ class Phase(StrEnum):
 
 
 class HasPhase(Protocol):
-    phase: Phase
+    phase: WriterPhase
 
 
 _Writer = TypeVar("_Writer", bound=HasPhase)
@@ -43,7 +43,7 @@ def stopped_if_it_raises(
         try:
             return method(writer, *given, **named)
         except BaseException:
-            writer.phase = Phase.STOPPED
+            writer.phase = WriterPhase.STOPPED
             raise
 
     return guarded

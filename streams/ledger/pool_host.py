@@ -2,7 +2,7 @@
 
 Theory of operation. Faust delivers `jobs`; a thread reads the pool's ledger; a producer appends and sends. All of them
 end in the event loop, where the writer (sans-I/O) is stepped: at most one batch is in flight, and what arrives
-meanwhile is the next one. Every way in from the loop leads through one guard (streams.ledger.guard), and whatever a
+meanwhile is the next one. Every way in from the loop leads through one guard (streams.ledger.host_guard): whatever a
 host cannot mend by itself is raised there: the host ends, lets go of its state and says why. Its keeper
 (streams.ledger.pool_keeper) opens the pool anew with another host, which reads the ledger and goes on from there.
 """
@@ -24,11 +24,11 @@ from contract.topics import JOBS
 from runtime.kafka import Delivery, DeliveryUnclear, Record
 from streams.door import jobs_door
 from streams.ledger.dispatching import Dispatching
-from streams.ledger.guard import Ended, Guard, PoolEnds
+from streams.ledger.host_guard import HostEnded, HostGuard, PoolEnds
 from streams.ledger.jobs_reader import JobsReader
 from streams.ledger.outputs import Append, AskJobsEnd, InputAhead, Output, SeekJobs, SendOrders, SnapshotReady, Stop
 from streams.ledger.payloads import PayloadCache
-from streams.ledger.phases import Phase
+from streams.ledger.phases import WriterPhase
 from streams.ledger.pool_io import PoolIO
 from streams.ledger.pool_metrics import PoolMetrics
 from streams.ledger.pools import pool_named_by
@@ -44,12 +44,12 @@ log = structlog.get_logger(__name__)
 class PoolHost:
     """One pool of this process, from opening to end. All methods run on the event loop, and none waits for the pool."""
 
-    def __init__(self, io: PoolIO, *, snapshot_every_ms: int, on_ended: Callable[[Ended], None]) -> None:
+    def __init__(self, io: PoolIO, *, snapshot_every_ms: int, on_ended: Callable[[HostEnded], None]) -> None:
         """`on_ended` hears once that the host has ended by itself; not after `close`."""
         self.pool = ""
         """Empty until it is known whose partition this is."""
         self._io, self._snapshot_every_s, self._on_ended = io, snapshot_every_ms / 1000, on_ended
-        self._guard = Guard(self._ended)
+        self._guard = HostGuard(self._ended)
         self._session = uuid.uuid4().hex
         self._named: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._jobs = JobsReader(io, self._guard, self._take, self._skip_to)
@@ -100,7 +100,7 @@ class PoolHost:
     async def close(self, *, with_snapshot: bool) -> None:
         """Stop deciding: let the batch in flight settle, and store a snapshot if asked and there is anything new."""
         writer = self._writer
-        leads = writer is not None and writer.phase is Phase.LEADING and not self._guard.closed
+        leads = writer is not None and writer.phase is WriterPhase.LEADING and not self._guard.closed
         if with_snapshot and writer is not None and leads and writer.state.head_offset > self._snapshot_offset:
             self._snapshot_saved.clear()
             writer.want_snapshot()
@@ -113,7 +113,7 @@ class PoolHost:
         self._guard.close()
         self._let_go()
 
-    def _ended(self, ended: Ended) -> None:
+    def _ended(self, ended: HostEnded) -> None:
         place = {"topic": JOBS, "offset": self._writer.state.position} if self._writer is not None else {}
         try:
             self._let_go()
@@ -167,7 +167,7 @@ class PoolHost:
         if read.submitted is not None:
             self._payloads.hold(record.offset, read.submitted, read.traceparent)
         self._writer.receive(read.given, read.size_bytes)
-        self._jobs.gave(record.offset, read.size_bytes)
+        self._jobs.note_undecided(record.offset, read.size_bytes)
         self._wake()
 
     def _skip_to(self, position: int) -> None:
@@ -284,7 +284,7 @@ class PoolHost:
             return
         self._carry_out(writer.acked(outcome.offset, outcome.timestamp_ms, _mono_ms()))
         self._pump()
-        self._jobs.decided(output.batch.position)
+        self._jobs.note_decided(output.batch.position)
         self._payloads.settle(output.batch)
         assert self._metrics is not None
         self._metrics.acked(output.batch, time.monotonic() - decided, writer.ignored)

@@ -15,8 +15,8 @@ from runtime.kafka import Record
 from runtime.telemetry import without_words
 from streams import metrics
 from streams.hosting.resting import GrowingRest
-from streams.ledger.guard import Ended
-from streams.ledger.outputs import Rest
+from streams.ledger.host_guard import HostEnded
+from streams.ledger.outputs import PoolRest
 from streams.ledger.pool_host import PoolHost
 
 REST_S = 1.0
@@ -25,7 +25,7 @@ REST_MAX_S = 60.0
 
 log = structlog.get_logger(__name__)
 
-OnEnded = Callable[[Ended], None]
+OnEnded = Callable[[HostEnded], None]
 
 
 class PoolKeeper:
@@ -44,7 +44,7 @@ class PoolKeeper:
         self._loop = asyncio.get_running_loop()
         self._label = f"partition {partition}"
         """The pool's name, once it is known."""
-        self._rest = Rest.BRIEF
+        self._rest = PoolRest.BRIEF
         self._opened_s = 0.0
         self._host: PoolHost | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -66,7 +66,7 @@ class PoolKeeper:
         """Faust has rebalanced: the partition is still ours."""
         if self._host is not None:
             self._host.recheck()
-        elif self._rest is Rest.TURN and self._timer is not None:
+        elif self._rest is PoolRest.UNTIL_ASSIGNED and self._timer is not None:
             self._timer.cancel()
             self._open_anew()
 
@@ -88,21 +88,21 @@ class PoolKeeper:
         try:
             self._host = self._open_host(self._ended)
         except Exception as failure:
-            self._ended(Ended("a pool's host failed", Rest.BRIEF, {"found": without_words(failure)}))
+            self._ended(HostEnded("a pool's host failed", PoolRest.BRIEF, {"found": without_words(failure)}))
 
     def _open_anew(self) -> None:
         metrics.REOPENED.labels(self._label).inc()
         self._show_resting(False)
         self._open()
 
-    def _ended(self, ended: Ended) -> None:
+    def _ended(self, ended: HostEnded) -> None:
         host, self._host = self._host, None
         if self._closed:
             return
         if host is not None and host.pool:
             self._label = host.pool
-        brief_s = self._growing.after(self._loop.time() - self._opened_s)
-        rest_s = brief_s if ended.rest is Rest.BRIEF else self._rest_max_s
+        brief_s = self._growing.take_s(self._loop.time() - self._opened_s)
+        rest_s = brief_s if ended.rest is PoolRest.BRIEF else self._rest_max_s
         self._rest = ended.rest
         self._timer = self._loop.call_later(rest_s, self._open_anew)  # before anything that could raise
         self._show_resting(True)

@@ -37,8 +37,9 @@ from scheduling.evolve import fold, seal
 from scheduling.state.pool import State
 from streams.ledger import outputs as out
 from streams.ledger.clock import PoolClock
+from streams.ledger.outputs import PoolRest
 from streams.ledger.pace import Pace
-from streams.ledger.phases import Phase, chain_after, in_place, stopped_if_it_raises
+from streams.ledger.phases import WriterPhase, chain_after, in_place, stopped_if_it_raises
 
 OF_NODES = (NodeReport, NodeHeartbeat)
 OPEN_TRIES_MAX = 20
@@ -54,7 +55,7 @@ class LedgerWriter:
 
     def __init__(self, state: State, chain: Chain | None = None, *, session: str, release: str) -> None:
         self.state = state
-        self.phase = Phase.OPENING
+        self.phase = WriterPhase.OPENING
         self.next_offset = max(0, state.head_offset)
         """Of the ledger: the next record to feed to `read`. A snapshot's own last record is read again and checked."""
         self.next_input = 0
@@ -94,10 +95,10 @@ class LedgerWriter:
     @stopped_if_it_raises
     def read(self, offset: int, at_ms: int, record: bytes) -> list[out.Output]:
         """The ledger's record at `offset`, in order, each once; our own too."""
-        if self.phase is Phase.STOPPED:
+        if self.phase is WriterPhase.STOPPED:
             return []
         if offset != self.next_offset:
-            return self._stop(f"expected the ledger's offset {self.next_offset} next, found {offset}", out.Rest.LONG)
+            return self._stop(f"expected the ledger's offset {self.next_offset} next, found {offset}", PoolRest.LONG)
         self.next_offset, self._last_at_ms = offset + 1, at_ms
         if self._snapshot_head:
             expected, self._snapshot_head = self._snapshot_head, ""
@@ -106,12 +107,12 @@ class LedgerWriter:
             return self._stop(
                 f"the ledger's record {offset} is not the one the snapshot follows (expected {expected[:16]},"
                 f" found {hash_of(record)[:16]}): the ledger was edited or replaced; run `headrace audit verify`",
-                out.Rest.LONG,
+                PoolRest.LONG,
             )
         try:
             judged = self._chain.offer(offset, record)
         except Damaged as damage:
-            return self._stop(f"the ledger is damaged: {damage}; run `headrace audit verify`", out.Rest.LONG)
+            return self._stop(f"the ledger is damaged: {damage}; run `headrace audit verify`", PoolRest.LONG)
         if isinstance(judged, Counted):
             return self._counted(offset, judged)
         return self._not_counted(hash_of(record))
@@ -119,14 +120,14 @@ class LedgerWriter:
     @stopped_if_it_raises
     def acked(self, offset: int, at_ms: int, mono_ms: int) -> list[out.Output]:
         """The broker stored the record in flight at `offset`."""
-        if self.phase is Phase.STOPPED:
+        if self.phase is WriterPhase.STOPPED:
             return []
         self._in_flight = False
         self._clock.appended(at_ms, mono_ms)
         assert self._sent is not None
         batch, record_hash = self._sent
         if batch.events and isinstance(batch.events[0], Opened):
-            won_unread = self.phase is Phase.READING_BACK and not self._opened_needs_read_back()
+            won_unread = self.phase is WriterPhase.READING_BACK and not self._opened_needs_read_back()
             return self._won(batch, record_hash, offset) if won_unread else []
         seal(self.state, record_hash, offset, batch.position)
         sending, self._sending = self._sending, ()
@@ -135,12 +136,12 @@ class LedgerWriter:
     @stopped_if_it_raises
     def unclear(self, reason: str) -> list[out.Output]:
         """Nobody knows whether the record in flight was stored: only reading the ledger anew will tell."""
-        return self._stop(f"the delivery of a ledger record is unclear ({reason})", out.Rest.BRIEF)
+        return self._stop(f"the delivery of a ledger record is unclear ({reason})", PoolRest.BRIEF)
 
     @stopped_if_it_raises
     def receive(self, given: Input, size_bytes: int) -> None:
         """The next record of `jobs`. `size_bytes` is about what the ledger will keep of it."""
-        if self.phase is Phase.LEADING and given.offset >= self.next_input:
+        if self.phase is WriterPhase.LEADING and given.offset >= self.next_input:
             self.next_input = given.offset + 1
             self._pending.append((given, size_bytes))
             self._urgent += not isinstance(given.body, OF_NODES)
@@ -157,7 +158,7 @@ class LedgerWriter:
             return self._stop(
                 f"`jobs` ends at {end}, before {self._asked_position} which pool {self.state.pool!r} has read: the"
                 " topic was cut or made anew; restore it, or start an installation of its own",
-                out.Rest.LONG,
+                PoolRest.LONG,
             )
         return []
 
@@ -184,17 +185,17 @@ class LedgerWriter:
 
     def _last(self) -> tuple[int, str]:
         """Seq and hash of the record that the next one follows: our own last one, or what was read before we lead."""
-        if self.phase is Phase.LEADING and self._sent is not None:
+        if self.phase is WriterPhase.LEADING and self._sent is not None:
             return self._sent[0].seq, self._sent[1]
         return self._chain.seq, self._chain.head_hash
 
     def _due(self, mono_ms: int) -> list[out.Output]:
         if self._in_flight:
             return []
-        if self.phase is Phase.OPENING:
+        if self.phase is WriterPhase.OPENING:
             at_end = self._ledger_end is not None and self.next_offset >= self._ledger_end
             return self._open(mono_ms) if at_end else []
-        if self.phase is not Phase.LEADING:
+        if self.phase is not WriterPhase.LEADING:
             return []
         outputs: list[out.Output] = []
         if self._snapshot_wanted:
@@ -214,7 +215,7 @@ class LedgerWriter:
 
     def due_ms(self, mono_ms: int) -> int | None:
         """Ms until `step` has something to do if nothing is fed in before; None when only that can make it."""
-        if self.phase is not Phase.LEADING or self._in_flight:
+        if self.phase is not WriterPhase.LEADING or self._in_flight:
             return None
         if self._snapshot_wanted:
             return 0 if self._may_snapshot() else None
@@ -241,19 +242,19 @@ class LedgerWriter:
         found = f"record {offset} of epoch {counted.batch.epoch} counts and is not ours (epoch {self.state.epoch})"
         return self._overtaken(found)
 
-    def _elapsed_ms(self, mono_ms: int) -> int:
+    def _take_elapsed_ms(self, mono_ms: int) -> int:
         """Lease time of the batch begun now; asking it makes this batch the last."""
-        return self._clock.elapsed_ms(mono_ms)
+        return self._clock.take_elapsed_ms(mono_ms)
 
     # -- the ledger's records, judged ----------------------------------------------------------------------------
 
     def _counted(self, offset: int, counted: Counted) -> list[out.Output]:
         if self._unread and counted.hash == self._unread[0]:
             self._unread.popleft()
-            if self.phase is not Phase.READING_BACK:
+            if self.phase is not WriterPhase.READING_BACK:
                 return []
             return self._won(counted.batch, counted.hash, offset)
-        if self.phase is Phase.LEADING:
+        if self.phase is WriterPhase.LEADING:
             return self._other_leads(offset, counted)
         fold(self.state, counted.batch, counted.hash, offset)
         return []
@@ -262,12 +263,12 @@ class LedgerWriter:
         self.ignored += 1
         if record_hash not in self._unread:
             return []
-        if self.phase is Phase.LEADING:
+        if self.phase is WriterPhase.LEADING:
             return self._overtaken("our own record does not count")
         self._unread.clear()
         if self._tries >= OPEN_TRIES_MAX:
             return self._overtaken(f"it was not won in {OPEN_TRIES_MAX} tries")
-        self.phase = Phase.OPENING
+        self.phase = WriterPhase.OPENING
         return []
 
     def _open(self, mono_ms: int) -> list[out.Output]:
@@ -275,9 +276,9 @@ class LedgerWriter:
             return self._stop(
                 f"the ledger of pool {self.state.pool!r} ends at offset {self._ledger_end}, before record"
                 f" {self.state.head_offset} which the snapshot follows: its tail was cut; run `headrace audit verify`",
-                out.Rest.LONG,
+                PoolRest.LONG,
             )
-        self.phase = Phase.READING_BACK
+        self.phase = WriterPhase.READING_BACK
         self._tries += 1
         state = self.state
         clock = Clock(
@@ -287,14 +288,14 @@ class LedgerWriter:
             elapsed_ms=0,
             caught_up=False,
         )
-        self._elapsed_ms(mono_ms)
+        self._take_elapsed_ms(mono_ms)
         events = open_pool(state, self._session, self._release, clock)
         return [self._append(clock, state.position, (), events, [encode(event) for event in events])]
 
     def _won(self, opened: Batch, record_hash: str, offset: int) -> list[out.Output]:
         """Our Opened counts: the pool is ours."""
         fold(self.state, opened, record_hash, offset)
-        self.phase = Phase.LEADING
+        self.phase = WriterPhase.LEADING
         position = self._resume_position()
         self.next_input = position
         outputs: list[out.Output] = [out.SeekJobs(position)]
@@ -312,7 +313,7 @@ class LedgerWriter:
             epoch=state.epoch,
             seq=state.seq + 1,
             now_ms=self._clock.now_ms(mono_ms, state.now_ms, offered),
-            elapsed_ms=self._elapsed_ms(mono_ms),
+            elapsed_ms=self._take_elapsed_ms(mono_ms),
             caught_up=self._pace.has_caught_up(self._position_after(len(offered))),
         )
         decision = decide(state, offered, clock)
@@ -388,11 +389,12 @@ class LedgerWriter:
             self._chain = chain_after(self.state)
 
     def _overtaken(self, found: str) -> list[out.Output]:
-        return self._stop(f"another scheduler has taken pool {self.state.pool!r} over: {found}", out.Rest.TURN)
+        reason = f"another scheduler has taken pool {self.state.pool!r} over: {found}"
+        return self._stop(reason, PoolRest.UNTIL_ASSIGNED)
 
-    def _stop(self, reason: str, rest: out.Rest) -> list[out.Output]:
-        if self.phase is Phase.STOPPED:
+    def _stop(self, reason: str, rest: PoolRest) -> list[out.Output]:
+        if self.phase is WriterPhase.STOPPED:
             return []
-        self.phase = Phase.STOPPED
+        self.phase = WriterPhase.STOPPED
         self._sending = ()
         return [out.Stop(reason, rest)]

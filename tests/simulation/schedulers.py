@@ -12,7 +12,7 @@ from scheduling import snapshot
 from scheduling.attempts.orders import clusters_for
 from scheduling.state.pool import initial_state
 from streams.ledger import outputs as out
-from streams.ledger.phases import Phase
+from streams.ledger.phases import WriterPhase
 from streams.ledger.writer import LedgerWriter
 from tests.simulation.log import Broker, Record, Unclear
 
@@ -79,7 +79,7 @@ class Scheduler:
 
     @property
     def leading(self) -> bool:
-        return self.alive and not self.stalled and self.writer.phase is Phase.LEADING
+        return self.alive and not self.stalled and self.writer.phase is WriterPhase.LEADING
 
     def crash(self) -> None:
         """kill -9."""

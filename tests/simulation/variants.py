@@ -135,11 +135,11 @@ def opened_not_read_back() -> Patches:
 def lease_time_runs_through_outages() -> Patches:
     """Lease time is all of the writer's monotonic time since its last batch."""
 
-    def elapsed_ms(self: PoolClock, mono_ms: int) -> int:
+    def take_elapsed_ms(self: PoolClock, mono_ms: int) -> int:
         last, self._lease_mono_ms = self._lease_mono_ms, mono_ms
         return 0 if last is None else max(0, mono_ms - last)
 
-    return [(PoolClock, "elapsed_ms", elapsed_ms)]
+    return [(PoolClock, "take_elapsed_ms", take_elapsed_ms)]
 
 
 def kill_sent_once() -> Patches:

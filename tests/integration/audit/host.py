@@ -14,7 +14,8 @@ from runtime.postgres import engine
 from runtime.settings import Settings
 from scheduling.state.pool import initial_state
 from streams.ledger import outputs as out
-from streams.ledger.writer import LedgerWriter, Phase
+from streams.ledger.phases import WriterPhase
+from streams.ledger.writer import LedgerWriter
 from tests.unit.audit.ledger import POOL
 from views.projection import apply
 
@@ -86,7 +87,7 @@ class Host:
                     done = self._producer.send_and_wait(LEDGER, output.record, partition=0)
                     self._carry_out(self._writer.acked(done.offset, done.timestamp_ms, self._mono_ms()))
                 case out.SeekJobs():
-                    assert self._writer.phase is Phase.LEADING
+                    assert self._writer.phase is WriterPhase.LEADING
                     self._jobs = Reader(self._settings.kafka, {(JOBS, 0): output.position}, client_id="test-jobs")
                 case out.AskJobsEnd():
                     self._carry_out(self._writer.jobs_end(offsets(self._settings.kafka, JOBS, 0)[1]))

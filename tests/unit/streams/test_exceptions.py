@@ -9,7 +9,7 @@ import pytest
 
 from contract.inputs import CancelRequested, Input
 from streams.ledger import writer as writers
-from streams.ledger.phases import OutOfPlace, Phase
+from streams.ledger.phases import OutOfPlace, WriterPhase
 from tests.unit.streams.memory_log import Host, MemoryLog, reader_hash
 from tests.unit.streams.said import Said
 
@@ -45,7 +45,7 @@ def test_after_an_exception_in_decide_nothing_is_appended(host: Host, monkeypatc
         strike_decide_halfway(struck)
         with pytest.raises(Struck):
             host.step()
-    assert host.writer.phase is Phase.STOPPED
+    assert host.writer.phase is WriterPhase.STOPPED
     records = len(host.log.records)
     host.give(said.job(1))
     for _ in range(3):
@@ -76,7 +76,7 @@ def test_whatever_raises_in_a_writer_stops_it(host: Host, monkeypatch: pytest.Mo
     monkeypatch.setattr(host.writer, part, strike)
     with pytest.raises((Struck, AttributeError, TypeError)):
         call(host)
-    assert host.writer.phase is Phase.STOPPED
+    assert host.writer.phase is WriterPhase.STOPPED
 
 
 def test_a_batch_out_of_its_place_is_never_handed_out(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_a_batch_out_of_its_place_is_never_handed_out(host: Host, monkeypatch: p
         strike_decide_halfway(struck)
         with pytest.raises(Struck):
             host.step()
-    host.writer.phase = Phase.LEADING
+    host.writer.phase = WriterPhase.LEADING
     host.give(said.job(1))
     host.pass_ms(100)
     with pytest.raises(OutOfPlace, match="seq 2"):

@@ -17,7 +17,7 @@ from runtime.settings import Settings
 from streams.hosting import assignment, inbox
 from streams.hosting.faust_app import _with_threads, in_batches, make_app
 from streams.hosting.faust_parts import CommittedConsumer
-from streams.hosting.flow import Flow, fetch_what_flows
+from streams.hosting.flow import FlowControl, fetch_what_flows
 from tests.unit.streams.memory_pool import run
 from tests.waiting import until_async, within
 
@@ -44,7 +44,7 @@ class Consumer:
 
 def test_what_is_held_back_is_not_fetched_and_the_rest_is() -> None:
     async def live() -> None:
-        consumer, flow = Consumer(), Flow()
+        consumer, flow = Consumer(), FlowControl()
         fetch_what_flows(consumer, flow)
         assert set((await consumer._wait_next_records(timeout=1.0))[0]) == {ONE, TWO}
         flow.hold(ONE, True)
@@ -58,7 +58,7 @@ def test_what_is_held_back_is_not_fetched_and_the_rest_is() -> None:
 
 def test_when_all_is_held_back_a_release_is_noticed_at_once() -> None:
     async def live() -> None:
-        consumer, flow = Consumer(), Flow()
+        consumer, flow = Consumer(), FlowControl()
         fetch_what_flows(consumer, flow)
         flow.hold_all(True)
         waiting = asyncio.create_task(consumer._wait_next_records(timeout=3_600.0))
@@ -75,7 +75,7 @@ class Stream:
     """A stream of Faust's that goes on as long as it flows."""
 
     def __init__(self, value: bytes) -> None:
-        self.app = SimpleNamespace(flow=Flow())
+        self.app = SimpleNamespace(flow=FlowControl())
         self.delivered = 0
         self._value = value
 

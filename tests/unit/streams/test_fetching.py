@@ -19,9 +19,9 @@ from runtime.kafka_records import Complaints
 from runtime.settings import Settings
 from streams.hosting import fetching
 from streams.hosting.faust_app import make_app
-from streams.hosting.fetching import Batches, Fetched
+from streams.hosting.fetching import FetchedBatches, FetchedRecords
 from streams.hosting.gaps import Gaps
-from streams.hosting.positions import Positions, Verdict
+from streams.hosting.positions import OffsetVerdict, Positions
 from tests.unit.streams.batches import ABORT, COMMIT, AnyName, batch, damaged, marker, values
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
@@ -43,7 +43,7 @@ def gaps(monkeypatch: pytest.MonkeyPatch) -> Gaps:
 def fetched(
     data: bytes, at: int = 0, aborted: Sequence[tuple[int, int]] = (), isolation: int = READ_COMMITTED
 ) -> list[Record]:
-    return list(Fetched(PARTITION, Batches(data), list(aborted), at, None, None, True, isolation))
+    return list(FetchedRecords(PARTITION, FetchedBatches(data), list(aborted), at, None, None, True, isolation))
 
 
 def said(records: list[Record]) -> list[tuple[int, bytes | None, int | None]]:
@@ -140,7 +140,7 @@ def test_a_record_that_says_it_lies_elsewhere_moves_nobody(
     assert [record.offset for record in records] == read
     assert records[-1].value == b"another's"
     positions = Positions(0)
-    assert {positions.judge(record.offset, record.follows) for record in records} == {Verdict.TAKE}
+    assert {positions.take(record.offset, record.follows) for record in records} == {OffsetVerdict.TAKE}
 
 
 @given(st.data())
@@ -169,7 +169,7 @@ def test_with_proofs_every_committed_record_is_taken_once_whatever_fetches_bring
 
         def fetch(place: int, batches: int) -> int:
             records, behind = log.fetch(place, batches)
-            took.extend(r.offset for r in records if positions.judge(r.offset, r.follows) is Verdict.TAKE)
+            took.extend(r.offset for r in records if positions.take(r.offset, r.follows) is OffsetVerdict.TAKE)
             return behind
 
         for jump in jumps:
@@ -207,8 +207,8 @@ class Log:
         starts = [start for start, _, _ in self._parts if start <= place]
         chosen = [part for part in self._parts if part[0] >= (starts[-1] if starts else 0)][:batches]
         aborted = [one for part in chosen for one in part[2]]
-        data = Batches(b"".join(part[1] for part in chosen))
-        fetch = Fetched(PARTITION, data, aborted, place, None, None, True, READ_COMMITTED)
+        data = FetchedBatches(b"".join(part[1] for part in chosen))
+        fetch = FetchedRecords(PARTITION, data, aborted, place, None, None, True, READ_COMMITTED)
         return list(fetch), max(place, fetch.next_fetch_offset)
 
 
@@ -225,7 +225,7 @@ def test_our_processors_read_so(tmp_path: Path) -> None:
         made = thread._create_consumer(asyncio.get_running_loop())
         thread.thread_loop.close()
         await made.stop()
-        assert (fetcher.PartitionRecords, fetcher.MemoryRecords) == (Fetched, Batches)
+        assert (fetcher.PartitionRecords, fetcher.MemoryRecords) == (FetchedRecords, FetchedBatches)
         return made._isolation_level
 
     assert asyncio.run(consumer()) == "read_committed"

@@ -68,10 +68,10 @@ async def others_have_looked() -> None:
 def test_a_record_that_proves_the_gap_before_it_is_taken_at_once() -> None:
     async def test() -> None:
         place = Place()
-        assert await place.follower.wants(5, 5)
-        assert await place.follower.wants(9, 6)
-        assert await place.follower.wants(10, 8)
-        assert not await place.follower.wants(20, 12)
+        assert await place.follower.take(5, 5)
+        assert await place.follower.take(9, 6)
+        assert await place.follower.take(10, 8)
+        assert not await place.follower.take(20, 12)
         assert (place.follower.wanted, place.seeks) == (11, [11])
         place.follower.close()
 
@@ -82,7 +82,7 @@ def test_a_gap_at_the_end_is_passed_over_once_the_record_before_it_is_in_its_tak
     async def test() -> None:
         place = Place()
         place.gaps.prove("jobs", 0, 6, 8)
-        assert await place.follower.wants(5, 5)
+        assert await place.follower.take(5, 5)
         assert (place.follower.wanted, place.passed) == (6, [])
         await until_async(lambda: place.passed == [8])
         assert place.follower.wanted == 8
@@ -144,13 +144,13 @@ def test_while_it_is_held_it_wants_nothing_and_afterwards_what_it_missed() -> No
         place = Place()
         await until_async(lambda: place.seeks == [5])
         place.follower.hold()
-        assert not await place.follower.wants(5, 5)
+        assert not await place.follower.take(5, 5)
         place.kept = (0, 100)
         await others_have_looked()
         assert place.seeks == [5]
         await place.follower.go_on()
         assert place.seeks == [5, 5]
-        assert await place.follower.wants(5, 5)
+        assert await place.follower.take(5, 5)
         place.follower.close()
 
     run(test)

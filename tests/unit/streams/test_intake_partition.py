@@ -71,7 +71,7 @@ class Installation:
     def list_orders(self, partition: int) -> frozenset[int]:
         return frozenset(offset for number, offset in self.ordered if number == partition)
 
-    def obeyed(self, partition: int, offset: int) -> None:
+    def remove(self, partition: int, offset: int) -> None:
         self.ordered.discard((partition, offset))
 
     def of(self, _topic: str, partition: int) -> tuple[int, int]:
@@ -105,7 +105,7 @@ class Installation:
 
 class _Skips:
     def __init__(self, installation: Installation) -> None:
-        self.ordered, self.obeyed = installation.list_orders, installation.obeyed
+        self.ordered, self.remove = installation.list_orders, installation.remove
 
 
 def a_record(offset: int, follows: int | None = None, size: int = 10, partition: int = 0) -> Record:

@@ -87,7 +87,7 @@ ENTRIES: dict[str, tuple[Any, str]] = {
     "headers": (pool_host, "headers_for"),
     "the door": (jobs_door, "read"),
     "the inbox": (inbox.Inbox, "put"),
-    "what is undecided": (jobs_reader.JobsReader, "gave"),
+    "what is undecided": (jobs_reader.JobsReader, "note_undecided"),
     "the opening": (pool_host, "state_of"),
     "the host itself": (pool_host, "Dispatching"),
 }

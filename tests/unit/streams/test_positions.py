@@ -5,39 +5,39 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.hosting.positions import Positions, Verdict
+from streams.hosting.positions import OffsetVerdict, Positions
 
 
-def taken(positions: Positions, *offsets: int) -> list[Verdict]:
-    return [positions.judge(offset) for offset in offsets]
+def taken(positions: Positions, *offsets: int) -> list[OffsetVerdict]:
+    return [positions.take(offset) for offset in offsets]
 
 
 def test_in_order_everything_is_taken_and_what_came_before_dropped() -> None:
     assert taken(Positions(5), 3, 4, 5, 6, 5) == [
-        Verdict.DROP,
-        Verdict.DROP,
-        Verdict.TAKE,
-        Verdict.TAKE,
-        Verdict.DROP,
+        OffsetVerdict.DROP,
+        OffsetVerdict.DROP,
+        OffsetVerdict.TAKE,
+        OffsetVerdict.TAKE,
+        OffsetVerdict.DROP,
     ]
 
 
 def test_a_jump_ahead_is_sought_back_once_and_what_was_under_way_dropped() -> None:
     positions = Positions(5)
-    assert taken(positions, 9, 10, 11) == [Verdict.SEEK, Verdict.DROP, Verdict.DROP]
-    assert taken(positions, 4, 5, 6, 7, 8, 9) == [Verdict.DROP] + [Verdict.TAKE] * 5
+    assert taken(positions, 9, 10, 11) == [OffsetVerdict.SEEK, OffsetVerdict.DROP, OffsetVerdict.DROP]
+    assert taken(positions, 4, 5, 6, 7, 8, 9) == [OffsetVerdict.DROP] + [OffsetVerdict.TAKE] * 5
 
 
 def test_the_same_one_again_after_the_seek_asks_the_broker_and_a_gap_is_passed_over() -> None:
     positions = Positions(5)
-    assert taken(positions, 9, 9) == [Verdict.SEEK, Verdict.ASK]
+    assert taken(positions, 9, 9) == [OffsetVerdict.SEEK, OffsetVerdict.ASK]
     positions.skip_to(9)
-    assert taken(positions, 9, 10) == [Verdict.TAKE, Verdict.TAKE]
+    assert taken(positions, 9, 10) == [OffsetVerdict.TAKE, OffsetVerdict.TAKE]
 
 
 def test_a_smaller_one_of_those_left_out_is_a_place_of_its_own() -> None:
     positions = Positions(5)
-    assert taken(positions, 9, 7, 7) == [Verdict.SEEK, Verdict.SEEK, Verdict.ASK]
+    assert taken(positions, 9, 7, 7) == [OffsetVerdict.SEEK, OffsetVerdict.SEEK, OffsetVerdict.ASK]
 
 
 def test_a_skip_never_goes_back() -> None:
@@ -85,12 +85,12 @@ def test_every_record_there_is_is_taken_once_in_order(offsets: set[int], jumps: 
         offset = faust.next()
         if offset is None:
             return False
-        verdict = positions.judge(offset)
-        if verdict is Verdict.TAKE:
+        verdict = positions.take(offset)
+        if verdict is OffsetVerdict.TAKE:
             took.append(offset)
-        elif verdict is Verdict.SEEK:
+        elif verdict is OffsetVerdict.SEEK:
             faust.seek(positions.wanted, 2)
-        elif verdict is Verdict.ASK:
+        elif verdict is OffsetVerdict.ASK:
             ask()
         return True
 
@@ -107,10 +107,10 @@ def test_every_record_there_is_is_taken_once_in_order(offsets: set[int], jumps: 
 
 def test_a_jump_whose_gap_is_proven_is_taken_from_wherever_the_proof_begins() -> None:
     positions = Positions(5)
-    assert [positions.judge(offset, follows) for offset, follows in ((9, 3), (10, 10), (4, 0), (20, 12))] == [
-        Verdict.TAKE,
-        Verdict.TAKE,
-        Verdict.DROP,
-        Verdict.SEEK,
+    assert [positions.take(offset, follows) for offset, follows in ((9, 3), (10, 10), (4, 0), (20, 12))] == [
+        OffsetVerdict.TAKE,
+        OffsetVerdict.TAKE,
+        OffsetVerdict.DROP,
+        OffsetVerdict.SEEK,
     ]
     assert positions.wanted == 11

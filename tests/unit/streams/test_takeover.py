@@ -7,7 +7,8 @@ from contract.codec import decode_batch, encode
 from contract.events import JobDispatched, Opened
 from contract.orders import Run
 from scheduling import snapshot
-from streams.ledger.writer import OPEN_TRIES_MAX, Phase
+from streams.ledger.phases import WriterPhase
+from streams.ledger.writer import OPEN_TRIES_MAX
 from tests.unit.streams.memory_log import Host, MemoryLog, reader_hash
 from tests.unit.streams.said import Said
 
@@ -38,7 +39,7 @@ def test_nothing_is_decided_before_opened_is_read_back() -> None:
     assert not host.flight
     assert host.seeks == []
     host.read()
-    assert host.writer.phase is Phase.LEADING
+    assert host.writer.phase is WriterPhase.LEADING
     assert host.seeks == [0]
 
 
@@ -95,9 +96,9 @@ def test_a_zombies_batch_that_lands_before_opened_is_folded_and_opened_is_tried_
     old.land()
     new.land()
     new.read()
-    assert new.writer.phase is Phase.OPENING
+    assert new.writer.phase is WriterPhase.OPENING
     new.settle()
-    assert new.writer.phase is Phase.LEADING
+    assert new.writer.phase is WriterPhase.LEADING
     assert new.seeks == [3], "what the zombie's batch read is not read again"
     assert snapshot.state_hash(new.writer.state) == reader_hash(log)
 
@@ -114,7 +115,7 @@ def test_of_two_newcomers_at_once_one_leads_and_the_other_stops() -> None:
         host.settle()
     one.read()
     assert one.stopped
-    assert other.writer.phase is Phase.LEADING
+    assert other.writer.phase is WriterPhase.LEADING
     assert opened(log, len(log.records) - 2).session == "b"
     assert other.writer.state.epoch == 2
     assert snapshot.state_hash(other.writer.state) == reader_hash(log)

@@ -12,33 +12,33 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from runtime.telemetry import without_words
-from streams.ledger.outputs import Rest
+from streams.ledger.outputs import PoolRest
 
 
-class Ended(NamedTuple):
+class HostEnded(NamedTuple):
     """Why a host has ended, and when its pool may be opened anew."""
 
     reason: str
-    rest: Rest
+    rest: PoolRest
     facts: dict[str, Any]
 
 
 class PoolEnds(Exception):
     """Raised on any way into a host: it ends, for this reason in words of ours."""
 
-    def __init__(self, reason: str, rest: Rest = Rest.BRIEF, **facts: Any) -> None:
+    def __init__(self, reason: str, rest: PoolRest = PoolRest.BRIEF, **facts: Any) -> None:
         super().__init__(reason)
-        self.ended = Ended(reason, rest, facts)
+        self.ended = HostEnded(reason, rest, facts)
 
 
-class Guard:
+class HostGuard:
     """One host's. Make it on the event loop, on which everything that it runs is run."""
 
-    def __init__(self, on_ended: Callable[[Ended], None]) -> None:
+    def __init__(self, on_ended: Callable[[HostEnded], None]) -> None:
         """`on_ended` hears of the first exception, once the guard is closed; not after `close`."""
         self.closed = False
         self._loop = asyncio.get_running_loop()
-        self._on_ended: Callable[[Ended], None] | None = on_ended
+        self._on_ended: Callable[[HostEnded], None] | None = on_ended
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run(self, work: Callable[..., None], *given: Any) -> None:
@@ -97,4 +97,4 @@ class Guard:
         if isinstance(failure, PoolEnds):
             on_ended(failure.ended)
         else:
-            on_ended(Ended("a pool's host failed", Rest.BRIEF, {"found": without_words(failure)}))
+            on_ended(HostEnded("a pool's host failed", PoolRest.BRIEF, {"found": without_words(failure)}))

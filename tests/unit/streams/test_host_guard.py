@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.ledger.guard import Ended, Guard, PoolEnds
-from streams.ledger.outputs import Rest
+from streams.ledger.host_guard import HostEnded, HostGuard, PoolEnds
+from streams.ledger.outputs import PoolRest
 from tests.unit.streams.memory_pool import run
 from tests.waiting import until_async
 
 
 def fail() -> None:
-    raise PoolEnds("struck", Rest.LONG, found="it")
+    raise PoolEnds("struck", PoolRest.LONG, found="it")
 
 
 def stumble() -> None:
@@ -26,7 +26,7 @@ async def fail_later() -> None:
     fail()
 
 
-WAYS: dict[str, Callable[[Guard], object]] = {
+WAYS: dict[str, Callable[[HostGuard], object]] = {
     "now": lambda guard: guard.run(fail),
     "a callback": lambda guard: guard.of(fail)(),
     "a thread": lambda guard: guard.from_thread(fail)(),
@@ -39,12 +39,12 @@ WAYS: dict[str, Callable[[Guard], object]] = {
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_ends_the_host_once_and_none_leads_in_after_that(way: str) -> None:
     async def live() -> None:
-        ended: list[Ended] = []
-        guard = Guard(ended.append)
+        ended: list[HostEnded] = []
+        guard = HostGuard(ended.append)
         guard.spawn(asyncio.sleep(3_600))
         WAYS[way](guard)
         await until_async(lambda: ended, "it ends")
-        assert ended == [Ended("struck", Rest.LONG, {"found": "it"})]
+        assert ended == [HostEnded("struck", PoolRest.LONG, {"found": "it"})]
         ran: list[str] = []
         for again, lead in WAYS.items():
             lead(guard)
@@ -60,8 +60,8 @@ def test_each_way_ends_the_host_once_and_none_leads_in_after_that(way: str) -> N
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_runs_after_a_close_and_nobody_hears_of_it(way: str) -> None:
     async def live() -> None:
-        ended: list[Ended] = []
-        guard = Guard(ended.append)
+        ended: list[HostEnded] = []
+        guard = HostGuard(ended.append)
         WAYS[way](guard) if way in ("soon", "a timer", "a task", "a thread") else None
         guard.close()
         WAYS[way](guard)
@@ -73,9 +73,9 @@ def test_nothing_runs_after_a_close_and_nobody_hears_of_it(way: str) -> None:
 
 def test_what_was_not_foreseen_is_said_without_its_words() -> None:
     async def live() -> None:
-        ended: list[Ended] = []
-        Guard(ended.append).run(stumble)
+        ended: list[HostEnded] = []
+        HostGuard(ended.append).run(stumble)
         (end,) = ended
-        assert (end.rest, end.facts["found"].split(":")[0]) == (Rest.BRIEF, "ValueError at test_guard.py")
+        assert (end.rest, end.facts["found"].split(":")[0]) == (PoolRest.BRIEF, "ValueError at test_host_guard.py")
 
     run(live)
