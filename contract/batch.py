@@ -34,6 +34,15 @@ ONE_INPUT_BYTES_MAX = BATCH_BYTES_MAX // 2
 """The most bytes of events that one input leads to, or that `plan` keeps together in one group. The doors' bounds keep
 this promise (contract.bounds). A larger group could make a record that `ledger` does not take; the pool would stop."""
 
+TICK_MS = 5_000
+"""A pool with something under way writes a batch at least this often (design section 4, Time)."""
+ELAPSED_MAX_MS = 10_000
+"""The most lease time that one batch adds (design section 4, Time)."""
+INPUT_AHEAD_MAX_MS = 60_000
+"""An input whose append time is further ahead of the pool's clock does not raise `now_ms` (design section 4, Time)."""
+IDS_FORGOTTEN_MAX = 2_000
+"""A batch forgets at most so many ids of ended jobs, so that no batch takes long."""
+
 
 class Batch(msgspec.Struct, frozen=True, tag="Batch.v1"):
     pool: str

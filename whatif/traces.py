@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO, cast
 
+from contract.bounds import TIME_MS_MAX
 from contract.names import is_name
 from whatif.simulation.arrivals import Arrivals
 
@@ -32,8 +33,6 @@ SIZE_CLASSES = (("small", 1_000), ("medium", 4_000), ("large", None))
 SERVICE_BASE_S, INPUT_TOKENS_PER_S, OUTPUT_TOKENS_PER_S = 2.0, 2_000.0, 25.0
 """Run time of a public trace's job: base + input tokens / 2,000 + output tokens / 25 seconds."""
 SERVICE_S_MAX = 31 * 86_400.0
-AT_MS_MAX = 253_402_300_799_999
-"""The end of the year 9999."""
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 _TOKENS = re.compile(r"[0-9]{1,7}")
 
@@ -200,7 +199,7 @@ class _Reader:
             self._dated = dated
             try:
                 at_ms = _moment_ms(text) if dated else round(float(text) * 1000 / per_second)
-                if 0 <= at_ms <= AT_MS_MAX:
+                if 0 <= at_ms <= TIME_MS_MAX:
                     return at_ms
                 expected += " between 1970 and 9999"
             except (ValueError, OverflowError):

@@ -7,12 +7,10 @@ decision. A broker's clock that jumps ahead looks the same.
 
 from __future__ import annotations
 
-from contract.batch import Batch
+from contract.batch import TICK_MS, Batch
 from contract.events import Opened
 from scheduling.state.pool import State
 
-TICK_MS = 5_000
-"""A pool with something under way writes a batch at least this often (streams.ledger.pace, design section 4)."""
 LATE_MS = 1_000
 """A tick up to so much later is ordinary: before each the broker is asked where `jobs` ends."""
 

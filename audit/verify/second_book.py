@@ -17,17 +17,13 @@ from audit.verify.second_book_gangs import GangConduct
 from audit.verify.verdict import Finding
 from contract import events as said
 from contract import inputs as heard
-from contract.batch import Batch
+from contract.batch import ELAPSED_MAX_MS, IDS_FORGOTTEN_MAX, INPUT_AHEAD_MAX_MS, Batch
 from contract.lifecycle import ANYWHERE, TERMINAL, IllegalTransition, JobState, after
 from contract.names import dispatch_id, dispatch_order
 from contract.policy import Policy
 
-ELAPSED_MAX_MS = 10_000
-INPUT_AHEAD_MAX_MS = 60_000
 MINUTE_MS = 60_000
 """Ids that ended within one minute of the pool's clock are forgotten together."""
-FORGET_MAX = 2_000
-"""Ids that one batch forgets."""
 
 
 class _Job(msgspec.Struct):
@@ -97,7 +93,7 @@ class Conduct:
             return
         last_ms = self._now_ms - self._policy.submission_age_max_ms - MINUTE_MS
         gone = takewhile(lambda job: self.ended[job] <= last_ms, self.ended)
-        for job in list(islice(gone, FORGET_MAX)):
+        for job in list(islice(gone, IDS_FORGOTTEN_MAX)):
             del self.ended[job]
 
     def _end(self, job: str) -> None:

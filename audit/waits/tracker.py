@@ -12,12 +12,12 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from audit.ledger.outages import TICK_MS, led_until, opens
+from audit.ledger.outages import led_until, opens
 from audit.ledger.walk import Damage, Walk
 from audit.waits.causes import Cause, Kind, Share, Shares
 from audit.waits.contention import Contention, Order, at_its_node
 from contract import events as said
-from contract.batch import Batch
+from contract.batch import TICK_MS, Batch
 from contract.events import Event
 from contract.lifecycle import ENDINGS
 from contract.names import dispatch_id

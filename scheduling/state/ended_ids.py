@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from itertools import islice
 
+from contract.batch import IDS_FORGOTTEN_MAX
 from scheduling.state.pool import State
 
 RUN_MS = 60_000
 """Ids of jobs that ended within the same minute are forgotten together."""
-FORGET_MAX = 2_000
-"""The most ids that a batch forgets, so that no batch is held up."""
 
 
 def remember(state: State, job: str, tenant: str) -> None:
@@ -29,12 +28,12 @@ def remember(state: State, job: str, tenant: str) -> None:
 
 
 def forget(state: State) -> None:
-    """Time went on: the oldest ids go, FORGET_MAX at most."""
+    """Time went on: the oldest ids go, IDS_FORGOTTEN_MAX at most."""
     if state.policy is None:
         return
     before_ms = state.now_ms - state.policy.submission_age_max_ms
     runs = state.ended_runs
-    left = FORGET_MAX
+    left = IDS_FORGOTTEN_MAX
     while left and runs and runs[0][0] + RUN_MS <= before_ms:
         minute_ms, count = runs[0]
         going = min(left, count)

@@ -31,7 +31,7 @@ from runtime.telemetry import configure_logging, serve_metrics, without_words
 from streams.hosting.assignment import METADATA_MAX_AGE_MS, Assignor, keep_whole
 from streams.hosting.faust_parts import NoMonitor, NoTables, commit, deliver_directly, read_committed
 from streams.hosting.flow import FlowControl, fetch_what_flows
-from streams.hosting.inbox import Inbox
+from streams.hosting.inbox import YIELD_EVERY, Inbox
 
 log = structlog.get_logger(__name__)
 
@@ -45,8 +45,6 @@ IDLE_MAX_S = 30 * 86_400.0
 all that they read for as long as the database is away."""
 THREADS_MAX = 256
 """They are made when they are needed."""
-YIELD_EVERY = 200
-"""Records taken from a stream before others have their turn on the event loop."""
 QUIET = {"faust": logging.WARNING, "mode": logging.WARNING, "faust.app.base": logging.ERROR}
 """Loggers that tell of their own services' starting and stopping, and of sensors that nobody reads."""
 

@@ -19,6 +19,8 @@ WAITING_BYTES_MAX = 32 * 1024 * 1024
 """More is not taken: what one fetch may bring after the partition was held back, and some more."""
 RECORD_BYTES = 400
 """About what a record costs in memory beside its value."""
+YIELD_EVERY = 200
+"""Whoever takes records gives others a turn on the event loop after so many."""
 
 
 class Inbox:

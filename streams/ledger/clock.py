@@ -13,12 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from contract.batch import ELAPSED_MAX_MS, INPUT_AHEAD_MAX_MS
 from contract.inputs import Input
-
-ELAPSED_MAX_MS = 10_000
-"""The most lease time one batch may add (design section 4, Time)."""
-INPUT_AHEAD_MAX_MS = 60_000
-"""An input further ahead of the pool's clock does not raise it (design section 4, Time)."""
 
 
 class PoolClock:

@@ -12,15 +12,13 @@ from collections.abc import Awaitable, Callable
 
 from runtime.kafka import Record
 from streams.hosting.follower import Follower
-from streams.hosting.inbox import Inbox
+from streams.hosting.inbox import YIELD_EVERY, Inbox
 from streams.ledger.host_guard import HostGuard
 from streams.ledger.pool_io import PoolIO
 
 UNDECIDED_MAX = 5_000
 UNDECIDED_BYTES_MAX = 16 * 1024 * 1024
 """Inputs, and their bytes, given to the writer and in no acknowledged batch yet: beyond either, nothing is taken."""
-YIELD_EVERY = 200
-"""Records taken before others have their turn on the event loop."""
 
 
 class JobsReader:

@@ -8,11 +8,10 @@ what had reached `jobs` by then is read before any lease is judged.
 
 from __future__ import annotations
 
+from contract.batch import TICK_MS
 from scheduling.state.pool import State
 from streams.ledger.clock import PoolClock
 
-TICK_MS = 5_000
-"""A pool with something under way writes a batch at least this often (design section 4, Time)."""
 TICK_MIN_MS = 50
 """A backoff or deadline that passes sooner than this is looked at together with what comes in meanwhile."""
 GATHER_MS = 5

@@ -19,7 +19,7 @@ from math import ceil
 
 import msgspec
 
-from contract.batch import BATCH_INPUTS_MAX, GENESIS
+from contract.batch import BATCH_INPUTS_MAX, ELAPSED_MAX_MS, GENESIS, TICK_MS
 from contract.events import Event, JobDispatched, KillOrdered, RecallOrdered
 from contract.inputs import Body, Input, NodeLeft, PolicyApplied, Submission, VersionPublished
 from contract.policy import Policy, fingerprint
@@ -32,10 +32,6 @@ from whatif.simulation.from_state import take_over
 from whatif.simulation.machines import Fleet, Move, Step
 from whatif.simulation.nodes import Costs, Node, Site
 
-TICK_MS = 5_000
-"""A batch at least this often while anything waits, as in the host; and how often a node corrects its heartbeat."""
-LEASE_STEP_MS_MAX = 10_000
-"""Most lease time that one batch can add (contract.batch.Batch.elapsed_ms)."""
 QUIET_TICKS_MAX = 120
 """When nothing more is to come and so many ticks in a row decide nothing, the jobs that still wait never start."""
 DIGEST = "sha256:" + "0" * 64
@@ -305,7 +301,7 @@ class Simulation:
 
     def _decide(self, now_ms: int, inputs: list[Input], caught_up: bool) -> Decision:
         state, timer = self.state, self._timer
-        elapsed_ms = min(now_ms - self.now_ms, LEASE_STEP_MS_MAX)
+        elapsed_ms = min(now_ms - self.now_ms, ELAPSED_MAX_MS)
         self.now_ms = now_ms
         clock = Clock(state.epoch, state.seq + 1, now_ms, elapsed_ms, caught_up)
         if timer is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
+from contract.batch import IDS_FORGOTTEN_MAX
 from contract.durations import DAY_MS
 from contract.events import (
     AttemptStarted,
@@ -77,11 +78,11 @@ def test_a_newcomer_must_have_read_to_the_end() -> None:
 
 def test_ids_that_ended_are_forgotten_a_bounded_number_at_a_time() -> None:
     pool = Pool(check=False)
-    for number in range(ended_ids.FORGET_MAX + 500):
+    for number in range(IDS_FORGOTTEN_MAX + 500):
         ended_ids.remember(pool.state, f"job{number}", "acme")
     pool.tick(4 * DAY_MS, lease_ms=0)
     assert len(pool.state.ended) == 500
-    assert next(iter(pool.state.ended)) == f"job{ended_ids.FORGET_MAX}", "the oldest went first"
+    assert next(iter(pool.state.ended)) == f"job{IDS_FORGOTTEN_MAX}", "the oldest went first"
     pool.tick(0)
     assert not pool.state.ended
     assert not pool.state.ended_runs

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contract.batch import BATCH_BYTES_MAX, BATCH_INPUTS_MAX
+from contract.batch import BATCH_BYTES_MAX, BATCH_INPUTS_MAX, ELAPSED_MAX_MS, INPUT_AHEAD_MAX_MS, TICK_MS
 from contract.inputs import NodeLeft
-from streams.ledger.clock import ELAPSED_MAX_MS, INPUT_AHEAD_MAX_MS
-from streams.ledger.pace import ASK_EVERY_MS, GATHER_MS, TICK_MS
+from streams.ledger.pace import ASK_EVERY_MS, GATHER_MS
 from tests.unit.streams.memory_log import START_MS, Host, MemoryLog
 from tests.unit.streams.said import Said
 
