@@ -22,12 +22,13 @@ import msgspec
 from audit.ledger.damage import diagnose
 from audit.ledger.outages import opens
 from audit.ledger.reader import LedgerRecord, ledger_from, ledger_growing, ledger_of_file
-from audit.ledger.snapshots import stored
 from contract.batch import Batch, hash_of
 from contract.chain import Chain, Counted, Damaged
 from contract.codec import decode_batch
-from contract.snapshot_names import SnapshotName, names_in, nearest_before, prefix_of
+from contract.snapshot_names import SnapshotName, nearest_before
 from runtime.object_store import ObjectStore
+from runtime.snapshots import first_usable, names_of
+from scheduling import snapshot
 from scheduling.evolve import fold
 from scheduling.state.pool import State, initial_state
 from views.moments import when
@@ -111,8 +112,8 @@ class Past:
     def state_before(self, at_ms: int) -> State:
         """The newest stored state that is no later than this moment and can be read, else the initial one."""
         within = [name for name in self._names if self.end is None or name.offset < self.end]
-        for name in nearest_before(within, at_ms):
-            found = stored(self._store, name) if self._store is not None else None
+        if self._store is not None:
+            found = first_usable(self._store, nearest_before(within, at_ms), snapshot.decode)
             if found is not None:
                 return found.state
         return initial_state(self.pool)
@@ -247,7 +248,7 @@ def past_of_partition(
 ) -> Past:
     """The past of a pool as it is kept now; every record of it is read through `bounded`. KafkaException, or the
     store's UNAVAILABLE, when one can't be reached."""
-    names = names_in(store.list(prefix_of(pool)))
+    names = names_of(store, pool)
     ledger, end = ledger_from(bootstrap, partition)
     return Past(pool, bounded(ledger), end=end, store=store, names=names, remembered=remembered)
 
@@ -256,7 +257,7 @@ def following_past_of_partition(
     bootstrap: str, pool: str, partition: int, store: ObjectStore, over: Callable[[], bool]
 ) -> Past:
     """The past of a pool and what becomes of it, until `over` says so. KafkaException, or the store's UNAVAILABLE."""
-    names = names_in(store.list(prefix_of(pool)))
+    names = names_of(store, pool)
     _, end = ledger_from(bootstrap, partition)
 
     def until_now(first: int) -> Iterator[LedgerRecord]:

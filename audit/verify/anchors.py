@@ -5,21 +5,20 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from audit.ledger.snapshots import stored
 from audit.verify.verdict import Anchor
-from contract.snapshot_names import names_in, prefix_of
 from runtime.object_store import ObjectStore
+from runtime.snapshots import first_usable, names_of
+from scheduling import snapshot
 from views.projection import position
 
 
 def anchors_of_snapshots(store: ObjectStore, pool: str) -> list[Anchor]:
     """The newest snapshot of the pool that is whole; empty when there is none."""
-    for name in reversed(names_in(store.list(prefix_of(pool)))):
-        found = stored(store, name)
-        if found is not None:
-            state = found.state
-            return [Anchor(f"snapshot {name.key}", state.head_offset, state.head_hash, found.data)]
-    return []
+    found = first_usable(store, reversed(names_of(store, pool)), snapshot.decode)
+    if found is None:
+        return []
+    state = found.state
+    return [Anchor(f"snapshot {found.name.key}", state.head_offset, state.head_hash, found.data)]
 
 
 def anchors_of_views(engine: Engine, pool: str) -> list[Anchor]:

@@ -1,7 +1,7 @@
-"""Snapshots of a pool's state in the object store: named by their content, a thinned history of them kept.
+"""Snapshots of a pool's state in the object store: stored, thinned out, and read when a pool is opened.
 
-A snapshot is a shortcut, never the truth: one that is missing or damaged costs a longer fold of the ledger. How they
-are named and which are kept: contract.snapshot_names.
+A snapshot is a shortcut, never the truth: without one the pool folds more of its ledger. contract.snapshot_names says
+how snapshots are named and which are kept.
 """
 
 from __future__ import annotations
@@ -11,51 +11,45 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from contract.snapshot_names import is_whole, kept_of, key_of, names_in, prefix_of
-from runtime.object_store import Missing, ObjectStore
+from contract.snapshot_names import SnapshotName, kept_of, key_of
+from runtime.object_store import ObjectStore
+from runtime.snapshots import first_usable, names_of
 from runtime.telemetry import without_words
 from scheduling import snapshot
 from scheduling.state.pool import State, initial_state
 
 PATIENCE_S = 10.0
-"""How long a pool waits for its snapshot: after that the whole ledger is folded, which only takes longer."""
+"""A pool waits this long for its snapshot. Then it folds the whole ledger, which takes longer and needs no store."""
 RETRY_S = 0.5
 
 log = structlog.get_logger(__name__)
 
 
 def save(store: ObjectStore, pool: str, offset: int, now_ms: int, data: bytes) -> str:
-    """Store a snapshot, let go of those that the history need not keep, and give its key."""
+    """Store a snapshot and return its key. Snapshots that the history need not keep are deleted."""
     key = key_of(pool, offset, now_ms, data)
     store.put(key, data)
-    names = names_in(store.list(prefix_of(pool)))
+    names = names_of(store, pool)
     for old in sorted(set(names) - set(kept_of(names))):
         store.delete_prefix(old.key)
     return key
 
 
 def newest(store: ObjectStore, pool: str) -> State | None:
-    """The newest snapshot whose bytes are what its name says; None when there is none."""
-    for name in reversed(names_in(store.list(prefix_of(pool)))):
-        try:
-            data = store.get(name.key)
-        except Missing:
-            continue
-        if not is_whole(name, data):
-            log.error("snapshot skipped: it is damaged", key=name.key, expected=name.digest[:16])
-            continue
-        try:
-            return snapshot.decode(data)
-        except ValueError as error:
-            log.error("snapshot skipped: this release cannot read it", key=name.key, error=str(error))
-    return None
+    """The state of the newest snapshot that is whole and that this release can read; None when there is none."""
+    found = first_usable(store, reversed(names_of(store, pool)), snapshot.decode, _say_unusable)
+    return found.state if found is not None else None
+
+
+def _say_unusable(name: SnapshotName, reason: str) -> None:
+    log.error("a snapshot is passed over for an older one", key=name.key, reason=reason)
 
 
 async def state_of(
     pool: str, ask: Callable[[str], Awaitable[State | None]], *, patience_s: float = PATIENCE_S
 ) -> State:
-    """Of the newest snapshot, for which `ask(pool)` asks; of none when there is none, or when the object store does not
-    answer in time."""
+    """The state that `ask(pool)` finds in the newest snapshot. The initial state when there is no snapshot, and when
+    the object store does not answer within `patience_s`."""
     found = ""
     try:
         async with asyncio.timeout(patience_s):
@@ -67,7 +61,7 @@ async def state_of(
                 await asyncio.sleep(RETRY_S)
     except TimeoutError:
         log.warning(
-            "the object store does not answer: folding the whole ledger, which takes longer",
+            "the object store does not answer: the pool folds its whole ledger, which takes longer",
             pool=pool,
             waited_s=patience_s,
             found=found,

@@ -89,7 +89,7 @@ def test_a_damaged_snapshot_is_skipped(pool: Pool, processes: Processes) -> None
     store.put(good, store.get(good)[:-1] + b" ")
     second = processes.start("scheduler", group)
     until(lambda: len(pool.opened()) == 2, "the next epoch")
-    assert second.said("snapshot skipped: it is damaged")
+    assert second.said("a snapshot is passed over for an older one")
 
 
 @pytest.mark.parametrize("where", ["end", "beginning"])

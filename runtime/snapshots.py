@@ -1,0 +1,50 @@
+"""Stored snapshots, for everybody who reads them: which a pool has, and the newest of several that can be used.
+
+The caller decodes: this module knows nothing of the state inside. A snapshot that is gone, damaged or in a format that
+the caller's release cannot decode is passed over for an older one, because a snapshot is never the truth
+(contract.snapshot_names).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Generic, NamedTuple, TypeVar
+
+from contract.snapshot_names import SnapshotName, is_whole, names_in, prefix_of
+from runtime.object_store import Missing, ObjectStore
+
+State = TypeVar("State")
+
+
+class StoredSnapshot(NamedTuple, Generic[State]):
+    name: SnapshotName
+    state: State
+    data: bytes
+
+
+def names_of(store: ObjectStore, pool: str) -> list[SnapshotName]:
+    """The snapshots of a pool, oldest first. The store's UNAVAILABLE when the store cannot be reached."""
+    return names_in(store.list(prefix_of(pool)))
+
+
+def first_usable(
+    store: ObjectStore,
+    names: Iterable[SnapshotName],
+    decode: Callable[[bytes], State],
+    on_unusable: Callable[[SnapshotName, str], None] = lambda name, reason: None,
+) -> StoredSnapshot[State] | None:
+    """The first of `names` that is whole and that `decode` takes (ValueError: it does not); None when there is none.
+    `on_unusable(name, reason)` hears of each damaged or undecodable one before it. The store's UNAVAILABLE."""
+    for name in names:
+        try:
+            data = store.get(name.key)
+        except Missing:  # deleted since its name was listed
+            continue
+        if not is_whole(name, data):
+            on_unusable(name, "it is damaged: its bytes are not those that its name says")
+            continue
+        try:
+            return StoredSnapshot(name, decode(data), data)
+        except ValueError as error:
+            on_unusable(name, f"this release cannot read it: {error}")
+    return None
