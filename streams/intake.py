@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import structlog
-from faust.types import TP
 
 from contract.topics import SUBMISSIONS
 from runtime.kafka import Producer, Record, Watermarks
@@ -26,7 +25,7 @@ from streams.door.admission import Admission
 from streams.door.intake_partition import IntakePartition
 from streams.door.intake_positions import IntakePositions
 from streams.door.skips import Skips
-from streams.hosting.faust_app import host, make_app, records_of, seek_to, start, wait_for_broker
+from streams.hosting.faust_app import hold_back, host, make_app, records_of, seek_to, start, wait_for_broker
 from streams.hosting.follower import Follower
 
 GROUP = "headrace-intake"
@@ -66,7 +65,7 @@ class Intake:
                     positions=self._positions,
                     skips=self._skips,
                     follow=self._follow,
-                    pause=self._pause,
+                    pause=partial(hold_back, self._app, SUBMISSIONS),
                 )
 
     async def deliver(self, record: Record) -> None:
@@ -93,9 +92,6 @@ class Intake:
 
     def _follow(self, partition: int, position: int) -> Follower:
         return Follower(SUBMISSIONS, partition, position, watermarks=self._watermarks, seek=partial(seek_to, self._app))
-
-    def _pause(self, partition: int, whether: bool) -> None:
-        self._app.flow.hold(TP(SUBMISSIONS, partition), whether)
 
 
 async def _close(partition: IntakePartition) -> None:

@@ -7,13 +7,12 @@ from functools import partial
 from typing import Any
 
 import structlog
-from faust.types import TP
 
 from contract.topics import JOBS
 from runtime.kafka import Producer, Record, Watermarks
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-from streams.hosting.faust_app import host, make_app, records_of, seek_to, start, wait_for_broker
+from streams.hosting.faust_app import hold_back, host, make_app, records_of, seek_to, start, wait_for_broker
 from streams.ledger.pool_host import PoolHost
 from streams.ledger.pool_io import PoolIO
 from streams.ledger.pool_keeper import OnEnded, PoolKeeper
@@ -74,12 +73,9 @@ class Scheduler:
             store=self._store,
             watermarks=self._watermarks,
             seek=partial(seek_to, self._app),
-            hold_back=self._hold_back,
+            hold_back=partial(hold_back, self._app),
         )
         return PoolHost(io, snapshot_every_ms=self._settings.snapshot_every_ms, on_ended=on_ended)
-
-    def _hold_back(self, topic: str, partition: int, held: bool) -> None:
-        self._app.flow.hold(TP(topic, partition), held)
 
 
 async def serve(settings: Settings, group: str) -> None:

@@ -116,6 +116,11 @@ async def seek_to(app: Any, topic: str, partition: int, offset: int) -> None:
         log.info("not sought: the partition is not assigned just now", topic=topic, partition=partition)
 
 
+def hold_back(app: Any, topic: str, partition: int, held: bool) -> None:
+    """Fetch nothing of this partition, or fetch it again."""
+    app.flow.hold(TP(topic, partition), held)
+
+
 async def wait_for_broker(settings: Settings, topic: str) -> None:
     """Wait until the broker answers for `topic`. Says so once when it has to wait."""
     said = ""
