@@ -1,7 +1,7 @@
 """The records of `jobs` as one pool takes them: in order, each once, from a position of its own, as fast as it decides.
 
-Faust delivers into an inbox and never waits. A task of the pool's own takes from it while not too much is undecided;
-whatever that task waits for (a seek, an acknowledgement of `quarantine`), no other pool does.
+Faust delivers into an inbox and never waits. A task of the pool takes from the inbox while not too much is undecided.
+That task may wait for a seek, or for an acknowledgement of `quarantine`; no other pool waits with it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from runtime.kafka import Record
 from streams.hosting.follower import Follower
@@ -18,49 +19,57 @@ from streams.ledger.pool_io import PoolIO
 
 UNDECIDED_MAX = 5_000
 UNDECIDED_BYTES_MAX = 16 * 1024 * 1024
-"""Inputs, and their bytes, given to the writer and in no acknowledged batch yet: beyond either, nothing is taken."""
+"""Inputs, and their bytes, that the writer has and that are in no acknowledged batch yet. Beyond either bound nothing
+more is taken."""
+
+
+class Following(NamedTuple):
+    """Who follows `jobs`, and who gets its records."""
+
+    follower: Follower
+    take: Callable[[Record], Awaitable[None]]
+    skip_to: Callable[[int], None]
 
 
 class JobsReader:
-    """One pool's. All methods run on the event loop, and none waits for the pool."""
+    """The reader of one pool. All methods run on the event loop, and none waits for the pool."""
 
-    def __init__(
-        self, io: PoolIO, guard: HostGuard, take: Callable[[Record], Awaitable[None]], skip_to: Callable[[int], None]
-    ) -> None:
-        """`take(record)` gets each wanted record; `skip_to(offset)` hears that nothing is left before `offset`."""
+    def __init__(self, io: PoolIO, guard: HostGuard) -> None:
         self._io, self._guard = io, guard
-        self._deliver, self._skip = take, skip_to
         self._inbox = Inbox(io.hold_back, io.release)
         self._taking = asyncio.Lock()
-        self._follower: Follower | None = None
+        self._following: Following | None = None
         self._undecided: deque[tuple[int, int]] = deque()
+        """Offset and bytes of each undecided input, oldest first."""
         self._undecided_bytes = 0
         self._room = asyncio.Event()
         self._room.set()
         guard.spawn(self._run())
 
-    def follow(self, position: int) -> None:
-        """Take from here on, until `leave`. What was delivered before belongs to nobody."""
-        self._follower = self._io.follow_jobs(position, self._guard.of(self._on_gap), self._inbox.__bool__)
+    def follow(self, position: int, take: Callable[[Record], Awaitable[None]], skip_to: Callable[[int], None]) -> None:
+        """Take records from `position` on, until `leave`. `take(record)` gets each one. `skip_to(offset)` hears that no
+        record is left before `offset`. Records that were delivered before this call are dropped."""
+        follower = self._io.follow_jobs(position, self._guard.of(self._on_gap), self._inbox.__bool__)
+        self._following = Following(follower, take, skip_to)
 
     def leave(self) -> None:
-        if self._follower is not None:
-            self._follower.close()
-            self._follower = None
+        if self._following is not None:
+            self._following.follower.close()
+            self._following = None
 
     @property
     def place(self) -> int | None:
-        """The next offset to take; None while none is taken."""
-        return self._follower.wanted if self._follower is not None else None
+        """The next offset to take; None while nothing is taken."""
+        return self._following.follower.wanted if self._following is not None else None
 
     def put(self, record: Record) -> None:
         """The next record that Faust has."""
         self._inbox.put(record)
 
     def seek(self) -> None:
-        """Faust may have lost its place."""
-        if self._follower is not None:
-            self._guard.spawn(self._follower.seek())
+        """Faust may have lost its place: seek to ours."""
+        if self._following is not None:
+            self._guard.spawn(self._following.follower.seek())
 
     def note_undecided(self, offset: int, size_bytes: int) -> None:
         """The record at `offset` waits for a decision."""
@@ -88,12 +97,13 @@ class JobsReader:
         taken = 0
         while True:
             await self._room.wait()
-            if self._inbox.take_missed() and self._follower is not None:
-                await self._follower.seek()
+            if self._inbox.take_missed() and self._following is not None:
+                await self._following.follower.seek()
             record = await self._inbox.get()
             async with self._taking:
-                if self._follower is not None and await self._follower.take(record.offset, record.follows):
-                    await self._deliver(record)
+                following = self._following
+                if following is not None and await following.follower.take(record.offset, record.follows):
+                    await following.take(record)
             taken += 1
             if taken % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
@@ -102,6 +112,7 @@ class JobsReader:
         self._guard.spawn(self._skip_to(first))
 
     async def _skip_to(self, first: int) -> None:
-        """What is being taken just now comes before the gap."""
+        """Waits for the record that is being taken: that record comes before the gap."""
         async with self._taking:
-            self._skip(first)
+            if self._following is not None:
+                self._following.skip_to(first)

@@ -11,7 +11,7 @@ from contract.events import InputQuarantined, Opened
 from contract.orders import Run
 from streams.door import jobs_door
 from streams.hosting import inbox
-from streams.ledger import jobs_reader, pool_host, pool_metrics
+from streams.ledger import jobs_reader, opening, pool_metrics
 from tests.unit.streams.memory_pool import (
     MemoryBroker,
     accepted,
@@ -125,8 +125,8 @@ def test_a_store_that_is_away_costs_a_longer_fold(monkeypatch: pytest.MonkeyPatc
     async def live() -> None:
         broker, first = await led(jobs=1)
         await first.close(with_snapshot=True)
-        real = pool_host.state_of
-        monkeypatch.setattr(pool_host, "state_of", lambda pool, ask: real(pool, ask, patience_s=0.05))
+        real = opening.state_of
+        monkeypatch.setattr(opening, "state_of", lambda pool, ask: real(pool, ask, patience_s=0.05))
         broker.store_away = True
         second = keeper_of(broker)
         broker.say(submitted(2))

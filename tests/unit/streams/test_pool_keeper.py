@@ -15,7 +15,7 @@ from contract.events import InputQuarantined, JobDispatched, Opened
 from scheduling.state.pool import State
 from streams.door import jobs_door
 from streams.hosting import inbox
-from streams.ledger import dispatching, jobs_reader, payloads, pool_host, pool_metrics
+from streams.ledger import dispatching, jobs_reader, leading, opening, payloads, pool_host, pool_metrics
 from streams.ledger import writer as writers
 from tests.unit.streams.memory_pool import (
     MemoryBroker,
@@ -84,12 +84,12 @@ ENTRIES: dict[str, tuple[Any, str]] = {
     "orders": (dispatching.Dispatching, "send"),
     "payloads": (payloads.PayloadCache, "settle"),
     "metrics": (pool_metrics.PoolMetrics, "acked"),
-    "headers": (pool_host, "headers_for"),
+    "headers": (leading, "headers_for"),
     "the door": (jobs_door, "read"),
     "the inbox": (inbox.Inbox, "put"),
     "what is undecided": (jobs_reader.JobsReader, "note_undecided"),
-    "the opening": (pool_host, "state_of"),
-    "the host itself": (pool_host, "Dispatching"),
+    "the opening": (opening, "state_of"),
+    "the host itself": (leading, "Dispatching"),
 }
 
 
@@ -270,7 +270,7 @@ def test_without_quarantine_the_pool_waits_and_nothing_says_that_it_is_there() -
 def test_nothing_leads_from_the_loop_into_a_host_but_its_guard() -> None:
     """What asyncio calls by itself is raised to nobody."""
     around = {"call_soon", "call_soon_threadsafe", "call_later", "call_at", "create_task", "ensure_future", "gather"}
-    for module in (pool_host, jobs_reader, inbox):
+    for module in (pool_host, opening, leading, jobs_reader, inbox):
         tree = ast.parse(Path(module.__file__ or "").read_text())
         assert {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & around == set()
 
