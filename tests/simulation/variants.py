@@ -97,12 +97,9 @@ def carries_on_after_unclear() -> Patches:
     """An unclear delivery is taken for a success."""
 
     def unclear(self: LedgerWriter, reason: str) -> list[Output]:
-        assert self._sent is not None
-        batch, record_hash = self._sent
-        self._in_flight = False
-        seal(self.state, record_hash, self.next_offset, batch.position)
-        sending, self._sending = self._sending, ()
-        return [SendOrders(sending)] if sending else []
+        landed = self._own.land()
+        seal(self.state, landed.hash, self.next_offset, landed.batch.position)
+        return [SendOrders(landed.orders)] if landed.orders else []
 
     return [(LedgerWriter, "unclear", unclear)]
 

@@ -61,10 +61,10 @@ def read_again(host: Host) -> object:
 
 
 ENTRIES: dict[str, tuple[str, Callable[[Host], object]]] = {
-    "read": ("_not_counted", read_again),
-    "acked": ("_sent", lambda host: host.writer.acked(1, 0, host.mono_ms)),
+    "read": ("_take_not_counted", read_again),
+    "acked": ("_own", lambda host: host.writer.acked(1, 0, host.mono_ms)),
     "unclear": ("_stop", lambda host: host.writer.unclear("lost")),
-    "receive": ("_pending", lambda host: host.writer.receive(Input(9, 0, CancelRequested("main-1")), 200)),
+    "receive": ("_inputs", lambda host: host.writer.receive(Input(9, 0, CancelRequested("main-1")), 200)),
     "jobs_end": ("_stop", lambda host: host.writer.jobs_end(-1)),
     "step": ("_due", lambda host: host.writer.step(host.mono_ms)),
 }

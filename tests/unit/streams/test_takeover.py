@@ -8,7 +8,7 @@ from contract.events import JobDispatched, Opened
 from contract.orders import Run
 from scheduling import snapshot
 from streams.ledger.phases import WriterPhase
-from streams.ledger.writer import OPEN_TRIES_MAX
+from streams.ledger.takeover import OPEN_TRIES_MAX
 from tests.unit.streams.memory_log import Host, MemoryLog, reader_hash
 from tests.unit.streams.said import Said
 
