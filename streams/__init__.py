@@ -1,6 +1,7 @@
-"""The processors that Faust hosts: intake, scheduler, projector. The only folder that knows Faust.
+"""The three programs that Faust hosts: `intake`, `scheduler` and `projector`. They move bytes between topics and the
+core.
 
-Here live `writer` (the sans-I/O writer of one pool's ledger: takeover, batches, fencing), `clock` (its time), and the
-three programs that move bytes between topics and the pure core. Nothing here decides anything about a job: that is
-`scheduling`. Nothing here trusts Faust's committed offsets: positions come from the ledger or from what was written.
+`ledger/` writes and leads the ledger of a pool, `door/` takes or refuses what outsiders wrote, and `hosting/` is the
+only room that knows Faust. Nothing here decides anything about a job: `scheduling` does. Nothing here trusts the
+offsets that Faust commits: positions come from the ledger, or from what was written.
 """

@@ -1,4 +1,4 @@
-"""How one pool's ledger is written and led: the writer (sans-I/O), its host, its keeper, its tail and its snapshots.
+"""How the ledger of one pool is written and led: the writer (sans-I/O), its host, its keeper, its tail, its snapshots.
 
-Nothing here knows Faust, and nothing here reads what outsiders wrote before `streams.door` has taken it.
+Nothing here knows Faust. What outsiders wrote comes here only after `streams.door` has taken it.
 """

@@ -1,12 +1,12 @@
 """The time of one pool, as its writer tells it: the broker's clock, and lease time.
 
-Theory of operation. `now` is the append time of the writer's own last ledger record plus the monotonic time since, so
-a host whose wall clock is an hour off changes nothing. Lease time is the sum of the batches' `elapsed_ms`: the
-writer's own monotonic time, at most 10 s a batch. While the writer has asked where `jobs` ends and has not yet read
-that far, lease time stands still at the moment of asking: what was in `jobs` by then is read before a lapse is
-decided, and an outage in between is not counted at all.
+Theory of operation. `now` is the append time of the writer's own last ledger record plus the monotonic time since then,
+so a host whose wall clock is an hour off changes nothing. Lease time is the sum of the batches' `elapsed_ms`: the
+monotonic time of the writer, at most 10 s a batch. The writer asks now and then where `jobs` ends; until it has read
+that far, lease time stands still at the moment of asking. So what was in `jobs` by then is read before a lapse is
+decided, and an outage in between does not count at all.
 
-All arguments named `mono_ms` are readings of one monotonic clock, in ms; no clock is read here.
+All arguments named `mono_ms` are readings of one monotonic clock, in ms. No clock is read here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contract.inputs import Input
 
 
 class PoolClock:
-    """Readings for the batches of one writer."""
+    """The clock of one writer."""
 
     __slots__ = ("_append_at_ms", "_append_mono_ms", "_asked_mono_ms", "_lease_mono_ms")
 
@@ -41,13 +41,13 @@ class PoolClock:
         self._asked_mono_ms = None
 
     def caught_up(self, mono_ms: int) -> None:
-        """`jobs` was read as far as was asked: lease time goes on from here. What passed since asking is never counted:
-        a node may have been heard in all of it, and a lease that starts late would else end early (I16)."""
+        """`jobs` was read as far as was asked: lease time goes on from here. The time since asking never counts: a node
+        may have been heard in all of it, and a lease that begins late would end early (I16)."""
         self._asked_mono_ms = None
         self._lease_mono_ms = mono_ms
 
     def now_ms(self, mono_ms: int, last_now_ms: int, inputs: Sequence[Input]) -> int:
-        """Time of a batch that reads `inputs`: never before the last batch's or its newest credible input's."""
+        """Time of a batch that reads `inputs`: never before the last batch, nor before the newest credible input."""
         now_ms = last_now_ms
         if self._append_at_ms is not None:
             now_ms = max(now_ms, self._append_at_ms + max(0, mono_ms - self._append_mono_ms))
@@ -55,12 +55,13 @@ class PoolClock:
         return max([now_ms, *(i.at_ms for i in inputs if i.at_ms <= credible_ms)])
 
     def take_elapsed_ms(self, mono_ms: int) -> int:
-        """Lease time since the last call, which was for the writer's last batch; 0 for its first batch."""
+        """Lease time of the batch that is begun now: the time since the last call, which was for the batch before; 0
+        for the first batch. Call this once a batch: a second call takes time away from the next batch."""
         reading = mono_ms if self._asked_mono_ms is None else min(mono_ms, self._asked_mono_ms)
         last = self._lease_mono_ms
         self._lease_mono_ms = reading if last is None else max(last, reading)
         return 0 if last is None else self.capped(max(0, reading - last))
 
     def capped(self, elapsed_ms: int) -> int:
-        """A batch that waited for an outage of ours to end counts no more than this of it."""
+        """What counts of `elapsed_ms`: an outage of ours adds no more than ELAPSED_MAX_MS."""
         return min(elapsed_ms, ELAPSED_MAX_MS)

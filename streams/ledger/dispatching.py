@@ -1,6 +1,6 @@
-"""Sending a pool's orders: to the dispatch partition each node reads, payload included while it is still held.
+"""Sending the orders of a pool to the dispatch partitions that its nodes read, with payloads while they are held.
 
-An order that is lost needs no care here: it is sent again when a heartbeat contradicts the state, and at takeover.
+A lost order needs no care here: it is sent again when a heartbeat contradicts the state, and at a takeover.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Dispatching:
-    """One pool's way to its nodes."""
+    """The way from one pool to its nodes."""
 
     def __init__(self, state: State, producer: Producer, payloads: PayloadCache, session: str) -> None:
         self._state, self._producer, self._payloads = state, producer, payloads
@@ -32,7 +32,7 @@ class Dispatching:
         self._sent = 0
 
     def send(self, orders: Iterable[Order]) -> None:
-        """Hand the orders to the producer, without waiting for any. One that it has no room for is lost."""
+        """Hand the orders to the producer without waiting. An order for which the producer has no room is lost."""
         for order in orders:
             if isinstance(order, Run):
                 order = self._with_payload(order)
@@ -52,7 +52,7 @@ class Dispatching:
         return msgspec.structs.replace(run, payload=payload, traceparent=traceparent) if payload else run
 
     def _places(self, order: Order) -> list[tuple[str, int]]:
-        """The dispatch topics and partitions where its node may read it."""
+        """The dispatch topics and partitions where the node of this order may read it."""
         policy = self._state.policy
         known = policy.clusters if policy is not None else {}
         return [
@@ -65,5 +65,7 @@ class Dispatching:
         if isinstance(outcome, Exception):
             ORDERS_FAILED.labels(self._state.pool).inc()
             log.warning(
-                "an order was not delivered; it is sent again when missed", pool=self._state.pool, found=str(outcome)
+                "an order was not delivered; it is sent again when its node misses it",
+                pool=self._state.pool,
+                found=str(outcome),
             )

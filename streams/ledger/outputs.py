@@ -11,14 +11,14 @@ from contract.orders import Order
 
 
 class Append(msgspec.Struct, frozen=True):
-    """Append this record to the ledger, then call `acked` or `unclear`."""
+    """Append this record to the ledger. Then call `acked` or `unclear`."""
 
     record: bytes
     batch: Batch
 
 
 class SendOrders(msgspec.Struct, frozen=True):
-    """Send these to their nodes. An order that is lost is sent again when a heartbeat contradicts the state."""
+    """Send these orders to their nodes. A lost order is sent again when a heartbeat contradicts the state."""
 
     orders: tuple[Order, ...]
 
@@ -30,11 +30,12 @@ class SeekJobs(msgspec.Struct, frozen=True):
 
 
 class AskJobsEnd(msgspec.Struct, frozen=True):
-    """Ask the broker where `jobs` ends now, then call `jobs_end`."""
+    """Ask the broker where `jobs` ends now. Then call `jobs_end`."""
 
 
 class SnapshotReady(msgspec.Struct, frozen=True):
-    """Store this snapshot: folded from records read back, the last of which is named."""
+    """Store this snapshot. It is folded from records that were read back; `offset` and `record_hash` name the last
+    one."""
 
     data: bytes
     offset: int
@@ -44,7 +45,7 @@ class SnapshotReady(msgspec.Struct, frozen=True):
 
 
 class InputAhead(msgspec.Struct, frozen=True):
-    """For the log: this input's append time is far ahead of the pool's clock, which it did not raise."""
+    """For the log: the append time of this input is far ahead of the pool's clock, and did not raise the clock."""
 
     offset: int
     ahead_ms: int
@@ -54,15 +55,15 @@ class PoolRest(StrEnum):
     """How long a pool rests after it has ended, before it is opened anew."""
 
     BRIEF = "brief"
-    """Opening it anew reads what is true, and may mend it: 1 s, and longer each time it ends again soon."""
+    """1 s, and longer each time the pool ends again soon: opening it anew reads what is true, and may mend it."""
     LONG = "long"
-    """Only somebody's hands mend it: each try a minute after the last."""
+    """A minute between two tries: only an operator can mend what is wrong."""
     UNTIL_ASSIGNED = "until_assigned"
-    """Another scheduler leads it: until the group assigns it anew, a minute at the longest."""
+    """Until the group assigns the partition anew, a minute at the longest: another scheduler leads the pool."""
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """The writer has ended: nothing more may be appended or sent by it."""
+    """The writer has ended. It appends and sends nothing more."""
 
     reason: str
     rest: PoolRest = PoolRest.BRIEF

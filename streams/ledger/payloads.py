@@ -1,6 +1,6 @@
-"""What users wrote, held for the jobs that will soon be dispatched: a cache that can be thrown away.
+"""Payloads of the jobs that will soon be dispatched: a cache that can be thrown away.
 
-A payload that is not here is read by the node from `jobs` by offset, so the bound costs a little latency, never a job.
+A node reads a payload that is not here from `jobs`, by offset. So the bound costs a little latency, never a job.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from contract.lifecycle import TERMINAL, TRANSITIONS
 from contract.orders import Payload
 
 PAYLOADS_BYTES_MAX = 64 * 1024 * 1024
-"""Of one pool."""
+"""Of the payloads of one pool."""
 ENTRY_BYTES = 500
-"""About what an entry costs beside the payload's own bytes."""
+"""About what an entry costs in memory beside the bytes of its payload."""
 
 _NEEDED_NO_MORE = frozenset(
     {"AttemptStarted", *(event for ways in TRANSITIONS.values() for event, state in ways.items() if state in TERMINAL)}
 )
-"""A job that has started has its payload at its node, one that has ended needs none."""
+"""Events after which a job needs its payload here no more: its node has the payload, or the job has ended."""
 
 
 class PayloadCache:
-    """Payloads by where they lie in `jobs`, bounded in bytes.
+    """Payloads by their offset in `jobs`, bounded in bytes.
 
-    Jobs leave the queue about oldest first, so when it is full it is the newcomers that are turned away: those held
-    are the ones to go next. Held is what no batch has read yet, and what made a job that waits; nothing else.
+    Held are payloads that no batch has read yet, and payloads of jobs that wait; nothing else. Jobs are dispatched
+    about oldest first, so a full cache turns newcomers away: the payloads that it holds are needed sooner.
     """
 
     __slots__ = ("_bytes", "_bytes_max", "_held", "_jobs")
@@ -34,25 +34,24 @@ class PayloadCache:
     def __init__(self, bytes_max: int = PAYLOADS_BYTES_MAX) -> None:
         self._held: dict[int, tuple[Payload, str, int]] = {}
         self._jobs: dict[str, int] = {}
-        """Offsets, of those held, that made a job."""
+        """Offsets of the held payloads that made a job, by job."""
         self._bytes, self._bytes_max = 0, bytes_max
 
     def hold(self, offset: int, record: JobSubmitted, traceparent: str) -> None:
-        """Keep the payload of the record at `offset` of `jobs` if there is room, until `settle` says that it need not
-        be."""
+        """Keep the payload of the record at `offset` of `jobs`, if there is room. `settle` drops it."""
         size = memoryview(record.inputs).nbytes + ENTRY_BYTES
         if self._bytes + size <= self._bytes_max:
             self._held[offset] = (Payload(record.inputs, record.salt), traceparent, size)
             self._bytes += size
 
     def get(self, offset: int) -> tuple[Payload | None, str]:
-        """The payload that lies at `offset` and its submitter's traceparent; (None, "") when it is not held."""
+        """The payload that lies at `offset`, and the traceparent of its submitter. (None, "") when it is not held."""
         found = self._held.get(offset)
         return found[:2] if found else (None, "")
 
     def settle(self, batch: Batch) -> None:
-        """This batch is in the ledger: let go of what it read and made no job of, and of the words of jobs that have
-        started or ended by it."""
+        """This batch is in the ledger: drop the payloads that it read and made no job of, and the payloads of jobs that
+        started or ended in it."""
         accepted = {event.offset: event.job for event in batch.events if isinstance(event, JobAccepted)}
         for given in batch.inputs:
             if given.offset not in self._held:

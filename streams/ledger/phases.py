@@ -1,5 +1,6 @@
-"""Where a writer stands: in which phase, on which record of the ledger; and that it appends nothing out of its place,
-nor anything after an exception."""
+"""Where a writer stands: its phase, and the record that its next batch follows.
+
+Two guards belong here: a writer appends nothing out of its place, and nothing after an exception."""
 
 from __future__ import annotations
 
@@ -30,13 +31,13 @@ _Got = TypeVar("_Got")
 
 
 class OutOfPlace(Exception):
-    """A batch was about to be appended that does not follow the last record: a defect of the writer."""
+    """A batch that does not follow the last record was about to be appended: a defect of the writer."""
 
 
 def stopped_if_it_raises(
     method: Callable[Concatenate[_Writer, _Given], _Got],
 ) -> Callable[Concatenate[_Writer, _Given], _Got]:
-    """The same method; after an exception of it the writer is stopped, so that nothing more is appended."""
+    """The same method, which stops the writer when it raises: nothing more is appended after an exception."""
 
     @wraps(method)
     def guarded(writer: _Writer, /, *given: _Given.args, **named: _Given.kwargs) -> _Got:
@@ -50,8 +51,8 @@ def stopped_if_it_raises(
 
 
 def in_place(outputs: list[Output], last: tuple[int, str]) -> list[Output]:
-    """The outputs, if what they append follows the last record, of which seq and hash are given. OutOfPlace if not:
-    every reader would call the ledger damaged, for ever."""
+    """The outputs, if what they append follows the last record (`last`: its seq and hash). OutOfPlace if not: every
+    reader would call the ledger damaged, for ever."""
     for output in outputs:
         if isinstance(output, Append) and (output.batch.seq - 1, output.batch.prev_hash) != last:
             raise OutOfPlace(f"expected a batch of seq {last[0] + 1} on the last record, found seq {output.batch.seq}")
@@ -59,7 +60,7 @@ def in_place(outputs: list[Output], last: tuple[int, str]) -> list[Output]:
 
 
 def chain_after(state: State) -> Chain:
-    """The chain rule from where the state's ledger stands."""
+    """The chain rule, begun behind the last record that was folded into the state."""
     if state.head_offset < 0:
         return Chain(state.pool)
     return Chain.at(state.pool, state.head_hash, state.seq, state.epoch, state.head_offset)

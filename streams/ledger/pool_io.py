@@ -1,4 +1,4 @@
-"""What the host of one pool asks of the broker and the object store. Nothing here decides or remembers anything."""
+"""What the host of a pool asks of the broker and of the object store. Nothing here decides or remembers anything."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from streams.ledger.pools import pool_in_ledger
 from streams.ledger.tail import LedgerTail
 
 Seek = Callable[[str, int, int], Awaitable[None]]
-"""seek(topic, partition, offset): have Faust deliver that record next."""
+"""seek(topic, partition, offset): Faust delivers that record next."""
 HoldBack = Callable[[str, int, bool], None]
-"""hold_back(topic, partition, held): have Faust fetch nothing of that partition, or fetch it again."""
+"""hold_back(topic, partition, held): Faust fetches nothing of that partition, or fetches it again."""
 
 
 class PoolIO:
-    """One partition's. What awaits runs in a thread or on the broker's ack; the rest does not wait."""
+    """The I/O of one partition. Coroutines wait for a thread or for the broker's ack; the other methods do not wait."""
 
     def __init__(
         self,
@@ -52,21 +52,21 @@ class PoolIO:
         return await asyncio.to_thread(snapshots.newest, self._store, pool)
 
     async def save_snapshot(self, pool: str, ready: SnapshotReady) -> str:
-        """Its key."""
+        """Store the snapshot and return its key."""
         return await asyncio.to_thread(snapshots.save, self._store, pool, ready.offset, ready.now_ms, ready.data)
 
     async def ledger_end(self) -> int:
-        """And have the producer know the partition, which may be newer than the producer."""
+        """The offset behind the ledger's last record. Also tells the producer of the partition, which may be newer."""
         await asyncio.to_thread(self._producer.learn, LEDGER)
         _, end = await asyncio.to_thread(offsets, self._kafka, LEDGER, self.partition)
         return end
 
     async def jobs_end(self) -> int:
-        """Behind everything that has reached it by now."""
+        """The offset behind everything that has reached `jobs` by now."""
         return await asyncio.to_thread(self._watermarks.end_of_all_written, JOBS, self.partition)
 
     async def record_of_jobs(self, offset: int) -> Record | None:
-        """None when it is there no more."""
+        """The record at `offset`; None when `jobs` holds it no more."""
         return await asyncio.to_thread(read_one, self._kafka, JOBS, self.partition, offset)
 
     async def set_aside(self, source: str, record: Record, reason: str) -> None:
@@ -82,13 +82,13 @@ class PoolIO:
         return LedgerTail(self._kafka, self.partition, start, on_records=on_records, on_failure=on_failure)
 
     def append(self, record: bytes, headers: Headers, on_delivery: OnDelivery) -> None:
-        """To the ledger. `on_delivery` hears, on another thread, what became of it; DeliveryUnclear when it is known at
-        once that nothing is known."""
+        """Append to the ledger. `on_delivery` hears on another thread what became of the record. DeliveryUnclear when
+        the producer knows at once that nobody can tell."""
         self._producer.offer(LEDGER, record, headers=headers, partition=self.partition, on_delivery=on_delivery)
 
     def follow_jobs(self, position: int, on_gap: Callable[[int], None], has_more: Callable[[], bool]) -> Follower:
-        """Have `jobs` delivered from here on; `on_gap(offset)` hears that nothing is left before `offset`, `has_more()`
-        says whether what was delivered waits to be judged."""
+        """Have `jobs` delivered from `position` on. `on_gap(offset)` hears that no record is left before `offset`;
+        `has_more()` says whether delivered records wait to be judged."""
         return Follower(
             JOBS,
             self.partition,

@@ -1,7 +1,7 @@
 """What keeps a pool open in this process, from assignment to revocation, whatever becomes of its hosts.
 
-A host that ends by itself takes nothing with it but its own state. The pool is opened anew after a rest that grows from
-a second to a minute while it goes on ending; each end is counted and logged.
+When a host ends by itself, only its own state is lost. The keeper opens the pool anew after a rest, which grows from a
+second to a minute while hosts go on ending soon. Each end is counted and logged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streams.ledger.pool_host import PoolHost
 
 REST_S = 1.0
 REST_MAX_S = 60.0
-"""Also how long a pool must have been open for its next rest to be short again."""
+"""The longest rest. A pool that was open for this long rests REST_S again."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ OnEnded = Callable[[HostEnded], None]
 
 
 class PoolKeeper:
-    """One partition's. All methods run on the event loop."""
+    """The keeper of one partition. All methods run on the event loop."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class PoolKeeper:
         self._growing, self._rest_max_s = GrowingRest(rest_s, rest_max_s), rest_max_s
         self._loop = asyncio.get_running_loop()
         self._label = f"partition {partition}"
-        """The pool's name, once it is known."""
+        """How metrics and the log name the pool: by its name, once that is known."""
         self._rest = PoolRest.BRIEF
         self._opened_s = 0.0
         self._host: PoolHost | None = None
@@ -52,8 +52,8 @@ class PoolKeeper:
         self._open()
 
     def offer(self, record: Record) -> None:
-        """The next record of `jobs` that Faust has. Never waits; while the pool rests nobody takes it, and it is read
-        again."""
+        """The next record of `jobs` that Faust has. Does not wait. While the pool rests nobody takes the record; it is
+        read again later."""
         if self._host is not None:
             self._host.offer(record)
 
@@ -71,7 +71,7 @@ class PoolKeeper:
             self._open_anew()
 
     async def close(self, *, with_snapshot: bool) -> None:
-        """The partition is ours no more, or the process stops."""
+        """The partition is ours no longer, or the process stops."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

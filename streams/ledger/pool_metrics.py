@@ -1,4 +1,4 @@
-"""What one pool's host counts from the batches it wrote, and shows of the state."""
+"""What the host of a pool counts in the batches it wrote, and what it shows of the state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PoolMetrics:
         self._shown: dict[Gauge, set[str]] = {metrics.QUEUED: set(), metrics.STAGED: set()}
 
     def acked(self, batch: Batch, seconds: float, ignored: int) -> None:
-        """The broker stored this batch after `seconds`; so far `ignored` ledger records did not count."""
+        """The broker stored this batch after `seconds`. So far `ignored` ledger records did not count."""
         pool = self._state.pool
         self._batches.inc()
         self._seconds.observe(seconds)
@@ -42,7 +42,7 @@ class PoolMetrics:
             self._refresh()
 
     def close(self) -> None:
-        """Another process knows the pool's state from here on, or none."""
+        """Remove the gauges: from here on another process shows the pool, or none."""
         for gauge in self._shown:
             self._show(gauge, {})
 
@@ -56,7 +56,7 @@ class PoolMetrics:
         self._show(metrics.STAGED, {cluster.name: len(cluster.staged) for cluster in state.clusters.values()})
 
     def _show(self, gauge: Gauge, counts: Mapping[str, int]) -> None:
-        """These, by tier or cluster, and none that was shown before and is no more."""
+        """Show these counts by tier or cluster, and remove what was shown before and is gone."""
         for name, count in counts.items():
             gauge.labels(self._state.pool, name).set(count)
         for name in self._shown[gauge] - counts.keys():

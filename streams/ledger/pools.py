@@ -1,4 +1,4 @@
-"""Which pool a partition belongs to: what its ledger says, else the first policy that names it and can be in force."""
+"""Which pool a partition belongs to: its ledger says so; an empty one leaves it to the first policy that names it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def pool_in_ledger(settings: Settings, partition: int) -> str | None:
 
 
 def pool_named_by(value: bytes | None, partition: int) -> str | None:
-    """The pool to which this record of `jobs` gives the partition, if it is a policy that can be put in force: under
-    the name in one that is refused, the ledger would begin for ever."""
+    """The pool to which this record of `jobs` gives the partition, if the record is a policy that can be put in force.
+    A policy that will be refused names nothing: a ledger begun under its name could never be renamed."""
     try:
         said = decode_input(value)
     except Malformed:

@@ -1,4 +1,4 @@
-"""Reading a pool's ledger as it grows: its writer must see whether what it wrote counts."""
+"""Reading the ledger of a pool as it grows: the writer must see whether what it wrote counts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from runtime.kafka import Reader, Record
 READ_TIMEOUT_S = 0.5
 CHUNK_RECORDS = 500
 CHUNKS_AHEAD = 4
-"""Chunks handed over and not yet processed: bounds what a long fold holds in memory."""
+"""At most so many chunks are handed over and not yet processed: this bounds the memory of a long fold."""
 SLICE_RECORDS = 20
-"""Records processed before others have their turn on the event loop: a pool that is opened delays no other."""
+"""After so many records others have their turn on the event loop: a pool that is opened delays no other pool."""
 
 
 class LedgerTail:
@@ -38,7 +38,7 @@ class LedgerTail:
         self._closing = threading.Event()
         self._room = threading.Semaphore(CHUNKS_AHEAD)
         self._chunks: deque[deque[Record]] = deque()
-        """On the event loop and not yet processed."""
+        """Handed over to the event loop and not yet processed."""
         self._thread = threading.Thread(target=self._run, name=f"ledger-{partition}", daemon=True)
         self._thread.start()
 
@@ -71,7 +71,7 @@ class LedgerTail:
             self._process()
 
     def _process(self) -> None:
-        """A slice of the oldest chunk; the rest soon."""
+        """Process a slice of the oldest chunk now, the rest soon."""
         if self._closing.is_set():
             return
         chunk = self._chunks[0]
