@@ -1,4 +1,4 @@
 """Where records that others wrote come in: each is taken, or refused with a sentence and set aside in `quarantine`.
 
-Nothing here decides who goes next; what is taken is written to `jobs` or handed to `streams.ledger`.
+A record that is taken is written to `jobs` or handed to `streams.ledger`. Nothing here decides who goes next.
 """

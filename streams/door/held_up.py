@@ -1,4 +1,4 @@
-"""What a partition of `submissions` is held up by, said to people: in the log, the metrics and the stored place."""
+"""Telling people what holds a partition of `submissions` up: in the log, in the metrics and in the stored place."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streams.door.intake_positions import IntakePosition
 from streams.metrics import INTAKE_OFFSET, INTAKE_WAITING
 
 SAID_AFTER_S = 5.0
-"""What waits for longer is said to wait, then every SAID_EVERY_S."""
+"""A wait is logged when it has lasted so long, and then every SAID_EVERY_S."""
 SAID_EVERY_S = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 class HeldUp:
-    """One partition's. At first nothing holds it up."""
+    """What one partition waits for. At first nothing holds it up."""
 
     def __init__(self, partition: int) -> None:
         self._partition = partition
@@ -27,7 +27,7 @@ class HeldUp:
         self._since_s, self._since_ms, self._say_at_s = 0.0, 0, 0.0
 
     def by(self, what: str, offset: int | None) -> None:
-        """The record at `offset` waits for this now (None: there is no place yet)."""
+        """The record at `offset` waits for `what` now. None: the partition has no place yet."""
         now_s = time.monotonic()
         if not self._waits_for:
             self._since_s, self._since_ms = now_s, round(time.time() * 1000)
@@ -45,11 +45,11 @@ class HeldUp:
             )
 
     def ended(self) -> None:
-        """Nothing holds the partition up any more."""
+        """Nothing holds the partition up now."""
         self._waits_for = ""
 
     def place(self, offset: int) -> IntakePosition:
-        """The place to store: with what it waits for once that takes long."""
+        """The place to store. It says what the record waits for once that has lasted SAID_AFTER_S."""
         if self._seconds <= SAID_AFTER_S:
             return IntakePosition(offset)
         return IntakePosition(offset, self._waits_for, self._since_ms)
@@ -59,7 +59,7 @@ class HeldUp:
         INTAKE_WAITING.labels(str(self._partition)).set(self._seconds)
 
     def forget(self) -> None:
-        """The partition is another process's: its metrics are gone from here."""
+        """The partition belongs to another process now: remove its metrics here."""
         for gauge in (INTAKE_OFFSET, INTAKE_WAITING):
             with suppress(KeyError):
                 gauge.remove(str(self._partition))

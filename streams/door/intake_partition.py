@@ -1,12 +1,14 @@
-"""One partition of `submissions`: each of its records into `jobs` or `quarantine`, in order.
+"""One partition of `submissions`: each of its records goes to `jobs` or to `quarantine`, in order.
 
-Theory of operation. Partitions do not wait for each other: each has what arrived, a task that works on it, and a place.
-What arrived and is not acknowledged elsewhere is *under way*, in order; the place is the first of it, else where the
-follower goes on. So the place moves past what was passed on and past what is proven to be no record, and past nothing
-else, whenever it is asked for: by the clock, at a stop, when the partition is taken away.
+Theory of operation. Partitions do not wait for each other: each has records under way, a task that works on them, and a
+place. A record is *under way* from the moment it is taken until it is acknowledged elsewhere. The place is the first
+record under way, or else where the follower goes on. So the place moves past records that were passed on and past
+offsets that are proven to hold no record, and past nothing else, whenever it is asked for: by the clock, at a stop,
+when the partition is taken away.
 
-What cannot be checked or written now waits, and is tried again for ever; so does all behind it. Meanwhile the log, the
-metrics and the stored place say what waits for what, and an operator may order that it be skipped (streams.door.skips).
+A record that cannot be checked or written now waits, and is tried again for ever; so does all behind it. Meanwhile the
+log, the metrics and the stored place say which record waits and for what, and an operator may order that intake pass it
+over (streams.door.skips).
 """
 
 from __future__ import annotations
@@ -14,12 +16,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -31,26 +31,23 @@ from streams.door.admission import Admission, Admitted, NotYet, Refused, Registr
 from streams.door.held_up import HeldUp
 from streams.door.intake_positions import IntakePosition, IntakePositions
 from streams.door.quarantine import set_aside
-from streams.door.skips import SKIPPED, Skips
+from streams.door.skips import SKIPPED, PartitionSkips, Skips
+from streams.door.under_way import UnderWay
 from streams.hosting.follower import Follower
 from streams.hosting.resting import GrowingRest
 from streams.metrics import INTAKE
 
 SOURCE = "headrace/intake"
 TAKE_RECORDS = 500
-UNDER_WAY_RECORDS_MAX = 4_000
-UNDER_WAY_BYTES_MAX = 16 * 1024 * 1024
-"""Beyond either nothing more is taken until half of it is done."""
 JUDGING_S = 0.1
-"""A partition judges no longer than this before others have their turn."""
+"""A partition judges no longer than this before other partitions have their turn."""
 RETRY_S = 0.5
 NOT_YET_TRIES = 20
-"""Times RETRY_S: how long a submission waits for its version to be told to the scheduler, which may refuse it then."""
+"""Times RETRY_S: a submission waits so long until its version is told to the scheduler. Then it may be refused."""
 NOT_YET = "its version to be told to the scheduler: does the relay run?"
-SKIPS_EVERY_S = 2.0
 CLOSING_S = 3.0
 REST_S, REST_MAX_S = 1.0, 60.0
-"""Between a failure of one partition's intake and its new beginning."""
+"""Between a failure of the intake of one partition and its new beginning."""
 
 Judged = tuple[Record, Admitted | Refused]
 Outcome = TypeVar("Outcome")
@@ -59,7 +56,7 @@ log = structlog.get_logger(__name__)
 
 
 class IntakePartition:
-    """From assignment to revocation. All methods run on the event loop."""
+    """The intake of one partition, from assignment to revocation. All methods run on the event loop."""
 
     def __init__(
         self,
@@ -73,19 +70,17 @@ class IntakePartition:
         follow: Callable[[int, int], Follower],
         pause: Callable[[int, bool], None],
     ) -> None:
-        """`judging` runs one thing at a time, of all partitions. `follow(partition, position)` has the records from
-        there on delivered; `pause(partition, whether)` has no more of them fetched, or again."""
+        """`judging` runs one thing at a time, for all partitions. `follow(partition, position)` has the records from
+        `position` on delivered. `pause(partition, whether)` stops fetching them, or starts again."""
         self._partition = partition
         self._producer, self._admission, self._judging = producer, admission, judging
-        self._positions, self._skips = positions, skips
+        self._positions, self._skips = positions, PartitionSkips(skips, partition, lambda: self.place)
         self._follow, self._pause = follow, pause
         self._follower: Follower | None = None
-        self._under_way: deque[Record] = deque()
-        self._bytes = 0
-        self._held = False
+        """None: the stored place is not known yet."""
+        self._under_way = UnderWay()
+        self._paused = False
         self._arrived = asyncio.Event()
-        self._skipped: frozenset[int] = frozenset()
-        self._skips_asked_s = float("-inf")
         self._held_up = HeldUp(partition)
         self._written: IntakePosition | None = None
         self._closing = False
@@ -93,30 +88,29 @@ class IntakePartition:
 
     @property
     def place(self) -> int | None:
-        """The next record to pass on: all before it are acknowledged elsewhere, or there is none. None at first."""
-        if self._under_way:
-            return self._under_way[0].offset
+        """The next record to pass on: all records before it are acknowledged elsewhere. None: not known yet."""
+        if self._under_way.offset is not None:
+            return self._under_way.offset
         return self._follower.wanted if self._follower is not None else None
 
     async def deliver(self, record: Record) -> None:
-        """What Faust has. Does not wait: what there is no room for is asked for again later."""
+        """What Faust has. Does not wait: a record for which there is no room is asked for again later."""
         if self._follower is None or not await self._follower.take(record.offset, record.follows):
             return
-        self._under_way.append(record)
-        self._bytes += _size(record)
+        self._under_way.add(record)
         self._arrived.set()
-        if len(self._under_way) >= UNDER_WAY_RECORDS_MAX or self._bytes >= UNDER_WAY_BYTES_MAX:
-            self._held = True
+        if self._under_way.is_full:
+            self._paused = True
             self._follower.hold()
             self._pause(self._partition, True)
 
     async def seek(self) -> None:
         """Faust has rebalanced and may have lost its place."""
-        if self._follower is not None and not self._held:
+        if self._follower is not None and not self._paused:
             await self._follower.go_on()
 
     async def close(self) -> None:
-        """Take nothing more; what is being passed on may be acknowledged for a moment yet."""
+        """Take nothing more. What is being passed on may be acknowledged within CLOSING_S."""
         self._closing = True
         if self._follower is not None:
             self._follower.hold()
@@ -129,7 +123,7 @@ class IntakePartition:
         self._held_up.forget()
 
     async def write_place(self) -> None:
-        """Store the place and what is waited for, if either has changed."""
+        """Store the place and what its record waits for, if either has changed."""
         offset = self.place
         if offset is None:
             return
@@ -154,7 +148,7 @@ class IntakePartition:
     # -- from here on: the task ----------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        """Work; what fails in a way that nobody foresaw begins anew where the stored place is, this partition alone."""
+        """Work. After an exception that nobody foresaw this partition alone begins anew, at its stored place."""
         rest = GrowingRest(REST_S, REST_MAX_S)
         while not self._closing:
             began_s = time.monotonic()
@@ -175,12 +169,12 @@ class IntakePartition:
         if self._follower is not None:
             self._follower.close()
         self._resume()
-        self._follower, self._bytes = None, 0
+        self._follower = None
         self._under_way.clear()
         self._held_up.ended()
 
     async def _work(self) -> None:
-        await self._until_done(self._look_for_skips, "the object store")
+        await self._until_done(self._skips.look, "the object store")
         position = await self._until_done(
             partial(asyncio.to_thread, self._positions.read, self._partition), "its place"
         )
@@ -192,7 +186,7 @@ class IntakePartition:
             await self._arrived.wait()
             if self._closing:
                 return
-            records = list(islice(self._under_way, TAKE_RECORDS))
+            records = self._under_way.first(TAKE_RECORDS)
             if not records:
                 self._arrived.clear()
                 continue
@@ -200,7 +194,7 @@ class IntakePartition:
             await self._pass_on(judged)
             if judged:
                 tries = 0
-                await self._done(len(judged))
+                await self._drop(len(judged), self._follower)
             if obstacle:
                 tries += obstacle == NOT_YET
                 await self._wait(obstacle)
@@ -208,7 +202,7 @@ class IntakePartition:
     async def _judge(self, records: Sequence[Record], *, patient: bool) -> tuple[list[Judged], str]:
         """What the first records are, and what the next one waits for: empty when nothing does."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._judging, partial(self._admit, records, self._skipped, patient))
+        return await loop.run_in_executor(self._judging, partial(self._admit, records, self._skips.ordered, patient))
 
     def _admit(self, records: Sequence[Record], skipped: frozenset[int], patient: bool) -> tuple[list[Judged], str]:
         judged: list[Judged] = []
@@ -231,15 +225,15 @@ class IntakePartition:
         return judged, ""
 
     async def _pass_on(self, judged: Sequence[Judged]) -> None:
-        """Until every one is acknowledged where it belongs."""
+        """Send until every record is acknowledged where it belongs."""
         while judged:
             judged = [left for left in await asyncio.gather(*(self._send(*one) for one in judged)) if left is not None]
             if judged:
                 await self._wait("the broker to take a record")
 
     async def _send(self, record: Record, outcome: Admitted | Refused) -> Judged | None:
-        """None when it is acknowledged; else what to try again."""
-        if record.offset in self._skipped and not isinstance(outcome, Refused):
+        """None when the record is acknowledged; else what to try again."""
+        if record.offset in self._skips.ordered and not isinstance(outcome, Refused):
             outcome = Refused(SKIPPED)
         try:
             if isinstance(outcome, Refused):
@@ -270,26 +264,24 @@ class IntakePartition:
             return await self._send(record, unforeseen(record, error))
         return None
 
-    async def _done(self, number: int) -> None:
+    async def _drop(self, count: int, follower: Follower) -> None:
+        """The first `count` records under way are acknowledged elsewhere."""
         self._held_up.ended()
-        for record in [self._under_way.popleft() for _ in range(number)]:
-            self._bytes -= _size(record)
-            if record.offset in self._skipped:
-                await self._obeyed(record.offset)
-        roomy = len(self._under_way) < UNDER_WAY_RECORDS_MAX // 2 and self._bytes < UNDER_WAY_BYTES_MAX // 2
-        if self._held and roomy and not self._closing:
-            assert self._follower is not None
+        for record in self._under_way.drop(count):
+            await self._skips.note_passed(record.offset)
+        if self._paused and self._under_way.is_roomy and not self._closing:
             self._resume()
-            await self._follower.go_on()
+            await follower.go_on()
 
     def _resume(self) -> None:
-        if self._held:
-            self._held = False
+        if self._paused:
+            self._paused = False
             self._pause(self._partition, False)
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 
     async def _until_done(self, step: Callable[[], Awaitable[Outcome]], what: str) -> Outcome:
+        """What `step` returns, tried again until it does not raise."""
         while True:
             try:
                 return await step()
@@ -297,37 +289,9 @@ class IntakePartition:
                 await self._wait(f"{what} ({without_words(error)})")
 
     async def _wait(self, what: str) -> None:
-        """For a moment. Says so when it goes on for long, and looks whether an operator wants the record skipped."""
+        """Rest for a moment. Tells people when the partition waits for long, and looks for orders to skip the
+        record."""
         self._held_up.by(what, self.place)
-        if self._follower is not None and time.monotonic() - self._skips_asked_s > SKIPS_EVERY_S:
-            try:
-                await self._look_for_skips()
-            except Exception as error:
-                log.debug("the store did not say what to skip", found=without_words(error))
+        if self._follower is not None:
+            await self._skips.look_again()
         await asyncio.sleep(RETRY_S)
-
-    async def _look_for_skips(self) -> None:
-        self._skips_asked_s = time.monotonic()
-        ordered = await asyncio.to_thread(self._skips.ordered, self._partition)
-        passed = self.place or 0
-        for offset in ordered:
-            if offset < passed:
-                await self._obeyed(offset)
-        self._skipped = ordered
-
-    async def _obeyed(self, offset: int) -> None:
-        try:
-            await asyncio.to_thread(self._skips.remove, self._partition, offset)
-        except Exception as error:
-            log.warning(
-                "an order to skip is of no more use and could not be removed; it does nothing more",
-                topic=SUBMISSIONS,
-                partition=self._partition,
-                offset=offset,
-                found=without_words(error),
-            )
-
-
-def _size(record: Record) -> int:
-    headers: Any = record.headers
-    return len(record.value or b"") + len(record.key or b"") + sum(len(n) + len(v or b"") for n, v in headers)

@@ -1,8 +1,8 @@
-"""How far intake has come in each partition of `submissions`, and what it waits for there, in the object store.
+"""How far intake has come in each partition of `submissions`, and what it waits for there: an object in the store.
 
-Faust's committed offsets are a hint that may be wrong in either direction; a position ahead of the truth would lose
-submissions. This one is written only after the broker has acknowledged, in `jobs`, all that came before it. One that is
-behind costs duplicates, which the scheduler drops; so it is enough to write it now and then.
+The offsets that Faust commits are a hint that may be wrong in either direction, and a position ahead of the truth would
+lose submissions. Our position is written only after the broker has acknowledged, in `jobs`, everything before it. A
+position that is behind costs duplicates, which the scheduler drops; so writing it now and then is enough.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ log = structlog.get_logger(__name__)
 
 class IntakePosition(msgspec.Struct, frozen=True):
     offset: int
-    """Of the next record to read, or of the one that waits."""
+    """Of the next record to read, or of the record that waits."""
     waits_for: str = ""
-    """What the record at `offset` has been waiting for, in our words; empty: nothing holds it up."""
+    """What the record at `offset` waits for, in our words; empty: nothing holds it up."""
     since_ms: int = 0
-    """Since when, by the clock of intake's host."""
+    """Since when it waits, by the clock of intake's host."""
 
 
 class IntakePositions:
-    """Each call asks the store, and some the broker: for a thread."""
+    """Each call asks the store, and some calls ask the broker, so call from a thread."""
 
     def __init__(self, store: ObjectStore, bootstrap: str) -> None:
         self._store, self._bootstrap = store, bootstrap
 
     def read(self, partition: int) -> int:
-        """Where to read on: the first record that is kept when nothing is known, or what is known cannot be."""
+        """Where to read on. The first record that the topic keeps when the stored position is missing or cannot be."""
         low, high = offsets(self._bootstrap, SUBMISSIONS, partition)
         known = self._known(partition)
         if known is None:
@@ -58,7 +58,7 @@ class IntakePositions:
         return max(low, known.offset)
 
     def place(self, partition: int) -> IntakePosition:
-        """What intake said last: for people. It may be a second old."""
+        """What intake wrote last, for people. It may be a second old."""
         return self._known(partition) or IntakePosition(0)
 
     def write(self, partition: int, position: IntakePosition) -> None:

@@ -1,7 +1,7 @@
-"""The scheduler's door: a record of `jobs` becomes an input, whatever it is.
+"""The scheduler's door: every record of `jobs` becomes an input, whatever it holds.
 
-What cannot be read becomes an input that says so, and the record goes to `quarantine` with the same reason. Nothing is
-raised: one record that no check foresaw is one record in `quarantine`, never a pool that stands still.
+A record that cannot be read becomes an input that says so, and goes to `quarantine` with the same reason. Nothing is
+raised here: a record that no check foresaw costs one record in `quarantine`, never a pool that stands still.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from runtime.kafka import Record
 from streams.door.tracing import traceparent_of
 
 SUBMISSION_BYTES = 400
-"""About what the ledger keeps of a submission, whatever its payload's size; of a record that cannot be read, too."""
+"""About what the ledger keeps of a submission, however large its payload is, or of a record that cannot be read."""
 
 
 class CheckedInput(NamedTuple):
-    """A record as the pool takes it."""
+    """A record that went through the door, as the pool takes it."""
 
     given: Input
     size_bytes: int
     """About what the ledger will keep of it."""
     submitted: JobSubmitted | None = None
-    """The payload too, when it is a submission."""
+    """The record with its payload, when it is a submission."""
     traceparent: str = ""
 
     @property
     def refusal(self) -> str:
-        """Why the record is no input, in our words; empty when it is one."""
+        """Why the record is no input, in our words; empty when the record is an input."""
         return self.given.body.reason if isinstance(self.given.body, Unreadable) else ""
 
 
 def read(record: Record) -> CheckedInput:
-    """Any record but a tombstone, which is none."""
+    """The input that a record makes. Tombstones are no records: do not pass them."""
     try:
         return _read(record)
     except Malformed as malformed:
@@ -54,7 +54,7 @@ def _read(record: Record) -> CheckedInput:
 
 
 def _key_of(record: Record) -> str:
-    """The submission's key, by which an erasure finds the record again: as text, it must be the very same bytes."""
+    """The key of a submission. An erasure finds the record by this key, so the text must be exactly the bytes."""
     expected = f"a submission with a key of its own, of 1 to {bounds.TEXT_MAX} characters in UTF-8 without NUL"
     try:
         key = (record.key or b"").decode()

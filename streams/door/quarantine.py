@@ -1,7 +1,7 @@
-"""Setting aside a record that cannot be acted on: in `quarantine`, acknowledged, before anything says so.
+"""Setting aside a record that cannot be acted on: `quarantine` has acknowledged it before anything says so.
 
-What says why something was refused always fits: the record is cut to bounds.REFUSAL_BYTES_MAX, which every topic takes
-whatever the policy's `payload_max` was when the topic was made.
+The record of `quarantine` always fits: it is cut to bounds.REFUSAL_BYTES_MAX, which every topic takes whatever the
+`payload_max` of the policy was when the topic was made.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from runtime.kafka import DeliveryRefused, Producer
 from streams.metrics import QUARANTINED, QUARANTINED_OFFSET
 
 _FRAMING_BYTES_MAX = 1_024
-"""What a batch of one record adds to the record's value and headers: lengths, offsets, checksums."""
+"""What a batch of one record adds to the value and headers of the record: lengths, offsets, checksums."""
 _LINES_MAX, _LINES_EVERY_S = 10, 10.0
+"""At most so many lines of the log in so many seconds."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +30,11 @@ log = structlog.get_logger(__name__)
 async def set_aside(
     producer: Producer, source: str, topic: str, partition: int, offset: int, reason: str, value: bytes | None
 ) -> None:
-    """Write the record and the reason to `quarantine`. DeliveryUnclear when the broker does not take it.
+    """Write the record and the reason to `quarantine`. DeliveryUnclear when the broker does not take them.
 
-    After an unclear delivery the record may be there twice: topic, partition and offset name it. One that is refused
-    for its size is sent once more without the value, and no more: then the log alone has it."""
+    After an unclear delivery `quarantine` may have the record twice; topic, partition and offset name it. When the
+    broker refuses the record for its size, it is sent once more without its value. When that is refused too, only the
+    log has it."""
     event_id = uuid.uuid4().hex
     for part in (value, b""):
         headers, record = quarantine_record(source, event_id, topic, partition, offset, reason, part, len(value or b""))
@@ -64,7 +66,8 @@ def quarantine_record(
     value: bytes | None,
     value_bytes: int,
 ) -> tuple[Headers, bytes]:
-    """Headers and value of the record of `quarantine`, with as much of the refused value as fits."""
+    """Headers and value of the record of `quarantine`, with as much of the refused value as fits. `value_bytes`: the
+    size of the whole refused value."""
 
     def record(value_base64: str) -> Quarantined:
         return Quarantined(topic, partition, offset, reason[: bounds.TEXT_MAX], value_base64, value_bytes)
@@ -76,7 +79,7 @@ def quarantine_record(
 
 
 class _Lines:
-    """One line for each record, but not for each of a flood: the topic and the metric have them all."""
+    """Logs one line for each record, but not for each of a flood: the topic and the metric have all of them."""
 
     def __init__(self) -> None:
         self._since_s, self._said, self._left_out = float("-inf"), 0, 0

@@ -1,4 +1,4 @@
-"""Passing a record of `submissions` through intake once more: a copy of it is written behind the others."""
+"""Passing a record of `submissions` through intake once more: a copy of the record is written behind the others."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from runtime.settings import Settings
 
 
 class CannotResubmit(ValueError):
-    """The record is not there any more. The message says what was expected, found, and what to do."""
+    """The topic keeps the record no longer. The message says what was expected, what was found, and what to do."""
 
 
 def resubmit(settings: Settings, producer: Producer, partition: int, offset: int) -> Delivery:
-    """Write the record at `offset` of this partition of `submissions` to the same partition again, as it is: its key,
-    headers and value. The same CloudEvents source and id make the same job, so a job that exists changes nothing.
+    """Write the record at `offset` of this partition of `submissions` to the same partition again, with its key,
+    headers and value. The same CloudEvents source and id make the same job, so nothing changes if the job exists.
 
-    CannotResubmit when it is no longer kept; DeliveryUnclear and DeliveryRefused as the producer."""
+    CannotResubmit when the topic keeps the record no longer; DeliveryUnclear and DeliveryRefused as the producer."""
     record = read_one(settings.kafka, SUBMISSIONS, partition, offset)
     if record is None:
         raise CannotResubmit(

@@ -8,7 +8,7 @@ from contract.names import TRACEPARENT
 
 
 def traceparent_of(headers: Sequence[tuple[str, bytes | None]]) -> str:
-    """The record's trace context, or an empty string when it has none that is well formed."""
+    """The trace context of the record; empty when the record has no well-formed one."""
     for name, value in headers:
         if name == "traceparent" and value is not None:
             text = value.decode("ascii", "replace")

@@ -17,7 +17,7 @@ from contract.bounds import REFUSAL_BYTES_MAX
 from contract.inputs import JobSubmitted, Submission
 from contract.topics import JOBS, QUARANTINE, SUBMISSIONS
 from runtime.kafka import Record
-from streams.door import held_up, intake_partition
+from streams.door import held_up, intake_partition, skips, under_way
 from streams.door.admission import Admitted, NotYet, Refused, RegistryAway
 from streams.door.intake_partition import IntakePartition
 from streams.door.intake_positions import IntakePosition
@@ -126,7 +126,7 @@ def numbers(producer: MemoryProducer) -> list[int]:
 @pytest.fixture
 def installation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     monkeypatch.setattr(intake_partition, "RETRY_S", 0.001)
-    monkeypatch.setattr(intake_partition, "SKIPS_EVERY_S", 0.0)
+    monkeypatch.setattr(skips, "LOOK_EVERY_S", 0.0)
     monkeypatch.setattr(intake_partition, "REST_S", 0.001)
     monkeypatch.setattr(held_up, "SAID_AFTER_S", 0.0)
     installation = Installation()
@@ -317,7 +317,7 @@ def test_one_that_starts_skips_before_it_looks_at_the_record_and_forgets_orders_
 def test_what_there_is_no_room_for_is_asked_for_again(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_partition, "UNDER_WAY_RECORDS_MAX", 4)
+    monkeypatch.setattr(under_way, "RECORDS_MAX", 4)
 
     async def test() -> None:
         installation.registry_away = True
