@@ -1,10 +1,10 @@
 """`python -m streams.intake`: from `submissions`, the public door for Kafka producers, to `jobs`.
 
-Theory of operation. At least once: a record counts as read when its job is acknowledged in `jobs`, or it itself in
-`quarantine`; a copy that is written twice is the same job, and the scheduler drops it. The position is our own
-(streams.door.intake_positions). Every record is taken, or refused with its reason and set aside; the stream goes on.
-What cannot be checked, because the registry is away, waits, and only what lies behind it in its partition waits with it
-(streams.door.intake_partition).
+Theory of operation. At least once: a record counts as read when its job is acknowledged in `jobs`, or the record itself
+in `quarantine`. A copy that is written twice is the same job, and the scheduler drops it. The position is our own
+(streams.door.intake_positions). Every record is taken, or refused with a reason and set aside; the stream goes on.
+While the registry is away a record cannot be checked: it waits, and only what lies behind it in its partition waits
+with it (streams.door.intake_partition).
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ class Intake:
             await partition.deliver(record)
 
     def places(self) -> dict[int, int]:
-        """The next offset to pass on of each partition that is read."""
+        """The next offset to pass on, for each partition that is read."""
         found = {number: partition.place for number, partition in self._partitions.items()}
         return {number: place for number, place in found.items() if place is not None}
 
     async def write_positions(self) -> None:
-        """Write those that have moved, again and again."""
+        """Write the places that have moved, for ever."""
         while True:
             await asyncio.sleep(POSITIONS_EVERY_S)
             await asyncio.gather(*(partition.write_place() for partition in list(self._partitions.values())))
@@ -95,7 +95,7 @@ class Intake:
 
 
 async def _close(partition: IntakePartition) -> None:
-    """End its work, and store its place if the store answers in time: one that is behind costs duplicates."""
+    """End the work, and store the place if the store answers in time: a place that is behind costs duplicates."""
     await partition.close()
     try:
         async with asyncio.timeout(STOPPING_S):

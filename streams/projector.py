@@ -1,9 +1,9 @@
-"""`python -m streams.projector`: the ledger, folded into the Postgres views.
+"""`python -m streams.projector`: folds the ledger into the Postgres views.
 
-The position is in the database, in the same transaction as the rows: Faust is sought to it, and a fresh, empty database
-is built from the ledger's beginning. While the database is away, read-only, full or busy the projector waits, and says
-so. What it refuses for good is left out (views.refusals), and what cannot be shown is logged with its place. Only a
-damaged ledger ends the process.
+The position is in the database, written in the same transaction as the rows. Faust is sought to it; an empty database
+is filled from the beginning of the ledger. While the database is away, read-only, full or busy the projector waits, and
+says so. Rows that the database refuses for good are left out (views.refusals), and what cannot be shown is logged with
+its place. Only a damaged ledger ends the process.
 """
 
 from __future__ import annotations
@@ -36,34 +36,36 @@ from views.refusals import is_refusal
 GROUP = "headrace-projector"
 TAKE_RECORDS = 500
 REST_S = 0.02
-"""Between two transactions: what comes after a quiet moment is shown at once, a busy ledger in few large steps."""
+"""Between two transactions. Records that come after a quiet moment are shown at once, a busy ledger in few large
+steps."""
 RETRY_S = 0.5
 CHAIN_RECORDS_MAX = 100_000
-"""Records the chain rule remembers before it starts anew where it stands: bounds its memory."""
+"""The chain rule remembers each record that it judged. After so many it starts anew where it stands, to bound
+memory."""
 
 LOGGED_MAX = 20
-"""Of what one transaction does not show: each by a line of its own."""
+"""At most so many of the things that one transaction does not show get a line of their own."""
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 
-class Projected:
-    """One partition of the ledger: its pool, where the views are, and which records count."""
+class ProjectedLedger:
+    """One partition of the ledger: whose it is, how it is followed, and which of its records count."""
 
     def __init__(self, pool: str, at: projection.Position | None, follower: Follower) -> None:
         self.pool, self.follower = pool, follower
-        self.judged = 0
-        self.chain = Chain(pool) if at is None else Chain.at(pool, at.hash, at.seq, at.epoch, at.offset)
+        self._judged = 0
+        self._chain = Chain(pool) if at is None else Chain.at(pool, at.hash, at.seq, at.epoch, at.offset)
 
-    def counted(self, record: Record) -> projection.CountedRecord | None:
-        """The record as the views take it; None when it does not count."""
-        judged = self.chain.offer(record.offset, record.value or b"")
-        self.judged += 1
-        if self.judged % CHAIN_RECORDS_MAX == 0:
-            chain = self.chain
-            self.chain = Chain.at(self.pool, chain.head_hash, chain.seq, chain.epoch, record.offset)
+    def judge(self, record: Record) -> projection.CountedRecord | None:
+        """The next record of the ledger, as the views take it; None when it does not count. Damaged."""
+        judged = self._chain.offer(record.offset, record.value or b"")
+        self._judged += 1
+        if self._judged % CHAIN_RECORDS_MAX == 0:
+            chain = self._chain
+            self._chain = Chain.at(self.pool, chain.head_hash, chain.seq, chain.epoch, record.offset)
         if not isinstance(judged, Counted):
             return None
         return projection.CountedRecord(record.offset, record.timestamp_ms, judged.hash, judged.batch)
@@ -77,7 +79,7 @@ class Projector:
         self._engine = engine(settings)
         self._watermarks = Watermarks(settings.kafka)
         self._ours: set[int] = set()
-        self._pools: dict[int, Projected] = {}
+        self._pools: dict[int, ProjectedLedger] = {}
         self._left_out: set[int] = set()
         """Partitions whose pool no table can name."""
         self._beginning = asyncio.Lock()
@@ -97,14 +99,14 @@ class Projector:
                     await self._begin(partition, pool)
 
     async def take(self, delivered: Sequence[Record]) -> None:
-        """Fold what counts of these records, one transaction a pool."""
-        counted: dict[int, tuple[Projected, list[projection.CountedRecord]]] = {}
+        """Fold those of the records that count, in one transaction a pool."""
+        counted: dict[int, tuple[ProjectedLedger, list[projection.CountedRecord]]] = {}
         for record in delivered:
             projected = await self._projected(record)
             if projected is None or not await projected.follower.take(record.offset, record.follows):
                 continue
             try:
-                fresh = projected.counted(record)
+                fresh = projected.judge(record)
             except Damaged as damage:
                 self._damaged(record, str(damage), pool=projected.pool)
             if fresh is not None:
@@ -123,13 +125,13 @@ class Projector:
         self._engine.dispose()
         log.info("stopped")
 
-    def _is_ours(self, partition: int, projected: Projected) -> bool:
-        """It has not been given to another process, nor begun anew, meanwhile."""
+    def _is_ours(self, partition: int, projected: ProjectedLedger) -> bool:
+        """The partition was not given to another process meanwhile, nor begun anew."""
         return self._pools.get(partition) is projected
 
-    async def _projected(self, record: Record) -> Projected | None:
-        """Who takes this record; None when it is not for us. The first record of a ledger that was empty when it was
-        assigned says whose it is."""
+    async def _projected(self, record: Record) -> ProjectedLedger | None:
+        """Who takes this record; None when it is not for us. A ledger that was empty when it was assigned is begun with
+        its first record, which names the pool."""
         partition = record.partition
         if partition not in self._ours or partition in self._left_out:
             return None
@@ -167,10 +169,10 @@ class Projector:
         start_at = 0 if at is None else at.offset + 1
         seek = partial(seek_to, self._app)
         follower = Follower(LEDGER, partition, start_at, watermarks=self._watermarks, seek=seek)
-        self._pools[partition] = Projected(pool, at, follower)
+        self._pools[partition] = ProjectedLedger(pool, at, follower)
         log.info("folding a ledger into the views", pool=pool, partition=partition, position=start_at)
 
-    async def _fold(self, partition: int, projected: Projected, records: list[projection.CountedRecord]) -> None:
+    async def _fold(self, partition: int, projected: ProjectedLedger, records: list[projection.CountedRecord]) -> None:
         pool = projected.pool
         place: dict[str, Any] = {"pool": pool, "topic": LEDGER, "partition": partition, "offset": records[0].offset}
         ours = partial(self._is_ours, partition, projected)
@@ -196,8 +198,8 @@ class Projector:
         until_refused: bool = False,
         **place: Any,
     ) -> T | None:
-        """What `work(connection)` returns in a transaction, in a thread, once the database takes it; None when it is
-        not `wanted` any more. OutOfStep; `until_refused`: _Refused."""
+        """What `work(connection)` returns in a transaction, in a thread. Tried again until the database takes it; None
+        when it is not `wanted` any more. OutOfStep; with `until_refused` also _Refused."""
         said = ""
         while wanted():
             try:
@@ -220,12 +222,12 @@ class Projector:
             try:
                 return work(connection)
             except psycopg.Error:
-                connection.invalidate()  # SQLAlchemy has not seen the driver's own error, nor what it left behind
+                connection.invalidate()  # SQLAlchemy has not seen the driver's error, nor what state it left
                 raise
 
 
 class _Refused(Exception):
-    """The database does not take the rows, however often it is asked."""
+    """The database refuses the rows, however often it is asked."""
 
 
 def _apply(
@@ -240,7 +242,7 @@ def _apply(
 
 
 def _tell(omissions: Sequence[Omission], pool: str, partition: int) -> None:
-    """What the views do not show, where it lies, and why."""
+    """Count and log what the views do not show, where it lies, and why."""
     if omissions:
         SET_ASIDE.labels(pool).inc(len(omissions))
     for place, (job, offset, reason) in enumerate(omissions):

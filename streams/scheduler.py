@@ -19,8 +19,8 @@ from streams.ledger.pool_keeper import OnEnded, PoolKeeper
 
 GROUP = "headrace-scheduler"
 LEDGER_TIMEOUT_MS = 120_000
-"""A broker that is away for less costs nothing but the wait: the batch in flight is delivered when it is back. After
-this its delivery is unclear, and the pool is opened anew from what the ledger says."""
+"""A broker that is away for less costs only the wait: the batch in flight is delivered when the broker is back. After
+this time the delivery is unclear, and the pool is opened anew from what the ledger says."""
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Scheduler:
         await self._close(set(self._keepers) - partitions, with_snapshot=False)
 
     def take(self, record: Record) -> None:
-        """Give a record to its pool, which takes it when it can: no pool waits for another."""
+        """Give a record to its pool, which takes the record when it can. No pool waits for another."""
         keeper = self._keepers.get(record.partition)
         if keeper is not None:
             keeper.offer(record)

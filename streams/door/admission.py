@@ -1,10 +1,12 @@
-"""Whether a record of `submissions` is a job, and which: the checks of the public door. Runs in a thread: asks the
-registry, whose answers it keeps for a second.
+"""Whether a record of `submissions` is a job, and which job: the checks of the public door.
 
-What is refused here goes to `quarantine` with the reason; a reason never quotes what the sender wrote. A fault of the
-record is never taken for an outage, which would hold up its partition for ever, nor an outage for a fault of the
-record: what has nothing to do with the record is an outage whatever fails in it, what is asked by the record's words is
-one only when the database says so (runtime.postgres.outage), and what no check foresaw is a refusal.
+Runs in a thread, because it asks the registry; answers are kept for a second. A record that is refused here goes to
+`quarantine` with the reason, which never quotes what the sender wrote.
+
+A fault of the record is never taken for an outage, or the partition would be held up for ever. An outage is never taken
+for a fault of the record, or a good submission would be refused. Three rules tell them apart. Whatever fails in a
+question that has nothing to do with the record is an outage. What fails in a question with words of the record is an
+outage only when the database says so (runtime.postgres.outage). What no check foresaw is a refusal.
 """
 
 from __future__ import annotations
@@ -44,16 +46,16 @@ log = structlog.get_logger(__name__)
 
 
 class Refused(Exception):
-    """The record is no submission that can be run. The message is the reason, in our words."""
+    """The record is not a submission that can be run. The message is the reason, in our words."""
 
 
 class NotYet(Exception):
-    """The model is known but its scheduler has not been told of the version yet: ask again soon."""
+    """The model is known, but its scheduler has not been told of the version yet: ask again soon."""
 
 
 class RegistryAway(Exception):
-    """The registry, or the machine we run on, cannot answer now: ask again, however long it takes. The message is the
-    error's class."""
+    """The registry, or the machine we run on, cannot answer now: ask again, however long that takes. The message is the
+    class of the error."""
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ class Admitted(msgspec.Struct, frozen=True):
 
 
 class Admission:
-    """The checks, and what they need to know. One thread at a time."""
+    """The checks, and what they need to know. One thread at a time may call."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -76,14 +78,14 @@ class Admission:
         self._bytes_max = (float("-inf"), 0)
 
     def admit(self, record: Record, *, patient: bool) -> Admitted:
-        """The job that the record asks for. Refused with the reason when there is none; NotYet, unless not `patient`,
-        when it would be refused only because its version is too new. RegistryAway when nobody can tell. Nothing
-        else, whatever the record is."""
+        """The job that the record asks for. Refused with the reason when it asks for none. NotYet when it would be
+        refused only because its version is too new; without `patient` it is refused then. RegistryAway when nobody can
+        tell. Raises nothing else, whatever the record is."""
         try:
             return self._admitted(record, patient)
         except (Refused, NotYet, RegistryAway):
             raise
-        except Exception as error:  # the partition: an outage makes it wait and say so, all else refuses this record
+        except Exception as error:  # an outage makes the partition wait and say so, all else refuses this record
             kind = _away(error)
             if kind:
                 raise RegistryAway(kind) from None
@@ -164,11 +166,11 @@ class Admission:
             return [view.policy.payload_bytes_max for view in queries.policies(connection)]
 
     def _check_inputs(self, version: RegisteredVersion, inputs: Any) -> None:
-        """`inputs` as decode_submission decoded them."""
+        """Refused unless the inputs, as decode_submission decoded them, fit the schema of the version."""
         try:
             fault = self._schemas.fault(version.digest, version.manifest.inputs, inputs)
         except SchemaRefused as refused:
-            raise Refused(f"model: its inputs can't be checked, its schema is refused since: {refused}") from None
+            raise Refused(f"model: its inputs can't be checked, its schema is refused because: {refused}") from None
         if fault is not None:
             raise Refused(f"inputs: {fault.reason()}")
 
@@ -182,7 +184,7 @@ _REFUSALS = {
 
 
 def unforeseen(record: Record, error: Exception) -> Refused:
-    """The refusal of a record that led to an error which no check is for: a fault of ours, which the log names."""
+    """The refusal of a record that led to an error which no check foresaw: a fault of ours, which the log names."""
     log.error(
         "a submission met what no check foresaw",
         topic=record.topic,
@@ -194,20 +196,20 @@ def unforeseen(record: Record, error: Exception) -> Refused:
 
 
 def _away(error: Exception) -> str:
-    """What kind of outage it is; empty: none."""
+    """What kind of outage the error is; empty: it is none."""
     return type(error).__name__ if isinstance(error, OSError | MemoryError) else outage(error)
 
 
 def _answered(ask: Callable[[], Answer]) -> Answer:
-    """What the registry says to a question in which nothing is the record's: whatever fails is an outage of ours."""
+    """The registry's answer to a question that has no words of the record. Whatever fails is an outage of ours."""
     try:
         return ask()
-    except Exception as error:  # the record, which has no part in it: it waits, and its partition says for what
+    except Exception as error:  # the record has no part in it: it waits, and its partition says for what
         raise RegistryAway(type(error).__name__) from None
 
 
 def _identity(record: Record) -> tuple[str, str]:
-    """(ce_source, ce_id): what makes a second copy of a submission the same job."""
+    """(ce_source, ce_id). A second copy of a submission with the same two is the same job."""
     headers = dict(record.headers)
     found: list[str] = []
     for name in ("ce_source", "ce_id"):

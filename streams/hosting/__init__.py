@@ -1,4 +1,4 @@
-"""How Kafka's records reach us through Faust: assignment, fetching, gaps, positions, bounded inboxes.
+"""How records of Kafka reach us through Faust: assignment, fetching, gaps, positions, bounded inboxes.
 
-This folder alone knows Faust and aiokafka, and knows nothing of jobs, pools or ledgers.
+Only this folder knows Faust and aiokafka. It knows nothing of jobs, pools or ledgers.
 """

@@ -1,12 +1,12 @@
 """A topic that has grown is shared out again within seconds, whatever was killed meanwhile.
 
-Theory of operation. A group's leader shares the partitions out that it knows, and nobody does it again by itself: only
-the leader looks whether the topic has grown, every few minutes, and a member that comes back within its session (ours
-are known to the group) is given what it had, without anybody asking whether that is still all there is. So each
-assignment says for how many partitions it was made; every member compares that with the topic, every second, and joins
-anew when the topic has more. To a member that joins anew the broker gives what it had, unless that member is the
-leader: then everybody joins, and the topic is shared out as it is. The process that is started in a dead leader's place
-is the leader to the broker, though it is not told so; a leader that stays away is replaced when its session is over.
+Theory of operation. The leader of a group shares out the partitions that it knows. Only the leader looks whether the
+topic has grown, and only every few minutes. A member that comes back within its session (our members are known to the
+group) gets what it had, and nobody asks whether that is still all there is. So each assignment says for how many
+partitions it was made. Every member compares that number with the topic, every second, and joins anew when the topic
+has more. When a member joins anew the broker gives it what it had, unless that member is the leader: then everybody
+joins, and the whole topic is shared out. A process that is started in the place of a dead leader is the leader to the
+broker, though nobody tells the process so. A leader that stays away is replaced when its session is over.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from faust.assignor import PartitionAssignor
 
 LOOK_EVERY_S = 0.5
 METADATA_MAX_AGE_MS = 1_000
-"""How old a member's knowledge of the topic may be."""
+"""A member's knowledge of the topic may be this old."""
 JOIN_AGAIN_S = 3.0
 JOIN_AGAIN_MAX_S = 60.0
-"""Between two joins for the same partitions, longer each time: an older release, if it leads the group, says nothing of
-how many it shared out."""
+"""Between two joins for the same partitions, longer each time. While an older release leads the group, joining anew
+does not help: its assignments do not say for how many partitions they were made."""
 
 _COVERS = "partitions of "
 
@@ -32,15 +32,15 @@ log = structlog.get_logger(__name__)
 
 
 class Assignor(PartitionAssignor):
-    """Faust's own, whose assignments say for how many partitions of each topic they were made.
+    """Faust's assignor, but its assignments say for how many partitions of each topic they were made.
 
-    They say so among the numbers by topic that Faust's carry, so that releases without this one's read them too."""
+    That number travels among the numbers by topic that Faust's assignments carry, so older releases can read them."""
 
     assigned = False
-    """This process has been assigned what it has, be it nothing."""
+    """This process has been given an assignment, be it an empty one."""
 
     def covered(self, topic: str) -> int:
-        """For how many partitions the assignment in force was made; 0 when it does not say."""
+        """For how many partitions of `topic` the assignment in force was made; 0 when it does not say."""
         return int(self._topic_groups.get(_COVERS + topic, 0))
 
     def on_assignment(self, assignment: Any) -> None:
@@ -75,12 +75,12 @@ async def keep_whole(app: Any, topic: str) -> None:
 
 
 def _partitions(app: Any, topic: str) -> int:
-    """How many the topic has, as far as this member knows."""
+    """How many partitions the topic has, as far as this member knows."""
     consumer = app.consumer._thread._consumer
     return len(consumer._client.cluster.partitions_for_topic(topic) or ()) if consumer is not None else 0
 
 
 def _join_anew(app: Any) -> None:
-    """In the consumer's own thread, where joins are made."""
+    """Asks for a join in the thread of the consumer, where joins are made."""
     thread = app.consumer._thread
     thread.thread_loop.call_soon_threadsafe(thread._consumer._coordinator.request_rejoin)

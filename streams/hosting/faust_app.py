@@ -1,7 +1,7 @@
 """One Faust app, one topic: how each of our processors is hosted, and how it ends.
 
-Settings and their reasons are in the stack notes (docs/decisions): one app reads one topic, because the consumer's long
-poll for a quiet topic would delay the busy one; offsets that Faust commits are a hint and no more.
+One app reads one topic, because the long poll of the consumer for a quiet topic would delay a busy one. The offsets
+that Faust commits are a hint and no more. docs/decisions gives the reasons for the settings.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ COMMIT_TIMEOUT_S = 5.0
 BROKER_RETRY_S = 1.0
 STOP_TIMEOUT_S = 10.0
 IDLE_MAX_S = 30 * 86_400.0
-"""Faust's client leaves its group, and never comes back, when it has fetched nothing for so long. Ours may hold back
-all that they read for as long as the database is away."""
+"""Faust's client leaves its group for ever when it has fetched nothing for so long. A processor of ours may hold back
+all its partitions for as long as the database is away."""
 THREADS_MAX = 256
-"""They are made when they are needed."""
+"""Threads are made when they are needed."""
 QUIET = {"faust": logging.WARNING, "mode": logging.WARNING, "faust.app.base": logging.ERROR}
-"""Loggers that tell of their own services' starting and stopping, and of sensors that nobody reads."""
+"""Loggers that tell when services of Faust start and stop, and of sensors that nobody reads."""
 
 
 def make_app(name: str, settings: Settings) -> Any:
     """A Faust app of this consumer group, for exactly one topic.
 
-    The group knows its members by host and data directory, so one that was killed and is started again has its
-    partitions back at once, instead of waiting until the broker gives the dead one up."""
+    The group knows its members by host and data directory. So a member that was killed and starts again has its
+    partitions back at once, and does not wait until the broker gives the dead member up."""
     datadir = settings.data / name
     datadir.mkdir(parents=True, exist_ok=True)
     brokers = ";".join(f"kafka://{broker.strip()}" for broker in settings.kafka.split(","))
@@ -86,9 +86,9 @@ def make_app(name: str, settings: Settings) -> Any:
 
 
 def die(reason: str, **facts: Any) -> NoReturn:
-    """End the process at once, with one line that says why. Whoever supervises starts it again.
+    """End the process at once, with one line that says why. Its supervisor starts it again.
 
-    Nothing is flushed: what was not acknowledged is read or sent again by the next one.
+    Nothing is flushed: the next process reads or sends again what was not acknowledged.
     """
     log.error(reason, **facts)
     sys.stderr.flush()
@@ -96,7 +96,7 @@ def die(reason: str, **facts: Any) -> NoReturn:
 
 
 async def records_of(stream: Any) -> AsyncIterator[kafka.Record]:
-    """The records of a stream, for as long as it goes on; after every few, others have their turn."""
+    """The records of a stream, for as long as it goes on. After every few records others have their turn."""
     read = 0
     async for event in stream.events():
         record: kafka.Record = event.message.record
@@ -107,11 +107,11 @@ async def records_of(stream: Any) -> AsyncIterator[kafka.Record]:
 
 
 async def seek_to(app: Any, topic: str, partition: int, offset: int) -> None:
-    """Have the record at `offset` delivered next. Faust delivers what follows the offset it is sought to; what it had
-    fetched before may still come first. While the group rebalances there is nothing to seek in: after that, everything
-    is sought that is still ours."""
+    """Have the record at `offset` delivered next. Records that Faust fetched before may still come first. While the
+    group rebalances nothing can be sought; after that, everything that is still ours is sought anyway."""
+    before = max(0, offset - 1)  # Faust delivers what follows the offset it is sought to
     try:
-        await app.consumer.seek(TP(topic, partition), max(0, offset - 1))
+        await app.consumer.seek(TP(topic, partition), before)
     except IllegalStateError:
         log.info("not sought: the partition is not assigned just now", topic=topic, partition=partition)
 
@@ -122,7 +122,7 @@ def hold_back(app: Any, topic: str, partition: int, held: bool) -> None:
 
 
 async def wait_for_broker(settings: Settings, topic: str) -> None:
-    """Wait until the broker answers for `topic`. Says so once when it has to wait."""
+    """Wait until the broker answers for `topic`. A wait is logged once for each reason."""
     said = ""
     watermarks = kafka.Watermarks(settings.kafka)
     try:
@@ -143,11 +143,11 @@ async def wait_for_broker(settings: Settings, topic: str) -> None:
 async def in_batches(
     stream: Any, take: Callable[[list[kafka.Record]], Awaitable[None]], records_max: int, rest_s: float = 0.0
 ) -> None:
-    """`take` what arrived while it was at work last time, at most `records_max` at once, for as long as the stream goes
-    on, with a rest of `rest_s` after each take. Faust counts a record as read before it was taken, and what has no room
-    in memory meanwhile is left out: only for whoever keeps positions of its own, and seeks back.
+    """Call `take` with what arrived during the last call, at most `records_max` records, for as long as the stream goes
+    on. Rest `rest_s` after each call. Faust counts a record as read before it is taken, and records for which memory
+    has no room are left out; so use this only if you keep positions of your own and seek back.
 
-    (`stream.take_events` polls for its time to be over, which costs a tenth of a core while nothing comes.)"""
+    (`stream.take_events` polls until its time is over, which costs a tenth of a core while nothing comes.)"""
     flow: FlowControl = stream.app.flow
     arrived = Inbox(partial(flow.hold_all, True), partial(flow.hold_all, False))
 
@@ -183,17 +183,17 @@ async def host(
     stop: Callable[[], Awaitable[None]],
     places: Callable[[], Mapping[int, int]],
 ) -> None:
-    """Run `body(stream)` on the topic until SIGTERM or SIGINT; then `stop`, then the app's own end.
+    """Run `body(stream)` on the topic until SIGTERM or SIGINT; then call `stop`, then end the app.
 
     `assigned(partitions)` hears after each rebalance which partitions of the topic are ours. `places()` gives the next
-    offset to read of each; the group commits them, so that whoever watches its lag sees it end, behind markers of
-    transactions too. To us they are a hint and no more. An exception in the body, and a crash of the app, end the
-    process: Faust would count the record as read and go on."""
+    offset to read of each partition. The group commits them, so the lag that people watch goes to 0, behind markers of
+    transactions too; to us they are a hint and no more. An exception in the body ends the process, and so does a crash
+    of the app: Faust would count the record as read and go on."""
 
     async def guarded(stream: Any) -> None:
         try:
             await body(stream)
-        except Exception as error:  # the records behind: none is passed over, the log says why the process ends
+        except Exception as error:  # end the process and say why: no record behind this one is passed over
             die("a processor failed", topic=topic, found=without_words(error))
 
     async def on_assigned(_app: Any, partitions: set[TP], **_: Any) -> None:
@@ -229,7 +229,7 @@ async def host(
 
 
 async def _commit_again_and_again(app: Any, topic: str, places: Callable[[], Mapping[int, int]]) -> None:
-    """Commit the places that have moved."""
+    """Commit the places that have moved, for ever."""
     committed: dict[int, int] = {}
     while True:
         await asyncio.sleep(COMMIT_EVERY_S)
@@ -239,11 +239,11 @@ async def _commit_again_and_again(app: Any, topic: str, places: Callable[[], Map
 
 
 async def _commit(app: Any, topic: str, places: Mapping[int, int]) -> bool:
-    """False when it was not possible now: a rebalance, or a broker that is away. Nothing depends on it."""
+    """False when committing was not possible now: a rebalance, or a broker that is away. Nothing depends on it."""
     try:
         async with asyncio.timeout(COMMIT_TIMEOUT_S):
             await commit(app, {TP(topic, partition): offset for partition, offset in places.items()})
-    except Exception as error:  # the processor, which needs no commit: the caller hears False, the log why
+    except Exception as error:  # the processor needs no commit: the caller hears False, the log says why
         log.debug("the group's offsets were not committed; tried again", topic=topic, found=without_words(error))
         return False
     return True
@@ -263,7 +263,7 @@ def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, Non
 
 
 async def _with_threads(serving: Coroutine[Any, Any, None]) -> None:
-    """Threads enough for every pool's calls of the broker and the object store: with Python's own few, those that wait
-    for a store that is away would keep all others from asking the broker."""
+    """Serve with threads enough for the calls that every pool makes to the broker and the object store. Python's own
+    default is a few: calls that wait for a store that is away would keep all others from asking the broker."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS_MAX, "calls"))
     await serving

@@ -1,5 +1,8 @@
-"""Parts of Faust replaced: because we use neither what they wait for nor what they count, and because a record that was
-aborted in its producer's transaction must never run, which Faust heeds only under a setting that the design forbids."""
+"""Parts of Faust that we replace.
+
+Some wait for things or count things that we do not use. The consumer is replaced because a record that was aborted in
+its producer's transaction must never run; Faust heeds aborts only under a setting that the design forbids.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,12 @@ from streams.hosting.fetching import fetch_safely
 
 READ_COMMITTED = "read_committed"
 _LOGGER = logging.getLogger("faust")
-"""Faust's services tell of their starting by the module that they are from."""
+"""Services of Faust log under the name of their module. Ours use Faust's name, so that faust_app.QUIET quiets them
+too."""
 
 
 class FetchedMessage(ConsumerMessage):
-    """A message that has the record it was made of, with what the fetch proved."""
+    """A message with the record it was made of, which carries what the fetch proved."""
 
     __slots__ = ("record",)
 
@@ -33,7 +37,7 @@ class FetchedMessage(ConsumerMessage):
 
 
 class CommittedThread(AIOKafkaConsumerThread):
-    """Reads what is committed and nothing else."""
+    """Reads committed records and nothing else."""
 
     logger = _LOGGER
 
@@ -44,7 +48,7 @@ class CommittedThread(AIOKafkaConsumerThread):
 
 
 class CommittedConsumer(Consumer):
-    """The consumer on that thread; its messages have their records, and it is sought there."""
+    """The consumer on that thread. Its messages have their records, and it seeks on that thread."""
 
     logger = _LOGGER
 
@@ -52,8 +56,9 @@ class CommittedConsumer(Consumer):
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _seek(self, partition: TP, offset: int) -> None:
-        """Where fetches are read too: one that is sought away under a reader's hands ends the consumer."""
-        self._read_offset[partition] = offset or None  # before anything comes from there
+        """Seek on the thread that reads fetches. A seek from another thread, in the middle of a read, ends the
+        consumer."""
+        self._read_offset[partition] = offset or None  # before any record comes from there
         consumer = self._thread._ensure_consumer()
 
         async def seek() -> None:
@@ -84,13 +89,14 @@ class CommittedTransport(Transport):
 
 
 def read_committed(app: Any) -> None:
-    """Have the app's consumer read only what is committed, and every batch that a broker takes. Before its start."""
+    """Have the app's consumer read only committed records, and every batch that a broker takes. Call before the
+    start."""
     fetch_safely()
     app.transport = CommittedTransport(app.conf.broker_consumer, app)
 
 
 async def commit(app: Any, offsets: Mapping[TP, int]) -> None:
-    """Commit these offsets of partitions that are still ours for the group. Raises what aiokafka raises."""
+    """Commit the offsets of those partitions that are still ours. Raises what aiokafka raises."""
     thread = app.consumer._thread
     consumer = thread._ensure_consumer()
     ours = thread.assignment()
@@ -100,7 +106,7 @@ async def commit(app: Any, offsets: Mapping[TP, int]) -> None:
 
 
 class NoTables(TableManager):
-    """Faust sleeps a second at each start before it looks at its tables, of which we have none (design, rule 1)."""
+    """We have no tables (design, rule 1). Faust sleeps a second at each start before it looks at them."""
 
     logger = _LOGGER
 
@@ -110,7 +116,7 @@ class NoTables(TableManager):
 
 
 class NoMonitor(Monitor):
-    """Faust times every message in Python; our metrics count batches (streams.metrics)."""
+    """Times nothing: Faust times every message in Python, and our metrics count batches (streams.metrics)."""
 
     logger = _LOGGER
 
@@ -134,10 +140,10 @@ class NoMonitor(Monitor):
 
 
 def deliver_directly(consumer: Any) -> None:
-    """Have the consumer hand each message over without four tasks made for it.
+    """Have the consumer hand each message over without making four tasks for it.
 
-    Faust races each hand-over against a rebalance, a stop and a crash. A hand-over waits only while the flow is
-    suspended or a stream's buffer is full; with neither, it is awaited as it is, which halves Faust's time a message.
+    Faust races each hand-over against a rebalance, a stop and a crash. A hand-over can wait only while the flow is
+    suspended or the buffer of a stream is full. Otherwise it is awaited directly, which halves Faust's time a message.
     """
     consumer.wait_first = partial(_wait_first, consumer, consumer.wait_first)
 

@@ -1,11 +1,11 @@
-"""What aiokafka makes of a fetch, made total: every batch that a broker took is read, and gaps come with their proof.
+"""Reading fetches of aiokafka completely: every batch that a broker took is read, and gaps come with their proof.
 
-Theory of operation. aiokafka walks the batches of a fetch and passes over aborted ones and markers; what it thereby
-proves of the log (streams.hosting.gaps) it keeps to itself. And it stops for ever at a batch that it cannot unpack: a
-header whose name is not UTF-8, a codec that is not installed; the consumer ends, its successor too, until the record
-expires. Here such a batch is read by us, leniently; one that cannot be read at all becomes one record with an empty
-value, which every door of ours refuses. A broker checks little of what is inside a batch: a record may say of itself
-that it lies anywhere. So what it says is believed only within the offsets that the broker gave the batch, in order.
+Theory of operation. aiokafka walks the batches of a fetch and passes over aborted batches and markers. What that proves
+about the log (streams.hosting.gaps) aiokafka does not tell. And at a batch that it cannot unpack (a header whose name
+is not UTF-8, a codec that is not installed) it stops for ever: the consumer ends, and so does its successor, until the
+record expires. Here such a batch is read leniently by us. A batch that cannot be read at all becomes one record with an
+empty value, which every door of ours refuses. A broker checks little of what is inside a batch, so a record may claim
+any offset. The claim is believed only within the offsets that the broker gave the batch, and only in order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from streams.hosting.gaps import PROVEN
 
 _LENGTH_AT, _MAGIC_AT, _OVERHEAD = 8, 16, 12
 _PADDING = bytes(16)
-"""Behind a fetch: aiokafka's parser, written in C, may read a number that begins in the last byte to its end."""
+"""Appended to a fetch: aiokafka's parser in C reads a number that begins in the last byte beyond the end."""
 _MAGIC_WITH_HEADERS = 2
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ _complaints = Complaints()
 
 
 class Misplaced(Exception):
-    """A record says that it lies elsewhere than in its batch."""
+    """A record claims an offset outside its batch, or out of order."""
 
 
 class FetchedBatches:
@@ -41,7 +41,7 @@ class FetchedBatches:
     def __init__(self, data: bytes) -> None:
         self._data, self._size, self._at = memoryview(data + _PADDING), len(data), 0
         self.partition: Any = None
-        """Whose they are: for the log."""
+        """Topic and partition, for the log."""
 
     def size_in_bytes(self) -> int:
         return self._size
@@ -50,7 +50,7 @@ class FetchedBatches:
         return self._end() <= self._size
 
     def next_batch(self) -> FetchedBatch | None:
-        """None when the rest is no whole batch: a broker cuts a fetch anywhere."""
+        """None when the rest is not a whole batch: a broker cuts a fetch anywhere."""
         end = self._end()
         if end > self._size:
             return None
@@ -58,7 +58,7 @@ class FetchedBatches:
         return FetchedBatch(raw, self.partition)
 
     def _end(self) -> int:
-        """Where the next batch ends; beyond the data when it is not whole."""
+        """Where the next batch ends; beyond the data when that batch is not whole."""
         head = self._at + _OVERHEAD
         if head > self._size:
             return head
@@ -66,7 +66,7 @@ class FetchedBatches:
 
 
 class FetchedBatch:
-    """One batch: aiokafka's own, but for records that it cannot unpack."""
+    """One batch: aiokafka's own, except that records which aiokafka cannot unpack are read by us."""
 
     def __init__(self, raw: memoryview, partition: Any) -> None:
         magic = raw[_MAGIC_AT]
@@ -92,8 +92,8 @@ class FetchedBatch:
             yield from self._leniently(read, last, error)
 
     def _leniently(self, read: int, last: int, error: Exception) -> Iterator[Any]:
-        """The records behind the first ones that were read, up to offset `last`: read by us, else one without a value
-        for all of them."""
+        """The records behind the first `read` ones, the last of which lies at offset `last`. When we cannot read them
+        either, one record without a value stands for all of them."""
         try:
             for record in islice(_records_of(self._raw), read, None):
                 yield self._in_place(record, last)
@@ -113,14 +113,15 @@ class FetchedBatch:
                 yield _DefaultRecordPy(last + 1, self.max_timestamp, self.timestamp_type, None, b"", [])
 
     def _in_place(self, record: Any, last: int) -> Any:
-        """The record, which says that it lies behind `last` in this batch. Misplaced when it says anything else."""
+        """The record. Misplaced unless it claims an offset behind `last` and inside this batch."""
         if not last < record.offset < self.next_offset:
             raise Misplaced
         return record
 
 
 class FetchedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
-    """The records of one fetch of one partition, as records of ours, each with what it follows."""
+    """The records of one fetch of one partition, as records of ours. Each says from which offset on the log is empty up
+    to it (Record.follows)."""
 
     def __init__(self, tp: Any, records: Any, aborted: Any, fetch_offset: int, *settings: Any) -> None:
         super().__init__(tp, records, aborted, fetch_offset, *settings)
@@ -151,12 +152,12 @@ class FetchedRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 def fetch_safely() -> None:
-    """Have every aiokafka consumer of this process read its fetches this way."""
+    """Have every aiokafka consumer of this process read its fetches through the classes of this module."""
     fetcher.MemoryRecords, fetcher.PartitionRecords = FetchedBatches, FetchedRecords
 
 
 def _records_of(raw: memoryview) -> Iterator[_DefaultRecordPy]:
-    """The records of a batch with headers, whose names may be any bytes, as far as they can be read."""
+    """The records of a batch, as far as they can be read. Names of headers may be any bytes."""
     batch = _DefaultRecordBatchPy(bytes(raw))
     batch._maybe_uncompress()
     buffer, at = batch._buffer, batch._pos
@@ -183,7 +184,7 @@ def _records_of(raw: memoryview) -> Iterator[_DefaultRecordPy]:
 
 
 def _bytes_at(buffer: Any, at: int) -> tuple[bytes | None, int]:
-    """Bytes with their length before them, and where they end; None for a length below 0."""
+    """The bytes at `at`, which come after their length, and where they end. None for a length below 0."""
     length, at = _number_at(buffer, at)
     if length < 0:
         return None, at
@@ -193,7 +194,8 @@ def _bytes_at(buffer: Any, at: int) -> tuple[bytes | None, int]:
 
 
 def _number_at(buffer: Any, at: int) -> tuple[int, int]:
-    """A whole number in zigzag code of 7 bits a byte, and where it ends. aiokafka's own reads behind the buffer."""
+    """The whole number at `at`, in zigzag code of 7 bits a byte, and where it ends. (aiokafka's own function reads
+    beyond the buffer.)"""
     coded = 0
     for shift in range(0, 70, 7):
         byte = buffer[at]

@@ -1,4 +1,4 @@
-"""Which partitions flow from the broker into this process, by the room that there is for them."""
+"""Flow control: of which partitions records are fetched, by the room that there is for them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 from faust.types import TP
 
 HELD_LOOK_S = 0.1
-"""While a partition is held back, the others are asked for records this long at once: it may be released meanwhile."""
+"""While a partition is held back, each fetch of the others waits at most this long: the partition may be released."""
 
 
 class FlowControl:
-    """Partitions of which nothing is fetched, because whoever takes their records has no room for more.
+    """Holds partitions back: nothing is fetched of them, because whoever takes their records has no room.
 
-    Faust holds partitions back too, while it rebalances, and forgets ours when it lets go: so ours are apart."""
+    Faust also holds partitions back while it rebalances, and releases all of them afterwards; so ours are kept
+    apart."""
 
     def __init__(self) -> None:
         self._held: set[TP] = set()
@@ -29,7 +30,7 @@ class FlowControl:
         self._note(held)
 
     def hold_all(self, held: bool) -> None:
-        """Hold every partition back, or release those that are not held by themselves."""
+        """Hold every partition back, or release all but those that `hold` holds."""
         self._all_held = held
         self._note(held)
 
@@ -38,11 +39,11 @@ class FlowControl:
         return self._all_held or bool(self._held)
 
     def open_of(self, partitions: set[TP]) -> set[TP]:
-        """Those of which records may be fetched."""
+        """Those of the partitions of which records may be fetched."""
         return set() if self._all_held else partitions - self._held
 
     async def released(self) -> None:
-        """Something was released since this was last waited for."""
+        """Wait until something has been released since the last wait."""
         await self._released.wait()
         self._released.clear()
 
@@ -52,12 +53,12 @@ class FlowControl:
 
 
 def fetch_what_flows(consumer: Any, flow: FlowControl) -> None:
-    """Have the consumer fetch only what `flow` lets it."""
+    """Have the consumer fetch only what `flow` does not hold back."""
     consumer._wait_next_records = partial(_wait_next_records, consumer, flow)
 
 
 async def _wait_next_records(consumer: Any, flow: FlowControl, timeout: float) -> tuple[dict[TP, Any], set[TP]]:
-    """As Faust's own, but for what is held back."""
+    """As Faust's own method, without what is held back."""
     if not consumer.flow_active:
         await consumer.wait(consumer.can_resume_flow)
     try:

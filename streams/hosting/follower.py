@@ -1,9 +1,9 @@
 """Following one partition through Faust from a position of our own: nothing left out, nothing taken twice.
 
-Faust delivers; whether a record is the wanted one is judged here (streams.hosting.positions). A gap that the fetches
-proved is passed over at once (streams.hosting.gaps). A quiet partition reveals nothing, so the broker is asked too:
-when nothing was taken for a while although the partition goes on, either what was wanted has expired (it is passed
-over) or Faust lost its place (it is sought back, and the fetch from there proves what lies there).
+Faust delivers. The follower takes a record only if it is the wanted one (streams.hosting.positions). A gap that fetches
+proved is passed over at once (streams.hosting.gaps). A quiet partition reveals nothing, so the follower also asks the
+broker. When nothing was taken for a while although the partition goes on, there are two cases: the wanted record has
+expired and is passed over, or Faust lost its place and is sought back, and the fetch from there proves what lies there.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from streams.hosting.gaps import PROVEN, Gaps
 from streams.hosting.positions import OffsetVerdict, Positions
 
 STALL_S = 2.0
-"""Without a record taken for this long, the broker is asked where the partition ends."""
+"""When no record was taken for this long, the broker is asked where the partition ends."""
 
 log = structlog.get_logger(__name__)
 
 
 class Follower:
-    """One partition's. Make it on the event loop, from which all its methods are called."""
+    """The follower of one partition. Make it on the event loop, and call all methods from there."""
 
     def __init__(
         self,
@@ -39,10 +39,10 @@ class Follower:
         gaps: Gaps = PROVEN,
         has_more: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Begins to seek at once. `seek(topic, partition, offset)` has Faust deliver that record next; `on_gap(offset)`
-        hears, between two records, that nothing is left before `offset` but what was taken: whoever still works on
-        that must not count it as done. `has_more()`: records were delivered and wait to be judged, so none is missing
-        yet."""
+        """Begins to seek at once. `seek(topic, partition, offset)` has Faust deliver that record next. `on_gap(offset)`
+        hears, between two records, that nothing is left before `offset` but records that were taken; do not count those
+        as done while you still work on them. `has_more()` says that records were delivered and wait to be judged, so no
+        record is missing yet."""
         self._topic, self._partition = topic, partition
         self._positions = Positions(wanted)
         self._watermarks, self._seek_to, self._on_gap, self._gaps = watermarks, seek, on_gap, gaps
@@ -58,8 +58,9 @@ class Follower:
         return self._positions.wanted
 
     async def take(self, offset: int, follows: int | None = None) -> bool:
-        """Whether the delivered record at `offset` is to be taken now; `follows` as in Record. If not, and records were
-        left out, Faust is sought back to them. Does not wait when the record is to be taken, nor for the broker."""
+        """Take the delivered record at `offset`, if it is the wanted one; whether it was taken. `follows`: as
+        Record.follows. When the record is not taken because others were left out, Faust is sought back to those. Does
+        not wait when the record is taken, and never for the broker."""
         if self._held:
             return False
         verdict = self._positions.take(offset, follows)
@@ -79,11 +80,11 @@ class Follower:
         await self._seek_to(self._topic, self._partition, self._positions.wanted)
 
     def hold(self) -> None:
-        """There is no room: want nothing until `go_on`, whatever is delivered."""
+        """There is no room: take nothing until `go_on`, whatever is delivered."""
         self._held = True
 
     async def go_on(self) -> None:
-        """There is room again: have what was not wanted meanwhile delivered once more."""
+        """There is room again: have what was not taken meanwhile delivered once more."""
         self._held = False
         self._positions.restart()
         await self._attempt(self.seek)
@@ -104,7 +105,7 @@ class Follower:
                 await self._attempt(self._look_for_more)
 
     async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
-        """What fails now is tried again by the next look: the watch goes on."""
+        """Do the step. A failure is logged, and the next look tries again: the watch goes on."""
         try:
             await step()
         except Exception as error:
@@ -117,14 +118,14 @@ class Follower:
             )
 
     async def _look_for_more(self) -> None:
-        """If there are more records, find out why none came."""
+        """If the partition has more records, find out why none came."""
         wanted = self._positions.wanted
         _, end = await asyncio.to_thread(self._watermarks.of, self._topic, self._partition)
         if end > wanted == self._positions.wanted:
             await self._ask()
 
     def _pass_over_proven(self) -> bool:
-        """Go on behind a gap that was proven; whether there was one."""
+        """Go on behind a proven gap, if there is one here; whether there was."""
         past = self._gaps.past(self._topic, self._partition, self._positions.wanted)
         return self._pass_over(past)
 
@@ -137,8 +138,8 @@ class Follower:
         return True
 
     async def _ask(self) -> None:
-        """The wanted record does not come: pass it over if it has expired; else seek it once more. What lies there, and
-        whether anything does, the fetch from there proves."""
+        """The wanted record does not come: pass it over if it has expired, else seek to it once more. The fetch from
+        there proves what lies there."""
         wanted = self._positions.wanted
         low, _ = await asyncio.to_thread(self._watermarks.of, self._topic, self._partition)
         if self._positions.wanted != wanted:

@@ -1,18 +1,18 @@
 """Which stretches of a log hold no record: what the fetches of this process proved.
 
-Theory of operation. Offsets have gaps: markers of transactions, batches that were aborted, records that were compacted.
-Whoever follows a log cannot tell a gap from records that were left out, unless it knows what lies between. The fetch
-knows: it walks the batches of the log one by one. What it proves is a fact about the log, true whoever has lost its
-place meanwhile, and travels two ways: with the record that comes after a gap (Record.follows), and here, for a gap that
-no record has come after yet.
+Theory of operation. Offsets have gaps: markers of transactions, aborted batches, compacted records. A follower cannot
+tell a gap from records that were left out unless it knows what lies between. A fetch knows, because it walks the
+batches of the log one by one. What a fetch proves is a fact about the log, and stays true when Faust loses its place.
+Proofs travel two ways: with the record that comes after a gap (Record.follows), and here, for a gap after which no
+record has come yet.
 """
 
 from __future__ import annotations
 
 
 class Gaps:
-    """The newest stretch of each partition that is proven to hold no record. Written by the fetching thread, read by
-    any."""
+    """The newest stretch of each partition that is proven to hold no record. The fetching thread writes; any thread may
+    read."""
 
     def __init__(self) -> None:
         self._stretches: dict[tuple[str, int], tuple[int, int]] = {}
@@ -23,7 +23,7 @@ class Gaps:
             self._stretches[topic, partition] = (self.start_of(topic, partition, start), end)
 
     def start_of(self, topic: str, partition: int, end: int) -> int:
-        """The first offset of the stretch that ends at `end`; `end` itself when none is known."""
+        """The first offset of the proven stretch that ends at `end`; `end` itself when no such stretch is known."""
         start, known_end = self._stretches.get((topic, partition), (end, end))
         return start if known_end == end else end
 
@@ -34,4 +34,4 @@ class Gaps:
 
 
 PROVEN = Gaps()
-"""What the consumer of this process proved (streams.hosting.fetching); it reads one topic."""
+"""What the consumer of this process proved (streams.hosting.fetching). A process has one consumer, of one topic."""

@@ -1,8 +1,8 @@
-"""What Faust delivered of one partition and its pool has not taken yet, within a bound in bytes.
+"""Records that Faust delivered and that nobody has taken yet, within a bound in bytes.
 
-Whoever delivers never waits for the pool: several pools share one stream. When much is waiting the partition is held
-back, so that nothing more is fetched of it; what was fetched already still fits. What does not fit is not taken, and
-is sought back when there is room: whoever follows the partition knows which record it wants next.
+Delivering never waits for the taker: several pools share one stream. When much is waiting, the partition is held back:
+nothing more is fetched, and what was fetched already still fits. A record that does not fit is dropped, and is sought
+back when there is room: the follower of the partition knows which record it wants next.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from runtime.kafka import Record
 
 WAITING_BYTES = 8 * 1024 * 1024
-"""From here on the partition is held back, until half of it is taken."""
+"""When more is waiting, the partition is held back until half of this is taken."""
 WAITING_BYTES_MAX = 32 * 1024 * 1024
-"""More is not taken: what one fetch may bring after the partition was held back, and some more."""
+"""What does not fit in here is dropped. It is more than a fetch brings after the partition was held back."""
 RECORD_BYTES = 400
 """About what a record costs in memory beside its value."""
 YIELD_EVERY = 200
@@ -24,7 +24,7 @@ YIELD_EVERY = 200
 
 
 class Inbox:
-    """One partition's. Make it on the event loop, from which all its methods are called."""
+    """The inbox of one taker. Make it on the event loop, and call all methods from there."""
 
     def __init__(
         self,
@@ -55,17 +55,17 @@ class Inbox:
             self._hold()
 
     def take_missed(self) -> bool:
-        """Whether something did not fit, now that all that did is taken. Says so once."""
+        """True once after records were dropped, as soon as all that was waiting is taken."""
         missed = self._missed and not self._waiting
         self._missed = self._missed and not missed
         return missed
 
     def __bool__(self) -> bool:
-        """Whether something waits."""
+        """Something is waiting."""
         return bool(self._waiting)
 
     async def get(self) -> Record:
-        """The oldest; waits for one."""
+        """Take the oldest record. Waits for one if there is none."""
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()
@@ -77,7 +77,7 @@ class Inbox:
         return record
 
     def close(self) -> None:
-        """Hold nothing back any more."""
+        """Drop what is waiting, and hold nothing back any more."""
         self._waiting.clear()
         self._bytes = 0
         if self._held:

@@ -1,15 +1,17 @@
-"""Whether the next record of a partition is the one that is wanted. Faust's own positions are not trusted.
+"""Whether a delivered record is the one that is wanted next. Faust's own positions are not trusted.
 
-Theory of operation. Whoever knows the truth (the ledger, the views) says which offset is wanted next. Every record
-delivered is judged against it:
+Theory of operation. Whoever knows the truth (the ledger, the views) says which offset is wanted next. Every delivered
+record is compared with it:
 
-    take   it is the wanted one, or the fetch that brought it proved that the log holds none between
-    (streams.hosting.gaps) drop   it was read before, or is what was under way when the last seek was made seek
-    records may have been left out: go back to the wanted one ask    the same larger offset came again after a seek:
-    either the wanted ones have expired, or Faust jumped ahead
-           once more; only the broker knows
+    take   it is the wanted one, or the fetch that brought it proved that the log holds no record between
+           (streams.hosting.gaps)
+    drop   it was read before, or was under way when the last seek was made
+    seek   records may have been left out: go back to the wanted one
+    ask    the same larger offset came again after a seek: either the wanted records have expired, or Faust jumped
+           ahead once more; only the broker knows
 
-A proof is a fact about the log, so it holds wherever Faust's place went meanwhile. A jump without one proves nothing.
+A proof is a fact about the log, so it holds wherever Faust's place went meanwhile. A jump without a proof proves
+nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class OffsetVerdict(StrEnum):
 
 
 class Positions:
-    """One partition's."""
+    """Which offset of one partition is wanted next."""
 
     __slots__ = ("_sought_from", "wanted")
 
@@ -35,7 +37,8 @@ class Positions:
         self._sought_from: int | None = None
 
     def take(self, offset: int, follows: int | None = None) -> OffsetVerdict:
-        """What to do with the record at `offset` that was delivered. `follows`: as Record.follows."""
+        """What to do with the delivered record at `offset`. TAKE: the next record is wanted from now on. `follows`: as
+        Record.follows."""
         if offset < self.wanted:
             return OffsetVerdict.DROP
         if offset == self.wanted or (follows is not None and follows <= self.wanted):
@@ -48,11 +51,11 @@ class Positions:
         return OffsetVerdict.ASK if offset == self._sought_from else OffsetVerdict.DROP
 
     def skip_to(self, offset: int) -> None:
-        """The log holds nothing before `offset` that was not taken."""
+        """The log holds no record before `offset` that was not taken."""
         if offset > self.wanted:
             self.wanted = offset
         self._sought_from = None
 
     def restart(self) -> None:
-        """A new seek is made for a reason of the host's: what is larger counts as unknown again."""
+        """The host seeks for a reason of its own: any larger offset counts as unknown again."""
         self._sought_from = None
