@@ -12,8 +12,8 @@ outage only when the database says so (runtime.postgres.outage). What no check f
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -26,6 +26,7 @@ from contract.names import is_name, job_id_of_event, parse_model, payload_digest
 from contract.policy import Policy
 from contract.side_topics import SubmissionRequested
 from registry import models, pools
+from registry.answers import Answers
 from registry.errors import RegistryError
 from registry.models import RegisteredVersion
 from registry.schemas import SchemaRefused, Validators
@@ -36,7 +37,9 @@ from streams.door.tracing import traceparent_of
 from views import queries
 
 KEPT_S = 1.0
+"""An answer of the registry may be this old."""
 KEPT_MAX = 1_000
+"""Answers of each kind; a full cache drops the answer that was used least recently."""
 IDENTITY_CHARACTERS_MAX = 200
 """Of `ce_id` and `ce_source`."""
 
@@ -72,10 +75,11 @@ class Admission:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._partitions: dict[str, int] = {}
-        self._versions: dict[str, tuple[float, RegisteredVersion]] = {}
+        self._partitions: Answers[str, int | None] = Answers(KEPT_MAX)
+        """By pool, for ever: the partition of a pool never changes."""
+        self._versions: Answers[str, RegisteredVersion] = Answers(KEPT_MAX, KEPT_S)
+        self._bytes_max: Answers[str, int] = Answers(1, KEPT_S)
         self._schemas = Validators()
-        self._bytes_max = (float("-inf"), 0)
 
     def admit(self, record: Record, *, patient: bool) -> Admitted:
         """The job that the record asks for. Refused with the reason when it asks for none. NotYet when it would be
@@ -137,29 +141,17 @@ class Admission:
         return request, inputs
 
     def _version(self, reference: str) -> RegisteredVersion:
-        asked_s, version = self._versions.get(reference, (float("-inf"), None))
-        if version is None or time.monotonic() - asked_s > KEPT_S:
-            version = models.resolve(self._engine, reference)
-            if version.relayed:
-                if len(self._versions) >= KEPT_MAX:
-                    self._versions.clear()
-                self._versions[reference] = (time.monotonic(), version)
-        return version
+        ask = partial(models.resolve, self._engine, reference)
+        return self._versions.get(reference, ask, keep=models.is_relayed)
 
     def _partition(self, pool: str) -> int | None:
-        """Of `jobs`; None when the pool has none yet."""
-        if pool not in self._partitions:
-            self._partitions = _answered(lambda: pools.partitions(self._engine))
-        return self._partitions.get(pool)
+        """The pool's partition of `jobs`; None when the pool has none yet."""
+        return self._partitions.get(pool, lambda: _answered(partial(pools.partitions, self._engine)).get(pool))
 
     def _payload_bytes_max(self) -> int:
         """The largest payload that any pool's policy takes."""
-        asked_s, most = self._bytes_max
-        if time.monotonic() - asked_s > KEPT_S:
-            limits = _answered(self._limits)
-            most = max(limits, default=Policy({}, {}, {}).payload_bytes_max)
-            self._bytes_max = (time.monotonic(), most)
-        return most
+        default = Policy({}, {}, {}).payload_bytes_max
+        return self._bytes_max.get("all pools", lambda: max(_answered(self._limits), default=default))
 
     def _limits(self) -> list[int]:
         with self._engine.connect() as connection:

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import msgspec
 import psycopg
 import pytest
 import sqlalchemy.exc
+from sqlalchemy import Engine
 
 from contract.codec import encode
 from contract.side_topics import SubmissionRequested
-from registry import models
+from registry import models, pools
 from registry.errors import RegistryError
+from registry.models import RegisteredVersion
 from runtime.kafka import Record
-from streams.door import admission
 from streams.door.admission import Admission, Admitted, NotYet, Refused, RegistryAway
 from tests.properties.streams.registry_in_memory import an_admission
 
 
-def a_record(model: str = "echo", **changes: object) -> Record:
+def a_record(model: str = "echo", headers: Sequence[tuple[str, bytes | None]] = ()) -> Record:
+    """A submission, with the headers that name it and these. aiokafka gives None for a header without a value."""
     value = encode(SubmissionRequested("acme", "free", model, msgspec.Raw(b'{"prompt":"x"}')))
-    record = Record("submissions", 3, 7, 1_700_000_000_000, b"acme", value, [("ce_source", b"s"), ("ce_id", b"1")])
-    return record._replace(**changes)
+    all_headers = cast("list[tuple[str, bytes]]", [("ce_source", b"s"), ("ce_id", b"1"), *headers])
+    return Record("submissions", 3, 7, 1_700_000_000_000, b"acme", value, all_headers)
 
 
-def wrapped(error: psycopg.Error) -> sqlalchemy.exc.DBAPIError:
-    """As SQLAlchemy raises it."""
+def wrapped(error: psycopg.Error) -> sqlalchemy.exc.StatementError:
+    """The error as SQLAlchemy raises it."""
     return sqlalchemy.exc.DBAPIError.instance("SELECT", {}, error, psycopg.Error)
 
 
@@ -105,7 +108,8 @@ def test_what_has_nothing_to_do_with_the_record_is_an_outage_whatever_fails_in_i
     monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     door = an_admission(monkeypatch)
-    monkeypatch.setattr(*((Admission, part) if part == "_limits" else (admission.pools, part)), failing(KeyError("x")))
+    owner: object = Admission if part == "_limits" else pools
+    monkeypatch.setattr(owner, part, failing(KeyError("x")))
     with pytest.raises(RegistryAway, match="KeyError"):
         door.admit(a_record(), patient=True)
 
@@ -121,7 +125,7 @@ def test_what_the_registry_refuses_is_a_sentence(monkeypatch: pytest.MonkeyPatch
 
 def test_a_pool_without_a_partition_is_waited_for_and_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     door = an_admission(monkeypatch)
-    monkeypatch.setattr(admission.pools, "partitions", lambda _: {})
+    monkeypatch.setattr(pools, "partitions", lambda _: {})
     with pytest.raises(NotYet):
         door.admit(a_record(), patient=True)
     with pytest.raises(Refused, match="no partition"):
@@ -142,7 +146,24 @@ def test_a_pool_without_a_partition_is_waited_for_and_then_refused(monkeypatch: 
 def test_a_trace_context_that_is_none_costs_nothing(
     monkeypatch: pytest.MonkeyPatch, traceparent: bytes | None, kept: bool
 ) -> None:
-    headers = [("ce_source", b"s"), ("ce_id", b"1"), ("traceparent", traceparent)]
-    admitted = an_admission(monkeypatch).admit(a_record(headers=headers), patient=True)
+    admitted = an_admission(monkeypatch).admit(a_record(headers=[("traceparent", traceparent)]), patient=True)
     assert isinstance(admitted, Admitted)
     assert admitted.traceparent == ((traceparent or b"").decode() if kept else "")
+
+
+def test_the_registry_is_asked_once_for_many_records_and_again_for_a_version_that_is_too_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    door = an_admission(monkeypatch)
+    resolve, asked = models.resolve, []
+
+    def counted(engine: Engine, reference: str) -> RegisteredVersion:
+        asked.append(reference)
+        return resolve(engine, reference)
+
+    monkeypatch.setattr(models, "resolve", counted)
+    for _ in range(3):
+        door.admit(a_record(), patient=True)
+        with pytest.raises(NotYet):
+            door.admit(a_record("new"), patient=True)
+    assert asked == ["echo", "new", "new", "new"]
