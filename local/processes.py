@@ -2,11 +2,13 @@
 
 The kernel ends a child when we end, however we end (PR_SET_PDEATHSIG, by `setpriv` of util-linux). More exactly, the
 kernel does this when the *thread* that started the child ends. So one thread, which lives as long as the process,
-starts every child.
+starts every child. A child that is so young that `setpriv` had not asked for the signal when we ended sees that its
+parent is another one, and ends (ORPHAN_ENDS); else it would live for ever.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +19,9 @@ from signal import SIGKILL, SIGTERM, Signals
 from local.errors import CannotStart
 
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+
+ORPHAN_ENDS = '[ "$PPID" = "$0" ] || exit 1; exec "$@"'
+"""A shell's words, run once the signal is set: `$0` is the process that started the child."""
 
 LOG_TAIL_BYTES = 2_000
 LOG_BYTES_MAX = 50 * 1024 * 1024
@@ -121,7 +126,7 @@ class Process:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                self._wrapper + self.command,
+                [*self._wrapper, "sh", "-c", ORPHAN_ENDS, str(os.getpid()), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

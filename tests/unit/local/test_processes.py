@@ -80,9 +80,20 @@ def test_it_dies_with_a_parent_that_is_killed_and_not_with_the_thread_that_asked
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
     assert child.is_running()
-    parent.kill()
+    parent.kill()  # perhaps before the child has asked for the signal of its parent's end
     parent.communicate()
     child.wait(20)
+
+
+def test_a_child_whose_parent_ended_before_it_could_ask_for_the_signal_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    process = Process("child", FOREVER, tmp_path / "child.log")
+    process.start()
+    assert process.wait(20)
+    assert process.exit_status == 1
+    assert process.log.read_text() == ""
 
 
 def test_its_own_signals_are_not_the_terminals(tmp_path: Path) -> None:
