@@ -24,8 +24,8 @@ from runtime.kafka import Lookup, Producer
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging, serve_metrics
-from runtime.worker.node import Node
-from runtime.worker.order_reader import Dispatches
+from runtime.worker.node import NodeIdentity
+from runtime.worker.order_reader import OrderReader
 from runtime.worker.scratch import Scratch, ScratchTaken
 from runtime.worker.watchdog import Watchdog, limit_s
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         depot=depot,
         cached=tuple(depot.cached()),
         read_payload=lambda partition, offset: _payload(lookup, partition, offset),
-        open_orders=lambda session, agent: Dispatches(settings.kafka, node.cluster, node.name, session, agent),
+        open_orders=lambda session, agent: OrderReader(settings.kafka, node.cluster, node.name, session, agent),
         environment=os.environ,
     )
     agent = Agent(node, world, scratch, heartbeat_ms=settings.heartbeat_ms)
@@ -117,9 +117,9 @@ def _slots(text: str) -> int:
     return number
 
 
-def _node(options: argparse.Namespace, address: str) -> Node:
+def _node(options: argparse.Namespace, address: str) -> NodeIdentity:
     memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 // options.slots
-    return Node(
+    return NodeIdentity(
         cluster=options.cluster,
         name=options.node,
         slots=options.slots,

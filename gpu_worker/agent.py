@@ -16,13 +16,13 @@ from contract.orders import Order, Run
 from gpu_worker.child.gang import rendezvous_here
 from gpu_worker.child.slot import Slot, Work
 from gpu_worker.io.checker_process import Checkers
-from gpu_worker.io.results import Storekeeper
-from gpu_worker.io.supplies import Fetcher, Supplies
+from gpu_worker.io.results import ResultsWriter
+from gpu_worker.io.supplies import Supplies, SuppliesFetcher
 from gpu_worker.rules.actions import (
     Action,
     Announce,
     Conclude,
-    Fetch,
+    FetchSupplies,
     Forget,
     Halt,
     JoinAgain,
@@ -31,16 +31,16 @@ from gpu_worker.rules.actions import (
     Say,
     Unstore,
 )
-from gpu_worker.rules.cached_versions import Shelf
-from gpu_worker.rules.node_rules import Desk
-from gpu_worker.rules.outcome import Failure, Outcome, of_rank
-from gpu_worker.world import World
+from gpu_worker.rules.cached_versions import CachedVersions
+from gpu_worker.rules.node_rules import NodeRules
+from gpu_worker.rules.outcome import ChildOutcome, Failure, of_rank
+from gpu_worker.world import OrderSource, World
 from runtime.kafka import Delivery
 from runtime.worker import metrics
-from runtime.worker.launch import seats_of
+from runtime.worker.launch import launches_of
 from runtime.worker.loop import Loop
-from runtime.worker.node import Node, OrderReader
-from runtime.worker.report_sender import Voice
+from runtime.worker.node import NodeIdentity
+from runtime.worker.report_sender import ReportSender
 from runtime.worker.scratch import Scratch
 
 log = structlog.get_logger(__name__)
@@ -61,7 +61,7 @@ STORE_PATIENCE_S = 300.0
 class Agent:
     def __init__(
         self,
-        node: Node,
+        node: NodeIdentity,
         world: World,
         scratch: Scratch,
         *,
@@ -73,18 +73,20 @@ class Agent:
         self._scratch = scratch
         self._heartbeat_s = heartbeat_ms / 1000
         self._loop = Loop()
-        self._desk = Desk(node.name, _new_session(), node.slots)
-        self._shelf = Shelf(world.cached)
-        self._desk.cached = self._shelf.listed
-        self._voice = Voice(node, world.producer, self._on_delivery)
-        self._fetcher = Fetcher(world.depot, world.read_payload, self._on_supplies, store_patience_s)
+        self._rules = NodeRules(node.name, _new_session(), node.slots)
+        self._cached = CachedVersions(world.cached)
+        self._rules.cached = self._cached.listed
+        self._sender = ReportSender(node, world.producer, self._on_delivery)
+        self._supplies_fetcher = SuppliesFetcher(world.depot, world.read_payload, self._on_supplies, store_patience_s)
         self._checkers = Checkers()
-        self._keeper = Storekeeper(world.store, scratch.open_outputs, self._checkers, self._on_stored, store_patience_s)
-        self._slots = [Slot(seat, self._loop, scratch, self) for seat in seats_of(node, world.environment)]
+        self._results = ResultsWriter(
+            world.store, scratch.open_outputs, self._checkers, self._on_stored, store_patience_s
+        )
+        self._slots = [Slot(seat, self._loop, scratch, self) for seat in launches_of(node, world.environment)]
         self._supplies: dict[str, Supplies] = {}
-        self._verdicts: dict[str, Outcome] = {}
+        self._verdicts: dict[str, ChildOutcome] = {}
         """Of gangs whose ranks are not all over: the failure (the rest is halted upon it), or what rank 0 computed."""
-        self._orders: OrderReader | None = None
+        self._orders: OrderSource | None = None
         self._joined = False
         self._heartbeat_at_s = 0.0
         self._heard_at_s = 0.0
@@ -121,7 +123,7 @@ class Agent:
         while not self._is_over():
             self._loop.turn(self._wait_s())
             self._on_time(time.monotonic())
-            self._voice.speak()
+            self._sender.send_next()
         return self._end()
 
     @property
@@ -140,7 +142,7 @@ class Agent:
         now_s = time.monotonic()
         moments = [now_s + self._heartbeat_s]
         moments += [slot.deadline_s for slot in self._slots if slot.deadline_s is not None]
-        moments += [m for m in (self._voice.again_at_s, self._expel_at_s, self._give_up_at_s) if m is not None]
+        moments += [m for m in (self._sender.again_at_s, self._expel_at_s, self._give_up_at_s) if m is not None]
         if self._joined:
             moments.append(self._heartbeat_at_s)
         return max(0.0, min(moments) - now_s)
@@ -149,16 +151,16 @@ class Agent:
         for slot in self._slots:
             if slot.deadline_s is not None and slot.deadline_s <= now_s:
                 slot.on_deadline()
-        if self._voice.again_at_s is not None and self._voice.again_at_s <= now_s:
-            self._voice.speak_again()
+        if self._sender.again_at_s is not None and self._sender.again_at_s <= now_s:
+            self._sender.send_again()
         if self._joined and self._heartbeat_at_s <= now_s:
             self._heartbeat_at_s = now_s + self._heartbeat_s
-            if self._voice.outbox.wants_heartbeat:
+            if self._sender.queue.wants_heartbeat:
                 self._heard_at_s = now_s
-                self._voice.outbox.heartbeat(self._desk.heartbeat())
+                self._sender.queue.heartbeat(self._rules.heartbeat())
         if self._expel_at_s is not None and self._expel_at_s <= now_s:
             self._expel_at_s = None
-            self._do(self._desk.expel())
+            self._do(self._rules.expel())
 
     # -- session --------------------------------------------------------------------------------------------------
 
@@ -166,16 +168,16 @@ class Agent:
         if self._orders is not None:
             self._orders.stop()
         self._joined = False
-        self._orders = self._world.open_orders(self._desk.session, self)
+        self._orders = self._world.open_orders(self._rules.session, self)
         self._orders.start()
 
     def _join(self, session: str) -> None:
-        if session != self._desk.session or self._joined:
+        if session != self._rules.session or self._joined:
             return
         node = self._node
         self._joined = True
         self._heartbeat_at_s = time.monotonic()
-        self._voice.outbox.say(
+        self._sender.queue.say(
             NodeJoined(
                 node.name,
                 session,
@@ -184,9 +186,9 @@ class Agent:
                 node.slots,
                 node.gpus,
                 node.memory_mib,
-                self._desk.cached,
+                self._rules.cached,
                 node.address,
-                self._desk.held_max,
+                self._rules.held_max,
             )
         )
         log.info("joining", cluster=node.cluster, node=node.name, session=session, slots=node.slots)
@@ -195,9 +197,9 @@ class Agent:
         now_s = time.monotonic()
         self._signals += 1
         if self._signals == 1:
-            log.info("draining", held=len(self._desk.held), grace_s=self._node.drain_grace_s)
+            log.info("draining", held=len(self._rules.held), grace_s=self._node.drain_grace_s)
             self._expel_at_s = now_s + self._node.drain_grace_s
-            self._do(self._desk.leave())
+            self._do(self._rules.leave())
         else:
             self._expel_at_s = now_s
             self._give_up_at_s = now_s + LAST_WORDS_S
@@ -207,14 +209,14 @@ class Agent:
         if self._signals == 0:
             return False
         now_s = time.monotonic()
-        if self._desk.idle:
+        if self._rules.idle:
             if self._give_up_at_s is None:
                 self._give_up_at_s = now_s + LAST_WORDS_S
             if self._joined:
                 self._joined = False
-                self._voice.outbox.say(NodeLeft(self._node.name, self._desk.session))
-                self._voice.speak()
-            if not len(self._voice.outbox):
+                self._sender.queue.say(NodeLeft(self._node.name, self._rules.session))
+                self._sender.send_next()
+            if not len(self._sender.queue):
                 return True
         return self._give_up_at_s is not None and self._give_up_at_s <= now_s
 
@@ -227,7 +229,7 @@ class Agent:
         alive = sum(not slot.close(max(0.0, gone_by_s - time.monotonic())) for slot in self._slots)
         if alive:
             log.error("left children that were killed and have not ended: a device holds them", children=alive)
-        left = len(self._voice.outbox)
+        left = len(self._sender.queue)
         self._checkers.close()
         self._scratch.close()
         if left:
@@ -239,15 +241,15 @@ class Agent:
     # -- orders and actions ---------------------------------------------------------------------------------------
 
     def _delivered(self, result: Delivery | Exception) -> None:
-        settled = self._voice.delivered(result)
+        settled = self._sender.delivered(result)
         for dispatch in settled.acknowledged:
-            self._do(self._desk.acknowledged(dispatch))
+            self._do(self._rules.acknowledged(dispatch))
         for dispatch in settled.unsaid:
-            self._do(self._desk.unsaid(dispatch))
+            self._do(self._rules.unsaid(dispatch))
 
     def _take(self, orders: list[Order]) -> None:
         for order in orders:
-            self._do(self._desk.take(order))
+            self._do(self._rules.take(order))
 
     def _do(self, actions: list[Action]) -> None:
         """Carry the actions out in order; what follows at once from one comes before the next."""
@@ -255,12 +257,12 @@ class Agent:
             match action:
                 case Say(report):
                     metrics.reports[type(report)].inc()
-                    self._voice.outbox.report(self._desk.session, report)
+                    self._sender.queue.report(self._rules.session, report)
                 case Launch(slots, run) if run.world == 1:
                     self._slots[slots[0]].launch(Work(run, self._supplies[run.dispatch]))
                 case Launch(slots, run):
                     self._launch_gang(slots, run)
-                case Fetch(run):
+                case FetchSupplies(run):
                     self._fetch(run)
                 case Forget(dispatch):
                     self._forget(dispatch)
@@ -269,18 +271,18 @@ class Agent:
                 case Conclude(run):
                     self._report(run, self._verdicts.pop(run.dispatch))
                 case Unstore(dispatch):
-                    self._keeper.abandon(dispatch)
+                    self._results.abandon(dispatch)
                 case Prefetch(version):
-                    self._fetcher.prefetch(version, lambda: self._loop.post(self._note_fetched))
+                    self._supplies_fetcher.prefetch(version, lambda: self._loop.post(self._note_fetched))
                 case Announce():
                     self._announce()
                 case JoinAgain():
                     self._join_again()
 
     def _join_again(self) -> None:
-        log.warning("the scheduler does not know this session: joining again", session=self._desk.session)
+        log.warning("the scheduler does not know this session: joining again", session=self._rules.session)
         metrics.sessions.inc()
-        self._desk.begin_session(_new_session())
+        self._rules.begin_session(_new_session())
         self._open_session()
 
     def _announce(self) -> None:
@@ -288,91 +290,91 @@ class Agent:
         self._heartbeat_at_s = min(self._heartbeat_at_s, max(time.monotonic(), self._heard_at_s + ANNOUNCE_EVERY_S))
 
     def _fetch(self, run: Run) -> None:
-        supplies = self._fetcher.fetch(run)
+        supplies = self._supplies_fetcher.fetch(run)
         if supplies is not None:
             self._supply(run, supplies)
 
     def _supplied(self, dispatch: str, result: Supplies | Failure) -> None:
-        held = self._desk.held.get(dispatch)
+        held = self._rules.held.get(dispatch)
         if held is None:
             return
         self._note_fetched()
         if isinstance(result, Failure):
-            self._keeper.store(held.run, None, result)
+            self._results.store(held.run, None, result)
         else:
             self._supply(held.run, result)
 
     def _supply(self, run: Run, supplies: Supplies) -> None:
-        self._shelf.use(run.version)
+        self._cached.use(run.version)
         self._note_shelf()
         self._supplies[run.dispatch] = supplies
-        self._do(self._desk.fetched(run.dispatch))
+        self._do(self._rules.fetched(run.dispatch))
 
     def _launch_gang(self, slots: tuple[int, ...], run: Run) -> None:
         supplies = self._supplies[run.dispatch]
         rendezvous = run.rendezvous or rendezvous_here()
         for slot, rank in zip(slots, run.ranks, strict=True):
-            if self._desk.is_running(run.dispatch):
+            if self._rules.is_running(run.dispatch):
                 self._slots[slot].launch(Work(run, supplies, rank, rendezvous))
             else:  # a rank before it could not even be started, and its Halt found nothing to stop in this slot
                 self.halted(slot, run)
 
     def _note_fetched(self) -> None:
-        self._shelf.add(self._fetcher.cached)
+        self._cached.add(self._supplies_fetcher.cached)
         self._note_shelf()
 
     def _note_shelf(self) -> None:
-        if self._shelf.listed != self._desk.cached:
-            self._desk.cached = self._shelf.listed
+        if self._cached.listed != self._rules.cached:
+            self._rules.cached = self._cached.listed
             self._announce()
 
     def _forget(self, dispatch: str) -> None:
-        self._fetcher.forget(dispatch)
+        self._supplies_fetcher.forget(dispatch)
         self._supplies.pop(dispatch, None)
         self._verdicts.pop(dispatch, None)
-        self._voice.forget(dispatch)
+        self._sender.forget(dispatch)
         self._scratch.clean(dispatch)
 
     # -- what slots tell ------------------------------------------------------------------------------------------
 
     def loaded(self, slot: int, version: str) -> None:
-        self._do(self._desk.loaded(slot, version))
+        self._do(self._rules.loaded(slot, version))
 
     def progressed(self, run: Run, fraction: float, message: str) -> None:
-        self._voice.progress(run, fraction, message)
+        self._sender.progress(run, fraction, message)
 
-    def done(self, slot: int, run: Run, outcome: Outcome) -> None:
+    def done(self, slot: int, run: Run, outcome: ChildOutcome) -> None:
         self._scratch.clean_temporary(slot)
         if isinstance(outcome, Failure) and outcome.kind == "environment":
-            self._fetcher.distrust(run.version)
+            self._supplies_fetcher.distrust(run.version)
         if run.world == 1:
             self._report(run, outcome)
         else:
             self._rank_over(slot, run, outcome)
 
-    def _rank_over(self, slot: int, run: Run, outcome: Outcome) -> None:
-        rank = run.ranks[self._desk.held[run.dispatch].slots.index(slot)]
+    def _rank_over(self, slot: int, run: Run, outcome: ChildOutcome) -> None:
+        rank = run.ranks[self._rules.held[run.dispatch].slots.index(slot)]
         if isinstance(outcome, Failure):
             self._verdicts[run.dispatch] = of_rank(outcome, rank, run.world)
         elif rank == 0:
             self._verdicts[run.dispatch] = outcome
-        self._do(self._desk.rank_over(run.dispatch, failed=isinstance(outcome, Failure)))
+        self._do(self._rules.rank_over(run.dispatch, failed=isinstance(outcome, Failure)))
 
-    def _report(self, run: Run, outcome: Outcome) -> None:
+    def _report(self, run: Run, outcome: ChildOutcome) -> None:
         """All that was computed of the attempt here is: tell how it ended, once that is stored."""
-        report = self._keeper.at_once(run, outcome)
+        report = self._results.at_once(run, outcome)
         if report is not None:
             self._ended(run.dispatch, report)
             return
-        self._keeper.store(run, self._supplies[run.dispatch], outcome)
-        self._do(self._desk.computed(run.dispatch))
+        self._results.store(run, self._supplies[run.dispatch], outcome)
+        self._do(self._rules.computed(run.dispatch))
 
     def halted(self, slot: int, run: Run) -> None:
         self._scratch.clean_temporary(slot)
-        self._do(self._desk.halted(run.dispatch))
+        self._do(self._rules.halted(run.dispatch))
 
     def _ended(self, dispatch: str, report: Report) -> None:
-        self._do(self._desk.ended(dispatch, report))
+        self._do(self._rules.ended(dispatch, report))
 
 
 def _new_session() -> str:

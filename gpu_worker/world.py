@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from gpu_worker.io.results import Store
-from gpu_worker.io.supplies import Depot, ReadPayload
-from runtime.worker.node import Listener, OrderReader, Producer
+from gpu_worker.io.results import ResultStore
+from gpu_worker.io.supplies import ReadPayload, VersionSource
+from runtime.worker.order_reader import OrderListener
+from runtime.worker.report_sender import RecordProducer
+
+
+class OrderSource(Protocol):
+    """runtime.worker.order_reader.OrderReader, as far as the agent uses an order reader."""
+
+    def start(self) -> None: ...
+    def stop(self, wait_s: float = ...) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything outside the node that it touches."""
+    """The servers, disks and variables that an agent uses. Tests give an agent a world of lists."""
 
-    producer: Producer
-    store: Store
-    depot: Depot
+    producer: RecordProducer
+    store: ResultStore
+    depot: VersionSource
     cached: tuple[str, ...]
-    """Versions that were on this disk at the start, the one that was used last first."""
+    """Versions on this disk at the start, the most recently used version first."""
     read_payload: ReadPayload
-    open_orders: Callable[[str, Listener], OrderReader]
+    open_orders: Callable[[str, OrderListener], OrderSource]
     """(session, listener) -> a reader of the orders to this session."""
     environment: Mapping[str, str]
     """This process's environment."""

@@ -13,9 +13,9 @@ from runtime.kafka_records import (
     Delivery,
     DeliveryRefused,
     DeliveryUnclear,
-    Headers,
     OffsetGone,
     Record,
+    RecordHeaders,
 )
 from runtime.kafka_topics import TopicChange, TopicMismatch, ensure_topics
 
@@ -24,13 +24,13 @@ __all__ = [
     "Delivery",
     "DeliveryRefused",
     "DeliveryUnclear",
-    "Headers",
     "Lookup",
     "OffsetGone",
     "OnDelivery",
     "Producer",
     "Reader",
     "Record",
+    "RecordHeaders",
     "TopicChange",
     "TopicMismatch",
     "Watermarks",

@@ -20,7 +20,7 @@ from runtime.kafka_records import (
     Delivery,
     DeliveryRefused,
     DeliveryUnclear,
-    Headers,
+    RecordHeaders,
 )
 
 log = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ class Producer:
         value: bytes | None,
         *,
         key: bytes | None = None,
-        headers: Headers = (),
+        headers: RecordHeaders = (),
         partition: int | None = None,
         on_delivery: OnDelivery | None = None,
     ) -> None:
@@ -107,7 +107,7 @@ class Producer:
         value: bytes | None,
         *,
         key: bytes | None = None,
-        headers: Headers = (),
+        headers: RecordHeaders = (),
         partition: int | None = None,
         on_delivery: OnDelivery | None = None,
     ) -> None:
@@ -121,7 +121,7 @@ class Producer:
         value: bytes | None,
         *,
         key: bytes | None = None,
-        headers: Headers = (),
+        headers: RecordHeaders = (),
         partition: int | None = None,
     ) -> Delivery:
         """Write a record and wait for its acknowledgement. DeliveryUnclear when there is none; of that kind,
@@ -144,7 +144,7 @@ class Producer:
         value: bytes | None,
         *,
         key: bytes | None = None,
-        headers: Headers = (),
+        headers: RecordHeaders = (),
         partition: int | None = None,
     ) -> Delivery:
         """Like `send_and_wait`, for a coroutine. The record may be written even if the wait is cancelled."""
@@ -186,7 +186,7 @@ class Producer:
         topic: str,
         value: bytes | None,
         key: bytes | None,
-        headers: Headers,
+        headers: RecordHeaders,
         partition: int | None,
         on_delivery: OnDelivery | None,
     ) -> bool:

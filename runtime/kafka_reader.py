@@ -47,7 +47,7 @@ _PASSING = frozenset(
 )
 """What librdkafka mends by itself once the broker is back."""
 
-Start = int | Literal["beginning", "end"]
+StartOffset = int | Literal["beginning", "end"]
 
 
 class Reader:
@@ -56,7 +56,9 @@ class Reader:
     "end" is asked of the broker in the constructor: whatever is written after it returned will be read.
     """
 
-    def __init__(self, bootstrap: str, starts: Mapping[tuple[str, int], Start], *, client_id: str = "headrace") -> None:
+    def __init__(
+        self, bootstrap: str, starts: Mapping[tuple[str, int], StartOffset], *, client_id: str = "headrace"
+    ) -> None:
         self._consumer = _consumer(bootstrap, client_id)
         self._complaints = Complaints()
         self._positions: dict[tuple[str, int], int] = {}
@@ -88,7 +90,7 @@ class Reader:
     def close(self) -> None:
         self._consumer.close()
 
-    def _resolve(self, topic: str, partition: int, start: Start) -> int:
+    def _resolve(self, topic: str, partition: int, start: StartOffset) -> int:
         if isinstance(start, int):
             return start
         low, high = _watermarks(self._consumer, topic, partition)

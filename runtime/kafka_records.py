@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-Headers = Sequence[tuple[str, bytes]]
+RecordHeaders = Sequence[tuple[str, bytes]]
 
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 """The largest record any topic takes (`ledger`); each topic's own limit is in contract.topics."""

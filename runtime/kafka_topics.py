@@ -44,7 +44,7 @@ _NO_ANSWER = frozenset(
     }
 )
 
-Settings = dict[str, str | None]
+TopicSettings = dict[str, str | None]
 """Of one topic, by name. None: not set for the topic, so that the broker's default holds."""
 
 
@@ -52,7 +52,7 @@ class TopicMismatch(Exception):
     """A topic cannot be made what it must be: it has more partitions than it may, or the broker refuses it."""
 
 
-class _Kept(NamedTuple):
+class _TopicSetting(NamedTuple):
     """A setting of a topic as the broker has it."""
 
     value: str
@@ -91,7 +91,7 @@ class TopicChange:
         self._growing = [t for t in self._wanted.values() if 0 < self._found.get(t.name, 0) < t.partitions]
         self._growing.sort(key=lambda topic: topic.exact)  # last: readers find theirs by how many there are
         self._kept = _settings_of(self._admin, self._found)
-        self._raised: dict[str, Settings] = {}
+        self._raised: dict[str, TopicSettings] = {}
         self.created: list[str] = []
         for topic in self._wanted.values():
             _require_no_more(topic, self._found.get(topic.name, 0))
@@ -134,13 +134,13 @@ class TopicChange:
             left.append(f"the new topics {', '.join(unused)}")
         return left
 
-    def _before(self, name: str, changed: Settings) -> Settings:
+    def _before(self, name: str, changed: TopicSettings) -> TopicSettings:
         kept = self._kept[name]
         return {setting: kept[setting].value if kept[setting].own else None for setting in changed}
 
-    def _due(self, *, limits: bool) -> dict[str, Settings]:
+    def _due(self, *, limits: bool) -> dict[str, TopicSettings]:
         """The settings that are not as they must be, of the topics that were there: record limits, or the others."""
-        due: dict[str, Settings] = {}
+        due: dict[str, TopicSettings] = {}
         for name, kept in self._kept.items():
             for setting, value in self._wanted[name].config.items():
                 if (setting == RECORD_LIMIT) is limits and _differs(setting, value, kept.get(setting)):
@@ -180,7 +180,7 @@ def _require_no_more(topic: Topic, found: int) -> None:
         )
 
 
-def _differs(setting: str, value: str, kept: _Kept | None) -> bool:
+def _differs(setting: str, value: str, kept: _TopicSetting | None) -> bool:
     if kept is None:
         return True
     if setting == RECORD_LIMIT:
@@ -188,19 +188,19 @@ def _differs(setting: str, value: str, kept: _Kept | None) -> bool:
     return not kept.own or kept.value != value
 
 
-def _settings_of(admin: Any, names: Iterable[str]) -> dict[str, dict[str, _Kept]]:
+def _settings_of(admin: Any, names: Iterable[str]) -> dict[str, dict[str, _TopicSetting]]:
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-    found: dict[str, dict[str, _Kept]] = {}
+    found: dict[str, dict[str, _TopicSetting]] = {}
     asked = admin.describe_configs(resources, request_timeout=ADMIN_TIMEOUT_S) if resources else {}
     for resource, future in asked.items():
         own = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
         found[resource.name] = {
-            e.name: _Kept(e.value, e.source == own) for e in _result(resource.name, future).values()
+            e.name: _TopicSetting(e.value, e.source == own) for e in _result(resource.name, future).values()
         }
     return found
 
 
-def _alter(admin: Any, changes: Mapping[str, Settings], *, only_ask: bool) -> None:
+def _alter(admin: Any, changes: Mapping[str, TopicSettings], *, only_ask: bool) -> None:
     resources = [
         ConfigResource(
             ResourceType.TOPIC,

@@ -61,7 +61,7 @@ def mended(text: str) -> str:
     return NO_CHARACTER.sub("\ufffd", text)
 
 
-Place = tuple[Any, ...]
+ValuePlace = tuple[Any, ...]
 """Where a value is: () for the whole, else (place of what holds it, name or number in there)."""
 
 
@@ -70,7 +70,7 @@ def fault_of(values: Any) -> str:
 
     The agent looks again and takes nobody's word for it; but only here is the place known. Takes time in proportion to
     a frame's size, even where the same list stands in many places."""
-    waiting: list[tuple[Any, int, Place]] = [(values, 0, ())]
+    waiting: list[tuple[Any, int, ValuePlace]] = [(values, 0, ())]
     room = FRAME_BYTES_MAX
     while waiting:
         value, depth, place = waiting.pop()
@@ -111,7 +111,7 @@ def text_fault(text: str) -> str:
     return "expected whole characters, found half a surrogate pair"
 
 
-def path_of(place: Place) -> str:
+def path_of(place: ValuePlace) -> str:
     parts: list[str] = []
     while place:
         place, part = place

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from contract.orders import Run
 from gpu_worker.io.supplies import Supplies
-from gpu_worker.rules.outcome import Computed, Failure, Outcome, claimed, disk_failure
+from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure, claimed, disk_failure
 from runtime.worker.child_process import ChildProcess
 from runtime.worker.frames import (
     BadFrame,
@@ -34,7 +34,7 @@ from runtime.worker.frames import (
     Progressed,
     Succeeded,
 )
-from runtime.worker.launch import Seat
+from runtime.worker.launch import ChildLaunch
 from runtime.worker.loop import Loop
 from runtime.worker.prints import Prints
 from runtime.worker.scratch import Scratch
@@ -97,12 +97,12 @@ class Watcher(Protocol):
 
     def loaded(self, slot: int, version: str) -> None: ...
     def progressed(self, run: Run, fraction: float, message: str) -> None: ...
-    def done(self, slot: int, run: Run, outcome: Outcome) -> None: ...
+    def done(self, slot: int, run: Run, outcome: ChildOutcome) -> None: ...
     def halted(self, slot: int, run: Run) -> None: ...
 
 
 class Slot:
-    def __init__(self, seat: Seat, loop: Loop, scratch: Scratch, watcher: Watcher) -> None:
+    def __init__(self, seat: ChildLaunch, loop: Loop, scratch: Scratch, watcher: Watcher) -> None:
         self._seat = seat
         self._loop = loop
         self._scratch = scratch
@@ -115,7 +115,7 @@ class Slot:
         self._sent = False
         """The child has been given it; else it waits for the child of another version to end."""
         self._halting = False
-        self._verdict: Outcome | None = None
+        self._verdict: ChildOutcome | None = None
         """What is already settled about the attempt while its child is being ended."""
         self._prints = Prints()
         self.deadline_s: float | None = None
@@ -297,7 +297,9 @@ class Slot:
 
     def _on_answer(self, frame: Succeeded | Failed) -> None:
         """The child answered the attempt, in time or not."""
-        outcome: Outcome = Computed(frame.values, frame.outputs) if isinstance(frame, Succeeded) else _failure(frame)
+        outcome: ChildOutcome = (
+            Computed(frame.values, frame.outputs) if isinstance(frame, Succeeded) else _failure(frame)
+        )
         self._settle(outcome)
         if self._stage not in (Stage.COMPUTING, Stage.ASKED):
             return
@@ -308,7 +310,7 @@ class Slot:
         self._enter(Stage.IDLE, None)
         self._close_attempt()
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, outcome: ChildOutcome) -> None:
         """The first thing that is known about an attempt stands: an answer after a time-out changes nothing."""
         if self._verdict is None:
             self._verdict = outcome
@@ -375,6 +377,10 @@ class Slot:
         else:
             assert verdict is not None, "an attempt is closed, but nothing is known of it"
             self._watcher.done(self._seat.index, work.run, verdict)
+
+
+def _outcome_of(frame: Succeeded | Failed) -> ChildOutcome:
+    return Computed(frame.values, frame.outputs) if isinstance(frame, Succeeded) else _failure(frame)
 
 
 def _failure(frame: Failed) -> Failure:

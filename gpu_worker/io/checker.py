@@ -45,7 +45,7 @@ KINDS = {BAD_VALUES: "bad_values", BAD_OUTPUTS: "bad_outputs"}
 """Kinds of contract.inputs.FAILURE_KINDS: no part behind the pipe can hold the values, or they break their schema."""
 
 
-class Fault(NamedTuple):
+class OutputFault(NamedTuple):
     """Why values are refused."""
 
     kind: bytes
@@ -70,12 +70,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def fault(schema: bytes, values: bytes) -> Fault | None:
+def fault(schema: bytes, values: bytes) -> OutputFault | None:
     """Why the values cannot be held, or do not fit the schema; None when they do."""
     try:
         decoded = decoded_object(values)
     except Malformed as error:
-        return Fault(BAD_VALUES, str(error))
+        return OutputFault(BAD_VALUES, str(error))
     try:
         sentence = _validator(schema)(decoded)
     except SchemaRefused as refused:
@@ -84,7 +84,7 @@ def fault(schema: bytes, values: bytes) -> Fault | None:
         raise
     except Exception as error:  # whatever is wrong with a schema that publishing took: nothing fits it
         sentence = f"expected an output schema that can be applied, found one that cannot: {type(error).__name__}"
-    return Fault(BAD_OUTPUTS, sentence) if sentence else None
+    return OutputFault(BAD_OUTPUTS, sentence) if sentence else None
 
 
 def decoded_object(values: bytes) -> dict[str, Any]:

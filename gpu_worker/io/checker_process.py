@@ -19,7 +19,7 @@ from gpu_worker.io.checker import (
     PART_BYTES_MAX,
     READY,
     SENTENCE_CHARACTERS_MAX,
-    Fault,
+    OutputFault,
 )
 
 START_S = 60.0
@@ -51,7 +51,7 @@ class Checkers:
         self._lock = threading.Lock()
         self._idle: list[_Checker] = []
 
-    def fault(self, schema: bytes, values: bytes) -> Fault | None:
+    def fault(self, schema: bytes, values: bytes) -> OutputFault | None:
         """Why the values, JSON, cannot be held or are not what the JSON schema says; None when they are. CheckAborted;
         CheckerNotStarted, OSError when this node cannot check."""
         if max(len(schema), len(values)) > PART_BYTES_MAX:
@@ -114,7 +114,7 @@ class _Checker:
         self._socket.close()
         return False
 
-    def ask(self, schema: bytes, values: bytes, within_s: float) -> Fault | None:
+    def ask(self, schema: bytes, values: bytes, within_s: float) -> OutputFault | None:
         """CheckAborted when there is no answer."""
         until_s = time.monotonic() + within_s
         lengths = b"".join(len(part).to_bytes(LENGTH_BYTES, "big") for part in (schema, values))
@@ -133,7 +133,7 @@ class _Checker:
         kind, sentence = answer[:1], answer[1:].decode("utf-8", "replace")
         if kind not in (FITS, *KINDS):
             raise CheckAborted("ValidationDied", "expected an answer, found none that says what it is")
-        return None if kind == FITS else Fault(kind, sentence)
+        return None if kind == FITS else OutputFault(kind, sentence)
 
     def _receive(self, size: int, until_s: float) -> bytes:
         received = b""

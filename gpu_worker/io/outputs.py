@@ -42,7 +42,7 @@ def check_names(names: tuple[str, ...]) -> None:
         raise BadOutput("OutputNameInvalid")
 
 
-class Output:
+class OpenOutput:
     """One output file, open. Use it in a `with`."""
 
     def __init__(self, folder: int, name: str) -> None:
@@ -56,15 +56,15 @@ class Output:
         self._signature = self._look()
         self.bytes = os.fstat(self._fd).st_size
 
-    def __enter__(self) -> Output:
+    def __enter__(self) -> OpenOutput:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         os.close(self._fd)
 
-    def reading(self, look: Callable[[], None]) -> Reading:
+    def reading(self, look: Callable[[], None]) -> OutputReading:
         """From its beginning. `look` is called now and then, and raises when the reading shall end."""
-        return Reading(self._fd, self.bytes, look)
+        return OutputReading(self._fd, self.bytes, look)
 
     def check_unchanged(self) -> None:
         """BadOutput when the file is not what it was when it was opened: somebody still wrote to it."""
@@ -76,7 +76,7 @@ class Output:
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-class Reading:
+class OutputReading:
     """The bytes of an output, each handed out once and hashed. It cannot be set back: begin another instead."""
 
     def __init__(self, fd: int, size: int, look: Callable[[], None]) -> None:

@@ -36,9 +36,9 @@ from contract.results import (
 from gpu_worker.io.background import Crew
 from gpu_worker.io.checker import BAD_OUTPUTS, BAD_VALUES, KINDS
 from gpu_worker.io.checker_process import CheckAborted, Checkers
-from gpu_worker.io.outputs import BadOutput, Output, Reading, check_names
+from gpu_worker.io.outputs import BadOutput, OpenOutput, OutputReading, check_names
 from gpu_worker.io.supplies import Supplies
-from gpu_worker.rules.outcome import Computed, Failure, Outcome, disk_failure, identifier
+from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure, disk_failure, identifier
 from runtime.object_store import Source, is_away
 
 log = structlog.get_logger(__name__)
@@ -58,7 +58,7 @@ ERROR_PATIENCE_S = 20.0
 NO_VALUES = b"{}"
 
 
-class Store(Protocol):
+class ResultStore(Protocol):
     """runtime.object_store.ObjectStore, as far as it is used here."""
 
     def put(self, key: str, data: bytes, *, content_type: str = ...) -> bool: ...
@@ -78,15 +78,15 @@ class Abandoned(Exception):
 
 Put = TypeVar("Put")
 
-Told = Callable[[str, Report], None]
+OnReport = Callable[[str, Report], None]
 """Called, in any thread, with the dispatch and how the attempt ended."""
 
 
-class Storekeeper:
+class ResultsWriter:
     """For the agent's main thread; the threads it uses are its own."""
 
     def __init__(
-        self, store: Store, open_outputs: OpenOutputs, checkers: Checkers, told: Told, patience_s: float
+        self, store: ResultStore, open_outputs: OpenOutputs, checkers: Checkers, told: OnReport, patience_s: float
     ) -> None:
         """`patience_s`: how long to try while the object store does not answer, before the attempt fails."""
         self._store = store
@@ -99,13 +99,13 @@ class Storekeeper:
         self._takes_no_values: set[str] = set()
         """Versions whose output schema was found to take `{}`."""
 
-    def at_once(self, run: Run, outcome: Outcome) -> Report | None:
+    def at_once(self, run: Run, outcome: ChildOutcome) -> Report | None:
         """The report of an attempt that leaves nothing behind; None when there is something to store or to check."""
         if run.version in self._takes_no_values and _is_empty(outcome):
             return Succeeded(run.job, run.dispatch, EMPTY_MANIFEST)
         return None
 
-    def store(self, run: Run, supplies: Supplies | None, outcome: Outcome) -> None:
+    def store(self, run: Run, supplies: Supplies | None, outcome: ChildOutcome) -> None:
         """Store what the attempt left, then tell how it ended."""
         self._abandoned[run.dispatch] = abandoned = threading.Event()
         self._crew.submit(lambda: self._work(run, supplies, outcome, abandoned))
@@ -116,7 +116,7 @@ class Storekeeper:
         if abandoned is not None:
             abandoned.set()
 
-    def _work(self, run: Run, supplies: Supplies | None, outcome: Outcome, abandoned: threading.Event) -> None:
+    def _work(self, run: Run, supplies: Supplies | None, outcome: ChildOutcome, abandoned: threading.Event) -> None:
         try:
             report = self._stored(run, supplies, outcome, abandoned)
         except Abandoned:
@@ -129,7 +129,7 @@ class Storekeeper:
         del self._abandoned[run.dispatch]
         self._told(run.dispatch, report)
 
-    def _stored(self, run: Run, supplies: Supplies | None, outcome: Outcome, abandoned: threading.Event) -> Report:
+    def _stored(self, run: Run, supplies: Supplies | None, outcome: ChildOutcome, abandoned: threading.Event) -> Report:
         if isinstance(outcome, Computed) and supplies is not None:
             result = self._result(run, supplies, outcome, abandoned)
             if isinstance(result, str):
@@ -205,12 +205,12 @@ class Storekeeper:
             if abandoned.is_set():
                 raise Abandoned
 
-        def upload() -> Reading:
+        def upload() -> OutputReading:
             reading = output.reading(look)
             self._store.put_stream(key, reading, content_type=media_type)
             return reading
 
-        with Output(folder, name) as output:
+        with OpenOutput(folder, name) as output:
             if output.bytes > room:
                 raise BadOutput("OutputsTooLarge")
             if output.bytes <= WHOLE_BYTES_MAX:
@@ -259,7 +259,7 @@ class Storekeeper:
             log.warning("abandoned result not removed", job=run.job, dispatch=run.dispatch, error=type(error).__name__)
 
 
-def _is_empty(outcome: Outcome) -> bool:
+def _is_empty(outcome: ChildOutcome) -> bool:
     """Whether nothing of it has to be kept: a manifest of no files and no values says nothing."""
     return isinstance(outcome, Computed) and not outcome.outputs and bytes(outcome.values) == NO_VALUES
 

@@ -50,7 +50,7 @@ class PayloadMissing(Exception):
     """The payload is gone: tombstoned, retained out, or not the one the ledger has the digest of."""
 
 
-class Depot(Protocol):
+class VersionSource(Protocol):
     """registry.depot.Depot"""
 
     def ensure(self, version: str) -> InstalledVersion: ...
@@ -60,14 +60,14 @@ class Depot(Protocol):
 ReadPayload = Callable[[int, int], bytes | None]
 """(partition, offset) in `jobs` -> the record's value; None when there is none."""
 
-Told = Callable[[str, Supplies | Failure], None]
+OnSupplies = Callable[[str, Supplies | Failure], None]
 """Called, in any thread, with the dispatch and what came of fetching for it."""
 
 
-class Fetcher:
+class SuppliesFetcher:
     """Safe to call from the agent's main thread only; the threads it uses are its own."""
 
-    def __init__(self, depot: Depot, read: ReadPayload, told: Told, patience_s: float) -> None:
+    def __init__(self, depot: VersionSource, read: ReadPayload, told: OnSupplies, patience_s: float) -> None:
         """`patience_s`: how long to try again for a version while the object store does not answer."""
         self._depot = depot
         self._read = read

@@ -9,7 +9,7 @@ from contract.inputs import Report
 from contract.orders import Run
 
 
-class Phase(Enum):
+class LocalPhase(Enum):
     """How far an attempt is on this node. Up to READY it is *staged*, from STARTING on it is *running*."""
 
     FETCHING = auto()
@@ -29,11 +29,11 @@ class Phase(Enum):
 
 
 @dataclass(slots=True)
-class Held:
+class LocalAttempt:
     """An attempt this node holds."""
 
     run: Run
-    phase: Phase = Phase.FETCHING
+    phase: LocalPhase = LocalPhase.FETCHING
     slots: tuple[int, ...] = ()
     """The slots it occupies, in the order of its ranks here: none, or one for each."""
     busy: int = 0
@@ -45,7 +45,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
+class FetchSupplies:
     """Get the payload and the version of this attempt; answer `fetched` or `ended`."""
 
     run: Run
@@ -113,4 +113,4 @@ class Announce:
     """Something the scheduler should hear at once: send a heartbeat now."""
 
 
-Action = Fetch | Forget | Say | Launch | Halt | Conclude | Unstore | Prefetch | JoinAgain | Announce
+Action = FetchSupplies | Forget | Say | Launch | Halt | Conclude | Unstore | Prefetch | JoinAgain | Announce

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contract.bounds import CACHED_BYTES_MAX
 
 
-class Shelf:
+class CachedVersions:
     def __init__(self, versions: Iterable[str]) -> None:
         """`versions` that are there, the one that was used last first."""
         self._versions = dict.fromkeys(reversed(list(versions)))

@@ -30,13 +30,13 @@ from gpu_worker.rules.actions import (
     Action,
     Announce,
     Conclude,
-    Fetch,
+    FetchSupplies,
     Forget,
     Halt,
-    Held,
     JoinAgain,
     Launch,
-    Phase,
+    LocalAttempt,
+    LocalPhase,
     Prefetch,
     Say,
     Unstore,
@@ -45,17 +45,17 @@ from gpu_worker.rules.actions import (
 SEEN_MAX = 100_000
 """Jobs of which the node remembers the greatest dispatch. Repeats come soon, so the oldest may be forgotten."""
 
-_STAGED = (Phase.FETCHING, Phase.READY)
+_STAGED = (LocalPhase.FETCHING, LocalPhase.READY)
 
 
-class Desk:
+class NodeRules:
     """What one node holds. `slots` attempts run at a time; what more is held waits staged."""
 
     def __init__(self, node: str, session: str, slots: int) -> None:
         self.node = node
         self.session = session
         self.draining = False
-        self.held: dict[str, Held] = {}
+        self.held: dict[str, LocalAttempt] = {}
         """By dispatch id, in the order they came."""
         self.cached: tuple[str, ...] = ()
         """Versions on this node's disk to tell of, sorted."""
@@ -66,7 +66,7 @@ class Desk:
         self._slot_version: list[str] = [""] * slots
         self._latest: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
         self._epochs: dict[str, int] = {}
-        self._ready: dict[str, Held] = {}
+        self._ready: dict[str, LocalAttempt] = {}
 
     # -- what is told ---------------------------------------------------------------------------------------------
 
@@ -94,16 +94,16 @@ class Desk:
     def fetched(self, dispatch: str) -> list[Action]:
         """The attempt's payload and version are at hand."""
         held = self.held.get(dispatch)
-        if held is None or held.phase is not Phase.FETCHING:
+        if held is None or held.phase is not LocalPhase.FETCHING:
             return []
-        held.phase = Phase.READY
+        held.phase = LocalPhase.READY
         self._ready[dispatch] = held
         return self._fill_slots()
 
     def acknowledged(self, dispatch: str) -> list[Action]:
         """The broker has the attempt's Started."""
         held = self.held.get(dispatch)
-        if held is None or held.phase is not Phase.STARTING:
+        if held is None or held.phase is not LocalPhase.STARTING:
             return []
         return [self._launch(held)]
 
@@ -117,23 +117,23 @@ class Desk:
     def unsaid(self, dispatch: str) -> list[Action]:
         """The broker will never have the attempt's Started: it cannot begin."""
         held = self.held.get(dispatch)
-        if held is None or held.phase is not Phase.STARTING:
+        if held is None or held.phase is not LocalPhase.STARTING:
             return []
         return self._stop(held, "unclaimed")
 
     def computed(self, dispatch: str) -> list[Action]:
         """The child is done with the attempt and its slot is free; `ended` follows when all is stored."""
         held = self.held.get(dispatch)
-        if held is None or held.phase is not Phase.RUNNING:
+        if held is None or held.phase is not LocalPhase.RUNNING:
             return []
-        held.phase = Phase.STORING
+        held.phase = LocalPhase.STORING
         self._free(held)
         return self._fill_slots()
 
     def rank_over(self, dispatch: str, *, failed: bool) -> list[Action]:
         """One child of a gang is done with its rank. What came of it is kept by the agent until Conclude."""
         held = self.held.get(dispatch)
-        if held is None or held.phase not in (Phase.RUNNING, Phase.HALTING):
+        if held is None or held.phase not in (LocalPhase.RUNNING, LocalPhase.HALTING):
             return []
         if failed:
             held.failed = True
@@ -151,14 +151,14 @@ class Desk:
     def halted(self, dispatch: str) -> list[Action]:
         """It is certain that the child computes the attempt no more."""
         held = self.held.get(dispatch)
-        if held is None or held.phase is not Phase.HALTING:
+        if held is None or held.phase is not LocalPhase.HALTING:
             return []
         return self._one_over(held)
 
     def is_running(self, dispatch: str) -> bool:
         """Whether its ranks are to be computed: not so any more once one of them has failed."""
         held = self.held.get(dispatch)
-        return held is not None and held.phase is Phase.RUNNING
+        return held is not None and held.phase is LocalPhase.RUNNING
 
     def drain(self) -> list[Action]:
         """Take no new work and hand back what is staged; what runs may finish."""
@@ -223,8 +223,8 @@ class Desk:
             return [*actions, Say(Stopped(run.job, run.dispatch, "drained"))]
         if not 0 < len(run.ranks) <= len(self._slot_holder) or self._holds_most():
             return [*actions, Say(Stopped(run.job, run.dispatch, "unclaimed"))]
-        self.held[run.dispatch] = Held(run)
-        return [*actions, Fetch(run)]
+        self.held[run.dispatch] = LocalAttempt(run)
+        return [*actions, FetchSupplies(run)]
 
     def _take_kill(self, kill: Kill) -> list[Action]:
         held = self.held.get(kill.dispatch)
@@ -246,7 +246,7 @@ class Desk:
             actions += self._stop(held, "")
         return [*actions, JoinAgain()]
 
-    def _staged_first(self) -> list[Held]:
+    def _staged_first(self) -> list[LocalAttempt]:
         """In the order to stop them all: what is staged must not take the slot of what stopped."""
         return sorted(self.held.values(), key=lambda held: held.phase not in _STAGED)
 
@@ -269,69 +269,69 @@ class Desk:
 
     # -- what follows ---------------------------------------------------------------------------------------------
 
-    def _stop(self, held: Held, reason: str) -> list[Action]:
+    def _stop(self, held: LocalAttempt, reason: str) -> list[Action]:
         """End an attempt without a result, as soon as that is certain. The first reason stands, but that nobody
         waits for a report (an empty one) is learnt from the latest word."""
         already = held.stop_reason is not None
         if not already or not reason:
             held.stop_reason = reason
         match held.phase:
-            case Phase.FETCHING | Phase.READY | Phase.STARTING:
+            case LocalPhase.FETCHING | LocalPhase.READY | LocalPhase.STARTING:
                 return self._stopped(held)
-            case Phase.RUNNING:
+            case LocalPhase.RUNNING:
                 return self._halt(held)
-            case Phase.STORING if not already:
+            case LocalPhase.STORING if not already:
                 return [Unstore(held.run.dispatch)]
-            case Phase.ELSEWHERE:
+            case LocalPhase.ELSEWHERE:
                 return self._stopped(held)
         return []
 
-    def _stopped(self, held: Held) -> list[Action]:
+    def _stopped(self, held: LocalAttempt) -> list[Action]:
         said: list[Action] = []
         if held.stop_reason:
             said = [Say(Stopped(held.run.job, held.run.dispatch, held.stop_reason))]
         return [*self._release(held), *said, *self._fill_slots()]
 
-    def _release(self, held: Held) -> list[Action]:
+    def _release(self, held: LocalAttempt) -> list[Action]:
         dispatch = held.run.dispatch
         self._free(held)
         self._ready.pop(dispatch, None)
         del self.held[dispatch]
         return [Forget(dispatch)]
 
-    def _free(self, held: Held) -> None:
+    def _free(self, held: LocalAttempt) -> None:
         for slot in held.slots:
             self._slot_holder[slot] = ""
         held.slots = ()
 
-    def _launch(self, held: Held) -> Launch:
-        held.phase = Phase.RUNNING
+    def _launch(self, held: LocalAttempt) -> Launch:
+        held.phase = LocalPhase.RUNNING
         held.busy = len(held.slots)
         return Launch(held.slots, held.run)
 
-    def _halt(self, held: Held) -> list[Action]:
-        held.phase = Phase.HALTING
+    def _halt(self, held: LocalAttempt) -> list[Action]:
+        held.phase = LocalPhase.HALTING
         return [Halt(slot, held.run.dispatch) for slot in held.slots]
 
-    def _one_over(self, held: Held) -> list[Action]:
+    def _one_over(self, held: LocalAttempt) -> list[Action]:
         """One of its children is done or halted. With the last one its slots are free."""
         held.busy -= 1
         if held.busy:
-            return self._halt(held) if held.failed and held.phase is Phase.RUNNING else []
+            return self._halt(held) if held.failed and held.phase is LocalPhase.RUNNING else []
         if held.stop_reason is not None:
             return self._stopped(held)
         self._free(held)
         if held.failed or 0 in held.run.ranks:
-            held.phase = Phase.STORING
+            held.phase = LocalPhase.STORING
             return [Conclude(held.run), *self._fill_slots()]
-        held.phase = Phase.ELSEWHERE
+        held.phase = LocalPhase.ELSEWHERE
         return [Forget(held.run.dispatch), *self._fill_slots()]
 
     def _holds_most(self) -> bool:
         """Whether it holds as much as it can: what it only lists costs nothing, up to what a heartbeat may list."""
         if len(self.held) < self.held_max:
             return False
-        held_here = sum(held.phase is not Phase.ELSEWHERE for held in self.held.values())
+        held_here = sum(held.phase is not LocalPhase.ELSEWHERE for held in self.held.values())
         return held_here >= self.held_max or len(self.held) >= HELD_MAX
 
     def _fill_slots(self) -> list[Action]:
@@ -347,7 +347,7 @@ class Desk:
             for slot in held.slots:
                 self._slot_holder[slot] = dispatch
             if 0 in held.run.ranks:
-                held.phase = Phase.STARTING
+                held.phase = LocalPhase.STARTING
                 actions.append(Say(Started(held.run.job, dispatch)))
             else:
                 actions.append(self._launch(held))

@@ -46,7 +46,7 @@ class Failure(msgspec.Struct, frozen=True):
     """For error.txt in the object store only: it may quote the user."""
 
 
-Outcome = Computed | Failure
+ChildOutcome = Computed | Failure
 
 
 def claimed(kind: str, error: str, detail: str) -> Failure:

@@ -20,8 +20,8 @@ from runtime.worker.folders import have_folder, open_folder, unlock
 log = structlog.get_logger(__name__)
 
 
-class Broom:
-    """`take` and `close` are for one thread, the agent's."""
+class Deleter:
+    """`delete` and `close` are for one thread, the agent's."""
 
     def __init__(self, root: int, name: str) -> None:
         """Deletes what lies in the directory `name` of the open directory `root`, from now on. OSError."""
@@ -34,7 +34,7 @@ class Broom:
         self._thread = threading.Thread(target=self._work, name="broom", daemon=True)
         self._thread.start()
 
-    def take(self, path: str) -> None:
+    def delete(self, path: str) -> None:
         """Set aside what has this path under the root, to be deleted; nothing happens when there is nothing. What
         cannot be set aside stays, which is logged."""
         try:

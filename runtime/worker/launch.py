@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from runtime.worker.node import Node
+from runtime.worker.node import NodeIdentity
 
 KEPT_VARIABLES = (
     "PATH",
@@ -47,7 +47,7 @@ def child_environment(inherited: Mapping[str, str], threads: int, gpus: Sequence
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class ChildLaunch:
     """What is the same for every child of a slot."""
 
     index: int
@@ -56,12 +56,12 @@ class Seat:
     threads: int
 
 
-def seats_of(node: Node, inherited: Mapping[str, str]) -> list[Seat]:
+def launches_of(node: NodeIdentity, inherited: Mapping[str, str]) -> list[ChildLaunch]:
     """One for each slot; cores and GPUs are shared out evenly."""
     threads = max(1, node.cores // node.slots)
     device = "cuda" if node.chipset in ("cuda", "rocm") else node.chipset
     seats = []
     for index in range(node.slots):
         gpus = range(index * node.gpus, (index + 1) * node.gpus)
-        seats.append(Seat(index, child_environment(inherited, threads, gpus), device, threads))
+        seats.append(ChildLaunch(index, child_environment(inherited, threads, gpus), device, threads))
     return seats

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from typing import Protocol
 
 import structlog
 
@@ -19,9 +20,8 @@ from contract.names import dispatch_partition
 from contract.orders import Order
 from contract.topics import dispatch_topic
 from runtime.kafka import OffsetGone, Reader, Record, partitions
-from runtime.kafka_reader import Start
+from runtime.kafka_reader import StartOffset
 from runtime.worker import metrics
-from runtime.worker.node import Listener
 from runtime.worker.order_door import order_of
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,17 @@ READ_S = 1.0
 """How long a read waits for an order; one that comes ends the wait at once."""
 
 
-class Dispatches:
+class OrderListener(Protocol):
+    """Who hears what an OrderReader reads. The reading thread makes both calls."""
+
+    def positioned(self, session: str) -> None:
+        """The reader reads every order to this session from here on: the node may join."""
+
+    def ordered(self, orders: list[Order]) -> None:
+        """Orders to this node, in log order."""
+
+
+class OrderReader:
     """Reads from `start` on until `stop`; a broker that is away, or a topic that is not there yet, is waited for."""
 
     def __init__(
@@ -47,7 +57,7 @@ class Dispatches:
         cluster: str,
         node: str,
         session: str,
-        listener: Listener,
+        listener: OrderListener,
         *,
         partitions_every_s: float = PARTITIONS_EVERY_S,
     ) -> None:
@@ -171,7 +181,7 @@ class Dispatches:
             reader.close()
         return renewed
 
-    def _reading(self, starts: dict[tuple[str, int], Start]) -> Reader:
+    def _reading(self, starts: dict[tuple[str, int], StartOffset]) -> Reader:
         reader = Reader(self._bootstrap, starts, client_id=f"node-{self._node}")
         self._places = tuple(starts)
         return reader

@@ -19,15 +19,15 @@ from contract.inputs import NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Rep
 BRIEF_RECORDS = 120
 """So many joins and heartbeats, ten minutes of them, list no versions after the broker refused one for its size."""
 
-Said = NodeJoined | NodeHeartbeat | NodeLeft | NodeReport
+NodeRecord = NodeJoined | NodeHeartbeat | NodeLeft | NodeReport
 
 
-class Outbox:
+class ReportQueue:
     def __init__(self, node: str) -> None:
         self._node = node
-        self._waiting: deque[Said | tuple[str, Report]] = deque()
+        self._waiting: deque[NodeRecord | tuple[str, Report]] = deque()
         self._heartbeat_waits = False
-        self._under_way: Said | None = None
+        self._under_way: NodeRecord | None = None
         self._reports_bytes_max = REPORTS_BYTES_MAX
         self._brief = 0
         """How many joins and heartbeats are still to go without lists of versions."""
@@ -51,7 +51,7 @@ class Outbox:
         self._waiting.append(record)
         self._heartbeat_waits = True
 
-    def next(self) -> Said | None:
+    def next(self) -> NodeRecord | None:
         """The record to send now, and again until it is `delivered` or `refused`; None while one is under way."""
         if self._under_way is not None or not self._waiting:
             return None
@@ -65,13 +65,13 @@ class Outbox:
             self._under_way = self._listing(head)
         return self._under_way
 
-    def delivered(self) -> Said:
+    def delivered(self) -> NodeRecord:
         """The broker has the record under way, which is returned."""
         record, self._under_way = self._under_way, None
         assert record is not None, "a record was acknowledged, but none was under way"
         return record
 
-    def refused(self) -> Said | None:
+    def refused(self) -> NodeRecord | None:
         """The broker refuses the record under way for its size. What it said comes next, in smaller records; a record
         of which nothing can be left out is dropped and returned."""
         record = self.delivered()
@@ -91,7 +91,7 @@ class Outbox:
                 return record
         return None
 
-    def _listing(self, record: Said) -> Said:
+    def _listing(self, record: NodeRecord) -> NodeRecord:
         """The record, without its lists of versions while the broker takes none. Those of attempts stay: the scheduler
         takes an attempt that is not listed for one that the node forgot."""
         if self._brief == 0 or not isinstance(record, NodeJoined | NodeHeartbeat):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -17,8 +17,8 @@ from contract.side_topics import AttemptProgressed
 from contract.topics import JOBS, PROGRESS
 from runtime.kafka import Delivery, DeliveryRefused, DeliveryUnclear, OnDelivery
 from runtime.worker import metrics
-from runtime.worker.node import Node, Producer
-from runtime.worker.report_queue import Outbox, Said
+from runtime.worker.node import NodeIdentity
+from runtime.worker.report_queue import NodeRecord, ReportQueue
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +27,21 @@ AGAIN_S = 0.25
 
 PROGRESS_EVERY_S = 0.25
 MESSAGE_CHARACTERS_MAX = 200
+
+
+class RecordProducer(Protocol):
+    """runtime.kafka.Producer, as far as a ReportSender uses a producer."""
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = ...,
+        headers: list[tuple[str, bytes]] = ...,
+        partition: int | None = ...,
+        on_delivery: OnDelivery | None = ...,
+    ) -> None: ...
 
 
 class Settled(NamedTuple):
@@ -38,34 +53,34 @@ class Settled(NamedTuple):
     """Dispatches whose Started it will never have."""
 
 
-class Voice:
+class ReportSender:
     """For the agent's main thread. `on_delivery` is called in the producer's; what it gets belongs to `delivered`."""
 
-    def __init__(self, node: Node, producer: Producer, on_delivery: OnDelivery) -> None:
-        self.outbox = Outbox(node.name)
+    def __init__(self, node: NodeIdentity, producer: RecordProducer, on_delivery: OnDelivery) -> None:
+        self.queue = ReportQueue(node.name)
         self.again_at_s: float | None = None
-        """When `speak_again` is to be called (monotonic clock)."""
+        """When `send_again` is to be called (monotonic clock)."""
         self._node = node
         self._producer = producer
         self._on_delivery = on_delivery
-        self._voice = uuid.uuid4().hex
+        self._stream = uuid.uuid4().hex
         """With a number, the CloudEvents id of a record."""
         self._number = 0
-        self._letter: tuple[bytes, Headers] = (b"", [])
+        self._record_under_way: tuple[bytes, Headers] = (b"", [])
         self._progressed_s: dict[str, float] = {}
         self._silent_since_s: float | None = None
         """Since when the broker does not take what this node says (monotonic clock)."""
         self._dropping = False
         """The broker refuses even what is as small as can be."""
 
-    def speak(self) -> None:
+    def send_next(self) -> None:
         """Hand over what is ready, unless a record is under way."""
-        record = self.outbox.next()
+        record = self.queue.next()
         if record is not None:
-            self._letter = (encode(record), self._headers(record))
+            self._record_under_way = (encode(record), self._headers(record))
             self._post()
 
-    def speak_again(self) -> None:
+    def send_again(self) -> None:
         """Hand the record under way over again; the copy has the first one's CloudEvents id."""
         self.again_at_s = None
         self._post()
@@ -80,12 +95,12 @@ class Voice:
             self.again_at_s = time.monotonic() + AGAIN_S
             return Settled()
         self._note_success()
-        return Settled(acknowledged=_started(self.outbox.delivered()))
+        return Settled(acknowledged=_started(self.queue.delivered()))
 
     def _refused(self, refusal: DeliveryRefused) -> Settled:
         metrics.records_refused.inc()
         self._note_silence(refusal)
-        dropped = self.outbox.refused()
+        dropped = self.queue.refused()
         if dropped is None:
             return Settled()
         metrics.records_dropped.inc()
@@ -96,7 +111,7 @@ class Voice:
                 " be; raise max.message.bytes of the topic, or apply the policy again, which sets it",
                 topic=JOBS,
                 record=type(dropped).__name__,
-                bytes=len(self._letter[0]),
+                bytes=len(self._record_under_way[0]),
             )
         return Settled(unsaid=_started(dropped))
 
@@ -109,7 +124,7 @@ class Voice:
                 topic=JOBS,
                 partition=self._node.jobs_partition,
                 found=str(found),
-                bytes=len(self._letter[0]),
+                bytes=len(self._record_under_way[0]),
             )
 
     def _note_success(self) -> None:
@@ -135,7 +150,7 @@ class Voice:
         self._progressed_s.pop(dispatch, None)
 
     def _post(self) -> None:
-        value, headers = self._letter
+        value, headers = self._record_under_way
         try:
             self._producer.send(
                 JOBS,
@@ -148,12 +163,12 @@ class Voice:
         except DeliveryUnclear as error:
             self._on_delivery(error)
 
-    def _headers(self, record: Said | AttemptProgressed) -> Headers:
+    def _headers(self, record: NodeRecord | AttemptProgressed) -> Headers:
         self._number += 1
-        return headers_for(record, f"{self._voice}.{self._number}", f"node/{self._node.name}")
+        return headers_for(record, f"{self._stream}.{self._number}", f"node/{self._node.name}")
 
 
-def _started(record: Said) -> tuple[str, ...]:
+def _started(record: NodeRecord) -> tuple[str, ...]:
     if not isinstance(record, NodeReport):
         return ()
     return tuple(report.dispatch for report in record.reports if isinstance(report, Started))

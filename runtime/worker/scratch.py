@@ -19,7 +19,7 @@ from pathlib import Path
 
 import structlog
 
-from runtime.worker.deletion import Broom
+from runtime.worker.deletion import Deleter
 from runtime.worker.folders import have_folder, open_folder, open_root
 
 log = structlog.get_logger(__name__)
@@ -51,9 +51,9 @@ class Scratch:
         except BaseException:  # a directory that could not be taken over is not kept open
             os.close(self._root)
             raise
-        self._broom = Broom(self._root, GONE)
+        self._deleter = Deleter(self._root, GONE)
         for name in (ATTEMPTS, SLOTS):
-            self._broom.take(name)
+            self._deleter.delete(name)
             have_folder(self._root, name)
 
     # Strings instead of paths: these are asked for with every attempt, and a Path takes longer than the question.
@@ -79,7 +79,7 @@ class Scratch:
         """An empty home and temporary directory for a new child. OSError."""
         place = f"{SLOTS}/{slot}"
         have_folder(self._root, SLOTS)
-        self._broom.take(place)
+        self._deleter.delete(place)
         os.mkdir(place, dir_fd=self._root)
         os.mkdir(f"{place}/{HOME}", dir_fd=self._root)
         self._make_temporary(slot)
@@ -88,21 +88,21 @@ class Scratch:
         """The attempt ended: have what it left under its own name deleted. Usually nothing, which costs two looks."""
         with contextlib.suppress(OSError):  # then no attempt can leave anything either
             have_folder(self._root, ATTEMPTS)
-        self._broom.take(_attempt(dispatch))
+        self._deleter.delete(_attempt(dispatch))
 
     def clean_temporary(self, slot: int) -> None:
         """The slot's attempt ended: have its temporary files deleted. Usually none, which costs one look."""
         if self._is_untouched(slot):
             return
-        self._broom.take(f"{SLOTS}/{slot}/{TEMPORARY}")
+        self._deleter.delete(f"{SLOTS}/{slot}/{TEMPORARY}")
         with contextlib.suppress(OSError):  # the next attempt that wants it finds that out
             self._make_temporary(slot)
 
     def close(self, within_s: float = CLOSING_S) -> None:
         """Have everything deleted and let the directory go."""
         for name in (ATTEMPTS, SLOTS):
-            self._broom.take(name)
-        if self._broom.close(within_s):
+            self._deleter.delete(name)
+        if self._deleter.close(within_s):
             os.close(self._root)
         else:
             log.info("left before all was deleted; the next node in this scratch deletes the rest")

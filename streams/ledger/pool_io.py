@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from contract.topics import JOBS, LEDGER
-from runtime.kafka import Headers, OnDelivery, Producer, Record, Watermarks, offsets, read_one
+from runtime.kafka import OnDelivery, Producer, Record, RecordHeaders, Watermarks, offsets, read_one
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from scheduling.state.pool import State
@@ -81,7 +81,7 @@ class PoolIO:
     ) -> LedgerTail:
         return LedgerTail(self._kafka, self.partition, start, on_records=on_records, on_failure=on_failure)
 
-    def append(self, record: bytes, headers: Headers, on_delivery: OnDelivery) -> None:
+    def append(self, record: bytes, headers: RecordHeaders, on_delivery: OnDelivery) -> None:
         """Append to the ledger. `on_delivery` hears on another thread what became of the record. DeliveryUnclear when
         the producer knows at once that nobody can tell."""
         self._producer.offer(LEDGER, record, headers=headers, partition=self.partition, on_delivery=on_delivery)

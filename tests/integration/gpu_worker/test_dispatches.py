@@ -15,7 +15,7 @@ from contract.orders import Load, Order
 from contract.topics import Topic, dispatch_topic
 from local.services import Services
 from runtime.kafka import Producer, ensure_topics
-from runtime.worker.order_reader import Dispatches
+from runtime.worker.order_reader import OrderReader
 
 DEADLINE_S = 20.0
 NODE, SESSION = "node-1", "s1"
@@ -38,8 +38,8 @@ class Place:
     def write(self, value: bytes, partition: int = 0) -> None:
         self.producer.send_and_wait(dispatch_topic(self.cluster), value, partition=partition)
 
-    def listen(self, partitions_every_s: float = 60.0) -> Dispatches:
-        dispatches = Dispatches(self.kafka, self.cluster, NODE, SESSION, self, partitions_every_s=partitions_every_s)
+    def listen(self, partitions_every_s: float = 60.0) -> OrderReader:
+        dispatches = OrderReader(self.kafka, self.cluster, NODE, SESSION, self, partitions_every_s=partitions_every_s)
         dispatches.start()
         return dispatches
 

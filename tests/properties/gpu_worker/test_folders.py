@@ -33,7 +33,7 @@ from contract.orders import Run
 from contract.results import attempt_prefix
 from gpu_worker.io import results
 from gpu_worker.io.checker_process import Checkers
-from gpu_worker.io.results import Storekeeper
+from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import Computed
 from runtime.worker.scratch import Scratch
@@ -189,7 +189,7 @@ class Node:
         self.store = Store()
         self.checkers = Checkers()
         self.told: SimpleQueue[tuple[str, Report]] = SimpleQueue()
-        self.keeper = Storekeeper(
+        self.keeper = ResultsWriter(
             self.store, self.scratch.open_outputs, self.checkers, lambda *told: self.told.put(told), patience_s=1.0
         )
         program: Any = SimpleNamespace(manifest=SimpleNamespace(outputs={"type": "object"}))

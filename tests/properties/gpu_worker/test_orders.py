@@ -17,9 +17,9 @@ from contract.codec import Malformed, encode
 from contract.names import dispatch_order, pool_of
 from contract.orders import Drain, Kill, Load, Order, Payload, Recall, Rejoin, Run
 from contract.results import attempt_prefix
-from gpu_worker.io.supplies import Fetcher
-from gpu_worker.rules.actions import Fetch, Prefetch, Say
-from gpu_worker.rules.node_rules import Desk
+from gpu_worker.io.supplies import SuppliesFetcher
+from gpu_worker.rules.actions import FetchSupplies, Prefetch, Say
+from gpu_worker.rules.node_rules import NodeRules
 from gpu_worker.rules.outcome import Failure
 from runtime.worker.order_door import order_of
 from runtime.worker.scratch import Scratch
@@ -81,12 +81,12 @@ def orders(draw: st.DrawFn) -> bytes:
 
 def behind_the_door(order: Order, scratch: Scratch, root: Path) -> None:
     """Everything that a name in an order becomes on the node."""
-    desk = Desk(NODE, SESSION, 2)
+    rules = NodeRules(NODE, SESSION, 2)
     told: list[Any] = []
     depot: Any = None
-    for action in desk.take(order):
+    for action in rules.take(order):
         match action:
-            case Fetch(run):
+            case FetchSupplies(run):
                 assert scratch.attempt(run.dispatch) == f"{root}/attempts/{run.dispatch}"
                 assert os.path.basename(scratch.attempt(run.dispatch)) == run.dispatch  # noqa: PTH119
                 prefix = attempt_prefix(run.job, run.dispatch)
@@ -94,14 +94,14 @@ def behind_the_door(order: Order, scratch: Scratch, root: Path) -> None:
                 assert prefix.count("/") == 3
                 assert pool_of(run.job)
                 assert len(dispatch_order(run.dispatch)) == 3
-                Fetcher(depot, lambda *_: None, lambda *result: told.append(result), 0.0).forget(run.dispatch)
+                SuppliesFetcher(depot, lambda *_: None, lambda *result: told.append(result), 0.0).forget(run.dispatch)
             case Prefetch(version):
                 assert Path(version).name == version
             case Say(report):
                 assert len(encode(report)) < 500
-    for dispatch in list(desk.held):
-        desk.ended(dispatch, Failure("store", "E"))  # type: ignore[arg-type]
-    assert encode(desk.heartbeat())
+    for dispatch in list(rules.held):
+        rules.ended(dispatch, Failure("store", "E"))  # type: ignore[arg-type]
+    assert encode(rules.heartbeat())
 
 
 def test_any_bytes_as_an_order_are_taken_or_passed_over(tmp_path: Path) -> None:

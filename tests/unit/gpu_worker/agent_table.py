@@ -24,7 +24,7 @@ from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
 from gpu_worker.world import World
 from runtime.kafka import Delivery, DeliveryRefused, OnDelivery
-from runtime.worker.node import Node
+from runtime.worker.node import NodeIdentity
 from runtime.worker.scratch import Scratch
 from tests.unit.gpu_worker.memory_store import MemoryStore
 from tests.waiting import until
@@ -143,7 +143,7 @@ class Table:
             open_orders=broker.open_orders,
             environment={"PATH": os.environ["PATH"]},
         )
-        node = Node("main", "node-1", slots, "cpu", 0, 0, 0, 1, 5.0, "node-1.example:10000")
+        node = NodeIdentity("main", "node-1", slots, "cpu", 0, 0, 0, 1, 5.0, "node-1.example:10000")
         self.agent = Agent(node, world, Scratch(directory / "scratch"), heartbeat_ms=heartbeat_ms)
         self.status: int | None = None
         self.thread = threading.Thread(target=self._run)

@@ -15,8 +15,8 @@ import msgspec
 from contract.orders import Run
 from gpu_worker.child.slot import Slot, Work
 from gpu_worker.io.supplies import Supplies
-from gpu_worker.rules.outcome import Computed, Outcome
-from runtime.worker.launch import Seat, child_environment
+from gpu_worker.rules.outcome import ChildOutcome, Computed
+from runtime.worker.launch import ChildLaunch, child_environment
 from runtime.worker.loop import Loop
 from runtime.worker.scratch import Scratch
 
@@ -106,7 +106,9 @@ class Bench:
         self.directory = directory
         self.loop = Loop()
         self.scratch = Scratch(directory / "scratch")
-        seat = Seat(0, child_environment({"PATH": os.environ["PATH"], "HEADRACE_S3_SECRET_KEY": "x"}, 3, []), "cpu", 3)
+        seat = ChildLaunch(
+            0, child_environment({"PATH": os.environ["PATH"], "HEADRACE_S3_SECRET_KEY": "x"}, 3, []), "cpu", 3
+        )
         self.slot = Slot(seat, self.loop, self.scratch, self)
         self.told: list[tuple[str, Any]] = []
         self.number = 0
@@ -117,7 +119,7 @@ class Bench:
     def progressed(self, run: Run, fraction: float, message: str) -> None:
         self.told.append(("progressed", (fraction, message)))
 
-    def done(self, slot: int, run: Run, outcome: Outcome) -> None:
+    def done(self, slot: int, run: Run, outcome: ChildOutcome) -> None:
         self.told.append(("done", outcome))
 
     def halted(self, slot: int, run: Run) -> None:
@@ -165,7 +167,7 @@ def closing(bench: Bench) -> Iterator[Bench]:
     bench.scratch.close()
 
 
-def values(outcome: Outcome) -> Any:
+def values(outcome: ChildOutcome) -> Any:
     assert isinstance(outcome, Computed), outcome
     return msgspec.json.decode(outcome.values)
 

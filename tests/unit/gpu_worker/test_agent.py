@@ -19,11 +19,11 @@ from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started
 from contract.orders import Kill, Rejoin
 from contract.results import EMPTY_MANIFEST
 from gpu_worker.child.gang import rendezvous_here
-from gpu_worker.io.checker import BAD_VALUES, Fault
+from gpu_worker.io.checker import BAD_VALUES, OutputFault
 from gpu_worker.io.checker_process import Checkers
 from runtime.kafka import Delivery, DeliveryUnclear
-from runtime.worker.node import Node
-from runtime.worker.report_sender import Voice
+from runtime.worker.node import NodeIdentity
+from runtime.worker.report_sender import ReportSender
 from tests.unit.gpu_worker.agent_table import DEADLINE_S, Table, running, started
 from tests.waiting import until
 
@@ -102,9 +102,9 @@ def test_a_check_of_values_takes_as_long_as_it_takes_and_the_heart_beats(
 ) -> None:
     let, asked = threading.Event(), threading.Event()
 
-    def fault(*_: Any) -> Fault | None:
+    def fault(*_: Any) -> OutputFault | None:
         asked.set()
-        return None if let.wait(DEADLINE_S) else Fault(BAD_VALUES, "expected to be let")
+        return None if let.wait(DEADLINE_S) else OutputFault(BAD_VALUES, "expected to be let")
 
     monkeypatch.setattr(Checkers, "fault", fault)
     order = lively.order()
@@ -238,11 +238,11 @@ def test_progress_is_told_at_most_four_times_a_second_and_never_waited_for(table
         raise DeliveryUnclear("away")
 
     producer: Any = SimpleNamespace(send=send)
-    voice = Voice(Node("main", "n", 1, "cpu", 0, 0, 0, 1, 5.0), producer, lambda _: None)
+    sender = ReportSender(NodeIdentity("main", "n", 1, "cpu", 0, 0, 0, 1, 5.0), producer, lambda _: None)
     until(lambda: table.broker.said(NodeJoined))
     order = table.order()
     for number in range(20):
-        voice.progress(order, number, "m" * 300)
+        sender.progress(order, number, "m" * 300)
     (value,) = told
     progress = decode_progress(value)
     assert (progress.job, progress.fraction, progress.message) == (order.job, 0.0, "m" * 200)

@@ -22,8 +22,8 @@ from gpu_worker.child import slot as slot_module
 from gpu_worker.child.gang import rendezvous_here
 from gpu_worker.child.slot import Slot, Work
 from gpu_worker.io.supplies import Supplies
-from gpu_worker.rules.outcome import Computed, Failure, Outcome
-from runtime.worker.launch import Seat, child_environment
+from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure
+from runtime.worker.launch import ChildLaunch, child_environment
 from runtime.worker.loop import Loop
 from runtime.worker.scratch import Scratch
 
@@ -85,7 +85,7 @@ class Ranks:
         self.loop = Loop()
         self.scratch = Scratch(directory / "scratch")
         environment = child_environment({"PATH": os.environ["PATH"]}, 1, [])
-        self.slots = [Slot(Seat(n, environment, "cpu", 1), self.loop, self.scratch, self) for n in range(2)]
+        self.slots = [Slot(ChildLaunch(n, environment, "cpu", 1), self.loop, self.scratch, self) for n in range(2)]
         self.told: list[tuple[str, int, Any]] = []
 
     def loaded(self, slot: int, version: str) -> None:
@@ -95,7 +95,7 @@ class Ranks:
     def progressed(self, run: Run, fraction: float, message: str) -> None:
         self.told.append(("progressed", 0, message))
 
-    def done(self, slot: int, run: Run, outcome: Outcome) -> None:
+    def done(self, slot: int, run: Run, outcome: ChildOutcome) -> None:
         self.told.append(("done", slot, outcome))
 
     def halted(self, slot: int, run: Run) -> None:

@@ -21,9 +21,9 @@ from contract.orders import Run
 from contract.results import EMPTY_MANIFEST
 from gpu_worker.io import outputs, results
 from gpu_worker.io.checker_process import CheckAborted, Checkers
-from gpu_worker.io.results import Storekeeper
+from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies
-from gpu_worker.rules.outcome import Computed, Failure, Outcome
+from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure
 from runtime.object_store import Source
 from runtime.worker.folders import open_folder
 from tests.unit.gpu_worker.memory_store import AWAY, MemoryStore
@@ -68,7 +68,7 @@ class Table:
         self.store = Store()
         self.told: SimpleQueue[tuple[str, Report]] = SimpleQueue()
         root = os.open(directory.parent, os.O_RDONLY)
-        self.keeper = Storekeeper(
+        self.keeper = ResultsWriter(
             self.store,
             lambda _dispatch: open_folder(root, directory.name),
             checkers,
@@ -78,10 +78,10 @@ class Table:
         program: Any = SimpleNamespace(manifest=SimpleNamespace(outputs=schema))
         self.supplies = Supplies(msgspec.Raw(b'{"prompt":"words"}'), program)
 
-    def begin(self, outcome: Outcome) -> None:
+    def begin(self, outcome: ChildOutcome) -> None:
         self.keeper.store(ORDER, self.supplies, outcome)
 
-    def stored(self, outcome: Outcome) -> Report:
+    def stored(self, outcome: ChildOutcome) -> Report:
         self.begin(outcome)
         return self.told.get(timeout=10)[1]
 
@@ -193,7 +193,7 @@ def test_an_output_is_read_no_further_than_it_was_long_and_no_more_once_nobody_w
 
     (tmp_path / "a").write_bytes(b"12345678")
     folder = os.open(tmp_path, os.O_RDONLY)
-    with outputs.Output(folder, "a") as output:
+    with outputs.OpenOutput(folder, "a") as output:
         grow(tmp_path / "a")
         reading = output.reading(lambda: None)
         assert [reading.read(3), reading.read(), reading.read(), reading.read(3)] == [b"123", b"45678", b"", b""]

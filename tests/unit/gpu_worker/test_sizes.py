@@ -16,9 +16,9 @@ from contract.names import dispatch_id
 from contract.orders import Kill
 from contract.results import EMPTY_MANIFEST
 from gpu_worker.__main__ import main
-from gpu_worker.rules.actions import Fetch
-from gpu_worker.rules.cached_versions import Shelf
-from gpu_worker.rules.node_rules import Desk
+from gpu_worker.rules.actions import FetchSupplies
+from gpu_worker.rules.cached_versions import CachedVersions
+from gpu_worker.rules.node_rules import NodeRules
 from runtime.kafka import Delivery, DeliveryUnclear
 from tests.unit.gpu_worker.agent_table import Table, running
 from tests.unit.gpu_worker.rules_orders import NODE, SESSION, run
@@ -28,7 +28,7 @@ VERSIONS = tuple(f"sha256:{number:064x}" for number in range(950))
 
 
 def test_the_versions_used_last_are_listed_as_many_as_fit() -> None:
-    shelf = Shelf(VERSIONS)
+    shelf = CachedVersions(VERSIONS)
     assert shelf.listed == tuple(sorted(shelf.listed))
     assert set(shelf.listed) == set(VERSIONS[: len(shelf.listed)])
     size = len(encode(NodeJoined("", "", "", "", 1, 0, 0, shelf.listed)))
@@ -41,7 +41,7 @@ def test_the_versions_used_last_are_listed_as_many_as_fit() -> None:
 
 
 def test_a_use_that_changes_no_place_changes_no_list() -> None:
-    shelf = Shelf(VERSIONS[:3])
+    shelf = CachedVersions(VERSIONS[:3])
     before = shelf.listed
     shelf.use(VERSIONS[2])
     shelf.add(VERSIONS[:3])
@@ -51,16 +51,16 @@ def test_a_use_that_changes_no_place_changes_no_list() -> None:
 
 
 def test_the_fullest_heartbeat_and_join_fit_a_record() -> None:
-    desk = Desk("n" * 63, "s" * 32, SLOTS_MAX)
-    assert desk.held_max == HELD_MAX
+    rules = NodeRules("n" * 63, "s" * 32, SLOTS_MAX)
+    assert rules.held_max == HELD_MAX
     most = 2**53 - 1
     for number in range(HELD_MAX + 20):
-        name = {"node": desk.node, "session": desk.session}
-        desk.take(run(dispatch_id(most, most, most - number), f"{'p' * 63}-{number:032x}", **name))
+        name = {"node": rules.node, "session": rules.session}
+        rules.take(run(dispatch_id(most, most, most - number), f"{'p' * 63}-{number:032x}", **name))
     for slot in range(SLOTS_MAX):
-        desk.loaded(slot, VERSIONS[slot])
-    desk.cached = Shelf(VERSIONS).listed
-    heartbeat = desk.heartbeat()
+        rules.loaded(slot, VERSIONS[slot])
+    rules.cached = CachedVersions(VERSIONS).listed
+    heartbeat = rules.heartbeat()
     assert len(heartbeat.staged) == HELD_MAX
     assert len(encode(heartbeat)) < 64 * 1024
     assert decode_input(encode(heartbeat)) == heartbeat
@@ -68,9 +68,9 @@ def test_the_fullest_heartbeat_and_join_fit_a_record() -> None:
 
 @pytest.mark.parametrize(("slots", "held"), [(1, 20), (10, 56), (60, 256), (64, 256)])
 def test_a_node_holds_what_it_says_it_holds(slots: int, held: int) -> None:
-    desk = Desk(NODE, SESSION, slots)
-    taken = [desk.take(run(f"1.{n}.0", f"main-{n:032d}")) for n in range(held + 5)]
-    assert desk.held_max == held == sum(Fetch in map(type, actions) for actions in taken)
+    rules = NodeRules(NODE, SESSION, slots)
+    taken = [rules.take(run(f"1.{n}.0", f"main-{n:032d}")) for n in range(held + 5)]
+    assert rules.held_max == held == sum(FetchSupplies in map(type, actions) for actions in taken)
 
 
 def test_a_join_says_how_many_attempts_the_node_holds(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from contract.codec import encode
 from contract.inputs import JobSubmitted, NodeLeft, Submission
 from contract.names import payload_digest
 from contract.orders import Payload, Run
-from gpu_worker.io.supplies import CHECKED_AT_ONCE_BYTES_MAX, INPUTS_BYTES_MAX, Fetcher, Supplies
+from gpu_worker.io.supplies import CHECKED_AT_ONCE_BYTES_MAX, INPUTS_BYTES_MAX, Supplies, SuppliesFetcher
 from gpu_worker.rules.outcome import Failure
 from registry.errors import RegistryError
 from tests.unit.gpu_worker.memory_store import AWAY
@@ -65,7 +65,7 @@ class Table:
     def __init__(self, read: Callable[[int, int], bytes | None] = lambda *_: RECORD) -> None:
         self.depot = Depot()
         self.told: SimpleQueue[tuple[str, Supplies | Failure]] = SimpleQueue()
-        self.fetcher = Fetcher(self.depot, read, lambda *told: self.told.put(told), patience_s=0.5)
+        self.fetcher = SuppliesFetcher(self.depot, read, lambda *told: self.told.put(told), patience_s=0.5)
 
     def fetched(self, run: Run) -> Supplies | Failure:
         assert self.fetcher.fetch(run) is None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.worker.launch import child_environment, seats_of
-from runtime.worker.node import Node
+from runtime.worker.launch import child_environment, launches_of
+from runtime.worker.node import NodeIdentity
 
 
 def test_a_child_gets_none_of_the_agents_environment_but_what_it_needs() -> None:
@@ -18,7 +18,7 @@ def test_a_child_gets_none_of_the_agents_environment_but_what_it_needs() -> None
 
 
 def test_slots_share_cores_and_gpus_out() -> None:
-    node = Node("main", "n", 4, "rocm", 2, 0, 0, 10, 5.0)
-    seats = seats_of(node, {"PATH": "/bin"})
+    node = NodeIdentity("main", "n", 4, "rocm", 2, 0, 0, 10, 5.0)
+    seats = launches_of(node, {"PATH": "/bin"})
     assert [seat.environment["HIP_VISIBLE_DEVICES"] for seat in seats] == ["0,1", "2,3", "4,5", "6,7"]
     assert {(seat.threads, seat.device, seat.environment["OMP_NUM_THREADS"]) for seat in seats} == {(2, "cuda", "2")}

@@ -14,7 +14,7 @@ from contract.codec import encode
 from contract.orders import Load, Order
 from runtime.kafka import Record
 from runtime.worker import order_reader
-from runtime.worker.order_reader import FAILURES_MAX, Dispatches
+from runtime.worker.order_reader import FAILURES_MAX, OrderReader
 from tests.waiting import until
 
 NODE, SESSION, TOPIC = "node-1", "s1", "dispatch.main"
@@ -96,7 +96,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
 @pytest.fixture
 def heard(topic: Topic) -> Iterator[Heard]:
     heard = Heard()
-    reading = Dispatches("broker", "main", NODE, SESSION, heard)
+    reading = OrderReader("broker", "main", NODE, SESSION, heard)
     reading.start()
     heard.positions.get(timeout=10)
     yield heard

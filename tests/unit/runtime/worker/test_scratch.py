@@ -83,7 +83,7 @@ def test_an_agent_that_was_killed_left_its_files_to_the_next(tmp_path: Path) -> 
     until(space.is_clear, "its files are gone")
     assert list(after.home.iterdir()) == []
     after.scratch.close(DEADLINE_S)
-    space.scratch._broom.close(DEADLINE_S)
+    space.scratch._deleter.close(DEADLINE_S)
 
 
 def test_one_agent_to_a_scratch(space: Space) -> None:
