@@ -13,13 +13,12 @@ asked to stop, only ended: one rank that returned early would leave the others w
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol
 
 from contract.orders import Run
-from gpu_worker.io.supplies import Supplies
+from gpu_worker.child.work import Work
 from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure, claimed, disk_failure
 from runtime.worker.child_process import ChildProcess
 from runtime.worker.frames import (
@@ -28,7 +27,6 @@ from runtime.worker.frames import (
     Compute,
     Failed,
     FromChild,
-    Gang,
     Load,
     Loaded,
     Progressed,
@@ -58,9 +56,6 @@ LAST_PRINTS = 16
 LOADING_S = 900.0
 """How long a version may take to import and load."""
 
-JOIN_S = 600.0
-"""How long the ranks of a gang wait for each other before and after they load: a node may have to fetch the version."""
-
 CHILD_KINDS = ("model_error", "out_of_memory", "bad_inputs", "bad_values", "environment", "store", "time_out")
 """Failure kinds that a child may claim."""
 
@@ -73,23 +68,6 @@ class Stage(Enum):
     ASKED = auto()
     TERMINATING = auto()
     KILLING = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """An attempt with all that its child needs."""
-
-    run: Run
-    supplies: Supplies
-    rank: int = 0
-    rendezvous: str = ""
-    """Of a gang: host:port of its rank 0."""
-
-    @property
-    def gang(self) -> Gang | None:
-        """What a child must know to join its gang; None for an attempt of one rank."""
-        run = self.run
-        return Gang(run.dispatch, self.rendezvous, JOIN_S, run.timeout_ms / 1000) if run.world > 1 else None
 
 
 class Watcher(Protocol):
@@ -209,7 +187,7 @@ class Slot:
         gang, code, weights = work.gang, str(program.code), str(program.weights)
         self._send(Load(code, weights, entry_point, seat.device, work.rank, work.run.world, seat.threads, gang))
         self._give()
-        self._enter(Stage.LOADING, LOADING_S if gang is None else JOIN_S + LOADING_S)
+        self._enter(Stage.LOADING, LOADING_S if gang is None else gang.join_s + LOADING_S)
 
     def _give(self) -> None:
         work = self._work

@@ -105,10 +105,20 @@ class ResultsWriter:
             return Succeeded(run.job, run.dispatch, EMPTY_MANIFEST)
         return None
 
-    def store(self, run: Run, supplies: Supplies | None, outcome: ChildOutcome) -> None:
+    def store(self, run: Run, supplies: Supplies, outcome: ChildOutcome) -> None:
         """Store what the attempt left, then tell how it ended."""
+        if isinstance(outcome, Failure):
+            self.store_failure(run, outcome)
+        else:
+            self._begin(run, lambda abandoned: self._store_result(run, supplies, outcome, abandoned))
+
+    def store_failure(self, run: Run, failure: Failure) -> None:
+        """Store the error text of an attempt that failed, then tell how it ended."""
+        self._begin(run, lambda abandoned: self._store_failure(run, failure, abandoned))
+
+    def _begin(self, run: Run, store: Callable[[threading.Event], Report]) -> None:
         self._abandoned[run.dispatch] = abandoned = threading.Event()
-        self._crew.submit(lambda: self._work(run, supplies, outcome, abandoned))
+        self._crew.submit(lambda: self._work(run, store, abandoned))
 
     def abandon(self, dispatch: str) -> None:
         """Stop storing, and remove what is stored; it is told all the same."""
@@ -116,9 +126,9 @@ class ResultsWriter:
         if abandoned is not None:
             abandoned.set()
 
-    def _work(self, run: Run, supplies: Supplies | None, outcome: ChildOutcome, abandoned: threading.Event) -> None:
+    def _work(self, run: Run, store: Callable[[threading.Event], Report], abandoned: threading.Event) -> None:
         try:
-            report = self._stored(run, supplies, outcome, abandoned)
+            report = store(abandoned)
         except Abandoned:
             report = Failed(run.job, run.dispatch, "store", "Abandoned")
         except Exception as error:  # a defect of ours must not leave the attempt open for ever
@@ -129,16 +139,16 @@ class ResultsWriter:
         del self._abandoned[run.dispatch]
         self._told(run.dispatch, report)
 
-    def _stored(self, run: Run, supplies: Supplies | None, outcome: ChildOutcome, abandoned: threading.Event) -> Report:
-        if isinstance(outcome, Computed) and supplies is not None:
-            result = self._result(run, supplies, outcome, abandoned)
-            if isinstance(result, str):
-                return Succeeded(run.job, run.dispatch, result)
-            outcome = result
-        assert isinstance(outcome, Failure), "an attempt without supplies cannot have computed"
-        if outcome.detail:
-            self._put_error(run, outcome.detail, abandoned)
-        return Failed(run.job, run.dispatch, outcome.kind, outcome.error)
+    def _store_result(self, run: Run, supplies: Supplies, outcome: Computed, abandoned: threading.Event) -> Report:
+        result = self._result(run, supplies, outcome, abandoned)
+        if isinstance(result, Failure):
+            return self._store_failure(run, result, abandoned)
+        return Succeeded(run.job, run.dispatch, result)
+
+    def _store_failure(self, run: Run, failure: Failure, abandoned: threading.Event) -> Report:
+        if failure.detail:
+            self._put_error(run, failure.detail, abandoned)
+        return Failed(run.job, run.dispatch, failure.kind, failure.error)
 
     def _result(self, run: Run, supplies: Supplies, outcome: Computed, abandoned: threading.Event) -> str | Failure:
         """The manifest's digest, once everything is stored; or why there is no result."""

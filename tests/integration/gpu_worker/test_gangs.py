@@ -15,7 +15,7 @@ from contract.codec import decode_result
 from contract.inputs import Failed, Started, Stopped, Succeeded
 from contract.orders import Kill, Run
 from contract.results import INPUTS_NAME, MANIFEST_NAME, attempt_prefix
-from gpu_worker.child.gang import rendezvous_here
+from gpu_worker.child.work import rendezvous_here
 from local.services import Services
 from runtime.object_store import ObjectStore
 from tests.gang_model import gang_model

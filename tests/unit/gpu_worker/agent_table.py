@@ -195,7 +195,7 @@ class Table:
 
 def started(table: Table) -> Iterator[Table]:
     table.thread.start()
-    until(lambda: table.broker.sessions)
+    until(lambda: table.agent.turns)
     try:
         yield table
     finally:

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from contract.orders import Run
-from gpu_worker.child.slot import Slot, Work
+from gpu_worker.child.slot import Slot
+from gpu_worker.child.work import Work
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import ChildOutcome, Computed
 from runtime.worker.launch import ChildLaunch, child_environment

@@ -18,7 +18,7 @@ from contract.codec import decode_progress
 from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started, Stopped, Succeeded
 from contract.orders import Kill, Rejoin
 from contract.results import EMPTY_MANIFEST
-from gpu_worker.child.gang import rendezvous_here
+from gpu_worker.child.work import rendezvous_here
 from gpu_worker.io.checker import BAD_VALUES, OutputFault
 from gpu_worker.io.checker_process import Checkers
 from runtime.kafka import Delivery, DeliveryUnclear
@@ -85,8 +85,8 @@ def test_heartbeats_do_not_pile_up_while_the_broker_is_away(lively: Table) -> No
     until(lambda: lively.broker.said(NodeHeartbeat))
     lively.broker.acks = False
     until(lambda: lively.broker.held)
-    came_due: set[float] = set()
-    until(lambda: came_due.add(lively.agent._heartbeat_at_s) or len(came_due) > 5, "heartbeats come due")
+    came_due: set[float | None] = set()
+    until(lambda: came_due.add(lively.agent._heartbeat.due_at_s) or len(came_due) > 5, "heartbeats come due")
     before = len(lively.broker.sent)
     order = lively.order()
     lively.take(Kill("node-1", order.session, "main", 1, order.job, order.dispatch))
@@ -186,7 +186,7 @@ def test_a_rank_after_one_that_could_not_be_started_is_not_waited_for(pair: Tabl
     def full(_slot: int) -> None:
         raise OSError(28, "No space left on device")
 
-    pair.agent._slots[0]._scratch = cast(Any, SimpleNamespace(new_home=full))
+    pair.agent._attempts._slots[0]._scratch = cast(Any, SimpleNamespace(new_home=full))
     order = pair.order(**GANG)
     pair.take(order)
     until(lambda: len(pair.broker.reports()) == 2)
@@ -222,7 +222,7 @@ def test_it_leaves_when_all_is_said(table: Table) -> None:
 
 
 def test_it_says_that_reports_were_left_behind(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpu_worker.agent.LAST_WORDS_S", 0.05)
+    monkeypatch.setattr("runtime.worker.departure.LAST_WORDS_S", 0.05)
     until(lambda: table.broker.said(NodeHeartbeat))
     table.broker.acks = False
     table.agent.stop()

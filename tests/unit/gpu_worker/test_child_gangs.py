@@ -18,9 +18,9 @@ import msgspec
 import pytest
 
 from contract.orders import Run
-from gpu_worker.child import slot as slot_module
-from gpu_worker.child.gang import rendezvous_here
-from gpu_worker.child.slot import Slot, Work
+from gpu_worker.child import work as work_module
+from gpu_worker.child.slot import Slot
+from gpu_worker.child.work import Work, rendezvous_here
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure
 from runtime.worker.launch import ChildLaunch, child_environment
@@ -253,7 +253,7 @@ def test_a_rank_is_not_asked_to_stop_but_ended(ranks: Ranks) -> None:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_waits_in_vain_says_for_whom(both: Ranks, rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slot_module, "JOIN_S", 1.0)
+    monkeypatch.setattr(work_module, "JOIN_S", 1.0)
     at = rendezvous_here()
     both.launch("sum", rank, at=at)
     outcome = both.outcome(rank)

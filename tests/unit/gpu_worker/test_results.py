@@ -267,7 +267,7 @@ def test_a_defect_while_storing_is_told(table: Table, monkeypatch: pytest.Monkey
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(table.keeper, "_stored", broken)
+    monkeypatch.setattr(table.keeper, "_store_result", broken)
     assert table.stored(computed()) == Failed("j", "1.1.0", "store", "ZeroDivisionError")
 
 
