@@ -6,8 +6,12 @@ import socket
 from dataclasses import dataclass
 
 from contract.orders import Run
+from gpu_worker.child.messages import GangPlace, LoadModel, RunModel
 from gpu_worker.io.supplies import Supplies
-from runtime.worker.frames import Gang
+from gpu_worker.rules.outcome import ChildOutcome
+from runtime.worker.launch import ChildLaunch
+from runtime.worker.prints import Prints
+from runtime.worker.scratch import Scratch
 
 JOIN_S = 600.0
 """How long the ranks of a gang wait for each other before and after they load: a node may have to fetch the version."""
@@ -26,10 +30,36 @@ class Work:
     """Of a gang: host:port of its rank 0."""
 
     @property
-    def gang(self) -> Gang | None:
+    def gang(self) -> GangPlace | None:
         """What a child must know to join its gang; None for an attempt of one rank."""
         run = self.run
-        return Gang(run.dispatch, self.rendezvous, JOIN_S, run.timeout_ms / 1000) if run.world > 1 else None
+        return GangPlace(run.dispatch, self.rendezvous, JOIN_S, run.timeout_ms / 1000) if run.world > 1 else None
+
+    def load_message(self, launch: ChildLaunch) -> LoadModel:
+        program, world = self.supplies.program, self.run.world
+        code, weights, entry_point = str(program.code), str(program.weights), program.manifest.entry_point
+        return LoadModel(code, weights, entry_point, launch.device, self.rank, world, launch.threads, self.gang)
+
+    def run_message(self, scratch: Scratch) -> RunModel:
+        return RunModel(self.run.dispatch, self.supplies.inputs, scratch.outputs(self.run.dispatch, self.rank))
+
+
+class LaunchedWork:
+    """Work in a slot, from its launch until it is done or halted."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.is_sent = False
+        """The child has been given the work; else the work waits for the child of another version to end."""
+        self.is_halting = False
+        self.prints = Prints()
+        self._verdict: ChildOutcome | None = None
+
+    def settle(self, outcome: ChildOutcome) -> ChildOutcome:
+        """The first outcome that is known stands and is returned: an answer after a time-out changes nothing."""
+        if self._verdict is None:
+            self._verdict = outcome
+        return self._verdict
 
 
 def rendezvous_here() -> str:

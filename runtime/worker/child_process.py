@@ -1,7 +1,8 @@
 """One child process as the agent sees it: started with a scrubbed environment, spoken to without ever waiting, killed
 for certain.
 
-Everything here runs in the agent's main thread, which must outlive every child (PR_SET_PDEATHSIG counts threads).
+Everything here runs in the agent's main thread, which must outlive every child: PR_SET_PDEATHSIG ends a child when the
+thread that started it ends.
 """
 
 from __future__ import annotations
@@ -14,28 +15,37 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Generic
 
+import msgspec
 import structlog
 
 from runtime.worker import metrics
-from runtime.worker.frames import BadFrame, FromChild, ToChild, Unframer, encode
+from runtime.worker.frames import BadFrame, FrameDecoder, Message, encode
 
 log = structlog.get_logger(__name__)
 
 _RECEIVE_BYTES = 16 * 1024
-"""Small, because each receive allocates this much: most frames are a few hundred bytes."""
+"""Each receive allocates this much. Most frames are a few hundred bytes."""
 
 UNDYING_S = 30.0
-"""After so long a process that was killed and lives on is told of."""
+"""When a process that was killed still lives after this time, the log says so."""
 
 
-class ChildProcess:
-    """A running child. `fileno`, `log_fd` and `pid_fd` become readable when a frame, its prints, its end are there."""
+class ChildProcess(Generic[Message]):
+    """A running child. `fileno`, `log_fd` and `pid_fd` become readable when a frame, prints, or its end are there."""
 
-    def __init__(self, python: str, program: Path, environment: Mapping[str, str], directory: str) -> None:
-        """The `program` is run by the interpreter `python`, as `program FD PARENT`: its end of the pipe, this process.
+    def __init__(
+        self,
+        python: str,
+        program: Path,
+        environment: Mapping[str, str],
+        directory: str,
+        frames: FrameDecoder[Message],
+    ) -> None:
+        """The interpreter `python` runs `program FD PARENT`: the child's end of the pipe, and this process's id.
 
-        OSError when it cannot be started (no such interpreter, no memory, no space)."""
+        OSError when the child cannot be started (no such interpreter, no memory, no space)."""
         ours, theirs = socket.socketpair()
         log_read, log_write = os.pipe()
         try:
@@ -61,13 +71,13 @@ class ChildProcess:
         os.set_blocking(log_read, False)
         self._socket = ours
         self._unsent = bytearray()
-        self._unframer = Unframer()
+        self._frames = frames
         self._killed_s: float | None = None
         self._is_undying = False
         self.log_fd = log_read
 
     def _pid_fd(self) -> int:
-        """OSError, and no process, when there is no descriptor left for it."""
+        """OSError, and no process is left, when the system has no free descriptor."""
         try:
             return os.pidfd_open(self._process.pid)
         except OSError:
@@ -82,8 +92,8 @@ class ChildProcess:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def send(self, message: ToChild) -> bool:
-        """Send a frame, or begin to. True when all is sent; else call `send_rest` once the pipe is writable."""
+    def send(self, message: msgspec.Struct) -> bool:
+        """Send a frame, or its beginning. True when all is sent; else call `send_rest` once the pipe is writable."""
         self._unsent += encode(message)
         return self.send_rest()
 
@@ -94,23 +104,23 @@ class ChildProcess:
         except BlockingIOError:
             return False
         except OSError:
-            self._unsent.clear()  # it is gone; pid_fd says so
+            self._unsent.clear()  # the child is gone; pid_fd says so
         return True
 
-    def receive(self) -> list[FromChild | BadFrame] | None:
-        """The frames that are there, at most 16 KiB of them; None when it closed its end.
+    def receive(self) -> list[Message | BadFrame] | None:
+        """The messages that have arrived, at most 16 KiB of them; None when the child closed its end.
 
-        The last is a BadFrame when it sent something else."""
+        The last is a BadFrame when the child sent something else."""
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:
             return []
         except OSError:
             return None
-        return self._unframer.feed(data) if data else None
+        return self._frames.feed(data) if data else None
 
     def printed(self) -> bytes | None:
-        """What it wrote to stdout and stderr since, at most 64 KiB at a time; None when it closed its end."""
+        """What the child has written to stdout and stderr since, at most 64 KiB at a time; None at their end."""
         try:
             return os.read(self.log_fd, 65536) or None
         except BlockingIOError:
@@ -129,7 +139,7 @@ class ChildProcess:
         self._signal_group(signal.SIGKILL)
 
     def insist(self) -> None:
-        """Kill it again, and tell of it once it has lived on for UNDYING_S."""
+        """Kill the child again. The log says once that it lives on, UNDYING_S after the first kill."""
         self.kill()
         if not self._is_undying and self._killed_s is not None and time.monotonic() - self._killed_s >= UNDYING_S:
             self._is_undying = True
@@ -142,9 +152,9 @@ class ChildProcess:
             )
 
     def ended(self, within_s: float = 0.0) -> int | None:
-        """End what is left of its group, and take its exit status, negative for a signal.
+        """End what is left of the process group, and take the child's exit status, negative for a signal.
 
-        None when there is none within the time: it has not ended, or whoever traces it has not let it go."""
+        None when there is no status within the time: the child has not ended, or its tracer has not let it go."""
         self._signal_group(signal.SIGKILL)
         try:
             return self._process.wait(within_s)
@@ -152,7 +162,7 @@ class ChildProcess:
             return None
 
     def close(self) -> None:
-        """Close everything of it that is open here."""
+        """Close all descriptors of this child that are open here."""
         self._socket.close()
         os.close(self.log_fd)
         os.close(self.pid_fd)
@@ -162,6 +172,6 @@ class ChildProcess:
     def _signal_group(self, number: signal.Signals) -> None:
         if self._process.returncode is not None:
             return
-        # The group keeps its number while its leader is not reaped, so this cannot hit a stranger.
+        # A group keeps its number until its leader is reaped, so this signal cannot hit a stranger.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)

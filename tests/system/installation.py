@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from cli.api_client import ApiClient
-from gpu_worker.child.slot import CHILD
+from gpu_worker.child.model_process import CHILD
 from local import stack
 from local.options import Layout
 from tests.waiting import until

@@ -17,23 +17,24 @@ from contract.codec import Malformed, decode_progress, decode_result, decode_val
 from contract.results import ResultManifest
 from contract.side_topics import AttemptProgressed
 from gpu_worker.child import run_model
+from gpu_worker.child.messages import FromModel, ModelFailed, ModelProgressed, ModelSucceeded, frame_decoder
 from gpu_worker.io.checker import decoded_object
 from gpu_worker.rules.outcome import ERROR_NAMES, OTHER_ERROR, claimed
-from runtime.worker.frames import FRAME_BYTES_MAX, BadFrame, Failed, FromChild, Progressed, Succeeded, Unframer
+from runtime.worker.frames import FRAME_BYTES_MAX, BadFrame
 from tests.properties.gpu_worker.frames import GOOD_VALUES, TEXTS, VALUES, any_bytes, written
 
 SEVERAL = settings(max_examples=150, derandomize=True, deadline=None)
 """The same examples every time, because how many of them are taken is part of the claim."""
 
 
-def fed(pieces: list[bytes]) -> list[FromChild | BadFrame]:
-    unframer = Unframer()
-    found: list[FromChild | BadFrame] = []
+def fed(pieces: list[bytes]) -> list[FromModel | BadFrame]:
+    decoder = frame_decoder()
+    found: list[FromModel | BadFrame] = []
     for piece in pieces:
-        found += unframer.feed(piece)
-        assert len(unframer._received) <= 4 + FRAME_BYTES_MAX + len(piece)
+        found += decoder.feed(piece)
+        assert len(decoder._received) <= 4 + FRAME_BYTES_MAX + len(piece)
         if found and isinstance(found[-1], BadFrame):
-            assert not unframer._received
+            assert not decoder._received
             break
     return found
 
@@ -46,17 +47,17 @@ def refusal_of(values: bytes) -> str:
     return ""
 
 
-def behind_the_pipe(frame: FromChild) -> bool:
+def behind_the_pipe(frame: FromModel) -> bool:
     """Lets every part that reads what a child says read the frame. False for values that are refused."""
     match frame:
-        case Progressed(fraction=fraction, message=message):
+        case ModelProgressed(fraction=fraction, message=message):
             told = AttemptProgressed("j", "1.1.0", min(1.0, max(0.0, fraction)), bounds.mended(message[:200]))
             assert decode_progress(encode(told)) == told
-        case Failed(kind=kind, error=error, detail=detail):
+        case ModelFailed(kind=kind, error=error, detail=detail):
             failure = claimed(kind, error, detail)
             assert failure.error in ERROR_NAMES | {OTHER_ERROR}
             assert "\0" not in failure.detail.encode().decode()
-        case Succeeded(values=values):
+        case ModelSucceeded(values=values):
             reason = refusal_of(bytes(values))
             assert reason.isprintable()
             if reason:
@@ -115,8 +116,8 @@ def test_a_child_refuses_what_the_agent_would_and_says_where() -> None:
             assert with_words_mended == fault
             return
         frame = run_model.succeeded("d", values, [])
-        (got,) = Unframer().feed(len(frame).to_bytes(4, "big") + frame)
-        assert isinstance(got, Succeeded)
+        (got,) = frame_decoder().feed(len(frame).to_bytes(4, "big") + frame)
+        assert isinstance(got, ModelSucceeded)
         assert behind_the_pipe(got)
 
     returned()

@@ -15,9 +15,12 @@ import pytest
 from contract import bounds
 from contract.inputs import FAILURE_KINDS
 from gpu_worker.child import run_model
-from gpu_worker.child.slot import CHILD, CHILD_KINDS
+from gpu_worker.child.messages import ModelLoaded, frame_decoder
+from gpu_worker.child.model_process import CHILD
+from gpu_worker.child.slot import CHILD_KINDS
 from gpu_worker.io import outputs
-from runtime.worker import child_process, frames
+from gpu_worker.rules import outcome
+from runtime.worker import child_process, frames, report_sender
 from tests.unit.gpu_worker.slot_bench import DEADLINE_S
 
 
@@ -38,15 +41,18 @@ def test_both_ends_of_the_pipe_agree() -> None:
     assert run_model.OUTPUTS_MAX == outputs.OUTPUTS_MAX
     assert (run_model.VALUE_LEAST, run_model.VALUE_MOST) == (bounds.VALUE_LEAST, bounds.VALUE_MOST)
     assert run_model.DEPTH_MAX == bounds.DEPTH_MAX
+    assert run_model.PROGRESS_EVERY_S == report_sender.PROGRESS_EVERY_S
+    assert run_model.MESSAGE_CHARACTERS_MAX == report_sender.MESSAGE_CHARACTERS_MAX
+    assert run_model.DETAIL_BYTES_MAX <= outcome.DETAIL_CHARACTERS_MAX / 2
     assert set(CHILD_KINDS) < set(FAILURE_KINDS)
 
 
 def test_a_frame_is_cut_out_of_whatever_pieces_come() -> None:
     body = b'{"type":"loaded"}'
     data = (len(body).to_bytes(4, "big") + body) * 2
-    unframer = frames.Unframer()
-    found = [frame for start in range(0, len(data), 5) for frame in unframer.feed(data[start : start + 5])]
-    assert found == [frames.Loaded(), frames.Loaded()]
+    decoder = frame_decoder()
+    found = [frame for start in range(0, len(data), 5) for frame in decoder.feed(data[start : start + 5])]
+    assert found == [ModelLoaded(), ModelLoaded()]
 
 
 def framed(body: bytes) -> bytes:
@@ -71,12 +77,12 @@ PROGRESS = b'{"type":"progress","dispatch":"d","fraction":%s,"message":"%s"}'
 )
 def test_what_is_no_frame_ends_the_list_and_all_after_it(data: bytes) -> None:
     loaded = framed(b'{"type":"loaded"}')
-    unframer = frames.Unframer()
-    first, bad = unframer.feed(loaded + data + loaded)
-    assert first == frames.Loaded()
+    decoder = frame_decoder()
+    first, bad = decoder.feed(loaded + data + loaded)
+    assert first == ModelLoaded()
     assert isinstance(bad, frames.BadFrame)
     assert bad.reason.startswith("expected a ")
-    assert unframer.feed(loaded) == [bad]
+    assert decoder.feed(loaded) == [bad]
 
 
 @pytest.mark.parametrize(
@@ -120,5 +126,5 @@ def test_a_child_that_there_is_no_descriptor_for_leaves_nothing_behind(
     monkeypatch.setattr(child_process.os, "pidfd_open", none_left)
     before = psutil.Process().num_fds(), psutil.Process().children()
     with pytest.raises(OSError, match="Too many"):
-        child_process.ChildProcess(sys.executable, CHILD, {}, str(tmp_path))
+        child_process.ChildProcess(sys.executable, CHILD, {}, str(tmp_path), frame_decoder())
     assert (psutil.Process().num_fds(), psutil.Process().children()) == before

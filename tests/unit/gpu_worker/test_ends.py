@@ -12,9 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from gpu_worker.child import slot
+from gpu_worker.child.messages import ModelProgressed
 from gpu_worker.child.slot import LAST_PRINTS, LAST_RECEIVES, Stage
 from runtime.worker import child_process, metrics
-from runtime.worker.frames import Progressed
 from tests.unit.gpu_worker.slot_bench import DEADLINE_S, Bench, alive, closing, values
 from tests.waiting import until
 
@@ -86,7 +86,7 @@ def test_what_goes_on_writing_after_the_child_ended_is_not_listened_to_for_ever(
 
     def receive(_child: Any) -> list[Any]:
         rounds["receive"] += 1
-        return [Progressed("1.1.0", 0.5, "words")]
+        return [ModelProgressed("1.1.0", 0.5, "words")]
 
     def printed(_child: Any) -> bytes:
         rounds["printed"] += 1
@@ -94,13 +94,15 @@ def test_what_goes_on_writing_after_the_child_ended_is_not_listened_to_for_ever(
 
     monkeypatch.setattr(child_process.ChildProcess, "receive", receive)
     monkeypatch.setattr(child_process.ChildProcess, "printed", printed)
-    bench.slot._on_frames(0)
-    bench.slot._on_print(0)
+    process = bench.slot._process
+    assert process is not None
+    bench.slot.on_frames(process)
+    bench.slot.on_print(process)
     assert rounds == {"receive": 1, "printed": 1}, "a callback takes a piece and comes again"
     pid = bench.slot.pid
     os.kill(pid, signal.SIGKILL)
     until(lambda: not alive(pid), "it ended")
-    bench.slot._on_end(0)
+    bench.slot.on_end(process)
     assert rounds["receive"] <= 1 + LAST_RECEIVES
     assert rounds["printed"] <= 1 + 2 * LAST_PRINTS
     outcome = bench.next("done", since=0)
@@ -136,14 +138,14 @@ def test_a_child_that_does_not_die_is_told_of_and_keeps_its_slot(bench: Bench, m
 def test_a_node_that_ends_waits_only_so_long_for_its_child(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.launch("listen")
     bench.next("loaded")
-    child = bench.slot._child
-    assert child is not None
+    process = bench.slot._process
+    assert process is not None
     with monkeypatch.context() as patched:
         patched.setattr(child_process.ChildProcess, "_signal_group", lambda *_: None)
         bench.slot.kill()
         assert not bench.slot.close(0.1)
-    child.kill()
-    assert child.ended(DEADLINE_S) == -signal.SIGKILL
+    process.kill()
+    assert process.ended(DEADLINE_S) == -signal.SIGKILL
 
 
 def test_a_child_whose_end_another_process_holds_does_not_hold_the_agent(

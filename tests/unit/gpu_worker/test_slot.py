@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gpu_worker.child.messages import RunModel
 from gpu_worker.rules.outcome import Failure
-from runtime.worker import frames, prints
+from runtime.worker import prints
 from tests.unit.gpu_worker.slot_bench import Bench, alive, closing, values
 from tests.waiting import until
 
@@ -170,6 +171,8 @@ def test_an_attempts_files_go_when_it_ends(bench: Bench) -> None:
 
 def test_the_agent_never_waits_for_a_child_that_does_not_read(bench: Bench) -> None:
     bench.launch("look", version="endless")
-    bench.slot._send(frames.Compute("1.9.0", msgspec.Raw(b'"' + b"x" * 3_000_000 + b'"'), ""))
+    process = bench.slot._process
+    assert process is not None
+    process.send(RunModel("1.9.0", msgspec.Raw(b'"' + b"x" * 3_000_000 + b'"'), ""))
     bench.slot.halt()
     assert bench.next("halted") == "1.1.0"

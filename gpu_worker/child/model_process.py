@@ -1,0 +1,108 @@
+"""A child process with one version's model, watched by the agent's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from gpu_worker.child.messages import FromModel, ToModel, frame_decoder
+from gpu_worker.child.work import Work
+from runtime.worker.child_process import ChildProcess
+from runtime.worker.frames import BadFrame
+from runtime.worker.launch import ChildLaunch
+from runtime.worker.loop import Loop
+from runtime.worker.scratch import Scratch
+
+CHILD = Path(__file__).with_name("run_model.py")
+"""The program that runs a model, in the version's own environment."""
+
+
+class ProcessOwner(Protocol):
+    """Who is called, in the loop's thread, when a process has something to be looked at."""
+
+    def on_frames(self, process: ModelProcess) -> None: ...
+    def on_print(self, process: ModelProcess) -> None: ...
+    def on_end(self, process: ModelProcess) -> None: ...
+
+
+class ModelProcess:
+    def __init__(self, launch: ChildLaunch, work: Work, loop: Loop, scratch: Scratch, owner: ProcessOwner) -> None:
+        """Start a child for this work's version, in an empty home. OSError when the child cannot be started."""
+        home, temporary = scratch.home(launch.index), scratch.temporary(launch.index)
+        scratch.new_home(launch.index)
+        environment = dict(launch.environment) | {"HOME": home, "TMPDIR": temporary}
+        python = str(work.supplies.program.python)
+        self.version = work.run.version
+        self._child = ChildProcess(python, CHILD, environment, home, frame_decoder())
+        self._loop = loop
+        self._owner = owner
+        self._watch_frames()
+        loop.watch(self._child.log_fd, lambda _mask: owner.on_print(self))
+        loop.watch(self._child.pid_fd, lambda _mask: owner.on_end(self))
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def send(self, message: ToModel) -> None:
+        """Send a message, as soon as the child takes it: the agent never waits for a child that does not read."""
+        if not self._child.send(message):
+            self._loop.watch(self._child, self._on_writable, writing=True)
+
+    def receive(self) -> list[FromModel | BadFrame] | None:
+        """The messages that have arrived; None when the child closed its end. The loop then watches the pipe no more.
+
+        The last may be a BadFrame; call `ignore` then."""
+        found = self._child.receive()
+        if found is None:
+            self.ignore()
+        return found
+
+    def ignore(self) -> None:
+        """Watch the pipe no more."""
+        self._loop.unwatch(self._child)
+
+    def prints(self, pieces_max: int) -> Iterator[bytes]:
+        """What the child has printed since, in at most so many pieces of at most 64 KiB."""
+        for _ in range(pieces_max):
+            data = self._child.printed()
+            if data is None:
+                self._loop.unwatch(self._child.log_fd)
+            if not data:
+                return
+            yield data
+
+    def terminate(self) -> None:
+        """Ask the whole process group to end."""
+        self._child.terminate()
+
+    def kill(self) -> None:
+        """End the whole process group."""
+        self._child.kill()
+
+    def insist(self) -> None:
+        """Kill again a child that was killed and lives on."""
+        self._child.insist()
+
+    def ended(self, within_s: float = 0.0) -> int | None:
+        """End what is left of the process group. The exit status, negative for a signal; None when there is none."""
+        return self._child.ended(within_s)
+
+    def note_end(self) -> None:
+        """The announced end has been looked at: the loop need not announce it again."""
+        self._loop.unwatch(self._child.pid_fd)
+
+    def close(self) -> None:
+        """Let go of all that is open here."""
+        for watched in (self._child, self._child.log_fd, self._child.pid_fd):
+            self._loop.unwatch(watched)
+        self._child.close()
+
+    def _watch_frames(self) -> None:
+        self._loop.watch(self._child, lambda _mask: self._owner.on_frames(self))
+
+    def _on_writable(self, _mask: int) -> None:
+        if self._child.send_rest():
+            self._watch_frames()
+        self._owner.on_frames(self)
