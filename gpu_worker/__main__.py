@@ -9,8 +9,10 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -143,8 +145,17 @@ def _keep_memory_private() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-if __name__ == "__main__":
-    # Threads that wait for a server must not hold up the end: everything that matters is done by now.
-    status = main()
+def exit_with(run: Callable[[], int]) -> NoReturn:
+    """Run, then end the process at once with the status that `run` returns; 1 after a defect, whose traceback goes to
+    stderr. Python itself would wait for threads that wait for a server; what matters is done by then."""
+    try:
+        status = run()
+    except Exception:
+        traceback.print_exc()
+        status = 1
     sys.stderr.flush()
     os._exit(status)
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -113,6 +113,7 @@ class HeldAttempts:
         alive = sum(not slot.close(max(0.0, gone_by_s - time.monotonic())) for slot in self._slots)
         if alive:
             log.error("left children that were killed and have not ended: a device holds them", children=alive)
+        self._fetcher.close()
         self._checkers.close()
 
     # -- what the rules answer ------------------------------------------------------------------------------------

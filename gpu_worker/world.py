@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from gpu_worker.io.results import ResultStore
-from gpu_worker.io.supplies import ReadPayload, VersionSource
+from gpu_worker.io.payloads import ReadPayload
+from gpu_worker.io.result_objects import ResultStore
+from gpu_worker.io.versions import VersionSource
 from runtime.worker.order_reader import OrderListener
 from runtime.worker.report_sender import RecordProducer
 

@@ -29,8 +29,8 @@ class ProcessOwner(Protocol):
 class ModelProcess:
     def __init__(self, launch: ChildLaunch, work: Work, loop: Loop, scratch: Scratch, owner: ProcessOwner) -> None:
         """Start a child for this work's version, in an empty home. OSError when the child cannot be started."""
-        home, temporary = scratch.home(launch.index), scratch.temporary(launch.index)
         scratch.new_home(launch.index)
+        home, temporary = scratch.home(launch.index), scratch.temporary(launch.index)
         environment = dict(launch.environment) | {"HOME": home, "TMPDIR": temporary}
         python = str(work.supplies.program.python)
         self.version = work.run.version

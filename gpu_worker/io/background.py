@@ -1,44 +1,29 @@
-"""A few threads for work that waits: payloads, versions, uploads. Daemons, so that none can hold up the node's end."""
+"""Calls that wait for a disk or a server, made by a few threads beside the agent's main thread."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
 
 log = structlog.get_logger(__name__)
 
 
-class Crew:
-    """At most `size` threads, each started when first needed."""
+class BackgroundThreads:
+    """At most `size` threads, each started when first needed. Python waits for them when it ends, so a node's program
+    ends by `os._exit` (gpu_worker.__main__)."""
 
     def __init__(self, name: str, size: int) -> None:
         self._name = name
-        self._size = size
-        self._started = 0
-        self._idle = 0
-        self._lock = threading.Lock()
-        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix=name)
 
-    def submit(self, job: Callable[[], None]) -> None:
-        """Have a thread make this call. What it raises is a defect: it is logged by class and the thread goes on."""
-        with self._lock:
-            if self._idle > 0:
-                self._idle -= 1
-            elif self._started < self._size:
-                self._started += 1
-                threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
-            self._jobs.put(job)
+    def submit(self, call: Callable[[], None]) -> None:
+        """Have a thread make this call. What the call raises is a defect: the log says its class, nothing else, and the
+        thread goes on to the next call, because it serves other attempts too."""
+        self._pool.submit(call).add_done_callback(self._log_defect)
 
-    def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
-            try:
-                job()
-            except Exception as error:  # the thread serves other attempts too: it outlives any job
-                log.error("background work failed", crew=self._name, error=type(error).__name__)
-            with self._lock:
-                if self._jobs.empty():
-                    self._idle += 1
+    def _log_defect(self, future: Future[None]) -> None:
+        error = future.exception()
+        if error is not None:
+            log.error("background work failed", threads=self._name, error=type(error).__name__)

@@ -31,7 +31,7 @@ from contract.codec import decode_result
 from contract.inputs import Failed, Report, Succeeded
 from contract.orders import Run
 from contract.results import attempt_prefix
-from gpu_worker.io import results
+from gpu_worker.io import result_objects
 from gpu_worker.io.checker_process import Checkers
 from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies
@@ -249,8 +249,8 @@ class Node:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(results, "OUTPUT_BYTES_MAX", OUTPUT_BYTES_MAX)
-        patched.setattr(results, "WHOLE_BYTES_MAX", WHOLE_BYTES_MAX)
+        patched.setattr(result_objects, "OUTPUT_BYTES_MAX", OUTPUT_BYTES_MAX)
+        patched.setattr(result_objects, "WHOLE_BYTES_MAX", WHOLE_BYTES_MAX)
         node = Node(tmp_path_factory.mktemp("node") / "scratch")
         yield node
         node.checkers.close()

@@ -19,7 +19,7 @@ from contract.codec import decode_result
 from contract.inputs import Failed, Report, Succeeded
 from contract.orders import Run
 from contract.results import EMPTY_MANIFEST
-from gpu_worker.io import outputs, results
+from gpu_worker.io import outputs, result_objects
 from gpu_worker.io.checker_process import CheckAborted, Checkers
 from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies
@@ -121,7 +121,7 @@ def test_outputs_inputs_and_manifest_are_stored_and_named_by_digest(table: Table
 
 
 def test_a_large_output_is_hashed_and_stored_from_its_file(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "WHOLE_BYTES_MAX", 4)
+    monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
     (table.directory / "a.bin").write_bytes(b"large")
     table.stored(computed("a.bin"))
     (file,) = decode_result(table.store.objects[PREFIX + "manifest.json"]).files
@@ -146,7 +146,7 @@ def rewrite(path: Path) -> None:
 def test_a_large_output_that_changes_while_it_is_stored_is_refused(
     table: Table, monkeypatch: pytest.MonkeyPatch, change: Any
 ) -> None:
-    monkeypatch.setattr(results, "WHOLE_BYTES_MAX", 4)
+    monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
     path = table.directory / "a.bin"
     path.write_bytes(b"large")
     table.store.let.clear()
@@ -162,7 +162,7 @@ def test_an_output_that_is_swapped_while_it_is_stored_is_the_one_that_was_opened
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is hashed is what is stored, whatever has the name by then."""
-    monkeypatch.setattr(results, "WHOLE_BYTES_MAX", 4)
+    monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
     path = table.directory / "a.bin"
     path.write_bytes(b"large")
     table.store.let.clear()
@@ -178,7 +178,7 @@ def test_an_output_that_is_swapped_while_it_is_stored_is_the_one_that_was_opened
 
 
 def test_an_upload_that_is_tried_again_begins_anew(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "WHOLE_BYTES_MAX", 4)
+    monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
     (table.directory / "a.bin").write_bytes(b"large")
     table.store.faults = 2
     assert isinstance(table.stored(computed("a.bin")), Succeeded)
@@ -189,7 +189,7 @@ def test_an_upload_that_is_tried_again_begins_anew(table: Table, monkeypatch: py
 
 def test_an_output_is_read_no_further_than_it_was_long_and_no_more_once_nobody_wants_it(tmp_path: Path) -> None:
     def stop() -> None:
-        raise results.Abandoned
+        raise result_objects.Abandoned
 
     (tmp_path / "a").write_bytes(b"12345678")
     folder = os.open(tmp_path, os.O_RDONLY)
@@ -197,7 +197,7 @@ def test_an_output_is_read_no_further_than_it_was_long_and_no_more_once_nobody_w
         grow(tmp_path / "a")
         reading = output.reading(lambda: None)
         assert [reading.read(3), reading.read(), reading.read(), reading.read(3)] == [b"123", b"45678", b"", b""]
-        with pytest.raises(results.Abandoned):
+        with pytest.raises(result_objects.Abandoned):
             output.reading(stop).read()
     os.close(folder)
 
@@ -297,7 +297,7 @@ def test_a_name_that_is_not_plain_is_refused(table: Table, name: str) -> None:
 
 
 def test_outputs_have_limits(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "OUTPUT_BYTES_MAX", 7)
+    monkeypatch.setattr(result_objects, "OUTPUT_BYTES_MAX", 7)
     for name in ("a", "b"):
         (table.directory / name).write_bytes(b"four")
     assert table.stored(computed("a", "b")) == Failed("j", "1.1.0", "bad_outputs", "OutputsTooLarge")
@@ -334,7 +334,7 @@ def test_the_error_of_a_failure_is_stored_and_only_its_name_reported(table: Tabl
 def test_of_an_error_its_end_is_stored(table: Table) -> None:
     table.stored(Failure("child_died", "Exit7", "é" * 1_000_000 + "end"))
     text = table.store.objects[PREFIX + "error.txt"].decode()
-    assert len(text) == results.ERROR_CHARACTERS_MAX
+    assert len(text) == result_objects.ERROR_CHARACTERS_MAX
     assert text.endswith("ééend")
 
 

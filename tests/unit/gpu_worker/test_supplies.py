@@ -16,7 +16,8 @@ from contract.codec import encode
 from contract.inputs import JobSubmitted, NodeLeft, Submission
 from contract.names import payload_digest
 from contract.orders import Payload, Run
-from gpu_worker.io.supplies import CHECKED_AT_ONCE_BYTES_MAX, INPUTS_BYTES_MAX, Supplies, SuppliesFetcher
+from gpu_worker.io.payloads import CHECKED_AT_ONCE_BYTES_MAX, INPUTS_BYTES_MAX
+from gpu_worker.io.supplies import Supplies, SuppliesFetcher
 from gpu_worker.rules.outcome import Failure
 from registry.errors import RegistryError
 from tests.unit.gpu_worker.memory_store import AWAY

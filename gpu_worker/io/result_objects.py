@@ -1,0 +1,148 @@
+"""The objects of one attempt in the store, put with patience while the store is away and until nobody wants them.
+
+results/<job>/<dispatch>/<name>          each output
+results/<job>/<dispatch>/inputs.json     the inputs it used, so that an erasure takes them along
+results/<job>/<dispatch>/manifest.json   last: names the digest of everything else
+results/<job>/<dispatch>/error.txt       instead of all that, when it failed
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import threading
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import stamina
+import structlog
+
+from contract.orders import Run
+from contract.results import ERROR_NAME, ResultFile, attempt_prefix
+from gpu_worker.io.outputs import BadOutput, OpenOutput, OutputReading
+from runtime.object_store import Source, is_away
+
+log = structlog.get_logger(__name__)
+
+OUTPUT_BYTES_MAX = 8 * 1024**3
+"""The most that one attempt's files may take together."""
+
+WHOLE_BYTES_MAX = 8 * 1024 * 1024
+"""A file up to this size is read at once and stored from memory; a larger file goes by parts."""
+
+ERROR_CHARACTERS_MAX = 128 * 1024
+"""Of a longer error text only the end is stored."""
+
+ERROR_PATIENCE_S = 20.0
+"""How long an error text may hold up the report of a failure."""
+
+
+class ResultStore(Protocol):
+    """runtime.object_store.ObjectStore, as far as results use a store."""
+
+    def put(self, key: str, data: bytes, *, content_type: str = ...) -> bool: ...
+    def put_stream(self, key: str, source: Source, *, content_type: str = ...) -> None: ...
+    def delete_prefix(self, prefix: str) -> int: ...
+
+
+class Abandoned(Exception):
+    """Nobody wants this attempt's result any more."""
+
+
+Put = TypeVar("Put")
+
+
+class ResultObjects:
+    """For one thread; any thread may call `abandon`."""
+
+    def __init__(self, store: ResultStore, run: Run, patience_s: float) -> None:
+        """`patience_s`: how long to try while the store does not answer."""
+        self._store = store
+        self._run = run
+        self._prefix = attempt_prefix(run.job, run.dispatch)
+        self._patience_s = patience_s
+        self._abandoned = threading.Event()
+
+    def abandon(self) -> None:
+        """Nobody wants the result: what is being put ends with Abandoned."""
+        self._abandoned.set()
+
+    @property
+    def is_abandoned(self) -> bool:
+        return self._abandoned.is_set()
+
+    def put(self, name: str, data: bytes, media_type: str) -> None:
+        """Abandoned; what the store raises once the patience is at its end."""
+        self._retry(lambda: self._store.put(self._prefix + name, data, content_type=media_type), self._patience_s)
+
+    def put_outputs(self, folder: int, names: tuple[str, ...]) -> tuple[ResultFile, ...]:
+        """Put the files of these names in the open directory. BadOutput when one is no result; as `put`."""
+        files: list[ResultFile] = []
+        room = OUTPUT_BYTES_MAX
+        for name in names:
+            file = self._put_output(folder, name, room)
+            room -= file.bytes
+            files.append(file)
+        return tuple(files)
+
+    def put_error(self, detail: str) -> None:
+        """Put the text of a failure, or log that it is not stored: the report matters more. Abandoned."""
+        data = detail[-ERROR_CHARACTERS_MAX:].encode("utf-8", "replace")
+        key = self._prefix + ERROR_NAME
+        try:
+            self._retry(
+                lambda: self._store.put(key, data, content_type="text/plain; charset=utf-8"),
+                min(ERROR_PATIENCE_S, self._patience_s),
+            )
+        except Abandoned:
+            raise
+        except Exception as error:  # whatever it was, the failure must be reported
+            self._log("error text not stored", error)
+
+    def remove(self) -> None:
+        """Delete what was put, or log that it stays: the report of the end, which waits for this, matters more."""
+        try:
+            self._store.delete_prefix(self._prefix)
+        except Exception as error:  # whatever it was, the end must be reported
+            self._log("abandoned result not removed", error)
+
+    def _put_output(self, folder: int, name: str, room: int) -> ResultFile:
+        media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+        def upload() -> OutputReading:
+            reading = output.reading(self._look)
+            self._store.put_stream(self._prefix + name, reading, content_type=media_type)
+            return reading
+
+        with OpenOutput(folder, name) as output:
+            if output.bytes > room:
+                raise BadOutput("OutputsTooLarge")
+            if output.bytes <= WHOLE_BYTES_MAX:
+                reading = output.reading(self._look)
+                self.put(name, reading.read(), media_type)
+            else:
+                reading = self._retry(upload, self._patience_s)
+            output.check_unchanged()
+            return ResultFile(name, reading.sha256, output.bytes, media_type)
+
+    def _look(self) -> None:
+        if self._abandoned.is_set():
+            raise Abandoned
+
+    def _retry(self, put: Callable[[], Put], patience_s: float) -> Put:
+        for attempt in stamina.retry_context(
+            on=_may_pass, attempts=None, timeout=patience_s, wait_initial=0.2, wait_max=2.0
+        ):
+            with attempt:
+                self._look()
+                return put()
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _log(self, event: str, error: Exception) -> None:
+        log.warning(event, job=self._run.job, dispatch=self._run.dispatch, error=type(error).__name__)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another try may succeed: a store is away. A file of ours that cannot be read stays so."""
+    if isinstance(error, Abandoned | BadOutput):
+        return False
+    return not isinstance(error, OSError) or is_away(error)
