@@ -1,4 +1,4 @@
-"""What a node knows of one attempt that it holds, and what it does next: the vocabulary between desk and agent."""
+"""What a node knows of one attempt that it holds, and what it does next: the vocabulary between rules and agent."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ class LocalPhase(Enum):
     RUNNING = auto()
     """Its slots' child processes compute it."""
     HALTING = auto()
-    """Its children are being stopped; its slots are occupied until that is certain of all."""
+    """Its children are being stopped. Its slots are occupied until it is certain that all children have stopped."""
     STORING = auto()
     """It computed; its outputs, or its error, are being stored. It holds no slot any more."""
     ELSEWHERE = auto()
-    """Ranks of a gang that did their part: the node of rank 0 says how it ended. Holds no slot; listed until told."""
+    """The ranks of a gang here did their part. The node of rank 0 says how the attempt ended; until a Kill comes, this
+    node lists the attempt, which holds no slot."""
 
 
 @dataclass(slots=True)
@@ -35,18 +36,18 @@ class LocalAttempt:
     run: Run
     phase: LocalPhase = LocalPhase.FETCHING
     slots: tuple[int, ...] = ()
-    """The slots it occupies, in the order of its ranks here: none, or one for each."""
+    """The slots the attempt occupies, in the order of its ranks here: none, or one for each rank."""
     busy: int = 0
-    """Of these, those whose child is not done and not halted yet."""
+    """How many of these slots have a child that is neither done nor halted."""
     failed: bool = False
-    """A rank of it has failed."""
+    """A rank of the attempt has failed."""
     stop_reason: str | None = None
-    """Set once it must end without a result: what Stopped will say. Empty: nobody waits for a report."""
+    """Set once the attempt must end without a result: what Stopped will say. Empty: the scheduler expects no report."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchSupplies:
-    """Get the payload and the version of this attempt; answer `fetched` or `ended`."""
+    """Get the payload and the version of this attempt; tell the rules `fetched` or `ended`."""
 
     run: Run
 
@@ -67,8 +68,8 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Have each slot's child compute its rank of the attempt; answer `computed`, or of a gang `rank_over` for each, or
-    `halted` after a Halt."""
+    """Have each slot's child compute its rank of the attempt. Tell the rules `computed`, or of a gang `rank_over` for
+    each rank, or `halted` after a Halt."""
 
     slots: tuple[int, ...]
     run: Run
@@ -76,7 +77,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Make sure that the slot's child does not compute this attempt any more; answer `halted`."""
+    """Make sure that the slot's child does not compute this attempt any more; tell the rules `halted`."""
 
     slot: int
     dispatch: str
@@ -84,14 +85,15 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Conclude:
-    """All ranks that a gang has here are over: store the outputs of rank 0, or the first failure; answer `ended`."""
+    """All ranks that a gang has here are over: store the outputs of rank 0, or the first failure; tell the rules
+    `ended`."""
 
     run: Run
 
 
 @dataclass(frozen=True, slots=True)
 class Unstore:
-    """Stop storing the attempt's outputs, and remove what is stored; answer `ended`."""
+    """Stop storing the attempt's outputs, and remove what is stored; tell the rules `ended`."""
 
     dispatch: str
 
@@ -105,12 +107,12 @@ class Prefetch:
 
 @dataclass(frozen=True, slots=True)
 class JoinAgain:
-    """The session is over: begin a new one."""
+    """The session is over: begin a new session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Something the scheduler should hear at once: send a heartbeat now."""
+    """The scheduler should hear of a change at once: send a heartbeat now."""
 
 
 Action = FetchSupplies | Forget | Say | Launch | Halt | Conclude | Unstore | Prefetch | JoinAgain | Announce

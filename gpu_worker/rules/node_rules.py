@@ -1,30 +1,29 @@
-"""The rules of a node: which orders it takes, and what follows from them. Pure: no clock, no thread, no I/O.
+"""The rules of a node: which orders the node obeys, and what follows from them. Pure: no clock, no thread, no I/O.
 
-Theory of operation. The agent brings in what happened (an order, an ack, an attempt computed, a child halted) through
-one method each and carries out the actions that come back, in order. The rules (design section 5):
+Theory of operation. The agent tells the rules what happened (an order, an ack, an attempt computed, a child halted)
+through one method each, and carries out the actions that the rules answer, in order (`action_queue`). The rules
+(design section 5):
 
-- An order counts if it names this node and this session and its epoch is not lower than one seen from that pool.
-- Of one job, a Run whose dispatch is not greater than one seen is a repeat and changes nothing; a greater one
-  replaces what is held of that job.
-- A Kill or Recall of what is not held is answered all the same, and its dispatch counts as seen, so that its Run,
-  should it come late, does not run.
+- An order counts if it names this node and this session and its epoch is not lower than an epoch seen from that pool.
+- Of one job, a Run whose dispatch is not greater than a dispatch seen is a repeat and changes nothing; a greater
+  dispatch replaces what is held of that job.
+- A Kill or Recall of an attempt that is not held is answered all the same, and its dispatch counts as seen, so that its
+  Run, should the Run come late, does not run.
 - An attempt launches only when the broker has acknowledged its Started.
-- Every attempt that launched ends in exactly one last report, unless it was replaced or its session is over.
+- Every attempt that launched ends in exactly one last report, unless the attempt was replaced or its session is over.
 - The ranks of a gang that this node has start in as many slots at once, and keep all of them until all are over: when
-  one fails, the others are halted and one Failed goes out. Nothing behind it takes a slot that a gang waits for.
-- Only the node of rank 0 says Started and Succeeded. Another launches without asking, and when its ranks have done
-  their part it says nothing: it goes on listing the dispatch until a Kill comes, which the scheduler sends as soon as
-  the attempt is over. Until then the gang may still be at work elsewhere, and a node that stopped listing it would be
-  taken for one that lost it.
+  one rank fails, the other ranks are halted and one Failed goes out. No attempt behind a gang takes a slot that the
+  gang waits for.
+- Only the node of rank 0 says Started and Succeeded. Any other node launches without asking. When its ranks have done
+  their part, that node says nothing: it goes on listing the dispatch until a Kill comes, which the scheduler sends as
+  soon as the attempt is over. Until then the gang may still be at work elsewhere, and a node that stopped listing the
+  dispatch would be taken for a node that lost it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from contract.bounds import HELD_MAX
 from contract.inputs import NodeHeartbeat, Report, Started, Stopped
-from contract.names import dispatch_order
 from contract.orders import Drain, Kill, Load, Order, Recall, Rejoin, Run
 from gpu_worker.rules.actions import (
     Action,
@@ -41,9 +40,8 @@ from gpu_worker.rules.actions import (
     Say,
     Unstore,
 )
-
-SEEN_MAX = 100_000
-"""Jobs of which the node remembers the greatest dispatch. Repeats come soon, so the oldest may be forgotten."""
+from gpu_worker.rules.node_slots import NodeSlots
+from gpu_worker.rules.seen_orders import SeenOrders
 
 _STAGED = (LocalPhase.FETCHING, LocalPhase.READY)
 
@@ -56,27 +54,25 @@ class NodeRules:
         self.session = session
         self.draining = False
         self.held: dict[str, LocalAttempt] = {}
-        """By dispatch id, in the order they came."""
+        """By dispatch, in the order they came."""
         self.cached: tuple[str, ...] = ()
-        """Versions on this node's disk to tell of, sorted."""
+        """Versions on this node's disk that the heartbeat lists, sorted."""
         self.held_max = min(4 * slots + 16, HELD_MAX)
-        """Attempts it may hold, running and staged."""
+        """Attempts the node may hold, running and staged."""
         self._leaving = False
-        self._slot_holder: list[str] = [""] * slots
-        self._slot_version: list[str] = [""] * slots
-        self._latest: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
-        self._epochs: dict[str, int] = {}
+        self._slots = NodeSlots(slots)
+        self._seen = SeenOrders()
         self._ready: dict[str, LocalAttempt] = {}
+        """Attempts that wait for a slot, by dispatch, in the order in which they became ready."""
 
     # -- what is told ---------------------------------------------------------------------------------------------
 
     def take(self, order: Order) -> list[Action]:
-        """An order came. Nothing follows from one that does not count."""
+        """An order came. Nothing follows from an order that does not count."""
         if order.node != self.node or order.session != self.session:
             return []
-        if order.epoch < self._epochs.get(order.pool, 0):
+        if not self._seen.accept_epoch(order.pool, order.epoch):
             return []
-        self._epochs[order.pool] = order.epoch
         match order:
             case Run():
                 return self._take_run(order)
@@ -93,72 +89,58 @@ class NodeRules:
 
     def fetched(self, dispatch: str) -> list[Action]:
         """The attempt's payload and version are at hand."""
-        held = self.held.get(dispatch)
-        if held is None or held.phase is not LocalPhase.FETCHING:
+        attempt = self._in_phase(dispatch, LocalPhase.FETCHING)
+        if attempt is None:
             return []
-        held.phase = LocalPhase.READY
-        self._ready[dispatch] = held
+        attempt.phase = LocalPhase.READY
+        self._ready[dispatch] = attempt
         return self._fill_slots()
 
     def acknowledged(self, dispatch: str) -> list[Action]:
         """The broker has the attempt's Started."""
-        held = self.held.get(dispatch)
-        if held is None or held.phase is not LocalPhase.STARTING:
-            return []
-        return [self._launch(held)]
-
-    def loaded(self, slot: int, version: str) -> list[Action]:
-        """The slot's child has this version loaded; empty: it has none any more."""
-        if self._slot_version[slot] == version:
-            return []
-        self._slot_version[slot] = version
-        return [Announce()]
+        attempt = self._in_phase(dispatch, LocalPhase.STARTING)
+        return [] if attempt is None else [self._launch(attempt)]
 
     def unsaid(self, dispatch: str) -> list[Action]:
-        """The broker will never have the attempt's Started: it cannot begin."""
-        held = self.held.get(dispatch)
-        if held is None or held.phase is not LocalPhase.STARTING:
-            return []
-        return self._stop(held, "unclaimed")
+        """The broker will never have the attempt's Started: the attempt cannot begin."""
+        attempt = self._in_phase(dispatch, LocalPhase.STARTING)
+        return [] if attempt is None else self._stop(attempt, "unclaimed")
+
+    def loaded(self, slot: int, version: str) -> list[Action]:
+        """The slot's child has this version loaded; empty: the slot has no version loaded any more."""
+        return [Announce()] if self._slots.note_loaded(slot, version) else []
 
     def computed(self, dispatch: str) -> list[Action]:
         """The child is done with the attempt and its slot is free; `ended` follows when all is stored."""
-        held = self.held.get(dispatch)
-        if held is None or held.phase is not LocalPhase.RUNNING:
+        attempt = self._in_phase(dispatch, LocalPhase.RUNNING)
+        if attempt is None:
             return []
-        held.phase = LocalPhase.STORING
-        self._free(held)
+        attempt.phase = LocalPhase.STORING
+        self._free(attempt)
         return self._fill_slots()
 
     def rank_over(self, dispatch: str, *, failed: bool) -> list[Action]:
-        """One child of a gang is done with its rank. What came of it is kept by the agent until Conclude."""
-        held = self.held.get(dispatch)
-        if held is None or held.phase not in (LocalPhase.RUNNING, LocalPhase.HALTING):
+        """One child of a gang is done with its rank. The agent keeps what came of the rank until Conclude."""
+        attempt = self._in_phase(dispatch, LocalPhase.RUNNING, LocalPhase.HALTING)
+        if attempt is None:
             return []
         if failed:
-            held.failed = True
-        return self._one_over(held)
+            attempt.failed = True
+        return self._end_child(attempt)
 
     def ended(self, dispatch: str, report: Report) -> list[Action]:
         """All that was to be done for the attempt is done, and this is how it ended."""
-        held = self.held.get(dispatch)
-        if held is None:
+        attempt = self.held.get(dispatch)
+        if attempt is None:
             return []
-        if held.stop_reason is None:
-            return [*self._release(held), Say(report), *self._fill_slots()]
-        return self._stopped(held)
+        if attempt.stop_reason is None:
+            return [*self._release(attempt), Say(report), *self._fill_slots()]
+        return self._end_stopped(attempt)
 
     def halted(self, dispatch: str) -> list[Action]:
         """It is certain that the child computes the attempt no more."""
-        held = self.held.get(dispatch)
-        if held is None or held.phase is not LocalPhase.HALTING:
-            return []
-        return self._one_over(held)
-
-    def is_running(self, dispatch: str) -> bool:
-        """Whether its ranks are to be computed: not so any more once one of them has failed."""
-        held = self.held.get(dispatch)
-        return held is not None and held.phase is LocalPhase.RUNNING
+        attempt = self._in_phase(dispatch, LocalPhase.HALTING)
+        return [] if attempt is None else self._end_child(attempt)
 
     def drain(self) -> list[Action]:
         """Take no new work and hand back what is staged; what runs may finish."""
@@ -166,8 +148,8 @@ class NodeRules:
             return []
         self.draining = True
         actions: list[Action] = [Announce()]
-        for held in [h for h in self.held.values() if h.phase in _STAGED]:
-            actions += self._stop(held, "drained")
+        for attempt in [attempt for attempt in self.held.values() if attempt.phase in _STAGED]:
+            actions += self._stop(attempt, "drained")
         return actions
 
     def leave(self) -> list[Action]:
@@ -178,8 +160,8 @@ class NodeRules:
     def expel(self) -> list[Action]:
         """The time to drain is over: stop what still runs."""
         actions: list[Action] = []
-        for held in self._staged_first():
-            actions += self._stop(held, "drained")
+        for attempt in self._staged_first():
+            actions += self._stop(attempt, "drained")
         return actions
 
     def begin_session(self, session: str) -> None:
@@ -193,19 +175,23 @@ class NodeRules:
         """What this node does now. True of the log only right after every report that was said before it."""
         running: list[str] = []
         staged: list[str] = []
-        for dispatch, held in self.held.items():
-            if held.stop_reason == "" or held.run.session != self.session:
+        for dispatch, attempt in self.held.items():
+            if attempt.stop_reason == "" or attempt.run.session != self.session:
                 continue
-            (staged if held.phase in _STAGED else running).append(dispatch)
+            (staged if attempt.phase in _STAGED else running).append(dispatch)
         return NodeHeartbeat(
             self.node,
             self.session,
             tuple(running),
             tuple(staged),
-            tuple(sorted({version for version in self._slot_version if version})),
+            self._slots.loaded,
             self.cached,
             self.draining,
         )
+
+    def is_running(self, dispatch: str) -> bool:
+        """Whether the attempt's ranks are to be computed: not any more once one of them has failed."""
+        return self._in_phase(dispatch, LocalPhase.RUNNING) is not None
 
     @property
     def idle(self) -> bool:
@@ -214,148 +200,128 @@ class NodeRules:
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def _take_run(self, run: Run) -> list[Action]:
-        if not self._is_news(run.job, run.dispatch):
+        if not self._seen.accept_dispatch(run.job, run.dispatch):
             return []
         actions: list[Action] = []
-        for held in [h for h in self.held.values() if h.run.job == run.job]:
-            actions += self._stop(held, "")
+        for attempt in [attempt for attempt in self.held.values() if attempt.run.job == run.job]:
+            actions += self._stop(attempt, "")
         if self.draining:
             return [*actions, Say(Stopped(run.job, run.dispatch, "drained"))]
-        if not 0 < len(run.ranks) <= len(self._slot_holder) or self._holds_most():
+        if not 0 < len(run.ranks) <= len(self._slots) or self._holds_most():
             return [*actions, Say(Stopped(run.job, run.dispatch, "unclaimed"))]
         self.held[run.dispatch] = LocalAttempt(run)
         return [*actions, FetchSupplies(run)]
 
     def _take_kill(self, kill: Kill) -> list[Action]:
-        held = self.held.get(kill.dispatch)
-        if held is not None:
-            return self._stop(held, "killed")
-        self._is_news(kill.job, kill.dispatch)
+        attempt = self.held.get(kill.dispatch)
+        if attempt is not None:
+            return self._stop(attempt, "killed")
+        self._seen.accept_dispatch(kill.job, kill.dispatch)
         return [Say(Stopped(kill.job, kill.dispatch, "killed"))]
 
     def _take_recall(self, recall: Recall) -> list[Action]:
-        held = self.held.get(recall.dispatch)
-        if held is not None:
-            return self._stop(held, "recalled") if held.phase in _STAGED else []
-        self._is_news(recall.job, recall.dispatch)
+        attempt = self.held.get(recall.dispatch)
+        if attempt is not None:
+            return self._stop(attempt, "recalled") if attempt.phase in _STAGED else []
+        self._seen.accept_dispatch(recall.job, recall.dispatch)
         return [Say(Stopped(recall.job, recall.dispatch, "recalled"))]
 
     def _end_session(self) -> list[Action]:
         actions: list[Action] = []
-        for held in self._staged_first():
-            actions += self._stop(held, "")
+        for attempt in self._staged_first():
+            actions += self._stop(attempt, "")
         return [*actions, JoinAgain()]
 
     def _staged_first(self) -> list[LocalAttempt]:
-        """In the order to stop them all: what is staged must not take the slot of what stopped."""
-        return sorted(self.held.values(), key=lambda held: held.phase not in _STAGED)
+        """The order in which to stop all attempts: a staged attempt must not take the slot of one that stopped."""
+        return sorted(self.held.values(), key=lambda attempt: attempt.phase not in _STAGED)
 
-    def _is_news(self, job: str, dispatch: str) -> bool:
-        """Whether the dispatch is greater than every one seen of this job; it is seen from now on."""
-        if not job:  # a Kill of what the scheduler does not know may not know its job
+    def _holds_most(self) -> bool:
+        """Whether the node holds as many attempts as it can. An attempt that is only listed costs nothing, so such
+        attempts count only towards what a heartbeat may list."""
+        if len(self.held) < self.held_max:
             return False
-        try:
-            order = dispatch_order(dispatch)
-        except ValueError:
-            return False
-        latest = self._latest.get(job)
-        if latest is not None and order <= latest:
-            return False
-        self._latest[job] = order
-        self._latest.move_to_end(job)
-        if len(self._latest) > SEEN_MAX:
-            self._latest.popitem(last=False)
-        return True
+        held_here = sum(attempt.phase is not LocalPhase.ELSEWHERE for attempt in self.held.values())
+        return held_here >= self.held_max or len(self.held) >= HELD_MAX
 
     # -- what follows ---------------------------------------------------------------------------------------------
 
-    def _stop(self, held: LocalAttempt, reason: str) -> list[Action]:
-        """End an attempt without a result, as soon as that is certain. The first reason stands, but that nobody
-        waits for a report (an empty one) is learnt from the latest word."""
-        already = held.stop_reason is not None
+    def _in_phase(self, dispatch: str, *phases: LocalPhase) -> LocalAttempt | None:
+        """The attempt, if the node holds it and it is in one of these phases: else what is told comes too late."""
+        attempt = self.held.get(dispatch)
+        return attempt if attempt is not None and attempt.phase in phases else None
+
+    def _stop(self, attempt: LocalAttempt, reason: str) -> list[Action]:
+        """End an attempt without a result, as soon as the end is certain.
+
+        Keep the first reason, with one exception: an empty reason (the scheduler expects no report) always replaces
+        it."""
+        already = attempt.stop_reason is not None
         if not already or not reason:
-            held.stop_reason = reason
-        match held.phase:
-            case LocalPhase.FETCHING | LocalPhase.READY | LocalPhase.STARTING:
-                return self._stopped(held)
+            attempt.stop_reason = reason
+        match attempt.phase:
+            case LocalPhase.FETCHING | LocalPhase.READY | LocalPhase.STARTING | LocalPhase.ELSEWHERE:
+                return self._end_stopped(attempt)
             case LocalPhase.RUNNING:
-                return self._halt(held)
+                return self._halt(attempt)
             case LocalPhase.STORING if not already:
-                return [Unstore(held.run.dispatch)]
-            case LocalPhase.ELSEWHERE:
-                return self._stopped(held)
+                return [Unstore(attempt.run.dispatch)]
         return []
 
-    def _stopped(self, held: LocalAttempt) -> list[Action]:
+    def _end_stopped(self, attempt: LocalAttempt) -> list[Action]:
         said: list[Action] = []
-        if held.stop_reason:
-            said = [Say(Stopped(held.run.job, held.run.dispatch, held.stop_reason))]
-        return [*self._release(held), *said, *self._fill_slots()]
+        if attempt.stop_reason:
+            said = [Say(Stopped(attempt.run.job, attempt.run.dispatch, attempt.stop_reason))]
+        return [*self._release(attempt), *said, *self._fill_slots()]
 
-    def _release(self, held: LocalAttempt) -> list[Action]:
-        dispatch = held.run.dispatch
-        self._free(held)
+    def _release(self, attempt: LocalAttempt) -> list[Action]:
+        dispatch = attempt.run.dispatch
+        self._free(attempt)
         self._ready.pop(dispatch, None)
         del self.held[dispatch]
         return [Forget(dispatch)]
 
-    def _free(self, held: LocalAttempt) -> None:
-        for slot in held.slots:
-            self._slot_holder[slot] = ""
-        held.slots = ()
+    def _free(self, attempt: LocalAttempt) -> None:
+        self._slots.free(attempt.slots)
+        attempt.slots = ()
 
-    def _launch(self, held: LocalAttempt) -> Launch:
-        held.phase = LocalPhase.RUNNING
-        held.busy = len(held.slots)
-        return Launch(held.slots, held.run)
+    def _launch(self, attempt: LocalAttempt) -> Launch:
+        attempt.phase = LocalPhase.RUNNING
+        attempt.busy = len(attempt.slots)
+        return Launch(attempt.slots, attempt.run)
 
-    def _halt(self, held: LocalAttempt) -> list[Action]:
-        held.phase = LocalPhase.HALTING
-        return [Halt(slot, held.run.dispatch) for slot in held.slots]
+    def _halt(self, attempt: LocalAttempt) -> list[Action]:
+        attempt.phase = LocalPhase.HALTING
+        return [Halt(slot, attempt.run.dispatch) for slot in attempt.slots]
 
-    def _one_over(self, held: LocalAttempt) -> list[Action]:
-        """One of its children is done or halted. With the last one its slots are free."""
-        held.busy -= 1
-        if held.busy:
-            return self._halt(held) if held.failed and held.phase is LocalPhase.RUNNING else []
-        if held.stop_reason is not None:
-            return self._stopped(held)
-        self._free(held)
-        if held.failed or 0 in held.run.ranks:
-            held.phase = LocalPhase.STORING
-            return [Conclude(held.run), *self._fill_slots()]
-        held.phase = LocalPhase.ELSEWHERE
-        return [Forget(held.run.dispatch), *self._fill_slots()]
-
-    def _holds_most(self) -> bool:
-        """Whether it holds as much as it can: what it only lists costs nothing, up to what a heartbeat may list."""
-        if len(self.held) < self.held_max:
-            return False
-        held_here = sum(held.phase is not LocalPhase.ELSEWHERE for held in self.held.values())
-        return held_here >= self.held_max or len(self.held) >= HELD_MAX
+    def _end_child(self, attempt: LocalAttempt) -> list[Action]:
+        """One of the attempt's children is done or halted. With the last child its slots are free."""
+        attempt.busy -= 1
+        if attempt.busy:
+            return self._halt(attempt) if attempt.failed and attempt.phase is LocalPhase.RUNNING else []
+        if attempt.stop_reason is not None:
+            return self._end_stopped(attempt)
+        self._free(attempt)
+        if attempt.failed or 0 in attempt.run.ranks:
+            attempt.phase = LocalPhase.STORING
+            return [Conclude(attempt.run), *self._fill_slots()]
+        attempt.phase = LocalPhase.ELSEWHERE
+        return [Forget(attempt.run.dispatch), *self._fill_slots()]
 
     def _fill_slots(self) -> list[Action]:
-        """Give free slots to what is ready, the oldest first and none before it, in slots that suit it best."""
+        """Give free slots to the attempts that are ready, the oldest first. An attempt that does not fit keeps those
+        behind it waiting."""
         actions: list[Action] = []
         while self._ready:
-            free = [slot for slot, holder in enumerate(self._slot_holder) if not holder]
-            dispatch, held = next(iter(self._ready.items()))
-            if len(free) < len(held.run.ranks):
+            dispatch, attempt = next(iter(self._ready.items()))
+            slots = self._slots.occupy(dispatch, attempt.run.version, len(attempt.run.ranks))
+            if not slots:
                 break
             del self._ready[dispatch]
-            held.slots = self._best(free, held.run)
-            for slot in held.slots:
-                self._slot_holder[slot] = dispatch
-            if 0 in held.run.ranks:
-                held.phase = LocalPhase.STARTING
-                actions.append(Say(Started(held.run.job, dispatch)))
+            attempt.slots = slots
+            if 0 in attempt.run.ranks:
+                attempt.phase = LocalPhase.STARTING
+                actions.append(Say(Started(attempt.run.job, dispatch)))
             else:
-                actions.append(self._launch(held))
+                actions.append(self._launch(attempt))
         return actions
-
-    def _best(self, free: list[int], run: Run) -> tuple[int, ...]:
-        """Slots with the version loaded, then those with none loaded, then any; the lowest of those. A gang has
-        children of its own, so there no slot has its version loaded."""
-        loaded = self._slot_version
-        order = sorted(free, key=lambda slot: (loaded[slot] != run.version, loaded[slot] != "", slot))
-        return tuple(order[: len(run.ranks)])
