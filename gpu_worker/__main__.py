@@ -1,6 +1,6 @@
 """`python -m gpu_worker --cluster C --node N --slots K`: one node, until SIGTERM. Addresses come from Settings.
 
-Where other nodes reach it, for gangs across nodes, is HEADRACE_NODE_ADDRESS."""
+HEADRACE_NODE_ADDRESS says where other nodes reach this node, for gangs across nodes."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ DIGITS_MAX = 9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 after a drain; 1 when the broker did not take the last reports; 2 for what cannot work;
-    3 when the watchdog ended it, or SIGPROF."""
+    """Exit status: 0 after a drain; 1 when the broker did not take the last reports; 2 when the options or the scratch
+    directory cannot be used; 3 or SIGPROF when the watchdog ended the process."""
     settings = Settings()
     options = _parser().parse_args(arguments)
     configure_logging("gpu_worker")
@@ -74,8 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gpu_worker", description="One node of a cluster: runs models in its slots.")
     parser.add_argument("--cluster", required=True, type=_name, help="the cluster this node belongs to")
-    parser.add_argument("--node", required=True, type=_name, help="name of this node, its own in the installation")
-    parser.add_argument("--slots", required=True, type=_slots, help=f"attempts that run at a time, 1 to {SLOTS_MAX}")
+    parser.add_argument("--node", required=True, type=_name, help="name of this node, unique in the installation")
+    parser.add_argument(
+        "--slots", required=True, type=_slots, help=f"how many attempts run at a time, 1 to {SLOTS_MAX}"
+    )
     parser.add_argument("--chipset", default="cpu", type=_name, help="cpu, cuda, rocm or another label (default: cpu)")
     parser.add_argument("--gpus", default=0, type=_count, help="GPUs of each slot (default: 0)")
     parser.add_argument("--memory-mib", type=_count, help="memory of each slot (default: main memory by slots)")
@@ -86,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "--drain-grace-s",
         default=10.0,
         type=float,
-        help="how long attempts may go on after SIGTERM; give whoever stops the node a little longer (default: 10)",
+        help="how long attempts may go on after SIGTERM; whoever stops the node should wait a bit longer (default: 10)",
     )
     return parser
 
@@ -141,7 +143,7 @@ def _payload(lookup: Lookup, partition: int, offset: int) -> bytes | None:
 
 
 def _keep_memory_private() -> None:
-    """A child of the same user cannot read this process's environment or memory, where the credentials are."""
+    """Keep children of the same user from reading this process's environment and memory, where the credentials are."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 

@@ -1,9 +1,9 @@
 """Whether a model's values are what its output schema says: a program of its own, because both come from outside.
 
-`python -m gpu_worker.io.checker FD` talks to the agent over the socket FD. It says READY; then it is asked by two
-lengths of 4 bytes, big-endian, a schema and values, both JSON, and answers with such a length, a byte for the kind of
-fault, and a sentence. A check holds the interpreter's lock for as long as it takes, so it cannot be done in a thread of
-the agent; and this process may be killed in the middle of one. It has no credentials, and it ends when the agent does.
+`python -m gpu_worker.io.checker FD` talks to the agent over the socket FD. The checker says READY. A question is two
+lengths of 4 bytes, big-endian, then a schema and values, both JSON. The answer is such a length, a byte for the kind of
+fault, and a sentence. A check holds the interpreter's lock until the check ends, so a thread of the agent cannot do it;
+this process may be killed in the middle of a check. It has no credentials, and it ends when the agent ends.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ LENGTH_BYTES = 4
 SENTENCE_CHARACTERS_MAX = 2_000
 
 PART_BYTES_MAX = 16 * 1024 * 1024
-"""The most that a schema, or values, may take."""
+"""The largest schema, and the largest values, that are checked."""
 
 CHECK_S = 10.0
 """How long one check may take."""
 
 ALARM_S = 20
-"""After so long in one check this process ends itself: the agent, who would end it before, is gone."""
+"""A check that takes this long ends the process: the agent, which would have ended the process before, is gone."""
 
 MEMORY_BYTES_MAX = 2 * 1024**3
-"""Address space: a check that wants more fails, and takes nothing from the node."""
+"""Address space. A check that wants more fails, and takes nothing from the node."""
 
 SCHEMAS_KEPT = 64
 
 FITS, BAD_VALUES, BAD_OUTPUTS = b"f", b"v", b"o"
 KINDS = {BAD_VALUES: "bad_values", BAD_OUTPUTS: "bad_outputs"}
-"""Kinds of contract.inputs.FAILURE_KINDS: no part behind the pipe can hold the values, or they break their schema."""
+"""Kinds of contract.inputs.FAILURE_KINDS. bad_values: no part behind the pipe can hold the values. bad_outputs: the
+values break their schema."""
 
 
 class OutputFault(NamedTuple):
@@ -51,7 +52,7 @@ class OutputFault(NamedTuple):
     kind: bytes
     """One of KINDS."""
     sentence: str
-    """It may quote the values."""
+    """The sentence may quote the values."""
 
 
 def main(arguments: list[str]) -> int:
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> int:
 
 
 def fault(schema: bytes, values: bytes) -> OutputFault | None:
-    """Why the values cannot be held, or do not fit the schema; None when they do."""
+    """Why the values cannot be held, or do not fit the schema; None when they fit."""
     try:
         decoded = decoded_object(values)
     except Malformed as error:
@@ -82,13 +83,13 @@ def fault(schema: bytes, values: bytes) -> OutputFault | None:
         sentence = f"expected an output schema that can be applied, found one that is refused since: {refused}"
     except MemoryError:
         raise
-    except Exception as error:  # whatever is wrong with a schema that publishing took: nothing fits it
+    except Exception as error:  # whatever is wrong with a schema that publishing took: no values fit the schema
         sentence = f"expected an output schema that can be applied, found one that cannot: {type(error).__name__}"
     return OutputFault(BAD_OUTPUTS, sentence) if sentence else None
 
 
 def decoded_object(values: bytes) -> dict[str, Any]:
-    """Malformed when they are no JSON object that every part behind the pipe can hold (contract.bounds)."""
+    """The values. Malformed unless a JSON object that every part behind the pipe can hold (contract.bounds)."""
     decoded = decode_values(values, "values")
     if not isinstance(decoded, dict):
         raise Malformed("values: expected a JSON object, found another value")
@@ -97,7 +98,7 @@ def decoded_object(values: bytes) -> dict[str, Any]:
 
 @lru_cache(maxsize=SCHEMAS_KEPT)
 def _validator(schema: bytes) -> Callable[[Any], str]:
-    """SchemaRefused when it is one that publishing does not take."""
+    """A function that says why a value breaks the schema. SchemaRefused when publishing does not take the schema."""
     fault_of = Validator(msgspec.json.decode(schema, type=dict[str, Any])).fault
 
     def sentence(value: Any) -> str:

@@ -1,5 +1,5 @@
-"""Checker processes as the agent sees them: started when one is needed, kept for the next check, killed when one takes
-too long. `checker` is the program."""
+"""Checker processes as the agent sees them: a process is started when a check needs one, kept for the next check, and
+killed when a check takes too long. `checker` is the program."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gpu_worker.io.checker import (
 )
 
 START_S = 60.0
-"""How long a checker may take to start: on a busy machine an import may take its time."""
+"""How long a checker may take to start. On a busy machine, imports take long."""
 
 ENDING_S = 5.0
 
@@ -40,11 +40,11 @@ class CheckAborted(Exception):
 
 
 class CheckerNotStarted(Exception):
-    """No checker can be had: the fault is this node's, not the values'."""
+    """No checker can be started: the fault is this node's, not that of the values."""
 
 
 class Checkers:
-    """As many processes as threads that check at a time. For any thread."""
+    """As many processes as threads that check at the same time. For any thread."""
 
     def __init__(self, check_s: float = CHECK_S) -> None:
         self._check_s = check_s
@@ -52,8 +52,9 @@ class Checkers:
         self._idle: list[_Checker] = []
 
     def fault(self, schema: bytes, values: bytes) -> OutputFault | None:
-        """Why the values, JSON, cannot be held or are not what the JSON schema says; None when they are. CheckAborted;
-        CheckerNotStarted, OSError when this node cannot check."""
+        """Why the values (JSON) cannot be held or break the schema (JSON); None when they fit.
+
+        CheckAborted when the check has no answer; CheckerNotStarted, OSError when this node cannot check."""
         if max(len(schema), len(values)) > PART_BYTES_MAX:
             raise CheckAborted(
                 "ValidationTooLarge", f"expected at most {PART_BYTES_MAX} bytes of a schema and of values"
@@ -64,7 +65,7 @@ class Checkers:
             checker = _Checker()
         try:
             answer = checker.ask(schema, values, self._check_s)
-        except BaseException:  # its answer may still come: the next check must not take it for its own
+        except BaseException:  # a late answer must not be taken for that of the next check
             checker.end()
             raise
         with self._lock:
@@ -72,7 +73,7 @@ class Checkers:
         return answer
 
     def close(self) -> None:
-        """End those that are idle; one that checks ends with this process."""
+        """End the idle checkers. A checker that checks ends with this process."""
         with self._lock:
             checkers, self._idle = self._idle, []
         for checker in checkers:
@@ -91,13 +92,15 @@ class _Checker:
                     [sys.executable, "-P", "-s", "-m", "gpu_worker.io.checker", str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,  # what it would say of an error may quote the values
+                    stderr=subprocess.DEVNULL,  # the text of an error may quote the values
                     pass_fds=(theirs.fileno(),),
-                    env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # it finds what this process finds
+                    env={
+                        "PYTHONPATH": os.pathsep.join(filter(None, sys.path))
+                    },  # imports find what they find in this process
                     cwd="/",
                     start_new_session=True,
                 )
-            except BaseException:  # no end of the pair is left open, whatever stopped us
+            except BaseException:  # leave no end of the pair open, whatever went wrong
                 self._socket.close()
                 raise
         self._socket.settimeout(START_S)
@@ -126,13 +129,13 @@ class _Checker:
         except TimeoutError:
             raise CheckAborted(
                 "ValidationTimeOut",
-                f"expected the values to be checked within {within_s:g} s, found that it takes longer",
+                f"expected a check of the values within {within_s:g} s, found that the check takes longer",
             ) from None
         except OSError:
-            raise CheckAborted("ValidationDied", "expected an answer, found that the check ended its process") from None
+            raise CheckAborted("ValidationDied", "expected an answer, found that the checker's process ended") from None
         kind, sentence = answer[:1], answer[1:].decode("utf-8", "replace")
         if kind not in (FITS, *KINDS):
-            raise CheckAborted("ValidationDied", "expected an answer, found none that says what it is")
+            raise CheckAborted("ValidationDied", "expected an answer that says its kind, found another")
         return None if kind == FITS else OutputFault(kind, sentence)
 
     def _receive(self, size: int, until_s: float) -> bytes:
@@ -146,7 +149,7 @@ class _Checker:
         return received
 
     def end(self) -> None:
-        """Kill it. It holds nothing that would keep it, so that takes a moment."""
+        """Kill the process, which takes a moment: it holds no device that could keep it alive."""
         self._socket.close()
         self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):

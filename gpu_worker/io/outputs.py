@@ -1,8 +1,9 @@
 """The files that an attempt leaves to be kept, read without trusting whoever wrote them.
 
-An output must be a regular file with a plain name in the attempt's own directory. It is opened once, and all that is
-read comes through that one descriptor: at most as many bytes as it had then, each once, hashed as they are handed on.
-So the digest is that of what was stored, whatever happens to the file meanwhile; if it changed, it is no output.
+An output must be a regular file with a plain name in the attempt's own directory. The file is opened once, and all
+reading goes through that one descriptor: at most as many bytes as the file had then, each byte once, hashed when it is
+handed on. So the digest is that of what was stored, whatever happens to the file meanwhile. A file that changed is no
+output.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 RESERVED_NAMES = (MANIFEST_NAME, INPUTS_NAME, ERROR_NAME)
 
 READ_BYTES_MAX = 1024 * 1024
-"""Between two looks at whether anybody still wants the output."""
+"""How much is read between two looks at whether anybody still wants the output."""
 
 
 class BadOutput(Exception):
     """What the child left is no result."""
 
     def __init__(self, name: str, detail: str = "") -> None:
-        """`name`: an identifier. `detail`: for error.txt, may quote the values."""
+        """`name`: an identifier. `detail`: for error.txt; the text may quote the values."""
         super().__init__(name)
         self.name = name
         self.detail = detail
@@ -43,10 +44,10 @@ def check_names(names: tuple[str, ...]) -> None:
 
 
 class OpenOutput:
-    """One output file, open. Use it in a `with`."""
+    """One output file, open until the end of the `with`."""
 
     def __init__(self, folder: int, name: str) -> None:
-        """BadOutput when it is not there, or not a regular file: a link or a device is refused."""
+        """BadOutput when there is no such file, or no regular file: a link or a device is refused."""
         try:
             self._fd = open_file(folder, name)
         except NotAFile:
@@ -63,11 +64,11 @@ class OpenOutput:
         os.close(self._fd)
 
     def reading(self, look: Callable[[], None]) -> OutputReading:
-        """From its beginning. `look` is called now and then, and raises when the reading shall end."""
+        """Read the file from its beginning. `look` is called now and then, and raises when the reading is to end."""
         return OutputReading(self._fd, self.bytes, look)
 
     def check_unchanged(self) -> None:
-        """BadOutput when the file is not what it was when it was opened: somebody still wrote to it."""
+        """BadOutput when the file has changed since it was opened: somebody still wrote to it."""
         if self._look() != self._signature:
             raise BadOutput("OutputChanged")
 
@@ -77,7 +78,7 @@ class OpenOutput:
 
 
 class OutputReading:
-    """The bytes of an output, each handed out once and hashed. It cannot be set back: begin another instead."""
+    """The bytes of an output, each handed out once and hashed. A reading cannot be set back: begin another reading."""
 
     def __init__(self, fd: int, size: int, look: Callable[[], None]) -> None:
         self._fd = fd
@@ -92,9 +93,9 @@ class OutputReading:
         return self._hash.hexdigest()
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, as many as asked for or as there are; all that are left when `size` is negative.
+        """The next bytes, at most `size`; all that are left when `size` is negative.
 
-        BadOutput when the file has become shorter than it was."""
+        BadOutput when the file has become shorter since it was opened."""
         left = self._size - self._position
         wanted = left if size < 0 else min(size, left)
         parts = []
