@@ -1,7 +1,8 @@
-"""A rank of a gang, in the model process: how it finds the others before its model loads, and how they part.
+"""A rank of a gang, in the model process: how it finds the other ranks before its model loads, and how they part.
 
-`run_model.py` runs this file, from beside it, for ranks of a gang only. Through the torch of the version's environment:
-the model finds torch.distributed initialised. Standard library only, but for that; nothing of ours is installed here.
+`run_model.py` loads this file, from the folder of both, for ranks of a gang only. The ranks join through the torch of
+the version's environment, so the model finds torch.distributed initialised. Except torch, this file imports only the
+standard library: nothing of ours is installed here.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ from datetime import timedelta
 from typing import Any
 
 TORCH_ERRORS = (RuntimeError, OSError)
-"""What torch.distributed may raise when others are not there in time: its own DistError is a RuntimeError."""
+"""What torch.distributed may raise when other ranks are not there in time. Its own DistError is a RuntimeError."""
 
 
 class GangTimeOut(Exception):
     """The ranks of a gang did not find each other in time."""
 
 
-class Gang:
-    """The ranks of one attempt: their process group, and a store in rank 0's process by which they wait for each
-    other. What they store is named after the attempt, so that a stranger at the same port is not taken for a rank."""
+class JoinedGang:
+    """The ranks of one attempt, as one rank sees them: their process group, and a store in rank 0's process by which
+    they wait for each other. The store's keys are named after the attempt, so that a stranger at the same port is not
+    taken for a rank."""
 
     def __init__(self, frame: dict[str, Any]) -> None:
-        """Join. GangTimeOut, or what torch says of the address."""
+        """Join the other ranks. GangTimeOut, or what torch raises when the address cannot be used."""
         self.rank, self.world = frame["rank"], frame["world_size"]
         self.address, self.join_s = frame["gang"]["rendezvous"], frame["gang"]["join_s"]
         self.distributed = distributed = importlib.import_module("torch.distributed")
@@ -61,8 +63,8 @@ class Gang:
             raise self._too_late(point) from error
 
     def leave(self) -> None:
-        """This rank has done its part. Rank 0 waits until all have: its success is that of all, and the store is in its
-        process, which may end before another's word to it is answered."""
+        """This rank has done its part. Rank 0 waits until all ranks have: its success is that of all, and the store in
+        its process must not end while other ranks still talk to the store."""
         if self.rank == 0:
             self._reach("done")
             self._wait("done", self.run)
@@ -72,7 +74,7 @@ class Gang:
             self.distributed.destroy_process_group()
 
     def echoes(self, error: BaseException) -> bool:
-        """Whether the exception came out of torch.distributed or a wait of ours: most likely another rank is lost."""
+        """Whether the exception came out of torch.distributed or a wait of ours. Most likely another rank is lost."""
         frame = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
         return str(frame.f_globals["__name__"]).startswith("torch.distributed") or frame.f_locals.get("self") is self
 

@@ -2,11 +2,12 @@
 
 `python -I run_model.py FD PARENT` talks to the agent over the socket FD: frames of a 4-byte big-endian length and a
 JSON object with a `type`. Agent to child: `load`, `run`, `cancel`; child to agent: `loaded`, `progress`, `succeeded`,
-`failed`. One attempt at a time, in the main thread, where CUDA and signal handlers of models expect to be. The process
-dies with the thread of the agent that started it. It imports nothing of ours: nothing of ours is installed here.
+`failed`. Attempts run one at a time, in the main thread, where CUDA and signal handlers of models expect to be. The
+process dies with the agent's thread that started it. This file imports nothing of ours: nothing of ours is installed
+here.
 
-A rank of a gang joins the others before its model loads (join_gang.py, read by such a rank only). The process serves
-that one attempt.
+A rank of a gang joins the other ranks before its model loads (join_gang.py, loaded for such a rank only). Its process
+serves that one attempt.
 """
 
 from __future__ import annotations
@@ -43,33 +44,34 @@ OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 RESERVED_NAMES = ("manifest.json", "inputs.json", "error.txt")
 PROGRESS_EVERY_S = 0.25
 ECHO_S = 3.0
-"""A rank that lost another waits so long before it says so: what befell the other one is the news."""
+"""A rank that lost another rank waits this long before it says so, because the fate of the other rank is the news."""
 PR_SET_PDEATHSIG = 1
 ENCODER = json.JSONEncoder(allow_nan=False)
 
 
 class AgentGone(Exception):
-    """The agent closed the pipe: there is nobody to work for."""
+    """The agent closed the pipe: nobody wants results any more."""
 
 
 class BadValues(Exception):
-    """What the model returned is no result: no JSON, or none that every reader of the result can hold."""
+    """What the model returned is no result: no JSON, or JSON that not every reader of the result can hold."""
 
 
 def mended(text: str) -> str:
-    """The same words as whole characters without NUL: for what a model says of itself."""
+    """The text with each NUL and each half of a surrogate pair replaced: for what a model says of itself."""
     return NO_CHARACTER.sub("\ufffd", text)
 
 
 ValuePlace = tuple[Any, ...]
-"""Where a value is: () for the whole, else (place of what holds it, name or number in there)."""
+"""Where a value is: () for the whole, else (place of the dict or list around the value, its name or number there)."""
 
 
 def fault_of(values: Any) -> str:
-    """What of the values no reader of JSON could hold, and where: `values/title: expected …, found …`. Empty: nothing.
+    """Which of the values not every reader of JSON can hold, and where: `values/title: expected …, found …`. Empty when
+    all can be held.
 
-    The agent looks again and takes nobody's word for it; but only here is the place known. Takes time in proportion to
-    a frame's size, even where the same list stands in many places."""
+    The agent checks again, because a child is not trusted; only here is the place of a value known. The check takes
+    time in proportion to a frame's size, even where the same list stands in many places."""
     waiting: list[tuple[Any, int, ValuePlace]] = [(values, 0, ())]
     room = FRAME_BYTES_MAX
     while waiting:
@@ -129,7 +131,7 @@ class Pipe:
         self.writing = threading.Lock()
 
     def read(self) -> Frame:
-        """The next frame; waits for it. AgentGone at the end."""
+        """Wait for the next frame. AgentGone when the agent closed the pipe."""
         while True:
             frame = self._take()
             if frame is not None:
@@ -137,7 +139,7 @@ class Pipe:
             self._receive()
 
     def poll(self) -> Frame | None:
-        """The next frame if one is there, else None."""
+        """The next frame if a frame has arrived, else None."""
         frame = self._take()
         while frame is None and select.select([self.fd], [], [], 0)[0]:
             self._receive()
@@ -188,13 +190,13 @@ class Context:
         self.outputs: list[str] = []
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Tell how much is done (0 to 1), with a few words for whoever watches. Cheap: at most 4 a second are sent."""
+        """Tell how much is done (0 to 1), with a few words for whoever watches. At most 4 calls a second send."""
         now_s = time.monotonic()
         if now_s - self._progressed_s < PROGRESS_EVERY_S:
             return
         self._progressed_s = now_s
         words = ""
-        with contextlib.suppress(Exception):  # what has no words, or is no number, fails nothing
+        with contextlib.suppress(Exception):  # a message without words, or a fraction that is no number, fails nothing
             words = str(message)[:MESSAGE_CHARACTERS_MAX]
         with contextlib.suppress(Exception):
             fraction = float(fraction)
@@ -209,7 +211,7 @@ class Context:
         self._pipe.write(json.dumps(frame).encode())
 
     def cancelled(self) -> bool:
-        """Whether the attempt is to stop. A model that asks now and then, and returns, stays loaded."""
+        """Whether the attempt is to stop. A model that asks now and then, and returns when told so, stays loaded."""
         while not self._cancelled:
             frame = self._pipe.poll()
             if frame is None:
@@ -265,14 +267,14 @@ def failed(dispatch: str, kind: str, error: BaseException) -> bytes:
 
 
 def limit_threads(threads: int) -> None:
-    """Torch's own default is every core, which is ruinous beside another busy process."""
+    """By default torch uses every core, which ruins both processes when another is busy."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)
 
 
 def load(frame: Frame) -> tuple[Any, Any, bytes | None]:
-    """(model, its gang if it is a rank of one, None), or as the last the frame to answer."""
+    """(model, its gang or None, None); when the model does not load, the last is the frame to answer."""
     kind = "environment"
     gang = None
     try:
@@ -290,21 +292,21 @@ def load(frame: Frame) -> tuple[Any, Any, bytes | None]:
             gang.meet("loaded")
     except AgentGone:
         raise
-    except BaseException as error:  # a model's own code, SystemExit included: a report, never a silent end
+    except BaseException as error:  # the model's own code may raise anything, SystemExit too, and must be reported
         wait_for_news(gang, error)
         return None, gang, failed("", kind_of(error, kind), error)
     return model, gang, None
 
 
 def run(model: Any, gang: Any, frame: Frame, pipe: Pipe) -> bytes:
-    """One attempt. The frame to answer."""
+    """Compute one attempt. Returns the frame to answer."""
     dispatch = frame["dispatch"]
     context = Context(pipe, dispatch, frame["directory"])
     try:
         values = model.predict(frame["inputs"], context)
         if gang is not None:
             gang.leave()
-            if gang.rank > 0:  # the result is rank 0's
+            if gang.rank > 0:  # the result is that of rank 0
                 return succeeded(dispatch, {}, [])
         return succeeded(dispatch, {} if values is None else values, context.outputs)
     except AgentGone:
@@ -315,17 +317,17 @@ def run(model: Any, gang: Any, frame: Frame, pipe: Pipe) -> bytes:
 
 
 def gang_of(frame: Frame) -> Any:
-    """The rank's Gang, of the file beside this one: found by its path, so that no model can import what is ours."""
-    spec = importlib.util.spec_from_file_location("headrace_child_gang", Path(__file__).with_name("join_gang.py"))
+    """The rank's JoinedGang, of join_gang.py. Loaded by path: a model can neither shadow nor import the file."""
+    spec = importlib.util.spec_from_file_location("headrace_join_gang", Path(__file__).with_name("join_gang.py"))
     assert spec is not None, "join_gang.py is installed beside run_model.py"
     assert spec.loader is not None, "join_gang.py is a source file"
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.Gang(frame)
+    return module.JoinedGang(frame)
 
 
 def wait_for_news(gang: Any, error: BaseException) -> None:
-    """Another rank is lost: give its node the time to say why, upon which this process is ended."""
+    """When another rank is lost, give its node time to say why: the agent then ends this process."""
     if gang is not None and gang.echoes(error):
         time.sleep(ECHO_S)
 
@@ -373,12 +375,12 @@ def serve(pipe: Pipe) -> None:
 def main() -> None:
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above
+    if os.getppid() != parent:  # the agent died before the line above
         return
     os.set_inheritable(fd, False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # half an emoji in a print is no failure either
+            stream.reconfigure(errors="backslashreplace")  # half a surrogate pair in a print fails nothing
     with contextlib.suppress(AgentGone):
         serve(Pipe(fd))
 
