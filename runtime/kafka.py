@@ -1,7 +1,7 @@
 """Kafka by confluent-kafka: one producer, one reader, and the few questions asked of a broker.
 
-Readers use assign(), never a consumer group: no rebalance can stall whoever reads. Writers are idempotent and wait
-for all replicas; a delivery that is not a clean success is unclear, and what that means is the caller's to decide.
+Readers use assign(), never a consumer group, so no rebalance can stall a reader. Writers are idempotent and wait for
+all replicas. A delivery that is not a clean success is unclear; the caller decides what that means.
 """
 
 from runtime.kafka_brokers import broker_setting

@@ -1,4 +1,4 @@
-"""How a cluster's brokers are set up, asked of them."""
+"""How a cluster's brokers are set up, by their own word."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ TIMEOUT_S = 5.0
 
 
 def broker_setting(bootstrap: str, name: str) -> dict[int, str]:
-    """The setting's value in force by id of the broker; empty text where a broker knows no such setting.
+    """By id of the broker, the setting's value in force; empty text where a broker knows no such setting.
 
-    KafkaException when one does not answer."""
+    KafkaException when a broker does not answer."""
     admin = AdminClient({**CLIENT, "bootstrap.servers": bootstrap})
     found: dict[int, str] = {}
     for broker in sorted(admin.list_topics(timeout=TIMEOUT_S).brokers):

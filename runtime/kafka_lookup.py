@@ -1,14 +1,13 @@
-"""Single records by offset, for whoever asks for many: on a lasting connection, reading ahead."""
+"""Single records by offset, for callers that ask for many: on a lasting connection, reading ahead."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from runtime.kafka_reader import METADATA_TIMEOUT_S, _consumer, _record_of
+from runtime.kafka_reader import METADATA_TIMEOUT_S, new_consumer, record_of
 from runtime.kafka_records import Record
 
 AHEAD_RECORDS = 500
@@ -18,21 +17,21 @@ _GONE = (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET, KafkaError.OF
 
 
 class Lookup:
-    """Records of one topic. May be used from any thread; one looks at a time.
+    """Records of one topic. May be used from any thread; one thread reads at a time.
 
-    Who wants the record at an offset mostly wants the next ones soon: they are kept, in memory only, until they are
-    asked for once or newer ones need the room."""
+    A caller that wants the record at an offset mostly wants the next records soon. These are kept, in memory only,
+    until somebody asks for them once or newer records need the room."""
 
     def __init__(self, bootstrap: str, topic: str, *, client_id: str) -> None:
         self._topic = topic
-        self._consumer = _consumer(bootstrap, client_id, {"enable.partition.eof": True})
+        self._consumer = new_consumer(bootstrap, client_id, {"enable.partition.eof": True})
         self._kept: OrderedDict[tuple[int, int], Record] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.Lock()
 
     def at(self, partition: int, offset: int) -> Record | None:
-        """The record, or None when it was compacted away, retained out, or not yet written. KafkaException when the
-        broker does not answer."""
+        """The record; None when the record was compacted away, retained out, or not yet written. KafkaException when
+        the broker does not answer."""
         with self._lock:
             kept = self._kept.pop((partition, offset), None)
             if kept is not None:
@@ -58,7 +57,7 @@ class Lookup:
         finally:
             self._consumer.unassign()
         wanted = None
-        for record in map(_record_of, [first, *(m for m in behind if m.error() is None)]):
+        for record in map(record_of, [first, *(m for m in behind if m.error() is None)]):
             if record.offset == offset:
                 wanted = record
             else:
@@ -75,5 +74,5 @@ class Lookup:
             self._kept_bytes -= _size(oldest)
 
 
-def _size(record: Any) -> int:
+def _size(record: Record) -> int:
     return len(record.value or b"") + 200

@@ -26,8 +26,8 @@ from runtime.kafka_records import (
 log = structlog.get_logger(__name__)
 
 BATCH_BYTES_MAX = 60_000
-"""Records that wait together go out in one batch of at most this size (a larger record goes alone): a broker holds a
-topic's `max.message.bytes`, which is 64 KiB and a payload (contract.topics), against the batch, not the record."""
+"""Records that wait together go out in one batch of at most this size; a larger record goes alone. A broker compares a
+topic's `max.message.bytes`, which is 64 KiB plus a payload (contract.topics), with the batch, not with the record."""
 
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 METADATA_TIMEOUT_S = 10.0
@@ -39,7 +39,7 @@ class Producer:
     """Writes records: idempotent, acknowledged by all in-sync replicas, in order per partition.
 
     Callbacks run on this producer's own thread. May be used from any thread.
-    `delivery_timeout_ms`: after this a record that has no acknowledgement is unclear.
+    `delivery_timeout_ms`: after this time a record without an acknowledgement is unclear.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Producer:
         delivery_timeout_ms: int = 10_000,
         in_bursts: bool = False,
     ) -> None:
-        """`in_bursts`: for many small records nobody waits for. One request is under way at a time and the next takes
-        all that came meanwhile; `on_delivery` hears of failures only."""
+        """`in_bursts`: for many small records that nobody waits for. One request is under way at a time, and the next
+        request takes all records that came meanwhile; `on_delivery` hears of failures only."""
         self._config: dict[str, Any] = {
             **CLIENT,
             "bootstrap.servers": bootstrap,
@@ -73,7 +73,7 @@ class Producer:
         self._lock = threading.Lock()
         self._fatal = False
         self._unknown: set[str] = set()
-        """Topics of which a partition was named that is not known here: they may have grown."""
+        """Topics of which a caller named a partition that is not known here: the topics may have grown."""
         self._complaints = Complaints()
         self._inner = _ConfluentProducer(self._config)
         self._closing = threading.Event()
@@ -92,8 +92,8 @@ class Producer:
     ) -> None:
         """Hand a record over. `on_delivery` gets a Delivery, or DeliveryUnclear (DeliveryRefused: for its size).
 
-        Blocks while the local buffer is full, or the partition not known yet. DeliveryUnclear when that lasts for the
-        delivery timeout.
+        Blocks while the local buffer is full, or while the partition is not known yet. DeliveryUnclear when that lasts
+        longer than the delivery timeout.
         """
         deadline = time.monotonic() + self._timeout_s
         while not self._try_send(topic, value, key, headers, partition, on_delivery):
@@ -124,8 +124,8 @@ class Producer:
         headers: RecordHeaders = (),
         partition: int | None = None,
     ) -> Delivery:
-        """Write a record and wait for its acknowledgement. DeliveryUnclear when there is none; of that kind,
-        DeliveryRefused when the broker refused it for its size."""
+        """Write a record and wait for its acknowledgement. DeliveryUnclear when there is none; DeliveryRefused, which
+        is a DeliveryUnclear, when the broker refused the record for its size."""
         done = threading.Event()
         outcome: list[Delivery | Exception] = []
 
@@ -167,18 +167,19 @@ class Producer:
         return _delivered(await future)
 
     def flush(self, timeout_s: float) -> int:
-        """Wait until every record handed over is settled, at most `timeout_s`. The number that is not."""
+        """Wait until every record handed over is settled, at most `timeout_s`. Returns how many records are not
+        settled."""
         return int(self._inner.flush(timeout_s))
 
     def close(self) -> None:
-        """Settle what was handed over, within the delivery timeout, and stop the thread."""
+        """Wait until every record handed over is settled, at most the delivery timeout, and stop the thread."""
         self.flush(self._timeout_s)
         self._closing.set()
         self._thread.join(5)
 
     def learn(self, topic: str) -> None:
-        """Ask how many partitions the topic has now: a record for one that is not known here is not handed over.
-        Blocks. KafkaException when the broker does not answer."""
+        """Ask the broker how many partitions the topic has now: a record for a partition that is not known here is not
+        taken. Blocks. KafkaException when the broker does not answer."""
         self._usable().list_topics(topic, timeout=METADATA_TIMEOUT_S)
 
     def _try_send(
@@ -205,7 +206,7 @@ class Producer:
         return True
 
     def _usable(self) -> Any:
-        """The inner producer, made anew after an error that ended it for good."""
+        """The inner producer; another inner producer after an error that ended the last for good."""
         with self._lock:
             if self._fatal:
                 self._inner.purge()

@@ -1,7 +1,7 @@
 """Reading records of given partitions from given offsets: assign(), never a consumer group.
 
-Only what is committed is read (the library's default): what a producer wrote in a transaction counts from its commit
-on, and nothing behind it is read before the transaction has ended."""
+Only committed records are read (the library's default): what a producer wrote in a transaction counts from its commit
+on, and nothing behind those records is read before the transaction has ended."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ log = structlog.get_logger(__name__)
 METADATA_TIMEOUT_S = 10.0
 
 LEADER_TIMEOUT_S = 5.0
-"""A topic made a moment ago, or a broker that just came back, has leaders within this."""
+"""A topic made a moment ago, or a broker that just came back, has leaders within this time."""
 
 _NO_LEADER = frozenset(
     {
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_PARTITION,  # a broker that came back tells of its partitions one by one
+        KafkaError._UNKNOWN_PARTITION,  # a broker that came back names its partitions one by one
     }
 )
 
@@ -45,7 +45,7 @@ _PASSING = frozenset(
         KafkaError._UNKNOWN_PARTITION,
     }
 )
-"""What librdkafka mends by itself once the broker is back."""
+"""Errors from which librdkafka recovers by itself once the broker is back."""
 
 StartOffset = int | Literal["beginning", "end"]
 
@@ -53,27 +53,28 @@ StartOffset = int | Literal["beginning", "end"]
 class Reader:
     """Reads given partitions from given offsets, without a group.
 
-    "end" is asked of the broker in the constructor: whatever is written after it returned will be read.
+    The constructor asks the broker where the end is: the reader reads whatever is written after the constructor
+    returned.
     """
 
     def __init__(
         self, bootstrap: str, starts: Mapping[tuple[str, int], StartOffset], *, client_id: str = "headrace"
     ) -> None:
-        self._consumer = _consumer(bootstrap, client_id)
+        self._consumer = new_consumer(bootstrap, client_id)
         self._complaints = Complaints()
         self._positions: dict[tuple[str, int], int] = {}
         try:
             for (topic, partition), start in starts.items():
                 self._positions[topic, partition] = self._resolve(topic, partition, start)
-        except BaseException:  # the consumer's threads: they would outlive a reader that nobody got
+        except BaseException:  # else the consumer's threads would outlive a reader that nobody got
             self._consumer.close()
             raise
         self._consumer.assign([TopicPartition(t, p, offset) for (t, p), offset in self._positions.items()])
 
     def read(self, timeout_s: float, max_records: int = 500) -> list[Record]:
-        """Wait at most `timeout_s` for a record; it and what else has arrived by then, at most `max_records`.
+        """Wait at most `timeout_s` for a record. Returns the records that have arrived by then, at most `max_records`.
 
-        OffsetGone when the position is no longer in the log. A broker that is away is waited for.
+        Waits for a broker that is away. OffsetGone when the position is no longer in the log.
         """
         first = self._consumer.poll(timeout_s)
         if first is None:
@@ -100,7 +101,7 @@ class Reader:
         if message.error() is not None:
             _raise_unless_passing(message, self._complaints)
             return None
-        record = _record_of(message)
+        record = record_of(message)
         self._positions[record.topic, record.partition] = record.offset + 1
         return record
 
@@ -112,7 +113,7 @@ def read_range(bootstrap: str, topic: str, partition: int, start: int, end: int)
     """
     if start >= end:
         return
-    consumer, complaints = _consumer(bootstrap, "headrace-range", {"enable.partition.eof": True}), Complaints()
+    consumer, complaints = new_consumer(bootstrap, "headrace-range", {"enable.partition.eof": True}), Complaints()
     try:
         low, high = _watermarks(consumer, topic, partition)
         if start < low or end > high:
@@ -129,7 +130,7 @@ def read_range(bootstrap: str, topic: str, partition: int, start: int, end: int)
                 continue
             if message.offset() >= end:
                 return
-            yield _record_of(message)
+            yield record_of(message)
             if message.offset() == end - 1:
                 return
     finally:
@@ -137,7 +138,7 @@ def read_range(bootstrap: str, topic: str, partition: int, start: int, end: int)
 
 
 def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Record | None:
-    """The record at `offset`, or None when it was compacted away, retained out, or not yet written."""
+    """The record at `offset`; None when the record was compacted away, retained out, or not yet written."""
     try:
         return next(read_range(bootstrap, topic, partition, offset, offset + 1), None)
     except OffsetGone:
@@ -145,9 +146,9 @@ def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Record 
 
 
 def offsets(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
-    """(offset of the first record kept, offset up to which can be read: of the next record to be written, or of the
-    first one of a transaction under way)."""
-    consumer = _consumer(bootstrap, "headrace-offsets")
+    """(offset of the first record kept, offset up to which records can be read). The second is that of the next record
+    to be written, or of the first record of a transaction under way."""
+    consumer = new_consumer(bootstrap, "headrace-offsets")
     try:
         return _watermarks(consumer, topic, partition)
     finally:
@@ -156,7 +157,7 @@ def offsets(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
 
 def partitions(bootstrap: str, topic: str) -> int:
     """How many partitions the topic has. OffsetGone when there is no such topic (yet)."""
-    consumer = _consumer(bootstrap, "headrace-partitions")
+    consumer = new_consumer(bootstrap, "headrace-partitions")
     try:
         found = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics.get(topic)
     finally:
@@ -167,12 +168,12 @@ def partitions(bootstrap: str, topic: str) -> int:
 
 
 class Watermarks:
-    """Asks where partitions begin and end, on lasting connections, for whoever asks often. May be used from any
-    thread: the library's client is made for it, and nobody waits for another's answer."""
+    """Asks where partitions begin and end, on lasting connections, for callers that ask often. May be used from any
+    thread: the library's client allows it, and no caller waits for the answer to another."""
 
     def __init__(self, bootstrap: str, *, client_id: str = "headrace-watermarks") -> None:
         self._bootstrap, self._client_id = bootstrap, client_id
-        self._consumer = _consumer(bootstrap, client_id)
+        self._consumer = new_consumer(bootstrap, client_id)
         self._uncommitted: Any = None
         self._making = threading.Lock()
 
@@ -181,11 +182,13 @@ class Watermarks:
         return _watermarks(self._consumer, topic, partition)
 
     def end_of_all_written(self, topic: str, partition: int) -> int:
-        """The offset behind everything written, transactions under way included: whoever has read this far has read
-        all that reached the partition by now."""
+        """The offset behind everything written, transactions under way included: a reader that has come this far has
+        read all that has reached the partition by now."""
         with self._making:
             if self._uncommitted is None:
-                self._uncommitted = _consumer(self._bootstrap, self._client_id, {"isolation.level": "read_uncommitted"})
+                self._uncommitted = new_consumer(
+                    self._bootstrap, self._client_id, {"isolation.level": "read_uncommitted"}
+                )
         return _watermarks(self._uncommitted, topic, partition)[1]
 
     def close(self) -> None:
@@ -194,13 +197,13 @@ class Watermarks:
             self._uncommitted.close()
 
 
-def _consumer(bootstrap: str, client_id: str, more: Mapping[str, Any] | None = None) -> Any:
+def new_consumer(bootstrap: str, client_id: str, more: Mapping[str, Any] | None = None) -> Any:
     return Consumer(
         {
             **CLIENT,
             "bootstrap.servers": bootstrap,
             "client.id": client_id,
-            "group.id": client_id,  # asked for by the library; never joined, nothing is committed
+            "group.id": client_id,  # the library asks for a group; none is joined, nothing is committed
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
@@ -227,7 +230,7 @@ def _watermarks(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
             time.sleep(0.05)
 
 
-def _record_of(message: Any) -> Record:
+def record_of(message: Any) -> Record:
     return Record(
         message.topic(),
         message.partition(),
@@ -240,8 +243,9 @@ def _record_of(message: Any) -> Record:
 
 
 def _headers_of(message: Any) -> list[tuple[str, bytes]]:
-    """None of them when a header's name is not UTF-8: the library breaks its promise to Python then, and returns a list
-    with holes while an exception stands. A plain call may not notice once Python has made it fast; a partial does."""
+    """The record's headers; none when a header's name is not UTF-8. In that case the library breaks its promise to
+    Python: it returns a list with holes while an exception is set. A plain call may miss the exception once Python has
+    specialised the call; a call through a partial notices."""
     try:
         return partial(message.headers)() or []
     except SystemError:

@@ -1,4 +1,4 @@
-"""What the producer and the reader share: a record, a delivery, and how a client behaves while a broker is away."""
+"""What producer and reader share: a record, a delivery, and how a client behaves while a broker is away."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 CLIENT: dict[str, str | int | float] = {
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1_000,
-    "log_level": 0,  # lines of its own on stderr, several for each try to connect: we log what it reports to us
+    "log_level": 0,  # else the library writes several lines for each try to connect; we log what it reports to us
     "broker.address.family": "v4",
 }
 """Settings of every client of ours."""
-
 
 COMPLAIN_EVERY_S = 5.0
 
 
 class Complaints:
-    """A broker that is away is reported many times a second: what to log of it is one line every few seconds."""
+    """Limits log lines: the library reports a broker that is away many times a second, the log every few seconds."""
 
     def __init__(self) -> None:
         self._next_s = 0.0
@@ -46,10 +45,10 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]]
-    """A value may be None, whatever the type says: senders may leave it out."""
+    """A header's value may be None, whatever the type says: senders may leave the value out."""
     follows: int | None = None
-    """Proven by the fetch that brought this record: the log holds no record from this offset up to its own, only
-    markers of transactions and what was aborted, compacted or expired. None: nothing was proven."""
+    """The fetch that brought this record proved that the log holds no record from offset `follows` up to this record:
+    only markers of transactions and what was aborted, compacted or expired. None: the fetch proved nothing."""
 
 
 class Delivery(NamedTuple):
@@ -65,9 +64,9 @@ class DeliveryUnclear(Exception):
 
 
 class DeliveryRefused(DeliveryUnclear):
-    """The broker takes no record as large as this one in its topic: it is not in the log, and to send it again as it is
-    changes nothing. Whoever does not tell the two apart may treat it as unclear."""
+    """The broker takes no record of this size in the topic. The record is not in the log, and sending the same record
+    again changes nothing. A caller that does not tell the two apart may treat a refusal as unclear."""
 
 
 class OffsetGone(Exception):
-    """The record asked for is no longer, or not yet, in the log."""
+    """The log holds the record no more, or not yet."""

@@ -1,4 +1,4 @@
-"""Creating topics and keeping them as contract.topics says they are."""
+"""Creating topics, and keeping their settings as contract.topics says."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ CHANGE_TIMEOUT_S = 60.0
 """A policy may ask for a thousand partitions."""
 
 RECORD_LIMIT = "max.message.bytes"
-"""A topic's limit is never lowered: records of the size that was allowed a moment ago may still be on their way, and a
-policy that was on trial may come back. What a policy allows is kept by the doors; the topic only bounds mistakes."""
+"""A topic's limit is never lowered: records of a size that was allowed a moment ago may still be on their way, and a
+policy that was on trial may come back. The doors enforce what a policy allows; the topic's limit only bounds
+mistakes."""
 
 _NO_ANSWER = frozenset(
     {
@@ -45,11 +46,11 @@ _NO_ANSWER = frozenset(
 )
 
 TopicSettings = dict[str, str | None]
-"""Of one topic, by name. None: not set for the topic, so that the broker's default holds."""
+"""By name. None: the setting is not set for the topic, so that the broker's default holds."""
 
 
 class TopicMismatch(Exception):
-    """A topic cannot be made what it must be: it has more partitions than it may, or the broker refuses it."""
+    """A topic cannot become what it must be: it has more partitions than it may, or the broker refuses the change."""
 
 
 class _TopicSetting(NamedTuple):
@@ -57,14 +58,15 @@ class _TopicSetting(NamedTuple):
 
     value: str
     own: bool
-    """It was set for this topic: it is not the broker's default."""
+    """The setting was made for this topic: it is not the broker's default."""
 
 
 def ensure_topics(bootstrap: str, topics: Iterable[Topic], replication: int = 1) -> list[str]:
-    """Create what is missing, add partitions, set the settings of the rest. Names of the topics created.
+    """Create missing topics, add partitions, change the settings of the other topics. Names of the topics created.
 
-    TopicMismatch when an `exact` one has more partitions than it may: a topic cannot lose any. Others may have more:
-    a policy that drops a pool leaves its partition behind. `replication` counts for new topics only.
+    TopicMismatch when an `exact` topic has more partitions than it may: a topic cannot lose partitions. Other topics
+    may have more: a policy that drops a pool leaves the pool's partition behind. `replication` counts for new topics
+    only.
     """
     change = TopicChange(bootstrap, topics, replication)
     change.make_room()
@@ -73,12 +75,13 @@ def ensure_topics(bootstrap: str, topics: Iterable[Topic], replication: int = 1)
 
 
 class TopicChange:
-    """From the topics there are to those that are wanted, in two halves: `make_room` adds what harms nobody, whatever
-    becomes of the rest, and can be `put_back`; `settle` does what takes something away, such as a shorter retention.
+    """From the topics there are to those that are wanted, in two halves. `make_room` adds what harms nobody, even if
+    the second half never happens, and `put_back` undoes it. `settle` does what takes something away, such as a shorter
+    retention.
     """
 
     def __init__(self, bootstrap: str, topics: Iterable[Topic], replication: int = 1) -> None:
-        """Looks at what there is. TopicMismatch; KafkaException when the broker does not answer."""
+        """Look at the topics there are. TopicMismatch; KafkaException when the broker does not answer."""
         self._wanted = {topic.name: topic for topic in topics}
         self._replication = replication
         self._admin = AdminClient({**CLIENT, "bootstrap.servers": bootstrap})
@@ -89,7 +92,7 @@ class TopicChange:
         }
         self._missing = [topic for name, topic in self._wanted.items() if name not in self._found]
         self._growing = [t for t in self._wanted.values() if 0 < self._found.get(t.name, 0) < t.partitions]
-        self._growing.sort(key=lambda topic: topic.exact)  # last: readers find theirs by how many there are
+        self._growing.sort(key=lambda topic: topic.exact)  # exact topics last: readers count the partitions they have
         self._kept = _settings_of(self._admin, self._found)
         self._raised: dict[str, TopicSettings] = {}
         self.created: list[str] = []
@@ -97,14 +100,14 @@ class TopicChange:
             _require_no_more(topic, self._found.get(topic.name, 0))
 
     def check(self) -> None:
-        """Asks the broker whether it would do all of it, without doing any. TopicMismatch; KafkaException."""
+        """Ask the broker whether it would make all changes; none is made. TopicMismatch; KafkaException."""
         self._create(only_ask=True)
         self._grow(only_ask=True)
         for limits in (True, False):
             _alter(self._admin, self._due(limits=limits), only_ask=True)
 
     def make_room(self) -> None:
-        """Creates topics, raises limits of records and adds partitions, and waits until all have leaders.
+        """Create topics, raise limits of records, add partitions, and wait until all partitions have leaders.
         TopicMismatch; KafkaException."""
         self._create(only_ask=False)
         self._raised = self._due(limits=True)
@@ -113,12 +116,13 @@ class TopicChange:
         _await_leaders(self._admin, self._wanted)
 
     def settle(self) -> None:
-        """Sets everything else. TopicMismatch; KafkaException."""
+        """Change all other settings. TopicMismatch; KafkaException."""
         _alter(self._admin, self._due(limits=False), only_ask=False)
 
     def put_back(self) -> list[str]:
-        """Undoes `make_room`, however far it came: limits are as they were, topics that it created are gone again
-        unless somebody wrote to them. What could not be put back, in words: partitions stay, and are used by nobody."""
+        """Undo `make_room`, however far it came: limits are as they were, and the topics it created are gone again
+        unless somebody wrote to them. Partitions stay, and nobody uses them. Returns, in words, what could not be
+        undone."""
         left = []
         try:
             _alter(self._admin, {name: self._before(name, its) for name, its in self._raised.items()}, only_ask=False)
@@ -139,7 +143,7 @@ class TopicChange:
         return {setting: kept[setting].value if kept[setting].own else None for setting in changed}
 
     def _due(self, *, limits: bool) -> dict[str, TopicSettings]:
-        """The settings that are not as they must be, of the topics that were there: record limits, or the others."""
+        """For topics that existed before, the settings that must change: record limits, or all others."""
         due: dict[str, TopicSettings] = {}
         for name, kept in self._kept.items():
             for setting, value in self._wanted[name].config.items():
@@ -224,7 +228,7 @@ def _alter(admin: Any, changes: Mapping[str, TopicSettings], *, only_ask: bool) 
 
 
 def _is_empty(admin: Any, name: str, partitions: int) -> bool:
-    """Nobody wrote to it. False when the broker does not say."""
+    """Whether nobody has written to the topic. False when the broker does not say."""
     places = [TopicPartition(name, partition) for partition in range(partitions)]
     try:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -242,7 +246,7 @@ def _result(name: str, future: Any) -> Any:
 
 
 def _refusal(name: str, error: KafkaException) -> Exception:
-    """What the broker said of a topic: that it won't; or the error itself, when it said nothing."""
+    """What to raise: TopicMismatch when the broker refused, or the error itself when the broker did not answer."""
     said = error.args[0]
     if said.code() in _NO_ANSWER:
         return error

@@ -14,7 +14,7 @@ from botocore.exceptions import ConnectionError as StoreUnreachable
 from runtime.settings import Settings
 
 PART_BYTES = 8 * 1024 * 1024
-"""Files larger than this go up in parts: a small server cannot take a large one whole."""
+"""Files larger than this are uploaded in parts: a small server cannot take a large file whole."""
 
 _TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)
 _STREAM = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)
@@ -23,12 +23,12 @@ _DELETE_BATCH = 1000
 
 
 UNAVAILABLE = (StoreUnreachable, HTTPClientError, NoCredentialsError, ClientError)
-"""What every call may raise when the store cannot be reached, or does not do what it was asked."""
+"""What every call may raise when the store cannot be reached, or refuses the request."""
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the store was not reached, or did not do what it was asked: another try may mend that. botocore's errors
-    of a connection, time-outs among them, are OSErrors too, and no ConnectionError or TimeoutError of Python's."""
+    """Whether the store was not reached, or refused the request: another try may succeed. botocore's errors of a
+    connection, time-outs among them, are OSErrors, but not Python's ConnectionError or TimeoutError."""
     return isinstance(error, (*UNAVAILABLE, ConnectionError, TimeoutError))
 
 
@@ -37,8 +37,8 @@ class Missing(KeyError):
 
 
 class Source(Protocol):
-    """What gives an object's bytes: at most as many as asked for, all that are left without a number; none at the
-    end."""
+    """Where an object's bytes come from: at most `size` bytes a call, all that are left when there is no `size`; no
+    bytes at the end."""
 
     def read(self, size: int = ..., /) -> bytes: ...
 
@@ -53,7 +53,7 @@ class ObjectStore:
         self._signer = _client(settings, settings.s3_public_endpoint or settings.s3_endpoint)
 
     def ensure_bucket(self) -> None:
-        """Create the bucket if it is not there."""
+        """Create the bucket if there is none."""
         if self.bucket_exists():
             return
         options = (
@@ -77,7 +77,7 @@ class ObjectStore:
     def put(
         self, key: str, data: bytes, *, content_type: str = "application/octet-stream", if_absent: bool = False
     ) -> bool:
-        """Store an object. With `if_absent`, one writer of a key wins; False for those who came later."""
+        """Store an object. With `if_absent`, the first writer of a key wins, and later writers get False."""
         options = {"IfNoneMatch": "*"} if if_absent else {}
         try:
             self._client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type, **options)
@@ -95,8 +95,9 @@ class ObjectStore:
         content_type: str = "application/octet-stream",
         if_absent: bool = False,
     ) -> bool:
-        """Store a file, in parts when it is large. `if_absent` as in `put`; for a file in parts it is a look before
-        the upload, so two writers at once may both write: use it for keys that name their content."""
+        """Store a file, in parts when the file is large. `if_absent` as in `put`, except that a file in parts is
+        preceded by a look only, so two writers at once may both write: use `if_absent` for keys that name their
+        content."""
         if path.stat().st_size <= PART_BYTES:
             return self.put(key, path.read_bytes(), content_type=content_type, if_absent=if_absent)
         if if_absent and self.exists(key):
@@ -105,15 +106,15 @@ class ObjectStore:
         return True
 
     def put_stream(self, key: str, source: Source, *, content_type: str = "application/octet-stream") -> None:
-        """Store what the source gives, in parts when it is large. It is read once, from where it stands to its end, and
-        never set back: what is tried again is tried again from memory, of which this takes at most 64 MiB. What
-        `source.read` raises comes out of here, and then there is no object."""
+        """Store what the source gives, in parts when that is large. The source is read once, from its position to its
+        end, and never set back: tries are repeated from memory, of which this call takes at most 64 MiB. Raises what
+        `source.read` raises, and then there is no object."""
         self._client.upload_fileobj(
             _Forward(source), self.bucket, key, ExtraArgs={"ContentType": content_type}, Config=_STREAM
         )
 
     def get(self, key: str) -> bytes:
-        """The object's bytes. Missing when there is none."""
+        """The object's bytes. Missing when there is no object."""
         try:
             response = self._client.get_object(Bucket=self.bucket, Key=key)
             body: bytes = response["Body"].read()
@@ -122,7 +123,7 @@ class ObjectStore:
         return body
 
     def get_file(self, key: str, path: Path) -> None:
-        """Write the object to `path`, whose directory exists. Missing when there is none."""
+        """Write the object to `path`, whose directory exists. Missing when there is no object."""
         try:
             self._client.download_file(self.bucket, key, str(path), Config=_TRANSFER)
         except ClientError as error:
@@ -144,7 +145,7 @@ class ObjectStore:
         return sorted(item["Key"] for page in pages for item in page.get("Contents", ()))
 
     def delete_prefix(self, prefix: str) -> int:
-        """Delete every object whose key starts with `prefix`. How many there were."""
+        """Delete every object whose key starts with `prefix`. Returns how many there were."""
         if not prefix:
             raise ValueError("expected a prefix, found an empty one, which would delete everything")
         keys = self.list(prefix)
@@ -156,7 +157,7 @@ class ObjectStore:
         return len(keys)
 
     def presign(self, key: str, ttl_s: int, filename: str) -> str:
-        """A URL that anyone can get the object by, for `ttl_s` seconds, saved as `filename`."""
+        """A URL by which anyone can download the object for `ttl_s` seconds, to be saved as `filename`."""
         quoted = filename.replace("\\", "_").replace('"', "_")
         url: str = self._signer.generate_presigned_url(
             "get_object",
@@ -171,7 +172,7 @@ class ObjectStore:
 
 
 class _Forward:
-    """Has nothing but `read`, so that boto3 cannot set a file back, nor ask it for its size."""
+    """A source with nothing but `read`, so that boto3 can neither set it back nor ask for its size."""
 
     def __init__(self, source: Source) -> None:
         self.read = source.read

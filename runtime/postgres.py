@@ -17,23 +17,22 @@ _OPTIONS: dict[str, Any] = {
     "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S},
 }
 
-
 _OF_THE_DATA = ("21", "22", "23", "54")
-"""Classes of SQLSTATE that values bring about: too many rows, data exception, integrity constraint, program limit."""
+"""Classes of SQLSTATE that a value causes: too many rows, data exception, integrity constraint, program limit."""
 
 
 def is_of_the_data(error: psycopg.Error) -> bool:
-    """The database answered, and does not take what it was given: asking again changes nothing."""
+    """Whether the database answered and refuses the values it was given: asking again changes nothing."""
     if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
         return True
     return (error.sqlstate or "")[:2] in _OF_THE_DATA
 
 
 def outage(error: BaseException) -> str:
-    """What kind of outage the error is, by its class's name; empty: it is none, and asking again changes nothing.
+    """The class name of an error that is an outage; empty: the error is no outage, and asking again changes nothing.
 
-    An outage is whatever the database says that is not about a value: it is away, read-only, full, shut to us, or its
-    tables are not there yet. The driver's own errors, which SQLAlchemy does not wrap everywhere, count alike."""
+    Every error that is not about a value is an outage: the database is away, read-only, full, or closed to us, or its
+    tables do not exist yet. The driver's own errors, which SQLAlchemy does not wrap everywhere, count alike."""
     if isinstance(error, sqlalchemy.exc.TimeoutError | sqlalchemy.exc.PendingRollbackError):
         return type(error).__name__
     if isinstance(error, sqlalchemy.exc.DBAPIError):
@@ -50,5 +49,5 @@ def outage(error: BaseException) -> str:
 
 
 def engine(settings: Settings, **options: Any) -> Engine:
-    """A pool of connections to the database; it connects when first used."""
+    """A pool of connections to the database, which connects when first used."""
     return create_engine(settings.database_url, **{**_OPTIONS, **options})

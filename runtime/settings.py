@@ -1,4 +1,4 @@
-"""Where things are, read from the environment (prefix HEADRACE_). Nothing here changes a decision."""
+"""Where things are, read from the environment (prefix HEADRACE_). No setting changes a decision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POSTGRES_DRIVER = "postgresql+psycopg://"
 class Settings(BaseSettings):
     """Addresses, credentials and pacing of one process. `Settings()` reads the environment.
 
-    Secrets are kept out of `repr`.
+    `repr` shows no secret.
     """
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, populate_by_name=True, extra="ignore")
@@ -30,29 +30,29 @@ class Settings(BaseSettings):
     )
     """SQLAlchemy URL. $DATABASE_URL wins over $HEADRACE_DATABASE_URL."""
     s3_endpoint: str = "http://127.0.0.1:9000"
-    """URL of the S3 API. Empty: AWS's own for the region."""
+    """URL of the S3 API. Empty: that of AWS for the region."""
     s3_public_endpoint: str = ""
     """URL under which users reach the same store, for presigned links. Empty: `s3_endpoint`."""
     s3_bucket: str = "headrace"
     s3_access_key: str = Field(default="", repr=False)
-    """Empty, like the secret key: the credentials that the machine has."""
+    """Empty, together with the secret key: the credentials that the machine has."""
     s3_secret_key: str = Field(default="", repr=False)
     s3_region: str = "us-east-1"
     data: Path = Path(".headrace")
-    """Directory of this process's own files: caches, scratch. Can be deleted while it is down."""
+    """Directory of this process's own files: caches, scratch. It can be deleted while the process is down."""
     api_url: str = "http://127.0.0.1:8470"
     """Where clients reach the API."""
     api_host: str = "127.0.0.1"
     """Address the API listens on."""
     api_port: int = 8470
     api_key: str = Field(default="", repr=False)
-    """The key that the command line sends."""
+    """The API key that the command line sends."""
     log_level: str = "info"
     metrics_port: int = 0
     """Where this process serves Prometheus metrics on 127.0.0.1. 0 = not at all."""
     node_address: str = ""
-    """host:port at which other nodes reach this node: the first of 1,000 ports for rank 0 of gangs. Empty: they can't,
-    and no gang across nodes has its rank 0 here."""
+    """host:port at which other nodes reach this node: the first of 1,000 ports for rank 0 of gangs. Empty: other nodes
+    cannot reach this node, and no gang across nodes has its rank 0 here."""
     heartbeat_ms: int = 5_000
     """How often a node says that it is alive."""
     snapshot_every_ms: int = 30_000

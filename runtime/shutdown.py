@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT become one event that a process waits for."""
+"""SIGTERM and SIGINT set one event that a process waits for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def on_signal() -> threading.Event:
 
 
 def on_signal_async() -> asyncio.Event:
-    """The same for a running event loop."""
+    """Like `on_signal`, for a running event loop."""
     loop = asyncio.get_running_loop()
     event = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Logs as JSON lines on stderr and metrics for Prometheus. Neither ever carries what a user wrote, nor a secret."""
+"""Logs as JSON lines on stderr, and metrics for Prometheus. Neither carries what a user wrote, or a secret."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from prometheus_client import start_http_server
 from runtime.settings import Settings
 
 NOISY = ("aiokafka", "faust.topics", "boto3", "botocore", "s3transfer", "urllib3", "httpx", "httpcore", "asyncio")
-"""Libraries that log per message or per request; they even build the records of levels nobody reads."""
+"""Libraries that log each message or request. They even build log records of levels that nobody reads."""
 
 
 class _Unfailing:
-    """stderr, whose lines get lost when they cannot be written: a full disk must not end a process that only wanted to
-    say something."""
+    """stderr, but a line that cannot be written is lost: a full disk must not end a process that only wanted to log."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -78,7 +77,7 @@ def serve_metrics(port: int) -> None:
 
 
 def without_words(error: BaseException) -> str:
-    """Where an exception came from, without its message, which may quote a record."""
+    """The class of an exception and where it was raised, without its message, which may quote a record."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return type(error).__name__ + place

@@ -1,9 +1,9 @@
 """What attempts leave on a node's disk, deleted in a thread of its own, however much it is and however nested.
 
-Who wants something gone renames it into one directory, which takes a moment whatever is in it; the thread empties that
-directory. A model made what lies there, so no link is followed, a directory without permissions is given some, and
-nothing recurses: a directory inside another is moved up and waits its turn, because a tree may be deeper than a process
-may hold directories open.
+What is to be deleted is renamed into one directory, which takes a moment whatever it contains; the thread empties that
+directory. A model made what lies there, so no link is followed, and a directory without permissions gets some. Nothing
+recurses: a directory inside another is moved up and waits its turn, because a tree may be deeper than the number of
+directories that a process may hold open.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ class Deleter:
     """`delete` and `close` are for one thread, the agent's."""
 
     def __init__(self, root: int, name: str) -> None:
-        """Deletes what lies in the directory `name` of the open directory `root`, from now on. OSError."""
+        """From now on, delete what lies in the directory `name` of the open directory `root`. OSError."""
         self._root = root
         self._name = name
         self._state = threading.Condition()
         self._wanted = True
         self._closing = False
         have_folder(root, name)
-        self._thread = threading.Thread(target=self._work, name="broom", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="deleter", daemon=True)
         self._thread.start()
 
     def delete(self, path: str) -> None:
-        """Set aside what has this path under the root, to be deleted; nothing happens when there is nothing. What
-        cannot be set aside stays, which is logged."""
+        """Have the thread delete what has this path under the root, if there is anything. What cannot be renamed stays;
+        the log says so."""
         try:
             os.stat(path, dir_fd=self._root, follow_symlinks=False)
         except OSError:
@@ -45,14 +45,14 @@ class Deleter:
             have_folder(self._root, self._name)  # a child may have put something else there
             self._set_aside(path)
         except OSError as error:
-            log.warning("what an attempt left stays: it cannot be renamed", error=type(error).__name__)
+            log.warning("what an attempt left stays on disk: it cannot be renamed", error=type(error).__name__)
             return
         with self._state:
             self._wanted = True
             self._state.notify_all()
 
     def close(self, within_s: float) -> bool:
-        """Stop. Whether all was deleted within the time; the rest is left for the next agent's broom."""
+        """Stop. True when all was deleted within the time; the next agent in this scratch deletes the rest."""
         with self._state:
             self._closing = True
             self._state.notify_all()
@@ -74,18 +74,20 @@ class Deleter:
             try:
                 while self._sweep():
                     pass
-            except Exception as error:  # what a model left must not end the thread that clears up after all of them
+            except (
+                Exception
+            ) as error:  # whatever a model left must not end the thread that deletes what all models leave
                 log.warning("not all was deleted", error=type(error).__name__)
 
     def _is_wanted(self) -> bool:
-        """Wait until there is something to do. False when there never will be."""
+        """Wait until there is something to delete. False when the deleter closes."""
         with self._state:
             self._state.wait_for(lambda: self._wanted or self._closing)
             wanted, self._wanted = self._wanted, False
             return wanted
 
     def _sweep(self) -> bool:
-        """Go through the directory once. Whether it is worth another time: something went."""
+        """Go through the directory once. True when something was deleted, so that another round may delete more."""
         folder = open_folder(self._root, self._name)
         try:
             return self._empty(folder, folder)
@@ -93,16 +95,18 @@ class Deleter:
             os.close(folder)
 
     def _empty(self, folder: int, within: int) -> bool:
-        """Delete what is in the directory; directories inside it are moved up into `folder`. Whether anything went."""
+        """Delete what is in `within`; directories inside it are moved up into `folder`. True when something changed."""
         went = False
         with os.scandir(within) as entries:
             for entry in entries:
-                with contextlib.suppress(OSError):  # it stays, and is looked at again as long as anything else goes
+                with contextlib.suppress(
+                    OSError
+                ):  # the entry stays, and is tried again as long as others can be deleted
                     went = self._delete(folder, within, entry.name) or went
         return went
 
     def _delete(self, folder: int, within: int, name: str) -> bool:
-        """Delete what has this name, or bring that nearer. OSError when it cannot be."""
+        """Delete what has this name, or move or empty part of it. True when something changed. OSError."""
         try:
             os.unlink(name, dir_fd=within)
             return True
@@ -127,5 +131,5 @@ class Deleter:
 
 
 def _new_name() -> str:
-    """One that nothing else has, whichever thread asks, nor what an agent before this one left."""
+    """A name that nothing else has, not even what an earlier agent left."""
     return uuid.uuid4().hex

@@ -1,8 +1,8 @@
-"""Directories that a model may have had its hands on: opened, made and put right, whatever stands there now.
+"""Directories in which a model may have written: opened, made and repaired, whatever stands there now.
 
 A child may leave anything at any name: a link, a pipe, a device, a directory without permissions. So nothing below a
-directory of its is opened by path. Each step is by name within a directory that is open already, follows no link,
-waits for nothing, and takes only what is what it should be.
+child's directory is opened by path. Each step is by name within a directory that is open already. A step follows no
+link, waits for nothing, and refuses what is not of the expected kind.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class NotAFile(Exception):
-    """There is something of that name, and it is no regular file."""
+    """Something has the name that is no regular file."""
 
 
 def open_root(path: Path) -> int:
-    """The directory an operator named: made if it is not there. OSError."""
+    """The directory that an operator named, open; made if there is none. OSError."""
     path.mkdir(parents=True, exist_ok=True)
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def open_folder(within: int, *names: str) -> int:
-    """The directory that one name after another leads to. OSError when one of them is no directory."""
+    """The directory to which one name after another leads, open. OSError when a name is no directory."""
     fd = os.dup(within)
     for name in names:
         try:
@@ -39,7 +39,7 @@ def open_folder(within: int, *names: str) -> int:
 
 
 def open_file(within: int, name: str) -> int:
-    """The regular file of that name, to be read. NotAFile; OSError when there is none or it may not be read."""
+    """The regular file of that name, open for reading. NotAFile; OSError when there is none or it may not be read."""
     fd = os.open(name, _FILE, dir_fd=within)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -48,7 +48,8 @@ def open_file(within: int, name: str) -> int:
 
 
 def have_folder(within: int, name: str) -> None:
-    """Have a directory of that name which its owner may use; what else has the name is deleted. OSError."""
+    """Make sure that the name is a directory which its owner may use; anything else with the name is deleted.
+    OSError."""
     try:
         mode = os.stat(name, dir_fd=within, follow_symlinks=False).st_mode
         if not stat.S_ISDIR(mode):
@@ -61,7 +62,7 @@ def have_folder(within: int, name: str) -> None:
 
 
 def unlock(within: int, name: str) -> None:
-    """Give a directory the permissions without which even its owner can neither move nor empty it. OSError."""
+    """Give a directory all permissions of its owner, who could neither move nor empty it otherwise. OSError."""
     fd = os.open(name, _PLACE, dir_fd=within)
     try:
         os.chmod(f"/proc/self/fd/{fd}", stat.S_IRWXU)  # noqa: PTH101

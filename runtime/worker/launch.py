@@ -1,4 +1,4 @@
-"""What is the same for every child of a slot: its scrubbed environment, its device, its share of the cores."""
+"""What all children of a slot have in common: the scrubbed environment, the device, the share of the cores."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ KEPT_VARIABLES = (
     "HSA_OVERRIDE_GFX_VERSION",
     "GLOO_SOCKET_IFNAME",
 )
-"""All that a child inherits of the agent's environment, with what is NCCL's: no credential among them."""
+"""With NCCL's, all variables of the agent's environment that a child inherits. None of them holds a credential."""
 
 NCCL_PREFIX = "NCCL_"
-"""How the GPUs of a gang reach each other (network interface, InfiniBand): many settings, each of one installation."""
+"""Settings of how the GPUs of a gang reach each other (network interface, InfiniBand), which differ by installation."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -36,7 +36,7 @@ THREAD_VARIABLES = (
 
 
 def child_environment(inherited: Mapping[str, str], threads: int, gpus: Sequence[int]) -> dict[str, str]:
-    """What every child of a slot has in its environment; `gpus` are indices into the GPUs this node may use."""
+    """The environment of every child of a slot. `gpus`: indices into the GPUs that this node may use."""
     kept = {n: value for n, value in inherited.items() if n in KEPT_VARIABLES or n.startswith(NCCL_PREFIX)}
     kept |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     if gpus:
@@ -48,7 +48,7 @@ def child_environment(inherited: Mapping[str, str], threads: int, gpus: Sequence
 
 @dataclass(frozen=True, slots=True)
 class ChildLaunch:
-    """What is the same for every child of a slot."""
+    """What all children of a slot have in common."""
 
     index: int
     environment: Mapping[str, str]
@@ -57,11 +57,11 @@ class ChildLaunch:
 
 
 def launches_of(node: NodeIdentity, inherited: Mapping[str, str]) -> list[ChildLaunch]:
-    """One for each slot; cores and GPUs are shared out evenly."""
+    """For each slot, what its children have in common. Cores and GPUs are shared out evenly."""
     threads = max(1, node.cores // node.slots)
     device = "cuda" if node.chipset in ("cuda", "rocm") else node.chipset
-    seats = []
+    launches = []
     for index in range(node.slots):
         gpus = range(index * node.gpus, (index + 1) * node.gpus)
-        seats.append(ChildLaunch(index, child_environment(inherited, threads, gpus), device, threads))
-    return seats
+        launches.append(ChildLaunch(index, child_environment(inherited, threads, gpus), device, threads))
+    return launches

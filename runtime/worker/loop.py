@@ -1,4 +1,4 @@
-"""The agent's main loop: waits for file descriptors and for what other threads post; never polls."""
+"""The agent's main loop: it waits for file descriptors and for calls that other threads post, and never polls."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class _HasFileno(Protocol):
 
 
 class Loop:
-    """Not thread-safe, but for `post` and `turns`. A callback does a bounded amount of work and returns: what is left
-    calls it again in the next turn."""
+    """Not thread-safe, except `post` and `turns`. A callback does a bounded amount of work and returns: if the
+    descriptor stays ready, the next turn calls back again."""
 
     def __init__(self) -> None:
         self.turns = 0
-        """How often it has turned: a watchdog looks at it."""
+        """How often the loop has turned: a watchdog watches this number."""
         self._selector = selectors.DefaultSelector()
         self._posted: deque[Callable[[], None]] = deque()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -43,7 +43,7 @@ class Loop:
             self._selector.register(key, events, callback)
 
     def unwatch(self, fd: int | _HasFileno) -> None:
-        """Stop; nothing happens when it is not watched."""
+        """Call back no more for this descriptor. Nothing happens when the loop does not watch the descriptor."""
         key: Any = fd
         try:
             self._selector.unregister(key)
@@ -51,12 +51,14 @@ class Loop:
             return
 
     def turn(self, timeout_s: float | None) -> None:
-        """Wait for something to happen, at most `timeout_s`, and call whoever waits for it."""
+        """Wait at most `timeout_s` for descriptors and posted calls, then make the calls."""
         self.turns += 1
         watched = self._selector.get_map()
         for key, mask in self._selector.select(timeout_s):
             now = watched.get(key.fd)
-            if now is not None and now.data == key.data:  # else an earlier callback of this turn unwatched it
+            if (
+                now is not None and now.data == key.data
+            ):  # else an earlier callback of this turn unwatched the descriptor
                 key.data(mask)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a node counts, for Prometheus. Nothing here ever carries what a user wrote."""
+"""What a node counts, for Prometheus. No metric carries what a user wrote."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The door for orders: bytes of a dispatch topic come in as an order that names only what can be named, or not at all.
+"""The door for orders: only an order whose names are well formed passes.
 
-A job, a dispatch and a version become paths and object keys on this node, so what is no name never passes.
+A job, a dispatch and a version become paths and object keys on this node. If a malformed name passed, it could lead
+out of the attempt's own folder.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from contract.names import DIGEST, DISPATCH, JOB, is_name
 from contract.orders import Kill, Load, Order, Recall, Run
 
 RANKS_MAX = 1000
-"""Of a gang: each finds rank 0 at one of as many ports."""
+"""The most ranks of a gang: a node has as many ports at which ranks find rank 0."""
 
 PARTITION_MAX = 2**31 - 1
 
 
 def order_of(value: bytes | None, node: str) -> Order | None:
-    """The order, None when it is for another node. Malformed says what was expected, and quotes nothing of it."""
+    """The order; None when the order is for another node. Malformed says what was expected, and quotes nothing
+    found."""
     order = decode_order(value)
     if order.node != node:
         return None
@@ -28,7 +30,7 @@ def order_of(value: bytes | None, node: str) -> Order | None:
 
 
 def _fault_of(order: Order) -> str:
-    """What it should have and has not; empty: nothing."""
+    """What the order should have and lacks; empty: it lacks nothing."""
     if not is_name(order.pool):
         return "the name of a pool"
     if not 0 <= order.epoch <= bounds.NUMBER_MAX:

@@ -1,9 +1,9 @@
 """The orders to one session of a node: its cluster's dispatch partition, read without a consumer group.
 
-The end offset is asked for before the node joins, and an order to a session can only be written after its join, so
-none is missed. A session has its own reader and thread: a new session leaves the old one's orders behind. A reader that
-fails again and again is made anew at the place it had reached: a node that beats and hears nothing would hold its
-attempts for ever.
+The end offset is asked for before the node joins, and an order to a session can only be written after its join, so no
+order is missed. A session has its own reader and thread: a new session leaves the old session's orders behind. A reader
+that fails again and again is replaced by another at the same place: a node that sends heartbeats and hears nothing
+would hold its attempts for ever.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ log = structlog.get_logger(__name__)
 RETRY_S = 1.0
 WARN_EVERY_S = 30.0
 PARTITIONS_EVERY_S = 60.0
-"""How often to look whether the topic has more partitions than it had."""
+"""How often to look whether the topic got more partitions."""
 
 FAILURES_MAX = 3
-"""So many reads that fail one after another end a reader."""
+"""How many reads may fail in a row before the reader is replaced."""
 
 READ_S = 1.0
-"""How long a read waits for an order; one that comes ends the wait at once."""
+"""How long a read waits for an order. An order that comes ends the wait at once."""
 
 
 class OrderListener(Protocol):
@@ -49,7 +49,7 @@ class OrderListener(Protocol):
 
 
 class OrderReader:
-    """Reads from `start` on until `stop`; a broker that is away, or a topic that is not there yet, is waited for."""
+    """Reads from `start` until `stop`. Waits for a broker that is away, and for a topic that does not exist yet."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class OrderReader:
         self._partitions_every_s = partitions_every_s
         self._partition = -1
         self._places: tuple[tuple[str, int], ...] = ()
-        """What is read: this partition, and the one before it where the topic grew."""
+        """What is read: the node's partition, and its former partition where the topic grew."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"dispatches-{session[:8]}", daemon=True)
 
@@ -77,7 +77,7 @@ class OrderReader:
         self._thread.start()
 
     def stop(self, wait_s: float = 0.0) -> None:
-        """Read no more; waits at most `wait_s` for the thread."""
+        """Read no more. Waits at most `wait_s` for the thread."""
         self._stopping.set()
         if wait_s:
             self._thread.join(wait_s)
@@ -103,7 +103,7 @@ class OrderReader:
                 reader = self._opened()
                 if reader is None:
                     return
-            except Exception as error:  # whatever it was, this node must hear the next order
+            except Exception as error:  # whatever went wrong, this node must hear the next order
                 failures += 1
                 log.warning("dispatch topic not read", topic=self._topic, error=type(error).__name__, times=failures)
                 self._stopping.wait(RETRY_S)
@@ -134,13 +134,13 @@ class OrderReader:
             return None
 
     def _opened(self) -> Reader | None:
-        """A reader at the end of this node's partition, as soon as that works; None when stopped before."""
+        """A reader at the end of this node's partition, as soon as a broker answers; None when stopped before."""
         told_s = -WARN_EVERY_S
         while not self._stopping.is_set():
             try:
                 self._partition = dispatch_partition(self._node, partitions(self._bootstrap, self._topic))
                 return self._reading({(self._topic, self._partition): "end"})
-            except Exception as error:  # the agent outlives any broker trouble, and says what it waits for
+            except Exception as error:  # the agent outlives any trouble of a broker, and the log says what it waits for
                 if time.monotonic() - told_s > WARN_EVERY_S:
                     told_s = time.monotonic()
                     log.warning(
@@ -153,8 +153,8 @@ class OrderReader:
         return None
 
     def _followed(self, reader: Reader) -> Reader:
-        """The topic may have grown, and this node's orders go to another partition now: read that one, too, from its
-        beginning. Orders that overtake each other meet the desk's rules."""
+        """If the topic grew, this node's orders may go to another partition now: read that partition too, from its
+        beginning. Orders may then overtake each other, which the node's rules allow for."""
         try:
             partition = dispatch_partition(self._node, partitions(self._bootstrap, self._topic))
             if partition == self._partition:
@@ -162,7 +162,7 @@ class OrderReader:
             log.info("the dispatch topic grew", topic=self._topic, partition=partition, before=self._partition)
             before = (self._topic, self._partition)
             both = self._reading({before: reader.position(before), (self._topic, partition): "beginning"})
-        except Exception as error:  # it is looked at again, and what is read now is read on
+        except Exception as error:  # the next look will tell; until then the reader goes on
             log.warning("size of the dispatch topic not known", topic=self._topic, error=type(error).__name__)
             return reader
         reader.close()
@@ -170,14 +170,14 @@ class OrderReader:
         return both
 
     def _renewed(self, reader: Reader) -> Reader:
-        """Another reader at the place that this one reached: a client that met a fatal error never reads again."""
+        """Another reader at the same place: a client that met a fatal error never reads again."""
         try:
             renewed = self._reading({place: reader.position(place) for place in self._places})
-        except Exception as error:  # the old one is as good as none, and a new one is tried again
+        except Exception as error:  # the broken reader stays until another can be made
             log.warning("dispatch reader not made anew", topic=self._topic, error=type(error).__name__)
             return reader
         log.warning("dispatch reader made anew", topic=self._topic)
-        with contextlib.suppress(Exception):  # it is broken, and what it says at its end changes nothing
+        with contextlib.suppress(Exception):  # the reader is broken, and an error at its end changes nothing
             reader.close()
         return renewed
 

@@ -1,10 +1,10 @@
-"""The last of what a model printed during one attempt: kept in memory, because a file could be made a trap by the model
-whose words it holds. Never in the agent's log: it may quote the user."""
+"""The last of what a model printed during one attempt. Kept in memory, because the model could turn a file into a trap;
+never in the agent's log, because prints may quote the user."""
 
 from __future__ import annotations
 
 KEPT_BYTES = 16 * 1024
-"""How much goes into error.txt when a child dies without a word."""
+"""How much goes into error.txt when a child dies without reporting a failure."""
 
 
 class Prints:
@@ -17,5 +17,5 @@ class Prints:
             del self._kept[:-KEPT_BYTES]
 
     def tail(self) -> str:
-        """The last KEPT_BYTES as text; what is no UTF-8 in it is replaced."""
+        """The last KEPT_BYTES as text; bytes that are not UTF-8 are replaced."""
         return self._kept[-KEPT_BYTES:].decode("utf-8", "replace")

@@ -1,9 +1,10 @@
-"""What a node has to say, in order, until the broker has it. Pure: the agent sends and tells how it went.
+"""What a node has to say, in order, until the broker has it. Pure: the sender sends and tells what became of a record.
 
-One record is under way at a time: what gathers meanwhile goes into the next, so records grow with the load, up to a
-bound in bytes, and their order can never change. A record without a clean ack is sent again; readers count a report
-once. A heartbeat is true at its place in this order, so one that waits through an outage stays true, and at most one
-waits. A record that the broker refuses for its size is never sent again as it is: what it said is said in less.
+One record is under way at a time, so the order of records can never change. Reports that gather meanwhile go into the
+next record, so records grow with the load, up to a bound in bytes. A record without a clean ack is sent again; readers
+count a report once. A heartbeat is true at its place in this order, so a heartbeat that waits through an outage stays
+true, and at most one waits. A record that the broker refuses for its size is never sent again as it is: its reports go
+into smaller records, or its lists are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from contract.codec import encode
 from contract.inputs import NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Report
 
 BRIEF_RECORDS = 120
-"""So many joins and heartbeats, ten minutes of them, list no versions after the broker refused one for its size."""
+"""After the broker refused a join or heartbeat for its size, this many of them, ten minutes' worth, list no
+versions."""
 
 NodeRecord = NodeJoined | NodeHeartbeat | NodeLeft | NodeReport
 
@@ -30,10 +32,10 @@ class ReportQueue:
         self._under_way: NodeRecord | None = None
         self._reports_bytes_max = REPORTS_BYTES_MAX
         self._brief = 0
-        """How many joins and heartbeats are still to go without lists of versions."""
+        """How many of the next joins and heartbeats go without lists of versions."""
 
     def __len__(self) -> int:
-        """How much the broker does not have yet."""
+        """How many records and reports the broker does not have yet."""
         return len(self._waiting) + (self._under_way is not None)
 
     def report(self, session: str, report: Report) -> None:
@@ -44,7 +46,7 @@ class ReportQueue:
 
     @property
     def wants_heartbeat(self) -> bool:
-        """False while one waits to be sent: a second would say nothing more."""
+        """False while a heartbeat waits to be sent: a second heartbeat would add nothing."""
         return not self._heartbeat_waits
 
     def heartbeat(self, record: NodeHeartbeat) -> None:
@@ -72,8 +74,8 @@ class ReportQueue:
         return record
 
     def refused(self) -> NodeRecord | None:
-        """The broker refuses the record under way for its size. What it said comes next, in smaller records; a record
-        of which nothing can be left out is dropped and returned."""
+        """The broker refuses the record under way for its size. What the record said comes next, in smaller records. A
+        record of which nothing can be left out is dropped and returned."""
         record = self.delivered()
         match record:
             case NodeReport(session=session, reports=reports) if len(reports) > 1:
@@ -92,8 +94,8 @@ class ReportQueue:
         return None
 
     def _listing(self, record: NodeRecord) -> NodeRecord:
-        """The record, without its lists of versions while the broker takes none. Those of attempts stay: the scheduler
-        takes an attempt that is not listed for one that the node forgot."""
+        """The record, without its lists of versions while the broker refuses these. The lists of attempts stay: the
+        scheduler takes an attempt that is not listed for an attempt that the node forgot."""
         if self._brief == 0 or not isinstance(record, NodeJoined | NodeHeartbeat):
             return record
         self._brief -= 1

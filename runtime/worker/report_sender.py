@@ -1,5 +1,6 @@
-"""How a node speaks: its outbox on a producer. What the broker did not take is handed over again until it does; what it
-refuses for its size is said in less. An outage is said once in the log, and its end."""
+"""Sends what a node has to say: its queue of reports, by a producer. A record that the broker did not take is sent
+again until the broker takes it; the queue makes smaller what the broker refuses for its size. The log has one line for
+the beginning of an outage and one for its end."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from runtime.worker.report_queue import NodeRecord, ReportQueue
 log = structlog.get_logger(__name__)
 
 AGAIN_S = 0.25
-"""Pause before a record that did not get through is handed over again; the producer itself has tried for seconds."""
+"""Pause before a record without an ack is sent again. The producer itself has tried for seconds."""
 
 PROGRESS_EVERY_S = 0.25
 MESSAGE_CHARACTERS_MAX = 200
@@ -45,16 +46,17 @@ class RecordProducer(Protocol):
 
 
 class Settled(NamedTuple):
-    """What follows from how a record went, for the attempts whose Started it had."""
+    """What became of a record, for the attempts whose Started was in it."""
 
     acknowledged: tuple[str, ...] = ()
     """Dispatches whose Started the broker has."""
     unsaid: tuple[str, ...] = ()
-    """Dispatches whose Started it will never have."""
+    """Dispatches whose Started the broker will never have."""
 
 
 class ReportSender:
-    """For the agent's main thread. `on_delivery` is called in the producer's; what it gets belongs to `delivered`."""
+    """For the agent's main thread. `on_delivery` is called in the producer's thread; have the main thread pass what it
+    got to `delivered`."""
 
     def __init__(self, node: NodeIdentity, producer: RecordProducer, on_delivery: OnDelivery) -> None:
         self.queue = ReportQueue(node.name)
@@ -64,29 +66,29 @@ class ReportSender:
         self._producer = producer
         self._on_delivery = on_delivery
         self._stream = uuid.uuid4().hex
-        """With a number, the CloudEvents id of a record."""
+        """With a number, this is the CloudEvents id of a record."""
         self._number = 0
         self._record_under_way: tuple[bytes, Headers] = (b"", [])
         self._progressed_s: dict[str, float] = {}
         self._silent_since_s: float | None = None
-        """Since when the broker does not take what this node says (monotonic clock)."""
+        """Since when the broker has taken no record of this node (monotonic clock)."""
         self._dropping = False
-        """The broker refuses even what is as small as can be."""
+        """The broker refused a record of which nothing could be left out; the log has said so."""
 
     def send_next(self) -> None:
-        """Hand over what is ready, unless a record is under way."""
+        """Send what is ready, unless a record is under way."""
         record = self.queue.next()
         if record is not None:
             self._record_under_way = (encode(record), self._headers(record))
             self._post()
 
     def send_again(self) -> None:
-        """Hand the record under way over again; the copy has the first one's CloudEvents id."""
+        """Send the record under way again, with the same CloudEvents id."""
         self.again_at_s = None
         self._post()
 
     def delivered(self, result: Delivery | Exception) -> Settled:
-        """How the record under way went."""
+        """What became of the record under way."""
         if isinstance(result, DeliveryRefused):
             return self._refused(result)
         if isinstance(result, Exception):
@@ -107,8 +109,9 @@ class ReportSender:
         if not self._dropping:
             self._dropping = True
             log.error(
-                "a record is dropped: expected the topic to take what a node says, found it refused as small as it can"
-                " be; raise max.message.bytes of the topic, or apply the policy again, which sets it",
+                "a record is dropped: expected the topic to take what a node says, found a record refused of which"
+                " nothing can be left out; raise max.message.bytes of the topic, or apply the policy again, which sets"
+                " it",
                 topic=JOBS,
                 record=type(dropped).__name__,
                 bytes=len(self._record_under_way[0]),
@@ -119,8 +122,8 @@ class ReportSender:
         if self._silent_since_s is None:
             self._silent_since_s = time.monotonic()
             log.warning(
-                "not heard: expected the broker to take what this node says, found it does not; what it says waits, or"
-                " is said in less where it was too large",
+                "not heard: expected the broker to take what this node says, found that it does not; reports wait, and"
+                " a record that was too large is made smaller",
                 topic=JOBS,
                 partition=self._node.jobs_partition,
                 found=str(found),
@@ -143,7 +146,7 @@ class ReportSender:
         try:
             self._producer.send(PROGRESS, encode(progress), key=run.job.encode(), headers=self._headers(progress))
         except DeliveryUnclear:
-            return  # it decides nothing
+            return  # progress decides nothing
 
     def forget(self, dispatch: str) -> None:
         """There will be no more progress of this attempt."""

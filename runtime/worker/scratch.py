@@ -1,12 +1,12 @@
-"""A node's own disk space: what an attempt writes lives here until the attempt ends, and not longer.
+"""A node's own disk space: what an attempt writes stays here until the attempt ends, and no longer.
 
 <root>/attempts/<dispatch>/outputs/   files that a model writes to be kept
-<root>/attempts/<dispatch>/rank-<n>/  the same of rank n of a gang; rank 0 has the place above
-<root>/slots/<n>/home, temporary      its home and temporary directory
-<root>/gone/                          on its way out: a thread deletes it
+<root>/attempts/<dispatch>/rank-<n>/  the same for rank n of a gang, except rank 0, which has the place above
+<root>/slots/<n>/home, temporary      the slot's home and temporary directory
+<root>/gone/                          what a thread deletes
 
-All of it belongs to models: the agent writes nothing here, reads nothing but outputs, and opens those step by step
-(`folders`). On the agent's loop nothing is done but to rename and to make a directory.
+All files here belong to models: the agent writes none, reads only outputs, and opens those step by step (`folders`).
+The agent's loop only renames and makes directories, which takes no time worth a thread.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ATTEMPTS, SLOTS, GONE = "attempts", "slots", "gone"
 OUTPUTS, HOME, TEMPORARY = "outputs", "home", "temporary"
 
 CLOSING_S = 3.0
-"""How long a node that ends waits for all to be deleted; the next one in this directory deletes the rest."""
+"""How long a node that ends waits until all is deleted. The next node in this directory deletes the rest."""
 
 
 class ScratchTaken(Exception):
@@ -36,19 +36,19 @@ class ScratchTaken(Exception):
 
 
 class Scratch:
-    """For the agent's main thread; `open_outputs` is for any."""
+    """For the agent's main thread, except `open_outputs`, which any thread may call."""
 
     def __init__(self, root: Path) -> None:
-        """Take the directory over; what an agent that was killed left there is deleted meanwhile. ScratchTaken,
+        """Take the directory over, and begin to delete what an agent that was killed left there. ScratchTaken,
         OSError."""
         root = root.absolute()
         self._path = str(root)
         self._root = open_root(root)
         self._untouched: dict[int, tuple[int, int]] = {}
-        """Inode and time of change of each slot's temporary directory, as it was made."""
+        """Inode and time of change of each slot's temporary directory when it was made."""
         try:
             self._lock = _locked(self._root, root)
-        except BaseException:  # a directory that could not be taken over is not kept open
+        except BaseException:  # do not keep a directory open that could not be taken over
             os.close(self._root)
             raise
         self._deleter = Deleter(self._root, GONE)
@@ -56,13 +56,14 @@ class Scratch:
             self._deleter.delete(name)
             have_folder(self._root, name)
 
-    # Strings instead of paths: these are asked for with every attempt, and a Path takes longer than the question.
+    # Strings instead of paths: every attempt asks for them, and making a Path takes longer than the rest of the call.
 
     def attempt(self, dispatch: str, rank: int = 0) -> str:
         return f"{self._path}/{_attempt(dispatch, rank)}"
 
     def outputs(self, dispatch: str, rank: int = 0) -> str:
-        """Where a child is told to write its outputs. For the child only: it may put anything there."""
+        """Where a child is told to write its outputs. The agent must not open this path: a child may put anything
+        there."""
         return f"{self.attempt(dispatch, rank)}/{OUTPUTS}"
 
     def home(self, slot: int) -> str:
@@ -72,7 +73,7 @@ class Scratch:
         return f"{self._path}/{SLOTS}/{slot}/{TEMPORARY}"
 
     def open_outputs(self, dispatch: str) -> int:
-        """The directory with the attempt's outputs (of rank 0), open. OSError when there is no such directory."""
+        """The directory with the outputs of the attempt's rank 0, open. OSError when there is no such directory."""
         return open_folder(self._root, ATTEMPTS, dispatch, OUTPUTS)
 
     def new_home(self, slot: int) -> None:
@@ -85,17 +86,18 @@ class Scratch:
         self._make_temporary(slot)
 
     def clean(self, dispatch: str) -> None:
-        """The attempt ended: have what it left under its own name deleted. Usually nothing, which costs two looks."""
-        with contextlib.suppress(OSError):  # then no attempt can leave anything either
+        """The attempt ended: have deleted what it left under its own name. Usually that is nothing, which costs two
+        looks."""
+        with contextlib.suppress(OSError):  # then no attempt can have left anything
             have_folder(self._root, ATTEMPTS)
         self._deleter.delete(_attempt(dispatch))
 
     def clean_temporary(self, slot: int) -> None:
-        """The slot's attempt ended: have its temporary files deleted. Usually none, which costs one look."""
+        """The slot's attempt ended: have its temporary files deleted. Usually there are none, which costs one look."""
         if self._is_untouched(slot):
             return
         self._deleter.delete(f"{SLOTS}/{slot}/{TEMPORARY}")
-        with contextlib.suppress(OSError):  # the next attempt that wants it finds that out
+        with contextlib.suppress(OSError):  # the next attempt that uses the directory will fail and say so
             self._make_temporary(slot)
 
     def close(self, within_s: float = CLOSING_S) -> None:
@@ -109,7 +111,8 @@ class Scratch:
         os.close(self._lock)
 
     def _make_temporary(self, slot: int) -> None:
-        """An empty directory dated 1970: any entry that comes gives it a later time, at whatever speed."""
+        """An empty directory dated 1970: any entry made in it gives the directory a later time, however soon it is
+        made."""
         os.mkdir(f"{SLOTS}/{slot}/{TEMPORARY}", dir_fd=self._root)
         fd = open_folder(self._root, SLOTS, str(slot), TEMPORARY)
         try:
@@ -120,7 +123,8 @@ class Scratch:
             os.close(fd)
 
     def _is_untouched(self, slot: int) -> bool:
-        """Its date alone could be set back by whoever wrote there; the time of change cannot."""
+        """Whether nothing was written there. A model could set the directory's date back, but not the time of
+        change."""
         try:
             status = os.stat(f"{SLOTS}/{slot}/{TEMPORARY}", dir_fd=self._root, follow_symlinks=False)
         except OSError:
@@ -134,7 +138,7 @@ def _attempt(dispatch: str, rank: int = 0) -> str:
 
 
 def _locked(within: int, root: Path) -> int:
-    """The lock of the directory, held. ScratchTaken, OSError."""
+    """The descriptor of the directory's lock, which is held. ScratchTaken, OSError."""
     fd = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=within)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,13 +1,13 @@
-"""Ends the process when the agent's loop stands still: a hang becomes a restart, and the attempts another node's.
+"""Ends the process when the agent's loop stands still: the node starts again, and other nodes take its attempts.
 
 Theory of operation. The loop counts its turns and turns at least once a heartbeat. A thread looks at the count once a
-second; when it has seen the same one at so many looks in a row as the limit has seconds, it writes where every thread
-stands and ends the process. It counts its own looks and not the time: when the machine or the process was suspended,
-neither of them ran, and the first look after that is only one.
+second. When the thread has seen the same count for as many seconds of looks as the limit allows, it writes where every
+thread stands and ends the process. The thread counts its own looks and not the time: while the machine or the process
+was suspended, neither thread nor loop ran, and the first look after that counts as one look.
 
-A hang that holds the interpreter's lock stops that thread too. Against that stands an alarm clock of the kernel which
-counts the processor time of this process, and which the thread sets back at each look: when it rings (SIGPROF), the
-process ends, after it wrote where every thread stands. Both are done by C code that needs no lock.
+A hang that holds the interpreter's lock stops that thread too. For this case the kernel has an alarm clock, which
+counts the processor time of this process and which the thread sets back at each look. When the alarm rings (SIGPROF),
+C code that needs no lock writes where every thread stands, and the process ends.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ log = structlog.get_logger(__name__)
 
 HEARTBEATS = 3
 LEAST_S = 10.0
-"""A loop gets so long however short a heartbeat is."""
+"""The limit is never shorter than this, however short a heartbeat is."""
 
 LOOK_S = 1.0
 LOOKS_LEAST = 10
 
 LOCKED_S = 60.0
-"""Processor time of all threads together between two looks: more than the threads of a node can take in a second, even
-if each of them had a processor of its own."""
+"""Processor time of all threads together between two looks. The threads of a node take less in a second, even if each
+thread has a processor of its own."""
 
 EXIT_STATUS = 3
 
 LAST_WORDS_S = 5.0
-"""How long the words may take: whoever should read them may be what the loop waits for."""
+"""How long writing may take: the loop may hang because nobody reads what it writes."""
 
 
 def limit_s(heartbeat_s: float) -> float:
-    """How long the loop may stand still."""
+    """How long the loop may stand still, in seconds."""
     return max(HEARTBEATS * heartbeat_s, LEAST_S)
 
 
 class Watchdog:
     def __init__(self, turns: Callable[[], int], limit_s: float, *, locked_s: float = LOCKED_S) -> None:
-        """`turns`: how often the loop has turned. `limit_s`: in seconds, how long it may stand still."""
+        """`turns`: how often the loop has turned. `limit_s`: how long the loop may stand still."""
         self._turns = turns
         self._limit_s = limit_s
         self._locked_s = locked_s

@@ -65,7 +65,7 @@ def test_who_has_something_deleted_does_not_wait_for_it(space: Space, monkeypatc
     in_time(lambda: space.scratch.new_home(0))
     assert list(space.home.iterdir()) == list(space.temporary.iterdir()) == []
     assert not space.attempt.exists()
-    until(lambda: asked, "the broom is at work")
+    until(lambda: asked, "the deleter is at work")
     in_time(lambda: space.scratch.close(0.0))
     let.set()
     next_one = Scratch(space.root)
