@@ -128,13 +128,11 @@ class HandScheduler:
     def ended(self, dispatch: str) -> Succeeded | Failed | Stopped:
         """The attempt's last report."""
 
-        def pick(wire: Wire) -> Succeeded | Failed | Stopped | None:
-            for report in wire.reports if isinstance(wire, NodeReport) else ():
-                if report.dispatch == dispatch and not isinstance(report, Started):
-                    return report
-            return None
+        def pick(wire: Wire) -> list[Succeeded | Failed | Stopped] | None:
+            reports: tuple[Report, ...] = wire.reports if isinstance(wire, NodeReport) else ()
+            return [r for r in reports if r.dispatch == dispatch and not isinstance(r, Started)] or None
 
-        return self.until(pick)
+        return self.until(pick)[0]
 
     def started(self, dispatch: str) -> Started:
         def pick(wire: Wire) -> Started | None:

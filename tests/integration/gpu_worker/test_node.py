@@ -15,6 +15,7 @@ from contract.results import EMPTY_MANIFEST, ERROR_NAME, INPUTS_NAME, MANIFEST_N
 from contract.topics import PROGRESS
 from local.services import Services
 from runtime.kafka import Reader, partitions
+from runtime.kafka_reader import StartOffset
 from runtime.object_store import ObjectStore
 from tests.integration.gpu_worker.by_hand import DEADLINE_S, HandScheduler, NodeProcess, SteadyNode
 from tests.waiting import until
@@ -185,7 +186,9 @@ def test_outputs_their_manifest_and_inputs_are_stored(
 def test_progress_is_told_beside_the_reports(
     servers: Services, scheduler: HandScheduler, steady: SteadyNode, noop: str
 ) -> None:
-    starts = {(PROGRESS, partition): "end" for partition in range(partitions(servers.settings.kafka, PROGRESS))}
+    starts: dict[tuple[str, int], StartOffset] = {
+        (PROGRESS, partition): "end" for partition in range(partitions(servers.settings.kafka, PROGRESS))
+    }
     reader = Reader(servers.settings.kafka, starts, client_id="test")
     order = scheduler.for_steady(steady, noop, {"sleep_ms": 1000})
     scheduler.send(order)

@@ -19,8 +19,6 @@ from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
-from types import SimpleNamespace
-from typing import Any
 
 import msgspec
 import pytest
@@ -39,6 +37,7 @@ from gpu_worker.rules.outcome import Computed
 from runtime.worker.scratch import Scratch
 from tests.properties.weighted import weighted
 from tests.unit.gpu_worker.memory_store import MemoryStore
+from tests.unit.gpu_worker.programs import installed
 from tests.waiting import until
 
 DEADLINE_S = 30.0
@@ -192,8 +191,7 @@ class Node:
         self.keeper = ResultsWriter(
             self.store, self.scratch.open_outputs, self.checkers, lambda *told: self.told.put(told), patience_s=1.0
         )
-        program: Any = SimpleNamespace(manifest=SimpleNamespace(outputs={"type": "object"}))
-        self.supplies = Supplies(msgspec.Raw(b"{}"), program)
+        self.supplies = Supplies(msgspec.Raw(b"{}"), installed())
         self.number = 0
 
     def leave(self, kind: str, path: str) -> None:

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.codec import Malformed, encode
+from contract.inputs import Failed
 from contract.names import dispatch_order, pool_of
 from contract.orders import Drain, Kill, Load, Order, Payload, Recall, Rejoin, Run
 from contract.results import attempt_prefix
 from gpu_worker.io.supplies import SuppliesFetcher
 from gpu_worker.rules.actions import FetchSupplies, Prefetch, Say
 from gpu_worker.rules.node_rules import NodeRules
-from gpu_worker.rules.outcome import Failure
 from runtime.worker.order_door import order_of
 from runtime.worker.scratch import Scratch
 from tests.properties.gpu_worker.frames import PIECES
@@ -99,8 +99,8 @@ def behind_the_door(order: Order, scratch: Scratch, root: Path) -> None:
                 assert Path(version).name == version
             case Say(report):
                 assert len(encode(report)) < 500
-    for dispatch in list(rules.held):
-        rules.ended(dispatch, Failure("store", "E"))  # type: ignore[arg-type]
+    for dispatch, attempt in list(rules.held.items()):
+        rules.ended(dispatch, Failed(attempt.run.job, dispatch, "store", "E"))
     assert encode(rules.heartbeat())
 
 

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -23,10 +22,13 @@ from contract.side_topics import AttemptProgressed
 from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
 from gpu_worker.world import World
+from registry.depot import InstalledVersion
 from runtime.kafka import Delivery, DeliveryRefused, OnDelivery
 from runtime.worker.node import NodeIdentity
+from runtime.worker.order_reader import OrderListener
 from runtime.worker.scratch import Scratch
 from tests.unit.gpu_worker.memory_store import MemoryStore
+from tests.unit.gpu_worker.programs import installed
 from tests.waiting import until
 
 DEADLINE_S = 20.0
@@ -66,7 +68,8 @@ class Broker:
         self.record_bytes_max = 2**20
         self.refused: list[bytes] = []
         """What was larger than that."""
-        self.listener: Any = None
+        self.listeners: list[OrderListener] = []
+        """Who hears orders, by session."""
         self.sessions: list[str] = []
         self.positions = True
 
@@ -85,14 +88,14 @@ class Broker:
         else:
             self.held.append(on_delivery)
 
-    def open_orders(self, session: str, agent: Agent) -> Broker:
-        self.listener = agent
+    def open_orders(self, session: str, listener: OrderListener) -> Broker:
+        self.listeners.append(listener)
         self.sessions.append(session)
         return self
 
     def start(self) -> None:
         if self.positions:
-            self.listener.positioned(self.sessions[-1])
+            self.listeners[-1].positioned(self.sessions[-1])
 
     def stop(self, wait_s: float = 0.0) -> None:
         pass
@@ -113,6 +116,19 @@ class Store(MemoryStore):
         return self.objects[attempt_prefix(run.job, run.dispatch) + ERROR_NAME].decode()
 
 
+class OneVersion:
+    """A depot that has the same program for every version."""
+
+    def __init__(self, program: InstalledVersion) -> None:
+        self.program = program
+
+    def ensure(self, version: str) -> InstalledVersion:
+        return self.program
+
+    def mark_used(self, version: str) -> None:
+        pass
+
+
 class Table:
     def __init__(
         self,
@@ -126,21 +142,15 @@ class Table:
         shutil.copytree(STAND_IN, directory / "code" / "torch")
         (directory / "code" / "model.py").write_text(MODEL)
         self.broker = Broker()
-        program: Any = SimpleNamespace(
-            manifest=SimpleNamespace(entry_point="model:Model", outputs={"type": "object"}),
-            code=directory / "code",
-            weights=directory,
-            python=Path(python),
-        )
+        program = installed(code=directory / "code", weights=directory, python=python)
         self.store = Store()
-        broker: Any = self.broker
         world = World(
-            producer=broker,
+            producer=self.broker,
             store=self.store,
-            depot=SimpleNamespace(ensure=lambda _version: program, mark_used=lambda _version: None),
+            depot=OneVersion(program),
             cached=cached,
             read_payload=lambda *_: None,
-            open_orders=broker.open_orders,
+            open_orders=self.broker.open_orders,
             environment={"PATH": os.environ["PATH"]},
         )
         node = NodeIdentity("main", "node-1", slots, "cpu", 0, 0, 0, 1, 5.0, "node-1.example:10000")
@@ -179,7 +189,8 @@ class Table:
             reports = [report for report in self.broker.reports() if report.dispatch == run.dispatch]
             return next((report for report in reports if not isinstance(report, Started)), None)
 
-        report: Report = until(last)
+        report = until(last)
+        assert report is not None
         return report
 
     def take(self, *orders: Order) -> None:

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from gpu_worker.rules.outcome import ChildOutcome, Computed
 from runtime.worker.launch import ChildLaunch, child_environment
 from runtime.worker.loop import Loop
 from runtime.worker.scratch import Scratch
+from tests.unit.gpu_worker.programs import installed
 
 DEADLINE_S = 20.0
 
@@ -129,12 +129,8 @@ class Bench:
     def launch(self, do: str, *, version: str = "v1", timeout_ms: int = 60_000, python: str = sys.executable) -> None:
         self.number += 1
         order = Run("n", "s", "p", 1, "j", 1, f"1.{self.number}.0", "m", version, timeout_ms, 0, 0, "")
-        program: Any = SimpleNamespace(
-            version=version,
-            manifest=SimpleNamespace(entry_point="model:Model"),
-            code=self.directory / "code",
-            weights=self.directory / version,
-            python=Path(python),
+        program = installed(
+            version=version, code=self.directory / "code", weights=self.directory / version, python=python
         )
         self.slot.launch(Work(order, Supplies(msgspec.Raw(msgspec.json.encode({"do": do})), program)))
 

@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from gpu_worker.io import checker_process
 from gpu_worker.io.checker import LENGTH_BYTES, PART_BYTES_MAX, READY
 from gpu_worker.io.checker_process import CheckAborted, CheckerNotStarted, Checkers
 from tests.waiting import until
@@ -136,7 +135,7 @@ def test_what_is_too_large_is_not_asked() -> None:
 
 
 def test_a_node_that_cannot_check_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checker_process.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(CheckerNotStarted):
         fits(Checkers(), COUNTED, b"{}")
 

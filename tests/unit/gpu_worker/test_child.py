@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def test_a_child_that_there_is_no_descriptor_for_leaves_nothing_behind(
     def none_left(_pid: int) -> int:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(child_process.os, "pidfd_open", none_left)
+    monkeypatch.setattr(os, "pidfd_open", none_left)
     before = psutil.Process().num_fds(), psutil.Process().children()
     with pytest.raises(OSError, match="Too many"):
         child_process.ChildProcess(sys.executable, CHILD, {}, str(tmp_path), frame_decoder())

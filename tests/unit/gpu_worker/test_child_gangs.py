@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -26,6 +25,7 @@ from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure
 from runtime.worker.launch import ChildLaunch, child_environment
 from runtime.worker.loop import Loop
 from runtime.worker.scratch import Scratch
+from tests.unit.gpu_worker.programs import installed
 
 DEADLINE_S = 20.0
 TORCH_DEADLINE_S = 180.0
@@ -104,12 +104,7 @@ class Ranks:
     def launch(self, do: str, *ranks: int, at: str = "", timeout_ms: int = 60_000, weights: str = "w") -> None:
         """Rank n in slot n; both when none is named."""
         order = Run("n", "s", "p", 1, "j", 1, "1.1.0", "m", "v1", timeout_ms, 0, 0, "", ranks=(0, 1), world=2)
-        program: Any = SimpleNamespace(
-            manifest=SimpleNamespace(entry_point="model:Model"),
-            code=self.code,
-            weights=self.code / weights,
-            python=Path(self.python),
-        )
+        program = installed(code=self.code, weights=self.code / weights, python=self.python)
         supplies = Supplies(msgspec.Raw(msgspec.json.encode({"do": do})), program)
         at = at or rendezvous_here()
         for rank in ranks or (0, 1):

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from gpu_worker.child import slot
 from gpu_worker.child.messages import ModelProgressed
 from gpu_worker.child.slot import LAST_PRINTS, LAST_RECEIVES, Stage
-from runtime.worker import child_process, metrics
+from runtime.worker import child_process
 from tests.unit.gpu_worker.slot_bench import DEADLINE_S, Bench, alive, closing, values
 from tests.waiting import until
 
@@ -73,7 +74,9 @@ def test_nothing_that_a_model_prints_is_written_where_it_could_lay_a_trap(bench:
 
 
 def undying() -> float:
-    return metrics.children_undying._value.get()
+    value = REGISTRY.get_sample_value("headrace_node_children_undying")
+    assert value is not None
+    return value
 
 
 def test_what_goes_on_writing_after_the_child_ended_is_not_listened_to_for_ever(

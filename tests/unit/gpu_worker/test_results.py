@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import msgspec
@@ -27,6 +26,7 @@ from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure
 from runtime.object_store import Source
 from runtime.worker.folders import open_folder
 from tests.unit.gpu_worker.memory_store import AWAY, MemoryStore
+from tests.unit.gpu_worker.programs import installed
 
 ORDER = Run("n", "s", "p", 1, "j", 1, "1.1.0", "m", "v1", 1000, 0, 0, "")
 PREFIX = "results/j/1.1.0/"
@@ -75,8 +75,7 @@ class Table:
             lambda *told: self.told.put(told),
             patience_s=2.0,
         )
-        program: Any = SimpleNamespace(manifest=SimpleNamespace(outputs=schema))
-        self.supplies = Supplies(msgspec.Raw(b'{"prompt":"words"}'), program)
+        self.supplies = Supplies(msgspec.Raw(b'{"prompt":"words"}'), installed(outputs=schema))
 
     def begin(self, outcome: ChildOutcome) -> None:
         self.keeper.store(ORDER, self.supplies, outcome)

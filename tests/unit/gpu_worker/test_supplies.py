@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -19,8 +18,10 @@ from contract.orders import Payload, Run
 from gpu_worker.io.payloads import CHECKED_AT_ONCE_BYTES_MAX, INPUTS_BYTES_MAX
 from gpu_worker.io.supplies import Supplies, SuppliesFetcher
 from gpu_worker.rules.outcome import Failure
+from registry.depot import InstalledVersion
 from registry.errors import RegistryError
 from tests.unit.gpu_worker.memory_store import AWAY
+from tests.unit.gpu_worker.programs import installed
 
 SALT, INPUTS = "ab" * 16, b'{"prompt":"words"}'
 DIGEST = payload_digest(SALT, INPUTS)
@@ -51,12 +52,12 @@ class Depot:
         self.faults: list[Exception] = []
         self.uses: SimpleQueue[str] = SimpleQueue()
 
-    def ensure(self, version: str) -> Any:
+    def ensure(self, version: str) -> InstalledVersion:
         self.asked.append(version)
         assert self.let.wait(10)
         if self.faults:
             raise self.faults.pop(0)
-        return SimpleNamespace(version=version)
+        return installed(version=version)
 
     def mark_used(self, version: str) -> None:
         self.uses.put(version)
@@ -85,12 +86,21 @@ def test_a_carried_payload_for_a_version_that_is_here_needs_no_thread() -> None:
     assert table.fetcher.cached == ("v1",)
 
 
+def looking(looked: list[tuple[int, int]]) -> Callable[[int, int], bytes | None]:
+    """Finds the record, and notes where it was looked for."""
+
+    def read(partition: int, offset: int) -> bytes | None:
+        looked.append((partition, offset))
+        return RECORD
+
+    return read
+
+
 def test_a_payload_is_read_by_offset_when_the_order_has_none_or_a_wrong_one() -> None:
     wrong = Payload(msgspec.Raw(b'{"prompt":"other"}'), SALT)
     for run in (order(carried=False), order(payload=wrong)):
         looked: list[tuple[int, int]] = []
-        table = Table(lambda p, o, looked=looked: looked.append((p, o)) or RECORD)
-        result = table.fetched(run)
+        result = Table(looking(looked)).fetched(run)
         assert isinstance(result, Supplies)
         assert bytes(result.inputs) == INPUTS
         assert looked == [(0, 7)]
@@ -114,7 +124,7 @@ def test_a_payload_that_is_not_the_one_submitted_is_missing(value: bytes | None)
 
 
 def test_a_broker_that_is_away_is_waited_for() -> None:
-    answers: list[Any] = [OSError("away"), None, RECORD]
+    answers: list[Exception | bytes | None] = [OSError("away"), None, RECORD]
 
     def read(_partition: int, _offset: int) -> bytes | None:
         answer = answers.pop(0)

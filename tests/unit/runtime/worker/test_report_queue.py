@@ -21,7 +21,7 @@ def queue() -> ReportQueue:
 
 
 def test_what_gathers_while_a_record_is_under_way_goes_into_the_next(queue: ReportQueue) -> None:
-    reports = [Started("j1", "1.1.0"), Succeeded("j1", "1.1.0", "m"), Started("j2", "1.2.0")]
+    reports: list[Report] = [Started("j1", "1.1.0"), Succeeded("j1", "1.1.0", "m"), Started("j2", "1.2.0")]
     queue.report(SESSION, reports[0])
     first = queue.next()
     assert first == NodeReport(NODE, SESSION, (reports[0],))

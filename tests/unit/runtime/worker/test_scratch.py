@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from runtime.worker import deletion
 from runtime.worker.scratch import Scratch, ScratchTaken
 from tests.waiting import until
 
@@ -56,7 +55,7 @@ def test_who_has_something_deleted_does_not_wait_for_it(space: Space, monkeypatc
         assert let.wait(DEADLINE_S)
         unlink(name, **options)
 
-    monkeypatch.setattr(deletion.os, "unlink", slow)
+    monkeypatch.setattr(os, "unlink", slow)
     for place in (space.home, space.temporary, space.attempt / "outputs"):
         place.mkdir(parents=True, exist_ok=True)
         (place / "file").touch()
