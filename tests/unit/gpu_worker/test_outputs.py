@@ -1,0 +1,162 @@
+"""Outputs: what a child leaves in its files is stored as it was opened, or refused with a name for the reason."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stamina
+
+from contract.codec import decode_result
+from contract.inputs import Failed, Succeeded
+from gpu_worker.io import outputs, result_objects
+from gpu_worker.io.checker_process import Checkers
+from tests.unit.gpu_worker.results_bench import PREFIX, Table, computed
+
+
+@pytest.fixture(autouse=True)
+def no_waiting() -> Iterator[None]:
+    """Retries come at once, four of them."""
+    with stamina.set_testing(True, attempts=4):
+        yield
+
+
+@pytest.fixture(scope="module")
+def checkers() -> Iterator[Checkers]:
+    checkers = Checkers()
+    yield checkers
+    checkers.close()
+
+
+@pytest.fixture
+def table(tmp_path: Path, checkers: Checkers) -> Table:
+    return Table(tmp_path, checkers)
+
+
+def test_a_large_output_is_hashed_and_stored_from_its_file(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
+    (table.directory / "a.bin").write_bytes(b"large")
+    table.stored(computed("a.bin"))
+    (file,) = decode_result(table.store.objects[PREFIX + "manifest.json"]).files
+    assert (file.sha256, file.bytes) == (hashlib.sha256(b"large").hexdigest(), 5)
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, 4)
+
+
+def rewrite(path: Path) -> None:
+    path.write_bytes(b"other")
+    os.utime(path, (1, 1))
+
+
+@pytest.mark.parametrize("change", [grow, shrink, rewrite])
+def test_a_large_output_that_changes_while_it_is_stored_is_refused(
+    table: Table, monkeypatch: pytest.MonkeyPatch, change: Any
+) -> None:
+    monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
+    path = table.directory / "a.bin"
+    path.write_bytes(b"large")
+    table.store.let.clear()
+    table.begin(computed("a.bin"))
+    assert table.store.reached.wait(10)
+    change(path)
+    table.store.let.set()
+    assert table.told.get(timeout=10)[1] == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
+    assert table.store.puts == 1, "another try would not mend it"
+
+
+def test_an_output_that_is_swapped_while_it_is_stored_is_the_one_that_was_opened(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is hashed is what is stored, whatever has the name by then."""
+    monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
+    path = table.directory / "a.bin"
+    path.write_bytes(b"large")
+    table.store.let.clear()
+    table.begin(computed("a.bin"))
+    assert table.store.reached.wait(10)
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+    table.store.let.set()
+    assert isinstance(table.told.get(timeout=10)[1], Succeeded)
+    (file,) = decode_result(table.store.objects[PREFIX + "manifest.json"]).files
+    assert table.store.objects[PREFIX + "a.bin"] == b"large"
+    assert file.sha256 == hashlib.sha256(b"large").hexdigest()
+
+
+def test_an_upload_that_is_tried_again_begins_anew(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
+    (table.directory / "a.bin").write_bytes(b"large")
+    table.store.faults = 2
+    assert isinstance(table.stored(computed("a.bin")), Succeeded)
+    (file,) = decode_result(table.store.objects[PREFIX + "manifest.json"]).files
+    assert table.store.objects[PREFIX + "a.bin"] == b"large"
+    assert file.sha256 == hashlib.sha256(b"large").hexdigest()
+
+
+def test_an_output_is_read_no_further_than_it_was_long_and_no_more_once_nobody_wants_it(tmp_path: Path) -> None:
+    def stop() -> None:
+        raise result_objects.Abandoned
+
+    (tmp_path / "a").write_bytes(b"12345678")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with outputs.OpenOutput(folder, "a") as output:
+        grow(tmp_path / "a")
+        reading = output.reading(lambda: None)
+        assert [reading.read(3), reading.read(), reading.read(), reading.read(3)] == [b"123", b"45678", b"", b""]
+        with pytest.raises(result_objects.Abandoned):
+            output.reading(stop).read()
+    os.close(folder)
+
+
+def make_link(path: Path) -> None:
+    path.symlink_to("/etc/hostname")
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "error"), [(make_link, "OutputMissing"), (make_folder, "OutputNotAFile"), (make_pipe, "OutputNotAFile")]
+)
+def test_what_is_no_regular_file_is_refused(table: Table, make: Any, error: str) -> None:
+    make(table.directory / "a")
+    assert table.stored(computed("a")) == Failed("j", "1.1.0", "bad_outputs", error)
+
+
+@pytest.mark.parametrize("name", ["../a", "/etc/hostname", "a/b", "", ".a", "manifest.json", "a" * 129, "a\n"])
+def test_a_name_that_is_not_plain_is_refused(table: Table, name: str) -> None:
+    assert table.stored(computed(name)) == Failed("j", "1.1.0", "bad_outputs", "OutputNameInvalid")
+
+
+def test_outputs_have_limits(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_objects, "OUTPUT_BYTES_MAX", 7)
+    for name in ("a", "b"):
+        (table.directory / name).write_bytes(b"four")
+    assert table.stored(computed("a", "b")) == Failed("j", "1.1.0", "bad_outputs", "OutputsTooLarge")
+    many = tuple(f"o{number}" for number in range(101))
+    assert table.stored(computed(*many)) == Failed("j", "1.1.0", "bad_outputs", "TooManyOutputs")
+    assert table.stored(computed("a", "a")) == Failed("j", "1.1.0", "bad_outputs", "TooManyOutputs")
+
+
+def test_a_folder_that_is_a_link_is_refused(tmp_path: Path, checkers: Checkers) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "a").write_bytes(b"secret")
+    (tmp_path / "outputs").symlink_to(tmp_path / "secrets")
+    table = Table(tmp_path / "outputs", checkers)
+    assert table.stored(computed("a")) == Failed("j", "1.1.0", "bad_outputs", "OutputMissing")
