@@ -1,4 +1,4 @@
-"""An agent between a broker made of lists and real children, for tests that play everything outside the node."""
+"""An agent between a broker made of lists and real children, for tests that act as everything outside the node."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Broker:
         self.progress: list[AttemptProgressed] = []
         self.record_bytes_max = 2**20
         self.refused: list[bytes] = []
-        """What was larger than that."""
+        """Records that were larger than `record_bytes_max`."""
         self.listeners: list[OrderListener] = []
         """Who hears orders, by session."""
         self.sessions: list[str] = []
@@ -197,7 +197,7 @@ class Table:
         self.agent.ordered(list(orders))
 
     def turn(self) -> None:
-        """Have the agent look at its clock and say what is due."""
+        """Have the agent look at its clock and do what is due."""
         for _ in range(2):  # it looks between these
             called = threading.Event()
             self.agent._loop.post(called.set)

@@ -27,7 +27,7 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
 
 class Store(MemoryStore):
-    """Fails as often as told, and can be made to wait."""
+    """A store that fails as often as told, and that can be made to wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Store(MemoryStore):
         return True
 
     def put_stream(self, key: str, source: Source, *, content_type: str = "") -> None:
-        """Reads before it waits and after, as one that sends part by part."""
+        """Read before the wait and after it, like a store that sends part by part."""
         first = source.read(3)
         self.put(key, first)
         self.objects[key] += source.read()

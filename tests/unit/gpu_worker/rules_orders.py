@@ -1,4 +1,4 @@
-"""Orders to the node whose desk is tested."""
+"""Orders to the node whose rules are tested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A slot around a real child of this interpreter, whose model does in a few lines what a test asks for."""
+"""A slot with a real child of this interpreter, whose model does what a test asks for in a few lines."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Bench:
 
 
 def closing(bench: Bench) -> Iterator[Bench]:
-    """For a fixture: the bench, which lets go of everything in the end."""
+    """For a fixture: the bench, which is closed at the end."""
     yield bench
     assert bench.slot.close(DEADLINE_S)
     bench.loop.close()

@@ -122,7 +122,7 @@ def test_a_check_of_values_takes_as_long_as_it_takes_and_the_heart_beats(
 
 
 def test_its_loop_turns_at_least_once_a_heartbeat_whatever_is_due(tmp_path: Path) -> None:
-    """Else its watchdog would take it for one that hangs."""
+    """Otherwise the watchdog would take the node for a node that hangs."""
     table = Table(tmp_path, heartbeat_ms=5)
     table.broker.positions = False
     with running(table):

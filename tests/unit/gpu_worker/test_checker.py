@@ -1,5 +1,5 @@
-"""Values against output schemas, in a process of their own: what fits, what is fetched, and what happens to a check
-without an end."""
+"""Values against output schemas, in a process of their own: what fits, what is fetched, and what becomes of a check
+that does not end."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_values_fit_their_schema_or_not(checkers: Checkers, schema: Any, values:
 
 
 def test_no_schema_makes_it_fetch_anything(checkers: Checkers, tmp_path: Path) -> None:
-    """Nor wait: the server never answers, and the file is a pipe that nobody writes to (security review, 4)."""
+    """The check does not wait either: the server never answers, and nobody writes to the pipe (security review, 4)."""
     (tmp_path / "schema.json").write_text("{}")
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
@@ -74,7 +74,7 @@ def test_no_schema_makes_it_fetch_anything(checkers: Checkers, tmp_path: Path) -
 
 @pytest.fixture
 def stuck() -> Iterator[tuple[Checkers, int]]:
-    """Checkers whose one process will not answer, and its id."""
+    """Checkers with one process, which does not answer, and the id of that process."""
     checkers = Checkers(check_s=0.3)
     assert fits(checkers, COUNTED, b"{}")
     pid = checkers._idle[0]._process.pid
@@ -150,7 +150,7 @@ def test_it_gets_no_credentials(checkers: Checkers) -> None:
     ("doing", "status"), [("", 0), ("checker.fault = lambda *_: any(iter(int, 1))", -signal.SIGALRM)]
 )
 def test_it_ends_with_its_agent(doing: str, status: int) -> None:
-    """Also in the middle of a check, by its own alarm."""
+    """In the middle of a check too: its own alarm ends the process."""
     ours, theirs = socket.socketpair()
     program = f"from gpu_worker.io import checker\n{doing}\nchecker.ALARM_S = 1\nchecker.main(['{theirs.fileno()}'])"
     process = subprocess.Popen([sys.executable, "-c", program], pass_fds=(theirs.fileno(),))

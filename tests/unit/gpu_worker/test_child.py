@@ -1,4 +1,4 @@
-"""The model process by itself: that it ends with its agent, its end of the pipe, the values that it lets through."""
+"""The model process by itself: its end with the agent, its end of the pipe, the values that it passes on."""
 
 from __future__ import annotations
 

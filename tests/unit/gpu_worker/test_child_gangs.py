@@ -102,7 +102,7 @@ class Ranks:
         self.told.append(("halted", slot, run.dispatch))
 
     def launch(self, do: str, *ranks: int, at: str = "", timeout_ms: int = 60_000, weights: str = "w") -> None:
-        """Rank n in slot n; both when none is named."""
+        """Launch rank n in slot n; both ranks when none is named."""
         order = Run("n", "s", "p", 1, "j", 1, "1.1.0", "m", "v1", timeout_ms, 0, 0, "", ranks=(0, 1), world=2)
         program = installed(code=self.code, weights=self.code / weights, python=self.python)
         supplies = Supplies(msgspec.Raw(msgspec.json.encode({"do": do})), program)
@@ -135,7 +135,7 @@ class Ranks:
         return [value for what, slot, value in self.told if what == "done" and slot == rank]
 
     def computing(self) -> None:
-        """Returns once both ranks compute."""
+        """Wait until both ranks compute."""
         paths = [Path(self.scratch.outputs("1.1.0", rank)) / "rank.txt" for rank in range(2)]
         self.until(lambda: all(path.exists() for path in paths))
 
@@ -160,7 +160,7 @@ def ranks(tmp_path: Path) -> Iterator[Ranks]:
 
 @pytest.fixture(params=["stand-in", "torch"])
 def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ranks]:
-    """For what must hold with torch itself."""
+    """Ranks with the real torch."""
     if request.param == "stand-in":
         yield from closing(Ranks(tmp_path, sys.executable, DEADLINE_S))
     elif torch_python():

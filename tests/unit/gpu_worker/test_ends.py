@@ -1,4 +1,4 @@
-"""How children end that make it hard: one that floods its pipes, one that does not die, one that is held by another."""
+"""How difficult children end: a child that floods its pipes, one that does not die, one that another process holds."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_nothing_that_a_model_prints_is_written_where_it_could_lay_a_trap(bench: Bench) -> None:
-    """A pipe of the log's name was waited for, a link to zeros read without an end (security review, 3)."""
+    """An agent once waited for a pipe of the log's name, and read a link to zeros without an end (security review,
+    3)."""
     (bench.directory / "code" / "model.py").write_text(TRAPPED)
     outcome = bench.outcome("lay traps")
     assert (outcome.kind, outcome.error, outcome.detail) == ("child_died", "Exit3", "words \ufffd\n")
@@ -82,7 +83,7 @@ def undying() -> float:
 def test_what_goes_on_writing_after_the_child_ended_is_not_listened_to_for_ever(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a process does that the child forked into a session of its own."""
+    """A process that the child forked into a session of its own does so."""
     bench.launch("listen")
     bench.next("loaded")
     rounds = {"receive": 0, "printed": 0}
@@ -113,7 +114,7 @@ def test_what_goes_on_writing_after_the_child_ended_is_not_listened_to_for_ever(
 
 
 def test_a_child_that_does_not_die_is_told_of_and_keeps_its_slot(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one does that waits for a device."""
+    """A child that waits for a device does not die."""
     monkeypatch.setattr(child_process, "UNDYING_S", 0.1)
     monkeypatch.setattr(slot, "KILLING_S", 0.02)
     bench.launch("listen")
@@ -154,7 +155,8 @@ def test_a_node_that_ends_waits_only_so_long_for_its_child(bench: Bench, monkeyp
 def test_a_child_whose_end_another_process_holds_does_not_hold_the_agent(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its end is announced, but its status is its tracer's: to wait for it would be to wait for the tracer."""
+    """The child's end is announced, but its tracer has its status: an agent that waited for it would wait for the
+    tracer."""
     monkeypatch.setattr(slot, "KILLING_S", 0.05)
     (bench.directory / "code" / "model.py").write_text(TRACED)
     bench.launch("be traced")

@@ -1,4 +1,4 @@
-"""The rules of a node: which orders it takes and what follows. Pure; the rules's invariants hold after every step."""
+"""The rules of a node: which orders the node obeys, and what follows from them."""
 
 from __future__ import annotations
 

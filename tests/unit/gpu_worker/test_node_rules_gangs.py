@@ -22,7 +22,7 @@ def rules() -> NodeRules:
 
 
 def running(rules: NodeRules, order: Run) -> Run:
-    """It has its slots and its children."""
+    """Tell the rules that the gang has its slots and its children."""
     rules.take(order)
     rules.fetched(order.dispatch)
     rules.acknowledged(order.dispatch)

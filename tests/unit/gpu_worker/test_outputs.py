@@ -78,7 +78,7 @@ def test_a_large_output_that_changes_while_it_is_stored_is_refused(
 def test_an_output_that_is_swapped_while_it_is_stored_is_the_one_that_was_opened(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is hashed is what is stored, whatever has the name by then."""
+    """What is stored is what was opened and hashed, whatever file has the name by then."""
     monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
     path = table.directory / "a.bin"
     path.write_bytes(b"large")

@@ -1,4 +1,5 @@
-"""What a node says fits, however much it holds; what the broker refuses is said in less (case C27, review 5.19)."""
+"""What a node says fits a record, however much the node holds; what the broker refuses is made smaller (case C27,
+review 5.19)."""
 
 from __future__ import annotations
 
@@ -93,7 +94,8 @@ def lines() -> Iterator[list[Any]]:
 
 
 def test_a_node_of_many_versions_is_heard_under_the_smallest_topic(tmp_path: Path, lines: list[Any]) -> None:
-    """With 950 versions: the list is cut; where even that is refused, it is left out, and the log says so once."""
+    """With 950 versions the list is cut. When even the cut list is refused, it is left out, and the log says so
+    once."""
     table = Table(tmp_path, heartbeat_ms=60_000, cached=VERSIONS)
     table.broker.record_bytes_max = 4_000
     with running(table):

@@ -1,4 +1,4 @@
-"""Payloads and versions: at once when they are here, by threads when they are not, one fetch for all who wait."""
+"""Payloads and versions: at once when they are here, else by threads, with one fetch for all that wait."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def order(dispatch: str = "1.1.0", version: str = "v1", *, carried: bool = True,
 
 
 class Depot:
-    """Installs a version when it is let; counts how often it is asked."""
+    """Installs a version when the test lets it; notes what it is asked for."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

@@ -1,4 +1,4 @@
-"""What a model says in words that are none: mended, or refused once with where (case C20)."""
+"""Text of a model that no reader can hold is mended, or refused once with its place (case C20)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings come from the environment and give it back."""
+"""Settings are read from the environment, and can be written as an environment again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is the same for every child of a slot."""
+"""What all children of a slot have in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader of orders against a topic made of lists: one that fails for good is made anew, at the place it had."""
+"""The reader of orders on a topic made of lists: another reader replaces a broken one, at the same place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NODE, SESSION, TOPIC = "node-1", "s1", "dispatch.main"
 
 
 class Topic:
-    """What stands in partition 0, and every reader that was made."""
+    """Partition 0 of the topic, and every reader that was made."""
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
@@ -29,11 +29,11 @@ class Topic:
         self.broken: set[int] = set()
         """Readers, by number, that fail at every read."""
         self.written = threading.Semaphore(0)
-        """Never released: a reader waits its time."""
+        """Never released, so that a reader waits its full time."""
         self.faults = 0
-        """So many reads fail."""
+        """How many of the next reads fail."""
         self.unopenable = 0
-        """So many readers cannot be made."""
+        """How many of the next readers cannot be made."""
 
     def open(self, _bootstrap: str, starts: dict[tuple[str, int], Any], *, client_id: str) -> Any:
         if self.unopenable:

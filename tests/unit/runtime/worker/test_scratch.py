@@ -1,4 +1,4 @@
-"""A node's disk space: what attempts leave goes away, whatever it is, and nobody waits for that."""
+"""A node's disk space: what attempts leave is deleted, whatever it is, and nobody waits for that."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def space(tmp_path: Path) -> Iterator[Space]:
 
 
 def in_time(call: Callable[[], Any]) -> None:
-    """Make the call in another thread, which is done with it before long."""
+    """Make the call in another thread, and fail when the call takes long."""
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(DEADLINE_S)
@@ -45,7 +45,7 @@ def in_time(call: Callable[[], Any]) -> None:
 
 
 def test_who_has_something_deleted_does_not_wait_for_it(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The heartbeats of a node went missing while 700,000 files were deleted (case C19)."""
+    """A node once missed heartbeats while it deleted 700,000 files (case C19)."""
     let = threading.Event()
     unlink = os.unlink
     asked: list[str] = []

@@ -1,5 +1,5 @@
-"""The watchdog, in processes of its own: a loop that stands still ends its process, one that turns or is suspended does
-not."""
+"""The watchdog, in processes of its own: the process of a loop that stands still ends; that of a loop that turns, or
+that was suspended, goes on."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_hang_that_holds_the_interpreters_lock_ends_it_too() -> None:
 
 
 def test_a_loop_that_turns_goes_on_and_so_does_one_that_was_suspended() -> None:
-    """As when a virtual machine is moved: what is counted is what the watchdog saw, not the time that passed."""
+    """As when a virtual machine is moved: the watchdog counts its own looks, not the time that passed."""
     with turning() as process:
         do(process, "work")
         assert out(process).readline() == "turned\n"
