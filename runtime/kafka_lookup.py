@@ -7,8 +7,8 @@ from collections import OrderedDict
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from runtime.kafka_reader import METADATA_TIMEOUT_S, new_consumer, record_of
-from runtime.kafka_records import Record
+from runtime.kafka_reader import new_consumer, record_of
+from runtime.kafka_records import METADATA_TIMEOUT_S, Record
 
 AHEAD_RECORDS = 500
 AHEAD_WAIT_S = 0.01

@@ -16,6 +16,7 @@ from confluent_kafka import Producer as _ConfluentProducer
 from runtime.kafka_records import (
     CLIENT,
     MESSAGE_BYTES_MAX,
+    METADATA_TIMEOUT_S,
     Complaints,
     Delivery,
     DeliveryRefused,
@@ -30,7 +31,6 @@ BATCH_BYTES_MAX = 60_000
 topic's `max.message.bytes`, which is 64 KiB plus a payload (contract.topics), with the batch, not with the record."""
 
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
-METADATA_TIMEOUT_S = 10.0
 
 OnDelivery = Callable[[Delivery | Exception], None]
 

@@ -14,11 +14,9 @@ from typing import Any, Literal
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, Complaints, OffsetGone, Record
+from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, METADATA_TIMEOUT_S, Complaints, OffsetGone, Record
 
 log = structlog.get_logger(__name__)
-
-METADATA_TIMEOUT_S = 10.0
 
 LEADER_TIMEOUT_S = 5.0
 """A topic made a moment ago, or a broker that just came back, has leaders within this time."""

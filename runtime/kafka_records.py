@@ -19,6 +19,9 @@ CLIENT: dict[str, str | int | float] = {
 }
 """Settings of every client of ours."""
 
+METADATA_TIMEOUT_S = 10.0
+"""How long a broker may take to answer a question about topics and offsets."""
+
 COMPLAIN_EVERY_S = 5.0
 
 
