@@ -19,11 +19,12 @@ from api.operations import in_path, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
 from api.resources import Resources, resources_of
-from audit.ledger.reader import LedgerRecord
-from audit.ledger.walk import LedgerFrom, NotBelieved, Remembered, past_of_partition
+from audit.ledger.damage import NotBelieved
+from audit.ledger.past import LedgerFrom, Remembered, past_of_partition
+from audit.ledger.reader import JobUnknown, LedgerRecord
 from audit.waits.sentences import Why, explained
 from audit.waits.tracker import Promised
-from audit.waits.why import JobUnknown, why
+from audit.waits.why import why
 from contract.lifecycle import JobState
 from contract.names import pool_of
 from runtime.kafka import OffsetGone

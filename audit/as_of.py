@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from audit.ledger.walk import NotBelieved, Past, Walk, walked
+from audit.ledger.damage import NotBelieved
+from audit.ledger.past import LedgerPast
+from audit.ledger.walk import Walk, walked
 from contract.durations import UNITS_MS
 from contract.lifecycle import JobState
 from scheduling.state.nodes import ClusterState
@@ -143,7 +145,7 @@ def moment(text: str, now_ms: int) -> int:
 _MS = datetime(1970, 1, 1, 0, 0, 0, 1_000, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def as_of(past: Past, at_ms: int, now_ms: int) -> AsOf:
+def as_of(past: LedgerPast, at_ms: int, now_ms: int) -> AsOf:
     """The state at this moment. MomentInvalid when the ledger has none, NothingYet when it is empty; NotBelieved."""
     if at_ms > now_ms + AHEAD_MAX_MS:
         raise MomentInvalid(f"expected a moment that has been, found {when(at_ms)}; now is {when(now_ms)}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from audit.ledger.reader import LedgerSource
+from audit.ledger.reader import JobUnknown, LedgerSource
 from contract import events as said
 from contract.batch import Batch
 from contract.chain import Chain, Counted
@@ -33,10 +33,6 @@ class Story(msgspec.Struct, frozen=True):
     job: str
     chapters: tuple[Chapter, ...]
     summary: str
-
-
-class JobUnknown(LookupError):
-    """The ledger does not know the job."""
 
 
 def story(job: str, source: LedgerSource) -> Story:

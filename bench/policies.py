@@ -20,9 +20,9 @@ from bench import loads, policies_report
 from bench.figures import Cell, Figure, Results, TwoClusters
 from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool
 from whatif.compare import versions_of
-from whatif.outcome import ran, simulated
+from whatif.outcome import machine_use, simulated_outcome
 from whatif.simulation.machines import Fleet, standing, together
-from whatif.simulation.nodes import Costs, Node
+from whatif.simulation.nodes import Costs, SimulatedNode
 from whatif.simulation.simulation import Simulation
 
 UTILISATIONS = (0.9, 1.3)
@@ -64,7 +64,7 @@ def measure(cell: Cell, jobs: int, folder: Path) -> Figure:
     costs = Costs(cell.switch_ms, ORDER_MS, FETCH_MS)
     policy = policy_of(cell.discipline, cell.limit, slower)
     simulation = Simulation(policy, versions_of(arrivals), arrivals, fleet, costs=costs).run()
-    outcome, running = simulated(simulation), ran(simulation)
+    outcome, running = simulated_outcome(simulation), machine_use(simulation)
     return Figure(
         cell=cell,
         jobs=len(arrivals),
@@ -100,7 +100,7 @@ class IdleWatch:
                 self._since.pop(name, None)
 
 
-def _stands_idle(node: Node) -> bool:
+def _stands_idle(node: SimulatedNode) -> bool:
     return node.alive and node.free > len(node.staged)
 
 
@@ -118,7 +118,7 @@ def measure_two_clusters(load: str, limit: int, jobs: int, folder: Path) -> TwoC
         costs=Costs(0, ORDER_MS, FETCH_MS),
         observer=watch.look,
     )
-    outcome = simulated(simulation.run())
+    outcome = simulated_outcome(simulation.run())
     return TwoClusters(load, limit, outcome.tiers["api"].p99_ms, outcome.overall.attainment, watch.longest_ms)
 
 

@@ -11,7 +11,7 @@ import msgspec
 import psutil
 
 from audit.ledger.reader import ledger_of_partition
-from audit.verify.verify import verify
+from audit.verify.verification import verify
 from bench import headrace_arm
 from contract.chain import Chain, Counted
 from contract.codec import decode_batch

@@ -27,7 +27,7 @@ from bench import loads
 from bench.report import DOCS, processor
 from contract.policy import DISCIPLINES, Cluster, Policy, Pool
 from whatif.compare import versions_of
-from whatif.outcome import Outcome, Running, outcome_of, ran
+from whatif.outcome import MachineUse, Outcome, machine_use, outcome_of
 from whatif.simulation.arrivals import Arrivals
 from whatif.simulation.machines import Fleet, Machine
 from whatif.simulation.nodes import Costs
@@ -69,7 +69,7 @@ class Result(msgspec.Struct):
     memory_mib: int
     lost_nodes: int
     outcome: Outcome
-    running: dict[str, Running]
+    running: dict[str, MachineUse]
     profile: list[tuple[str, float]]
     """Each file's share of the time, from a smaller run."""
 
@@ -179,7 +179,7 @@ def measure(jobs: int, gpus: int) -> Result:
         memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         lost_nodes=lost,
         outcome=outcome_of(whole, starts, slos, max(simulation.now_ms for simulation in pools.values())),
-        running={pool: ran(simulation) for pool, simulation in pools.items()},
+        running={pool: machine_use(simulation) for pool, simulation in pools.items()},
         profile=[],
     )
 

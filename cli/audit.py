@@ -9,12 +9,12 @@ import typer
 
 from audit import story as stories
 from audit.ledger.export import export as write_export
-from audit.ledger.reader import jobs_of_partition, ledger_of_file, ledger_of_partition
+from audit.ledger.reader import JobUnknown, jobs_of_partition, ledger_of_file, ledger_of_partition
 from audit.verify import verdict as verdicts
 from audit.verify.anchors import anchors_of_snapshots, anchors_of_views
-from audit.verify.jobs_topic import Inbox
-from audit.verify.verify import Evidence
-from audit.verify.verify import verify as check
+from audit.verify.jobs_topic import JobsTopic
+from audit.verify.verification import Witnesses
+from audit.verify.verification import verify as check
 from cli import output
 from cli.audit_as_of import show_as_of
 from cli.audit_starts import show_forecasts, show_slo
@@ -69,7 +69,7 @@ def story(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> N
         told = stories.story(job, ledger_of_partition(here.kafka, partition)[0])
     except ValueError as error:
         raise WrongUse(str(error)) from None
-    except (stories.JobUnknown, Damaged) as error:
+    except (JobUnknown, Damaged) as error:
         raise CommandFailed(str(error)) from None
     if form is Format.JSON:
         return output.as_json(told)
@@ -103,4 +103,4 @@ def verify_pool(here: Settings, pool: str, partition: int) -> verdicts.Verdict:
     source, _ = ledger_of_partition(here.kafka, partition)
     records, kept_from = jobs_of_partition(here.kafka, partition)
     with output.err.status(f"verifying pool {pool}…"):
-        return check(source, pool, Evidence(anchors=anchors, inbox=Inbox(records, kept_from), store=store))
+        return check(source, pool, Witnesses(anchors=anchors, inbox=JobsTopic(records, kept_from), store=store))

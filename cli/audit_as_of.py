@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from audit.as_of import AsOf, MomentInvalid, NothingYet, TrialThen, as_of, moment
-from audit.ledger.walk import NotBelieved, Past
+from audit.ledger.damage import NotBelieved
+from audit.ledger.past import LedgerPast
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
 from cli.errors import CommandFailed, WrongUse
@@ -39,7 +40,7 @@ def show_as_of(
         show(state)
 
 
-def _states(found: list[Past], at_ms: int, here_ms: int) -> list[AsOf]:
+def _states(found: list[LedgerPast], at_ms: int, here_ms: int) -> list[AsOf]:
     """The state of each pool. Of several pools, one without history is named and left out.
 
     MomentInvalid; NotBelieved."""

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from audit.waits.forecasts import Coverage, coverage
-from audit.waits.slo import Kept, kept
+from audit.waits.slo import Attainment, attainment
 from audit.waits.starts import Starts, starts
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
@@ -40,7 +40,7 @@ def show_slo(
 
     Exit 1 when the ledger is damaged."""
     since_ms, found = _read(since, pool, file, data)
-    figures = {each.pool: kept(each, by, since_ms) for each in found}
+    figures = {each.pool: attainment(each, by, since_ms) for each in found}
     if form is Format.JSON:
         _as_json(found, {name: [_document(entry) for entry in entries] for name, entries in figures.items()})
     else:
@@ -49,12 +49,12 @@ def show_slo(
     _say_damage(found)
 
 
-def _document(entry: Kept) -> dict[str, Any]:
+def _document(entry: Attainment) -> dict[str, Any]:
     computed = {"attainment_permille": entry.attainment_permille, "worst_permille": entry.worst_permille}
     return {**msgspec.to_builtins(entry), **computed}
 
 
-def _show_kept(pool: str, entries: list[Kept], by: GroupBy) -> None:
+def _show_kept(pool: str, entries: list[Attainment], by: GroupBy) -> None:
     output.out.print(f"pool {pool}", style="bold")
     output.table(
         [str(by), "jobs", "within SLO", "kept", "missed", "undecided", "never started", "worst wait ÷ SLO", "of"],

@@ -27,7 +27,7 @@ from cli.files import policy_in
 from cli.ledgers import LedgerFile, only, pasts
 from cli.output import Format, Output
 from contract.policy import UNLIMITED
-from whatif.compare import CHANGED, Changes, Comparison, Unlike, WhatIf, of_ledger, of_trace
+from whatif.compare import CHANGED, Changes, Comparison, NotComparable, WhatIf, of_ledger, of_trace
 from whatif.recorded import LedgerEmpty, recorded
 from whatif.simulation.nodes import Costs
 
@@ -74,7 +74,7 @@ def what_if(
             compared = _trace(trace, changes, against, pool, costs)
         else:
             compared = _ledger(changes, pool, file, data, costs)
-    except Unlike as error:
+    except NotComparable as error:
         raise WrongUse(str(error)) from None
     except LedgerEmpty as error:
         raise CommandFailed(str(error)) from None

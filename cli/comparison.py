@@ -12,7 +12,7 @@ from cli import output
 from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
 from cli.files import written
-from whatif.compare import Column, Comparison
+from whatif.compare import Comparison, ComparisonColumn
 from whatif.diff import write_diff
 from whatif.plot import NoPlotter, draw
 from whatif.simulation.nodes import Costs
@@ -51,7 +51,7 @@ def _draw(compared: Comparison, path: Path) -> None:
         raise WrongUse(f"--plot: expected a file name like waits.png, found {path.name!r} ({error})") from None
 
 
-def show_columns(columns: Sequence[Column]) -> None:
+def show_columns(columns: Sequence[ComparisonColumn]) -> None:
     """Shows waits and SLOs of each tier, side by side."""
     rows = []
     for tier in ["all", *columns[0].outcome.tiers]:

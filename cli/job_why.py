@@ -51,9 +51,10 @@ def why(
 
 
 def _from_ledger(job: str, file: Path | None, data: Path) -> Document:
-    from audit.ledger.walk import NotBelieved, past_of_file
+    from audit.ledger.damage import NotBelieved
+    from audit.ledger.past import past_of_file
+    from audit.ledger.reader import JobUnknown
     from audit.waits.sentences import explained
-    from audit.waits.why import JobUnknown
     from audit.waits.why import why as wait_of
     from contract.names import pool_of
 

@@ -150,7 +150,7 @@ def erase(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> N
         )
     except ValueError as error:
         raise WrongUse(str(error)) from None
-    except (erasure.JobUnknown, erasure.ErasureUnfinished) as error:
+    except (erasure.NothingToErase, erasure.ErasureUnfinished) as error:
         raise CommandFailed(str(error)) from None
     if form is Format.JSON:
         return output.as_json(done)

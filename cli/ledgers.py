@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Engine
 
-from audit.ledger.walk import Past, Remembered, past_of_file, past_of_partition
+from audit.ledger.past import LedgerPast, Remembered, past_of_file, past_of_partition
 from cli.connection import settings
 from cli.errors import WrongUse
 from registry.pools import partitions
@@ -59,7 +59,7 @@ def pool_of_file(pool: str) -> str:
     return pool
 
 
-def pasts(pool: str, file: Path | None, data: Path) -> list[Past]:
+def pasts(pool: str, file: Path | None, data: Path) -> list[LedgerPast]:
     """The past in the file, if one is given; else of this pool, or of all pools when `pool` is empty.
 
     WrongUse; ExportUnreadable."""
@@ -69,12 +69,12 @@ def pasts(pool: str, file: Path | None, data: Path) -> list[Past]:
     return [_past(here, name, partition) for name, partition in pools_of(here, pool).items()]
 
 
-def past_of_pool(here: Settings, pool: str) -> Past:
+def past_of_pool(here: Settings, pool: str) -> LedgerPast:
     """The past of this pool. WrongUse when there is no such pool."""
     return _past(here, pool, pools_of(here, pool)[pool])
 
 
-def _past(here: Settings, pool: str, partition: int) -> Past:
+def _past(here: Settings, pool: str, partition: int) -> LedgerPast:
     with database(here) as engine, engine.connect() as connection:
         at = position(connection, pool)
     remembered = [] if at is None else [Remembered("the views", at.offset)]

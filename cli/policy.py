@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 from sqlalchemy.exc import OperationalError
 
 from audit.as_of import MomentInvalid, TrialThen, as_of
-from audit.ledger.walk import NotBelieved
+from audit.ledger.damage import NotBelieved
 from cli import output
 from cli.audit_as_of import on_trial
 from cli.connection import DATA_DEFAULT, Data, api, settings

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from audit.ledger.walk import following_past_of_partition
+from audit.ledger.past import following_past_of_partition
 from cli import output
 from cli.comparison import (
     FetchTime,
@@ -39,10 +39,10 @@ from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from runtime.shutdown import on_signal
 from scheduling.state.pool import State
-from whatif.compare import Unlike
-from whatif.shadow.comparison import Run, Shadowed, compared, runs
+from whatif.compare import NotComparable
+from whatif.shadow.comparison import ShadowRun, ShadowSummary, compared, runs
 from whatif.shadow.follower import Followed, Shadow, follow
-from whatif.shadow.log import Log
+from whatif.shadow.log import ShadowLog
 from whatif.shadow.topic import NoTopic, check_topic, last_began, writer, written
 from whatif.simulation.event_queue import NEVER
 from whatif.simulation.nodes import Costs
@@ -100,7 +100,7 @@ def shadow(
                 reason = _end(followed, interrupted=stop.is_set())
         finally:
             producer.close()
-    except Unlike as error:
+    except NotComparable as error:
         raise WrongUse(str(error)) from None
     except NoTopic as error:
         raise CommandFailed(str(error)) from None
@@ -143,7 +143,7 @@ def _maker(
         return True
 
     def make(state: State) -> Shadow:
-        log = Log(name, uuid.uuid4().hex, pool, write, due)
+        log = ShadowLog(name, uuid.uuid4().hex, pool, write, due)
         made = Shadow(candidate, state, log, costs=costs, behind_ms=behind_ms)
         log.began(state.now_ms, state.head_offset, behind_ms, candidate, version("headrace"))
         return made
@@ -198,7 +198,7 @@ def shadows(
     _show(summary)
 
 
-def _list(found: list[Run], form: Format) -> None:
+def _list(found: list[ShadowRun], form: Format) -> None:
     summaries = [compared(run)[0] for run in found]
     if form is Format.JSON:
         return output.as_json(summaries)
@@ -224,7 +224,7 @@ def _began(from_ms: int) -> str:
     return output.moment(from_ms) if from_ms else "the beginning"
 
 
-def _show(summary: Shadowed) -> None:
+def _show(summary: ShadowSummary) -> None:
     out = output.out
     left_out = ", ".join(f"{count} {how}" for how, count in summary.left_out.items())
     output.facts(

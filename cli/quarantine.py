@@ -15,8 +15,8 @@ from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
 from contract.topics import QUARANTINE, SUBMISSIONS
-from operations import quarantined
-from operations.quarantined import Place, PlaceInvalid, SetAside
+from operations import quarantine
+from operations.quarantine import Place, PlaceInvalid, SetAside
 from runtime.kafka import Producer, Record, offsets
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
@@ -41,7 +41,7 @@ def list_records(
     form: Output = Format.TABLE,
 ) -> None:
     """Records that were set aside, newest first, with place and reason."""
-    found = quarantined.newest(settings(data).kafka, limit)
+    found = quarantine.newest(settings(data).kafka, limit)
     if form is Format.JSON:
         return output.as_json([_document(entry) for entry in found])
     output.table(
@@ -67,7 +67,7 @@ def show(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.T
     place = _place(record)
     here = settings(data)
     entry = _known(here, place)
-    kept = quarantined.original(here.kafka, place) if place.topic != QUARANTINE else None
+    kept = quarantine.original(here.kafka, place) if place.topic != QUARANTINE else None
     value = entry.value if kept is None else kept.value or b""
     if form is Format.JSON:
         return output.as_json({**_document(entry), **_kept(kept), "value_base64": base64.b64encode(value).decode()})
@@ -79,9 +79,9 @@ def show(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.T
         ("kept", _where(place, kept)),
     ]
     if kept is not None:
-        facts.append(("key", Text(quarantined.text_of(kept.key or b""))))
+        facts.append(("key", Text(quarantine.text_of(kept.key or b""))))
         facts += [
-            (f"header {quarantined.visible(name)}", Text(quarantined.text_of(header or b"")))
+            (f"header {quarantine.visible(name)}", Text(quarantine.text_of(header or b"")))
             for name, header in kept.headers
         ]
     facts.append(("value", Text(_shown(value, entry.value_bytes if kept is None else len(value)))))
@@ -131,7 +131,7 @@ def _await_passed(here: Settings, place: Place, begin: int) -> None:
         # ask first: intake writes what it passes over into quarantine before it moves its position
         is_behind = positions.place(place.partition).offset > place.offset
         _, end = offsets(here.kafka, QUARANTINE, 0)
-        if end > begin and any(entry.place == place for entry in quarantined.newest(here.kafka, end - begin)):
+        if end > begin and any(entry.place == place for entry in quarantine.newest(here.kafka, end - begin)):
             return
         if is_behind:
             raise CommandFailed(
@@ -150,7 +150,7 @@ def _place(words: Sequence[str]) -> Place:
     if len(words) not in (1, 3):
         raise WrongUse("expected one record, like submissions/0/17 or `submissions 0 17`")
     try:
-        return quarantined.place_of("/".join(words))
+        return quarantine.place_of("/".join(words))
     except PlaceInvalid as error:
         raise WrongUse(str(error)) from None
 
@@ -166,7 +166,7 @@ def _submission(words: Sequence[str], what: str) -> Place:
 
 
 def _known(here: Settings, place: Place) -> SetAside:
-    entry = quarantined.find(here.kafka, place)
+    entry = quarantine.find(here.kafka, place)
     if entry is None:
         raise CommandFailed(
             f"expected {place} in `{QUARANTINE}`, found nothing of it there; `{QUARANTINE}` keeps records for some days"
@@ -190,8 +190,8 @@ def _document(entry: SetAside) -> dict[str, Any]:
 def _kept(kept: Record | None) -> dict[str, Any]:
     if kept is None:
         return {"kept": False, "key": None, "headers": None}
-    headers = [[quarantined.visible(name), quarantined.text_of(value or b"")] for name, value in kept.headers]
-    return {"kept": True, "key": quarantined.text_of(kept.key or b""), "headers": headers}
+    headers = [[quarantine.visible(name), quarantine.text_of(value or b"")] for name, value in kept.headers]
+    return {"kept": True, "key": quarantine.text_of(kept.key or b""), "headers": headers}
 
 
 def _where(place: Place, kept: Record | None) -> str:
@@ -201,7 +201,7 @@ def _where(place: Place, kept: Record | None) -> str:
 
 
 def _shown(value: bytes, whole_bytes: int) -> str:
-    text = quarantined.text_of(value)
+    text = quarantine.text_of(value)
     if len(text) > SHOWN_CHARACTERS_MAX:
         return f"{text[:SHOWN_CHARACTERS_MAX]}… (cut here; -o json has {len(value)} of its {whole_bytes} bytes)"
     if len(value) < whole_bytes:

@@ -17,8 +17,8 @@ from rich.text import Text
 from cli import output
 from cli.moments import now_ms
 from contract.topics import JOBS, SUBMISSIONS
-from operations import quarantined
-from operations.quarantined import Counts, Place
+from operations import quarantine
+from operations.quarantine import Place, TopicCounts
 from runtime.kafka import OffsetGone, partitions
 from runtime.object_store import UNAVAILABLE, ObjectStore
 from runtime.settings import Settings
@@ -89,7 +89,7 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
         except (httpx.HTTPError, ValueError):
             found.unknown.append("whether pools rest is not known: the scheduler does not answer")
     try:
-        counted, found.quarantine_whole = quarantined.counts(here.kafka, now_ms() - HOUR_MS, COUNTED_MAX)
+        counted, found.quarantine_whole = quarantine.counts(here.kafka, now_ms() - HOUR_MS, COUNTED_MAX)
         found.quarantine = [_of(counts) for counts in counted]
     except KafkaException:
         found.unknown.append("what is in quarantine is not known: Kafka does not answer")
@@ -179,6 +179,6 @@ def _held_up(here: Settings) -> list[HeldUpPartition]:
     return held
 
 
-def _of(counts: Counts) -> SetAsideCount:
+def _of(counts: TopicCounts) -> SetAsideCount:
     newest = counts.newest
     return SetAsideCount(counts.topic, counts.last_hour, counts.kept, str(newest.place), newest.reason)

@@ -41,7 +41,7 @@ CLEANING_MS_MAX = 360_000
 """Kafka's own pace at its slowest: five minutes between two looks at retention, one until a deleted file goes."""
 
 
-class JobUnknown(LookupError):
+class NothingToErase(LookupError):
     """No submission of this job has been read."""
 
 
@@ -49,7 +49,7 @@ class ErasureUnfinished(TimeoutError):
     """Something did not happen in time. Run the erasure again: it goes on where it stopped."""
 
 
-class Erased(msgspec.Struct, frozen=True):
+class ErasureDone(msgspec.Struct, frozen=True):
     job: str
     offsets: tuple[int, ...]
     """Of the copies in `jobs` that were buried."""
@@ -76,10 +76,10 @@ def erase(
     store: ObjectStore,
     timeout_s: float = 120.0,
     tell: Callable[[str], None] = lambda line: None,
-) -> Erased:
+) -> ErasureDone:
     """Erases the words of a job, as an operator. `tell` hears each step in words.
 
-    ValueError when `job` is no job id, JobUnknown, ErasureUnfinished; DeliveryUnclear when the broker can't be
+    ValueError when `job` is no job id, NothingToErase, ErasureUnfinished; DeliveryUnclear when the broker can't be
     written to. A running attempt is killed first, so this takes as long as its node takes to say so."""
     producer = Producer(kafka, "headrace-erase")
     try:
@@ -117,7 +117,7 @@ class _Erasing:
         self.partition = self.policy.pools[self.pool].partition
         self.pause = threading.Event()
 
-    def run(self) -> Erased:
+    def run(self) -> ErasureDone:
         asked = self._say(inputs.EraseRequested(self.job))
         self.tell(f"asked for the erasure of {self.job}; it is ended first if it has not ended")
         standing = self._await(
@@ -125,7 +125,7 @@ class _Erasing:
             "the scheduler to read the request and the job to end",
         )
         if not standing.known and not standing.copies:
-            raise JobUnknown(
+            raise NothingToErase(
                 f"expected a job {self.job} in pool {self.pool}, found no submission of it; if it was sent to"
                 " `submissions` just now, wait until it was copied and erase it then"
             )
@@ -144,7 +144,7 @@ class _Erasing:
             )
             if not standing.copies.keys() - buried.keys():
                 self.tell(f"{len(buried)} copies buried, {objects} objects deleted, and it is on record")
-                return Erased(self.job, tuple(sorted(buried)), objects, gone_by_ms)
+                return ErasureDone(self.job, tuple(sorted(buried)), objects, gone_by_ms)
             self.tell("another copy was submitted meanwhile: once more")
         raise ErasureUnfinished(
             f"new copies of {self.job} kept coming in {ROUNDS_MAX} rounds: stop whoever submits it, then erase it again"
@@ -175,7 +175,7 @@ class _Erasing:
             found = {view.pool: view.policy for view in queries.policies(connection)}
         if self.pool not in found or self.pool not in found[self.pool].pools:
             pools = ", ".join(sorted(found)) or "none"
-            raise JobUnknown(
+            raise NothingToErase(
                 f"expected pool {self.pool} among those the views know ({pools}): is the projector running?"
             )
         return found[self.pool]

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from audit.ledger.walk import Damage
+from audit.ledger.damage import Damage
 from contract.inputs import Body, PolicyApplied, Requirements, VersionPublished
 from contract.policy import Cluster, Policy, fingerprint
-from whatif.outcome import Outcome, Running, outcome_of, ran, simulated
+from whatif.outcome import MachineUse, Outcome, machine_use, outcome_of, simulated_outcome
 from whatif.recorded import Recorded
-from whatif.simulation.arrivals import Arrivals, ByNumber
+from whatif.simulation.arrivals import Arrivals, JobColumn
 from whatif.simulation.machines import Fleet, Machine, together
 from whatif.simulation.nodes import Costs
 from whatif.simulation.simulation import Simulation
@@ -40,14 +40,14 @@ NOT_MODELLED_OF_A_TRACE = (
 TRACE_REQUIREMENTS = Requirements(("cuda",))
 
 
-class Unlike(ValueError):
+class NotComparable(ValueError):
     """What is asked does not go with what was recorded. The message says expected, found and what to do."""
 
 
-class Column(msgspec.Struct, frozen=True):
+class ComparisonColumn(msgspec.Struct, frozen=True):
     name: str
     outcome: Outcome
-    running: Running | None
+    running: MachineUse | None
     """None for what really happened."""
 
 
@@ -56,7 +56,7 @@ class WhatIf(msgspec.Struct, frozen=True):
     jobs: int
     left_out: dict[str, int]
     changes: list[str]
-    columns: list[Column]
+    columns: list[ComparisonColumn]
     not_modelled: Sequence[str]
     damage: Damage | None = None
 
@@ -66,7 +66,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     summary: WhatIf
     arrivals: Arrivals
-    starts_ms: dict[str, ByNumber[int]]
+    starts_ms: dict[str, JobColumn[int]]
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -79,11 +79,11 @@ class Changes(msgspec.Struct, frozen=True):
     """By cluster: its capacity from its first join to the end."""
 
     def of(self, policy: Policy) -> Policy:
-        """The policy that decides in place of this one. Unlike when a limit is of a cluster that it has not."""
+        """The policy that decides in place of this one. NotComparable when a limit is of a cluster that it has not."""
         return self.limited(self.policy or policy)
 
     def limited(self, policy: Policy) -> Policy:
-        """This policy with the limits. Unlike when one is of a cluster that it has not."""
+        """This policy with the limits. NotComparable when one is of a cluster that it has not."""
         clusters = dict(policy.clusters)
         for name, limit in self.limits.items():
             clusters[name] = msgspec.structs.replace(cluster_of(policy, name, "--limit"), limit=limit)
@@ -101,12 +101,12 @@ class Changes(msgspec.Struct, frozen=True):
 def cluster_of(policy: Policy, name: str, option: str) -> Cluster:
     if name not in policy.clusters:
         known = ", ".join(sorted(policy.clusters))
-        raise Unlike(f"{option}: expected a cluster of the policy ({known}), found {name[:80]!r}")
+        raise NotComparable(f"{option}: expected a cluster of the policy ({known}), found {name[:80]!r}")
     return policy.clusters[name]
 
 
 def of_ledger(given: Recorded, changes: Changes, costs: Costs) -> Comparison:
-    """What was recorded, simulated as it was and with the changes. Unlike when they do not go together."""
+    """What was recorded, simulated as it was and with the changes. NotComparable when they do not go together."""
     first, last = given.policies[0][1], given.policies[-1][1]
     other = changes.of(last)
     covers(other, given.arrivals.tiers.names, given.pool)
@@ -136,10 +136,10 @@ def of_ledger(given: Recorded, changes: Changes, costs: Costs) -> Comparison:
     }
     slos = {name: tier.slo_ms for _, policy in given.policies for name, tier in policy.tiers.items()}
     really = outcome_of(given.arrivals, given.start_ms, slos, max(given.end_ms))
-    columns = [Column(RECORDED, really, None)]
-    columns.append(Column(IN_FORCE, simulated(sides[IN_FORCE], slos), ran(sides[IN_FORCE])))
-    columns.append(Column(CHANGED, simulated(sides[CHANGED]), ran(sides[CHANGED])))
-    starts: dict[str, ByNumber[int]] = {RECORDED: given.start_ms}
+    columns = [ComparisonColumn(RECORDED, really, None)]
+    columns.append(ComparisonColumn(IN_FORCE, simulated_outcome(sides[IN_FORCE], slos), machine_use(sides[IN_FORCE])))
+    columns.append(ComparisonColumn(CHANGED, simulated_outcome(sides[CHANGED]), machine_use(sides[CHANGED])))
+    starts: dict[str, JobColumn[int]] = {RECORDED: given.start_ms}
     starts |= {name: side.site.start_ms for name, side in sides.items()}
     summary = WhatIf(
         given.pool,
@@ -157,13 +157,13 @@ def of_trace(
     arrivals: Arrivals, policies: Mapping[str, Policy], pool: str, changes: Changes, costs: Costs
 ) -> Comparison:
     """A trace under one policy or several, by name; each cluster of the pool with the slots that `changes` say."""
-    columns: list[Column] = []
-    starts: dict[str, ByNumber[int]] = {}
+    columns: list[ComparisonColumn] = []
+    starts: dict[str, JobColumn[int]] = {}
     for name, policy in policies.items():
         covers(policy, arrivals.tiers.names, pool)
         fleet = _fleet_of(policy, pool, changes.slots)
         simulation = Simulation(policy, versions_of(arrivals), arrivals, fleet, pool=pool, costs=costs).run()
-        columns.append(Column(name, simulated(simulation), ran(simulation)))
+        columns.append(ComparisonColumn(name, simulated_outcome(simulation), machine_use(simulation)))
         starts[name] = simulation.site.start_ms
     summary = WhatIf(pool, len(arrivals), {}, changes.said(), columns, NOT_MODELLED_OF_A_TRACE)
     return Comparison(summary, arrivals, starts)
@@ -179,7 +179,7 @@ def versions_of(arrivals: Arrivals) -> dict[str, VersionPublished]:
 
 def resized(fleet: Fleet, slots: Mapping[str, int]) -> Fleet:
     """The fleet with other capacities: so many slots on nodes of the cluster's first shape, from its first join on.
-    Unlike when a cluster never had a node."""
+    NotComparable when a cluster never had a node."""
     kept = Fleet()
     firsts: dict[str, tuple[int, Machine]] = {}
     clusters: dict[str, str] = {}
@@ -193,7 +193,7 @@ def resized(fleet: Fleet, slots: Mapping[str, int]) -> Fleet:
     for cluster, count in slots.items():
         if cluster not in firsts:
             known = ", ".join(sorted(firsts)) or "none"
-            raise Unlike(f"--capacity: expected a cluster that had a node ({known}), found {cluster[:80]!r}")
+            raise NotComparable(f"--capacity: expected a cluster that had a node ({known}), found {cluster[:80]!r}")
         at_ms, machine = firsts[cluster]
         made.append(_nodes(at_ms, machine, count))
     return together(*made)
@@ -213,7 +213,7 @@ def _fleet_of(policy: Policy, pool: str, slots: Mapping[str, int]) -> Fleet:
     mine = [name for name, cluster in sorted(policy.clusters.items()) if cluster.pool == pool]
     missing = [name for name in mine if name not in slots]
     if missing or not mine:
-        raise Unlike(
+        raise NotComparable(
             f"a trace says nothing of machines: expected --capacity CLUSTER=SLOTS for each cluster of pool {pool},"
             f" found none for {', '.join(missing) or 'any: the policy has no cluster there'}"
         )
@@ -221,12 +221,14 @@ def _fleet_of(policy: Policy, pool: str, slots: Mapping[str, int]) -> Fleet:
 
 
 def covers(policy: Policy, tiers: Iterable[str], pool: str) -> None:
-    """Unlike when the policy has not the pool, or not these tiers."""
+    """NotComparable when the policy has not the pool, or not these tiers."""
     if pool not in policy.pools:
-        raise Unlike(f"expected pool {pool} in the policy, found {', '.join(sorted(policy.pools))}; name it by --pool")
+        raise NotComparable(
+            f"expected pool {pool} in the policy, found {', '.join(sorted(policy.pools))}; name it by --pool"
+        )
     missing = sorted(set(tiers) - set(policy.tiers))
     if missing:
-        raise Unlike(
+        raise NotComparable(
             f"expected every tier of the jobs in the policy, found none called {', '.join(missing)};"
             " add it to the document, else its jobs would all be refused"
         )

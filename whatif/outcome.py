@@ -8,7 +8,7 @@ from math import ceil
 
 import msgspec
 
-from whatif.simulation.arrivals import Arrivals, ByNumber
+from whatif.simulation.arrivals import Arrivals, JobColumn
 from whatif.simulation.simulation import Simulation
 
 
@@ -34,7 +34,7 @@ class Outcome(msgspec.Struct, frozen=True):
     slos_ms: dict[str, int]
 
 
-class Running(msgspec.Struct, frozen=True):
+class MachineUse(msgspec.Struct, frozen=True):
     """What the machines did, and what deciding took."""
 
     utilisation: float
@@ -49,7 +49,7 @@ class Running(msgspec.Struct, frozen=True):
     batch_p99_ms: float
 
 
-def outcome_of(arrivals: Arrivals, start_ms: ByNumber[int], slos_ms: Mapping[str, int], until_ms: int) -> Outcome:
+def outcome_of(arrivals: Arrivals, start_ms: JobColumn[int], slos_ms: Mapping[str, int], until_ms: int) -> Outcome:
     """`start_ms` is the first start of each job, -1 when there was none until `until_ms`. A job is judged by the SLO
     that `slos_ms` has for its tier; KeyError when it has none."""
     waits: dict[int, array[int]] = {number: array("q") for number in range(len(arrivals.tiers))}
@@ -103,13 +103,13 @@ def quantile(ordered: Sequence[int], q: float) -> int:
     return ordered[min(len(ordered) - 1, ceil(q * len(ordered)) - 1)]
 
 
-def simulated(simulation: Simulation, slos_ms: Mapping[str, int] | None = None) -> Outcome:
+def simulated_outcome(simulation: Simulation, slos_ms: Mapping[str, int] | None = None) -> Outcome:
     """Judged by `slos_ms`, or by the SLOs of the simulation's own policy."""
     slos = slos_ms or {name: tier.slo_ms for name, tier in simulation.policy.tiers.items()}
     return outcome_of(simulation.arrivals, simulation.site.start_ms, slos, simulation.now_ms)
 
 
-def ran(simulation: Simulation) -> Running:
+def machine_use(simulation: Simulation) -> MachineUse:
     arrivals, site = simulation.arrivals, simulation.site
     begin_ms = arrivals.at_ms[0] if arrivals else 0
     end_ms = max(site.end_ms, default=begin_ms)
@@ -117,7 +117,7 @@ def ran(simulation: Simulation) -> Running:
         end_ms = simulation.now_ms
     slot_ms = simulation.fleet.slot_ms(begin_ms, end_ms)
     seconds = sum(simulation.measured.seconds)
-    return Running(
+    return MachineUse(
         utilisation=site.busy_ms / slot_ms if slot_ms else 0.0,
         switches=site.switches,
         dispatches=simulation.dispatches,

@@ -1,7 +1,7 @@
 """What a simulation needs of a ledger: who asked for what and when, how long it ran, and which machines there were.
 
 A job's run time is that of its successful attempt, from its start to its end, the loading of its version included if
-it was loaded then. Jobs without a result are counted and left out. Reading ends at the first damage: what was recorded
+it was loaded then. Jobs without a result are counted and left out. Recorder ends at the first damage: what was recorded
 before it is used, and the damage is named.
 """
 
@@ -13,7 +13,9 @@ from typing import Any
 
 import msgspec
 
-from audit.ledger.walk import Damage, Past, Walk, said_of
+from audit.ledger.damage import Damage, said_of
+from audit.ledger.past import LedgerPast
+from audit.ledger.walk import Walk
 from contract import events as said
 from contract import inputs
 from contract.batch import Batch
@@ -50,13 +52,13 @@ class Recorded(msgspec.Struct):
     damage: Damage | None = None
 
 
-def recorded(past: Past) -> Recorded:
+def recorded(past: LedgerPast) -> Recorded:
     """Reads a ledger from its beginning as far as it can be believed. LedgerEmpty when there is nothing to simulate."""
     walk = Walk(past, initial_state(past.pool))
-    reading = Reading(past.pool)
+    recorder = Recorder(past.pool)
     for batch in walk.believed():
-        reading.take(batch)
-    return reading.result(walk.damage)
+        recorder.take(batch)
+    return recorder.result(walk.damage)
 
 
 class Life(msgspec.Struct):
@@ -86,7 +88,7 @@ _ENDINGS: dict[type, str] = {
 }
 
 
-class Reading:
+class Recorder:
     """Takes the batches of a ledger in order. Who follows one without end takes out what it has used."""
 
     def __init__(self, pool: str, state: State | None = None) -> None:

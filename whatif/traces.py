@@ -41,7 +41,7 @@ class TraceUnreadable(ValueError):
     """The file is no trace. The message names line and column, what was expected and what was found."""
 
 
-class Public(NamedTuple):
+class PublicFormat(NamedTuple):
     """A public trace's columns: arrival, input tokens, output tokens."""
 
     arrival: str
@@ -51,9 +51,9 @@ class Public(NamedTuple):
     """Units of the arrival column where it is a number."""
 
 
-PUBLIC = (
-    Public("TIMESTAMP", "ContextTokens", "GeneratedTokens", 1),
-    Public("timestamp_ms", "input_length", "output_length", 1000),
+PUBLIC_FORMATS = (
+    PublicFormat("TIMESTAMP", "ContextTokens", "GeneratedTokens", 1),
+    PublicFormat("timestamp_ms", "input_length", "output_length", 1000),
 )
 """Azure LLM inference 2023; Mooncake FAST'25, slim."""
 
@@ -62,7 +62,7 @@ def read(path: Path) -> Arrivals:
     """A trace in a file (`.gz` or plain): the documented CSV or a public one. TraceUnreadable; OSError."""
     try:
         with _open(path) as file:
-            return _Reader(path, file).arrivals()
+            return TraceReader(path, file).arrivals()
     except UnicodeDecodeError as error:
         line = _undecodable_line(path)
         raise TraceUnreadable(
@@ -104,7 +104,7 @@ def _seconds(ms: int) -> str:
     return f"{ms // 1000}.{ms % 1000:03d}"
 
 
-class _Reader:
+class TraceReader:
     def __init__(self, path: Path, file: TextIO) -> None:
         self._path = path
         self._rows = csv.reader(file, strict=True)
@@ -116,7 +116,7 @@ class _Reader:
 
     def arrivals(self) -> Arrivals:
         header = [name.strip() for name in next(self._lines(), [])]
-        forms = [(COLUMNS, self._documented), *((public[:3], self._public(public)) for public in PUBLIC)]
+        forms = [(COLUMNS, self._documented), *((public[:3], self._public(public)) for public in PUBLIC_FORMATS)]
         names, take = max(forms, key=lambda form: len(set(form[0]) & set(header)))
         for name in names:
             if header.count(name) != 1:
@@ -168,7 +168,7 @@ class _Reader:
             raise self._wrong("service_seconds", expected, repr(text[:80]))
         return round(seconds * 1000)
 
-    def _public(self, public: Public) -> Callable[[list[str], int], None]:
+    def _public(self, public: PublicFormat) -> Callable[[list[str], int], None]:
         def take(fields: list[str], number: int) -> None:
             at_ms = self._moment(public.arrival, fields[0], public.per_second)
             inputs, outputs = (self._tokens(column, text) for column, text in zip(public[1:3], fields[1:], strict=True))

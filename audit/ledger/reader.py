@@ -37,11 +37,15 @@ LedgerSource = Callable[[], Iterator[LedgerRecord]]
 """Every call reads the same records again, in the log's order."""
 
 
+class JobUnknown(LookupError):
+    """The ledger of the job's pool says nothing of the job. The message says expected, found, and what to do."""
+
+
 class ExportUnreadable(ValueError):
     """A file is no exported ledger. The message names it, the line, what was expected and what was found."""
 
 
-class Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+class ExportLine(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """One line of an export: a record's bytes stand in it as they are when they are JSON on one line (they are,
     unless someone edited them), else in base64."""
 
@@ -51,7 +55,7 @@ class Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     base64: str = ""
 
 
-_line = msgspec.json.Decoder(Line)
+_line = msgspec.json.Decoder(ExportLine)
 
 
 def ledger_of_partition(bootstrap: str, partition: int) -> tuple[LedgerSource, int]:
@@ -170,7 +174,7 @@ def line_of(record: LedgerRecord) -> bytes:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         plain = False
     if plain:
-        line = Line(record.offset, record.at_ms, record=msgspec.Raw(record.value))
+        line = ExportLine(record.offset, record.at_ms, record=msgspec.Raw(record.value))
     else:
-        line = Line(record.offset, record.at_ms, base64=base64.b64encode(record.value).decode())
+        line = ExportLine(record.offset, record.at_ms, base64=base64.b64encode(record.value).decode())
     return msgspec.json.encode(line) + b"\n"

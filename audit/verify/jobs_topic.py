@@ -15,7 +15,7 @@ from contract.codec import Malformed, body_of, decode_input, decode_wire
 from contract.inputs import Body, Input, Submission, Unreadable
 
 
-class Inbox:
+class JobsTopic:
     """Feed it each batch that counts, in order; it returns what is wrong."""
 
     def __init__(self, records: Iterable[JobsRecord], kept_from: int) -> None:

@@ -12,7 +12,7 @@ from contract.codec import Malformed, decode_result
 from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, attempt_prefix
 
 
-class Store(Protocol):
+class ResultStore(Protocol):
     """What runtime.object_store offers: `get` raises KeyError when there is no such object."""
 
     def get(self, key: str) -> bytes: ...
@@ -20,7 +20,7 @@ class Store(Protocol):
     def exists(self, key: str) -> bool: ...
 
 
-class Results:
+class AcceptedResults:
     """Feed it each batch that counts; `check` then looks into the store."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Results:
             elif isinstance(event, said.ErasureOrdered | said.JobErased):
                 self._accepted.pop(event.job, None)  # its results are gone, or going, on request
 
-    def check(self, store: Store) -> list[Finding]:
+    def check(self, store: ResultStore) -> list[Finding]:
         found = []
         for job, results in self._accepted.items():
             for offset, dispatch, manifest in results:
@@ -47,7 +47,7 @@ class Results:
         return found
 
 
-def _verify(store: Store, job: str, dispatch: str, accepted: str) -> str:
+def _verify(store: ResultStore, job: str, dispatch: str, accepted: str) -> str:
     prefix = attempt_prefix(job, dispatch)
     try:
         data = store.get(prefix + MANIFEST_NAME)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from audit.verify.second_book_gangs import GangConduct
+from audit.verify.second_book_gangs import GangBook
 from audit.verify.verdict import Finding
 from contract import events as said
 from contract import inputs as heard
@@ -43,7 +43,7 @@ class _Node(msgspec.Struct):
     heard_lease_ms: int
 
 
-class Conduct:
+class SecondBook:
     """Feed it each batch that counts, in order; it returns what is wrong with it."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Conduct:
         """Ids that have ended and may not come again yet, and the minute (ms) in which they did: the oldest first."""
         self._jobs: dict[str, _Job] = {}
         self._nodes: dict[str, _Node] = {}
-        self._gangs = GangConduct(self._nodes, self._wrong)
+        self._gangs = GangBook(self._nodes, self._wrong)
         self._staged: dict[str, int] = {}
         self._adapted: dict[str, int] = {}
         """Limits in force that are not the policy's own, by cluster."""

@@ -14,7 +14,7 @@ import msgspec
 
 from contract import events as said
 
-Seat = tuple[str, str]
+NodeSession = tuple[str, str]
 """Node and session."""
 SMOOTHING = 8
 """A new time counts for so much less than those before it, as the core has it."""
@@ -26,8 +26,8 @@ class KnownNode(Protocol):
     slots: int
 
 
-class _Open(msgspec.Struct):
-    seats: tuple[Seat, ...]
+class _OpenAttempt(msgspec.Struct):
+    seats: tuple[NodeSession, ...]
     version: str
     cluster: str
     dispatched_ms: int
@@ -35,13 +35,13 @@ class _Open(msgspec.Struct):
     started_ms: int = -1
 
 
-class _Kept(msgspec.Struct):
+class _KeptSlots(msgspec.Struct):
     job: str
-    slots: Counter[Seat]
+    slots: Counter[NodeSession]
     free_ms: int
 
 
-class GangConduct:
+class GangBook:
     """Told of each event before the books of `conduct` change; says what is wrong as (invariant, text, job)."""
 
     def __init__(self, nodes: Mapping[str, KnownNode], wrong: Callable[[str, str, str], None]) -> None:
@@ -49,9 +49,9 @@ class GangConduct:
         self._ranks: dict[str, int] = {}
         self._versions: dict[str, str] = {}
         """Of jobs that have not ended."""
-        self._open: dict[str, _Open] = {}
-        self._taken: Counter[Seat] = Counter()
-        self._kept: dict[str, _Kept] = {}
+        self._open: dict[str, _OpenAttempt] = {}
+        self._taken: Counter[NodeSession] = Counter()
+        self._kept: dict[str, _KeptSlots] = {}
         """By cluster."""
         self._run_ms: dict[str, int] = {}
         self._fetch_ms: dict[str, int] = {}
@@ -92,9 +92,9 @@ class GangConduct:
         for seat, count in Counter(seats).items():
             self._check_seat(event, seat, count, now_ms)
         self._taken.update(seats)
-        self._open[event.job] = _Open(seats, version, event.cluster, now_ms, to_free)
+        self._open[event.job] = _OpenAttempt(seats, version, event.cluster, now_ms, to_free)
 
-    def _check_seat(self, event: said.JobDispatched, seat: Seat, count: int, now_ms: int) -> None:
+    def _check_seat(self, event: said.JobDispatched, seat: NodeSession, count: int, now_ms: int) -> None:
         node = self._nodes.get(seat[0])
         if node is None or (node.session, node.cluster) != (seat[1], event.cluster):
             if event.members:
@@ -123,14 +123,14 @@ class GangConduct:
         ranks = self._ranks.get(self._versions.get(event.job, ""), len(event.nodes))
         if len(event.nodes) != ranks:
             self._wrong("I6", f"{len(event.nodes)} slots are kept for {ranks} ranks: all or nothing", event.job)
-        slots: Counter[Seat] = Counter()
+        slots: Counter[NodeSession] = Counter()
         for name, count in Counter(event.nodes).items():
             node = self._nodes.get(name)
             if node is None or node.cluster != event.cluster or node.slots < count:
                 self._wrong("I3", f"{count} slots of {name} are kept, {event.cluster} has no such", event.job)
             else:
                 slots[name, node.session] = count
-        self._kept[event.cluster] = _Kept(event.job, slots, event.free_ms)
+        self._kept[event.cluster] = _KeptSlots(event.job, slots, event.free_ms)
 
     def _release(self, job: str) -> bool:
         found = [cluster for cluster, kept in self._kept.items() if kept.job == job] if self._kept else []
@@ -153,7 +153,7 @@ class GangConduct:
             self._run_ms[attempt.version] = _smoothed(self._run_ms, attempt.version, now_ms - attempt.started_ms)
         self._versions.pop(job, None)
 
-    def _close(self, job: str) -> _Open | None:
+    def _close(self, job: str) -> _OpenAttempt | None:
         attempt = self._open.pop(job, None)
         if attempt is not None:
             for seat in attempt.seats:

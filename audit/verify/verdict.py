@@ -30,7 +30,7 @@ class Anchor(msgspec.Struct, frozen=True):
     """The snapshot's bytes: its state is compared with the fold of the ledger up to it."""
 
 
-class Unknown(msgspec.Struct, frozen=True):
+class UnknownRules(msgspec.Struct, frozen=True):
     """Batches of rules that this release doesn't have: checked by hash and invariants only."""
 
     rules: int
@@ -50,7 +50,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     events: int = 0
     decided: int = 0
     """Batches decided again from their inputs and times, equal byte for byte."""
-    unknown: tuple[Unknown, ...] = ()
+    unknown: tuple[UnknownRules, ...] = ()
     undecided: int = 0
     """The batch whose decision differs first, and those after it: folded and checked, not decided again."""
     jobs: int = 0

@@ -17,7 +17,7 @@ import msgspec
 K = TypeVar("K", bound=Hashable)
 
 
-class Kind(StrEnum):
+class CauseGroup(StrEnum):
     """Each is a sentence in audit.waits.sentences; docs/glossary.md and the OpenAPI document list them."""
 
     ON_THE_WAY = "on_the_way"
@@ -59,7 +59,7 @@ class Kind(StrEnum):
 class Cause(msgspec.Struct, frozen=True, order=True):
     """One cause; what does not matter to its kind is empty."""
 
-    kind: Kind
+    group: CauseGroup
     tier: str = ""
     tenant: str = ""
     """Of the jobs that went first, of those it is staged behind, of the gang: other tenants' names are for operators
@@ -72,7 +72,7 @@ class Cause(msgspec.Struct, frozen=True, order=True):
     """How the attempt ended; why there is no node."""
 
 
-class Share(msgspec.Struct, frozen=True):
+class CauseShare(msgspec.Struct, frozen=True):
     """What of a wait a cause is to blame for."""
 
     ms: int
@@ -119,14 +119,14 @@ class Shares:
         first_ms, _ = self._spans.get(cause, (from_ms, 0))
         self._spans[cause] = (first_ms, until_ms)
 
-    def settled(self) -> dict[Cause, Share]:
+    def settled(self) -> dict[Cause, CauseShare]:
         """Every cause with its milliseconds, which sum to `total_ms`."""
         exact: dict[Cause, Fraction] = {cause: Fraction(ms) for cause, ms in self._whole.items()}
         for slots, shares in self._split.items():
             for cause, slot_ms in shares.items():
                 exact[cause] = exact.get(cause, Fraction(0)) + Fraction(slot_ms, slots)
         return {
-            cause: Share(ms, *self._spans[cause], frozenset(self._jobs.get(cause, ())))
+            cause: CauseShare(ms, *self._spans[cause], frozenset(self._jobs.get(cause, ())))
             for cause, ms in apportioned({cause: exact[cause] for cause in sorted(exact)}, self.total_ms).items()
         }
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from functools import lru_cache
 
-from audit.waits.causes import Cause, Kind
+from audit.waits.causes import Cause, CauseGroup
 from contract.names import dispatch_order
 from scheduling.state.backpressure import in_flight
 from scheduling.state.capacity import fits
@@ -21,16 +21,16 @@ from scheduling.state.gang_members import ranks_on
 from scheduling.state.nodes import Attempt, Group, Node
 from scheduling.state.pool import State
 
-Order = tuple[int, int, int]
+DispatchPlace = tuple[int, int, int]
 """A place in the ledger, as dispatches have it: (epoch, seq, index)."""
 
-order_of = lru_cache(maxsize=65_536)(dispatch_order)
+place_of = lru_cache(maxsize=65_536)(dispatch_order)
 
 
 class Contention:
     """The slots that one job waits for, from when it may be picked until it is."""
 
-    def __init__(self, job: str, since: Order | None, passed: Set[str]) -> None:
+    def __init__(self, job: str, since: DispatchPlace | None, passed: Set[str]) -> None:
         """`since` is the place in the ledger from which on it could be picked, None when it could not until just now;
         `passed` are the dispatches that look-ahead put before it, which grow."""
         self._job, self._since, self._passed = job, since, passed
@@ -65,7 +65,7 @@ class Contention:
                 if node.draining:
                     self._leaving = True
                 elif cluster.draining:
-                    cause = Cause(Kind.DRAINING, cluster=cluster.name)
+                    cause = Cause(CauseGroup.DRAINING, cluster=cluster.name)
                     self._fixed[cause] = self._fixed.get(cause, 0) + node.slots
                 else:
                     self._nodes[name] = (group, [])
@@ -92,13 +92,13 @@ class Contention:
             self._free.pop(name, None)
 
     def _to_blame(self, state: State, attempt: Attempt) -> Cause:
-        if self._since is None or order_of(attempt.dispatch) < self._since:
-            return Cause(Kind.BUSY)
+        if self._since is None or place_of(attempt.dispatch) < self._since:
+            return Cause(CauseGroup.BUSY)
         holder = state.jobs[attempt.job]
         if attempt.dispatch in self._passed:
-            cause = Cause(Kind.PASSED_OVER, tier=holder.tier)
+            cause = Cause(CauseGroup.PASSED_OVER, tier=holder.tier)
         else:
-            cause = Cause(Kind.OUTRANKED, tier=holder.tier, tenant=holder.tenant)
+            cause = Cause(CauseGroup.OUTRANKED, tier=holder.tier, tenant=holder.tenant)
         self.jobs.setdefault(cause, set()).add(attempt.job)
         return cause
 
@@ -109,12 +109,12 @@ class Contention:
         for name in self._free:
             for cause, slots in self._of_free(state, name):
                 found[cause] = found.get(cause, 0) + slots
-        return found or {Cause(Kind.NO_NODE, reason="leaving" if self._leaving else "none"): 1}
+        return found or {Cause(CauseGroup.NO_NODE, reason="leaving" if self._leaving else "none"): 1}
 
     def _of_free(self, state: State, name: str) -> Iterator[tuple[Cause, int]]:
         free, cluster = self._free[name], self._nodes[name][0].cluster
         if in_flight(cluster) >= cluster.limit:
-            yield Cause(Kind.LIMIT, cluster=cluster.name), free
+            yield Cause(CauseGroup.LIMIT, cluster=cluster.name), free
             return
         reservation = state.reserved.get(cluster.name)
         gangs: list[str] = []
@@ -122,9 +122,9 @@ class Contention:
             gangs = [reservation.job for member in reservation.members if member.node == name][:free]
         for gang in gangs:
             tenant = state.jobs[gang].tenant if gang in state.jobs else ""
-            yield Cause(Kind.GANG_KEPT, job=gang, tenant=tenant), 1
+            yield Cause(CauseGroup.GANG_KEPT, job=gang, tenant=tenant), 1
         if free > len(gangs):
-            yield Cause(Kind.GATHERING if self._ranks > 1 else Kind.DECIDING), free - len(gangs)
+            yield Cause(CauseGroup.GATHERING if self._ranks > 1 else CauseGroup.DECIDING), free - len(gangs)
 
 
 def held_by(state: State, node: Node) -> list[Attempt]:
@@ -133,7 +133,7 @@ def held_by(state: State, node: Node) -> list[Attempt]:
     held = state.node_attempts[node.node]
     attempts = list(held.values())
     if len(attempts) > node.slots:
-        attempts.sort(key=lambda attempt: (not attempt.started, order_of(attempt.dispatch)))
+        attempts.sort(key=lambda attempt: (not attempt.started, place_of(attempt.dispatch)))
     if held.more:
         attempts = [attempt for attempt in attempts for _ in range(ranks_on(attempt, node.node))]
     return attempts[: node.slots]
@@ -143,9 +143,9 @@ def at_its_node(state: State, attempt: Attempt, version: str) -> tuple[Cause, st
     """What an attempt that was dispatched and has not started waits for, and the job ahead of it, if that is why."""
     node = state.nodes.get(attempt.node)
     if node is None:
-        return Cause(Kind.ORDER), ""
+        return Cause(CauseGroup.ORDER), ""
     holders = held_by(state, node)
     if attempt not in holders:
         ahead = holders[0].job
-        return Cause(Kind.STAGED_BEHIND, cluster=attempt.cluster, tenant=state.jobs[ahead].tenant), ahead
-    return Cause(Kind.ORDER if version in node.loaded else Kind.VERSION), ""
+        return Cause(CauseGroup.STAGED_BEHIND, cluster=attempt.cluster, tenant=state.jobs[ahead].tenant), ahead
+    return Cause(CauseGroup.ORDER if version in node.loaded else CauseGroup.VERSION), ""

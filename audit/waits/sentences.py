@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from audit.ledger.walk import Damage
-from audit.waits.causes import Cause, Kind, Share, apportioned
+from audit.ledger.damage import Damage
+from audit.waits.causes import Cause, CauseGroup, CauseShare, apportioned
 from audit.waits.tracker import Wait
 from views.moments import duration
 from views.words import CLOSED
@@ -47,7 +47,7 @@ class WaitCause(msgspec.Struct, frozen=True):
     """The job it stands behind; empty when it is another tenant's and you are not an operator."""
 
 
-class Damaged(msgspec.Struct, frozen=True):
+class DamageNotice(msgspec.Struct, frozen=True):
     """The ledger could be believed up to `trusted_offset` only; the wait is what it shows up to there."""
 
     offset: int
@@ -77,7 +77,7 @@ class Why(msgspec.Struct, frozen=True):
     forecast_p90_ms: int
     ledger_offset: int
     """The ledger was read up to here."""
-    damage: Damaged | None = None
+    damage: DamageNotice | None = None
 
 
 def explained(wait: Wait, *, operator: bool) -> Why:
@@ -105,9 +105,9 @@ def explained(wait: Wait, *, operator: bool) -> Why:
     )
 
 
-def _for_owner(wait: Wait) -> dict[Cause, Share]:
+def _for_owner(wait: Wait) -> dict[Cause, CauseShare]:
     """Other tenants and their jobs lose their names; what then has the same name is added up."""
-    merged: dict[Cause, Share] = {}
+    merged: dict[Cause, CauseShare] = {}
     for cause, share in wait.shares.items():
         own = cause.tenant == wait.tenant
         named = cause if own else msgspec.structs.replace(cause, tenant="", job="")
@@ -116,8 +116,8 @@ def _for_owner(wait: Wait) -> dict[Cause, Share]:
     return merged
 
 
-def _both(one: Share, other: Share) -> Share:
-    return Share(
+def _both(one: CauseShare, other: CauseShare) -> CauseShare:
+    return CauseShare(
         one.ms + other.ms,
         min(one.from_ms, other.from_ms),
         max(one.until_ms, other.until_ms),
@@ -125,13 +125,13 @@ def _both(one: Share, other: Share) -> Share:
     )
 
 
-def _damage(damage: Damage | None) -> Damaged | None:
-    return None if damage is None else Damaged(damage.offset, damage.text, damage.trusted_offset)
+def _damage(damage: Damage | None) -> DamageNotice | None:
+    return None if damage is None else DamageNotice(damage.offset, damage.text, damage.trusted_offset)
 
 
-def _row(cause: Cause, share: Share, percent: int) -> WaitCause:
+def _row(cause: Cause, share: CauseShare, percent: int) -> WaitCause:
     return WaitCause(
-        cause=cause.kind.value,
+        cause=cause.group.value,
         words=words(cause, share.jobs),
         ms=share.ms,
         percent=percent,
@@ -148,7 +148,7 @@ def _row(cause: Cause, share: Share, percent: int) -> WaitCause:
 
 def _only(cause: Cause, jobs: frozenset[str]) -> str:
     """The one job it stood behind, if its name may be shown: then its tenant's is. Or the gang."""
-    if cause.kind is Kind.STAGED_BEHIND and cause.tenant and len(jobs) == 1:
+    if cause.group is CauseGroup.STAGED_BEHIND and cause.tenant and len(jobs) == 1:
         return min(jobs)
     return cause.job
 
@@ -156,40 +156,40 @@ def _only(cause: Cause, jobs: frozenset[str]) -> str:
 def words(cause: Cause, ahead: frozenset[str] = frozenset()) -> str:
     """What a cause did, as the end of `…, because`."""
     jobs = len(ahead)
-    match cause.kind:
-        case Kind.ON_THE_WAY:
+    match cause.group:
+        case CauseGroup.ON_THE_WAY:
             return "it was on its way to the scheduler"
-        case Kind.DOWN:
+        case CauseGroup.DOWN:
             return "no scheduler led the pool, or the broker was away"
-        case Kind.BACKOFF:
+        case CauseGroup.BACKOFF:
             return "it rested after an attempt that did not succeed"
-        case Kind.NO_NODE:
+        case CauseGroup.NO_NODE:
             return "the nodes on which it could run take no new work" if cause.reason == "leaving" else _NO_NODE
-        case Kind.BUSY:
+        case CauseGroup.BUSY:
             return "slots that fit were taken since before it could be picked"
-        case Kind.OUTRANKED:
+        case CauseGroup.OUTRANKED:
             return f"{_jobs(jobs)} of tier {cause.tier} of {_tenant(cause)} went first"
-        case Kind.PASSED_OVER:
+        case CauseGroup.PASSED_OVER:
             return f"{_jobs(jobs)} of tier {cause.tier} went first whose version was loaded already"
-        case Kind.GANG_KEPT:
+        case CauseGroup.GANG_KEPT:
             return f"slots were kept free for {_job(cause, 'a gang')}"
-        case Kind.GATHERING:
+        case CauseGroup.GATHERING:
             return "it needs several slots at once, and fewer were free"
-        case Kind.LIMIT:
+        case CauseGroup.LIMIT:
             return f"cluster {cause.cluster} had as many attempts not started as its limit allows"
-        case Kind.DRAINING:
+        case CauseGroup.DRAINING:
             return f"cluster {cause.cluster} drains"
-        case Kind.DECIDING:
+        case CauseGroup.DECIDING:
             return "the scheduler had not come to it yet"
-        case Kind.STAGED_BEHIND:
+        case CauseGroup.STAGED_BEHIND:
             return f"at its node in cluster {cause.cluster} it stood behind {_ahead(cause, ahead)}"
-        case Kind.VERSION:
+        case CauseGroup.VERSION:
             return "its node had to load its version first"
-        case Kind.ORDER:
+        case CauseGroup.ORDER:
             return "its order and inputs were on their way to the node"
-        case Kind.PARKED:
+        case CauseGroup.PARKED:
             return f"it was parked in cluster {cause.cluster}: {CLOSED.get(cause.reason, cause.reason)}"
-        case Kind.RAN:
+        case CauseGroup.RAN:
             return f"attempt {cause.attempt} was made and came to nothing: {CLOSED.get(cause.reason, cause.reason)}"
 
 
@@ -236,12 +236,12 @@ def _sentence(wait: Wait, causes: list[WaitCause]) -> str:
 def _parts(causes: list[WaitCause]) -> list[tuple[int, str]]:
     """Percents and texts, the largest first; jobs of one tier that went first are one part, whoever's they were."""
     parts: dict[str, tuple[int, str]] = {}
-    for tier in dict.fromkeys(cause.tier for cause in causes if cause.cause == Kind.OUTRANKED):
-        ahead = [cause for cause in causes if cause.cause == Kind.OUTRANKED and cause.tier == tier]
+    for tier in dict.fromkeys(cause.tier for cause in causes if cause.cause == CauseGroup.OUTRANKED):
+        ahead = [cause for cause in causes if cause.cause == CauseGroup.OUTRANKED and cause.tier == tier]
         text = f"{_jobs(sum(cause.jobs for cause in ahead))} of tier {tier} ({_tenants(ahead)}) went first"
         parts["outranked " + tier] = (sum(cause.percent for cause in ahead), text)
     for cause in causes:
-        if cause.cause != Kind.OUTRANKED:
+        if cause.cause != CauseGroup.OUTRANKED:
             percent, _ = parts.get(cause.words, (0, ""))
             parts[cause.words] = (percent + cause.percent, cause.words)
     return sorted((part for part in parts.values() if part[0]), key=lambda part: -part[0])

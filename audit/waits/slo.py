@@ -7,7 +7,7 @@ import msgspec
 from audit.waits.starts import Start, Starts, groups
 
 
-class Kept(msgspec.Struct):
+class Attainment(msgspec.Struct):
     """How an SLO was kept for a set of jobs. A job that still waits counts as missed once its SLO has passed."""
 
     by: str
@@ -27,7 +27,7 @@ class Kept(msgspec.Struct):
 
     @property
     def attainment_permille(self) -> int | None:
-        """Kept of those decided, rounded down; None when none is."""
+        """Attainment of those decided, rounded down; None when none is."""
         decided = self.kept + self.missed
         return self.kept * 1000 // decided if decided else None
 
@@ -37,19 +37,19 @@ class Kept(msgspec.Struct):
         return self.worst_wait_ms * 1000 // self.worst_slo_ms
 
 
-def kept(found: Starts, by: str, since_ms: int = 0) -> list[Kept]:
+def attainment(found: Starts, by: str, since_ms: int = 0) -> list[Attainment]:
     """All jobs first, then by `tier` or `tenant`, of those submitted at this time or later."""
     return [_count(name, jobs, found.now_ms) for name, jobs in groups(found, by, since_ms).items()]
 
 
-def _count(name: str, jobs: list[Start], now_ms: int) -> Kept:
-    entry = Kept(name)
+def _count(name: str, jobs: list[Start], now_ms: int) -> Attainment:
+    entry = Attainment(name)
     for start in jobs:
         _add(entry, start, now_ms)
     return entry
 
 
-def _add(entry: Kept, start: Start, now_ms: int) -> None:
+def _add(entry: Attainment, start: Start, now_ms: int) -> None:
     entry.jobs += 1
     if start.ended:
         entry.ended += 1

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from audit.ledger.walk import Damage, Past, Walk
+from audit.ledger.damage import Damage
+from audit.ledger.past import LedgerPast
+from audit.ledger.walk import Walk
 from contract import events as said
 from contract.batch import Batch
 from scheduling.state.pool import initial_state
@@ -46,7 +48,7 @@ _ENDS_UNSTARTED = (
 )  # a job that has started is no longer among the waiting ones
 
 
-def starts(past: Past) -> Starts:
+def starts(past: LedgerPast) -> Starts:
     """Reads a ledger from its beginning as far as it can be believed."""
     walk = Walk(past, initial_state(past.pool))
     jobs: list[Start] = []

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from audit.ledger.damage import Damage
 from audit.ledger.outages import led_until, opens
-from audit.ledger.walk import Damage, Walk
-from audit.waits.causes import Cause, Kind, Share, Shares
-from audit.waits.contention import Contention, Order, at_its_node
+from audit.ledger.walk import Walk
+from audit.waits.causes import Cause, CauseGroup, CauseShare, Shares
+from audit.waits.contention import Contention, DispatchPlace, at_its_node
 from contract import events as said
 from contract.batch import TICK_MS, Batch
 from contract.events import Event
@@ -24,7 +25,7 @@ from contract.names import dispatch_id
 from scheduling.state.pool import State
 
 
-class Phase(StrEnum):
+class WaitPhase(StrEnum):
     """Where the job is, as the follower of its wait sees it."""
 
     UNKNOWN = "unknown"
@@ -57,7 +58,7 @@ class Wait(NamedTuple):
     """The tier's when it was accepted."""
     outcome: str
     """`waiting`, `started`, or `ended` when it never started."""
-    shares: dict[Cause, Share]
+    shares: dict[Cause, CauseShare]
     """By cause; their ms sum to until_ms - submitted_ms."""
     chosen: str
     """Why the discipline chose it at last, in its own word; empty while it waits."""
@@ -77,7 +78,7 @@ class Promised(NamedTuple):
     submitted_ms: int
 
 
-class Following:
+class WaitTracker:
     """Follows one job through a walk."""
 
     def __init__(self, job: str, submitted_ms: int = 0) -> None:
@@ -94,7 +95,7 @@ class Following:
 
     def _begin(self) -> None:
         """A life of the job: nothing is known of it yet."""
-        self.phase = Phase.UNKNOWN
+        self.phase = WaitPhase.UNKNOWN
         self.shares = Shares()
         self._tenant = self._tier = ""
         """Whose job it is, once that is known."""
@@ -107,7 +108,7 @@ class Following:
         self._cluster = ""
         self._run_ms = 0
         """When the running attempt started."""
-        self._since: Order | None = None
+        self._since: DispatchPlace | None = None
         self._passed: set[str] = set()
         """Dispatches that look-ahead put before this job."""
         self._contention: Contention | None = None
@@ -140,9 +141,9 @@ class Following:
                 self._underway(promised, now_ms, state.slos.get(promised.tier, 0))
         if not self._tenant:
             return None
-        if self.phase is Phase.STAGED:
+        if self.phase is WaitPhase.STAGED:
             self._commit()
-        waits = self.phase in (Phase.QUEUED, Phase.STAGED)
+        waits = self.phase in (WaitPhase.QUEUED, WaitPhase.STAGED)
         return Wait(
             job=self.job,
             tenant=self._tenant,
@@ -164,13 +165,13 @@ class Following:
         """From the state's record to this batch, or to `now_ms` when none came since."""
         from_ms, until_ms = state.now_ms, batch.now_ms if batch is not None else now_ms
         lived_ms = led_until(state, batch, until_ms, taken_over=self._opened)
-        if self.phase in (Phase.UNKNOWN, Phase.STOPPED):
+        if self.phase in (WaitPhase.UNKNOWN, WaitPhase.STOPPED):
             if lived_ms < until_ms:
                 self.outages.append((lived_ms, until_ms))
-        elif self.phase is Phase.QUEUED:
+        elif self.phase is WaitPhase.QUEUED:
             self._in_line(state, batch, from_ms, lived_ms)
-            self._add(Cause(Kind.DOWN), lived_ms, until_ms)
-        elif self.phase is Phase.STAGED:
+            self._add(Cause(CauseGroup.DOWN), lived_ms, until_ms)
+        elif self.phase is WaitPhase.STAGED:
             self._at_its_node(state, from_ms, lived_ms, until_ms)
 
     def _in_line(self, state: State, batch: Batch | None, from_ms: int, until_ms: int) -> None:
@@ -179,7 +180,7 @@ class Following:
         if rest_ms > 0:
             wakes = batch is None or state.lease_ms + batch.elapsed_ms >= job.eligible_lease_ms
             woken_ms = min(until_ms, from_ms + rest_ms) if wakes else until_ms
-            self._add(Cause(Kind.BACKOFF), from_ms, woken_ms)
+            self._add(Cause(CauseGroup.BACKOFF), from_ms, woken_ms)
             from_ms = woken_ms
         elif self._since is None:
             self._since, self._contention = (state.epoch, state.seq, 0), None
@@ -209,7 +210,7 @@ class Following:
         assert attempt is not None
         cause, ahead = at_its_node(state, attempt, state.jobs[self.job].version)
         self._aside.append(Stretch(cause, from_ms, lived_ms, ahead))
-        self._aside.append(Stretch(Cause(Kind.DOWN), lived_ms, until_ms))
+        self._aside.append(Stretch(Cause(CauseGroup.DOWN), lived_ms, until_ms))
 
     def _add(self, cause: Cause, from_ms: int, until_ms: int) -> None:
         self.shares.add(cause, from_ms, until_ms)
@@ -241,7 +242,7 @@ class Following:
                 elif name in _HEARD:
                     _HEARD[name](self, event, batch.now_ms)
                 if name in ENDINGS:
-                    self.phase, self._ended_offset = Phase.STOPPED, offset
+                    self.phase, self._ended_offset = WaitPhase.STOPPED, offset
                     self._submitted_ms = self._submitted_ms or batch.now_ms
 
     def _note_change(self, state: State, event: Event) -> None:
@@ -265,51 +266,51 @@ class Following:
 
     def _underway(self, submitted: Promised, now_ms: int, slo_ms: int) -> None:
         """Its way to the scheduler until now, and what of that was an outage."""
-        self.phase, self._slo_ms = Phase.QUEUED, slo_ms
+        self.phase, self._slo_ms = WaitPhase.QUEUED, slo_ms
         self._tenant, self._tier, submitted_ms = submitted
         at_ms = self._until_ms = self._submitted_ms = min(submitted_ms, now_ms)
         for from_ms, until_ms in self.outages:
             from_ms, until_ms = max(from_ms, at_ms), min(until_ms, now_ms)
             if from_ms < until_ms:
-                self._add(Cause(Kind.ON_THE_WAY), at_ms, from_ms)
-                self._add(Cause(Kind.DOWN), from_ms, until_ms)
+                self._add(Cause(CauseGroup.ON_THE_WAY), at_ms, from_ms)
+                self._add(Cause(CauseGroup.DOWN), from_ms, until_ms)
                 at_ms = until_ms
-        self._add(Cause(Kind.ON_THE_WAY), at_ms, now_ms)
+        self._add(Cause(CauseGroup.ON_THE_WAY), at_ms, now_ms)
 
     def _forecast_made(self, event: said.StartForecast, now_ms: int) -> None:
         self._forecast = (event.p50_ms, event.p90_ms)
 
     def _dispatched(self, event: said.JobDispatched, now_ms: int) -> None:
-        self.phase, self._since, self._contention = Phase.STAGED, None, None
+        self.phase, self._since, self._contention = WaitPhase.STAGED, None, None
         self._attempt, self._cluster, self._chosen = event.attempt, event.cluster, event.reason
         self._passed.clear()
 
     def _start(self, event: said.AttemptStarted, now_ms: int) -> None:
-        if self.phase is Phase.STAGED:
+        if self.phase is WaitPhase.STAGED:
             self._commit()
-            self.phase, self._run_ms, self._started = Phase.RUNNING, now_ms, True
+            self.phase, self._run_ms, self._started = WaitPhase.RUNNING, now_ms, True
 
     def _cancelling(self, event: said.JobCancelling, now_ms: int) -> None:
-        if self.phase is Phase.STAGED:
+        if self.phase is WaitPhase.STAGED:
             self._commit()
-        self.phase = Phase.STOPPED
+        self.phase = WaitPhase.STOPPED
 
     def _closed(self, event: said.AttemptFailed | said.AttemptClosed, now_ms: int) -> None:
-        if self.phase is Phase.STOPPED:
+        if self.phase is WaitPhase.STOPPED:
             return
         reason = event.kind if isinstance(event, said.AttemptFailed) else event.reason
-        ran = Cause(Kind.RAN, attempt=self._attempt, reason=reason)
-        if self.phase is Phase.RUNNING:
+        ran = Cause(CauseGroup.RAN, attempt=self._attempt, reason=reason)
+        if self.phase is WaitPhase.RUNNING:
             self._aside = [Stretch(ran, self._run_ms, now_ms)]
         elif isinstance(event, said.AttemptFailed):
             self._commit(ran)
         else:
-            self._commit(Cause(Kind.PARKED, cluster=self._cluster, reason=reason))
-        self.phase = Phase.CLOSED
+            self._commit(Cause(CauseGroup.PARKED, cluster=self._cluster, reason=reason))
+        self.phase = WaitPhase.CLOSED
 
     def _requeued(self, event: said.JobRequeued, now_ms: int) -> None:
         self._commit()
-        self.phase, self._started = Phase.QUEUED, False
+        self.phase, self._started = WaitPhase.QUEUED, False
 
 
 _OF_ALL_NODES = (
@@ -324,14 +325,14 @@ _OF_ALL_NODES = (
 )
 _OF_ATTEMPTS = (said.AttemptStarted, said.AttemptFailed, said.AttemptClosed, said.JobSucceeded)
 
-_HEARD: dict[str, Callable[[Following, Any, int], None]] = {
-    "StartForecast": Following._forecast_made,
-    "JobDispatched": Following._dispatched,
-    "AttemptStarted": Following._start,
-    "JobCancelling": Following._cancelling,
-    "AttemptFailed": Following._closed,
-    "AttemptClosed": Following._closed,
-    "JobRequeued": Following._requeued,
+_HEARD: dict[str, Callable[[WaitTracker, Any, int], None]] = {
+    "StartForecast": WaitTracker._forecast_made,
+    "JobDispatched": WaitTracker._dispatched,
+    "AttemptStarted": WaitTracker._start,
+    "JobCancelling": WaitTracker._cancelling,
+    "AttemptFailed": WaitTracker._closed,
+    "AttemptClosed": WaitTracker._closed,
+    "JobRequeued": WaitTracker._requeued,
 }
 
 

@@ -11,16 +11,15 @@ record, folded by the production code: where the job was, and what stood between
 
 from __future__ import annotations
 
-from audit.ledger.walk import NotBelieved, Past, Unsure, Walk, walked
-from audit.waits.tracker import Following, Promised, Wait
+from audit.ledger.damage import NotBelieved
+from audit.ledger.past import LedgerPast
+from audit.ledger.reader import JobUnknown
+from audit.ledger.walk import Unsure, Walk, walked
+from audit.waits.tracker import Promised, Wait, WaitTracker
 from contract.names import pool_of
 
 
-class JobUnknown(LookupError):
-    """The ledger does not know the job, or refused it."""
-
-
-def why(job: str, past: Past, submitted_ms: int = 0, now_ms: int = 0, promised: Promised | None = None) -> Wait:
+def why(job: str, past: LedgerPast, submitted_ms: int = 0, now_ms: int = 0, promised: Promised | None = None) -> Wait:
     """The wait of a job in its newest life, from the pool's ledger.
 
     `submitted_ms`, if somebody knows it, lets the reading begin at a snapshot, and end with the life that was submitted
@@ -33,7 +32,7 @@ def why(job: str, past: Past, submitted_ms: int = 0, now_ms: int = 0, promised: 
         if job in walk.state.jobs:
             raise Unsure  # it was accepted before the snapshot, whatever was said of its submission
         known = job in walk.state.ended  # so is a life that was promised, unless another one is accepted after this
-        found = Following(job, submitted_ms).through(walk, now_ms, None if known else promised)
+        found = WaitTracker(job, submitted_ms).through(walk, now_ms, None if known else promised)
         if found is None and walk.damage is not None:
             raise NotBelieved(walk.damage)
         if found is None and not walk.whole:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from contract.shadows import ShadowAdvanced, ShadowBegan, ShadowJob, ShadowRecord, ShadowStopped
-from whatif.compare import NOT_MODELLED, RECORDED, SHADOW, Column, Comparison, WhatIf
+from whatif.compare import NOT_MODELLED, RECORDED, SHADOW, Comparison, ComparisonColumn, WhatIf
 from whatif.outcome import outcome_of
 from whatif.simulation.arrivals import Arrivals
 
@@ -27,7 +27,7 @@ SHADOW_NOT_MODELLED = (
 """Beside what what-if does not model."""
 
 
-class Run(msgspec.Struct):
+class ShadowRun(msgspec.Struct):
     """The newest run of a shadow in a pool, as its records tell it."""
 
     began: ShadowBegan
@@ -58,7 +58,7 @@ class Difference(msgspec.Struct, frozen=True):
     later: int
 
 
-class Shadowed(msgspec.Struct, frozen=True):
+class ShadowSummary(msgspec.Struct, frozen=True):
     """A candidate against what is in force."""
 
     shadow: str
@@ -81,18 +81,18 @@ class Shadowed(msgspec.Struct, frozen=True):
     """Of those taken in, with an assumed run time."""
     left_out: dict[str, int]
     dispatches: int
-    columns: list[Column]
+    columns: list[ComparisonColumn]
     differences: list[Difference]
     not_modelled: Sequence[str]
 
 
-def runs(records: Iterable[tuple[int, ShadowRecord]]) -> dict[tuple[str, str], Run]:
+def runs(records: Iterable[tuple[int, ShadowRecord]]) -> dict[tuple[str, str], ShadowRun]:
     """The newest run of each (name, pool), from records and when they were written, in the order of the topic."""
-    found: dict[tuple[str, str], Run] = {}
+    found: dict[tuple[str, str], ShadowRun] = {}
     for written_ms, record in records:
         key = (record.shadow, record.pool)
         if isinstance(record, ShadowBegan):
-            found[key] = Run(record, written_ms, record.from_ms, record.from_ms)
+            found[key] = ShadowRun(record, written_ms, record.from_ms, record.from_ms)
         elif (run := found.get(key)) is not None and run.began.run == record.run:
             run.written_ms = written_ms
             if isinstance(record, ShadowStopped):
@@ -102,7 +102,7 @@ def runs(records: Iterable[tuple[int, ShadowRecord]]) -> dict[tuple[str, str], R
     return found
 
 
-def _add(run: Run, record: ShadowAdvanced) -> None:
+def _add(run: ShadowRun, record: ShadowAdvanced) -> None:
     run.now_ms, run.live_ms = record.now_ms, record.live_ms
     run.left_out, run.slos_ms = record.left_out, record.slos_ms
     run.jobs += record.taken
@@ -111,7 +111,7 @@ def _add(run: Run, record: ShadowAdvanced) -> None:
     run.live_starts.update((start.job, start.at_ms) for start in record.live_started)
 
 
-def compared(run: Run) -> tuple[Shadowed, Comparison]:
+def compared(run: ShadowRun) -> tuple[ShadowSummary, Comparison]:
     """The summary, and what plot and diff are made of."""
     began = run.began
     live_slos = run.slos_ms
@@ -130,11 +130,11 @@ def compared(run: Run) -> tuple[Shadowed, Comparison]:
         live.append(live_ms)
         shadow.append(shadow_ms)
     columns = [
-        Column(RECORDED, outcome_of(arrivals, live, live_slos, run.now_ms), None),
-        Column(SHADOW, outcome_of(arrivals, shadow, slos, run.now_ms), None),
+        ComparisonColumn(RECORDED, outcome_of(arrivals, live, live_slos, run.now_ms), None),
+        ComparisonColumn(SHADOW, outcome_of(arrivals, shadow, slos, run.now_ms), None),
     ]
     not_modelled = (*NOT_MODELLED, *SHADOW_NOT_MODELLED)
-    summary = Shadowed(
+    summary = ShadowSummary(
         shadow=began.shadow,
         run=began.run,
         pool=began.pool,

@@ -2,7 +2,7 @@
 
 Theory of operation. `follow` reads the ledger as it grows. Where the pool stood when the shadow began is the state of
 a simulation, which is told the candidate as if it had been applied then; what the ledger says later comes to it as
-what-if has it from a finished ledger (`recorded.Reading`): machines, drains, and each job with the run time of its
+what-if has it from a finished ledger (`recorded.Recorder`): machines, drains, and each job with the run time of its
 successful attempt. So a job is taken in when it has ended, and the shadow's clock stays before the submission of the
 first that has not: it goes a bounded time behind the ledger. When the bound is reached a job is taken in with the run
 time that its version's runs have taken lately, and said to be assumed. The clock also stays before the last word of
@@ -20,7 +20,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from audit.ledger.walk import Damage, Past, Walk, walked
+from audit.ledger.damage import Damage
+from audit.ledger.past import LedgerPast
+from audit.ledger.walk import Walk, walked
 from contract.batch import Batch
 from contract.events import AttemptStarted, Event, JobAccepted, JobDispatched
 from contract.inputs import CancelRequested
@@ -30,9 +32,9 @@ from contract.shadows import ShadowDispatch, ShadowJob, ShadowStart
 from scheduling import snapshot
 from scheduling.state.pool import State
 from whatif.compare import covers
-from whatif.recorded import OPEN, Life, Reading
-from whatif.shadow.log import Log
-from whatif.shadow.rolling_arrivals import Passing
+from whatif.recorded import OPEN, Life, Recorder
+from whatif.shadow.log import ShadowLog
+from whatif.shadow.rolling_arrivals import RollingArrivals
 from whatif.simulation.event_queue import NEVER
 from whatif.simulation.machines import Fleet
 from whatif.simulation.nodes import Costs
@@ -50,7 +52,7 @@ FOREVER_MS = 1 << 40
 """Run time of an attempt that is killed before it has passed."""
 
 
-class Waiting(NamedTuple):
+class WaitingJob(NamedTuple):
     """A job that has not been taken in; in the order of submission, then of acceptance."""
 
     submitted_ms: int
@@ -62,7 +64,7 @@ class Shadow:
     """Of one pool, from a state on. `take` it every batch that counts once it was folded, then `finish` it."""
 
     def __init__(
-        self, policy: Policy, state: State, log: Log, *, costs: Costs = Costs(), behind_ms: int = BEHIND_MS
+        self, policy: Policy, state: State, log: ShadowLog, *, costs: Costs = Costs(), behind_ms: int = BEHIND_MS
     ) -> None:
         """`state` is copied. Unlike when the policy does not go with it."""
         covers(policy, {*state.policy.tiers} if state.policy is not None else set(), state.pool)
@@ -72,11 +74,11 @@ class Shadow:
         """The shadow's clock: what the candidate would have done until then is known."""
         self._state = _copy(state) if state.now_ms else None
         """What the simulation begins with; None: the ledger's beginning."""
-        self._reading = Reading(state.pool, state)
-        self._waiting = [Waiting(job.submitted_ms, 0, name) for name, job in state.jobs.items()]
+        self._recorder = Recorder(state.pool, state)
+        self._waiting = [WaitingJob(job.submitted_ms, 0, name) for name, job in state.jobs.items()]
         """A heap; until the simulation has begun, of the jobs of the state."""
         self._waiting.sort()
-        self._later: list[Waiting] = []
+        self._later: list[WaitingJob] = []
         """Jobs accepted before the simulation has begun."""
         self._accepted = 0
         self._known_ms = self._stepped_ms = state.now_ms
@@ -86,17 +88,17 @@ class Shadow:
         self._unstarted: set[str] = set()
         """Jobs taken in that have not started in the shadow."""
         self.left_out: Counter[str] = Counter()
-        self.arrivals = Passing()
+        self.arrivals = RollingArrivals()
         self.simulation: Simulation | None = None
 
     @property
     def held(self) -> int:
         """Jobs in memory: not ended here or in the pool."""
-        return self.arrivals.held + len(self._reading.lives)
+        return self.arrivals.held + len(self._recorder.lives)
 
     def take(self, batch: Batch, offset: int, live: State) -> None:
         """`live` is the pool's state after the batch."""
-        self._reading.take(batch)
+        self._recorder.take(batch)
         for event in batch.events:
             self._hear(event, batch.now_ms)
         settled_ms = batch.now_ms - SETTLED_MS
@@ -124,17 +126,17 @@ class Shadow:
     def _hear(self, event: Event, now_ms: int) -> None:
         if isinstance(event, JobAccepted):
             self._accepted += 1
-            waiting = Waiting(event.submitted_ms, self._accepted, event.job)
+            waiting = WaitingJob(event.submitted_ms, self._accepted, event.job)
             if self.simulation is None:
                 self._later.append(waiting)
             else:
                 heappush(self._waiting, waiting)
         elif (job := getattr(event, "job", "")) in self._going_on:
-            life = self._reading.lives[job]
+            life = self._recorder.lives[job]
             if isinstance(event, AttemptStarted) and life.first_start_ms == now_ms and self._going_on[job]:
                 self._log.live_started(ShadowStart(job, now_ms))
             elif life.ended != OPEN:
-                del self._going_on[job], self._reading.lives[job]
+                del self._going_on[job], self._recorder.lives[job]
 
     def _step(self, *, last: bool = False) -> None:
         """Takes in what is known and goes on as far as that is all."""
@@ -153,14 +155,14 @@ class Shadow:
             self._settle(job, last=last)
         self._pass_on()
         if not last:
-            heard_ms = min((self._reading.heard_ms[node] for node in self._live.nodes), default=NEVER)
+            heard_ms = min((self._recorder.heard_ms[node] for node in self._live.nodes), default=NEVER)
             horizon_ms = min(horizon_ms, max(heard_ms - 1, floor_ms))
         self.simulation.advance(horizon_ms)
         self.now_ms = max(self.now_ms, max(self.simulation.now_ms, self._live.now_ms) if last else horizon_ms)
         self._log.flush_if_due(self.now_ms, self.left_out)
 
     def _is_open(self, job: str) -> bool:
-        life = self._reading.lives.get(job)
+        life = self._recorder.lives.get(job)
         return life is not None and life.ended == OPEN
 
     def _begin(self, floor_ms: int, *, last: bool) -> bool:
@@ -173,7 +175,7 @@ class Shadow:
             self._state.trial = None  # the candidate is not itself on trial
         self.simulation = Simulation(
             self._policy,
-            self._reading.versions,
+            self._recorder.versions,
             self.arrivals,
             Fleet(),
             pool=self._pool,
@@ -188,9 +190,9 @@ class Shadow:
 
     def _settle(self, job: str, *, last: bool, seed: bool = False) -> bool:
         """Takes a job in, or leaves it out: False. One whose id came again before it was settled is settled as that."""
-        if job not in self._reading.lives:
+        if job not in self._recorder.lives:
             return False
-        life, live, run_ms, assumed = self._reading.lives[job], self._live, -1, False
+        life, live, run_ms, assumed = self._recorder.lives[job], self._live, -1, False
         why = OTHER_TIER if life.tier not in self._policy.tiers and not seed else life.ended
         if life.ended == OPEN and not last and life.version in live.run_ms:
             ran_ms = live.now_ms - life.start_ms if life.start_ms >= 0 else 0
@@ -202,7 +204,7 @@ class Shadow:
         if life.ended == OPEN:
             self._going_on[job] = run_ms >= 0
         else:
-            del self._reading.lives[job]
+            del self._recorder.lives[job]
         if run_ms < 0:
             self.left_out[why] += 1
             if seed:
@@ -226,12 +228,12 @@ class Shadow:
         """Machines and operators, as the ledger has them."""
         assert self.simulation is not None
         now_ms = self.simulation.now_ms
-        for move in self._reading.fleet.moves:
+        for move in self._recorder.fleet.moves:
             self.simulation.moves(msgspec.structs.replace(move, at_ms=max(move.at_ms, now_ms)))
-        for at_ms, body in self._reading.operations:
+        for at_ms, body in self._recorder.operations:
             self.simulation.hears(max(at_ms, now_ms), body)
-        self._reading.fleet.moves.clear()
-        self._reading.operations.clear()
+        self._recorder.fleet.moves.clear()
+        self._recorder.operations.clear()
 
     # -- the simulation -----------------------------------------------------------------------------------------
 
@@ -262,7 +264,7 @@ class Followed(NamedTuple):
     """Why the ledger could be read no further."""
 
 
-def follow(past: Past, make: Callable[[State], Shadow], since_ms: int, until_ms: int = NEVER) -> Followed:
+def follow(past: LedgerPast, make: Callable[[State], Shadow], since_ms: int, until_ms: int = NEVER) -> Followed:
     """Follows the ledger with the shadow that `make` makes of the pool's state at `since_ms`, until the ledger ends or
     its clock passes `until_ms`. `make` is called again when it has to be read from its beginning
     (audit.ledger.walk)."""

@@ -19,7 +19,7 @@ ENTRIES_MAX = 500
 """Of one record, about: some 150 KB."""
 
 
-class Log:
+class ShadowLog:
     """Of one run of a shadow."""
 
     def __init__(

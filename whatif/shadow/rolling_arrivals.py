@@ -10,7 +10,7 @@ from whatif.simulation.arrivals import Arrivals
 V = TypeVar("V")
 
 
-class Kept(Generic[V]):
+class SparseColumn(Generic[V]):
     """A column of which any value can be forgotten. Numbers are given out once, from 0 on."""
 
     __slots__ = ("_next", "_values")
@@ -45,7 +45,7 @@ class Kept(Generic[V]):
         return len(self._values)
 
 
-class Unset(Kept[int]):
+class UnsetColumn(SparseColumn[int]):
     """A column of -1 where nothing was put."""
 
     __slots__ = ()
@@ -54,18 +54,18 @@ class Unset(Kept[int]):
         return self._values.get(number, -1)
 
 
-class Passing(Arrivals):
+class RollingArrivals(Arrivals):
     """Arrivals of a ledger: they have their names."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._columns = [Kept[int]() for _ in range(5)]
+        self._columns = [SparseColumn[int]() for _ in range(5)]
         self.at_ms, self.tier, self.tenant, self.model, self.service_ms = self._columns
-        self._names = Kept[str]()
+        self._names = SparseColumn[str]()
         self.jobs = self._names
 
-    def unset(self) -> Unset:
-        column = Unset()
+    def unset_column(self) -> UnsetColumn:
+        column = UnsetColumn()
         self._columns.append(column)
         return column
 
@@ -80,7 +80,7 @@ class Passing(Arrivals):
         self.jobs.append(job)
 
     def forget(self, number: int) -> None:
-        """The job is over: what these columns and those of `unset` have of it goes."""
+        """The job is over: what these columns and those of `unset_column` have of it goes."""
         for column in self._columns:
             column.forget(number)
         self._names.forget(number)

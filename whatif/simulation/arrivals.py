@@ -22,7 +22,7 @@ class Arrival(NamedTuple):
     """How long it runs once its version is loaded, on a cluster of speed 1."""
 
 
-class Names:
+class NameTable:
     """A table of names: each has the number of its first use."""
 
     def __init__(self, names: Sequence[str] = ()) -> None:
@@ -43,7 +43,7 @@ class Names:
         return len(self.names)
 
 
-class ByNumber(Protocol[V]):
+class JobColumn(Protocol[V]):
     """One value of each job, by the job's number."""
 
     def append(self, value: V, /) -> None: ...
@@ -57,18 +57,18 @@ class Arrivals:
     """In the order of arrival; `add` refuses one that runs backwards."""
 
     def __init__(self) -> None:
-        self.at_ms: ByNumber[int] = array("q")
-        self.tier: ByNumber[int] = array("I")
-        self.tenant: ByNumber[int] = array("I")
-        self.model: ByNumber[int] = array("I")
-        self.service_ms: ByNumber[int] = array("q")
-        self.tiers, self.tenants, self.models = Names(), Names(), Names()
-        self.jobs: ByNumber[str] = []
+        self.at_ms: JobColumn[int] = array("q")
+        self.tier: JobColumn[int] = array("I")
+        self.tenant: JobColumn[int] = array("I")
+        self.model: JobColumn[int] = array("I")
+        self.service_ms: JobColumn[int] = array("q")
+        self.tiers, self.tenants, self.models = NameTable(), NameTable(), NameTable()
+        self.jobs: JobColumn[str] = []
         """Job ids, where they are known (a ledger's); else empty, and the simulation makes them."""
         self.last_ms = 0
         """When the last one arrived; 0: there is none."""
 
-    def unset(self) -> ByNumber[int]:
+    def unset_column(self) -> JobColumn[int]:
         """A column of -1."""
         return array("q", [-1]) * len(self)
 

@@ -11,8 +11,8 @@ NEVER = 1 << 62
 """Later than every moment."""
 
 
-class Rank(IntEnum):
-    """What happens first at one moment. Within a rank, what was put on the agenda first."""
+class EventRank(IntEnum):
+    """What happens first at one moment. Within a rank, what was put on the queue first."""
 
     ENDED = 0
     """An attempt's time is over."""
@@ -30,12 +30,12 @@ class Rank(IntEnum):
     """A heartbeat corrects what is believed to be loaded."""
 
 
-class Agenda:
+class EventQueue:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._put = 0
 
-    def later(self, at_ms: int, rank: Rank, act: Callable[..., None], *given: Any) -> None:
+    def later(self, at_ms: int, rank: EventRank, act: Callable[..., None], *given: Any) -> None:
         """At this moment `act(at_ms, *given)` is to be called."""
         self._put += 1
         heappush(self._heap, (at_ms, rank, self._put, act, given))

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 
 from scheduling.state.pool import State
 from whatif.simulation.machines import Machine
-from whatif.simulation.nodes import Node, Site
+from whatif.simulation.nodes import SimulatedNode, Site
 
 
 def take_over(
-    state: State, site: Site, now_ms: int, numbers: Mapping[str, int], left: Callable[[int, Node], None]
-) -> list[Node]:
+    state: State, site: Site, now_ms: int, numbers: Mapping[str, int], left: Callable[[int, SimulatedNode], None]
+) -> list[SimulatedNode]:
     """Puts every node of the state and what it holds there. `numbers` of the jobs that are open. Returns nodes that
     drain and hold nothing any more."""
     for name in sorted(state.nodes):

@@ -42,7 +42,7 @@ class Step(Enum):
     """With a new session."""
 
 
-class Move(msgspec.Struct, frozen=True):
+class FleetMove(msgspec.Struct, frozen=True):
     at_ms: int
     step: Step
     node: str
@@ -51,18 +51,18 @@ class Move(msgspec.Struct, frozen=True):
 
 
 class Fleet(msgspec.Struct):
-    moves: list[Move] = []
+    moves: list[FleetMove] = []
 
     def join(self, at_ms: int, machine: Machine) -> None:
-        self.moves.append(Move(at_ms, Step.JOIN, machine.node, machine))
+        self.moves.append(FleetMove(at_ms, Step.JOIN, machine.node, machine))
 
     def leave(self, at_ms: int, node: str) -> None:
-        self.moves.append(Move(at_ms, Step.LEAVE, node))
+        self.moves.append(FleetMove(at_ms, Step.LEAVE, node))
 
     def lose(self, at_ms: int, node: str) -> None:
-        self.moves.append(Move(at_ms, Step.LOSE, node))
+        self.moves.append(FleetMove(at_ms, Step.LOSE, node))
 
-    def in_order(self) -> list[Move]:
+    def in_order(self) -> list[FleetMove]:
         """By time; those of one moment as they were put in."""
         return sorted(self.moves, key=lambda move: move.at_ms)
 

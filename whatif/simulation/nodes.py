@@ -18,7 +18,7 @@ from contract.events import JobDispatched, Member
 from contract.inputs import NodeHeartbeat, NodeJoined, NodeReport, Report, Started, Stopped, Succeeded
 from scheduling.state.nodes import Attempt
 from whatif.simulation.arrivals import Arrivals
-from whatif.simulation.event_queue import Agenda, Rank
+from whatif.simulation.event_queue import EventQueue, EventRank
 from whatif.simulation.machines import SPEED_ONE, Machine
 
 RENDEZVOUS_PORT = 29_500
@@ -38,30 +38,30 @@ class Costs(msgspec.Struct, frozen=True):
     """Fetching the inputs of an attempt, while it is staged."""
 
 
-class Staged:
-    __slots__ = ("job", "model", "number", "ready_ms", "seats")
+class StagedAttempt:
+    __slots__ = ("job", "model", "number", "rank_slots", "ready_ms")
 
-    def __init__(self, job: str, number: int, model: int, ready_ms: int, seats: tuple[Seat, ...]) -> None:
-        self.job, self.number, self.model, self.ready_ms, self.seats = job, number, model, ready_ms, seats
-
-
-class Running:
-    __slots__ = ("dispatch", "ends_ms", "job", "number", "seats")
-
-    def __init__(self, job: str, number: int, dispatch: str, ends_ms: int, seats: tuple[Seat, ...]) -> None:
-        self.job, self.number, self.dispatch, self.ends_ms, self.seats = job, number, dispatch, ends_ms, seats
+    def __init__(self, job: str, number: int, model: int, ready_ms: int, rank_slots: tuple[RankSlot, ...]) -> None:
+        self.job, self.number, self.model, self.ready_ms, self.rank_slots = job, number, model, ready_ms, rank_slots
 
 
-class Seat:
+class RunningAttempt:
+    __slots__ = ("dispatch", "ends_ms", "job", "number", "rank_slots")
+
+    def __init__(self, job: str, number: int, dispatch: str, ends_ms: int, rank_slots: tuple[RankSlot, ...]) -> None:
+        self.job, self.number, self.dispatch, self.ends_ms, self.rank_slots = job, number, dispatch, ends_ms, rank_slots
+
+
+class RankSlot:
     """The slot of one more rank of a gang: taken from the order on, given back when rank 0's attempt is over."""
 
     __slots__ = ("dispatch", "first", "node", "slot")
 
-    def __init__(self, node: Node, slot: int, first: Node, dispatch: str) -> None:
+    def __init__(self, node: SimulatedNode, slot: int, first: SimulatedNode, dispatch: str) -> None:
         self.node, self.slot, self.first, self.dispatch = node, slot, first, dispatch
 
 
-class Node:
+class SimulatedNode:
     """One machine, from its join to its end. `reports` go with the next batch."""
 
     __slots__ = (
@@ -78,7 +78,7 @@ class Node:
         "staged",
     )
 
-    def __init__(self, machine: Machine, session: str, left: Callable[[int, Node], None]) -> None:
+    def __init__(self, machine: Machine, session: str, left: Callable[[int, SimulatedNode], None]) -> None:
         self.machine = machine
         self.session = session
         self.left = left
@@ -86,9 +86,9 @@ class Node:
         self.draining = False
         self.loaded: list[int] = [-1] * machine.slots
         """Number of the version in each slot."""
-        self.running: list[Running | Seat | None] = [None] * machine.slots
+        self.running: list[RunningAttempt | RankSlot | None] = [None] * machine.slots
         self.free = machine.slots
-        self.staged: OrderedDict[str, Staged] = OrderedDict()
+        self.staged: OrderedDict[str, StagedAttempt] = OrderedDict()
         """By dispatch, in the order they came."""
         self.cached = set(machine.cached)
         self.reports: list[Report] = []
@@ -138,21 +138,21 @@ class Site:
         arrivals: Arrivals,
         versions: list[str],
         costs: Costs,
-        agenda: Agenda,
-        say: Callable[[int, Node], None],
+        queue: EventQueue,
+        say: Callable[[int, SimulatedNode], None],
     ) -> None:
-        self._arrivals, self._versions, self._costs, self._agenda = arrivals, versions, costs, agenda
+        self._arrivals, self._versions, self._costs, self._queue = arrivals, versions, costs, queue
         self._say = say
         """Told of a node that has its first report for the next batch."""
-        self.nodes: dict[str, Node] = {}
+        self.nodes: dict[str, SimulatedNode] = {}
         """Those alive, and those lost whose lease has not lapsed."""
-        self.start_ms = arrivals.unset()
+        self.start_ms = arrivals.unset_column()
         """First start of each job; -1: none."""
-        self.end_ms = arrivals.unset()
+        self.end_ms = arrivals.unset_column()
         self.switches = 0
         self.busy_ms = 0
         """Slots times ms that attempts held, those of lost nodes up to the loss."""
-        self.stale_loads: dict[str, Node] = {}
+        self.stale_loads: dict[str, SimulatedNode] = {}
         """Nodes whose slots no longer have all that the scheduler thinks they have."""
 
     # -- what comes ---------------------------------------------------------------------------------------------
@@ -169,10 +169,12 @@ class Site:
             self._report(now_ms, node, Stopped(event.job, event.dispatch, "unclaimed"))
             return
         fetch_ms = self._costs.fetch_ms
-        seats = self._seats(node, event.members, event.dispatch) if event.members else ()
-        node.staged[event.dispatch] = Staged(event.job, number, self._arrivals.model[number], now_ms + fetch_ms, seats)
+        rank_slots = self._rank_slots(node, event.members, event.dispatch) if event.members else ()
+        node.staged[event.dispatch] = StagedAttempt(
+            event.job, number, self._arrivals.model[number], now_ms + fetch_ms, rank_slots
+        )
         if fetch_ms:
-            self._agenda.later(now_ms + fetch_ms, Rank.READY, self.fill, node)
+            self._queue.later(now_ms + fetch_ms, EventRank.READY, self.fill, node)
         else:
             self.fill(now_ms, node)
 
@@ -181,7 +183,7 @@ class Site:
         node = self.nodes.get(node_name)
         staged = node.staged.pop(dispatch, None) if node is not None and node.alive else None
         if node is not None and staged is not None:
-            self._give_back(now_ms, staged.seats)
+            self._give_back(now_ms, staged.rank_slots)
             self._report(now_ms, node, Stopped(staged.job, dispatch, "recalled"))
 
     def kill(self, now_ms: int, node_name: str, dispatch: str) -> None:
@@ -189,31 +191,31 @@ class Site:
         if node is None or not node.alive:
             return
         for slot, run in enumerate(node.running):
-            if isinstance(run, Running) and run.dispatch == dispatch:
+            if isinstance(run, RunningAttempt) and run.dispatch == dispatch:
                 self._stop(node, slot, now_ms)
                 self._report(now_ms, node, Stopped(run.job, dispatch, "killed"))
                 self.fill(now_ms, node)
                 self._leave_if_done(now_ms, node)
                 return
 
-    def finish(self, now_ms: int, node: Node, slot: int, run: Running) -> None:
+    def finish(self, now_ms: int, node: SimulatedNode, slot: int, run: RunningAttempt) -> None:
         """An attempt's time is over, unless it was stopped or lost meanwhile."""
         if node.running[slot] is not run:
             return
         node.running[slot] = None
         node.free += 1
         self.end_ms[run.number] = now_ms
-        self._give_back(now_ms, run.seats)
+        self._give_back(now_ms, run.rank_slots)
         self._report(now_ms, node, Succeeded(run.job, run.dispatch, MANIFEST))
         if node.staged:
             self.fill(now_ms, node)
         self._leave_if_done(now_ms, node)
 
-    def _leave_if_done(self, now_ms: int, node: Node) -> None:
+    def _leave_if_done(self, now_ms: int, node: SimulatedNode) -> None:
         if node.draining and node.alive and node.is_idle:
             node.left(now_ms, node)
 
-    def fill(self, now_ms: int, node: Node) -> None:
+    def fill(self, now_ms: int, node: SimulatedNode) -> None:
         """Free slots take what is staged and ready, oldest first."""
         while node.free and node.staged and node.alive:
             dispatch, staged = next(iter(node.staged.items()))
@@ -222,7 +224,7 @@ class Site:
             del node.staged[dispatch]
             self._start(node, dispatch, staged, now_ms)
 
-    def _start(self, node: Node, dispatch: str, staged: Staged, now_ms: int) -> None:
+    def _start(self, node: SimulatedNode, dispatch: str, staged: StagedAttempt, now_ms: int) -> None:
         slot = _slot_for(node, staged.model)
         took_ms = self._arrivals.service_ms[staged.number] * SPEED_ONE // node.machine.speed_permille
         if node.loaded[slot] != staged.model:
@@ -234,108 +236,112 @@ class Site:
             took_ms += self._costs.switch_ms
         if self.start_ms[staged.number] < 0:
             self.start_ms[staged.number] = now_ms
-        run = Running(staged.job, staged.number, dispatch, now_ms + took_ms, staged.seats)
+        run = RunningAttempt(staged.job, staged.number, dispatch, now_ms + took_ms, staged.rank_slots)
         node.running[slot] = run
         node.free -= 1
-        self.busy_ms += took_ms * (1 + len(staged.seats))
+        self.busy_ms += took_ms * (1 + len(staged.rank_slots))
         self._report(now_ms, node, Started(staged.job, dispatch))
-        self._agenda.later(run.ends_ms, Rank.ENDED, self.finish, node, slot, run)
+        self._queue.later(run.ends_ms, EventRank.ENDED, self.finish, node, slot, run)
 
     # -- nodes --------------------------------------------------------------------------------------------------
 
-    def join(self, machine: Machine, session: str, left: Callable[[int, Node], None]) -> Node:
+    def join(self, machine: Machine, session: str, left: Callable[[int, SimulatedNode], None]) -> SimulatedNode:
         """`left` is called when the node has drained and has nothing left."""
-        node = self.nodes[machine.node] = Node(machine, session, left)
+        node = self.nodes[machine.node] = SimulatedNode(machine, session, left)
         return node
 
     def run_on(self, now_ms: int, attempt: Attempt, number: int) -> None:
         """The attempt has run there since its start, with all its ranks."""
         node, model = self.nodes[attempt.node], self._arrivals.model[number]
-        seats = self._seats(node, attempt.members, attempt.dispatch)
+        rank_slots = self._rank_slots(node, attempt.members, attempt.dispatch)
         slot = _slot_for(node, model)
         took_ms = self._arrivals.service_ms[number] * SPEED_ONE // node.machine.speed_permille
-        run = Running(attempt.job, number, attempt.dispatch, max(now_ms, attempt.started_ms + took_ms), seats)
+        run = RunningAttempt(
+            attempt.job, number, attempt.dispatch, max(now_ms, attempt.started_ms + took_ms), rank_slots
+        )
         node.loaded[slot] = model
         node.running[slot] = run
         node.free -= 1
         self.start_ms[number] = attempt.started_ms
-        self.busy_ms += (run.ends_ms - now_ms) * (1 + len(seats))
-        self._agenda.later(run.ends_ms, Rank.ENDED, self.finish, node, slot, run)
+        self.busy_ms += (run.ends_ms - now_ms) * (1 + len(rank_slots))
+        self._queue.later(run.ends_ms, EventRank.ENDED, self.finish, node, slot, run)
 
     def hold(self, now_ms: int, attempt: Attempt, number: int) -> None:
         """The attempt is staged there, its inputs fetched."""
         node = self.nodes[attempt.node]
-        seats = self._seats(node, attempt.members, attempt.dispatch)
-        node.staged[attempt.dispatch] = Staged(attempt.job, number, self._arrivals.model[number], now_ms, seats)
+        rank_slots = self._rank_slots(node, attempt.members, attempt.dispatch)
+        node.staged[attempt.dispatch] = StagedAttempt(
+            attempt.job, number, self._arrivals.model[number], now_ms, rank_slots
+        )
 
-    def load(self, node: Node, versions: Sequence[str]) -> None:
+    def load(self, node: SimulatedNode, versions: Sequence[str]) -> None:
         """These are loaded: in slots of attempts that run, or in empty ones."""
         for version in versions:
             model = self._versions.index(version)
             if model not in node.loaded and -1 in node.loaded:
                 node.loaded[node.loaded.index(-1)] = model
 
-    def lose(self, now_ms: int, node: Node) -> None:
+    def lose(self, now_ms: int, node: SimulatedNode) -> None:
         """No word any more; it is in `nodes` until its lease lapses."""
         node.alive = False
         for slot in range(len(node.running)):
             self._stop(node, slot, now_ms)
         for staged in node.staged.values():
-            self._give_back(now_ms, staged.seats)
+            self._give_back(now_ms, staged.rank_slots)
         node.staged.clear()
 
-    def drain(self, now_ms: int, node: Node) -> None:
+    def drain(self, now_ms: int, node: SimulatedNode) -> None:
         """No new work; what is staged is handed back."""
         node.draining = True
         for dispatch, staged in list(node.staged.items()):
-            self._give_back(now_ms, staged.seats)
+            self._give_back(now_ms, staged.rank_slots)
             self._report(now_ms, node, Stopped(staged.job, dispatch, "drained"))
         node.staged.clear()
 
-    def _stop(self, node: Node, slot: int, now_ms: int) -> None:
+    def _stop(self, node: SimulatedNode, slot: int, now_ms: int) -> None:
         """Whatever is in the slot is over, without a result. A gang that loses a rank is over on every node."""
         run = node.running[slot]
         if run is None:
             return
         node.running[slot] = None
         node.free += 1
-        if isinstance(run, Running):
-            self.busy_ms -= (run.ends_ms - now_ms) * (1 + len(run.seats))
-            self._give_back(now_ms, run.seats)
+        if isinstance(run, RunningAttempt):
+            self.busy_ms -= (run.ends_ms - now_ms) * (1 + len(run.rank_slots))
+            self._give_back(now_ms, run.rank_slots)
             return
         for other, held in enumerate(run.first.running):
-            if isinstance(held, Running) and run in held.seats:
+            if isinstance(held, RunningAttempt) and run in held.rank_slots:
                 self._stop(run.first, other, now_ms)
 
     # -- gangs --------------------------------------------------------------------------------------------------
 
-    def _seats(self, first: Node, members: tuple[Member, ...], dispatch: str) -> tuple[Seat, ...]:
+    def _rank_slots(self, first: SimulatedNode, members: tuple[Member, ...], dispatch: str) -> tuple[RankSlot, ...]:
         """Slots of the further ranks: the scheduler sends a gang only where it knows them to be free."""
-        seats = []
+        rank_slots = []
         for member in members:
             node = self.nodes.get(member.node)
             if node is not None and node.alive and node.session == member.session and node.free:
-                seat = Seat(node, node.running.index(None), first, dispatch)
-                node.running[seat.slot] = seat
+                rank_slot = RankSlot(node, node.running.index(None), first, dispatch)
+                node.running[rank_slot.slot] = rank_slot
                 node.free -= 1
-                seats.append(seat)
-        return tuple(seats)
+                rank_slots.append(rank_slot)
+        return tuple(rank_slots)
 
-    def _give_back(self, now_ms: int, seats: tuple[Seat, ...]) -> None:
-        for seat in seats:
-            if seat.node.running[seat.slot] is seat:
-                seat.node.running[seat.slot] = None
-                seat.node.free += 1
-                self.fill(now_ms, seat.node)
-                self._leave_if_done(now_ms, seat.node)
+    def _give_back(self, now_ms: int, rank_slots: tuple[RankSlot, ...]) -> None:
+        for rank_slot in rank_slots:
+            if rank_slot.node.running[rank_slot.slot] is rank_slot:
+                rank_slot.node.running[rank_slot.slot] = None
+                rank_slot.node.free += 1
+                self.fill(now_ms, rank_slot.node)
+                self._leave_if_done(now_ms, rank_slot.node)
 
-    def _report(self, now_ms: int, node: Node, report: Report) -> None:
+    def _report(self, now_ms: int, node: SimulatedNode, report: Report) -> None:
         if not node.reports:
             self._say(now_ms, node)
         node.reports.append(report)
 
 
-def _slot_for(node: Node, model: int) -> int:
+def _slot_for(node: SimulatedNode, model: int) -> int:
     """A free slot with the version loaded, else one with none loaded, else any; the lowest of those."""
     best, best_rank = -1, 3
     for slot, run in enumerate(node.running):

@@ -1,6 +1,6 @@
 """A pool simulated through the real core: arrivals and machines in, `scheduling.decide` asked, starts and ends out.
 
-Theory of operation. An agenda holds what is still to come (ends of attempts, orders under way, moves of machines); the
+Theory of operation. An queue holds what is still to come (ends of attempts, orders under way, moves of machines); the
 arrivals lie sorted beside it. What happens leaves inputs in the inbox, and the inbox becomes a batch as it does in the
 scheduler's host: at once, but no sooner than `batch_ms` after the batch before; and every 5 s while anything waits.
 The events of a batch act on the simulated nodes. No Kafka, no clock, no randomness: the same arguments give the same
@@ -27,10 +27,10 @@ from scheduling.decide import Clock, Decision, decide, open_pool
 from scheduling.evolve import begin, evolve, seal
 from scheduling.state.pool import State, initial_state
 from whatif.simulation.arrivals import Arrivals
-from whatif.simulation.event_queue import NEVER, Agenda, Rank
+from whatif.simulation.event_queue import NEVER, EventQueue, EventRank
 from whatif.simulation.from_state import take_over
-from whatif.simulation.machines import Fleet, Move, Step
-from whatif.simulation.nodes import Costs, Node, Site
+from whatif.simulation.machines import Fleet, FleetMove, Step
+from whatif.simulation.nodes import Costs, SimulatedNode, Site
 
 QUIET_TICKS_MAX = 120
 """When nothing more is to come and so many ticks in a row decide nothing, the jobs that still wait never start."""
@@ -84,14 +84,14 @@ class Simulation:
         self._models: list[str] = []
         """References to the versions of the models that have arrived, by the model's number."""
         self._digests: list[str] = []
-        self._agenda = Agenda()
-        self.site = Site(arrivals, self._digests, costs, self._agenda, self._hear)
+        self._queue = EventQueue()
+        self.site = Site(arrivals, self._digests, costs, self._queue, self._hear)
         self._numbers: dict[str, int] = {}
         """Of the jobs that have arrived, where the arrivals name them."""
         self._sessions: dict[str, int] = {}
         self._next = 0
         """Number of the next arrival."""
-        self._inbox: list[tuple[int, Body | Node]] = []
+        self._inbox: list[tuple[int, Body | SimulatedNode]] = []
         self._first_ms = 0
         """When the first of the inbox was said."""
         self._offset = self.state.position
@@ -111,11 +111,11 @@ class Simulation:
 
     def hears(self, at_ms: int, body: Body) -> None:
         """Somebody says this to the scheduler at that moment, which is not past."""
-        self._agenda.later(at_ms, Rank.SAID, self._say, body)
+        self._queue.later(at_ms, EventRank.SAID, self._say, body)
 
-    def moves(self, move: Move) -> None:
+    def moves(self, move: FleetMove) -> None:
         """A machine joins, leaves or is lost at a moment that is not past."""
-        self._agenda.later(move.at_ms, Rank.MOVED, self._move, move)
+        self._queue.later(move.at_ms, EventRank.MOVED, self._move, move)
 
     def forget(self, job: str) -> int:
         """The number of a named job that has ended: nothing will be asked of it again."""
@@ -158,15 +158,15 @@ class Simulation:
 
     def advance(self, to_ms: int) -> bool:
         """Up to this moment; True when nothing more is to come."""
-        agenda, at_ms, count = self._agenda, self.arrivals.at_ms, len(self.arrivals)
+        queue, at_ms, count = self._queue, self.arrivals.at_ms, len(self.arrivals)
         if not self._begun:
-            first_ms = self.state.now_ms or min(agenda.next_ms, at_ms[0] if count else NEVER, NEVER >> 1)
+            first_ms = self.state.now_ms or min(queue.next_ms, at_ms[0] if count else NEVER, NEVER >> 1)
             if first_ms > to_ms:
                 return False
             self._begun = True
             self._begin(first_ms)
         while True:
-            next_ms = agenda.next_ms
+            next_ms = queue.next_ms
             arrives_ms = at_ms[self._next] if self._next < count else NEVER
             soonest_ms = next_ms if next_ms <= arrives_ms else arrives_ms
             if self._inbox:
@@ -184,7 +184,7 @@ class Simulation:
             elif soonest_ms > to_ms:
                 return False
             elif next_ms <= arrives_ms:
-                agenda.happen()
+                queue.happen()
             else:
                 self._arrive(arrives_ms)
 
@@ -217,7 +217,7 @@ class Simulation:
             self._models.append(f"{version.model}@{version.version}")
             self._digests.append(version.version)
 
-    def _move(self, at_ms: int, move: Move) -> None:
+    def _move(self, at_ms: int, move: FleetMove) -> None:
         node = self.site.nodes.get(move.node)
         alive = node is not None and node.alive
         if move.machine is not None:
@@ -231,19 +231,19 @@ class Simulation:
             self._unsettled += 1
             self._tick_ms = min(self._tick_ms, at_ms + TICK_MS)  # so that lease time goes on
             lease_ms = (self.state.policy or self.policy).node_lease_ms
-            self._agenda.later(at_ms + lease_ms, Rank.LAPSED, self._lapse, node)
+            self._queue.later(at_ms + lease_ms, EventRank.LAPSED, self._lapse, node)
         elif node is not None and alive and not node.draining:
             self.site.drain(at_ms, node)
             self._say(at_ms, node.heartbeat(self._digests))
             if node.is_idle:
                 self._left(at_ms, node)
 
-    def _left(self, at_ms: int, node: Node) -> None:
+    def _left(self, at_ms: int, node: SimulatedNode) -> None:
         """A node that drained has nothing left."""
         node.alive = False
         self._say(at_ms, NodeLeft(node.machine.node, node.session))
 
-    def _lapse(self, at_ms: int, lost: Node) -> None:
+    def _lapse(self, at_ms: int, lost: SimulatedNode) -> None:
         """All others were heard meanwhile; this batch gives the lost one up."""
         for node in self.site.nodes.values():
             if node.alive:
@@ -268,7 +268,7 @@ class Simulation:
             self._first_ms = at_ms
         self._inbox.append((at_ms, body))
 
-    def _hear(self, at_ms: int, node: Node) -> None:
+    def _hear(self, at_ms: int, node: SimulatedNode) -> None:
         """The node has reports: they go with the next batch, together with those it makes until then."""
         if not self._inbox:
             self._first_ms = at_ms
@@ -281,7 +281,7 @@ class Simulation:
         inbox, self._inbox = self._inbox, []
         inputs = []
         for at_ms, said in inbox:
-            body = said.report() if isinstance(said, Node) else said
+            body = said.report() if isinstance(said, SimulatedNode) else said
             inputs.append(Input(self._offset, at_ms, body))
             self._offset += 1
         busy = bool(inputs)
@@ -297,7 +297,7 @@ class Simulation:
         self._tick_ms = now_ms + TICK_MS if self._unsettled or self._queued else NEVER
         if self.site.stale_loads and not self._beating:
             self._beating = True
-            self._agenda.later(now_ms + TICK_MS, Rank.BEAT, self._beat)
+            self._queue.later(now_ms + TICK_MS, EventRank.BEAT, self._beat)
 
     def _decide(self, now_ms: int, inputs: list[Input], caught_up: bool) -> Decision:
         state, timer = self.state, self._timer
@@ -331,7 +331,7 @@ class Simulation:
 
     def _order(self, now_ms: int, act: Callable[..., None], *given: object) -> None:
         if self.costs.order_ms:
-            self._agenda.later(now_ms + self.costs.order_ms, Rank.ORDERED, act, *given)
+            self._queue.later(now_ms + self.costs.order_ms, EventRank.ORDERED, act, *given)
         else:
             act(now_ms, *given)
 

@@ -17,16 +17,16 @@ from audit.ledger.reader import jobs_of_partition, ledger_of_file, ledger_of_par
 from audit.story import render as told
 from audit.story import story
 from audit.verify.anchors import anchors_of_views
-from audit.verify.jobs_topic import Inbox
+from audit.verify.jobs_topic import JobsTopic
 from audit.verify.verdict import render
-from audit.verify.verify import Evidence, verify
+from audit.verify.verification import Witnesses, verify
 from contract import inputs, orders
 from contract.codec import encode
 from contract.names import payload_digest
 from contract.policy import fingerprint
 from contract.topics import JOBS, SUBMISSIONS, dispatch_topic
 from local.services import Services
-from operations.erasure import JobUnknown, erase, words_gone_after_ms
+from operations.erasure import NothingToErase, erase, words_gone_after_ms
 from runtime.kafka import Producer
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine
@@ -149,7 +149,7 @@ def test_a_job_that_the_views_cannot_read_is_ended_and_erased(servers: Services,
 
 
 def test_a_job_nobody_submitted_cannot_be_erased(servers: Services, producer: Producer) -> None:
-    with pytest.raises(JobUnknown, match="found no submission of it"):
+    with pytest.raises(NothingToErase, match="found no submission of it"):
         erased(servers, 77)
 
 
@@ -162,7 +162,9 @@ def test_the_ledger_is_clean_afterwards_from_kafka_and_from_a_file(
     database.dispose()
     source, end = ledger_of_partition(kafka, 0)
     records, kept_from = jobs_of_partition(kafka, 0)
-    verdict = verify(source, POOL, Evidence(anchors, Inbox(records, kept_from), store=ObjectStore(servers.settings)))
+    verdict = verify(
+        source, POOL, Witnesses(anchors, JobsTopic(records, kept_from), store=ObjectStore(servers.settings))
+    )
     assert verdict.clean, render(verdict)
     assert verdict.records == end > 0
     assert verdict.anchors == ("the views",)

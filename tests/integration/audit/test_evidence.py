@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from audit.verify.anchors import anchors_of_snapshots
 from audit.verify.verdict import render
-from audit.verify.verify import Evidence, verify
+from audit.verify.verification import Witnesses, verify
 from contract.snapshot_names import key_of
 from local.services import Services
 from runtime.object_store import ObjectStore
@@ -23,11 +23,11 @@ def test_the_newest_whole_snapshot_vouches_and_shows_a_cut_tail(servers: Service
     anchors = anchors_of_snapshots(store, pool)
     assert [(a.source, a.offset, a.hash) for a in anchors] == [(f"snapshot {key}", last, ledger.state.head_hash)]
 
-    verdict = verify(ledger.source, "main", Evidence(anchors))
+    verdict = verify(ledger.source, "main", Witnesses(anchors))
     assert verdict.clean, render(verdict)
     assert verdict.anchored_offset == last
 
     del ledger.records[-1]
-    verdict = verify(ledger.source, "main", Evidence(anchors))
+    verdict = verify(ledger.source, "main", Witnesses(anchors))
     assert [finding.invariant for finding in verdict.findings] == ["I14"]
     assert "its tail was cut" in verdict.findings[0].text

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from audit.ledger.past import LedgerPast
 from audit.ledger.reader import JobsRecord, LedgerRecord
-from audit.ledger.walk import Past
 from contract import inputs
 from contract.batch import Batch, hash_of
 from contract.codec import body_of, decode_batch, encode
@@ -50,8 +50,8 @@ class Ledger:
         return iter(list(self.records))
 
     @property
-    def past(self) -> Past:
-        return Past(POOL, lambda first: iter([record for record in self.records if record.offset >= first]))
+    def past(self) -> LedgerPast:
+        return LedgerPast(POOL, lambda first: iter([record for record in self.records if record.offset >= first]))
 
     # -- writing ----------------------------------------------------------------------------------------------
 

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from audit.as_of import AHEAD_MAX_MS, MomentInvalid, TrialThen, as_of, describe, moment
+from audit.ledger.damage import NotBelieved
+from audit.ledger.past import LedgerPast
 from audit.ledger.reader import LedgerRecord
-from audit.ledger.walk import NotBelieved, Past
 from contract import inputs
 from contract.policy import fingerprint
 from scheduling import invariants
@@ -44,7 +45,7 @@ def test_every_moment_has_the_state_that_a_fold_up_to_it_has() -> None:
     world = World(3)
     world.run()
     records = [LedgerRecord(r.offset, r.append_ms, r.value or b"") for r in world.broker.topic("ledger")]
-    past = Past("main", lambda first: iter(records[first:]))
+    past = LedgerPast("main", lambda first: iter(records[first:]))
     last = as_of(past, 2 * 10**12, 2 * 10**12)
     began_ms = max(record.append_ms for record in world.broker.topic("ledger")[:10])  # the clock jumps
     times = sorted({max(began_ms, last.recorded_ms - back) for back in range(0, 60_000, 1_500)})

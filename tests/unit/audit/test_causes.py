@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.waits.causes import Cause, Kind, Shares, apportioned
+from audit.waits.causes import Cause, CauseGroup, Shares, apportioned
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=20), st.integers(0, 1_000_000))
@@ -25,7 +25,7 @@ def test_many_short_stretches_over_many_slots_favour_nobody(stretches: list[tupl
     shares, at_ms = Shares(), 0
     exact: dict[Cause, Fraction] = {}
     for ms, slots in stretches:
-        causes = [Cause(Kind.OUTRANKED, tier=str(slot)) for slot in slots]
+        causes = [Cause(CauseGroup.OUTRANKED, tier=str(slot)) for slot in slots]
         weights = {cause: causes.count(cause) for cause in causes}
         shares.split(weights, at_ms, at_ms + ms)
         for cause, weight in weights.items():

@@ -10,16 +10,16 @@ import msgspec
 import pytest
 
 from audit.as_of import as_of
-from audit.ledger.reader import LedgerRecord
-from audit.ledger.walk import Past
+from audit.ledger.past import LedgerPast
+from audit.ledger.reader import JobUnknown, LedgerRecord
 from audit.story import render as told
 from audit.story import story
-from audit.verify.second_book import Conduct
+from audit.verify.second_book import SecondBook
 from audit.verify.verdict import render
-from audit.verify.verify import Evidence
-from audit.waits.slo import kept
+from audit.verify.verification import Witnesses
+from audit.waits.slo import attainment
 from audit.waits.starts import starts
-from audit.waits.why import JobUnknown, why
+from audit.waits.why import why
 from contract import events as said
 from contract import inputs
 from contract.batch import hash_of
@@ -66,7 +66,7 @@ def events_of(ledger: Ledger) -> list[said.Event]:
 
 def test_verify_is_clean_and_counts_each_life() -> None:
     ledger = lived_twice()
-    verdict = verified(ledger, Evidence(acknowledged=[JOB]))
+    verdict = verified(ledger, Witnesses(acknowledged=[JOB]))
     assert verdict.clean, render(verdict)
     assert (verdict.jobs, verdict.jobs_open) == (2, 0)
 
@@ -76,8 +76,8 @@ def test_a_promise_of_a_job_that_was_forgotten_since_is_kept() -> None:
     ledger.decide(passed_ms=2 * AGE_MS, elapsed_ms=0)
     ledger.decide()
     assert JOB not in ledger.state.ended
-    assert verified(ledger, Evidence(acknowledged=[JOB])).clean
-    lost = verified(ledger, Evidence(acknowledged=[JOB, job_of(2)])).findings
+    assert verified(ledger, Witnesses(acknowledged=[JOB])).clean
+    lost = verified(ledger, Witnesses(acknowledged=[JOB, job_of(2)])).findings
     assert [(finding.invariant, finding.job) for finding in lost] == [("I1", job_of(2))]
 
 
@@ -100,7 +100,7 @@ def test_a_life_that_begins_too_soon_is_found(too_soon_ms: int) -> None:
 
 def test_the_second_book_forgets_what_the_scheduler_does() -> None:
     """At the same record, by the minute, a bounded number a batch, by the policy in force until then."""
-    ledger, conduct, state = Ledger(), Conduct(), initial_state(POOL)
+    ledger, conduct, state = Ledger(), SecondBook(), initial_state(POOL)
     shorter = msgspec.structs.replace(POLICY, submission_age_max_ms=90_000)
     ledger.set_up()
     ledger.decide(inputs.PolicyApplied(shorter, fingerprint(shorter)))
@@ -130,7 +130,7 @@ def test_the_second_book_forgets_what_the_scheduler_does() -> None:
 def test_each_result_is_looked_up() -> None:
     ledger = lived_twice()
     dispatches = [event.dispatch for event in events_of(ledger) if isinstance(event, said.JobSucceeded)]
-    findings = verified(ledger, Evidence(store=Nothing())).findings
+    findings = verified(ledger, Witnesses(store=Nothing())).findings
     assert [finding.invariant for finding in findings] == ["I8", "I8"]
     assert all(dispatch in finding.text for dispatch, finding in zip(dispatches, findings, strict=True))
 
@@ -175,7 +175,7 @@ def test_the_wait_of_a_new_life_is_read_from_a_snapshot_that_remembers_the_old_o
     live(ledger, 30_000)
     assert JOB in ledger.state.ended
     data = snapshot.encode(ledger.state)
-    store = Kept({key_of(POOL, ledger.state.head_offset, ledger.now_ms, data): data})
+    store = KeptStore({key_of(POOL, ledger.state.head_offset, ledger.now_ms, data): data})
     ledger.decide(passed_ms=AGE_MS, elapsed_ms=0)
     live(ledger, 7_000)
     begun: list[int] = []
@@ -184,13 +184,13 @@ def test_the_wait_of_a_new_life_is_read_from_a_snapshot_that_remembers_the_old_o
         begun.append(first)
         return iter(ledger.records[first:])
 
-    past = Past(POOL, read, end=len(ledger.records), store=store, names=names_in(store.objects))  # type: ignore[arg-type]
+    past = LedgerPast(POOL, read, end=len(ledger.records), store=store, names=names_in(store.objects))  # type: ignore[arg-type]
     expected = why(JOB, ledger.past)
     assert why(JOB, past, expected.submitted_ms) == expected
     assert min(begun) > 0, "the ledger was not read from its beginning"
 
 
-class Kept:
+class KeptStore:
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
 
@@ -222,12 +222,12 @@ def test_an_outage_between_two_lives_is_known_of_the_second() -> None:
     ledger.decide()
     wait = why(JOB, ledger.past)
     check(wait)
-    assert {cause.kind.value for cause, share in wait.shares.items() if share.ms} >= {"down"}
+    assert {cause.group.value for cause, share in wait.shares.items() if share.ms} >= {"down"}
 
 
 def test_each_life_has_its_start_and_its_slo() -> None:
     ledger = lived_twice(200_000, 7_000)
-    everything, *_ = kept(starts(ledger.past), "tier")
+    everything, *_ = attainment(starts(ledger.past), "tier")
     assert (everything.jobs, everything.kept, everything.missed) == (2, 1, 1)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from audit.ledger.export import export
-from audit.ledger.reader import ExportUnreadable, LedgerRecord, ledger_of_file, line_of
-from audit.story import JobUnknown, render, story
-from audit.verify.verify import verify
+from audit.ledger.reader import ExportUnreadable, JobUnknown, LedgerRecord, ledger_of_file, line_of
+from audit.story import render, story
+from audit.verify.verification import verify
 from cli.main import run
 from contract import inputs
 from tests.unit.audit.ledger import POOL, SECRET, Ledger, job_of, lived_in

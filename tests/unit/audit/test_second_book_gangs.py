@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from audit.verify.second_book_gangs import GangConduct
+from audit.verify.second_book_gangs import GangBook
 from contract import events as said
 from contract.inputs import Requirements
 
@@ -24,7 +24,7 @@ class Judged:
     def __init__(self) -> None:
         self.nodes = {name: Node(f"{name}.s") for name in ("n1", "n2", "n3")}
         self.wrong: list[tuple[str, str]] = []
-        self.conduct = GangConduct(self.nodes, lambda invariant, text, job: self.wrong.append((invariant, job)))
+        self.conduct = GangBook(self.nodes, lambda invariant, text, job: self.wrong.append((invariant, job)))
         self.now_ms = 0
         for version, ranks in (("small", 1), ("pair", 2)):
             self.say(said.VersionRegistered("m", version, Requirements(("cpu",), 0, ranks=ranks), 60_000))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from audit.ledger.export import export
 from audit.waits.forecasts import coverage
-from audit.waits.slo import Kept, kept
+from audit.waits.slo import Attainment, attainment
 from audit.waits.starts import Start, Starts, starts
 from cli.main import run
 from contract import inputs
@@ -47,13 +47,13 @@ def ledger() -> Ledger:
     return ledger
 
 
-def of(entries: list[Kept], name: str) -> Kept:
+def of(entries: list[Attainment], name: str) -> Attainment:
     (entry,) = [entry for entry in entries if entry.by == name]
     return entry
 
 
 def test_each_job_is_counted_once_and_by_its_tier(ledger: Ledger) -> None:
-    entries = kept(starts(ledger.past), "tier")
+    entries = attainment(starts(ledger.past), "tier")
     everyone, api, free = of(entries, ""), of(entries, "api"), of(entries, "free")
     assert (everyone.jobs, everyone.kept, everyone.missed, everyone.undecided, everyone.ended) == (5, 1, 2, 1, 1)
     assert (api.jobs, api.attainment_permille) == (4, 333)
@@ -61,15 +61,15 @@ def test_each_job_is_counted_once_and_by_its_tier(ledger: Ledger) -> None:
 
 
 def test_the_worst_fraction_is_exact_and_names_its_job(ledger: Ledger) -> None:
-    worst = of(kept(starts(ledger.past), "tier"), "")
+    worst = of(attainment(starts(ledger.past), "tier"), "")
     assert worst.worst_job == job_of(2)
     assert (worst.worst_wait_ms, worst.worst_slo_ms, worst.worst_permille) == (12_300, 10_000, 1_230)
 
 
 def test_by_tenant_and_since(ledger: Ledger) -> None:
     found = starts(ledger.past)
-    assert of(kept(found, "tenant"), "other").missed == 1
-    later = kept(found, "tier", since_ms=found.jobs[2].submitted_ms)
+    assert of(attainment(found, "tenant"), "other").missed == 1
+    later = attainment(found, "tier", since_ms=found.jobs[2].submitted_ms)
     assert of(later, "").jobs == 3
 
 
@@ -78,7 +78,7 @@ def test_a_job_is_judged_by_the_slo_in_force_when_it_was_accepted(ledger: Ledger
     ledger.submit(6)
     ledger.decide(passed_ms=100)
     ledger.decide(passed_ms=100)
-    free = of(kept(starts(ledger.past), "tier"), "free")
+    free = of(attainment(starts(ledger.past), "tier"), "free")
     assert (free.missed, free.undecided) == (1, 1), "6 has the new SLO, 5 keeps the old one"
 
 
@@ -91,7 +91,7 @@ def test_a_retry_is_no_second_start() -> None:
     ledger.report(inputs.Failed(job_of(1), ledger.dispatch_of(1), "model_error", "ValueError"))
     ledger.decide(passed_ms=60_000)
     ledger.report(inputs.Started(job_of(1), ledger.dispatch_of(1)))
-    entry = of(kept(starts(ledger.past), "tier"), "api")
+    entry = of(attainment(starts(ledger.past), "tier"), "api")
     assert (entry.kept, entry.missed) == (1, 0)
 
 

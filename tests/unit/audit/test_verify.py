@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from audit.verify.jobs_topic import Inbox
+from audit.verify.jobs_topic import JobsTopic
 from audit.verify.verdict import Anchor, Verdict, render
-from audit.verify.verify import Evidence, verify
+from audit.verify.verification import Witnesses, verify
 from contract import events as said
 from contract import inputs
 from contract.batch import hash_of
@@ -21,7 +21,7 @@ from tests.unit.audit.verdicts import only_finding, verified
 
 def test_a_ledger_that_was_lived_in_is_clean() -> None:
     ledger = lived_in()
-    evidence = Evidence(inbox=Inbox(ledger.jobs, 0), acknowledged=[job_of(1), job_of(2), job_of(3)])
+    evidence = Witnesses(inbox=JobsTopic(ledger.jobs, 0), acknowledged=[job_of(1), job_of(2), job_of(3)])
     verdict = verified(ledger, evidence)
     assert verdict.clean, render(verdict)
     assert verdict.counted == len(ledger.records)
@@ -49,7 +49,7 @@ def test_ledgers_of_the_simulation_are_clean_with_zombies_and_takeovers(seed: in
     records = [LedgerRecord(r.offset, r.append_ms, r.value or b"") for r in world.broker.topic("ledger")]
     jobs = [JobsRecord(r.offset, r.append_ms, r.key, r.value) for r in world.broker.topic("jobs") if r.value]
     anchors = [Anchor(f"snapshot {at}", at, name, data) for at, name, data in world.snapshots.stored]
-    evidence = Evidence(anchors, Inbox(jobs, 0), world.api.acknowledged)
+    evidence = Witnesses(anchors, JobsTopic(jobs, 0), world.api.acknowledged)
     verdict = verify(lambda: iter(records), POOL, evidence)
     assert verdict.clean, render(verdict)
     assert verdict.counted == len(world.auditor.counted)
@@ -89,7 +89,7 @@ def test_the_last_record_changed_is_found_by_deciding_again_and_by_whoever_remem
     last = len(ledger.records) - 1
     anchor = Anchor("views", last, hash_of(ledger.records[last].value))
     ledger.edit(last, ledger.records[last].value.replace(b'"elapsed_ms":', b'"elapsed_ms": '))
-    verdict = verified(ledger, Evidence([anchor]))
+    verdict = verified(ledger, Witnesses([anchor]))
     assert [(f.offset, f.invariant) for f in verdict.findings] == [(last, "I7"), (last, "I14")]
     assert "views remembers" in verdict.findings[1].text
     assert verdict.trusted_offset == last - 1
@@ -168,7 +168,7 @@ def test_a_ledger_rewritten_to_its_end_is_found_by_deciding_again_and_by_whoever
         for event in batch.events
     )
     ledger.rewrite(at, msgspec.structs.replace(batch, events=events), relink=-1)
-    verdict = verified(ledger, Evidence([anchor]))
+    verdict = verified(ledger, Witnesses([anchor]))
     assert [(f.offset, f.invariant) for f in verdict.findings] == [(at, "I7"), (last, "I14")]
     assert verdict.undecided == last - at  # the second Opened is no decision
     assert verdict.trusted_offset == at - 1
@@ -182,9 +182,9 @@ def test_an_edited_record_whose_copy_lies_in_the_log_is_found() -> None:
     anchor = Anchor("views", last, ledger.state.head_hash)
     ledger.records.insert(6, ledger.records[5])
     ledger.records = [record._replace(offset=at) for at, record in enumerate(ledger.records)]
-    assert verified(ledger, Evidence([anchor])).clean
+    assert verified(ledger, Witnesses([anchor])).clean
     ledger.edit(5, ledger.records[5].value.replace(b'"elapsed_ms":', b'"elapsed_ms": '))
-    verdict = verified(ledger, Evidence([anchor]))
+    verdict = verified(ledger, Witnesses([anchor]))
     assert (5, "I7") in [(f.offset, f.invariant) for f in verdict.findings]
     assert any("views" in f.text for f in verdict.findings), render(verdict)
     assert any("opened on a record that does not count" in f.text for f in verdict.findings), render(verdict)
@@ -197,7 +197,7 @@ def test_a_cut_tail_is_found_by_whoever_remembers_it() -> None:
     anchor = Anchor("views", last, hash_of(ledger.records[last].value))
     del ledger.records[-2:]
     assert verified(ledger).clean
-    offset, invariant, text = only_finding(verified(ledger, Evidence([anchor])))
+    offset, invariant, text = only_finding(verified(ledger, Witnesses([anchor])))
     assert (offset, invariant) == (-1, "I14")
     assert "its tail was cut" in text
 
@@ -207,7 +207,7 @@ def test_a_snapshot_of_another_state_is_found() -> None:
     data = snapshot.encode(ledger.state).replace(b'"stale":{', b'"stale":{"Nothing":1,')
     at = len(ledger.records) - 1
     anchor = Anchor("snapshot s", at, ledger.state.head_hash, data)
-    assert only_finding(verified(ledger, Evidence([anchor])))[:2] == (at, "I7")
+    assert only_finding(verified(ledger, Witnesses([anchor])))[:2] == (at, "I7")
 
 
 def _with_dispatch(ledger: Ledger) -> tuple[int, msgspec.Struct]:  # type: ignore[type-arg]

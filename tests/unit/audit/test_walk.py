@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from audit.ledger.past import LedgerFrom, LedgerPast, Remembered, past_of_partition
 from audit.ledger.reader import LedgerRecord
-from audit.ledger.walk import LedgerFrom, Past, Remembered, Walk, past_of_partition, walked
+from audit.ledger.walk import Walk, walked
 from contract import events as said
 from contract.codec import encode
 from contract.snapshot_names import key_of, names_in
@@ -40,14 +41,14 @@ class Store:
         return key
 
 
-def past_of(ledger: Ledger, store: Store | None = None, remembered: tuple[Remembered, ...] = ()) -> Past:
+def past_of(ledger: Ledger, store: Store | None = None, remembered: tuple[Remembered, ...] = ()) -> LedgerPast:
     read: list[int] = []
 
     def records(first: int) -> Iterator[LedgerRecord]:
         read.append(first)
         return iter([record for record in ledger.records if record.offset >= first])
 
-    past = Past(
+    past = LedgerPast(
         POOL,
         records,
         end=ledger.records[-1].offset + 1,
@@ -219,7 +220,7 @@ def test_every_record_of_a_partition_is_read_through_what_bounds_it(monkeypatch:
 
         return through
 
-    monkeypatch.setattr("audit.ledger.walk.ledger_from", lambda bootstrap, partition: (records, end))
+    monkeypatch.setattr("audit.ledger.past.ledger_from", lambda bootstrap, partition: (records, end))
     past = past_of_partition("", POOL, 0, Store(), (), counting)  # type: ignore[arg-type]
     assert to_the_end(Walk(past, initial_state(POOL))).damage is not None
     assert counted == read > 8

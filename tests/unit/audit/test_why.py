@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from audit.waits.causes import Cause, Kind
+from audit.waits.causes import Cause, CauseGroup
 from audit.waits.sentences import explained
 from contract import events as said
 from contract import inputs
@@ -23,7 +23,7 @@ def test_on_its_way_to_the_scheduler() -> None:
     started(ledger, 1)
     wait = wait_of(ledger, 1)
     assert wait.outcome == "started"
-    assert ms_of(wait)[Kind.ON_THE_WAY] == 300
+    assert ms_of(wait)[CauseGroup.ON_THE_WAY] == 300
 
 
 def test_no_scheduler_while_it_was_on_its_way() -> None:
@@ -35,7 +35,7 @@ def test_no_scheduler_while_it_was_on_its_way() -> None:
     ledger.open("s2")
     ledger.decide(passed_ms=40)
     wait = wait_of(ledger, 1)
-    assert ms_of(wait) == {Kind.DOWN: 60_040}
+    assert ms_of(wait) == {CauseGroup.DOWN: 60_040}
 
 
 def test_no_scheduler_while_it_was_queued() -> None:
@@ -46,22 +46,22 @@ def test_no_scheduler_while_it_was_queued() -> None:
     ledger.decide(passed_ms=50)
     ledger.decide(passed_ms=1_000)
     wait = wait_of(ledger, 5)
-    assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.DOWN: 30_050, Kind.BUSY: 1_000}
+    assert ms_of(wait) == {CauseGroup.ON_THE_WAY: 10, CauseGroup.DOWN: 30_050, CauseGroup.BUSY: 1_000}
 
 
 def test_a_batch_that_came_late_is_an_outage_beyond_the_lease_time_it_counts() -> None:
     ledger = behind()
     ledger.decide(passed_ms=40_000)
     wait = wait_of(ledger, 5)
-    assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.BUSY: 10_000, Kind.DOWN: 30_000}
+    assert ms_of(wait) == {CauseGroup.ON_THE_WAY: 10, CauseGroup.BUSY: 10_000, CauseGroup.DOWN: 30_000}
 
 
 def test_an_ordinary_tick_is_no_outage() -> None:
     ledger = behind()
     ledger.decide(passed_ms=5_900, elapsed_ms=5_000)
-    assert Kind.DOWN not in ms_of(wait_of(ledger, 5))
+    assert CauseGroup.DOWN not in ms_of(wait_of(ledger, 5))
     ledger.decide(passed_ms=6_100, elapsed_ms=5_000)
-    assert ms_of(wait_of(ledger, 5))[Kind.DOWN] == 1_100
+    assert ms_of(wait_of(ledger, 5))[CauseGroup.DOWN] == 1_100
 
 
 def test_a_pool_with_nothing_under_way_was_not_down() -> None:
@@ -72,7 +72,7 @@ def test_a_pool_with_nothing_under_way_was_not_down() -> None:
     ledger.now_ms += 3_600_000
     ledger.submit(1)
     ledger.decide(passed_ms=20)
-    assert ms_of(wait_of(ledger, 1)) == {Kind.ON_THE_WAY: 20}
+    assert ms_of(wait_of(ledger, 1)) == {CauseGroup.ON_THE_WAY: 20}
 
 
 def test_no_node_on_which_it_could_run() -> None:
@@ -87,7 +87,7 @@ def test_no_node_on_which_it_could_run() -> None:
     ledger.decide()
     ledger.decide(passed_ms=2_000)
     wait = wait_of(ledger, 1)
-    assert ms_of(wait)[Kind.NO_NODE] == 2_000
+    assert ms_of(wait)[CauseGroup.NO_NODE] == 2_000
     assert "95 % because there was no node on which it could run" in explained(wait, operator=True).sentence
 
 
@@ -99,14 +99,14 @@ def test_a_node_that_takes_no_new_work_is_no_node() -> None:
     ledger.decide()
     ledger.decide(passed_ms=2_000)
     wait = wait_of(ledger, 1)
-    assert wait.shares[Cause(Kind.NO_NODE, reason="leaving")].ms == 2_000
+    assert wait.shares[Cause(CauseGroup.NO_NODE, reason="leaving")].ms == 2_000
 
 
 def test_slots_taken_since_before_it_came() -> None:
     ledger = behind()
     ledger.decide(passed_ms=3_000)
     wait = wait_of(ledger, 5)
-    assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.BUSY: 3_000}
+    assert ms_of(wait) == {CauseGroup.ON_THE_WAY: 10, CauseGroup.BUSY: 3_000}
     assert wait.outcome == "waiting"
 
 
@@ -126,9 +126,9 @@ def test_outranked_by_the_jobs_that_were_picked_before_it() -> None:
     pool.start(5)
     pool.write(after_ms=3_000)
     wait = pool.wait(3)
-    globex, initech = (Cause(Kind.OUTRANKED, tier="api", tenant=name) for name in ("globex", "initech"))
+    globex, initech = (Cause(CauseGroup.OUTRANKED, tier="api", tenant=name) for name in ("globex", "initech"))
     # 1,010 ms of old holders; 2,020 ms half and half; 3,010 ms of both newcomers
-    assert ms_of(wait) == {Kind.BUSY: 1_010 + 1_010, Kind.OUTRANKED: 1_010 + 3_010}
+    assert ms_of(wait) == {CauseGroup.BUSY: 1_010 + 1_010, CauseGroup.OUTRANKED: 1_010 + 3_010}
     assert wait.shares[globex].ms == 1_010 + 1_505
     assert wait.shares[initech].ms == 1_505
     assert wait.shares[globex].jobs == {job_of(4)}
@@ -145,7 +145,7 @@ def test_whoever_goes_in_the_record_in_which_its_rest_ends_goes_first() -> None:
     pool.write(pool.ledger.failed(job_of(1)), said.JobRequeued(job_of(1), 1_000), pool.accept(2))
     pool.write(pool.dispatch(2, 0), after_ms=1_000)
     pool.write(after_ms=100)
-    assert ms_of(pool.wait(1))[Kind.OUTRANKED] == 50
+    assert ms_of(pool.wait(1))[CauseGroup.OUTRANKED] == 50
 
 
 def test_passed_over_for_a_job_whose_version_was_loaded() -> None:
@@ -154,8 +154,8 @@ def test_passed_over_for_a_job_whose_version_was_loaded() -> None:
     pool.write(pool.accept(3), pool.dispatch(1, 1), pool.dispatch(2, 2, passed=job_of(3)))
     pool.write(after_ms=1_000)
     wait = pool.wait(3)
-    assert ms_of(wait) == {Kind.OUTRANKED: 500, Kind.PASSED_OVER: 500}
-    assert wait.shares[Cause(Kind.PASSED_OVER, tier="free")].jobs == {job_of(2)}
+    assert ms_of(wait) == {CauseGroup.OUTRANKED: 500, CauseGroup.PASSED_OVER: 500}
+    assert wait.shares[Cause(CauseGroup.PASSED_OVER, tier="free")].jobs == {job_of(2)}
 
 
 def test_a_slot_kept_free_for_a_gang_until_it_is_let_go_of() -> None:
@@ -164,8 +164,8 @@ def test_a_slot_kept_free_for_a_gang_until_it_is_let_go_of() -> None:
     pool.write(said.GangReleased(job_of(9), "node_gone"), after_ms=1_000)
     pool.write(after_ms=200)
     wait = pool.wait(1)
-    assert ms_of(wait) == {Kind.GANG_KEPT: 1_000, Kind.DECIDING: 200}
-    assert wait.shares[Cause(Kind.GANG_KEPT, tenant="globex", job=job_of(9))].ms == 1_000
+    assert ms_of(wait) == {CauseGroup.GANG_KEPT: 1_000, CauseGroup.DECIDING: 200}
+    assert wait.shares[Cause(CauseGroup.GANG_KEPT, tenant="globex", job=job_of(9))].ms == 1_000
 
 
 def test_a_gang_holds_a_slot_for_each_rank() -> None:
@@ -176,8 +176,8 @@ def test_a_gang_holds_a_slot_for_each_rank() -> None:
     pool.start(1)
     pool.write(after_ms=1_000)
     wait = pool.wait(2)
-    assert ms_of(wait) == {Kind.GATHERING: 10, Kind.OUTRANKED: 1_010}, "both slots, from its dispatch on"
-    assert wait.shares[Cause(Kind.OUTRANKED, tier="free", tenant="acme")].jobs == {job_of(1)}
+    assert ms_of(wait) == {CauseGroup.GATHERING: 10, CauseGroup.OUTRANKED: 1_010}, "both slots, from its dispatch on"
+    assert wait.shares[Cause(CauseGroup.OUTRANKED, tier="free", tenant="acme")].jobs == {job_of(1)}
 
 
 def test_a_gang_that_gathers_its_slots() -> None:
@@ -187,7 +187,7 @@ def test_a_gang_that_gathers_its_slots() -> None:
     pool.start(1)
     pool.write(pool.accept(2), said.GangReserved(job_of(2), "east", ("n-1",)))
     pool.write(after_ms=1_000)
-    assert ms_of(pool.wait(2)) == {Kind.BUSY: 500, Kind.GATHERING: 500}
+    assert ms_of(pool.wait(2)) == {CauseGroup.BUSY: 500, CauseGroup.GATHERING: 500}
 
 
 def test_a_limit_that_keeps_a_slot_empty() -> None:
@@ -205,8 +205,8 @@ def test_a_limit_that_keeps_a_slot_empty() -> None:
     ledger.decide(passed_ms=10)
     ledger.decide(passed_ms=1_000)
     wait = wait_of(ledger, 2)
-    assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.BUSY: 500, Kind.LIMIT: 500}
-    assert wait.shares[Cause(Kind.LIMIT, cluster="east")].ms == 500
+    assert ms_of(wait) == {CauseGroup.ON_THE_WAY: 10, CauseGroup.BUSY: 500, CauseGroup.LIMIT: 500}
+    assert wait.shares[Cause(CauseGroup.LIMIT, cluster="east")].ms == 500
 
 
 def test_a_limit_is_no_cause_while_no_slot_is_free() -> None:
@@ -220,7 +220,7 @@ def test_a_limit_is_no_cause_while_no_slot_is_free() -> None:
     pool.write(pool.dispatch(3))
     pool.write(pool.accept(4))
     pool.write(after_ms=1_000)
-    assert ms_of(pool.wait(4)) == {Kind.BUSY: 1_000}
+    assert ms_of(pool.wait(4)) == {CauseGroup.BUSY: 1_000}
 
 
 def test_a_cluster_that_drains() -> None:
@@ -231,15 +231,15 @@ def test_a_cluster_that_drains() -> None:
     ledger.decide(passed_ms=10)
     ledger.decide(passed_ms=1_500)
     wait = wait_of(ledger, 1)
-    assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.DRAINING: 1_500}
-    assert wait.shares[Cause(Kind.DRAINING, cluster="east")].ms == 1_500
+    assert ms_of(wait) == {CauseGroup.ON_THE_WAY: 10, CauseGroup.DRAINING: 1_500}
+    assert wait.shares[Cause(CauseGroup.DRAINING, cluster="east")].ms == 1_500
 
 
 def test_a_scheduler_that_had_not_come_to_it() -> None:
     pool = Written()
     pool.write(pool.accept(1))
     pool.write(after_ms=70)
-    assert ms_of(pool.wait(1)) == {Kind.DECIDING: 70}
+    assert ms_of(pool.wait(1)) == {CauseGroup.DECIDING: 70}
 
 
 def test_staged_behind_a_running_attempt() -> None:
@@ -248,7 +248,7 @@ def test_staged_behind_a_running_attempt() -> None:
     succeeded(ledger, 1, 2)
     started(ledger, 3, 4)
     wait = wait_of(ledger, 3)
-    (behind,) = [share for cause, share in wait.shares.items() if cause.kind is Kind.STAGED_BEHIND]
+    (behind,) = [share for cause, share in wait.shares.items() if cause.group is CauseGroup.STAGED_BEHIND]
     assert behind.jobs == {job_of(1)}
     assert behind.ms >= 4_000
     assert f"at its node in cluster east it stood behind job {job_of(1)}" in explained(wait, operator=True).sentence
@@ -279,14 +279,14 @@ def test_those_that_run_hold_the_slots_whoever_was_dispatched_first() -> None:
     pool.write(pool.dispatch(1, 0), pool.dispatch(2, 1), pool.dispatch(3, 2))
     pool.start(1, 3)
     pool.write(after_ms=1_000)
-    assert ms_of(pool.wait(2))[Kind.STAGED_BEHIND] == 1_000
+    assert ms_of(pool.wait(2))[CauseGroup.STAGED_BEHIND] == 1_000
 
 
 def test_its_version_had_to_be_loaded_and_then_its_order_was_on_its_way() -> None:
     ledger = alone()
     ledger.decide(inputs.NodeHeartbeat("n1", "n1.a", loaded=(VERSION,), cached=(VERSION,)), passed_ms=3_000)
     started(ledger, 1)
-    assert ms_of(wait_of(ledger, 1)) == {Kind.ON_THE_WAY: 10, Kind.VERSION: 3_000, Kind.ORDER: 100}
+    assert ms_of(wait_of(ledger, 1)) == {CauseGroup.ON_THE_WAY: 10, CauseGroup.VERSION: 3_000, CauseGroup.ORDER: 100}
 
 
 def test_no_scheduler_while_it_was_at_its_node() -> None:
@@ -300,7 +300,7 @@ def test_no_scheduler_while_it_was_at_its_node() -> None:
     ledger.open("s2")
     ledger.decide(passed_ms=10)
     started(ledger, 1)
-    assert ms_of(wait_of(ledger, 1)) == {Kind.ON_THE_WAY: 10, Kind.DOWN: 20_010, Kind.ORDER: 100}
+    assert ms_of(wait_of(ledger, 1)) == {CauseGroup.ON_THE_WAY: 10, CauseGroup.DOWN: 20_010, CauseGroup.ORDER: 100}
 
 
 def test_parked_and_called_back() -> None:
@@ -313,8 +313,8 @@ def test_parked_and_called_back() -> None:
     pool.write(pool.dispatch(1))
     pool.start(1)
     wait = pool.wait(1)
-    assert wait.shares[Cause(Kind.PARKED, cluster="east", reason="recalled")].ms == 2_010
-    assert ms_of(wait) == {Kind.DECIDING: 20, Kind.PARKED: 2_010, Kind.VERSION: 10}
+    assert wait.shares[Cause(CauseGroup.PARKED, cluster="east", reason="recalled")].ms == 2_010
+    assert ms_of(wait) == {CauseGroup.DECIDING: 20, CauseGroup.PARKED: 2_010, CauseGroup.VERSION: 10}
     assert "parked in cluster east" in explained(wait, operator=False).sentence
 
 
@@ -327,8 +327,8 @@ def test_an_attempt_that_ran_and_failed_and_the_rest_after_it() -> None:
     started(ledger, 1)
     ledger.decide(passed_ms=4_000)
     wait = wait_of(ledger, 1)
-    assert wait.shares[Cause(Kind.RAN, attempt=1, reason="model_error")].ms == 4_100
-    assert ms_of(wait)[Kind.BACKOFF] == POLICY.backoff_ms
+    assert wait.shares[Cause(CauseGroup.RAN, attempt=1, reason="model_error")].ms == 4_100
+    assert ms_of(wait)[CauseGroup.BACKOFF] == POLICY.backoff_ms
     assert wait.outcome == "started"
     assert wait.until_ms == ledger.now_ms - 4_000, "the run that goes on is no wait"
 
@@ -339,4 +339,4 @@ def test_a_rest_that_ends_between_two_records() -> None:
     ledger.report(inputs.Failed(job_of(1), ledger.dispatch_of(1), "model_error", "ValueError"))
     ledger.decide(passed_ms=POLICY.backoff_ms + 1_000)
     found = ms_of(wait_of(ledger, 1))
-    assert (found[Kind.BACKOFF], found[Kind.DECIDING]) == (POLICY.backoff_ms, 1_000)
+    assert (found[CauseGroup.BACKOFF], found[CauseGroup.DECIDING]) == (POLICY.backoff_ms, 1_000)

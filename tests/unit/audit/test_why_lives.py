@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from audit.ledger.reader import LedgerRecord
-from audit.ledger.walk import Past
-from audit.waits.causes import Cause, Kind, Shares
+from audit.ledger.past import LedgerPast
+from audit.ledger.reader import JobUnknown, LedgerRecord
+from audit.waits.causes import Cause, CauseGroup, Shares
 from audit.waits.contention import Contention
 from audit.waits.tracker import Wait
-from audit.waits.why import JobUnknown, why
+from audit.waits.why import why
 from contract.snapshot_names import names_in
 from scheduling import snapshot
 from tests.simulation.world import World
@@ -29,7 +29,7 @@ def test_in_simulated_worlds_the_causes_of_every_job_sum_to_its_wait(seed: int) 
     world = World(seed)
     world.run()
     records = [LedgerRecord(r.offset, r.append_ms, r.value or b"") for r in world.broker.topic("ledger")]
-    past = Past(POOL, lambda first: iter(records[first:]))
+    past = LedgerPast(POOL, lambda first: iter(records[first:]))
     known = 0
     for job in sorted(world.auditor.book.jobs):
         try:
@@ -46,7 +46,7 @@ def test_looking_only_at_nodes_that_changed_finds_what_looking_at_all_does(seed:
     world = World(seed)
     world.run()
     records = [LedgerRecord(r.offset, r.append_ms, r.value or b"") for r in world.broker.topic("ledger")]
-    past = Past(POOL, lambda first: iter(records[first:]))
+    past = LedgerPast(POOL, lambda first: iter(records[first:]))
 
     def waits() -> list[Wait]:
         return [why(job, past) for job in sorted(world.auditor.book.jobs) if accepted(job)]
@@ -74,14 +74,14 @@ def _begun_at_a_snapshot(world: World) -> int:
     store = Store()
     for _, _, data in world.snapshots.stored:
         store.keep(snapshot.decode(data))
-    whole = Past(POOL, lambda first: iter(records[first:]))
+    whole = LedgerPast(POOL, lambda first: iter(records[first:]))
     begun: list[int] = []
 
     def read(first: int) -> Iterator[LedgerRecord]:
         begun.append(first)
         return iter(records[first:])
 
-    shortcut = Past(POOL, read, end=len(records), store=store, names=names_in(store.objects))  # type: ignore[arg-type]
+    shortcut = LedgerPast(POOL, read, end=len(records), store=store, names=names_in(store.objects))  # type: ignore[arg-type]
     for job in sorted(world.auditor.book.jobs):
         try:
             expected = why(job, whole)
@@ -91,16 +91,16 @@ def _begun_at_a_snapshot(world: World) -> int:
     return sum(first > 0 for first in begun)
 
 
-def dropped(patch: pytest.MonkeyPatch, kind: Kind) -> None:
+def dropped(patch: pytest.MonkeyPatch, kind: CauseGroup) -> None:
     """The mutant: one cause is forgotten."""
     add, split = Shares.add, Shares.split
 
     def add_others(self: Shares, cause: Cause, *rest: Any) -> None:
-        if cause.kind is not kind:
+        if cause.group is not kind:
             add(self, cause, *rest)
 
     def split_others(self: Shares, weights: dict[Cause, int], *rest: Any) -> None:
-        others = {cause: held for cause, held in weights.items() if cause.kind is not kind}
+        others = {cause: held for cause, held in weights.items() if cause.group is not kind}
         if others:
             split(self, others, *rest)
 
@@ -108,8 +108,8 @@ def dropped(patch: pytest.MonkeyPatch, kind: Kind) -> None:
     patch.setattr(Shares, "split", split_others)
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_a_cause_that_is_dropped_is_missed(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", CauseGroup)
+def test_a_cause_that_is_dropped_is_missed(kind: CauseGroup) -> None:
     """Each kind has a test in test_why that fails without it."""
     with pytest.MonkeyPatch.context() as patch:
         dropped(patch, kind)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from audit.ledger.walk import NotBelieved
-from audit.waits.causes import Kind
+from audit.ledger.damage import NotBelieved
+from audit.ledger.reader import JobUnknown
+from audit.waits.causes import CauseGroup
 from audit.waits.sentences import explained
 from audit.waits.tracker import Promised
-from audit.waits.why import JobUnknown, why
+from audit.waits.why import why
 from contract import events as said
 from contract import inputs
 from contract.policy import fingerprint
@@ -23,7 +24,7 @@ def test_a_run_belongs_to_the_wait_only_when_the_job_had_to_go_again() -> None:
     ledger = alone()
     ledger.succeed(1)
     wait = wait_of(ledger, 1)
-    assert Kind.RAN not in ms_of(wait)
+    assert CauseGroup.RAN not in ms_of(wait)
     assert wait.outcome == "started"
 
 
@@ -43,14 +44,14 @@ def test_a_job_that_was_cancelled_after_a_failed_run_waited_for_a_second_start()
     ledger.decide(inputs.CancelRequested(job_of(1), "acme"), passed_ms=500)
     wait = wait_of(ledger, 1)
     assert (wait.outcome, wait.until_ms) == ("ended", ledger.now_ms)
-    assert {Kind.RAN, Kind.BACKOFF} <= set(ms_of(wait))
+    assert {CauseGroup.RAN, CauseGroup.BACKOFF} <= set(ms_of(wait))
 
 
 def test_a_wait_goes_on_after_the_ledgers_last_record() -> None:
     """Nobody has written for a minute: five seconds are ordinary, the rest is an outage."""
     ledger = behind()
     wait = wait_of(ledger, 5, now_ms=ledger.now_ms + 60_000)
-    assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.BUSY: 5_000, Kind.DOWN: 55_000}
+    assert ms_of(wait) == {CauseGroup.ON_THE_WAY: 10, CauseGroup.BUSY: 5_000, CauseGroup.DOWN: 55_000}
     assert wait_of(ledger, 5).until_ms == ledger.now_ms
 
 
@@ -100,11 +101,11 @@ def test_a_job_that_was_promised_and_not_read_yet_is_on_its_way() -> None:
     promised = Promised("acme", "free", submitted_ms)
     wait = why(job_of(5), ledger.past, submitted_ms, submitted_ms + 30, promised)
     check(wait)
-    assert ms_of(wait) == {Kind.ON_THE_WAY: 30}
+    assert ms_of(wait) == {CauseGroup.ON_THE_WAY: 30}
     assert (wait.tenant, wait.tier, wait.outcome, wait.slo_ms) == ("acme", "free", "waiting", 100_000)
     wait = why(job_of(5), ledger.past, submitted_ms, submitted_ms + 60_000, promised)
     check(wait)
-    assert ms_of(wait) == {Kind.ON_THE_WAY: 3_000, Kind.DOWN: 57_000}
+    assert ms_of(wait) == {CauseGroup.ON_THE_WAY: 3_000, CauseGroup.DOWN: 57_000}
 
 
 def test_a_job_that_the_views_have_not_heard_of_and_a_snapshot_has() -> None:
@@ -116,14 +117,17 @@ def test_a_job_that_the_views_have_not_heard_of_and_a_snapshot_has() -> None:
     ledger.decide(passed_ms=100)
     promised = Promised("acme", "free", ledger.now_ms)
     wait = why(job_of(5), past_with(ledger, store), ledger.now_ms, 0, promised)
-    assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.BUSY: 100}
+    assert ms_of(wait) == {CauseGroup.ON_THE_WAY: 10, CauseGroup.BUSY: 100}
 
 
 def test_a_pool_at_rest_that_does_not_read_what_was_promised_is_down() -> None:
     ledger = Ledger()
     ledger.decide(inputs.PolicyApplied(POLICY, fingerprint(POLICY)))
     submitted_ms = ledger.now_ms + 3_600_000
-    for later_ms, expected in ((30, {Kind.ON_THE_WAY: 30}), (9_000, {Kind.ON_THE_WAY: 5_000, Kind.DOWN: 4_000})):
+    for later_ms, expected in (
+        (30, {CauseGroup.ON_THE_WAY: 30}),
+        (9_000, {CauseGroup.ON_THE_WAY: 5_000, CauseGroup.DOWN: 4_000}),
+    ):
         promised = Promised("acme", "free", submitted_ms)
         wait = why(job_of(5), ledger.past, submitted_ms, submitted_ms + later_ms, promised)
         check(wait)
@@ -141,7 +145,7 @@ def test_a_damaged_ledger_is_answered_from_up_to_the_damage() -> None:
     ledger.edit(bad, b"{}")
     ledger.decide(passed_ms=1_000)
     wait = wait_of(ledger, 5)
-    assert ms_of(wait) == {Kind.ON_THE_WAY: 10, Kind.BUSY: 1_000}
+    assert ms_of(wait) == {CauseGroup.ON_THE_WAY: 10, CauseGroup.BUSY: 1_000}
     assert wait.damage is not None
     assert (wait.damage.offset, wait.damage.trusted_offset) == (bad, bad - 1)
     assert explained(wait, operator=False).damage is not None

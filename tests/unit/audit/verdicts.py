@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from audit.verify.verdict import Verdict, render
-from audit.verify.verify import Evidence, verify
+from audit.verify.verification import Witnesses, verify
 from tests.unit.audit.ledger import POOL, Ledger
 
 
-def verified(ledger: Ledger, evidence: Evidence | None = None) -> Verdict:
+def verified(ledger: Ledger, evidence: Witnesses | None = None) -> Verdict:
     return verify(ledger.source, POOL, evidence)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from audit.ledger.past import LedgerPast
 from audit.ledger.reader import LedgerRecord
-from audit.ledger.walk import Past
-from audit.waits.causes import Kind
+from audit.waits.causes import CauseGroup
 from audit.waits.sentences import explained
 from audit.waits.tracker import Wait
 from audit.waits.why import why
@@ -38,11 +38,11 @@ def check(wait: Wait) -> None:
         assert all(wait.submitted_ms <= c.from_ms < c.until_ms <= wait.until_ms for c in shown.causes)
 
 
-def ms_of(wait: Wait) -> dict[Kind, int]:
-    sums: dict[Kind, int] = {}
+def ms_of(wait: Wait) -> dict[CauseGroup, int]:
+    sums: dict[CauseGroup, int] = {}
     for cause, share in wait.shares.items():
         if share.ms:
-            sums[cause.kind] = sums.get(cause.kind, 0) + share.ms
+            sums[cause.group] = sums.get(cause.group, 0) + share.ms
     return sums
 
 
@@ -117,6 +117,6 @@ class Written:
 
     def wait(self, number: int) -> Wait:
         records = [LedgerRecord(at, r.batch.now_ms, encode(r.batch)) for at, r in enumerate(self.ledger.records)]
-        wait = why(job_of(number), Past(POOL, lambda first: iter(records[first:])))
+        wait = why(job_of(number), LedgerPast(POOL, lambda first: iter(records[first:])))
         check(wait)
         return wait

@@ -13,8 +13,7 @@ import pytest
 from cli import quarantine
 from cli.main import run
 from contract.topics import SUBMISSIONS
-from operations import quarantined
-from operations.quarantined import Place, SetAside
+from operations.quarantine import Place, SetAside
 from runtime.kafka import Delivery, Record
 from streams.door import resubmission, skips
 from streams.door.resubmission import CannotResubmit
@@ -80,7 +79,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Installation:
     monkeypatch.setattr(quarantine, "ObjectStore", lambda settings: None)
     monkeypatch.setattr(quarantine, "IntakePositions", lambda store, kafka: installation)
     for name in ("newest", "find", "original"):
-        monkeypatch.setattr(quarantined, name, getattr(installation, name))
+        monkeypatch.setattr(f"operations.quarantine.{name}", getattr(installation, name))
     monkeypatch.setattr(resubmission, "resubmit", installation.resubmit)
     monkeypatch.setattr(skips, "order_skip", installation.order_skip)
     return installation

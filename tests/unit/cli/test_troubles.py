@@ -16,8 +16,7 @@ from cli import troubles
 from cli.main import run
 from local import stack as local_stack
 from local.status import StackStatus
-from operations import quarantined
-from operations.quarantined import Counts, Place, SetAside
+from operations.quarantine import Place, SetAside, TopicCounts
 from runtime.object_store import UNAVAILABLE
 
 AT_MS = 1_700_000_000_000
@@ -33,7 +32,7 @@ class Servers:
     def __init__(self) -> None:
         self.api: Any = {"waiting": ["other"]}
         self.metrics: Any = ""
-        self.counts: Any = ([Counts("submissions", 2, 30, NEWEST)], False)
+        self.counts: Any = ([TopicCounts("submissions", 2, 30, NEWEST)], False)
         self.places: Any = [SimpleNamespace(offset=4, waits_for="", since_ms=0)]
 
     def get(self, url: str, timeout: float) -> Any:
@@ -62,7 +61,7 @@ def _answer(found: Any) -> Any:
 def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
     servers = Servers()
     monkeypatch.setattr(httpx, "get", servers.get)
-    monkeypatch.setattr(quarantined, "counts", servers.count)
+    monkeypatch.setattr("operations.quarantine.counts", servers.count)
     monkeypatch.setattr(troubles, "partitions", servers.partitions)
     monkeypatch.setattr(troubles, "IntakePositions", servers.positions)
     monkeypatch.setattr(troubles, "ObjectStore", lambda settings: None)

@@ -9,7 +9,7 @@ from contract.events import RecallOrdered
 from contract.policy import UNLIMITED
 from tests.unit.scheduling.specification import only
 from tests.unit.whatif.simulations import poisson, policy, versions
-from whatif.outcome import simulated
+from whatif.outcome import simulated_outcome
 from whatif.simulation.machines import standing, together
 from whatif.simulation.nodes import Costs
 from whatif.simulation.simulation import Simulation
@@ -76,7 +76,7 @@ def api_p99_ms(limit: int) -> int:
     fleet = together(standing("east", SLOTS), standing("west", SLOTS, speed_permille=500))
     rules = policy(SLOS, ("east", "west"), limit)
     costs = Costs(0, ORDER_MS, fetch_ms=80)
-    return simulated(Simulation(rules, versions("film"), given, fleet, costs=costs).run()).tiers["api"].p99_ms
+    return simulated_outcome(Simulation(rules, versions("film"), given, fleet, costs=costs).run()).tiers["api"].p99_ms
 
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 8])

@@ -13,7 +13,7 @@ from contract.policy import Tier
 from tests.unit.audit.ledger import POLICY, POOL, START_MS, Ledger, job_of, lived_in
 from tests.unit.whatif.played import NOTHING, busy, order_of, played
 from tests.unit.whatif.simulations import arrivals, poisson, policy
-from whatif.compare import CHANGED, IN_FORCE, RECORDED, Changes, Comparison, Unlike, of_ledger, of_trace, resized
+from whatif.compare import CHANGED, IN_FORCE, RECORDED, Changes, Comparison, NotComparable, of_ledger, of_trace, resized
 from whatif.diff import write_diff
 from whatif.plot import draw
 from whatif.recorded import LedgerEmpty, recorded
@@ -96,7 +96,7 @@ def test_a_limit_changes_what_is_dispatched_ahead() -> None:
     ],
 )
 def test_changes_that_do_not_fit_the_record_are_refused(changes: Changes, said: str) -> None:
-    with pytest.raises(Unlike, match=said):
+    with pytest.raises(NotComparable, match=said):
         of_ledger(recorded(busy().past), changes, NOTHING)
 
 
@@ -153,10 +153,12 @@ def compared_trace() -> Comparison:
 
 def test_a_trace_needs_machines() -> None:
     given = arrivals([(0, "api", 1_000)])
-    with pytest.raises(Unlike, match=r"--capacity CLUSTER=SLOTS for each cluster of pool main, found none for east"):
+    with pytest.raises(
+        NotComparable, match=r"--capacity CLUSTER=SLOTS for each cluster of pool main, found none for east"
+    ):
         of_trace(given, {"a": policy({"api": 1_000})}, POOL, Changes(), NOTHING)
     elsewhere = msgspec.structs.replace(policy({"api": 1_000}), pools={})
-    with pytest.raises(Unlike, match="expected pool main in the policy"):
+    with pytest.raises(NotComparable, match="expected pool main in the policy"):
         of_trace(given, {"a": elsewhere}, POOL, Changes(slots={"east": 1}), NOTHING)
 
 

@@ -16,10 +16,10 @@ from contract.shadows import ShadowAdvanced, ShadowDispatch, ShadowJob, ShadowRe
 from scheduling.state.pool import State
 from tests.unit.audit.ledger import POLICY, POOL, START_MS, VERSION, Ledger, job_of, lived_in
 from tests.unit.whatif.played import NOTHING, busy, order_of, played
-from whatif.compare import CHANGED, Changes, Unlike, of_ledger
+from whatif.compare import CHANGED, Changes, NotComparable, of_ledger
 from whatif.recorded import recorded
 from whatif.shadow.follower import Shadow, follow
-from whatif.shadow.log import Log
+from whatif.shadow.log import ShadowLog
 from whatif.simulation.nodes import Costs
 from whatif.simulation.simulation import Simulation
 
@@ -44,7 +44,7 @@ class Written:
         self.held: list[int] = []
 
         def make(state: State) -> Shadow:
-            log = Log("candidate", "run", POOL, self.records.append, lambda: True)
+            log = ShadowLog("candidate", "run", POOL, self.records.append, lambda: True)
             return Watched(self, policy, state, log, behind_ms=behind_ms, costs=costs)
 
         self.shadow, self.damage = follow(ledger.past, make, since_ms)
@@ -190,7 +190,7 @@ def test_a_candidate_that_does_not_go_with_the_pool_is_refused_before_anything_i
     policy: Policy, said: str
 ) -> None:
     ledger = busy()
-    with pytest.raises(Unlike, match=said):
+    with pytest.raises(NotComparable, match=said):
         Written(ledger, policy, since_ms=ledger.now_ms)
 
 
@@ -218,7 +218,7 @@ def test_it_does_not_wait_longer_than_its_bound_to_begin() -> None:
 
 def test_while_the_scheduler_has_not_read_all_its_clock_stands() -> None:
     ledger = busy()
-    shadow = Shadow(POLICY, ledger.state, Log("candidate", "run", POOL, lambda _: None, lambda: True))
+    shadow = Shadow(POLICY, ledger.state, ShadowLog("candidate", "run", POOL, lambda _: None, lambda: True))
     last = ledger.batch(len(ledger.records) - 1)
     beat = inputs.NodeHeartbeat("n1", "n1.a")
     read = inputs.Input(10_000, last.now_ms + 5_000, beat)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from audit.ledger.past import LedgerPast
 from audit.ledger.reader import LedgerRecord
-from audit.ledger.walk import Past
 from contract.codec import decode_batch
 from contract.events import JobAccepted
 from contract.shadows import ShadowAdvanced, ShadowRecord
@@ -14,17 +14,17 @@ from tests.simulation.world import World
 from whatif.compare import CHANGED, Changes, of_ledger
 from whatif.recorded import recorded
 from whatif.shadow.follower import SETTLED_MS, Shadow, follow
-from whatif.shadow.log import Log
+from whatif.shadow.log import ShadowLog
 from whatif.simulation.nodes import Costs
 
 SEEDS = range(12)
 
 
 class Told:
-    def __init__(self, past: Past, since_ms: int) -> None:
+    def __init__(self, past: LedgerPast, since_ms: int) -> None:
         policy = recorded(past).policies[-1][1]
         records: list[ShadowRecord] = []
-        log = Log("candidate", "run", past.pool, records.append, lambda: True)
+        log = ShadowLog("candidate", "run", past.pool, records.append, lambda: True)
         self.shadow, damage = follow(past, lambda state: Shadow(policy, state, log), since_ms)
         self.shadow.finish("the ledger ends")
         assert damage is None
@@ -36,14 +36,14 @@ class Told:
         self.left_out = steps[-1].left_out
 
 
-def past_of(seed: int) -> Past:
+def past_of(seed: int) -> LedgerPast:
     world = World(seed)
     world.run()
     records = [LedgerRecord(r.offset, r.append_ms, r.value or b"") for r in world.broker.topic("ledger")]
-    return Past("main", lambda first: iter(records[first:]))
+    return LedgerPast("main", lambda first: iter(records[first:]))
 
 
-def read_late(past: Past) -> bool:
+def read_late(past: LedgerPast) -> bool:
     """Some job was read so long after its submission that a shadow can no longer let it arrive at its time."""
     accepted = (
         (batch.now_ms, event)
@@ -54,7 +54,7 @@ def read_late(past: Past) -> bool:
     return any(now_ms - event.submitted_ms >= SETTLED_MS for now_ms, event in accepted)
 
 
-def lived_twice(past: Past) -> bool:
+def lived_twice(past: LedgerPast) -> bool:
     """Some id came again after it was forgotten: what-if gives each life a name, a shadow remembers no name so long."""
     batches = (decode_batch(record.value) for record in past.ledger(0))
     accepted = [event.job for batch in batches for event in batch.events if isinstance(event, JobAccepted)]

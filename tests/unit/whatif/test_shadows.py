@@ -24,7 +24,7 @@ from tests.unit.whatif.test_shadow import SWAPPED, Written
 from whatif.compare import RECORDED, SHADOW
 from whatif.diff import write_diff
 from whatif.plot import draw
-from whatif.shadow.comparison import Run, compared, runs
+from whatif.shadow.comparison import ShadowRun, compared, runs
 
 SLOS = {"api": 10_000, "free": 100_000}
 
@@ -42,7 +42,7 @@ def advanced(*jobs: ShadowJob, run: str = "run", now_ms: int = 50_000, **more: o
     return msgspec.structs.replace(step, **more)
 
 
-def only(*records: ShadowRecord) -> Run:
+def only(*records: ShadowRecord) -> ShadowRun:
     (run,) = runs(enumerate(records)).values()
     return run
 

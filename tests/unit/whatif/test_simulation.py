@@ -11,9 +11,9 @@ import pytest
 from contract.events import AttemptClosed, Event, GangReserved, JobDispatched, Member, NodeLost
 from contract.inputs import ClusterDrainRequested
 from tests.unit.whatif.simulations import arrivals, poisson, policy, versions
-from whatif.outcome import ran, simulated
+from whatif.outcome import machine_use, simulated_outcome
 from whatif.simulation.arrivals import Arrivals
-from whatif.simulation.event_queue import Agenda
+from whatif.simulation.event_queue import EventQueue
 from whatif.simulation.machines import Fleet, Machine, standing, together
 from whatif.simulation.nodes import Costs, Site
 from whatif.simulation.simulation import Simulation
@@ -33,7 +33,7 @@ def test_jobs_start_one_after_another_on_one_slot() -> None:
     simulation = Simulation(ONE_TIER, FILM, given, standing("east", 1), batch_ms=0).run()
     assert list(simulation.site.start_ms) == [1_000, 1_500, 5_000]
     assert list(simulation.site.end_ms) == [1_500, 1_800, 5_200]
-    assert ran(simulation).utilisation == pytest.approx(1_000 / 4_200)
+    assert machine_use(simulation).utilisation == pytest.approx(1_000 / 4_200)
 
 
 def test_the_same_arguments_give_the_same_result() -> None:
@@ -110,7 +110,7 @@ def test_jobs_that_nothing_fits_never_start_and_count_as_late() -> None:
     fleet.join(0, Machine("east-0", "east"))
     fleet.lose(500, "east-0")
     simulation = Simulation(ONE_TIER, FILM, given, fleet, batch_ms=0).run()
-    outcome = simulated(simulation)
+    outcome = simulated_outcome(simulation)
     assert outcome.overall.never_started == 1
     assert outcome.overall.attainment == 0.5
 
@@ -150,7 +150,7 @@ def test_the_queue_of_one_server_is_that_of_theory() -> None:
 def test_the_ranks_of_a_gang_hold_their_slots_until_it_is_over() -> None:
     """Judged at the nodes alone: an order with members, as the scheduler gives it for a gang."""
     given = arrivals([(0, "api", 1_000), (0, "api", 500)])
-    agenda = Agenda()
+    agenda = EventQueue()
     site = Site(given, ["sha256:" + "0" * 64], Costs(), agenda, lambda _, node: None)
     nodes = [site.join(Machine(name, "east"), f"{name}.1", lambda _, node: None) for name in ("n0", "n1")]
     gang = JobDispatched("main-0", 1, "1.1.0", "n0", "n0.1", "east", 0, 1, "", 0, 0, 8, 1, "nothing")
@@ -165,7 +165,7 @@ def test_the_ranks_of_a_gang_hold_their_slots_until_it_is_over() -> None:
 
 def test_a_gang_that_loses_a_rank_is_over_on_every_node() -> None:
     given = arrivals([(0, "api", 1_000)])
-    site = Site(given, ["sha256:" + "0" * 64], Costs(), Agenda(), lambda _, node: None)
+    site = Site(given, ["sha256:" + "0" * 64], Costs(), EventQueue(), lambda _, node: None)
     nodes = [site.join(Machine(name, "east"), f"{name}.1", lambda _, node: None) for name in ("n0", "n1")]
     gang = JobDispatched("main-0", 1, "1.1.0", "n0", "n0.1", "east", 0, 1, "", 0, 0, 8, 1, "nothing")
     site.take(0, msgspec.structs.replace(gang, members=(Member("n1", "n1.1"),)), 0)

@@ -54,7 +54,7 @@ class SetAside(msgspec.Struct, frozen=True):
     """The first of them, perhaps all. Empty in a list."""
 
 
-class Counts(msgspec.Struct, frozen=True):
+class TopicCounts(msgspec.Struct, frozen=True):
     """Of one topic."""
 
     topic: str
@@ -87,17 +87,17 @@ def find(bootstrap: str, place: Place) -> SetAside | None:
     return next((entry for entry in _backwards(bootstrap) if entry.place == place), None)
 
 
-def counts(bootstrap: str, since_ms: int, records_max: int) -> tuple[list[Counts], bool]:
+def counts(bootstrap: str, since_ms: int, records_max: int) -> tuple[list[TopicCounts], bool]:
     """How many records of each topic were set aside, by name of the topic, and whether these are all that are kept:
     only the newest `records_max` are counted. `last_hour`: those since `since_ms`. KafkaException."""
-    found: dict[str, Counts] = {}
+    found: dict[str, TopicCounts] = {}
     for counted, entry in enumerate(_backwards(bootstrap)):
         if counted == records_max:
             return _sorted(found), False
         entry = msgspec.structs.replace(entry, value=b"")
         topic = entry.place.topic
-        known = found.get(topic, Counts(topic, 0, 0, entry))
-        found[topic] = Counts(topic, known.last_hour + (entry.at_ms >= since_ms), known.kept + 1, known.newest)
+        known = found.get(topic, TopicCounts(topic, 0, 0, entry))
+        found[topic] = TopicCounts(topic, known.last_hour + (entry.at_ms >= since_ms), known.kept + 1, known.newest)
     return _sorted(found), True
 
 
@@ -120,7 +120,7 @@ def text_of(raw: bytes) -> str:
     return visible(raw.decode("utf-8", "backslashreplace"))
 
 
-def _sorted(found: dict[str, Counts]) -> list[Counts]:
+def _sorted(found: dict[str, TopicCounts]) -> list[TopicCounts]:
     return [found[topic] for topic in sorted(found)]
 
 

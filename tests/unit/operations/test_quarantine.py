@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from contract.codec import encode
 from contract.side_topics import Quarantined
 from contract.topics import QUARANTINE, SUBMISSIONS
-from operations import quarantined
-from operations.quarantined import Place, PlaceInvalid, text_of, visible
+from operations import quarantine
+from operations.quarantine import Place, PlaceInvalid, text_of, visible
 from runtime.kafka import Record
 
 KAFKA = "a broker"
@@ -43,18 +43,18 @@ class Topic:
 @pytest.fixture
 def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
     topic = Topic(low=40)
-    monkeypatch.setattr(quarantined, "offsets", topic.offsets)
-    monkeypatch.setattr(quarantined, "read_range", topic.read_range)
-    monkeypatch.setattr(quarantined, "CHUNK_RECORDS", 3)
+    monkeypatch.setattr(quarantine, "offsets", topic.offsets)
+    monkeypatch.setattr(quarantine, "read_range", topic.read_range)
+    monkeypatch.setattr(quarantine, "CHUNK_RECORDS", 3)
     return topic
 
 
 def test_the_newest_come_first_and_no_more_than_asked_for(topic: Topic) -> None:
-    assert quarantined.newest(KAFKA, 10) == []
+    assert quarantine.newest(KAFKA, 10) == []
     for number in range(8):
         topic.set_aside(Place(SUBMISSIONS, 0, number), f"reason {number}", b"12345", at_ms=number)
-    assert [entry.place.offset for entry in quarantined.newest(KAFKA, 100)] == [7, 6, 5, 4, 3, 2, 1, 0]
-    (first, second) = quarantined.newest(KAFKA, 2)
+    assert [entry.place.offset for entry in quarantine.newest(KAFKA, 100)] == [7, 6, 5, 4, 3, 2, 1, 0]
+    (first, second) = quarantine.newest(KAFKA, 2)
     assert (first.reason, first.at_ms, first.value_bytes, first.value) == ("reason 7", 7, 5, b"")
     assert second.place == Place(SUBMISSIONS, 0, 6)
 
@@ -64,23 +64,23 @@ def test_a_record_is_found_by_its_place_the_newest_word_on_it(topic: Topic) -> N
     topic.set_aside(Place("jobs", 1, 5), "second", b"abc", value_bytes=70_000)
     for number in range(5):
         topic.set_aside(Place("jobs", 0, number), "other")
-    found = quarantined.find(KAFKA, Place("jobs", 1, 5))
+    found = quarantine.find(KAFKA, Place("jobs", 1, 5))
     assert found is not None
     assert (found.reason, found.value, found.value_bytes) == ("second", b"abc", 70_000)
-    assert quarantined.find(KAFKA, Place("jobs", 2, 5)) is None
+    assert quarantine.find(KAFKA, Place("jobs", 2, 5)) is None
 
 
 def test_they_are_counted_by_topic_and_no_more_than_a_number_is_read(topic: Topic) -> None:
     for number in range(4):
         topic.set_aside(Place(SUBMISSIONS, 0, number), "r", at_ms=number)
     topic.set_aside(Place("jobs", 0, 9), "r", at_ms=9)
-    counted, all_of_them = quarantined.counts(KAFKA, since_ms=3, records_max=100)
+    counted, all_of_them = quarantine.counts(KAFKA, since_ms=3, records_max=100)
     assert all_of_them
     assert [(c.topic, c.last_hour, c.kept, str(c.newest.place)) for c in counted] == [
         ("jobs", 1, 1, "jobs/0/9"),
         ("submissions", 1, 4, "submissions/0/3"),
     ]
-    counted, all_of_them = quarantined.counts(KAFKA, since_ms=3, records_max=2)
+    counted, all_of_them = quarantine.counts(KAFKA, since_ms=3, records_max=2)
     assert not all_of_them
     assert [(c.topic, c.kept) for c in counted] == [("jobs", 1), ("submissions", 1)]
 
@@ -90,7 +90,7 @@ def test_what_is_no_record_of_the_topic_names_itself(topic: Topic) -> None:
         topic.append(value)
     broken = encode(Quarantined("jobs", 0, 1, "why", "not base64!", 12))
     topic.append(broken)
-    entries = quarantined.newest(KAFKA, 10)
+    entries = quarantine.newest(KAFKA, 10)
     assert (entries[0].place, entries[0].value_bytes) == (Place("jobs", 0, 1), 12)
     assert [str(entry.place) for entry in entries[1:]] == [f"quarantine/0/{offset}" for offset in (43, 42, 41, 40)]
     assert all("expected a quarantine record" in entry.reason for entry in entries[1:])
@@ -101,13 +101,13 @@ def test_what_is_no_record_of_the_topic_names_itself(topic: Topic) -> None:
 )
 def test_what_names_no_record_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(PlaceInvalid, match="expected a record like submissions/0/17"):
-        quarantined.place_of(text)
+        quarantine.place_of(text)
 
 
 @given(st.from_regex(r"[a-z0-9._-]{1,40}", fullmatch=True), st.integers(0, 10**9 - 1), st.integers(0, 10**18 - 1))
 def test_a_place_is_read_as_it_is_written(topic: str, partition: int, offset: int) -> None:
     place = Place(topic, partition, offset)
-    assert quarantined.place_of(str(place)) == place
+    assert quarantine.place_of(str(place)) == place
 
 
 @given(st.binary())
@@ -148,7 +148,7 @@ TAKEN: list[bool] = []
 @given(RECORDS)
 @settings(max_examples=200)
 def _any_record(value: bytes | None) -> None:
-    entry = quarantined.entry_of(Record(QUARANTINE, 0, 7, 1, None, value, []))
+    entry = quarantine.entry_of(Record(QUARANTINE, 0, 7, 1, None, value, []))
     assert entry.reason.isprintable()
     assert str(entry.place).isprintable()
     assert entry.value_bytes >= len(entry.value)

@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from audit.ledger.damage import diagnose
+from audit.ledger.diagnosis import diagnose
 from audit.ledger.reader import LedgerRecord, LedgerSource
-from audit.verify.jobs_topic import Inbox
+from audit.verify.jobs_topic import JobsTopic
 from audit.verify.redecide import decide_again, has_rules, is_decision
-from audit.verify.results import Results, Store
-from audit.verify.second_book import Conduct
-from audit.verify.verdict import Anchor, Finding, Unknown, Verdict
+from audit.verify.results import AcceptedResults, ResultStore
+from audit.verify.second_book import SecondBook
+from audit.verify.verdict import Anchor, Finding, UnknownRules, Verdict
 from contract.batch import GENESIS, Batch
 from contract.chain import Chain, Counted, Damaged
 from contract.codec import decode_batch
@@ -33,31 +33,31 @@ CHECK_EVERY = 5_000
 
 
 @dataclass
-class Evidence:
+class Witnesses:
     """What to hold the ledger against. Everything is optional; the verdict says what was at hand."""
 
     anchors: Sequence[Anchor] = ()
-    inbox: Inbox | None = None
+    inbox: JobsTopic | None = None
     acknowledged: Iterable[str] = ()
     """Jobs that somebody was promised (202): each must be known."""
-    store: Store | None = None
+    store: ResultStore | None = None
     """The object store: accepted results are looked up there."""
     clock: Callable[[], float] = field(default=time.perf_counter)
 
 
-def verify(source: LedgerSource, pool: str, evidence: Evidence | None = None) -> Verdict:
+def verify(source: LedgerSource, pool: str, evidence: Witnesses | None = None) -> Verdict:
     """Verifies a pool's ledger from its first record on."""
-    return _Verification(source, pool, evidence or Evidence()).run()
+    return _Verification(source, pool, evidence or Witnesses()).run()
 
 
 class _Verification:
-    def __init__(self, source: LedgerSource, pool: str, evidence: Evidence) -> None:
+    def __init__(self, source: LedgerSource, pool: str, evidence: Witnesses) -> None:
         self.source, self.pool, self.evidence = source, pool, evidence
         self.verdict = Verdict(pool=pool)
         self.state = initial_state(pool)
         self.chain = Chain(pool)
-        self.conduct = Conduct()
-        self.results = Results()
+        self.conduct = SecondBook()
+        self.results = AcceptedResults()
         self.promised = set(evidence.acknowledged)
         """Jobs of `acknowledged` that the ledger has not named so far."""
         self.deciding = True
@@ -228,7 +228,7 @@ class _Verification:
             verdict.submissions = evidence.inbox.submissions
         verdict.results = self.results.verified
         verdict.anchors = tuple(self.agreed)
-        verdict.unknown = tuple(Unknown(rules, release, n) for (rules, release), n in sorted(self.unknown.items()))
+        verdict.unknown = tuple(UnknownRules(rules, release, n) for (rules, release), n in sorted(self.unknown.items()))
         verdict.jobs, verdict.jobs_open = self.conduct.jobs, self.conduct.open_jobs
         state = self.state
         verdict.head_hash, verdict.head_seq, verdict.epoch = state.head_hash, state.seq, state.epoch
