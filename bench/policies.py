@@ -90,7 +90,7 @@ class IdleWatch:
     def look(self, now_ms: int, _: object) -> None:
         assert self.simulation is not None
         nodes = self.simulation.site.nodes
-        waits = self.simulation.queued() > 0 or any(node.staged and not node.free for node in nodes.values())
+        waits = self.simulation.queued > 0 or any(node.staged and not node.free for node in nodes.values())
         for name, node in nodes.items():
             if name in self._since:  # the slot stood idle until now, whatever it does next
                 self.longest_ms = max(self.longest_ms, now_ms - self._since[name])

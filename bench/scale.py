@@ -30,8 +30,9 @@ from whatif.compare import versions_of
 from whatif.outcome import MachineUse, Outcome, machine_use, outcome_of
 from whatif.simulation.arrivals import Arrivals
 from whatif.simulation.machines import Fleet, Machine
+from whatif.simulation.measured import Measured
 from whatif.simulation.nodes import Costs
-from whatif.simulation.simulation import Measured, Simulation
+from whatif.simulation.simulation import Simulation
 from whatif.traces import TIER_SHARES
 
 JOBS, GPUS, HOURS = 1_000_000, 9_000, 6
@@ -146,7 +147,7 @@ def run(pools: dict[str, Simulation]) -> int:
     while not over:
         at_ms += STEP_MS
         over = min([simulation.advance(at_ms) for simulation in pools.values()])
-        queued_max = max(queued_max, sum(simulation.queued() for simulation in pools.values()))
+        queued_max = max(queued_max, sum(simulation.queued for simulation in pools.values()))
     return queued_max
 
 

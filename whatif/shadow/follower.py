@@ -229,9 +229,9 @@ class Shadow:
         assert self.simulation is not None
         now_ms = self.simulation.now_ms
         for move in self._recorder.fleet.moves:
-            self.simulation.moves(msgspec.structs.replace(move, at_ms=max(move.at_ms, now_ms)))
+            self.simulation.move(msgspec.structs.replace(move, at_ms=max(move.at_ms, now_ms)))
         for at_ms, body in self._recorder.operations:
-            self.simulation.hears(max(at_ms, now_ms), body)
+            self.simulation.say(max(at_ms, now_ms), body)
         self._recorder.fleet.moves.clear()
         self._recorder.operations.clear()
 

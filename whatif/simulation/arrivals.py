@@ -1,7 +1,7 @@
-"""Jobs as they arrived, and how long each runs: what a simulation is given. From a ledger, a trace, or made up.
+"""Jobs as they arrived, and how long each runs: what a simulation is given, from a ledger, from a trace, or made up.
 
-Columns instead of one object a job: a million of them fit a small machine. `tier`, `tenant` and `model` are numbers
-into the tables of names beside them.
+Arrivals are kept in columns instead of one object a job, so a million of them fit a small machine. `tier`, `tenant` and
+`model` are numbers into the tables of names beside them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ class Arrival(NamedTuple):
     tenant: str
     model: str
     service_ms: int
-    """How long it runs once its version is loaded, on a cluster of speed 1."""
+    """How long the job runs once its version is loaded, on a machine of speed 1."""
 
 
 class NameTable:
-    """A table of names: each has the number of its first use."""
+    """Names with numbers, in the order of their first use."""
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self.names = list(names)
         self._numbers = {name: number for number, name in enumerate(self.names)}
 
     def number(self, name: str) -> int:
+        """The number of a name; a new name gets the next number."""
         number = self._numbers.get(name)
         if number is None:
             number = self._numbers[name] = len(self.names)
@@ -44,7 +45,7 @@ class NameTable:
 
 
 class JobColumn(Protocol[V]):
-    """One value of each job, by the job's number."""
+    """A column: one value for each job, by the job's number."""
 
     def append(self, value: V, /) -> None: ...
     def __getitem__(self, number: int, /) -> V: ...
@@ -54,7 +55,7 @@ class JobColumn(Protocol[V]):
 
 
 class Arrivals:
-    """In the order of arrival; `add` refuses one that runs backwards."""
+    """Jobs in the order of their arrival."""
 
     def __init__(self) -> None:
         self.at_ms: JobColumn[int] = array("q")
@@ -64,16 +65,16 @@ class Arrivals:
         self.service_ms: JobColumn[int] = array("q")
         self.tiers, self.tenants, self.models = NameTable(), NameTable(), NameTable()
         self.jobs: JobColumn[str] = []
-        """Job ids, where they are known (a ledger's); else empty, and the simulation makes them."""
+        """Job ids, if they are known (from a ledger); else this is empty and the simulation makes ids."""
         self.last_ms = 0
-        """When the last one arrived; 0: there is none."""
+        """When the last job arrived; 0: there is none."""
 
     def unset_column(self) -> JobColumn[int]:
-        """A column of -1."""
+        """A column with -1 for each job."""
         return array("q", [-1]) * len(self)
 
     def add(self, at_ms: int, tier: str, tenant: str, model: str, service_ms: int) -> None:
-        """ValueError when it arrives before the one before it, or runs for less than no time."""
+        """Adds a job. ValueError when it arrives before the last job, or its run time is negative."""
         if len(self) and at_ms < self.last_ms:
             raise ValueError(f"expected an arrival no earlier than {self.last_ms} ms, found {at_ms} ms; sort them")
         if service_ms < 0:
@@ -108,5 +109,5 @@ class Arrivals:
 
     @property
     def work_ms(self) -> int:
-        """Run times of all jobs together."""
+        """The sum of all run times."""
         return sum(self.service_ms)

@@ -1,7 +1,8 @@
 """The machines of a simulation that begins in the middle of a pool's life, as the pool's state has them.
 
-An attempt that runs there runs on, in a slot that has its version loaded, until its job's run time has passed since
-the start that was recorded. What is staged there is staged here, its inputs fetched. What was told to stop stops.
+An attempt that runs in the state runs on, in a slot that has its version loaded, until its job's run time has passed
+since the recorded start. An attempt that is staged in the state is staged in the simulation, with its inputs fetched.
+An attempt that was told to stop stops.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from collections.abc import Callable, Mapping
 
 from scheduling.state.pool import State
 from whatif.simulation.machines import Machine
-from whatif.simulation.nodes import SimulatedNode, Site
+from whatif.simulation.nodes import SimulatedNode
+from whatif.simulation.site import Site
 
 
 def take_over(
     state: State, site: Site, now_ms: int, numbers: Mapping[str, int], left: Callable[[int, SimulatedNode], None]
 ) -> list[SimulatedNode]:
-    """Puts every node of the state and what it holds there. `numbers` of the jobs that are open. Returns nodes that
-    drain and hold nothing any more."""
+    """Joins every node of the state to the site, with what the node holds. `numbers` of the open jobs. Returns
+    the nodes that drain and hold nothing any more."""
     for name in sorted(state.nodes):
         known = state.nodes[name]
         machine = Machine(

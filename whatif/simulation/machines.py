@@ -12,21 +12,21 @@ SPEED_ONE = 1000
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What a node offers, as its NodeJoined says it."""
+    """What a node offers, as its NodeJoined says."""
 
     node: str
     cluster: str
     slots: int = 1
     chipset: str = "cuda"
     gpus: int = 1
-    """Of each slot."""
+    """GPUs of each slot."""
     memory_mib: int = 80_000
-    """Of each slot."""
+    """Memory of each slot."""
     speed_permille: int = SPEED_ONE
-    """1000: a job runs as long as its arrival says; 500: twice as long."""
+    """1000: a job runs for as long as its arrival says; 500: for twice as long."""
     cached: tuple[str, ...] = ()
     holds: int = 0
-    """Attempts that it takes, running and staged; 0: as many as a node of gpu_worker with its slots."""
+    """Most attempts, running and staged, that the node takes; 0: as many as a gpu_worker node with these slots."""
 
     @property
     def holds_most(self) -> int:
@@ -34,23 +34,29 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Step(Enum):
+    """What a machine does in a move."""
+
     LOSE = "lose"
-    """From one moment to the next: no word any more, its attempts gone. Noticed when its lease lapses."""
+    """The machine goes silent and its attempts are gone. The scheduler notices when the lease lapses."""
     LEAVE = "leave"
-    """In order: no new work, what is staged handed back, what runs finished, then gone."""
+    """The machine takes no new work, hands back what is staged, finishes what runs, and goes."""
     JOIN = "join"
-    """With a new session."""
+    """The machine comes, with a new session."""
 
 
 class FleetMove(msgspec.Struct, frozen=True):
+    """A machine joins, leaves or is lost."""
+
     at_ms: int
     step: Step
     node: str
     machine: Machine | None = None
-    """What joins."""
+    """The machine that joins; None in every other move."""
 
 
 class Fleet(msgspec.Struct):
+    """All moves of a simulation's machines."""
+
     moves: list[FleetMove] = []
 
     def join(self, at_ms: int, machine: Machine) -> None:
@@ -63,11 +69,11 @@ class Fleet(msgspec.Struct):
         self.moves.append(FleetMove(at_ms, Step.LOSE, node))
 
     def in_order(self) -> list[FleetMove]:
-        """By time; those of one moment as they were put in."""
+        """The moves by time; moves of one moment stay in the order in which they were added."""
         return sorted(self.moves, key=lambda move: move.at_ms)
 
     def slot_ms(self, from_ms: int, to_ms: int) -> int:
-        """Slots times ms that were there between these two moments."""
+        """Slots times ms that the machines offered between these two moments."""
         total = 0
         there: dict[str, tuple[int, int]] = {}
         for move in self.in_order():
@@ -79,7 +85,7 @@ class Fleet(msgspec.Struct):
 
 
 def standing(cluster: str, nodes: int, slots: int = 1, speed_permille: int = SPEED_ONE, chipset: str = "cuda") -> Fleet:
-    """A cluster of like nodes, there from the beginning (moment 0) to the end."""
+    """A cluster of equal nodes that are there from the beginning (moment 0) to the end."""
     fleet = Fleet()
     for number in range(nodes):
         name = f"{cluster}-{number:04}"
@@ -88,5 +94,5 @@ def standing(cluster: str, nodes: int, slots: int = 1, speed_permille: int = SPE
 
 
 def together(*fleets: Fleet) -> Fleet:
-    """Several as one; their nodes have different names."""
+    """Several fleets as one. Their nodes must have different names."""
     return Fleet([move for fleet in fleets for move in fleet.moves])

@@ -52,7 +52,7 @@ def _is_idle(simulation: Simulation) -> bool:
     others."""
     attempts = simulation.state.node_attempts
     held = [(len(attempts.get(name, ())), node.machine.slots) for name, node in simulation.site.nodes.items()]
-    waits = simulation.queued() > 0 or any(count > slots for count, slots in held)
+    waits = simulation.queued > 0 or any(count > slots for count, slots in held)
     return waits and any(count < slots for count, slots in held)
 
 

@@ -15,8 +15,9 @@ from whatif.outcome import machine_use, simulated_outcome
 from whatif.simulation.arrivals import Arrivals
 from whatif.simulation.event_queue import EventQueue
 from whatif.simulation.machines import Fleet, Machine, standing, together
-from whatif.simulation.nodes import Costs, Site
+from whatif.simulation.nodes import Costs
 from whatif.simulation.simulation import Simulation
+from whatif.simulation.site import Site
 
 FILM = versions("film")
 ONE_TIER = policy({"api": 60_000})
@@ -150,14 +151,14 @@ def test_the_queue_of_one_server_is_that_of_theory() -> None:
 def test_the_ranks_of_a_gang_hold_their_slots_until_it_is_over() -> None:
     """Judged at the nodes alone: an order with members, as the scheduler gives it for a gang."""
     given = arrivals([(0, "api", 1_000), (0, "api", 500)])
-    agenda = EventQueue()
-    site = Site(given, ["sha256:" + "0" * 64], Costs(), agenda, lambda _, node: None)
+    queue = EventQueue()
+    site = Site(given, ["sha256:" + "0" * 64], Costs(), queue, lambda _, node: None)
     nodes = [site.join(Machine(name, "east"), f"{name}.1", lambda _, node: None) for name in ("n0", "n1")]
     gang = JobDispatched("main-0", 1, "1.1.0", "n0", "n0.1", "east", 0, 1, "", 0, 0, 8, 1, "nothing")
     site.take(0, msgspec.structs.replace(gang, members=(Member("n1", "n1.1"),)), 0)
     site.take(0, msgspec.structs.replace(gang, job="main-1", dispatch="1.1.1", node="n1", session="n1.1"), 1)
     assert (site.start_ms[0], site.start_ms[1]) == (0, -1)  # the second one waits behind a rank of the first
-    agenda.happen()
+    queue.happen()
     assert (site.end_ms[0], site.start_ms[1]) == (1_000, 1_000)
     assert site.busy_ms == 2 * 1_000 + 500
     assert [node.free for node in nodes] == [1, 0]
