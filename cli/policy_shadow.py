@@ -40,9 +40,10 @@ from runtime.settings import Settings
 from runtime.shutdown import on_signal
 from scheduling.state.pool import State
 from whatif.compare import NotComparable
-from whatif.shadow.comparison import ShadowRun, ShadowSummary, compared, runs
-from whatif.shadow.follower import Followed, Shadow, follow
+from whatif.shadow.comparison import ShadowRun, ShadowSummary, compare, runs
+from whatif.shadow.follower import Followed, follow
 from whatif.shadow.log import ShadowLog
+from whatif.shadow.shadow import Shadow
 from whatif.shadow.topic import NoTopic, check_topic, last_began, writer, written
 from whatif.simulation.event_queue import NEVER
 from whatif.simulation.nodes import Costs
@@ -191,7 +192,7 @@ def shadows(
         names = ", ".join(sorted({other for other, _ in known}))
         raise WrongUse(f"expected one of the shadows ({names}), found {name[:80]!r}" if names else NONE_KNOWN)
     named = {of: run for (_, of), run in found.items()}
-    summary, comparison = compared(named[only(named)])
+    summary, comparison = compare(named[only(named)])
     save(comparison, jobs, plot)
     if form is Format.JSON:
         return output.as_json(summary)
@@ -199,7 +200,7 @@ def shadows(
 
 
 def _list(found: list[ShadowRun], form: Format) -> None:
-    summaries = [compared(run)[0] for run in found]
+    summaries = [compare(run)[0] for run in found]
     if form is Format.JSON:
         return output.as_json(summaries)
     output.table(

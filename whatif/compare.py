@@ -1,7 +1,7 @@
 """The same arrivals, run times and machines under another policy, limit or capacity: what the waits would have been.
 
-Both sides are simulated by the real core, the policy in force too, so that they differ only in what was changed; what
-really happened stands beside them. `NOT_MODELLED` says what no side of the comparison knows.
+The real core simulates both sides, the policy in force too, so the sides differ only in what was changed. What really
+happened stands beside them. `NOT_MODELLED` says what no side of the comparison knows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from whatif.simulation.nodes import Costs
 from whatif.simulation.simulation import Simulation
 
 RECORDED, IN_FORCE, CHANGED, SHADOW = "recorded", "in force", "changed", "shadow"
-"""What really happened; the policy of the record, simulated; the other one, simulated; a candidate, as it follows."""
+"""Columns: what really happened; the recorded policy, simulated; the changed policy, simulated; a candidate's
+shadow."""
 
 NOT_MODELLED = (
     "Failed, recalled and lost attempts, backoff, speeds of clusters: a job runs once, as long as when it succeeded.",
@@ -41,17 +42,19 @@ TRACE_REQUIREMENTS = Requirements(("cuda",))
 
 
 class NotComparable(ValueError):
-    """What is asked does not go with what was recorded. The message says expected, found and what to do."""
+    """The changes do not fit what was recorded. The message says expected, found and what to do."""
 
 
 class ComparisonColumn(msgspec.Struct, frozen=True):
     name: str
     outcome: Outcome
     running: MachineUse | None
-    """None for what really happened."""
+    """None for what really happened: nobody measured the machines."""
 
 
 class WhatIf(msgspec.Struct, frozen=True):
+    """The summary of a comparison."""
+
     pool: str
     jobs: int
     left_out: dict[str, int]
@@ -62,7 +65,7 @@ class WhatIf(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """The summary, and what plot and diff are made of: the first start of each job by column, -1 when there is none."""
+    """The summary, and what plot and diff are made of: by column the first start of each job, -1 without a start."""
 
     summary: WhatIf
     arrivals: Arrivals
@@ -70,27 +73,29 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What is to be different."""
+    """What is different on the changed side."""
 
     policy: Policy | None = None
     limits: dict[str, int] = {}
-    """By cluster."""
+    """Limit by cluster."""
     slots: dict[str, int] = {}
-    """By cluster: its capacity from its first join to the end."""
+    """Capacity by cluster, from the first join of a node there to the end."""
 
     def of(self, policy: Policy) -> Policy:
-        """The policy that decides in place of this one. NotComparable when a limit is of a cluster that it has not."""
+        """The policy that decides in place of `policy`. NotComparable when a limit names a cluster that it does not
+        have."""
         return self.limited(self.policy or policy)
 
     def limited(self, policy: Policy) -> Policy:
-        """This policy with the limits. NotComparable when one is of a cluster that it has not."""
+        """This policy with the changed limits. NotComparable when a limit names a cluster that the policy does not
+        have."""
         clusters = dict(policy.clusters)
         for name, limit in self.limits.items():
             clusters[name] = msgspec.structs.replace(cluster_of(policy, name, "--limit"), limit=limit)
         return msgspec.structs.replace(policy, clusters=clusters)
 
     def said(self) -> list[str]:
-        """In words."""
+        """The changes in words."""
         words = []
         if self.policy is not None:
             words.append(f"policy {fingerprint(self.policy)[:19]}, discipline {self.policy.discipline}")
@@ -99,6 +104,7 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 def cluster_of(policy: Policy, name: str, option: str) -> Cluster:
+    """The cluster that an option names. NotComparable when the policy does not have it."""
     if name not in policy.clusters:
         known = ", ".join(sorted(policy.clusters))
         raise NotComparable(f"{option}: expected a cluster of the policy ({known}), found {name[:80]!r}")
@@ -106,10 +112,10 @@ def cluster_of(policy: Policy, name: str, option: str) -> Cluster:
 
 
 def of_ledger(given: Recorded, changes: Changes, costs: Costs) -> Comparison:
-    """What was recorded, simulated as it was and with the changes. NotComparable when they do not go together."""
+    """Compares what was recorded with simulations of it, without and with the changes. NotComparable."""
     first, last = given.policies[0][1], given.policies[-1][1]
     other = changes.of(last)
-    covers(other, given.arrivals.tiers.names, given.pool)
+    check_covers(other, given.arrivals.tiers.names, given.pool)
     operations = list(given.operations)
     adopted: list[tuple[int, Body]] = [
         (at_ms, PolicyApplied(policy, fingerprint(policy))) for at_ms, policy in given.policies[1:]
@@ -156,11 +162,12 @@ def of_ledger(given: Recorded, changes: Changes, costs: Costs) -> Comparison:
 def of_trace(
     arrivals: Arrivals, policies: Mapping[str, Policy], pool: str, changes: Changes, costs: Costs
 ) -> Comparison:
-    """A trace under one policy or several, by name; each cluster of the pool with the slots that `changes` say."""
+    """Simulates a trace under each of the policies, by name. Each cluster of the pool has the slots that `changes`
+    says. NotComparable."""
     columns: list[ComparisonColumn] = []
     starts: dict[str, JobColumn[int]] = {}
     for name, policy in policies.items():
-        covers(policy, arrivals.tiers.names, pool)
+        check_covers(policy, arrivals.tiers.names, pool)
         fleet = _fleet_of(policy, pool, changes.slots)
         simulation = Simulation(policy, versions_of(arrivals), arrivals, fleet, pool=pool, costs=costs).run()
         columns.append(ComparisonColumn(name, simulated_outcome(simulation), machine_use(simulation)))
@@ -178,7 +185,7 @@ def versions_of(arrivals: Arrivals) -> dict[str, VersionPublished]:
 
 
 def resized(fleet: Fleet, slots: Mapping[str, int]) -> Fleet:
-    """The fleet with other capacities: so many slots on nodes of the cluster's first shape, from its first join on.
+    """The fleet with other capacities: `slots` by cluster, on nodes like the cluster's first node, from its join on.
     NotComparable when a cluster never had a node."""
     kept = Fleet()
     firsts: dict[str, tuple[int, Machine]] = {}
@@ -220,8 +227,8 @@ def _fleet_of(policy: Policy, pool: str, slots: Mapping[str, int]) -> Fleet:
     return together(*(_nodes(0, Machine("", name), slots[name]) for name in mine if slots[name]))
 
 
-def covers(policy: Policy, tiers: Iterable[str], pool: str) -> None:
-    """NotComparable when the policy has not the pool, or not these tiers."""
+def check_covers(policy: Policy, tiers: Iterable[str], pool: str) -> None:
+    """NotComparable when the policy lacks the pool or one of these tiers."""
     if pool not in policy.pools:
         raise NotComparable(
             f"expected pool {pool} in the policy, found {', '.join(sorted(policy.pools))}; name it by --pool"

@@ -1,4 +1,4 @@
-"""Two or three columns of a comparison, job by job, as a CSV."""
+"""The columns of a comparison, job by job, as a CSV."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from whatif.compare import Comparison
 
 
 def write_diff(comparison: Comparison, file: TextIO) -> None:
-    """One row a job in the order of arrival: its wait in each column, empty when it never started, and in the last
-    column of all how much longer it waits there than in the one before."""
+    """Writes one row for each job, in the order of arrival: the job's wait in each column, empty when it never started.
+    With several columns a last field says how much longer the job waits in the last column than in the one before."""
     names = list(comparison.starts_ms)
     arrivals = comparison.arrivals
     writer = csv.writer(file, lineterminator="\n")

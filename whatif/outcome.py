@@ -1,4 +1,4 @@
-"""What came of a list of arrivals: attainment, worst fraction and waits, of all jobs and of each tier."""
+"""What came of a list of arrivals: attainment, worst wait fraction and waits, of all jobs and of each tier."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from whatif.simulation.simulation import Simulation
 
 
 class Waits(msgspec.Struct, frozen=True):
-    """A job's wait is from its arrival to its first start. One that never started has waited until the end, and
+    """Waits of a set of jobs, each from arrival to first start. A job that never started has waited until the end, and
     counts as late."""
 
     jobs: int
@@ -21,7 +21,7 @@ class Waits(msgspec.Struct, frozen=True):
     attainment: float
     """Share of jobs that started within their SLO."""
     worst_fraction: float
-    """The longest wait in SLOs of its job."""
+    """The longest wait ÷ SLO."""
     mean_ms: float
     p50_ms: int
     p99_ms: int
@@ -30,15 +30,15 @@ class Waits(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True):
     overall: Waits
     tiers: dict[str, Waits]
-    """Shortest SLO first."""
+    """Waits by tier, the tier with the shortest SLO first."""
     slos_ms: dict[str, int]
 
 
 class MachineUse(msgspec.Struct, frozen=True):
-    """What the machines did, and what deciding took."""
+    """How far the machines were used, and what deciding took."""
 
     utilisation: float
-    """Slot time that attempts held, loading included, of all slot time from the first arrival to the last end."""
+    """Slot time that attempts held, loading included, ÷ all slot time from the first arrival to the last end."""
     switches: int
     dispatches: int
     batches: int
@@ -50,8 +50,8 @@ class MachineUse(msgspec.Struct, frozen=True):
 
 
 def outcome_of(arrivals: Arrivals, start_ms: JobColumn[int], slos_ms: Mapping[str, int], until_ms: int) -> Outcome:
-    """`start_ms` is the first start of each job, -1 when there was none until `until_ms`. A job is judged by the SLO
-    that `slos_ms` has for its tier; KeyError when it has none."""
+    """`start_ms` is the first start of each job, -1 if the job had not started at `until_ms`. `slos_ms` has the SLO of
+    each tier; KeyError when a job's tier is missing."""
     waits: dict[int, array[int]] = {number: array("q") for number in range(len(arrivals.tiers))}
     never: dict[int, int] = dict.fromkeys(waits, 0)
     for at_ms, tier, started_ms in zip(arrivals.at_ms, arrivals.tier, start_ms, strict=True):
@@ -77,7 +77,7 @@ def outcome_of(arrivals: Arrivals, start_ms: JobColumn[int], slos_ms: Mapping[st
 
 
 def _met(waits: Sequence[int], slo_ms: int, never: int) -> int:
-    """Those that never started have the longest waits, and may still be younger than their SLO."""
+    """Jobs that started within their SLO. A job that never started is not one, even if it is younger than its SLO."""
     within = sum(1 for wait_ms in waits if wait_ms <= slo_ms)
     return min(within, len(waits) - never)
 
@@ -99,17 +99,18 @@ def _waits(waits: Sequence[int], never: int, met: int, worst: float) -> Waits:
 
 
 def quantile(ordered: Sequence[int], q: float) -> int:
-    """Nearest rank."""
+    """The q-quantile of sorted values, by nearest rank."""
     return ordered[min(len(ordered) - 1, ceil(q * len(ordered)) - 1)]
 
 
 def simulated_outcome(simulation: Simulation, slos_ms: Mapping[str, int] | None = None) -> Outcome:
-    """Judged by `slos_ms`, or by the SLOs of the simulation's own policy."""
+    """What came of a simulation, judged by `slos_ms`, or else by the SLOs of the simulation's own policy."""
     slos = slos_ms or {name: tier.slo_ms for name, tier in simulation.policy.tiers.items()}
     return outcome_of(simulation.arrivals, simulation.site.start_ms, slos, simulation.now_ms)
 
 
 def machine_use(simulation: Simulation) -> MachineUse:
+    """How far the machines of a simulation were used."""
     arrivals, site = simulation.arrivals, simulation.site
     begin_ms = arrivals.at_ms[0] if arrivals else 0
     end_ms = max(site.end_ms, default=begin_ms)

@@ -1,4 +1,4 @@
-"""A comparison as a picture: attainment by tier, and how many jobs have waited how much of their SLO."""
+"""A comparison as a picture: attainment by tier, and the share of jobs by the part of their SLO that they waited."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from whatif.compare import CHANGED, IN_FORCE, RECORDED, SHADOW, Comparison
 
 COLOURS = {RECORDED: "#9a9a9a", IN_FORCE: "#d98032", CHANGED: "#1f77b4", SHADOW: "#1f77b4"}
 FRACTION_MIN = 0.001
-"""Waits shorter than this part of an SLO are drawn here."""
+"""Waits shorter than this part of an SLO are drawn at this part."""
 
 
 class NoPlotter(RuntimeError):
@@ -17,7 +17,7 @@ class NoPlotter(RuntimeError):
 
 
 def draw(comparison: Comparison, to: Path) -> None:
-    """Writes the picture; its format by the file's suffix. NoPlotter; OSError; ValueError for an unknown suffix."""
+    """Writes the picture; the file's suffix says the format. NoPlotter; OSError; ValueError for an unknown suffix."""
     pyplot = _pyplot()
     figure, (bars, lines) = pyplot.subplots(1, 2, figsize=(12, 4.2))
     columns = comparison.summary.columns

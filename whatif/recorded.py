@@ -1,8 +1,8 @@
-"""What a simulation needs of a ledger: who asked for what and when, how long it ran, and which machines there were.
+"""What a simulation needs of a ledger: who asked for what and when, how long each job ran, which machines there were.
 
-A job's run time is that of its successful attempt, from its start to its end, the loading of its version included if
-it was loaded then. Jobs without a result are counted and left out. Recorder ends at the first damage: what was recorded
-before it is used, and the damage is named.
+A job's run time is that of its successful attempt, from start to end; if the attempt loaded its version, that time
+included. Jobs without a result are counted and left out. Reading ends at the first damage: what was recorded before the
+damage is used, and the damage is named.
 """
 
 from __future__ import annotations
@@ -34,18 +34,20 @@ class LedgerEmpty(LookupError):
 
 
 class Recorded(msgspec.Struct):
+    """A ledger as a simulation takes it."""
+
     pool: str
     arrivals: Arrivals
-    """Jobs with a result; their models are versions' digests."""
+    """Jobs with a result; as model each has the digest of its version."""
     start_ms: list[int]
-    """When each really started first."""
+    """When each job really started first."""
     end_ms: list[int]
     versions: dict[str, VersionPublished]
-    """By digest."""
+    """Versions by digest."""
     policies: list[tuple[int, Policy]]
-    """As they were adopted; the first is there from the beginning."""
+    """(when it was adopted, policy); the first policy is in force from the beginning."""
     operations: list[tuple[int, Body]]
-    """What else operators said, and when: drains of clusters and their ends."""
+    """(when, what) operators said else: drains of clusters and their ends."""
     fleet: Fleet
     left_out: dict[str, int]
     """Jobs without a result, by how they ended."""
@@ -62,7 +64,7 @@ def recorded(past: LedgerPast) -> Recorded:
 
 
 class Life(msgspec.Struct):
-    """A job, until its result."""
+    """One life of a job, up to its result."""
 
     submitted_ms: int
     tier: str
@@ -72,11 +74,11 @@ class Life(msgspec.Struct):
     start_ms: int = -1
     end_ms: int = -1
     ended: str = OPEN
-    """How it ended without a result; empty: it has one."""
+    """How the job ended without a result; empty: it has a result."""
 
     @property
     def run_ms(self) -> int:
-        """Of its successful attempt."""
+        """Run time of the successful attempt."""
         return self.end_ms - self.start_ms
 
 
@@ -89,13 +91,14 @@ _ENDINGS: dict[type, str] = {
 
 
 class Recorder:
-    """Takes the batches of a ledger in order. Who follows one without end takes out what it has used."""
+    """Takes the batches of a ledger in order and keeps what a simulation needs. Whoever follows a ledger without end
+    takes out what has been used."""
 
     def __init__(self, pool: str, state: State | None = None) -> None:
-        """From the ledger's beginning, or from after this state."""
+        """Records from the ledger's beginning on, or from after `state` on."""
         self.pool = pool
         self.lives: dict[str, Life] = {}
-        """Jobs in the order in which they were accepted."""
+        """Lives by job id, in the order in which the jobs were accepted."""
         self.versions: dict[str, VersionPublished] = {}
         self.policies: list[tuple[int, Policy]] = []
         self.operations: list[tuple[int, Body]] = []
@@ -129,7 +132,7 @@ class Recorder:
             if job.open is not None and job.open.started:
                 life.start_ms = job.open.started_ms
             if job.has_started:
-                life.first_start_ms = max(life.start_ms, 0)  # when exactly lies before the state
+                life.first_start_ms = max(life.start_ms, 0)  # the exact moment lies before the state
 
     def take(self, batch: Batch) -> None:
         self._now_ms = batch.now_ms
@@ -146,7 +149,8 @@ class Recorder:
                 self.lives[event.job].ended = _ENDINGS[type(event)]  # type: ignore[union-attr]
 
     def _policy(self, event: said.PolicyAdopted | said.PolicyReverted) -> None:
-        """What was once in force is simulated, also where a release before rules 3 did not ask that it be said."""
+        """A policy that was once in force is simulated, even if it does not say may_starve: releases before rules 3 did
+        not ask for that."""
         self.policies.append((self._now_ms, msgspec.structs.replace(event.policy, may_starve=True)))
 
     def _version(self, event: said.VersionRegistered) -> None:
@@ -155,8 +159,8 @@ class Recorder:
         )
 
     def _accepted(self, event: said.JobAccepted) -> None:
-        """An id that comes again after it was forgotten is another job: the one before keeps its place by a name that
-        nobody asks for."""
+        """An id that comes again after it was forgotten is another job. The job before it keeps its place, under a made
+        name that nobody asks for."""
         before = self.lives.pop(event.job, None)
         if before is not None:
             self.lives[job_id(self.pool, "life", event.job, str(before.submitted_ms))] = before
@@ -192,7 +196,7 @@ class Recorder:
         self.fleet.leave(self._now_ms, event.node)
 
     def _lost(self, event: said.NodeLost) -> None:
-        """It was last heard then; what it did after that nobody knows."""
+        """The machine is lost at the moment when it was last heard: nobody knows what it did after that."""
         self.fleet.lose(self.heard_ms[event.node], event.node)
 
     def result(self, damage: Damage | None) -> Recorded:

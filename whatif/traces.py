@@ -1,7 +1,7 @@
-"""Lists of arrivals in files: the documented CSV (docs/traces.md), and the public traces, which become one.
+"""Traces: lists of arrivals in files, as the documented CSV (docs/traces.md) or as one of the public traces.
 
-A public trace says when requests came and how many tokens they had, not who asked or what they paid. The rest is made
-from each row by a rule that is written down here and in docs/traces.md, so that everybody makes the same of it.
+A public trace says when requests came and how many tokens each had, not who asked or what they paid. The rest is made
+from each row by a rule that stands here and in docs/traces.md, so that everybody makes the same arrivals of a trace.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from contract.names import is_name
 from whatif.simulation.arrivals import Arrivals
 
 COLUMNS = ("arrival", "tier", "tenant", "model", "service_seconds")
-"""Of the documented CSV; others beside them are passed over."""
+"""Columns of the documented CSV; other columns are passed over."""
 
 TIER_SHARES = (("api", 10), ("enterprise", 15), ("unlimited", 25), ("light", 20), ("free", 30))
 """Per cent of the jobs of a public trace."""
 TENANTS = 20
 SIZE_CLASSES = (("small", 1_000), ("medium", 4_000), ("large", None))
-"""Models of a public trace, by input tokens: fewer than so many."""
+"""(model, limit): a job of a public trace has the first model whose limit is above its input tokens."""
 SERVICE_BASE_S, INPUT_TOKENS_PER_S, OUTPUT_TOKENS_PER_S = 2.0, 2_000.0, 25.0
 """Run time of a public trace's job: base + input tokens / 2,000 + output tokens / 25 seconds."""
 SERVICE_S_MAX = 31 * 86_400.0
@@ -38,17 +38,17 @@ _TOKENS = re.compile(r"[0-9]{1,7}")
 
 
 class TraceUnreadable(ValueError):
-    """The file is no trace. The message names line and column, what was expected and what was found."""
+    """The file is not a trace. The message names line and column, what was expected and what was found."""
 
 
 class PublicFormat(NamedTuple):
-    """A public trace's columns: arrival, input tokens, output tokens."""
+    """The columns of a public trace: arrival, input tokens, output tokens."""
 
     arrival: str
     inputs: str
     outputs: str
     per_second: int
-    """Units of the arrival column where it is a number."""
+    """How many units of the arrival column make a second, if the column is a number."""
 
 
 PUBLIC_FORMATS = (
@@ -59,7 +59,7 @@ PUBLIC_FORMATS = (
 
 
 def read(path: Path) -> Arrivals:
-    """A trace in a file (`.gz` or plain): the documented CSV or a public one. TraceUnreadable; OSError."""
+    """Reads a trace from a file, `.gz` or plain, documented or public. TraceUnreadable; OSError."""
     try:
         with _open(path) as file:
             return TraceReader(path, file).arrivals()
@@ -73,7 +73,7 @@ def read(path: Path) -> Arrivals:
 
 
 def write(arrivals: Arrivals, file: TextIO) -> None:
-    """The documented CSV; times in seconds since the first arrival."""
+    """Writes the documented CSV, with times in seconds since the first arrival."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     first_ms = arrivals.at_ms[0] if arrivals else 0
@@ -82,7 +82,7 @@ def write(arrivals: Arrivals, file: TextIO) -> None:
 
 
 def _open(path: Path) -> TextIO:
-    """Text; a byte order mark at its beginning is none of it."""
+    """The file as text, without a byte order mark."""
     return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", newline="")
 
 
@@ -105,16 +105,19 @@ def _seconds(ms: int) -> str:
 
 
 class TraceReader:
+    """Reads one trace, row by row."""
+
     def __init__(self, path: Path, file: TextIO) -> None:
         self._path = path
         self._rows = csv.reader(file, strict=True)
         self._line = 1
-        """On which the present row begins."""
+        """The line on which the current row begins."""
         self._dated = False
-        """The first arrival is a time in ISO 8601: so are all."""
+        """The first arrival is a time in ISO 8601, so every other arrival must be one too."""
         self._made = Arrivals()
 
     def arrivals(self) -> Arrivals:
+        """Reads the whole trace, in the form whose columns the header has most of. TraceUnreadable."""
         header = [name.strip() for name in next(self._lines(), [])]
         forms = [(COLUMNS, self._documented), *((public[:3], self._public(public)) for public in PUBLIC_FORMATS)]
         names, take = max(forms, key=lambda form: len(set(form[0]) & set(header)))
@@ -190,7 +193,8 @@ class TraceReader:
         made.add(at_ms, tier, tenant, model, service_ms)
 
     def _moment(self, column: str, text: str, per_second: int) -> int:
-        """Ms. A number is seconds (or ms, where the column says so), anything else ISO 8601, UTC unless it says."""
+        """An arrival in ms. A number counts seconds or, in some columns, ms; anything else is ISO 8601, in UTC unless
+        it says otherwise."""
         expected = "seconds or a time in ISO 8601"
         dated = _NUMBER.fullmatch(text) is None
         if self._made.at_ms and dated != self._dated:
@@ -222,7 +226,7 @@ def _moment_ms(text: str) -> int:
 
 
 def tier_of(hashed: bytes) -> str:
-    """By bytes 0 to 3 of the row's hash, as a number modulo 100, against TIER_SHARES."""
+    """The tier by bytes 0 to 3 of the row's hash, as a number modulo 100, against TIER_SHARES."""
     point = int.from_bytes(hashed[:4]) % 100
     for tier, share in TIER_SHARES:
         if point < share:
@@ -232,10 +236,11 @@ def tier_of(hashed: bytes) -> str:
 
 
 def tenant_of(hashed: bytes) -> str:
-    """By bytes 4 to 7, as a number modulo TENANTS squared; its integer square root makes some ask much more often."""
+    """The tenant by bytes 4 to 7 of the row's hash, as a number modulo TENANTS squared. The integer square root of that
+    number lets some tenants ask much more often than others."""
     return f"tenant{math.isqrt(int.from_bytes(hashed[4:8]) % TENANTS**2):02d}"
 
 
 def model_of(input_tokens: int) -> str:
-    """By size class."""
+    """The model by size class."""
     return next(model for model, fewer_than in SIZE_CLASSES if fewer_than is None or input_tokens < fewer_than)

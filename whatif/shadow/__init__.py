@@ -1,4 +1,5 @@
-"""A candidate policy beside the live one: follows the ledger, simulates what it would do, and compares afterwards.
+"""A candidate policy beside the live policy: a shadow follows the ledger and simulates what the candidate would do.
 
-What it would have done goes to the topic `shadow`; no scheduler reads that topic.
+What it would have done goes to the topic `shadow`, which no scheduler reads. `comparison` reads the topic back and puts
+the candidate's waits beside the pool's.
 """

@@ -1,7 +1,7 @@
-"""What shadows have written, put together again: which there are, and a candidate's waits against the pool's.
+"""What shadows have written, put together again: which shadows there are, and a candidate's waits against the pool's.
 
-Both sides are judged at one moment, the shadow's clock: a job counts once it has started, or has waited longer than its
-SLO, on both. So a candidate is not thought better because those it keeps waiting are not in its numbers.
+Both sides are judged at one moment, the shadow's clock. A job is compared once, on both sides, it has started or
+has waited longer than its SLO. Otherwise a candidate would look better by the jobs that it keeps waiting.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from whatif.outcome import outcome_of
 from whatif.simulation.arrivals import Arrivals
 
 ALIKE_MS = 1_000
-"""Waits that differ by no more than this count as the same: reports and orders take their time in the pool."""
+"""Waits that differ by no more than this count as equal: in the pool, reports and orders take time."""
 
 
 SHADOW_NOT_MODELLED = (
@@ -24,42 +24,42 @@ SHADOW_NOT_MODELLED = (
     "Jobs open when the shadow began: without a result they are cancelled then; what ran runs on, and is not compared.",
     "A job that the scheduler read more than 10 s after its submission: it arrives when the shadow knows of it.",
 )
-"""Beside what what-if does not model."""
+"""What a shadow does not model, beside what no what-if models."""
 
 
 class ShadowRun(msgspec.Struct):
-    """The newest run of a shadow in a pool, as its records tell it."""
+    """The newest run of a shadow in a pool, as its records tell."""
 
     began: ShadowBegan
     written_ms: int
-    """When its last record was written, by the broker's clock."""
+    """When the run's last record was written, by the broker's clock."""
     now_ms: int
     live_ms: int
     jobs: list[ShadowJob] = []
     starts: dict[str, int] = {}
-    """First starts in the shadow, by job."""
+    """First start of each job in the shadow."""
     live_starts: dict[str, int] = {}
-    """Those in the pool that came after the job was taken in."""
+    """First start of each job in the pool, if it came after the job was taken in."""
     dispatches: int = 0
     left_out: dict[str, int] = {}
     slos_ms: dict[str, int] = {}
     stopped: str = ""
-    """Why it is over; empty: it goes on, or was killed."""
+    """Why the run is over; empty: it goes on, or was killed."""
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """Jobs of a tier that have started on both sides, by where they started sooner."""
+    """Jobs of a tier that have started on both sides, by the side on which they started sooner."""
 
     tier: str
-    """Empty: all."""
+    """Empty: all tiers."""
     earlier: int
-    """Sooner under the candidate, by more than ALIKE_MS."""
+    """Jobs that started sooner under the candidate, by more than ALIKE_MS."""
     alike: int
     later: int
 
 
 class ShadowSummary(msgspec.Struct, frozen=True):
-    """A candidate against what is in force."""
+    """A candidate against the policy in force."""
 
     shadow: str
     run: str
@@ -70,15 +70,15 @@ class ShadowSummary(msgspec.Struct, frozen=True):
     now_ms: int
     """The shadow's clock."""
     behind_ms: int
-    """From there to the last ledger record that it has read."""
+    """From the shadow's clock to the last ledger record that it has read."""
     written_ms: int
     stopped: str
     jobs: int
-    """Compared."""
+    """Jobs that are compared."""
     undecided: int
-    """Not compared yet: they wait on one side or both, within their SLO."""
+    """Jobs that are not compared yet: they wait on one side or both, within their SLO."""
     assumed: int
-    """Of those taken in, with an assumed run time."""
+    """Jobs taken in with an assumed run time."""
     left_out: dict[str, int]
     dispatches: int
     columns: list[ComparisonColumn]
@@ -87,7 +87,7 @@ class ShadowSummary(msgspec.Struct, frozen=True):
 
 
 def runs(records: Iterable[tuple[int, ShadowRecord]]) -> dict[tuple[str, str], ShadowRun]:
-    """The newest run of each (name, pool), from records and when they were written, in the order of the topic."""
+    """The newest run of each (name, pool). `records` are (when it was written, record), in the order of the topic."""
     found: dict[tuple[str, str], ShadowRun] = {}
     for written_ms, record in records:
         key = (record.shadow, record.pool)
@@ -111,8 +111,8 @@ def _add(run: ShadowRun, record: ShadowAdvanced) -> None:
     run.live_starts.update((start.job, start.at_ms) for start in record.live_started)
 
 
-def compared(run: ShadowRun) -> tuple[ShadowSummary, Comparison]:
-    """The summary, and what plot and diff are made of."""
+def compare(run: ShadowRun) -> tuple[ShadowSummary, Comparison]:
+    """The summary of a run, and what plot and diff are made of."""
     began = run.began
     live_slos = run.slos_ms
     slos = {**live_slos, **{name: tier.slo_ms for name, tier in began.policy.tiers.items()}}
@@ -159,7 +159,7 @@ def compared(run: ShadowRun) -> tuple[ShadowSummary, Comparison]:
 
 
 def _until(now_ms: int, start_ms: int) -> int:
-    """A start after this moment has not been."""
+    """The start if it is not after this moment, else -1: not started yet."""
     return start_ms if start_ms <= now_ms else -1
 
 

@@ -1,4 +1,4 @@
-"""What a shadow writes down, gathered into records of `shadow`: its one way out, which goes there and nowhere else."""
+"""What a shadow writes down, gathered into records of the topic `shadow`: a shadow writes to no other place."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from contract.shadows import (
 )
 
 ENTRIES_MAX = 500
-"""Of one record, about: some 150 KB."""
+"""Most entries of one record, about: some 150 KB."""
 
 
 class ShadowLog:
-    """Of one run of a shadow."""
+    """The log of one run of a shadow."""
 
     def __init__(
         self, shadow: str, run: str, pool: str, write: Callable[[ShadowRecord], None], due: Callable[[], bool]
     ) -> None:
-        """`due` says whether it is time for a record although few things have happened."""
+        """`due` returns True when a record should be written although little has happened."""
         self.shadow, self.run, self.pool = shadow, run, pool
         self._write, self._due = write, due
         self._taken: list[ShadowJob] = []
@@ -71,7 +71,7 @@ class ShadowLog:
             self.flush(now_ms, left_out)
 
     def flush(self, now_ms: int, left_out: Mapping[str, int]) -> None:
-        """`now_ms` is the shadow's clock."""
+        """Writes a record of everything gathered. `now_ms` is the shadow's clock."""
         self._write(
             ShadowAdvanced(
                 self.shadow,

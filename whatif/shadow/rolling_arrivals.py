@@ -1,4 +1,4 @@
-"""Arrivals that may go on for ever: a job that is over is forgotten, so memory is that of the jobs that are not."""
+"""Arrivals that may go on for ever: a job that is over is forgotten, so only jobs that are not over take memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 
 class SparseColumn(Generic[V]):
-    """A column of which any value can be forgotten. Numbers are given out once, from 0 on."""
+    """A column whose values can be forgotten. Each number, from 0 on, is given out once."""
 
     __slots__ = ("_next", "_values")
 
@@ -33,7 +33,7 @@ class SparseColumn(Generic[V]):
         return iter(self._values.values())
 
     def __len__(self) -> int:
-        """Of all that were given out, those forgotten too."""
+        """How many numbers were given out, including those of forgotten values."""
         return self._next
 
     def forget(self, number: int) -> None:
@@ -46,7 +46,7 @@ class SparseColumn(Generic[V]):
 
 
 class UnsetColumn(SparseColumn[int]):
-    """A column of -1 where nothing was put."""
+    """A column with -1 wherever no value was set."""
 
     __slots__ = ()
 
@@ -55,7 +55,7 @@ class UnsetColumn(SparseColumn[int]):
 
 
 class RollingArrivals(Arrivals):
-    """Arrivals of a ledger: they have their names."""
+    """Arrivals from a ledger, with job ids."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +65,7 @@ class RollingArrivals(Arrivals):
         self.jobs = self._names
 
     def unset_column(self) -> UnsetColumn:
+        """A column with -1 for each job; `forget` forgets its values too."""
         column = UnsetColumn()
         self._columns.append(column)
         return column
@@ -75,12 +76,12 @@ class RollingArrivals(Arrivals):
         return self._names.held
 
     def put(self, job: str, at_ms: int, tier: str, tenant: str, model: str, service_ms: int) -> None:
-        """One more job."""
+        """Adds a job. ValueError as in `add`."""
         self.add(at_ms, tier, tenant, model, service_ms)
         self.jobs.append(job)
 
     def forget(self, number: int) -> None:
-        """The job is over: what these columns and those of `unset_column` have of it goes."""
+        """Forgets a job that is over, in these columns and in those of `unset_column`."""
         for column in self._columns:
             column.forget(number)
         self._names.forget(number)

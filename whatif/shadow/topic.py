@@ -1,4 +1,4 @@
-"""The topic `shadow`: what shadows have written there, and the one way to write more."""
+"""The topic `shadow`: reading what shadows have written there, and the one way to write."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ SOURCE = "//headrace/shadow"
 
 
 class NoTopic(LookupError):
-    """There is no topic for shadows, or it has no partition for the pool. The message says what to do."""
+    """There is no topic for shadows, or the topic has no partition for the pool. The message says what to do."""
 
 
 def check_topic(bootstrap: str, partition: int) -> None:
-    """NoTopic. A shadow makes no topic: it needs no more than to write into this one."""
+    """NoTopic when the topic has no such partition. A shadow makes no topic, so it needs the right to write only."""
     readable(bootstrap, (partition,))
 
 
 def readable(bootstrap: str, pool_partitions: Iterable[int]) -> list[int]:
-    """Those of the partitions that the topic has: a pool that no scheduler has opened may have none. NoTopic when the
-    topic has none of them."""
+    """The partitions of these that the topic has: a pool that no scheduler has opened may have none. NoTopic when the
+    topic has none of these."""
     wanted = sorted(pool_partitions)
     try:
         found = partitions(bootstrap, SHADOW)
@@ -40,8 +40,8 @@ def readable(bootstrap: str, pool_partitions: Iterable[int]) -> list[int]:
 
 
 def written(bootstrap: str, pool_partitions: Iterable[int], shadow: str = "") -> Iterator[tuple[int, ShadowRecord]]:
-    """(when it was written, record) of each record that is kept, in order, of this shadow or of all. What can't be read
-    is passed over: it is nobody's truth. NoTopic; KafkaException."""
+    """(when it was written, record) of each record that is kept, in order; of all shadows, or of `shadow` if given. A
+    record that can't be read is passed over: the topic is nobody's truth. NoTopic; KafkaException."""
     for partition in readable(bootstrap, pool_partitions):
         low, high = offsets(bootstrap, SHADOW, partition)
         for record in read_range(bootstrap, SHADOW, partition, low, high):
@@ -54,7 +54,7 @@ def written(bootstrap: str, pool_partitions: Iterable[int], shadow: str = "") ->
 
 
 def last_began(bootstrap: str, partition: int, shadow: str) -> ShadowBegan | None:
-    """How the newest run of this name began; None when there was none, or it is no longer kept."""
+    """How the newest run of this name began; None when there was none, or its record is no longer kept."""
     began = None
     for _, record in written(bootstrap, (partition,), shadow):
         if isinstance(record, ShadowBegan):
@@ -63,7 +63,7 @@ def last_began(bootstrap: str, partition: int, shadow: str) -> ShadowBegan | Non
 
 
 def writer(producer: Producer, partition: int) -> Callable[[ShadowRecord], None]:
-    """Writes records of shadows of the pool with this partition, and waits for each. DeliveryUnclear."""
+    """A function that writes records of shadows of one pool, and waits for each. DeliveryUnclear."""
 
     def write(record: ShadowRecord) -> None:
         number = "began" if isinstance(record, ShadowBegan) else record.number

@@ -33,7 +33,7 @@ from tests.unit.audit.ledger import POLICY, POOL, SALT, START_MS, Ledger, job_of
 from tests.unit.audit.verdicts import verified
 from tests.unit.audit.waits import check
 from whatif.recorded import recorded
-from whatif.shadow.follower import Shadow
+from whatif.shadow.shadow import Shadow
 
 AGE_MS = POLICY.submission_age_max_ms + 60_000
 JOB = job_of(1)

@@ -18,8 +18,9 @@ from tests.unit.audit.ledger import POLICY, POOL, START_MS, VERSION, Ledger, job
 from tests.unit.whatif.played import NOTHING, busy, order_of, played
 from whatif.compare import CHANGED, Changes, NotComparable, of_ledger
 from whatif.recorded import recorded
-from whatif.shadow.follower import Shadow, follow
+from whatif.shadow.follower import follow
 from whatif.shadow.log import ShadowLog
+from whatif.shadow.shadow import Shadow
 from whatif.simulation.nodes import Costs
 from whatif.simulation.simulation import Simulation
 

@@ -13,8 +13,9 @@ from scheduling import invariants
 from tests.simulation.world import World
 from whatif.compare import CHANGED, Changes, of_ledger
 from whatif.recorded import recorded
-from whatif.shadow.follower import SETTLED_MS, Shadow, follow
+from whatif.shadow.follower import follow
 from whatif.shadow.log import ShadowLog
+from whatif.shadow.shadow import SETTLED_MS, Shadow
 from whatif.simulation.nodes import Costs
 
 SEEDS = range(12)

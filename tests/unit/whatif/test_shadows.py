@@ -24,7 +24,7 @@ from tests.unit.whatif.test_shadow import SWAPPED, Written
 from whatif.compare import RECORDED, SHADOW
 from whatif.diff import write_diff
 from whatif.plot import draw
-from whatif.shadow.comparison import ShadowRun, compared, runs
+from whatif.shadow.comparison import ShadowRun, compare, runs
 
 SLOS = {"api": 10_000, "free": 100_000}
 
@@ -85,7 +85,7 @@ def test_both_sides_are_judged_at_the_shadows_clock() -> None:
             dispatched=(ShadowDispatch(10_400, "kept on both", 1, "east", "n1"),),
         ),
     )
-    summary, comparison = compared(run)
+    summary, comparison = compare(run)
     assert (summary.jobs, summary.undecided, summary.dispatches, summary.behind_ms) == (3, 2, 1, 5_000)
     live, shadow = (column.outcome for column in summary.columns)
     assert (live.overall.attainment, shadow.overall.attainment) == (1.0, pytest.approx(2 / 3))
@@ -101,18 +101,18 @@ def test_both_sides_are_judged_at_the_shadows_clock() -> None:
 
 
 def test_a_run_without_a_job_yet_is_shown() -> None:
-    summary, _ = compared(only(began()))
+    summary, _ = compare(only(began()))
     assert (summary.jobs, summary.behind_ms, summary.differences[0].earlier) == (0, 0, 0)
 
 
 def test_the_policy_in_force_is_like_what_was_recorded_and_another_is_not(tmp_path: Path) -> None:
-    summary, comparison = compared(only(began(), *Written(busy(), POLICY).steps))
+    summary, comparison = compare(only(began(), *Written(busy(), POLICY).steps))
     live, same = (column.outcome for column in summary.columns)
     assert summary.jobs == 12
     assert same.overall.attainment == live.overall.attainment
     assert same.overall.mean_ms == pytest.approx(live.overall.mean_ms, rel=0.1)
     other = msgspec.structs.replace(began(), policy=SWAPPED)
-    summary, comparison = compared(only(other, *Written(busy(), SWAPPED).steps))
+    summary, comparison = compare(only(other, *Written(busy(), SWAPPED).steps))
     assert summary.columns[1].outcome.tiers["api"].mean_ms > live.tiers["api"].mean_ms
     assert summary.differences[1].later > 0
     assert list(comparison.starts_ms) == [RECORDED, SHADOW]
