@@ -103,4 +103,4 @@ def verify_pool(here: Settings, pool: str, partition: int) -> verdicts.Verdict:
     source, _ = ledger_of_partition(here.kafka, partition)
     records, kept_from = jobs_of_partition(here.kafka, partition)
     with output.err.status(f"verifying pool {pool}…"):
-        return check(source, pool, Witnesses(anchors=anchors, inbox=JobsTopic(records, kept_from), store=store))
+        return check(source, pool, Witnesses(anchors=anchors, jobs_topic=JobsTopic(records, kept_from), store=store))

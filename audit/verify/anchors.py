@@ -1,5 +1,7 @@
-"""What others remember of a ledger: the newest snapshot in the object store, and the views. Read it before the ledger,
-so that whatever they remember must be there."""
+"""What others remember of a ledger: the newest snapshot in the object store, and the views.
+
+Read the anchors before the ledger: then every record that they name must be in the ledger.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from views.projection import position
 
 
 def anchors_of_snapshots(store: ObjectStore, pool: str) -> list[Anchor]:
-    """The newest snapshot of the pool that is whole; empty when there is none."""
+    """An anchor from the pool's newest snapshot that is whole; empty when there is none."""
     found = first_usable(store, reversed(names_of(store, pool)), snapshot.decode)
     if found is None:
         return []
@@ -22,7 +24,7 @@ def anchors_of_snapshots(store: ObjectStore, pool: str) -> list[Anchor]:
 
 
 def anchors_of_views(engine: Engine, pool: str) -> list[Anchor]:
-    """Where the read models of the pool are; empty when they contain nothing yet."""
+    """An anchor from the position of the pool's views; empty when the views have nothing of the pool yet."""
     with engine.connect() as connection:
         at = position(connection, pool)
     return [] if at is None else [Anchor("the views", at.offset, at.hash)]

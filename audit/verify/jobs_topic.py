@@ -1,7 +1,7 @@
-"""I1 against the topic `jobs`: what lies there was read, once, as it lies there.
+"""I1 against the topic `jobs`: the ledger has read each record of the topic once, as it lies there.
 
-Both sides are in offset order, so one pass over the records that are still kept goes along with the batches. Records
-that compaction, tombstones or retention took can't be compared; the ledger's own inputs are then all there is.
+Both sides are in offset order, so one pass over the records that are still kept goes along with the batches. A record
+that compaction, a tombstone or retention took can't be compared: only the ledger's own input is left of it.
 """
 
 from __future__ import annotations
@@ -16,28 +16,30 @@ from contract.inputs import Body, Input, Submission, Unreadable
 
 
 class JobsTopic:
-    """Feed it each batch that counts, in order; it returns what is wrong."""
+    """The records of `jobs` that are still kept, compared with each batch that counts, in order."""
 
     def __init__(self, records: Iterable[JobsRecord], kept_from: int) -> None:
-        """`kept_from`: offset of the first record that the topic still keeps."""
+        """`kept_from` is the offset of the first record that the topic still keeps."""
         self._records: Iterator[JobsRecord] = iter(records)
         self._next: JobsRecord | None = next(self._records, None)
         self._kept_from = kept_from
         self.submissions = 0
         """Submissions in `jobs` that the ledger read."""
 
-    def batch(self, offset: int, batch: Batch) -> list[Finding]:
+    def compare(self, offset: int, batch: Batch) -> list[Finding]:
+        """What is wrong with the inputs of the batch at this offset of the ledger."""
         given = {entry.offset: entry for entry in batch.inputs if entry.offset >= self._kept_from}
         found = []
         while self._next is not None and self._next.offset < batch.position:
             record, self._next = self._next, next(self._records, None)
-            wrong = self._compare(record, given.get(record.offset))
+            wrong = self._difference(record, given.get(record.offset))
             if wrong:
                 found.append(Finding(offset, "I1", f"offset {record.offset} of `jobs` {wrong}"))
         return found
 
     def unread(self) -> list[str]:
-        """Jobs submitted at or after the ledger's last position: not lost, not read yet."""
+        """Jobs whose submission lies at or after the ledger's last position: they are not lost, they are not read
+        yet."""
         waiting = []
         while self._next is not None:
             record, self._next = self._next, next(self._records, None)
@@ -46,7 +48,7 @@ class JobsTopic:
                 waiting.append(body.job)
         return waiting
 
-    def _compare(self, record: JobsRecord, entry: Input | None) -> str:
+    def _difference(self, record: JobsRecord, entry: Input | None) -> str:
         if entry is None:
             return "was passed over: the ledger's positions go past it and no batch read it"
         body = _body(record)
@@ -64,7 +66,7 @@ class JobsTopic:
 
 
 def _is_taken(record: JobsRecord) -> bool:
-    """By the scheduler's door of today, which takes less than the types of history do."""
+    """Today's door of the scheduler takes the record. The door takes less than the types with which history is read."""
     try:
         decode_input(record.value)
     except Malformed:

@@ -1,4 +1,4 @@
-"""I8 against the object store: an accepted result's manifest is there and has the digest that was accepted."""
+"""I8 against the object store: the manifest of an accepted result is there and has the accepted digest."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ class ResultStore(Protocol):
 
 
 class AcceptedResults:
-    """Feed it each batch that counts; `check` then looks into the store."""
+    """Takes each batch that counts; `check` then looks into the store."""
 
     def __init__(self) -> None:
         self._accepted: dict[str, list[tuple[int, str, str]]] = {}
-        """By job: (ledger offset, dispatch, manifest) of each of its lives."""
+        """By job: (ledger offset, dispatch, manifest) of each result of its lives."""
         self.verified = 0
+        """Results that are in the store as they were accepted."""
 
-    def batch(self, offset: int, batch: Batch) -> None:
+    def take(self, offset: int, batch: Batch) -> None:
         for event in batch.events:
             if isinstance(event, said.JobSucceeded) and event.manifest != EMPTY_MANIFEST:
                 self._accepted.setdefault(event.job, []).append((offset, event.dispatch, event.manifest))
             elif isinstance(event, said.ErasureOrdered | said.JobErased):
-                self._accepted.pop(event.job, None)  # its results are gone, or going, on request
+                self._accepted.pop(event.job, None)  # its results are deleted on request
 
     def check(self, store: ResultStore) -> list[Finding]:
+        """What is wrong with the accepted results in the store."""
         found = []
         for job, results in self._accepted.items():
             for offset, dispatch, manifest in results:

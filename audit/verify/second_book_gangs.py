@@ -1,62 +1,58 @@
-"""What verify holds against gangs: all ranks or none, one reservation a cluster, kept slots for back-fill alone.
+"""The second book of gangs: all ranks or none, one reservation a cluster, kept slots for back-fill alone.
 
-A second book beside the fold, as `conduct` is, whose part it is. Slots are counted by node and session, so a node that
-goes takes its count along.
+Slots are counted by node and session, so a node that goes takes its count along.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import msgspec
 
+from audit.verify.second_book_nodes import KnownNode
 from contract import events as said
 
 NodeSession = tuple[str, str]
-"""Node and session."""
+"""(node, session)."""
 SMOOTHING = 8
-"""A new time counts for so much less than those before it, as the core has it."""
-
-
-class KnownNode(Protocol):
-    session: str
-    cluster: str
-    slots: int
+"""A new time counts 1 ÷ SMOOTHING of the mean, as in the core."""
 
 
 class _OpenAttempt(msgspec.Struct):
-    seats: tuple[NodeSession, ...]
+    sessions: tuple[NodeSession, ...]
     version: str
     cluster: str
     dispatched_ms: int
     to_free: bool
+    """Rank 0 was sent to a free slot, so its start tells the fetch time."""
     started_ms: int = -1
 
 
 class _KeptSlots(msgspec.Struct):
+    """A reservation: slots kept for a gang."""
+
     job: str
     slots: Counter[NodeSession]
     free_ms: int
 
 
 class GangBook:
-    """Told of each event before the books of `conduct` change; says what is wrong as (invariant, text, job)."""
+    """Told of each event before the other books change; says what is wrong as (invariant, text, job)."""
 
     def __init__(self, nodes: Mapping[str, KnownNode], wrong: Callable[[str, str, str], None]) -> None:
         self._nodes, self._wrong = nodes, wrong
         self._ranks: dict[str, int] = {}
         self._versions: dict[str, str] = {}
-        """Of jobs that have not ended."""
+        """Version of each job that has not ended."""
         self._open: dict[str, _OpenAttempt] = {}
         self._taken: Counter[NodeSession] = Counter()
         self._kept: dict[str, _KeptSlots] = {}
-        """By cluster."""
+        """The reservation of each cluster."""
         self._run_ms: dict[str, int] = {}
         self._fetch_ms: dict[str, int] = {}
 
-    def event(self, event: said.Event, now_ms: int) -> None:
+    def take(self, event: said.Event, now_ms: int) -> None:
         match event:
             case said.VersionRegistered():
                 self._ranks.setdefault(event.version, event.requirements.ranks)
@@ -81,30 +77,34 @@ class GangBook:
                 return
 
     def _dispatched(self, event: said.JobDispatched, now_ms: int) -> None:
-        seats = ((event.node, event.session), *((member.node, member.session) for member in event.members))
+        sessions = ((event.node, event.session), *((member.node, member.session) for member in event.members))
         version = self._versions.get(event.job, "")
-        ranks = self._ranks.get(version, len(seats))
-        if len(seats) != ranks:
-            self._wrong("I6", f"{len(seats)} ranks were dispatched, the version has {ranks}: all or nothing", event.job)
+        ranks = self._ranks.get(version, len(sessions))
+        if len(sessions) != ranks:
+            self._wrong(
+                "I6", f"{len(sessions)} ranks were dispatched, the version has {ranks}: all or nothing", event.job
+            )
         self._release(event.job)
         node = self._nodes.get(event.node)
-        to_free = node is not None and self._taken[seats[0]] < node.slots
-        for seat, count in Counter(seats).items():
-            self._check_seat(event, seat, count, now_ms)
-        self._taken.update(seats)
-        self._open[event.job] = _OpenAttempt(seats, version, event.cluster, now_ms, to_free)
+        to_free = node is not None and self._taken[sessions[0]] < node.slots
+        for session, count in Counter(sessions).items():
+            self._check_slots(event, session, count, now_ms)
+        self._taken.update(sessions)
+        self._open[event.job] = _OpenAttempt(sessions, version, event.cluster, now_ms, to_free)
 
-    def _check_seat(self, event: said.JobDispatched, seat: NodeSession, count: int, now_ms: int) -> None:
-        node = self._nodes.get(seat[0])
-        if node is None or (node.session, node.cluster) != (seat[1], event.cluster):
+    def _check_slots(self, event: said.JobDispatched, session: NodeSession, count: int, now_ms: int) -> None:
+        node = self._nodes.get(session[0])
+        if node is None or (node.session, node.cluster) != (session[1], event.cluster):
             if event.members:
-                self._wrong("I3", f"a rank goes to session {seat[1]}, which no node of {event.cluster} has", event.job)
+                self._wrong(
+                    "I3", f"a rank goes to session {session[1]}, which no node of {event.cluster} has", event.job
+                )
             return
-        free = node.slots - self._taken[seat]
+        free = node.slots - self._taken[session]
         if event.members and count > free:
-            self._wrong("I3", f"{count} ranks go to {seat[0]}, which has {free} slots free", event.job)
+            self._wrong("I3", f"{count} ranks go to {session[0]}, which has {free} slots free", event.job)
         kept = self._kept.get(event.cluster)
-        slots = kept.slots[seat] if kept is not None else 0
+        slots = kept.slots[session] if kept is not None else 0
         if kept is None or not slots or count <= free - slots:
             return
         run_ms = self._run_ms.get(self._versions.get(event.job, ""), 0)
@@ -112,8 +112,8 @@ class GangBook:
         if event.members or free < 1 or not run_ms or ends_ms > kept.free_ms:
             self._wrong(
                 "I11",
-                f"it took a slot of {seat[0]} that is kept for gang {kept.job} until {kept.free_ms}, and is expected to"
-                f" end at {ends_ms if run_ms else 'nobody knows when'}",
+                f"it took a slot of {session[0]} that is kept for gang {kept.job} until {kept.free_ms}, and is expected"
+                f" to end at {ends_ms if run_ms else 'nobody knows when'}",
                 event.job,
             )
 
@@ -156,10 +156,10 @@ class GangBook:
     def _close(self, job: str) -> _OpenAttempt | None:
         attempt = self._open.pop(job, None)
         if attempt is not None:
-            for seat in attempt.seats:
-                self._taken[seat] -= 1
-                if not self._taken[seat]:
-                    del self._taken[seat]
+            for session in attempt.sessions:
+                self._taken[session] -= 1
+                if not self._taken[session]:
+                    del self._taken[session]
         return attempt
 
 

@@ -6,73 +6,80 @@ import msgspec
 
 from audit.verify.releases import release_of
 
+FINDINGS_MAX = 50
+"""Findings that a verdict lists; it counts the others."""
+
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that is not as it must be."""
+    """Something in the ledger that is not as it must be."""
 
     offset: int
-    """Of the ledger record where it shows; -1 when it is about no single record."""
+    """Offset of the ledger record where the fault shows; -1 when the fault is about no single record."""
     invariant: str
-    """Its name in design section 9."""
+    """The invariant's name in design section 9."""
     text: str
     """What was expected, what was found, and what it means."""
     job: str = ""
 
 
 class Anchor(msgspec.Struct, frozen=True):
-    """What someone else remembers of the ledger: a snapshot, or the views. Read it before the ledger is read."""
+    """A record that someone else remembers of the ledger: a snapshot or the views. Read the anchor before the
+    ledger."""
 
     source: str
-    """For people: `snapshot snapshots/main/…`, `views`."""
+    """Who remembers it, for people: `snapshot snapshots/main/…`, `the views`."""
     offset: int
     hash: str
     snapshot: bytes | None = None
-    """The snapshot's bytes: its state is compared with the fold of the ledger up to it."""
+    """The snapshot's bytes. Its state must be that of the ledger folded up to `offset`."""
 
 
 class UnknownRules(msgspec.Struct, frozen=True):
-    """Batches of rules that this release doesn't have: checked by hash and invariants only."""
+    """Batches of rules that this release does not have: they are checked by hash and invariants only."""
 
     rules: int
     release: str
-    """The release that wrote them, by its own word."""
+    """The release that wrote the batches, by its own word."""
     batches: int
 
 
 class Verdict(msgspec.Struct, kw_only=True):
+    """What a verification found."""
+
     pool: str
     records: int = 0
     """Records read."""
     counted: int = 0
     """Records that count."""
     ignored: int = 0
-    """Records of schedulers that had lost the pool: they count for nobody, and belong to the log."""
+    """Records that do not count: schedulers wrote them that had lost the pool."""
     events: int = 0
     decided: int = 0
     """Batches decided again from their inputs and times, equal byte for byte."""
     unknown: tuple[UnknownRules, ...] = ()
     undecided: int = 0
-    """The batch whose decision differs first, and those after it: folded and checked, not decided again."""
+    """The batch whose decision differs first, and the batches after it: they are folded and checked, not decided
+    again."""
     jobs: int = 0
-    """Jobs that the ledger accepted or refused; one whose id came again long after its end counts again."""
+    """Jobs that the ledger accepted or refused. A job whose id came again long after its end counts again."""
     jobs_open: int = 0
-    """Those that have not ended."""
+    """Jobs that have not ended."""
     results: int = 0
     """Results whose manifest in the object store was found and has the accepted digest."""
     submissions: int = 0
     """Submissions still in `jobs` that were found in the ledger."""
     anchors: tuple[str, ...] = ()
-    """Sources whose memory of the ledger agrees with it."""
+    """Sources of the anchors that agree with the ledger."""
     anchored_offset: int = -1
-    """Up to this record an anchor outside the ledger vouches for every byte."""
+    """An anchor outside the ledger vouches for every byte up to this record; -1: none does."""
     last_offset: int = -1
-    """Of the last record that counts and was folded."""
+    """Offset of the last record that counts and was folded."""
     head_hash: str = ""
     head_seq: int = -1
     epoch: int = 0
     state_hash: str = ""
     trusted_offset: int = -1
-    """The chain holds up to this record; nothing after it may be believed when there is damage."""
+    """The chain holds up to this record. If there is damage, nothing after this record may be believed."""
     seconds: float = 0.0
     findings: list[Finding] = msgspec.field(default_factory=list)
     findings_more: int = 0
@@ -92,9 +99,6 @@ class Verdict(msgspec.Struct, kw_only=True):
             self.findings.append(finding)
         else:
             self.findings_more += 1
-
-
-FINDINGS_MAX = 50
 
 
 def render(verdict: Verdict) -> str:

@@ -100,7 +100,7 @@ def test_a_life_that_begins_too_soon_is_found(too_soon_ms: int) -> None:
 
 def test_the_second_book_forgets_what_the_scheduler_does() -> None:
     """At the same record, by the minute, a bounded number a batch, by the policy in force until then."""
-    ledger, conduct, state = Ledger(), SecondBook(), initial_state(POOL)
+    ledger, book, state = Ledger(), SecondBook(), initial_state(POOL)
     shorter = msgspec.structs.replace(POLICY, submission_age_max_ms=90_000)
     ledger.set_up()
     ledger.decide(inputs.PolicyApplied(shorter, fingerprint(shorter)))
@@ -117,10 +117,10 @@ def test_the_second_book_forgets_what_the_scheduler_does() -> None:
     held = []
     for offset in range(len(ledger.records)):
         batch = ledger.batch(offset)
-        assert not conduct.batch(offset, batch)
+        assert not book.take(offset, batch)
         fold(state, batch, "", offset)
-        assert list(conduct.ended) == list(state.ended), offset
-        held.append(len(conduct.ended))
+        assert list(book.ended) == list(state.ended), offset
+        held.append(len(book.ended))
     fewer = [before - after for before, after in pairwise(held) if before > after]
     assert max(fewer) == 2_000 - 4, "2,000 a batch"
     assert len(fewer) > 3

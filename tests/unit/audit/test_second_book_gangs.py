@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from audit.verify.second_book_gangs import GangBook
+from audit.verify.second_book_nodes import KnownNode
 from contract import events as said
 from contract.inputs import Requirements
-
-
-@dataclass
-class Node:
-    session: str
-    cluster: str = "east"
-    slots: int = 1
 
 
 class Judged:
     """Nodes n1 to n3 of one slot each; versions `small` and `pair`, of which a small one has run for 1 s."""
 
     def __init__(self) -> None:
-        self.nodes = {name: Node(f"{name}.s") for name in ("n1", "n2", "n3")}
+        self.nodes = {name: KnownNode(f"{name}.s", "east", 1, 0) for name in ("n1", "n2", "n3")}
         self.wrong: list[tuple[str, str]] = []
-        self.conduct = GangBook(self.nodes, lambda invariant, text, job: self.wrong.append((invariant, job)))
+        self.book = GangBook(self.nodes, lambda invariant, text, job: self.wrong.append((invariant, job)))
         self.now_ms = 0
         for version, ranks in (("small", 1), ("pair", 2)):
             self.say(said.VersionRegistered("m", version, Requirements(("cpu",), 0, ranks=ranks), 60_000))
@@ -35,7 +27,7 @@ class Judged:
         self.say(said.JobSucceeded("old", "d", ""))
 
     def say(self, event: said.Event) -> None:
-        self.conduct.event(event, self.now_ms)
+        self.book.take(event, self.now_ms)
 
     def accept(self, job: str, version: str) -> None:
         self.say(said.JobAccepted(job, "acme", "free", "m", version, 0, 0, 0, "", ""))

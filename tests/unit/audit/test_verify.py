@@ -21,7 +21,7 @@ from tests.unit.audit.verdicts import only_finding, verified
 
 def test_a_ledger_that_was_lived_in_is_clean() -> None:
     ledger = lived_in()
-    evidence = Witnesses(inbox=JobsTopic(ledger.jobs, 0), acknowledged=[job_of(1), job_of(2), job_of(3)])
+    evidence = Witnesses(jobs_topic=JobsTopic(ledger.jobs, 0), acknowledged=[job_of(1), job_of(2), job_of(3)])
     verdict = verified(ledger, evidence)
     assert verdict.clean, render(verdict)
     assert verdict.counted == len(ledger.records)

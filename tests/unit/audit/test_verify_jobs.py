@@ -28,7 +28,7 @@ def test_a_record_of_jobs_that_no_batch_read_is_found() -> None:
     batch = ledger.batch(batch_at)
     kept = tuple(given for given in batch.inputs if given.offset != at)
     ledger.rewrite(batch_at, msgspec.structs.replace(batch, inputs=kept), relink=-1)
-    verdict = verified(ledger, Witnesses(inbox=JobsTopic(jobs, 0)))
+    verdict = verified(ledger, Witnesses(jobs_topic=JobsTopic(jobs, 0)))
     assert any(f.invariant == "I1" and f"offset {at} of `jobs` was passed over" in f.text for f in verdict.findings)
 
 
@@ -37,7 +37,7 @@ def test_a_misquoted_input_is_found() -> None:
     jobs = [*ledger.jobs]
     at = next(i for i, record in enumerate(jobs) if b"JobSubmitted" in record.value)
     jobs[at] = jobs[at]._replace(value=jobs[at].value.replace(b'"tenant":"acme"', b'"tenant":"evil"'))
-    _, invariant, text = only_finding(verified(ledger, Witnesses(inbox=JobsTopic(jobs, 0))))
+    _, invariant, text = only_finding(verified(ledger, Witnesses(jobs_topic=JobsTopic(jobs, 0))))
     assert invariant == "I1"
     assert f"offset {at} of `jobs` says something else" in text
     assert SECRET not in text
@@ -46,7 +46,7 @@ def test_a_misquoted_input_is_found() -> None:
 def test_a_promise_that_was_not_kept_is_found_and_one_not_read_yet_is_none() -> None:
     ledger = lived_in()
     ledger.submit(9)
-    evidence = Witnesses(inbox=JobsTopic(ledger.jobs, 0), acknowledged=[job_of(1), job_of(8), job_of(9)])
+    evidence = Witnesses(jobs_topic=JobsTopic(ledger.jobs, 0), acknowledged=[job_of(1), job_of(8), job_of(9)])
     verdict = verified(ledger, evidence)
     assert [(f.invariant, f.job) for f in verdict.findings] == [("I1", job_of(8))]
 
@@ -59,13 +59,13 @@ def test_a_broker_that_fails_while_jobs_is_read_is_no_finding() -> None:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
     with pytest.raises(KafkaException):
-        verified(ledger, Witnesses(inbox=JobsTopic(cut_off(), 0)))
+        verified(ledger, Witnesses(jobs_topic=JobsTopic(cut_off(), 0)))
 
 
 def test_compacted_and_expired_records_of_jobs_are_no_finding() -> None:
     ledger = lived_in()
     kept = [record for record in ledger.jobs if record.offset >= 3 and record.offset != 5]
-    assert verified(ledger, Witnesses(inbox=JobsTopic(kept, 3))).clean
+    assert verified(ledger, Witnesses(jobs_topic=JobsTopic(kept, 3))).clean
 
 
 class Store(dict[str, bytes]):
@@ -131,6 +131,6 @@ def test_a_job_submitted_twice_and_one_erased_before_it_was_accepted_are_clean()
     ledger.decide(inputs.ErasureCompleted(job_of(7), (), ledger.now_ms))
     ledger.submit(7)
     ledger.decide(inputs.EraseRequested(job_of(1)), inputs.EraseRequested(job_of(7)))
-    verdict = verified(ledger, Witnesses(inbox=JobsTopic(ledger.jobs, 0)))
+    verdict = verified(ledger, Witnesses(jobs_topic=JobsTopic(ledger.jobs, 0)))
     assert verdict.clean, render(verdict)
     assert verdict.jobs == 2

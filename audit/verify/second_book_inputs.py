@@ -1,0 +1,50 @@
+"""The second book of a batch's header and inputs: times, offsets, positions, and an outcome for every submission."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contract import events as said
+from contract import inputs as heard
+from contract.batch import ELAPSED_MAX_MS, INPUT_AHEAD_MAX_MS, Batch
+
+
+class InputBook:
+    """Told of each batch; says what is wrong as (invariant, text, job)."""
+
+    def __init__(self, wrong: Callable[[str, str, str], None]) -> None:
+        self._wrong = wrong
+        self._position = 0
+        self.now_ms = 0
+        """The latest time of a batch so far."""
+
+    def check_header(self, batch: Batch) -> None:
+        """Times, offsets and position against those of the batches before."""
+        if batch.now_ms < self.now_ms:
+            self._wrong("I14", f"expected a time of at least {self.now_ms}, found {batch.now_ms}", "")
+        if not 0 <= batch.elapsed_ms <= ELAPSED_MAX_MS:
+            self._wrong("I16", f"expected 0 to {ELAPSED_MAX_MS} ms of lease time, found {batch.elapsed_ms}", "")
+        last = self._position - 1
+        for given in batch.inputs:
+            if not last < given.offset < batch.position:
+                text = f"input {given.offset} is out of order or outside {self._position} to {batch.position}"
+                self._wrong("I1", text, "")
+            last = max(last, given.offset)
+            if batch.now_ms < given.at_ms <= self.now_ms + INPUT_AHEAD_MAX_MS:
+                text = f"the batch's time {batch.now_ms} is before its input {given.offset} ({given.at_ms})"
+                self._wrong("I14", text, "")
+        if batch.position < self._position:
+            self._wrong("I1", f"the position goes back from {self._position} to {batch.position}", "")
+        self.now_ms = max(self.now_ms, batch.now_ms)
+        self._position = batch.position
+
+    def check_submissions(self, batch: Batch) -> None:
+        """Each submission that a batch reads has an outcome in the same batch (I1)."""
+        asked = {i.offset: i.body.job for i in batch.inputs if isinstance(i.body, heard.Submission)}
+        if not asked:
+            return
+        outcomes = (said.JobAccepted, said.JobRefused, said.JobDuplicated, said.InputQuarantined)
+        answered = {event.offset for event in batch.events if isinstance(event, outcomes)}
+        for offset, job in asked.items():
+            if offset not in answered:
+                self._wrong("I1", f"the submission at offset {offset} of `jobs` was read and has no outcome", job)
