@@ -23,7 +23,7 @@ from audit.ledger.damage import NotBelieved
 from audit.ledger.past import LedgerFrom, Remembered, past_of_partition
 from audit.ledger.reader import JobUnknown, LedgerRecord
 from audit.waits.sentences import Why, explained
-from audit.waits.tracker import Promised
+from audit.waits.wait import Promised
 from audit.waits.why import why
 from contract.lifecycle import JobState
 from contract.names import pool_of

@@ -1,6 +1,6 @@
-"""The whole state of a pool at a past moment: what the scheduler knew then, from the nearest snapshot and the fold.
+"""The whole state of a pool at a past moment: what the scheduler knew then, folded from the nearest snapshot.
 
-The moment is one of the pool's own clock: the state is that after the last record that counts and is no later.
+The moment is one of the pool's own clock. The state is that after the last record that counts and is not later.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from scheduling.state.pool import State
 from views.moments import when
 
 AHEAD_MAX_MS = 60_000
-"""A broker's clock may be so far ahead of this machine's: a moment within it is not called the future."""
+"""A broker's clock may be this far ahead of this machine's: a moment up to there is not called the future."""
 
 
 class TierThen(msgspec.Struct, frozen=True):
     tier: str
     slo_ms: int
     queued: int
-    """Jobs that wait in line, those at rest included."""
+    """Jobs that wait in line, resting jobs included."""
     resting: int
-    """Of them, those that rest after a failure."""
+    """Queued jobs that rest after a failure."""
     staged: int
     running: int
     oldest_ms: int
-    """The longest that a queued job had waited."""
+    """The longest time that a queued job had waited."""
 
 
 class ClusterThen(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ class ClusterThen(msgspec.Struct, frozen=True):
     """active, draining, or removed (not in the policy)."""
     limit: int
     staged: int
-    """Attempts dispatched and not started: what the limit is about."""
+    """Attempts dispatched and not started: the limit is about these."""
     running: int
     nodes: int
     slots: int
@@ -67,18 +67,18 @@ class AliasThen(msgspec.Struct, frozen=True):
 
 
 class TrialThen(msgspec.Struct, frozen=True):
-    """The policy in force was promoted with a bound, and goes by itself when it misses it."""
+    """The policy in force was applied with a bound on attainment, and is reverted when it misses the bound."""
 
     before: str
-    """Fingerprint of the policy that would come back."""
+    """Fingerprint of the policy that comes back then."""
     below_permille: int
-    """Attainment to keep."""
+    """The bound: attainment to keep."""
     jobs: int
-    """First starts that are counted."""
+    """First starts that the trial counts."""
     started: int
-    """So far."""
+    """First starts so far."""
     kept: int
-    """Of these, within their SLO."""
+    """First starts so far within their SLO."""
 
 
 class AsOf(msgspec.Struct, frozen=True):
@@ -88,7 +88,7 @@ class AsOf(msgspec.Struct, frozen=True):
     recorded_ms: int
     """The pool's clock at the last record before it."""
     offset: int
-    """Of that record."""
+    """Offset of that record."""
     epoch: int
     seq: int
     release: str
@@ -96,7 +96,7 @@ class AsOf(msgspec.Struct, frozen=True):
     policy: str
     """Fingerprint of the policy in force; empty: none."""
     trial: TrialThen | None
-    """None: that policy stays."""
+    """None: the policy is not on trial."""
     position: int
     """Offset in `jobs` up to which it had been read."""
     tiers: list[TierThen]
@@ -108,11 +108,11 @@ class AsOf(msgspec.Struct, frozen=True):
 
 
 class MomentInvalid(ValueError):
-    """The text is no moment, or there is no state at it. The message says expected, found, what to do."""
+    """The text is no moment, or the pool has no state at that moment. The message says expected, found, what to do."""
 
 
 class NothingYet(MomentInvalid):
-    """The pool has no history at all: no scheduler has opened it."""
+    """The pool has no history at all: no scheduler has opened the pool."""
 
 
 _UNITS_MS = {**UNITS_MS, "w": 7 * 86_400_000}
@@ -120,8 +120,8 @@ _AGO = re.compile(r"((?:[0-9]{1,12}(?:ms|s|m|h|d|w) ?)+)(?:ago)?")
 
 
 def moment(text: str, now_ms: int) -> int:
-    """The time in ms that a text means: ISO 8601 (without an offset: this machine's zone), `90s ago`, `2h30m ago`,
-    `1d` or `now`. MomentInvalid."""
+    """The time in ms that a text means: ISO 8601 (in this machine's zone unless it has an offset), `90s ago`,
+    `2h30m ago`, `1d` or `now`. MomentInvalid."""
     text = text.strip()
     if text == "now":
         return now_ms
@@ -146,7 +146,8 @@ _MS = datetime(1970, 1, 1, 0, 0, 0, 1_000, tzinfo=UTC) - datetime(1970, 1, 1, tz
 
 
 def as_of(past: LedgerPast, at_ms: int, now_ms: int) -> AsOf:
-    """The state at this moment. MomentInvalid when the ledger has none, NothingYet when it is empty; NotBelieved."""
+    """The state at this moment. MomentInvalid when the ledger has no state then, NothingYet when it is empty;
+    NotBelieved."""
     if at_ms > now_ms + AHEAD_MAX_MS:
         raise MomentInvalid(f"expected a moment that has been, found {when(at_ms)}; now is {when(now_ms)}")
 
@@ -159,7 +160,7 @@ def as_of(past: LedgerPast, at_ms: int, now_ms: int) -> AsOf:
         else:
             if walk.damage is not None and at_ms > walk.damage.trusted_ms:
                 raise NotBelieved(walk.damage)
-        if walk.state.seq < 0 or (first_ms and not walk.state.now_ms):  # the first Opened may know no time yet
+        if walk.state.seq < 0 or (first_ms and not walk.state.now_ms):  # a pool's first Opened may have no time
             began = f"expected a moment since the ledger of pool {past.pool} began, found {when(at_ms)}"
             if not first_ms:
                 raise NothingYet(f"{began}: it has no record, no scheduler has opened the pool yet")
@@ -170,7 +171,7 @@ def as_of(past: LedgerPast, at_ms: int, now_ms: int) -> AsOf:
 
 
 def describe(state: State, at_ms: int) -> AsOf:
-    """What the state says, for people and programs."""
+    """The state in figures, for people and programs."""
     return AsOf(
         pool=state.pool,
         at_ms=at_ms,

@@ -1,6 +1,7 @@
 """A job's life in sentences, from the events of the ledger alone: what happened, when, at which offset, and why.
 
-It names nodes and other jobs, so it is for operators and auditors. What a user wrote is in no ledger, so in no story.
+A story names nodes and other jobs, so it is for operators and auditors. What a user wrote is in no ledger, so it is in
+no story.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ class Chapter(msgspec.Struct, frozen=True):
     """One event of the job."""
 
     offset: int
-    """Of its ledger record."""
+    """Offset of its ledger record."""
     at_ms: int
-    """By the pool's clock."""
+    """Time by the pool's clock."""
     event: str
     sentence: str
 
@@ -52,6 +53,7 @@ def story(job: str, source: LedgerSource) -> Story:
 
 
 def render(told: Story) -> str:
+    """The story as text, one line for each chapter and the summary."""
     lines = [f"{told.job}"]
     for chapter in told.chapters:
         lines.append(f"  {when(chapter.at_ms)}  offset {chapter.offset:>6}  {chapter.sentence}")
@@ -66,7 +68,7 @@ class _Teller:
         self._begin()
 
     def _begin(self) -> None:
-        """A life: all that is summed up is of the newest."""
+        """Another life begins: sums are those of the newest life."""
         self._submitted_ms = 0
         self._dispatched_ms = self._started_ms = 0
         self._waited_ms = self._ran_ms = 0
@@ -92,7 +94,7 @@ class _Teller:
             self.chapters.append(Chapter(offset, batch.now_ms, type(event).__name__, sentence))
 
     def _more(self, event: Any, batch: Batch) -> str:
-        """What operators may know beyond the sentence that its owner reads."""
+        """What operators read beyond the sentence that the job's owner reads."""
         match event:
             case said.JobAccepted():
                 lies = f"its words lie in `jobs` at {event.offset}"

@@ -17,7 +17,7 @@ from cli.moments import now_ms
 from cli.output import Format, Output
 
 if TYPE_CHECKING:
-    from audit.waits.tracker import Wait
+    from audit.waits.wait import Wait
 
 BAR = 30
 """The length of a bar of 100 %, in characters."""
@@ -73,7 +73,7 @@ def _from_ledger(job: str, file: Path | None, data: Path) -> Document:
 
 def _of_installation(job: str, data: Path) -> Wait:
     """The wait, from the ledger. The views say when the job was submitted: the ledger is read from there on."""
-    from audit.waits.tracker import Promised
+    from audit.waits.wait import Promised
     from audit.waits.why import why as wait_of
     from cli.ledgers import database, past_of_pool
     from contract.lifecycle import JobState

@@ -1,14 +1,15 @@
 """Erasing what a user wrote: every copy of a job's words goes, and the history stays whole.
 
 Theory of operation. No history is rewritten, because no history holds words. `EraseRequested` ends the job if it has
-not ended; once the ledger has done so, the views know every copy that was read up to then (the accepted record and each
-duplicate). Each is buried under a tombstone of its key, which compaction of `jobs` carries out; results, and the inputs
-beside them, are deleted; `ErasureCompleted` puts that on record. Copies that came meanwhile are found and buried in
-another round. Everything may be done again: an erasure that was cut short is finished by running it once more.
+not ended. Once the ledger has ended the job, the views know every copy that was read up to then: the accepted record
+and each duplicate. Each copy is buried under a tombstone of its key, and compaction of `jobs` removes the copy.
+Results, and the inputs beside them, are deleted. `ErasureCompleted` puts all that on record. Copies that came meanwhile
+are found and buried in another round. Every step may be done again: run an erasure that was cut short once more to
+finish it.
 
-What compaction and retention have not taken yet is still on the brokers' disks until `gone_by_ms`, provided that the
-pool's `jobs` partition is written to at all meanwhile (any node's heartbeat does), since Kafka compacts no segment that
-it still appends to.
+Until `gone_by_ms` the brokers' disks may still hold what compaction and retention have not taken yet. That time holds
+only if the pool's `jobs` partition is written to meanwhile (any node's heartbeat is enough): Kafka does not compact a
+segment to which it still appends.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from views import queries
 from views.rows import UNREADABLE
 
 ROUNDS_MAX = 5
-"""Rounds of finding copies; a client that goes on submitting the same job gets new ones in."""
+"""Most rounds of finding copies. A client that goes on submitting the same job brings new copies in each round."""
 LOOK_EVERY_S = 0.1
 CLEANING_MS_MAX = 360_000
-"""Kafka's own pace at its slowest: five minutes between two looks at retention, one until a deleted file goes."""
+"""Kafka's own pace at its slowest: 5 min between two looks at retention, and 1 min until a deleted file goes."""
 
 
 class NothingToErase(LookupError):
-    """No submission of this job has been read."""
+    """No submission of the job has been read, or the views do not know its pool. The message says what to do."""
 
 
 class ErasureUnfinished(TimeoutError):
@@ -50,9 +51,11 @@ class ErasureUnfinished(TimeoutError):
 
 
 class ErasureDone(msgspec.Struct, frozen=True):
+    """What an erasure removed."""
+
     job: str
     offsets: tuple[int, ...]
-    """Of the copies in `jobs` that were buried."""
+    """Offsets of the copies in `jobs` that were buried."""
     objects: int
     """Objects deleted from the store."""
     gone_by_ms: int
@@ -60,10 +63,10 @@ class ErasureDone(msgspec.Struct, frozen=True):
 
 
 def words_gone_after_ms(policy: Policy) -> int:
-    """How long after its tombstone a word may still lie in a file of a topic, by the settings of contract.topics.
+    """How long after its tombstone a word may still lie in a file of a topic, by the settings in contract.topics.
 
     A short-lived topic closes a segment within a third of `words_kept_ms` and keeps it for `words_kept_ms` more;
-    `jobs` closes and compacts within two thirds. The broker looks at either only now and then."""
+    `jobs` closes and compacts within two thirds of that time. The broker looks at either only now and then."""
     kept_ms = policy.words_kept_ms
     return kept_ms + max(1000, kept_ms // 3) + min(CLEANING_MS_MAX, kept_ms // 5)
 
@@ -77,10 +80,10 @@ def erase(
     timeout_s: float = 120.0,
     tell: Callable[[str], None] = lambda line: None,
 ) -> ErasureDone:
-    """Erases the words of a job, as an operator. `tell` hears each step in words.
+    """Erases the words of a job, as an operator. `tell` is told each step in words.
 
-    ValueError when `job` is no job id, NothingToErase, ErasureUnfinished; DeliveryUnclear when the broker can't be
-    written to. A running attempt is killed first, so this takes as long as its node takes to say so."""
+    A running attempt is killed first, and its node has to report that before the erasure goes on. ValueError when `job`
+    is no job id; NothingToErase; ErasureUnfinished; DeliveryUnclear when the broker can't be written to."""
     producer = Producer(kafka, "headrace-erase")
     try:
         return _Erasing(job, producer, engine, store, time.monotonic() + timeout_s, tell).run()
@@ -89,15 +92,15 @@ def erase(
 
 
 class _Standing(NamedTuple):
-    """What the views say of the job and of its pool."""
+    """What the views say of the job and of its pool at one moment."""
 
     known: bool
     ended: bool
     erased: bool
     position: int
-    """Offset in `jobs` up to which the views' ledger has read."""
+    """Offset in `jobs` up to which the ledger has read, as far as the views have the ledger."""
     copies: dict[int, str]
-    """Offset -> key of each copy in `jobs`."""
+    """Key of each copy in `jobs`, by the copy's offset."""
 
 
 class _Erasing:
@@ -151,7 +154,7 @@ class _Erasing:
         )
 
     def _bury(self, copies: dict[int, str]) -> Delivery | None:
-        """A tombstone for each copy; the last one's delivery."""
+        """Writes a tombstone for each copy. Returns the last tombstone's delivery; None when there is no copy."""
         last = None
         for offset, key in sorted(copies.items()):
             last = self.producer.send_and_wait(JOBS, None, key=key.encode(), partition=self.partition)
@@ -181,7 +184,7 @@ class _Erasing:
         return found[self.pool]
 
     def _standing(self) -> _Standing:
-        """All of one moment: the projector commits a batch's rows and the position together."""
+        """Reads everything in one snapshot: the projector commits a batch's rows and the position together."""
         with self.engine.connect() as connection:
             connection = connection.execution_options(isolation_level="REPEATABLE READ")
             row = connection.execute(

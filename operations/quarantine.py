@@ -1,8 +1,8 @@
 """What was set aside: the records of the topic `quarantine`, for an operator.
 
-Theory of operation. Who sets a record aside writes where it lies (topic, partition, offset), the reason in our words,
-and as many of its first bytes as fit. Those bytes were written by anybody: nothing here takes them for more than bytes.
-The record itself is read again from where it lies while it is kept there: only there it has its key and headers.
+Theory of operation. Whoever sets a record aside writes where the record lies (topic, partition, offset), the reason in
+our words, and as many of the record's first bytes as fit. Anybody may have written those bytes, so nothing here takes
+them for more than bytes. The record itself, with key and headers, is read from where it lies, while it is kept there.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from contract.topics import QUARANTINE
 from runtime.kafka import OffsetGone, Record, offsets, partitions, read_one, read_range
 
 CHUNK_RECORDS = 500
-"""Read at once from the end backwards: 24 MB at most."""
+"""Records that are read at once, from the end backwards: 24 MB at most."""
 
 _PLACE = re.compile(r"([a-z0-9._-]{1,249})/([0-9]{1,9})/([0-9]{1,18})")
 
 
 class PlaceInvalid(ValueError):
-    """The text names no record. The message says expected and found."""
+    """The text does not name a record. The message says expected and found."""
 
 
 class Place(NamedTuple):
@@ -42,30 +42,30 @@ class Place(NamedTuple):
 
 
 class SetAside(msgspec.Struct, frozen=True):
-    """A record of `quarantine`."""
+    """A record that was set aside, as `quarantine` tells."""
 
     at_ms: int
     """When it was set aside, by the broker's clock."""
     place: Place
     reason: str
     value_bytes: int
-    """How many the record's value had."""
+    """How many bytes the record's value had."""
     value: bytes
-    """The first of them, perhaps all. Empty in a list."""
+    """The first of those bytes, perhaps all. Empty in a list."""
 
 
 class TopicCounts(msgspec.Struct, frozen=True):
-    """Of one topic."""
+    """How many records of one topic were set aside."""
 
     topic: str
     last_hour: int
     kept: int
-    """Of the records that were counted: see `counts`."""
+    """All that were counted: see `counts`."""
     newest: SetAside
 
 
 def place_of(text: str) -> Place:
-    """The record that `topic/partition/offset` names. PlaceInvalid."""
+    """The place that `topic/partition/offset` names. PlaceInvalid."""
     match = _PLACE.fullmatch(text)
     if match is None:
         raise PlaceInvalid(f"expected a record like submissions/0/17 (topic, partition, offset), found {text[:80]!r}")
@@ -73,7 +73,7 @@ def place_of(text: str) -> Place:
 
 
 def newest(bootstrap: str, limit: int) -> list[SetAside]:
-    """The newest records, newest first, at most `limit`. KafkaException when the broker does not answer."""
+    """At most `limit` records, newest first. KafkaException when the broker does not answer."""
     found: list[SetAside] = []
     for entry in _backwards(bootstrap):
         found.append(msgspec.structs.replace(entry, value=b""))
@@ -83,13 +83,14 @@ def newest(bootstrap: str, limit: int) -> list[SetAside]:
 
 
 def find(bootstrap: str, place: Place) -> SetAside | None:
-    """The newest word on this record; None when it was not set aside, or that is no longer kept. KafkaException."""
+    """What was said last of the record at this place; None when it was not set aside, or that is no longer kept.
+    KafkaException."""
     return next((entry for entry in _backwards(bootstrap) if entry.place == place), None)
 
 
 def counts(bootstrap: str, since_ms: int, records_max: int) -> tuple[list[TopicCounts], bool]:
-    """How many records of each topic were set aside, by name of the topic, and whether these are all that are kept:
-    only the newest `records_max` are counted. `last_hour`: those since `since_ms`. KafkaException."""
+    """How many records of each topic were set aside, sorted by topic, and whether these are all that are kept: only the
+    newest `records_max` are counted. `last_hour` counts records since `since_ms`. KafkaException."""
     found: dict[str, TopicCounts] = {}
     for counted, entry in enumerate(_backwards(bootstrap)):
         if counted == records_max:
@@ -102,7 +103,7 @@ def counts(bootstrap: str, since_ms: int, records_max: int) -> tuple[list[TopicC
 
 
 def original(bootstrap: str, place: Place) -> Record | None:
-    """The record itself, with key and headers; None when it is no longer kept where it lay. KafkaException."""
+    """The record itself, with key and headers; None when the topic no longer keeps it. KafkaException."""
     try:
         there = place.partition < partitions(bootstrap, place.topic)
     except OffsetGone:
@@ -111,12 +112,12 @@ def original(bootstrap: str, place: Place) -> Record | None:
 
 
 def visible(text: str) -> str:
-    """The text in one line that does nothing to a terminal: what can't be seen is written as an escape."""
+    """The text in one line that can do nothing to a terminal: every unprintable character is written as an escape."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def text_of(raw: bytes) -> str:
-    """Bytes that anybody wrote, as such a text."""
+    """Bytes that anybody may have written, as such a text."""
     return visible(raw.decode("utf-8", "backslashreplace"))
 
 
@@ -130,14 +131,14 @@ def _backwards(bootstrap: str) -> Iterator[SetAside]:
         begin = max(low, end - CHUNK_RECORDS)
         try:
             records = list(read_range(bootstrap, QUARANTINE, 0, begin, end))
-        except OffsetGone:  # retention took them meanwhile
+        except OffsetGone:  # retention took the records meanwhile
             return
         yield from map(entry_of, reversed(records))
         end = begin
 
 
 def entry_of(record: Record) -> SetAside:
-    """A record of `quarantine`, whatever it holds: one that is none says so, and names itself."""
+    """What a record of `quarantine` says. A record that can't be read says so, and gives its own place."""
     try:
         said = decode_quarantined(record.value)
     except Malformed as malformed:

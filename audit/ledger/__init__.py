@@ -1,4 +1,4 @@
-"""Reading one pool's ledger: from Kafka, a file or a snapshot on, record by record, and what is damaged in it.
+"""Reading one pool's ledger record by record, from Kafka or a file, and finding what is damaged in it.
 
-Everything else in `audit` and `whatif` reads a ledger through this folder.
-"""
+`reader` gives records, `past` says where a pool's past lies, `walk` folds it into states. Everything else in `audit`
+and `whatif` reads a ledger through this folder."""

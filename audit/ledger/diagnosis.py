@@ -1,4 +1,4 @@
-"""Where a chain of hashes breaks, a person wants to know which record to look at: edited, removed, or out of order."""
+"""Where a chain of hashes breaks: which record was edited, removed, or put out of order."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from contract.codec import Malformed, decode_batch
 
 
 class Diagnosis(NamedTuple):
+    """What a break in the chain means."""
+
     text: str
     head_is_suspect: bool
-    """The last record that counted may be the edited one: it can't be trusted either."""
+    """The last record that counted may be the edited record, so it can't be trusted either."""
 
 
 def diagnose(source: LedgerSource, record: LedgerRecord, chain: Chain, damage: Damaged) -> Diagnosis:
-    """`chain` refused `record`; what the records after it say about which one is wrong."""
+    """`chain` refused `record`: the records after it say which record is wrong."""
     try:
         prev_hash = decode_batch(record.value).prev_hash
     except Malformed as malformed:
@@ -49,7 +51,7 @@ def diagnose(source: LedgerSource, record: LedgerRecord, chain: Chain, damage: D
 
 
 def _links_after(source: LedgerSource, offset: int) -> Iterator[tuple[int, str]]:
-    """(offset, prev_hash) of the records after this one that can be read."""
+    """(offset, prev_hash) of each readable record after this offset."""
     for record in source():
         if record.offset > offset:
             try:

@@ -1,5 +1,7 @@
-"""A ledger as a file for auditors: JSON lines of offset, append time and the record's exact bytes. It holds no words
-of any user, because no ledger does."""
+"""A ledger as a file for auditors: JSON lines with offset, append time and the exact bytes of each record.
+
+An export has no words of any user, because a ledger has none.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from audit.ledger.reader import LedgerSource, line_of
 
 
 def export(source: LedgerSource, path: Path) -> int:
-    """Writes the ledger to `path`, whole or not at all; how many records.
+    """Writes the ledger to `path`, whole or not at all. Returns the number of records.
 
-    OSError when the file can't be written; what was there before is then left as it was."""
+    OSError when the file can't be written; a file that was there before then stays as it was."""
     unfinished = path.with_name(path.name + ".part")
     records = 0
     try:

@@ -1,4 +1,4 @@
-"""A pool's ledger as a sequence of records that can be read again from the start: from Kafka or from an export."""
+"""A pool's ledger as records that can be read again from the start, from Kafka or from an export."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LedgerRecord(NamedTuple):
 
 
 class JobsRecord(NamedTuple):
-    """A record of `jobs` that still has a value: compaction, tombstones and retention may have taken others."""
+    """A record of `jobs` that still has a value: compaction, tombstones and retention may have taken others away."""
 
     offset: int
     at_ms: int
@@ -34,7 +34,7 @@ class JobsRecord(NamedTuple):
 
 
 LedgerSource = Callable[[], Iterator[LedgerRecord]]
-"""Every call reads the same records again, in the log's order."""
+"""Reads a ledger in the log's order. Every call reads the same records again."""
 
 
 class JobUnknown(LookupError):
@@ -42,12 +42,12 @@ class JobUnknown(LookupError):
 
 
 class ExportUnreadable(ValueError):
-    """A file is no exported ledger. The message names it, the line, what was expected and what was found."""
+    """A file is not an exported ledger. The message names file and line, what was expected and what was found."""
 
 
 class ExportLine(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """One line of an export: a record's bytes stand in it as they are when they are JSON on one line (they are,
-    unless someone edited them), else in base64."""
+    """One line of an export. A record that is JSON on one line stands there as it is; any other record, which somebody
+    must have edited, stands there in base64."""
 
     offset: int
     at_ms: int
@@ -59,7 +59,7 @@ _line = msgspec.json.Decoder(ExportLine)
 
 
 def ledger_of_partition(bootstrap: str, partition: int) -> tuple[LedgerSource, int]:
-    """The ledger in this partition as it is now, and its end offset: what is appended later is not part of it.
+    """The ledger in this partition up to now, and its end offset. Records that are appended later are not read.
 
     KafkaException when the broker can't be reached."""
     read, high = ledger_from(bootstrap, partition)
@@ -67,7 +67,8 @@ def ledger_of_partition(bootstrap: str, partition: int) -> tuple[LedgerSource, i
 
 
 def ledger_from(bootstrap: str, partition: int) -> tuple[Callable[[int], Iterator[LedgerRecord]], int]:
-    """The same, from any offset on. A pool that no scheduler has opened may have no partition yet: it is empty."""
+    """A function that reads the ledger in this partition from any offset up to now, and the end offset. The partition
+    may be missing while no scheduler has opened the pool: then the ledger is empty. KafkaException."""
     low, high = _ends(bootstrap, LEDGER, partition)
 
     def read(first: int) -> Iterator[LedgerRecord]:
@@ -78,7 +79,8 @@ def ledger_from(bootstrap: str, partition: int) -> tuple[Callable[[int], Iterato
 
 
 def ledger_growing(bootstrap: str, partition: int, over: Callable[[], bool]) -> Callable[[int], Iterator[LedgerRecord]]:
-    """The same, and what is appended later, until `over` says so, which is asked at least every half second."""
+    """A function that reads the ledger in this partition from any offset on, and goes on with what is appended, until
+    `over` returns True. `over` is asked at least every half second. KafkaException."""
 
     def read(first: int) -> Iterator[LedgerRecord]:
         low, _ = _ends(bootstrap, LEDGER, partition)
@@ -94,8 +96,8 @@ def ledger_growing(bootstrap: str, partition: int, over: Callable[[], bool]) -> 
 
 
 def jobs_of_partition(bootstrap: str, partition: int, end: int | None = None) -> tuple[Iterator[JobsRecord], int]:
-    """The records of `jobs` that are still there, up to offset `end` (the partition's own by default), and the
-    offset from which the log is kept."""
+    """The records of `jobs` that are still there, up to offset `end` or to the partition's end, and the offset of the
+    first record that is kept. KafkaException."""
     low, high = _ends(bootstrap, JOBS, partition)
     end = high if end is None else min(end, high)
 
@@ -109,8 +111,8 @@ def jobs_of_partition(bootstrap: str, partition: int, end: int | None = None) ->
 
 
 def _ends(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
-    """(offset of the first record kept, offset of the next to be written); both 0 when the topic is there and has no
-    such partition. KafkaException when the broker can't be reached, or can't say."""
+    """(offset of the first record that is kept, offset of the next record to be written); both 0 when the topic exists
+    without this partition. KafkaException when the broker can't be reached or can't tell."""
     try:
         return offsets(bootstrap, topic, partition)
     except KafkaException as error:
@@ -126,10 +128,10 @@ def _ends(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
 
 
 def ledger_of_file(path: Path) -> LedgerSource:
-    """The ledger in a file that `export` wrote. ExportUnreadable, also while reading it, when it is none.
+    """The ledger in a file that `export` wrote. ExportUnreadable, also during the reading, when the file is no export.
 
-    A line after the first that can't be read (edited, or the file was cut in it) stands for the record that should be
-    there: whoever judges the ledger finds the damage at its offset."""
+    A later line that can't be read (somebody edited it, or the file was cut there) stands for the record that should be
+    there: whoever judges the ledger finds the damage at that record's offset."""
 
     def read() -> Iterator[LedgerRecord]:
         last: LedgerRecord | None = None
@@ -167,7 +169,7 @@ def _record(path: Path, number: int, raw: bytes) -> LedgerRecord:
 
 
 def line_of(record: LedgerRecord) -> bytes:
-    """The line of an export that gives back exactly this record."""
+    """The line of an export from which exactly this record is read again."""
     try:
         msgspec.json.decode(record.value)
         plain = b"\n" not in record.value and b"\r" not in record.value and record.value.strip() == record.value

@@ -1,9 +1,8 @@
 """What a job can wait for, and how a wait is divided among causes: exactly, in integers.
 
-Some stretches of a wait have one cause; one in which a job waits for any of many slots has as many as the slots have.
-Shares are kept as fractions until the end, then made whole by largest remainders, so that the milliseconds of all
-causes sum to the wait and their percents to 100.
-"""
+Some stretches of a wait have one cause. A stretch in which a job waits for any of several slots has the causes of all
+those slots. Shares are kept as fractions until the end and then made whole by largest remainders: so the milliseconds
+of all causes sum to the wait, and their percents to 100."""
 
 from __future__ import annotations
 
@@ -18,91 +17,93 @@ K = TypeVar("K", bound=Hashable)
 
 
 class CauseGroup(StrEnum):
-    """Each is a sentence in audit.waits.sentences; docs/glossary.md and the OpenAPI document list them."""
+    """The groups of causes. audit.waits.sentences has a sentence for each; docs/glossary.md and the OpenAPI document
+    list them."""
 
     ON_THE_WAY = "on_the_way"
-    """Submitted, and the scheduler has not read it yet."""
+    """The job was submitted, and the scheduler has not read it yet."""
     DOWN = "down"
     """Nothing was decided: no scheduler led the pool, or the broker was away."""
     BACKOFF = "backoff"
-    """It rests before its next attempt."""
+    """The job rests before its next attempt."""
     NO_NODE = "no_node"
-    """There is no node on which it could run."""
+    """There is no node on which the job could run."""
     BUSY = "busy"
-    """A slot that fits is taken since before the job could be picked."""
+    """A slot that fits has been taken since before the job could be picked."""
     OUTRANKED = "outranked"
     """A slot that fits went to a job that was picked before it."""
     PASSED_OVER = "passed_over"
-    """A slot that fits went to a job behind it whose version was loaded there (look-ahead)."""
+    """A slot that fits went to a job further back whose version was loaded there (look-ahead)."""
     GANG_KEPT = "gang_kept"
     """A slot that fits is kept free for a gang."""
     GATHERING = "gathering"
     """A slot that fits is free, and the job needs several at once."""
     LIMIT = "limit"
-    """A slot that fits is free, in a cluster that has as many attempts not started as its limit allows."""
+    """A slot that fits is free, in a cluster that has as many attempts not started as the cluster's limit allows."""
     DRAINING = "draining"
     """A slot that fits is in a cluster that drains."""
     DECIDING = "deciding"
-    """A slot that fits is free; the scheduler had not come to it yet (a batch was full)."""
+    """A slot that fits is free, and the scheduler had not come to the job yet (a batch was full)."""
     STAGED_BEHIND = "staged_behind"
-    """At its node, behind an attempt that holds the slot."""
+    """The job is at its node, behind an attempt that holds the slot."""
     VERSION = "version"
-    """At its node, which has to load its version first."""
+    """The job is at its node, which has to load the job's version first."""
     ORDER = "order"
-    """The order and the inputs are on their way to the node, and its report back."""
+    """The order and the inputs are on their way to the node, or the node's report is on its way back."""
     PARKED = "parked"
-    """At a node that never started it: the attempt was called back, handed back or lost."""
+    """The job was at a node that never started it: the attempt was called back, handed back or lost."""
     RAN = "ran"
     """An attempt ran, and failed or was stopped; the job had to start again."""
 
 
 class Cause(msgspec.Struct, frozen=True, order=True):
-    """One cause; what does not matter to its kind is empty."""
+    """One cause; fields that do not matter to its group are empty."""
 
     group: CauseGroup
     tier: str = ""
     tenant: str = ""
-    """Of the jobs that went first, of those it is staged behind, of the gang: other tenants' names are for operators
-    only."""
+    """Tenant of the jobs that went first, of the job ahead at the node, or of the gang. Names of other tenants are for
+    operators only."""
     cluster: str = ""
     job: str = ""
-    """The gang."""
+    """The gang for which slots are kept."""
     attempt: int = 0
     reason: str = ""
-    """How the attempt ended; why there is no node."""
+    """How the attempt ended, or why there is no node."""
 
 
 class CauseShare(msgspec.Struct, frozen=True):
-    """What of a wait a cause is to blame for."""
+    """The part of a wait for which one cause is to blame."""
 
     ms: int
     from_ms: int
-    """When it was at work first and last, by the pool's clock."""
+    """When the cause was first at work, by the pool's clock."""
     until_ms: int
+    """When the cause was last at work."""
     jobs: frozenset[str]
-    """The jobs that went first, or were ahead on the node."""
+    """Jobs that went first, or were ahead at the node."""
 
 
 class Shares:
-    """Adds up stretches of one wait."""
+    """Adds up the stretches of one wait by cause."""
 
     def __init__(self) -> None:
         self._whole: dict[Cause, int] = {}
         self._split: dict[int, dict[Cause, int]] = {}
-        """By number of slots: ms x slots of each cause."""
+        """By number of slots: ms times slots of each cause."""
         self._spans: dict[Cause, tuple[int, int]] = {}
         self._jobs: dict[Cause, set[str]] = {}
         self.total_ms = 0
 
     def add(self, cause: Cause, from_ms: int, until_ms: int) -> None:
-        """A stretch with one cause."""
+        """Adds a stretch with one cause."""
         if until_ms > from_ms:
             self._whole[cause] = self._whole.get(cause, 0) + until_ms - from_ms
             self._note(cause, from_ms, until_ms)
             self.total_ms += until_ms - from_ms
 
     def split(self, weights: Mapping[Cause, int], from_ms: int, until_ms: int) -> None:
-        """A stretch in which each cause held `weights[cause]` of the slots that the job waited for."""
+        """Adds a stretch in which each cause held `weights[cause]` of the slots that the job waited for."""
         if until_ms <= from_ms:
             return
         shares = self._split.setdefault(sum(weights.values()), {})
@@ -112,7 +113,7 @@ class Shares:
         self.total_ms += until_ms - from_ms
 
     def name(self, cause: Cause, jobs: Iterable[str]) -> None:
-        """These jobs were a cause: they went first."""
+        """Names jobs of a cause: they went first, or were ahead at the node."""
         self._jobs.setdefault(cause, set()).update(jobs)
 
     def _note(self, cause: Cause, from_ms: int, until_ms: int) -> None:
@@ -120,7 +121,7 @@ class Shares:
         self._spans[cause] = (first_ms, until_ms)
 
     def settled(self) -> dict[Cause, CauseShare]:
-        """Every cause with its milliseconds, which sum to `total_ms`."""
+        """The share of each cause; the milliseconds of all shares sum to `total_ms`."""
         exact: dict[Cause, Fraction] = {cause: Fraction(ms) for cause, ms in self._whole.items()}
         for slots, shares in self._split.items():
             for cause, slot_ms in shares.items():
@@ -132,9 +133,9 @@ class Shares:
 
 
 def apportioned(shares: Mapping[K, Fraction | int], whole: int) -> dict[K, int]:
-    """`whole` in integers, in proportion to the shares, by largest remainders; ties end in the shares' own order.
+    """Divides `whole` into integers in proportion to the shares, by largest remainders; ties go by the shares' order.
 
-    The shares are at least 0 and not all 0, unless `whole` is 0."""
+    No share may be negative, and not all shares may be 0 unless `whole` is 0."""
     total = sum(shares.values(), Fraction(0))
     if not total:
         return dict.fromkeys(shares, 0)

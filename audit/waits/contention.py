@@ -1,11 +1,11 @@
-"""Why a job that may be picked stands in its line: what holds each slot on which it could run, by the state alone.
+"""Why a job that may be picked stands in its line: what holds each slot on which the job could run, by the state alone.
 
-A slot that is taken is to blame on whoever holds it: on the time before the job could be picked, or on the job that
-was picked first. A free slot is to blame on what keeps it free. A limit is a cause only where it keeps a slot empty:
-one more attempt staged behind a running one would have started nothing sooner.
+A taken slot is blamed on its holder: on the time before the job could be picked, or on the job that was picked first. A
+free slot is blamed on what keeps it free. A limit is a cause only where it keeps a slot empty: one more attempt staged
+behind a running attempt would have started nothing sooner.
 
-A wait of an hour has a hundred thousand stretches, and a pool thousands of slots, so the blame is kept from stretch to
-stretch, and only nodes whose attempts changed are looked at again.
+A wait of an hour has a hundred thousand stretches, and a pool has thousands of slots. So the blame is kept from stretch
+to stretch, and only nodes whose attempts changed are looked at again.
 """
 
 from __future__ import annotations
@@ -22,33 +22,34 @@ from scheduling.state.nodes import Attempt, Group, Node
 from scheduling.state.pool import State
 
 DispatchPlace = tuple[int, int, int]
-"""A place in the ledger, as dispatches have it: (epoch, seq, index)."""
+"""A dispatch's place in the ledger: (epoch, seq, index)."""
 
 place_of = lru_cache(maxsize=65_536)(dispatch_order)
 
 
 class Contention:
-    """The slots that one job waits for, from when it may be picked until it is."""
+    """The slots that one job waits for, from the moment when the job may be picked until it is picked."""
 
     def __init__(self, job: str, since: DispatchPlace | None, passed: Set[str]) -> None:
-        """`since` is the place in the ledger from which on it could be picked, None when it could not until just now;
-        `passed` are the dispatches that look-ahead put before it, which grow."""
+        """`since` is the place in the ledger from which on the job could be picked; None if it could not until just
+        now. `passed` are the dispatches that look-ahead put before the job; the caller adds to them."""
         self._job, self._since, self._passed = job, since, passed
         self._ranks = 1
         self._fixed: dict[Cause, int] = {}
         """Slots of draining clusters."""
         self._held: dict[Cause, int] = {}
-        """Slots that are taken, by cause."""
+        """Taken slots by cause."""
         self._nodes: dict[str, tuple[Group, list[Cause]]] = {}
-        """Each node that fits: whom its taken slots are to blame on."""
+        """Each node that fits, with the cause of each taken slot there."""
         self._free: dict[str, int] = {}
-        """Slots that are free, by node."""
+        """Free slots by node."""
         self._leaving = False
+        """A node that fits drains."""
         self.jobs: dict[Cause, set[str]] = {}
-        """Jobs that went first, since this was last cleared."""
+        """Jobs that went first, by cause, since the caller last cleared this."""
 
     def look(self, state: State) -> None:
-        """Looks at every node: at first, and when nodes, clusters or the policy changed."""
+        """Looks at every node: the first time, and when nodes, clusters or the policy changed."""
         self._fixed.clear()
         self._held.clear()
         self._nodes.clear()
@@ -128,8 +129,8 @@ class Contention:
 
 
 def held_by(state: State, node: Node) -> list[Attempt]:
-    """Of each slot that is taken, the attempt that holds it, a gang once for each rank: those that run, then those
-    that were dispatched first."""
+    """The attempts that hold the node's slots, a gang once for each rank: attempts that run first, then attempts in the
+    order of dispatch."""
     held = state.node_attempts[node.node]
     attempts = list(held.values())
     if len(attempts) > node.slots:
@@ -140,7 +141,7 @@ def held_by(state: State, node: Node) -> list[Attempt]:
 
 
 def at_its_node(state: State, attempt: Attempt, version: str) -> tuple[Cause, str]:
-    """What an attempt that was dispatched and has not started waits for, and the job ahead of it, if that is why."""
+    """What a staged attempt waits for, and the job ahead of it if that is the cause."""
     node = state.nodes.get(attempt.node)
     if node is None:
         return Cause(CauseGroup.ORDER), ""

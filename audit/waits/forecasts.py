@@ -1,4 +1,4 @@
-"""How well starts were forecast: of the forecasts recorded at acceptance, the share that came true."""
+"""How well starts were forecast: the share of forecasts recorded at acceptance that came true."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from audit.waits.starts import Start, Starts, groups
 
 
 class Coverage(msgspec.Struct):
-    """Forecasts of a set of jobs. A forecast holds when the job started within it; it fails once it has passed."""
+    """Forecasts of a set of jobs. A forecast holds if the job started within it, and fails once it has passed."""
 
     by: str
     """The tier; empty: all jobs."""
@@ -18,18 +18,18 @@ class Coverage(msgspec.Struct):
     within_p50: int = 0
     within_p90: int = 0
     undecided: int = 0
-    """Waits, and its p90 has not passed."""
+    """Jobs that wait and whose p90 has not passed."""
     without: int = 0
-    """No forecast was made: nothing had been learned yet; or it ended before it started."""
+    """Jobs without a forecast (nothing had been learned yet), and jobs that ended before they started."""
     sharpness_permille: int | None = None
-    """Median of p90 ÷ wait, of jobs that waited for SHARP_FROM_MS and more: 1,000 would be exact."""
+    """Median of p90 ÷ wait in permille, of jobs that waited for at least SHARP_FROM_MS; 1,000 would be exact."""
 
 
 SHARP_FROM_MS = 1_000
 
 
 def coverage(found: Starts, since_ms: int = 0) -> list[Coverage]:
-    """All jobs first, then by tier, of those submitted at this time or later."""
+    """Coverage of jobs submitted at `since_ms` or later: of all jobs first, then by tier."""
     return [_score(name, jobs, found.now_ms) for name, jobs in groups(found, "tier", since_ms).items()]
 
 

@@ -1,6 +1,6 @@
-"""A wait in words: one sentence a person understands, then the causes with their shares.
+"""A wait in words: one sentence that a person understands, then the causes with their shares.
 
-For operators it names tenants and jobs. For a tenant it names nobody else: other tenants become a number.
+Operators read the names of tenants and jobs. A tenant reads nobody else's name: other tenants become a number.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import msgspec
 
 from audit.ledger.damage import Damage
 from audit.waits.causes import Cause, CauseGroup, CauseShare, apportioned
-from audit.waits.tracker import Wait
+from audit.waits.wait import Wait
 from views.moments import duration
 from views.words import CLOSED
 
 SAID_MAX = 3
-"""Causes in the sentence; the table has them all."""
+"""Most causes in the sentence; the table has them all."""
 NAMED_MAX = 3
-"""Tenants in the sentence."""
+"""Most tenants in the sentence."""
 OTHERS = "other tenants"
 
 
@@ -32,23 +32,24 @@ class WaitCause(msgspec.Struct, frozen=True):
     percent: int
     """Of the wait; the causes' percents sum to 100."""
     from_ms: int
+    """When the cause was first at work."""
     until_ms: int
-    """It was at work first and last at these times."""
+    """When the cause was last at work."""
     jobs: int
-    """How many jobs went first, or were ahead of it at its node, where that is the cause."""
+    """How many jobs went first, or were ahead of the job at its node, if that is the cause."""
     tier: str
-    """Of those jobs."""
+    """Tier of those jobs."""
     tenant: str
-    """Of those jobs; empty when they are other tenants' and you are not an operator."""
+    """Tenant of those jobs; empty when they are another tenant's and you are not an operator."""
     cluster: str
     attempt: int
-    """Of an attempt that ran or was parked."""
+    """Number of the attempt that ran or was parked."""
     job: str
-    """The job it stands behind; empty when it is another tenant's and you are not an operator."""
+    """The job ahead at the node, or the gang; empty when it is another tenant's and you are not an operator."""
 
 
 class DamageNotice(msgspec.Struct, frozen=True):
-    """The ledger could be believed up to `trusted_offset` only; the wait is what it shows up to there."""
+    """The ledger could be believed up to `trusted_offset` only; the wait is what the ledger shows up to there."""
 
     offset: int
     text: str
@@ -61,22 +62,22 @@ class Why(msgspec.Struct, frozen=True):
     job: str
     tier: str
     outcome: str
-    """waiting, started, or ended (it never started)."""
+    """waiting, started, or ended (the job never started)."""
     submitted_ms: int
     until_ms: int
     wait_ms: int
     slo_ms: int
-    """The tier's when the job was accepted."""
+    """The tier's SLO when the job was accepted."""
     sentence: str
     causes: list[WaitCause]
-    """The largest first."""
+    """The largest cause first."""
     chosen: str
-    """The word of the discipline that chose it at last: why it was its turn."""
+    """Why it was the job's turn at last, in the word of the discipline that chose the job."""
     forecast_p50_ms: int
-    """The newest forecast of its whole wait; 0: none."""
+    """The newest forecast of the whole wait; 0: none."""
     forecast_p90_ms: int
     ledger_offset: int
-    """The ledger was read up to here."""
+    """The ledger was read up to this offset."""
     damage: DamageNotice | None = None
 
 
@@ -106,7 +107,7 @@ def explained(wait: Wait, *, operator: bool) -> Why:
 
 
 def _for_owner(wait: Wait) -> dict[Cause, CauseShare]:
-    """Other tenants and their jobs lose their names; what then has the same name is added up."""
+    """Other tenants and their jobs lose their names; causes that are then equal are added up."""
     merged: dict[Cause, CauseShare] = {}
     for cause, share in wait.shares.items():
         own = cause.tenant == wait.tenant
@@ -147,14 +148,14 @@ def _row(cause: Cause, share: CauseShare, percent: int) -> WaitCause:
 
 
 def _only(cause: Cause, jobs: frozenset[str]) -> str:
-    """The one job it stood behind, if its name may be shown: then its tenant's is. Or the gang."""
+    """The one job ahead, if its name may be shown (then its tenant's name is there); or the gang."""
     if cause.group is CauseGroup.STAGED_BEHIND and cause.tenant and len(jobs) == 1:
         return min(jobs)
     return cause.job
 
 
 def words(cause: Cause, ahead: frozenset[str] = frozenset()) -> str:
-    """What a cause did, as the end of `…, because`."""
+    """What a cause did, as the end of a sentence that goes on `because`."""
     jobs = len(ahead)
     match cause.group:
         case CauseGroup.ON_THE_WAY:
@@ -234,7 +235,7 @@ def _sentence(wait: Wait, causes: list[WaitCause]) -> str:
 
 
 def _parts(causes: list[WaitCause]) -> list[tuple[int, str]]:
-    """Percents and texts, the largest first; jobs of one tier that went first are one part, whoever's they were."""
+    """(percent, text) of each part, the largest first. All jobs of one tier that went first are one part."""
     parts: dict[str, tuple[int, str]] = {}
     for tier in dict.fromkeys(cause.tier for cause in causes if cause.cause == CauseGroup.OUTRANKED):
         ahead = [cause for cause in causes if cause.cause == CauseGroup.OUTRANKED and cause.tier == tier]

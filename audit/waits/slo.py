@@ -1,4 +1,4 @@
-"""The SLO ledger: who started within the SLO in force at acceptance, recomputed exactly from the ledger."""
+"""Attainment: who started within the SLO in force at acceptance, counted exactly from the ledger."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from audit.waits.starts import Start, Starts, groups
 
 
 class Attainment(msgspec.Struct):
-    """How an SLO was kept for a set of jobs. A job that still waits counts as missed once its SLO has passed."""
+    """How far the SLO was kept for a set of jobs. A job that still waits counts as missed once its SLO has passed."""
 
     by: str
     """The tier or tenant; empty: all jobs."""
     jobs: int = 0
-    """Accepted. What was refused is no job of any tier."""
+    """Jobs that were accepted. A refused job belongs to no tier."""
     kept: int = 0
     missed: int = 0
     undecided: int = 0
-    """Waits, and its SLO has not passed."""
+    """Jobs that wait and whose SLO has not passed."""
     ended: int = 0
-    """Ended by request, deadline or failures before it ever started."""
+    """Jobs that ended by request, deadline or failures before they ever started."""
     worst_wait_ms: int = 0
-    """Of the job with the worst wait ÷ SLO, and that SLO: the fraction is exact."""
+    """Wait of the job with the worst wait ÷ SLO. With `worst_slo_ms` the fraction is exact."""
     worst_slo_ms: int = 1
     worst_job: str = ""
 
     @property
     def attainment_permille(self) -> int | None:
-        """Attainment of those decided, rounded down; None when none is."""
+        """Kept ÷ decided, rounded down; None when no job is decided."""
         decided = self.kept + self.missed
         return self.kept * 1000 // decided if decided else None
 
@@ -38,7 +38,7 @@ class Attainment(msgspec.Struct):
 
 
 def attainment(found: Starts, by: str, since_ms: int = 0) -> list[Attainment]:
-    """All jobs first, then by `tier` or `tenant`, of those submitted at this time or later."""
+    """Attainment of jobs submitted at `since_ms` or later: of all jobs first, then by `tier` or `tenant`."""
     return [_count(name, jobs, found.now_ms) for name, jobs in groups(found, by, since_ms).items()]
 
 

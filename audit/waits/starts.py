@@ -1,7 +1,7 @@
-"""What a ledger says of every job's start: when it was submitted, what it was promised and told, when it started.
+"""What a ledger says of every job's start: its submission, its SLO, its forecast, and the start itself.
 
-Read from events alone. A job's SLO is the one that its tier had in the policy in force when the job was accepted.
-"""
+Starts are read from events alone. A job's SLO is the one that its tier had in the policy in force when the job was
+accepted."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Start(msgspec.Struct):
     submitted_ms: int
     slo_ms: int
     p50_ms: int
-    """Forecast of its wait at acceptance; with `p90_ms` 0 there was none."""
+    """Forecast of the wait at acceptance; there was none if `p90_ms` is 0 too."""
     p90_ms: int
     started_ms: int = -1
-    """-1: it has not started."""
+    """-1: the job has not started."""
     ended: bool = False
-    """It ended without ever having started."""
+    """The job ended without ever having started."""
 
 
 class Starts(msgspec.Struct):
-    """All of a pool's."""
+    """The starts of all jobs of a pool."""
 
     pool: str
     jobs: list[Start]
@@ -43,9 +43,8 @@ class Starts(msgspec.Struct):
     """Why the ledger was read no further."""
 
 
-_ENDS_UNSTARTED = (
-    said.JobCancelled | said.JobExpired | said.JobDeadLettered | said.JobQuarantined
-)  # a job that has started is no longer among the waiting ones
+_ENDS_UNSTARTED = said.JobCancelled | said.JobExpired | said.JobDeadLettered | said.JobQuarantined
+"""Ends of a job that has not started: a job that has started is not among the waiting jobs."""
 
 
 def starts(past: LedgerPast) -> Starts:
@@ -60,7 +59,7 @@ def starts(past: LedgerPast) -> Starts:
 
 
 def groups(found: Starts, by: str, since_ms: int) -> dict[str, list[Start]]:
-    """The jobs submitted at this time or later: all of them under the empty name, then by `tier` or `tenant`."""
+    """The jobs submitted at `since_ms` or later: all under the empty name, then by `tier` or `tenant`."""
     jobs = [start for start in found.jobs if start.submitted_ms >= since_ms]
     named: dict[str, list[Start]] = {}
     for start in jobs:

@@ -1,9 +1,9 @@
-"""One job, followed through a ledger from its submission to its start: what it waited for, stretch by stretch.
+"""One job, followed through a ledger from its submission to its start: what the job waited for, stretch by stretch.
 
-Theory of operation. Before a record is folded, the stretch since the record before it is judged by the state as it
-was, and then the record's own events of the job move the follower on. What an attempt waited at its node is known only
-when it starts or is called back, and whether a run belongs to the wait only when the job has to go again: until then
-those stretches are kept aside.
+Theory of operation. Before a record is folded, the stretch since the record before is judged by the state in that
+stretch; then the record's own events of the job move the tracker on. Two kinds of stretches are kept aside, because
+their cause is known only later. What an attempt waited at its node is known when the attempt starts or is called back.
+A run belongs to the wait only if the job has to start again.
 """
 
 from __future__ import annotations
@@ -12,133 +12,92 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from audit.ledger.damage import Damage
 from audit.ledger.outages import led_until, opens
 from audit.ledger.walk import Walk
-from audit.waits.causes import Cause, CauseGroup, CauseShare, Shares
-from audit.waits.contention import Contention, DispatchPlace, at_its_node
+from audit.waits.causes import Cause, CauseGroup, Shares
+from audit.waits.contention import at_its_node
+from audit.waits.time_in_line import TimeInLine
+from audit.waits.wait import Promised, Wait
 from contract import events as said
 from contract.batch import TICK_MS, Batch
 from contract.events import Event
 from contract.lifecycle import ENDINGS
-from contract.names import dispatch_id
 from scheduling.state.pool import State
 
 
 class WaitPhase(StrEnum):
-    """Where the job is, as the follower of its wait sees it."""
+    """Where the job is, as the tracker of its wait sees it."""
 
     UNKNOWN = "unknown"
     QUEUED = "queued"
     STAGED = "staged"
     RUNNING = "running"
     CLOSED = "closed"
-    """Its attempt closed in this record; what follows says what comes of it."""
+    """The job's attempt closed in this record; a later event says what becomes of the job."""
     STOPPED = "stopped"
-    """It no longer waits: it is being ended, or it has ended."""
+    """The job no longer waits: it is being ended, or it has ended."""
 
 
 class Stretch(NamedTuple):
+    """A part of the wait that is kept aside."""
+
     cause: Cause
     from_ms: int
     until_ms: int
     ahead: str = ""
-    """The job it stood behind."""
-
-
-class Wait(NamedTuple):
-    """What came out."""
-
-    job: str
-    tenant: str
-    tier: str
-    submitted_ms: int
-    until_ms: int
-    slo_ms: int
-    """The tier's when it was accepted."""
-    outcome: str
-    """`waiting`, `started`, or `ended` when it never started."""
-    shares: dict[Cause, CauseShare]
-    """By cause; their ms sum to until_ms - submitted_ms."""
-    chosen: str
-    """Why the discipline chose it at last, in its own word; empty while it waits."""
-    forecast: tuple[int, int]
-    """The newest forecast of the whole wait (p50, p90); (0, 0): none."""
-    offset: int
-    """Of the last ledger record read."""
-    damage: Damage | None
-    """Why the ledger was read no further."""
-
-
-class Promised(NamedTuple):
-    """Whoever was told that the broker has the job knows these: it may be on its way to the scheduler."""
-
-    tenant: str
-    tier: str
-    submitted_ms: int
+    """The job that held the slot."""
 
 
 class WaitTracker:
     """Follows one job through a walk."""
 
     def __init__(self, job: str, submitted_ms: int = 0) -> None:
-        """Of several lives of the job, the newest; if `submitted_ms` is known, the one that was submitted then."""
+        """Follows the newest life of the job, or, if `submitted_ms` is known, the life that was submitted then."""
         self.job = job
         self.outages: list[tuple[int, int]] = []
-        """Those before the job was accepted: the submission may lie in them."""
+        """Outages before the job was accepted: the submission may lie in them."""
         self._wanted_ms = submitted_ms
-        self._changed: set[str] | None = set()
-        """Nodes whose attempts the last records changed; None: nodes, clusters or the policy changed."""
         self._opened = False
-        """The last record was an Opened: a takeover, and nothing decided yet."""
+        """The last record was an Opened: a takeover, and nothing is decided yet."""
+        self._line = TimeInLine(job)
         self._begin()
 
     def _begin(self) -> None:
-        """A life of the job: nothing is known of it yet."""
+        """A life of the job begins: nothing is known of it yet."""
         self.phase = WaitPhase.UNKNOWN
         self.shares = Shares()
         self._tenant = self._tier = ""
-        """Whose job it is, once that is known."""
+        """Empty until the job is accepted or promised."""
         self._submitted_ms = self._slo_ms = 0
         self._until_ms = 0
         self._started = False
         self._aside: list[Stretch] = []
-        """Of the open attempt: what it waited at its node, or its run."""
+        """Of the open attempt: the wait at its node, or its run."""
         self._attempt = 0
         self._cluster = ""
         self._run_ms = 0
         """When the running attempt started."""
-        self._since: DispatchPlace | None = None
-        self._passed: set[str] = set()
-        """Dispatches that look-ahead put before this job."""
-        self._contention: Contention | None = None
-        """While it stands in line and may be picked."""
         self._chosen = ""
         self._forecast = (0, 0)
         self._ended_offset: int | None = None
-        """Of the record in which it ended: what comes after that does not concern it."""
+        """Offset of the record in which the life ended: later records do not concern it."""
+        self._line.begin_life()
 
     def through(self, walk: Walk, now_ms: int = 0, promised: Promised | None = None) -> Wait | None:
-        """The wait; None when the ledger does not accept the job and nobody was promised it."""
+        """The wait; None when the ledger does not accept the job and nobody was promised the job."""
         offset = walk.began_offset
         for at, batch in walk:
             if offset == walk.began_offset:
                 self._opened = walk.began_opened
             offset = at
-            self._between(walk.state, batch)
+            self._pass_time(walk.state, batch)
             self._hear(walk.state, batch, offset)
             if self._ended_offset is not None and 0 < self._wanted_ms <= self._submitted_ms:
                 break
-        state = walk.state
         if offset == walk.began_offset:
             self._opened = walk.began_opened
         if self._ended_offset is None and walk.damage is None:
-            self._between(state, None, max(now_ms, state.now_ms))
-            if not self._tenant and promised is not None:
-                now_ms = max(now_ms, state.now_ms)
-                # a pool at rest promises no tick, but it reads what comes
-                self.outages.append((max(state.now_ms, promised.submitted_ms) + TICK_MS, now_ms))
-                self._underway(promised, now_ms, state.slos.get(promised.tier, 0))
+            self._pass_time_since(walk.state, max(now_ms, walk.state.now_ms), promised)
         if not self._tenant:
             return None
         if self.phase is WaitPhase.STAGED:
@@ -161,20 +120,28 @@ class WaitTracker:
 
     # -- between two records ------------------------------------------------------------------------------------
 
-    def _between(self, state: State, batch: Batch | None, now_ms: int = 0) -> None:
-        """From the state's record to this batch, or to `now_ms` when none came since."""
-        from_ms, until_ms = state.now_ms, batch.now_ms if batch is not None else now_ms
-        lived_ms = led_until(state, batch, until_ms, taken_over=self._opened)
-        if self.phase in (WaitPhase.UNKNOWN, WaitPhase.STOPPED):
-            if lived_ms < until_ms:
-                self.outages.append((lived_ms, until_ms))
-        elif self.phase is WaitPhase.QUEUED:
-            self._in_line(state, batch, from_ms, lived_ms)
-            self._add(Cause(CauseGroup.DOWN), lived_ms, until_ms)
-        elif self.phase is WaitPhase.STAGED:
-            self._at_its_node(state, from_ms, lived_ms, until_ms)
+    def _pass_time_since(self, state: State, now_ms: int, promised: Promised | None) -> None:
+        """Judges the time since the last record. A job that is only promised is on its way until now."""
+        self._pass_time(state, None, now_ms)
+        if not self._tenant and promised is not None:
+            # a pool at rest promises no tick, but it reads what comes
+            self.outages.append((max(state.now_ms, promised.submitted_ms) + TICK_MS, now_ms))
+            self._get_underway(promised, now_ms, state.slos.get(promised.tier, 0))
 
-    def _in_line(self, state: State, batch: Batch | None, from_ms: int, until_ms: int) -> None:
+    def _pass_time(self, state: State, batch: Batch | None, now_ms: int = 0) -> None:
+        """Judges the time from the state's record to this batch, or to `now_ms` when no batch came since."""
+        from_ms, until_ms = state.now_ms, batch.now_ms if batch is not None else now_ms
+        led_ms = led_until(state, batch, until_ms, taken_over=self._opened)
+        if self.phase in (WaitPhase.UNKNOWN, WaitPhase.STOPPED):
+            if led_ms < until_ms:
+                self.outages.append((led_ms, until_ms))
+        elif self.phase is WaitPhase.QUEUED:
+            self._stand_in_line(state, batch, from_ms, led_ms)
+            self._add(Cause(CauseGroup.DOWN), led_ms, until_ms)
+        elif self.phase is WaitPhase.STAGED:
+            self._stay_at_node(state, from_ms, led_ms, until_ms)
+
+    def _stand_in_line(self, state: State, batch: Batch | None, from_ms: int, until_ms: int) -> None:
         job = state.jobs[self.job]
         rest_ms = job.eligible_lease_ms - state.lease_ms
         if rest_ms > 0:
@@ -182,42 +149,26 @@ class WaitTracker:
             woken_ms = min(until_ms, from_ms + rest_ms) if wakes else until_ms
             self._add(Cause(CauseGroup.BACKOFF), from_ms, woken_ms)
             from_ms = woken_ms
-        elif self._since is None:
-            self._since, self._contention = (state.epoch, state.seq, 0), None
-        if from_ms < until_ms:
-            self._split(state, from_ms, until_ms)
-
-    def _split(self, state: State, from_ms: int, until_ms: int) -> None:
-        """Among what holds the slots that fit."""
-        held = self._contention
-        if held is None:
-            held = self._contention = Contention(self.job, self._since, self._passed)
-            held.look(state)
-        elif self._changed is None:
-            held.look(state)
         else:
-            held.look_again(state, self._changed)
-        self._changed = set()
-        self.shares.split(held.weights(state), from_ms, until_ms)
-        for cause, jobs in held.jobs.items():
-            self.shares.name(cause, jobs)
-        held.jobs.clear()
-        self._until_ms = until_ms
+            self._line.may_be_picked(state)
+        if from_ms < until_ms:
+            self._line.split(state, from_ms, until_ms, self.shares)
+            self._until_ms = until_ms
 
-    def _at_its_node(self, state: State, from_ms: int, lived_ms: int, until_ms: int) -> None:
+    def _stay_at_node(self, state: State, from_ms: int, led_ms: int, until_ms: int) -> None:
         """A node goes on by itself through an outage, but nobody hears of its start before the outage is over."""
         attempt = state.jobs[self.job].open
         assert attempt is not None
         cause, ahead = at_its_node(state, attempt, state.jobs[self.job].version)
-        self._aside.append(Stretch(cause, from_ms, lived_ms, ahead))
-        self._aside.append(Stretch(Cause(CauseGroup.DOWN), lived_ms, until_ms))
+        self._aside.append(Stretch(cause, from_ms, led_ms, ahead))
+        self._aside.append(Stretch(Cause(CauseGroup.DOWN), led_ms, until_ms))
 
     def _add(self, cause: Cause, from_ms: int, until_ms: int) -> None:
         self.shares.add(cause, from_ms, until_ms)
         self._until_ms = max(self._until_ms, until_ms)
 
     def _commit(self, instead: Cause | None = None) -> None:
-        """What was kept aside belongs to the wait, each under its own cause or all under another."""
+        """Stretches kept aside belong to the wait: each under its own cause, or all under the cause `instead`."""
         for cause, from_ms, until_ms, ahead in self._aside:
             self._add(instead or cause, from_ms, until_ms)
             if ahead and instead is None:
@@ -227,45 +178,28 @@ class WaitTracker:
     # -- the events of a record ---------------------------------------------------------------------------------
 
     def _hear(self, state: State, batch: Batch, offset: int) -> None:
-        """`state` is that before the batch."""
+        """`state` is the state before the batch."""
         self._opened = opens(batch)
         for index, event in enumerate(batch.events):
-            if isinstance(event, said.JobDispatched) and event.passed == self.job:
-                self._passed.add(dispatch_id(batch.epoch, batch.seq, index))
-            self._note_change(state, event)
+            self._line.hear(state, batch, index, event)
             if getattr(event, "job", "") == self.job:
                 name = type(event).__name__
                 if isinstance(event, said.JobAccepted | said.JobRefused):
                     self._begin()
                 if isinstance(event, said.JobAccepted):
-                    self._take(event, batch, _slo_ms(state, batch.events[:index], event.tier))
+                    self._accept(event, batch, _slo_ms(state, batch.events[:index], event.tier))
                 elif name in _HEARD:
                     _HEARD[name](self, event, batch.now_ms)
                 if name in ENDINGS:
                     self.phase, self._ended_offset = WaitPhase.STOPPED, offset
                     self._submitted_ms = self._submitted_ms or batch.now_ms
 
-    def _note_change(self, state: State, event: Event) -> None:
-        """Which nodes hold other attempts after this event."""
-        if isinstance(event, _OF_ALL_NODES):
-            self._changed = None
-        elif self._changed is None:
-            return
-        elif isinstance(event, said.JobDispatched):
-            self._changed |= {event.node, *(member.node for member in event.members)}
-        elif isinstance(event, _OF_ATTEMPTS):
-            job = state.jobs.get(event.job)
-            if job is not None and state.versions[job.version].requirements.ranks > 1:
-                self._changed = None  # a gang holds slots of several nodes
-            elif job is not None and job.open is not None:
-                self._changed.add(job.open.node)
-
-    def _take(self, event: said.JobAccepted, batch: Batch, slo_ms: int) -> None:
-        self._underway(Promised(event.tenant, event.tier, event.submitted_ms), batch.now_ms, slo_ms)
+    def _accept(self, event: said.JobAccepted, batch: Batch, slo_ms: int) -> None:
+        self._get_underway(Promised(event.tenant, event.tier, event.submitted_ms), batch.now_ms, slo_ms)
         self._forecast = (event.start_p50_ms, event.start_p90_ms)
 
-    def _underway(self, submitted: Promised, now_ms: int, slo_ms: int) -> None:
-        """Its way to the scheduler until now, and what of that was an outage."""
+    def _get_underway(self, submitted: Promised, now_ms: int, slo_ms: int) -> None:
+        """The job was on its way to the scheduler until now, except for the outages in that time."""
         self.phase, self._slo_ms = WaitPhase.QUEUED, slo_ms
         self._tenant, self._tier, submitted_ms = submitted
         at_ms = self._until_ms = self._submitted_ms = min(submitted_ms, now_ms)
@@ -277,25 +211,25 @@ class WaitTracker:
                 at_ms = until_ms
         self._add(Cause(CauseGroup.ON_THE_WAY), at_ms, now_ms)
 
-    def _forecast_made(self, event: said.StartForecast, now_ms: int) -> None:
+    def _renew_forecast(self, event: said.StartForecast, now_ms: int) -> None:
         self._forecast = (event.p50_ms, event.p90_ms)
 
-    def _dispatched(self, event: said.JobDispatched, now_ms: int) -> None:
-        self.phase, self._since, self._contention = WaitPhase.STAGED, None, None
+    def _dispatch(self, event: said.JobDispatched, now_ms: int) -> None:
+        self.phase = WaitPhase.STAGED
         self._attempt, self._cluster, self._chosen = event.attempt, event.cluster, event.reason
-        self._passed.clear()
+        self._line.leave()
 
     def _start(self, event: said.AttemptStarted, now_ms: int) -> None:
         if self.phase is WaitPhase.STAGED:
             self._commit()
             self.phase, self._run_ms, self._started = WaitPhase.RUNNING, now_ms, True
 
-    def _cancelling(self, event: said.JobCancelling, now_ms: int) -> None:
+    def _cancel(self, event: said.JobCancelling, now_ms: int) -> None:
         if self.phase is WaitPhase.STAGED:
             self._commit()
         self.phase = WaitPhase.STOPPED
 
-    def _closed(self, event: said.AttemptFailed | said.AttemptClosed, now_ms: int) -> None:
+    def _close(self, event: said.AttemptFailed | said.AttemptClosed, now_ms: int) -> None:
         if self.phase is WaitPhase.STOPPED:
             return
         reason = event.kind if isinstance(event, said.AttemptFailed) else event.reason
@@ -308,31 +242,19 @@ class WaitTracker:
             self._commit(Cause(CauseGroup.PARKED, cluster=self._cluster, reason=reason))
         self.phase = WaitPhase.CLOSED
 
-    def _requeued(self, event: said.JobRequeued, now_ms: int) -> None:
+    def _requeue(self, event: said.JobRequeued, now_ms: int) -> None:
         self._commit()
         self.phase, self._started = WaitPhase.QUEUED, False
 
 
-_OF_ALL_NODES = (
-    said.PolicyAdopted,
-    said.PolicyReverted,
-    said.NodeAdmitted,
-    said.NodeDrained,
-    said.NodeDeparted,
-    said.NodeLost,
-    said.ClusterDraining,
-    said.ClusterReturned,
-)
-_OF_ATTEMPTS = (said.AttemptStarted, said.AttemptFailed, said.AttemptClosed, said.JobSucceeded)
-
 _HEARD: dict[str, Callable[[WaitTracker, Any, int], None]] = {
-    "StartForecast": WaitTracker._forecast_made,
-    "JobDispatched": WaitTracker._dispatched,
+    "StartForecast": WaitTracker._renew_forecast,
+    "JobDispatched": WaitTracker._dispatch,
     "AttemptStarted": WaitTracker._start,
-    "JobCancelling": WaitTracker._cancelling,
-    "AttemptFailed": WaitTracker._closed,
-    "AttemptClosed": WaitTracker._closed,
-    "JobRequeued": WaitTracker._requeued,
+    "JobCancelling": WaitTracker._cancel,
+    "AttemptFailed": WaitTracker._close,
+    "AttemptClosed": WaitTracker._close,
+    "JobRequeued": WaitTracker._requeue,
 }
 
 

@@ -11,7 +11,7 @@ from audit.ledger.past import LedgerPast
 from audit.ledger.reader import JobUnknown, LedgerRecord
 from audit.waits.causes import Cause, CauseGroup, Shares
 from audit.waits.contention import Contention
-from audit.waits.tracker import Wait
+from audit.waits.wait import Wait
 from audit.waits.why import why
 from contract.snapshot_names import names_in
 from scheduling import snapshot

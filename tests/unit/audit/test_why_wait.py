@@ -9,7 +9,7 @@ from audit.ledger.damage import NotBelieved
 from audit.ledger.reader import JobUnknown
 from audit.waits.causes import CauseGroup
 from audit.waits.sentences import explained
-from audit.waits.tracker import Promised
+from audit.waits.wait import Promised
 from audit.waits.why import why
 from contract import events as said
 from contract import inputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from audit.waits.sentences import Why, explained
-from audit.waits.tracker import Wait
+from audit.waits.wait import Wait
 from contract import events as said
 from tests.unit.audit.ledger import SECRET, job_of
 from tests.unit.audit.waits import Written

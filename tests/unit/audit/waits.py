@@ -8,7 +8,7 @@ from audit.ledger.past import LedgerPast
 from audit.ledger.reader import LedgerRecord
 from audit.waits.causes import CauseGroup
 from audit.waits.sentences import explained
-from audit.waits.tracker import Wait
+from audit.waits.wait import Wait
 from audit.waits.why import why
 from contract import events as said
 from contract import inputs
