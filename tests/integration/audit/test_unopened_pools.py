@@ -1,5 +1,7 @@
-"""A pool that the registry knows and no scheduler has opened, as a policy that was refused used to leave one behind:
-whoever asks of all pools hears of the others."""
+"""A pool that the registry knows and no scheduler has opened: whoever asks about all pools hears about the others.
+
+A policy that was refused used to leave such a pool behind.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,12 @@ from tests.unit.audit.ledger import POLICY
 from tests.waiting import until
 
 FRESH, LOST = 1, 7
-"""Partitions of a pool without any record, and of one without even a partition."""
+"""Partitions of two pools: the first has no record, the second has not even a partition."""
 
 
 @pytest.fixture
 def here(servers: Services, host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Three pools in a registry of its own, of which `main` has a history."""
+    """Three pools in a registry of its own; only `main` has a history."""
     monkeypatch.setattr("runtime.kafka_reader.LEADER_TIMEOUT_S", 0.2)
     with_fresh = msgspec.structs.replace(POLICY, pools=POLICY.pools | {"fresh": Pool(FRESH)})
     ensure_topics(servers.settings.kafka, topics_for(with_fresh))

@@ -1,4 +1,4 @@
-"""A small writer of real ledgers: inputs in, records out, decided by the production code. It can be tampered with."""
+"""A small writer of real ledgers: inputs in, records out, decided by the production code. Tests may tamper with it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Ledger:
         fold(state, decode_batch(record.value), hash_of(record.value), record.offset)
 
     def say(self, *bodies: inputs.Wire, key: str = "") -> int:
-        """Appends records to `jobs`; the offset of the last."""
+        """Appends records to `jobs`. Returns the offset of the last record."""
         for body in bodies:
             offset = len(self.jobs)
             self.jobs.append(JobsRecord(offset, self.now_ms, key, encode(body)))
@@ -76,7 +76,7 @@ class Ledger:
     def decide(
         self, *bodies: inputs.Wire, passed_ms: int = 100, caught_up: bool = True, elapsed_ms: int = 10_000
     ) -> list[Event]:
-        """`elapsed_ms` is the most lease time that it counts."""
+        """Decides everything said so far. `elapsed_ms` is the most lease time that the batch counts."""
         self.now_ms += passed_ms
         self.say(*bodies)
         state = self.state
@@ -109,7 +109,7 @@ class Ledger:
     # -- what tests need often --------------------------------------------------------------------------------
 
     def set_up(self) -> None:
-        """A policy, one model with one version, and one node with two slots."""
+        """Adopts a policy, and adds one model with one version and one node with two slots."""
         self.decide(
             inputs.PolicyApplied(POLICY, fingerprint(POLICY)),
             inputs.VersionPublished("film", VERSION, inputs.Requirements(("cpu",), 0), 60_000),
@@ -141,7 +141,7 @@ class Ledger:
         self.records[offset] = self.records[offset]._replace(value=value)
 
     def rewrite(self, offset: int, batch: Batch, *, relink: int = 0) -> None:
-        """Puts another batch at this offset and links the next `relink` records to it again (-1: all)."""
+        """Puts another batch at this offset and links the next `relink` records to that batch (-1: all)."""
         self.edit(offset, encode(batch))
         last = len(self.records) - 1 if relink < 0 else min(offset + relink, len(self.records) - 1)
         for at in range(offset + 1, last + 1):

@@ -14,7 +14,7 @@ from contract.policy import fingerprint
 from scheduling import invariants
 from tests.simulation.world import World
 from tests.unit.audit.ledger import POLICY, START_MS, VERSION, Ledger, job_of, lived_in
-from tests.unit.audit.test_walk import Store, folded, past_of
+from tests.unit.audit.pasts import Store, folded, past_of
 
 NOW_MS = START_MS + 10**9
 
@@ -41,7 +41,7 @@ def test_the_state_between_two_records_is_that_after_the_first() -> None:
 
 
 def test_every_moment_has_the_state_that_a_fold_up_to_it_has() -> None:
-    """Of a world with takeovers and zombies, at each record's time and just before the next."""
+    """A world with takeovers and zombies, at each record's time and just before the next record."""
     world = World(3)
     world.run()
     records = [LedgerRecord(r.offset, r.append_ms, r.value or b"") for r in world.broker.topic("ledger")]
@@ -64,7 +64,7 @@ def test_from_a_snapshot_comes_the_same_without_the_ledgers_beginning() -> None:
     at_ms = folded(ledger, 9).now_ms
     past = past_of(ledger, store)
     assert as_of(past, at_ms, NOW_MS) == as_of(past_of(ledger), at_ms, NOW_MS)
-    assert past.read_from == [6]  # type: ignore[attr-defined]
+    assert past.read_from == [6]
 
 
 def test_after_the_last_record_the_state_is_still_that() -> None:

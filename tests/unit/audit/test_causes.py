@@ -21,7 +21,7 @@ def test_integers_are_apportioned_exactly(shares: list[int], whole: int) -> None
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.lists(st.integers(0, 3), min_size=1, max_size=7)), max_size=60))
 def test_many_short_stretches_over_many_slots_favour_nobody(stretches: list[tuple[int, list[int]]]) -> None:
-    """Each stretch is shorter than there are slots: whole milliseconds a stretch would leave some causes nothing."""
+    """Each stretch has fewer milliseconds than there are slots: whole milliseconds would leave some causes nothing."""
     shares, at_ms = Shares(), 0
     exact: dict[Cause, Fraction] = {}
     for ms, slots in stretches:

@@ -66,7 +66,7 @@ def test_a_missing_or_empty_file_is_said(tmp_path: Path) -> None:
 def test_a_file_cut_in_a_line_is_a_ledger_damaged_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
-    """Whatever is left of the last line; every command says up to where it can be trusted."""
+    """Whatever is left of the last line, every command says up to where the ledger can be trusted."""
     ledger = lived_in()
     path = tmp_path / "cut.jsonl"
     export(ledger.source, path)

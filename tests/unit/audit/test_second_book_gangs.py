@@ -11,7 +11,7 @@ from contract.inputs import Requirements
 
 
 class Judged:
-    """Nodes n1 to n3 of one slot each; versions `small` and `pair`, of which a small one has run for 1 s."""
+    """Nodes n1 to n3 of one slot each; versions `small` (which has run for 1 s) and `pair`."""
 
     def __init__(self) -> None:
         self.nodes = {name: KnownNode(f"{name}.s", "east", 1, 0) for name in ("n1", "n2", "n3")}

@@ -1,4 +1,4 @@
-"""The SLO ledger and the score of forecasts, over ledgers that the production code wrote."""
+"""Attainment and the coverage of forecasts, over ledgers that the production code wrote."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tight(ledger: Ledger, free_ms: int) -> None:
 
 @pytest.fixture
 def ledger() -> Ledger:
-    """1 starts within its SLO, 2 late, 3 is cancelled while it waits, 4 waits beyond its SLO, 5 within it."""
+    """Job 1 starts within its SLO, 2 late; 3 is cancelled while it waits; 4 waits beyond its SLO, 5 within."""
     ledger = Ledger()
     ledger.set_up()
     for number in (1, 2):

@@ -1,4 +1,4 @@
-"""What `verify` makes of the inbox, of what was promised, and of results: they lie outside the ledger."""
+"""What `verify` finds outside the ledger: in `jobs`, in what was promised, and in the object store."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_a_misquoted_input_is_found() -> None:
 def test_a_promise_that_was_not_kept_is_found_and_one_not_read_yet_is_none() -> None:
     ledger = lived_in()
     ledger.submit(9)
-    evidence = Witnesses(jobs_topic=JobsTopic(ledger.jobs, 0), acknowledged=[job_of(1), job_of(8), job_of(9)])
-    verdict = verified(ledger, evidence)
+    witnesses = Witnesses(jobs_topic=JobsTopic(ledger.jobs, 0), acknowledged=[job_of(1), job_of(8), job_of(9)])
+    verdict = verified(ledger, witnesses)
     assert [(f.invariant, f.job) for f in verdict.findings] == [("I1", job_of(8))]
 
 

@@ -1,5 +1,4 @@
-"""The state at every record, from the beginning or from a snapshot; and what is said of a ledger that can't be
-believed."""
+"""The state at every record, from the beginning or from a snapshot; and ledgers that can't be believed."""
 
 from __future__ import annotations
 
@@ -8,56 +7,15 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from audit.ledger.past import LedgerFrom, LedgerPast, Remembered, past_of_partition
+from audit.ledger.past import LedgerFrom, Remembered, past_of_partition
 from audit.ledger.reader import LedgerRecord
 from audit.ledger.walk import Walk, walked
 from contract import events as said
 from contract.codec import encode
-from contract.snapshot_names import key_of, names_in
-from runtime.object_store import Missing
 from scheduling import snapshot
-from scheduling.state.pool import State, initial_state
+from scheduling.state.pool import initial_state
 from tests.unit.audit.ledger import POOL, Ledger, job_of, lived_in
-
-
-class Store:
-    """The object store as a dictionary."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-
-    def list(self, prefix: str) -> list[str]:
-        return [key for key in self.objects if key.startswith(prefix)]
-
-    def get(self, key: str) -> bytes:
-        if key not in self.objects:
-            raise Missing(key)
-        return self.objects[key]
-
-    def keep(self, state: State) -> str:
-        data = snapshot.encode(state)
-        key = key_of(POOL, state.head_offset, state.now_ms, data)
-        self.objects[key] = data
-        return key
-
-
-def past_of(ledger: Ledger, store: Store | None = None, remembered: tuple[Remembered, ...] = ()) -> LedgerPast:
-    read: list[int] = []
-
-    def records(first: int) -> Iterator[LedgerRecord]:
-        read.append(first)
-        return iter([record for record in ledger.records if record.offset >= first])
-
-    past = LedgerPast(
-        POOL,
-        records,
-        end=ledger.records[-1].offset + 1,
-        store=store,  # type: ignore[arg-type]
-        names=names_in(store.objects if store is not None else ()),
-        remembered=remembered,
-    )
-    past.read_from = read  # type: ignore[attr-defined]
-    return past
+from tests.unit.audit.pasts import Store, folded, past_of
 
 
 def to_the_end(walk: Walk) -> Walk:
@@ -66,22 +24,13 @@ def to_the_end(walk: Walk) -> Walk:
     return walk
 
 
-def folded(ledger: Ledger, upto: int) -> State:
-    """The state after this record."""
-    walk = Walk(past_of(ledger), initial_state(POOL))
-    for offset, _ in walk:
-        if offset > upto:
-            break
-    return walk.state
-
-
 def test_a_walk_from_a_snapshot_ends_where_one_from_the_beginning_does() -> None:
     ledger, store = lived_in(), Store()
     middle = folded(ledger, 7)
     store.keep(middle)
     past = past_of(ledger, store)
     walk = to_the_end(Walk(past, past.state_before(middle.now_ms)))
-    assert past.read_from == [7]  # type: ignore[attr-defined]
+    assert past.read_from == [7]
     assert snapshot.state_hash(walk.state) == snapshot.state_hash(ledger.state)
     assert walk.damage is None
 
@@ -120,7 +69,7 @@ def test_the_views_show_a_cut_tail_too() -> None:
 
 @pytest.mark.parametrize("from_snapshot", [False, True])
 def test_an_edited_record_and_what_follows_it_are_not_folded(from_snapshot: bool) -> None:
-    """Its bytes changed and it is still a record: the next one shows it, and it itself is not believed either."""
+    """An edited record is still a record: the next record shows the edit, and neither is believed."""
     ledger, store = lived_in(), Store()
     if from_snapshot:
         store.keep(folded(ledger, 4))
@@ -132,7 +81,7 @@ def test_an_edited_record_and_what_follows_it_are_not_folded(from_snapshot: bool
     assert "offset 9 was edited" in walk.damage.text
     assert walk.state.head_offset == 8
     assert walk.damage.trusted_ms == walk.state.now_ms
-    assert past.read_from[0] == (4 if from_snapshot else 0)  # type: ignore[attr-defined]
+    assert past.read_from[0] == (4 if from_snapshot else 0)
 
 
 def test_a_record_that_can_not_be_read_is_named() -> None:
@@ -200,7 +149,7 @@ def test_a_record_that_is_there_twice_is_damage_after_it() -> None:
 
 
 def test_every_record_of_a_partition_is_read_through_what_bounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the walk, and to find out what is wrong with a record."""
+    """The walk reads through the bound, and so does the search for what is wrong with a record."""
     ledger = lived_in()
     ledger.edit(6, ledger.records[6].value.replace(b'"elapsed_ms":', b'"elapsed_ms": '))
     end, read, counted = len(ledger.records), 0, 0

@@ -15,8 +15,8 @@ from contract import events as said
 from contract import inputs
 from contract.policy import fingerprint
 from tests.unit.audit.ledger import POLICY, Ledger, job_of, lived_in
-from tests.unit.audit.test_walk import Store
-from tests.unit.audit.test_walk import past_of as past_with
+from tests.unit.audit.pasts import Store
+from tests.unit.audit.pasts import past_of as past_with
 from tests.unit.audit.waits import Written, alone, behind, check, full, ms_of, started, wait_of
 
 
@@ -48,7 +48,7 @@ def test_a_job_that_was_cancelled_after_a_failed_run_waited_for_a_second_start()
 
 
 def test_a_wait_goes_on_after_the_ledgers_last_record() -> None:
-    """Nobody has written for a minute: five seconds are ordinary, the rest is an outage."""
+    """Nobody has written for a minute: 5 s are ordinary, the rest is an outage."""
     ledger = behind()
     wait = wait_of(ledger, 5, now_ms=ledger.now_ms + 60_000)
     assert ms_of(wait) == {CauseGroup.ON_THE_WAY: 10, CauseGroup.BUSY: 5_000, CauseGroup.DOWN: 55_000}
@@ -95,7 +95,7 @@ def test_a_job_that_the_ledger_does_not_know_is_said() -> None:
 
 
 def test_a_job_that_was_promised_and_not_read_yet_is_on_its_way() -> None:
-    """Also while the scheduler is away."""
+    """This holds while the scheduler is away, too."""
     ledger = full()
     submitted_ms = ledger.now_ms + 2_000
     promised = Promised("acme", "free", submitted_ms)
@@ -109,7 +109,7 @@ def test_a_job_that_was_promised_and_not_read_yet_is_on_its_way() -> None:
 
 
 def test_a_job_that_the_views_have_not_heard_of_and_a_snapshot_has() -> None:
-    """Whoever was promised it asks with a time of submission by a clock that is ahead: the snapshot is too late."""
+    """The question names a time of submission by a clock that is ahead, so the chosen snapshot is too late."""
     ledger, store = full(), Store()
     ledger.submit(5)
     ledger.decide(passed_ms=10)

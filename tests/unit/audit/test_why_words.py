@@ -1,4 +1,4 @@
-"""What of a wait its owner may read, and what only operators."""
+"""What the owner of a job may read of its wait, and what only operators may read."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from audit.verify.verification import Witnesses, verify
 from tests.unit.audit.ledger import POOL, Ledger
 
 
-def verified(ledger: Ledger, evidence: Witnesses | None = None) -> Verdict:
-    return verify(ledger.source, POOL, evidence)
+def verified(ledger: Ledger, witnesses: Witnesses | None = None) -> Verdict:
+    return verify(ledger.source, POOL, witnesses)
 
 
 def only_finding(verdict: Verdict) -> tuple[int, str, str]:

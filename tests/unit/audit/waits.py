@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import msgspec
+import pytest
 
 from audit.ledger.past import LedgerPast
 from audit.ledger.reader import LedgerRecord
-from audit.waits.causes import CauseGroup
+from audit.waits.causes import Cause, CauseGroup, Shares
 from audit.waits.sentences import explained
 from audit.waits.wait import Wait
 from audit.waits.why import why
@@ -17,6 +21,27 @@ from tests.unit.audit.ledger import POOL, Ledger, job_of
 from tests.unit.views.ledger import VERSION as WRITTEN_VERSION
 from tests.unit.views.ledger import Ledger as WrittenLedger
 from tests.unit.views.ledger import policy_of
+
+BEFORE_THE_LINE = (CauseGroup.ON_THE_WAY, CauseGroup.DOWN)
+IN_LINE = (
+    CauseGroup.NO_NODE,
+    CauseGroup.BUSY,
+    CauseGroup.OUTRANKED,
+    CauseGroup.PASSED_OVER,
+    CauseGroup.GANG_KEPT,
+    CauseGroup.GATHERING,
+    CauseGroup.LIMIT,
+    CauseGroup.DRAINING,
+    CauseGroup.DECIDING,
+)
+AT_NODE = (
+    CauseGroup.STAGED_BEHIND,
+    CauseGroup.VERSION,
+    CauseGroup.ORDER,
+    CauseGroup.PARKED,
+    CauseGroup.RAN,
+    CauseGroup.BACKOFF,
+)
 
 
 def wait_of(ledger: Ledger, number: int, now_ms: int = 0) -> Wait:
@@ -66,7 +91,7 @@ def full(numbers: tuple[int, ...] = (1, 2, 3, 4)) -> Ledger:
 
 
 def behind() -> Ledger:
-    """The same, and job 5 behind them all, 10 ms after it was submitted."""
+    """The ledger of `full`, and job 5 behind all others, 10 ms after its submission."""
     ledger = full()
     ledger.submit(5)
     ledger.decide(passed_ms=10)
@@ -74,7 +99,7 @@ def behind() -> Ledger:
 
 
 def alone() -> Ledger:
-    """Job 1 goes at once, 10 ms after it was submitted."""
+    """Job 1 goes at once, 10 ms after its submission."""
     ledger = Ledger()
     ledger.set_up()
     ledger.submit(1)
@@ -83,7 +108,8 @@ def alone() -> Ledger:
 
 
 class Written:
-    """A pool written event by event: node n-1 with two slots in cluster east, and what the real core would not do."""
+    """A pool written event by event, with node n-1 of two slots in cluster east: also what the real core would not
+    do."""
 
     def __init__(self, *, ranks: int = 1, limit: int = 4) -> None:
         self.ledger = WrittenLedger(POOL)
@@ -120,3 +146,35 @@ class Written:
         wait = why(job_of(number), LedgerPast(POOL, lambda first: iter(records[first:])))
         check(wait)
         return wait
+
+
+def dropped(patch: pytest.MonkeyPatch, group: CauseGroup) -> None:
+    """The mutant: causes of one group are forgotten."""
+    add, split = Shares.add, Shares.split
+
+    def add_others(self: Shares, cause: Cause, *rest: Any) -> None:
+        if cause.group is not group:
+            add(self, cause, *rest)
+
+    def split_others(self: Shares, weights: dict[Cause, int], *rest: Any) -> None:
+        others = {cause: held for cause, held in weights.items() if cause.group is not group}
+        if others:
+            split(self, others, *rest)
+
+    patch.setattr(Shares, "add", add_others)
+    patch.setattr(Shares, "split", split_others)
+
+
+def missed_by(group: CauseGroup, tests: Iterable[Callable[[], None]]) -> list[Callable[[], None]]:
+    """The tests that fail when causes of this group are forgotten."""
+    with pytest.MonkeyPatch.context() as patch:
+        dropped(patch, group)
+        return [test for test in tests if _fails(test)]
+
+
+def _fails(test: Callable[[], None]) -> bool:
+    try:
+        test()
+    except AssertionError:
+        return True
+    return False

@@ -1,4 +1,4 @@
-"""Ledgers of a node that does what it is told: recorded days for comparisons and shadows."""
+"""Ledgers of one node that runs what it is told, step by step: recorded work for simulations and shadows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ NOTHING = Costs()
 
 
 def played(submissions: dict[int, list[tuple[int, str]]], runs_ms: Callable[[int], int], until_ms: int) -> Ledger:
-    """A ledger of one node with two slots that does what it is told, in steps of 100 ms. `submissions`: by ms since the
-    start, (number, tier); `runs_ms`: how long a job runs."""
+    """A ledger of one node with two slots that runs what it is told, in steps of 100 ms. `submissions` are (number,
+    tier) by ms since the start; `runs_ms` says how long a job runs."""
     ledger = Ledger()
     ledger.set_up()
     begin_ms = ledger.now_ms

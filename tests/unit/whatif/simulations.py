@@ -34,13 +34,13 @@ def policy(slos_ms: dict[str, int], clusters: Sequence[str] = ("east",), limit: 
 
 
 def unstaged(made: Policy) -> Policy:
-    """The same with nothing staged behind what runs: a choice is made when a slot is free, as theory has it."""
+    """The policy with nothing staged behind running attempts: each choice is made when a slot is free, as in theory."""
     clusters = {name: msgspec.structs.replace(entry, staged_per_slot=0) for name, entry in made.clusters.items()}
     return msgspec.structs.replace(made, clusters=clusters)
 
 
 def arrivals(rows: Iterable[tuple[int, str, int]], model: str = "film", tenant: str = "acme") -> Arrivals:
-    """From rows of (at_ms, tier, service_ms)."""
+    """Arrivals from rows of (at_ms, tier, service_ms)."""
     made = Arrivals()
     for at_ms, tier, service_ms in rows:
         made.add(at_ms, tier, tenant, model, service_ms)
@@ -59,7 +59,7 @@ def poisson(seed: int, jobs: int, load: float, tiers: Mapping[str, float], mean_
 
 
 def standing_late(cluster: str, second_ms: int) -> Fleet:
-    """One node from the beginning, and a second one from then on."""
+    """One node from the beginning, and a second node from `second_ms` on."""
     fleet = standing(cluster, 1)
     fleet.join(second_ms, Machine(f"{cluster}-0001", cluster))
     return fleet

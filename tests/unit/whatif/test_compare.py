@@ -68,7 +68,7 @@ def test_twice_the_slots_make_waits_shorter_and_the_rest_stays() -> None:
 
 
 def test_another_discipline_orders_otherwise() -> None:
-    """Tiers swapped: what was the urgent one is now the patient one."""
+    """With tiers swapped, the urgent tier is the patient tier."""
     given = recorded(busy().past)
     other = msgspec.structs.replace(POLICY, tiers={"api": Tier(100_000), "free": Tier(10_000)})
     compared = of_ledger(given, Changes(policy=other), NOTHING)
@@ -139,9 +139,6 @@ def test_an_event_of_a_job_that_nobody_knows_is_damage() -> None:
 def test_an_empty_ledger_says_so() -> None:
     with pytest.raises(LedgerEmpty, match="expected jobs with a result"):
         recorded(Ledger().past)
-
-
-# -- a trace, the diff and the picture ---------------------------------------------------------------------------------
 
 
 def compared_trace() -> Comparison:

@@ -1,72 +1,24 @@
-"""A candidate policy beside the one in force: what it would have done, from its records alone."""
+"""A candidate policy beside the policy in force: what it would have done, by the shadow's records alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 import pytest
 
 from contract import inputs
-from contract.batch import Batch
 from contract.events import JobDispatched
 from contract.policy import Policy, Tier, fingerprint
-from contract.shadows import ShadowAdvanced, ShadowDispatch, ShadowJob, ShadowRecord
-from scheduling.state.pool import State
-from tests.unit.audit.ledger import POLICY, POOL, START_MS, VERSION, Ledger, job_of, lived_in
+from tests.unit.audit.ledger import POLICY, POOL, SALT, START_MS, VERSION, Ledger, job_of, lived_in
+from tests.unit.whatif.followed import SWAPPED, Written
 from tests.unit.whatif.played import NOTHING, busy, order_of, played
 from whatif.compare import CHANGED, Changes, NotComparable, of_ledger
 from whatif.recorded import recorded
-from whatif.shadow.follower import follow
 from whatif.shadow.log import ShadowLog
 from whatif.shadow.shadow import Shadow
 from whatif.simulation.nodes import Costs
 from whatif.simulation.simulation import Simulation
-
-SWAPPED = msgspec.structs.replace(POLICY, tiers={"api": Tier(100_000), "free": Tier(10_000)})
-"""What was the urgent tier is the patient one."""
-
-
-class Written:
-    """Follows a ledger to its end; what the shadow wrote."""
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        policy: Policy,
-        since_ms: int = 0,
-        behind_ms: int = 3_600_000,
-        costs: Costs = NOTHING,
-    ) -> None:
-        self.records: list[ShadowRecord] = []
-        self.behind_ms: list[int] = []
-        """Ledger's clock less the shadow's, after each batch; and jobs held."""
-        self.held: list[int] = []
-
-        def make(state: State) -> Shadow:
-            log = ShadowLog("candidate", "run", POOL, self.records.append, lambda: True)
-            return Watched(self, policy, state, log, behind_ms=behind_ms, costs=costs)
-
-        self.shadow, self.damage = follow(ledger.past, make, since_ms)
-        self.shadow.finish("the ledger ends")
-        self.steps = steps = [record for record in self.records if isinstance(record, ShadowAdvanced)]
-        self.taken: list[ShadowJob] = [job for step in steps for job in step.taken]
-        self.dispatched: list[ShadowDispatch] = [entry for step in steps for entry in step.dispatched]
-        self.starts = {start.job: start.at_ms for step in steps for start in step.started}
-        self.live_starts = {start.job: start.at_ms for step in steps for start in step.live_started}
-        self.last = steps[-1]
-
-
-class Watched(Shadow):
-    def __init__(self, written: Written, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **more)
-        self._written = written
-
-    def take(self, batch: Batch, offset: int, live: State) -> None:
-        super().take(batch, offset, live)
-        self._written.behind_ms.append(live.now_ms - self.now_ms)
-        self._written.held.append(self.held)
 
 
 def what_if_dispatches(ledger: Ledger, policy: Policy) -> list[tuple[int, str, str]]:
@@ -270,7 +222,8 @@ def test_a_gang_that_runs_when_it_begins_holds_all_its_slots() -> None:
     ledger.set_up()
     pair = "sha256:" + "b" * 64
     ledger.decide(inputs.VersionPublished("pair", pair, inputs.Requirements(("cpu",), 0, ranks=2), 60_000))
-    ledger.decide(inputs.Submission(job_of(1), "acme", "free", f"pair@{pair}", "sha256:" + "0" * 64, "api"))
+    body = inputs.Submission(job_of(1), "acme", "free", f"pair@{pair}", "sha256:" + "0" * 64, "api")
+    ledger.decide(inputs.JobSubmitted(body, msgspec.Raw(b"{}"), SALT))
     gang = ledger.dispatch_of(1)
     ledger.report(inputs.Started(job_of(1), gang))
     since_ms = ledger.now_ms

@@ -32,7 +32,7 @@ class Told:
         steps = [record for record in records if isinstance(record, ShadowAdvanced)]
         self.taken = [job.job for step in steps for job in step.taken]
         self.all_starts = [(start.job, start.at_ms) for step in steps for start in step.started]
-        """Of each life of an id."""
+        """First starts of each life of an id."""
         self.starts = dict(self.all_starts)
         self.left_out = steps[-1].left_out
 
@@ -56,7 +56,8 @@ def read_late(past: LedgerPast) -> bool:
 
 
 def lived_twice(past: LedgerPast) -> bool:
-    """Some id came again after it was forgotten: what-if gives each life a name, a shadow remembers no name so long."""
+    """Some id came again after it was forgotten: what-if names each life, and a shadow does not remember names so
+    long."""
     batches = (decode_batch(record.value) for record in past.ledger(0))
     accepted = [event.job for batch in batches for event in batch.events if isinstance(event, JobAccepted)]
     return len(accepted) > len(set(accepted))

@@ -1,4 +1,4 @@
-"""Traces in files: the documented CSV, the public ones, and what is said of a bad one."""
+"""Traces in files: the documented CSV, public traces, and what is said of a bad trace."""
 
 from __future__ import annotations
 
