@@ -12,7 +12,7 @@ from contract.codec import Malformed, decode_result
 from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, attempt_prefix
 
 
-class ResultStore(Protocol):
+class ManifestStore(Protocol):
     """What runtime.object_store offers: `get` raises KeyError when there is no such object."""
 
     def get(self, key: str) -> bytes: ...
@@ -36,7 +36,7 @@ class AcceptedResults:
             elif isinstance(event, said.ErasureOrdered | said.JobErased):
                 self._accepted.pop(event.job, None)  # its results are deleted on request
 
-    def check(self, store: ResultStore) -> list[Finding]:
+    def check(self, store: ManifestStore) -> list[Finding]:
         """What is wrong with the accepted results in the store."""
         found = []
         for job, results in self._accepted.items():
@@ -49,7 +49,7 @@ class AcceptedResults:
         return found
 
 
-def _verify(store: ResultStore, job: str, dispatch: str, accepted: str) -> str:
+def _verify(store: ManifestStore, job: str, dispatch: str, accepted: str) -> str:
     prefix = attempt_prefix(job, dispatch)
     try:
         data = store.get(prefix + MANIFEST_NAME)

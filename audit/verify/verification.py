@@ -20,7 +20,7 @@ from audit.ledger.reader import LedgerRecord, LedgerSource
 from audit.verify.anchor_check import AnchorCheck
 from audit.verify.jobs_topic import JobsTopic
 from audit.verify.redecide import RedecidedState, is_decision
-from audit.verify.results import AcceptedResults, ResultStore
+from audit.verify.results import AcceptedResults, ManifestStore
 from audit.verify.second_book import SecondBook
 from audit.verify.verdict import Anchor, Finding, Verdict
 from contract.batch import GENESIS, Batch
@@ -41,7 +41,7 @@ class Witnesses:
     jobs_topic: JobsTopic | None = None
     acknowledged: Iterable[str] = ()
     """Jobs that somebody was promised (202): the ledger must know each."""
-    store: ResultStore | None = None
+    store: ManifestStore | None = None
     """The object store in which accepted results are looked up."""
     clock: Callable[[], float] = field(default=time.perf_counter)
 
