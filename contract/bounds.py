@@ -32,6 +32,9 @@ model reference with its digest, has 135."""
 SLOTS_MAX = 64
 """Slots of one node."""
 
+RENDEZVOUS_PORTS = 1_000
+"""Ports at which a node offers rank 0 of gangs: those from the port in the node's address on."""
+
 HELD_MAX = 256
 """Attempts that one node may hold, running and staged. The events that close all of them at once fit a ledger record
 (contract.batch.ONE_INPUT_BYTES_MAX)."""

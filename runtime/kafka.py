@@ -9,7 +9,6 @@ from runtime.kafka_lookup import Lookup
 from runtime.kafka_producer import OnDelivery, Producer
 from runtime.kafka_reader import Reader, Watermarks, offsets, partitions, read_one, read_range
 from runtime.kafka_records import (
-    MESSAGE_BYTES_MAX,
     Delivery,
     DeliveryRefused,
     DeliveryUnclear,
@@ -20,7 +19,6 @@ from runtime.kafka_records import (
 from runtime.kafka_topics import TopicChange, TopicMismatch, ensure_topics
 
 __all__ = [
-    "MESSAGE_BYTES_MAX",
     "Delivery",
     "DeliveryRefused",
     "DeliveryUnclear",

@@ -13,9 +13,9 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as _ConfluentProducer
 
+from contract.bounds import MESSAGE_BYTES_MAX
 from runtime.kafka_records import (
     CLIENT,
-    MESSAGE_BYTES_MAX,
     METADATA_TIMEOUT_S,
     Complaints,
     Delivery,

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from runtime.kafka_records import CLIENT, MESSAGE_BYTES_MAX, METADATA_TIMEOUT_S, Complaints, OffsetGone, Record
+from contract.bounds import MESSAGE_BYTES_MAX
+from runtime.kafka_records import CLIENT, METADATA_TIMEOUT_S, Complaints, OffsetGone, Record
 
 log = structlog.get_logger(__name__)
 

@@ -8,9 +8,6 @@ from typing import NamedTuple
 
 RecordHeaders = Sequence[tuple[str, bytes]]
 
-MESSAGE_BYTES_MAX = 2 * 1024 * 1024
-"""The largest record any topic takes (`ledger`); each topic's own limit is in contract.topics."""
-
 CLIENT: dict[str, str | int | float] = {
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1_000,

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contract.bounds import RENDEZVOUS_PORTS
+
 ENV_PREFIX = "HEADRACE_"
 
 _POSTGRES_SCHEMES = ("postgres://", "postgresql://")
@@ -70,8 +72,10 @@ class Settings(BaseSettings):
     @classmethod
     def _host_and_port(cls, address: str) -> str:
         host, _, port = address.rpartition(":")
-        if address and not (host and port.isdecimal() and 0 < int(port) <= 65_535 - 999):
-            raise ValueError(f"expected host:port with a port of 1 to 64536, found {address[:100]!r}")
+        if address and not (host and port.isdecimal() and 0 < int(port) <= 65_536 - RENDEZVOUS_PORTS):
+            raise ValueError(
+                f"expected host:port with a port of 1 to {65_536 - RENDEZVOUS_PORTS}, found {address[:100]!r}"
+            )
         return address
 
     @field_validator("log_level")

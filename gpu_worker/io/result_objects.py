@@ -44,7 +44,7 @@ class ResultStore(Protocol):
     def delete_prefix(self, prefix: str) -> int: ...
 
 
-class Abandoned(Exception):
+class ResultAbandoned(Exception):
     """Nobody wants this attempt's result any more."""
 
 
@@ -63,7 +63,7 @@ class ResultObjects:
         self._abandoned = threading.Event()
 
     def abandon(self) -> None:
-        """Nobody wants the result: what is being put ends with Abandoned."""
+        """Nobody wants the result: what is being put ends with ResultAbandoned."""
         self._abandoned.set()
 
     @property
@@ -85,7 +85,7 @@ class ResultObjects:
         return tuple(files)
 
     def put_error(self, detail: str) -> None:
-        """Put the text of a failure, or log that it is not stored: the report matters more. Abandoned."""
+        """Put the text of a failure, or log that it is not stored: the report matters more. ResultAbandoned."""
         data = detail[-ERROR_CHARACTERS_MAX:].encode("utf-8", "replace")
         key = self._prefix + ERROR_NAME
         try:
@@ -93,7 +93,7 @@ class ResultObjects:
                 lambda: self._store.put(key, data, content_type="text/plain; charset=utf-8"),
                 min(ERROR_PATIENCE_S, self._patience_s),
             )
-        except Abandoned:
+        except ResultAbandoned:
             raise
         except Exception as error:  # whatever it was, the failure must be reported
             self._log("error text not stored", error)
@@ -126,7 +126,7 @@ class ResultObjects:
 
     def _look(self) -> None:
         if self._abandoned.is_set():
-            raise Abandoned
+            raise ResultAbandoned
 
     def _retry(self, put: Callable[[], Put], patience_s: float) -> Put:
         for attempt in stamina.retry_context(
@@ -143,6 +143,6 @@ class ResultObjects:
 
 def _may_pass(error: Exception) -> bool:
     """Whether another try may succeed: a store is away. A file of ours that cannot be read stays so."""
-    if isinstance(error, Abandoned | BadOutput):
+    if isinstance(error, ResultAbandoned | BadOutput):
         return False
     return not isinstance(error, OSError) or is_away(error)

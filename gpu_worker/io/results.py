@@ -21,7 +21,7 @@ from gpu_worker.io.background import BackgroundThreads
 from gpu_worker.io.checker import BAD_OUTPUTS, BAD_VALUES, KINDS
 from gpu_worker.io.checker_process import CheckAborted, Checkers
 from gpu_worker.io.outputs import BadOutput, check_names
-from gpu_worker.io.result_objects import Abandoned, ResultObjects, ResultStore
+from gpu_worker.io.result_objects import ResultAbandoned, ResultObjects, ResultStore
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure, disk_failure, identifier
 
@@ -86,7 +86,7 @@ class ResultsWriter:
     def _work(self, run: Run, store: Callable[[ResultObjects], Report], objects: ResultObjects) -> None:
         try:
             report = store(objects)
-        except Abandoned:
+        except ResultAbandoned:
             report = Failed(run.job, run.dispatch, "store", "Abandoned")
         except Exception as error:  # a defect of ours must not leave the attempt open for ever
             log.error("result not stored", job=run.job, dispatch=run.dispatch, error=type(error).__name__)
@@ -115,7 +115,7 @@ class ResultsWriter:
             manifest = encode(ResultManifest(run.job, run.dispatch, run.version, outcome.values, files))
             objects.put(INPUTS_NAME, bytes(supplies.inputs), "application/json")
             objects.put(MANIFEST_NAME, manifest, "application/json")
-        except Abandoned:
+        except ResultAbandoned:
             raise
         except BadOutput as error:
             return Failure("bad_outputs", error.name, error.detail)

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from contract.bounds import RENDEZVOUS_PORTS
 from scheduling.state.nodes import Attempt, Node, NodeLoad
-
-PORTS = 1_000
-"""How many ports a node offers to rank 0 of gangs, from the port in its address on."""
 
 
 class NodeShare(NamedTuple):
@@ -53,9 +51,9 @@ def hold(nodes: Iterable[tuple[Node, int]], ranks: int) -> bool:
 
 
 def is_address(address: str) -> bool:
-    """`host:port` with room for PORTS ports."""
+    """`host:port` with room for RENDEZVOUS_PORTS ports."""
     host, colon, port = address.rpartition(":")
-    return bool(host and colon) and port.isascii() and port.isdigit() and 0 < int(port) <= 65_536 - PORTS
+    return bool(host and colon) and port.isascii() and port.isdigit() and 0 < int(port) <= 65_536 - RENDEZVOUS_PORTS
 
 
 def rendezvous(node: Node, load: NodeLoad, place: int) -> str:
@@ -65,8 +63,8 @@ def rendezvous(node: Node, load: NodeLoad, place: int) -> str:
     gangs are left out. ValueError when every port is taken."""
     host, _, first = node.address.rpartition(":")
     taken = {attempt.rendezvous for attempt in load.values()}
-    for step in range(PORTS):
-        found = f"{host}:{int(first) + (place + step) % PORTS}"
+    for step in range(RENDEZVOUS_PORTS):
+        found = f"{host}:{int(first) + (place + step) % RENDEZVOUS_PORTS}"
         if found not in taken:
             return found
-    raise ValueError(f"expected a free port of {PORTS} on node {node.node}, found none; give it fewer slots")
+    raise ValueError(f"expected a free port of {RENDEZVOUS_PORTS} on node {node.node}, found none; give it fewer slots")

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from confluent_kafka import Producer
 
+from contract.bounds import MESSAGE_BYTES_MAX
 from contract.topics import Topic
 from local.services import Services
 from runtime import kafka
@@ -117,7 +118,7 @@ def test_no_broker_makes_a_delivery_unclear() -> None:
     producer.close()
 
 
-@pytest.mark.parametrize("size", [100_000, kafka.MESSAGE_BYTES_MAX + 1], ids=["by the broker", "by the client"])
+@pytest.mark.parametrize("size", [100_000, MESSAGE_BYTES_MAX + 1], ids=["by the broker", "by the client"])
 def test_a_record_over_the_topics_limit_is_refused_and_the_next_one_is_written(
     services: Services, producer: kafka.Producer, size: int
 ) -> None:

@@ -106,7 +106,7 @@ def test_an_upload_that_is_tried_again_begins_anew(table: Table, monkeypatch: py
 
 def test_an_output_is_read_no_further_than_it_was_long_and_no_more_once_nobody_wants_it(tmp_path: Path) -> None:
     def stop() -> None:
-        raise result_objects.Abandoned
+        raise result_objects.ResultAbandoned
 
     (tmp_path / "a").write_bytes(b"12345678")
     folder = os.open(tmp_path, os.O_RDONLY)
@@ -114,7 +114,7 @@ def test_an_output_is_read_no_further_than_it_was_long_and_no_more_once_nobody_w
         grow(tmp_path / "a")
         reading = output.reading(lambda: None)
         assert [reading.read(3), reading.read(), reading.read(), reading.read(3)] == [b"123", b"45678", b"", b""]
-        with pytest.raises(result_objects.Abandoned):
+        with pytest.raises(result_objects.ResultAbandoned):
             output.reading(stop).read()
     os.close(folder)
 
