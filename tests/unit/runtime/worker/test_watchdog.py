@@ -32,12 +32,10 @@ def hold_the_lock():
     re.match("^(a+)+$", "a" * 60 + "b")
 
 def work():
-    begin_s = time.process_time()
-    while time.process_time() < begin_s + 0.25:  # it is looked at
-        pass
+    time.sleep(0.25)  # the watchdog looks meanwhile
     tell()
-    while time.process_time() < begin_s + 0.35:
-        pass
+    for _ in range(5):  # after a suspension the loop still works for a moment, and takes hardly any processor time
+        time.sleep(0.02)
 
 def leave():
     sys.exit(0)
