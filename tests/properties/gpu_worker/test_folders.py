@@ -74,7 +74,7 @@ class Node:
         self.store = Store()
         self.checkers = Checkers()
         self.told: SimpleQueue[tuple[str, Report]] = SimpleQueue()
-        self.keeper = ResultsWriter(
+        self.writer = ResultsWriter(
             self.store, self.scratch.open_outputs, self.checkers, lambda *told: self.told.put(told), patience_s=1.0
         )
         self.supplies = Supplies(msgspec.Raw(b"{}"), installed())
@@ -102,7 +102,7 @@ class Node:
 
     def ended(self, run: Run, names: tuple[str, ...]) -> Report:
         """How the attempt ended, after its folders were cleared as the agent clears them."""
-        self.keeper.store(run, self.supplies, Computed(msgspec.Raw(b'{"n":1}'), names))
+        self.writer.store(run, self.supplies, Computed(msgspec.Raw(b'{"n":1}'), names))
         told, report = self.told.get(timeout=DEADLINE_S)
         assert told == run.dispatch
         self.in_time(lambda: self.scratch.clean_temporary(0))

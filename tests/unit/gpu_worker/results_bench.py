@@ -61,7 +61,7 @@ class Table:
         self.store = Store()
         self.told: SimpleQueue[tuple[str, Report]] = SimpleQueue()
         root = os.open(directory.parent, os.O_RDONLY)
-        self.keeper = ResultsWriter(
+        self.writer = ResultsWriter(
             self.store,
             lambda _dispatch: open_folder(root, directory.name),
             checkers,
@@ -71,7 +71,7 @@ class Table:
         self.supplies = Supplies(msgspec.Raw(b'{"prompt":"words"}'), installed(outputs=schema))
 
     def begin(self, outcome: ChildOutcome) -> None:
-        self.keeper.store(ORDER, self.supplies, outcome)
+        self.writer.store(ORDER, self.supplies, outcome)
 
     def stored(self, outcome: ChildOutcome) -> Report:
         self.begin(outcome)

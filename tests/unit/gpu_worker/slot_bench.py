@@ -107,10 +107,10 @@ class Bench:
         self.directory = directory
         self.loop = Loop()
         self.scratch = Scratch(directory / "scratch")
-        seat = ChildLaunch(
+        launch = ChildLaunch(
             0, child_environment({"PATH": os.environ["PATH"], "HEADRACE_S3_SECRET_KEY": "x"}, 3, []), "cpu", 3
         )
-        self.slot = Slot(seat, self.loop, self.scratch, self)
+        self.slot = Slot(launch, self.loop, self.scratch, self)
         self.told: list[tuple[str, Any]] = []
         self.number = 0
 

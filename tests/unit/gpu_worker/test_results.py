@@ -53,12 +53,12 @@ def test_outputs_inputs_and_manifest_are_stored_and_named_by_digest(table: Table
 
 def test_once_no_values_were_found_to_fit_nothing_to_store_is_told_at_once(table: Table) -> None:
     nothing = Succeeded("j", "1.1.0", EMPTY_MANIFEST)
-    assert table.keeper.at_once(ORDER, computed()) is None, "nothing is checked in the agent's own thread"
+    assert table.writer.at_once(ORDER, computed()) is None, "nothing is checked in the agent's own thread"
     assert table.stored(computed()) == nothing
-    assert table.keeper.at_once(ORDER, computed()) == nothing
-    assert table.keeper.at_once(msgspec.structs.replace(ORDER, version="v2"), computed()) is None
+    assert table.writer.at_once(ORDER, computed()) == nothing
+    assert table.writer.at_once(msgspec.structs.replace(ORDER, version="v2"), computed()) is None
     for outcome in (computed("a"), computed(values=b'{"n":1}'), Failure("model_error", "E")):
-        assert table.keeper.at_once(ORDER, outcome) is None
+        assert table.writer.at_once(ORDER, outcome) is None
     assert table.store.objects == {}
 
 
@@ -66,7 +66,7 @@ def test_empty_values_that_break_the_schema_are_not_told_as_a_success(tmp_path: 
     table = Table(tmp_path, checkers, {"type": "object", "required": ["n"]})
     for _ in range(2):
         assert table.stored(computed()) == Failed("j", "1.1.0", "bad_outputs", "ValuesBreakSchema")
-        assert table.keeper.at_once(ORDER, computed()) is None
+        assert table.writer.at_once(ORDER, computed()) is None
 
 
 class Aborting(Checkers):
@@ -116,7 +116,7 @@ def test_a_defect_while_storing_is_told(table: Table, monkeypatch: pytest.Monkey
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(table.keeper, "_store_result", broken)
+    monkeypatch.setattr(table.writer, "_store_result", broken)
     assert table.stored(computed()) == Failed("j", "1.1.0", "store", "ZeroDivisionError")
 
 
@@ -154,7 +154,7 @@ def test_an_abandoned_result_is_removed_and_told(table: Table) -> None:
     (table.directory / "a").write_bytes(b"words")
     table.begin(computed("a"))
     assert table.store.reached.wait(10)
-    table.keeper.abandon("1.1.0")
+    table.writer.abandon("1.1.0")
     table.store.let.set()
     table.told.get(timeout=10)
     assert table.store.objects == {}

@@ -29,26 +29,26 @@ VERSIONS = tuple(f"sha256:{number:064x}" for number in range(950))
 
 
 def test_the_versions_used_last_are_listed_as_many_as_fit() -> None:
-    shelf = CachedVersions(VERSIONS)
-    assert shelf.listed == tuple(sorted(shelf.listed))
-    assert set(shelf.listed) == set(VERSIONS[: len(shelf.listed)])
-    size = len(encode(NodeJoined("", "", "", "", 1, 0, 0, shelf.listed)))
+    cached = CachedVersions(VERSIONS)
+    assert cached.listed == tuple(sorted(cached.listed))
+    assert set(cached.listed) == set(VERSIONS[: len(cached.listed)])
+    size = len(encode(NodeJoined("", "", "", "", 1, 0, 0, cached.listed)))
     size -= len(encode(NodeJoined("", "", "", "", 1, 0, 0)))
     assert CACHED_BYTES_MAX - 100 < size <= CACHED_BYTES_MAX
-    last, first = VERSIONS[-1], VERSIONS[len(shelf.listed) - 1]
-    shelf.use(last)
-    assert last in shelf.listed
-    assert first not in shelf.listed
+    last, first = VERSIONS[-1], VERSIONS[len(cached.listed) - 1]
+    cached.use(last)
+    assert last in cached.listed
+    assert first not in cached.listed
 
 
 def test_a_use_that_changes_no_place_changes_no_list() -> None:
-    shelf = CachedVersions(VERSIONS[:3])
-    before = shelf.listed
-    shelf.use(VERSIONS[2])
-    shelf.add(VERSIONS[:3])
-    assert shelf.listed == before == VERSIONS[:3]
-    shelf.add(VERSIONS[:4])
-    assert shelf.listed == VERSIONS[:4]
+    cached = CachedVersions(VERSIONS[:3])
+    before = cached.listed
+    cached.use(VERSIONS[2])
+    cached.add(VERSIONS[:3])
+    assert cached.listed == before == VERSIONS[:3]
+    cached.add(VERSIONS[:4])
+    assert cached.listed == VERSIONS[:4]
 
 
 def test_the_fullest_heartbeat_and_join_fit_a_record() -> None:

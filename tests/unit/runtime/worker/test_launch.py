@@ -19,6 +19,8 @@ def test_a_child_gets_none_of_the_agents_environment_but_what_it_needs() -> None
 
 def test_slots_share_cores_and_gpus_out() -> None:
     node = NodeIdentity("main", "n", 4, "rocm", 2, 0, 0, 10, 5.0)
-    seats = launches_of(node, {"PATH": "/bin"})
-    assert [seat.environment["HIP_VISIBLE_DEVICES"] for seat in seats] == ["0,1", "2,3", "4,5", "6,7"]
-    assert {(seat.threads, seat.device, seat.environment["OMP_NUM_THREADS"]) for seat in seats} == {(2, "cuda", "2")}
+    launches = launches_of(node, {"PATH": "/bin"})
+    assert [launch.environment["HIP_VISIBLE_DEVICES"] for launch in launches] == ["0,1", "2,3", "4,5", "6,7"]
+    assert {(launch.threads, launch.device, launch.environment["OMP_NUM_THREADS"]) for launch in launches} == {
+        (2, "cuda", "2")
+    }
