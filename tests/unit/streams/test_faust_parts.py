@@ -183,8 +183,13 @@ def test_a_member_joins_anew_while_partitions_are_not_shared_out(monkeypatch: py
         joins: list[int] = []
         looks: list[str] = []
         shared_out, cluster = [1], Cluster(1)
+
+        def covered(topic: str) -> int:
+            looks.append(topic)
+            return shared_out[0]
+
         app: Any = SimpleNamespace(
-            assignor=SimpleNamespace(assigned=False, covered=lambda topic: looks.append(topic) or shared_out[0]),
+            assignor=SimpleNamespace(assigned=False, covered=covered),
             consumer=SimpleNamespace(
                 _thread=SimpleNamespace(
                     thread_loop=asyncio.get_running_loop(),

@@ -164,8 +164,10 @@ def test_with_proofs_every_committed_record_is_taken_once_whatever_fetches_bring
     """A log of transactions is fetched in parts, and places jump ahead in between, as Faust loses records."""
     log = Log(kinds)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fetching, "PROVEN", Gaps())
-        positions, took, place = Positions(0), [], min(start, log.end)
+        gaps = Gaps()
+        patch.setattr(fetching, "PROVEN", gaps)
+        positions, place = Positions(0), min(start, log.end)
+        took: list[int] = []
 
         def fetch(place: int, batches: int) -> int:
             records, behind = log.fetch(place, batches)
@@ -178,7 +180,7 @@ def test_with_proofs_every_committed_record_is_taken_once_whatever_fetches_bring
         while place < log.end:
             place = fetch(place, 2)
         assert took == log.committed
-        assert fetching.PROVEN.past("submissions", 3, positions.wanted) == log.end
+        assert gaps.past("submissions", 3, positions.wanted) == log.end
 
 
 class Log:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
 
+from contract.codec import decode_input
 from contract.events import InputQuarantined, Opened
 from contract.orders import Run
 from streams.door import jobs_door
 from streams.hosting import inbox
 from streams.ledger import jobs_reader, opening, pool_metrics
+from streams.ledger.snapshots import state_of
 from tests.unit.streams.memory_pool import (
     MemoryBroker,
     accepted,
@@ -103,11 +106,7 @@ def test_a_record_that_is_no_input_is_set_aside_once_and_the_pool_goes_on(monkey
         setup(broker)
         bad = broker.say_bytes(b"no JSON")
         unforeseen = broker.say_bytes(b"{}", headers=[("traceparent", None)])  # type: ignore[list-item]
-        monkeypatch.setattr(
-            jobs_door,
-            "decode_input",
-            lambda value, real=jobs_door.decode_input: [][1] if value == b"{}" else real(value),
-        )
+        monkeypatch.setattr(jobs_door, "decode_input", lambda value: [][1] if value == b"{}" else decode_input(value))
         broker.say(submitted(1))
         await accepted(broker, 1)
         assert [(partition, offset) for partition, offset, _ in broker.quarantined] == [(0, bad), (0, unforeseen)]
@@ -125,8 +124,7 @@ def test_a_store_that_is_away_costs_a_longer_fold(monkeypatch: pytest.MonkeyPatc
     async def live() -> None:
         broker, first = await led(jobs=1)
         await first.close(with_snapshot=True)
-        real = opening.state_of
-        monkeypatch.setattr(opening, "state_of", lambda pool, ask: real(pool, ask, patience_s=0.05))
+        monkeypatch.setattr(opening, "state_of", partial(state_of, patience_s=0.05))
         broker.store_away = True
         second = keeper_of(broker)
         broker.say(submitted(2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +112,24 @@ def test_whatever_raises_in_a_host_the_pool_is_opened_anew(monkeypatch: pytest.M
     run(live)
 
 
+def noting(monkeypatch: pytest.MonkeyPatch, name: str, outcomes: list[Any]) -> None:
+    """Have the writer's method note with what it was called."""
+    real = getattr(writers.LedgerWriter, name)
+
+    def noted(*given: Any) -> Any:
+        outcomes.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(writers.LedgerWriter, name, noted)
+
+
 def test_what_becomes_of_an_append_of_the_host_before_reaches_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its record is in the ledger, or not: the chain decides, not a late report."""
 
     async def live() -> None:
         broker, keeper = await led()
-        broker[0].held_appends = in_flight = []
+        in_flight: list[Callable[[], None]] = []
+        broker[0].held_appends = in_flight
         broker.say(submitted(1))
         await until_async(lambda: in_flight, "a batch is in flight")
         raised = once(monkeypatch, inbox.Inbox, "put")
@@ -125,10 +138,7 @@ def test_what_becomes_of_an_append_of_the_host_before_reaches_nobody(monkeypatch
         await until_async(lambda: len(in_flight) == 2, "its successor appends too")
         outcomes: list[Any] = []
         for name in ("acked", "unclear"):
-            heard = getattr(writers.LedgerWriter, name)
-            monkeypatch.setattr(
-                writers.LedgerWriter, name, lambda *given, heard=heard: outcomes.append(given) or heard(*given)
-            )
+            noting(monkeypatch, name, outcomes)
         late, opened = in_flight
         broker[0].held_appends = None
         opened()

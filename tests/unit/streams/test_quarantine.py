@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 
 import pytest
 from hypothesis import example, given
@@ -53,7 +54,7 @@ def test_a_flood_is_not_a_flood_of_lines_and_each_line_says_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now_s = 1_000.0
-    monkeypatch.setattr(quarantine.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     lines = quarantine._Lines()
     for offset in range(1_000):
         lines.say("submissions", 3, offset, "expected JSON")
