@@ -17,7 +17,8 @@ from streams.door import jobs_door
 from tests.properties.contract.broken_bytes import broken
 from tests.properties.contract.records import wire
 from tests.properties.weighted import weighted
-from tests.unit.streams.memory_pool import MemoryBroker, keeper_of, run, setup, submitted
+from tests.unit.streams.led_pools import keeper_of, setup, submitted
+from tests.unit.streams.memory_pool import MemoryBroker, run
 from tests.waiting import until_async
 
 VALUES = weighted(

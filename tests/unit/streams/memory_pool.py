@@ -8,39 +8,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
-
-import msgspec
-from prometheus_client import REGISTRY
+from typing import Any, cast
 
 from contract.batch import Batch
 from contract.chain import Chain, Counted
 from contract.codec import decode_batch, decode_order, encode
-from contract.events import Event, JobAccepted
-from contract.inputs import (
-    AliasMoved,
-    JobSubmitted,
-    NodeJoined,
-    PolicyApplied,
-    Requirements,
-    Submission,
-    VersionPublished,
-    Wire,
-)
-from contract.names import job_id, payload_digest
+from contract.events import Event
+from contract.inputs import Wire
 from contract.orders import Order
-from contract.policy import Cluster, Policy, Pool, Tier, fingerprint
+from contract.policy import Cluster, Policy, Pool, Tier
 from contract.topics import JOBS, LEDGER
-from runtime.kafka import Delivery, DeliveryUnclear, Headers, OnDelivery, Record
+from runtime.kafka import Delivery, DeliveryUnclear, OnDelivery, Record, RecordHeaders
 from scheduling import snapshot
 from scheduling.state.pool import State
 from streams.hosting.follower import Follower
 from streams.hosting.gaps import Gaps
 from streams.ledger.outputs import SnapshotReady
-from streams.ledger.pool_host import PoolHost
-from streams.ledger.pool_keeper import OnEnded, PoolKeeper
-from tests.unit.streams.said import VERSION
-from tests.waiting import until_async
 
 POOLS = {0: "main", 1: "other"}
 POLICY = Policy(
@@ -93,11 +76,16 @@ class MemoryBroker:
         return self.say_bytes(encode(said), partition, key or f"key-{len(self[partition].jobs)}".encode())
 
     def say_bytes(
-        self, value: bytes | None, partition: int = 0, key: bytes | None = b"k", headers: Headers = ()
+        self,
+        value: bytes | None,
+        partition: int = 0,
+        key: bytes | None = b"k",
+        headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> int:
-        """Into `jobs`; its offset."""
+        """Write into `jobs` and return the offset. aiokafka gives None for a header without a value."""
         jobs = self[partition].jobs
-        jobs.append(Record(JOBS, partition, len(jobs), now_ms(), key, value, list(headers)))
+        given = cast("list[tuple[str, bytes]]", list(headers))
+        jobs.append(Record(JOBS, partition, len(jobs), now_ms(), key, value, given))
         self.flow(partition)
         return len(jobs) - 1
 
@@ -119,7 +107,7 @@ class MemoryBroker:
 
     # -- what hosts ask
 
-    def append(self, partition: int, value: bytes, headers: Headers, on_delivery: OnDelivery) -> None:
+    def append(self, partition: int, value: bytes, headers: RecordHeaders, on_delivery: OnDelivery) -> None:
         part = self[partition]
 
         def land() -> None:
@@ -216,7 +204,7 @@ class MemoryIO:
     def read_ledger(self, start: int, on_records: Any, on_failure: Any) -> MemoryTail:
         return MemoryTail(self._part, start, on_records)
 
-    def append(self, record: bytes, headers: Headers, on_delivery: OnDelivery) -> None:
+    def append(self, record: bytes, headers: RecordHeaders, on_delivery: OnDelivery) -> None:
         self.broker.append(self.partition, record, headers, on_delivery)
 
     def follow_jobs(self, position: int, on_gap: Callable[[int], None], has_more: Callable[[], bool]) -> Follower:
@@ -240,67 +228,5 @@ class MemoryIO:
         asyncio.get_running_loop().call_soon(self.broker.flow, self.partition)
 
 
-def keeper_of(
-    broker: MemoryBroker, partition: int = 0, *, rest_s: float = 0.001, rest_max_s: float = 60.0
-) -> PoolKeeper:
-    """A pool that is kept open in this process, as the scheduler does."""
-
-    def open_host(on_ended: OnEnded) -> PoolHost:
-        io: Any = MemoryIO(broker, partition)
-        return PoolHost(io, snapshot_every_ms=60_000, on_ended=on_ended)
-
-    keeper = PoolKeeper(partition, open_host, rest_s=rest_s, rest_max_s=rest_max_s)
-    broker[partition].deliver = keeper.offer
-    return keeper
-
-
-def setup(broker: MemoryBroker, partition: int = 0) -> None:
-    """A policy, a version that runs, and a node."""
-    cluster = "local" if partition == 0 else "east"
-    for said in (
-        PolicyApplied(POLICY, fingerprint(POLICY)),
-        VersionPublished("noop", VERSION, Requirements(("cpu",), 0), 60_000),
-        AliasMoved("noop", "live", VERSION, 1),
-        NodeJoined("n1", "s1", cluster, "cpu", 64, 0, 1_000, (VERSION,)),
-    ):
-        broker.say(said, partition)
-
-
-async def led(*, jobs: int = 0, rest_s: float = 0.001, rest_max_s: float = 60.0) -> tuple[MemoryBroker, PoolKeeper]:
-    """A pool that is led, with so many jobs accepted: 1, 2, 3…"""
-    broker = MemoryBroker()
-    keeper = keeper_of(broker, rest_s=rest_s, rest_max_s=rest_max_s)
-    setup(broker)
-    await until_async(lambda: len(broker.batches()) > 1, "the pool is led")
-    for number in range(1, jobs + 1):
-        broker.say(submitted(number))
-    await accepted(broker, jobs)
-    return broker, keeper
-
-
-def submitted(number: int, partition: int = 0) -> JobSubmitted:
-    inputs, salt = b'{"prompt":"x"}', "0" * 32
-    digest = payload_digest(salt, inputs)
-    submission = Submission(job_id(POOLS[partition], str(number)), "acme", "free", "noop", digest, "api")
-    return JobSubmitted(submission, msgspec.Raw(inputs), salt)
-
-
 def now_ms() -> int:
     return int(time.time() * 1000)
-
-
-def sessions(broker: MemoryBroker, partition: int = 0) -> list[str]:
-    """By which host each ledger record was written."""
-    return [dict(record.headers)["ce_source"].decode() for record in broker[partition].ledger]
-
-
-def reopened(pool: str) -> float:
-    return REGISTRY.get_sample_value("headrace_pool_reopened_total", {"pool": pool}) or 0.0
-
-
-def shown(name: str, pool: str) -> list[Any]:
-    return [s for m in REGISTRY.collect() for s in m.samples if s.name == name and s.labels.get("pool") == pool]
-
-
-async def accepted(broker: MemoryBroker, count: int, partition: int = 0) -> None:
-    await until_async(lambda: len(broker.events(JobAccepted, partition)) == count, f"{count} jobs are accepted")

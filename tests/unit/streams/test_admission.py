@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from contract.codec import encode
 from contract.side_topics import SubmissionRequested
 from registry import models, pools
-from registry.errors import RegistryError
+from registry.errors import Code, RegistryError
 from registry.models import RegisteredVersion
 from runtime.kafka import Record
 from streams.door.admission import Admission, Admitted, NotYet, Refused, RegistryAway
@@ -114,10 +114,13 @@ def test_what_has_nothing_to_do_with_the_record_is_an_outage_whatever_fails_in_i
         door.admit(a_record(), patient=True)
 
 
-@pytest.mark.parametrize("code", ["corrupt", "unavailable", "unknown_alias"])
-def test_what_the_registry_refuses_is_a_sentence(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+CODES: list[Code] = ["corrupt", "unavailable", "unknown_alias"]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_what_the_registry_refuses_is_a_sentence(monkeypatch: pytest.MonkeyPatch, code: Code) -> None:
     door = an_admission(monkeypatch)
-    monkeypatch.setattr(models, "resolve", failing(RegistryError(code, "a violet walrus")))  # type: ignore[arg-type]
+    monkeypatch.setattr(models, "resolve", failing(RegistryError(code, "a violet walrus")))
     with pytest.raises(Refused, match=r"model: .* .*") as refused:
         door.admit(a_record(), patient=True)
     assert "walrus" not in str(refused.value)

@@ -6,121 +6,20 @@ The follower, the place and the quarantine are the real ones; Faust, the broker,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
 
-import msgspec
 import pytest
 
 from contract.bounds import REFUSAL_BYTES_MAX
-from contract.inputs import JobSubmitted, Submission
 from contract.topics import JOBS, QUARANTINE, SUBMISSIONS
-from runtime.kafka import Record
 from streams.door import held_up, intake_partition, skips, under_way
-from streams.door.admission import Admitted, NotYet, Refused, RegistryAway
-from streams.door.intake_partition import IntakePartition
+from streams.door.admission import NotYet, Refused, RegistryAway
 from streams.door.intake_positions import IntakePosition
 from streams.door.skips import SKIPPED
 from streams.hosting import follower
-from streams.hosting.follower import Follower
-from streams.hosting.gaps import Gaps
-from tests.unit.streams.memory_producer import MemoryProducer
-from tests.waiting import until_async, within
-
-
-class Installation:
-    """What intake's partitions share: each answer is the test's."""
-
-    def __init__(self) -> None:
-        self.producer = MemoryProducer()
-        self.gaps = Gaps()
-        self.judging = ThreadPoolExecutor(1)
-        self.held: dict[int, tuple[int, int]] = {}
-        """First offset kept and end of a partition."""
-        self.stored: dict[int, int] = {}
-        self.reads = 0
-        self.written: list[tuple[int, IntakePosition]] = []
-        self.ordered: set[tuple[int, int]] = set()
-        self.seeks: list[tuple[int, int]] = []
-        self.paused: set[int] = set()
-        self.outcomes: dict[int, Exception] = {}
-        """By offset: what its check raises; else it is a job."""
-        self.registry_away = False
-        self.store_away = False
-
-    # -- as Admission, IntakePositions, Skips, Watermarks
-
-    def admit(self, record: Record, *, patient: bool) -> Admitted:
-        if self.registry_away:
-            raise RegistryAway("OperationalError")
-        outcome = self.outcomes.get(record.offset)
-        if outcome is not None and not (isinstance(outcome, NotYet) and not patient):
-            raise outcome
-        return a_job(record)
-
-    def read(self, partition: int) -> int:
-        if self.store_away:
-            raise ConnectionError
-        self.reads += 1
-        return self.stored.get(partition, 0)
-
-    def write(self, partition: int, position: IntakePosition) -> None:
-        self.written.append((partition, position))
-
-    def list_orders(self, partition: int) -> frozenset[int]:
-        return frozenset(offset for number, offset in self.ordered if number == partition)
-
-    def remove(self, partition: int, offset: int) -> None:
-        self.ordered.discard((partition, offset))
-
-    def of(self, _topic: str, partition: int) -> tuple[int, int]:
-        return self.held.get(partition, (0, 0))
-
-    def pause(self, partition: int, whether: bool) -> None:
-        (self.paused.add if whether else self.paused.discard)(partition)
-
-    # -- a partition
-
-    def partition(self, number: int) -> IntakePartition:
-        async def seek(_topic: str, partition: int, offset: int) -> None:
-            self.seeks.append((partition, offset))
-
-        def follow(partition: int, position: int) -> Follower:
-            where: Any = self
-            return Follower(SUBMISSIONS, partition, position, watermarks=where, seek=seek, gaps=self.gaps)
-
-        parts: Any = self
-        return IntakePartition(
-            number,
-            producer=parts.producer,
-            admission=parts,
-            judging=self.judging,
-            positions=parts,
-            skips=_Skips(self),  # type: ignore[arg-type]
-            follow=follow,
-            pause=self.pause,
-        )
-
-
-class _Skips:
-    def __init__(self, installation: Installation) -> None:
-        self.ordered, self.remove = installation.list_orders, installation.remove
-
-
-def a_record(offset: int, follows: int | None = None, size: int = 10, partition: int = 0) -> Record:
-    headers = [("ce_id", str(offset).encode())]
-    return Record(SUBMISSIONS, partition, offset, 1, b"acme", b"x" * size, headers, follows)
-
-
-def a_job(record: Record) -> Admitted:
-    submission = Submission(f"main-{record.offset:032x}", "acme", "free", "echo", "sha256:0", "kafka")
-    return Admitted(JobSubmitted(submission, msgspec.Raw(b"{}"), "0" * 32), 0, "")
-
-
-def numbers(producer: MemoryProducer) -> list[int]:
-    """Offsets of the submissions whose jobs were written."""
-    return [int(record.submission.job[-32:], 16) for record in producer.submitted()]
+from tests.unit.streams.memory_intake import Installation, a_record, is_at, numbers, opened, run, wants
+from tests.waiting import until_async
 
 
 @pytest.fixture
@@ -134,14 +33,6 @@ def installation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     installation.judging.shutdown()
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(within(60, test()))
-
-
-async def opened(partition: IntakePartition) -> None:
-    await until_async(lambda: partition.place is not None, "it follows")
-
-
 def test_the_place_stays_before_what_is_under_way_whatever_lies_behind_it(installation: Installation) -> None:
     """51 records arrive while the registry is away; behind them the log holds a marker and no more."""
 
@@ -153,7 +44,7 @@ def test_the_place_stays_before_what_is_under_way_whatever_lies_behind_it(instal
         installation.gaps.prove(SUBMISSIONS, 0, 151, 152)
         for offset in range(100, 151):
             await partition.deliver(a_record(offset, offset))
-        await until_async(lambda: partition._follower.wanted == 152, "the marker is passed over")  # type: ignore[union-attr]
+        await wants(partition, 152)
         assert partition.place == 100
         await partition.write_place()
         await partition.close()
@@ -187,7 +78,7 @@ def test_nor_when_what_is_under_way_expires(installation: Installation, monkeypa
         for offset in range(100, 151):
             await partition.deliver(a_record(offset))
         installation.held[0] = (152, 160)
-        await until_async(lambda: partition._follower.wanted == 152, "it is passed over")  # type: ignore[union-attr]
+        await wants(partition, 152)
         assert partition.place == 100
         installation.registry_away = False
         await until_async(lambda: partition.place == 152, "all are passed on")
@@ -301,7 +192,7 @@ def test_one_that_starts_skips_before_it_looks_at_the_record_and_forgets_orders_
     async def test() -> None:
         installation.stored[0] = 4
         installation.ordered |= {(0, 4), (0, 2)}
-        installation.outcomes[4] = SystemExit()  # type: ignore[assignment]
+        installation.outcomes[4] = SystemExit()
         partition = installation.partition(0)
         await opened(partition)
         await partition.deliver(a_record(4))
@@ -333,7 +224,7 @@ def test_what_there_is_no_room_for_is_asked_for_again(
         assert installation.seeks[-1] == (0, 4)
         for offset in range(4, 10):
             await partition.deliver(a_record(offset))
-            await until_async(lambda offset=offset: partition.place == offset + 1, "it is done")  # type: ignore[misc]
+            await until_async(partial(is_at, partition, offset + 1), "it is done")
         assert numbers(installation.producer) == list(range(10))
         await partition.close()
 

@@ -15,16 +15,8 @@ from streams.door import jobs_door
 from streams.hosting import inbox
 from streams.ledger import jobs_reader, opening, pool_metrics
 from streams.ledger.snapshots import state_of
-from tests.unit.streams.memory_pool import (
-    MemoryBroker,
-    accepted,
-    keeper_of,
-    led,
-    run,
-    setup,
-    shown,
-    submitted,
-)
+from tests.unit.streams.led_pools import accepted, is_led, keeper_of, led, setup, shown, submitted
+from tests.unit.streams.memory_pool import MemoryBroker, run
 from tests.waiting import until_async, within
 
 
@@ -52,7 +44,7 @@ def test_a_full_pool_waits_for_nobody_and_nobody_for_it() -> None:
         keepers = [keeper_of(broker, partition) for partition in (0, 1)]
         for partition in (0, 1):
             setup(broker, partition)
-            await until_async(lambda p=partition: len(broker.batches(p)) > 1, "the pool is led")  # type: ignore[misc]
+            await until_async(partial(is_led, broker, partition), "the pool is led")
         broker[0].held_appends = []
         count = jobs_reader.UNDECIDED_MAX + 500
         for number in range(count):
@@ -105,7 +97,7 @@ def test_a_record_that_is_no_input_is_set_aside_once_and_the_pool_goes_on(monkey
         keeper = keeper_of(broker)
         setup(broker)
         bad = broker.say_bytes(b"no JSON")
-        unforeseen = broker.say_bytes(b"{}", headers=[("traceparent", None)])  # type: ignore[list-item]
+        unforeseen = broker.say_bytes(b"{}", headers=[("traceparent", None)])
         monkeypatch.setattr(jobs_door, "decode_input", lambda value: [][1] if value == b"{}" else decode_input(value))
         broker.say(submitted(1))
         await accepted(broker, 1)

@@ -18,18 +18,8 @@ from streams.door import jobs_door
 from streams.hosting import inbox
 from streams.ledger import dispatching, jobs_reader, leading, opening, payloads, pool_host, pool_metrics
 from streams.ledger import writer as writers
-from tests.unit.streams.memory_pool import (
-    MemoryBroker,
-    accepted,
-    keeper_of,
-    led,
-    reopened,
-    run,
-    sessions,
-    setup,
-    shown,
-    submitted,
-)
+from tests.unit.streams.led_pools import accepted, keeper_of, led, reopened, sessions, setup, shown, submitted
+from tests.unit.streams.memory_pool import MemoryBroker, run
 from tests.waiting import until_async
 
 

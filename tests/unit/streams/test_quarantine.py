@@ -37,7 +37,7 @@ def test_the_record_fits_whatever_is_refused(reason: str, value: bytes | None) -
 
 def test_one_that_is_refused_for_its_size_all_the_same_is_sent_once_more_without_the_value() -> None:
     producer = MemoryProducer(bytes_max={"quarantine": 1_000})
-    asyncio.run(set_aside(producer, "s", "submissions", 0, 5, "why", b"x" * 60_000))  # type: ignore[arg-type]
+    asyncio.run(set_aside(producer.as_producer, "s", "submissions", 0, 5, "why", b"x" * 60_000))
     (record,) = producer.quarantined()
     assert (record.offset, record.value_base64, record.value_bytes) == (5, "", 60_000)
     assert producer.refused == 1
@@ -45,7 +45,7 @@ def test_one_that_is_refused_for_its_size_all_the_same_is_sent_once_more_without
 
 def test_and_is_never_sent_again_after_that(capsys: pytest.CaptureFixture[str]) -> None:
     producer = MemoryProducer(bytes_max={"quarantine": 10})
-    asyncio.run(set_aside(producer, "s", "submissions", 3, 5, "why", b"x"))  # type: ignore[arg-type]
+    asyncio.run(set_aside(producer.as_producer, "s", "submissions", 3, 5, "why", b"x"))
     assert producer.refused == 2
     assert "offset=5" in capsys.readouterr().out
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from contract.snapshot_names import NEWEST_KEPT, PERIODS_KEPT, names_in
-from runtime.object_store import Missing
+from runtime.object_store import Missing, ObjectStore
 from scheduling import snapshot
 from scheduling.state.pool import initial_state
 from streams.ledger.snapshots import newest, save
@@ -16,6 +18,10 @@ class Store:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+
+    @property
+    def as_store(self) -> ObjectStore:
+        return cast(ObjectStore, self)
 
     def put(self, key: str, data: bytes) -> bool:
         self.objects[key] = data
@@ -39,7 +45,7 @@ class Store:
 def saved(store: Store, offset: int, now_ms: int, pool: str = "main") -> str:
     state = initial_state(pool)
     state.head_offset, state.now_ms = offset, now_ms
-    return save(store, pool, offset, now_ms, snapshot.encode(state))  # type: ignore[arg-type]
+    return save(store.as_store, pool, offset, now_ms, snapshot.encode(state))
 
 
 def test_two_days_of_snapshots_leave_some_of_each_hour_and_day_and_other_pools_alone() -> None:
@@ -58,11 +64,11 @@ def test_the_newest_whole_one_is_read() -> None:
     store = Store()
     saved(store, 7, START_MS)
     key = saved(store, 8, START_MS + 10)
-    state = newest(store, "main")  # type: ignore[arg-type]
+    state = newest(store.as_store, "main")
     assert state is not None
     assert state.head_offset == 8
     store.objects[key] += b" "
-    state = newest(store, "main")  # type: ignore[arg-type]
+    state = newest(store.as_store, "main")
     assert state is not None
     assert state.head_offset == 7
-    assert newest(store, "none") is None  # type: ignore[arg-type]
+    assert newest(store.as_store, "none") is None
