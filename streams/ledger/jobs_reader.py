@@ -23,7 +23,7 @@ UNDECIDED_BYTES_MAX = 16 * 1024 * 1024
 more is taken."""
 
 
-class Following(NamedTuple):
+class FollowedJobs(NamedTuple):
     """Who follows `jobs`, and who gets its records."""
 
     follower: Follower
@@ -38,7 +38,7 @@ class JobsReader:
         self._io, self._guard = io, guard
         self._inbox = Inbox(io.hold_back, io.release)
         self._taking = asyncio.Lock()
-        self._following: Following | None = None
+        self._following: FollowedJobs | None = None
         self._undecided: deque[tuple[int, int]] = deque()
         """Offset and bytes of each undecided input, oldest first."""
         self._undecided_bytes = 0
@@ -50,7 +50,7 @@ class JobsReader:
         """Take records from `position` on, until `leave`. `take(record)` gets each one. `skip_to(offset)` hears that no
         record is left before `offset`. Records that were delivered before this call are dropped."""
         follower = self._io.follow_jobs(position, self._guard.of(self._on_gap), self._inbox.__bool__)
-        self._following = Following(follower, take, skip_to)
+        self._following = FollowedJobs(follower, take, skip_to)
 
     def leave(self) -> None:
         if self._following is not None:
