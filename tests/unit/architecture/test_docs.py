@@ -34,6 +34,12 @@ def test_every_path_that_a_guide_names_is_there(guide: str) -> None:
 
 
 @pytest.mark.parametrize("guide", GUIDES)
+def test_every_name_that_a_guide_places_in_a_file_stands_there(guide: str) -> None:
+    placed = re.findall(r"`(\w+)` (?:of|in)\s+`([\w/]+\.py)`", (ROOT / guide).read_text())
+    assert [(name, file) for name, file in placed if name not in (ROOT / file).read_text()] == []
+
+
+@pytest.mark.parametrize("guide", GUIDES)
 def test_every_link_of_a_guide_leads_somewhere(guide: str) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / guide).read_text())
     files = [target for target in targets if not re.match(r"\w+:", target)]
