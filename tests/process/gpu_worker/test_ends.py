@@ -16,7 +16,7 @@ from gpu_worker.child import slot
 from gpu_worker.child.messages import ModelProgressed
 from gpu_worker.child.slot import LAST_PRINTS, LAST_RECEIVES, Stage
 from runtime.worker import child_process
-from tests.unit.gpu_worker.slot_bench import DEADLINE_S, Bench, alive, closing, values
+from tests.process.gpu_worker.slot_bench import DEADLINE_S, Bench, alive, closing, values
 from tests.waiting import until
 
 TRACED = """

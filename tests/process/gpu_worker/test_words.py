@@ -9,7 +9,7 @@ import pytest
 
 from contract.inputs import FAILURE_KINDS_FINAL, Failed, NodeHeartbeat, Succeeded
 from contract.results import EMPTY_MANIFEST
-from tests.unit.gpu_worker.agent_table import Table, running, started
+from tests.process.gpu_worker.agent_table import Table, running, started
 from tests.waiting import until
 
 

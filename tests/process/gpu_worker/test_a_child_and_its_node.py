@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from contract.inputs import FAILURE_KINDS, Failed, NodeHeartbeat, Started, Stopped, Succeeded
 from contract.orders import Kill
+from tests.process.gpu_worker.agent_table import Table, running
 from tests.properties.gpu_worker.frames import whole_frames
-from tests.unit.gpu_worker.agent_table import Table, running
 from tests.waiting import until
 
 

@@ -22,7 +22,7 @@ from gpu_worker.child.slot import CHILD_KINDS
 from gpu_worker.io import outputs
 from gpu_worker.rules import outcome
 from runtime.worker import child_process, frames, report_sender
-from tests.unit.gpu_worker.slot_bench import DEADLINE_S
+from tests.process.gpu_worker.slot_bench import DEADLINE_S
 
 
 def test_a_child_ends_with_its_agent() -> None:

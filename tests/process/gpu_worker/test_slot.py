@@ -13,7 +13,7 @@ import pytest
 from gpu_worker.child.messages import RunModel
 from gpu_worker.rules.outcome import Failure
 from runtime.worker import prints
-from tests.unit.gpu_worker.slot_bench import Bench, alive, closing, values
+from tests.process.gpu_worker.slot_bench import Bench, alive, closing, values
 from tests.waiting import until
 
 

@@ -21,7 +21,7 @@ from gpu_worker.rules.actions import FetchSupplies
 from gpu_worker.rules.cached_versions import CachedVersions
 from gpu_worker.rules.node_rules import NodeRules
 from runtime.kafka import Delivery, DeliveryUnclear
-from tests.unit.gpu_worker.agent_table import Table, running
+from tests.process.gpu_worker.agent_table import Table, running
 from tests.unit.gpu_worker.rules_orders import NODE, SESSION, run
 from tests.waiting import until
 

@@ -24,7 +24,7 @@ from gpu_worker.io.checker_process import Checkers
 from runtime.kafka import Delivery, DeliveryUnclear
 from runtime.worker.node import NodeIdentity
 from runtime.worker.report_sender import ReportSender
-from tests.unit.gpu_worker.agent_table import DEADLINE_S, Table, running, started
+from tests.process.gpu_worker.agent_table import DEADLINE_S, Table, running, started
 from tests.waiting import until
 
 
