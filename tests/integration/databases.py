@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
@@ -15,15 +16,30 @@ from runtime.settings import Settings
 
 @contextmanager
 def own_database(settings: Settings, prefix: str) -> Iterator[Settings]:
-    """The settings with that database, which is dropped at the end, whoever still uses it."""
+    """The settings with that database. The database is dropped at the end, even if somebody still uses it."""
     name = f"{prefix}_{uuid.uuid4().hex[:12]}"
-    url = make_url(settings.database_url)
-    admin = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    own = url.set(database=name).render_as_string(hide_password=False)
-    migrations.upgrade(own)
-    yield settings.model_copy(update={"database_url": own})
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    _execute(settings.database_url, f"CREATE DATABASE {name} TEMPLATE {_migrated(settings.database_url)}")
+    try:
+        yield settings.model_copy(update={"database_url": _url_of(settings.database_url, name)})
+    finally:
+        _execute(settings.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@cache
+def _migrated(server_url: str) -> str:
+    """A database from which others are copied: a copy takes a tenth of the time that the migrations take."""
+    name = f"migrated_{uuid.uuid4().hex[:12]}"
+    _execute(server_url, f"CREATE DATABASE {name}")
+    migrations.upgrade(_url_of(server_url, name))
+    return name
+
+
+def _url_of(server_url: str, database: str) -> str:
+    return make_url(server_url).set(database=database).render_as_string(hide_password=False)
+
+
+def _execute(server_url: str, statement: str) -> None:
+    engine = create_engine(server_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
