@@ -1,4 +1,4 @@
-"""One stack for the tests that do not break it; those that do start their own."""
+"""Two stacks for the tests that do not break them; a test that does starts its own."""
 
 from __future__ import annotations
 
@@ -13,5 +13,13 @@ from tests.system.installation import Installation, installation
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A running stack with the noop model published."""
     with installation(tmp_path_factory.mktemp("stack")) as started:
+        started.publish_noop()
+        yield started
+
+
+@pytest.fixture(scope="session")
+def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A running stack of two nodes with two slots each, with the noop model published."""
+    with installation(tmp_path_factory.mktemp("two-nodes"), nodes=2, slots=2) as started:
         started.publish_noop()
         yield started

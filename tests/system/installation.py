@@ -18,6 +18,7 @@ from cli.api_client import ApiClient
 from gpu_worker.child.model_process import CHILD
 from local import stack
 from local.options import Layout
+from local.ports import free_port
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -109,8 +110,9 @@ class Installation:
 
 @contextmanager
 def installation(data: Path, **changes: Any) -> Iterator[Installation]:
-    """A started stack with short times (policy.yaml), stopped at the end."""
-    here = Installation(data, {"policy": POLICY, "slots": 2, **changes})
+    """A started stack with short times (policy.yaml), stopped at the end. The API's port is chosen here: of two stacks
+    that start at one moment without a port, both would take the usual port, and one would end."""
+    here = Installation(data, {"policy": POLICY, "slots": 2, "api_port": free_port(), **changes})
     try:
         here.start()
         yield here

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from pathlib import Path
 
 from cli.api_client import ApiClient
-from tests.system.installation import Installation, installation, words_found
+from tests.system.installation import Installation, words_found
 from tests.waiting import until
 
 KEPT_S = 30
@@ -20,9 +19,8 @@ def submit(client: ApiClient, words: str, key: str = "", **inputs: object) -> st
     return str(answer["job"])
 
 
-def test_the_words_of_erased_jobs_are_gone(tmp_path: Path) -> None:
-    with installation(tmp_path) as here, here.api() as client:
-        here.publish_noop()
+def test_the_words_of_erased_jobs_are_gone(here: Installation) -> None:
+    with here.api() as client:
         words = {kind: f"walrus-{kind}-{uuid.uuid4().hex}" for kind in ("ended", "running", "queued")}
         ended = submit(client, words["ended"], output_bytes=10)
         until(lambda: state(client, ended) == "succeeded", "the first job succeeded", 30)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.gang_model import gang_model
-from tests.system.installation import Installation, installation
+from tests.system.installation import Installation
 from tests.waiting import until
 
 ONE_NODE, TWO_NODES = "gang-of-2", "gang-of-3"
 
 
 @pytest.fixture(scope="module")
-def gangs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def gangs(two_nodes: Installation, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """Two nodes of two slots: a gang of 2 fits on one, a gang of 3 needs both."""
     models = tmp_path_factory.mktemp("models")
-    with installation(tmp_path_factory.mktemp("stack"), nodes=2, slots=2) as here:
-        for name, ranks in ((ONE_NODE, 2), (TWO_NODES, 3)):
-            here.json("models", "publish", str(gang_model(models / name, name, ranks)))
-        yield here
+    for name, ranks in ((ONE_NODE, 2), (TWO_NODES, 3)):
+        two_nodes.json("models", "publish", str(gang_model(models / name, name, ranks)))
+    return two_nodes
 
 
 def result_of(here: Installation, model: str) -> Any:

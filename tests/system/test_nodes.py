@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
-from tests.system.installation import Installation, installation, wait_ended
+from tests.system.installation import Installation, wait_ended
 from tests.waiting import until
 
 
@@ -15,10 +14,10 @@ def node(here: Installation, name: str) -> dict[str, object]:
         return next(found for found in client.get("/v1/nodes")["nodes"] if found["node"] == name)
 
 
-def test_a_silent_node_gets_nothing_after_its_lease_and_rejoins_by_itself(tmp_path: Path) -> None:
+def test_a_silent_node_gets_nothing_after_its_lease_and_rejoins_by_itself(two_nodes: Installation) -> None:
     """Silent by SIGSTOP: it is alive when it is declared lost, as behind a network that was cut."""
-    with installation(tmp_path, nodes=2) as here, here.api() as client:
-        here.publish_noop()
+    here = two_nodes
+    with here.api() as client:
         until(lambda: {node(here, f"node-{n}")["state"] for n in (1, 2)} == {"ready"}, "both nodes joined", 30)
         session = node(here, "node-1")["session"]
         os.kill(here.pid("node-1"), signal.SIGSTOP)
