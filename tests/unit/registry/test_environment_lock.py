@@ -75,7 +75,7 @@ def test_an_environment_has_a_python_of_major_and_minor(python: str) -> None:
 
 
 names = st.from_regex(r"[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,4})?(\[[a-z]{1,4}\])?", fullmatch=True)
-hashes = st.lists(st.from_regex(r"[0-9a-f]{64}", fullmatch=True), min_size=1, max_size=3, unique=True)
+hashes = st.lists(st.binary(min_size=32, max_size=32).map(bytes.hex), min_size=1, max_size=3, unique=True)
 requirements = st.builds(
     PinnedDistribution,
     names,
