@@ -23,7 +23,7 @@ from registry.manifest import VersionFile, blob_key, digest_of, encode_manifest
 from registry.model_directory import read_model_directory
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
-from tests.unit.registry.samples import MODEL_PY, write_model
+from tests.unit.registry.samples import MODEL_PY, PYTHON, write_model
 
 
 def stored(store: ObjectStore, directory: Path, folder: Path | None = None) -> str:
@@ -285,7 +285,7 @@ def test_an_environment_left_half_built_is_built_anew(store: ObjectStore, direct
 
 def test_a_python_that_is_not_here_is_named(store: ObjectStore, directory: Path, tmp_path: Path) -> None:
     path = directory / "model.yaml"
-    path.write_text(path.read_text().replace('"3.11"', '"3.99"'))
+    path.write_text(path.read_text().replace(f'"{PYTHON}"', '"3.99"'))
     with pytest.raises(RegistryError, match=r"making an environment for Python 3\.99") as caught:
         Depot(tmp_path / "depot", store).ensure(stored(store, directory))
     assert caught.value.code == "environment"

@@ -89,7 +89,7 @@ def test_inputs_of_a_file_are_overridden(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"[1]", "expected a JSON object"), (b'{"a":\n1,}', "line 2 column 3"), (b'{"a": "\xff"}', "in UTF-8")],
+    [(b"[1]", "expected a JSON object"), (b'{"a":\n1 2}', "line 2 column 3"), (b'{"a": "\xff"}', "in UTF-8")],
 )
 def test_a_file_that_holds_no_inputs_is_named(tmp_path: Path, content: bytes, says: str) -> None:
     (tmp_path / "inputs.json").write_bytes(content)

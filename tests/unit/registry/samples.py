@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from pathlib import Path
 
-MODEL_YAML = """\
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The one that runs the tests: code for another is published unread."""
+
+MODEL_YAML = f"""\
 name: echo
 entry_point: "model:Echo"
 chipsets: [cpu]
@@ -14,12 +18,12 @@ gpus: 0
 ranks: 1
 memory_mib: 64
 timeout_s: 30
-python: "3.11"
+python: "{PYTHON}"
 inputs:
   type: object
   required: [prompt]
   properties:
-    prompt: {type: string, maxLength: 100}
+    prompt: {{type: string, maxLength: 100}}
 outputs:
   type: object
 """

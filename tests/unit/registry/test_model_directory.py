@@ -12,7 +12,7 @@ import pytest
 
 from registry.errors import RegistryError
 from registry.model_directory import read_model_directory
-from tests.unit.registry.samples import MODEL_YAML, safetensors, write_model
+from tests.unit.registry.samples import MODEL_YAML, PYTHON, safetensors, write_model
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_good_directory_gives_a_manifest(directory: Path) -> None:
     assert [file.path for file in manifest.weights] == ["echo.safetensors"]
     assert manifest.timeout_ms == 30_000
     assert manifest.requirements.chipsets == ("cpu",)
-    assert manifest.environment.abi == "cp311"
+    assert manifest.environment.abi == "cp" + PYTHON.replace(".", "")
     assert read.ignored == ("README.md",)
     assert [path.read_bytes() for _, path in read.sources()][2] == (
         directory / "weights" / "echo.safetensors"
@@ -57,7 +57,7 @@ def test_a_good_directory_gives_a_manifest(directory: Path) -> None:
         (lambda t: t.replace("gpus: 0", "gpus: 2"), "line 4: expected 0 gpus"),
         (lambda t: t.replace("ranks: 1", "ranks: 0"), "line 5: ranks: expected a whole number from 1 to 64, found 0"),
         (lambda t: t.replace("ranks: 1", "ranks: 65"), "line 5: ranks: expected a whole number from 1 to 64, found 65"),
-        (lambda t: t.replace('"3.11"', "3.11"), "line 8: python: expected a version in quotes"),
+        (lambda t: t.replace(f'"{PYTHON}"', PYTHON), "line 8: python: expected a version in quotes"),
         (
             lambda t: t.replace("type: string", "type: strong"),
             "line 13: inputs/properties/prompt/type: expected one of",
@@ -218,7 +218,7 @@ def test_a_pipe_is_refused_and_not_waited_for(directory: Path) -> None:
 
 def test_code_that_is_no_python_is_refused_with_its_line(directory: Path) -> None:
     (directory / "model.py").write_text("class Echo:\n    pass\nif\n")
-    assert "model.py line 3: expected Python 3.11" in refusal(directory)
+    assert f"model.py line 3: expected Python {PYTHON}" in refusal(directory)
 
 
 def test_no_code_is_run(directory: Path, tmp_path: Path) -> None:
