@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from cli.api_client import ApiClient
 from contract.chain import Chain, Counted
 from contract.codec import decode_quarantined
@@ -145,7 +147,7 @@ def ended(kafka: str) -> dict[str, str]:
         judged = chain.offer(record.offset, record.value or b"")
         if isinstance(judged, Counted):
             events = [event for event in judged.batch.events if type(event).__name__ in ENDINGS]
-            found |= {event.job: type(event).__name__ for event in events}
+            found |= {msgspec.structs.asdict(event)["job"]: type(event).__name__ for event in events}
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,7 +72,7 @@ def records_of(ledger: Ledger) -> list[Record]:
     return [Record("ledger", PARTITION, r.offset, r.at_ms, None, r.value, []) for r in ledger.records]
 
 
-Logged = list[dict[str, Any]]
+Logged = list[MutableMapping[str, Any]]
 
 
 def run(settings: Settings, work: Callable[[Projector, Logged], Coroutine[Any, Any, None]]) -> Logged:
@@ -123,7 +123,7 @@ def is_blocked(engine: Engine) -> bool:
     """Some session of the database waits for a lock."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with engine.connect() as connection:
-        return connection.execute(text(waiting)).scalar_one() > 0
+        return bool(connection.execute(text(waiting)).scalar_one() > 0)
 
 
 CUT_THE_BLOCKED = (

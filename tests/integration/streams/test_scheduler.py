@@ -47,9 +47,7 @@ def test_a_job_is_accepted_dispatched_with_its_payload_and_ends(pool: Pool, proc
     pool.setup()
     pool.join()
     pool.submit()
-    runs = []
-    until(lambda: bool(runs.extend(pool.work()) or runs), "a run order")
-    (run,) = runs
+    (run,) = until(pool.work, "a run order")
     assert (run.job, run.attempt, run.partition) == (pool.jobs[0], 1, pool.partition)
     assert run.payload is not None
     assert WORDS.encode() in bytes(run.payload.inputs)
