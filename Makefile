@@ -6,6 +6,16 @@ INSTALLED := .venv/.installed
 SEEDS ?= 2000
 PACKAGES := contract scheduling runtime registry views streams gpu_worker api audit whatif operations cli local migrations
 
+# Tests of UNIT and CORE need neither a process nor a server.
+UNIT := tests/unit
+CORE := tests/properties tests/simulation tests/golden
+PROCESSES := tests/process
+SERVERS := tests/integration tests/system
+PYTEST := pytest -n 2 --dist worksteal
+
+# Some machines set this. With it Python compiles, and pytest rewrites, every test module anew in each worker.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -28,11 +38,24 @@ check-code: $(INSTALLED)
 
 .PHONY: check-tests
 check-tests: $(INSTALLED)
-	.venv/bin/pytest -n 2 tests/unit tests/properties tests/simulation tests/golden
+	.venv/bin/$(PYTEST) $(UNIT) $(CORE)
 
 .PHONY: test
-test: check ## Everything CI runs: check, then the tests on real servers and of the whole stack
-	.venv/bin/pytest tests/integration tests/system
+test: $(INSTALLED) ## What check does, and the tests of processes, real servers and the whole stack: at most 10 minutes
+	@$(MAKE) --no-print-directory -j2 --output-sync=target check-code test-measured
+	.venv/bin/$(PYTEST) $(CORE)
+	$(PYTHON) -m tests.interpreters $(UV)
+	.venv/bin/pytest -n 3 --dist loadscope --no-loadscope-reorder -m "not long" $(SERVERS)
+
+.PHONY: test-measured
+test-measured: $(INSTALLED)
+	.venv/bin/coverage erase
+	.venv/bin/coverage run -m $(PYTEST) $(UNIT) $(PROCESSES)
+	$(PYTHON) -m tests.coverage_table
+
+.PHONY: test-long
+test-long: $(INSTALLED) ## What takes longer: outages that last, kills at random, every command of the README
+	.venv/bin/pytest -m long $(SERVERS)
 
 .PHONY: simulate
 simulate: $(INSTALLED) ## Run the seeded simulation: make simulate SEEDS=10000, or one seed: make simulate SEED=7

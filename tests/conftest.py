@@ -10,6 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+from tests.groups import GroupScheduling, place_of
 
 if TYPE_CHECKING:
     from local.services import Services
@@ -21,6 +25,16 @@ that ran before in the same process, and how many examples a door takes is part 
 settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headrace")
 """No property is held against the clock: on a busy machine an example may take long."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: place_of(item.nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """`--dist loadscope`: by group. (`--dist loadgroup` of pytest-xdist 3.8 does nothing under pytest 9.2.)"""
+    return GroupScheduling(config, log) if config.getvalue("dist") == "loadscope" else None
+
 
 WORDS_KEPT_MS = 10_000
 """Short, so that the broker's cleaning is fast enough for a test of erasure."""

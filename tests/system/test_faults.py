@@ -9,6 +9,7 @@ import pytest
 from tests.system import faults
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1])
 def test_kills_at_random(tmp_path: Path, seed: int) -> None:
     faults.run(tmp_path, seed, jobs=120, kills=8)

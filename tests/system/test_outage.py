@@ -8,6 +8,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.system.installation import NOOP, POLICY, installation, wait_ended
 from tests.waiting import until
 
@@ -23,6 +25,7 @@ def patient_noop(directory: Path) -> Path:
     return directory
 
 
+@pytest.mark.long
 def test_the_broker_stands_still_under_running_attempts_and_none_is_lost(tmp_path: Path) -> None:
     """Stopped (SIGSTOP), so that it comes back as it was; `kill -9` of it is in the fault script."""
     policy = tmp_path / "policy.yaml"

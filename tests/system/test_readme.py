@@ -209,6 +209,7 @@ def test_the_tables_have_an_entry_for_each_command_that_needs_one_and_no_other()
     assert all(any(line.text.startswith(words) for line in lines) for words in INTERRUPTED)
 
 
+@pytest.mark.long
 def test_every_command_of_the_readme_does_what_it_says(reader: Reader) -> None:
     lines = [line for line in commands() if not named(ELSEWHERE, line)]
     assert lines.count(Line(LAST)) == 1

@@ -12,6 +12,7 @@ import pytest
 from cli.demo import demo as demo_command
 
 ROOT = Path(__file__).parents[3]
+TESTS = ROOT / "tests"
 
 
 def make(*arguments: str) -> str:
@@ -25,17 +26,30 @@ def make(*arguments: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("target", ["help", "setup", "check", "test", "simulate", "demo", "bench", "down", "lock"])
+@pytest.mark.parametrize(
+    "target", ["help", "setup", "check", "test", "test-long", "simulate", "demo", "bench", "down", "lock"]
+)
 def test_make_alone_lists_every_target(target: str) -> None:
     assert f"  make {target} " in make()
 
 
-def test_everything_ci_runs_is_make_test() -> None:
-    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("exec make test")
+def test_ci_runs_make_test_and_what_takes_longer() -> None:
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test\nexec make test-long")
+
+
+def test_make_test_runs_every_check_and_every_tier() -> None:
     planned = make("--dry-run", "test")
-    for step in ("ruff format --check", "ruff check", "lint-imports", "mypy", "tests/unit tests/properties"):
+    for step in ("ruff format --check", "ruff check", "lint-imports", "mypy"):
+        assert step in make("--dry-run", "check")
         assert step in planned
-    assert planned.rstrip().endswith("pytest tests/integration tests/system")
+    for tier in ("unit", "properties", "simulation", "golden"):
+        assert f"tests/{tier}" in make("--dry-run", "check")
+    for tier in sorted(path.name for path in TESTS.iterdir() if any(path.rglob("test_*.py"))):
+        assert f"tests/{tier}" in planned, tier
+    for tests, rest in (("make test", planned), ("make test-long", make("--dry-run", "test-long"))):
+        assert "tests/integration tests/system" in rest, tests
+    assert '-m "not long"' in planned
+    assert "-m long" in make("--dry-run", "test-long")
 
 
 def test_any_number_of_seeds_is_simulated() -> None:
