@@ -308,7 +308,7 @@ def test_an_operator_skips_what_waits_and_sends_it_again(door: Door, pool: Pool,
     until(lambda: positions.place(door.partition) == IntakePosition(end), "nothing waits any more")
     with pytest.raises(CannotSkip, match="has not passed"):
         order_skip(pool.settings, door.partition, end - 1)
-    with pytest.raises(CannotSkip, match="ends at"):
+    with pytest.raises(CannotSkip, match=f"where partition {door.partition} of `submissions` ends"):
         order_skip(pool.settings, door.partition, end)
     with pytest.raises(CannotSkip, match="partition from 0 to 3"):
         order_skip(pool.settings, 4, 0)
