@@ -49,7 +49,7 @@ async def get_result(request: Request) -> Response:
         result = await resources.in_thread(_assemble, resources.store, row)
     except Missing:
         raise await _missing(resources, key.tenant, row) from None
-    except _Damaged as damage:
+    except _ResultDamaged as damage:
         log.error("result damaged", job=row.job, dispatch=row.result_dispatch, reason=str(damage))
         raise Problem(
             500,
@@ -64,7 +64,7 @@ async def get_result(request: Request) -> Response:
     return reply(result)
 
 
-class _Damaged(Exception):
+class _ResultDamaged(Exception):
     """The stored manifest is not the one that the ledger accepted."""
 
 
@@ -112,16 +112,16 @@ def _assemble(store: ObjectStore, row: JobRow) -> Result:
 
 
 def checked_manifest(raw: bytes, row: JobRow) -> ResultManifest:
-    """The manifest in these bytes. _Damaged when the ledger accepted another manifest."""
+    """The manifest in these bytes. _ResultDamaged when the ledger accepted another manifest."""
     digest = "sha256:" + hashlib.sha256(raw).hexdigest()
     if digest != row.result_manifest:
-        raise _Damaged(f"a manifest with digest {digest}")
+        raise _ResultDamaged(f"a manifest with digest {digest}")
     try:
         manifest = decode_result(raw)
     except Malformed:
-        raise _Damaged("bytes that are no result manifest") from None
+        raise _ResultDamaged("bytes that are no result manifest") from None
     if (manifest.job, manifest.dispatch) != (row.job, row.result_dispatch):
-        raise _Damaged("the manifest of another attempt")
+        raise _ResultDamaged("the manifest of another attempt")
     return manifest
 
 

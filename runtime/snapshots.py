@@ -13,12 +13,12 @@ from typing import Generic, NamedTuple, TypeVar
 from contract.snapshot_names import SnapshotName, is_whole, names_in, prefix_of
 from runtime.object_store import Missing, ObjectStore
 
-State = TypeVar("State")
+StateT = TypeVar("StateT")
 
 
-class StoredSnapshot(NamedTuple, Generic[State]):
+class StoredSnapshot(NamedTuple, Generic[StateT]):
     name: SnapshotName
-    state: State
+    state: StateT
     data: bytes
 
 
@@ -30,9 +30,9 @@ def names_of(store: ObjectStore, pool: str) -> list[SnapshotName]:
 def first_usable(
     store: ObjectStore,
     names: Iterable[SnapshotName],
-    decode: Callable[[bytes], State],
+    decode: Callable[[bytes], StateT],
     on_unusable: Callable[[SnapshotName, str], None] = lambda name, reason: None,
-) -> StoredSnapshot[State] | None:
+) -> StoredSnapshot[StateT] | None:
     """The first of `names` that is whole and that `decode` takes (ValueError: it does not); None when there is none.
     `on_unusable(name, reason)` hears of each damaged or undecodable one before it. The store's UNAVAILABLE."""
     for name in names:

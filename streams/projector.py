@@ -183,7 +183,7 @@ class Projector:
             async with self._beginning:
                 await self._begin(partition, pool)
             return
-        except _Refused as refused:
+        except _RowsRefused as refused:
             log.error("the database refused rows of the views; they are tried one by one", **place, found=str(refused))
             applied = await self._retried(partial(_apply, pool, records, carefully=True), ours, **place)
         if applied is not None:
@@ -199,7 +199,7 @@ class Projector:
         **place: Any,
     ) -> T | None:
         """What `work(connection)` returns in a transaction, in a thread. Tried again until the database takes it; None
-        when it is not `wanted` any more. OutOfStep; with `until_refused` also _Refused."""
+        when it is not `wanted` any more. OutOfStep; with `until_refused` also _RowsRefused."""
         said = ""
         while wanted():
             try:
@@ -208,7 +208,7 @@ class Projector:
                 cause = error.orig if isinstance(error, DBAPIError) else error
                 found = f"{type(cause).__name__} {getattr(cause, 'sqlstate', None) or ''}".strip()
                 if until_refused and is_refusal(cause):
-                    raise _Refused(found) from None
+                    raise _RowsRefused(found) from None
                 if found != said:
                     log.warning(
                         "waiting for the database: the views stand still until it answers", found=found, **place
@@ -226,7 +226,7 @@ class Projector:
                 raise
 
 
-class _Refused(Exception):
+class _RowsRefused(Exception):
     """The database refuses the rows, however often it is asked."""
 
 

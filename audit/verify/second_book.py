@@ -32,7 +32,7 @@ MINUTE_MS = 60_000
 """Ids of jobs that ended within one minute of the pool's clock are forgotten together."""
 
 
-class _Job(msgspec.Struct):
+class _BookedJob(msgspec.Struct):
     state: JobState
     attempts: int = 0
     failures: int = 0
@@ -51,7 +51,7 @@ class SecondBook:
         """Lives of jobs that began."""
         self.ended: dict[str, int] = {}
         """The minute (ms) in which a job ended, by its id, for ids that may not come again yet; the oldest first."""
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, _BookedJob] = {}
         self._inputs = InputBook(self._wrong)
         self._nodes = NodeBook(self._wrong)
         self._limits = LimitBook(self._wrong)
@@ -131,7 +131,7 @@ class SecondBook:
         if isinstance(event, said.JobRefused):
             self._end(event.job)
         else:
-            self._jobs[event.job] = _Job(JobState.QUEUED)
+            self._jobs[event.job] = _BookedJob(JobState.QUEUED)
 
     def _take_job_event(self, batch: Batch, index: int, event: Any, name: str, job_id: str) -> None:
         job = self._jobs.get(job_id)
@@ -168,7 +168,7 @@ class SecondBook:
             del self._jobs[job_id]
             self._end(job_id)
 
-    def _dispatch(self, batch: Batch, index: int, event: said.JobDispatched, job: _Job) -> None:
+    def _dispatch(self, batch: Batch, index: int, event: said.JobDispatched, job: _BookedJob) -> None:
         if job.dispatch or event.attempt != job.attempts + 1:
             self._wrong("I5", f"attempt {event.attempt} after attempt {job.attempts}", event.job)
         order = dispatch_order(event.dispatch)
@@ -181,22 +181,22 @@ class SecondBook:
         job.node, job.session, job.cluster = event.node, event.session, event.cluster
         self._limits.stage(event)
 
-    def _fail(self, job: _Job, job_id: str) -> None:
+    def _fail(self, job: _BookedJob, job_id: str) -> None:
         job.failures += 1
         if job.failures > self._failures_max:
             self._wrong("I4", f"{job.failures} failures, the highest cap ever was {self._failures_max}", job_id)
 
-    def _unstage(self, job: _Job) -> None:
+    def _unstage(self, job: _BookedJob) -> None:
         """An attempt starts, or is closed. Only the first of the two changes the staged attempts."""
         if job.dispatch and job.cluster:
             self._limits.unstage(job.cluster)
             job.cluster = ""
 
-    def _close(self, job: _Job) -> None:
+    def _close(self, job: _BookedJob) -> None:
         self._unstage(job)
         job.dispatch = job.node = job.session = ""
 
-    def _check_reported(self, batch: Batch, event: said.JobSucceeded, job: _Job) -> None:
+    def _check_reported(self, batch: Batch, event: said.JobSucceeded, job: _BookedJob) -> None:
         """I8: the open attempt's own node and session reported this manifest in this batch."""
         for given in batch.inputs:
             body = given.body

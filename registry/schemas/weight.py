@@ -127,12 +127,12 @@ class SchemaWeight:
 
     def __init__(self, root: SchemaPart, circular: frozenset[SchemaPart], programs: dict[str, int]) -> None:
         """`circular`: the parts that lead to themselves. `programs`: by pattern, the size of its program in bytes."""
-        places: dict[SchemaPart, _Place] = {}
+        places: dict[SchemaPart, _SchemaPlace] = {}
         waiting = [root]
         while waiting:
             part = waiting.pop()
             if part not in places:
-                places[part] = place = _Place(part, circular, programs)
+                places[part] = place = _SchemaPlace(part, circular, programs)
                 waiting += place.leads_to()
         level = {part: place.here for part, place in places.items()}
         levels: dict[tuple[Cost, ...], int] = {}
@@ -161,7 +161,7 @@ class SchemaWeight:
         return self._costs[depth]
 
 
-class _Place:
+class _SchemaPlace:
     """A part, and all parts that it applies to the same value: what is done to the values at one place."""
 
     def __init__(self, part: SchemaPart, circular: frozenset[SchemaPart], programs: dict[str, int]) -> None:

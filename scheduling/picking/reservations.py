@@ -22,7 +22,7 @@ from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt, ClusterState, Group, Node, Reservation
 from scheduling.state.pool import RequirementClass, State
 
-Slot = tuple[int, str]
+SlotTime = tuple[int, str]
 """When the slot is expected to be free, and the slot's node."""
 
 
@@ -48,7 +48,7 @@ def may_keep(state: State, requirement_class: RequirementClass, cluster: Cluster
 def keep(state: State, requirement_class: RequirementClass, job: Job) -> GangReserved:
     """The slots to keep for a gang that fits nowhere now, in the cluster where they are free first. ValueError when no
     cluster may keep them."""
-    best: tuple[int, str, list[Slot]] | None = None
+    best: tuple[int, str, list[SlotTime]] | None = None
     for name in sorted({group.cluster.name for group in requirement_class.groups if group.ids}):
         cluster = state.clusters[name]
         if not may_keep(state, requirement_class, cluster):
@@ -77,7 +77,7 @@ def _nodes(state: State, requirement_class: RequirementClass, cluster: ClusterSt
                     yield node
 
 
-def _first_free(state: State, slots: list[Slot], requirement_class: RequirementClass) -> list[Slot]:
+def _first_free(state: State, slots: list[SlotTime], requirement_class: RequirementClass) -> list[SlotTime]:
     """As many slots as the gang has ranks, in the order in which they are free; empty when there are not enough.
 
     If the slots lie on several nodes, one of these has an address. Where no node has one, all slots lie on one node."""
@@ -91,7 +91,7 @@ def _first_free(state: State, slots: list[Slot], requirement_class: RequirementC
     reachable = next((slot for slot in slots if state.nodes[slot[1]].address), None)
     if reachable is not None:
         return [*found[:-1], reachable]
-    alone: dict[str, list[Slot]] = {}
+    alone: dict[str, list[SlotTime]] = {}
     for slot in slots:
         alone.setdefault(slot[1], []).append(slot)
     return min((on_one[:ranks] for on_one in alone.values() if len(on_one) >= ranks), key=lambda s: s[-1], default=[])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ from contract.policy import Cluster, Policy, Pool, Tier
 from contract.topics import topics_for
 from local.jars import repository
 from runtime.settings import ENV_PREFIX, Settings
+from tests.unit.architecture.product import ROOT
 
-ROOT = Path(__file__).parents[3]
 GUIDES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/glossary.md", "docs/runbook.md")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()}

@@ -9,24 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-PACKAGES = (
-    "contract",
-    "scheduling",
-    "runtime",
-    "registry",
-    "views",
-    "streams",
-    "gpu_worker",
-    "api",
-    "audit",
-    "whatif",
-    "operations",
-    "cli",
-    "local",
-    "migrations",
-)
-SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+from tests.unit.architecture.product import PACKAGES, ROOT, SOURCES
+
 LINES_MAX = 400
 """Files are of one noun, usually under 300 lines; past this one holds two."""
 IMPURE = {"time", "datetime", "random", "os", "asyncio", "logging", "uuid", "socket", "threading", "secrets", "pathlib"}
