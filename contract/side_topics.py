@@ -11,7 +11,7 @@ class SubmissionRequested(msgspec.Struct, frozen=True, tag="SubmissionRequested.
     (untrusted).
 
     The CloudEvents headers `ce_source` and `ce_id`, both required, name the job: the same pair again is the same job. A
-    pair is remembered until `submission_age_max` of the policy (3 days by default) after the job ended; after that the
+    pair is remembered until the policy's `submission_age_max` (3 days by default) after the job ended; after that the
     same pair is a new job. A record that is older than `submission_age_max` when it is read goes to `quarantine` and is
     never run.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pwd
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -23,6 +25,8 @@ SOCKET_NUMBER = 5432
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
+SHARED_MEMORY_LINE = 6
+"""Of postmaster.pid, from 0: key and id of the server's shared memory."""
 SOCKET_PATH_MAX = 107
 """Linux's limit on the path of a Unix socket, in bytes."""
 
@@ -54,6 +58,8 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server on the data that it had. Returns before the server is ready (see `await_ready`)."""
+        if not self.alive():
+            _await_predecessor(self._data)
         if self.process is None:
             self.process = self._prepare()
         self.process.start()
@@ -98,7 +104,6 @@ class PostgresServer:
                 os.chown(directory, user.pw_uid, user.pw_gid)
         _require_own(self.socket_dir, user)
         privileges = _privileges(user)
-        _await_predecessor(self._data)
         if not (self._data / "PG_VERSION").exists():
             self._initdb(programs / "initdb", privileges)
         settings = {
@@ -185,14 +190,29 @@ def _socket_dir(data: Path) -> Path:
 
 
 def _await_predecessor(data: Path) -> None:
-    """Wait for an earlier server: when its parent was killed, it may still be shutting down on this data."""
+    """Wait for an earlier server on this data, which Postgres would refuse to share with it.
+
+    A server whose parent was killed may still be shutting down. A server that was killed itself leaves children, which
+    notice and end: until then they hold its shared memory. Gives up after STOP_TIMEOUT_S; Postgres then says why.
+    """
     try:
-        pid = int((data / "postmaster.pid").read_text().partition("\n")[0])
-        predecessor = psutil.Process(pid)
+        lines = (data / "postmaster.pid").read_text().split("\n")
+    except FileNotFoundError:
+        return
+    with contextlib.suppress(ValueError, psutil.Error):
+        predecessor = psutil.Process(int(lines[0]))
         if str(data) in predecessor.cmdline():
             predecessor.wait(STOP_TIMEOUT_S)
-    except (FileNotFoundError, ValueError, psutil.Error):
-        return
+    memory = lines[SHARED_MEMORY_LINE].split() if len(lines) > SHARED_MEMORY_LINE else []
+    give_up_s = time.monotonic() + STOP_TIMEOUT_S
+    while len(memory) == 2 and _is_attached(memory[1]) and time.monotonic() < give_up_s:
+        time.sleep(0.02)
+
+
+def _is_attached(shared_memory: str) -> bool:
+    """Some process has this System V segment in its memory (shmid; /proc/sysvipc/shm: column 7 is nattch)."""
+    table = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return any(columns[1] == shared_memory and columns[6] != "0" for columns in map(str.split, table))
 
 
 def _require_own(directory: Path, user: pwd.struct_passwd | None) -> None:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -23,6 +24,7 @@ from registry.errors import RegistryError
 from runtime.kafka import DeliveryUnclear, offsets, read_range
 from runtime.settings import Settings
 from tests.integration.registry.conftest import POLICY
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -87,17 +89,28 @@ def outside(engine: Engine, settings: Settings, jobs: str) -> Callable[[], Outsi
     admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
 
     def look() -> Outside:
+        seen = until(topics_and_settings, "the broker lists just the topics that it knows")
+        assert seen is not None
+        topics, found = seen
+        return Outside(pools.partitions(engine), topics, found, offsets(settings.kafka, jobs, 0)[1])
+
+    def topics_and_settings() -> tuple[dict[str, int], dict[str, dict[str, str]]] | None:
+        """None: a topic that was just deleted is still listed."""
         topics = {
             name: len(its.partitions)
             for name, its in admin.list_topics(timeout=10).topics.items()
             if name.endswith(jobs.removeprefix("jobs"))
         }
         asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in topics])
-        found = {
-            resource.name: {e.name: e.value for e in future.result().values() if e.source == 1}
-            for resource, future in asked.items()
-        }
-        return Outside(pools.partitions(engine), topics, found, offsets(settings.kafka, jobs, 0)[1])
+        try:
+            return topics, {
+                resource.name: {e.name: e.value for e in future.result().values() if e.source == 1}
+                for resource, future in asked.items()
+            }
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise
 
     return look
 
@@ -181,6 +194,7 @@ def test_what_was_changed_is_put_back_when_the_broker_refuses_the_record(
     monkeypatch.setattr(policies, "tell", refused)
     with pytest.raises(RegistryError, match=r"no record as large as this policy.*; what was changed was put back"):
         policies.apply(settings, engine, EAST)
+    until(lambda: outside().topics.keys() == before.topics.keys(), "the broker forgets the new topic")
     after = outside()
     assert (after.pools, after.settings, after.told) == (before.pools, before.settings, before.told)
     assert after.topics.keys() == before.topics.keys(), "partitions stay, and nobody uses them"
