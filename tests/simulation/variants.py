@@ -231,9 +231,14 @@ def broken(variant: Callable[[], Patches]) -> Iterator[None]:
         yield
 
 
+CAUGHT_BY = {"snapshot_before_read_back": 54, "limiter_forgets_lapsed_leases": 19, "kill_sent_once": 12}
+"""Of variants that the first seeds do not catch, the seed that did. It is tried before all others; when it no longer
+catches the variant, that costs time and nothing else."""
+
+
 def first_catch(variant: Callable[[], Patches], seeds: int) -> Outcome | None:
-    """The outcome of the first seed that catches the variant; None when none does."""
-    for seed in range(seeds):
+    """The outcome of a seed that catches the variant; None when none of so many seeds does."""
+    for seed in (CAUGHT_BY.get(variant.__name__, 0), *range(seeds)):
         with broken(variant):
             outcome = simulate(seed)
         if outcome.failure:
