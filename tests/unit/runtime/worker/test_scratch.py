@@ -133,7 +133,8 @@ def test_odd_folders_go_and_nothing_else_does(space: Space, make: Callable[[Path
 @pytest.mark.parametrize("name", ["attempts", "slots", "gone"])
 @pytest.mark.parametrize("put", ["nothing", "file", "link", "pipe", "locked"])
 def test_what_a_child_did_to_the_nodes_own_folders_is_put_right(space: Space, name: str, put: str) -> None:
-    (space.root / name).rename(space.root.parent / "elsewhere")
+    (space.root / name).rename(space.root.parent / "moved")  # the deleter may be about to empty that folder
+    (space.root.parent / "elsewhere").mkdir()
     (space.root.parent / "elsewhere" / "kept").touch()
     match put:
         case "file":
