@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any, NamedTuple, get_args
 
 import msgspec
@@ -80,12 +81,21 @@ def record_types() -> tuple[type[msgspec.Struct], ...]:
 
 def json_schema() -> dict[str, Any]:
     """One JSON Schema document (2020-12). `$defs` holds the schema of each Struct by class name."""
-    _, components = msgspec.json.schema_components(record_types(), ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Headrace records",
-        "$defs": dict(sorted(components.items())),
+        "$defs": _components("#/$defs/{name}"),
     }
+
+
+def _components(ref_template: str) -> dict[str, Any]:
+    """The schema of each Struct by class name. Descriptions are docstrings without the indentation of the source, which
+    Python keeps before 3.13 only."""
+    _, components = msgspec.json.schema_components(record_types(), ref_template=ref_template)
+    for schema in components.values():
+        if "description" in schema:
+            schema["description"] = cleandoc(schema["description"])
+    return dict(sorted(components.items()))
 
 
 def asyncapi(version: str) -> dict[str, Any]:
@@ -105,14 +115,13 @@ def asyncapi(version: str) -> dict[str, Any]:
             channels[name]["parameters"] = {"cluster": {"description": "A cluster of the policy document."}}
         for action in ("send", "receive"):
             operations[f"{action}_{name}"] = {"action": action, "channel": {"$ref": f"#/channels/{name}"}}
-    schemas = msgspec.json.schema_components(record_types(), ref_template="#/components/schemas/{name}")[1]
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Headrace", "version": version, "description": "Generation jobs as Kafka records."},
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": operations,
-        "components": {"messages": messages, "schemas": dict(sorted(schemas.items()))},
+        "components": {"messages": messages, "schemas": _components("#/components/schemas/{name}")},
     }
 
 
