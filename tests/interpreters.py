@@ -3,6 +3,7 @@ but packages. It says which versions it tried."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,9 +31,11 @@ def main(uv: str) -> int:
 
 
 def _found(uv: str, version: str) -> str:
-    """Path of that Python, on $PATH or among those that uv has installed. Empty: there is none."""
+    """Path of that Python: on $PATH, among those that uv has installed, or of pyenv. Empty: there is none."""
     asked = [uv, "python", "find", "--offline", "--no-python-downloads", version]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    return found or next(map(str, sorted(pyenv.glob(f"{version}.*/bin/python{version}"))), "")
 
 
 def _passes(uv: str, version: str, interpreter: str) -> bool:
