@@ -56,7 +56,7 @@ class Answers(Generic[Question, Answer]):
             return asked.result()
         try:
             answer = ask()
-        except BaseException as error:
+        except BaseException as error:  # whatever it is: those who wait for this answer must not wait for ever
             self._give(question, own)
             own.set_exception(error)
             raise

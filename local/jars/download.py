@@ -101,7 +101,7 @@ class Download:
                     out.write(chunk)
             if digest.hexdigest() != jar.sha256:
                 raise _NotTheJar(f"{received} bytes, sha256 {digest.hexdigest()}")
-        except BaseException:
+        except BaseException:  # whatever stopped this try, the bar shows only bytes that are kept
             self._received(-received)
             raise
 

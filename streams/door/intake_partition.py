@@ -258,7 +258,7 @@ class IntakePartition:
             return await self._send(record, Refused(reason))
         except DeliveryUnclear:
             return record, outcome
-        except Exception as error:
+        except Exception as error:  # a submission that nobody foresaw is set aside, and the next ones go on
             if isinstance(outcome, Refused):
                 raise
             return await self._send(record, unforeseen(record, error))

@@ -4,37 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
 
 from contract.codec import decode_result
 from contract.inputs import Failed, Succeeded
 from gpu_worker.io import outputs, result_objects
 from gpu_worker.io.checker_process import Checkers
 from tests.unit.gpu_worker.results_bench import PREFIX, Table, computed
-
-
-@pytest.fixture(autouse=True)
-def no_waiting() -> Iterator[None]:
-    """Retries come at once, four of them."""
-    with stamina.set_testing(True, attempts=4):
-        yield
-
-
-@pytest.fixture(scope="module")
-def checkers() -> Iterator[Checkers]:
-    checkers = Checkers()
-    yield checkers
-    checkers.close()
-
-
-@pytest.fixture
-def table(tmp_path: Path, checkers: Checkers) -> Table:
-    return Table(tmp_path, checkers)
 
 
 def test_a_large_output_is_hashed_and_stored_from_its_file(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:

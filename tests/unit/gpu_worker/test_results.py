@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 import pytest
-import stamina
 
 from contract.codec import decode_result
 from contract.inputs import Failed, Succeeded
@@ -19,25 +17,6 @@ from gpu_worker.io.checker_process import CheckAborted, Checkers
 from gpu_worker.rules.outcome import Failure
 from tests.unit.gpu_worker.memory_store import AWAY
 from tests.unit.gpu_worker.results_bench import ORDER, PREFIX, Table, computed
-
-
-@pytest.fixture(autouse=True)
-def no_waiting() -> Iterator[None]:
-    """Retries come at once, four of them."""
-    with stamina.set_testing(True, attempts=4):
-        yield
-
-
-@pytest.fixture(scope="module")
-def checkers() -> Iterator[Checkers]:
-    checkers = Checkers()
-    yield checkers
-    checkers.close()
-
-
-@pytest.fixture
-def table(tmp_path: Path, checkers: Checkers) -> Table:
-    return Table(tmp_path, checkers)
 
 
 def test_outputs_inputs_and_manifest_are_stored_and_named_by_digest(table: Table) -> None:

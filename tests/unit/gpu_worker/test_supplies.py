@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
 import msgspec
 import pytest
-import stamina
 
 from contract.codec import encode
 from contract.inputs import JobSubmitted, NodeLeft, Submission
@@ -27,13 +26,6 @@ SALT, INPUTS = "ab" * 16, b'{"prompt":"words"}'
 DIGEST = payload_digest(SALT, INPUTS)
 JOB = "main-" + "0" * 32
 RECORD = encode(JobSubmitted(Submission(JOB, "t", "api", "m", DIGEST, "api"), msgspec.Raw(INPUTS), SALT))
-
-
-@pytest.fixture(autouse=True)
-def no_waiting() -> Iterator[None]:
-    """Retries come at once, four of them."""
-    with stamina.set_testing(True, attempts=4):
-        yield
 
 
 def order(dispatch: str = "1.1.0", version: str = "v1", *, carried: bool = True, **changes: Any) -> Run:
