@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from contract import bounds
 from contract.batch import Batch
-from contract.inputs import Body, JobSubmitted, Wire
-from contract.orders import Order
+from contract.error_names import error_name
+from contract.inputs import FAILURE_KINDS, STOP_REASONS, Body, Failed, JobSubmitted, NodeReport, Report, Stopped, Wire
+from contract.orders import Order, Orders
 from contract.results import ResultManifest
 from contract.shadows import ShadowRecord
 from contract.side_topics import AttemptProgressed, Quarantined, SubmissionRequested
@@ -26,6 +28,7 @@ _encoder = msgspec.json.Encoder()
 _wire = msgspec.json.Decoder(Wire)
 _batch = msgspec.json.Decoder(Batch)
 _order = msgspec.json.Decoder(Order)
+_orders = msgspec.json.Decoder(Order | Orders)
 _submission = msgspec.json.Decoder(SubmissionRequested)
 _progress = msgspec.json.Decoder(AttemptProgressed)
 _quarantined = msgspec.json.Decoder(Quarantined)
@@ -155,8 +158,26 @@ def _check(record: msgspec.Struct, value: bytes, expected: str) -> None:
 
 
 def body_of(record: Wire) -> Body:
-    """What `judge` reads of a record of `jobs`: everything but the payload."""
-    return record.submission if isinstance(record, JobSubmitted) else record
+    """What `judge` reads of a record of `jobs`: everything but the payload. Of a node's reports, words that
+    the contract does not have are replaced, because the ledger keeps what `judge` reads for ever."""
+    if isinstance(record, JobSubmitted):
+        return record.submission
+    return _in_our_words(record) if isinstance(record, NodeReport) else record
+
+
+def _in_our_words(said: NodeReport) -> NodeReport:
+    reports = tuple(map(_of_ours, said.reports))
+    return said if reports == said.reports else replace(said, reports=reports)
+
+
+def _of_ours(report: Report) -> Report:
+    """The report with kinds, names and reasons of the contract: nothing that a node made up."""
+    if isinstance(report, Failed):
+        kind = report.kind if report.kind in FAILURE_KINDS else "model_error"
+        return replace(report, kind=kind, error=error_name(report.error))
+    if isinstance(report, Stopped) and report.reason not in STOP_REASONS:
+        return replace(report, reason="unclaimed")
+    return report
 
 
 def decode_batch(value: bytes | None) -> Batch:
@@ -168,6 +189,13 @@ def decode_batch(value: bytes | None) -> Batch:
 def decode_order(value: bytes | None) -> Order:
     order: Order = _decode(_order, value, "an order")
     return order
+
+
+def decode_orders(value: bytes | None) -> tuple[Order, ...]:
+    """The orders of a record of `dispatch.<cluster>`, in the sequence in which they must be carried out. Malformed when
+    the bytes are neither an order nor Orders."""
+    record: Order | Orders = _decode(_orders, value, "an order")
+    return record.orders if isinstance(record, Orders) else (record,)
 
 
 def decode_submission(value: bytes | None) -> tuple[SubmissionRequested, Any]:

@@ -24,13 +24,16 @@ from contract.inputs import Requirements
 from contract.policy import Policy
 
 
-class Opened(msgspec.Struct, frozen=True, tag="Opened.v1"):
+class Opened(msgspec.Struct, frozen=True, omit_defaults=True, tag="Opened.v1"):
     """A scheduler took the pool over. No input and no other event is in the same record."""
 
     session: str
     release: str
     rules: int
     """Number of the rules that decide (scheduling.RULES). It is raised whenever any decision could differ."""
+    signed_from: int = -1
+    """Offset in `jobs` from which the pool's host refuses a record that nobody has signed. Earlier records were written
+    before this installation had keys. -1: the host asks for no signatures."""
 
 
 class PolicyAdopted(msgspec.Struct, frozen=True, tag="PolicyAdopted.v1"):
@@ -259,13 +262,16 @@ class JobRequeued(msgspec.Struct, frozen=True, tag="JobRequeued.v1"):
     """The lease time from which the job may be dispatched again; 0: at once."""
 
 
-class JobSucceeded(msgspec.Struct, frozen=True, tag="JobSucceeded.v1"):
+class JobSucceeded(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobSucceeded.v1"):
     """Terminal: the result of the job's open attempt is accepted."""
 
     job: str
     dispatch: str
     manifest: str
     """Digest of the result manifest (contract.results)."""
+    bytes: int = 0
+    """`bytes` and `load_ms` as in the report Succeeded."""
+    load_ms: int = 0
 
 
 class JobDeadLettered(msgspec.Struct, frozen=True, tag="JobDeadLettered.v1"):

@@ -10,8 +10,11 @@ Times are milliseconds since 1970 by the broker's clock (LogAppendTime) unless a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
+from contract.names import digest_of
 from contract.policy import Policy
 
 
@@ -82,7 +85,7 @@ class ErasureCompleted(msgspec.Struct, frozen=True, tag="ErasureCompleted.v1"):
     """When the last copy in any topic is removed, by the topics' settings."""
 
 
-class NodeJoined(msgspec.Struct, frozen=True, tag="NodeJoined.v1"):
+class NodeJoined(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeJoined.v1"):
     """The node offers its slots. A join with a new session closes the attempts of the old one. Writer: node agent."""
 
     node: str
@@ -102,9 +105,13 @@ class NodeJoined(msgspec.Struct, frozen=True, tag="NodeJoined.v1"):
     holds: int = 0
     """The most attempts, running and staged, that the node holds. The node gives back what it is sent beyond. 0: a node
     of v0.1.0, which says no number."""
+    identity: str = ""
+    """32 random hex digits that the agent wrote into its data directory at its first start. A join under the same name
+    with another identity is refused as `name_taken` while the name's lease lasts. Empty: a node of v0.1.0, which knows
+    neither this rule nor the orders Tell and Refuse nor several orders in one record."""
 
 
-class NodeHeartbeat(msgspec.Struct, frozen=True, tag="NodeHeartbeat.v1"):
+class NodeHeartbeat(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeHeartbeat.v1"):
     """The node is alive, and lists what it does: every 5 s. Writer: node agent."""
 
     node: str
@@ -116,9 +123,26 @@ class NodeHeartbeat(msgspec.Struct, frozen=True, tag="NodeHeartbeat.v1"):
     loaded: tuple[str, ...] = ()
     """Digests of the versions loaded in the slots, sorted, each once."""
     cached: tuple[str, ...] = ()
-    """As in NodeJoined."""
+    """As in NodeJoined. With `cached_digest` the list is here only after it changed, or when the order Tell asked."""
     draining: bool = False
     """True when the node takes no new work: it got SIGTERM, or an operator drains it."""
+    cached_digest: str = ""
+    """`cached_digest` of the versions on the node's disk, whether the heartbeat lists them or not. Empty: a node of
+    v0.1.0, whose every heartbeat has the whole list."""
+    usable: int = -1
+    """Slots that can run an attempt. Less than the node's slots while a process there does not die. -1: all."""
+    holding: str = ""
+    """Why the node takes nothing new for now, one of HOLDING. Empty: the node takes work."""
+
+
+HOLDING = ("store", "disk", "bytes", "payloads")
+"""store: the object store does not do its work. disk: the node's disk is full. bytes: results that wait for the store
+have filled their budget. payloads: `jobs` cannot be read."""
+
+
+def cached_digest(cached: Iterable[str]) -> str:
+    """The digest of a list of cached versions. The order of the list does not matter."""
+    return digest_of("\n".join(sorted(set(cached))).encode())
 
 
 class NodeLeft(msgspec.Struct, frozen=True, tag="NodeLeft.v1"):
@@ -136,13 +160,17 @@ class Started(msgspec.Struct, frozen=True, tag="Started.v1"):
     dispatch: str
 
 
-class Succeeded(msgspec.Struct, frozen=True, tag="Succeeded.v1"):
+class Succeeded(msgspec.Struct, frozen=True, omit_defaults=True, tag="Succeeded.v1"):
     """Report: the outputs and their manifest are stored under results/<job>/<dispatch>/."""
 
     job: str
     dispatch: str
     manifest: str
     """Digest of the result manifest (contract.results)."""
+    bytes: int = 0
+    """Size of all output files."""
+    load_ms: int = 0
+    """How long this attempt waited for its version to be loaded after it started. 0: the version was loaded."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="Failed.v1"):
@@ -153,8 +181,7 @@ class Failed(msgspec.Struct, frozen=True, tag="Failed.v1"):
     kind: str
     """One of FAILURE_KINDS."""
     error: str = ""
-    """A fixed phrase of ours, or the class name of an exception of Python or torch; OtherError stands for any other
-    class. Never the exception's message."""
+    """One of contract.error_names.ERROR_NAMES. Never the exception's message."""
 
 
 FAILURE_KINDS = (
@@ -186,6 +213,8 @@ class Stopped(msgspec.Struct, frozen=True, tag="Stopped.v1"):
     """killed (by order), recalled (by order, before the start), drained (the node leaves), unclaimed (the node never
     began the attempt)."""
 
+
+STOP_REASONS = ("killed", "recalled", "drained", "unclaimed")
 
 Report = Started | Succeeded | Failed | Stopped
 
@@ -274,7 +303,7 @@ Body = Submission | _Said | Unreadable
 """What `judge` reads of a record: of a JobSubmitted its submission."""
 
 
-class Input(msgspec.Struct, frozen=True):
+class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     """One record of `jobs`, as `judge` reads it and the ledger records it."""
 
     offset: int
@@ -283,3 +312,6 @@ class Input(msgspec.Struct, frozen=True):
     body: Body
     key: str = ""
     """The record's key, of a submission only: an erasure needs the key to tombstone the record."""
+    signer: str = ""
+    """Who signed the record (contract.signing): `api`, `intake`, `node.<cluster>.<name>`… Empty: the record was written
+    before the pool asked for signatures."""

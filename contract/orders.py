@@ -95,6 +95,26 @@ class Drain(msgspec.Struct, frozen=True, tag="Drain.v1"):
     epoch: int
 
 
+class Tell(msgspec.Struct, frozen=True, tag="Tell.v1"):
+    """List the cached versions in the next heartbeat: the digest in the last one is not that of the list that the
+    scheduler knows."""
+
+    node: str
+    session: str
+    pool: str
+    epoch: int
+
+
+class Refuse(msgspec.Struct, frozen=True, tag="Refuse.v1"):
+    """This session may not join, so it must not try again. `reason` as in the event NodeRefused."""
+
+    node: str
+    session: str
+    pool: str
+    epoch: int
+    reason: str
+
+
 class Rejoin(msgspec.Struct, frozen=True, tag="Rejoin.v1"):
     """The scheduler does not know this session, or no longer: stop all attempts and join with a new session."""
 
@@ -104,4 +124,12 @@ class Rejoin(msgspec.Struct, frozen=True, tag="Rejoin.v1"):
     epoch: int
 
 
-Order = Run | Kill | Recall | Load | Drain | Rejoin
+Order = Run | Kill | Recall | Load | Drain | Tell | Refuse | Rejoin
+
+
+class Orders(msgspec.Struct, frozen=True, tag="Orders.v1"):
+    """Several orders to one node in one record. The node carries them out in this sequence, each as if it had come
+    alone. A node of v0.1.0 cannot read this record."""
+
+    node: str
+    orders: tuple[Order, ...]

@@ -14,7 +14,7 @@ class ResultFile(msgspec.Struct, frozen=True):
     media_type: str
 
 
-class ResultManifest(msgspec.Struct, frozen=True, tag="ResultManifest.v1"):
+class ResultManifest(msgspec.Struct, frozen=True, omit_defaults=True, tag="ResultManifest.v1"):
     """The object `results/<job>/<dispatch>/manifest.json`. The node reports its digest, and the ledger records the
     digest."""
 
@@ -24,6 +24,9 @@ class ResultManifest(msgspec.Struct, frozen=True, tag="ResultManifest.v1"):
     values: msgspec.Raw
     """The JSON that the model's `predict` returned."""
     files: tuple[ResultFile, ...]
+    salt: str = ""
+    """32 random hex digits, so that nobody can guess the values from the manifest's digest in the ledger. An erasure
+    removes them with the manifest. Empty: written by v0.1.0."""
 
 
 EMPTY_MANIFEST = digest_of(b"")

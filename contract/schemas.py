@@ -12,7 +12,7 @@ from contract.batch import Batch
 from contract.codec import TYPE_PREFIX, tag_of
 from contract.events import Event
 from contract.inputs import Body, Wire
-from contract.orders import Order
+from contract.orders import Order, Orders
 from contract.results import ResultManifest
 from contract.shadows import ShadowRecord
 
@@ -40,7 +40,12 @@ CHANNELS = (
         "Everything that can change a decision of a pool, in one order.",
     ),
     Channel(topics.LEDGER, topics.LEDGER, (Batch,), "Every decision, for ever; no payload."),
-    Channel("dispatch", topics.DISPATCH_PREFIX + "{cluster}", get_args(Order), "Orders to the nodes of a cluster."),
+    Channel(
+        "dispatch",
+        topics.DISPATCH_PREFIX + "{cluster}",
+        (*get_args(Order), Orders),
+        "Orders to the nodes of a cluster.",
+    ),
     Channel(
         topics.PROGRESS,
         topics.PROGRESS,
@@ -69,6 +74,7 @@ def record_types() -> tuple[type[msgspec.Struct], ...]:
         *get_args(Body),
         *get_args(Event),
         *get_args(Order),
+        Orders,
         side_topics.SubmissionRequested,
         side_topics.AttemptProgressed,
         side_topics.Quarantined,

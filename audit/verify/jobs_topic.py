@@ -12,7 +12,7 @@ from audit.ledger.reader import JobsRecord
 from audit.verify.verdict import Finding
 from contract.batch import Batch
 from contract.codec import Malformed, body_of, decode_input, decode_wire
-from contract.inputs import Body, Input, Submission, Unreadable
+from contract.inputs import Body, Input, Submission, Unreadable, Wire
 
 
 class JobsTopic:
@@ -43,7 +43,7 @@ class JobsTopic:
         waiting = []
         while self._next is not None:
             record, self._next = self._next, next(self._records, None)
-            body = _body(record)
+            body, _ = _bodies(record)
             if isinstance(body, Submission):
                 waiting.append(body.job)
         return waiting
@@ -51,10 +51,10 @@ class JobsTopic:
     def _difference(self, record: JobsRecord, entry: Input | None) -> str:
         if entry is None:
             return "was passed over: the ledger's positions go past it and no batch read it"
-        body = _body(record)
+        body, as_written = _bodies(record)
         if isinstance(entry.body, Unreadable):
             return "is readable, and the ledger calls it unreadable" if _is_taken(record) else ""
-        if body != entry.body:
+        if entry.body not in (body, as_written):
             return "says something else than the ledger's copy of it"
         if entry.at_ms != record.at_ms:
             return f"was appended at {record.at_ms}, the ledger says {entry.at_ms}"
@@ -74,8 +74,12 @@ def _is_taken(record: JobsRecord) -> bool:
     return True
 
 
-def _body(record: JobsRecord) -> Body:
+def _bodies(record: JobsRecord) -> tuple[Body, Wire | Body]:
+    """What the scheduler reads of the record; and the record as its writer wrote it, which is what rules before 4
+    recorded."""
     try:
-        return body_of(decode_wire(record.value))
+        wire = decode_wire(record.value)
     except Malformed:
-        return Unreadable("not a record of `jobs`")
+        unreadable = Unreadable("not a record of `jobs`")
+        return unreadable, unreadable
+    return body_of(wire), wire

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Callable
 
 import msgspec
 import structlog
 
 from contract.codec import encode
+from contract.error_names import error_name
 from contract.inputs import Failed, Report, Succeeded
 from contract.orders import Run
 from contract.results import EMPTY_MANIFEST, INPUTS_NAME, MANIFEST_NAME, ResultFile, ResultManifest
@@ -23,7 +25,7 @@ from gpu_worker.io.checker_process import CheckAborted, Checkers
 from gpu_worker.io.outputs import BadOutput, check_names
 from gpu_worker.io.result_objects import ResultAbandoned, ResultObjects, ResultStore
 from gpu_worker.io.supplies import Supplies
-from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure, disk_failure, identifier
+from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure, disk_failure
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +92,7 @@ class ResultsWriter:
             report = Failed(run.job, run.dispatch, "store", "Abandoned")
         except Exception as error:  # a defect of ours must not leave the attempt open for ever
             log.error("result not stored", job=run.job, dispatch=run.dispatch, error=type(error).__name__)
-            report = Failed(run.job, run.dispatch, "store", identifier(type(error).__name__))
+            report = Failed(run.job, run.dispatch, "store", error_name(type(error).__name__))
         if objects.is_abandoned:
             objects.remove()
         del self._under_way[run.dispatch]
@@ -112,7 +114,9 @@ class ResultsWriter:
                 self._takes_no_values.add(run.version)
                 return EMPTY_MANIFEST
             files = self._put_outputs(run, outcome.outputs, objects)
-            manifest = encode(ResultManifest(run.job, run.dispatch, run.version, outcome.values, files))
+            manifest = encode(
+                ResultManifest(run.job, run.dispatch, run.version, outcome.values, files, secrets.token_hex(16))
+            )
             objects.put(INPUTS_NAME, bytes(supplies.inputs), "application/json")
             objects.put(MANIFEST_NAME, manifest, "application/json")
         except ResultAbandoned:
@@ -123,7 +127,7 @@ class ResultsWriter:
             return disk_failure(error, "store")
         except Exception as error:  # an attempt that cannot be stored fails; its node goes on
             log.warning("result not stored", job=run.job, dispatch=run.dispatch, error=type(error).__name__)
-            return Failure("store", identifier(type(error).__name__))
+            return Failure("store", error_name(type(error).__name__))
         return "sha256:" + hashlib.sha256(manifest).hexdigest()
 
     def _fault_of_values(self, run: Run, supplies: Supplies, outcome: Computed) -> Failure | None:

@@ -9,8 +9,9 @@ from typing import Protocol
 import stamina
 import structlog
 
+from contract.error_names import error_name
 from gpu_worker.io.background import BackgroundThreads
-from gpu_worker.rules.outcome import Failure, disk_failure, identifier
+from gpu_worker.rules.outcome import Failure, disk_failure
 from registry.depot import InstalledVersion
 from registry.errors import RegistryError
 from runtime.object_store import is_away
@@ -98,7 +99,7 @@ class VersionFetcher:
             return disk_failure(error, "environment")
         except Exception as error:  # every attempt that waits for the version must hear that the version cannot be had
             name = type(error).__name__
-            return Failure("environment", identifier(name), f"{name}: {error}\n")
+            return Failure("environment", error_name(name), f"{name}: {error}\n")
         raise AssertionError("unreachable: the last attempt returns or raises")
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from contract.bounds import HELD_MAX
 from contract.inputs import NodeHeartbeat, Report, Started, Stopped
-from contract.orders import Drain, Kill, Load, Order, Recall, Rejoin, Run
+from contract.orders import Drain, Kill, Load, Order, Recall, Refuse, Rejoin, Run, Tell
 from gpu_worker.rules.actions import (
     Action,
     Announce,
@@ -86,6 +86,8 @@ class NodeRules:
                 return self.drain()
             case Rejoin():
                 return self._end_session()
+            case Tell() | Refuse():
+                return []
 
     def fetched(self, dispatch: str) -> list[Action]:
         """The attempt's payload and version are at hand."""

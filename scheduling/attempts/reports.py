@@ -1,13 +1,12 @@
 """What a node says amounts to: joins, heartbeats, leaving, and the reports of its attempts. Part of `judge`.
 
 A report counts only if it names the open attempt's dispatch and comes from the node and session to which that dispatch
-was sent; any other report is stale. Reasons and kinds come from fixed lists, so nothing that a model or a user wrote
-reaches the ledger.
+was sent; any other report is stale. The door has seen to it that reasons, kinds and names of errors are the contract's
+(contract.codec.body_of), so nothing that a model or a user wrote reaches the ledger.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -41,8 +40,6 @@ from scheduling.state.pool import State
 MISSED_MAX = 3
 """A node that does not list a started attempt in so many heartbeats in a row has forgotten it. The attempt is closed as
 `unclaimed`, which is no failure of the job, and the job rests for one backoff (I9)."""
-IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_. ]{0,79}")
-STOPPED = ("killed", "recalled", "drained", "unclaimed")
 
 
 def report_is_current(state: State, node: str, session: str, report: inputs.Report) -> bool:
@@ -160,7 +157,13 @@ def _succeeded(state: State, job: Job, report: inputs.Succeeded, node: str) -> I
         return
     if not _attempt(job).started:
         yield AttemptStarted(job=job.job, dispatch=report.dispatch)
-    yield JobSucceeded(job=job.job, dispatch=report.dispatch, manifest=report.manifest)
+    yield JobSucceeded(
+        job=job.job,
+        dispatch=report.dispatch,
+        manifest=report.manifest,
+        bytes=report.bytes,
+        load_ms=report.load_ms,
+    )
 
 
 def _failed(state: State, job: Job, report: inputs.Failed, node: str) -> Iterator[Event]:
@@ -169,11 +172,9 @@ def _failed(state: State, job: Job, report: inputs.Failed, node: str) -> Iterato
     if attempt.members and attempt.stop == "kill":
         yield from retries.close(state, attempt, _killed(attempt), node)
         return
-    kind = report.kind if report.kind in inputs.FAILURE_KINDS else "model_error"
-    error = report.error if IDENTIFIER.fullmatch(report.error) else ""
     closer = retries.closer_of(attempt, node)
-    yield AttemptFailed(job=job.job, dispatch=report.dispatch, kind=kind, error=error, node=closer)
-    if kind in inputs.FAILURE_KINDS_FINAL and job.state is not JobState.CANCELLING:
+    yield AttemptFailed(job=job.job, dispatch=report.dispatch, kind=report.kind, error=report.error, node=closer)
+    if report.kind in inputs.FAILURE_KINDS_FINAL and job.state is not JobState.CANCELLING:
         yield JobDeadLettered(job=job.job, failures=job.failures)
         return
     rest_ms = retries.backoff_ms(retries.policy_of(state), job.failures)
@@ -183,7 +184,7 @@ def _failed(state: State, job: Job, report: inputs.Failed, node: str) -> Iterato
 def _stopped(state: State, job: Job, report: inputs.Stopped, node: str) -> Iterator[Event]:
     """`drained` says that the node takes no new work, before the node's next heartbeat says so."""
     attempt = _attempt(job)
-    reason = report.reason if report.reason in STOPPED else "unclaimed"
+    reason = report.reason
     if reason == "drained" and not state.nodes[node].draining:
         yield NodeDrained(node=node, session=state.nodes[node].session)
     if reason in ("killed", "recalled") and not attempt.stop:

@@ -314,7 +314,7 @@ class Node:
     def _finish(self, attempt: Attempt, failure: str) -> None:
         job, dispatch = attempt.job, attempt.dispatch
         if failure:
-            self._end(attempt, inputs.Failed(job, dispatch, failure, "Simulated"))
+            self._end(attempt, inputs.Failed(job, dispatch, failure, "RuntimeError"))
         else:
             self._end(attempt, inputs.Succeeded(job, dispatch, self.work.store(job, dispatch)))
 

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from contract import bounds
 from contract.codec import Malformed, decode_progress, decode_result, decode_values, encode
+from contract.error_names import error_name
 from contract.results import ResultManifest
 from contract.side_topics import AttemptProgressed
 from gpu_worker.child import run_model
 from gpu_worker.child.messages import FromModel, ModelFailed, ModelProgressed, ModelSucceeded, frame_decoder
 from gpu_worker.io.checker import decoded_object
-from gpu_worker.rules.outcome import ERROR_NAMES, OTHER_ERROR, claimed
+from gpu_worker.rules.outcome import claimed
 from runtime.worker.frames import FRAME_BYTES_MAX, BadFrame
 from tests.properties.gpu_worker.frames import GOOD_VALUES, TEXTS, VALUES, any_bytes, written
 
@@ -55,7 +56,7 @@ def behind_the_pipe(frame: FromModel) -> bool:
             assert decode_progress(encode(told)) == told
         case ModelFailed(kind=kind, error=error, detail=detail):
             failure = claimed(kind, error, detail)
-            assert failure.error in ERROR_NAMES | {OTHER_ERROR}
+            assert failure.error == error_name(failure.error)
             assert "\0" not in failure.detail.encode().decode()
         case ModelSucceeded(values=values):
             reason = refusal_of(bytes(values))

@@ -156,7 +156,7 @@ def reports(pool: Pool, node: str, first: int, second: int) -> list[Body]:
         (start,),
         (start, success),
         (success, start),
-        (Failed(job, dispatch, "child_died", "ChildDied"),),
+        (Failed(job, dispatch, "child_died", "Signal9"),),
         (start, Failed(job, dispatch, "bad_inputs")),
         (Stopped(job, dispatch, ("killed", "recalled", "drained", "unclaimed")[first % 4]),),
         (start, start),

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from contract.codec import decode_batch, encode
 from contract.policy import Cluster, Policy, Pool, Tier
 from contract.topics import topics_for
 from local.jars import repository
@@ -68,8 +67,7 @@ def test_the_annotated_record_is_that_of_the_golden_ledger() -> None:
     assert block is not None
     shown = json.loads(block[1])
     line = GOLDEN.read_bytes().splitlines()[ANNOTATED - 1]
-    assert shown == json.loads(line)
-    assert encode(decode_batch(json.dumps(shown).encode())) == line
+    assert json.dumps(shown, separators=(",", ":")).encode() == line
     assert f"number {ANNOTATED} of `{GOLDEN.relative_to(ROOT)}`" in ARCHITECTURE
 
 

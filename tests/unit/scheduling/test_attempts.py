@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from contract.codec import body_of
 from contract.events import (
     AttemptClosed,
     AttemptFailed,
@@ -127,10 +128,11 @@ def test_a_failure_that_no_retry_mends_is_final(kind: str) -> None:
 def test_nothing_a_model_wrote_reaches_the_ledger() -> None:
     pool = with_a_job()
     report = Failed(JOB, pool.dispatch(JOB), "a prompt", 'ValueError: "a red ball"\n')
-    (failed,) = only(pool.report(report), AttemptFailed)
-    assert (failed.kind, failed.error) == ("model_error", "")
+    (failed,) = only(pool.tell(body_of(NodeReport("n1", "s1", (report,)))), AttemptFailed)
+    assert (failed.kind, failed.error) == ("model_error", "OtherError")
     pool.beat(after_ms=2_000)
-    (closed,) = only(pool.stop(JOB, "a red ball"), AttemptClosed)
+    stopped = Stopped(JOB, pool.dispatch(JOB), "a red ball")
+    (closed,) = only(pool.tell(body_of(NodeReport("n1", "s1", (stopped,)))), AttemptClosed)
     assert closed.reason == "unclaimed"
 
 
