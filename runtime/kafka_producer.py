@@ -11,9 +11,9 @@ from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka import Producer as _ConfluentProducer
 
 from contract.bounds import MESSAGE_BYTES_MAX
+from runtime import kafka_clients
 from runtime.kafka_records import (
     CLIENT,
     METADATA_TIMEOUT_S,
@@ -75,7 +75,7 @@ class Producer:
         self._unknown: set[str] = set()
         """Topics of which a caller named a partition that is not known here: the topics may have grown."""
         self._complaints = Complaints()
-        self._inner = _ConfluentProducer(self._config)
+        self._inner = kafka_clients.producer(self._config)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"{client_id}-deliveries", daemon=True)
         self._thread.start()
@@ -211,7 +211,7 @@ class Producer:
             if self._fatal:
                 self._inner.purge()
                 self._inner.poll(0)
-                self._inner, self._fatal = _ConfluentProducer(self._config), False
+                self._inner, self._fatal = kafka_clients.producer(self._config), False
             return self._inner
 
     def _on_error(self, error: KafkaError) -> None:

@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any, Literal
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from contract.bounds import MESSAGE_BYTES_MAX
+from runtime import kafka_clients
 from runtime.kafka_records import CLIENT, METADATA_TIMEOUT_S, Complaints, OffsetGone, Record
 
 log = structlog.get_logger(__name__)
@@ -197,7 +198,7 @@ class Watermarks:
 
 
 def new_consumer(bootstrap: str, client_id: str, more: Mapping[str, Any] | None = None) -> Any:
-    return Consumer(
+    return kafka_clients.consumer(
         {
             **CLIENT,
             "bootstrap.servers": bootstrap,

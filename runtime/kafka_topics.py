@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import stamina
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -20,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from contract.topics import Topic
+from runtime import kafka_clients
 from runtime.kafka_records import CLIENT
 
 ADMIN_TIMEOUT_S = 15.0
@@ -84,7 +84,7 @@ class TopicChange:
         """Look at the topics there are. TopicMismatch; KafkaException when the broker does not answer."""
         self._wanted = {topic.name: topic for topic in topics}
         self._replication = replication
-        self._admin = AdminClient({**CLIENT, "bootstrap.servers": bootstrap})
+        self._admin = kafka_clients.admin_client({**CLIENT, "bootstrap.servers": bootstrap})
         self._found = {
             name: len(metadata.partitions)
             for name, metadata in self._admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics.items()

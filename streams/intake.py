@@ -39,13 +39,12 @@ log = structlog.get_logger(__name__)
 class Intake:
     """The partitions of `submissions` that this process reads."""
 
-    def __init__(self, settings: Settings, app: Any) -> None:
-        self._settings, self._app = settings, app
+    def __init__(self, settings: Settings, app: Any, store: ObjectStore, admission: Admission) -> None:
+        self._app = app
         self._producer = Producer(settings.kafka, "headrace-intake", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self._watermarks = Watermarks(settings.kafka)
-        store = ObjectStore(settings)
         self._positions, self._skips = IntakePositions(store, settings.kafka), Skips(store)
-        self._admission = Admission(engine(settings))
+        self._admission = admission
         self._judging = ThreadPoolExecutor(1, "judging")
         self._partitions: dict[int, IntakePartition] = {}
 
@@ -108,7 +107,7 @@ async def serve(settings: Settings, group: str) -> None:
     """Run until SIGTERM."""
     await wait_for_broker(settings, SUBMISSIONS)
     app = make_app(group, settings)
-    intake = Intake(settings, app)
+    intake = Intake(settings, app, ObjectStore(settings), Admission(engine(settings)))
 
     async def pass_on(stream: Any) -> None:
         async for record in records_of(stream):

@@ -28,12 +28,12 @@ log = structlog.get_logger(__name__)
 class Scheduler:
     """The pools of this process, by partition."""
 
-    def __init__(self, settings: Settings, app: Any) -> None:
+    def __init__(self, settings: Settings, app: Any, store: ObjectStore) -> None:
         self._settings, self._app = settings, app
         self._producer = Producer(settings.kafka, "headrace-scheduler", delivery_timeout_ms=LEDGER_TIMEOUT_MS)
         self._orders = Producer(settings.kafka, "headrace-orders", in_bursts=True)
         self._watermarks = Watermarks(settings.kafka)
-        self._store = ObjectStore(settings)
+        self._store = store
         self._keepers: dict[int, PoolKeeper] = {}
 
     async def assigned(self, partitions: set[int]) -> None:
@@ -82,7 +82,7 @@ async def serve(settings: Settings, group: str) -> None:
     """Run until SIGTERM."""
     await wait_for_broker(settings, JOBS)
     app = make_app(group, settings)
-    scheduler = Scheduler(settings, app)
+    scheduler = Scheduler(settings, app, ObjectStore(settings))
 
     async def schedule(stream: Any) -> None:
         async for record in records_of(stream):

@@ -1,0 +1,56 @@
+"""A real broker does what the twin of Kafka does: tests.conformance.kafka."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from contract.topics import Topic
+from local.services import Services
+from runtime import kafka, kafka_clients
+from tests.conformance.ground import Given
+from tests.conformance.kafka import APPEND_TIME, CASES
+from tests.integration.streams.raw import produce
+from tests.unit.streams.batches import batch
+
+
+class BrokerGround:
+    """As tests.conformance.ground.KafkaGround."""
+
+    nowhere = "127.0.0.1:1"
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+    def topic(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
+        name = f"conformance-{uuid.uuid4().hex}"
+        kafka.ensure_topics(self.bootstrap, [Topic(name, partitions, APPEND_TIME | dict(config or {}))])
+        return name
+
+    def write_raw(self, topic: str, partition: int, record: Given) -> int:
+        return produce(self.bootstrap, topic, partition, batch(0, [record]))
+
+    def compacted(self, topic: str, partition: int) -> None:
+        """The broker does so by itself, once the segment has been rolled by a later record."""
+
+    def trim(self, topic: str, partition: int, before: int) -> None:
+        for future in self.admin().delete_records([TopicPartition(topic, partition, before)]).values():
+            future.result()
+
+    def consumer(self, config: Mapping[str, Any]) -> Any:
+        return kafka_clients.consumer({"bootstrap.servers": self.bootstrap, "log_level": 0, **config})
+
+    def transactional(self, name: str) -> Any:
+        return kafka_clients.producer({"bootstrap.servers": self.bootstrap, "transactional.id": name})
+
+    def admin(self) -> Any:
+        return kafka_clients.admin_client({"bootstrap.servers": self.bootstrap})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_broker_does_what_the_twin_does(services: Services, name: str) -> None:
+    CASES[name](BrokerGround(services.settings.kafka))
