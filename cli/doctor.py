@@ -1,4 +1,4 @@
-"""What `headrace doctor` examines: the machine, the stack of --data if it runs, and the broker that commands use."""
+"""What `headrace doctor` examines: the machine, the stack of --data if it runs, and the servers that commands use."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from local import disk, stack
 from local.errors import CannotStart
 from local.java import JAVA_VERSION_MIN, find_java
 from runtime.kafka import broker_setting
+from runtime.object_store_health import what_it_supports
 
 TRANSACTION_SETTING = "transaction.max.timeout.ms"
 TRANSACTION_MS_MAX = 60_000
@@ -34,7 +35,7 @@ class DoctorFinding(msgspec.Struct, frozen=True):
 
 def examine(data: Path) -> list[DoctorFinding]:
     """Every finding, good or bad."""
-    return [*_machine(data), *_stack(data), *_broker(data)]
+    return [*_machine(data), *_stack(data), *_broker(data), *_store(data)]
 
 
 def _machine(data: Path) -> list[DoctorFinding]:
@@ -76,6 +77,17 @@ def _stack(data: Path) -> list[DoctorFinding]:
         for part in status.parts
     ]
     return [*found, *(DoctorFinding("warning", False, warning) for warning in status.warnings)]
+
+
+def _store(data: Path) -> list[DoctorFinding]:
+    """What the object store of the installation can do, by trying; none without an installation."""
+    try:
+        here = settings(data)
+    except WrongUse:
+        return []
+    if not elsewhere() and not stack.status(data).running:
+        return []
+    return [DoctorFinding(*found) for found in what_it_supports(here)]
 
 
 def _broker(data: Path) -> list[DoctorFinding]:

@@ -113,7 +113,7 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     if isinstance(failure, KafkaException):
         return f"Kafka does not answer ({failure.args[0].str()}); see `headrace status`", FAILED
     if isinstance(failure, UNAVAILABLE):
-        return "the object store does not answer; see `headrace status`, or set HEADRACE_S3_ENDPOINT", FAILED
+        return f"{failure}; see `headrace status`, or set HEADRACE_S3_ENDPOINT", FAILED
     if isinstance(failure, OperationalError):
         return "Postgres does not answer; see `headrace status`, or set DATABASE_URL", FAILED
     return None

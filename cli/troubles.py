@@ -21,6 +21,7 @@ from operations import quarantine
 from operations.quarantine import Place, TopicCounts
 from runtime.kafka import OffsetGone, partitions
 from runtime.object_store import UNAVAILABLE, ObjectStore
+from runtime.object_store_health import ask, store_of_moment
 from runtime.settings import Settings
 from streams.door.intake_positions import IntakePositions
 
@@ -63,6 +64,9 @@ class SetAsideCount(msgspec.Struct, frozen=True):
 class Troubles(msgspec.Struct):
     """What is not as it should be. All fields are empty when all is well."""
 
+    object_store: str
+    """What the object store does not do."""
+
     waiting: list[str]
     """Pools that no scheduler has opened yet."""
     resting: list[RestingPool]
@@ -78,7 +82,7 @@ class Troubles(msgspec.Struct):
 
 def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     """The troubles at this moment. `schedulers`: the addresses of their metrics."""
-    found = Troubles([], [], {}, [], True, [], [])
+    found = Troubles("", [], [], {}, [], True, [], [])
     try:
         found.waiting, found.unreadable = _ready(here)
     except httpx.HTTPError:
@@ -93,18 +97,29 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
         found.quarantine = [_of(counts) for counts in counted]
     except KafkaException:
         found.unknown.append("what is in quarantine is not known: Kafka does not answer")
+    store = store_of_moment(here)
     try:
-        found.held_up = _held_up(here)
-    except (KafkaException, OffsetGone):
-        found.unknown.append("whether intake is held up is not known: Kafka does not answer")
-    except UNAVAILABLE:
-        found.unknown.append("whether intake is held up is not known: the object store does not answer")
+        ask(store, "status")
+    except UNAVAILABLE as fault:
+        found.object_store = str(fault)
+        found.unknown.append("whether intake is held up is not known: the object store does not do its work")
+    else:
+        _find_held_up(here, store, found)
     return found
 
 
 def describe(found: Troubles) -> list[Text]:
     """A line for each trouble, for people."""
-    said = [Text(f"pool {pool}: waits, no scheduler has opened it yet", "yellow") for pool in found.waiting]
+    said = [
+        Text(
+            f"{its}: nothing new is fetched or stored, results wait on their nodes and no job fails of it; `headrace"
+            " doctor` tries what the store can do",
+            "red",
+        )
+        for its in [found.object_store]
+        if its
+    ]
+    said += [Text(f"pool {pool}: waits, no scheduler has opened it yet", "yellow") for pool in found.waiting]
     said += [
         Text(
             f"pool {its.pool}: rests{f' before {its.record}' if its.record else ''}, its host has ended; the"
@@ -168,8 +183,17 @@ def _resting(address: str) -> list[RestingPool]:
     return [RestingPool(pool, records.get(pool, "")) for pool in pools]
 
 
-def _held_up(here: Settings) -> list[HeldUpPartition]:
-    positions = IntakePositions(ObjectStore(here), here.kafka)
+def _find_held_up(here: Settings, store: ObjectStore, found: Troubles) -> None:
+    try:
+        found.held_up = _held_up(here, store)
+    except (KafkaException, OffsetGone):
+        found.unknown.append("whether intake is held up is not known: Kafka does not answer")
+    except UNAVAILABLE as fault:
+        found.unknown.append(f"whether intake is held up is not known: {fault}")
+
+
+def _held_up(here: Settings, store: ObjectStore) -> list[HeldUpPartition]:
+    positions = IntakePositions(store, here.kafka)
     held = []
     for partition in range(partitions(here.kafka, SUBMISSIONS)):
         place = positions.place(partition)

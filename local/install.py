@@ -22,6 +22,7 @@ from local.options import Keys, replace
 from registry import keys, policies, pools
 from runtime import kafka, postgres
 from runtime.object_store import ObjectStore
+from runtime.object_store_health import StoreUnfit, require_conditional_writes
 from runtime.settings import Settings
 
 SERVERS_TIMEOUT_S = 60
@@ -62,7 +63,13 @@ def install_tables_and_keys(settings: Settings, keys_file: Path, first: policy.P
 
 
 def install_bucket(settings: Settings) -> None:
-    ObjectStore(settings).ensure_bucket()
+    """Create the bucket if there is none. CannotStart when the store cannot do what the product needs."""
+    store = ObjectStore(settings)
+    store.ensure_bucket()
+    try:
+        require_conditional_writes(store)
+    except StoreUnfit as unfit:
+        raise CannotStart(unfit.expected, unfit.found, unfit.todo) from None
 
 
 def _known_keys(keys_file: Path) -> Keys | None:
@@ -89,8 +96,12 @@ def main() -> int:
         lambda: install_tables_and_keys(settings, options.keys, first),
         lambda: install_bucket(settings),
     )
-    for step in steps:
-        _with_patience(step)
+    try:
+        for step in steps:
+            _with_patience(step)
+    except CannotStart as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
@@ -99,7 +110,7 @@ def _with_patience(step: Callable[[], None]) -> None:
     Every step can be repeated."""
 
     def passes(error: Exception) -> bool:
-        return not isinstance(error, kafka.TopicMismatch)
+        return not isinstance(error, kafka.TopicMismatch | CannotStart)
 
     for attempt in stamina.retry_context(on=passes, timeout=SERVERS_TIMEOUT_S, attempts=None, wait_max=2):
         with attempt:

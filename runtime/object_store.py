@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
-from botocore.exceptions import ConnectionError as StoreUnreachable
+from botocore.exceptions import ClientError
 
+from runtime.object_store_errors import (
+    NOT_IMPLEMENTED,
+    Missing,
+    StoreAway,
+    StoreFault,
+    StoreRefuses,
+    code_of,
+    in_our_words,
+    is_away,
+)
 from runtime.settings import Settings
+
+__all__ = ["UNAVAILABLE", "Missing", "ObjectStore", "Source", "StoreAway", "StoreFault", "StoreRefuses", "is_away"]
 
 PART_BYTES = 8 * 1024 * 1024
 """Files larger than this are uploaded in parts: a small server cannot take a large file whole."""
@@ -22,18 +34,16 @@ _STREAM.max_in_memory_upload_chunks = 4
 _DELETE_BATCH = 1000
 
 
-UNAVAILABLE = (StoreUnreachable, HTTPClientError, NoCredentialsError, ClientError)
+UNAVAILABLE = (StoreFault,)
 """What every call may raise when the store cannot be reached, or refuses the request."""
 
-
-def is_away(error: BaseException) -> bool:
-    """Whether the store was not reached, or refused the request: another try may succeed. botocore's errors of a
-    connection, time-outs among them, are OSErrors, but not Python's ConnectionError or TimeoutError."""
-    return isinstance(error, (*UNAVAILABLE, ConnectionError, TimeoutError))
-
-
-class Missing(KeyError):
-    """No object has this key."""
+READ_TIMEOUT_S = 60.0
+SHORT_READ_TIMEOUT_S = 10.0
+"""For small objects, and where something waits for the answer."""
+TRIES = 4
+_NO_BATCHES = (400, 405, 411, NOT_IMPLEMENTED)
+"""Answers of a store that cannot delete many objects by one request, or not without a header that we do not send."""
+_TAKEN_CODES = ("PreconditionFailed", "412", "ConditionalRequestConflict")
 
 
 class Source(Protocol):
@@ -44,13 +54,16 @@ class Source(Protocol):
 
 
 class ObjectStore:
-    """One bucket. Safe to use from several threads."""
+    """One bucket. Safe to use from several threads. Every call may raise StoreFault."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, read_timeout_s: float = READ_TIMEOUT_S, tries: int = TRIES) -> None:
+        """A store that takes a request and says nothing is away after `read_timeout_s`, `tries` times."""
         self.bucket = settings.s3_bucket
         self._region = settings.s3_region
-        self._client = _client(settings, settings.s3_endpoint)
-        self._signer = _client(settings, settings.s3_public_endpoint or settings.s3_endpoint)
+        self.deletes_batches = settings.s3_batch_deletes
+        """False once the store has refused one."""
+        self._client = _client(settings, settings.s3_endpoint, read_timeout_s, tries)
+        self._signer = _client(settings, settings.s3_public_endpoint or settings.s3_endpoint, read_timeout_s, tries)
 
     def ensure_bucket(self) -> None:
         """Create the bucket if there is none."""
@@ -59,19 +72,21 @@ class ObjectStore:
         options = (
             {} if self._region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
         )
-        try:
-            self._client.create_bucket(Bucket=self.bucket, **options)
-        except ClientError as error:
-            if _code(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-                raise
+        with in_our_words():
+            try:
+                self._client.create_bucket(Bucket=self.bucket, **options)
+            except ClientError as error:
+                if code_of(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                    raise
 
     def bucket_exists(self) -> bool:
-        try:
-            self._client.head_bucket(Bucket=self.bucket)
-        except ClientError as error:
-            if _code(error) in ("404", "NoSuchBucket", "NotFound"):
-                return False
-            raise
+        with in_our_words():
+            try:
+                self._client.head_bucket(Bucket=self.bucket)
+            except ClientError as error:
+                if code_of(error) in ("404", "NoSuchBucket", "NotFound"):
+                    return False
+                raise
         return True
 
     def put(
@@ -79,12 +94,13 @@ class ObjectStore:
     ) -> bool:
         """Store an object. With `if_absent`, the first writer of a key wins, and later writers get False."""
         options = {"IfNoneMatch": "*"} if if_absent else {}
-        try:
-            self._client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type, **options)
-        except ClientError as error:
-            if if_absent and _code(error) in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
-                return False
-            raise
+        with in_our_words():
+            try:
+                self._client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type, **options)
+            except ClientError as error:
+                if if_absent and code_of(error) in _TAKEN_CODES:
+                    return False
+                raise
         return True
 
     def put_file(
@@ -102,47 +118,43 @@ class ObjectStore:
             return self.put(key, path.read_bytes(), content_type=content_type, if_absent=if_absent)
         if if_absent and self.exists(key):
             return False
-        self._client.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": content_type}, Config=_TRANSFER)
+        options = {"ContentType": content_type}
+        with in_our_words():
+            self._client.upload_file(str(path), self.bucket, key, ExtraArgs=options, Config=_TRANSFER)
         return True
 
     def put_stream(self, key: str, source: Source, *, content_type: str = "application/octet-stream") -> None:
         """Store what the source gives, in parts when that is large. The source is read once, from its position to its
         end, and never set back: tries are repeated from memory, of which this call takes at most 64 MiB. Raises what
         `source.read` raises, and then there is no object."""
-        self._client.upload_fileobj(
-            _Forward(source), self.bucket, key, ExtraArgs={"ContentType": content_type}, Config=_STREAM
-        )
+        options = {"ContentType": content_type}
+        with in_our_words():
+            self._client.upload_fileobj(_Forward(source), self.bucket, key, ExtraArgs=options, Config=_STREAM)
 
     def get(self, key: str) -> bytes:
         """The object's bytes. Missing when there is no object."""
-        try:
-            response = self._client.get_object(Bucket=self.bucket, Key=key)
-            body: bytes = response["Body"].read()
-        except ClientError as error:
-            raise _missing_or(error, key) from None
+        with in_our_words(key):
+            body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         return body
 
     def get_file(self, key: str, path: Path) -> None:
         """Write the object to `path`, whose directory exists. Missing when there is no object."""
-        try:
+        with in_our_words(key):
             self._client.download_file(self.bucket, key, str(path), Config=_TRANSFER)
-        except ClientError as error:
-            raise _missing_or(error, key) from None
 
     def exists(self, key: str) -> bool:
         try:
-            self._client.head_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            missing = _missing_or(error, key)
-            if isinstance(missing, Missing):
-                return False
-            raise
+            with in_our_words(key):
+                self._client.head_object(Bucket=self.bucket, Key=key)
+        except Missing:
+            return False
         return True
 
     def list(self, prefix: str) -> list[str]:
         """Every key that starts with `prefix`, sorted."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        return sorted(item["Key"] for page in pages for item in page.get("Contents", ()))
+        with in_our_words():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            return sorted(item["Key"] for page in pages for item in page.get("Contents", ()))
 
     def delete_prefix(self, prefix: str) -> int:
         """Delete every object whose key starts with `prefix`. Returns how many there were."""
@@ -150,11 +162,33 @@ class ObjectStore:
             raise ValueError("expected a prefix, found an empty one, which would delete everything")
         keys = self.list(prefix)
         for start in range(0, len(keys), _DELETE_BATCH):
-            batch = [{"Key": key} for key in keys[start : start + _DELETE_BATCH]]
-            answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})
-            if answer.get("Errors"):
-                raise OSError(f"{len(answer['Errors'])} of {len(batch)} objects under {prefix!r} were not deleted")
+            self._delete(keys[start : start + _DELETE_BATCH], prefix)
         return len(keys)
+
+    def _delete(self, keys: Sequence[str], prefix: str) -> None:
+        """By one request; one by one where the store has refused that."""
+        if self.deletes_batches:
+            try:
+                self._delete_batch(keys, prefix)
+            except StoreRefuses as refused:
+                if refused.status not in _NO_BATCHES:
+                    raise
+                self.deletes_batches = False
+            else:
+                return
+        for key in keys:
+            self._delete_one(key)
+
+    def _delete_one(self, key: str) -> None:
+        with in_our_words():
+            self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    def _delete_batch(self, keys: Sequence[str], prefix: str) -> None:
+        named = [{"Key": key} for key in keys]
+        with in_our_words():
+            answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": named, "Quiet": True})
+        if answer.get("Errors"):
+            raise StoreAway(f"{len(answer['Errors'])} of {len(named)} objects under {prefix!r} were not deleted")
 
     def presign(self, key: str, ttl_s: int, filename: str) -> str:
         """A URL by which anyone can download the object for `ttl_s` seconds, to be saved as `filename`."""
@@ -178,7 +212,7 @@ class _Forward:
         self.read = source.read
 
 
-def _client(settings: Settings, endpoint: str) -> Any:
+def _client(settings: Settings, endpoint: str, read_timeout_s: float, tries: int) -> Any:
     # A session of its own: boto3's default session is not safe to create clients from in several threads.
     return boto3.session.Session().client(
         "s3",
@@ -189,17 +223,11 @@ def _client(settings: Settings, endpoint: str) -> Any:
         config=Config(
             signature_version="s3v4",
             s3={"addressing_style": "path"},
-            retries={"mode": "standard", "max_attempts": 4},
+            retries={"mode": "standard", "total_max_attempts": tries},
             connect_timeout=5,
-            read_timeout=60,
+            read_timeout=read_timeout_s,
             max_pool_connections=32,
+            request_checksum_calculation=settings.s3_checksums,
+            response_checksum_validation=settings.s3_checksums,
         ),
     )
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _missing_or(error: ClientError, key: str) -> Exception:
-    return Missing(key) if _code(error) in ("NoSuchKey", "404", "NotFound") else error

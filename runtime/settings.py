@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,6 +41,11 @@ class Settings(BaseSettings):
     """Empty, together with the secret key: the credentials that the machine has."""
     s3_secret_key: str = Field(default="", repr=False)
     s3_region: str = "us-east-1"
+    s3_checksums: Literal["when_supported", "when_required"] = "when_supported"
+    """Whether requests carry Amazon's checksum headers. when_required: for a store that refuses them."""
+    s3_batch_deletes: bool = True
+    """Whether many objects are deleted by one request. A store that refuses such a request is asked one by one, so
+    False only saves the question."""
     data: Path = Path(".headrace")
     """Directory of this process's own files: caches, scratch. It can be deleted while the process is down."""
     api_url: str = "http://127.0.0.1:8470"

@@ -1,99 +1,55 @@
-"""runtime.object_store against a real S3 server."""
+"""runtime.object_store against a real S3 server, and against one that refuses what other makers' stores refuse."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import uuid
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from local.ports import free_port
 from local.services import Services
-from runtime.object_store import PART_BYTES, Missing, ObjectStore
+from runtime.object_store import ObjectStore
+from runtime.object_store_health import what_it_supports
+from tests.integration.runtime.refusing_proxy import RefusingProxy
+from tests.twin.object_store_conformance import Faulty, FaultyStoreConformance, ObjectStoreConformance
+
+
+class TestS3(ObjectStoreConformance):
+    @pytest.fixture
+    def store(self, services: Services) -> ObjectStore:
+        return ObjectStore(services.settings)
+
+
+class FaultyS3(Faulty):
+    """The real store behind a proxy."""
+
+    def __init__(self, services: Services, proxy: RefusingProxy) -> None:
+        self.settings, self.proxy = services.settings, proxy
+
+    def __call__(self, fault: str, *, checksums: bool = True) -> ObjectStore:
+        self.proxy.fault = fault
+        endpoint = f"http://127.0.0.1:{free_port()}" if fault == "away" else self.proxy.endpoint
+        kind = "when_supported" if checksums else "when_required"
+        changes = {"s3_endpoint": endpoint, "s3_checksums": kind}
+        return ObjectStore(self.settings.model_copy(update=changes), read_timeout_s=0.3, tries=1)
 
 
 @pytest.fixture
-def store(services: Services) -> ObjectStore:
-    return ObjectStore(services.settings)
+def refusing(services: Services) -> Iterator[FaultyS3]:
+    with RefusingProxy(services.s3.port) as proxy:
+        yield FaultyS3(services, proxy)
 
 
-@pytest.fixture
-def prefix() -> str:
-    return f"test/{uuid.uuid4().hex}/"
+class TestFaultyS3(FaultyStoreConformance):
+    @pytest.fixture
+    def faulty(self, refusing: FaultyS3) -> Faulty:
+        return refusing
 
 
-def test_an_object_comes_back_and_goes(store: ObjectStore, prefix: str) -> None:
-    assert store.put(prefix + "b", b"2")
-    assert store.put(prefix + "a", b"1")
-    assert store.get(prefix + "a") == b"1"
-    assert store.exists(prefix + "a")
-    assert store.list(prefix) == [prefix + "a", prefix + "b"]
-    assert store.delete_prefix(prefix) == 2
-    assert store.list(prefix) == []
-    assert not store.exists(prefix + "a")
-
-
-def test_what_is_not_there_is_missing(store: ObjectStore, prefix: str, tmp_path: Path) -> None:
-    with pytest.raises(Missing):
-        store.get(prefix + "none")
-    with pytest.raises(Missing):
-        store.get_file(prefix + "none", tmp_path / "none")
-
-
-def test_one_of_many_writers_wins(store: ObjectStore, prefix: str) -> None:
-    with ThreadPoolExecutor(16) as pool:
-        wins = list(pool.map(lambda n: store.put(prefix + "key", b"%d" % n, if_absent=True), range(16)))
-    assert wins.count(True) == 1
-    assert store.get(prefix + "key") == b"%d" % wins.index(True)
-
-
-def test_a_large_file_goes_in_parts(store: ObjectStore, prefix: str, tmp_path: Path) -> None:
-    large = tmp_path / "large"
-    large.write_bytes(bytes(range(256)) * (3 * PART_BYTES // 256) + b"end")
-    assert store.put_file(prefix + "large", large, if_absent=True)
-    assert not store.put_file(prefix + "large", large, if_absent=True)
-    store.get_file(prefix + "large", tmp_path / "back")
-    assert (tmp_path / "back").read_bytes() == large.read_bytes()
-
-
-class Spring:
-    """Gives so many bytes, each once, and says how many were asked for at a time."""
-
-    def __init__(self, size: int, error: Exception | None = None) -> None:
-        self.left, self.error = size, error
-        self.given = hashlib.sha256()
-
-    def read(self, size: int = -1, /) -> bytes:
-        if self.error is not None and not self.left:
-            raise self.error
-        data = os.urandom(self.left if size < 0 else min(size, self.left))
-        self.left -= len(data)
-        self.given.update(data)
-        return data
-
-
-@pytest.mark.parametrize("size", [0, 5, PART_BYTES, 3 * PART_BYTES + 3])
-def test_a_stream_is_read_once_and_stored_as_it_was_read(
-    store: ObjectStore, prefix: str, tmp_path: Path, size: int
-) -> None:
-    spring = Spring(size)
-    store.put_stream(prefix + "stream", spring, content_type="video/mp4")
-    store.get_file(prefix + "stream", tmp_path / "back")
-    stored = (tmp_path / "back").read_bytes()
-    assert (len(stored), hashlib.sha256(stored).digest()) == (size, spring.given.digest())
-
-
-@pytest.mark.parametrize("size", [5, 2 * PART_BYTES + 3])
-def test_of_a_stream_that_fails_there_is_no_object(store: ObjectStore, prefix: str, size: int) -> None:
-    with pytest.raises(ZeroDivisionError):
-        store.put_stream(prefix + "stream", Spring(size, ZeroDivisionError()))
-    assert not store.exists(prefix + "stream")
-
-
-def test_a_presigned_link_needs_no_credentials_and_names_the_file(store: ObjectStore, prefix: str) -> None:
+def test_a_presigned_link_needs_no_credentials_and_names_the_file(services: Services) -> None:
+    store, prefix = ObjectStore(services.settings), f"test/{uuid.uuid4().hex}/"
     store.put(prefix + "clip", b"bytes", content_type="video/mp4")
     answer = httpx.get(store.presign(prefix + "clip", 60, 'a "red" ball.mp4'))
     assert answer.status_code == 200
@@ -104,6 +60,22 @@ def test_a_presigned_link_needs_no_credentials_and_names_the_file(store: ObjectS
     assert httpx.get(unsigned).status_code == 403
 
 
-def test_everything_is_never_deleted_by_an_empty_prefix(store: ObjectStore) -> None:
-    with pytest.raises(ValueError, match="empty"):
-        store.delete_prefix("")
+@pytest.mark.parametrize(
+    ("fault", "bad", "words"),
+    [
+        ("none", [], "the first writer of a key wins"),
+        ("checksums", ["writes and reads"], "set HEADRACE_S3_CHECKSUMS=when_required"),
+        ("conditional_writes", ["conditional writes"], "Point HEADRACE_S3_ENDPOINT at a store"),
+        ("ignores_conditions", ["conditional writes"], "Point HEADRACE_S3_ENDPOINT at a store"),
+        ("batch_deletes", [], "HEADRACE_S3_BATCH_DELETES=false"),
+        ("read_only", ["object store"], "answered 403 AccessDenied to PutObject"),
+    ],
+)
+def test_doctor_tries_what_a_store_can_do_and_names_the_setting(
+    refusing: FaultyS3, fault: str, bad: list[str], words: str
+) -> None:
+    refusing.proxy.fault = fault
+    settings = refusing.settings.model_copy(update={"s3_endpoint": refusing.proxy.endpoint})
+    found = what_it_supports(settings)
+    assert [one.what.removeprefix("object store: ") for one in found if not one.good] == bad
+    assert words in " ".join(f"{one.found} {one.todo}" for one in found)

@@ -17,7 +17,8 @@ from cli.main import run
 from local import stack as local_stack
 from local.status import StackStatus
 from operations.quarantine import Place, SetAside, TopicCounts
-from runtime.object_store import UNAVAILABLE
+from runtime.object_store import StoreAway
+from tests.twin.object_store import TwinObjectStore
 
 AT_MS = 1_700_000_000_000
 NEWEST = SetAside(AT_MS, Place("submissions", 0, 17), "model: none has this [name]", 5, b"")
@@ -30,6 +31,7 @@ class Servers:
     """What each answers; an exception is raised."""
 
     def __init__(self) -> None:
+        self.store = TwinObjectStore()
         self.api: Any = {"waiting": ["other"]}
         self.metrics: Any = ""
         self.counts: Any = ([TopicCounts("submissions", 2, 30, NEWEST)], False)
@@ -64,7 +66,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
     monkeypatch.setattr("operations.quarantine.counts", servers.count)
     monkeypatch.setattr(troubles, "partitions", servers.partitions)
     monkeypatch.setattr(troubles, "IntakePositions", servers.positions)
-    monkeypatch.setattr(troubles, "ObjectStore", lambda settings: None)
+    monkeypatch.setattr(troubles, "store_of_moment", lambda settings: servers.store)
     return servers
 
 
@@ -115,7 +117,7 @@ def test_pools_that_rest_are_named_with_the_record_that_they_have_not_decided(se
         ("api", json.JSONDecodeError("no", "", 0), ""),
         ("counts", KafkaException(KafkaError(KafkaError._TRANSPORT)), "what is in quarantine is not known"),
         ("places", KafkaException(KafkaError(KafkaError._TRANSPORT)), "intake is held up is not known: Kafka"),
-        ("places", UNAVAILABLE[1](error="no"), "intake is held up is not known: the object store"),
+        ("places", StoreAway("the store is away"), "intake is held up is not known: the store is away"),
     ],
 )
 def test_a_server_that_is_away_is_named_and_the_rest_is_shown(
@@ -126,6 +128,21 @@ def test_a_server_that_is_away_is_named_and_the_rest_is_shown(
     said = [line.plain for line in troubles.describe(troubles.find_troubles(HERE))]
     assert [line for line in said if says in line] or not says
     assert len(said) >= len(whole) - 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("hangs", "the object store does not answer in time: nothing new is fetched"),
+        ("read_only", "the object store answered 403 AccessDenied to PutObject: nothing new is fetched"),
+    ],
+)
+def test_an_object_store_that_does_not_do_its_work_is_said_first(servers: Servers, fault: str, said: str) -> None:
+    with servers.store.faulty(**{fault: True}):
+        lines = [line.plain for line in troubles.describe(troubles.find_troubles(HERE))]
+    assert lines[0].startswith(said)
+    assert "whether intake is held up is not known: the object store does not do its work" in lines
+    assert len(lines) == len(troubles.describe(troubles.find_troubles(HERE))) + 2
 
 
 def test_status_asks_only_a_stack_that_runs_and_programs_get_all_of_it(

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from botocore.exceptions import (
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    ProxyConnectionError,
-    ReadTimeoutError,
-    SSLError,
-)
+from runtime.object_store import Source, StoreAway, StoreRefuses
 
-from runtime.object_store import Source
-
-AWAY: list[Exception] = [
-    ConnectionError("away"),
-    TimeoutError("away"),
-    EndpointConnectionError(endpoint_url="u"),
-    ConnectTimeoutError(endpoint_url="u"),
-    ReadTimeoutError(endpoint_url="u"),
-    ProxyConnectionError(proxy_url="u"),
-    SSLError(endpoint_url="u", error="e"),
-    ClientError({"Error": {"Code": "SlowDown"}}, "PutObject"),
-]
-"""What boto3 raises while a store is away, hangs, or does not do what it was asked."""
+AWAY: list[Exception] = [ConnectionError("away"), TimeoutError("away"), StoreAway("away"), StoreRefuses("read-only")]
+"""What a store raises while it is away, hangs, or does not do what it was asked."""
 
 PART_BYTES = 64 * 1024
 
