@@ -96,6 +96,7 @@ def _faults(policy: Policy) -> Iterator[PolicyFault]:
     if policy.discipline not in DISCIPLINES:
         yield PolicyFault((("discipline",),), f"discipline: expected one of {', '.join(DISCIPLINES)}, found another")
     yield from _pool_faults(policy)
+    yield from _topic_faults(policy)
     yield from _starvation_faults(policy)
     if policy.backoff_max_ms < policy.backoff_ms:
         yield PolicyFault((("backoff_max_ms",), ("backoff_ms",)), "backoff_max must not be less than backoff")
@@ -146,6 +147,20 @@ def _pool_faults(policy: Policy) -> Iterator[PolicyFault]:
                 (("clusters", name),),
                 f"cluster {name!r} is in pool {cluster.pool[:80]!r}, which is not one of"
                 f" {', '.join(sorted(policy.pools))}",
+            )
+
+
+def _topic_faults(policy: Policy) -> Iterator[PolicyFault]:
+    """Faults of clusters whose dispatch topics no broker has side by side: in the names of its metrics Kafka writes `_`
+    for `.`, so it refuses the second of two topics that differ in nothing else."""
+    by_metric: dict[str, str] = {}
+    for name in policy.clusters:
+        other = by_metric.setdefault(name.replace(".", "_"), name)
+        if other != name:
+            yield PolicyFault(
+                (("clusters", name),),
+                f"clusters {other!r} and {name!r} differ only in '.' and '_', and no broker has topics for both;"
+                " give one of them another name",
             )
 
 

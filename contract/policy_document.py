@@ -1,7 +1,8 @@
 """The policy document: the YAML that a person writes. `parse` reads and checks a document, and names a fault's line.
 
-A person writes durations like `500ms`, `30s`, `10m`, `2h`, `3d` and sizes like `64KiB`, `1MiB`; a Policy has ms and
-bytes.
+A person writes durations like `500ms`, `30s`, `1h30m`, `3d` and sizes like `64KiB`, `1MiB`; a Policy has ms and bytes.
+Aliases (`*name`) and merge keys (`<<: *name`) mean what YAML says. A field of the document whose name begins with `x-`
+is read by nobody, so that an anchor can stand there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from contract.durations import UNITS_MS
+from contract.durations import DAY_MS, duration_ms
 from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool, Tier
 from contract.policy_check import Place, fault_of, fault_of_name, least_of, may_be_unlimited, most_of
 
@@ -23,22 +24,28 @@ class PolicyInvalid(ValueError):
 
 
 _UNITS_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2}
-_DURATION = re.compile(r"([0-9]{1,30})(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,30})(B|KiB|MiB)")
 _WHOLE = re.compile(r"[0-9]{1,30}")
+_MERGE = "tag:yaml.org,2002:merge"
+MERGED_FIELDS_MAX = 100_000
+"""A few lines of merge keys can ask for more fields than any machine holds."""
+_UNREAD = "x-"
+"""With this begins the name of a field of the document that holds nothing but anchors."""
+
+Fields = dict[str, tuple[yaml.Node, yaml.Node]]
+"""By name, key and value of each field of a mapping."""
 
 
 def parse(text: str) -> Policy:
     """The policy that a YAML document describes. PolicyInvalid for the first fault."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        return _PolicyReader().policy(yaml.compose(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise PolicyInvalid(_yaml_fault(text, error)) from None
     except RecursionError:
         raise PolicyInvalid(
             "line 1: expected a policy document, found lists or mappings nested too deep to read"
         ) from None
-    return _PolicyReader().policy(root)
 
 
 def _yaml_fault(text: str, error: yaml.YAMLError) -> str:
@@ -52,6 +59,11 @@ def _yaml_fault(text: str, error: yaml.YAMLError) -> str:
 class _PolicyReader:
     """Reads a policy from YAML nodes. Each node knows its line."""
 
+    def __init__(self) -> None:
+        self._mappings: dict[yaml.Node, Fields] = {}
+        self._merging: list[yaml.Node] = []
+        self._fields_merged = 0
+
     def policy(self, root: yaml.Node | None) -> Policy:
         fields = self._mapping(root, "the policy document")
         values: dict[str, Any] = {}
@@ -63,6 +75,7 @@ class _PolicyReader:
                     raise PolicyInvalid(f"line 1: expected a field {name!r} in the policy document, found none")
                 continue
             values[field.name] = self._field(field.name, *key_node)
+        fields = {name: pair for name, pair in fields.items() if not name.startswith(_UNREAD)}
         self._refuse_unknown(fields, Policy, "the policy document")
         policy = Policy(**values)
         self._check(policy, root)
@@ -112,23 +125,45 @@ class _PolicyReader:
         self._refuse_unknown(fields, kind, what)
         return kind(**values)
 
-    def _mapping(self, node: yaml.Node | None, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    def _mapping(self, node: yaml.Node | None, what: str) -> Fields:
+        """The fields of a mapping, merged ones among them. A mapping that is merged into many others is read once."""
         if not isinstance(node, yaml.MappingNode):
             line = _line(node) if node is not None else 1
             raise PolicyInvalid(f"line {line}: expected {what} as a mapping (name: value)")
-        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        if node not in self._mappings:
+            self._merging.append(node)
+            self._mappings[node] = self._merged(node, what)
+            self._merging.pop()
+        return dict(self._mappings[node])
+
+    def _merged(self, node: yaml.MappingNode, what: str) -> Fields:
+        own: Fields = {}
+        merged: list[yaml.Node] = []
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise PolicyInvalid(
                     f"line {_line(key)}: expected a name before the ':' in {what}, found a list or mapping"
                 )
-            if key.value in found:
+            if key.tag == _MERGE:
+                merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+            elif key.value in own:
                 raise PolicyInvalid(f"line {_line(key)}: {key.value!r} is given twice in {what}; keep one")
-            found[str(key.value)] = (key, value)
-        return found
+            else:
+                own[str(key.value)] = (key, value)
+        for other in merged:
+            if not isinstance(other, yaml.MappingNode):
+                raise PolicyInvalid(f"line {_line(other)}: expected a mapping, or a list of mappings, after '<<:'")
+            if other in self._merging:
+                raise PolicyInvalid(f"line {_line(node)}: expected a mapping after '<<:', found one that merges itself")
+            fields = self._mapping(other, what)
+            self._fields_merged += len(fields)
+            if self._fields_merged > MERGED_FIELDS_MAX:
+                raise PolicyInvalid(f"line {_line(node)}: expected '<<:' to add at most {MERGED_FIELDS_MAX:,} fields")
+            own = fields | own
+        return own
 
     def _refuse_unknown(
-        self, rest: dict[str, tuple[yaml.Node, yaml.Node]], kind: type[msgspec.Struct], what: str
+        self, rest: Fields, kind: type[msgspec.Struct], what: str
     ) -> None:
         """`rest`: what is left of a mapping once the fields of `kind` are taken out of it."""
         known = ", ".join(_spelling(field.name) for field in msgspec.structs.fields(kind))
@@ -151,16 +186,15 @@ class _PolicyReader:
                 raise PolicyInvalid(f"{line}: expected true or false, found {text[:80]!r}")
             return text == "true"
         if name.endswith("_ms"):
-            match, units, example, most, unit = _DURATION.fullmatch(text), UNITS_MS, "30s", most_of(name), "d"
+            found, example, most = duration_ms(text) or 0, "'30s' or '1h30m'", f"{most_of(name) // DAY_MS}d"
         elif "_bytes_" in name:
-            match, units, example, most, unit = _SIZE.fullmatch(text), _UNITS_BYTES, "256KiB", most_of(name), "KiB"
+            found, example, most = _size(text), "'256KiB'", f"{most_of(name) // 1024}KiB"
         else:
             return self._whole(line, node, name)
-        found = int(match[1]) * units[match[2]] if match is not None else 0
         if not found:
-            raise PolicyInvalid(f"{line}: expected more than zero, written like {example!r}, found {text[:80]!r}")
-        if found > most:
-            raise PolicyInvalid(f"{line}: expected at most {most // units[unit]}{unit}, found {text[:80]!r}")
+            raise PolicyInvalid(f"{line}: expected more than zero, written like {example}, found {text[:80]!r}")
+        if found > most_of(name):
+            raise PolicyInvalid(f"{line}: expected at most {most}, found {text[:80]!r}")
         return found
 
     def _whole(self, line: str, node: yaml.Node, name: str) -> int:
@@ -188,6 +222,11 @@ class _PolicyReader:
                 break
             line, node = _line(pair[0]), pair[1]
         return line
+
+
+def _size(text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    return int(match[1]) * _UNITS_BYTES[match[2]] if match is not None else 0
 
 
 def _text(node: yaml.Node) -> str:

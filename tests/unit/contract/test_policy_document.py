@@ -43,14 +43,14 @@ def test_fingerprint_is_of_the_meaning_not_the_spelling() -> None:
         (("api: {slo: 30s}", "free: {slo: 30s}"), "line 3: 'free' is given twice"),
         (("api: {slo: 30s}", "api: {}"), "line 2: expected 'slo' in tier 'api'"),
         (("clusters:\n  local: {pool: main, limit: 4}\n", ""), "expected a field 'clusters'"),
-        (("30s", "soon"), "line 2: slo: expected more than zero, written like '30s', found 'soon'"),
+        (("30s", "soon"), "line 2: slo: expected more than zero, written like '30s' or '1h30m', found 'soon'"),
         (("{slo: 30s}", "[1"), "expected YAML"),
         ((GOOD, "just words"), "line 1: expected the policy document as a mapping"),
         ((GOOD, ""), "line 1: expected the policy document"),
-        (("30s", "-30s"), "line 2: slo: expected more than zero, written like '30s', found '-30s'"),
-        (("30s", "\uff13s"), "line 2: slo: expected more than zero, written like '30s', found"),
+        (("30s", "-30s"), "line 2: slo: expected more than zero, written like '30s' or '1h30m', found '-30s'"),
+        (("30s", "\uff13s"), "line 2: slo: expected more than zero, written like '30s' or '1h30m', found"),
         (("30s", "9" * 25 + "d"), "line 2: slo: expected at most 3650d, found '999"),
-        (("30s", "[30s]"), "line 2: slo: expected more than zero, written like '30s', found 'a list or mapping'"),
+        (("30s", "[30s]"), "line 2: slo: expected more than zero, written like '30s' or '1h30m', found 'a list or mapping'"),
         (("limit: 4", "limit: -1"), "line 7: limit: expected a whole number of at least 1, found '-1'"),
         (("limit: 4", "limit: 9999999999"), "line 7: limit: expected a whole number of at most 999,999,999"),
         (("partition: 0", "partition: 1000"), "line 5: partition: expected a whole number of at most 999"),
@@ -122,3 +122,82 @@ def test_a_policy_in_which_no_tier_can_starve_another_is_accepted(discipline: st
 
 def test_a_document_may_begin_with_a_byte_order_mark_and_end_lines_as_windows_does() -> None:
     assert parse("\ufeff" + GOOD.replace("\n", "\r\n")) == parse(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("written", "ms"),
+    [("1h30m", 5_400_000), ("1d", 86_400_000), ("2m30s500ms", 150_500), ("500ms", 500), ("90m", 5_400_000)],
+)
+def test_a_duration_may_have_several_units(written: str, ms: int) -> None:
+    assert parse(GOOD.replace("1h", written)).tiers["free"].slo_ms == ms
+
+
+@pytest.mark.parametrize("written", ["30m1h", "1h1h", "1.5h", "1h 30m", "h", "1", "1h30", "0h0m"])
+def test_what_is_no_duration_is_refused(written: str) -> None:
+    with pytest.raises(PolicyInvalid, match="line 3: slo: expected more than zero, written like '30s' or '1h30m'"):
+        parse(GOOD.replace("1h", written))
+
+
+MERGED = """\
+x-limits: &limits {limit: 4, staged_per_slot: 2}
+x-place: &place {<<: *limits, pool: main, limit: 9}
+tiers:
+  api: &fast {slo: 30s, weight: 4}
+  free: {<<: *fast, slo: 1h}
+pools:
+  main: {partition: 0}
+clusters:
+  local: {limit: 5, <<: [*place, *limits]}
+  other: *place
+"""
+
+
+def test_merge_keys_mean_what_yaml_says() -> None:
+    policy = parse(MERGED)
+    said = {name: value for name, value in yaml.safe_load(MERGED).items() if not name.startswith("x-")}
+    assert said["clusters"] == {
+        "local": {"pool": "main", "limit": 5, "staged_per_slot": 2},
+        "other": {"pool": "main", "limit": 9, "staged_per_slot": 2},
+    }
+    assert policy == parse(json.dumps(said)), "PyYAML's own merge, given to us as JSON"
+    assert (policy.tiers["free"].slo_ms, policy.tiers["free"].weight) == (3_600_000, 4)
+
+
+def test_a_fault_of_a_merged_field_names_the_line_where_the_field_stands() -> None:
+    with pytest.raises(PolicyInvalid, match="line 1: staged_per_slot: expected a whole number"):
+        parse(MERGED.replace("staged_per_slot: 2", "staged_per_slot: two"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("<<: *fast", "<<: 3"), "line 5: expected a mapping, or a list of mappings, after '<<:'"),
+        (("&place {<<: *limits", "&place {<<: *place"), "line 2: expected a mapping after '<<:', found one that merges"),
+        (("<<: *fast", '"<<": *fast'), "line 5: unknown field '<<' in tier 'free'"),
+        (("x-limits", "limits"), "line 1: unknown field 'limits' in the policy document"),
+    ],
+)
+def test_a_merge_key_without_a_mapping_is_refused(change: tuple[str, str], says: str) -> None:
+    with pytest.raises(PolicyInvalid, match=says):
+        parse(MERGED.replace(*change))
+
+
+def test_a_few_merge_keys_cannot_make_more_fields_than_a_machine_holds() -> None:
+    rows = [f"x-0: &a0 {{{', '.join(f'f{n}: 1' for n in range(500))}}}"]
+    rows += [f"x-{n}: &a{n} {{g{n}: 1, <<: [{', '.join([f'*a{n - 1}'] * 90)}]}}" for n in range(1, 12)]
+    with pytest.raises(PolicyInvalid, match="expected '<<:' to add at most 100,000 fields"):
+        parse("\n".join(rows) + "\n" + GOOD.replace("{slo: 30s}", "{slo: 30s, <<: *a11}"))
+
+
+def test_merge_keys_in_a_chain_too_long_to_follow_are_refused() -> None:
+    rows = ["x-0: &a0 {g0: 1}", *(f"x-{n}: &a{n} {{<<: *a{n - 1}}}" for n in range(1, 2_000))]
+    with pytest.raises(PolicyInvalid, match="nested too deep"):
+        parse("\n".join(rows) + "\n" + GOOD.replace("{slo: 30s}", "{slo: 30s, <<: *a1999}"))
+
+
+@pytest.mark.parametrize("other", ["lo_cal", "lo.cal"])
+def test_two_clusters_whose_names_make_one_topic_are_refused(other: str) -> None:
+    name = {"lo_cal": "lo.cal", "lo.cal": "lo_cal"}[other]
+    document = GOOD.replace("  local:", f"  {other}: {{pool: main, limit: 1}}\n  {name}:")
+    with pytest.raises(PolicyInvalid, match=f"line 8: clusters '{other}' and '{name}' differ only in"):
+        parse(document)
