@@ -56,12 +56,19 @@ def import_trace(
 
 
 def read_trace(file: Path) -> Arrivals:
+    """The trace in this file. Says on standard error which of its columns nothing is made of. WrongUse."""
     try:
-        return traces.read(file)
+        passed_over = traces.columns_passed_over(file)
+        arrivals = traces.read(file)
     except OSError as error:
         raise WrongUse(f"cannot read {file}: {error.strerror}") from None
     except traces.TraceUnreadable as error:
         raise WrongUse(str(error)) from None
+    if passed_over:
+        names = ", ".join(passed_over)
+        words = f"nothing is made of the columns {names}: jobs that differ only there are taken to be alike"
+        output.err.print(f"{file}: {words} (docs/traces.md)", markup=False, soft_wrap=True)
+    return arrivals
 
 
 def contents(arrivals: Arrivals) -> Contents:

@@ -162,9 +162,7 @@ class _PolicyReader:
             own = fields | own
         return own
 
-    def _refuse_unknown(
-        self, rest: Fields, kind: type[msgspec.Struct], what: str
-    ) -> None:
+    def _refuse_unknown(self, rest: Fields, kind: type[msgspec.Struct], what: str) -> None:
         """`rest`: what is left of a mapping once the fields of `kind` are taken out of it."""
         known = ", ".join(_spelling(field.name) for field in msgspec.structs.fields(kind))
         for name, (key, _) in rest.items():

@@ -14,6 +14,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO, cast
@@ -23,7 +24,12 @@ from contract.names import is_name
 from whatif.simulation.arrivals import Arrivals
 
 COLUMNS = ("arrival", "tier", "tenant", "model", "service_seconds")
-"""Columns of the documented CSV; other columns are passed over."""
+"""Columns of the documented CSV; other columns are passed over (`columns_passed_over`)."""
+
+CLOCK_SET_BACK_MS = 3_600_000
+"""How far clocks go back when summer time ends."""
+DISORDER_MS_MAX = 60_000
+"""Rows that are out of order by less than this are what many writers of one file leave, and no clock set back."""
 
 TIER_SHARES = (("api", 10), ("enterprise", 15), ("unlimited", 25), ("light", 20), ("free", 30))
 """Per cent of the jobs of a public trace."""
@@ -54,15 +60,29 @@ class PublicFormat(NamedTuple):
 PUBLIC_FORMATS = (
     PublicFormat("TIMESTAMP", "ContextTokens", "GeneratedTokens", 1),
     PublicFormat("timestamp_ms", "input_length", "output_length", 1000),
+    PublicFormat("Timestamp", "Request tokens", "Response tokens", 1),
 )
-"""Azure LLM inference 2023; Mooncake FAST'25, slim."""
+"""Azure LLM inference, 2023 to 2025; Mooncake FAST'25, slim; BurstGPT."""
 
 
 def read(path: Path) -> Arrivals:
     """Reads a trace from a file, `.gz` or plain, documented or public. TraceUnreadable; OSError."""
+    with _opened(path) as file:
+        return TraceReader(path, file).arrivals()
+
+
+def columns_passed_over(path: Path) -> tuple[str, ...]:
+    """The columns of this trace of which nothing is made. TraceUnreadable; OSError."""
+    with _opened(path) as file:
+        return TraceReader(path, file).passed_over()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """The file as text. TraceUnreadable when it turns out not to be text, or no whole gzip file; OSError."""
     try:
         with _open(path) as file:
-            return TraceReader(path, file).arrivals()
+            yield file
     except UnicodeDecodeError as error:
         line = _undecodable_line(path)
         raise TraceUnreadable(
@@ -114,23 +134,35 @@ class TraceReader:
         """The line on which the current row begins."""
         self._dated = False
         """The first arrival is a time in ISO 8601, so every other arrival must be one too."""
+        self._has_offsets = True
+        """Every arrival so far that is a time says how far it is from UTC."""
         self._made = Arrivals()
 
     def arrivals(self) -> Arrivals:
         """Reads the whole trace, in the form whose columns the header has most of. TraceUnreadable."""
+        header, names, take = self._form()
+        return self._all(header, names, take)
+
+    def passed_over(self) -> tuple[str, ...]:
+        """Reads the header, and names its columns that the form does not have. TraceUnreadable."""
+        header, names, _ = self._form()
+        return tuple(name for name in header if name not in names)
+
+    def _form(self) -> tuple[list[str], Sequence[str], Callable[[list[str], int], None]]:
+        """(the header, the columns to read, what takes them)."""
         header = [name.strip() for name in next(self._lines(), [])]
         forms = [(COLUMNS, self._documented), *((public[:3], self._public(public)) for public in PUBLIC_FORMATS)]
         names, take = max(forms, key=lambda form: len(set(form[0]) & set(header)))
         for name in names:
             if header.count(name) != 1:
-                found = (
-                    f"{header.count(name)} of that name"
-                    if name in header
-                    else ", ".join(header)[:200] or "an empty line"
-                )
+                found = ", ".join(header)[:200] or "an empty line"
+                if name in header:
+                    found = f"{header.count(name)} of that name"
+                elif header[:1] and header[0].startswith("{"):
+                    found = "JSON; write its fields as columns"
                 expected = f"the columns {', '.join(names)}" + (" (docs/traces.md)" if names is COLUMNS else "")
                 raise self._wrong(name, expected, found)
-        return self._all(header, names, take)
+        return header, names, take
 
     def _all(self, header: list[str], names: Sequence[str], take: Callable[[list[str], int], None]) -> Arrivals:
         places = [header.index(name) for name in names]
@@ -186,11 +218,20 @@ class TraceReader:
     def _add(self, column: str, at_ms: int, tier: str, tenant: str, model: str, service_ms: int) -> None:
         made = self._made
         if made.at_ms and at_ms < made.at_ms[-1]:
-            back = _seconds(made.at_ms[-1] - at_ms)
-            raise self._wrong(
-                column, "a time no earlier than the row before it", f"one {back} s earlier; sort the file"
-            )
+            raise self._wrong(column, "a time no earlier than the row before it", self._back(made.at_ms[-1] - at_ms))
         made.add(at_ms, tier, tenant, model, service_ms)
+
+    def _back(self, by_ms: int) -> str:
+        """What is found when an arrival is earlier than the arrival before it. Local times without an offset go back
+        by up to an hour where summer time ends, and sorting such rows would mix two hours."""
+        found = f"one {_seconds(by_ms)} s earlier"
+        if self._dated and not self._has_offsets and DISORDER_MS_MAX < by_ms <= CLOCK_SET_BACK_MS:
+            return (
+                f"{found}: these times have no offset from UTC, and here their clock was set back, as when summer time"
+                " ends; write the times in UTC, or each with its offset (+02:00, +01:00). Sort the file only if its"
+                " clock was never set back"
+            )
+        return f"{found}; sort the file"
 
     def _moment(self, column: str, text: str, per_second: int) -> int:
         """An arrival in ms. A number counts seconds or, in some columns, ms; anything else is ISO 8601, in UTC unless
@@ -202,13 +243,20 @@ class TraceReader:
         else:
             self._dated = dated
             try:
-                at_ms = _moment_ms(text) if dated else round(float(text) * 1000 / per_second)
+                at_ms = self._moment_ms(text) if dated else round(float(text) * 1000 / per_second)
                 if 0 <= at_ms <= TIME_MS_MAX:
                     return at_ms
                 expected += " between 1970 and 9999"
             except (ValueError, OverflowError):
                 pass
         raise self._wrong(column, expected, repr(text[:80]))
+
+    def _moment_ms(self, text: str) -> int:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            self._has_offsets = False
+            moment = moment.replace(tzinfo=UTC)
+        return round(moment.timestamp() * 1000)
 
     def _tokens(self, column: str, text: str) -> int:
         if _TOKENS.fullmatch(text) is None:
@@ -217,12 +265,6 @@ class TraceReader:
 
     def _wrong(self, column: str, expected: str, found: str) -> TraceUnreadable:
         return TraceUnreadable(f"{self._path} line {self._line} column {column}: expected {expected}, found {found}")
-
-
-def _moment_ms(text: str) -> int:
-    moment = datetime.fromisoformat(text)
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
 
 
 def tier_of(hashed: bytes) -> str:

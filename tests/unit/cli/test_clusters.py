@@ -95,7 +95,10 @@ def test_for_programs_both_say_what_the_cluster_is_now(there: Installation, caps
     [
         (["drain", "nowhere"], "expected a cluster of the policy in force (east, far), found 'nowhere'"),
         (["activate", "nowhere"], "expected a cluster of the policy in force (east, far), found 'nowhere'"),
-        (["drain", "east", "--deadline", "soon"], "--deadline: expected a duration like 30s, 10m or 1h30m, found 'soon'"),
+        (
+            ["drain", "east", "--deadline", "soon"],
+            "--deadline: expected a duration like 30s, 10m or 1h30m, found 'soon'",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_published(

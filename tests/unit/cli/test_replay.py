@@ -103,6 +103,16 @@ def test_a_damaged_ledger_says_what_is_trustworthy(here: Path, capsys: pytest.Ca
     assert "recorded" in said.out
 
 
+def test_columns_of_which_nothing_is_made_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (here / "azure.csv").read_text().splitlines()
+    images = here / "images.csv"
+    images.write_text("\n".join([f"{rows[0]},NumImages", *(f"{row},2" for row in rows[1:])]))
+    assert run(["audit", "import", str(images), "-o", "json"]) == 0
+    said = capsys.readouterr()
+    assert f"{images}: nothing is made of the columns NumImages" in said.err
+    assert json.loads(said.out)["jobs"] == 2
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [

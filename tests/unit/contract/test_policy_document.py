@@ -50,7 +50,10 @@ def test_fingerprint_is_of_the_meaning_not_the_spelling() -> None:
         (("30s", "-30s"), "line 2: slo: expected more than zero, written like '30s' or '1h30m', found '-30s'"),
         (("30s", "\uff13s"), "line 2: slo: expected more than zero, written like '30s' or '1h30m', found"),
         (("30s", "9" * 25 + "d"), "line 2: slo: expected at most 3650d, found '999"),
-        (("30s", "[30s]"), "line 2: slo: expected more than zero, written like '30s' or '1h30m', found 'a list or mapping'"),
+        (
+            ("30s", "[30s]"),
+            "line 2: slo: expected more than zero, written like '30s' or '1h30m', found 'a list or mapping'",
+        ),
         (("limit: 4", "limit: -1"), "line 7: limit: expected a whole number of at least 1, found '-1'"),
         (("limit: 4", "limit: 9999999999"), "line 7: limit: expected a whole number of at most 999,999,999"),
         (("partition: 0", "partition: 1000"), "line 5: partition: expected a whole number of at most 999"),
@@ -172,7 +175,10 @@ def test_a_fault_of_a_merged_field_names_the_line_where_the_field_stands() -> No
     ("change", "says"),
     [
         (("<<: *fast", "<<: 3"), "line 5: expected a mapping, or a list of mappings, after '<<:'"),
-        (("&place {<<: *limits", "&place {<<: *place"), "line 2: expected a mapping after '<<:', found one that merges"),
+        (
+            ("&place {<<: *limits", "&place {<<: *place"),
+            "line 2: expected a mapping after '<<:', found one that merges",
+        ),
         (("<<: *fast", '"<<": *fast'), "line 5: unknown field '<<' in tier 'free'"),
         (("x-limits", "limits"), "line 1: unknown field 'limits' in the policy document"),
     ],

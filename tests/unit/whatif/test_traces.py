@@ -128,6 +128,7 @@ def test_times_in_ms_are_read(tmp_path: Path) -> None:
             HEADER + "0,api,acme,film,1\n2026-11-24T12:00:00Z,api,acme,film,1\n",
             "line 3 column arrival: expected a number, like the rows before, found '2026-11-24T12:00:00Z'",
         ),
+        ('{"timestamp": 0, "input_length": 1, "output_length": 1}\n', "found JSON; write its fields as columns"),
         ("timestamp_ms,input_length,output_length\n0,99999999,1\n", "column input_length: expected a whole number"),
         ("timestamp_ms,input_length,output_length\n0,\u00b2,1\n", "column input_length: expected a whole number"),
         ("timestamp_ms,input_length,output_length\n0,-5,1\n", "line 2 column input_length: expected a whole number"),
@@ -158,3 +159,49 @@ def test_a_byte_order_mark_and_other_ends_of_lines_change_nothing(tmp_path: Path
     path = tmp_path / "jobs.csv"
     path.write_bytes(b"\xef\xbb\xbf" + (HEADER + '"0.5",api,acme,film,12.5\n').replace("\n", "\r\n").encode())
     assert list(traces.read(path)) == [Arrival(500, "api", "acme", "film", 12_500)]
+
+
+PUBLISHED = {
+    "azure 2024": ("TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00.000000+00:00,1500,10\n", ()),
+    "azure 2025": (
+        "TIMESTAMP,NumImages,ContextTokens,GeneratedTokens\n2024-10-15 00:00:00.1,3,1500,10\n",
+        ("NumImages",),
+    ),
+    "burstgpt": (
+        "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,GPT-4,1500,10,1510,API log\n",
+        ("Model", "Total tokens", "Log Type"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_traces_are_read_as_published_and_say_what_is_passed_over(tmp_path: Path, name: str) -> None:
+    text, passed_over = PUBLISHED[name]
+    path = written(tmp_path, text)
+    assert [(job.service_ms, job.model) for job in traces.read(path)] == [(2_000 + 750 + 400, "medium")]
+    assert traces.columns_passed_over(path) == passed_over
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_clock"),
+    [
+        ("2026-10-25T02:59:50", "2026-10-25T02:00:10", True),
+        ("2026-10-25 02:59:50", "2026-10-25 01:59:50", True),
+        ("2026-10-25T02:59:50", "2026-10-25T01:59:49", False),
+        ("2026-10-25T02:59:50", "2026-10-25T02:59:49", False),
+        ("2026-10-25T02:59:50Z", "2026-10-25T02:00:10Z", False),
+        ("7200", "3610", False),
+    ],
+)
+def test_a_clock_set_back_is_named_as_what_it_is(tmp_path: Path, before: str, after: str, is_clock: bool) -> None:
+    rows = [f"{moment},api,acme,film,1\n" for moment in (before, after)]
+    with pytest.raises(TraceUnreadable, match="line 3 column arrival: expected a time no earlier") as refused:
+        traces.read(written(tmp_path, HEADER + "".join(rows)))
+    assert ("their clock was set back, as when summer time ends" in str(refused.value)) == is_clock
+    assert str(refused.value).endswith("; sort the file") != is_clock
+
+
+def test_times_with_their_offsets_go_on_when_summer_time_ends(tmp_path: Path) -> None:
+    rows = [f"{at},api,acme,film,1\n" for at in ("2026-10-25T02:59:50+02:00", "2026-10-25T02:00:10+01:00")]
+    first, second = traces.read(written(tmp_path, HEADER + "".join(rows)))
+    assert second.at_ms - first.at_ms == 20_000
