@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import time
 import uuid
@@ -20,6 +19,7 @@ from audit.ledger.reader import ledger_of_partition
 from audit.verify import verdict as verdicts
 from cli import audit, contact_sheet, output
 from cli.api_client import ApiClient, Document
+from cli.caller import user_name
 from cli.connection import api
 from cli.errors import CommandFailed
 from cli.models import await_relay
@@ -108,7 +108,7 @@ def _publish(here: Settings) -> None:
         MODEL_DIRECTORY,
         engine=database,
         store=ObjectStore(here),
-        who=getpass.getuser(),
+        who=user_name(),
         why="demo",
         alias=ALIAS_DEFAULT,
     )

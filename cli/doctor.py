@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from confluent_kafka import KafkaException
 from cli.connection import elsewhere, settings
 from cli.errors import WrongUse
 from local import disk, stack
+from local.data_directory import require_path
 from local.errors import CannotStart
 from local.java import JAVA_VERSION_MIN, find_java
 from runtime.kafka import broker_setting
@@ -41,16 +43,32 @@ def examine(data: Path) -> list[DoctorFinding]:
 def _machine(data: Path) -> list[DoctorFinding]:
     version = ".".join(map(str, sys.version_info[:3]))
     cores = os.cpu_count() or 1
-    space = disk.warning(_existing(data))
     return [
         DoctorFinding("Python 3.11 or newer", sys.version_info >= (3, 11), version),
         _java(),
         _make(),
         DoctorFinding("two cores", cores >= 2, str(cores), "" if cores >= 2 else "it runs, slowly"),
-        DoctorFinding(
-            "space on disk", not space, f"{shutil.disk_usage(_existing(data)).free / 1e9:.1f} GB free", space or ""
-        ),
+        _able("the path of the data directory", f"{data.absolute()}", lambda: require_path(data)),
+        _space(data),
     ]
+
+
+def _able(what: str, found: str, require: Callable[[], None]) -> DoctorFinding:
+    """A finding that is good unless `require` raises CannotStart."""
+    try:
+        require()
+    except CannotStart as missing:
+        return DoctorFinding(what, False, missing.found, f"expected {missing.expected}: {missing.todo}")
+    return DoctorFinding(what, True, found)
+
+
+def _space(data: Path) -> DoctorFinding:
+    """A stack that runs needs less free space than one that starts."""
+    found = f"{shutil.disk_usage(disk.existing(data)).free:,} bytes free"
+    if not stack.status(data).running:
+        return _able("space on disk", found, lambda: disk.require_space(data))
+    low = disk.warning(data)
+    return DoctorFinding("space on disk", not low, found, low)
 
 
 def _make() -> DoctorFinding:
@@ -110,11 +128,3 @@ def _broker(data: Path) -> list[DoctorFinding]:
 
 def _advice(note: str, log: str) -> str:
     return f"{note}; its log is {log}" if note else ""
-
-
-def _existing(path: Path) -> Path:
-    """The directory itself, or the nearest one above it that exists."""
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 from sqlalchemy import Engine
 
 from cli import output
+from cli.caller import user_name
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed
 from cli.output import Format, Output
@@ -56,7 +56,7 @@ def publish(
             directory,
             engine=database,
             store=ObjectStore(found),
-            who=getpass.getuser(),
+            who=user_name(),
             why=why,
             pool=pool,
             alias=alias,
@@ -148,7 +148,7 @@ def promote(
 ) -> None:
     """Point an alias to a version: jobs accepted from then on run it."""
     database = connect(settings(data))
-    _moved(database, aliases.promote(database, model, alias, version, getpass.getuser(), why), form)
+    _moved(database, aliases.promote(database, model, alias, version, user_name(), why), form)
 
 
 @app.command()
@@ -161,7 +161,7 @@ def rollback(
 ) -> None:
     """Point an alias back to the version before."""
     database = connect(settings(data))
-    _moved(database, aliases.rollback(database, model, alias, getpass.getuser(), why), form)
+    _moved(database, aliases.rollback(database, model, alias, user_name(), why), form)
 
 
 def _moved(database: Engine, move: AliasMove, form: Format) -> None:

@@ -19,16 +19,25 @@ each start writes more."""
 
 
 def free_mib(path: Path) -> int:
-    return shutil.disk_usage(path).free // MIB
+    """Free space on the disk of this directory, or of the nearest one above it that exists."""
+    return shutil.disk_usage(existing(path)).free // MIB
+
+
+def existing(path: Path) -> Path:
+    """The directory itself, or the nearest one above it that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
 
 
 def require_space(path: Path) -> None:
-    """CannotStart when there is too little free space for a start."""
+    """CannotStart when there is too little free space for a start. The directory need not exist yet."""
     free = free_mib(path)
     if free < START_FREE_MIB_MIN:
         raise CannotStart(
-            f"at least {START_FREE_MIB_MIN} MiB free on the disk of {path}",
-            f"{free} MiB",
+            f"at least {_in_bytes(START_FREE_MIB_MIN)} free on the disk of {path}",
+            _in_bytes(free),
             "Free some space, or use another disk with --data",
         )
 
@@ -39,6 +48,10 @@ def warning(path: Path) -> str:
     if free >= RUN_FREE_MIB_MIN:
         return ""
     return (
-        f"the disk of {path} is nearly full: expected at least {RUN_FREE_MIB_MIN} MiB free, found {free} MiB. "
-        "Free some space: a part that stops meanwhile is started again when there is space"
+        f"the disk of {path} is nearly full: expected at least {_in_bytes(RUN_FREE_MIB_MIN)} free,"
+        f" found {_in_bytes(free)}. Free some space: a part that stops meanwhile is started again when there is space"
     )
+
+
+def _in_bytes(mib: int) -> str:
+    return f"{mib * MIB:,} bytes ({mib} MiB)"

@@ -6,12 +6,34 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from local.errors import CannotStart
 
 JAVA_VERSION_MIN = 17
+
+UTF8_LOCALE = "C.UTF-8"
+"""By the locale Java decodes the names of files and of its own directory. With `C`, each letter beyond ASCII becomes a
+name that is not there. A property of Java's for this (sun.jnu.encoding) cannot be set."""
+
+
+def java_environment() -> dict[str, str]:
+    """The environment of a Java that is to find files whatever their names are."""
+    return {**os.environ, "LC_ALL": UTF8_LOCALE}
+
+
+def properties(settings: Mapping[str, str]) -> str:
+    """The text of a file of properties. Java reads such a file as Latin-1, takes a backslash for the begin of an
+    escape, and passes over blanks before a value."""
+    return "".join(f"{name}={_escaped(value)}\n" for name, value in settings.items())
+
+
+def _escaped(value: str) -> str:
+    units = value.encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
+    return "".join(chr(code) if 0x20 < code < 0x7F and code != 0x5C else f"\\u{code:04x}" for code in codes)
 
 
 def find_java() -> str:

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from local.errors import CannotStart
 from local.jars import cache
-from local.java import find_java
+from local.java import find_java, java_environment, properties
 from local.java_server import JavaServer
 from local.ports import HOST
 from local.processes import Process
@@ -47,6 +47,10 @@ FIXED_SETTINGS = {
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
 }
+
+_PROPERTIES = "server.properties"
+_LOG_DIR = "log"
+"""Relative to the directory in which Kafka runs: Kafka takes a comma in this setting for the end of a path."""
 
 CLEANER_PACE_MS_MAX = 15_000
 
@@ -87,14 +91,13 @@ class KafkaServer(JavaServer):
         self.port = port
         self._data = data
         self._logs = logs
-        self._properties = data / "server.properties"
         self._settings = {
             **FIXED_SETTINGS,
             **cleaning_settings(words_kept_ms),
             "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
             "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
             "controller.quorum.voters": f"1@{HOST}:{controller_port}",
-            "log.dirs": str(self.log_dir),
+            "log.dirs": _LOG_DIR,
             **(overrides or {}),
         }
         super().__init__()
@@ -106,7 +109,7 @@ class KafkaServer(JavaServer):
     @property
     def log_dir(self) -> Path:
         """Where the bytes of the topics are: <topic>-<partition>/*.log."""
-        return self._data / "log"
+        return self._data / _LOG_DIR
 
     def ready(self) -> bool:
         """Whether this broker answers a metadata request."""
@@ -122,16 +125,24 @@ class KafkaServer(JavaServer):
         java = find_java()
         classpath = cache.classpath("kafka")
         self._data.mkdir(parents=True, exist_ok=True)
-        self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._settings.items()))
+        (self._data / _PROPERTIES).write_text(properties(self._settings))
         if not (self.log_dir / "meta.properties").exists():
             self._format(java, classpath)
-        command = [java, *JVM, *_LOGGING, "-cp", classpath, "kafka.Kafka", str(self._properties)]
-        return Process("kafka", command, self._logs / "kafka.log")
+        command = [java, *JVM, *_LOGGING, "-cp", classpath, "kafka.Kafka", _PROPERTIES]
+        return Process("kafka", command, self._logs / "kafka.log", env=java_environment(), directory=self._data)
 
     def _format(self, java: str, classpath: str) -> None:
         command = [java, *JVM, *_LOGGING, "-cp", classpath, "kafka.tools.StorageTool", "format"]
-        command += ["-t", CLUSTER_ID, "-c", str(self._properties), "--ignore-formatted"]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=READY_TIMEOUT_S, check=False)
+        command += ["-t", CLUSTER_ID, "-c", _PROPERTIES, "--ignore-formatted"]
+        answer = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=READY_TIMEOUT_S,
+            check=False,
+            env=java_environment(),
+            cwd=self._data,
+        )
         if answer.returncode:
             raise CannotStart(
                 f"Kafka to prepare {self.log_dir}",

@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
 
 import psutil
 import psycopg
@@ -29,6 +31,10 @@ SHARED_MEMORY_LINE = 6
 """Of postmaster.pid, from 0: key and id of the server's shared memory."""
 SOCKET_PATH_MAX = 107
 """Linux's limit on the path of a Unix socket, in bytes."""
+_ENDS_A_PATH = ',"'
+
+_SOME_NAMED_USER = 65_534
+"""`nobody`, on every Linux."""
 
 _KEEP_READING = "-all,+dac_read_search"
 
@@ -54,7 +60,8 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        return f"postgresql+psycopg://postgres@/postgres?host={self.socket_dir}&port={SOCKET_NUMBER}"
+        place = urlencode({"host": self.socket_dir, "port": SOCKET_NUMBER}, quote_via=quote, safe="/")
+        return f"postgresql+psycopg://postgres@/postgres?{place}"
 
     def start(self) -> None:
         """Start the server on the data that it had. Returns before the server is ready (see `await_ready`)."""
@@ -101,7 +108,7 @@ class PostgresServer:
         user = _user(self._data) if os.geteuid() == 0 else None
         if user is not None:
             for directory in (self._data, self.socket_dir):
-                os.chown(directory, user.pw_uid, user.pw_gid)
+                os.chown(directory, *user)
         _require_own(self.socket_dir, user)
         privileges = _privileges(user)
         if not (self._data / "PG_VERSION").exists():
@@ -128,7 +135,7 @@ class PostgresServer:
         )
 
     def _initdb(self, initdb: Path, privileges: list[str]) -> None:
-        command = ["setpriv", *(privileges or ["--no-new-privs"]), "--", str(initdb), "-D", str(self._data)]
+        command = [*_named(), "setpriv", *(privileges or ["--no-new-privs"]), "--", str(initdb), "-D", str(self._data)]
         command += ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if answer.returncode:
@@ -152,10 +159,18 @@ def binaries() -> Path:
     )
 
 
-def _user(data: Path) -> pwd.struct_passwd:
+class _User(NamedTuple):
+    """Whom Postgres runs as when we are root."""
+
+    uid: int
+    gid: int
+
+
+def _user(data: Path) -> _User:
     """The owner of the data if there is data, else the system's `postgres`, else `nobody`."""
     if (data / "PG_VERSION").exists():
-        return pwd.getpwuid((data / "PG_VERSION").stat().st_uid)
+        owner = (data / "PG_VERSION").stat()
+        return _User(owner.st_uid, owner.st_gid)
     known = {entry.pw_name: entry for entry in pwd.getpwall()}
     user = known.get("postgres") or known.get("nobody")
     if user is None:
@@ -164,16 +179,42 @@ def _user(data: Path) -> pwd.struct_passwd:
             "neither `postgres` nor `nobody`",
             "Add one with `useradd --system postgres`, or do not run as root",
         )
-    return user
+    return _User(user.pw_uid, user.pw_gid)
 
 
-def _privileges(user: pwd.struct_passwd | None) -> list[str]:
+def _named() -> list[str]:
+    """What makes the next program see a user with a name: nothing, if we have one. `initdb` refuses a user without, as
+    containers have; so for `initdb` the user is named in a namespace of its own. CannotStart where the system does not
+    allow that."""
+    try:
+        pwd.getpwuid(os.geteuid())
+        return []
+    except KeyError:
+        pass
+    prefix = ["unshare", "--user", f"--map-user={_SOME_NAMED_USER}"]
+    try:
+        answer = subprocess.run(
+            [*prefix, "id", "--user", "--name"], capture_output=True, text=True, timeout=30, check=False
+        )
+        said = answer.stderr.strip() if answer.returncode else ""
+    except OSError as error:
+        said = str(error)
+    if said:
+        raise CannotStart(
+            f"a name for user {os.geteuid()}, because Postgres prepares data only for a user with a name",
+            f"none, and no way to lend one ({said[:200]})",
+            "Add this user to /etc/passwd, run as a user with a name, or set $DATABASE_URL to a server of yours",
+        )
+    return prefix
+
+
+def _privileges(user: _User | None) -> list[str]:
     if user is None:
         return []
     return [
         "--securebits=+no_setuid_fixup",  # else access(2), by which initdb finds `postgres`, forgets the capability
-        f"--reuid={user.pw_uid}",
-        f"--regid={user.pw_gid}",
+        f"--reuid={user.uid}",
+        f"--regid={user.gid}",
         "--clear-groups",
         f"--inh-caps={_KEEP_READING}",
         f"--ambient-caps={_KEEP_READING}",
@@ -181,9 +222,11 @@ def _privileges(user: pwd.struct_passwd | None) -> list[str]:
 
 
 def _socket_dir(data: Path) -> Path:
-    """Beside the data, or in the temporary directory where that path is too long for a socket."""
+    """Beside the data, or in the temporary directory where that path is too long for a socket, or has a character by
+    which Postgres ends a path in a list of them."""
     beside = data.absolute().with_name(data.name + ".socket")
-    if len(os.fsencode(beside / f".s.PGSQL.{SOCKET_NUMBER}.lock")) <= SOCKET_PATH_MAX:
+    fits = len(os.fsencode(beside / f".s.PGSQL.{SOCKET_NUMBER}.lock")) <= SOCKET_PATH_MAX
+    if fits and not set(str(beside)) & set(_ENDS_A_PATH):
         return beside
     digest = hashlib.sha256(os.fsencode(data.absolute())).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"headrace-{os.geteuid()}-{digest}"
@@ -215,10 +258,10 @@ def _is_attached(shared_memory: str) -> bool:
     return any(columns[1] == shared_memory and columns[6] != "0" for columns in map(str.split, table))
 
 
-def _require_own(directory: Path, user: pwd.struct_passwd | None) -> None:
+def _require_own(directory: Path, user: _User | None) -> None:
     """CannotStart when someone else made the socket directory: everybody may write to the temporary directory."""
     owner = directory.stat().st_uid
-    expected = user.pw_uid if user is not None else os.geteuid()
+    expected = user.uid if user is not None else os.geteuid()
     if owner != expected:
         raise CannotStart(
             f"{directory} to belong to user {expected}", f"user {owner}", "Delete it, or use another data directory"

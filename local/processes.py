@@ -38,14 +38,17 @@ class Process:
         log: Path,
         *,
         env: Mapping[str, str] | None = None,
+        directory: Path | None = None,
         privileges: Sequence[str] = (),
         death_signal: Signals = SIGKILL,
     ) -> None:
-        """`privileges`: further arguments of `setpriv`. `death_signal`: the signal that the child gets when we end."""
+        """`directory`: where the program runs; None: where we run. `privileges`: further arguments of `setpriv`.
+        `death_signal`: the signal that the child gets when we end."""
         self.name = name
         self.command = list(command)
         self.log = log
         self.env = dict(env) if env is not None else None
+        self.directory = directory
         self._wrapper = ["setpriv", f"--pdeathsig={death_signal.name}", *privileges, "--"]
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -131,5 +134,6 @@ class Process:
                 stdout=log,
                 stderr=log,
                 env=self.env,
+                cwd=self.directory,
                 start_new_session=True,  # Ctrl-C in a terminal must reach us alone: we stop the children in order
             )

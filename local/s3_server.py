@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 from local.jars import cache
-from local.java import find_java
+from local.java import find_java, java_environment, properties
 from local.java_server import JavaServer
 from local.ports import HOST
 from local.processes import Process
@@ -26,6 +26,9 @@ _LOGBACK = """<configuration>
 """
 
 
+_PROPERTIES, _LOGBACK_FILE = "s3proxy.properties", "logback.xml"
+
+
 class S3Server(JavaServer):
     """Its credentials are drawn once for each data directory, and kept there in a file that only the owner can read."""
 
@@ -37,7 +40,7 @@ class S3Server(JavaServer):
         self.port = port
         self._data = data
         self._logs = logs
-        self._properties = data / "s3proxy.properties"
+        self._properties = data / _PROPERTIES
         self.access_key, self.secret_key = self._credentials()
         super().__init__()
 
@@ -67,12 +70,11 @@ class S3Server(JavaServer):
             "s3proxy.identity": self.access_key,
             "s3proxy.credential": self.secret_key,
             "jclouds.provider": "filesystem-nio2",
-            "jclouds.filesystem.basedir": str(self.objects_dir),
+            "jclouds.filesystem.basedir": str(self.objects_dir.absolute()),  # of a relative one it lists nothing
         }
         self._properties.touch(mode=0o600)
-        self._properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        logback = self._data / "logback.xml"
-        logback.write_text(_LOGBACK)
-        command = [java, *JVM, f"-Dlogback.configurationFile={logback}", "-cp", classpath]
-        command += ["org.gaul.s3proxy.Main", "--properties", str(self._properties)]
-        return Process("s3", command, self._logs / "s3.log")
+        self._properties.write_text(properties(settings))
+        (self._data / _LOGBACK_FILE).write_text(_LOGBACK)
+        command = [java, *JVM, f"-Dlogback.configurationFile={_LOGBACK_FILE}", "-cp", classpath]
+        command += ["org.gaul.s3proxy.Main", "--properties", _PROPERTIES]
+        return Process("s3", command, self._logs / "s3.log", env=java_environment(), directory=self._data)

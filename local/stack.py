@@ -15,7 +15,9 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
+from local import disk
 from local import status as status_file
+from local.data_directory import require_path
 from local.display import render
 from local.errors import AlreadyRunning, CannotStart
 from local.jars import cache
@@ -46,8 +48,10 @@ def up(options: Options, *, detach: bool, console: Console | None = None) -> Sta
     stack cannot run, AlreadyRunning when a stack runs on this data: that stack is left alone.
     """
     layout = Layout(options.data)
+    require_path(layout.data)
     _prepare(layout)
     _refuse_second(layout)
+    disk.require_space(layout.data)
     layout.status.unlink(missing_ok=True)
     cache.fetch(needed_jars(), console)  # here, because the supervisor has no terminal to show a bar on
     if detach:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +25,21 @@ WAIT_S_MAX = ALL_S_MAX + 60
 
 
 def cache_dir() -> Path:
-    """$XDG_CACHE_HOME/headrace, else ~/.cache/headrace."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
+    """$XDG_CACHE_HOME/headrace, else ~/.cache/headrace. A user without a name and without $HOME, as containers have,
+    has a folder in the temporary directory. CannotStart when that is another user's: its jars would run as ours."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    if given:
+        return Path(given) / "headrace"
+    with suppress(RuntimeError):
+        return Path.home() / ".cache" / "headrace"
+    folder = Path(tempfile.gettempdir()) / f"headrace-cache-{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    owner = folder.lstat().st_uid
+    if owner != os.geteuid():
+        raise CannotStart(
+            f"{folder} to belong to user {os.geteuid()}", f"user {owner}", "Name another place with $XDG_CACHE_HOME"
+        )
+    return folder
 
 
 def is_cached(server: str) -> bool:

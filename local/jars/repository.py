@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -37,7 +38,10 @@ def chosen() -> Repository:
     given = os.environ.get(VARIABLE)
     if given:
         return _repository(given, f"${VARIABLE}")
-    for settings in (Path.home() / ".m2" / "settings.xml", MACHINE_SETTINGS):
+    places: tuple[Path, ...] = (MACHINE_SETTINGS,)
+    with suppress(RuntimeError):  # a user without a name and without $HOME
+        places = (Path.home() / ".m2" / "settings.xml", *places)
+    for settings in places:
         mirror = mirror_in(settings)
         if mirror is not None:
             return mirror

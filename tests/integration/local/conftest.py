@@ -11,5 +11,7 @@ from local.services import Services, running
 
 @pytest.fixture(scope="package")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    with running(tmp_path_factory.mktemp("own"), words_kept_ms=2_000) as services:
+    """In a directory whose name each server would misread, if it were told the name as it is."""
+    folder = tmp_path_factory.mktemp("own") / 'ein Pfad, 100% mit ümläut & "+#?;=:\\x 日本'
+    with running(folder, words_kept_ms=2_000) as services:
         yield services

@@ -52,6 +52,16 @@ def test_it_ends_when_asked_and_starts_again(tmp_path: Path) -> None:
     assert process.log.read_text().startswith("up")
 
 
+def test_it_runs_in_the_directory_it_is_given(tmp_path: Path) -> None:
+    folder = tmp_path / "ü b"
+    folder.mkdir()
+    command = [sys.executable, "-c", "import os, time; print(os.getcwd(), flush=True); time.sleep(600)"]
+    process = Process("child", command, tmp_path / "child.log", directory=folder)
+    process.start()
+    process.await_ready(lambda: process.log_tail() == str(folder), 20)
+    process.kill()
+
+
 def test_one_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     process = Process("child", DEAF, tmp_path / "child.log")
     process.start()

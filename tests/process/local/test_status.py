@@ -85,7 +85,7 @@ def test_a_disk_that_fills_up_is_told_by_whoever_looks(
     assert stack.status(layout.data).warnings == []
     monkeypatch.setattr(disk, "free_mib", lambda _: 12)
     (warning,) = stack.status(layout.data).warnings
-    assert f"expected at least {disk.RUN_FREE_MIB_MIN} MiB free, found 12 MiB" in warning
+    assert "expected at least 268,435,456 bytes (256 MiB) free, found 12,582,912 bytes (12 MiB)" in warning
 
 
 def test_a_part_that_died_is_seen_though_the_status_can_not_be_written(
@@ -112,8 +112,34 @@ def test_a_part_that_died_is_seen_though_the_status_can_not_be_written(
 def test_too_little_space_to_start_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk.require_space(tmp_path)
     monkeypatch.setattr(disk, "free_mib", lambda _: disk.START_FREE_MIB_MIN - 1)
-    with pytest.raises(CannotStart, match=r"at least 1024 MiB free on the disk of .*found 1023 MiB.*--data"):
+    with pytest.raises(
+        CannotStart, match=r"at least 1,073,741,824 bytes \(1024 MiB\) free .*found 1,072,693,248 bytes.*"
+    ):
         disk.require_space(tmp_path)
+
+
+def test_a_small_disk_is_refused_before_anything_is_fetched_or_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "free_mib", lambda _: 200)
+    monkeypatch.setattr(stack, "cache", None)
+    monkeypatch.setattr(stack, "Process", None)
+    with pytest.raises(CannotStart, match=r"at least 1,073,741,824 bytes .* found 209,715,200 bytes"):
+        stack.up(Options(data=tmp_path), detach=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("x" * 200 + "/" + "y" * 200 + "/" + "z" * 250 + "/" + "ü" * 120, "at most 900 bytes, found one of"),
+        ("\udcff", "in UTF-8, found other bytes at its byte"),
+        ("a\nb", "without line breaks and other control characters, found"),
+    ],
+)
+def test_a_path_in_which_no_server_finds_its_files_is_refused(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(CannotStart, match=f"{said}.*--data"):
+        stack.up(Options(data=tmp_path / name), detach=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_data_directory_that_cannot_be_written_is_refused() -> None:

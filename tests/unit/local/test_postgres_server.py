@@ -1,0 +1,53 @@
+"""Where Postgres listens, whatever the path of its data is, and how its address is written."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from local import postgres_server
+from local.errors import CannotStart
+from local.postgres_server import SOCKET_PATH_MAX, PostgresServer
+
+
+@pytest.mark.parametrize("name", ["plain", "mit ümläut", "100% + & # ? = ; :x", "日本"])
+def test_the_socket_lies_beside_the_data_and_the_url_says_where(name: str) -> None:
+    server = PostgresServer(Path("/data") / name / "postgres", Path("/logs"))
+    assert server.socket_dir == Path("/data") / name / "postgres.socket"
+    assert dict(make_url(server.url).query) == {"host": str(server.socket_dir), "port": "5432"}
+
+
+@pytest.mark.parametrize("name", ["x" * 100, "ü" * 60, "a, b", 'a "b"'])
+def test_a_path_that_is_too_long_for_a_socket_or_ends_in_a_list_has_its_socket_elsewhere(name: str) -> None:
+    server = PostgresServer(Path("/data") / name / "postgres", Path("/logs"))
+    assert server.socket_dir.parent == Path(tempfile.gettempdir())
+    assert len(os.fsencode(server.socket_dir / ".s.PGSQL.5432.lock")) <= SOCKET_PATH_MAX
+    assert server.socket_dir != PostgresServer(Path("/data") / name / "other", Path("/logs")).socket_dir
+
+
+def nameless(uid: int) -> pwd.struct_passwd:
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+
+def test_a_user_without_a_name_is_lent_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert postgres_server._named() == []
+    monkeypatch.setattr(pwd, "getpwuid", nameless)
+    lent = subprocess.CompletedProcess([], 0, "nobody\n", "")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: lent)
+    assert postgres_server._named() == ["unshare", "--user", "--map-user=65534"]
+
+
+def test_where_none_can_be_lent_it_is_said_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pwd, "getpwuid", nameless)
+    refused = subprocess.CompletedProcess([], 1, "", "unshare: unshare failed: Operation not permitted\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: refused)
+    with pytest.raises(
+        CannotStart, match=r"a name for user .*Operation not permitted\)\. Add this user to /etc/passwd"
+    ):
+        postgres_server._named()
