@@ -9,21 +9,23 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import psycopg
-import structlog
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from api.hub import Hub
+from api.problems import Problem
+from runtime.outage_watch import OutageWatch
+from runtime.postgres import is_pooled
+from runtime.postgres_troubles import DATABASE_ERRORS
+from runtime.telemetry import without_words
 from views import queries
 from views.projection import CHANNEL
-
-log = structlog.get_logger(__name__)
 
 POLL_S = 2.0
 """The feed asks at least this often while a job is watched, in case a notification is lost."""
 PAUSE_S = 0.02
 """The least pause between two queries. A busy pool commits hundreds of times a second."""
-RECONNECT_S = 1.0
+POLL_POOLED_S = 0.5
+"""How often the feed asks when a pooler stands before Postgres, through which nothing can be listened to."""
 
 Read = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -51,6 +53,7 @@ class Feed:
         await asyncio.to_thread(self._thread.join, 5)
 
     async def _deliver(self) -> None:
+        watch = OutageWatch("event streams wait for the database", "event streams go on")
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
@@ -61,22 +64,30 @@ class Feed:
                 continue
             try:
                 self._hub.give_events(await self._read(queries.new_job_events, watched))
-            except SQLAlchemyError as error:
-                log.warning("feed waits for the database", error=type(error).__name__)
-            await asyncio.sleep(PAUSE_S)
+                watch.worked()
+                await asyncio.sleep(PAUSE_S)
+            except (*DATABASE_ERRORS, Problem) as error:
+                await asyncio.sleep(watch.failed(type(error).__name__))
+            except Exception as error:  # whatever it is, the streams of this process go on
+                await asyncio.sleep(watch.failed(without_words(error)))
 
     def _listen(self) -> None:
+        watch = OutageWatch("event streams do not hear from the database", "event streams hear from the database again")
         while not self._closing.is_set():
             try:
                 with psycopg.connect(self._dsn, autocommit=True, connect_timeout=3) as connection:
-                    connection.execute(f"LISTEN {CHANNEL}")
+                    listens = not is_pooled(connection)
+                    if listens:
+                        connection.execute(f"LISTEN {CHANNEL}")
                     self._wake()
-                    while not self._closing.is_set():
+                    watch.worked()
+                    while listens and not self._closing.is_set():
                         for _ in connection.notifies(timeout=0.5, stop_after=1):
                             self._wake()
+                while not listens and not self._closing.wait(POLL_POOLED_S):
+                    self._wake()
             except psycopg.Error as error:
-                log.warning("feed waits for the database", error=type(error).__name__)
-                self._closing.wait(RECONNECT_S)
+                self._closing.wait(watch.failed(type(error).__name__))
 
     def _wake(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended

@@ -15,6 +15,8 @@ from api.replies import reply
 from api.resources import Resources, resources_of
 from contract.topics import PROGRESS
 from runtime.kafka import offsets
+from runtime.object_store import Missing, ObjectStore
+from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
 from views import queries
 
 PROBE_TIMEOUT_S = 3.0
@@ -46,9 +48,15 @@ async def readyz(request: Request) -> Response:
 def probes_of(resources: Resources) -> dict[str, Probe]:
     return {
         "kafka": Probe(lambda: asyncio.to_thread(offsets, resources.settings.kafka, PROGRESS, 0)),
-        "postgres": Probe(lambda: resources.read(queries.pools)),
+        "postgres": Probe(lambda: resources.read_if_writable(queries.pools)),
+        "object_store": Probe(lambda: asyncio.to_thread(_ask_store, resources.store)),
         "policy": Probe(lambda: _policy_in_force(resources)),
     }
+
+
+def _ask_store(store: ObjectStore) -> None:
+    if not store.bucket_exists():
+        raise Missing(store.bucket)
 
 
 class NoPolicyYet(Exception):
@@ -81,6 +89,8 @@ class Probe:
                 self.found = await asyncio.shield(self._asking)
         except TimeoutError:
             return f"no answer within {PROBE_TIMEOUT_S:g} s"
+        except DATABASE_ERRORS as error:
+            return f"failed: {in_a_sentence(error)}"
         except Exception as error:  # the probe: whatever it is, the answer is that the part failed
             return f"failed: {type(error).__name__}"
         return "ok"

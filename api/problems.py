@@ -7,17 +7,16 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-import structlog
-from sqlalchemy.exc import DBAPIError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from runtime.postgres import outage
+from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
+
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:headrace:problem:"
 RETRY_AFTER_S = 1
-
-log = structlog.get_logger(__name__)
 
 
 class Problem(Exception):
@@ -89,12 +88,13 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def on_database_error(request: Request, error: Exception) -> Response:
-    """Postgres is away, or ended a statement. This request wrote nothing to the broker."""
-    log.warning("database", error=type(error).__name__, request=request.scope.get("headrace.request", ""))
+    """Postgres is away, read-only or slow, or ended a statement. This request wrote nothing to the broker."""
+    if not outage(error):
+        raise error  # Postgres refuses what we asked: a defect of ours, which the log names
     problem = Problem(
         503,
         "database-unavailable",
-        "the database did not answer; nothing was changed: try again",
+        f"{in_a_sentence(error)}. Nothing was submitted: send the same request again in a moment",
         retry_after_s=RETRY_AFTER_S,
     )
     return respond(request, problem)
@@ -110,8 +110,7 @@ async def on_unexpected(request: Request, error: Exception) -> Response:
 HANDLERS: Mapping[Any, Any] = {
     Problem: on_problem,
     HTTPException: on_http_exception,
-    DBAPIError: on_database_error,
-    TimeoutError: on_database_error,
+    **dict.fromkeys(DATABASE_ERRORS, on_database_error),
     Exception: on_unexpected,
 }
 """For Starlette: exception class to handler."""

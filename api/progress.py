@@ -6,17 +6,12 @@ import asyncio
 import contextlib
 import threading
 
-import structlog
-
 from api.hub import Hub
 from contract.codec import Malformed, decode_progress
 from contract.side_topics import AttemptProgressed
 from contract.topics import PROGRESS, PROGRESS_PARTITIONS
 from runtime.kafka import Reader, Record
-
-log = structlog.get_logger(__name__)
-
-RECONNECT_S = 1.0
+from runtime.outage_watch import OutageWatch
 
 
 class ProgressReader:
@@ -26,6 +21,7 @@ class ProgressReader:
         self._bootstrap = bootstrap
         self._hub = hub
         self._closing = threading.Event()
+        self._watch = OutageWatch("progress waits for the broker", "progress goes on")
         self._thread = threading.Thread(target=self._run, name="progress-reader", daemon=True)
 
     def start(self) -> None:
@@ -43,12 +39,12 @@ class ProgressReader:
             try:
                 self._follow()
             except Exception as error:  # the reader: it goes on when the broker is back or the topic exists
-                log.warning("progress waits for the broker", error=type(error).__name__)
-                self._closing.wait(RECONNECT_S)
+                self._closing.wait(self._watch.failed(type(error).__name__))
 
     def _follow(self) -> None:
         starts = {(PROGRESS, partition): "end" for partition in range(PROGRESS_PARTITIONS)}
         reader = Reader(self._bootstrap, starts, client_id="headrace-api-progress")  # type: ignore[arg-type]
+        self._watch.worked()
         try:
             while not self._closing.is_set():
                 arrived = _decoded(reader.read(0.5))

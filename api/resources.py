@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -18,10 +17,14 @@ from api.hub import Hub
 from api.metrics import Metrics
 from api.policies import Policies
 from api.progress import ProgressReader
+from api.threads import AnsweringThreads
 from registry.keys import Keyring
 from runtime import postgres
 from runtime.kafka import Delivery, Producer
 from runtime.object_store import ObjectStore
+from runtime.outage_watch import OutageWatch
+from runtime.postgres import ReadOnly, outage, require_writable
+from runtime.postgres_troubles import DATABASE_ERRORS, READ_ONLY, in_a_sentence, trouble_of
 from runtime.settings import Settings
 
 THREADS = 16
@@ -29,6 +32,8 @@ THREADS = 16
 DELIVERY_TIMEOUT_MS = 5_000
 """A submission that the broker has not acknowledged within this time is answered 503."""
 STATEMENT_TIMEOUT_MS = 10_000
+PATIENCE_S = 12.0
+"""A call that takes longer is answered 503. Postgres ends a statement sooner, if Postgres runs at all."""
 
 KEY_TTL_S = 5.0
 """A key that was revoked may still work here for so long."""
@@ -63,13 +68,15 @@ class Resources:
             pool_size=THREADS,
             max_overflow=0,
             hide_parameters=True,
-            connect_args={"connect_timeout": 3, "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"},
+            statement_timeout_ms=STATEMENT_TIMEOUT_MS,
         )
         self.store = ObjectStore(settings)
         self.producer = Producer(settings.kafka, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self.clock = BrokerClock()
         self.ledger_reads = asyncio.Semaphore(LEDGER_READS_MAX)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
+        self.database = OutageWatch("the API waits for the database", "the API reaches the database again")
+        self.writes = OutageWatch("the database takes no writes of the API", "the database takes writes again")
+        self._threads = AnsweringThreads(THREADS)
         self.keyring = Keyring(self.engine, KEY_TTL_S)
         self.catalog = Catalog(self.engine, self.in_thread)
         self.policies = Policies(self.engine, self.in_thread)
@@ -85,14 +92,26 @@ class Resources:
     async def close(self) -> None:
         self.hub.close()
         await self._feed.close()
-        await self.in_thread(self._progress.close)
-        await self.in_thread(self.producer.close)
-        self._threads.shutdown()
+        await asyncio.to_thread(self._progress.close)
+        await asyncio.to_thread(self.producer.close)
+        self._threads.close()
         self.engine.dispose()
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns. It runs in a thread and does not block the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
+        """What the function returns. It runs in a thread and does not block the event loop. DatabaseSilent when it has
+        not returned within PATIENCE_S: then it may still be at work."""
+        try:
+            found = await self._threads.run(partial(function, *args, **kwargs), PATIENCE_S)
+        except DATABASE_ERRORS as error:
+            if outage(error) and trouble_of(error) is not READ_ONLY:
+                self.database.failed(in_a_sentence(error))
+            raise
+        self.database.worked()
+        return found
+
+    async def in_thread_for_long(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `in_thread`, however long it takes: for work that is bounded in another way."""
+        return await self._threads.run(partial(function, *args, **kwargs), None)
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the query returns, on a connection of its own."""
@@ -103,6 +122,19 @@ class Resources:
 
         return await self.in_thread(run)
 
+    async def read_if_writable(self, query: Callable[[Connection], T]) -> T:
+        """As `read`. ReadOnly when the database takes no writes."""
+
+        def checked(connection: Connection) -> T:
+            require_writable(connection)
+            return query(connection)
+
+        try:
+            return await self.read(checked)
+        except ReadOnly as error:
+            self.writes.failed(in_a_sentence(error))
+            raise
+
     async def write(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the change returns, in a transaction that commits when it returns and rolls back when it raises."""
 
@@ -110,7 +142,14 @@ class Resources:
             with self.engine.begin() as connection:
                 return change(connection, *args, **kwargs)
 
-        return await self.in_thread(run)
+        try:
+            done = await self.in_thread(run)
+        except DATABASE_ERRORS as error:
+            if outage(error):
+                self.writes.failed(in_a_sentence(error))
+            raise
+        self.writes.worked()
+        return done
 
 
 def resources_of(request: Request) -> Resources:

@@ -13,7 +13,6 @@ import uuid
 
 import msgspec
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,6 +30,7 @@ from contract.names import TRACEPARENT, job_id_of_key, payload_digest
 from contract.policy import Policy
 from registry.keys import Key
 from runtime.kafka import DeliveryUnclear
+from runtime.postgres_troubles import DATABASE_ERRORS
 from views import queries, receipts
 from views.receipts import ReceiptState
 
@@ -82,7 +82,9 @@ async def submit(request: Request) -> Response:
     given_key = idempotency_key(request.headers.get("Idempotency-Key"))
     body = await read_body(request, await resources.policies.payload_bytes_max() + ENVELOPE_BYTES_MAX)
     checked = await _checked(resources, key, decode(_decoder, body), given_key or secrets.token_hex(16))
-    if given_key and await _reserve(resources, checked) is ReceiptState.ACKNOWLEDGED:
+    # a database that takes no writes is asked first: else each try without a key would be another job
+    known = given_key or resources.writes.is_away
+    if known and await _reserve(resources, checked) is ReceiptState.ACKNOWLEDGED:
         resources.metrics.submission("known")
         row = await resources.read(queries.job, checked.tenant, checked.job)
         return _answer(checked, 200, row.state if row else JobState.SUBMITTED)
@@ -203,7 +205,7 @@ async def _write(resources: Resources, checked: CheckedSubmission, traceparent: 
             expires_ms,
             checked.canonical,
         )
-    except (DeliveryUnclear, SQLAlchemyError) as error:
+    except (DeliveryUnclear, *DATABASE_ERRORS) as error:
         log.warning("submission unclear", job=checked.job, error=type(error).__name__)
         raise await _unclear(resources, checked) from None
 
@@ -221,7 +223,7 @@ async def _unclear(resources: Resources, checked: CheckedSubmission) -> Problem:
     resources.metrics.submission("unclear")
     try:
         await resources.write(receipts.reserve, checked.job, checked.tenant, checked.canonical)
-    except (SQLAlchemyError, receipts.WordsErased, receipts.OtherRequest) as error:
+    except (*DATABASE_ERRORS, receipts.WordsErased, receipts.OtherRequest) as error:
         log.warning("receipt not kept", job=checked.job, error=type(error).__name__)
     return Problem(
         503,

@@ -73,7 +73,7 @@ async def _answer(resources: Resources, row: JobRow, partition: int, *, operator
     at = await resources.read(projection.position, row.pool)
     remembered = [] if at is None else [Remembered("the views", at.offset)]
     try:
-        return await resources.in_thread(_read, resources, row, partition, remembered, operator=operator)
+        return await resources.in_thread_for_long(_read, resources, row, partition, remembered, operator=operator)
     except _TooMuch:
         raise Problem(
             503,

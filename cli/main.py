@@ -92,13 +92,13 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     if hasattr(failure, "format_message"):  # the option parser's own: an unknown option, a missing argument
         return f"{failure.format_message()} (see --help)", WRONG_USE
     from confluent_kafka import KafkaException
-    from sqlalchemy.exc import OperationalError
 
     from audit.ledger.reader import ExportUnreadable
     from local.errors import CannotStart
     from registry.errors import RegistryError
     from runtime.kafka import DeliveryUnclear, OffsetGone
     from runtime.object_store import UNAVAILABLE
+    from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
 
     if isinstance(failure, RegistryError):
         return str(failure), WRONG_USE if failure.code in _WRONG_USE_CODES else FAILED
@@ -114,6 +114,6 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
         return f"Kafka does not answer ({failure.args[0].str()}); see `headrace status`", FAILED
     if isinstance(failure, UNAVAILABLE):
         return f"{failure}; see `headrace status`, or set HEADRACE_S3_ENDPOINT", FAILED
-    if isinstance(failure, OperationalError):
-        return "Postgres does not answer; see `headrace status`, or set DATABASE_URL", FAILED
+    if isinstance(failure, DATABASE_ERRORS):
+        return in_a_sentence(failure), FAILED
     return None

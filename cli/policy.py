@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from confluent_kafka import KafkaException
-from sqlalchemy.exc import OperationalError
 
 from audit.as_of import MomentInvalid, TrialThen, as_of
 from audit.ledger.damage import NotBelieved
@@ -27,6 +26,7 @@ from contract.policy import UNLIMITED, Policy
 from registry import policies
 from runtime.object_store import UNAVAILABLE
 from runtime.postgres import engine as connect
+from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
 
 app = typer.Typer(no_args_is_help=True, help="Tiers, SLOs, pools, clusters and limits.")
 
@@ -87,8 +87,9 @@ def _add_trial(entry: dict[str, Any], data: Path) -> None:
     try:
         here_ms = now_ms()
         state = as_of(past_of_pool(settings(data), entry["pool"]), here_ms, here_ms)
-    except (KafkaException, OperationalError, NotBelieved, MomentInvalid, WrongUse, *UNAVAILABLE) as error:
-        output.err.print(f"pool {entry['pool']}: whether the policy is on trial is not known: {error}", markup=False)
+    except (KafkaException, *DATABASE_ERRORS, NotBelieved, MomentInvalid, WrongUse, *UNAVAILABLE) as error:
+        why = in_a_sentence(error) if isinstance(error, DATABASE_ERRORS) else error
+        output.err.print(f"pool {entry['pool']}: whether the policy is on trial is not known: {why}", markup=False)
         return
     entry["trial"] = msgspec.to_builtins(state.trial) if state.policy == entry["fingerprint"] else None
 

@@ -64,8 +64,8 @@ class SetAsideCount(msgspec.Struct, frozen=True):
 class Troubles(msgspec.Struct):
     """What is not as it should be. All fields are empty when all is well."""
 
-    object_store: str
-    """What the object store does not do."""
+    failing: dict[str, str]
+    """By name of a part that the API needs: what is wrong with it."""
 
     waiting: list[str]
     """Pools that no scheduler has opened yet."""
@@ -82,9 +82,9 @@ class Troubles(msgspec.Struct):
 
 def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     """The troubles at this moment. `schedulers`: the addresses of their metrics."""
-    found = Troubles("", [], [], {}, [], True, [], [])
+    found = Troubles({}, [], [], {}, [], True, [], [])
     try:
-        found.waiting, found.unreadable = _ready(here)
+        found.failing, found.waiting, found.unreadable = _ready(here)
     except httpx.HTTPError:
         found.unknown.append("whether pools wait, or jobs cannot be shown, is not known: the API does not answer")
     for address in schedulers:
@@ -101,7 +101,10 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     try:
         ask(store, "status")
     except UNAVAILABLE as fault:
-        found.object_store = str(fault)
+        found.failing["object_store"] = (
+            f"{fault}: nothing new is fetched or stored, results wait on their nodes and no job fails of it; `headrace"
+            " doctor` tries what the store can do"
+        )
         found.unknown.append("whether intake is held up is not known: the object store does not do its work")
     else:
         _find_held_up(here, store, found)
@@ -110,15 +113,7 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
 
 def describe(found: Troubles) -> list[Text]:
     """A line for each trouble, for people."""
-    said = [
-        Text(
-            f"{its}: nothing new is fetched or stored, results wait on their nodes and no job fails of it; `headrace"
-            " doctor` tries what the store can do",
-            "red",
-        )
-        for its in [found.object_store]
-        if its
-    ]
+    said = [Text(f"{part.replace('_', ' ')}: {wrong}", "red") for part, wrong in found.failing.items()]
     said += [Text(f"pool {pool}: waits, no scheduler has opened it yet", "yellow") for pool in found.waiting]
     said += [
         Text(
@@ -156,16 +151,18 @@ def describe(found: Troubles) -> list[Text]:
     return said + [Text(words, "yellow") for words in found.unknown]
 
 
-def _ready(here: Settings) -> tuple[list[str], dict[str, int]]:
-    """The pools that wait, and by pool the number of unreadable jobs."""
+def _ready(here: Settings) -> tuple[dict[str, str], list[str], dict[str, int]]:
+    """What is wrong by part, the pools that wait, and by pool the number of unreadable jobs."""
     try:
         document: dict[str, Any] = httpx.get(f"{here.api_url}/readyz", timeout=API_TIMEOUT_S).json()
     except ValueError:
-        return [], {}
-    unreadable = document.get("unreadable", {})
-    return [str(pool) for pool in document.get("waiting", [])], {
-        str(pool): int(unreadable[pool]) for pool in unreadable
-    }
+        return {}, [], {}
+    parts, unreadable = document.get("parts", {}), document.get("unreadable", {})
+    return (
+        {str(part): str(parts[part]) for part in parts if parts[part] != "ok"},
+        [str(pool) for pool in document.get("waiting", [])],
+        {str(pool): int(unreadable[pool]) for pool in unreadable},
+    )
 
 
 def _resting(address: str) -> list[RestingPool]:

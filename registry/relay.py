@@ -3,7 +3,12 @@
 The relay takes the oldest row, writes it to the partition of its pool, waits for the ack of the broker, marks the row,
 and only then takes the next. So a pool hears of a version before it hears of an alias that points to the version, and
 of moves in their order. A crash between ack and mark writes the record again, which changes nothing: a version is known
-by its digest and a move by its number. Of several relays, the one that holds the advisory lock works; the others wait.
+by its digest and a move by its number.
+
+Of several relays, the one that holds the advisory lock works; the others wait. The lock is that of a transaction, which
+carries one row: it is marked first, then written, then the mark is committed after the ack. So a database that takes no
+writes is noticed before anything is written to the broker, and a pooler may stand between. Through a pooler nothing can
+be listened to, and the relay looks every POLL_S.
 """
 
 from __future__ import annotations
@@ -11,30 +16,31 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge
 from psycopg import Connection as DriverConnection
-from psycopg import Error as DriverError
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine, text
 
 from contract.codec import decode_wire, headers_for
 from contract.inputs import AliasMoved, VersionPublished
 from contract.topics import JOBS
 from registry.outbox import CHANNEL
 from runtime.kafka import DeliveryUnclear, Producer
+from runtime.outage_watch import OutageWatch
 from runtime.postgres import engine as engine_for
+from runtime.postgres import is_pooled
+from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
 from runtime.settings import Settings
 from runtime.shutdown import on_signal
 from runtime.telemetry import configure_logging, serve_metrics
 
 RELAY_LOCK = 0x7265_6C61
-"""Number of the advisory lock. The session of the working relay holds it."""
+"""Number of the advisory lock. The transaction of the working relay holds it."""
 POLL_S = 1.0
 """The relay looks at the outbox this often without a notification, and sees a stop within this time."""
-RETRY_S = 1.0
-"""Pause after a failure of the broker or the database."""
 SOURCE = "/headrace/registry"
 
 log = structlog.get_logger(__name__)
@@ -43,74 +49,78 @@ waiting = Gauge("headrace_registry_outbox_waiting", "Outbox rows that the schedu
 failures = Counter("headrace_registry_relay_failures_total", "Interruptions of the relay, by what failed.", ["part"])
 
 
+_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
+_OLDEST = text(
+    "SELECT o.id, o.event_id, o.record, p.partition,"
+    " (SELECT count(*) FROM registry.outbox w WHERE w.published_at IS NULL) AS waiting"
+    " FROM registry.outbox o JOIN registry.models m ON m.name = o.model"
+    " JOIN registry.pools p ON p.name = m.pool"
+    " WHERE o.published_at IS NULL ORDER BY o.id LIMIT 1"
+)
+_MARK = text("UPDATE registry.outbox SET published_at = clock_timestamp() WHERE id = :id AND published_at IS NULL")
+
+
 class Relay:
     """Carries outbox rows while `run` runs."""
 
     def __init__(self, engine: Engine, producer: Producer) -> None:
         self._engine = engine
         self._producer = producer
+        self._told: tuple[int, str] | None = None
+        """The row that was acknowledged last: while its mark cannot be committed it is not written again."""
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set. Restarts of Postgres and of the broker do not end it."""
+        database = OutageWatch("the relay waits for the database", "the relay reaches the database again")
+        broker = OutageWatch("the relay waits for the broker, and sends again", "the relay reaches the broker again")
+
+        def worked() -> None:
+            database.worked()
+            broker.worked()
+
         while not stop.is_set():
             try:
-                self._session(stop)
-            except (DBAPIError, DriverError) as error:
+                self._session(stop, worked)
+            except DATABASE_ERRORS as error:
                 failures.labels("postgres").inc()
-                log.warning("relay lost the database, tries again", error=type(getattr(error, "orig", error)).__name__)
+                stop.wait(database.failed(in_a_sentence(error)))
             except DeliveryUnclear as error:
                 failures.labels("kafka").inc()
-                log.warning("relay has no ack from the broker, sends again", error=str(error))
-            else:
-                continue
-            stop.wait(RETRY_S)
+                stop.wait(broker.failed(str(error)))
 
-    def _session(self, stop: threading.Event) -> None:
-        """One database session. The end of the session frees the lock, whatever the cause."""
+    def _session(self, stop: threading.Event, worked: Callable[[], None]) -> None:
+        """Carries rows for as long as one session of the database lasts, which listens for new ones. `worked()` hears
+        of each success."""
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text(f"LISTEN {CHANNEL}"))
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, DriverConnection)
+            pooled = is_pooled(driver)
+            if not pooled:
+                connection.execute(text(f"LISTEN {CHANNEL}"))
             try:
                 while not stop.is_set():
-                    if self._take_lock(connection):
-                        self._drain(connection, stop)
-                        _await_notification(connection)
-                    else:
+                    carried = self._carry_one()
+                    worked()
+                    if not carried and pooled:
                         stop.wait(POLL_S)
+                    elif not carried:
+                        _await_notification(driver)
             finally:
-                connection.invalidate()  # the session has LISTEN and the lock, so it must not go back to the pool
+                connection.invalidate()  # the session listens, so it must not go back to the pool
 
-    def _take_lock(self, connection: Connection) -> bool:
-        """Takes the lock unless this session holds it. False when another relay holds it."""
-        held = text(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
-            " AND classid = 0 AND objid = :lock AND granted) OR pg_try_advisory_lock(:lock)"
-        )
-        return bool(connection.execute(held, {"lock": RELAY_LOCK}).scalar_one())
-
-    def _drain(self, connection: Connection, stop: threading.Event) -> None:
-        while not stop.is_set() and self._carry_one(connection):
-            pass
-
-    def _carry_one(self, connection: Connection) -> bool:
-        """Publishes and marks the oldest row; False when no row waits."""
-        row = connection.execute(
-            text(
-                "SELECT o.id, o.event_id, o.record, p.partition,"
-                " (SELECT count(*) FROM registry.outbox w WHERE w.published_at IS NULL) AS waiting"
-                " FROM registry.outbox o JOIN registry.models m ON m.name = o.model"
-                " JOIN registry.pools p ON p.name = m.pool"
-                " WHERE o.published_at IS NULL ORDER BY o.id LIMIT 1"
-            )
-        ).one_or_none()
-        if row is None:
-            waiting.set(0)
-            return False
-        waiting.set(row.waiting)
-        self._publish(row.event_id, row.record.encode(), row.partition)
-        connection.execute(
-            text("UPDATE registry.outbox SET published_at = clock_timestamp() WHERE id = :id AND published_at IS NULL"),
-            {"id": row.id},
-        )
+    def _carry_one(self) -> bool:
+        """Publishes and marks the oldest row. False when no row waits, or another relay works."""
+        with self._engine.begin() as connection:
+            if not connection.execute(_LOCK, {"lock": RELAY_LOCK}).scalar_one():
+                return False
+            row = connection.execute(_OLDEST).one_or_none()
+            waiting.set(0 if row is None else row.waiting)
+            if row is None:
+                return False
+            connection.execute(_MARK, {"id": row.id})
+            if self._told != (row.id, row.event_id):
+                self._publish(row.event_id, row.record.encode(), row.partition)
+                self._told = (row.id, row.event_id)
         return True
 
     def _publish(self, event_id: str, value: bytes, partition: int) -> None:
@@ -136,10 +146,8 @@ class Relay:
         )
 
 
-def _await_notification(connection: Connection) -> None:
+def _await_notification(driver: DriverConnection[Any]) -> None:
     """Returns when an outbox row has been committed, or after POLL_S."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, DriverConnection)
     for _ in driver.notifies(timeout=POLL_S, stop_after=1):
         pass
 

@@ -22,7 +22,9 @@ from contract.chain import Chain, Counted, Damaged
 from contract.codec import Malformed, decode_batch
 from contract.topics import LEDGER
 from runtime.kafka import Record, Watermarks
+from runtime.outage_watch import OutageWatch
 from runtime.postgres import engine
+from runtime.postgres_troubles import trouble_of
 from runtime.settings import Settings
 from streams.hosting.faust_app import die, host, in_batches, make_app, seek_to, start, wait_for_broker
 from streams.hosting.follower import Follower
@@ -38,7 +40,7 @@ TAKE_RECORDS = 500
 REST_S = 0.02
 """Between two transactions. Records that come after a quiet moment are shown at once, a busy ledger in few large
 steps."""
-RETRY_S = 0.5
+WAITING = "waiting for the database: the views stand still until it answers"
 CHAIN_RECORDS_MAX = 100_000
 """The chain rule remembers each record that it judged. After so many it starts anew where it stands, to bound
 memory."""
@@ -200,21 +202,19 @@ class Projector:
     ) -> T | None:
         """What `work(connection)` returns in a transaction, in a thread. Tried again until the database takes it; None
         when it is not `wanted` any more. OutOfStep; with `until_refused` also _RowsRefused."""
-        said = ""
+        watch = OutageWatch(WAITING, "the database answers again: the views go on")
         while wanted():
             try:
-                return await asyncio.to_thread(self._in_transaction, work)
+                done = await asyncio.to_thread(self._in_transaction, work)
             except (SQLAlchemyError, psycopg.Error) as error:
                 cause = error.orig if isinstance(error, DBAPIError) else error
                 found = f"{type(cause).__name__} {getattr(cause, 'sqlstate', None) or ''}".strip()
                 if until_refused and is_refusal(cause):
                     raise _RowsRefused(found) from None
-                if found != said:
-                    log.warning(
-                        "waiting for the database: the views stand still until it answers", found=found, **place
-                    )
-                    said = found
-            await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(watch.failed(found, do=trouble_of(error).todo, **place))
+            else:
+                watch.worked(**place)
+                return done
         return None
 
     def _in_transaction(self, work: Callable[[sqlalchemy.Connection], T]) -> T:

@@ -8,20 +8,26 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import msgspec
+import psutil
 import pytest
+from sqlalchemy import Engine, text
 from starlette.routing import Route
 
+from api import resources
 from api.app import ROUTES
 from contract.policy import Pool
 from local.ports import free_port
 from local.services import Services
 from registry import pools
 from runtime import postgres
+from runtime.kafka import Record
 from tests.integration.api.conftest import POLICY, Caller, CallerFactory, kafka_process
 from tests.waiting import until
 from views import queries
@@ -79,10 +85,10 @@ def test_no_word_of_a_user_and_no_key_reaches_the_log(process: Process, caller: 
     assert process.child.wait(20) == 0
     log = process.log.read_text()
     assert '"path": "/v1/jobs"' in log
-    for text in (log, metrics):
-        assert word not in text
-        assert caller.secret not in text
-        assert caller.secret[3:] not in text
+    for said in (log, metrics):
+        assert word not in said
+        assert caller.secret not in said
+        assert caller.secret[3:] not in said
 
 
 def test_a_stop_ends_open_streams_and_is_quick(process: Process, caller: Caller) -> None:
@@ -144,7 +150,11 @@ def test_ready_says_which_part_is_away(base_url: str, servers: Services) -> None
     found.pop("unreadable")  # other tests write jobs that are
     assert (ready().status_code, found) == (
         200,
-        {"status": "ok", "parts": {"kafka": "ok", "postgres": "ok", "policy": "ok"}, "waiting": []},
+        {
+            "status": "ok",
+            "parts": {"kafka": "ok", "postgres": "ok", "object_store": "ok", "policy": "ok"},
+            "waiting": [],
+        },
     )
     kafka_process(servers).signal(signal.SIGSTOP)
     try:
@@ -181,6 +191,74 @@ def test_without_a_database_requests_are_told_to_come_again(caller: Caller, serv
         servers.postgres.start()
         servers.postgres.await_ready()
     assert caller.http.get(f"/v1/jobs/{job}").status_code == 200
+
+
+def test_a_read_only_database_is_said_and_no_job_is_acknowledged(
+    caller: Caller, servers: Services, engine: Engine, written: Callable[[], list[Record]]
+) -> None:
+    """Case C22. Without a key only the first request may reach the broker: the next ones ask the database first."""
+    job = caller.submit().json()["job"]
+    with read_only(engine):
+        for response in (caller.submit(), caller.submit(), caller.submit(key="heron")):
+            assert (response.status_code, response.headers["Content-Type"]) == (503, "application/problem+json")
+            assert "Retry-After" in response.headers
+        assert "read-only" in response.json()["detail"]
+        assert len(written()) <= 2
+        assert caller.http.get(f"/v1/jobs/{job}").status_code == 200, "what can be read is read"
+        ready = caller.http.get("/readyz")
+        assert ready.status_code == 503
+        assert "read-only" in ready.json()["parts"]["postgres"]
+    done = caller.submit(key="heron")
+    assert done.status_code == 202
+    assert caller.http.get(f"/v1/jobs/{done.json()['job']}").status_code == 200
+    assert caller.http.get("/readyz").json()["parts"]["postgres"] == "ok"
+
+
+@contextmanager
+def read_only(engine: Engine) -> Iterator[None]:
+    """As an operator does it, or a failover: no session needs to begin anew."""
+    operator = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with operator.connect() as connection:
+        try:
+            connection.execute(text("ALTER SYSTEM SET default_transaction_read_only = on"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+            until(lambda: shown(engine) == "on")
+            yield
+        finally:
+            connection.execute(text("SET default_transaction_read_only = off"))
+            connection.execute(text("ALTER SYSTEM RESET default_transaction_read_only"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+            until(lambda: shown(engine) == "off")
+
+
+def shown(engine: Engine) -> str:
+    with engine.connect() as connection:
+        return str(connection.execute(text("SHOW default_transaction_read_only")).scalar_one())
+
+
+def test_a_database_that_stands_still_keeps_nobody_waiting_for_ever(
+    caller: Caller, servers: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "PATIENCE_S", 0.5)
+    job = caller.submit().json()["job"]
+    stopped = postgres_processes(servers)
+    for process in stopped:
+        process.suspend()
+    try:
+        with ThreadPoolExecutor(40) as pool:
+            answers = list(pool.map(lambda _: caller.http.get(f"/v1/jobs/{job}", timeout=30), range(40)))
+    finally:
+        for process in stopped:
+            process.resume()
+    assert {answer.status_code for answer in answers} == {503}
+    until(lambda: caller.http.get(f"/v1/jobs/{job}").status_code == 200, "it is current again", 10)
+
+
+def postgres_processes(servers: Services) -> list[psutil.Process]:
+    """The server and its sessions."""
+    assert servers.postgres.process is not None
+    server = psutil.Process(servers.postgres.process.pid)
+    return [server, *server.children(recursive=True)]
 
 
 def test_metrics_count_requests_by_route(caller: Caller) -> None:

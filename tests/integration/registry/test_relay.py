@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+import structlog
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.pool import NullPool
 
 from contract.codec import decode_wire
 from contract.inputs import AliasMoved, VersionPublished
@@ -105,7 +107,7 @@ def test_the_scheduler_is_told_of_a_version_and_then_of_its_alias_at_once(
 ) -> None:
     monkeypatch.setattr(relay, "POLL_S", 60.0)  # it is a notification that wakes it
     with relaying(engine, settings):
-        until(lambda: has_relay(engine))
+        until(lambda: listening(engine))
         digest = publish(engine, store, tmp_path, 1)
         until(lambda: models.resolve(engine, "echo").relayed)
         other = publish(engine, store, tmp_path, 1, name="twin", pool="other")
@@ -121,10 +123,11 @@ def test_the_scheduler_is_told_of_a_version_and_then_of_its_alias_at_once(
     assert [told(record).version for record in records(settings, jobs, 1)] == [other, other]
 
 
-def has_relay(engine: Engine) -> bool:
+def listening(engine: Engine) -> list[int]:
+    """The sessions of relays."""
     with engine.connect() as connection:
-        held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = :lock AND granted")
-        return bool(connection.execute(held, {"lock": relay.RELAY_LOCK}).scalar_one())
+        found = text("SELECT pid FROM pg_stat_activity WHERE query = :listen AND datname = current_database()")
+        return list(connection.execute(found, {"listen": f"LISTEN {CHANNEL}"}).scalars())
 
 
 class DiesAfterTheAck(Producer):
@@ -143,7 +146,6 @@ class DiesAfterTheAck(Producer):
 def test_moves_arrive_in_order_also_when_killed_between_ack_and_mark(
     engine: Engine, store: ObjectStore, settings: Settings, jobs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "RETRY_S", 0.01)
     digests = [publish(engine, store, tmp_path, number) for number in range(3)]
     aliases.rollback(engine, "echo", "live", "ann", "")
     with relaying(engine, settings, DiesAfterTheAck(settings.kafka, "test-relay")):
@@ -203,22 +205,51 @@ def test_a_relay_keeps_out_while_another_one_waits_for_its_ack(
     assert len(records(settings, jobs, 0)) == 2
 
 
-def test_a_standby_takes_over_when_the_working_relay_loses_its_database_session(
+def test_relays_that_lose_their_database_sessions_make_new_ones(
     engine: Engine, store: ObjectStore, settings: Settings, jobs: str, tmp_path: Path
 ) -> None:
     with relaying(engine, settings), relaying(engine, settings):
-        until(lambda: has_relay(engine))
+        until(lambda: len(listening(engine)) == 2)
         with engine.begin() as connection:
-            connection.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_locks"
-                    " WHERE locktype = 'advisory' AND objid = :lock AND granted"
-                ),
-                {"lock": relay.RELAY_LOCK},
-            )
+            connection.execute(text("SELECT pg_terminate_backend(unnest(:pids))"), {"pids": listening(engine)})
         publish(engine, store, tmp_path, 1)
         until(lambda: is_drained(engine))
     assert len(records(settings, jobs, 0)) == 2
+
+
+def test_a_database_that_takes_no_writes_is_noticed_before_anything_is_written_to_the_broker(
+    engine: Engine, store: ObjectStore, settings: Settings, jobs: str, tmp_path: Path
+) -> None:
+    """Case C22. A record for each try would fill `jobs` with copies."""
+    publish(engine, store, tmp_path, 1)
+    name = engine.url.database
+    failed = relay.failures.labels("postgres")
+    before = failed._value.get()
+    try:
+        by_hand(engine, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        engine.dispose()
+        with structlog.testing.capture_logs() as logged, relaying(engine, settings):
+            until(lambda: failed._value.get() > before + 3, "it tries again and again")
+            assert records(settings, jobs, 0) == []
+            by_hand(engine, f"ALTER DATABASE {name} RESET default_transaction_read_only")
+            until(lambda: is_drained(engine), "it goes on by itself", 10)
+    finally:
+        by_hand(engine, f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    assert len(records(settings, jobs, 0)) == 2
+    said = [entry for entry in logged if "database" in entry["event"]]
+    assert [entry["event"] for entry in said] == [
+        "the relay waits for the database",
+        "the relay reaches the database again",
+    ]
+    assert "read-only" in said[0]["found"]
+
+
+def by_hand(engine: Engine, statement: str) -> None:
+    """As an operator, whom no default stops."""
+    operator = create_engine(engine.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with operator.connect() as connection:
+        connection.execute(text("SET default_transaction_read_only = off"))
+        connection.execute(text(statement))
 
 
 def test_restarts_of_the_broker_and_of_postgres_lose_and_reorder_nothing(
