@@ -105,3 +105,13 @@ def mended(text: str) -> str:
     """The text with U+FFFD in place of every NUL and every half of a surrogate pair. (Python makes such halves of a
     file name that is not UTF-8.) Mend only words that decide nothing, such as a model's error message."""
     return _NUL_OR_SURROGATE.sub("\ufffd", text)
+
+
+def visible(text: str) -> str:
+    """The text in one line that can do nothing to a terminal: every unprintable character is written as an escape.
+    Messages quote what somebody else wrote in this form."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

@@ -16,7 +16,19 @@ from msgspec.structs import replace
 from contract import bounds
 from contract.batch import Batch
 from contract.error_names import error_name
-from contract.inputs import FAILURE_KINDS, STOP_REASONS, Body, Failed, JobSubmitted, NodeReport, Report, Stopped, Wire
+from contract.inputs import (
+    FAILURE_KINDS,
+    STOP_REASONS,
+    Body,
+    Failed,
+    JobSubmitted,
+    NodeHeartbeat,
+    NodeReport,
+    Report,
+    Stopped,
+    Wire,
+)
+from contract.names import DIGEST, DISPATCH, is_name
 from contract.orders import Order, Orders
 from contract.results import ResultManifest
 from contract.shadows import ShadowRecord
@@ -107,18 +119,37 @@ def decode_wire(value: bytes | None) -> Wire:
 
 
 def decode_input(value: bytes | None) -> Wire:
-    """A record of `jobs` at the scheduler's door. Malformed when the bytes are no such record, or when the record or a
-    submission's payload is out of contract.bounds."""
+    """A record of `jobs` at the scheduler's door. Malformed when the bytes are no such record, when the record or a
+    submission's payload is out of contract.bounds, or when a name in it has a form that a node would refuse in the
+    order that repeats it (runtime.worker.order_door)."""
     record = decode_wire(value)
     assert value is not None
     if isinstance(record, JobSubmitted):
         if not _SALT.fullmatch(record.salt):
             raise Malformed(f"expected {_INPUT}: a salt of 32 hex digits, found another text")
+        if not DIGEST.fullmatch(record.submission.digest):
+            raise Malformed(f"expected {_INPUT}: a digest of the payload like sha256:<64 hex>, found another text")
+        if not is_name(record.submission.tenant):
+            raise Malformed(f"expected {_INPUT}: a tenant's name, found another text")
         decode_values(bytes(record.inputs), f"{_INPUT}: inputs")
     elif len(value) > bounds.RECORD_BYTES_MAX:
         raise Malformed(f"expected {_INPUT} of at most {bounds.RECORD_BYTES_MAX} bytes, found {len(value)}")
+    if isinstance(record, NodeHeartbeat) and not all(map(DISPATCH.fullmatch, record.running + record.staged)):
+        raise Malformed(f"expected {_INPUT}: dispatches of three numbers in a heartbeat, found another text")
     _check(body_of(record), value, _INPUT)
     return record
+
+
+def decode_key(key: bytes | None) -> str:
+    """The key of a submission in `jobs`, exactly its bytes: an erasure finds the record by it. Malformed."""
+    expected = f"a submission with a key of its own, of 1 to {bounds.TEXT_MAX} characters in UTF-8 without NUL"
+    try:
+        text = (key or b"").decode()
+    except UnicodeDecodeError:
+        raise Malformed(f"expected {expected}, found other bytes") from None
+    if not 0 < len(text) <= bounds.TEXT_MAX or "\0" in text:
+        raise Malformed(f"expected {expected}, found another")
+    return text
 
 
 def decode_values(raw: bytes, what: str) -> Any:
@@ -225,7 +256,12 @@ def decode_quarantined(value: bytes | None) -> Quarantined:
 
 
 def decode_result(value: bytes | None) -> ResultManifest:
+    """A result's manifest. Malformed when the bytes are no such record, or no UTF-8 where the decoder does not look."""
     manifest: ResultManifest = _decode(_result, value, "a result manifest")
+    try:
+        bytes(manifest.values).decode()
+    except UnicodeDecodeError:
+        raise Malformed("expected a result manifest in UTF-8, found other bytes") from None
     return manifest
 
 

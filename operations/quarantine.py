@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from contract.bounds import visible as visible
 from contract.codec import Malformed, decode_quarantined
 from contract.side_topics import Quarantined
 from contract.topics import QUARANTINE
@@ -109,11 +110,6 @@ def original(bootstrap: str, place: Place) -> Record | None:
     except OffsetGone:
         return None
     return read_one(bootstrap, place.topic, place.partition, place.offset) if there else None
-
-
-def visible(text: str) -> str:
-    """The text in one line that can do nothing to a terminal: every unprintable character is written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def text_of(raw: bytes) -> str:

@@ -114,7 +114,7 @@ class Depot:
             if _files_of(place) != seen.files:
                 return None
             return decode_manifest((place / MANIFEST).read_bytes(), version)
-        except (OSError, msgspec.DecodeError, RegistryError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, RegistryError):
             return None
 
     def _fetch(self, version: str, place: Path) -> Manifest:

@@ -11,10 +11,14 @@ from typing import Any
 
 import msgspec
 
+from contract.bounds import visible
 from contract.inputs import Requirements
 from contract.names import DIGEST, is_name
 from registry.environment_lock import Environment
 from registry.errors import RegistryError
+
+SAID_CHARACTERS_MAX = 300
+"""Of what the decoder says of a manifest that it cannot read: it quotes the manifest."""
 
 
 class VersionFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,9 +83,10 @@ def decode_manifest(raw: bytes, digest: str) -> Manifest:
         )
     try:
         manifest = msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        fault = visible(str(error))[:SAID_CHARACTERS_MAX]
         raise RegistryError(
-            "corrupt", f"manifest {digest}: expected a manifest this release can read: {error}; upgrade this node"
+            "corrupt", f"manifest {digest}: expected a manifest this release can read: {fault}; upgrade this node"
         ) from None
     for file in (*manifest.code, *manifest.weights):
         if not is_inside(file.path):

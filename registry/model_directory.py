@@ -195,6 +195,10 @@ def _check_entry_point(root: Path, yaml: ModelYaml, code: list[str]) -> None:
         raise RegistryError(
             "invalid", f"{file} line {line}: expected Python {yaml.python}, found a syntax error"
         ) from None
+    except (RecursionError, MemoryError):
+        raise RegistryError(
+            "invalid", f"{file}: expected Python that can be read, found expressions nested too deep"
+        ) from None
     bound = _bound(tree)
     if wanted not in bound and "*" not in bound:
         raise RegistryError(

@@ -67,7 +67,7 @@ def parse_model_yaml(raw: bytes) -> ModelYaml:
 
 
 def _fault(line: int, message: str) -> RegistryError:
-    return RegistryError("invalid", f"{FILE} line {line}: {message}")
+    return RegistryError("invalid", f"{FILE} line {line}: {bounds.visible(message)}")
 
 
 class _YamlReader:
@@ -175,7 +175,7 @@ def _scalar(node: yaml.Node) -> Any:
     if kind in ("str", "bool", "int", "float", "null"):
         try:
             value = yaml.constructor.SafeConstructor().construct_object(node)
-        except (yaml.YAMLError, ValueError):
+        except (yaml.YAMLError, ValueError, LookupError):  # PyYAML looks `!!bool maybe` and `!!int ""` up
             raise _fault(_line(node), f"expected a value JSON has, found {node.value[:80]!r}") from None
         if not isinstance(value, float) or math.isfinite(value):
             _check_whole(node, value)

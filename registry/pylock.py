@@ -10,10 +10,13 @@ import tomllib
 
 from packaging.pylock import Package, Pylock, PylockValidationError
 
+from contract.bounds import visible
 from registry.environment_lock import HEX, PinnedDistribution
 from registry.errors import RegistryError
 
 FILE = "pylock.toml"
+SAID_CHARACTERS_MAX = 500
+"""Of a fault: packaging quotes what the lock says."""
 
 
 def parse_pylock(text: str) -> tuple[PinnedDistribution, ...]:
@@ -22,6 +25,10 @@ def parse_pylock(text: str) -> tuple[PinnedDistribution, ...]:
         lock = Pylock.from_dict(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise _fault(f"expected TOML; {error}") from None
+    except RecursionError:
+        raise _fault("expected TOML, found it nested too deep") from None
+    except ValueError:  # Python refuses to read a whole number of thousands of digits
+        raise _fault("expected TOML with numbers of fewer digits, found one that no number type holds") from None
     except PylockValidationError as error:
         raise _fault(f"expected a lock as PEP 751 has it; {error}") from None
     found: dict[tuple[str, str], PinnedDistribution] = {}
@@ -50,4 +57,5 @@ def _requirement(package: Package) -> PinnedDistribution:
 
 
 def _fault(what: str) -> RegistryError:
-    return RegistryError("invalid", f"{FILE}: {what}")
+    """In one line of printable characters, whatever the lock says."""
+    return RegistryError("invalid", f"{FILE}: {visible(' '.join(what.split()))[:SAID_CHARACTERS_MAX]}")

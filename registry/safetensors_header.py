@@ -19,6 +19,9 @@ HEADER_BYTES_MAX = 100_000_000
 
 PICKLE_PROTOCOL_MAX = 5
 
+DIMENSIONS_MAX = 64
+"""Of one tensor; torch takes as many. The product of millions of sides would take hours."""
+
 _BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
     "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64,
@@ -92,6 +95,8 @@ def _fault(path: Path) -> str:
         bits = _BITS.get(tensor.dtype)
         if bits is None:
             return f"tensor {name[:80]!r} of unknown dtype {tensor.dtype[:40]!r}"
+        if len(tensor.shape) > DIMENSIONS_MAX:
+            return f"tensor {name[:80]!r} of more than {DIMENSIONS_MAX} dimensions"
         if any(side < 0 for side in tensor.shape) or math.prod(tensor.shape) * bits != (stop - begin) * 8:
             return f"tensor {name[:80]!r} whose offsets do not match its shape"
         if begin != end:

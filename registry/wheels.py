@@ -71,7 +71,7 @@ def vendored(environment: Environment, store: ObjectStore) -> tuple[VersionFile,
     allowed = _allowed(environment)
     try:
         wheels = msgspec.json.decode(raw, type=VendoredWheels).wheels
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         wheels = ()
     if not wheels or not all(_WHEEL_NAME.fullmatch(wheel.path) and wheel.sha256 in allowed for wheel in wheels):
         raise RegistryError(

@@ -9,11 +9,13 @@ which they ended, which is a fact; everything else is sorted.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import deque
 from sys import intern
 
 import msgspec
 
+from contract.bounds import visible
 from contract.inputs import Requirements
 from contract.policy import Policy
 from scheduling import disciplines, forecast
@@ -36,6 +38,9 @@ from scheduling.state.pool import (
 )
 
 FORMAT = 2
+SAID_CHARACTERS_MAX = 200
+"""Of what the decoder says of other bytes: it quotes them."""
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class SnapshotUnreadable(ValueError):
@@ -227,10 +232,23 @@ def decode(data: bytes) -> State:
     """The state of which these bytes are the snapshot. SnapshotUnreadable when they are no snapshot."""
     try:
         facts = _decoder.decode(data)
-    except msgspec.MsgspecError as error:
-        raise SnapshotUnreadable(f"expected a snapshot, found other bytes ({error}); read the whole ledger") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        found = f"other bytes ({visible(str(error))[:SAID_CHARACTERS_MAX]})"
+        raise SnapshotUnreadable(f"expected a snapshot, found {found}; read the whole ledger") from None
     if facts.format != FORMAT:
         raise SnapshotUnreadable(f"expected snapshot format {FORMAT}, found {facts.format}; read the whole ledger")
+    if not _HASH.fullmatch(facts.head_hash):
+        raise SnapshotUnreadable(
+            "expected a snapshot with the hash of a ledger record, found another text; read the whole ledger"
+        )
+    try:
+        return _state_of(facts)
+    except Exception as broken:  # its facts do not fit together: an older snapshot is read, or the whole ledger
+        found = f"one whose facts do not fit together ({type(broken).__name__})"
+        raise SnapshotUnreadable(f"expected a snapshot of a state, found {found}; read the whole ledger") from None
+
+
+def _state_of(facts: Snapshot) -> State:
     state = initial_state(facts.pool)
     for name in _SAME:
         setattr(state, name, getattr(facts, name))

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO, cast
 
-from contract.bounds import TIME_MS_MAX
+from contract.bounds import TIME_MS_MAX, visible
 from contract.names import is_name
 from whatif.simulation.arrivals import Arrivals
 
@@ -155,7 +155,7 @@ class TraceReader:
         names, take = max(forms, key=lambda form: len(set(form[0]) & set(header)))
         for name in names:
             if header.count(name) != 1:
-                found = ", ".join(header)[:200] or "an empty line"
+                found = visible(", ".join(header)[:200]) or "an empty line"
                 if name in header:
                     found = f"{header.count(name)} of that name"
                 elif header[:1] and header[0].startswith("{"):

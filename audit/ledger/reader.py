@@ -104,10 +104,18 @@ def jobs_of_partition(bootstrap: str, partition: int, end: int | None = None) ->
     def read() -> Iterator[JobsRecord]:
         for record in read_range(bootstrap, JOBS, partition, low, end):
             if record.value:
-                key = (record.key or b"").decode("utf-8", "replace")
-                yield JobsRecord(record.offset, record.timestamp_ms, key, record.value)
+                yield JobsRecord(record.offset, record.timestamp_ms, key_text(record.key), record.value)
 
     return read(), low
+
+
+def key_text(key: bytes | None) -> str:
+    """The key as text, from which `key_bytes` makes the same bytes: bytes that are no UTF-8 become half characters."""
+    return (key or b"").decode("utf-8", "surrogateescape")
+
+
+def key_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _ends(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from audit.ledger.reader import JobsRecord
+from audit.ledger.reader import JobsRecord, key_bytes
 from audit.verify.verdict import Finding
 from contract.batch import Batch
-from contract.codec import Malformed, body_of, decode_input, decode_wire
-from contract.inputs import Body, Input, Submission, Unreadable, Wire
+from contract.codec import Malformed, body_of, decode_input, decode_key, decode_wire
+from contract.inputs import Body, Input, JobSubmitted, Submission, Unreadable, Wire
 
 
 class JobsTopic:
@@ -68,7 +68,9 @@ class JobsTopic:
 def _is_taken(record: JobsRecord) -> bool:
     """Today's door of the scheduler takes the record. The door takes less than the types with which history is read."""
     try:
-        decode_input(record.value)
+        said = decode_input(record.value)
+        if isinstance(said, JobSubmitted):
+            decode_key(key_bytes(record.key))
     except Malformed:
         return False
     return True

@@ -8,8 +8,12 @@ from typing import Protocol
 from audit.verify.verdict import Finding
 from contract import events as said
 from contract.batch import Batch
+from contract.bounds import visible
 from contract.codec import Malformed, decode_result
 from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, attempt_prefix
+
+SAID_CHARACTERS_MAX = 300
+"""Of what a finding quotes of a manifest, which a node wrote."""
 
 
 class ManifestStore(Protocol):
@@ -63,6 +67,8 @@ def _verify(store: ManifestStore, job: str, dispatch: str, accepted: str) -> str
     except Malformed as malformed:
         return f"the manifest at {prefix}{MANIFEST_NAME}: {malformed}"
     if (manifest.job, manifest.dispatch) != (job, dispatch):
-        return f"the manifest at {prefix}{MANIFEST_NAME} is of job {manifest.job}, dispatch {manifest.dispatch}"
+        other = visible(f"job {manifest.job}, dispatch {manifest.dispatch}")[:SAID_CHARACTERS_MAX]
+        return f"the manifest at {prefix}{MANIFEST_NAME} is of {other}"
     missing = [file.name for file in manifest.files if not store.exists(prefix + file.name)]
-    return f"the files {', '.join(sorted(missing))} of {prefix} are not in the store" if missing else ""
+    named = visible(", ".join(sorted(missing)))[:SAID_CHARACTERS_MAX]
+    return f"the files {named} of {prefix} are not in the store" if missing else ""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from contract import bounds
-from contract.codec import Malformed, body_of, decode_input
+from contract.codec import Malformed, body_of, decode_input, decode_key
 from contract.inputs import Input, JobSubmitted, Unreadable
 from runtime.kafka import Record
 from streams.door.tracing import traceparent_of
@@ -49,17 +48,5 @@ def _read(record: Record) -> CheckedInput:
     said = decode_input(record.value)
     if not isinstance(said, JobSubmitted):
         return CheckedInput(Input(record.offset, record.timestamp_ms, body_of(said)), len(record.value or b""))
-    given = Input(record.offset, record.timestamp_ms, said.submission, _key_of(record))
+    given = Input(record.offset, record.timestamp_ms, said.submission, decode_key(record.key))
     return CheckedInput(given, SUBMISSION_BYTES, said, traceparent_of(record.headers))
-
-
-def _key_of(record: Record) -> str:
-    """The key of a submission. An erasure finds the record by this key, so the text must be exactly the bytes."""
-    expected = f"a submission with a key of its own, of 1 to {bounds.TEXT_MAX} characters in UTF-8 without NUL"
-    try:
-        key = (record.key or b"").decode()
-    except UnicodeDecodeError:
-        raise Malformed(f"expected {expected}, found other bytes") from None
-    if not 0 < len(key) <= bounds.TEXT_MAX or "\0" in key:
-        raise Malformed(f"expected {expected}, found another")
-    return key
