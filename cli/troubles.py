@@ -113,7 +113,7 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
 
 def describe(found: Troubles) -> list[Text]:
     """A line for each trouble, for people."""
-    said = [Text(f"{part.replace('_', ' ')}: {wrong}", "red") for part, wrong in found.failing.items()]
+    said = [Text(_named(part.replace("_", " "), wrong), "red") for part, wrong in found.failing.items()]
     said += [Text(f"pool {pool}: waits, no scheduler has opened it yet", "yellow") for pool in found.waiting]
     said += [
         Text(
@@ -149,6 +149,11 @@ def describe(found: Troubles) -> list[Text]:
         for its in found.quarantine
     ]
     return said + [Text(words, "yellow") for words in found.unknown]
+
+
+def _named(part: str, wrong: str) -> str:
+    """What is wrong, with the part's name before it unless the sentence begins with the name."""
+    return wrong if wrong.startswith(f"the {part}") else f"{part}: {wrong}"
 
 
 def _ready(here: Settings) -> tuple[dict[str, str], list[str], dict[str, int]]:

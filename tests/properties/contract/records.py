@@ -36,7 +36,8 @@ TEXTS = st.sampled_from(
         "x" * 1_001,
     )
 )
-NUMBERS = st.sampled_from((0, 1, 2, 3, 64, 4_096, -1, 1_700_000_000_000, 2**53 - 1, 1 - 2**53, 2**53, 2**63, 10**30))
+LEGAL = (0, 1, 2, 3, 5, 7, 9, 16, 64, 100, 256, 4_096, 65_536, -1, 1_700_000_000_000, 2**53 - 1, 1 - 2**53)
+NUMBERS = st.sampled_from((*LEGAL, 2**53, 2**63, 10**30))
 POLICIES = st.builds(
     lambda discipline, limit, staged: msgspec.structs.replace(
         POLICY,
