@@ -20,10 +20,13 @@ LIVES = settings(max_examples=100, derandomize=True)
 """The same examples every time: how many of them are taken is part of the claim."""
 
 
+DIGEST = "sha256:" + "d" * 64
+
+
 def of_the_pool(record: JobSubmitted, number: int, expires_ms: int, **known: str) -> JobSubmitted:
-    """The same submission with an id that the pool judges, and with the model and tier that are given."""
+    """The same submission with an id that the pool judges, a digest, and the tenant, model and tier that are given."""
     changes = {name: text for name, text in known.items() if text}
-    body = msgspec.structs.replace(record.submission, job=a_job(number), expires_ms=expires_ms, **changes)
+    body = msgspec.structs.replace(record.submission, job=a_job(number), expires_ms=expires_ms, digest=DIGEST, **changes)
     return msgspec.structs.replace(record, submission=body, salt="0" * 32)
 
 
@@ -33,6 +36,7 @@ JOBS = st.builds(
     st.integers(0, 20),
     st.sampled_from((0, NUMBER_MAX, NUMBER_MAX, TIME_MS_MAX, 7, -1, 2**63)),
     model=st.sampled_from(("shapes", "shapes", "")),
+    tenant=st.sampled_from(("acme", "acme", "")),
     tier=st.sampled_from(("free", "free", "")),
     via=st.sampled_from(("api", "api", "")),
 )
