@@ -22,8 +22,8 @@ class KafkaGround(Protocol):
     def write_raw(self, topic: str, partition: int, record: Given) -> int:
         """Write a record that our producer cannot write; its offset."""
 
-    def compacted(self, topic: str, partition: int) -> None:
-        """Returns when the broker has compacted all but the last record, or soon will have."""
+    def compact(self, topic: str, partition: int) -> None:
+        """Have the broker compact all but the last record, now or soon."""
 
     def trim(self, topic: str, partition: int, before: int) -> None:
         """Remove what lies before the offset."""

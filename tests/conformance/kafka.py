@@ -307,21 +307,22 @@ def a_compacted_topic_keeps_the_newest_of_each_key_where_it_was(ground: KafkaGro
     producer = kafka.Producer(ground.bootstrap, "conformance")
     for key, value in ((b"a", b"a0"), (b"b", b"b1"), (b"a", b"a2"), (b"b", None), (b"c", b"c4")):
         producer.send_and_wait(topic, value, key=key, partition=0)
-    ground.compacted(topic, 0)
-    producer.send_and_wait(topic, b"last", key=b"last", partition=0)
+
+    def kept() -> set[int]:
+        """After one more record, which lets the broker begin a segment and clean those before."""
+        end = producer.send_and_wait(topic, b"last", key=b"last", partition=0).offset + 1
+        ground.compact(topic, 0)
+        return {record.offset for record in kafka.read_range(ground.bootstrap, topic, 0, 0, end)}
+
+    until(lambda: not {0, 1} & kept(), "what has newer records is gone")
+    assert {2, 4} < kept()
     producer.close()
-
-    def kept() -> list[int]:
-        _, end = kafka.offsets(ground.bootstrap, topic, 0)
-        return [record.offset for record in kafka.read_range(ground.bootstrap, topic, 0, 0, end)]
-
-    until(lambda: not {0, 1} & set(kept()), "what has newer records is gone")
-    assert {2, 4} < set(kept()) <= {2, 3, 4, *range(5, 40)}
     low, end = kafka.offsets(ground.bootstrap, topic, 0)
     assert (low, kafka.read_one(ground.bootstrap, topic, 0, end)) == (0, None)
     assert kafka.read_one(ground.bootstrap, topic, 0, 0) is None
     reader = kafka.Reader(ground.bootstrap, {(topic, 0): 0})
     read = until(lambda: reader.read(1, 1), "the first that is left")
+    assert (read[0].offset, reader.position((topic, 0))) == (2, 3)
     assert values(read) == [b"a2"]
     reader.close()
 
@@ -367,7 +368,7 @@ def offsets_are_known_by_place_and_by_time(ground: KafkaGround) -> None:
 
     def asked(spec: Any) -> int:
         (future,) = ground.admin().list_offsets({place: spec}).values()
-        return int(future.result().offset)
+        return int(future.result(20).offset)
 
     assert asked(OffsetSpec.earliest()) == 1  # type: ignore[no-untyped-call]
     assert asked(OffsetSpec.latest()) == 3  # type: ignore[no-untyped-call]

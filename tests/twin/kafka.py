@@ -67,7 +67,8 @@ class TwinKafka:
         self.topics: dict[str, TwinTopic] = {}
         self.settings: dict[str, str] = {"auto.create.topics.enable": "false"}
         """Of the broker."""
-        self.producers: list[TwinProducer] = []
+        self.busy: dict[TwinProducer, None] = {}
+        """Producers that have something under way, in the order in which they began."""
         self.groups = Groups(self)
         self.clock_ahead_ms = 0
         """How far the broker's wall clock is ahead of ours."""
@@ -172,7 +173,7 @@ class TwinKafka:
     def work(self) -> None:
         """With the lock held: do what is due."""
         now_s = self.world.now_s()
-        for producer in self.producers:
+        for producer in list(self.busy):
             producer.work(now_s)
         self.groups.work(now_s)
 
@@ -193,7 +194,7 @@ class TwinKafka:
         return len(self.topics[topic].logs) if topic in self.topics else 0
 
     def _next_due_s(self) -> float:
-        dues = [producer.next_due_s() for producer in self.producers]
+        dues = [producer.next_due_s() for producer in self.busy]
         return min([*dues, self.groups.next_due_s()], default=float("inf"))
 
     def _set(self, *, away: bool) -> None:

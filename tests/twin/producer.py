@@ -63,8 +63,6 @@ class TwinProducer:
         self._unsettled = 0
         self._known: dict[str, int] = {}
         """How many partitions a topic had when this producer last asked."""
-        with kafka.world.lock:
-            kafka.producers.append(self)
 
     # -- as confluent_kafka.Producer ---------------------------------------------------------------------------------
 
@@ -94,6 +92,7 @@ class TwinProducer:
             sent.at_s += self._kafka.faults.delay_s()
             self._waiting.setdefault((topic, partition), deque()).append(sent)
             self._unsettled += 1
+            self._kafka.busy[self] = None
             self._kafka.work()
             self._kafka.world.changed()
 
@@ -153,6 +152,8 @@ class TwinProducer:
             if not topic.acks_held:
                 self._held.remove((topic, report))
                 self._report(report)
+        if not self._unsettled:
+            self._kafka.busy.pop(self, None)
 
     def next_due_s(self) -> float:
         """When time alone changes something."""

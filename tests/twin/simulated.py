@@ -18,6 +18,7 @@ import heapq
 import selectors
 import threading
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -216,9 +217,13 @@ class SimulatedTime:
         }
         for name, simulate in clocks.items():
             simulated.enter_context(patch.object(time, name, here(simulate, getattr(time, name))))
+        simulated.enter_context(patch.object(uuid, "uuid4", here(self._uuid, uuid.uuid4)))
         for name, kind in {"Thread": GreenThread, "Event": GreenEvent, "Semaphore": GreenSemaphore}.items():
             simulated.enter_context(patch.object(threading, name, partial(kind, self)))
         simulated.enter_context(patch.object(threading, "Lock", lambda: GreenSemaphore(self, 1)))
+
+    def _uuid(self) -> uuid.UUID:
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
 
     def _end(self) -> None:
         for who in list(self._alive):
@@ -241,6 +246,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
         def work() -> None:
             with turn:
+                if not done.set_running_or_notify_cancel():
+                    return
                 try:
                     done.set_result(func(*args))
                 except Exception as error:  # whoever awaits the call hears of it

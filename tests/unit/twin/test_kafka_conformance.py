@@ -35,7 +35,7 @@ class TwinGround:
         raw = [(name.raw if isinstance(name, AnyName) else name, text) for name, text in headers]
         return self.kafka.write(topic, value, partition=partition, key=key, headers=raw)
 
-    def compacted(self, topic: str, partition: int) -> None:
+    def compact(self, topic: str, partition: int) -> None:
         self.kafka.log(topic, partition).compact()
 
     def trim(self, topic: str, partition: int, before: int) -> None:

@@ -1,0 +1,265 @@
+"""Headrace in memory: the programs and nodes of an installation in one event loop, on one twin of Kafka.
+
+    def test_something(…) -> None:
+        with Installation(seed=7) as here:
+            here.run(lambda: body(here))
+
+Programs are the product's classes, with the product's producers, readers, tails and followers. What Faust does is done
+by tests.twin.host, the registry answers from memory, and the views are tests.twin.views.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any, Protocol, TypeVar, cast
+from unittest.mock import patch
+
+import msgspec
+
+from audit.ledger.reader import jobs_of_partition, ledger_of_partition
+from audit.verify.jobs_topic import JobsTopic
+from audit.verify.verdict import Verdict
+from audit.verify.verification import Witnesses, verify
+from contract.batch import Batch
+from contract.chain import Chain, Counted
+from contract.codec import encode
+from contract.events import Event
+from contract.inputs import (
+    AliasMoved,
+    JobSubmitted,
+    PolicyApplied,
+    Requirements,
+    Submission,
+    VersionPublished,
+    Wire,
+)
+from contract.names import job_id, payload_digest
+from contract.policy import Cluster, Policy, Pool, Tier, fingerprint
+from contract.topics import JOBS, LEDGER, SUBMISSIONS, topics_for
+from runtime.kafka import Record
+from runtime.object_store import Missing
+from runtime.settings import Settings
+from streams.door.admission import Admission, Admitted, RegistryAway
+from streams.hosting.faust_app import in_batches, records_of
+from streams.hosting.gaps import PROVEN
+from streams.intake import Intake
+from streams.ledger import leading
+from streams.projector import REST_S, TAKE_RECORDS, Projector
+from streams.scheduler import Scheduler
+from tests.twin.faults import Faults
+from tests.twin.host import TwinApp
+from tests.twin.kafka import TwinKafka
+from tests.twin.node import TwinNode, Work
+from tests.twin.simulated import SimulatedTime
+from tests.twin.views import MemoryViews
+
+VERSION = "sha256:" + "a" * 64
+POOLS = ("main", "other")
+POLICY = Policy(
+    tiers={"free": Tier(slo_ms=60_000)},
+    pools={name: Pool(partition=number) for number, name in enumerate(POOLS)},
+    clusters={f"{name}-cluster": Cluster(pool=name, limit=100) for name in POOLS},
+    submission_partitions=2,
+    backoff_ms=200,
+)
+SALT = "0" * 32
+INPUTS = b'{"prompt":"x"}'
+
+Result = TypeVar("Result")
+
+
+class Hosted(Protocol):
+    """A program of ours, as far as its host knows."""
+
+    async def assigned(self, partitions: set[int]) -> None: ...
+    async def stop(self) -> None: ...
+    def places(self) -> dict[int, int]: ...
+
+
+class MemoryObjects:
+    """As runtime.object_store.ObjectStore, as far as the programs of `streams` use a store."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.away = False
+
+    def put(self, key: str, data: bytes, **_: object) -> bool:
+        self._reach()
+        self.objects[key] = data
+        return True
+
+    def get(self, key: str) -> bytes:
+        self._reach()
+        if key not in self.objects:
+            raise Missing(key)
+        return self.objects[key]
+
+    def list(self, prefix: str) -> list[str]:
+        self._reach()
+        return sorted(key for key in self.objects if key.startswith(prefix))
+
+    def delete_prefix(self, prefix: str) -> int:
+        keys = self.list(prefix)
+        for key in keys:
+            del self.objects[key]
+        return len(keys)
+
+    def _reach(self) -> None:
+        if self.away:
+            raise ConnectionError("no store")
+
+
+class MemoryRegistry:
+    """As streams.door.admission.Admission: every record of `submissions` is a job of the pool that its key names."""
+
+    def __init__(self) -> None:
+        self.away = False
+
+    def admit(self, record: Record, *, patient: bool) -> Admitted:
+        if self.away:
+            raise RegistryAway("OperationalError")
+        pool = (record.key or b"").decode()
+        said = submission(pool, f"{record.partition}-{record.offset}", "kafka", record.timestamp_ms)
+        return Admitted(said, POOLS.index(pool), "")
+
+
+class Program:
+    """One process: its app, what it hosts, and the task in which it runs."""
+
+    def __init__(self, app: TwinApp, topic: str, hosted: Hosted, body: Callable[[Any], Awaitable[None]]) -> None:
+        self.app, self.hosted = app, hosted
+        self.task = asyncio.create_task(
+            app.host(topic, body, assigned=hosted.assigned, stop=hosted.stop, places=hosted.places)
+        )
+
+    async def stop(self) -> None:
+        """SIGTERM."""
+        await self.app.stop()
+        await self.task
+
+    def lose_group(self) -> None:
+        """The process hears and tells its group nothing any more, and does not know: a zombie, which writes on."""
+        self.app.kill()
+
+
+class Installation:
+    """Servers and topics. Programs and nodes are started by the test, on the event loop."""
+
+    def __init__(self, seed: int = 0, *, faults: Faults | None = None, policy: Policy = POLICY) -> None:
+        self.time = SimulatedTime(seed)
+        self.kafka = TwinKafka(world=self.time, faults=faults or Faults(seed))
+        self.views, self.store, self.registry = MemoryViews(), MemoryObjects(), MemoryRegistry()
+        self.policy = policy
+        self.settings = Settings(kafka=self.kafka.bootstrap)
+        self.acknowledged: dict[int, list[str]] = {number: [] for number in range(len(policy.pools))}
+        """Jobs that somebody was promised, by partition."""
+        self._open = ExitStack()
+
+    def __enter__(self) -> Installation:
+        self._open.enter_context(self.kafka.installed())
+        self._open.enter_context(self.views.installed())
+        self._open.enter_context(patch.object(leading, "gc", SimpleNamespace(collect=int, freeze=int)))  # it takes long
+        PROVEN._stretches.clear()  # what fetches proved of another installation
+        self.kafka.create(topics_for(self.policy))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def run(self, body: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        return self.time.run(body)
+
+    # -- processes ---------------------------------------------------------------------------------------------------
+
+    def scheduler(self, name: str = "") -> Program:
+        app = TwinApp(self.kafka, "headrace-scheduler", name)
+        hosted = Scheduler(self.settings, app, cast(Any, self.store))
+
+        async def schedule(stream: Any) -> None:
+            async for record in records_of(stream):
+                hosted.take(record)
+
+        return Program(app, JOBS, hosted, schedule)
+
+    def intake(self, name: str = "") -> Program:
+        app = TwinApp(self.kafka, "headrace-intake", name)
+        hosted = Intake(self.settings, app, cast(Any, self.store), cast(Admission, self.registry))
+
+        async def pass_on(stream: Any) -> None:
+            async for record in records_of(stream):
+                await hosted.deliver(record)
+
+        return Program(app, SUBMISSIONS, hosted, pass_on)
+
+    def projector(self, name: str = "") -> Program:
+        app = TwinApp(self.kafka, "headrace-projector", name)
+        hosted = Projector(self.settings, app)
+
+        async def project(stream: Any) -> None:
+            await in_batches(stream, hosted.take, TAKE_RECORDS, REST_S)
+
+        return Program(app, LEDGER, hosted, project)
+
+    def node(self, name: str, partition: int = 0, *, work: Work = lambda _: 1.0, slots: int = 2) -> TwinNode:
+        return TwinNode(self.kafka, name, f"{POOLS[partition]}-cluster", work, slots=slots, partition=partition)
+
+    # -- what users do -----------------------------------------------------------------------------------------------
+
+    def setup(self) -> None:
+        """A policy, and a version that runs."""
+        for partition in self.acknowledged:
+            for said in (
+                PolicyApplied(self.policy, fingerprint(self.policy)),
+                VersionPublished("noop", VERSION, Requirements(("cpu",), 0), 60_000),
+                AliasMoved("noop", "live", VERSION, 1),
+            ):
+                self.say(said, partition)
+
+    def say(self, said: Wire, partition: int = 0) -> int:
+        """Into `jobs`; the offset."""
+        return self.kafka.write(JOBS, encode(said), partition=partition, key=uuid.uuid4().hex.encode())
+
+    def submit(self, partition: int = 0, number: int = 1) -> None:
+        """Jobs that got a 202."""
+        for _ in range(number):
+            record = submission(POOLS[partition], f"api-{len(self.acknowledged[partition])}", "api")
+            self.say(record, partition)
+            self.acknowledged[partition].append(record.submission.job)
+
+    def upstream(self, partition: int = 0, number: int = 1) -> None:
+        """Records of `submissions`, for the pool of this partition."""
+        for _ in range(number):
+            place = self.kafka.faults.random.randrange(self.policy.submission_partitions)
+            offset = self.kafka.write(SUBMISSIONS, INPUTS, partition=place, key=POOLS[partition].encode())
+            self.acknowledged[partition].append(job_id(POOLS[partition], f"{place}-{offset}"))
+
+    # -- what is found -----------------------------------------------------------------------------------------------
+
+    def batches(self, partition: int = 0) -> list[Batch]:
+        """Those that count. Damaged when a reader could not take the ledger."""
+        chain = Chain(POOLS[partition])
+        offered = [chain.offer(r.offset, r.value or b"") for r in self.kafka.records(LEDGER, partition)]
+        return [judged.batch for judged in offered if isinstance(judged, Counted)]
+
+    def events(self, kind: type[Event], partition: int = 0) -> list[Any]:
+        return [event for batch in self.batches(partition) for event in batch.events if isinstance(event, kind)]
+
+    def verify(self, partition: int = 0) -> Verdict:
+        """The auditor's verdict: every batch is decided again, and every promised job is in the ledger."""
+        source, _ = ledger_of_partition(self.kafka.bootstrap, partition)
+        records, kept_from = jobs_of_partition(self.kafka.bootstrap, partition)
+        witnesses = Witnesses(jobs_topic=JobsTopic(records, kept_from), acknowledged=self.acknowledged[partition])
+        return verify(source, POOLS[partition], witnesses)
+
+    @property
+    def partitions(self) -> Iterable[int]:
+        return self.acknowledged
+
+
+def submission(pool: str, name: str, via: str, submitted_ms: int = 0) -> JobSubmitted:
+    said = Submission(job_id(pool, name), "acme", "free", "noop", payload_digest(SALT, INPUTS), via, submitted_ms)
+    return JobSubmitted(said, msgspec.Raw(INPUTS), SALT)
