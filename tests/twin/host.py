@@ -31,7 +31,7 @@ COMMIT_EVERY_S = 2.0
 SESSION_S = 6.0
 JOIN_S = 0.05
 """Between the revocation and the new assignment nothing can be sought."""
-LOOK_S = 0.5
+LOOK_S = 30.0
 
 _numbers = count(1)
 
@@ -68,6 +68,7 @@ class TwinApp:
         self._buffer: asyncio.Queue[Record] = asyncio.Queue(BUFFERED_MAX)
         self._tasks: list[asyncio.Task[Any]] = []
         self._stopping = False
+        self._begun = asyncio.Event()
 
     async def host(
         self,
@@ -93,6 +94,7 @@ class TwinApp:
             asyncio.create_task(self._fetch(assigned)),
             asyncio.create_task(self._commit_again_and_again()),
         ]
+        self._begun.set()
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         self._cancel()
         for task in done:
@@ -101,6 +103,7 @@ class TwinApp:
 
     async def stop(self) -> None:
         """SIGTERM: as the programs stop, and leave their group."""
+        await self._begun.wait()
         await self._stop()
         self._commit()
         self._cancel()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -43,7 +44,7 @@ from contract.topics import JOBS, LEDGER, SUBMISSIONS, topics_for
 from runtime.kafka import Record
 from runtime.object_store import Missing
 from runtime.settings import Settings
-from streams.door.admission import Admission, Admitted, RegistryAway
+from streams.door.admission import Admission, Admitted, Refused, RegistryAway
 from streams.hosting.faust_app import in_batches, records_of
 from streams.hosting.gaps import PROVEN
 from streams.intake import Intake
@@ -67,6 +68,7 @@ POLICY = Policy(
     backoff_ms=200,
 )
 SALT = "0" * 32
+LOOK_EVERY_S = 0.1
 INPUTS = b'{"prompt":"x"}'
 
 Result = TypeVar("Result")
@@ -123,6 +125,8 @@ class MemoryRegistry:
         if self.away:
             raise RegistryAway("OperationalError")
         pool = (record.key or b"").decode()
+        if pool not in POOLS:
+            raise Refused("expected a pool of this installation")
         said = submission(pool, f"{record.partition}-{record.offset}", "kafka", record.timestamp_ms)
         return Admitted(said, POOLS.index(pool), "")
 
@@ -157,6 +161,9 @@ class Installation:
         self.settings = Settings(kafka=self.kafka.bootstrap)
         self.acknowledged: dict[int, list[str]] = {number: [] for number in range(len(policy.pools))}
         """Jobs that somebody was promised, by partition."""
+        self._chains: dict[int, tuple[Chain, list[Batch]]] = {}
+        self._judged: Counter[int] = Counter()
+        """Up to which offset of each ledger its batches are known."""
         self._open = ExitStack()
 
     def __enter__(self) -> Installation:
@@ -172,6 +179,14 @@ class Installation:
 
     def run(self, body: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         return self.time.run(body)
+
+    async def until(self, holds: Callable[[], object], within_s: float = 60.0) -> float:
+        """Wait until it holds; the seconds that it took. AssertionError when it takes longer than `within_s`."""
+        began_s = self.time.now_s()
+        while not holds():
+            assert self.time.now_s() - began_s < within_s, f"expected within {within_s:g} s what the test waits for"
+            await asyncio.sleep(LOOK_EVERY_S)
+        return self.time.now_s() - began_s
 
     # -- processes ---------------------------------------------------------------------------------------------------
 
@@ -241,9 +256,13 @@ class Installation:
 
     def batches(self, partition: int = 0) -> list[Batch]:
         """Those that count. Damaged when a reader could not take the ledger."""
-        chain = Chain(POOLS[partition])
-        offered = [chain.offer(r.offset, r.value or b"") for r in self.kafka.records(LEDGER, partition)]
-        return [judged.batch for judged in offered if isinstance(judged, Counted)]
+        chain, found = self._chains.setdefault(partition, (Chain(POOLS[partition]), []))
+        for record in self.kafka.records(LEDGER, partition, self._judged[partition]):
+            judged = chain.offer(record.offset, record.value or b"")
+            self._judged[partition] = record.offset + 1
+            if isinstance(judged, Counted):
+                found.append(judged.batch)
+        return found
 
     def events(self, kind: type[Event], partition: int = 0) -> list[Any]:
         return [event for batch in self.batches(partition) for event in batch.events if isinstance(event, kind)]

@@ -43,10 +43,10 @@ class TwinTopic:
     def __init__(self, partitions: int, config: Mapping[str, str]) -> None:
         self.logs = [PartitionLog() for _ in range(partitions)]
         self.config = dict(config)
-        self.writes_held = False
-        """What is sent stays with its producers."""
-        self.acks_held = False
-        """What is written is not acknowledged."""
+        self.held_writes: set[int] = set()
+        """Partitions of which what is sent stays with its producers."""
+        self.held_acks: set[int] = set()
+        """Partitions of which what is written is not acknowledged."""
 
     @property
     def record_bytes_max(self) -> int:
@@ -102,10 +102,20 @@ class TwinKafka:
             self._cut_off -= set(client_ids or self._cut_off)
             self.world.changed()
 
-    def hold(self, topic: str, *, writes: bool = False, acks: bool = False) -> None:
-        """What is sent to this topic is not written, or is written and not acknowledged, until the next call."""
+    def hold_writes(self, topic: str, partition: int = 0) -> None:
+        """What is sent to this partition stays with its producers until `release`."""
         with self.world.lock:
-            self.topics[topic].writes_held, self.topics[topic].acks_held = writes, acks
+            self.topics[topic].held_writes.add(partition)
+
+    def hold_acks(self, topic: str, partition: int = 0) -> None:
+        """What is sent to this partition is written, and nobody hears of that until `release`."""
+        with self.world.lock:
+            self.topics[topic].held_acks.add(partition)
+
+    def release(self, topic: str) -> None:
+        with self.world.lock:
+            self.topics[topic].held_writes.clear()
+            self.topics[topic].held_acks.clear()
             self.world.changed()
 
     def log(self, topic: str, partition: int = 0) -> PartitionLog:
@@ -127,10 +137,11 @@ class TwinKafka:
             self.world.changed()
             return entry.offset
 
-    def records(self, topic: str, partition: int = 0) -> list[Record]:
-        """All that can be read."""
+    def records(self, topic: str, partition: int = 0, start: int = 0) -> list[Record]:
+        """All that can be read from this offset on."""
         with self.world.lock:
-            return [record_of(topic, partition, e) for e in self.log(topic, partition).from_offset(0, committed=True)]
+            entries = self.log(topic, partition).from_offset(start, committed=True)
+            return [record_of(topic, partition, entry) for entry in entries]
 
     @contextmanager
     def installed(self) -> Iterator[TwinKafka]:

@@ -58,9 +58,11 @@ class TwinProducer:
         self._transactional_id = str(config.get("transactional.id", ""))
         self._written_in_transaction: set[tuple[str, int]] = set()
         self._waiting: dict[tuple[str, int], deque[Sent]] = {}
-        self._held: list[tuple[TwinTopic, Report]] = []
+        self._held: list[tuple[TwinTopic, int, Report]] = []
         self._reports: deque[Report] = deque()
         self._unsettled = 0
+        self._is_alert = False
+        """Somebody was refused a partition, or flushes: whoever polls looks around soon."""
         self._known: dict[str, int] = {}
         """How many partitions a topic had when this producer last asked."""
 
@@ -84,6 +86,7 @@ class TwinProducer:
                 raise BufferError("Local: Queue full")
             known = self._known.get(topic)
             if partition is not None and known is not None and partition >= known:
+                self._alert()
                 raise failure(KafkaError._UNKNOWN_PARTITION)
             if partition is None:
                 partition = self._partition_of(topic, key)
@@ -99,7 +102,10 @@ class TwinProducer:
     def poll(self, timeout: float = -1) -> int:
         """Make the calls that are due; their number."""
         with self._kafka.world.lock:
-            self._kafka.wait_until(lambda: self._reports, timeout if timeout >= 0 else float("inf"))
+            if timeout:
+                timeout = max(timeout, self._kafka.world.idle_s) if timeout > 0 else float("inf")
+            self._kafka.wait_until(lambda: self._reports or self._is_alert, timeout)
+            self._is_alert = False
             reports = list(self._reports)
             self._reports.clear()
         for report in reports:
@@ -108,13 +114,20 @@ class TwinProducer:
 
     def flush(self, timeout: float = -1) -> int:
         world = self._kafka.world
+        self._alert()
         over_s = world.now_s() + (timeout if timeout >= 0 else float("inf"))
         while self._unsettled and world.now_s() < over_s:
             with world.lock:
                 self._kafka.wait_until(lambda: self._reports or not self._unsettled, over_s - world.now_s())
             self.poll(0)
         self.poll(0)
+        self._alert()
         return self._unsettled
+
+    def _alert(self) -> None:
+        with self._kafka.world.lock:
+            self._is_alert = True
+            self._kafka.world.changed()
 
     def purge(self) -> None:
         with self._kafka.world.lock:
@@ -148,9 +161,9 @@ class TwinProducer:
         for queue in self._waiting.values():
             while queue and self._is_done(queue[0], now_s):
                 queue.popleft()
-        for topic, report in list(self._held):
-            if not topic.acks_held:
-                self._held.remove((topic, report))
+        for topic, partition, report in list(self._held):
+            if partition not in topic.held_acks:
+                self._held.remove((topic, partition, report))
                 self._report(report)
         if not self._unsettled:
             self._kafka.busy.pop(self, None)
@@ -177,7 +190,7 @@ class TwinProducer:
         if topic is None:
             return now_s >= sent.sent_s + TOPIC_WAIT_S and self._settle(sent, KafkaError._UNKNOWN_TOPIC)
         self._known.setdefault(sent.topic, len(topic.logs))
-        if topic.writes_held:
+        if sent.partition in topic.held_writes:
             return False
         if sent.partition >= len(topic.logs):
             return self._settle(sent, KafkaError._UNKNOWN_PARTITION)
@@ -205,8 +218,8 @@ class TwinProducer:
 
     def _settle_written(self, topic: TwinTopic, sent: Sent, entry: Entry) -> None:
         report = self._report_of(sent, None, TwinMessage(sent.topic, sent.partition, entry))
-        if topic.acks_held:
-            self._held.append((topic, report))
+        if sent.partition in topic.held_acks:
+            self._held.append((topic, sent.partition, report))
         else:
             self._report(report)
 

@@ -71,6 +71,8 @@ class SimulatedTime:
         self._failures: list[BaseException] = []
         self._turns = 0
 
+    idle_s = 30.0
+
     # -- as World ----------------------------------------------------------------------------------------------------
 
     @property

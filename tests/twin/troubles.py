@@ -51,7 +51,10 @@ class Troubles:
     async def stop(self) -> None:
         for node in self.nodes:
             node.close()
-        for program in [*self.schedulers, *self.others]:
+        for scheduler in self.schedulers:
+            await scheduler.stop()
+        await asyncio.sleep(5)  # the others read to the end
+        for program in self.others:
             await program.stop()
 
     # -- troubles ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -16,6 +15,10 @@ LONGEST_WAIT_S = 3600.0
 
 class World(Protocol):
     """What a twin asks of the world it is in."""
+
+    @property
+    def idle_s(self) -> float:
+        """How long a poll that nobody waits for may last, however short its time-out: each one costs something."""
 
     @property
     def lock(self) -> AbstractContextManager[object]:
@@ -37,6 +40,8 @@ class World(Protocol):
 class MachineWorld:
     """Threads of the machine, and the machine's clock."""
 
+    idle_s = 0.0
+
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
 
@@ -55,6 +60,3 @@ class MachineWorld:
 
     def changed(self) -> None:
         self._changed.notify_all()
-
-
-Ready = Callable[[], bool]

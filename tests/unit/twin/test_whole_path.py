@@ -41,11 +41,8 @@ def test_whatever_befalls_all_is_done_once_and_the_books_agree(seed: int) -> Non
             troubles = Troubles(here, seed)
             await troubles.befall(TROUBLED_S)
             here.kafka.faults.rates = FaultRates()
-            for _ in range(60):
-                await asyncio.sleep(5)
-                if is_all_done(here):
-                    break
             await asyncio.sleep(5)
+            await here.until(lambda: is_all_done(here), within_s=300)
             await troubles.stop()
             check(here)
 

@@ -1,0 +1,306 @@
+"""scheduler, intake and projector as whole programs, on the twin: what befalls one part of them delays no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from contract.codec import decode_quarantined
+from contract.events import InputQuarantined, JobAccepted, JobSucceeded, Opened
+from contract.topics import JOBS, LEDGER, QUARANTINE, SUBMISSIONS
+from streams.hosting import inbox
+from streams.ledger import jobs_reader
+from streams.ledger.writer import LedgerWriter
+from tests.twin.faults import Fate
+from tests.twin.installation import INPUTS, POOLS, Installation
+from tests.twin.log import Kind
+from tests.unit.streams.led_pools import reopened
+
+MAIN, OTHER = 0, 1
+AWAY_S = 600.0
+
+
+def live(test: Callable[[Installation], Coroutine[Any, Any, None]]) -> None:
+    """The test, in an installation with a policy and a version."""
+    with Installation() as here:
+
+        async def run() -> None:
+            here.setup()
+            await test(here)
+
+        here.run(run)
+
+
+def accepted(here: Installation, partition: int) -> int:
+    return len(here.events(JobAccepted, partition))
+
+
+def succeeded(here: Installation, partition: int) -> int:
+    return len(here.events(JobSucceeded, partition))
+
+
+# -- pools of one process ----------------------------------------------------------------------------------------------
+
+
+async def _two_pools(here: Installation) -> None:
+    here.scheduler()
+    for partition in here.partitions:
+        here.node(f"node-{partition}", partition)
+        here.submit(partition)
+    await here.until(lambda: [succeeded(here, partition) for partition in here.partitions] == [1, 1])
+
+
+async def _other_goes_on(here: Installation, jobs: int = 5, within_s: float = 10.0) -> None:
+    before = succeeded(here, OTHER)
+    here.submit(OTHER, jobs)
+    await here.until(lambda: succeeded(here, OTHER) == before + jobs, within_s)
+
+
+def test_a_pool_whose_ledger_does_not_answer_delays_no_other() -> None:
+    async def test(here: Installation) -> None:
+        await _two_pools(here)
+        log = here.kafka.topics[LEDGER]
+        here.submit(MAIN, 3)
+        here.kafka.hold_writes(LEDGER, MAIN)
+        await asyncio.sleep(1)
+        records = log.logs[MAIN].end
+        await _other_goes_on(here)
+        assert log.logs[MAIN].end == records
+        here.kafka.release(LEDGER)
+        await here.until(lambda: succeeded(here, MAIN) == 4)
+
+    live(test)
+
+
+def test_a_pool_that_is_full_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It decides nothing, so its bounds fill one after the other: undecided inputs, inbox, and the fetches stop."""
+    monkeypatch.setattr(jobs_reader, "UNDECIDED_MAX", 3)
+    monkeypatch.setattr(inbox, "WAITING_BYTES", 2_000)
+    monkeypatch.setattr(inbox.Inbox.__init__, "__kwdefaults__", {"waiting_bytes": 2_000, "waiting_bytes_max": 6_000})
+
+    async def test(here: Installation) -> None:
+        scheduler = here.scheduler()
+        for partition in here.partitions:
+            here.node(f"node-{partition}", partition)
+        await here.until(lambda: all(here.batches(partition) for partition in here.partitions))
+        await asyncio.sleep(1)
+        here.kafka.hold_writes(LEDGER, MAIN)
+        for _ in range(20):
+            here.submit(MAIN, 20)
+            await asyncio.sleep(0.05)
+        assert scheduler.app.flow.holds, "nothing more is fetched for it"
+        await _other_goes_on(here)
+        here.kafka.release(LEDGER)
+        await here.until(lambda: accepted(here, MAIN) == 400)
+        assert here.verify(MAIN).findings == []
+
+    live(test)
+
+
+def test_a_pool_that_raises_delays_no_other_and_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = LedgerWriter.step
+
+    def step(writer: LedgerWriter, mono_ms: int) -> Any:
+        if writer.state.pool == POOLS[MAIN] and broken:
+            raise RuntimeError("a violet walrus")
+        return real(writer, mono_ms)
+
+    broken: list[int] = []
+    monkeypatch.setattr(LedgerWriter, "step", step)
+
+    async def test(here: Installation) -> None:
+        await _two_pools(here)
+        before = reopened(POOLS[MAIN])
+        broken.append(1)
+        here.submit(MAIN, 3)
+        await _other_goes_on(here)
+        await here.until(lambda: reopened(POOLS[MAIN]) >= before + 3)
+        await _other_goes_on(here)
+        broken.clear()
+        await here.until(lambda: succeeded(here, MAIN) == 4, within_s=120)
+        assert len(here.events(Opened, OTHER)) == 1
+        assert here.verify(MAIN).findings == here.verify(OTHER).findings == []
+
+    live(test)
+
+
+def test_a_pool_that_is_taken_away_delays_no_other() -> None:
+    async def test(here: Installation) -> None:
+        await _two_pools(here)
+        second = here.scheduler()
+        await here.until(lambda: len(here.events(Opened, OTHER)) == 2)
+        assert second.hosted.places().keys() == {OTHER}
+        await second.stop()
+        await _other_goes_on(here, within_s=20)
+        here.submit(MAIN)
+        await here.until(lambda: succeeded(here, MAIN) == 2)
+        assert len(here.events(Opened, MAIN)) == 1
+
+    live(test)
+
+
+# -- unclear acknowledgements, gaps, rebalances, outages ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fate", [Fate.UNCONFIRMED, Fate.LOST])
+def test_after_an_unclear_append_the_ledger_says_what_happened(fate: Fate) -> None:
+    async def test(here: Installation) -> None:
+        await _two_pools(here)
+        here.kafka.faults.next_fates(LEDGER, fate)
+        here.submit(MAIN, 3)
+        await here.until(lambda: succeeded(here, MAIN) == 4)
+        assert len(here.events(Opened, MAIN)) == 2
+        verdict = here.verify(MAIN)
+        assert (verdict.findings, verdict.jobs) == ([], 4)
+
+    live(test)
+
+
+def test_orders_that_are_lost_are_sent_again_by_the_next_heartbeats() -> None:
+    async def test(here: Installation) -> None:
+        await _two_pools(here)
+        here.kafka.faults.next_fates("dispatch.main-cluster", *[Fate.LOST] * 3)
+        here.submit(MAIN, 3)
+        await here.until(lambda: succeeded(here, MAIN) == 4)
+        assert len(here.events(Opened, MAIN)) == 1
+
+    live(test)
+
+
+def test_gaps_of_every_kind_in_jobs_are_passed_over_at_once() -> None:
+    async def test(here: Installation) -> None:
+        await _two_pools(here)
+        log = here.kafka.log(JOBS, MAIN)
+        here.kafka.write(JOBS, b"aborted", partition=MAIN, transaction="foreign")
+        log.finish(here.kafka.now_ms(), "foreign", Kind.ABORT)
+        log.leave_gap(7)
+        here.kafka.write(JOBS, None, partition=MAIN, key=b"erased")
+        here.submit(MAIN)
+        assert await here.until(lambda: succeeded(here, MAIN) == 2) < 3
+        assert here.verify(MAIN).findings == []
+
+    live(test)
+
+
+def test_an_open_transaction_in_jobs_holds_its_pool_up_and_no_other() -> None:
+    async def test(here: Installation) -> None:
+        await _two_pools(here)
+        here.kafka.write(JOBS, b"{}", partition=MAIN, transaction="foreign")
+        here.submit(MAIN)
+        await _other_goes_on(here)
+        assert accepted(here, MAIN) == 1
+        here.kafka.log(JOBS, MAIN).finish(here.kafka.now_ms(), "foreign", Kind.COMMIT)
+        await here.until(lambda: succeeded(here, MAIN) == 2)
+        assert [event.offset for event in here.events(InputQuarantined, MAIN)], "what it wrote is no record of `jobs`"
+
+    live(test)
+
+
+def test_a_rebalance_while_much_waits_leaves_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_reader, "UNDECIDED_MAX", 5)
+    monkeypatch.setattr(inbox.Inbox.__init__, "__kwdefaults__", {"waiting_bytes": 4_000, "waiting_bytes_max": 9_000})
+
+    async def test(here: Installation) -> None:
+        first = here.scheduler()
+        await here.until(lambda: all(here.batches(partition) for partition in here.partitions))
+        here.kafka.hold_writes(LEDGER, MAIN)
+        for _ in range(20):
+            here.submit(MAIN, 10)
+            await asyncio.sleep(0.01)
+        for _ in range(3):
+            first.app.rebalance()
+            await asyncio.sleep(0.2)
+        second = here.scheduler()
+        await asyncio.sleep(1)
+        first.app.rebalance()
+        here.kafka.release(LEDGER)
+        await here.until(lambda: accepted(here, MAIN) == 200)
+        await second.stop()
+        verdict = here.verify(MAIN)
+        assert (verdict.findings, verdict.jobs) == ([], 200)
+
+    live(test)
+
+
+def test_ten_minutes_without_a_broker_loses_no_attempt_and_no_node() -> None:
+    """Lease time stands still while the broker is away (design section 4)."""
+
+    async def test(here: Installation) -> None:
+        programs = [here.scheduler(), here.intake(), here.projector()]
+        nodes = [here.node(f"node-{number}", work=lambda _: 600.0) for number in range(2)]
+        here.submit(MAIN, 4)
+        await here.until(lambda: sum(sum(node.runs.values()) for node in nodes) == 4)
+        here.kafka.go_away()
+        await asyncio.sleep(AWAY_S)
+        here.kafka.come_back()
+        assert await here.until(lambda: succeeded(here, MAIN) == 4) <= 10
+        assert [node.sessions for node in nodes] == [1, 1]
+        here.upstream(MAIN)
+        here.submit(MAIN)
+        await here.until(lambda: accepted(here, MAIN) == 6)
+        for program in programs:
+            await program.stop()
+        assert here.verify(MAIN).findings == []
+
+    live(test)
+
+
+# -- intake and projector ----------------------------------------------------------------------------------------------
+
+
+def test_intake_passes_on_what_upstream_sends_across_restarts_and_outages() -> None:
+    async def test(here: Installation) -> None:
+        here.scheduler()
+        intake = here.intake("intake")
+        here.upstream(MAIN, 5)
+        await here.until(lambda: accepted(here, MAIN) == 5)
+        here.registry.away = True
+        here.upstream(OTHER, 5)
+        await asyncio.sleep(5)
+        assert accepted(here, OTHER) == 0
+        await intake.stop()
+        here.registry.away = False
+        here.kafka.faults.next_fates(JOBS, Fate.UNCONFIRMED, Fate.LOST)
+        here.intake("intake")
+        await here.until(lambda: accepted(here, OTHER) == 5)
+        assert [here.verify(partition).findings for partition in here.partitions] == [[], []]
+
+    live(test)
+
+
+def test_intake_goes_on_in_one_partition_while_the_other_waits() -> None:
+    async def test(here: Installation) -> None:
+        here.scheduler()
+        here.intake()
+        await asyncio.sleep(1)
+        here.kafka.write(SUBMISSIONS, b"x" * 10, partition=0, key=b"nobody's")
+        here.kafka.write(SUBMISSIONS, INPUTS, partition=1, key=POOLS[MAIN].encode())
+        await here.until(lambda: accepted(here, MAIN) == 1)
+        await here.until(lambda: here.kafka.records(QUARANTINE))
+        (refused,) = here.kafka.records(QUARANTINE)
+        found = decode_quarantined(refused.value or b"")
+        assert (found.topic, found.partition, found.offset) == (SUBMISSIONS, 0, 0)
+
+    live(test)
+
+
+def test_the_projector_waits_for_its_database_and_goes_on_where_the_views_are() -> None:
+    async def test(here: Installation) -> None:
+        await _two_pools(here)
+        projector = here.projector()
+        await here.until(lambda: set(here.views.positions) == set(POOLS))
+        here.views.away = True
+        here.submit(MAIN, 5)
+        await here.until(lambda: succeeded(here, MAIN) == 6)
+        shown = here.views.positions[POOLS[MAIN]]
+        projector.app.rebalance()
+        await asyncio.sleep(5)
+        assert here.views.positions[POOLS[MAIN]] == shown
+        here.views.away = False
+        end = here.batches(MAIN)[-1].seq
+        await here.until(lambda: here.views.positions[POOLS[MAIN]].seq >= end, within_s=10)
+
+    live(test)
