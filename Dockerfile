@@ -23,12 +23,16 @@ COPY streams ./streams
 COPY views ./views
 
 # The lock is a constraint here: it pins what the processes need and leaves out what only developers do.
-RUN python -m pip install --no-cache-dir uv \
+# tini is process 1: it reaps what processes of ours leave behind, and passes signals on.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tini \
+    && rm -rf /var/lib/apt/lists/* \
+    && python -m pip install --no-cache-dir uv \
     && uv pip install --system --constraint requirements.lock --editable . \
     && useradd --system --create-home headrace \
     && mkdir -p /var/lib/headrace/data /var/lib/headrace/keys \
     && chown -R headrace /var/lib/headrace
 
 USER headrace
-ENTRYPOINT ["python", "-m"]
+ENTRYPOINT ["tini", "--", "python", "-m"]
 CMD ["api"]

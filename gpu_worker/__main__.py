@@ -26,9 +26,11 @@ from runtime.kafka import Lookup, Producer
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging, serve_metrics
+from runtime.worker.identity import identity_in
 from runtime.worker.node import NodeIdentity
 from runtime.worker.order_reader import OrderReader
 from runtime.worker.scratch import Scratch, ScratchTaken
+from runtime.worker.strays import Strays
 from runtime.worker.watchdog import Watchdog, limit_s
 
 log = structlog.get_logger(__name__)
@@ -40,17 +42,20 @@ DIGITS_MAX = 9
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 after a drain; 1 when the broker did not take the last reports; 2 when the options or the scratch
-    directory cannot be used; 3 or SIGPROF when the watchdog ended the process."""
+    directory cannot be used; 3 or SIGPROF when the watchdog ended the process; 4 when another machine has the name."""
     settings = Settings()
     options = _parser().parse_args(arguments)
     configure_logging("gpu_worker")
-    node = _node(options, settings.node_address)
     try:
-        scratch = Scratch(options.scratch or settings.data / "nodes" / node.name)
+        node = _node(options, settings)
+        scratch = Scratch(options.scratch or _folder(settings, node.name))
     except (ScratchTaken, OSError) as error:
         print(f"gpu_worker: {error}", file=sys.stderr)
         return 2
     _keep_memory_private()
+    strays = Strays()
+    strays.adopt()
+    scratch.end_strays()
     serve_metrics(settings.metrics_port)
     store = ObjectStore(settings)
     depot = Depot(settings.data / "depot", store)
@@ -63,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         read_payload=lambda partition, offset: _payload(lookup, partition, offset),
         open_orders=lambda session, agent: OrderReader(settings.kafka, node.cluster, node.name, session, agent),
         environment=os.environ,
+        strays=strays,
     )
     agent = Agent(node, world, scratch, heartbeat_ms=settings.heartbeat_ms)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -121,7 +127,13 @@ def _slots(text: str) -> int:
     return number
 
 
-def _node(options: argparse.Namespace, address: str) -> NodeIdentity:
+def _folder(settings: Settings, node: str) -> Path:
+    """The data directory of this node."""
+    return settings.data / "nodes" / node
+
+
+def _node(options: argparse.Namespace, settings: Settings) -> NodeIdentity:
+    """OSError when the data directory cannot be used."""
     memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 // options.slots
     return NodeIdentity(
         cluster=options.cluster,
@@ -133,7 +145,8 @@ def _node(options: argparse.Namespace, address: str) -> NodeIdentity:
         jobs_partition=options.partition,
         cores=options.cores or len(os.sched_getaffinity(0)),
         drain_grace_s=options.drain_grace_s,
-        address=address,
+        address=settings.node_address,
+        identity=identity_in(_folder(settings, options.node)),
     )
 
 

@@ -31,6 +31,16 @@ STORE_PATIENCE_S = 300.0
 """How long results and versions wait for an object store that is away, before the attempt fails."""
 
 
+REFUSED = 4
+"""Exit status of a node that the scheduler told to stay out. Its supervisor should rest longer after each start."""
+
+REFUSALS = {
+    "name_taken": "expected its name to be its own, found that another machine works under it; give one of the two"
+    " another --node name. If the other one is gone, start this one again when its lease is over (30 s)",
+}
+"""By reason of the order Refuse, in words for whoever runs the machine."""
+
+
 class Agent:
     def __init__(
         self,
@@ -58,8 +68,10 @@ class Agent:
             self._sender,
             self._heartbeat,
             self._join_again,
+            self._stay_out,
             store_patience_s,
         )
+        self._refused = False
         self._orders = world.open_orders(self._rules.session, self)
 
     # -- from other threads ---------------------------------------------------------------------------------------
@@ -85,7 +97,8 @@ class Agent:
     # -- the main thread ------------------------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Work until stopped. Exit status: 0, or 1 when the broker did not take all reports."""
+        """Work until stopped. Exit status: 0; 1 when the broker did not take all reports; REFUSED when the node may not
+        join."""
         self._orders.start()
         while not self._is_over(time.monotonic()):
             self._loop.turn(self._wait_s())
@@ -120,6 +133,7 @@ class Agent:
             self._sender.send_again()
         if self._heartbeat.take_due(now_s) and self._sender.queue.wants_heartbeat:
             self._heartbeat.note_sent(now_s)
+            self._world.strays.clear()
             self._sender.queue.heartbeat(self._rules.heartbeat())
         if self._departure.take_expulsion(now_s):
             self._attempts.follow(self._rules.expel())
@@ -155,6 +169,7 @@ class Agent:
                 self._rules.cached,
                 node.address,
                 self._rules.held_max,
+                node.identity,
             )
         )
         log.info("joining", cluster=node.cluster, node=node.name, session=session, slots=node.slots)
@@ -167,6 +182,19 @@ class Agent:
         self._heartbeat.stop()
         self._orders = self._world.open_orders(self._rules.session, self)
         self._orders.start()
+
+    def _stay_out(self, reason: str) -> None:
+        self._refused = True
+        self._orders.stop()
+        self._heartbeat.stop()
+        log.error(
+            "this node stays out: "
+            + REFUSALS.get(reason, "expected to be let in, found that the scheduler refuses it"),
+            node=self._node.name,
+            cluster=self._node.cluster,
+            reason=reason if reason in REFUSALS else "other",
+            exit_status=REFUSED,
+        )
 
     # -- departure ------------------------------------------------------------------------------------------------
 
@@ -189,6 +217,8 @@ class Agent:
 
     def _is_over(self, now_s: float) -> bool:
         """Whether the node has left: the broker has all that the node said, or the node waits no longer."""
+        if self._refused:
+            return True
         if not self._departure.has_begun:
             return False
         all_said = self._rules.idle and not len(self._sender.queue)
@@ -196,6 +226,10 @@ class Agent:
 
     def _end(self) -> int:
         self._orders.stop()
+        if self._refused:
+            self._attempts.close()
+            self._scratch.close()
+            return REFUSED
         left = len(self._sender.queue)
         self._attempts.close()
         self._scratch.close()

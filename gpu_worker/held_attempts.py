@@ -10,6 +10,7 @@ import structlog
 from contract.inputs import Report
 from contract.orders import Run
 from gpu_worker.child.slot import Slot
+from gpu_worker.child.slot_stages import STRAYS_S
 from gpu_worker.child.work import Work, rendezvous_here
 from gpu_worker.io.checker_process import Checkers
 from gpu_worker.io.results import ResultsWriter
@@ -24,8 +25,10 @@ from gpu_worker.rules.actions import (
     Halt,
     JoinAgain,
     Launch,
+    ListVersions,
     Prefetch,
     Say,
+    StayOut,
     Unstore,
 )
 from gpu_worker.rules.cached_versions import CachedVersions
@@ -61,6 +64,7 @@ class HeldAttempts:
         sender: ReportSender,
         heartbeat: HeartbeatTimer,
         join_again: Callable[[], None],
+        stay_out: Callable[[str], None],
         store_patience_s: float,
     ) -> None:
         self._scratch = scratch
@@ -69,6 +73,7 @@ class HeldAttempts:
         self._sender = sender
         self._heartbeat = heartbeat
         self._join_again = join_again
+        self._stay_out = stay_out
         self._queue = ActionQueue(self._carry_out)
         self._cached = CachedVersions(world.cached)
         rules.cached = self._cached.listed
@@ -77,7 +82,10 @@ class HeldAttempts:
         self._results = ResultsWriter(
             world.store, scratch.open_outputs, self._checkers, self._on_stored, store_patience_s
         )
-        self._slots = [Slot(launch, loop, scratch, self) for launch in launches_of(node, world.environment)]
+        self._strays = world.strays
+        self._slots = [
+            Slot(launch, loop, scratch, self._strays, self) for launch in launches_of(node, world.environment)
+        ]
         self._supplies: dict[str, Supplies] = {}
         """By dispatch, from the time its payload and version are here until the attempt is forgotten."""
         self._verdicts: dict[str, ChildOutcome] = {}
@@ -113,6 +121,8 @@ class HeldAttempts:
         alive = sum(not slot.close(max(0.0, gone_by_s - time.monotonic())) for slot in self._slots)
         if alive:
             log.error("left children that were killed and have not ended: a device holds them", children=alive)
+        while self._strays.clear() and time.monotonic() < gone_by_s:
+            time.sleep(STRAYS_S)
         self._fetcher.close()
         self._checkers.close()
 
@@ -139,8 +149,12 @@ class HeldAttempts:
                 self._fetcher.prefetch(version, lambda: self._loop.post(self._note_fetched))
             case Announce():
                 self._heartbeat.bring_forward(time.monotonic())
+            case ListVersions():
+                self._sender.queue.list_versions()
             case JoinAgain():
                 self._join_again()
+            case StayOut(reason):
+                self._stay_out(reason)
 
     def _launch(self, slots: tuple[int, ...], run: Run) -> None:
         supplies = self._supplies[run.dispatch]
@@ -225,6 +239,12 @@ class HeldAttempts:
         elif rank == 0:
             self._verdicts[run.dispatch] = outcome
         self.follow(self._rules.rank_over(run.dispatch, failed=isinstance(outcome, Failure)))
+
+    def lost(self, slot: int, unbegun: str) -> None:
+        self.follow(self._rules.slot_lost(slot, unbegun))
+
+    def regained(self, slot: int) -> None:
+        self.follow(self._rules.slot_regained(slot))
 
     # -- results --------------------------------------------------------------------------------------------------
 

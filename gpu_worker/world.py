@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gpu_worker.io.payloads import ReadPayload
@@ -11,6 +11,7 @@ from gpu_worker.io.result_objects import ResultStore
 from gpu_worker.io.versions import VersionSource
 from runtime.worker.order_reader import OrderListener
 from runtime.worker.report_sender import RecordProducer
+from runtime.worker.strays import Strays
 
 
 class OrderSource(Protocol):
@@ -34,3 +35,5 @@ class World:
     """(session, listener) -> a reader of the orders to this session."""
     environment: Mapping[str, str]
     """This process's environment."""
+    strays: Strays = field(default_factory=Strays)
+    """What children of this process left behind."""

@@ -83,6 +83,8 @@ class ModelFailed(msgspec.Struct, frozen=True, tag="failed"):
     """The exception's class name."""
     detail: str
     """Traceback. It may quote the user, so it goes to the object store only."""
+    broken: bool = False
+    """The process cannot compute any more, whatever it is given: only a new process mends that."""
 
 
 ToModel = LoadModel | RunModel | CancelRun

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from gpu_worker.child.failure_streak import FailureStreak
 from gpu_worker.child.messages import FromModel, ToModel, frame_decoder
 from gpu_worker.child.work import Work
 from runtime.worker.child_process import ChildProcess
@@ -13,6 +14,7 @@ from runtime.worker.frames import BadFrame
 from runtime.worker.launch import ChildLaunch
 from runtime.worker.loop import Loop
 from runtime.worker.scratch import Scratch
+from runtime.worker.strays import Strays
 
 CHILD = Path(__file__).with_name("run_model.py")
 """The program that runs a model, in the version's own environment."""
@@ -27,7 +29,9 @@ class ProcessOwner(Protocol):
 
 
 class ModelProcess:
-    def __init__(self, launch: ChildLaunch, work: Work, loop: Loop, scratch: Scratch, owner: ProcessOwner) -> None:
+    def __init__(
+        self, launch: ChildLaunch, work: Work, loop: Loop, scratch: Scratch, strays: Strays, owner: ProcessOwner
+    ) -> None:
         """Start a child for this work's version, in an empty home. OSError when the child cannot be started."""
         scratch.new_home(launch.index)
         home, temporary = scratch.home(launch.index), scratch.temporary(launch.index)
@@ -35,7 +39,10 @@ class ModelProcess:
         python = str(work.supplies.program.python)
         self.version = work.run.version
         self._child = ChildProcess(python, CHILD, environment, home, frame_decoder())
+        strays.know(self._child.pid)
+        self.streak = FailureStreak()
         self._loop = loop
+        self._strays = strays
         self._owner = owner
         self._watch_frames()
         loop.watch(self._child.log_fd, lambda _mask: owner.on_print(self))
@@ -44,6 +51,11 @@ class ModelProcess:
     @property
     def pid(self) -> int:
         return self._child.pid
+
+    @property
+    def is_undying(self) -> bool:
+        """It was killed long ago and lives on."""
+        return self._child.is_undying
 
     def send(self, message: ToModel) -> None:
         """Send a message, as soon as the child takes it: the agent never waits for a child that does not read."""
@@ -87,7 +99,10 @@ class ModelProcess:
 
     def ended(self, within_s: float = 0.0) -> int | None:
         """End what is left of the process group. The exit status, negative for a signal; None when there is none."""
-        return self._child.ended(within_s)
+        status = self._child.ended(within_s)
+        if status is not None:
+            self._strays.forget(self.pid)
+        return status
 
     def note_end(self) -> None:
         """The announced end has been looked at: the loop need not announce it again."""

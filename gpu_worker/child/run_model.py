@@ -46,6 +46,7 @@ PROGRESS_EVERY_S = 0.25
 ECHO_S = 3.0
 """A rank that lost another rank waits this long before it says so, because the fate of the other rank is the news."""
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 ENCODER = json.JSONEncoder(allow_nan=False)
 
 
@@ -262,6 +263,7 @@ def failed(dispatch: str, kind: str, error: BaseException) -> bytes:
         "kind": kind,
         "error": mended(name[:80]),
         "detail": detail.decode("utf-8", "replace"),
+        "broken": is_broken(error),
     }
     return json.dumps(frame).encode()
 
@@ -283,7 +285,7 @@ def load(frame: Frame) -> tuple[Any, Any, bytes | None]:
         model_class = getattr(importlib.import_module(module), name)
         limit_threads(frame["threads"])
         if frame["world_size"] > 1:
-            gang = gang_of(frame)
+            gang = beside("join_gang").JoinedGang(frame)
         kind = "model_error"
         model = model_class()
         model.load(frame["weights"], frame["device"], frame["rank"], frame["world_size"])
@@ -316,14 +318,21 @@ def run(model: Any, gang: Any, frame: Frame, pipe: Pipe) -> bytes:
         return failed(dispatch, kind_of(error, "model_error"), error)
 
 
-def gang_of(frame: Frame) -> Any:
-    """The rank's JoinedGang, of join_gang.py. Loaded by path: a model can neither shadow nor import the file."""
-    spec = importlib.util.spec_from_file_location("headrace_join_gang", Path(__file__).with_name("join_gang.py"))
-    assert spec is not None, "join_gang.py is installed beside run_model.py"
-    assert spec.loader is not None, "join_gang.py is a source file"
+def is_broken(error: BaseException) -> bool:
+    """Whether this process cannot compute any more. A look that fails says no: the failure itself must be reported."""
+    with contextlib.suppress(Exception):
+        return bool(beside("device_errors").is_broken(error))
+    return False
+
+
+def beside(name: str) -> Any:
+    """A module in the folder of this file. Loaded by path: a model can neither shadow nor import the file."""
+    spec = importlib.util.spec_from_file_location(f"headrace_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None, f"{name}.py is installed beside run_model.py"
+    assert spec.loader is not None, f"{name}.py is a source file"
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.JoinedGang(frame)
+    return module
 
 
 def wait_for_news(gang: Any, error: BaseException) -> None:
@@ -374,7 +383,9 @@ def serve(pipe: Pipe) -> None:
 
 def main() -> None:
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what a model detaches stays below this process, and ends after it
     if os.getppid() != parent:  # the agent died before the line above
         return
     os.set_inheritable(fd, False)

@@ -4,7 +4,12 @@ Theory of operation. A slot is EMPTY, or its child is IDLE with a version loaded
 on its way to stop: ASKED (by a cancel message; a model that returns by itself stays loaded), TERMINATING (SIGTERM to
 its process group), KILLING (SIGKILL). Each of the last three has a short time limit that leads to the next. A time-out,
 a kill and a switch to another version all take this way. The end of the process is seen through its pidfd, so the end
-is certain even when a grandchild keeps the pipes open. All of this runs in the agent's main thread.
+is certain even when a grandchild keeps the pipes open. What a child left behind in groups of its own is ended before
+the slot is used again (`strays`). All of this runs in the agent's main thread.
+
+A child that failed different jobs in a row, or that says that it is broken, is replaced. A process that lives on long
+after SIGKILL (a device holds it) can neither compute nor say anything more, so its attempt ends there; the slot is
+LOST, and is given back when the process ends.
 
 A rank of a gang gets a child of its own, which ends with the attempt: its process group is of that attempt. The child
 is never asked to stop, only ended: a rank that returned early would leave the other ranks waiting for it.
@@ -13,67 +18,52 @@ is never asked to stop, only ended: a rank that returned early would leave the o
 from __future__ import annotations
 
 import time
-from enum import Enum, auto
-from typing import Protocol
 
-from contract.orders import Run
+import structlog
+
 from gpu_worker.child.messages import CancelRun, FromModel, ModelFailed, ModelLoaded, ModelProgressed, ModelSucceeded
 from gpu_worker.child.model_process import ModelProcess
+from gpu_worker.child.slot_stages import (
+    ASKED_S,
+    KILLING_S,
+    LAST_PRINTS,
+    LAST_RECEIVES,
+    LOADING_S,
+    STRAYS_S,
+    TERMINATING_S,
+    SlotListener,
+    Stage,
+)
 from gpu_worker.child.work import LaunchedWork, Work
 from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure, claimed, disk_failure
+from runtime.worker import metrics
 from runtime.worker.frames import BadFrame
 from runtime.worker.launch import ChildLaunch
 from runtime.worker.loop import Loop
 from runtime.worker.scratch import Scratch
+from runtime.worker.strays import Strays
 
-ASKED_S = 1.0
-"""How long a model may take to notice that it is cancelled, before its process is ended."""
+log = structlog.get_logger(__name__)
 
-TERMINATING_S = 0.5
-KILLING_S = 1.0
-"""How often a killed process is looked at again, in case its end is not announced."""
-
-LAST_RECEIVES = 64
-"""Of 16 KiB each, once a child has ended: more than it can have left in a socket. What goes on is another process's."""
-
-LAST_PRINTS = 16
-"""Of 64 KiB each: as much as a pipe holds."""
-
-LOADING_S = 900.0
-"""How long a version may take to import and load."""
+UNDYING = Failure("child_died", "Signal9")
+"""Of an attempt whose child was killed and lives on."""
 
 CHILD_KINDS = ("model_error", "out_of_memory", "bad_inputs", "bad_values", "environment", "store", "time_out")
 """Failure kinds that a child may claim."""
 
 
-class Stage(Enum):
-    EMPTY = auto()
-    IDLE = auto()
-    LOADING = auto()
-    COMPUTING = auto()
-    ASKED = auto()
-    TERMINATING = auto()
-    KILLING = auto()
-
-
-class SlotListener(Protocol):
-    """Who is told. Each launched attempt ends in exactly one `done` or, after `halt`, one `halted`."""
-
-    def loaded(self, slot: int, version: str) -> None: ...
-    def progressed(self, run: Run, fraction: float, message: str) -> None: ...
-    def done(self, slot: int, run: Run, outcome: ChildOutcome) -> None: ...
-    def halted(self, slot: int, run: Run) -> None: ...
-
-
 class Slot:
-    def __init__(self, launch: ChildLaunch, loop: Loop, scratch: Scratch, listener: SlotListener) -> None:
+    def __init__(
+        self, launch: ChildLaunch, loop: Loop, scratch: Scratch, strays: Strays, listener: SlotListener
+    ) -> None:
         self._launch = launch
         self._loop = loop
         self._scratch = scratch
+        self._strays = strays
         self._listener = listener
         self._stage = Stage.EMPTY
         self._process: ModelProcess | None = None
-        """None exactly while the slot is EMPTY."""
+        """None exactly while the slot is EMPTY or SWEEPING."""
         self._launched: LaunchedWork | None = None
         """The attempt in the slot, until it is done or halted."""
         self.deadline_s: float | None = None
@@ -90,9 +80,9 @@ class Slot:
         """Compute this attempt: in the child there is if the child has the version loaded, else in a new child."""
         self._launched = launched = LaunchedWork(work)
         process = self._process
-        if process is None:
+        if self._stage is Stage.EMPTY:
             self._start(launched)
-        elif self._stage is not Stage.IDLE:
+        elif self._stage is not Stage.IDLE or process is None:
             return  # the child is on its way to end; the work starts when the child has ended
         elif process.version == work.run.version and work.run.world == 1:
             self._give(process, launched)
@@ -127,6 +117,7 @@ class Slot:
         process.kill()
         ended = process.ended(within_s) is not None
         self._let_go(process)
+        self._enter(Stage.EMPTY, None)
         return ended
 
     def on_deadline(self) -> None:
@@ -143,10 +134,11 @@ class Slot:
                 self._terminate(process)
             case Stage.TERMINATING if process is not None:
                 self._kill(process)
-            case Stage.KILLING if process is not None:
+            case Stage.KILLING | Stage.LOST if process is not None:
                 process.insist()
-                self._enter(Stage.KILLING, KILLING_S)
                 self._take_end(process)
+            case Stage.SWEEPING:
+                self._sweep()
             case _:
                 self.deadline_s = None
 
@@ -155,7 +147,7 @@ class Slot:
     def _start(self, launched: LaunchedWork) -> None:
         work = launched.work
         try:
-            process = ModelProcess(self._launch, work, self._loop, self._scratch, self)
+            process = ModelProcess(self._launch, work, self._loop, self._scratch, self._strays, self)
         except OSError as error:
             self._end_work(launched, disk_failure(error, "environment"))
             return
@@ -197,7 +189,7 @@ class Slot:
         """Take the messages that have arrived. False when there were none, or when no more will come."""
         messages = process.receive()
         if messages is None:
-            if self._stage not in (Stage.TERMINATING, Stage.KILLING):
+            if self._stage not in (Stage.TERMINATING, Stage.KILLING, Stage.LOST):
                 self._terminate(process)  # the child ended, or lives on without a word: nothing will come of it
             return False
         for message in messages:
@@ -210,9 +202,10 @@ class Slot:
     def _on_bad_frame(self, process: ModelProcess, frame: BadFrame) -> None:
         """What comes after a bad frame cannot be told apart: the child is ended, and the attempt it had then fails."""
         process.ignore()
-        if self._launched is not None:
+        if self._launched is not None and self._launched.is_sent:
             self._launched.settle(Failure("bad_outputs", "BadFrame", f"{frame.reason}\n"))
-        self._kill(process)
+        if self._stage is not Stage.LOST:
+            self._kill(process)
 
     def _on_message(self, process: ModelProcess, message: FromModel) -> None:
         launched = self._launched
@@ -245,9 +238,29 @@ class Slot:
         if memory_ran_out or launched.work.run.world > 1:
             self._terminate(process)  # what the child still holds would fail the next attempt, or is of this one only
             return
+        if self._is_spent(process, launched, answer, verdict):
+            self._terminate(process)
+            return
         self._enter(Stage.IDLE, None)
         self._keep_prints(process, LAST_PRINTS)  # so that nothing is left that would be taken for the next attempt's
         self._end_work(launched, verdict)
+
+    def _is_spent(
+        self, process: ModelProcess, launched: LaunchedWork, answer: ModelSucceeded | ModelFailed, verdict: ChildOutcome
+    ) -> bool:
+        """Whether the child would fail the next attempt, too. An attempt that is cancelled tells nothing."""
+        broken = isinstance(answer, ModelFailed) and answer.broken
+        failing = not launched.is_halting and process.streak.note(launched.work.run.job, verdict)
+        if not broken and not failing:
+            return False
+        metrics.children_replaced.inc()
+        log.warning(
+            "child replaced: expected it to go on computing, found that "
+            + ("only a new process can" if broken else "it failed different jobs in a row"),
+            slot=self._launch.index,
+            version=process.version,
+        )
+        return True
 
     def on_print(self, process: ModelProcess) -> None:
         self._keep_prints(process, 1)
@@ -265,28 +278,58 @@ class Slot:
                 break
         self._keep_prints(process, LAST_PRINTS)
         process.note_end()
-        if not self._take_end(process):
-            self._kill(process)  # looked at again from there
+        self._take_end(process)
 
-    def _take_end(self, process: ModelProcess) -> bool:
-        """Take the child's exit status, and go on from there. False when there is no exit status yet."""
+    def _take_end(self, process: ModelProcess) -> None:
+        """Take the child's exit status, and go on from there. Without a status the child is looked at again, until its
+        slot is lost."""
         status = process.ended()
         if status is None:
-            return False
+            if self._stage is Stage.LOST:
+                self._enter(Stage.LOST, KILLING_S)
+            elif process.is_undying:
+                self._lose()
+            else:
+                self._kill(process)
+            return
+        was_lost = self._stage is Stage.LOST
+        if self._launched is not None and self._launched.is_sent:
+            self._launched.settle(Failure("child_died", _death(status), self._launched.prints.tail()))
         self._let_go(process)
+        if was_lost:
+            log.info("slot regained: the child that did not die has ended", slot=self._launch.index)
+            metrics.slots_lost.dec()
+            self._listener.regained(self._launch.index)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """End what the child left behind. When nothing is left, the slot is free for the next child."""
+        if self._strays.clear():
+            self._enter(Stage.SWEEPING, STRAYS_S)
+            return
+        self._enter(Stage.EMPTY, None)
         launched = self._launched
         if launched is None:
-            return True
+            return
         if launched.is_sent:
-            self._end_work(launched, launched.settle(Failure("child_died", _death(status), launched.prints.tail())))
+            self._end_work(launched, launched.settle(UNDYING))
         else:
             self._start(launched)
-        return True
+
+    def _lose(self) -> None:
+        """The killed child lives on: its attempt is over, and whatever waits for the slot goes elsewhere."""
+        self._enter(Stage.LOST, KILLING_S)
+        metrics.slots_lost.inc()
+        launched = self._launched
+        is_unbegun = launched is not None and not launched.is_sent
+        self._listener.lost(self._launch.index, launched.work.run.dispatch if launched and is_unbegun else "")
+        if launched is not None and not is_unbegun:
+            self._end_work(launched, launched.settle(UNDYING))
 
     def _let_go(self, process: ModelProcess) -> None:
         process.close()
         self._process = None
-        self._enter(Stage.EMPTY, None)
+        self._enter(Stage.SWEEPING, None)
         self._listener.loaded(self._launch.index, "")
 
     def _end_work(self, launched: LaunchedWork, outcome: ChildOutcome) -> None:

@@ -98,7 +98,7 @@ class _Checker:
                         "PYTHONPATH": os.pathsep.join(filter(None, sys.path))
                     },  # imports find what they find in this process
                     cwd="/",
-                    start_new_session=True,
+                    process_group=0,  # in the agent's session, so that it is never taken for a stray
                 )
             except BaseException:  # leave no end of the pair open, whatever went wrong
                 self._socket.close()

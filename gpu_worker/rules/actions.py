@@ -106,8 +106,21 @@ class Prefetch:
 
 
 @dataclass(frozen=True, slots=True)
+class ListVersions:
+    """The scheduler does not know which versions are on this disk: have the next heartbeat list them."""
+
+
+@dataclass(frozen=True, slots=True)
 class JoinAgain:
     """The session is over: begin a new session."""
+
+
+@dataclass(frozen=True, slots=True)
+class StayOut:
+    """The node may not join: say nothing more, and end."""
+
+    reason: str
+    """As in the order Refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +128,17 @@ class Announce:
     """The scheduler should hear of a change at once: send a heartbeat now."""
 
 
-Action = FetchSupplies | Forget | Say | Launch | Halt | Conclude | Unstore | Prefetch | JoinAgain | Announce
+Action = (
+    FetchSupplies
+    | Forget
+    | Say
+    | Launch
+    | Halt
+    | Conclude
+    | Unstore
+    | Prefetch
+    | ListVersions
+    | JoinAgain
+    | StayOut
+    | Announce
+)

@@ -23,7 +23,7 @@ through one method each, and carries out the actions that the rules answer, in o
 from __future__ import annotations
 
 from contract.bounds import HELD_MAX
-from contract.inputs import NodeHeartbeat, Report, Started, Stopped
+from contract.inputs import NodeHeartbeat, Report, Started, Stopped, cached_digest
 from contract.orders import Drain, Kill, Load, Order, Recall, Refuse, Rejoin, Run, Tell
 from gpu_worker.rules.actions import (
     Action,
@@ -34,10 +34,12 @@ from gpu_worker.rules.actions import (
     Halt,
     JoinAgain,
     Launch,
+    ListVersions,
     LocalAttempt,
     LocalPhase,
     Prefetch,
     Say,
+    StayOut,
     Unstore,
 )
 from gpu_worker.rules.node_slots import NodeSlots
@@ -86,8 +88,10 @@ class NodeRules:
                 return self.drain()
             case Rejoin():
                 return self._end_session()
-            case Tell() | Refuse():
-                return []
+            case Tell():
+                return [ListVersions(), Announce()]
+            case Refuse():
+                return self._stay_out(order.reason)
 
     def fetched(self, dispatch: str) -> list[Action]:
         """The attempt's payload and version are at hand."""
@@ -111,6 +115,24 @@ class NodeRules:
     def loaded(self, slot: int, version: str) -> list[Action]:
         """The slot's child has this version loaded; empty: the slot has no version loaded any more."""
         return [Announce()] if self._slots.note_loaded(slot, version) else []
+
+    def slot_lost(self, slot: int, unbegun: str) -> list[Action]:
+        """The slot's child was killed and lives on, so nothing can run there. `unbegun`: the attempt that was to follow
+        the child; empty: none. What the node can no longer run goes back; it counts no failure."""
+        self._slots.lose(slot)
+        actions: list[Action] = [Announce()]
+        for attempt in self._staged_first():
+            if attempt.phase in _STAGED:
+                if len(attempt.run.ranks) > self._slots.usable:
+                    actions += self._stop(attempt, "unclaimed")
+            elif attempt.run.dispatch == unbegun or (attempt.phase is LocalPhase.STARTING and slot in attempt.slots):
+                actions += self._stop(attempt, "drained")
+        return actions
+
+    def slot_regained(self, slot: int) -> list[Action]:
+        """The lost slot's child has ended after all."""
+        self._slots.regain(slot)
+        return [Announce(), *self._fill_slots()]
 
     def computed(self, dispatch: str) -> list[Action]:
         """The child is done with the attempt and its slot is free; `ended` follows when all is stored."""
@@ -189,6 +211,8 @@ class NodeRules:
             self._slots.loaded,
             self.cached,
             self.draining,
+            cached_digest(self.cached),
+            -1 if self._slots.usable == len(self._slots) else self._slots.usable,
         )
 
     def is_running(self, dispatch: str) -> bool:
@@ -209,7 +233,7 @@ class NodeRules:
             actions += self._stop(attempt, "")
         if self.draining:
             return [*actions, Say(Stopped(run.job, run.dispatch, "drained"))]
-        if not 0 < len(run.ranks) <= len(self._slots) or self._holds_most():
+        if not 0 < len(run.ranks) <= self._slots.usable or self._holds_most():
             return [*actions, Say(Stopped(run.job, run.dispatch, "unclaimed"))]
         self.held[run.dispatch] = LocalAttempt(run)
         return [*actions, FetchSupplies(run)]
@@ -233,6 +257,13 @@ class NodeRules:
         for attempt in self._staged_first():
             actions += self._stop(attempt, "")
         return [*actions, JoinAgain()]
+
+    def _stay_out(self, reason: str) -> list[Action]:
+        """The session was never open, so nobody expects a report. What still runs here is of a former session."""
+        actions: list[Action] = []
+        for attempt in self._staged_first():
+            actions += self._stop(attempt, "")
+        return [*actions, StayOut(reason)]
 
     def _staged_first(self) -> list[LocalAttempt]:
         """The order in which to stop all attempts: a staged attempt must not take the slot of one that stopped."""

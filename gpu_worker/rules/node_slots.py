@@ -9,9 +9,23 @@ class NodeSlots:
         """By slot, the dispatch that has the slot; empty: the slot is free."""
         self._version = [""] * slots
         """By slot, the version that its child has loaded; empty: none."""
+        self._lost: set[int] = set()
+        """Slots whose child was killed and lives on."""
 
     def __len__(self) -> int:
         return len(self._holder)
+
+    @property
+    def usable(self) -> int:
+        """How many slots are not lost."""
+        return len(self._holder) - len(self._lost)
+
+    def lose(self, slot: int) -> None:
+        """Give the slot to nobody, until it is regained."""
+        self._lost.add(slot)
+
+    def regain(self, slot: int) -> None:
+        self._lost.discard(slot)
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -29,7 +43,7 @@ class NodeSlots:
 
         Slots with the version loaded come first, then slots with none loaded, then any; among equals the lowest. A gang
         has children of its own, so no slot has a gang's version loaded."""
-        free = [slot for slot, holder in enumerate(self._holder) if not holder]
+        free = [slot for slot, holder in enumerate(self._holder) if not holder and slot not in self._lost]
         if len(free) < ranks:
             return ()
         free.sort(key=lambda slot: (self._version[slot] != version, self._version[slot] != "", slot))

@@ -29,7 +29,8 @@ _RECEIVE_BYTES = 16 * 1024
 """Each receive allocates this much. Most frames are a few hundred bytes."""
 
 UNDYING_S = 30.0
-"""When a process that was killed still lives after this time, the log says so."""
+"""When a process that was killed still lives after this time, the log says so, and nobody waits for it any longer. A
+driver may take some 10 s to free the memory of a large GPU."""
 
 
 class ChildProcess(Generic[Message]):
@@ -73,7 +74,8 @@ class ChildProcess(Generic[Message]):
         self._unsent = bytearray()
         self._frames = frames
         self._killed_s: float | None = None
-        self._is_undying = False
+        self.is_undying = False
+        """It was killed UNDYING_S ago and lives on."""
         self.log_fd = log_read
 
     def _pid_fd(self) -> int:
@@ -141,12 +143,13 @@ class ChildProcess(Generic[Message]):
     def insist(self) -> None:
         """Kill the child again. The log says once that it lives on, UNDYING_S after the first kill."""
         self.kill()
-        if not self._is_undying and self._killed_s is not None and time.monotonic() - self._killed_s >= UNDYING_S:
-            self._is_undying = True
+        if not self.is_undying and self._killed_s is not None and time.monotonic() - self._killed_s >= UNDYING_S:
+            self.is_undying = True
             metrics.children_undying.inc()
             log.error(
-                "a child does not die: expected its process to end once it was killed, found it alive; its slot stays"
-                " occupied. A device or a file system holds it: look at those, or start the machine anew",
+                "a child does not die: expected its process to end once it was killed, found it alive; its slot is set"
+                " aside until the process ends, and the node goes on with its other slots. A device or a file system"
+                " holds it: look at those, or start the machine anew",
                 pid=self.pid,
                 after_s=UNDYING_S,
             )
@@ -166,7 +169,7 @@ class ChildProcess(Generic[Message]):
         self._socket.close()
         os.close(self.log_fd)
         os.close(self.pid_fd)
-        if self._is_undying:
+        if self.is_undying:
             metrics.children_undying.dec()
 
     def _signal_group(self, number: signal.Signals) -> None:

@@ -26,3 +26,5 @@ class NodeIdentity:
     address: str = ""
     """host:port, of the first of 1,000 ports at which other nodes reach rank 0 of a gang here. Empty: other nodes
     cannot reach this node."""
+    identity: str = ""
+    """32 hex digits that tell this node from another one of the same name (`identity`)."""

@@ -6,10 +6,12 @@ out of the attempt's own folder.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from contract import bounds
-from contract.codec import Malformed, decode_order
+from contract.codec import decode_orders
 from contract.names import DIGEST, DISPATCH, JOB, is_name
-from contract.orders import Kill, Load, Order, Recall, Run
+from contract.orders import Kill, Load, Order, Recall, Refuse, Run
 
 RANKS_MAX = 1000
 """The most ranks of a gang: a node has as many ports at which ranks find rank 0."""
@@ -17,16 +19,19 @@ RANKS_MAX = 1000
 PARTITION_MAX = 2**31 - 1
 
 
-def order_of(value: bytes | None, node: str) -> Order | None:
-    """The order; None when the order is for another node. Malformed says what was expected, and quotes nothing
-    found."""
-    order = decode_order(value)
-    if order.node != node:
-        return None
-    fault = _fault_of(order)
-    if fault:
-        raise Malformed(f"expected an order with {fault}, found another text or number")
-    return order
+def orders_of(value: bytes | None, node: str, refused: Callable[[str], None]) -> list[Order]:
+    """The orders of a record that are for this node, each as if it had come alone: `refused` is told of those that do
+    not pass. Malformed when the record holds no orders. What is said of a refusal quotes nothing that was found."""
+    passed = []
+    for order in decode_orders(value):
+        if order.node != node:
+            continue
+        fault = _fault_of(order)
+        if fault:
+            refused(f"expected an order with {fault}, found another text or number")
+        else:
+            passed.append(order)
+    return passed
 
 
 def _fault_of(order: Order) -> str:
@@ -44,6 +49,8 @@ def _fault_of(order: Order) -> str:
             return _fault_of_attempt(order.job, order.dispatch)
         case Load():
             return _fault_of_version(order.version)
+        case Refuse():
+            return "" if is_name(order.reason) else "a reason that is a name"
     return ""
 
 

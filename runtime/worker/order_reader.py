@@ -22,7 +22,7 @@ from contract.topics import dispatch_topic
 from runtime.kafka import OffsetGone, Reader, Record, partitions
 from runtime.kafka_reader import StartOffset
 from runtime.worker import metrics
-from runtime.worker.order_door import order_of
+from runtime.worker.order_door import orders_of
 
 log = structlog.get_logger(__name__)
 
@@ -115,23 +115,26 @@ class OrderReader:
         reader.close()
 
     def _hear(self, records: list[Record]) -> None:
-        orders = [order for order in map(self._read, records) if order is not None]
+        orders = [order for record in records for order in self._read(record)]
         if orders:
             self._listener.ordered(orders)
 
-    def _read(self, record: Record) -> Order | None:
-        try:
-            return order_of(record.value, self._node)
-        except Malformed as error:
+    def _read(self, record: Record) -> list[Order]:
+        def refused(reason: str) -> None:
             metrics.orders_refused.inc()
             log.warning(
                 "order not read",
                 topic=record.topic,
                 partition=record.partition,
                 offset=record.offset,
-                reason=str(error),
+                reason=reason,
             )
-            return None
+
+        try:
+            return orders_of(record.value, self._node, refused)
+        except Malformed as error:
+            refused(str(error))
+            return []
 
     def _opened(self) -> Reader | None:
         """A reader at the end of this node's partition, as soon as a broker answers; None when stopped before."""

@@ -5,6 +5,9 @@ next record, so records grow with the load, up to a bound in bytes. A record wit
 count a report once. A heartbeat is true at its place in this order, so a heartbeat that waits through an outage stays
 true, and at most one waits. A record that the broker refuses for its size is never sent again as it is: its reports go
 into smaller records, or its lists are left out.
+
+The versions on the node's disk are listed with the join, and in heartbeats from a change of the list until the broker
+has such a heartbeat; other heartbeats name the list by its digest only, because the ledger keeps every heartbeat.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import msgspec
 
 from contract.bounds import REPORTS_BYTES_MAX
 from contract.codec import encode
-from contract.inputs import NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Report
+from contract.inputs import NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Report, cached_digest
 
 BRIEF_RECORDS = 120
 """After the broker refused a join or heartbeat for its size, this many of them, ten minutes' worth, list no
@@ -30,9 +33,13 @@ class ReportQueue:
         self._waiting: deque[NodeRecord | tuple[str, Report]] = deque()
         self._heartbeat_waits = False
         self._under_way: NodeRecord | None = None
+        self._whole: NodeJoined | NodeHeartbeat | None = None
+        """The last join or heartbeat taken from those that wait, with all its lists."""
         self._reports_bytes_max = REPORTS_BYTES_MAX
         self._brief = 0
         """How many of the next joins and heartbeats go without lists of versions."""
+        self._told = ""
+        """Digest of the list of cached versions that the broker has from this session; empty: it has none."""
 
     def __len__(self) -> int:
         """How many records and reports the broker does not have yet."""
@@ -43,6 +50,10 @@ class ReportQueue:
 
     def say(self, record: NodeJoined | NodeLeft) -> None:
         self._waiting.append(record)
+
+    def list_versions(self) -> None:
+        """The scheduler does not have the list of cached versions: the next heartbeat lists them."""
+        self._told = ""
 
     @property
     def wants_heartbeat(self) -> bool:
@@ -69,39 +80,53 @@ class ReportQueue:
 
     def delivered(self) -> NodeRecord:
         """The broker has the record under way, which is returned."""
-        record, self._under_way = self._under_way, None
-        assert record is not None, "a record was acknowledged, but none was under way"
+        record = self._settled()
+        if isinstance(record, NodeJoined):
+            self._told = cached_digest(record.cached)
+        elif isinstance(record, NodeHeartbeat) and cached_digest(record.cached) == record.cached_digest:
+            self._told = record.cached_digest
         return record
 
     def refused(self) -> NodeRecord | None:
         """The broker refuses the record under way for its size. What the record said comes next, in smaller records. A
         record of which nothing can be left out is dropped and returned."""
-        record = self.delivered()
+        record = self._settled()
         match record:
             case NodeReport(session=session, reports=reports) if len(reports) > 1:
                 self._reports_bytes_max = len(encode(record)) // 2
                 self._waiting.extendleft((session, report) for report in reversed(reports))
-            case NodeJoined(cached=listed) if listed:
+            case NodeJoined(cached=listed) if listed and self._whole is not None:
                 self._brief = BRIEF_RECORDS
-                self._waiting.appendleft(record)
-            case NodeHeartbeat(loaded=loaded, cached=cached) if loaded or cached:
+                self._waiting.appendleft(self._whole)
+            case NodeHeartbeat(loaded=loaded, cached=cached) if (loaded or cached) and self._whole is not None:
                 self._brief = BRIEF_RECORDS
                 if not self._heartbeat_waits:
-                    self._waiting.appendleft(record)
+                    self._waiting.appendleft(self._whole)
                     self._heartbeat_waits = True
             case _:
                 return record
         return None
 
+    def _settled(self) -> NodeRecord:
+        record, self._under_way = self._under_way, None
+        assert record is not None, "a record was settled, but none was under way"
+        return record
+
     def _listing(self, record: NodeRecord) -> NodeRecord:
-        """The record, without its lists of versions while the broker refuses these. The lists of attempts stay: the
-        scheduler takes an attempt that is not listed for an attempt that the node forgot."""
-        if self._brief == 0 or not isinstance(record, NodeJoined | NodeHeartbeat):
+        """The record, without its lists of versions while the broker refuses these, and without the cached versions
+        where the broker has their list. The lists of attempts stay: the scheduler takes an attempt that is not listed
+        for an attempt that the node forgot."""
+        if not isinstance(record, NodeJoined | NodeHeartbeat):
             return record
-        self._brief -= 1
-        if isinstance(record, NodeJoined):
+        self._whole = record
+        if self._brief:
+            self._brief -= 1
+            if isinstance(record, NodeJoined):
+                return msgspec.structs.replace(record, cached=())
+            return msgspec.structs.replace(record, loaded=(), cached=(), cached_digest="")
+        if isinstance(record, NodeHeartbeat) and record.cached_digest and record.cached_digest == self._told:
             return msgspec.structs.replace(record, cached=())
-        return msgspec.structs.replace(record, loaded=(), cached=())
+        return record
 
     def _gathered(self, session: str) -> NodeReport:
         reports: list[Report] = []

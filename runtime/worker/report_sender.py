@@ -30,10 +30,29 @@ PROGRESS_EVERY_S = 0.25
 MESSAGE_CHARACTERS_MAX = 200
 
 
-class RecordProducer(Protocol):
-    """runtime.kafka.Producer, as far as a ReportSender uses a producer."""
+REASONS_MAX = 10
+"""How many reasons the log tells of one silence."""
 
-    def send(
+REMEDIES = {
+    "SIZE_TOO_LARGE": "The record is made smaller by itself",
+    "LIST_TOO_LARGE": "The record is made smaller by itself",
+    "AUTHORIZATION_FAILED": "Let this node's user write to the topic (the broker's ACLs)",
+    "AUTHENTICATION": "Give this node the user and password that the broker knows",
+    "TIMED_OUT": "Is the broker up, and reachable from this machine?",
+    "TRANSPORT": "Is the broker up, and reachable from this machine?",
+    "no such partition": "Is the policy applied, and --partition that of this node's pool?",
+    "NOT_ENOUGH_REPLICAS": "Are enough brokers up for the topic's min.insync.replicas?",
+}
+"""By a part of what the client calls the reason."""
+
+REMEDY = "The broker's log has the reason"
+
+
+class RecordProducer(Protocol):
+    """runtime.kafka.Producer, as far as a ReportSender uses a producer. A record that cannot be handed over at once is
+    DeliveryUnclear: the sender's thread sends heartbeats, so it waits for nothing."""
+
+    def offer(
         self,
         topic: str,
         value: bytes | None,
@@ -72,6 +91,8 @@ class ReportSender:
         self._progressed_s: dict[str, float] = {}
         self._silent_since_s: float | None = None
         """Since when the broker has taken no record of this node (monotonic clock)."""
+        self._reasons: set[str] = set()
+        """Why the broker took nothing in this time, each of which the log has told once."""
         self._dropping = False
         """The broker refused a record of which nothing could be left out; the log has said so."""
 
@@ -121,19 +142,24 @@ class ReportSender:
     def _note_silence(self, found: Exception) -> None:
         if self._silent_since_s is None:
             self._silent_since_s = time.monotonic()
-            log.warning(
-                "not heard: expected the broker to take what this node says, found that it does not; reports wait, and"
-                " a record that was too large is made smaller",
-                topic=JOBS,
-                partition=self._node.jobs_partition,
-                found=str(found),
-                bytes=len(self._record_under_way[0]),
-            )
+        reason = str(found)
+        if reason in self._reasons or len(self._reasons) == REASONS_MAX:
+            return
+        self._reasons.add(reason)
+        log.warning(
+            "not heard: expected the broker to take what this node says, found that it does not; reports wait."
+            f" {_remedy(reason)}",
+            topic=JOBS,
+            partition=self._node.jobs_partition,
+            found=reason,
+            bytes=len(self._record_under_way[0]),
+        )
 
     def _note_success(self) -> None:
         if self._silent_since_s is not None:
             log.info("heard again", topic=JOBS, after_s=round(time.monotonic() - self._silent_since_s, 1))
             self._silent_since_s, self._dropping = None, False
+            self._reasons.clear()
 
     def progress(self, run: Run, fraction: float, message: str) -> None:
         """Tell whoever watches the job; at most four times a second, and lost if the broker is away."""
@@ -144,7 +170,7 @@ class ReportSender:
         words = mended(message[:MESSAGE_CHARACTERS_MAX])
         progress = AttemptProgressed(run.job, run.dispatch, min(1.0, max(0.0, fraction)), words)
         try:
-            self._producer.send(PROGRESS, encode(progress), key=run.job.encode(), headers=self._headers(progress))
+            self._producer.offer(PROGRESS, encode(progress), key=run.job.encode(), headers=self._headers(progress))
         except DeliveryUnclear:
             return  # progress decides nothing
 
@@ -155,7 +181,7 @@ class ReportSender:
     def _post(self) -> None:
         value, headers = self._record_under_way
         try:
-            self._producer.send(
+            self._producer.offer(
                 JOBS,
                 value,
                 key=uuid.uuid4().hex.encode(),
@@ -169,6 +195,11 @@ class ReportSender:
     def _headers(self, record: NodeRecord | AttemptProgressed) -> Headers:
         self._number += 1
         return headers_for(record, f"{self._stream}.{self._number}", f"node/{self._node.name}")
+
+
+def _remedy(reason: str) -> str:
+    """What to do, in a sentence."""
+    return next((words for part, words in REMEDIES.items() if part in reason), REMEDY)
 
 
 def _started(record: NodeRecord) -> tuple[str, ...]:

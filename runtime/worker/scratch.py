@@ -21,6 +21,7 @@ import structlog
 
 from runtime.worker.deletion import Deleter
 from runtime.worker.folders import have_folder, open_folder, open_root
+from runtime.worker.strays import end_those_in
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,12 @@ class Scratch:
     def open_outputs(self, dispatch: str) -> int:
         """The directory with the outputs of the attempt's rank 0, open. OSError when there is no such directory."""
         return open_folder(self._root, ATTEMPTS, dispatch, OUTPUTS)
+
+    def end_strays(self) -> None:
+        """End what children of an agent that was killed left running: nobody else works in this directory."""
+        ended = end_those_in(f"{self._path}/{SLOTS}")
+        if ended:
+            log.warning("ended what an agent that was killed had left running", processes=ended)
 
     def new_home(self, slot: int) -> None:
         """An empty home and temporary directory for a new child. OSError."""

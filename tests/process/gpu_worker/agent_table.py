@@ -32,6 +32,7 @@ from tests.unit.gpu_worker.programs import installed
 from tests.waiting import until
 
 DEADLINE_S = 20.0
+IDENTITY = "ab" * 16
 SALT, INPUTS = "ab" * 16, b"{}"
 STAND_IN = Path(__file__).parents[2] / "torch_stand_in" / "torch"
 MODEL = """
@@ -73,7 +74,7 @@ class Broker:
         self.sessions: list[str] = []
         self.positions = True
 
-    def send(self, topic: str, value: bytes | None, *, on_delivery: OnDelivery | None = None, **more: Any) -> None:
+    def offer(self, topic: str, value: bytes | None, *, on_delivery: OnDelivery | None = None, **more: Any) -> None:
         if topic == PROGRESS:
             self.progress.append(decode_progress(value))
         if topic != JOBS or on_delivery is None or value is None:
@@ -153,7 +154,7 @@ class Table:
             open_orders=self.broker.open_orders,
             environment={"PATH": os.environ["PATH"]},
         )
-        node = NodeIdentity("main", "node-1", slots, "cpu", 0, 0, 0, 1, 5.0, "node-1.example:10000")
+        node = NodeIdentity("main", "node-1", slots, "cpu", 0, 0, 0, 1, 5.0, "node-1.example:10000", IDENTITY)
         self.agent = Agent(node, world, Scratch(directory / "scratch"), heartbeat_ms=heartbeat_ms)
         self.status: int | None = None
         self.thread = threading.Thread(target=self._run)

@@ -19,15 +19,17 @@ from gpu_worker.rules.outcome import ChildOutcome, Computed
 from runtime.worker.launch import ChildLaunch, child_environment
 from runtime.worker.loop import Loop
 from runtime.worker.scratch import Scratch
+from runtime.worker.strays import Strays
 from tests.unit.gpu_worker.programs import installed
 
 DEADLINE_S = 20.0
 
 MODEL = r"""
-import os, subprocess, sys, tempfile, threading, time
+import os, signal, subprocess, sys, tempfile, threading, time
 
 class InvalidInputs(Exception): pass
 class OutOfMemoryError(RuntimeError): pass
+class AcceleratorError(RuntimeError): error_code = 710
 
 class Model:
     def load(self, weights_dir, device, rank, world_size):
@@ -52,6 +54,7 @@ class Model:
     def invalid(self, inputs, ctx): raise InvalidInputs()
     def memory(self, inputs, ctx): raise MemoryError()
     def cuda_memory(self, inputs, ctx): raise OutOfMemoryError()
+    def device(self, inputs, ctx): raise AcceleratorError("words")
     def disk(self, inputs, ctx): raise OSError(28, "No space left on device")
     def quit(self, inputs, ctx): sys.exit(1)
     def named(self, inputs, ctx): raise type("my_secret_merger", (Exception,), {})()
@@ -81,6 +84,12 @@ class Model:
     def listen(self, inputs, ctx):
         while not ctx.cancelled(): time.sleep(0.005)
         return {}
+    def obey(self, inputs, ctx):
+        while not ctx.cancelled(): time.sleep(0.005)
+        raise RuntimeError("cancelled")
+    def obey(self, inputs, ctx):
+        while not ctx.cancelled(): time.sleep(0.005)
+        raise RuntimeError("cancelled")
     def chatter(self, inputs, ctx):
         for _ in range(200): print("words " * 2000)
         sys.stdout.flush()
@@ -92,6 +101,9 @@ class Model:
     def garbage(self, inputs, ctx):
         os.write(ctx._pipe.fd, bytes([255, 255, 255, 255]))
         while True: time.sleep(3600)
+    def poison(self, inputs, ctx):
+        signal.signal(signal.SIGTERM, lambda *_: os.write(ctx._pipe.fd, bytes([255, 255, 255, 255])))
+        return {}
     def hang_up(self, inputs, ctx):
         os.close(ctx._pipe.fd)
         while True: time.sleep(3600)
@@ -110,7 +122,8 @@ class Bench:
         launch = ChildLaunch(
             0, child_environment({"PATH": os.environ["PATH"], "HEADRACE_S3_SECRET_KEY": "x"}, 3, []), "cpu", 3
         )
-        self.slot = Slot(launch, self.loop, self.scratch, self)
+        self.strays = Strays()
+        self.slot = Slot(launch, self.loop, self.scratch, self.strays, self)
         self.told: list[tuple[str, Any]] = []
         self.number = 0
 
@@ -126,9 +139,17 @@ class Bench:
     def halted(self, slot: int, run: Run) -> None:
         self.told.append(("halted", run.dispatch))
 
-    def launch(self, do: str, *, version: str = "v1", timeout_ms: int = 60_000, python: str = sys.executable) -> None:
+    def lost(self, slot: int, unbegun: str) -> None:
+        self.told.append(("lost", unbegun))
+
+    def regained(self, slot: int) -> None:
+        self.told.append(("regained", slot))
+
+    def launch(
+        self, do: str, *, job: str = "j", version: str = "v1", timeout_ms: int = 60_000, python: str = sys.executable
+    ) -> None:
         self.number += 1
-        order = Run("n", "s", "p", 1, "j", 1, f"1.{self.number}.0", "m", version, timeout_ms, 0, 0, "")
+        order = Run("n", "s", "p", 1, job, 1, f"1.{self.number}.0", "m", version, timeout_ms, 0, 0, "")
         program = installed(
             version=version, code=self.directory / "code", weights=self.directory / version, python=python
         )

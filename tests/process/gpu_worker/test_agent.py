@@ -13,18 +13,20 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from contract.codec import decode_progress
-from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started, Stopped, Succeeded
-from contract.orders import Kill, Rejoin
+from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started, Stopped, Succeeded, cached_digest
+from contract.orders import Kill, Refuse, Rejoin, Tell
 from contract.results import EMPTY_MANIFEST
+from gpu_worker.agent import REFUSED
 from gpu_worker.child.work import rendezvous_here
 from gpu_worker.io.checker import BAD_VALUES, OutputFault
 from gpu_worker.io.checker_process import Checkers
 from runtime.kafka import Delivery, DeliveryUnclear
 from runtime.worker.node import NodeIdentity
 from runtime.worker.report_sender import ReportSender
-from tests.process.gpu_worker.agent_table import DEADLINE_S, Table, running, started
+from tests.process.gpu_worker.agent_table import DEADLINE_S, IDENTITY, Table, running, started
 from tests.waiting import until
 
 
@@ -218,6 +220,34 @@ def test_of_a_gang_on_two_nodes_only_that_of_rank_0_speaks_and_the_other_lists_i
         assert far.broker.reports() == [Stopped(first.job, first.dispatch, "killed")]
 
 
+def test_what_it_has_on_disk_is_listed_when_the_scheduler_asks(tmp_path: Path) -> None:
+    with running(Table(tmp_path, heartbeat_ms=60_000, cached=("sha256:" + "a" * 64,))) as table:
+        until(lambda: table.broker.said(NodeHeartbeat))
+        (joined,), (beat,) = table.broker.said(NodeJoined), table.broker.said(NodeHeartbeat)
+        assert (joined.identity, joined.cached) == (IDENTITY, ("sha256:" + "a" * 64,))
+        assert (beat.cached, beat.cached_digest) == ((), cached_digest(joined.cached))
+        table.take(Tell("node-1", joined.session, "main", 1))
+        until(lambda: len(table.broker.said(NodeHeartbeat)) == 2)
+        assert table.broker.said(NodeHeartbeat)[1].cached == joined.cached
+
+
+def test_a_node_whose_name_is_taken_stays_out(table: Table) -> None:
+    """Two machines of one name replaced each other 68 times in three minutes, and 20 jobs were dead-lettered (C6)."""
+    until(lambda: table.broker.said(NodeHeartbeat))
+    table.take(table.waiting())
+    until(lambda: all(table.agent.child_pids))
+    before = len(table.broker.sent)
+    with capture_logs() as lines:
+        table.take(Refuse("node-1", table.broker.sessions[-1], "main", 1, "name_taken"))
+        table.thread.join(DEADLINE_S)
+    assert table.status == REFUSED
+    assert table.broker.said(NodeLeft) == []
+    assert len(table.broker.sent) == before
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert line["event"].startswith("this node stays out: expected its name to be its own, found that another machine")
+    assert table.agent.child_pids == [0]
+
+
 def test_it_leaves_when_all_is_said(table: Table) -> None:
     until(lambda: table.broker.said(NodeJoined))
     table.agent.stop()
@@ -238,11 +268,11 @@ def test_it_says_that_reports_were_left_behind(table: Table, monkeypatch: pytest
 def test_progress_is_told_at_most_four_times_a_second_and_never_waited_for(table: Table) -> None:
     told: list[bytes | None] = []
 
-    def send(topic: str, value: bytes | None, **_: Any) -> None:
+    def offer(topic: str, value: bytes | None, **_: Any) -> None:
         told.append(value)
         raise DeliveryUnclear("away")
 
-    producer: Any = SimpleNamespace(send=send)
+    producer: Any = SimpleNamespace(offer=offer)
     sender = ReportSender(NodeIdentity("main", "n", 1, "cpu", 0, 0, 0, 1, 5.0), producer, lambda _: None)
     until(lambda: table.broker.said(NodeJoined))
     order = table.order()

@@ -25,6 +25,7 @@ from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure
 from runtime.worker.launch import ChildLaunch, child_environment
 from runtime.worker.loop import Loop
 from runtime.worker.scratch import Scratch
+from runtime.worker.strays import Strays
 from tests.unit.gpu_worker.programs import installed
 
 DEADLINE_S = 20.0
@@ -85,7 +86,9 @@ class Ranks:
         self.loop = Loop()
         self.scratch = Scratch(directory / "scratch")
         environment = child_environment({"PATH": os.environ["PATH"]}, 1, [])
-        self.slots = [Slot(ChildLaunch(n, environment, "cpu", 1), self.loop, self.scratch, self) for n in range(2)]
+        self.slots = [
+            Slot(ChildLaunch(n, environment, "cpu", 1), self.loop, self.scratch, Strays(), self) for n in range(2)
+        ]
         self.told: list[tuple[str, int, Any]] = []
 
     def loaded(self, slot: int, version: str) -> None:
@@ -97,6 +100,12 @@ class Ranks:
 
     def done(self, slot: int, run: Run, outcome: ChildOutcome) -> None:
         self.told.append(("done", slot, outcome))
+
+    def lost(self, slot: int, unbegun: str) -> None:
+        raise AssertionError("no child of these tests lives on")
+
+    def regained(self, slot: int) -> None:
+        raise AssertionError("no slot of these tests was lost")
 
     def halted(self, slot: int, run: Run) -> None:
         self.told.append(("halted", slot, run.dispatch))

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from gpu_worker.child import slot
 from gpu_worker.child.messages import ModelProgressed
-from gpu_worker.child.slot import LAST_PRINTS, LAST_RECEIVES, Stage
+from gpu_worker.child.slot_stages import LAST_PRINTS, LAST_RECEIVES, Stage
 from runtime.worker import child_process
 from tests.process.gpu_worker.slot_bench import DEADLINE_S, Bench, alive, closing, values
 from tests.waiting import until
@@ -75,7 +75,15 @@ def test_nothing_that_a_model_prints_is_written_where_it_could_lay_a_trap(bench:
 
 
 def undying() -> float:
-    value = REGISTRY.get_sample_value("headrace_node_children_undying")
+    return sample("headrace_node_children_undying")
+
+
+def lost_slots() -> float:
+    return sample("headrace_node_slots_lost")
+
+
+def sample(metric: str) -> float:
+    value = REGISTRY.get_sample_value(metric)
     assert value is not None
     return value
 
@@ -113,30 +121,60 @@ def test_what_goes_on_writing_after_the_child_ended_is_not_listened_to_for_ever(
     assert (outcome.kind, outcome.error) == ("child_died", "Signal9")
 
 
-def test_a_child_that_does_not_die_is_told_of_and_keeps_its_slot(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child that waits for a device does not die."""
-    monkeypatch.setattr(child_process, "UNDYING_S", 0.1)
-    monkeypatch.setattr(slot, "KILLING_S", 0.02)
+def lost_child(bench: Bench, patched: pytest.MonkeyPatch) -> None:
+    """Until the block ends, no signal ends the bench's child, which does not listen: as if a device held it."""
+    patched.setattr(child_process, "UNDYING_S", 0.1)
+    for limit in ("KILLING_S", "ASKED_S", "TERMINATING_S"):
+        patched.setattr(slot, limit, 0.02)
+    patched.setattr(child_process.ChildProcess, "_signal_group", lambda *_: None)
+    os.kill(bench.slot.pid, signal.SIGSTOP)
+
+
+def test_a_child_that_does_not_die_costs_its_slot_until_it_does(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that waits for a device does not die. Nothing comes of its attempt any more, so that ends."""
     bench.launch("listen")
     bench.next("loaded")
     before, pid = undying(), bench.slot.pid
     with monkeypatch.context() as patched, capture_logs() as logs:
-        patched.setattr(child_process.ChildProcess, "_signal_group", lambda *_: None)
-        patched.setattr(slot, "ASKED_S", 0.02)
-        patched.setattr(slot, "TERMINATING_S", 0.02)
-        os.kill(pid, signal.SIGSTOP)
+        lost_child(bench, patched)
         bench.slot.halt()
-        bench.until(lambda: undying() == before + 1)
+        assert bench.next("halted") == "1.1.0"
+        assert [what for what, _ in bench.told][-2:] == ["lost", "halted"], "else the next attempt would go there"
         for _ in range(5):
             bench.loop.turn(0.02)
             bench.slot.on_deadline()
         assert [(line["log_level"], line["pid"]) for line in logs] == [("error", pid)]
         assert "expected its process to end once it was killed" in logs[0]["event"]
-        assert bench.slot._stage is Stage.KILLING
-        assert not [what for what, _ in bench.told if what == "halted"], "it is not certain yet"
-    bench.next("halted")
-    assert undying() == before
+        assert bench.slot._stage is Stage.LOST
+        assert (undying(), lost_slots()) == (before + 1, 1)
+    bench.next("regained", since=0)
+    assert (undying(), lost_slots()) == (before, 0)
     assert values(bench.outcome("nothing")) == {}
+
+
+def test_an_attempt_that_waits_for_a_child_that_does_not_die_can_go_elsewhere(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.outcome("nothing")
+    with monkeypatch.context() as patched:
+        lost_child(bench, patched)
+        bench.launch("nothing", version="v2")
+        assert bench.next("lost") == "1.2.0"
+        bench.slot.halt()
+        assert bench.told[-1] == ("halted", "1.2.0")
+    bench.next("regained", since=0)
+    assert bench.slot.pid == 0
+
+
+def test_an_attempt_whose_child_does_not_die_fails(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.launch("hang_up")
+    bench.next("loaded")
+    with monkeypatch.context() as patched:
+        lost_child(bench, patched)
+        os.kill(bench.slot.pid, signal.SIGCONT)
+        outcome = bench.next("done")
+        assert (outcome.kind, outcome.error) == ("child_died", "Signal9")
+    bench.next("regained", since=0)
 
 
 def test_a_node_that_ends_waits_only_so_long_for_its_child(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

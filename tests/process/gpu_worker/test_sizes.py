@@ -129,19 +129,20 @@ def test_a_node_whose_every_word_is_refused_goes_on_and_says_so_once(tmp_path: P
     assert len([line for line in lines if line["log_level"] == "error"]) == 1
 
 
-def test_an_outage_is_told_once_and_its_end(tmp_path: Path, lines: list[Any]) -> None:
+def test_an_outage_is_told_once_for_each_reason_and_its_end(tmp_path: Path, lines: list[Any]) -> None:
     with running(Table(tmp_path, heartbeat_ms=60_000)) as table:
         until(lambda: table.broker.said(NodeHeartbeat))
         table.broker.acks = False
         order = table.order()
         table.take(Kill("node-1", order.session, "main", 1, order.job, order.dispatch))
-        for _ in range(3):
+        for reason in ("_MSG_TIMED_OUT", "TOPIC_AUTHORIZATION_FAILED", "_MSG_TIMED_OUT"):
             until(lambda: table.broker.held)
-            table.broker.settle(DeliveryUnclear("jobs: _MSG_TIMED_OUT"))
+            table.broker.settle(DeliveryUnclear(f"jobs: {reason}"))
         until(lambda: table.broker.held)
         table.broker.acks = True
         table.broker.settle(Delivery(0, 0, 0))
         until(lambda: [line for line in lines if line["event"] == "heard again"])
         assert Stopped(order.job, order.dispatch, "killed") in table.broker.reports()
-    (line,) = [line for line in lines if line["log_level"] == "warning"]
+    line, other = [line for line in lines if line["log_level"] == "warning"]
     assert (line["topic"], line["partition"], line["found"]) == ("jobs", 0, "jobs: _MSG_TIMED_OUT")
+    assert other["event"].endswith("Let this node's user write to the topic (the broker's ACLs)")

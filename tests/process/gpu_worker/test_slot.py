@@ -62,6 +62,11 @@ def test_each_failure_has_its_kind(bench: Bench, do: str, kind: str, error: str)
     assert values(bench.outcome("nothing")) == {}
 
 
+def test_garbage_of_an_old_child_is_not_the_fault_of_the_attempt_that_waits_for_its_end(bench: Bench) -> None:
+    bench.outcome("poison")
+    assert values(bench.outcome("nothing", version="v2")) == {}
+
+
 def test_a_child_that_hangs_up_is_ended(bench: Bench) -> None:
     outcome = bench.outcome("hang_up")
     assert (outcome.kind, outcome.error) == ("child_died", "Signal15")

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from contract.codec import Malformed, encode
 from contract.inputs import Failed
 from contract.names import dispatch_order, pool_of
-from contract.orders import Drain, Kill, Load, Order, Payload, Recall, Rejoin, Run
+from contract.orders import Drain, Kill, Load, Order, Orders, Payload, Recall, Refuse, Rejoin, Run, Tell
 from contract.results import attempt_prefix
 from gpu_worker.io.supplies import SuppliesFetcher
 from gpu_worker.rules.actions import FetchSupplies, Prefetch, Say
 from gpu_worker.rules.node_rules import NodeRules
-from runtime.worker.order_door import order_of
+from runtime.worker.order_door import orders_of
 from runtime.worker.scratch import Scratch
 from tests.properties.gpu_worker.frames import PIECES
 
@@ -43,8 +43,9 @@ GOOD: dict[str, Any] = {
     "payload": Payload(msgspec.Raw(b'{"prompt":"words"}'), "ab" * 16),
     "ranks": (0,),
     "world": 1,
+    "reason": "name_taken",
 }
-KINDS: tuple[Any, ...] = (Run, Run, Kill, Recall, Load, Drain, Rejoin)
+KINDS: tuple[Any, ...] = (Run, Run, Kill, Recall, Load, Drain, Tell, Refuse, Rejoin)
 ODD: dict[type, st.SearchStrategy[Any]] = {
     str: st.sampled_from(
         ("", "..", "../x", "/etc/passwd", "a/../../b", "x" * 5_000, "1.2", "1.2.x", "9" * 5_000, "a\0")
@@ -70,7 +71,9 @@ def orders(draw: st.DrawFn) -> bytes:
         name = draw(st.sampled_from(sorted(fields)))
         fields[name] = draw(ODD[type(fields[name])])
     try:
-        raw = encode(kind(**fields))
+        order = kind(**fields)
+        another = Drain(NODE, SESSION, "main", epoch)
+        raw = encode(Orders(NODE, (another, order)) if draw(st.booleans()) else order)
     except (msgspec.MsgspecError, OverflowError, UnicodeEncodeError):
         raw = b"{}"
     if draw(st.integers(0, 4)):
@@ -112,16 +115,16 @@ def test_any_bytes_as_an_order_are_taken_or_passed_over(tmp_path: Path) -> None:
     @given(orders(), st.binary(max_size=40))
     def written_to_the_topic(raw: bytes, noise: bytes) -> None:
         for value in (raw, noise):
-            refusal = ""
-            order: Order | None = None
+            refusals: list[str] = []
+            taken: list[Order] = []
             try:
-                order = order_of(value, NODE)
+                taken = orders_of(value, NODE, refusals.append)
             except Malformed as malformed:
-                refusal = str(malformed)
-            assert refusal == "" or (refusal.startswith("expected an order") and refusal.isprintable())
+                refusals.append(str(malformed))
+            assert all(reason.startswith("expected an order") and reason.isprintable() for reason in refusals)
             if value is raw:
-                seen["refused" if refusal else "taken" if order else "another's"] += 1
-            if order is not None:
+                seen["refused" if refusals else "taken" if taken else "another's"] += 1
+            for order in taken:
                 behind_the_door(order, scratch, tmp_path)
 
     written_to_the_topic()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from contract.inputs import Failed, Started, Stopped, Succeeded
-from contract.orders import Drain, Kill, Load, Recall, Rejoin, Run
+from contract.inputs import Failed, Started, Stopped, Succeeded, cached_digest
+from contract.orders import Drain, Kill, Load, Recall, Refuse, Rejoin, Run, Tell
 from gpu_worker.rules.actions import (
     Announce,
     FetchSupplies,
@@ -13,9 +13,11 @@ from gpu_worker.rules.actions import (
     Halt,
     JoinAgain,
     Launch,
+    ListVersions,
     LocalPhase,
     Prefetch,
     Say,
+    StayOut,
     Unstore,
 )
 from gpu_worker.rules.node_rules import NodeRules
@@ -271,6 +273,20 @@ def test_a_heartbeat_lists_what_is_held_loaded_and_cached(rules: NodeRules) -> N
     heartbeat = rules.heartbeat()
     assert (heartbeat.running, heartbeat.staged) == (("1.1.0",), ("1.2.0",))
     assert (heartbeat.loaded, heartbeat.cached, heartbeat.draining) == (("v1",), ("v1", "v2"), False)
+    assert (heartbeat.cached_digest, heartbeat.usable) == (cached_digest(("v1", "v2")), -1)
+
+
+def test_the_order_to_tell_has_the_next_heartbeat_list_the_versions_at_once(rules: NodeRules) -> None:
+    assert rules.take(Tell(NODE, SESSION, POOL, 1)) == [ListVersions(), Announce()]
+
+
+def test_a_node_that_is_told_to_stay_out_drops_what_it_holds_without_a_word(rules: NodeRules) -> None:
+    running(rules, run())
+    staged(rules, run("1.2.0", "main-" + "1" * 32))
+    assert rules.take(Refuse(NODE, "s0", POOL, 1, "name_taken")) == [], "another session's"
+    refused = rules.take(Refuse(NODE, SESSION, POOL, 1, "name_taken"))
+    assert refused == [Forget("1.2.0"), Halt(0, "1.1.0"), StayOut("name_taken")]
+    assert rules.halted("1.1.0") == [Forget("1.1.0")]
 
 
 def test_more_than_a_node_can_hold_is_given_back(rules: NodeRules) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from contract.bounds import REPORTS_BYTES_MAX
 from contract.codec import encode
-from contract.inputs import NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Report, Started, Succeeded
+from contract.inputs import NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, Report, Started, Succeeded, cached_digest
 from runtime.worker.report_queue import BRIEF_RECORDS, NodeRecord, ReportQueue
 
 NODE, SESSION = "node-1", "s1"
@@ -165,3 +165,62 @@ def test_a_heartbeat_that_was_refused_gives_way_to_one_that_waits(queue: ReportQ
     queue.heartbeat(HEARTBEAT)
     queue.refused()
     assert said(queue) == ([HEARTBEAT], [])
+
+
+def beat(*cached: str) -> NodeHeartbeat:
+    return NodeHeartbeat(NODE, SESSION, cached=cached, cached_digest=cached_digest(cached))
+
+
+def named(*cached: str) -> NodeHeartbeat:
+    """As `beat`, without the list."""
+    return NodeHeartbeat(NODE, SESSION, cached_digest=cached_digest(cached))
+
+
+def beaten(queue: ReportQueue, *cached: str) -> NodeRecord | None:
+    queue.heartbeat(beat(*cached))
+    return queue.next()
+
+
+def test_cached_versions_are_listed_with_the_join_and_again_only_when_they_change(queue: ReportQueue) -> None:
+    queue.say(msgspec.structs.replace(JOINED, cached=("v1",)))
+    queue.next()
+    queue.delivered()
+    assert beaten(queue, "v1") == named("v1")
+    queue.delivered()
+    assert beaten(queue, "v1", "v2") == beat("v1", "v2")
+    queue.delivered()
+    assert beaten(queue, "v1", "v2") == named("v1", "v2")
+
+
+def test_a_changed_list_goes_with_every_heartbeat_until_the_broker_has_one(queue: ReportQueue) -> None:
+    assert beaten(queue, "v1") == beat("v1")
+    queue.refused()
+    for _ in range(BRIEF_RECORDS):
+        record = queue.next() or beaten(queue, "v1")
+        assert record == NodeHeartbeat(NODE, SESSION), "a digest of a list that the broker refuses would be asked for"
+        queue.delivered()
+    for _ in range(2):
+        assert beaten(queue, "v1") in (beat("v1"), named("v1"))
+        queue.delivered()
+    assert beaten(queue, "v1") == named("v1")
+
+
+def test_a_list_that_the_scheduler_asks_for_comes_once(queue: ReportQueue) -> None:
+    for expected in (beat("v1"), named("v1")):
+        assert beaten(queue, "v1") == expected
+        queue.delivered()
+    queue.heartbeat(beat("v1"))
+    queue.list_versions()
+    for expected in (beat("v1"), named("v1")):
+        assert (queue.next() or beaten(queue, "v1")) == expected
+        queue.delivered()
+
+
+def test_an_order_to_tell_that_comes_while_a_digest_is_under_way_is_not_lost(queue: ReportQueue) -> None:
+    for expected in (beat("v1"), named("v1")):
+        assert beaten(queue, "v1") == expected
+        if expected != named("v1"):
+            queue.delivered()
+    queue.list_versions()
+    queue.delivered()
+    assert beaten(queue, "v1") == beat("v1")
