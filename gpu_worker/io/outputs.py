@@ -3,14 +3,17 @@
 An output must be a regular file with a plain name in the attempt's own directory. The file is opened once, and all
 reading goes through that one descriptor: at most as many bytes as the file had then, each byte once, hashed when it is
 handed on. So the digest is that of what was stored, whatever happens to the file meanwhile. A file that changed is no
-output.
+output, and neither is one that a process still has open for writing: what is read of it may be half of it.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import re
+import signal
 from collections.abc import Callable
 from types import TracebackType
 
@@ -54,6 +57,7 @@ class OpenOutput:
             raise BadOutput("OutputNotAFile") from None
         except OSError:
             raise BadOutput("OutputMissing") from None
+        self._name = name
         self._signature = self._look()
         self.bytes = os.fstat(self._fd).st_size
 
@@ -68,9 +72,15 @@ class OpenOutput:
         return OutputReading(self._fd, self.bytes, look)
 
     def check_unchanged(self) -> None:
-        """BadOutput when the file has changed since it was opened: somebody still wrote to it."""
+        """BadOutput when the file has changed since it was opened, or may change: somebody writes to it."""
         if self._look() != self._signature:
-            raise BadOutput("OutputChanged")
+            raise _changed(f"{self._name}: expected a file that is complete, found that it changed while it was stored")
+        self.check_closed()
+
+    def check_closed(self) -> None:
+        """BadOutput when a process has the file open for writing."""
+        if _has_writer(self._fd):
+            raise _changed(f"{self._name}: expected a file that nobody writes to, found that it is open for writing")
 
     def _look(self) -> tuple[int, int, int, int]:
         status = os.fstat(self._fd)
@@ -103,9 +113,26 @@ class OutputReading:
             self._look()
             part = os.pread(self._fd, min(wanted, READ_BYTES_MAX), self._position)
             if not part:
-                raise BadOutput("OutputChanged")
+                raise _changed("expected a file that is complete, found that it became shorter while it was stored")
             self._hash.update(part)
             self._position += len(part)
             wanted -= len(part)
             parts.append(part)
         return b"".join(parts)
+
+
+def _changed(found: str) -> BadOutput:
+    return BadOutput("OutputChanged", f"{found}; finish and close every output before predict returns\n")
+
+
+def _has_writer(fd: int) -> bool:
+    """Whether any process has the file open, or mapped, for writing. The kernel refuses a read lease then. False where
+    the file system has no leases. The lease is given back at once: whoever opens the file meanwhile waits for that, and
+    the signal that asks for it is one that a process ignores."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False

@@ -116,6 +116,7 @@ class ResultObjects:
         with OpenOutput(folder, name) as output:
             if output.bytes > room:
                 raise BadOutput("OutputsTooLarge")
+            output.check_closed()
             if output.bytes <= WHOLE_BYTES_MAX:
                 reading = output.reading(self._look)
                 self.put(name, reading.read(), media_type)

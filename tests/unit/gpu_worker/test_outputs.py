@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
+import mmap
 import os
 from pathlib import Path
 from typing import Any
@@ -51,7 +54,69 @@ def test_a_large_output_that_changes_while_it_is_stored_is_refused(
     change(path)
     table.store.let.set()
     assert table.told.get(timeout=10)[1] == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
-    assert table.store.puts == 1, "another try would not mend it"
+    assert table.store.puts == 2, "the output and the error, once each: another try would not mend it"
+
+
+@pytest.mark.parametrize("change", [grow, shrink, rewrite])
+def test_a_small_output_that_changes_while_it_is_stored_is_refused(table: Table, change: Any) -> None:
+    path = table.directory / "a.bin"
+    path.write_bytes(b"small")
+    table.store.let.clear()
+    table.begin(computed("a.bin"))
+    assert table.store.reached.wait(10)
+    change(path)
+    table.store.let.set()
+    assert table.told.get(timeout=10)[1] == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
+    assert table.store.objects[PREFIX + "error.txt"].startswith(b"a.bin: expected a file that is complete, found that")
+
+
+def write_handle(path: Path) -> Any:
+    return path.open("ab")
+
+
+def write_map(path: Path) -> Any:
+    fd = os.open(path, os.O_RDWR)
+    mapped = mmap.mmap(fd, 0)
+    os.close(fd)
+    return mapped
+
+
+@pytest.mark.parametrize("whole_max", [4, 100], ids=["large", "small"])
+@pytest.mark.parametrize("opened", [write_handle, write_map])
+def test_an_output_that_somebody_may_still_write_to_is_refused(
+    table: Table, monkeypatch: pytest.MonkeyPatch, opened: Any, whole_max: int
+) -> None:
+    """Whoever writes now and then leaves no trace while the file is stored, which takes a moment."""
+    monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", whole_max)
+    path = table.directory / "a.bin"
+    path.write_bytes(b"words")
+    with opened(path):
+        assert table.stored(computed("a.bin")) == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
+    assert (
+        b"found that it is open for writing; finish and close every output" in table.store.objects[PREFIX + "error.txt"]
+    )
+    assert PREFIX + "a.bin" not in table.store.objects
+    assert isinstance(table.stored(computed("a.bin")), Succeeded)
+
+
+def test_a_writer_that_comes_while_it_is_stored_is_seen(table: Table) -> None:
+    path = table.directory / "a.bin"
+    path.write_bytes(b"words")
+    table.store.let.clear()
+    table.begin(computed("a.bin"))
+    assert table.store.reached.wait(10)
+    with path.open("ab"):
+        table.store.let.set()
+        assert table.told.get(timeout=10)[1] == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
+
+
+def test_a_file_system_without_leases_serves_too(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_leases(*_: Any) -> int:
+        raise OSError(errno.EINVAL, "no leases")
+
+    monkeypatch.setattr(fcntl, "fcntl", no_leases)
+    (table.directory / "a.bin").write_bytes(b"words")
+    assert isinstance(table.stored(computed("a.bin")), Succeeded)
 
 
 def test_an_output_that_is_swapped_while_it_is_stored_is_the_one_that_was_opened(
