@@ -49,6 +49,8 @@ class RunModel(msgspec.Struct, frozen=True, tag="run"):
     inputs: msgspec.Raw
     directory: str
     """Where output files go; the child makes the directory when a model asks for its first output."""
+    temporary: str
+    """Where temporary files of the attempt go: the child's TMPDIR while `predict` runs."""
 
 
 class CancelRun(msgspec.Struct, frozen=True, tag="cancel"):

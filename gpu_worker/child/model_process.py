@@ -34,8 +34,8 @@ class ModelProcess:
     ) -> None:
         """Start a child for this work's version, in an empty home. OSError when the child cannot be started."""
         scratch.new_home(launch.index)
-        home, temporary = scratch.home(launch.index), scratch.temporary(launch.index)
-        environment = dict(launch.environment) | {"HOME": home, "TMPDIR": temporary}
+        home = scratch.home(launch.index)
+        environment = dict(launch.environment) | {"HOME": home, "TMPDIR": scratch.kept(launch.index)}
         python = str(work.supplies.program.python)
         self.version = work.run.version
         self._child = ChildProcess(python, CHILD, environment, home, frame_decoder())

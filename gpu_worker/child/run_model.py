@@ -21,10 +21,8 @@ import io
 import json
 import os
 import re
-import select
 import signal
 import sys
-import threading
 import time
 import traceback
 from pathlib import Path
@@ -32,7 +30,6 @@ from typing import Any
 
 Frame = dict[str, Any]
 
-FRAME_BYTES_MAX = 4 * 1024 * 1024
 DETAIL_BYTES_MAX = 32 * 1024
 MESSAGE_CHARACTERS_MAX = 200
 VALUE_LEAST, VALUE_MOST = -(2**63), 2**64 - 1
@@ -50,8 +47,18 @@ PR_SET_CHILD_SUBREAPER = 36
 ENCODER = json.JSONEncoder(allow_nan=False)
 
 
-class AgentGone(Exception):
-    """The agent closed the pipe: nobody wants results any more."""
+def beside(name: str) -> Any:
+    """A module in the folder of this file. Loaded by path: a model can neither shadow nor import the file."""
+    spec = importlib.util.spec_from_file_location(f"headrace_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None, f"{name}.py is installed beside run_model.py"
+    assert spec.loader is not None, f"{name}.py is a source file"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PIPE = beside("agent_pipe")
+FRAME_BYTES_MAX: int = PIPE.FRAME_BYTES_MAX
 
 
 class BadValues(Exception):
@@ -123,65 +130,10 @@ def path_of(place: ValuePlace) -> str:
     return "/".join(["values", *reversed(parts)])[:PLACE_CHARACTERS_MAX]
 
 
-class Pipe:
-    """Frames to and from the agent."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.received = bytearray()
-        self.writing = threading.Lock()
-
-    def read(self) -> Frame:
-        """Wait for the next frame. AgentGone when the agent closed the pipe."""
-        while True:
-            frame = self._take()
-            if frame is not None:
-                return frame
-            self._receive()
-
-    def poll(self) -> Frame | None:
-        """The next frame if a frame has arrived, else None."""
-        frame = self._take()
-        while frame is None and select.select([self.fd], [], [], 0)[0]:
-            self._receive()
-            frame = self._take()
-        return frame
-
-    def write(self, body: bytes) -> None:
-        data = len(body).to_bytes(4, "big") + body
-        try:
-            with self.writing:  # a model may report progress from a thread of its own
-                while data:
-                    data = data[os.write(self.fd, data) :]
-        except OSError:
-            raise AgentGone from None
-
-    def _take(self) -> Frame | None:
-        if len(self.received) < 4:
-            return None
-        end = 4 + int.from_bytes(self.received[:4], "big")
-        if end > 4 + FRAME_BYTES_MAX:
-            raise AgentGone
-        if len(self.received) < end:
-            return None
-        frame: Frame = json.loads(self.received[4:end].decode())
-        del self.received[:end]
-        return frame
-
-    def _receive(self) -> None:
-        try:
-            chunk = os.read(self.fd, 65536)
-        except OSError:
-            chunk = b""
-        if not chunk:
-            raise AgentGone
-        self.received += chunk
-
-
 class Context:
     """What `predict` gets beside its inputs: `progress`, `cancelled`, `output`."""
 
-    def __init__(self, pipe: Pipe, dispatch: str, directory: str) -> None:
+    def __init__(self, pipe: Any, dispatch: str, directory: str) -> None:
         self._pipe = pipe
         self._dispatch = dispatch
         self._directory = directory
@@ -292,7 +244,7 @@ def load(frame: Frame) -> tuple[Any, Any, bytes | None]:
         limit_threads(frame["threads"])
         if gang is not None:
             gang.meet("loaded")
-    except AgentGone:
+    except PIPE.AgentGone:
         raise
     except BaseException as error:  # the model's own code may raise anything, SystemExit too, and must be reported
         wait_for_news(gang, error)
@@ -300,10 +252,12 @@ def load(frame: Frame) -> tuple[Any, Any, bytes | None]:
     return model, gang, None
 
 
-def run(model: Any, gang: Any, frame: Frame, pipe: Pipe) -> bytes:
+def run(model: Any, gang: Any, frame: Frame, pipe: Any) -> bytes:
     """Compute one attempt. Returns the frame to answer."""
     dispatch = frame["dispatch"]
     context = Context(pipe, dispatch, frame["directory"])
+    kept = os.environ["TMPDIR"]
+    use_temporary(frame["temporary"])
     try:
         values = model.predict(frame["inputs"], context)
         if gang is not None:
@@ -311,11 +265,21 @@ def run(model: Any, gang: Any, frame: Frame, pipe: Pipe) -> bytes:
             if gang.rank > 0:  # the result is that of rank 0
                 return succeeded(dispatch, {}, [])
         return succeeded(dispatch, {} if values is None else values, context.outputs)
-    except AgentGone:
+    except PIPE.AgentGone:
         raise
     except BaseException as error:  # as above
         wait_for_news(gang, error)
         return failed(dispatch, kind_of(error, "model_error"), error)
+    finally:
+        use_temporary(kept)
+
+
+def use_temporary(directory: str) -> None:
+    """Make temporary files there from now on: what an attempt makes goes with it, what `load` made stays."""
+    os.environ["TMPDIR"] = directory
+    tempfile: Any = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile.tempdir = directory
 
 
 def is_broken(error: BaseException) -> bool:
@@ -323,16 +287,6 @@ def is_broken(error: BaseException) -> bool:
     with contextlib.suppress(Exception):
         return bool(beside("device_errors").is_broken(error))
     return False
-
-
-def beside(name: str) -> Any:
-    """A module in the folder of this file. Loaded by path: a model can neither shadow nor import the file."""
-    spec = importlib.util.spec_from_file_location(f"headrace_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None, f"{name}.py is installed beside run_model.py"
-    assert spec.loader is not None, f"{name}.py is a source file"
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def wait_for_news(gang: Any, error: BaseException) -> None:
@@ -363,7 +317,7 @@ def flush() -> None:
             stream.flush()
 
 
-def serve(pipe: Pipe) -> None:
+def serve(pipe: Any) -> None:
     model, gang = None, None
     while True:
         frame = pipe.read()
@@ -392,8 +346,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # half a surrogate pair in a print fails nothing
-    with contextlib.suppress(AgentGone):
-        serve(Pipe(fd))
+    with contextlib.suppress(PIPE.AgentGone):
+        serve(PIPE.Pipe(fd))
 
 
 if __name__ == "__main__":

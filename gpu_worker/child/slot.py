@@ -158,7 +158,7 @@ class Slot:
 
     def _give(self, process: ModelProcess, launched: LaunchedWork) -> None:
         launched.is_sent = True
-        process.send(launched.work.run_message(self._scratch))
+        process.send(launched.work.run_message(self._launch, self._scratch))
 
     def _ask(self, process: ModelProcess, launched: LaunchedWork) -> None:
         run = launched.work.run
@@ -308,6 +308,7 @@ class Slot:
             self._enter(Stage.SWEEPING, STRAYS_S)
             return
         self._enter(Stage.EMPTY, None)
+        self._scratch.clean_home(self._launch.index)
         launched = self._launched
         if launched is None:
             return

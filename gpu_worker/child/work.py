@@ -40,8 +40,10 @@ class Work:
         code, weights, entry_point = str(program.code), str(program.weights), program.manifest.entry_point
         return LoadModel(code, weights, entry_point, launch.device, self.rank, world, launch.threads, self.gang)
 
-    def run_message(self, scratch: Scratch) -> RunModel:
-        return RunModel(self.run.dispatch, self.supplies.inputs, scratch.outputs(self.run.dispatch, self.rank))
+    def run_message(self, launch: ChildLaunch, scratch: Scratch) -> RunModel:
+        dispatch = self.run.dispatch
+        outputs, temporary = scratch.outputs(dispatch, self.rank), scratch.temporary(launch.index)
+        return RunModel(dispatch, self.supplies.inputs, outputs, temporary)
 
 
 class LaunchedWork:

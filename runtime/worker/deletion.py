@@ -30,7 +30,7 @@ class Deleter:
         self._state = threading.Condition()
         self._wanted = True
         self._closing = False
-        have_folder(root, name)
+        self.have(name)
         self._thread = threading.Thread(target=self._work, name="deleter", daemon=True)
         self._thread.start()
 
@@ -42,7 +42,7 @@ class Deleter:
         except OSError:
             return
         try:
-            have_folder(self._root, self._name)  # a child may have put something else there
+            self.have(self._name)  # a child may have put something else there
             self._set_aside(path)
         except OSError as error:
             log.warning("what an attempt left stays on disk: it cannot be renamed", error=type(error).__name__)
@@ -50,6 +50,13 @@ class Deleter:
         with self._state:
             self._wanted = True
             self._state.notify_all()
+
+    def have(self, name: str) -> None:
+        """Make sure that the root has a directory of this name, which its owner may use. What stood there instead is
+        deleted. OSError."""
+        aside = f"{name}-{_new_name()}"
+        if have_folder(self._root, name, aside):
+            self.delete(aside)
 
     def close(self, within_s: float) -> bool:
         """Stop. True when all was deleted within the time; the next agent in this scratch deletes the rest."""

@@ -47,18 +47,21 @@ def open_file(within: int, name: str) -> int:
     return fd
 
 
-def have_folder(within: int, name: str) -> None:
-    """Make sure that the name is a directory which its owner may use; anything else with the name is deleted.
-    OSError."""
+def have_folder(within: int, name: str, aside: str) -> bool:
+    """Make sure that the name is a directory which its owner may use. Anything else with the name gets the name `aside`
+    then, and True is returned: deleting it could take long, if it is a huge file. OSError."""
     try:
         mode = os.stat(name, dir_fd=within, follow_symlinks=False).st_mode
-        if not stat.S_ISDIR(mode):
-            os.unlink(name, dir_fd=within)
-            os.mkdir(name, dir_fd=within)
-        elif mode & stat.S_IRWXU != stat.S_IRWXU:
-            unlock(within, name)
     except FileNotFoundError:
         os.mkdir(name, dir_fd=within)
+        return False
+    if stat.S_ISDIR(mode):
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            unlock(within, name)
+        return False
+    os.rename(name, aside, src_dir_fd=within, dst_dir_fd=within)
+    os.mkdir(name, dir_fd=within)
+    return True
 
 
 def unlock(within: int, name: str) -> None:

@@ -1,9 +1,16 @@
-"""A node's own disk space: what an attempt writes stays here until the attempt ends, and no longer.
+"""A node's own disk space: what stays how long.
 
-<root>/attempts/<dispatch>/outputs/   files that a model writes to be kept
+<root>/attempts/<dispatch>/outputs/   files that a model writes to be kept: until its attempt is stored and reported
 <root>/attempts/<dispatch>/rank-<n>/  the same for rank n of a gang, except rank 0, which has the place above
-<root>/slots/<n>/home, temporary      the slot's home and temporary directory
-<root>/gone/                          what a thread deletes
+<root>/slots/<n>/temporary/           TMPDIR while `predict` runs: until the attempt is computed
+<root>/slots/<n>/kept/                TMPDIR at any other time, above all while `load` runs: until the child ends
+<root>/slots/<n>/home/                HOME, with the caches of libraries: until the child ends
+<root>/gone/                          what a thread deletes: until the thread comes to it
+<root>/lock                           held by the agent
+
+A child ends when its slot is to run another version, when it has to be replaced, or with the node. What an agent that
+was killed left goes when the next agent starts here. A library that remembers the TMPDIR of `load` writes to `kept`
+later, too.
 
 All files here belong to models: the agent writes none, reads only outputs, and opens those step by step (`folders`).
 The agent's loop only renames and makes directories, which takes no time worth a thread.
@@ -20,13 +27,13 @@ from pathlib import Path
 import structlog
 
 from runtime.worker.deletion import Deleter
-from runtime.worker.folders import have_folder, open_folder, open_root
+from runtime.worker.folders import open_folder, open_root
 from runtime.worker.strays import end_those_in
 
 log = structlog.get_logger(__name__)
 
 ATTEMPTS, SLOTS, GONE = "attempts", "slots", "gone"
-OUTPUTS, HOME, TEMPORARY = "outputs", "home", "temporary"
+OUTPUTS, HOME, KEPT, TEMPORARY = "outputs", "home", "kept", "temporary"
 
 CLOSING_S = 3.0
 """How long a node that ends waits until all is deleted. The next node in this directory deletes the rest."""
@@ -55,7 +62,7 @@ class Scratch:
         self._deleter = Deleter(self._root, GONE)
         for name in (ATTEMPTS, SLOTS):
             self._deleter.delete(name)
-            have_folder(self._root, name)
+            self._deleter.have(name)
 
     # Strings instead of paths: every attempt asks for them, and making a Path takes longer than the rest of the call.
 
@@ -70,7 +77,12 @@ class Scratch:
     def home(self, slot: int) -> str:
         return f"{self._path}/{SLOTS}/{slot}/{HOME}"
 
+    def kept(self, slot: int) -> str:
+        """For temporary files that last as long as the slot's child."""
+        return f"{self._path}/{SLOTS}/{slot}/{KEPT}"
+
     def temporary(self, slot: int) -> str:
+        """For temporary files of one attempt."""
         return f"{self._path}/{SLOTS}/{slot}/{TEMPORARY}"
 
     def open_outputs(self, dispatch: str) -> int:
@@ -84,19 +96,24 @@ class Scratch:
             log.warning("ended what an agent that was killed had left running", processes=ended)
 
     def new_home(self, slot: int) -> None:
-        """An empty home and temporary directory for a new child. OSError."""
+        """An empty home and empty temporary directories for a new child. OSError."""
         place = f"{SLOTS}/{slot}"
-        have_folder(self._root, SLOTS)
+        self._deleter.have(SLOTS)
         self._deleter.delete(place)
         os.mkdir(place, dir_fd=self._root)
-        os.mkdir(f"{place}/{HOME}", dir_fd=self._root)
+        for name in (HOME, KEPT):
+            os.mkdir(f"{place}/{name}", dir_fd=self._root)
         self._make_temporary(slot)
+
+    def clean_home(self, slot: int) -> None:
+        """The slot's child ended: have deleted what lasted as long as the child."""
+        self._deleter.delete(f"{SLOTS}/{slot}")
 
     def clean(self, dispatch: str) -> None:
         """The attempt ended: have deleted what it left under its own name. Usually that is nothing, which costs two
         looks."""
         with contextlib.suppress(OSError):  # then no attempt can have left anything
-            have_folder(self._root, ATTEMPTS)
+            self._deleter.have(ATTEMPTS)
         self._deleter.delete(_attempt(dispatch))
 
     def clean_temporary(self, slot: int) -> None:

@@ -35,6 +35,8 @@ class Model:
     def load(self, weights_dir, device, rank, world_size):
         self.args = [weights_dir, device, rank, world_size]
         self.runs = 0
+        self.kept = tempfile.NamedTemporaryFile("w", delete=False).name
+        with open(self.kept, "w") as file: file.write("kept")
         if "unloadable" in weights_dir:
             raise ValueError("secret words")
         if "endless" in weights_dir:
@@ -63,6 +65,13 @@ class Model:
         open(ctx.output("a.txt"), "w").write("a")
         tempfile.NamedTemporaryFile(delete=False).write(b"words")
         return {}
+    def temporary(self, inputs, ctx):
+        left = os.listdir(tempfile.gettempdir())
+        os.makedirs(os.path.expanduser("~/.cache"), exist_ok=True)
+        for folder in (None, os.path.expanduser("~/.cache")):
+            with tempfile.NamedTemporaryFile(delete=False, dir=folder) as file: file.write(b"words")
+        tool = subprocess.run(["mktemp"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        return {"kept": open(self.kept).read() == "kept", "left": left, "tool": tool}
     def tell(self, inputs, ctx):
         for n in range(100):
             ctx.progress(n / 100, "m" * 300)

@@ -174,10 +174,26 @@ def test_an_attempts_files_go_when_it_ends(bench: Bench) -> None:
     until(lambda: not any((bench.directory / "scratch" / "gone").iterdir()), "it is deleted")
 
 
+def test_temporary_files_last_as_long_as_what_made_them(bench: Bench) -> None:
+    """Of `load`: as long as the child. Of an attempt: as long as the attempt."""
+    first = values(bench.outcome("temporary"))
+    assert first == {"kept": True, "left": [], "tool": first["tool"]}
+    assert Path(first["tool"]).parent == Path(bench.scratch.temporary(0)), "programs that a model starts, too"
+    bench.scratch.clean_temporary(0)
+    assert values(bench.outcome("temporary")) | {"tool": ""} == {"kept": True, "left": [], "tool": ""}
+    kept = Path(bench.scratch.kept(0))
+    assert [path.read_text() for path in kept.iterdir()] == ["kept"]
+    assert list((Path(bench.scratch.home(0)) / ".cache").iterdir()) != []
+    bench.outcome("memory")
+    assert not Path(bench.scratch.home(0)).exists()
+    assert not kept.exists()
+    assert values(bench.outcome("temporary"))["kept"]
+
+
 def test_the_agent_never_waits_for_a_child_that_does_not_read(bench: Bench) -> None:
     bench.launch("look", version="endless")
     process = bench.slot._process
     assert process is not None
-    process.send(RunModel("1.9.0", msgspec.Raw(b'"' + b"x" * 3_000_000 + b'"'), ""))
+    process.send(RunModel("1.9.0", msgspec.Raw(b'"' + b"x" * 3_000_000 + b'"'), "", ""))
     bench.slot.halt()
     assert bench.next("halted") == "1.1.0"
