@@ -2,8 +2,8 @@
 
 The end offset is asked for before the node joins, and an order to a session can only be written after its join, so no
 order is missed. A session has its own reader and thread: a new session leaves the old session's orders behind. A reader
-that fails again and again is replaced by another at the same place: a node that sends heartbeats and hears nothing
-would hold its attempts for ever.
+that fails again and again is replaced by another at the same place, and so is one that stands still while the broker
+has more: a node that sends heartbeats and hears nothing would hold its attempts for ever.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contract.codec import Malformed
 from contract.names import dispatch_partition
 from contract.orders import Order
 from contract.topics import dispatch_topic
-from runtime.kafka import OffsetGone, Reader, Record, partitions
+from runtime.kafka import OffsetGone, Reader, Record, offsets, partitions
 from runtime.kafka_reader import StartOffset
 from runtime.worker import metrics
 from runtime.worker.order_door import orders_of
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 RETRY_S = 1.0
 WARN_EVERY_S = 30.0
 PARTITIONS_EVERY_S = 60.0
-"""How often to look whether the topic got more partitions."""
+"""How often to look whether the topic got more partitions, and whether the reader stands still."""
 
 FAILURES_MAX = 3
 """How many reads may fail in a row before the reader is replaced."""
@@ -70,6 +70,8 @@ class OrderReader:
         self._partition = -1
         self._places: tuple[tuple[str, int], ...] = ()
         """What is read: the node's partition, and its former partition where the topic grew."""
+        self._behind: dict[tuple[str, int], int] = {}
+        """By place, where the reader was at the last look, if the partition went on behind that."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"dispatches-{session[:8]}", daemon=True)
 
@@ -99,7 +101,7 @@ class OrderReader:
                     " was away; the next heartbeats make the scheduler send what still holds",
                     topic=self._topic,
                 )
-                reader.close()
+                _close(reader)
                 reader = self._opened()
                 if reader is None:
                     return
@@ -112,7 +114,9 @@ class OrderReader:
             if time.monotonic() >= look_s:
                 look_s = time.monotonic() + self._partitions_every_s
                 reader = self._followed(reader)
-        reader.close()
+                if self._stands_still(reader):
+                    reader = self._renewed(reader)
+        _close(reader)
 
     def _hear(self, records: list[Record]) -> None:
         orders = [order for record in records for order in self._read(record)]
@@ -168,9 +172,21 @@ class OrderReader:
         except Exception as error:  # the next look will tell; until then the reader goes on
             log.warning("size of the dispatch topic not known", topic=self._topic, error=type(error).__name__)
             return reader
-        reader.close()
+        _close(reader)
         self._partition = partition
         return both
+
+    def _stands_still(self, reader: Reader) -> bool:
+        """Whether the reader, which reports no error, has read nothing since the last look though the broker had more
+        then and has more now."""
+        before, self._behind = self._behind, {}
+        try:
+            for place in self._places:
+                if reader.position(place) < offsets(self._bootstrap, *place)[1]:
+                    self._behind[place] = reader.position(place)
+        except Exception as error:  # a broker that does not answer shows nothing of the reader
+            log.warning("end of the dispatch topic not known", topic=self._topic, error=type(error).__name__)
+        return any(before.get(place) == position for place, position in self._behind.items())
 
     def _renewed(self, reader: Reader) -> Reader:
         """Another reader at the same place: a client that met a fatal error never reads again."""
@@ -180,11 +196,15 @@ class OrderReader:
             log.warning("dispatch reader not made anew", topic=self._topic, error=type(error).__name__)
             return reader
         log.warning("dispatch reader made anew", topic=self._topic)
-        with contextlib.suppress(Exception):  # the reader is broken, and an error at its end changes nothing
-            reader.close()
+        _close(reader)
         return renewed
 
     def _reading(self, starts: dict[tuple[str, int], StartOffset]) -> Reader:
         reader = Reader(self._bootstrap, starts, client_id=f"node-{self._node}")
         self._places = tuple(starts)
         return reader
+
+
+def _close(reader: Reader) -> None:
+    with contextlib.suppress(Exception):  # the reader may be broken, and an error at its end changes nothing
+        reader.close()

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from contract.codec import encode
 from contract.orders import Load, Order
-from runtime.kafka import Record
+from runtime.kafka import OffsetGone, Record
 from runtime.worker import order_reader
 from runtime.worker.order_reader import FAILURES_MAX, OrderReader
 from tests.waiting import until
@@ -27,7 +27,11 @@ class Topic:
         self.values: list[bytes] = []
         self.readers: list[Any] = []
         self.broken: set[int] = set()
-        """Readers, by number, that fail at every read."""
+        """Readers, by number, that fail at every read, and when they are closed."""
+        self.deaf: set[int] = set()
+        """Readers, by number, that read nothing and report no error."""
+        self.cut = False
+        """The next read finds its place gone, and cannot even be closed."""
         self.written = threading.Semaphore(0)
         """Never released, so that a reader waits its full time."""
         self.faults = 0
@@ -55,6 +59,12 @@ class Reader:
         offsets = range(self.at, len(self.topic.values))
         if self.number in self.topic.broken:
             raise RuntimeError("fatal")
+        if self.number in self.topic.deaf:
+            return []
+        if self.topic.cut:
+            self.topic.cut = False
+            self.topic.broken.add(self.number)
+            raise OffsetGone("cut")
         if self.topic.faults:
             self.topic.faults -= 1
             raise RuntimeError("away")
@@ -89,6 +99,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
     topic = Topic()
     monkeypatch.setattr(order_reader, "Reader", topic.open)
     monkeypatch.setattr(order_reader, "partitions", lambda *_: 1)
+    monkeypatch.setattr(order_reader, "offsets", lambda *_: (0, len(topic.values)))
     monkeypatch.setattr(order_reader, "RETRY_S", 0.001)
     return topic
 
@@ -96,7 +107,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
 @pytest.fixture
 def heard(topic: Topic) -> Iterator[Heard]:
     heard = Heard()
-    reading = OrderReader("broker", "main", NODE, SESSION, heard)
+    reading = OrderReader("broker", "main", NODE, SESSION, heard, partitions_every_s=0.02)
     reading.start()
     heard.positions.get(timeout=10)
     yield heard
@@ -128,6 +139,36 @@ def test_a_reader_that_fails_now_and_then_is_kept(topic: Topic, heard: Heard) ->
         topic.values.append(encode(load(number)))
         assert heard.orders.get(timeout=10) == load(number)
     assert len(topic.readers) == 1
+
+
+def test_a_reader_that_stands_still_without_an_error_is_made_anew(topic: Topic, heard: Heard) -> None:
+    topic.values.append(encode(load(1)))
+    assert heard.orders.get(timeout=10) == load(1)
+    topic.deaf.add(0)
+    topic.values.append(encode(load(2)))
+    assert heard.orders.get(timeout=10) == load(2)
+    assert len(topic.readers) == 2
+
+
+def test_a_reader_with_nothing_to_read_is_kept(topic: Topic, heard: Heard) -> None:
+    looks = [0]
+
+    def look(*_: Any) -> tuple[int, int]:
+        looks[0] += 1
+        return 0, len(topic.values)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(order_reader, "offsets", look)
+        until(lambda: looks[0] > 3, "it is looked at several times")
+    assert len(topic.readers) == 1
+
+
+def test_a_reader_whose_place_is_gone_and_that_cannot_be_closed_is_made_anew(topic: Topic, heard: Heard) -> None:
+    """Its thread would end otherwise, and the node would hear nothing more."""
+    topic.cut = True
+    until(lambda: len(topic.readers) == 2)
+    topic.values.append(encode(load(1)))
+    assert heard.orders.get(timeout=10) == load(1)
 
 
 def test_what_is_no_order_is_counted_and_passed_over(topic: Topic, heard: Heard) -> None:
