@@ -102,7 +102,7 @@ class HandScheduler:
                 looked += 1
                 if found is not None:
                     return found
-            assert time.monotonic() < end_s, f"not heard within {deadline_s} s; heard {self.heard}"
+            assert time.monotonic() < end_s, f"not heard within {deadline_s} s; last heard {self.heard[-20:]}"
             self.listen(0.5)
 
     def listen(self, wait_s: float) -> None:

@@ -38,7 +38,9 @@ def test_a_job_runs_from_order_to_result(scheduler: HandScheduler, steady: Stead
     scheduler.send(order)
     assert scheduler.ended(order.dispatch) == Succeeded(order.job, order.dispatch, EMPTY_MANIFEST)
     assert scheduler.reports(order.dispatch)[0] == Started(order.job, order.dispatch)
-    scheduler.heartbeat(steady.session, lambda h: h.loaded == (noop,) and noop in h.cached)
+    scheduler.heartbeat(steady.session, lambda h: noop in h.cached)
+    loaded = scheduler.heartbeat(steady.session, lambda h: h.loaded == (noop,))
+    assert loaded.cached_digest, "the list itself goes only when it changed"
 
 
 def test_an_order_that_comes_twice_runs_once(scheduler: HandScheduler, steady: SteadyNode, noop: str) -> None:
