@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 
 from cli.errors import CommandFailed, WrongUse
+from runtime.http_client import http_client
 
 Document = dict[str, Any]
 
@@ -23,7 +24,7 @@ class ApiClient:
     def __init__(self, url: str, key: str) -> None:
         self.url = url
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=ANSWER_WITHIN_S)
+        self._http = http_client(url, base_url=url, headers=headers, timeout=ANSWER_WITHIN_S)
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +61,7 @@ class ApiClient:
     def download(self, url: str, path: Path) -> None:
         """Streams a result file to `path`."""
         try:
-            with httpx.stream("GET", url, timeout=ANSWER_WITHIN_S) as answer:
+            with http_client(url, timeout=ANSWER_WITHIN_S) as client, client.stream("GET", url) as answer:
                 if answer.is_error:
                     raise CommandFailed(f"the object store answered {answer.status_code} for {path.name}; try again")
                 with path.open("wb") as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,8 +17,10 @@ from local import disk, stack
 from local.data_directory import require_path
 from local.errors import CannotStart
 from local.java import JAVA_VERSION_MIN, find_java
+from local.status import PartStatus
 from runtime.kafka import broker_setting
 from runtime.object_store_health import what_it_supports
+from runtime.proxies import LOOPBACK, lets_loopback_through, named_proxies
 
 TRANSACTION_SETTING = "transaction.max.timeout.ms"
 TRANSACTION_MS_MAX = 60_000
@@ -33,6 +35,8 @@ class DoctorFinding(msgspec.Struct, frozen=True):
     good: bool
     found: str
     todo: str = ""
+    suspect: bool = False
+    """It works, and deserves a look. Never beside `good` False."""
 
 
 def examine(data: Path) -> list[DoctorFinding]:
@@ -50,7 +54,24 @@ def _machine(data: Path) -> list[DoctorFinding]:
         DoctorFinding("two cores", cores >= 2, str(cores), "" if cores >= 2 else "it runs, slowly"),
         _able("the path of the data directory", f"{data.absolute()}", lambda: require_path(data)),
         _space(data),
+        *_proxies(os.environ),
     ]
+
+
+def _proxies(environment: Mapping[str, str]) -> list[DoctorFinding]:
+    """What our clients and others make of the proxies that the environment names; nothing where it names none."""
+    named = named_proxies(environment)
+    if not named:
+        return []
+    what, variables = "proxies", ", ".join(proxy.variable for proxy in named.values())
+    faults = [proxy.fault for proxy in named.values() if proxy.fault]
+    if faults:
+        return [DoctorFinding(what, False, variables, f"{faults[0]}; Headrace uses no such proxy")]
+    if lets_loopback_through(environment):
+        wanted = ",".join(LOOPBACK)
+        todo = f"Headrace asks no proxy for this machine; for curl and others set NO_PROXY={wanted} (and no_proxy)"
+        return [DoctorFinding(what, True, variables, todo, suspect=True)]
+    return [DoctorFinding(what, True, variables)]
 
 
 def _able(what: str, found: str, require: Callable[[], None]) -> DoctorFinding:
@@ -88,13 +109,16 @@ def _stack(data: Path) -> list[DoctorFinding]:
     status = stack.status(data)
     if not status.running:
         return [DoctorFinding("a stack", True, f"none runs on {data.absolute()}", "start one with `headrace up`")]
-    found = [
-        DoctorFinding(
-            part.name, part.state == "ready", f"{part.state}, {part.restarts} crashes", _advice(part.note, part.log)
-        )
-        for part in status.parts
-    ]
-    return [*found, *(DoctorFinding("warning", False, warning) for warning in status.warnings)]
+    return [*map(_part, status.parts), *(DoctorFinding("warning", False, warning) for warning in status.warnings)]
+
+
+def _part(part: PartStatus) -> DoctorFinding:
+    """A part that runs again after a crash is suspect until it is steady; after that, its crash is counted only."""
+    crashes = f"{part.restarts} crash{'' if part.restarts == 1 else 'es'}"
+    ready = part.state == "ready"
+    suspect = ready and not part.steady
+    advice = f"{part.note}; its log is {part.log}" if part.note and (suspect or not ready) else ""
+    return DoctorFinding(part.name, ready, f"{part.state}, {crashes}", advice, suspect=suspect)
 
 
 def _store(data: Path) -> list[DoctorFinding]:
@@ -124,7 +148,3 @@ def _broker(data: Path) -> list[DoctorFinding]:
     said = ", ".join(f"broker {broker}: {value or 'unknown'}" for broker, value in found.items())
     good = all(value.isdecimal() and int(value) <= TRANSACTION_MS_MAX for value in found.values())
     return [DoctorFinding(what, good, f"{TRANSACTION_SETTING} {said}", "" if good else TRANSACTION_TODO)]
-
-
-def _advice(note: str, log: str) -> str:
-    return f"{note}; its log is {log}" if note else ""

@@ -99,12 +99,13 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     from runtime.kafka import DeliveryUnclear, OffsetGone
     from runtime.object_store import UNAVAILABLE
     from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
+    from runtime.proxies import ProxyUnusable
 
     if isinstance(failure, RegistryError):
         return str(failure), WRONG_USE if failure.code in _WRONG_USE_CODES else FAILED
     if isinstance(failure, ExportUnreadable):
         return str(failure), WRONG_USE
-    if isinstance(failure, CannotStart):
+    if isinstance(failure, CannotStart | ProxyUnusable):
         return str(failure), FAILED
     if isinstance(failure, DeliveryUnclear):
         return f"{failure}; run the same command again: it changes nothing twice", FAILED

@@ -72,7 +72,9 @@ def state(name: str) -> Text:
     return Text(name, style=STATE_STYLES.get(name, ""))
 
 
-def mark(good: bool) -> Text:
+def mark(good: bool, *, suspect: bool = False) -> Text:
+    if good and suspect:
+        return Text("!", style="bold yellow")
     return Text("✓", style="green") if good else Text("✗", style="bold red")
 
 

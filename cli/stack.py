@@ -84,7 +84,7 @@ def doctor(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     else:
         output.table(
             ["", "what", "found", "what to do"],
-            [(output.mark(f.good), f.what, f.found, f.todo) for f in findings],
+            [(output.mark(f.good, suspect=f.suspect), f.what, f.found, f.todo) for f in findings],
             empty="nothing was examined",
         )
     if not all(finding.good for finding in findings):

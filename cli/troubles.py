@@ -19,6 +19,7 @@ from cli.moments import now_ms
 from contract.topics import JOBS, SUBMISSIONS
 from operations import quarantine
 from operations.quarantine import Place, TopicCounts
+from runtime.http_client import http_client
 from runtime.kafka import OffsetGone, partitions
 from runtime.object_store import UNAVAILABLE, ObjectStore
 from runtime.object_store_health import ask, store_of_moment
@@ -159,7 +160,7 @@ def _named(part: str, wrong: str) -> str:
 def _ready(here: Settings) -> tuple[dict[str, str], list[str], dict[str, int]]:
     """What is wrong by part, the pools that wait, and by pool the number of unreadable jobs."""
     try:
-        document: dict[str, Any] = httpx.get(f"{here.api_url}/readyz", timeout=API_TIMEOUT_S).json()
+        document: dict[str, Any] = _get(f"{here.api_url}/readyz").json()
     except ValueError:
         return {}, [], {}
     parts, unreadable = document.get("parts", {}), document.get("unreadable", {})
@@ -170,12 +171,13 @@ def _ready(here: Settings) -> tuple[dict[str, str], list[str], dict[str, int]]:
     )
 
 
+def _get(url: str) -> httpx.Response:
+    with http_client(url, timeout=API_TIMEOUT_S) as client:
+        return client.get(url)
+
+
 def _resting(address: str) -> list[RestingPool]:
-    samples = [
-        sample
-        for family in text_string_to_metric_families(httpx.get(address, timeout=API_TIMEOUT_S).text)
-        for sample in family.samples
-    ]
+    samples = [sample for family in text_string_to_metric_families(_get(address).text) for sample in family.samples]
     records = {
         sample.labels["pool"]: str(Place(JOBS, int(sample.labels["partition"]), int(sample.value)))
         for sample in samples

@@ -11,6 +11,7 @@ import httpx
 
 from local import ports
 from local.processes import Process
+from runtime.proxies import except_loopback
 from runtime.settings import Settings
 
 READY_TIMEOUT_S = 60.0
@@ -40,7 +41,7 @@ class StackProgram:
         self._ready_url = ready_url
         self._client = httpx.Client(timeout=2, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         """Kept, because making a client takes 20 ms. It asks this machine only, so no proxy is used."""
-        environment = {**os.environ, **settings.environment(), "PYTHONUNBUFFERED": "1"}
+        environment = {**except_loopback(os.environ), **settings.environment(), "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, "-m", module, *arguments]
         self.process: Process | None = Process(name, command, logs / f"{name}.log", env=environment)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 import uv
 
 from registry.errors import RegistryError
+from runtime.proxies import except_loopback
 
 TIMEOUT_S = 1800
 """In seconds. The largest wheels have gigabytes."""
@@ -27,10 +29,30 @@ def uv_program() -> str:
         ) from None
 
 
+def _surroundings() -> dict[str, str]:
+    """The environment for uv. A user without a home has its cache in the temporary directory: uv would make
+    one where it runs."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
+    kept.setdefault("UV_PYTHON_DOWNLOADS", "never")
+    if not kept.keys() & {"UV_CACHE_DIR", "XDG_CACHE_HOME", "HOME"}:
+        try:
+            kept["HOME"] = str(Path.home())
+        except RuntimeError:
+            kept["UV_CACHE_DIR"] = _cache_of_the_homeless()
+    return except_loopback(kept)
+
+
+def _cache_of_the_homeless() -> str:
+    folder = Path(tempfile.gettempdir()) / f"headrace-uv-{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.lstat().st_uid != os.geteuid():
+        raise RegistryError("environment", f"expected {folder} to be this user's, found another's; set UV_CACHE_DIR")
+    return str(folder)
+
+
 def run_uv(arguments: list[str], doing: str) -> None:
     """Runs uv. RegistryError(environment) says what uv was doing and quotes the end of its output."""
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
-    surroundings.setdefault("UV_PYTHON_DOWNLOADS", "never")
+    surroundings = _surroundings()
     try:
         done = subprocess.run(
             [uv_program(), *arguments],

@@ -21,6 +21,7 @@ from runtime.object_store_errors import (
     in_our_words,
     is_away,
 )
+from runtime.proxies import proxy_for
 from runtime.settings import Settings
 
 __all__ = ["UNAVAILABLE", "Missing", "ObjectStore", "Source", "StoreAway", "StoreFault", "StoreRefuses", "is_away"]
@@ -229,5 +230,13 @@ def _client(settings: Settings, endpoint: str, read_timeout_s: float, tries: int
             max_pool_connections=32,
             request_checksum_calculation=settings.s3_checksums,
             response_checksum_validation=settings.s3_checksums,
+            # botocore asks the environment itself where this is None
+            proxies=_proxies(endpoint) if endpoint else None,
         ),
     )
+
+
+def _proxies(endpoint: str) -> dict[str, str]:
+    """By scheme, the proxy by which to reach the store. ProxyUnusable."""
+    proxy = proxy_for(endpoint)
+    return {"http": proxy, "https": proxy} if proxy else {}

@@ -15,6 +15,7 @@ import stamina
 from local.errors import CannotStart
 from local.jars.lock_file import Jar
 from local.jars.repository import VARIABLE, Repository
+from runtime.http_client import http_client
 
 CONNECTIONS = 8
 TRIES = 4
@@ -51,7 +52,8 @@ class Download:
         self._received = received
         self._failed = threading.Event()
         self._deadline = time.monotonic() + ALL_S_MAX
-        self._client = httpx.Client(
+        self._client = http_client(
+            str(repository.address),
             auth=repository.login,
             timeout=TIMEOUT,
             limits=httpx.Limits(max_connections=CONNECTIONS),

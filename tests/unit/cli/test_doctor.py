@@ -1,4 +1,4 @@
-"""What `headrace doctor` says about transactions: for how long the broker lets one hold up the readers behind it."""
+"""What `headrace doctor` says: of transactions that hold up readers, of proxies, of parts that crashed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from cli import doctor
+from cli import doctor, output
+from cli.doctor import DoctorFinding
 from local import stack
+from local.status import PartStatus
 
 
 def found(
@@ -52,3 +54,30 @@ def test_where_nothing_runs_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.undo()
     monkeypatch.delenv("HEADRACE_KAFKA", raising=False)
     assert doctor._broker(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "good", "suspect", "said"),
+    [
+        ({"HTTP_PROXY": "http://p:1"}, True, True, "set NO_PROXY=localhost,127.0.0.1,::1"),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "localhost"}, True, True, "set NO_PROXY=localhost,127.0.0.1,::1"),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "localhost,127.0.0.1,::1"}, True, False, ""),
+        ({"ALL_PROXY": "socks5h://p:1", "NO_PROXY": "*"}, False, False, "expected ALL_PROXY to name a proxy by http"),
+    ],
+)
+def test_proxies_are_looked_at(environment: dict[str, str], good: bool, suspect: bool, said: str) -> None:
+    (finding,) = doctor._proxies(environment)
+    assert (finding.good, finding.suspect) == (good, suspect)
+    assert said in finding.todo
+    assert doctor._proxies({}) == []
+
+
+def test_a_part_that_crashed_has_no_note_under_a_tick() -> None:
+    part = PartStatus(name="api", state="ready", restarts=2, note="crashed (exit status 1)", log="api.log")
+    assert doctor._part(part) == DoctorFinding("api", True, "ready, 2 crashes")
+    part.steady = False
+    again = doctor._part(part)
+    assert (again.good, again.suspect, again.todo) == (True, True, "crashed (exit status 1); its log is api.log")
+    part.state = "restarting"
+    assert (doctor._part(part).good, doctor._part(part).suspect) == (False, False)
+    assert str(output.mark(again.good, suspect=again.suspect)) == "!"

@@ -37,7 +37,7 @@ class Servers:
         self.counts: Any = ([TopicCounts("submissions", 2, 30, NEWEST)], False)
         self.places: Any = [SimpleNamespace(offset=4, waits_for="", since_ms=0)]
 
-    def get(self, url: str, timeout: float) -> Any:
+    def get(self, url: str) -> Any:
         if url == SCHEDULER:
             return SimpleNamespace(text=_answer(self.metrics))
         assert url == "http://an.api/readyz"
@@ -62,7 +62,7 @@ def _answer(found: Any) -> Any:
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
     servers = Servers()
-    monkeypatch.setattr(httpx, "get", servers.get)
+    monkeypatch.setattr(troubles, "_get", servers.get)
     monkeypatch.setattr("operations.quarantine.counts", servers.count)
     monkeypatch.setattr(troubles, "partitions", servers.partitions)
     monkeypatch.setattr(troubles, "IntakePositions", servers.positions)
