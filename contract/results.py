@@ -39,6 +39,10 @@ ERROR_NAME = "error.txt"
 """The whole error of a failed attempt, with its traceback. Events and logs never hold these words: they may quote the
 user."""
 
+LOG_NAME = "_log.txt"
+"""The last of what the model printed during the attempt, whether it succeeded or failed. It may quote the user too. No
+output of a model can have this name: outputs begin with a letter or a digit."""
+
 
 def result_prefix(job: str) -> str:
     return f"results/{job}/"

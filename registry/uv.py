@@ -30,15 +30,16 @@ def uv_program() -> str:
 
 
 def _surroundings() -> dict[str, str]:
-    """The environment for uv. A user without a home has its cache in the temporary directory: uv would make
-    one where it runs."""
+    """The environment for uv. For a user without a home it names a cache: uv would make one where it runs, whatever
+    $XDG_CACHE_HOME says."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
     kept.setdefault("UV_PYTHON_DOWNLOADS", "never")
-    if not kept.keys() & {"UV_CACHE_DIR", "XDG_CACHE_HOME", "HOME"}:
+    if not kept.keys() & {"UV_CACHE_DIR", "HOME"}:
         try:
             kept["HOME"] = str(Path.home())
         except RuntimeError:
-            kept["UV_CACHE_DIR"] = _cache_of_the_homeless()
+            caches = kept.get("XDG_CACHE_HOME")
+            kept["UV_CACHE_DIR"] = f"{caches}/uv" if caches else _cache_of_the_homeless()
     return except_loopback(kept)
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import structlog
 
 from gpu_worker.child.messages import CancelRun, FromModel, ModelFailed, ModelLoaded, ModelProgressed, ModelSucceeded
@@ -339,7 +340,8 @@ class Slot:
         if launched.is_halting:
             self._listener.halted(self._launch.index, launched.work.run)
         else:
-            self._listener.done(self._launch.index, launched.work.run, outcome)
+            printed = msgspec.structs.replace(outcome, prints=launched.prints.tail())
+            self._listener.done(self._launch.index, launched.work.run, printed)
 
 
 def _failure(message: ModelFailed) -> Failure:

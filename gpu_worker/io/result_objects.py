@@ -4,6 +4,7 @@ results/<job>/<dispatch>/<name>          each output
 results/<job>/<dispatch>/inputs.json     the inputs it used, so that an erasure takes them along
 results/<job>/<dispatch>/manifest.json   last: names the digest of everything else
 results/<job>/<dispatch>/error.txt       instead of all that, when it failed
+results/<job>/<dispatch>/_log.txt        what the model printed, however it ended; not there when it printed nothing
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import stamina
 import structlog
 
 from contract.orders import Run
-from contract.results import ERROR_NAME, ResultFile, attempt_prefix
+from contract.results import ResultFile, attempt_prefix
 from gpu_worker.io.outputs import BadOutput, OpenOutput, OutputReading
 from runtime.object_store import Source, is_away
 
@@ -29,11 +30,11 @@ OUTPUT_BYTES_MAX = 8 * 1024**3
 WHOLE_BYTES_MAX = 8 * 1024 * 1024
 """A file up to this size is read at once and stored from memory; a larger file goes by parts."""
 
-ERROR_CHARACTERS_MAX = 128 * 1024
-"""Of a longer error text only the end is stored."""
+TEXT_CHARACTERS_MAX = 128 * 1024
+"""Of a longer error text or log only the end is stored."""
 
-ERROR_PATIENCE_S = 20.0
-"""How long an error text may hold up the report of a failure."""
+TEXT_PATIENCE_S = 20.0
+"""How long an error text or a log may hold up the report of an attempt's end."""
 
 
 class ResultStore(Protocol):
@@ -84,19 +85,22 @@ class ResultObjects:
             files.append(file)
         return tuple(files)
 
-    def put_error(self, detail: str) -> None:
-        """Put the text of a failure, or log that it is not stored: the report matters more. ResultAbandoned."""
-        data = detail[-ERROR_CHARACTERS_MAX:].encode("utf-8", "replace")
-        key = self._prefix + ERROR_NAME
+    def put_text(self, name: str, text: str) -> None:
+        """Put the text of a failure, or what was printed, unless it is empty; or log that it is not stored: the report
+        matters more. ResultAbandoned."""
+        if not text:
+            return
+        data = text[-TEXT_CHARACTERS_MAX:].encode("utf-8", "replace")
+        key = self._prefix + name
         try:
             self._retry(
                 lambda: self._store.put(key, data, content_type="text/plain; charset=utf-8"),
-                min(ERROR_PATIENCE_S, self._patience_s),
+                min(TEXT_PATIENCE_S, self._patience_s),
             )
         except ResultAbandoned:
             raise
         except Exception as error:  # whatever it was, the failure must be reported
-            self._log("error text not stored", error)
+            self._log(f"{name} not stored", error)
 
     def remove(self) -> None:
         """Delete what was put, or log that it stays: the report of the end, which waits for this, matters more."""

@@ -18,7 +18,15 @@ from contract.codec import encode
 from contract.error_names import error_name
 from contract.inputs import Failed, Report, Succeeded
 from contract.orders import Run
-from contract.results import EMPTY_MANIFEST, INPUTS_NAME, MANIFEST_NAME, ResultFile, ResultManifest
+from contract.results import (
+    EMPTY_MANIFEST,
+    ERROR_NAME,
+    INPUTS_NAME,
+    LOG_NAME,
+    MANIFEST_NAME,
+    ResultFile,
+    ResultManifest,
+)
 from gpu_worker.io.background import BackgroundThreads
 from gpu_worker.io.checker import BAD_OUTPUTS, BAD_VALUES, KINDS
 from gpu_worker.io.checker_process import CheckAborted, Checkers
@@ -60,7 +68,7 @@ class ResultsWriter:
 
     def at_once(self, run: Run, outcome: ChildOutcome) -> Report | None:
         """The report of an attempt that leaves nothing behind; None when there is something to store or to check."""
-        if run.version in self._takes_no_values and _is_empty(outcome):
+        if run.version in self._takes_no_values and _is_empty(outcome) and not outcome.prints:
             return Succeeded(run.job, run.dispatch, EMPTY_MANIFEST)
         return None
 
@@ -99,6 +107,7 @@ class ResultsWriter:
         self._told(run.dispatch, report)
 
     def _store_result(self, run: Run, supplies: Supplies, outcome: Computed, objects: ResultObjects) -> Report:
+        objects.put_text(LOG_NAME, outcome.prints)
         result = self._result(run, supplies, outcome, objects)
         if isinstance(result, Failure):
             return _store_failure(run, result, objects)
@@ -158,8 +167,8 @@ class ResultsWriter:
 
 
 def _store_failure(run: Run, failure: Failure, objects: ResultObjects) -> Report:
-    if failure.detail:
-        objects.put_error(failure.detail)
+    objects.put_text(ERROR_NAME, failure.detail)
+    objects.put_text(LOG_NAME, failure.prints)
     return Failed(run.job, run.dispatch, failure.kind, failure.error)
 
 

@@ -18,6 +18,8 @@ class Computed(msgspec.Struct, frozen=True):
 
     values: msgspec.Raw
     outputs: tuple[str, ...]
+    prints: str = ""
+    """For _log.txt in the object store only: the last of what the model printed."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -29,6 +31,8 @@ class Failure(msgspec.Struct, frozen=True):
     """A name of contract.error_names."""
     detail: str = ""
     """For error.txt in the object store only, because the text may quote the user."""
+    prints: str = ""
+    """For _log.txt, as `Computed.prints`."""
 
 
 ChildOutcome = Computed | Failure
@@ -42,7 +46,7 @@ def claimed(kind: str, error: str, detail: str) -> Failure:
 def of_rank(failure: Failure, rank: int, ranks: int) -> Failure:
     """The failure with its rank as the first line of its detail. A failure without detail stays as it is."""
     detail = f"rank {rank} of {ranks}\n{failure.detail}" if failure.detail else ""
-    return Failure(failure.kind, failure.error, detail)
+    return Failure(failure.kind, failure.error, detail, failure.prints)
 
 
 def disk_failure(error: OSError, otherwise: str) -> Failure:

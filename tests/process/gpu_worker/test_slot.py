@@ -147,7 +147,9 @@ def test_progress_that_is_none_fails_nothing(bench: Bench) -> None:
 
 
 def test_what_cannot_be_written_is_no_failure_of_a_print(bench: Bench) -> None:
-    assert values(bench.outcome("mutter")) == {}
+    outcome = bench.outcome("mutter")
+    assert values(outcome) == {}
+    assert outcome.prints == 2 * "half \\ud83d caf\\udce9\n"
 
 
 def test_progress_is_throttled_and_cut(bench: Bench) -> None:
@@ -160,7 +162,9 @@ def test_what_a_dying_child_printed_last_is_kept_and_bounded(bench: Bench) -> No
     outcome = bench.outcome("chatter")
     assert (outcome.kind, outcome.error) == ("child_died", "Exit7")
     assert outcome.detail.endswith("words \n")
-    assert len(outcome.detail) == prints.KEPT_BYTES
+    assert outcome.detail.startswith("[2,334,664 bytes before these were not kept]\n")
+    assert len(outcome.detail.partition("\n")[2]) == prints.KEPT_BYTES
+    assert outcome.prints == outcome.detail
     assert not Path(bench.scratch.attempt("1.1.0")).exists(), "it is kept where no model can reach it"
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from contract.codec import decode_result
 from contract.inputs import Failed, Succeeded
-from contract.results import EMPTY_MANIFEST
+from contract.results import EMPTY_MANIFEST, LOG_NAME
 from gpu_worker.io import result_objects
 from gpu_worker.io.checker_process import CheckAborted, Checkers
+from gpu_worker.io.outputs import BadOutput, check_names
 from gpu_worker.rules.outcome import Failure
 from tests.unit.gpu_worker.memory_store import AWAY
 from tests.unit.gpu_worker.results_bench import ORDER, PREFIX, Table, computed
@@ -116,10 +117,43 @@ def test_the_error_of_a_failure_is_stored_and_only_its_name_reported(table: Tabl
     assert table.store.objects == {PREFIX + "error.txt": b"ValueError: words"}
 
 
+def test_no_output_can_take_the_place_of_what_was_printed() -> None:
+    with pytest.raises(BadOutput, match="OutputNameInvalid"):
+        check_names((LOG_NAME,))
+
+
+def test_what_was_printed_is_stored_however_the_attempt_ended(table: Table) -> None:
+    table.stored(Failure("model_error", "ValueError", "ValueError: words", prints="loading\n"))
+    assert table.store.objects == {PREFIX + "error.txt": b"ValueError: words", PREFIX + LOG_NAME: b"loading\n"}
+    table.store.objects.clear()
+    printed = msgspec.structs.replace(computed(values=b'{"n":1}'), prints="fé\n")
+    report = table.stored(printed)
+    assert isinstance(report, Succeeded)
+    assert table.store.objects[PREFIX + LOG_NAME] == "fé\n".encode()
+    assert len(table.store.objects) == 3, "the inputs and the manifest lie beside the log"
+
+
+def test_prints_alone_are_stored_though_there_is_no_result_to_store(table: Table) -> None:
+    assert table.stored(computed()) == Succeeded("j", "1.1.0", EMPTY_MANIFEST)
+    assert table.writer.at_once(ORDER, computed()) is not None
+    printed = msgspec.structs.replace(computed(), prints="hello\n")
+    assert table.writer.at_once(ORDER, printed) is None
+    assert table.stored(printed) == Succeeded("j", "1.1.0", EMPTY_MANIFEST)
+    assert table.store.objects == {PREFIX + LOG_NAME: b"hello\n"}
+
+
+def test_a_log_that_cannot_be_stored_fails_no_attempt(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_objects, "TEXT_PATIENCE_S", 0.0)
+    table.store.faults = 1
+    printed = msgspec.structs.replace(computed(values=b'{"n":1}'), prints="hello\n")
+    assert isinstance(table.stored(printed), Succeeded)
+    assert PREFIX + LOG_NAME not in table.store.objects
+
+
 def test_of_an_error_its_end_is_stored(table: Table) -> None:
     table.stored(Failure("child_died", "Exit7", "é" * 1_000_000 + "end"))
     text = table.store.objects[PREFIX + "error.txt"].decode()
-    assert len(text) == result_objects.ERROR_CHARACTERS_MAX
+    assert len(text) == result_objects.TEXT_CHARACTERS_MAX
     assert text.endswith("ééend")
 
 

@@ -116,4 +116,6 @@ def test_a_user_without_a_home_has_a_cache_for_uv(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(uv, "_cache_of_the_homeless", lambda: "/tmp/own")
     assert uv._surroundings()["UV_CACHE_DIR"] == "/tmp/own"
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert uv._surroundings()["UV_CACHE_DIR"] == "/cache/uv"
+    monkeypatch.setenv("HOME", "/home/ada")
     assert "UV_CACHE_DIR" not in uv._surroundings()
