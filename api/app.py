@@ -10,11 +10,12 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from api import events, health, jobs, models, openapi, operators, results, submissions, why
+from api import attempts, events, health, jobs, models, openapi, operators, results, submissions, why
 from api.guard import RequestGuard
 from api.metrics import Metrics
 from api.operations import routes_of
 from api.problems import HANDLERS
+from api.replies import ENDS_WITH_SLASH
 from api.resources import Resources
 from runtime.settings import Settings
 
@@ -26,6 +27,8 @@ OPERATIONS = (
     jobs.cancel_job,
     events.job_events,
     results.get_result,
+    attempts.get_error,
+    attempts.get_log,
     why.get_why,
     models.list_models,
     models.get_model,
@@ -52,11 +55,12 @@ class Application:
         self._resources: Resources | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starlette = Starlette(routes=ROUTES, exception_handlers=HANDLERS, lifespan=self._lifespan)
+        self._starlette.router.redirect_slashes = False  # to a host and scheme that this process can only guess
         self._starlette.state.document, self._starlette.state.page = DOCUMENT, PAGE
         self._guard = RequestGuard(self._starlette, self._metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._guard(scope, receive, send)
+        await self._guard(without_slash(scope), receive, send)
 
     def end_streams(self) -> None:
         """Ends all event streams, which would keep a stopping server. Safe in any thread and in a signal handler."""
@@ -74,3 +78,11 @@ class Application:
             yield
         finally:
             await resources.close()
+
+
+def without_slash(scope: Scope) -> Scope:
+    """The request as if its path did not end with a slash, which gateways and people add. `location` is told of it."""
+    path = scope.get("path", "")
+    if len(path) < 2 or not path.endswith("/"):
+        return scope
+    return {**scope, "path": path[:-1], ENDS_WITH_SLASH: True}

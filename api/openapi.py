@@ -34,6 +34,8 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
             "version": "1",
             "description": "Runs generation jobs on GPU clusters. Every error is a problem (RFC 9457).",
         },
+        # relative to where this document was found, whatever a gateway has put in front
+        "servers": [{"url": "."}],
         "security": [{"key": []}],
         "paths": paths,
         "components": {
@@ -91,8 +93,8 @@ def page(operations: Iterable[Operation]) -> str:
 <html lang="en"><head><meta charset="utf-8"><title>Headrace</title></head>
 <body><h1>Headrace</h1>
 <p>This is the API. Send your key as <code>Authorization: Bearer hr_…</code>;
-<a href="/openapi.json">/openapi.json</a> describes every path,
-<a href="/readyz">/readyz</a> says whether it is ready.</p>
+<a href="openapi.json">/openapi.json</a> describes every path,
+<a href="readyz">/readyz</a> says whether it is ready.</p>
 <table>
 {rows}
 </table></body></html>

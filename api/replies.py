@@ -15,9 +15,20 @@ from contract.names import JOB
 from views import queries
 from views.rows import JobRow
 
+ENDS_WITH_SLASH = "headrace.slash"
+"""In the scope of a request whose path ended with a slash as the client sent it."""
+
 
 def reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+
+
+def location(request: Request, name: str) -> str:
+    """A Location that names what lies one level below the path of the request: relative to that path, so that the
+    client finds it whatever scheme, host and prefix a gateway has put in front."""
+    if ENDS_WITH_SLASH in request.scope:
+        return name
+    return f"{request.scope['path'].rpartition('/')[2]}/{name}"
 
 
 async def own_job(request: Request, tenant: str) -> JobRow:

@@ -84,7 +84,13 @@ def _require_result(row: JobRow) -> None:
         )
     if row.state in TERMINAL:
         reason = f" ({row.reason})" if row.reason else ""
-        detail = f"the job ended without a result: {row.state}{reason}; its events say more"
+        where = (
+            f"GET /v1/jobs/{row.job}/attempts/{row.attempts}/error says why the last attempt failed, and …/log what it"
+            " printed"
+            if row.attempts
+            else "its events say more"
+        )
+        detail = f"the job ended without a result: {row.state}{reason}; {where}"
         raise Problem(409, "job-has-no-result", detail, state=row.state, reason=row.reason)
     raise Problem(
         409,

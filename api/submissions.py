@@ -20,7 +20,7 @@ from api.bodies import EXPIRES_S_MAX, SubmitRequest, Submitted
 from api.callers import authenticate
 from api.operations import header, operation
 from api.problems import RETRY_AFTER_S, Problem
-from api.replies import parameters, reply
+from api.replies import location, parameters, reply
 from api.request_body import decode, read_body
 from api.resources import Resources, resources_of
 from contract import codec, topics
@@ -87,10 +87,10 @@ async def submit(request: Request) -> Response:
     if known and await _reserve(resources, checked) is ReceiptState.ACKNOWLEDGED:
         resources.metrics.submission("known")
         row = await resources.read(queries.job, checked.tenant, checked.job)
-        return _answer(checked, 200, row.state if row else JobState.SUBMITTED)
+        return _answer(request, checked, 200, row.state if row else JobState.SUBMITTED)
     await _write(resources, checked, request.headers.get("traceparent", ""))
     resources.metrics.submission("acknowledged")
-    return _answer(checked, 202, JobState.SUBMITTED)
+    return _answer(request, checked, 202, JobState.SUBMITTED)
 
 
 def idempotency_key(given: str | None) -> str:
@@ -237,6 +237,6 @@ async def _unclear(resources: Resources, checked: CheckedSubmission) -> Problem:
     )
 
 
-def _answer(checked: CheckedSubmission, status: int, state: str) -> Response:
+def _answer(request: Request, checked: CheckedSubmission, status: int, state: str) -> Response:
     body = Submitted(checked.job, state, checked.tier, checked.model, checked.key)
-    return reply(body, status, {"Location": f"/v1/jobs/{checked.job}", "Idempotency-Key": checked.key})
+    return reply(body, status, {"Location": location(request, checked.job), "Idempotency-Key": checked.key})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,8 @@ class ApiClient:
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url
+        if not url.startswith(("http://", "https://")):
+            raise WrongUse(f"expected the API's address as http://… or https://…, found {url[:200]!r}")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = http_client(url, base_url=url, headers=headers, timeout=ANSWER_WITHIN_S)
 
@@ -35,6 +38,15 @@ class ApiClient:
     def get(self, path: str, **query: Any) -> Document:
         return self._call("GET", path, params={name: v for name, v in query.items() if v is not None})
 
+    def text(self, path: str) -> str | None:
+        """The text at the path; None when there is none (404)."""
+        answer = self._answer("GET", path)
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return None
+        if not answer.is_success:
+            raise _failure(answer)
+        return answer.text
+
     def post(self, path: str, body: Document, headers: dict[str, str] | None = None) -> Document:
         return self._call("POST", path, json=body, headers=headers)
 
@@ -46,7 +58,7 @@ class ApiClient:
             headers = {"Last-Event-ID": last_id} if last_id else {}
             try:
                 with self._http.stream("GET", path, params=query, headers=headers, timeout=None) as answer:
-                    if answer.is_error:
+                    if not answer.is_success:
                         answer.read()
                         raise _failure(answer)
                     for name, data, event_id in _server_sent(answer.iter_lines()):
@@ -73,14 +85,23 @@ class ApiClient:
             raise WrongUse(f"cannot write {path}: {error.strerror}; give another --output") from None
 
     def _call(self, method: str, path: str, **options: Any) -> Document:
+        answer = self._answer(method, path, **options)
+        if not answer.is_success:
+            raise _failure(answer)
         try:
-            answer = self._http.request(method, path, **options)
+            document: Document = answer.json()
+        except ValueError:
+            raise CommandFailed(
+                f"expected JSON of the API at {self.url}, found {answer.headers.get('Content-Type') or 'other bytes'};"
+                " HEADRACE_API_URL may name another server, or a page in front of the API"
+            ) from None
+        return document
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
         except httpx.TransportError as error:
             raise self._unreachable(error) from None
-        if answer.is_error:
-            raise _failure(answer)
-        document: Document = answer.json()
-        return document
 
     def _unreachable(self, error: Exception) -> CommandFailed:
         return CommandFailed(
@@ -90,10 +111,16 @@ class ApiClient:
 
 
 def _failure(answer: httpx.Response) -> CommandFailed:
+    if answer.is_redirect:
+        there = answer.headers["Location"]
+        return CommandFailed(
+            f"expected the API at {answer.url}, found a redirect to {there}, and no key is sent there; set"
+            " HEADRACE_API_URL to the address that the API has"
+        )
     try:
-        problem = answer.json()
+        problem: Document = answer.json()
         words = f"{problem.get('title', answer.reason_phrase)}: {problem.get('detail', '')}".rstrip(": ")
-    except ValueError:
+    except (ValueError, AttributeError):  # a gateway's own words
         words = f"the API answered {answer.status_code} {answer.reason_phrase}"
     wrong_use = answer.status_code in (400, 404, 413, 422)
     return WrongUse(words) if wrong_use else CommandFailed(words)

@@ -74,6 +74,11 @@ class Settings(BaseSettings):
                 return _POSTGRES_DRIVER + url.removeprefix(scheme)
         return url
 
+    @field_validator("api_url")
+    @classmethod
+    def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
     @field_validator("node_address")
     @classmethod
     def _host_and_port(cls, address: str) -> str:

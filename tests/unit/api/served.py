@@ -1,0 +1,47 @@
+"""The API as an ASGI application in memory: its resources are what a test gives it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+
+from api.app import Application
+from api.resources import Resources
+from registry.keys import Key
+from runtime.settings import Settings
+
+
+def _key_of(secret: str) -> Key:
+    """The key of the tenant that the secret names."""
+    return Key("id", secret.removeprefix("hr_"), ("free",), "user")
+
+
+class ServedApi:
+    """`reads` answers the queries of handlers, by the name of the query; `store` is the object store."""
+
+    def __init__(self, *, store: Any = None, reads: dict[str, Any] | None = None) -> None:
+        self._application = Application(Settings())
+        self._reads = reads or {}
+        resources = object.__new__(Resources)
+        resources.store = store
+        vars(resources).update(keyring=SimpleNamespace(kept=_key_of), read=self._read, in_thread=self._in_thread)
+        self._application._starlette.state.resources = resources
+
+    async def _read(self, query: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        return self._reads[query.__name__](*arguments, **named)
+
+    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    def request(self, method: str, url: str, *, tenant: str = "acme", **options: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self._application)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8470") as client:
+                headers = {"Authorization": f"Bearer hr_{tenant}", **options.pop("headers", {})}
+                return await client.request(method, url, headers=headers, **options)
+
+        return asyncio.run(ask())

@@ -1,0 +1,45 @@
+"""Behind a gateway: a prefix, TLS in front, another host, a slash too many (case C26)."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin
+
+import pytest
+from starlette.requests import Request
+
+from api.app import DOCUMENT, PAGE, without_slash
+from api.replies import location
+from tests.unit.api.served import ServedApi
+
+JOB = "main-" + "0" * 32
+
+
+@pytest.mark.parametrize("path", ["/healthz/", "/openapi.json/", "//"])
+@pytest.mark.parametrize("headers", [{}, {"X-Forwarded-Proto": "https"}, {"Host": "api.example.com"}])
+def test_a_slash_too_many_is_no_redirect(path: str, headers: dict[str, str]) -> None:
+    answer = ServedApi().request("GET", f"http://127.0.0.1:8470{path}", headers=headers)
+    assert (answer.status_code, "Location" in answer.headers) == (200, False)
+
+
+def test_what_is_not_there_is_not_there_with_a_slash_either() -> None:
+    for path in ("/v1/nothing", "/v1/nothing/", "/healthz//", "//example.com/"):
+        answer = ServedApi().request("GET", f"http://127.0.0.1:8470{path}")
+        assert (answer.status_code, "Location" in answer.headers) == (404, False)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize(
+    "base",
+    ["http://127.0.0.1:8470", "https://api.example.com", "https://example.com/headrace", "https://example.com/a/b"],
+)
+def test_a_location_leads_to_the_job_through_every_gateway(base: str, slash: str) -> None:
+    """The gateway takes its prefix off; the client resolves the Location against the URL that it asked."""
+    asked = f"{base}/v1/jobs{slash}"
+    scope = without_slash({"type": "http", "path": f"/v1/jobs{slash}", "headers": []})
+    where = location(Request(scope), JOB)
+    assert urljoin(asked, where) == f"{base}/v1/jobs/{JOB}"
+
+
+def test_documents_name_nothing_from_the_root_of_a_host() -> None:
+    assert b'"servers":[{"url":"."}]' in DOCUMENT
+    assert 'href="/' not in PAGE
