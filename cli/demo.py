@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -147,7 +149,7 @@ def _follow(client: ApiClient, jobs: list[DemoJob], begun: float, data: Path) ->
         "[bold]4[/]  the scheduler decides who goes next (the first job also builds the model's environment)"
     )
     first_video_s = 0.0
-    with Live(console=output.err, auto_refresh=False, transient=False) as live:
+    with _shown(jobs) as show:
         deadline = time.monotonic() + ENDED_WITHIN_S
         while open_jobs := [job for job in jobs if job.state not in TERMINAL]:
             if time.monotonic() > deadline:
@@ -159,11 +161,20 @@ def _follow(client: ApiClient, jobs: list[DemoJob], begun: float, data: Path) ->
                 _refresh(client, job)
             if not first_video_s and any(job.state == "succeeded" for job in jobs):
                 first_video_s = time.monotonic() - begun
-            if output.err.is_terminal:
-                live.update(_rows(jobs), refresh=True)
+            show()
             time.sleep(0.2)
-        live.update(_rows(jobs), refresh=True)
     return first_video_s
+
+
+@contextmanager
+def _shown(jobs: list[DemoJob]) -> Iterator[Callable[[], None]]:
+    """Gives what brings the jobs on the screen up to date. In a pipe they are printed once, at the end."""
+    if not output.err.is_terminal:
+        yield lambda: None
+        return output.err.print(_rows(jobs))
+    with Live(console=output.err, auto_refresh=False) as live:
+        yield lambda: live.update(_rows(jobs), refresh=True)
+        live.update(_rows(jobs), refresh=True)
 
 
 def _refresh(client: ApiClient, job: DemoJob) -> None:

@@ -1,7 +1,8 @@
-"""`headrace jobs …`: submit, list, get, watch, cancel, events, why, erase."""
+"""`headrace jobs …`: submit, list, get, watch, cancel, events, logs, why, erase."""
 
 from __future__ import annotations
 
+import json
 import uuid
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from cli import job_inputs, job_progress, output
 from cli.api_client import ApiClient, Document
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
+from cli.job_logs import logs
 from cli.job_why import why
 from cli.moments import now_ms
 from cli.output import Format, Output
@@ -130,6 +132,7 @@ def events(
 
 
 app.command()(why)
+app.command()(logs)
 
 
 @app.command()
@@ -197,12 +200,21 @@ def _show(found: Document, result: Document | None) -> None:
             ("ran", _between(job["started_ms"], job["ended_ms"])),
             *[(f"attempt {a['attempt']}", _attempt(a)) for a in found["attempts"]],
             *([(f"erasure {job['erasure']}", "")] if job["erasure"] else []),
-            *[
-                (file["name"], f"{file['bytes'] / 1e3:.0f} kB  {file['url']}")
-                for file in (result or {"files": []})["files"]
-            ],
         ]
     )
+    if any(attempt["state"] == "failed" for attempt in found["attempts"]):
+        output.whole(f"`headrace jobs logs {job['job']}` shows the whole error")
+    if result is not None:
+        _show_result(result)
+
+
+def _show_result(result: Document) -> None:
+    """What the model returned, and a link for each file."""
+    if result["values"]:
+        output.whole(f"values  {json.dumps(result['values'], indent=2, ensure_ascii=False)}")
+    for file in result["files"]:
+        output.whole(f"{file['name']}  {file['bytes'] / 1e3:.0f} kB")
+        output.whole(file["url"])
 
 
 def _forecast(job: Document) -> str:

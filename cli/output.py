@@ -107,6 +107,22 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> None:
     out.print(grid)
 
 
+def whole(text: str) -> None:
+    """Prints a text that people copy, such as a link: a terminal may wrap it, we break no line."""
+    out.print(Text(text), soft_wrap=True)
+
+
+def said_by_a_model(text: str) -> None:
+    """Prints what a model wrote. On a terminal without the characters by which it could steer the terminal; in a pipe
+    as it is."""
+    shown = "".join(map(_harmless, text)) if out.is_terminal else text
+    print(shown, end="" if shown.endswith("\n") else "\n")
+
+
+def _harmless(character: str) -> str:
+    return character if character.isprintable() or character in "\n\t" else character.encode("unicode-escape").decode()
+
+
 def moment(at_ms: int | None) -> str:
     """A time by the clock of the broker, in the zone of this machine, to the millisecond."""
     if not at_ms:

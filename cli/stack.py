@@ -45,7 +45,7 @@ def up(
     )
     status = stack.up(options, detach=detach, console=output.out)
     if detach:
-        output.out.print(render(status))
+        output.out.print(render(status), soft_wrap=True)
 
 
 def down(data: Data = DATA_DEFAULT) -> None:
@@ -67,7 +67,7 @@ def status(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     if form is Format.JSON:
         output.as_json({**msgspec.to_builtins(found), **(msgspec.to_builtins(more) if more else {})})
     else:
-        output.out.print(render(found))
+        output.out.print(render(found), soft_wrap=True)
         for line in troubles.describe(more) if more else ():
             output.out.print(line, soft_wrap=True)
     if found.state != "ready":

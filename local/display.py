@@ -42,7 +42,7 @@ def render(status: StackStatus) -> RenderableType:
     if status.running and status.api_url:
         places |= {"API": status.api_url, "Kafka": status.kafka, "S3": status.s3_endpoint, "keys": status.keys_file}
         places["logs"] = f"{status.data}/logs"
-    lines += [Text(f"{name:<6}{place}", overflow="fold") for name, place in places.items()]
+    lines += [Text(f"{name:<6}{place}") for name, place in places.items()]
     lines += [
         Text(f"{part.name}: {part.note}", "red")
         for part in status.parts

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
@@ -133,18 +134,35 @@ def _attended(options: Options, layout: Layout, console: Console) -> StackStatus
     stopping: threading.Event = on_signal()
     supervisor = Process("supervisor", _command(options), layout.supervisor_log, death_signal=SIGTERM)
     supervisor.start()
-    with Live(console=console, auto_refresh=False) as live:
+    with _shown(console) as shown:
         told: list[
             bool
         ] = []  # told once only: a second signal would end the supervisor at once, and its parts without order
 
         def show(current: StackStatus) -> None:
-            live.update(render(current), refresh=True)
+            shown(current)
             if stopping.is_set() and not told:
                 told.append(True)
                 supervisor.signal(SIGTERM)
 
         return _await(layout, supervisor, lambda _: False, show)
+
+
+@contextmanager
+def _shown(console: Console) -> Iterator[Callable[[StackStatus], None]]:
+    """Gives what shows a status: in place on a terminal; in a pipe as often as the state of the stack is another."""
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda current: live.update(render(current), refresh=True)
+        return
+    states = [""]
+
+    def show(current: StackStatus) -> None:
+        if current.state != states[-1]:
+            states.append(current.state)
+            console.print(render(current), soft_wrap=True)
+
+    yield show
 
 
 def _await(

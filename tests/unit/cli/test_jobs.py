@@ -1,10 +1,20 @@
-"""What `headrace jobs get` says of a job that waits."""
+"""What `headrace jobs get` and `jobs logs` say of a job."""
 
 from __future__ import annotations
 
-import pytest
+import json
+import re
+from pathlib import Path
+from typing import Any
 
-from cli import jobs
+import pytest
+from rich.console import Console
+
+from cli import demo, job_logs, jobs, output
+from cli.main import run
+from local import stack
+from local.status import StackStatus
+from tests.unit.cli.answers import Answers
 
 JOB = {
     "job": "main-1",
@@ -40,3 +50,125 @@ def test_a_forecast_is_said_from_now_on(
 def test_without_a_forecast_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     jobs._show({"job": {**JOB, "start_p50_ms": None, "start_p90_ms": None}, "attempts": []}, None)
     assert "expected to start" not in capsys.readouterr().out
+
+
+URL = "http://127.0.0.1:9000/headrace/results/" + "x" * 900 + "?X-Amz-Signature=" + "a" * 64
+RESULT = {
+    "values": {"seed": 7, "words": "ein Hühnchen [bold]\u009b31m"},
+    "files": [{"name": "clip.mp4", "bytes": 12_345, "url": URL}],
+}
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 40 columns."""
+    monkeypatch.setattr(output, "out", Console(width=40, force_terminal=True, color_system=None, highlight=False))
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_values_are_printed_and_links_can_be_copied(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if terminal:
+        on_a_terminal(monkeypatch)
+    jobs._show({"job": {**JOB, "state": "succeeded", "start_p50_ms": None}, "attempts": []}, RESULT)
+    said = capsys.readouterr().out
+    assert URL in said.splitlines()
+    assert '"seed": 7,' in said
+    assert "ein Hühnchen [bold]" in said
+
+
+def test_programs_get_one_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {"job": {**JOB, "state": "succeeded"}, "attempts": []}
+    monkeypatch.setattr(jobs, "api", lambda data: Answers(lambda path: RESULT if path.endswith("result") else found))
+    assert run(["jobs", "get", "main-1", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**found, "result": RESULT}
+
+
+TEXTS = {
+    "/v1/jobs/main-1/attempts/1/error": "Traceback…\nValueError: \x1b[2Jno\n",
+    "/v1/jobs/main-1/attempts/1/log": "loading\n",
+    "/v1/jobs/main-1/attempts/2/log": "loading again",
+}
+ATTEMPTS = [{"attempt": 1, "state": "failed", "ended_ms": 5}, {"attempt": 2, "state": "succeeded", "ended_ms": 9}]
+
+
+@pytest.fixture
+def attempts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    attempts = [*ATTEMPTS]
+    answers = Answers(lambda path: {"attempts": attempts})
+    answers.text = TEXTS.get  # type: ignore[attr-defined]
+    monkeypatch.setattr(job_logs, "api", lambda data: answers)
+    return attempts
+
+
+def test_what_the_last_attempt_printed_is_shown(
+    attempts: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["jobs", "logs", "main-1"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("loading again\n", "attempt 2, succeeded\nprinted:\n")
+
+
+def test_a_traceback_is_shown_and_cannot_steer_a_terminal(
+    attempts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["jobs", "logs", "main-1", "--attempt", "1"]) == 0
+    assert (
+        capsys.readouterr().out == TEXTS["/v1/jobs/main-1/attempts/1/log"] + TEXTS["/v1/jobs/main-1/attempts/1/error"]
+    )
+    on_a_terminal(monkeypatch)
+    assert run(["jobs", "logs", "main-1", "--attempt", "1"]) == 0
+    assert "ValueError: \\x1b[2Jno\n" in capsys.readouterr().out
+
+
+def test_programs_get_both_texts(attempts: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["jobs", "logs", "main-1", "-o", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"job": "main-1", "attempt": 2, "state": "succeeded", "log": "loading again", "error": None}
+
+
+@pytest.mark.parametrize(
+    ("attempt", "code", "says"),
+    [
+        ({"attempt": 3, "state": "running", "ended_ms": None}, 0, "has not ended: what it prints can be read then"),
+        ({"attempt": 3, "state": "succeeded", "ended_ms": 9}, 0, "it printed nothing"),
+        ({"attempt": 3, "state": "closed", "ended_ms": 9}, 0, "it was halted, and nothing of it was kept"),
+        (None, 2, "--attempt: expected 1 to 2, found 3"),
+    ],
+)
+def test_where_there_is_nothing_to_read_it_is_said_why(
+    attempts: list[dict[str, Any]],
+    attempt: dict[str, Any] | None,
+    code: int,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    attempts += [attempt] if attempt else []
+    assert run(["jobs", "logs", "main-1", "--attempt", "3"]) == code
+    assert says in capsys.readouterr().err
+
+
+def test_a_job_without_attempts_has_no_logs(attempts: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    attempts.clear()
+    assert run(["jobs", "logs", "main-1"]) == 2
+    assert "found no attempt yet; see `headrace jobs why main-1`" in capsys.readouterr().err
+
+
+def test_a_piped_demo_ends_its_table_with_a_newline(capsys: pytest.CaptureFixture[str]) -> None:
+    with demo._shown([demo.DemoJob("main-1", "free", "HTTP", "a red ball")]) as show:
+        show()
+        assert capsys.readouterr().err == ""
+    lines = capsys.readouterr().err
+    assert lines.endswith("\n")
+    assert re.search(r"^free +HTTP +a red ball +submitted", lines, re.MULTILINE)
+
+
+def test_a_piped_stack_shows_each_of_its_states_once(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "/srv/" + "x" * 600
+    with stack._shown(Console(highlight=False)) as show:
+        for state in ("starting", "starting", "ready", "ready", "stopped"):
+            show(StackStatus(state=state, data=path, pid=1))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("stack")] == ["stack starting", "stack ready", "stack stopped"]
+    assert f"data  {path}" in lines
+    assert Path(path).name in lines[-1]
