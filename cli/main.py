@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Any
 
 import typer
 
@@ -92,6 +93,7 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     if hasattr(failure, "format_message"):  # the option parser's own: an unknown option, a missing argument
         return f"{failure.format_message()} (see --help)", WRONG_USE
     from confluent_kafka import KafkaException
+    from pydantic import ValidationError
 
     from audit.ledger.reader import ExportUnreadable
     from local.errors import CannotStart
@@ -101,6 +103,8 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
     from runtime.proxies import ProxyUnusable
 
+    if isinstance(failure, ValidationError):
+        return _setting(failure), WRONG_USE
     if isinstance(failure, RegistryError):
         return str(failure), WRONG_USE if failure.code in _WRONG_USE_CODES else FAILED
     if isinstance(failure, ExportUnreadable):
@@ -118,3 +122,12 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     if isinstance(failure, DATABASE_ERRORS):
         return in_a_sentence(failure), FAILED
     return None
+
+
+def _setting(failure: Any) -> str:
+    """The first setting of the environment that cannot be read. Words of pydantic quote no value: a value may
+    be a secret."""
+    first = failure.errors(include_url=False, include_input=False, include_context=False)[0]
+    name = "_".join(str(part) for part in first["loc"]).upper()
+    prefix = "" if name.startswith(("HEADRACE_", "DATABASE_")) else "HEADRACE_"
+    return f"{prefix}{name}: {first['msg'].removeprefix('Value error, ')}"

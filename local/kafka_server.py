@@ -87,24 +87,23 @@ class KafkaServer(JavaServer):
         controller_port: int,
         words_kept_ms: int,
         overrides: Mapping[str, str] | None = None,
+        host: str = HOST,
     ) -> None:
+        """`host`: the address at which clients reach the broker; one of IPv6 has no brackets."""
         self.port = port
+        self.bootstrap = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._data = data
         self._logs = logs
         self._settings = {
             **FIXED_SETTINGS,
             **cleaning_settings(words_kept_ms),
-            "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{HOST}:{controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "controller.quorum.voters": f"1@{HOST}:{controller_port}",
             "log.dirs": _LOG_DIR,
             **(overrides or {}),
         }
         super().__init__()
-
-    @property
-    def bootstrap(self) -> str:
-        return f"{HOST}:{self.port}"
 
     @property
     def log_dir(self) -> Path:

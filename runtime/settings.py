@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from contract.bounds import RENDEZVOUS_PORTS
 
 ENV_PREFIX = "HEADRACE_"
 
+_BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?")
 _POSTGRES_SCHEMES = ("postgres://", "postgresql://")
 _POSTGRES_DRIVER = "postgresql+psycopg://"
 
@@ -25,7 +27,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, populate_by_name=True, extra="ignore")
 
     kafka: str = "127.0.0.1:9092"
-    """Bootstrap servers, host:port separated by commas."""
+    """Bootstrap servers, host:port separated by commas; an address of IPv6 in brackets: `[::1]:9092`."""
     database_url: str = Field(
         default="postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
         validation_alias=AliasChoices("DATABASE_URL", "HEADRACE_DATABASE_URL"),
@@ -73,6 +75,24 @@ class Settings(BaseSettings):
             if url.startswith(scheme):
                 return _POSTGRES_DRIVER + url.removeprefix(scheme)
         return url
+
+    @field_validator("kafka")
+    @classmethod
+    def _brokers(cls, addresses: str) -> str:
+        """As librdkafka and Faust both read them."""
+        brokers = [address.strip() for address in addresses.split(",") if address.strip()]
+        wrong = [broker for broker in brokers if not _BROKER.fullmatch(broker)]
+        if wrong or not brokers:
+            raise ValueError(
+                "expected host:port, separated by commas, without a scheme, an address of IPv6 in brackets like"
+                f" [::1]:9092; found {(wrong or [addresses])[0][:100]!r}"
+            )
+        return ",".join(brokers)
+
+    @field_validator("api_host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        return host.strip("[]")
 
     @field_validator("api_url")
     @classmethod

@@ -26,7 +26,9 @@ DIGEST = "sha256:" + "d" * 64
 def of_the_pool(record: JobSubmitted, number: int, expires_ms: int, **known: str) -> JobSubmitted:
     """The same submission with an id that the pool judges, a digest, and the tenant, model and tier that are given."""
     changes = {name: text for name, text in known.items() if text}
-    body = msgspec.structs.replace(record.submission, job=a_job(number), expires_ms=expires_ms, digest=DIGEST, **changes)
+    body = msgspec.structs.replace(
+        record.submission, job=a_job(number), expires_ms=expires_ms, digest=DIGEST, **changes
+    )
     return msgspec.structs.replace(record, submission=body, salt="0" * 32)
 
 

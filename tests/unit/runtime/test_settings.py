@@ -56,3 +56,28 @@ def test_an_address_that_is_none_or_has_no_room_for_its_ports_is_refused(address
 def test_an_unknown_log_level_is_refused() -> None:
     with pytest.raises(ValidationError, match="expected debug, info, warning or error, found 'loud'"):
         Settings(log_level="loud")
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("broker:1", "broker:1"),
+        (" a:1 , b:2,", "a:1,b:2"),
+        ("[::1]:9092", "[::1]:9092"),
+        ("[fe80::1%eth0]:9092,[fd00::2]", "[fe80::1%eth0]:9092,[fd00::2]"),
+        ("broker", "broker"),
+    ],
+)
+def test_brokers_are_named_by_host_and_port(given: str, read: str) -> None:
+    assert Settings(kafka=given).kafka == read
+
+
+@pytest.mark.parametrize("given", ["", " , ", "::1:9092", "fd00::2", "kafka://a:1", "a:1;b:2", "a b:1", "[::1]9092"])
+def test_what_librdkafka_and_faust_would_read_in_two_ways_is_refused(given: str) -> None:
+    with pytest.raises(ValidationError, match=r"expected host:port.*like \[::1\]:9092; found"):
+        Settings(kafka=given)
+
+
+def test_addresses_of_the_api_may_have_what_people_add() -> None:
+    settings = Settings(api_url="https://example.com/headrace/", api_host="[::1]")
+    assert (settings.api_url, settings.api_host) == ("https://example.com/headrace", "::1")

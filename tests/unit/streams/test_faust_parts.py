@@ -10,13 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
 from runtime.kafka import Record
 from runtime.settings import Settings
 from streams.hosting import assignment, inbox
 from streams.hosting.faust_app import _with_threads, in_batches, make_app
-from streams.hosting.faust_parts import CommittedConsumer
+from streams.hosting.faust_parts import CommittedConsumer, CommittedThread
 from streams.hosting.flow import FlowControl, fetch_what_flows
 from tests.unit.streams.memory_pool import run
 from tests.waiting import until_async, within
@@ -54,6 +55,29 @@ def test_what_is_held_back_is_not_fetched_and_the_rest_is() -> None:
         assert set((await consumer._wait_next_records(timeout=1.0))[0]) == {ONE, TWO}
 
     run(live)
+
+
+def test_a_partition_to_which_nobody_writes_is_no_error() -> None:
+    """Faust's own check would ask aiokafka when it last fetched records, and log an error where there were none."""
+    thread = object.__new__(CommittedThread)
+    thread._consumer = SimpleNamespace(_fetcher=SimpleNamespace(_subscriptions=Silent()))
+    thread.time_started, thread.tp_fetch_request_timeout_secs = 0.0, 1.0
+    logged: list[object] = []
+    vars(thread).update(log=SimpleNamespace(error=lambda *said: logged.append(said)))
+    assert AIOKafkaConsumerThread._verify_aiokafka_event_path(thread, 1_000.0, ONE)
+    assert logged, "Faust would"
+    logged.clear()
+    thread.verify_event_path(1_000.0, ONE)
+    assert logged == []
+
+
+class Silent:
+    """aiokafka's knowledge of a partition from which no record ever came."""
+
+    @property
+    def subscription(self) -> Any:
+        known = SimpleNamespace(active=True, state_value=lambda _: SimpleNamespace(timestamp=None))
+        return SimpleNamespace(assignment=known)
 
 
 def test_when_all_is_held_back_a_release_is_noticed_at_once() -> None:

@@ -1,0 +1,34 @@
+"""What the environment says wrongly is told in a sentence, not in a traceback."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.main import run
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("HEADRACE_KAFKA", "::1:9092", "error: HEADRACE_KAFKA: expected host:port, separated by commas, without a"),
+        ("HEADRACE_API_PORT", "hr_secret", "error: HEADRACE_API_PORT: Input should be a valid integer"),
+        ("HEADRACE_API_URL", "api.example.com", "error: expected the API's address as http://… or https://…, found"),
+        (
+            "ALL_PROXY",
+            "socks5h://u:hr_secret@p:1080",
+            "error: expected ALL_PROXY to name a proxy by http:// or https://",
+        ),
+    ],
+)
+def test_a_setting_that_cannot_be_read(
+    variable: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HEADRACE_API_URL", "http://api.example.com")
+    monkeypatch.setenv("HEADRACE_API_KEY", "hr_key")
+    monkeypatch.setenv(variable, value)
+    assert run(["jobs", "list"]) in (1, 2)
+    said = capsys.readouterr().err
+    assert said.startswith(says)
+    assert "hr_secret" not in said
