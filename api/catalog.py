@@ -19,7 +19,8 @@ from registry.schemas import SchemaRefused, Validators, path_of
 TTL_S = 1.0
 """An answer is kept for so long. The scheduler pins the version of a job; here a version only chooses the pool and
 checks the inputs."""
-KEPT_MAX = 1_000
+KEPT_BYTES_MAX = 32 * 1024 * 1024
+"""Of versions, whose schemas may be large."""
 NAMED_MAX = 20
 SAID_CHARACTERS_MAX = 200
 HERE_BYTES_MAX = 4 * 1024
@@ -32,7 +33,7 @@ class Catalog:
     def __init__(self, engine: Engine, in_thread: InThread) -> None:
         self._engine = engine
         self._in_thread = in_thread
-        self._versions: Answers[str, RegisteredVersion] = Answers(KEPT_MAX, TTL_S)
+        self._versions: Answers[str, RegisteredVersion] = Answers(KEPT_BYTES_MAX, TTL_S, size_of=models.size_of)
         self._schemas = Validators()
 
     async def resolve(self, reference: str) -> RegisteredVersion:

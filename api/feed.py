@@ -63,7 +63,10 @@ class Feed:
             if not watched:
                 continue
             try:
-                self._hub.give_events(await self._read(queries.new_job_events, watched))
+                events = await self._read(queries.new_job_events, watched)
+                self._hub.give_events(events)
+                if len(events) >= queries.EVENTS_AT_ONCE_MAX:
+                    self._hub.changed.set()
                 watch.worked()
                 await asyncio.sleep(PAUSE_S)
             except (*DATABASE_ERRORS, Problem) as error:

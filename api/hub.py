@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+import msgspec
 from cachetools import LRUCache
 
 from contract.names import dispatch_order
@@ -13,7 +14,11 @@ from views.rows import JobEventRow
 
 STREAMS_MAX = 2_000
 PROGRESS_KEPT_MAX = 10_000
-"""The newest progress of this many jobs is kept, for whoever begins to watch them."""
+"""The newest progress of this many jobs is kept, for whoever begins to watch them. Its words are cut
+to MESSAGE_CHARACTERS_MAX."""
+MESSAGE_CHARACTERS_MAX = 200
+UNSENT_MAX = 100
+"""Events that wait for one slow reader. The feed reads the rest again when the reader has taken these."""
 
 TenantJob = tuple[str, str]
 """(tenant, job)."""
@@ -24,9 +29,11 @@ FeedPosition = tuple[int, int]
 class Subscription:
     """What one stream has not sent yet of one job. A slow reader skips old progress, and never an event."""
 
-    def __init__(self, key: TenantJob, seen: FeedPosition) -> None:
+    def __init__(self, key: TenantJob, seen: FeedPosition, on_room: Callable[[], None]) -> None:
+        """`on_room()` hears that there is room again after there was none."""
         self.key = key
         self.seen = seen
+        self._on_room = on_room
         self.ready = asyncio.Event()
         self.closed = False
         self._events: list[JobEventRow] = []
@@ -35,12 +42,21 @@ class Subscription:
     def take(self) -> tuple[list[JobEventRow], AttemptProgressed | None]:
         """What has arrived since the last call."""
         self.ready.clear()
+        if self.is_full:
+            self._on_room()
         events, self._events = self._events, []
         progress, self._progress = self._progress, None
         return events, progress
 
+    @property
+    def is_full(self) -> bool:
+        """So much is not sent that no more events are taken now."""
+        return len(self._events) >= UNSENT_MAX
+
     def give_events(self, events: Iterable[JobEventRow]) -> None:
         for event in events:
+            if self.is_full:
+                return
             if (event.seq, event.index) > self.seen:
                 self.seen = (event.seq, event.index)
                 self._events.append(event)
@@ -74,7 +90,7 @@ class Hub:
 
     def subscribe(self, tenant: str, job: str, seen: FeedPosition) -> Subscription:
         """Watches a job from after `seen` on, until `unsubscribe`."""
-        subscription = Subscription((tenant, job), seen)
+        subscription = Subscription((tenant, job), seen, self.changed.set)
         self.count += 1
         self._watchers.setdefault(subscription.key, set()).add(subscription)
         self._jobs.setdefault(job, set()).add(subscription.key)
@@ -98,8 +114,9 @@ class Hub:
                 del self._jobs[key[1]]
 
     def watched(self) -> dict[TenantJob, FeedPosition]:
-        """Every watched job, with the place up to which all its watchers have seen its events."""
-        return {key: min(s.seen for s in watchers) for key, watchers in self._watchers.items()}
+        """Every job whose watchers take events now, with the place up to which all of those have seen its events."""
+        places = {key: [one.seen for one in its if not one.is_full] for key, its in self._watchers.items()}
+        return {key: min(seen) for key, seen in places.items() if seen}
 
     def give_events(self, events: Iterable[JobEventRow]) -> None:
         """Events of watched jobs, in order."""
@@ -120,6 +137,8 @@ class Hub:
                 dispatch_order(progress.dispatch)
             except ValueError:
                 continue
+            if len(progress.message) > MESSAGE_CHARACTERS_MAX:
+                progress = msgspec.structs.replace(progress, message=progress.message[:MESSAGE_CHARACTERS_MAX])
             self._newest[progress.job] = progress
             for subscription in self._of(progress.job):
                 subscription.give_progress(progress)

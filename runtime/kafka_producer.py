@@ -30,6 +30,9 @@ BATCH_BYTES_MAX = 60_000
 """Records that wait together go out in one batch of at most this size; a larger record goes alone. A broker compares a
 topic's `max.message.bytes`, which is 64 KiB plus a payload (contract.topics), with the batch, not with the record."""
 
+WAITING_KBYTES_MAX = 65_536
+"""What waits for a broker in one producer. Beyond this a record is not taken, and its sender waits or is told so."""
+
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 
 OnDelivery = Callable[[Delivery | Exception], None]
@@ -64,6 +67,7 @@ class Producer:
             "socket.nagle.disable": True,
             "message.max.bytes": MESSAGE_BYTES_MAX,
             "batch.size": BATCH_BYTES_MAX,
+            "queue.buffering.max.kbytes": WAITING_KBYTES_MAX,
             "topic.metadata.refresh.fast.interval.ms": 100,
             "error_cb": self._on_error,
         }

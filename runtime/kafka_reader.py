@@ -47,6 +47,11 @@ _PASSING = frozenset(
 )
 """Errors from which librdkafka recovers by itself once the broker is back."""
 
+READ_BYTES_MAX = 4 * 1024 * 1024
+FETCHED_KBYTES_MAX = 8_192
+"""What a consumer fetches ahead of its reader. Then it waits; a fetch under way still comes, which is one record of the
+largest size, or as many small ones, for each partition."""
+
 StartOffset = int | Literal["beginning", "end"]
 
 
@@ -71,18 +76,25 @@ class Reader:
             raise
         self._consumer.assign([TopicPartition(t, p, offset) for (t, p), offset in self._positions.items()])
 
-    def read(self, timeout_s: float, max_records: int = 500) -> list[Record]:
-        """Wait at most `timeout_s` for a record. Returns the records that have arrived by then, at most `max_records`.
+    def read(self, timeout_s: float, max_records: int = 500, max_bytes: int = READ_BYTES_MAX) -> list[Record]:
+        """Wait at most `timeout_s` for a record. Returns the records that have arrived by then, at most `max_records`,
+        and none more once they have `max_bytes`.
 
         Waits for a broker that is away. OffsetGone when the position is no longer in the log.
         """
         first = self._consumer.poll(timeout_s)
         if first is None:
             return []
-        messages = [first]
-        if max_records > 1:
-            messages += self._consumer.consume(max_records - 1, 0)
-        return [record for record in map(self._record, messages) if record is not None]
+        records, size = [], 0
+        message: Any = first
+        while message is not None:
+            record = self._record(message)
+            if record is not None:
+                records.append(record)
+                size += len(record.value or b"")
+            full = len(records) >= max_records or size >= max_bytes
+            message = None if full else self._consumer.poll(0)
+        return records
 
     def position(self, partition: tuple[str, int]) -> int:
         """Offset of the next record of this (topic, partition)."""
@@ -209,7 +221,7 @@ def new_consumer(bootstrap: str, client_id: str, more: Mapping[str, Any] | None 
             "auto.offset.reset": "error",
             "check.crcs": True,
             "fetch.error.backoff.ms": 50,
-            "queued.max.messages.kbytes": 16_384,
+            "queued.max.messages.kbytes": FETCHED_KBYTES_MAX,
             "socket.nagle.disable": True,
             "fetch.message.max.bytes": MESSAGE_BYTES_MAX,
             **(more or {}),

@@ -17,6 +17,8 @@ from views.columns import is_key_text, nearest_number
 from views.fold import COUNTER_PASSED_OVER
 
 PAGE_MAX = 200
+EVENTS_AT_ONCE_MAX = 5_000
+"""Of all watched jobs together."""
 
 
 def _names(row: type[msgspec.Struct], table: str) -> str:
@@ -96,14 +98,16 @@ def job_events(
 
 
 def new_job_events(connection: Connection, after: Mapping[tuple[str, str], tuple[int, int]]) -> list[rows.JobEventRow]:
-    """New events of many jobs at once. `after`: by (tenant, job), the (seq, index) up to which its reader has seen."""
+    """New events of many jobs at once, EVENTS_AT_ONCE_MAX at most. `after`: by (tenant, job), the (seq, index) up to
+    which its reader has seen."""
     query = text(
         f"{_EVENTS} JOIN unnest(CAST(:tenants AS text[]), CAST(:jobs AS text[]), CAST(:seqs AS bigint[]),"
         " CAST(:indexes AS integer[])) AS w(tenant, job, seq, index) ON t.job = w.job"
         " JOIN views.jobs j ON j.job = w.job AND j.tenant = w.tenant"
-        " WHERE (t.seq, t.index) > (w.seq, w.index) ORDER BY t.job, t.seq, t.index"
+        " WHERE (t.seq, t.index) > (w.seq, w.index) ORDER BY t.job, t.seq, t.index LIMIT :limit"
     )
     values = {
+        "limit": EVENTS_AT_ONCE_MAX,
         "tenants": [tenant for tenant, _ in after],
         "jobs": [name for _, name in after],
         "seqs": [seq for seq, _ in after.values()],

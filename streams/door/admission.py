@@ -39,7 +39,9 @@ from views import queries
 KEPT_S = 1.0
 """An answer of the registry may be this old."""
 KEPT_MAX = 1_000
-"""Answers of each kind; a full cache drops the answer that was used least recently."""
+"""Partitions of pools; a full cache drops the answer that was used least recently."""
+KEPT_BYTES_MAX = 32 * 1024 * 1024
+"""Of versions, whose schemas may be large."""
 IDENTITY_CHARACTERS_MAX = 200
 """Of `ce_id` and `ce_source`."""
 
@@ -77,7 +79,7 @@ class Admission:
         self._engine = engine
         self._partitions: Answers[str, int | None] = Answers(KEPT_MAX)
         """By pool, for ever: the partition of a pool never changes."""
-        self._versions: Answers[str, RegisteredVersion] = Answers(KEPT_MAX, KEPT_S)
+        self._versions: Answers[str, RegisteredVersion] = Answers(KEPT_BYTES_MAX, KEPT_S, size_of=models.size_of)
         self._bytes_max: Answers[str, int] = Answers(1, KEPT_S)
         self._schemas = Validators()
 

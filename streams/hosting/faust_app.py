@@ -29,9 +29,16 @@ from runtime.settings import Settings
 from runtime.shutdown import on_signal_async
 from runtime.telemetry import configure_logging, serve_metrics, without_words
 from streams.hosting.assignment import METADATA_MAX_AGE_MS, Assignor, keep_whole
-from streams.hosting.faust_parts import NoMonitor, NoTables, commit, deliver_directly, read_committed
+from streams.hosting.faust_parts import (
+    NoMonitor,
+    NoTables,
+    commit,
+    deliver_directly,
+    measure_queues,
+    read_committed,
+)
 from streams.hosting.flow import FlowControl, fetch_what_flows
-from streams.hosting.inbox import YIELD_EVERY, Inbox
+from streams.hosting.inbox import YIELD_EVERY, Inbox, bytes_of
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +50,8 @@ STOP_TIMEOUT_S = 10.0
 IDLE_MAX_S = 30 * 86_400.0
 """Faust's client leaves its group for ever when it has fetched nothing for so long. A processor of ours may hold back
 all its partitions for as long as the database is away."""
+TAKE_BYTES = 2 * 1024 * 1024
+"""A record takes several times its bytes once it is decoded."""
 THREADS_MAX = 256
 """Threads are made when they are needed."""
 QUIET = {"faust": logging.WARNING, "mode": logging.WARNING, "faust.app.base": logging.ERROR}
@@ -82,6 +91,7 @@ def make_app(name: str, settings: Settings) -> Any:
     )
     read_committed(app)
     app.flow = FlowControl()
+    measure_queues(app, app.flow)
     return app
 
 
@@ -143,9 +153,10 @@ async def wait_for_broker(settings: Settings, topic: str) -> None:
 async def in_batches(
     stream: Any, take: Callable[[list[kafka.Record]], Awaitable[None]], records_max: int, rest_s: float = 0.0
 ) -> None:
-    """Call `take` with what arrived during the last call, at most `records_max` records, for as long as the stream goes
-    on. Rest `rest_s` after each call. Faust counts a record as read before it is taken, and records for which memory
-    has no room are left out; so use this only if you keep positions of your own and seek back.
+    """Call `take` with what arrived during the last call, for as long as the stream goes on: at most `records_max`
+    records, and none more once they have TAKE_BYTES. Rest `rest_s` after each call. Faust counts a record as read
+    before it is taken, and records for which memory has no room are left out; so use this only if you keep positions of
+    your own and seek back.
 
     (`stream.take_events` polls until its time is over, which costs a tenth of a core while nothing comes.)"""
     flow: FlowControl = stream.app.flow
@@ -154,9 +165,12 @@ async def in_batches(
     async def work() -> None:
         while True:
             records = [await arrived.get()]
-            while len(records) < records_max and arrived:
+            size = bytes_of(records[0])
+            while len(records) < records_max and size < TAKE_BYTES and arrived:
                 records.append(await arrived.get())
+                size += bytes_of(records[-1])
             await take(records)
+            records.clear()  # so they do not stay in memory until the next one comes
             if rest_s:
                 await asyncio.sleep(rest_s)
 

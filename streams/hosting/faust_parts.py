@@ -18,11 +18,16 @@ from faust.tables.manager import TableManager
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+from mode.utils.queues import ThrowableQueue
 
 from runtime.kafka import Record
 from streams.hosting.fetching import fetch_safely
+from streams.hosting.flow import FlowControl
+from streams.hosting.inbox import RECORD_BYTES, bytes_of
 
 READ_COMMITTED = "read_committed"
+HANDED_OVER_BYTES = 8 * 1024 * 1024
+_HOLDER = "queue"
 _LOGGER = logging.getLogger("faust")
 """Services of Faust log under the name of their module. Ours use Faust's name, so that faust_app.QUIET quiets them
 too."""
@@ -109,6 +114,54 @@ async def commit(app: Any, offsets: Mapping[TP, int]) -> None:
     kept = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in ours}
     if kept:
         await thread.call_thread(consumer.commit, kept)
+
+
+class MeasuredQueue(ThrowableQueue):  # type: ignore[type-arg]
+    """What Faust has fetched and no stream has taken, measured in bytes. Faust counts messages, whatever their size.
+
+    All partitions are held back while more than HANDED_OVER_BYTES wait here. What a fetch has brought already still
+    comes, so at most that and one fetch are here."""
+
+    def __init__(self, *args: Any, flow: FlowControl, **kwargs: Any) -> None:
+        self._flow, self._holding, self.size_bytes = flow, False, 0
+        super().__init__(*args, **kwargs)
+
+    def clear(self) -> None:
+        super().clear()
+        self._measure(-self.size_bytes)
+
+    def _put(self, item: Any) -> None:
+        super()._put(item)
+        self._measure(_size(item))
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self._measure(-_size(item))
+        return item
+
+    def _measure(self, bytes_more: int) -> None:
+        self.size_bytes += bytes_more
+        if not self._holding and self.size_bytes > HANDED_OVER_BYTES:
+            self._holding = True
+            self._flow.hold_all(True, _HOLDER)
+        elif self._holding and self.size_bytes <= HANDED_OVER_BYTES // 2:
+            self._holding = False
+            self._flow.hold_all(False, _HOLDER)
+
+
+def _size(item: Any) -> int:
+    """Of an event of Faust, in memory."""
+    record: Record | None = getattr(getattr(item, "message", None), "record", None)
+    return RECORD_BYTES + (bytes_of(record) if record is not None else 0)
+
+
+def measure_queues(app: Any, flow: FlowControl) -> None:
+    """Have every queue of the app measured. Call before the app has streams."""
+
+    def queue(maxsize: int | None = None, *, clear_on_resume: bool = False) -> MeasuredQueue:
+        return MeasuredQueue(maxsize=maxsize, flow_control=app.flow_control, clear_on_resume=clear_on_resume, flow=flow)
+
+    app.FlowControlQueue = queue
 
 
 class NoTables(TableManager):

@@ -21,7 +21,8 @@ class FlowControl:
 
     def __init__(self) -> None:
         self._held: set[TP] = set()
-        self._all_held = False
+        self._holders: set[str] = set()
+        """Who holds every partition back."""
         self._released = asyncio.Event()
 
     def hold(self, tp: TP, held: bool) -> None:
@@ -29,18 +30,18 @@ class FlowControl:
         (self._held.add if held else self._held.discard)(tp)
         self._note(held)
 
-    def hold_all(self, held: bool) -> None:
-        """Hold every partition back, or release all but those that `hold` holds."""
-        self._all_held = held
+    def hold_all(self, held: bool, holder: str = "taker") -> None:
+        """Hold every partition back, or release all but those that `hold` or another holder holds."""
+        (self._holders.add if held else self._holders.discard)(holder)
         self._note(held)
 
     @property
     def holds(self) -> bool:
-        return self._all_held or bool(self._held)
+        return bool(self._holders or self._held)
 
     def open_of(self, partitions: set[TP]) -> set[TP]:
         """Those of the partitions of which records may be fetched."""
-        return set() if self._all_held else partitions - self._held
+        return set() if self._holders else partitions - self._held
 
     async def released(self) -> None:
         """Wait until something has been released since the last wait."""

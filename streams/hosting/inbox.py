@@ -23,6 +23,12 @@ YIELD_EVERY = 200
 """Whoever takes records gives others a turn on the event loop after so many."""
 
 
+def bytes_of(record: Record) -> int:
+    """What the record's bytes take in memory."""
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.value or b"") + len(record.key or b"") + headers
+
+
 class Inbox:
     """The inbox of one taker. Make it on the event loop, and call all methods from there."""
 
@@ -43,7 +49,7 @@ class Inbox:
         self._missed = False
 
     def put(self, record: Record) -> None:
-        size = len(record.value or b"") + RECORD_BYTES
+        size = bytes_of(record) + RECORD_BYTES
         if self._waiting and self._bytes + size > self._waiting_bytes_max:
             self._missed = True
             return

@@ -12,11 +12,13 @@ from contract.topics import LEDGER
 from runtime.kafka import Reader, Record
 
 READ_TIMEOUT_S = 0.5
-CHUNK_RECORDS = 500
+CHUNK_RECORDS, CHUNK_BYTES = 500, 1024 * 1024
 CHUNKS_AHEAD = 4
-"""At most so many chunks are handed over and not yet processed: this bounds the memory of a long fold."""
-SLICE_RECORDS = 20
-"""After so many records others have their turn on the event loop: a pool that is opened delays no other pool."""
+"""At most so many chunks are handed over and not yet processed: this bounds the memory of a long fold. A chunk has at
+most CHUNK_RECORDS, and no record more once it has CHUNK_BYTES."""
+SLICE_RECORDS, SLICE_BYTES = 20, 256 * 1024
+"""After so many records, or so many bytes, others have their turn on the event loop: a pool that is opened delays no
+other pool. A record is not divided."""
 
 
 class LedgerTail:
@@ -52,7 +54,7 @@ class LedgerTail:
             reader = Reader(self._bootstrap, {(LEDGER, self._partition): self._start}, client_id="headrace-ledger")
             try:
                 while not self._closing.is_set():
-                    records = reader.read(READ_TIMEOUT_S, CHUNK_RECORDS)
+                    records = reader.read(READ_TIMEOUT_S, CHUNK_RECORDS, CHUNK_BYTES)
                     if records:
                         self._room.acquire()
                         self._call(self._deliver, records)
@@ -73,9 +75,15 @@ class LedgerTail:
     def _process(self) -> None:
         """Process a slice of the oldest chunk now, the rest soon."""
         if self._closing.is_set():
+            self._chunks.clear()
             return
         chunk = self._chunks[0]
-        records = [chunk.popleft() for _ in range(min(SLICE_RECORDS, len(chunk)))]
+        records, size = [chunk.popleft()], 0
+        while chunk and len(records) < SLICE_RECORDS:
+            size += len(records[-1].value or b"")
+            if size >= SLICE_BYTES:
+                break
+            records.append(chunk.popleft())
         if not chunk:
             self._chunks.popleft()
             self._room.release()

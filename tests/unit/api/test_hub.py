@@ -60,3 +60,36 @@ def test_remembered_progress_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> Non
     hub = Hub()
     hub.give_progress([AttemptProgressed(f"j{number}", "1.1.1", 0.5, "") for number in range(5)])
     assert [hub.progress_of(f"j{number}") is None for number in range(5)] == [True, True, False, False, False]
+
+
+def test_a_reader_that_does_not_read_keeps_few_events_and_misses_none() -> None:
+    hub = Hub()
+    slow, quick = hub.subscribe("acme", "j", (-1, -1)), hub.subscribe("acme", "j", (-1, -1))
+    events = [event("j", seq) for seq in range(3 * api.hub.UNSENT_MAX)]
+    got: list[JobEventRow] = []
+
+    def feed() -> None:
+        for _, (seq, _) in hub.watched().items():
+            hub.give_events([one for one in events if one.seq > seq])
+        got.extend(quick.take()[0])
+
+    for _ in range(10):
+        feed()
+    assert got == events
+    assert len(slow._events) == api.hub.UNSENT_MAX
+    assert hub.watched() == {("acme", "j"): (len(events) - 1, 0)}, "nobody is asked for what has no room"
+    late: list[JobEventRow] = []
+    for _ in range(3):
+        hub.changed.clear()
+        late += slow.take()[0]
+        assert hub.changed.is_set(), "the feed is asked for the rest"
+        feed()
+    assert late == events
+
+
+def test_words_of_progress_that_are_too_many_are_cut() -> None:
+    hub = Hub()
+    hub.give_progress([AttemptProgressed("j", "1.1.0", 0.5, "x" * 100_000)])
+    kept = hub.progress_of("j")
+    assert kept is not None
+    assert len(kept.message) == api.hub.MESSAGE_CHARACTERS_MAX

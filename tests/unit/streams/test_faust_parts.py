@@ -15,7 +15,7 @@ from faust.types import TP
 
 from runtime.kafka import Record
 from runtime.settings import Settings
-from streams.hosting import assignment, inbox
+from streams.hosting import assignment, faust_app, faust_parts, inbox
 from streams.hosting.faust_app import _with_threads, in_batches, make_app
 from streams.hosting.faust_parts import CommittedConsumer, CommittedThread
 from streams.hosting.flow import FlowControl, fetch_what_flows
@@ -137,6 +137,58 @@ def test_what_waits_to_be_taken_is_bounded_in_bytes() -> None:
         await until_async(lambda: len(taken) > 100, "it flows again")
         assert [record.offset for record in taken] == list(range(1, len(taken) + 1)), "nothing is left out"
         reading.cancel()
+
+    run(live)
+
+
+def test_what_is_taken_at_once_is_bounded_in_bytes() -> None:
+    """What is taken is decoded, and waits in memory while the database is away."""
+
+    async def live() -> None:
+        stream, sizes = Stream(bytes(faust_app.TAKE_BYTES // 4)), []
+
+        async def take(records: list[Record]) -> None:
+            sizes.append(len(records))
+            await asyncio.sleep(0)
+
+        reading = asyncio.create_task(in_batches(stream, take, 500))
+        await until_async(lambda: len(sizes) > 20)
+        assert max(sizes) <= 4
+        reading.cancel()
+
+    run(live)
+
+
+def test_what_faust_has_fetched_is_bounded_in_bytes_whoever_takes_it(tmp_path: Path) -> None:
+    """Review 5.8: Faust's own queue counted 131,072 messages of all partitions together, whatever their size."""
+
+    async def live() -> None:
+        app = make_app("group", Settings(data=tmp_path))
+        app.flow_control.resume()
+        queue = app.FlowControlQueue(maxsize=131_072, clear_on_resume=True)
+        size, put = faust_parts.HANDED_OVER_BYTES // 4, 0
+        while app.flow.open_of({ONE}):
+            await queue.put(SimpleNamespace(message=message(put, bytes(size))))
+            put += 1
+            assert put * size < 2 * faust_parts.HANDED_OVER_BYTES, "it is held back"
+        app.flow.hold(ONE, True)
+        while not app.flow.open_of({TWO}):
+            assert (await queue.get()).message.record.offset == put - queue.qsize() - 1
+        app.flow.hold(ONE, False)
+        assert app.flow.open_of({ONE, TWO}) == {ONE, TWO}
+        for _ in range(4):
+            await queue.put(SimpleNamespace(message=message(put, bytes(size))))
+        assert not app.flow.open_of({ONE})
+        app.flow_control.resume()  # a rebalance: Faust throws away what it has fetched
+        assert (queue.size_bytes, app.flow.open_of({ONE})) == (0, {ONE})
+
+    run(live)
+
+
+def test_streams_read_from_measured_queues(tmp_path: Path) -> None:
+    async def live() -> None:
+        app = make_app("group", Settings(data=tmp_path))
+        assert isinstance(app.topic(TOPIC, value_serializer="raw").queue, faust_parts.MeasuredQueue)
 
     run(live)
 
