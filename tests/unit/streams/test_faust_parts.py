@@ -149,10 +149,10 @@ def test_what_is_taken_at_once_is_bounded_in_bytes() -> None:
 
         async def take(records: list[Record]) -> None:
             sizes.append(len(records))
-            await asyncio.sleep(0)
+            await until_async(lambda: not stream.app.flow.open_of({ONE}), "much is waiting")
 
         reading = asyncio.create_task(in_batches(stream, take, 500))
-        await until_async(lambda: len(sizes) > 20)
+        await until_async(lambda: len(sizes) > 3)
         assert max(sizes) <= 4
         reading.cancel()
 
