@@ -21,15 +21,19 @@ class NodeAdmitted(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeAdm
     holds: int = 0
     """The most attempts, running and staged, that the scheduler sends to the node. 0: admitted by rules before 3, which
     did not ask the node."""
+    identity: str = ""
+    """The machine's own mark; see NodeJoined. Empty: the node gave none."""
 
 
 class NodeRefused(msgspec.Struct, frozen=True, tag="NodeRefused.v1"):
-    """The node may not join: its cluster is not in this pool, or its number of slots or its address is invalid."""
+    """The node may not join: its cluster is not in this pool, its number of slots or its address is invalid, or another
+    machine has its name."""
 
     node: str
     session: str
     reason: str
-    """unknown_cluster, no_slots, too_many_slots (more than 64), bad_address (no host:port with port 1 to 64535)."""
+    """unknown_cluster, no_slots, too_many_slots (more than 64), bad_address (no host:port with port 1 to 64535),
+    name_taken (another identity has the name, and its lease lasts)."""
 
 
 class NodeHeard(msgspec.Struct, frozen=True, tag="NodeHeard.v1"):
@@ -49,6 +53,17 @@ class NodeVersionsChanged(msgspec.Struct, frozen=True, tag="NodeVersionsChanged.
     session: str
     loaded: tuple[str, ...]
     cached: tuple[str, ...]
+
+
+class NodeSlotsChanged(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeSlotsChanged.v1"):
+    """From now on the node can run this many attempts at once, and takes new ones or does not. What is there stays."""
+
+    node: str
+    session: str
+    usable: int
+    """Slots that can run an attempt, 0 to the number with which the node joined."""
+    holding: str = ""
+    """Why the node takes nothing new for now, one of contract.inputs.HOLDING. Empty: it takes work."""
 
 
 class NodeDrained(msgspec.Struct, frozen=True, tag="NodeDrained.v1"):

@@ -19,6 +19,7 @@ from contract.capacity_events import NodeDrained as NodeDrained
 from contract.capacity_events import NodeHeard as NodeHeard
 from contract.capacity_events import NodeLost as NodeLost
 from contract.capacity_events import NodeRefused as NodeRefused
+from contract.capacity_events import NodeSlotsChanged as NodeSlotsChanged
 from contract.capacity_events import NodeVersionsChanged as NodeVersionsChanged
 from contract.inputs import Requirements
 from contract.policy import Policy
@@ -187,8 +188,8 @@ class GangReleased(msgspec.Struct, frozen=True, tag="GangReleased.v1"):
 
     job: str
     reason: str
-    """ended (the job has), node_gone (a node left, was lost or drains), draining (the cluster drains), policy (the
-    policy has no such cluster any more)."""
+    """ended (the job has), node_gone (a node left, was lost or takes nothing new, or a slot there cannot be used),
+    draining (the cluster drains), policy (the policy has no such cluster any more)."""
 
 
 class AttemptStarted(msgspec.Struct, frozen=True, tag="AttemptStarted.v1"):
@@ -369,6 +370,7 @@ Event = (
     | NodeRefused
     | NodeHeard
     | NodeVersionsChanged
+    | NodeSlotsChanged
     | NodeDrained
     | NodeDeparted
     | NodeLost

@@ -86,7 +86,8 @@ class ErasureCompleted(msgspec.Struct, frozen=True, tag="ErasureCompleted.v1"):
 
 
 class NodeJoined(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeJoined.v1"):
-    """The node offers its slots. A join with a new session closes the attempts of the old one. Writer: node agent."""
+    """The node offers its slots. A join with a new session closes the attempts of the old one, unless the name is
+    another machine's (`identity`). Writer: node agent."""
 
     node: str
     session: str

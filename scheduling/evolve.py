@@ -162,7 +162,7 @@ def _job_dispatched(state: State, event: said.JobDispatched) -> None:
         session=intern(event.session),
         cluster=intern(event.cluster),
         dispatched_ms=state.now_ms,
-        to_free=state.node_attempts[event.node].ranks() < state.nodes[event.node].slots,
+        to_free=state.node_attempts[event.node].ranks() < state.nodes[event.node].usable,
         members=event.members,
         rendezvous=event.rendezvous,
     )

@@ -111,9 +111,9 @@ def _clusters(state: State) -> Iterator[str]:
             yield f"I3: cluster {name} counts {len(cluster.open)} open attempts, there are {len(there)}"
         if cluster.staged != staged:
             yield f"I3: cluster {name} counts {len(cluster.staged)} in flight, there are {len(staged)}"
-        slots = sum(node.slots for node in state.nodes.values() if node.cluster == name)
+        slots = sum(node.usable for node in state.nodes.values() if node.cluster == name)
         if cluster.slots != slots:
-            yield f"cluster {name} counts {cluster.slots} slots, there are {slots}"
+            yield f"cluster {name} counts {cluster.slots} usable slots, there are {slots}"
         most = limit_of(state, name)
         adapts = cluster.adapted_lease_ms >= 0
         if not (0 < cluster.limit <= most if adapts else cluster.limit == most):
@@ -150,6 +150,8 @@ def _reserved(state: State) -> Iterator[str]:
 
 def _nodes(state: State) -> Iterator[str]:
     for name, node in sorted(state.nodes.items()):
+        if not 0 <= node.usable <= node.slots:
+            yield f"node {name} has {node.usable} usable slots of {node.slots}"
         held = {
             job.job: job.open
             for job in state.jobs.values()
@@ -183,24 +185,24 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
         reservation = state.reserved.get(node.cluster)
         return reservation.members.count(Member(node.node, node.session)) if reservation is not None else 0
 
-    free = mask(not n.draining and held(n) + kept(n) < n.slots for n in members)
-    only_kept = mask(not n.draining and held(n) < n.slots <= held(n) + kept(n) for n in members)
+    free = mask(n.takes_new() and held(n) + kept(n) < n.usable for n in members)
+    only_kept = mask(n.takes_new() and held(n) < n.usable <= held(n) + kept(n) for n in members)
     most = 1 + group.cluster.staged_per_slot
     able = [
         n
         for n in members
-        if not n.draining
+        if n.takes_new()
         and not kept(n)
-        and n.slots <= held(n) < n.slots * most
+        and n.usable <= held(n) < n.usable * most
         and len(state.node_attempts[n.node]) < n.holds
     ]
     stageable = mask(n in able for n in members)
-    parked = mask(held(n) > n.slots for n in members)
+    parked = mask(held(n) > n.usable for n in members)
     if (group.free, group.kept, group.stageable, group.parked) != (free, only_kept, stageable, parked):
         yield f"group {key}: which of its nodes have room is not what their attempts and reservations say"
-    levels = sorted({held(n) // n.slots - 1 for n in able})
+    levels = sorted({held(n) // n.usable - 1 for n in able})
     if group.levels != {
-        level: mask(n in able and held(n) // n.slots - 1 == level for n in members) for level in levels
+        level: mask(n in able and held(n) // n.usable - 1 == level for n in members) for level in levels
     }:
         yield f"group {key}: how much its nodes have staged is not what their attempts say"
     for what, masks in (("loaded", group.loaded), ("cached", group.cached)):

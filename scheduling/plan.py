@@ -318,7 +318,7 @@ def _may_move(state: State, job: Job, attempt: Attempt, free: list[Group]) -> bo
         return False
     node = state.nodes[attempt.node]
     before = [held for held in state.node_attempts[node.node].values() if held.started or _came_before(held, attempt)]
-    return sum(ranks_on(held, node.node) for held in before) >= node.slots
+    return sum(ranks_on(held, node.node) for held in before) >= node.usable
 
 
 def _came_before(one: Attempt, other: Attempt) -> bool:

@@ -37,7 +37,7 @@ from scheduling.state.pool import (
     initial_state,
 )
 
-FORMAT = 2
+FORMAT = 3
 SAID_CHARACTERS_MAX = 200
 """Of what the decoder says of other bytes: it quotes them."""
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -314,7 +314,6 @@ def _build_clusters(state: State, facts: Snapshot) -> None:
             setattr(cluster, name, getattr(entry, name))
     for node in facts.nodes:
         node.cluster = intern(node.cluster)
-        node.holds = capacity.holds_of(node.slots, node.holds)
         capacity.admit(state, node)
     for reservation in facts.reserved:
         capacity.keep(state, reservation)

@@ -32,6 +32,14 @@ CLOSED = {
     "pre_empted": "pre-empted by a drain",
 }
 """Why an attempt was closed without a report of success or failure."""
+SET_ASIDE = {
+    "store": "took nothing new because the object store did not do its work",
+    "disk": "took nothing new because their disk was full",
+    "bytes": "took nothing new because results that waited for the object store had filled their budget",
+    "payloads": "took nothing new because they could not read `jobs`",
+    "slots": "had no slot that could be used",
+}
+"""Why a node takes nothing new (contract.inputs.HOLDING, and more)."""
 
 
 def _dispatched(event: e.JobDispatched) -> str:

@@ -111,6 +111,10 @@ class SecondBook:
                 self._nodes.admit(event)
             case said.NodeHeard():
                 self._nodes.hear(event)
+            case said.NodeSlotsChanged():
+                self._nodes.change_slots(event)
+            case said.NodeDrained():
+                self._nodes.drain(event)
             case said.NodeDeparted():
                 self._nodes.depart(event)
             case said.NodeLost():

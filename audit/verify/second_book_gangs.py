@@ -86,7 +86,7 @@ class GangBook:
             )
         self._release(event.job)
         node = self._nodes.get(event.node)
-        to_free = node is not None and self._taken[sessions[0]] < node.slots
+        to_free = node is not None and self._taken[sessions[0]] < node.usable
         for session, count in Counter(sessions).items():
             self._check_slots(event, session, count, now_ms)
         self._taken.update(sessions)
@@ -100,7 +100,7 @@ class GangBook:
                     "I3", f"a rank goes to session {session[1]}, which no node of {event.cluster} has", event.job
                 )
             return
-        free = node.slots - self._taken[session]
+        free = node.usable - self._taken[session]
         if event.members and count > free:
             self._wrong("I3", f"{count} ranks go to {session[0]}, which has {free} slots free", event.job)
         kept = self._kept.get(event.cluster)
@@ -126,7 +126,7 @@ class GangBook:
         slots: Counter[NodeSession] = Counter()
         for name, count in Counter(event.nodes).items():
             node = self._nodes.get(name)
-            if node is None or node.cluster != event.cluster or node.slots < count:
+            if node is None or node.cluster != event.cluster or node.usable < count:
                 self._wrong("I3", f"{count} slots of {name} are kept, {event.cluster} has no such", event.job)
             else:
                 slots[name, node.session] = count

@@ -15,9 +15,13 @@ class KnownNode(msgspec.Struct):
 
     session: str
     cluster: str
-    slots: int
+    usable: int
+    """Slots that can run an attempt."""
     heard_lease_ms: int
     """Lease time at which the node was heard last."""
+    identity: str = ""
+    draining: bool = False
+    holding: str = ""
 
 
 class NodeBook:
@@ -33,7 +37,22 @@ class NodeBook:
         self._lease_ms += ms
 
     def admit(self, event: said.NodeAdmitted) -> None:
-        self.nodes[event.node] = KnownNode(event.session, event.cluster, event.slots, self._lease_ms)
+        old = self.nodes.get(event.node)
+        if old is not None and old.identity and event.identity and old.identity != event.identity:
+            self._wrong("I16", f"another machine is admitted as {event.node}, whose lease lasts", "")
+        self.nodes[event.node] = KnownNode(
+            event.session, event.cluster, event.slots, self._lease_ms, identity=event.identity
+        )
+
+    def change_slots(self, event: said.NodeSlotsChanged) -> None:
+        node = self.nodes.get(event.node)
+        if node is not None:
+            node.usable, node.holding = event.usable, event.holding
+
+    def drain(self, event: said.NodeDrained) -> None:
+        node = self.nodes.get(event.node)
+        if node is not None:
+            node.draining = True
 
     def hear(self, event: said.NodeHeard) -> None:
         node = self.nodes.get(event.node)
@@ -44,10 +63,13 @@ class NodeBook:
         self.nodes.pop(event.node, None)
 
     def check_session(self, event: said.JobDispatched) -> None:
-        """The dispatch names the session that its node has, in the node's cluster (I3)."""
+        """The dispatch names the session that its node has, in the node's cluster, and the node takes new work (I3)."""
         node = self.nodes.get(event.node)
         if node is None or (node.session, node.cluster) != (event.session, event.cluster):
             self._wrong("I3", f"sent to session {event.session}, which no node of {event.cluster} has", event.job)
+        elif node.draining or node.holding or not node.usable:
+            why = "drains" if node.draining else f"takes nothing new: {node.holding}" if node.holding else "has no slot"
+            self._wrong("I3", f"sent to {event.node}, which {why}", event.job)
 
     def lose(self, event: said.NodeLost, policy: Policy | None, *, caught_up: bool) -> None:
         """A node may be given up only after its lease, and only by a batch that had caught up with `jobs`."""

@@ -42,6 +42,9 @@ class CauseGroup(StrEnum):
     """A slot that fits is free, in a cluster that has as many attempts not started as the cluster's limit allows."""
     DRAINING = "draining"
     """A slot that fits is in a cluster that drains."""
+    SET_ASIDE = "set_aside"
+    """A slot that fits is on a node that takes nothing new for now, by its own word or because other jobs failed
+    there."""
     DECIDING = "deciding"
     """A slot that fits is free, and the scheduler had not come to the job yet (a batch was full)."""
     STAGED_BEHIND = "staged_behind"
@@ -69,7 +72,7 @@ class Cause(msgspec.Struct, frozen=True, order=True):
     """The gang for which slots are kept."""
     attempt: int = 0
     reason: str = ""
-    """How the attempt ended, or why there is no node."""
+    """How the attempt ended, why there is no node, or why the node takes nothing new."""
 
 
 class CauseShare(msgspec.Struct, frozen=True):

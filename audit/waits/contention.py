@@ -36,7 +36,7 @@ class Contention:
         self._job, self._since, self._passed = job, since, passed
         self._ranks = 1
         self._fixed: dict[Cause, int] = {}
-        """Slots of draining clusters."""
+        """Slots of draining clusters, and of nodes that take nothing new."""
         self._held: dict[Cause, int] = {}
         """Taken slots by cause."""
         self._nodes: dict[str, tuple[Group, list[Cause]]] = {}
@@ -66,11 +66,15 @@ class Contention:
                 if node.draining:
                     self._leaving = True
                 elif cluster.draining:
-                    cause = Cause(CauseGroup.DRAINING, cluster=cluster.name)
-                    self._fixed[cause] = self._fixed.get(cause, 0) + node.slots
+                    self._fix(Cause(CauseGroup.DRAINING, cluster=cluster.name), node.slots)
+                elif reason := node.holding or ("" if node.usable else "slots"):
+                    self._fix(Cause(CauseGroup.SET_ASIDE, cluster=cluster.name, reason=reason), node.slots)
                 else:
                     self._nodes[name] = (group, [])
                     self._look_at(state, name)
+
+    def _fix(self, cause: Cause, slots: int) -> None:
+        self._fixed[cause] = self._fixed.get(cause, 0) + slots
 
     def look_again(self, state: State, nodes: Set[str]) -> None:
         """Looks at nodes whose attempts changed."""
@@ -86,7 +90,7 @@ class Contention:
             cause = self._to_blame(state, attempt)
             blamed.append(cause)
             self._held[cause] = self._held.get(cause, 0) + 1
-        free = node.slots - len(blamed)
+        free = node.usable - len(blamed)
         if free > 0:
             self._free[name] = free
         else:
@@ -129,15 +133,15 @@ class Contention:
 
 
 def held_by(state: State, node: Node) -> list[Attempt]:
-    """The attempts that hold the node's slots, a gang once for each rank: attempts that run first, then attempts in the
-    order of dispatch."""
+    """The attempts that hold the node's usable slots, a gang once for each rank: attempts that run first, then
+    attempts in the order of dispatch."""
     held = state.node_attempts[node.node]
     attempts = list(held.values())
-    if len(attempts) > node.slots:
+    if len(attempts) > node.usable:
         attempts.sort(key=lambda attempt: (not attempt.started, place_of(attempt.dispatch)))
     if held.more:
         attempts = [attempt for attempt in attempts for _ in range(ranks_on(attempt, node.node))]
-    return attempts[: node.slots]
+    return attempts[: node.usable]
 
 
 def at_its_node(state: State, attempt: Attempt, version: str) -> tuple[Cause, str]:
@@ -146,6 +150,8 @@ def at_its_node(state: State, attempt: Attempt, version: str) -> tuple[Cause, st
     if node is None:
         return Cause(CauseGroup.ORDER), ""
     holders = held_by(state, node)
+    if not holders:
+        return Cause(CauseGroup.SET_ASIDE, cluster=attempt.cluster, reason="slots"), ""
     if attempt not in holders:
         ahead = holders[0].job
         return Cause(CauseGroup.STAGED_BEHIND, cluster=attempt.cluster, tenant=state.jobs[ahead].tenant), ahead

@@ -11,7 +11,7 @@ from audit.ledger.damage import Damage
 from audit.waits.causes import Cause, CauseGroup, CauseShare, apportioned
 from audit.waits.wait import Wait
 from views.moments import duration
-from views.words import CLOSED
+from views.words import CLOSED, SET_ASIDE
 
 SAID_MAX = 3
 """Most causes in the sentence; the table has them all."""
@@ -25,7 +25,7 @@ class WaitCause(msgspec.Struct, frozen=True):
 
     cause: str
     """on_the_way, down, backoff, no_node, busy, outranked, passed_over, gang_kept, gathering, limit, draining,
-    deciding, staged_behind, version, order, parked or ran."""
+    set_aside, deciding, staged_behind, version, order, parked or ran."""
     words: str
     ms: int
     """The causes' ms sum exactly to wait_ms."""
@@ -180,6 +180,8 @@ def words(cause: Cause, ahead: frozenset[str] = frozenset()) -> str:
             return f"cluster {cause.cluster} had as many attempts not started as its limit allows"
         case CauseGroup.DRAINING:
             return f"cluster {cause.cluster} drains"
+        case CauseGroup.SET_ASIDE:
+            return f"nodes of cluster {cause.cluster} {SET_ASIDE.get(cause.reason, 'took nothing new')}"
         case CauseGroup.DECIDING:
             return "the scheduler had not come to it yet"
         case CauseGroup.STAGED_BEHIND:

@@ -77,6 +77,7 @@ _OF_ALL_NODES = (
     said.PolicyReverted,
     said.NodeAdmitted,
     said.NodeDrained,
+    said.NodeSlotsChanged,
     said.NodeDeparted,
     said.NodeLost,
     said.ClusterDraining,

@@ -8,6 +8,8 @@ The nodes of a draining cluster get no Drain: the cluster gets no new work, its 
 nodes stay ready for when the cluster is active again. A Drain is for a node that handed work back as drained and now
 claims to take work: a node that has drained takes work again only with a new session.
 
+Tell and Refuse go only to nodes that give an identity: an agent of v0.1.0 does not know them.
+
 Seams: `repeats`, `kills_unknown`.
 """
 
@@ -15,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contract.events import Event, JobDispatched, KillOrdered, RecallOrdered
-from contract.inputs import Input, NodeHeartbeat, NodeLeft
+from contract.events import Event, JobDispatched, KillOrdered, NodeRefused, RecallOrdered
+from contract.inputs import Input, NodeHeartbeat, NodeJoined, NodeLeft, cached_digest
 from contract.lifecycle import JobState
 from contract.names import dispatch_order
-from contract.orders import Drain, Kill, Order, Recall, Rejoin, Run
+from contract.orders import Drain, Kill, Order, Recall, Refuse, Rejoin, Run, Tell
 from scheduling.state.gang_members import NodeShare, node_shares
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt
@@ -47,6 +49,8 @@ def orders_for(state: State, inputs: Sequence[Input], events: Sequence[Event]) -
             _add(due, state, event, "recall")
         elif isinstance(event, KillOrdered):
             _add(due, state, event, "kill")
+        elif isinstance(event, NodeRefused):
+            _refuse(due, state, event, inputs)
         elif (dispatch := getattr(event, "dispatch", None)) is not None:
             closed.add(dispatch)
     for heartbeat in _last_heartbeats(inputs):
@@ -69,12 +73,22 @@ def standing_orders(state: State) -> list[Order]:
 
 def clusters_for(state: State, order: Order) -> tuple[str, ...]:
     """The clusters to whose dispatch topics the order goes: the node's cluster, or the one where the node last was.
-    Only a Rejoin can be for a node that was never admitted: it goes to every cluster of the pool."""
+    Only a Rejoin or a Refuse can be for a session that was never admitted: it goes to every cluster of the pool."""
     node = state.nodes.get(order.node)
-    if node is not None:
+    if node is not None and node.session == order.session:
         return (node.cluster,)
     past = state.past.get(order.node)
-    return (past.cluster,) if past is not None else tuple(sorted(state.clusters))
+    is_known = past is not None and order.session in past.sessions
+    return (past.cluster,) if past is not None and is_known else tuple(sorted(state.clusters))
+
+
+def _refuse(due: Due, state: State, event: NodeRefused, inputs: Sequence[Input]) -> None:
+    bodies = (record.body for record in inputs)
+    joins = (b for b in bodies if isinstance(b, NodeJoined) and (b.node, b.session) == (event.node, event.session))
+    if any(join.identity for join in joins):
+        due["refuse", event.session, event.node] = Refuse(
+            event.node, event.session, state.pool, state.epoch, event.reason
+        )
 
 
 def _add(due: Due, state: State, event: JobDispatched | RecallOrdered | KillOrdered, kind: str) -> None:
@@ -128,8 +142,16 @@ def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) 
         if kind and repeats(state, attempt):
             share = next(share for share in node_shares(attempt) if share.node == node.node)
             due.setdefault((kind, attempt.dispatch, node.node), _order(state, job, attempt, share, kind))
+    digest = heartbeat.cached_digest
+    if digest and node.identity and tells_otherwise(digest, node.cached):
+        due["tell", "", node.node] = Tell(node.node, node.session, state.pool, state.epoch)
     if node.draining and not heartbeat.draining:
         due["drain", "", node.node] = Drain(node.node, node.session, state.pool, state.epoch)
+
+
+def tells_otherwise(digest: str, cached: tuple[str, ...]) -> bool:
+    """The node's cached versions are not those that the scheduler knows, so the node is asked for the list."""
+    return digest != cached_digest(cached)
 
 
 def kills_unknown(dispatch: str, known: set[str]) -> bool:

@@ -25,6 +25,7 @@ from contract.events import (
     NodeDrained,
     NodeHeard,
     NodeRefused,
+    NodeSlotsChanged,
     NodeVersionsChanged,
     ReportStale,
 )
@@ -65,11 +66,15 @@ def _is_heard(attempt: Attempt, member: Member, report: inputs.Report) -> bool:
 
 def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterator[Event]:
     """A session joins only once: a copy of the join of a session that is alive or over is stale. A new session of a
-    node that is alive closes what the old session held, whether the new session is admitted or not."""
+    node that is alive closes what the old session held, whether the new session is admitted or not. Another machine
+    with the node's name changes nothing while the node's lease lasts."""
     old = state.nodes.get(body.node)
     past = state.past.get(body.node)
     if (old is not None and old.session == body.session) or (past is not None and body.session in past.sessions):
         yield ReportStale(kind="NodeJoined")
+        return
+    if old is not None and is_twin(old, body):
+        yield NodeRefused(node=body.node, session=body.session, reason="name_taken")
         return
     if old is not None:
         yield from _close_all(state, old, "rejoined")
@@ -96,7 +101,14 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
         cached=_versions(body.cached),
         address=body.address,
         holds=holds_of(body.slots, body.holds),
+        identity=body.identity,
     )
+
+
+def is_twin(node: Node, body: inputs.NodeJoined) -> bool:
+    """Another machine uses the name of this node, which is alive. Agents of v0.1.0 give no identity: of two joins the
+    later one is then the same machine anew."""
+    return bool(node.identity and body.identity) and node.identity != body.identity
 
 
 def node_heartbeat(state: State, record: Input, body: inputs.NodeHeartbeat) -> Iterator[Event]:
@@ -108,15 +120,25 @@ def node_heartbeat(state: State, record: Input, body: inputs.NodeHeartbeat) -> I
     listed = {*body.running, *body.staged}
     missing = sorted(a.dispatch for a in attempts.values() if a.started and a.dispatch not in listed)
     yield NodeHeard(node=node.node, session=node.session, missing=tuple(missing))
-    loaded, cached = _versions(body.loaded), _versions(body.cached)
+    loaded, cached = _versions(body.loaded), _versions(body.cached) if lists_cached(body) else node.cached
     if loaded != node.loaded or cached != node.cached:
         yield NodeVersionsChanged(node=node.node, session=node.session, loaded=loaded, cached=cached)
+    usable = min(body.usable, node.slots) if body.usable >= 0 else node.slots
+    holding = body.holding if body.holding in inputs.HOLDING else ""
+    if (usable, holding) != (node.usable, node.holding):
+        yield NodeSlotsChanged(node=node.node, session=node.session, usable=usable, holding=holding)
     if body.draining and not node.draining:
         yield NodeDrained(node=node.node, session=node.session)
     if missing:
         for attempt in [attempts[job] for job in sorted(attempts)]:
             if node.missed.get(attempt.dispatch, 0) >= MISSED_MAX:
                 yield from retries.close(state, attempt, "unclaimed", node.node)
+
+
+def lists_cached(body: inputs.NodeHeartbeat) -> bool:
+    """The heartbeat has the list of cached versions, and not only the list's digest. Heartbeats of v0.1.0 have no
+    digest and always the list."""
+    return not body.cached_digest or body.cached_digest == inputs.cached_digest(body.cached)
 
 
 def node_left(state: State, record: Input, body: inputs.NodeLeft) -> Iterator[Event]:

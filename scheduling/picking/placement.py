@@ -3,7 +3,8 @@
 The order: a free slot before a place behind others, and of such places the one with the fewest staged attempts; a node
 that has loaded the version, then one that has cached it, then any; the emptiest cluster (open attempts / slots,
 compared as integers); the least node id.
-Draining nodes, draining clusters, clusters at their limit and clusters that the policy dropped get nothing.
+Nodes that drain or hold off, draining clusters, clusters at their limit and clusters that the policy dropped get
+nothing.
 """
 
 from __future__ import annotations
@@ -105,6 +106,6 @@ def nodes_in(group: Group, mask: int) -> Iterator[str]:
 
 
 def free_slots(state: State, node: str, *, kept: bool = False) -> int:
-    """Slots of the node that no attempt takes. Slots kept for a gang count only if `kept`."""
+    """Usable slots of the node that no attempt takes. Slots kept for a gang count only if `kept`."""
     load = state.node_attempts[node]
-    return state.nodes[node].slots - load.ranks() - (0 if kept else load.kept)
+    return state.nodes[node].usable - load.ranks() - (0 if kept else load.kept)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contract.events import GangReleased, GangReserved
+from contract.events import GangReleased, GangReserved, Member
 from scheduling.picking import placement
 from scheduling.state import backpressure
 from scheduling.state.gang_members import hold, node_shares
@@ -41,7 +41,8 @@ def may_keep(state: State, requirement_class: RequirementClass, cluster: Cluster
     if cluster.name in state.reserved or cluster.draining or not cluster.limit:
         return False
     return hold(
-        ((node, node.slots) for node in _nodes(state, requirement_class, cluster)), requirement_class.requirements.ranks
+        ((node, node.usable) for node in _nodes(state, requirement_class, cluster)),
+        requirement_class.requirements.ranks,
     )
 
 
@@ -73,7 +74,7 @@ def _nodes(state: State, requirement_class: RequirementClass, cluster: ClusterSt
     for group in requirement_class.groups:
         if group.cluster is cluster:
             for name in group.ids:
-                if not (node := state.nodes[name]).draining:
+                if (node := state.nodes[name]).takes_new() and node.usable:
                     yield node
 
 
@@ -98,9 +99,11 @@ def _first_free(state: State, slots: list[SlotTime], requirement_class: Requirem
 
 
 def slot_times(state: State, cluster: ClusterState, node: Node) -> list[int]:
-    """For each slot of the node: when it is expected to be free of all that the node holds. Sorted."""
+    """For each usable slot of the node: when it is expected to be free of all that the node holds. Sorted."""
     now_ms = state.now_ms
-    times = [now_ms] * node.slots
+    times = [now_ms] * node.usable
+    if not times:
+        return []
     held = sorted(state.node_attempts[node.node].values(), key=lambda attempt: (not attempt.started, attempt.job))
     for attempt in held:
         ranks = next(len(share.ranks) for share in node_shares(attempt) if share.node == node.node)
@@ -156,10 +159,16 @@ def releases(state: State) -> Iterator[GangReleased]:
             yield GangReleased(job=reservation.job, reason="policy")
         elif cluster.draining:
             yield GangReleased(job=reservation.job, reason="draining")
-        elif not all(_is_there(state, member.node, member.session) for member in reservation.members):
+        elif not all(_is_there(state, member, reservation) for member in reservation.members):
             yield GangReleased(job=reservation.job, reason="node_gone")
 
 
-def _is_there(state: State, name: str, session: str) -> bool:
-    node = state.nodes.get(name)
-    return node is not None and node.session == session and not node.draining
+def _is_there(state: State, member: Member, reservation: Reservation) -> bool:
+    """The node of a kept slot is there, takes new work, and has as many usable slots as are kept there."""
+    node = state.nodes.get(member.node)
+    return (
+        node is not None
+        and node.session == member.session
+        and node.takes_new()
+        and reservation.members.count(member) <= node.usable
+    )

@@ -1,7 +1,8 @@
 """Which nodes could take an attempt now: groups of nodes of one shape, kept in step by `evolve`.
 
-A node has `slots` slots. Besides what runs in them the node may hold `staged_per_slot` staged attempts for each slot,
-so that it fetches inputs while the GPU works (design section 4). It never holds more than it said when it joined.
+A node has `slots` slots, of which `usable` can run an attempt. Besides what runs in them the node may hold
+`staged_per_slot` staged attempts for each usable slot, so that it fetches inputs while the GPU works (design section
+4). It never holds more than it said when it joined.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def admit(state: State, node: Node) -> None:
     load.group = group = group_of(state, node)
     load.level = -1
     load.more = load.kept = 0
-    group.cluster.slots += node.slots
+    group.cluster.slots += node.usable
     place = bisect_left(group.ids, node.node)
     group.ids.insert(place, node.node)
     _reshape(state, group, place, lambda mask: _insert_bit(mask, place))
@@ -116,7 +117,7 @@ def remove(state: State, node: Node) -> None:
     del state.nodes[node.node]
     load = state.node_attempts.pop(node.node)
     group = load.group
-    group.cluster.slots -= node.slots
+    group.cluster.slots -= node.usable
     _mark_versions(load, node, False)
     place = bisect_left(group.ids, node.node)
     del group.ids[place]
@@ -131,10 +132,17 @@ def change_versions(state: State, node: Node, loaded: tuple[str, ...], cached: t
     _mark_versions(load, node, True)
 
 
+def change_slots(state: State, node: Node, usable: int) -> None:
+    """Another number of the node's slots can run an attempt, or the node has begun or ended to hold off."""
+    state.clusters[node.cluster].slots += usable - node.usable
+    node.usable = usable
+    refresh(state, node)
+
+
 def refresh(state: State, node: Node) -> None:
     """The node's open attempts, or what it may take, changed."""
     load = state.node_attempts[node.node]
-    group, bit, slots, attempts = load.group, load.bit, node.slots, load.ranks()
+    group, bit, slots, attempts = load.group, load.bit, node.usable, load.ranks()
     others = ~bit
     group.free &= others
     group.kept &= others
@@ -145,7 +153,7 @@ def refresh(state: State, node: Node) -> None:
         load.level = -1
     if attempts > slots:
         group.parked |= bit
-    if node.draining:
+    if not node.takes_new():
         return
     if attempts + load.kept < slots:
         group.free |= bit

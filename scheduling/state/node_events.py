@@ -34,6 +34,8 @@ def node_admitted(state: State, event: said.NodeAdmitted) -> None:
         cached=event.cached,
         address=event.address,
         holds=capacity.holds_of(event.slots, event.holds),
+        identity=event.identity,
+        usable=event.slots,
     )
     capacity.admit(state, node)
 
@@ -47,6 +49,12 @@ def node_heard(state: State, event: said.NodeHeard) -> None:
 
 def node_versions_changed(state: State, event: said.NodeVersionsChanged) -> None:
     capacity.change_versions(state, state.nodes[event.node], event.loaded, event.cached)
+
+
+def node_slots_changed(state: State, event: said.NodeSlotsChanged) -> None:
+    node = state.nodes[event.node]
+    node.holding = intern(event.holding)
+    capacity.change_slots(state, node, event.usable)
 
 
 def node_drained(state: State, event: said.NodeDrained) -> None:
@@ -99,6 +107,7 @@ CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.NodeAdmitted: node_admitted,
     said.NodeHeard: node_heard,
     said.NodeVersionsChanged: node_versions_changed,
+    said.NodeSlotsChanged: node_slots_changed,
     said.NodeDrained: node_drained,
     said.NodeDeparted: node_departed,
     said.NodeLost: node_lost,

@@ -54,8 +54,18 @@ class Node(msgspec.Struct):
     """host:first port where rank 0 of a gang can be reached; empty: nowhere."""
     holds: int = 0
     """The most attempts that the node may hold, running and staged."""
+    identity: str = ""
+    """The machine's own mark, which no other machine has; empty: an agent of v0.1.0."""
+    usable: int = 0
+    """Slots that can run an attempt: at most `slots`."""
+    holding: str = ""
+    """Why the node takes nothing new for now (contract.inputs.HOLDING); empty: it takes work."""
     missed: dict[str, int] = {}
     """By dispatch that has started: how many heartbeats in a row did not list it."""
+
+    def takes_new(self) -> bool:
+        """New work may be sent to the node, as far as the node says. What is there stays in any case."""
+        return not self.draining and not self.holding
 
 
 class FormerNode(msgspec.Struct, frozen=True):
@@ -120,7 +130,7 @@ class ClusterState:
         self.staged: dict[str, Attempt] = {}
         self.open: dict[str, Attempt] = {}
         self.slots = 0
-        """Slots of all nodes that are alive."""
+        """Usable slots of all nodes that are alive."""
         self.was_full = False
         """The limit was reached when this batch began. Evidence only."""
 
@@ -160,7 +170,7 @@ class Group:
         self.levels: dict[int, int] = {}
         """The nodes of `stageable`, by staged attempts per slot, rounded down."""
         self.parked = 0
-        """Nodes that hold more open attempts than slots: some attempts wait behind others."""
+        """Nodes that hold more open attempts than usable slots: some attempts wait behind others."""
         self.loaded: dict[str, int] = {}
         self.cached: dict[str, int] = {}
 

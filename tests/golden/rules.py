@@ -67,6 +67,9 @@ def pre_emption(pool: Pool) -> None:
 def the_rest(pool: Pool) -> None:
     """A join that is refused, and a running job that is cancelled."""
     pool.join("far1", "far")
+    for identity, session in (("1" * 32, "t1"), ("2" * 32, "t2")):
+        pool.join("w1", "west", session=session, identity=identity)
+    pool.beat("w1", "t1", usable=0, holding="disk")
     pool.tell(ClusterActivated("east"), submission(102, "api", "killer"))
     pool.join("p1", "east", session="q")
     running = min(job for job, attempt in pool.state.node_attempts["p1"].items() if attempt)

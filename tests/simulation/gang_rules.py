@@ -45,7 +45,7 @@ class GangRules(JobRules):
 
     def _JobDispatched(self, event: Event, moment: Moment) -> None:
         node = self.nodes.get(event["node"])
-        to_free = node is not None and self.held(node.node) < node.slots
+        to_free = node is not None and self.held(node.node) < node.usable
         super()._JobDispatched(event, moment)
         book = self.jobs[event["job"]]
         book.to_free = to_free
@@ -59,7 +59,7 @@ class GangRules(JobRules):
             there = self.nodes.get(name)
             if there is None or (there.session, there.cluster) != (session, book.cluster):
                 raise Violation("I3", f"a rank goes to {session}, which is no session of {book.cluster}", book.job)
-            if there.draining or self.held(name) > there.slots:
+            if not there.takes_new or self.held(name) > there.usable:
                 raise Violation("I3", f"a rank goes to {name}, which has no slot free for it", book.job)
         self._check_rendezvous(event)
 
@@ -97,7 +97,7 @@ class GangRules(JobRules):
         counts: Counter[str] = Counter(event["nodes"])
         for name, count in counts.items():
             node = self.nodes.get(name)
-            if node is None or node.cluster != cluster or node.draining or node.slots < count:
+            if node is None or node.cluster != cluster or not node.takes_new or node.usable < count:
                 raise Violation("I3", f"{count} slots of {name} are kept, which has them not to give", book.job)
         self.reservations += 1
         seats = tuple((name, self.nodes[name].session) for name in event["nodes"])
@@ -123,7 +123,8 @@ class GangRules(JobRules):
             reasons.add("policy")
         for name, session in kept.seats:
             node = self.nodes.get(name)
-            if node is None or node.session != session or node.draining:
+            count = kept.seats.count((name, session))
+            if node is None or node.session != session or not node.takes_new or node.usable < count:
                 reasons.add("node_gone")
         return reasons
 

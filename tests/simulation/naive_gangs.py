@@ -35,16 +35,16 @@ class NaiveGangs:
         free = {}
         for node in self._there(row, cluster):
             kept = 0 if cluster == own else self.book.kept(node.node)
-            free[node.node] = max(0, node.slots - self.book.held(node.node) - kept)
+            free[node.node] = max(0, node.usable - self.book.held(node.node) - kept)
         return self._takes_work(cluster) and self._are_enough(row, {name: n for name, n in free.items() if n})
 
     def may_keep(self, row: Row, cluster: str) -> bool:
         is_able = cluster in self.book.policy["clusters"] and cluster not in self.book.draining_clusters
-        slots = {node.node: node.slots for node in self._there(row, cluster)}
+        slots = {node.node: node.usable for node in self._there(row, cluster) if node.usable}
         return is_able and cluster not in self.book.reserved and self._are_enough(row, slots)
 
     def _there(self, row: Row, cluster: str) -> list[NodeBook]:
-        nodes = (node for node in self.book.nodes.values() if node.cluster == cluster and not node.draining)
+        nodes = (node for node in self.book.nodes.values() if node.cluster == cluster and node.takes_new)
         return [node for node in nodes if self._fits(node, row.kind)]
 
     def _are_enough(self, row: Row, slots: dict[str, int]) -> bool:
@@ -56,8 +56,8 @@ class NaiveGangs:
 
     def has_kept_room(self, node: NodeBook, kind: str) -> bool:
         """Whether the node has free slots and all of them are kept."""
-        free = node.slots - self.book.held(node.node)
-        takes = self._takes_work(node.cluster) and not node.draining
+        free = node.usable - self.book.held(node.node)
+        takes = self._takes_work(node.cluster) and node.takes_new
         return takes and self._fits(node, kind) and 0 < free <= self.book.kept(node.node)
 
     def back_fill(self, row: Row, now_ms: int) -> NodeBook | None:

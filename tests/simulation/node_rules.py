@@ -29,6 +29,9 @@ class NodeRules:
         join = next((j for j in moment.bodies("NodeJoined") if j["session"] == event["session"]), None)
         if join is None:
             raise Violation("I16", f"{event['node']} was admitted without a join")
+        old = self.nodes.get(event["node"])
+        if old is not None and old.identity != join["identity"]:
+            raise Violation("S4", f"{event['node']} was admitted twice: another machine with this name is alive")
         self.nodes[event["node"]] = NodeBook(
             event["node"],
             event["session"],
@@ -41,6 +44,8 @@ class NodeRules:
             address=event.get("address", ""),
             heard_lease_ms=moment.lease_ms,
             holds=join["holds"],
+            identity=join["identity"],
+            usable=event["slots"],
         )
 
     def _node(self, event: Event) -> NodeBook:
@@ -57,6 +62,22 @@ class NodeRules:
     def _NodeVersionsChanged(self, event: Event, moment: Moment) -> None:
         node = self._node(event)
         node.loaded, node.cached = tuple(event["loaded"]), tuple(event["cached"])
+
+    def _NodeSlotsChanged(self, event: Event, moment: Moment) -> None:
+        node = self._node(event)
+        said = {(b.get("usable", -1), b.get("holding", "")) for b in moment.bodies("NodeHeartbeat")}
+        usable = -1 if event["usable"] == node.slots else event["usable"]
+        if (usable, event.get("holding", "")) not in said:
+            raise Violation("I10", f"{event['node']} did not say {event['usable']} {event.get('holding', '')!r}")
+        node.usable, node.holding = event["usable"], event.get("holding", "")
+
+    def _NodeRefused(self, event: Event, moment: Moment) -> None:
+        if event["reason"] != "name_taken":
+            return
+        join = next(j for j in moment.bodies("NodeJoined") if j["session"] == event["session"])
+        old = self.nodes.get(event["node"])
+        if old is None or old.identity == join["identity"]:
+            raise Violation("S4", f"{event['node']} is refused its own name")
 
     def _NodeDrained(self, event: Event, moment: Moment) -> None:
         self._node(event).draining = True

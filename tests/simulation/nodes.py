@@ -59,10 +59,15 @@ class Node:
         self.holds = slots + broker.timeline.between(0, 2 * slots + 2)
         """How many attempts the node takes, running and staged. The node gives back what is sent beyond that."""
         self.cached: set[str] = set()
+        self.identity = f"{broker.timeline.chance.getrandbits(128):032x}"
+        self.usable = slots
+        self.holding = ""
         self.cut_until_ms = 0
         self.load_ms = 0
         """How much longer an attempt takes when its version is not loaded."""
         self.lives = 0
+        self.refused: Callable[[], None] = lambda: None
+        """Called when the node has ended because it was told that it may not join."""
         self.alive = False
 
     def start(self) -> None:
@@ -82,6 +87,19 @@ class Node:
         """Cuts the node off: no word gets in or out, and the work goes on."""
         self.cut_until_ms = max(self.cut_until_ms, self.timeline.now_ms + for_ms)
         self.timeline.after(for_ms + 1, self._wake_again)
+
+    def limp(self, for_ms: int) -> None:
+        """For a while some slots cannot be used, or the node takes nothing new; what is there goes on."""
+        if self.timeline.happens(0.5):
+            self.usable = self.timeline.between(0, self.slots - 1)
+        else:
+            self.holding = self.timeline.chance.choice(inputs.HOLDING)
+        self.timeline.after(for_ms, self.recover)
+
+    def recover(self) -> None:
+        self.usable, self.holding = self.slots, ""
+        if self.alive:
+            self._begin_next()
 
     def forget(self) -> None:
         """A defect of the node: it loses an attempt that runs, and reports nothing."""
@@ -114,6 +132,7 @@ class Node:
         self._outbox: deque[tuple[bytes, Callable[[], None] | None]] = deque()
         self._sending = False
         self._beat_waits = False
+        self._told = inputs.cached_digest(self.cached)
         self._position = len(self.broker.topic(dispatch_topic(self.cluster)))
         self._post(
             inputs.NodeJoined(
@@ -127,6 +146,7 @@ class Node:
                 cached=tuple(sorted(self.cached)),
                 address=f"{self.name}.lan:20000",
                 holds=self.holds,
+                identity=self.identity,
             )
         )
 
@@ -196,6 +216,9 @@ class Node:
                 self._beat_waits = False
 
             held = self._held.values()
+            digest = inputs.cached_digest(self.cached)
+            lists = digest != self._told
+            self._told = digest
             self._post(
                 inputs.NodeHeartbeat(
                     node=self.name,
@@ -203,8 +226,11 @@ class Node:
                     running=tuple(sorted(attempt.dispatch for attempt in held if attempt.begun)),
                     staged=tuple(sorted(attempt.dispatch for attempt in held if not attempt.begun)),
                     loaded=tuple(sorted(set(self._loaded))),
-                    cached=tuple(sorted(self.cached)),
+                    cached=tuple(sorted(self.cached)) if lists else (),
                     draining=self._draining,
+                    cached_digest=digest,
+                    usable=-1 if self.usable == self.slots else self.usable,
+                    holding=self.holding,
                 ),
                 sent,
             )
@@ -219,12 +245,12 @@ class Node:
         records = self.broker.read(dispatch_topic(self.cluster), self._position)
         for record in records:
             self._position = record.offset + 1
-            order = codec.decode_order(record.value)
-            if order.node == self.name and order.session == self.session and order.epoch >= self._epoch:
-                self._epoch = order.epoch
-                self._obey(order)
-                if life != self.lives:
-                    return
+            for order in codec.decode_orders(record.value):
+                if order.node == self.name and order.session == self.session and order.epoch >= self._epoch:
+                    self._epoch = order.epoch
+                    self._obey(order)
+                    if life != self.lives:
+                        return
 
     def _obey(self, order: orders.Order) -> None:
         match order:
@@ -234,6 +260,11 @@ class Node:
                 self._give_back(order)
             case orders.Drain():
                 self.drain()
+            case orders.Tell():
+                self._told = ""
+            case orders.Refuse():
+                self.kill()
+                self.refused()
             case orders.Rejoin():
                 self._begin_session()
 
@@ -281,7 +312,7 @@ class Node:
             if attempt.begun:
                 continue
             taken += attempt.slots
-            if taken > self.slots:
+            if taken > self.usable:
                 return
             attempt.begun = True
             if attempt.leads:

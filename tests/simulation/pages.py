@@ -69,6 +69,14 @@ class NodeBook:
     address: str = ""
     holds: int = 0
     """The most attempts that the node may have, as it said when it joined."""
+    identity: str = ""
+    usable: int = 0
+    """How many of the slots can run an attempt."""
+    holding: str = ""
+
+    @property
+    def takes_new(self) -> bool:
+        return not self.draining and not self.holding
 
 
 @dataclass(slots=True)

@@ -125,7 +125,7 @@ class Picks:
         seats = [event["node"], *(member["node"] for member in event["members"])]
         for name in set(seats):
             node = self.book.nodes[name]
-            free = node.slots - self.book.held(name) - self.book.kept(name)
+            free = node.usable - self.book.held(name) - self.book.kept(name)
             if seats.count(name) > free:
                 raise Violation("I11", f"a gang took slots of {name} that are kept for another", event["job"])
 
@@ -135,7 +135,7 @@ class Picks:
         """Where the job goes. `nodes` are those with room; none: only kept slots are free. With `passed` the job goes
         where its version is loaded."""
         nearest = min(nodes, key=lambda other: self._distance(other, row.version), default=None)
-        if nearest is None or (self.book.held(nearest.node) >= nearest.slots and not passed):
+        if nearest is None or (self.book.held(nearest.node) >= nearest.usable and not passed):
             nearest = self.gangs.back_fill(row, now_ms) or nearest
         if nearest is not node:
             found = nearest.node if nearest is not None else "none"
@@ -172,14 +172,14 @@ class Picks:
         """Look-ahead, on the slots that could start a job soonest: free slots, else those with the fewest staged."""
         if self.naive.promise is not None and self.naive.reason == "overdue":
             return turn
-        least = min(self._held(node) // node.slots for node in nodes)
+        least = min(self._held(node) // node.usable for node in nodes)
         if least and not self.switches.load_ms:
             return turn
-        loaded = {version for node in nodes if self._held(node) // node.slots == least for version in node.loaded}
+        loaded = {version for node in nodes if self._held(node) // node.usable == least for version in node.loaded}
         if turn.version in loaded or not loaded:
             return turn
         clusters = {node.cluster for node in self.book.nodes.values() if self._fits(node, turn.kind)}
-        slots = sum(node.slots for node in self.book.nodes.values() if node.cluster in clusters)
+        slots = sum(node.usable for node in self.book.nodes.values() if node.cluster in clusters)
         percent = self.naive.policy["switch_percent"]
         if self.switches.is_recent(turn.kind, slots, percent, now_ms):
             return self.naive.goes_of_class(turn, able, now_ms, loaded)
@@ -221,9 +221,9 @@ class Picks:
         """The order of nodes: a free slot first, then the fewest staged for each slot; then loaded, cached, cold; then
         the emptiest cluster; then the id."""
         warmth = 0 if version in node.loaded else 1 if version in node.cached else 2
-        slots = sum(other.slots for other in self.book.nodes.values() if other.cluster == node.cluster)
+        slots = sum(other.usable for other in self.book.nodes.values() if other.cluster == node.cluster)
         held = sum(1 for job in self.book.jobs.values() if job.cluster == node.cluster)
-        staged_per_slot = max(0, self._held(node) // node.slots)
+        staged_per_slot = max(0, self._held(node) // node.usable)
         return staged_per_slot, warmth, Fraction(held, slots), node.node
 
     def _held(self, node: NodeBook) -> int:
@@ -237,14 +237,14 @@ class Picks:
 
     def _takes(self, node: NodeBook, kind: str) -> bool:
         """Whether the node could be given a job of this class now."""
-        if not self._fits(node, kind) or node.draining or not self._takes_work(node.cluster):
+        if not self._fits(node, kind) or not node.takes_new or not self._takes_work(node.cluster):
             return False
         cluster = self.book.policy["clusters"][node.cluster]
         held, kept = self._held(node), self.book.kept(node.node)
-        if kept or held < node.slots:
-            return held + kept < node.slots
+        if kept or held < node.usable:
+            return held + kept < node.usable
         is_endless = cluster["limit"] == NO_LIMIT and not cluster["adaptive"]
-        holds_less = is_endless or held < node.slots * (1 + cluster["staged_per_slot"])
+        holds_less = is_endless or held < node.usable * (1 + cluster["staged_per_slot"])
         attempts = sum((node.node, node.session) in job.seats for job in self.book.jobs.values())
         return holds_less and attempts < node.holds and self._staged(node.cluster) < self.book.behind[node.cluster]
 

@@ -46,6 +46,7 @@ def simulate(seed: int) -> Outcome:
         "second lives": auditor.book.second_lives,
         "stale": auditor.book.stale,
         "snapshots": len(world.snapshots.stored),
+        "refusals": world.refusals,
     }
     return outcome
 

@@ -19,7 +19,7 @@ from scheduling.evolve import seal
 from scheduling.picking import reservations
 from scheduling.state import backpressure, capacity, ended_ids
 from scheduling.state.jobs import Job
-from scheduling.state.nodes import Attempt, ClusterState, NodeLoad
+from scheduling.state.nodes import Attempt, ClusterState, Node, NodeLoad
 from scheduling.state.pool import State
 from streams.ledger.clock import PoolClock
 from streams.ledger.outputs import Output, SendOrders
@@ -197,6 +197,20 @@ def ids_are_never_forgotten() -> Patches:
     return [(ended_ids, "forget", lambda state: None)]
 
 
+def no_twin_check() -> Patches:
+    """Of two machines with one name the later one is always taken for the first one anew (case C6)."""
+    return [(reports, "is_twin", lambda node, body: False)]
+
+
+def lost_slots_are_used() -> Patches:
+    """The scheduler counts the slots with which a node joined, whatever can be used of them."""
+    return [(capacity, "change_slots", lambda state, node, usable: None)]
+
+
+def nodes_that_hold_off_get_work() -> Patches:
+    return [(Node, "takes_new", lambda node: not node.draining)]
+
+
 VARIANTS: dict[str, Callable[[], Patches]] = {
     variant.__name__: variant
     for variant in (
@@ -219,6 +233,9 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
         nodes_are_sent_more_than_they_hold,
         ids_are_forgotten_at_once,
         ids_are_never_forgotten,
+        no_twin_check,
+        lost_slots_are_used,
+        nodes_that_hold_off_get_work,
     )
 }
 

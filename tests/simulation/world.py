@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 
 from contract.topics import JOBS, LEDGER, dispatch_topic
 from streams.ledger.outputs import SnapshotReady
@@ -55,8 +56,13 @@ class World:
             Node(self.broker, self.work, "b.1", "b", 1, chipset="cuda", gpus=1, memory_mib=24_000),
             Node(self.broker, self.work, "b.2", "b", 1),
         ]
-        for node in self.nodes:
+        self.twin = Node(self.broker, self.work, "a.1", "b", 1)
+        """Another machine that has the name of the first node."""
+        self.refusals = 0
+        """How often a machine was told that its name is taken."""
+        for node in (*self.nodes, self.twin):
             node.load_ms = LOAD_MS if seed % 2 else 0
+            node.refused = partial(self._refused, node)
         self.broker.on_append.append(self._appended)
         self.auditor.downtime = self._downtime
 
@@ -75,7 +81,7 @@ class World:
         elif topic == SUBMISSIONS:
             self.intake.appended()
         else:
-            for node in self.nodes:
+            for node in (*self.nodes, self.twin):
                 if topic == dispatch_topic(node.cluster):
                     node.hear_append()
 
@@ -172,6 +178,12 @@ class World:
         if not node.alive:
             node.start()
 
+    def _refused(self, node: Node) -> None:
+        """Somebody starts the machine again later; the twin stays away once the world heals."""
+        self.refusals += 1
+        if node is not self.twin:
+            self.timeline.after(self.timeline.between(2_000, 12_000), lambda: self._start_node(node))
+
     def _retire_node(self, node: Node) -> None:
         if node.alive:
             again_ms = self.timeline.between(500, 15_000)
@@ -190,6 +202,8 @@ class World:
             "node killed": (20_000, self._one_node(self._kill_node)),
             "node cut off": (20_000, self._one_node(lambda node: node.cut_off(timeline.between(500, 45_000)))),
             "node forgets": (50_000, self._one_node(Node.forget)),
+            "node limps": (25_000, self._one_node(lambda node: node.limp(timeline.between(1_000, 20_000)))),
+            "twin names": (30_000, lambda: self._start_node(self.twin)),
             "node leaves": (40_000, self._one_node(self._retire_node)),
             "broker down": (40_000, lambda: self.broker.go_down(timeline.between(300, 45_000))),
             "clock jump": (25_000, self._jump_clock),
@@ -269,7 +283,9 @@ class World:
             scheduler.stalled_until_ms = 0
             scheduler.feed()
         self._note_idle()
+        self.twin.kill()
         for node in self.nodes:
+            node.recover()
             node.cut_until_ms = 0
             self._start_node(node)
         self.operators.heal()

@@ -2,7 +2,8 @@
 
 An attempt that runs in the state runs on, in a slot that has its version loaded, until its job's run time has passed
 since the recorded start. An attempt that is staged in the state is staged in the simulation, with its inputs fetched.
-An attempt that was told to stop stops.
+An attempt that was told to stop stops. A node that holds off, or has slots that cannot be used, is whole again from its
+first heartbeat on: nothing says how long its trouble lasts.
 """
 
 from __future__ import annotations
@@ -46,4 +47,7 @@ def take_over(
     for node in nodes:
         site.load(node, state.nodes[node.machine.node].loaded)
         site.fill(now_ms, node)
+        known = state.nodes[node.machine.node]
+        if known.holding or known.usable < known.slots:
+            site.stale_loads[node.machine.node] = node
     return [node for node in nodes if node.alive and node.draining and node.is_idle]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import strategies as st
 
 from contract.inputs import (
@@ -25,6 +26,7 @@ from contract.inputs import (
     Succeeded,
     Unreadable,
     VersionPublished,
+    cached_digest,
 )
 from contract.policy import UNLIMITED, Cluster, Policy, Tier, fingerprint
 from tests.unit.scheduling.specification import MANIFEST, POLICY, START_MS, Pool, a_job, version_of
@@ -103,13 +105,19 @@ def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
             staged = tuple(a.dispatch for a in held if not a.started)
             loaded = (version_of(f"model{second % 3}/v1"),) if second % 2 else ()
             alive = known.session if known is not None and second < 6 else session
-            return [NodeHeartbeat(node, alive, running[second // 5 :], staged, loaded, loaded, draining=first == 9)]
+            beat = NodeHeartbeat(node, alive, running[second // 5 :], staged, loaded, loaded, draining=first == 9)
+            if second == 4:
+                digest = cached_digest(beat.cached)
+                beat = msgspec.structs.replace(beat, cached=(), cached_digest=digest, usable=first % 3)
+            return [msgspec.structs.replace(beat, holding="store")] if first == 5 else [beat]
         case "join":
             cluster = ("east", "west", "far" if second == 3 else "east")[first // 4]
             chipset = "cuda" if second > 4 else "cpu"
             address = f"{node}:29500" if second % 4 else ""
             slots, holds = 1 + second % 3, (0, 3, 5)[first % 3]
-            return [NodeJoined(node, session, cluster, chipset, slots, second % 2, 2_000, address=address, holds=holds)]
+            identity = ("", "0" * 32, "1" * 32)[first % 3]
+            join = NodeJoined(node, session, cluster, chipset, slots, second % 2, 2_000, (), address, holds, identity)
+            return [join]
         case "leave":
             return [NodeLeft(node, known.session if known is not None and second else session)]
         case "cancel":

@@ -108,7 +108,7 @@ def test_what_is_staged_behind_a_kept_slot_is_found() -> None:
 
 def test_what_stays_clear_of_kept_slots_is_right() -> None:
     judged = Judged()
-    judged.nodes["n1"].slots = 3
+    judged.nodes["n1"].usable = 3
     judged.reserve("gang", "n1", "n2")
     judged.accept("long", "long")
     judged.accept("more", "long")

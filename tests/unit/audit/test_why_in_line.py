@@ -43,6 +43,20 @@ def test_a_node_that_takes_no_new_work_is_no_node() -> None:
     assert wait.shares[Cause(CauseGroup.NO_NODE, reason="leaving")].ms == 2_000
 
 
+def test_a_node_that_takes_nothing_new_for_now() -> None:
+    for beat, reason in (
+        (inputs.NodeHeartbeat("n1", "n1.a", holding="disk"), "disk"),
+        (inputs.NodeHeartbeat("n1", "n1.a", usable=0), "slots"),
+    ):
+        ledger = Ledger()
+        ledger.set_up()
+        ledger.decide(beat)
+        ledger.submit(1)
+        ledger.decide()
+        ledger.decide(passed_ms=2_000)
+        assert wait_of(ledger, 1).shares[Cause(CauseGroup.SET_ASIDE, cluster="east", reason=reason)].ms == 2_000
+
+
 def test_slots_taken_since_before_it_came() -> None:
     ledger = behind()
     ledger.decide(passed_ms=3_000)
@@ -191,6 +205,7 @@ ONE_CAUSE_AT_A_TIME = (
     test_a_gang_that_gathers_its_slots,
     test_a_limit_that_keeps_a_slot_empty,
     test_a_cluster_that_drains,
+    test_a_node_that_takes_nothing_new_for_now,
 )
 
 

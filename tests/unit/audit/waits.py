@@ -32,6 +32,7 @@ IN_LINE = (
     CauseGroup.GATHERING,
     CauseGroup.LIMIT,
     CauseGroup.DRAINING,
+    CauseGroup.SET_ASIDE,
     CauseGroup.DECIDING,
 )
 AT_NODE = (
