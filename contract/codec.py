@@ -39,7 +39,6 @@ Headers = list[tuple[str, bytes]]
 _encoder = msgspec.json.Encoder()
 _wire = msgspec.json.Decoder(Wire)
 _batch = msgspec.json.Decoder(Batch)
-_order = msgspec.json.Decoder(Order)
 _orders = msgspec.json.Decoder(Order | Orders)
 _submission = msgspec.json.Decoder(SubmissionRequested)
 _progress = msgspec.json.Decoder(AttemptProgressed)
@@ -215,11 +214,6 @@ def decode_batch(value: bytes | None) -> Batch:
     """A record of `ledger`. Malformed when the bytes are no such record."""
     batch: Batch = _decode(_batch, value, LEDGER_BATCH)
     return batch
-
-
-def decode_order(value: bytes | None) -> Order:
-    order: Order = _decode(_order, value, "an order")
-    return order
 
 
 def decode_orders(value: bytes | None) -> tuple[Order, ...]:

@@ -19,7 +19,7 @@ from audit.ledger.reader import JobsRecord
 from audit.verify.jobs_topic import JobsTopic
 from contract import codec
 from contract.batch import Batch
-from contract.codec import Malformed, decode_order, decode_values, encode
+from contract.codec import Malformed, decode_orders, decode_values, encode
 from contract.inputs import Failed, JobSubmitted, Wire
 from contract.names import dispatch_order, pool_of
 from contract.orders import Order, Payload, Run
@@ -32,7 +32,7 @@ from gpu_worker.rules.actions import FetchSupplies, Prefetch, Say
 from gpu_worker.rules.node_rules import NodeRules
 from operations.quarantine import entry_of
 from runtime.kafka import Record
-from runtime.worker.order_door import order_of
+from runtime.worker.order_door import orders_of
 from runtime.worker.scratch import Scratch
 from tests.fuzz.behind import Behind, again
 from tests.fuzz.door import Door
@@ -95,7 +95,7 @@ def run_of(chance: Random) -> tuple[bytes, bytes]:
 
 def feed_payload(example: tuple[bytes, bytes]) -> bool:
     order, value = example
-    run: Any = decode_order(order)
+    run: Any = decode_orders(order)[0]
     try:
         raw = payloads.read_inputs(run, lambda *_: value, lambda: True)
     except payloads.PayloadMissing:
@@ -133,16 +133,17 @@ def order(chance: Random) -> bytes:
 
 def feed_orders(values: list[bytes]) -> bool:
     taken = 0
+    refusals: list[str] = []
     rules = NodeRules(NODE, SESSION, 2)
     with tempfile.TemporaryDirectory() as root:
         scratch = Scratch(Path(root))
         for value in values:
             try:
-                told = order_of(value, NODE)
+                told = orders_of(value, NODE, refusals.append)
             except Malformed:
                 continue
-            if told is not None:
-                behind_the_node(rules, told, scratch, Path(root))
+            for order in told:
+                behind_the_node(rules, order, scratch, Path(root))
                 taken += 1
         scratch.close()
     return 3 * taken >= len(values)
@@ -253,7 +254,7 @@ DOORS = (
         "dispatch, by a node",
         lambda chance: several(chance, 5, order),
         feed_orders,
-        ("contract.codec.decode_order", "runtime.worker.order_door.order_of"),
+        ("contract.codec.decode_orders", "runtime.worker.order_door.orders_of"),
     ),
     Door(
         "progress, by the API",

@@ -14,7 +14,7 @@ from contract import policy as policies
 from contract.batch import Batch
 from contract.bounds import SLOTS_MAX
 from contract.chain import Chain, Counted
-from contract.codec import decode_order, decode_quarantined, decode_wire, encode
+from contract.codec import decode_orders, decode_quarantined, decode_wire, encode
 from contract.events import Event, Opened
 from contract.inputs import (
     AliasMoved,
@@ -115,7 +115,7 @@ class Pool:
         assert self._orders is not None, "join first"
         runs = []
         for record in self._orders.read(timeout_s):
-            order = decode_order(record.value)
+            (order,) = decode_orders(record.value)
             if isinstance(order, Run) and order.session == self._session:
                 runs.append(order)
         fresh = [run for run in runs if not self.started[run.job]]

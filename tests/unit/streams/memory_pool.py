@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from contract.batch import Batch
 from contract.chain import Chain, Counted
-from contract.codec import decode_batch, decode_order, encode
+from contract.codec import decode_batch, decode_orders, encode
 from contract.events import Event
 from contract.inputs import Wire
 from contract.orders import Order
@@ -161,7 +161,7 @@ class MemoryOrders:
         self._broker = broker
 
     def offer(self, topic: str, value: bytes, **_: Any) -> None:
-        self._broker.orders.append(decode_order(value))
+        self._broker.orders += decode_orders(value)
 
 
 class MemoryIO:
