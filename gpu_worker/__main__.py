@@ -39,6 +39,9 @@ PR_SET_DUMPABLE = 4
 
 DIGITS_MAX = 9
 
+STORE_READ_TIMEOUT_S, STORE_TRIES = 30.0, 2
+"""Whoever asks the store here asks again for as long as it takes (gpu_worker.io.outages), so one call need not last."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 after a drain; 1 when the broker did not take the last reports; 2 when the options or the scratch
@@ -57,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     strays.adopt()
     scratch.end_strays()
     serve_metrics(settings.metrics_port)
-    store = ObjectStore(settings)
+    store = ObjectStore(settings, read_timeout_s=STORE_READ_TIMEOUT_S, tries=STORE_TRIES)
     depot = Depot(settings.data / "depot", store)
     lookup = Lookup(settings.kafka, JOBS, client_id=f"node-{node.name}-payloads")
     world = World(
@@ -70,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         environment=os.environ,
         strays=strays,
     )
-    agent = Agent(node, world, scratch, heartbeat_ms=settings.heartbeat_ms)
+    agent = Agent(node, world, scratch, heartbeat_ms=settings.heartbeat_ms, result_bytes_max=settings.result_bytes_max)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: agent.stop())
     Watchdog(lambda: agent.turns, limit_s(settings.heartbeat_ms / 1000)).start()

@@ -14,6 +14,7 @@ import structlog
 from contract.inputs import NodeJoined, NodeLeft
 from contract.orders import Order
 from gpu_worker.held_attempts import HeldAttempts
+from gpu_worker.rules.holding import RESULT_BYTES_MAX, Holding
 from gpu_worker.rules.node_rules import NodeRules
 from gpu_worker.world import World
 from runtime.kafka import Delivery
@@ -26,9 +27,6 @@ from runtime.worker.report_sender import ReportSender
 from runtime.worker.scratch import Scratch
 
 log = structlog.get_logger(__name__)
-
-STORE_PATIENCE_S = 300.0
-"""How long results and versions wait for an object store that is away, before the attempt fails."""
 
 
 REFUSED = 4
@@ -49,8 +47,9 @@ class Agent:
         scratch: Scratch,
         *,
         heartbeat_ms: int,
-        store_patience_s: float = STORE_PATIENCE_S,
+        result_bytes_max: int = RESULT_BYTES_MAX,
     ) -> None:
+        """`result_bytes_max`: of outputs that wait here for an object store that is away, before nothing new starts."""
         self._node = node
         self._world = world
         self._scratch = scratch
@@ -58,7 +57,7 @@ class Agent:
         self._heartbeat = HeartbeatTimer(heartbeat_ms / 1000)
         self._departure = Departure(node.drain_grace_s)
         self._sender = ReportSender(node, world.producer, self._on_delivery)
-        self._rules = NodeRules(node.name, _new_session(), node.slots)
+        self._rules = NodeRules(node.name, _new_session(), node.slots, Holding(result_bytes_max))
         self._attempts = HeldAttempts(
             node,
             world,
@@ -69,7 +68,6 @@ class Agent:
             self._heartbeat,
             self._join_again,
             self._stay_out,
-            store_patience_s,
         )
         self._refused = False
         self._orders = world.open_orders(self._rules.session, self)
@@ -134,6 +132,7 @@ class Agent:
         if self._heartbeat.take_due(now_s) and self._sender.queue.wants_heartbeat:
             self._heartbeat.note_sent(now_s)
             self._world.strays.clear()
+            self._attempts.look_at_disk()
             self._sender.queue.heartbeat(self._rules.heartbeat())
         if self._departure.take_expulsion(now_s):
             self._attempts.follow(self._rules.expel())

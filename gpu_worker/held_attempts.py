@@ -13,6 +13,7 @@ from gpu_worker.child.slot import Slot
 from gpu_worker.child.slot_stages import STRAYS_S
 from gpu_worker.child.work import Work, rendezvous_here
 from gpu_worker.io.checker_process import Checkers
+from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies, SuppliesFetcher
 from gpu_worker.rules.action_queue import ActionQueue
@@ -32,6 +33,7 @@ from gpu_worker.rules.actions import (
     Unstore,
 )
 from gpu_worker.rules.cached_versions import CachedVersions
+from gpu_worker.rules.holding import DISK_RESERVE_BYTES
 from gpu_worker.rules.node_rules import NodeRules
 from gpu_worker.rules.outcome import ChildOutcome, Failure, of_rank
 from gpu_worker.world import World
@@ -65,7 +67,6 @@ class HeldAttempts:
         heartbeat: HeartbeatTimer,
         join_again: Callable[[], None],
         stay_out: Callable[[str], None],
-        store_patience_s: float,
     ) -> None:
         self._scratch = scratch
         self._loop = loop
@@ -77,11 +78,10 @@ class HeldAttempts:
         self._queue = ActionQueue(self._carry_out)
         self._cached = CachedVersions(world.cached)
         rules.cached = self._cached.listed
-        self._fetcher = SuppliesFetcher(world.depot, world.read_payload, self._on_supplies, store_patience_s)
+        waits = OutageWaits(self._on_wait)
+        self._fetcher = SuppliesFetcher(world.depot, world.read_payload, self._on_supplies, waits)
         self._checkers = Checkers()
-        self._results = ResultsWriter(
-            world.store, scratch.open_outputs, self._checkers, self._on_stored, store_patience_s
-        )
+        self._results = ResultsWriter(world.store, scratch.open_outputs, self._checkers, self._on_stored, waits)
         self._strays = world.strays
         self._slots = [
             Slot(launch, loop, scratch, self._strays, self) for launch in launches_of(node, world.environment)
@@ -254,7 +254,9 @@ class HeldAttempts:
         if report is not None:
             self._ended(run.dispatch, report)
             return
-        self._results.store(run, self._supplies[run.dispatch], outcome)
+        supplies = self._supplies[run.dispatch]
+        self._rules.holding.keep(run.dispatch, *self._results.bytes_to_store(run, supplies, outcome))
+        self._results.store(run, supplies, outcome)
         self.follow(self._rules.computed(run.dispatch))
 
     def _on_stored(self, dispatch: str, report: Report) -> None:
@@ -262,4 +264,28 @@ class HeldAttempts:
         self._loop.post(lambda: self._ended(dispatch, report))
 
     def _ended(self, dispatch: str, report: Report) -> None:
+        self._rules.holding.let_go(dispatch)
         self.follow(self._rules.ended(dispatch, report))
+
+    # -- outages of ours ------------------------------------------------------------------------------------------
+
+    def look_at_disk(self) -> None:
+        """Start nothing on a full disk, and go on when there is room again."""
+        is_full = self._scratch.free_bytes() < DISK_RESERVE_BYTES
+        if is_full != self._rules.holding.is_disk_full:
+            log.warning("the node's disk is full: nothing starts") if is_full else log.info("the disk has room again")
+            self._rules.holding.is_disk_full = is_full
+            self._heartbeat.bring_forward(time.monotonic())
+            self.follow(self._rules.go_on())
+
+    def _on_wait(self, what: str, cause: str) -> None:
+        """Called in any thread."""
+        self._loop.post(lambda: self._note_wait(what, cause))
+
+    def _note_wait(self, what: str, cause: str) -> None:
+        before = self._rules.holding.reason
+        self._rules.holding.note_wait(what, cause)
+        after = self._rules.holding.reason
+        if before != after:
+            log.warning("the node holds what it cannot fetch or store", waits_for=after or "nothing any more")
+            self._heartbeat.bring_forward(time.monotonic())

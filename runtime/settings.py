@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     cannot reach this node, and no gang across nodes has its rank 0 here."""
     heartbeat_ms: int = 5_000
     """How often a node says that it is alive."""
+    result_bytes_max: int = Field(default=32 * 2**30, ge=1)
+    """Bytes of outputs that may wait on a node's disk for an object store that is away. When they are spent the node
+    starts nothing new; what runs still ends, and waits too."""
     snapshot_every_ms: int = 30_000
     """How often a scheduler writes a snapshot, if anything changed."""
 

@@ -8,6 +8,7 @@ output, and neither is one that a process still has open for writing: what is re
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -44,6 +45,16 @@ def check_names(names: tuple[str, ...]) -> None:
         raise BadOutput("TooManyOutputs")
     if not all(OUTPUT_NAME.fullmatch(name) and name not in RESERVED_NAMES for name in names):
         raise BadOutput("OutputNameInvalid")
+
+
+def bytes_of(folder: int, names: tuple[str, ...]) -> int:
+    """What the files of these names in the open directory take, as far as an attempt may have such files."""
+    total = 0
+    for name in names[:OUTPUTS_MAX]:
+        if OUTPUT_NAME.fullmatch(name):
+            with contextlib.suppress(OSError):  # there is no such file: the attempt will fail
+                total += os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
+    return total
 
 
 class OpenOutput:

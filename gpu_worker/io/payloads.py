@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-import stamina
 
 from contract.codec import Malformed, decode_values, decode_wire
 from contract.inputs import JobSubmitted
 from contract.names import payload_digest
 from contract.orders import Payload, Run
+from gpu_worker.io.outages import SILENT, GivenUp, OutageWaits
 from gpu_worker.rules.outcome import Failure
 from runtime.worker.frames import FRAME_BYTES_MAX
 
@@ -44,28 +44,33 @@ def inputs_of_order(run: Run) -> msgspec.Raw | None:
     return payload.inputs
 
 
-def read_inputs(run: Run, read: ReadPayload, is_wanted: Callable[[], bool]) -> msgspec.Raw:
+def read_inputs(run: Run, read: ReadPayload, is_wanted: Callable[[], bool], waits: OutageWaits) -> msgspec.Raw:
     """The inputs by offset, however long the broker is away. PayloadMissing, also when nobody wants them any more."""
     looks = 0
-    for attempt in stamina.retry_context(
-        on=lambda error: not isinstance(error, PayloadMissing),
-        attempts=None,
-        timeout=None,
-        wait_initial=0.2,
-        wait_max=2.0,
-    ):
-        with attempt:
-            if not is_wanted():
-                break
-            value = read(run.partition, run.offset)
-            looks += 1
-            if value is None and looks < READ_AGAIN:
-                raise LookupError("the payload is not there yet")
-            inputs = _inputs_of_record(value, run)
-            if inputs is None:
-                break
-            return inputs
-    raise PayloadMissing
+
+    def look() -> msgspec.Raw:
+        nonlocal looks
+        value = read(run.partition, run.offset)
+        looks += 1
+        inputs = _inputs_of_record(value, run)
+        if inputs is None:
+            raise _NotThereYet if value is None and looks < READ_AGAIN else PayloadMissing
+        return inputs
+
+    try:
+        return waits.until_done(f"payload {run.dispatch}", look, lambda: not is_wanted(), _cause)
+    except GivenUp:
+        raise PayloadMissing from None
+
+
+class _NotThereYet(Exception):
+    """The broker shows no payload. It may have come up a moment ago."""
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, PayloadMissing):
+        return ""
+    return SILENT if isinstance(error, _NotThereYet) else "payloads"
 
 
 def refusal_of(inputs: msgspec.Raw) -> Failure | None:

@@ -1,4 +1,4 @@
-"""The objects of one attempt in the store, put with patience while the store is away and until nobody wants them.
+"""The objects of one attempt in the store, put however long the store is away, until nobody wants them.
 
 results/<job>/<dispatch>/<name>          each output
 results/<job>/<dispatch>/inputs.json     the inputs it used, so that an erasure takes them along
@@ -14,13 +14,13 @@ import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-import stamina
 import structlog
 
 from contract.orders import Run
 from contract.results import ResultFile, attempt_prefix
+from gpu_worker.io.outages import SILENT, CauseOf, GivenUp, OutageWaits, outage
 from gpu_worker.io.outputs import BadOutput, OpenOutput, OutputReading
-from runtime.object_store import Source, is_away
+from runtime.object_store import Source
 
 log = structlog.get_logger(__name__)
 
@@ -55,12 +55,11 @@ Put = TypeVar("Put")
 class ResultObjects:
     """For one thread; any thread may call `abandon`."""
 
-    def __init__(self, store: ResultStore, run: Run, patience_s: float) -> None:
-        """`patience_s`: how long to try while the store does not answer."""
+    def __init__(self, store: ResultStore, run: Run, waits: OutageWaits) -> None:
         self._store = store
         self._run = run
         self._prefix = attempt_prefix(run.job, run.dispatch)
-        self._patience_s = patience_s
+        self._waits = waits
         self._abandoned = threading.Event()
 
     def abandon(self) -> None:
@@ -72,8 +71,8 @@ class ResultObjects:
         return self._abandoned.is_set()
 
     def put(self, name: str, data: bytes, media_type: str) -> None:
-        """Abandoned; what the store raises once the patience is at its end."""
-        self._retry(lambda: self._store.put(self._prefix + name, data, content_type=media_type), self._patience_s)
+        """Put the bytes, however long the store is away. ResultAbandoned."""
+        self._until_done(lambda: self._store.put(self._prefix + name, data, content_type=media_type))
 
     def put_outputs(self, folder: int, names: tuple[str, ...]) -> tuple[ResultFile, ...]:
         """Put the files of these names in the open directory. BadOutput when one is no result; as `put`."""
@@ -92,11 +91,13 @@ class ResultObjects:
             return
         data = text[-TEXT_CHARACTERS_MAX:].encode("utf-8", "replace")
         key = self._prefix + name
+        until_s = self._waits.now_s() + TEXT_PATIENCE_S
+
+        def cause_of(error: Exception) -> str:
+            return SILENT if outage(error) and self._waits.now_s() < until_s else ""
+
         try:
-            self._retry(
-                lambda: self._store.put(key, data, content_type="text/plain; charset=utf-8"),
-                min(TEXT_PATIENCE_S, self._patience_s),
-            )
+            self._until_done(lambda: self._store.put(key, data, content_type="text/plain; charset=utf-8"), cause_of)
         except ResultAbandoned:
             raise
         except Exception as error:  # whatever it was, the failure must be reported
@@ -114,18 +115,18 @@ class ResultObjects:
 
         def upload() -> OutputReading:
             reading = output.reading(self._look)
-            self._store.put_stream(self._prefix + name, reading, content_type=media_type)
+            key = self._prefix + name
+            if output.bytes <= WHOLE_BYTES_MAX:
+                self._store.put(key, reading.read(), content_type=media_type)
+            else:
+                self._store.put_stream(key, reading, content_type=media_type)
             return reading
 
         with OpenOutput(folder, name) as output:
             if output.bytes > room:
                 raise BadOutput("OutputsTooLarge")
             output.check_closed()
-            if output.bytes <= WHOLE_BYTES_MAX:
-                reading = output.reading(self._look)
-                self.put(name, reading.read(), media_type)
-            else:
-                reading = self._retry(upload, self._patience_s)
+            reading = self._until_done(upload)
             output.check_unchanged()
             return ResultFile(name, reading.sha256, output.bytes, media_type)
 
@@ -133,21 +134,11 @@ class ResultObjects:
         if self._abandoned.is_set():
             raise ResultAbandoned
 
-    def _retry(self, put: Callable[[], Put], patience_s: float) -> Put:
-        for attempt in stamina.retry_context(
-            on=_may_pass, attempts=None, timeout=patience_s, wait_initial=0.2, wait_max=2.0
-        ):
-            with attempt:
-                self._look()
-                return put()
-        raise AssertionError("unreachable: the last attempt returns or raises")
+    def _until_done(self, put: Callable[[], Put], cause_of: CauseOf = outage) -> Put:
+        try:
+            return self._waits.until_done(f"result {self._run.dispatch}", put, self._abandoned.is_set, cause_of)
+        except GivenUp:
+            raise ResultAbandoned from None
 
     def _log(self, event: str, error: Exception) -> None:
         log.warning(event, job=self._run.job, dispatch=self._run.dispatch, error=type(error).__name__)
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether another try may succeed: a store is away. A file of ours that cannot be read stays so."""
-    if isinstance(error, ResultAbandoned | BadOutput):
-        return False
-    return not isinstance(error, OSError) or is_away(error)

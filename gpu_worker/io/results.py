@@ -14,6 +14,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from contract.bounds import HELD_MAX
 from contract.codec import encode
 from contract.error_names import error_name
 from contract.inputs import Failed, Report, Succeeded
@@ -30,7 +31,8 @@ from contract.results import (
 from gpu_worker.io.background import BackgroundThreads
 from gpu_worker.io.checker import BAD_OUTPUTS, BAD_VALUES, KINDS
 from gpu_worker.io.checker_process import CheckAborted, Checkers
-from gpu_worker.io.outputs import BadOutput, check_names
+from gpu_worker.io.outages import OutageWaits
+from gpu_worker.io.outputs import BadOutput, bytes_of, check_names
 from gpu_worker.io.result_objects import ResultAbandoned, ResultObjects, ResultStore
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure, disk_failure
@@ -52,15 +54,14 @@ class ResultsWriter:
     """For the agent's main thread; the threads that store are its own."""
 
     def __init__(
-        self, store: ResultStore, open_outputs: OpenOutputs, checkers: Checkers, told: OnReport, patience_s: float
+        self, store: ResultStore, open_outputs: OpenOutputs, checkers: Checkers, told: OnReport, waits: OutageWaits
     ) -> None:
-        """`patience_s`: how long to try while the object store does not answer, before the attempt fails."""
         self._store = store
         self._open_outputs = open_outputs
         self._checkers = checkers
         self._told = told
-        self._patience_s = patience_s
-        self._threads = BackgroundThreads("results", 4)
+        self._waits = waits
+        self._threads = BackgroundThreads("results", HELD_MAX)
         self._under_way: dict[str, ResultObjects] = {}
         """By dispatch, the attempts of which something is being stored."""
         self._takes_no_values: set[str] = set()
@@ -71,6 +72,22 @@ class ResultsWriter:
         if run.version in self._takes_no_values and _is_empty(outcome) and not outcome.prints:
             return Succeeded(run.job, run.dispatch, EMPTY_MANIFEST)
         return None
+
+    def bytes_to_store(self, run: Run, supplies: Supplies, outcome: ChildOutcome) -> tuple[int, int]:
+        """(on disk, in memory): what waits here until the attempt is stored."""
+        if isinstance(outcome, Failure):
+            return 0, len(outcome.detail)
+        in_memory = len(bytes(outcome.values)) + len(bytes(supplies.inputs))
+        if not outcome.outputs:
+            return 0, in_memory
+        try:
+            folder = self._open_outputs(run.dispatch)
+        except OSError:
+            return 0, in_memory
+        try:
+            return bytes_of(folder, outcome.outputs), in_memory
+        finally:
+            os.close(folder)
 
     def store(self, run: Run, supplies: Supplies, outcome: ChildOutcome) -> None:
         """Store what the attempt left, then tell how it ended."""
@@ -90,7 +107,7 @@ class ResultsWriter:
             objects.abandon()
 
     def _begin(self, run: Run, store: Callable[[ResultObjects], Report]) -> None:
-        self._under_way[run.dispatch] = objects = ResultObjects(self._store, run, self._patience_s)
+        self._under_way[run.dispatch] = objects = ResultObjects(self._store, run, self._waits)
         self._threads.submit(lambda: self._work(run, store, objects))
 
     def _work(self, run: Run, store: Callable[[ResultObjects], Report], objects: ResultObjects) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from contract.orders import Run
 from gpu_worker.io.background import BackgroundThreads
+from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.payloads import (
     PayloadMissing,
     ReadPayload,
@@ -39,12 +40,12 @@ OnSupplies = Callable[[str, Supplies | Failure], None]
 class SuppliesFetcher:
     """For the agent's main thread only; the threads that fetch are its own."""
 
-    def __init__(self, depot: VersionSource, read: ReadPayload, told: OnSupplies, patience_s: float) -> None:
-        """`patience_s`: how long to try again for a version while the object store does not answer."""
+    def __init__(self, depot: VersionSource, read: ReadPayload, told: OnSupplies, waits: OutageWaits) -> None:
         self._depot = depot
         self._read = read
         self._told = told
-        self._versions = VersionFetcher(depot, patience_s)
+        self._payload_waits = waits.apart()
+        self._versions = VersionFetcher(depot, waits.apart())
         self._payload_threads = BackgroundThreads("payloads", 4)
         self._aside = BackgroundThreads("aside", 1)
         """For what takes a moment and never waits for a server."""
@@ -94,7 +95,7 @@ class SuppliesFetcher:
 
     def _fetch_payload(self, run: Run) -> None:
         try:
-            inputs = read_inputs(run, self._read, lambda: run.dispatch in self._wanted)
+            inputs = read_inputs(run, self._read, lambda: run.dispatch in self._wanted, self._payload_waits)
         except PayloadMissing:
             self._tell(run, Failure("payload_missing", "PayloadMissing"))
         else:
@@ -110,7 +111,7 @@ class SuppliesFetcher:
         def tell(found: InstalledVersion | Failure) -> None:
             self._tell(run, found if isinstance(found, Failure) else Supplies(inputs, found))
 
-        self._versions.fetch(run.version, tell)
+        self._versions.fetch(run.version, tell, lambda: run.dispatch in self._wanted)
 
     def _tell(self, run: Run, result: Supplies | Failure) -> None:
         if run.dispatch in self._wanted:

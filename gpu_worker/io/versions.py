@@ -6,17 +6,23 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-import stamina
 import structlog
 
+from contract.bounds import HELD_MAX
 from contract.error_names import error_name
 from gpu_worker.io.background import BackgroundThreads
-from gpu_worker.rules.outcome import Failure, disk_failure
+from gpu_worker.io.outages import SILENT, GivenUp, OutageWaits, outage
+from gpu_worker.rules.outcome import Failure
 from registry.depot import InstalledVersion
 from registry.errors import RegistryError
-from runtime.object_store import is_away
 
 log = structlog.get_logger(__name__)
+
+LOOKS_MAX = 3
+"""How often a version that is missing or damaged is looked for: the verdict counts against a job, and a store that just
+came up may not show all that it has."""
+
+IsWanted = Callable[[], bool]
 
 OnVersion = Callable[[InstalledVersion | Failure], None]
 """Called with the version on disk, or with why the version cannot be had. Any thread."""
@@ -32,14 +38,13 @@ class VersionSource(Protocol):
 class VersionFetcher:
     """May be used from any thread."""
 
-    def __init__(self, depot: VersionSource, patience_s: float) -> None:
-        """`patience_s`: how long to try again for a version while the object store does not answer."""
+    def __init__(self, depot: VersionSource, waits: OutageWaits) -> None:
         self._depot = depot
-        self._patience_s = patience_s
-        self._threads = BackgroundThreads("versions", 4)
+        self._waits = waits
+        self._threads = BackgroundThreads("versions", HELD_MAX)
         self._lock = threading.Lock()
         self._installed: dict[str, InstalledVersion] = {}
-        self._waiting: dict[str, list[OnVersion]] = {}
+        self._waiting: dict[str, list[tuple[OnVersion, IsWanted]]] = {}
         """By version that a thread is fetching: who waits for the version."""
 
     @property
@@ -65,46 +70,64 @@ class VersionFetcher:
 
         self.fetch(version, tell)
 
-    def fetch(self, version: str, tell: OnVersion) -> None:
-        """Call `tell` with the version; one thread fetches the version, however many wait."""
+    def fetch(self, version: str, tell: OnVersion, is_wanted: IsWanted = lambda: True) -> None:
+        """Call `tell` with the version; one thread fetches the version, however many wait. The thread waits for as long
+        as the store or the disk is away and somebody wants the version."""
         with self._lock:
             installed = self._installed.get(version)
             if installed is None:
                 waiting = self._waiting.get(version)
                 if waiting is not None:
-                    waiting.append(tell)
+                    waiting.append((tell, is_wanted))
                 else:
-                    self._waiting[version] = [tell]
+                    self._waiting[version] = [(tell, is_wanted)]
                     self._threads.submit(lambda: self._install(version))
                 return
         tell(installed)
 
     def _install(self, version: str) -> None:
-        found = self._ensured(version)
+        try:
+            found = self._ensured(version)
+        except GivenUp:
+            self._give_up(version)
+            return
         with self._lock:
             if not isinstance(found, Failure):
                 self._installed[version] = found
             waiting = self._waiting.pop(version)
-        for tell in waiting:
+        for tell, _ in waiting:
             tell(found)
 
+    def _give_up(self, version: str) -> None:
+        """Nobody wanted the version any more: end, unless somebody has come meanwhile."""
+        with self._lock:
+            if any(is_wanted() for _, is_wanted in self._waiting[version]):
+                self._threads.submit(lambda: self._install(version))
+            else:
+                del self._waiting[version]
+
+    def _is_unwanted(self, version: str) -> bool:
+        with self._lock:
+            return not any(is_wanted() for _, is_wanted in self._waiting[version])
+
     def _ensured(self, version: str) -> InstalledVersion | Failure:
+        looks = 0
+
+        def cause_of(error: Exception) -> str:
+            nonlocal looks
+            if isinstance(error, RegistryError) and error.code in ("corrupt", "not_found"):
+                looks += 1
+                return SILENT if looks < LOOKS_MAX else ""
+            return outage(error)
+
         try:
-            for attempt in stamina.retry_context(
-                on=_may_pass, attempts=None, timeout=self._patience_s, wait_initial=0.5, wait_max=5.0
-            ):
-                with attempt:
-                    return self._depot.ensure(version)
+            return self._waits.until_done(
+                f"version {version}", lambda: self._depot.ensure(version), lambda: self._is_unwanted(version), cause_of
+            )
+        except GivenUp:
+            raise
         except OSError as error:
-            return disk_failure(error, "environment")
+            return Failure("environment", error_name(type(error).__name__))
         except Exception as error:  # every attempt that waits for the version must hear that the version cannot be had
             name = type(error).__name__
             return Failure("environment", error_name(name), f"{name}: {error}\n")
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether another try may succeed: a store is away. A version that is broken, or a full disk, stays so."""
-    if isinstance(error, RegistryError):
-        return error.code == "unavailable"
-    return not isinstance(error, OSError) or is_away(error)

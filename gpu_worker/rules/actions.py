@@ -86,7 +86,7 @@ class Halt:
 @dataclass(frozen=True, slots=True)
 class Conclude:
     """All ranks that a gang has here are over: store the outputs of rank 0, or the first failure; tell the rules
-    `ended`."""
+    `computed`, then `ended`."""
 
     run: Run
 

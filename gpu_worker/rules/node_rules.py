@@ -18,6 +18,8 @@ through one method each, and carries out the actions that the rules answer, in o
   their part, that node says nothing: it goes on listing the dispatch until a Kill comes, which the scheduler sends as
   soon as the attempt is over. Until then the gang may still be at work elsewhere, and a node that stopped listing the
   dispatch would be taken for a node that lost it.
+- Nothing starts while the disk is full or results that wait for the object store have filled their budget: the slots
+  are held, and no result is dropped (`holding`).
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from gpu_worker.rules.actions import (
     StayOut,
     Unstore,
 )
+from gpu_worker.rules.holding import Holding
 from gpu_worker.rules.node_slots import NodeSlots
 from gpu_worker.rules.seen_orders import SeenOrders
 
@@ -51,7 +54,7 @@ _STAGED = (LocalPhase.FETCHING, LocalPhase.READY)
 class NodeRules:
     """What one node holds. `slots` attempts run at a time; what more is held waits staged."""
 
-    def __init__(self, node: str, session: str, slots: int) -> None:
+    def __init__(self, node: str, session: str, slots: int, holding: Holding | None = None) -> None:
         self.node = node
         self.session = session
         self.draining = False
@@ -61,6 +64,8 @@ class NodeRules:
         """Versions on this node's disk that the heartbeat lists, sorted."""
         self.held_max = min(4 * slots + 16, HELD_MAX)
         """Attempts the node may hold, running and staged."""
+        self.holding = holding or Holding()
+        """Whoever changes it asks `go_on` afterwards."""
         self._leaving = False
         self._slots = NodeSlots(slots)
         self._seen = SeenOrders()
@@ -137,10 +142,13 @@ class NodeRules:
     def computed(self, dispatch: str) -> list[Action]:
         """The child is done with the attempt and its slot is free; `ended` follows when all is stored."""
         attempt = self._in_phase(dispatch, LocalPhase.RUNNING)
-        if attempt is None:
-            return []
-        attempt.phase = LocalPhase.STORING
-        self._free(attempt)
+        if attempt is not None:
+            attempt.phase = LocalPhase.STORING
+            self._free(attempt)
+        return self._fill_slots()
+
+    def go_on(self) -> list[Action]:
+        """An outage of ours may have ended: start what may start now."""
         return self._fill_slots()
 
     def rank_over(self, dispatch: str, *, failed: bool) -> list[Action]:
@@ -213,6 +221,7 @@ class NodeRules:
             self.draining,
             cached_digest(self.cached),
             -1 if self._slots.usable == len(self._slots) else self._slots.usable,
+            holding=self.holding.reason,
         )
 
     def is_running(self, dispatch: str) -> bool:
@@ -337,15 +346,15 @@ class NodeRules:
         self._free(attempt)
         if attempt.failed or 0 in attempt.run.ranks:
             attempt.phase = LocalPhase.STORING
-            return [Conclude(attempt.run), *self._fill_slots()]
+            return [Conclude(attempt.run)]
         attempt.phase = LocalPhase.ELSEWHERE
         return [Forget(attempt.run.dispatch), *self._fill_slots()]
 
     def _fill_slots(self) -> list[Action]:
         """Give free slots to the attempts that are ready, the oldest first. An attempt that does not fit keeps those
-        behind it waiting."""
+        behind it waiting. Nothing starts while there is no room for what it would leave (`Holding`)."""
         actions: list[Action] = []
-        while self._ready:
+        while self._ready and self.holding.may_start:
             dispatch, attempt = next(iter(self._ready.items()))
             slots = self._slots.occupy(dispatch, attempt.run.version, len(attempt.run.ranks))
             if not slots:

@@ -95,6 +95,11 @@ class Scratch:
         if ended:
             log.warning("ended what an agent that was killed had left running", processes=ended)
 
+    def free_bytes(self) -> int:
+        """Room on the disk for whoever is not root."""
+        found = os.fstatvfs(self._root)
+        return found.f_bavail * found.f_frsize
+
     def new_home(self, slot: int) -> None:
         """An empty home and empty temporary directories for a new child. OSError."""
         place = f"{SLOTS}/{slot}"

@@ -27,7 +27,7 @@ from runtime.kafka import Delivery, DeliveryRefused, OnDelivery
 from runtime.worker.node import NodeIdentity
 from runtime.worker.order_reader import OrderListener
 from runtime.worker.scratch import Scratch
-from tests.unit.gpu_worker.memory_store import MemoryStore
+from tests.twin.object_store import TwinObjectStore
 from tests.unit.gpu_worker.programs import installed
 from tests.waiting import until
 
@@ -50,6 +50,8 @@ class Model:
         if how == "values":
             with open(ctx.output("film.bin"), "wb") as film: film.write(b"x" * 100)
             return {"title": "half \\ud83d"}
+        if how == "number":
+            return {"n": 1}
         if how == "error":
             raise ValueError("no such file: caf\\udce9.mp4")
         if how == "raw":
@@ -111,7 +113,7 @@ class Broker:
         return [report for record in self.said(NodeReport) for report in record.reports]
 
 
-class Store(MemoryStore):
+class Store(TwinObjectStore):
     def error_of(self, run: Run) -> str:
         """The words of the attempt's failure."""
         return self.objects[attempt_prefix(run.job, run.dispatch) + ERROR_NAME].decode()

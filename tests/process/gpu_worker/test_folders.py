@@ -28,6 +28,7 @@ from contract.orders import Run
 from contract.results import attempt_prefix
 from gpu_worker.io import result_objects
 from gpu_worker.io.checker_process import Checkers
+from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import Computed
@@ -44,7 +45,7 @@ from tests.properties.gpu_worker.left_by_a_child import (
     outputs,
     replaced,
 )
-from tests.unit.gpu_worker.memory_store import MemoryStore
+from tests.twin.object_store import TwinObjectStore
 from tests.unit.gpu_worker.programs import installed
 from tests.waiting import until
 
@@ -53,7 +54,7 @@ MEMORY_KIB_MAX = 512 * 1024
 """How much the process may grow, in bytes, though it reads from files of a terabyte and from files without an end."""
 
 
-class Store(MemoryStore):
+class Store(TwinObjectStore):
     def delete_prefix(self, prefix: str) -> int:
         raise AssertionError("nothing is abandoned here")
 
@@ -75,7 +76,11 @@ class Node:
         self.checkers = Checkers()
         self.told: SimpleQueue[tuple[str, Report]] = SimpleQueue()
         self.writer = ResultsWriter(
-            self.store, self.scratch.open_outputs, self.checkers, lambda *told: self.told.put(told), patience_s=1.0
+            self.store,
+            self.scratch.open_outputs,
+            self.checkers,
+            lambda *told: self.told.put(told),
+            OutageWaits(lambda *_: None),
         )
         self.supplies = Supplies(msgspec.Raw(b"{}"), installed())
         self.number = 0
@@ -170,7 +175,7 @@ def test_what_a_child_leaves_is_stored_or_refused_and_holds_nobody_up(node: Node
             assert report.error in ("OutputMissing", "OutputNotAFile", "OutputsTooLarge")
             assert instead is not None or set(declared.values()) - set(FILES), "what is good is not refused"
             tally[report.error] += 1
-        node.store.objects.clear()
+        node.store.state.objects.clear()
         after = node.order()
         outputs_of_next = Path(node.scratch.outputs(after.dispatch))
         outputs_of_next.mkdir(parents=True)

@@ -18,6 +18,7 @@ from contract.inputs import Failed
 from contract.names import dispatch_order, pool_of
 from contract.orders import Drain, Kill, Load, Order, Orders, Payload, Recall, Refuse, Rejoin, Run, Tell
 from contract.results import attempt_prefix
+from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.supplies import SuppliesFetcher
 from gpu_worker.rules.actions import FetchSupplies, Prefetch, Say
 from gpu_worker.rules.node_rules import NodeRules
@@ -97,7 +98,9 @@ def behind_the_door(order: Order, scratch: Scratch, root: Path) -> None:
                 assert prefix.count("/") == 3
                 assert pool_of(run.job)
                 assert len(dispatch_order(run.dispatch)) == 3
-                SuppliesFetcher(depot, lambda *_: None, lambda *result: told.append(result), 0.0).forget(run.dispatch)
+                SuppliesFetcher(
+                    depot, lambda *_: None, lambda *result: told.append(result), OutageWaits(lambda *_: None)
+                ).forget(run.dispatch)
             case Prefetch(version):
                 assert Path(version).name == version
             case Say(report):

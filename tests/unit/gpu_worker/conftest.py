@@ -6,17 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import stamina
 
 from gpu_worker.io.checker_process import Checkers
 from tests.unit.gpu_worker.results_bench import Table
-
-
-@pytest.fixture(autouse=True)
-def no_waiting() -> Iterator[None]:
-    """Retries come at once, four of them."""
-    with stamina.set_testing(True, attempts=4):
-        yield
 
 
 @pytest.fixture(scope="module")

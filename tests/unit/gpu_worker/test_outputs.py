@@ -141,7 +141,7 @@ def test_an_output_that_is_swapped_while_it_is_stored_is_the_one_that_was_opened
 def test_an_upload_that_is_tried_again_begins_anew(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
     (table.directory / "a.bin").write_bytes(b"large")
-    table.store.faults = 2
+    table.store.errors = [ConnectionError("away")] * 2
     assert isinstance(table.stored(computed("a.bin")), Succeeded)
     (file,) = decode_result(table.store.objects[PREFIX + "manifest.json"]).files
     assert table.store.objects[PREFIX + "a.bin"] == b"large"

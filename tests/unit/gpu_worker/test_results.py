@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,10 +15,14 @@ from contract.inputs import Failed, Succeeded
 from contract.results import EMPTY_MANIFEST, LOG_NAME
 from gpu_worker.io import result_objects
 from gpu_worker.io.checker_process import CheckAborted, Checkers
+from gpu_worker.io.outages import AT_WORK
 from gpu_worker.io.outputs import BadOutput, check_names
 from gpu_worker.rules.outcome import Failure
-from tests.unit.gpu_worker.memory_store import AWAY
-from tests.unit.gpu_worker.results_bench import ORDER, PREFIX, Table, computed
+from runtime.object_store import StoreRefuses
+from tests.twin.object_store import StoreFaults
+from tests.unit.gpu_worker.results_bench import AWAY, ORDER, PREFIX, Table, computed
+
+HOUR_S = 3600
 
 
 def test_outputs_inputs_and_manifest_are_stored_and_named_by_digest(table: Table) -> None:
@@ -102,13 +107,76 @@ def test_a_defect_while_storing_is_told(table: Table, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("fault", AWAY, ids=lambda fault: type(fault).__name__)
 def test_a_store_that_is_away_is_tried_again(table: Table, fault: Exception) -> None:
-    table.store.faults, table.store.fault = 2, fault
+    table.store.errors = [fault, fault]
     assert isinstance(table.stored(computed(values=b'{"n":1}')), Succeeded)
+    assert table.waits == [("result 1.1.0", "store"), ("result 1.1.0", "")]
 
 
-def test_a_store_that_stays_away_fails_the_attempt(table: Table) -> None:
-    table.store.faults = 10_000
-    assert table.stored(computed(values=b'{"n":1}')) == Failed("j", "1.1.0", "store", "RuntimeError")
+@pytest.mark.parametrize(
+    "faults",
+    [
+        StoreFaults(away=True),
+        StoreFaults(hangs=True),
+        StoreFaults(slow_s=61),
+        StoreFaults(read_only=True),
+        StoreFaults(full=True),
+        StoreFaults(busy_rate=1.0),
+        StoreFaults(refuses=frozenset({"checksums"})),
+    ],
+    ids=["away", "hangs", "slow", "read-only", "full", "busy", "refuses checksums"],
+)
+def test_an_hour_without_the_store_is_no_failure_and_all_is_stored_ten_seconds_after_its_end(
+    table: Table, faults: StoreFaults
+) -> None:
+    ended_s: list[float] = []
+
+    def on_rest() -> None:
+        if not ended_s and table.store.clock.now_s() >= HOUR_S:
+            table.store.mend()
+            ended_s.append(table.store.clock.now_s())
+
+    table.on_rest = on_rest
+    table.store.state.faults = faults
+    (table.directory / "a.mp4").write_bytes(b"video")
+    assert isinstance(table.stored(computed("a.mp4", values=b'{"n":1}')), Succeeded)
+    assert set(table.store.objects) == {PREFIX + name for name in ("a.mp4", "inputs.json", "manifest.json")}
+    assert table.store.clock.now_s() - ended_s[0] <= 10
+    assert table.rests_s[:3] == [0.2, 0.4, 0.8], "the rests grow"
+    assert table.waits == [("result 1.1.0", "store"), ("result 1.1.0", "")]
+
+
+def test_results_that_rest_hold_up_no_result_that_the_store_takes(table: Table) -> None:
+    """A store may refuse one object for good: whoever rests is none of the few that may ask at once."""
+    refused = [msgspec.structs.replace(ORDER, job=f"refused-{n}", dispatch=f"2.{n}.0") for n in range(2 * AT_WORK)]
+    let = threading.Event()
+
+    def put(key: str, data: bytes, *, content_type: str = "") -> bool:
+        if "refused" in key and not let.is_set():
+            raise StoreRefuses("not this one")
+        return True
+
+    table.on_rest = lambda: let.wait(20)  # type: ignore[assignment]
+    table.store.put = put  # type: ignore[method-assign,assignment]
+    for run in refused:
+        table.writer.store(run, table.supplies, computed(values=b'{"n":1}'))
+    assert isinstance(table.stored(computed(values=b'{"n":1}')), Succeeded)
+    let.set()
+    assert {table.told.get(timeout=10)[0] for _ in refused} == {run.dispatch for run in refused}
+
+
+def test_what_no_waiting_mends_fails_the_attempt(table: Table) -> None:
+    table.store.errors = [ZeroDivisionError()]
+    report = table.stored(computed(values=b'{"n":1}'))
+    assert isinstance(report, Failed)
+    assert report.kind == "store"
+
+
+def test_what_is_to_be_stored_is_counted_in_bytes(table: Table) -> None:
+    (table.directory / "a").write_bytes(b"12345")
+    (table.directory / "b").symlink_to("/etc/passwd")
+    outcome = computed("a", "none", "../a", values=b'{"n":1}')
+    assert table.writer.bytes_to_store(ORDER, table.supplies, outcome) == (5, 7 + len(b'{"prompt":"words"}'))
+    assert table.writer.bytes_to_store(ORDER, table.supplies, Failure("model_error", "E", "words")) == (0, 5)
 
 
 def test_the_error_of_a_failure_is_stored_and_only_its_name_reported(table: Table) -> None:
@@ -125,7 +193,7 @@ def test_no_output_can_take_the_place_of_what_was_printed() -> None:
 def test_what_was_printed_is_stored_however_the_attempt_ended(table: Table) -> None:
     table.stored(Failure("model_error", "ValueError", "ValueError: words", prints="loading\n"))
     assert table.store.objects == {PREFIX + "error.txt": b"ValueError: words", PREFIX + LOG_NAME: b"loading\n"}
-    table.store.objects.clear()
+    table.store.state.objects.clear()
     printed = msgspec.structs.replace(computed(values=b'{"n":1}'), prints="fé\n")
     report = table.stored(printed)
     assert isinstance(report, Succeeded)
@@ -144,7 +212,7 @@ def test_prints_alone_are_stored_though_there_is_no_result_to_store(table: Table
 
 def test_a_log_that_cannot_be_stored_fails_no_attempt(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(result_objects, "TEXT_PATIENCE_S", 0.0)
-    table.store.faults = 1
+    table.store.errors = [ConnectionError("away")]
     printed = msgspec.structs.replace(computed(values=b'{"n":1}'), prints="hello\n")
     assert isinstance(table.stored(printed), Succeeded)
     assert PREFIX + LOG_NAME not in table.store.objects
@@ -158,8 +226,9 @@ def test_of_an_error_its_end_is_stored(table: Table) -> None:
 
 
 def test_an_error_that_cannot_be_stored_is_reported_all_the_same(table: Table) -> None:
-    table.store.faults = 10_000
+    table.store.state.faults = StoreFaults(away=True)
     assert table.stored(Failure("time_out", "TimeOut", "text")) == Failed("j", "1.1.0", "time_out", "TimeOut")
+    assert 20 <= table.store.clock.now_s() <= 23
 
 
 def test_an_abandoned_result_is_removed_and_told(table: Table) -> None:

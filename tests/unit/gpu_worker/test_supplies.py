@@ -14,17 +14,22 @@ from contract.codec import encode
 from contract.inputs import JobSubmitted, NodeLeft, Submission
 from contract.names import payload_digest
 from contract.orders import Payload, Run
+from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.payloads import CHECKED_AT_ONCE_BYTES_MAX, INPUTS_BYTES_MAX
 from gpu_worker.io.supplies import Supplies, SuppliesFetcher
 from gpu_worker.rules.outcome import Failure
 from registry.depot import InstalledVersion
-from registry.errors import RegistryError
-from tests.unit.gpu_worker.memory_store import AWAY
+from registry.errors import Code, RegistryError
+from runtime.object_store import Missing
+from tests.twin.object_store import StoreFaults, TwinObjectStore
 from tests.unit.gpu_worker.programs import installed
+from tests.unit.gpu_worker.results_bench import AWAY
+from tests.waiting import until
 
 SALT, INPUTS = "ab" * 16, b'{"prompt":"words"}'
 DIGEST = payload_digest(SALT, INPUTS)
 JOB = "main-" + "0" * 32
+HOUR_S = 3600
 RECORD = encode(JobSubmitted(Submission(JOB, "t", "api", "m", DIGEST, "api"), msgspec.Raw(INPUTS), SALT))
 
 
@@ -42,6 +47,9 @@ class Depot:
         self.let = threading.Event()
         self.let.set()
         self.faults: list[Exception] = []
+        self.store = TwinObjectStore(tries=2)
+        for known in ("v0", "v1", "v2", "slow"):
+            self.store.place(known, b"")
         self.uses: SimpleQueue[str] = SimpleQueue()
 
     def ensure(self, version: str) -> InstalledVersion:
@@ -49,6 +57,10 @@ class Depot:
         assert self.let.wait(10)
         if self.faults:
             raise self.faults.pop(0)
+        try:
+            self.store.get(version)
+        except Missing:
+            raise RegistryError("not_found", "no such blob") from None
         return installed(version=version)
 
     def mark_used(self, version: str) -> None:
@@ -58,8 +70,19 @@ class Depot:
 class Table:
     def __init__(self, read: Callable[[int, int], bytes | None] = lambda *_: RECORD) -> None:
         self.depot = Depot()
+        self.waits: list[tuple[str, str]] = []
+        self.on_rest: Callable[[], None] = lambda: None
         self.told: SimpleQueue[tuple[str, Supplies | Failure]] = SimpleQueue()
-        self.fetcher = SuppliesFetcher(self.depot, read, lambda *told: self.told.put(told), patience_s=0.5)
+        self.fetcher = SuppliesFetcher(
+            self.depot, read, lambda *told: self.told.put(told), OutageWaits(self.note_wait, pause=self.pause)
+        )
+
+    def note_wait(self, what: str, cause: str) -> None:
+        self.waits.append((what, cause))
+
+    def pause(self, seconds: float) -> None:
+        self.depot.store.clock.pass_(seconds)
+        self.on_rest()
 
     def fetched(self, run: Run) -> Supplies | Failure:
         assert self.fetcher.fetch(run) is None
@@ -124,7 +147,9 @@ def test_a_broker_that_is_away_is_waited_for() -> None:
             raise answer
         return answer
 
-    assert isinstance(Table(read).fetched(order(carried=False)), Supplies)
+    table = Table(read)
+    assert isinstance(table.fetched(order(carried=False)), Supplies)
+    assert table.waits == [("payload 1.1.0", "payloads"), ("payload 1.1.0", "")]
 
 
 def test_one_fetch_serves_all_who_wait_and_holds_up_nobody_else() -> None:
@@ -156,16 +181,68 @@ def test_a_store_that_is_away_is_tried_again(fault: Exception) -> None:
     table.depot.faults = [fault]
     assert isinstance(table.fetched(order()), Supplies)
     assert len(table.depot.asked) == 2
+    assert table.waits == [("version v1", "store"), ("version v1", "")]
+
+
+@pytest.mark.parametrize(
+    "faults", [StoreFaults(away=True), StoreFaults(hangs=True), StoreFaults(slow_s=100)], ids=["away", "hangs", "slow"]
+)
+def test_an_order_is_held_for_an_hour_without_the_store_and_supplied_ten_seconds_after(faults: StoreFaults) -> None:
+    table = Table()
+    ended_s: list[float] = []
+
+    def on_rest() -> None:
+        if not ended_s and table.depot.store.clock.now_s() >= HOUR_S:
+            table.depot.store.mend()
+            ended_s.append(table.depot.store.clock.now_s())
+
+    table.on_rest = on_rest
+    table.depot.store.state.faults = faults
+    assert isinstance(table.fetched(order()), Supplies)
+    assert table.depot.store.clock.now_s() - ended_s[0] <= 10
+    assert table.waits == [("version v1", "store"), ("version v1", "")]
+
+
+def test_a_full_disk_is_waited_for_and_said() -> None:
+    table = Table()
+    full = RegistryError("unavailable", "the disk is full")
+    full.__context__ = OSError(28, "No space left on device")
+    table.depot.faults = [full, OSError(28, "No space left on device"), OSError(30, "Read-only file system")]
+    assert isinstance(table.fetched(order()), Supplies)
+    assert table.waits == [("version v1", "disk"), ("version v1", "")]
+
+
+def test_a_version_that_nobody_waits_for_any_more_is_given_up() -> None:
+    table = Table()
+    table.depot.store.state.faults = StoreFaults(away=True)
+    rested = threading.Event()
+    table.on_rest = rested.set
+    assert table.fetcher.fetch(order()) is None
+    assert rested.wait(10)
+    table.fetcher.forget("1.1.0")
+    until(lambda: table.waits[-1:] == [("version v1", "")], "the thread to give up")
+    table.depot.store.mend()
+    assert isinstance(table.fetched(order("1.2.0")), Supplies), "whoever comes later is served"
+
+
+@pytest.mark.parametrize("code", ["corrupt", "not_found"])
+def test_a_version_that_is_missing_or_damaged_is_looked_for_three_times(code: Code) -> None:
+    table = Table()
+    table.depot.faults = [RegistryError(code, "at first")] * 2
+    assert isinstance(table.fetched(order()), Supplies)
+    assert table.waits == [], "that is no outage"
+    assert Table().fetched(order(version="gone")) == Failure(
+        "environment", "RegistryError", "RegistryError: no such blob\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
         (
-            RegistryError("corrupt", "a blob differs"),
-            Failure("environment", "RegistryError", "RegistryError: a blob differs\n"),
+            RegistryError("environment", "no such wheel"),
+            Failure("environment", "RegistryError", "RegistryError: no such wheel\n"),
         ),
-        (OSError(28, "No space left on device"), Failure("store", "ScratchFull")),
         (PermissionError(13, "denied"), Failure("environment", "PermissionError")),
     ],
 )
