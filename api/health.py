@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +16,8 @@ from api.replies import reply
 from api.resources import Resources, resources_of
 from contract.topics import PROGRESS
 from runtime.kafka import offsets
-from runtime.object_store import Missing, ObjectStore
+from runtime.object_store import StoreAway
+from runtime.object_store_health import OK, ObjectStoreHealth, ask, store_of_moment
 from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
 from views import queries
 
@@ -46,17 +48,19 @@ async def readyz(request: Request) -> Response:
 
 
 def probes_of(resources: Resources) -> dict[str, Probe]:
+    health = ObjectStoreHealth(partial(ask, store_of_moment(resources.settings), "api"))
     return {
         "kafka": Probe(lambda: asyncio.to_thread(offsets, resources.settings.kafka, PROGRESS, 0)),
         "postgres": Probe(lambda: resources.read_if_writable(queries.pools)),
-        "object_store": Probe(lambda: asyncio.to_thread(_ask_store, resources.store)),
+        "object_store": Probe(lambda: asyncio.to_thread(_ask_store, health)),
         "policy": Probe(lambda: _policy_in_force(resources)),
     }
 
 
-def _ask_store(store: ObjectStore) -> None:
-    if not store.bucket_exists():
-        raise Missing(store.bucket)
+def _ask_store(health: ObjectStoreHealth) -> None:
+    said = health.state()
+    if said != OK:
+        raise StoreAway(said)
 
 
 class NoPolicyYet(Exception):
@@ -91,6 +95,8 @@ class Probe:
             return f"no answer within {PROBE_TIMEOUT_S:g} s"
         except DATABASE_ERRORS as error:
             return f"failed: {in_a_sentence(error)}"
+        except StoreAway as error:
+            return f"failed: {error}"
         except Exception as error:  # the probe: whatever it is, the answer is that the part failed
             return f"failed: {type(error).__name__}"
         return "ok"

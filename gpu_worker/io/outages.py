@@ -48,8 +48,8 @@ class OutageWaits:
         self,
         told: OnWait,
         *,
-        pause: Callable[[float], object] = time.sleep,
-        now_s: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] = lambda seconds: time.sleep(seconds),
+        now_s: Callable[[], float] = lambda: time.monotonic(),
     ) -> None:
         """`pause(seconds)` lets so much time pass by the clock `now_s`."""
         self.now_s = now_s

@@ -27,6 +27,7 @@ from contract.results import attempt_prefix
 from contract.shadows import ShadowRecord
 from contract.side_topics import AttemptProgressed, Quarantined
 from gpu_worker.io import payloads
+from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.supplies import SuppliesFetcher
 from gpu_worker.rules.actions import FetchSupplies, Prefetch, Say
 from gpu_worker.rules.node_rules import NodeRules
@@ -97,7 +98,9 @@ def feed_payload(example: tuple[bytes, bytes]) -> bool:
     order, value = example
     run: Any = decode_orders(order)[0]
     try:
-        raw = payloads.read_inputs(run, lambda *_: value, lambda: True)
+        raw = payloads.read_inputs(
+            run, lambda *_: value, lambda: True, OutageWaits(lambda *_: None, pause=lambda _: None)
+        )
     except payloads.PayloadMissing:
         return False
     return payloads.refusal_of(raw) is None
@@ -162,7 +165,9 @@ def behind_the_node(rules: NodeRules, told: Order, scratch: Scratch, root: Path)
                 assert prefix.count("/") == 3
                 assert pool_of(run.job)
                 assert len(dispatch_order(run.dispatch)) == 3
-                SuppliesFetcher(depot, lambda *_: None, lambda *one: finished.append(one), 0.0).forget(run.dispatch)
+                SuppliesFetcher(
+                    depot, lambda *_: None, lambda *one: finished.append(one), OutageWaits(lambda *_: None)
+                ).forget(run.dispatch)
             case Prefetch(version):
                 assert Path(version).name == version
             case Say(report):

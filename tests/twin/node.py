@@ -12,6 +12,7 @@ from contract.inputs import Failed, NodeJoined, Report, Succeeded
 from contract.orders import Order, Run
 from contract.results import EMPTY_MANIFEST
 from contract.topics import JOBS
+from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.payloads import PayloadMissing, inputs_of_order, read_inputs
 from gpu_worker.rules.actions import Action, Announce, Conclude, FetchSupplies, Halt, JoinAgain, Launch, Say, Unstore
 from gpu_worker.rules.node_rules import NodeRules
@@ -43,6 +44,7 @@ class TwinNode:
         self._producer = Producer(kafka.bootstrap, self.client_ids[0])
         self._lookup = Lookup(kafka.bootstrap, JOBS, client_id=self.client_ids[1])
         self._sender = ReportSender(self._node, self._producer, self._on_delivery)
+        self._waits = OutageWaits(lambda what, cause: None)
         self._rules = NodeRules(name, uuid.uuid4().hex, slots)
         self._has_joined = False
         self._is_over = False
@@ -141,7 +143,7 @@ class TwinNode:
     async def _fetch(self, run: Run) -> None:
         try:
             if inputs_of_order(run) is None:
-                await asyncio.to_thread(read_inputs, run, self._payload, lambda: not self._is_over)
+                await asyncio.to_thread(read_inputs, run, self._payload, lambda: not self._is_over, self._waits)
         except PayloadMissing:
             self._end(run, Failed(run.job, run.dispatch, "payload_missing", "PayloadMissing"))
         else:
