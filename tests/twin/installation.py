@@ -27,7 +27,7 @@ from audit.verify.verdict import Verdict
 from audit.verify.verification import Witnesses, verify
 from contract.batch import Batch
 from contract.chain import Chain, Counted
-from contract.codec import encode
+from contract.codec import decode_quarantined, encode
 from contract.events import Event
 from contract.inputs import (
     AliasMoved,
@@ -40,7 +40,8 @@ from contract.inputs import (
 )
 from contract.names import job_id, payload_digest
 from contract.policy import Cluster, Policy, Pool, Tier, fingerprint
-from contract.topics import JOBS, LEDGER, SUBMISSIONS, topics_for
+from contract.side_topics import Quarantined
+from contract.topics import JOBS, LEDGER, QUARANTINE, SUBMISSIONS, topics_for
 from runtime.kafka import Record
 from runtime.object_store import Missing
 from runtime.settings import Settings
@@ -266,6 +267,11 @@ class Installation:
 
     def events(self, kind: type[Event], partition: int = 0) -> list[Any]:
         return [event for batch in self.batches(partition) for event in batch.events if isinstance(event, kind)]
+
+    def quarantined(self, topic: str) -> list[Quarantined]:
+        """What lies in `quarantine` of this topic."""
+        kept = [decode_quarantined(record.value or b"") for record in self.kafka.records(QUARANTINE)]
+        return [record for record in kept if record.topic == topic]
 
     def verify(self, partition: int = 0) -> Verdict:
         """The auditor's verdict: every batch is decided again, and every promised job is in the ledger."""

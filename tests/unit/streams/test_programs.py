@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from contract.codec import decode_quarantined
-from contract.events import InputQuarantined, JobAccepted, JobSucceeded, Opened
-from contract.topics import JOBS, LEDGER, QUARANTINE, SUBMISSIONS
+from contract.events import InputQuarantined, JobAccepted, JobDispatched, JobSucceeded, NodeLost, Opened
+from contract.topics import JOBS, LEDGER, SUBMISSIONS
 from streams.hosting import inbox
 from streams.ledger import jobs_reader
 from streams.ledger.writer import LedgerWriter
 from tests.twin.faults import Fate
-from tests.twin.installation import INPUTS, POOLS, Installation
+from tests.twin.installation import INPUTS, POOLS, Installation, Program
 from tests.twin.log import Kind
 from tests.unit.streams.led_pools import reopened
 
@@ -45,12 +44,13 @@ def succeeded(here: Installation, partition: int) -> int:
 # -- pools of one process ----------------------------------------------------------------------------------------------
 
 
-async def _two_pools(here: Installation) -> None:
-    here.scheduler()
+async def _two_pools(here: Installation) -> Program:
+    scheduler = here.scheduler()
     for partition in here.partitions:
         here.node(f"node-{partition}", partition)
         here.submit(partition)
     await here.until(lambda: [succeeded(here, partition) for partition in here.partitions] == [1, 1])
+    return scheduler
 
 
 async def _other_goes_on(here: Installation, jobs: int = 5, within_s: float = 10.0) -> None:
@@ -129,9 +129,10 @@ def test_a_pool_that_raises_delays_no_other_and_is_opened_anew(monkeypatch: pyte
 
 def test_a_pool_that_is_taken_away_delays_no_other() -> None:
     async def test(here: Installation) -> None:
-        await _two_pools(here)
+        first = await _two_pools(here)
         second = here.scheduler()
         await here.until(lambda: len(here.events(Opened, OTHER)) == 2)
+        assert first.hosted.places().keys() == {MAIN}
         assert second.hosted.places().keys() == {OTHER}
         await second.stop()
         await _other_goes_on(here, within_s=20)
@@ -185,6 +186,58 @@ def test_gaps_of_every_kind_in_jobs_are_passed_over_at_once() -> None:
     live(test)
 
 
+def _ends_in_a_tombstone(here: Installation) -> None:
+    here.kafka.write(JOBS, None, partition=MAIN, key=b"erased")
+
+
+def _ends_in_an_abort(here: Installation) -> None:
+    here.kafka.write(JOBS, b"aborted", partition=MAIN, transaction="foreign")
+    here.kafka.log(JOBS, MAIN).finish(here.kafka.now_ms(), "foreign", Kind.ABORT)
+
+
+@pytest.mark.parametrize("end", [_ends_in_a_tombstone, _ends_in_an_abort])
+def test_a_topic_that_ends_in_no_record_keeps_no_lease_from_lapsing(end: Callable[[Installation], None]) -> None:
+    """A lapse is decided only by who has read `jobs` to its end, and no heartbeat comes any more."""
+
+    async def test(here: Installation) -> None:
+        here.scheduler()
+        node = here.node("node")
+        here.submit(MAIN)
+        await here.until(lambda: succeeded(here, MAIN) == 1)
+        node.close()
+        end(here)
+        await here.until(lambda: here.events(NodeLost, MAIN), within_s=60)
+
+    live(test)
+
+
+def test_an_order_that_is_sent_at_once_when_the_node_has_joined_is_heard() -> None:
+    async def test(here: Installation) -> None:
+        here.scheduler()
+        here.submit(MAIN, 2)
+        await here.until(lambda: accepted(here, MAIN) == 2)
+        node = here.node("node")
+        assert await here.until(lambda: node.runs.total() == 2) < 1
+
+    live(test)
+
+
+@pytest.mark.parametrize("fate", [Fate.UNCONFIRMED, Fate.LOST])
+def test_what_a_node_says_is_said_again_until_it_is_heard_and_no_job_runs_twice(fate: Fate) -> None:
+    async def test(here: Installation) -> None:
+        here.scheduler()
+        node = here.node("node", work=lambda _: 3.0)
+        here.submit(MAIN, 2)
+        await here.until(lambda: node.runs.total() == 2)
+        await asyncio.sleep(1)
+        here.kafka.faults.next_fates(JOBS, *[fate] * 6)
+        await here.until(lambda: succeeded(here, MAIN) == 2, within_s=8)
+        assert set(node.runs.values()) == {1}
+        assert len(here.events(JobDispatched, MAIN)) == 2
+
+    live(test)
+
+
 def test_an_open_transaction_in_jobs_holds_its_pool_up_and_no_other() -> None:
     async def test(here: Installation) -> None:
         await _two_pools(here)
@@ -194,7 +247,8 @@ def test_an_open_transaction_in_jobs_holds_its_pool_up_and_no_other() -> None:
         assert accepted(here, MAIN) == 1
         here.kafka.log(JOBS, MAIN).finish(here.kafka.now_ms(), "foreign", Kind.COMMIT)
         await here.until(lambda: succeeded(here, MAIN) == 2)
-        assert [event.offset for event in here.events(InputQuarantined, MAIN)], "what it wrote is no record of `jobs`"
+        (quarantined,) = here.events(InputQuarantined, MAIN)
+        assert [(kept.partition, kept.offset) for kept in here.quarantined(JOBS)] == [(MAIN, quarantined.offset)]
 
     live(test)
 
@@ -279,10 +333,8 @@ def test_intake_goes_on_in_one_partition_while_the_other_waits() -> None:
         here.kafka.write(SUBMISSIONS, b"x" * 10, partition=0, key=b"nobody's")
         here.kafka.write(SUBMISSIONS, INPUTS, partition=1, key=POOLS[MAIN].encode())
         await here.until(lambda: accepted(here, MAIN) == 1)
-        await here.until(lambda: here.kafka.records(QUARANTINE))
-        (refused,) = here.kafka.records(QUARANTINE)
-        found = decode_quarantined(refused.value or b"")
-        assert (found.topic, found.partition, found.offset) == (SUBMISSIONS, 0, 0)
+        await here.until(lambda: here.quarantined(SUBMISSIONS))
+        assert [(kept.partition, kept.offset) for kept in here.quarantined(SUBMISSIONS)] == [(0, 0)]
 
     live(test)
 

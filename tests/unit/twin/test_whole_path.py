@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from contract.events import JobSucceeded
+from contract.events import InputQuarantined, JobSucceeded
+from contract.topics import JOBS
 from tests.twin.faults import FaultRates, Faults
 from tests.twin.installation import Installation
 from tests.twin.troubles import Troubles
@@ -29,6 +30,8 @@ def check(here: Installation) -> None:
         assert verdict.decided > 0
         succeeded = Counter(event.job for event in here.events(JobSucceeded, partition))
         assert succeeded == Counter(here.acknowledged[partition])
+        set_aside = {(place.partition, place.offset) for place in here.quarantined(JOBS)}
+        assert {(partition, event.offset) for event in here.events(InputQuarantined, partition)} <= set_aside
         assert here.views.state_hash(verdict.pool) == verdict.state_hash
 
 
