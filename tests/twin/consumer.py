@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, OFFSET_STORED, KafkaError, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    OFFSET_INVALID,
+    OFFSET_STORED,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 
 from tests.twin.log import PartitionLog
 from tests.twin.message import TwinClusterMetadata, TwinMessage, failure
@@ -20,7 +28,11 @@ Place = tuple[str, int]
 class TwinConsumer:
     def __init__(self, kafka: TwinKafka, config: Mapping[str, Any]) -> None:
         self._kafka, self._config = kafka, config
-        self._client_id = str(config.get("client.id", "rdkafka"))
+        self.client_id = str(config.get("client.id", "rdkafka"))
+        self.is_closed = False
+        self.failing_polls = 0
+        """How many polls fail; below 0: every one."""
+        self.fails_at_close = self.is_deaf = False
         self._committed_only = config.get("isolation.level", "read_committed") == "read_committed"
         self._tells_ends = config.get("enable.partition.eof", False)
         self._reset = config.get("auto.offset.reset", "largest")
@@ -30,7 +42,8 @@ class TwinConsumer:
         self._told_away = False
         self._unassigned_errors: list[TwinMessage] = []
         self._member: Member | None = None
-        self._closed = False
+        with kafka.world.lock:
+            kafka.consumers.append(self)
 
     # -- as confluent_kafka.Consumer ---------------------------------------------------------------------------------
 
@@ -62,7 +75,7 @@ class TwinConsumer:
                 topics,
                 instance=str(self._config.get("group.instance.id", "")),
                 session_s=self._config.get("session.timeout.ms", 45_000) / 1000,
-                is_reached=lambda: self._kafka.is_reached_by(self._client_id),
+                is_reached=lambda: self._kafka.is_reached_by(self.client_id),
             )
 
     def poll(self, timeout: float = -1) -> TwinMessage | None:
@@ -128,15 +141,17 @@ class TwinConsumer:
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> TwinClusterMetadata:
         self._usable()
-        return self._kafka.metadata(self._client_id, topic, timeout if timeout >= 0 else float("inf"))
+        return self._kafka.metadata(self.client_id, topic, timeout if timeout >= 0 else float("inf"))
 
     def close(self) -> None:
         with self._kafka.world.lock:
-            self._closed = True
+            self.is_closed = True
             if self._member is not None:
                 self._kafka.groups.leave(self._member)
             self._positions.clear()
             self._kafka.world.changed()
+        if self.fails_at_close:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "broken by a test", fatal=True))
 
     # -- fetching ----------------------------------------------------------------------------------------------------
 
@@ -145,17 +160,22 @@ class TwinConsumer:
         found: list[TwinMessage] = []
 
         def look() -> bool:
+            if self.failing_polls:
+                self.failing_polls -= self.failing_polls > 0
+                raise KafkaException(KafkaError(KafkaError._FATAL, "broken by a test", fatal=True))
+            if self.is_deaf:
+                return False
             self._follow_group()
             while len(found) < number and (message := self._next()) is not None:
                 found.append(message)
-            return bool(found) or self._closed
+            return bool(found) or self.is_closed
 
         with self._kafka.world.lock:
             self._kafka.wait_until(look, timeout if timeout >= 0 else float("inf"))
         return found
 
     def _next(self) -> TwinMessage | None:
-        if not self._kafka.is_reached_by(self._client_id):
+        if not self._kafka.is_reached_by(self.client_id):
             if self._told_away or not self._positions:
                 return None
             self._told_away = True
@@ -227,9 +247,9 @@ class TwinConsumer:
 
     def _reached(self, timeout: float, code: int) -> None:
         timeout_s = timeout if timeout >= 0 else float("inf")
-        if not self._kafka.wait_until(lambda: self._kafka.is_reached_by(self._client_id), timeout_s):
+        if not self._kafka.wait_until(lambda: self._kafka.is_reached_by(self.client_id), timeout_s):
             raise failure(code)
 
     def _usable(self) -> None:
-        if self._closed:
+        if self.is_closed:
             raise RuntimeError("Consumer closed")

@@ -69,6 +69,8 @@ class TwinKafka:
         """Of the broker."""
         self.busy: dict[TwinProducer, None] = {}
         """Producers that have something under way, in the order in which they began."""
+        self.consumers: list[TwinConsumer] = []
+        """Every one that was made."""
         self.groups = Groups(self)
         self.clock_ahead_ms = 0
         """How far the broker's wall clock is ahead of ours."""
@@ -101,6 +103,22 @@ class TwinKafka:
         with self.world.lock:
             self._cut_off -= set(client_ids or self._cut_off)
             self.world.changed()
+
+    def break_consumers(self, client_id: str, *, polls: int = -1, at_close: bool = True) -> None:
+        """Those of this client that there are now fail: at every poll from now on, or at so many; and when they are
+        closed."""
+        for consumer in self._consumers_of(client_id):
+            consumer.failing_polls, consumer.fails_at_close = polls, at_close
+
+    def deafen_consumers(self, client_id: str) -> None:
+        """Those of this client that there are now get nothing more, and no error."""
+        for consumer in self._consumers_of(client_id):
+            consumer.is_deaf = True
+
+    def _consumers_of(self, client_id: str) -> list[TwinConsumer]:
+        with self.world.lock:
+            self.world.changed()
+            return [consumer for consumer in self.consumers if consumer.client_id == client_id]
 
     def hold_writes(self, topic: str, partition: int = 0) -> None:
         """What is sent to this partition stays with its producers until `release`."""

@@ -1,183 +1,212 @@
-"""The reader of orders on a topic made of lists: another reader replaces a broken one, at the same place."""
+"""The reader of orders, on the twin: it hears every order, whatever befalls its client, its broker and its topic."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from queue import SimpleQueue
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
 from prometheus_client import REGISTRY
 
 from contract.codec import encode
+from contract.names import dispatch_partition
 from contract.orders import Load, Order
-from runtime.kafka import OffsetGone, Record
-from runtime.worker import order_reader
+from contract.topics import Topic, dispatch_topic
+from runtime import kafka
 from runtime.worker.order_reader import FAILURES_MAX, OrderReader
-from tests.waiting import until
+from tests.twin.kafka import TwinKafka
+from tests.twin.simulated import SimulatedTime
 
-NODE, SESSION, TOPIC = "node-1", "s1", "dispatch.main"
-
-
-class Topic:
-    """Partition 0 of the topic, and every reader that was made."""
-
-    def __init__(self) -> None:
-        self.values: list[bytes] = []
-        self.readers: list[Any] = []
-        self.broken: set[int] = set()
-        """Readers, by number, that fail at every read, and when they are closed."""
-        self.deaf: set[int] = set()
-        """Readers, by number, that read nothing and report no error."""
-        self.cut = False
-        """The next read finds its place gone, and cannot even be closed."""
-        self.written = threading.Semaphore(0)
-        """Never released, so that a reader waits its full time."""
-        self.faults = 0
-        """How many of the next reads fail."""
-        self.unopenable = 0
-        """How many of the next readers cannot be made."""
-
-    def open(self, _bootstrap: str, starts: dict[tuple[str, int], Any], *, client_id: str) -> Any:
-        if self.unopenable:
-            self.unopenable -= 1
-            raise RuntimeError("no reader")
-        reader = Reader(self, len(self.readers), starts)
-        self.readers.append(reader)
-        return reader
+NODE, SESSION, TOPIC = "node-1", "s1", dispatch_topic("main")
+CLIENT = f"node-{NODE}"
 
 
-class Reader:
-    def __init__(self, topic: Topic, number: int, starts: dict[tuple[str, int], Any]) -> None:
-        self.topic, self.number, self.closed = topic, number, False
-        ((self.place, start),) = starts.items()
-        self.at = len(topic.values) if start == "end" else start
+class Bench:
+    """A reader, its broker, and what was heard."""
 
-    def read(self, timeout_s: float) -> list[Record]:
-        self.topic.written.acquire(timeout=min(timeout_s, 0.01))
-        offsets = range(self.at, len(self.topic.values))
-        if self.number in self.topic.broken:
-            raise RuntimeError("fatal")
-        if self.number in self.topic.deaf:
-            return []
-        if self.topic.cut:
-            self.topic.cut = False
-            self.topic.broken.add(self.number)
-            raise OffsetGone("cut")
-        if self.topic.faults:
-            self.topic.faults -= 1
-            raise RuntimeError("away")
-        self.at = offsets.stop
-        return [Record(TOPIC, 0, offset, 0, None, self.topic.values[offset], []) for offset in offsets]
-
-    def position(self, place: tuple[str, int]) -> int:
-        assert place == self.place
-        return int(self.at)
-
-    def close(self) -> None:
-        self.closed = True
-        if self.number in self.topic.broken:
-            raise RuntimeError("fatal")
-
-
-class Heard:
-    def __init__(self) -> None:
-        self.orders: SimpleQueue[Order] = SimpleQueue()
-        self.positions: SimpleQueue[str] = SimpleQueue()
+    def __init__(self, twin: TwinKafka, **options: Any) -> None:
+        self.twin = twin
+        self.orders: list[Order] = []
+        self.positions: list[str] = []
+        self.reading = OrderReader(twin.bootstrap, "main", NODE, SESSION, self, **options)
 
     def positioned(self, session: str) -> None:
-        self.positions.put(session)
+        self.positions.append(session)
 
     def ordered(self, orders: list[Order]) -> None:
+        self.orders += orders
+
+    def write(self, *orders: Order | bytes, partition: int = 0) -> None:
         for order in orders:
-            self.orders.put(order)
+            self.twin.write(TOPIC, order if isinstance(order, bytes) else encode(order), partition=partition)
 
+    @property
+    def readers(self) -> list[bool]:
+        """Every one that was made: whether it is closed."""
+        return [consumer.is_closed for consumer in self.twin.consumers if consumer.client_id == CLIENT]
 
-@pytest.fixture
-def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
-    topic = Topic()
-    monkeypatch.setattr(order_reader, "Reader", topic.open)
-    monkeypatch.setattr(order_reader, "partitions", lambda *_: 1)
-    monkeypatch.setattr(order_reader, "offsets", lambda *_: (0, len(topic.values)))
-    monkeypatch.setattr(order_reader, "RETRY_S", 0.001)
-    return topic
-
-
-@pytest.fixture
-def heard(topic: Topic) -> Iterator[Heard]:
-    heard = Heard()
-    reading = OrderReader("broker", "main", NODE, SESSION, heard, partitions_every_s=0.02)
-    reading.start()
-    heard.positions.get(timeout=10)
-    yield heard
-    reading.stop(10)
+    async def heard(self, *numbers: int) -> None:
+        """Wait for a moment; these orders were heard, and no other."""
+        await asyncio.sleep(30)
+        assert self.orders == [load(number) for number in numbers]
 
 
 def load(number: int) -> Load:
     return Load(NODE, SESSION, "main", 1, f"sha256:{number:064x}")
 
 
-def test_a_reader_that_fails_again_and_again_is_made_anew_where_it_was(topic: Topic, heard: Heard) -> None:
-    topic.values.append(encode(load(1)))
-    assert heard.orders.get(timeout=10) == load(1)
-    topic.unopenable = 2
-    topic.broken.add(0)
-    topic.values.append(encode(load(2)))
-    assert heard.orders.get(timeout=10) == load(2)
-    assert len(topic.readers) == 2
-    assert topic.readers[0].closed
-    topic.broken.add(1)
-    topic.values.append(encode(load(3)))
-    assert heard.orders.get(timeout=10) == load(3)
+def on_a_bench(test: Callable[[Bench], Awaitable[None]], *, partitions: int = 1, **options: Any) -> None:
+    simulated = SimulatedTime()
+    with TwinKafka(world=simulated).installed() as twin:
+        if partitions:
+            twin.create([Topic(TOPIC, partitions, {})])
+
+        async def live() -> None:
+            bench = Bench(twin, **options)
+            if partitions:
+                bench.write(load(99), partition=dispatch_partition(NODE, partitions))  # before the node may join
+            bench.reading.start()
+            await asyncio.sleep(0.1)
+            await test(bench)
+            bench.reading.stop(10)
+
+        simulated.run(live)
 
 
-def test_a_reader_that_fails_now_and_then_is_kept(topic: Topic, heard: Heard) -> None:
-    for number in range(3):
-        topic.faults = FAILURES_MAX - 1
-        until(lambda: topic.faults == 0)
-        topic.values.append(encode(load(number)))
-        assert heard.orders.get(timeout=10) == load(number)
-    assert len(topic.readers) == 1
+def test_orders_are_heard_from_the_moment_at_which_the_node_may_join() -> None:
+    async def test(bench: Bench) -> None:
+        assert bench.positions == [SESSION]
+        bench.write(load(1), load(2))
+        await bench.heard(1, 2)
+
+    on_a_bench(test)
 
 
-def test_a_reader_that_stands_still_without_an_error_is_made_anew(topic: Topic, heard: Heard) -> None:
-    topic.values.append(encode(load(1)))
-    assert heard.orders.get(timeout=10) == load(1)
-    topic.deaf.add(0)
-    topic.values.append(encode(load(2)))
-    assert heard.orders.get(timeout=10) == load(2)
-    assert len(topic.readers) == 2
+def test_a_reader_that_fails_again_and_again_is_made_anew_where_it_was() -> None:
+    async def test(bench: Bench) -> None:
+        bench.write(load(1))
+        await bench.heard(1)
+        bench.twin.break_consumers(CLIENT)
+        bench.write(load(2))
+        await bench.heard(1, 2)
+        assert bench.readers == [True, False]
+        bench.twin.break_consumers(CLIENT)
+        bench.write(load(3))
+        await bench.heard(1, 2, 3)
+        assert bench.positions == [SESSION], "the session goes on"
+
+    on_a_bench(test)
 
 
-def test_a_reader_with_nothing_to_read_is_kept(topic: Topic, heard: Heard) -> None:
-    looks = [0]
+def test_a_reader_that_fails_now_and_then_is_kept() -> None:
+    async def test(bench: Bench) -> None:
+        for number in range(3):
+            bench.twin.break_consumers(CLIENT, polls=FAILURES_MAX - 1, at_close=False)
+            bench.write(load(number))
+            await bench.heard(*range(number + 1))
+        assert bench.readers == [False]
 
-    def look(*_: Any) -> tuple[int, int]:
-        looks[0] += 1
-        return 0, len(topic.values)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(order_reader, "offsets", look)
-        until(lambda: looks[0] > 3, "it is looked at several times")
-    assert len(topic.readers) == 1
+    on_a_bench(test)
 
 
-def test_a_reader_whose_place_is_gone_and_that_cannot_be_closed_is_made_anew(topic: Topic, heard: Heard) -> None:
+def test_a_reader_that_stands_still_without_an_error_is_made_anew() -> None:
+    async def test(bench: Bench) -> None:
+        bench.write(load(1))
+        await bench.heard(1)
+        bench.twin.deafen_consumers(CLIENT)
+        bench.write(load(2))
+        await bench.heard(1, 2)
+        assert bench.readers == [True, False]
+
+    on_a_bench(test, partitions_every_s=10.0)
+
+
+def test_a_reader_with_nothing_to_read_is_kept() -> None:
+    async def test(bench: Bench) -> None:
+        await asyncio.sleep(600)
+        assert bench.readers == [False]
+
+    on_a_bench(test, partitions_every_s=10.0)
+
+
+def test_a_reader_whose_place_is_gone_and_that_cannot_be_closed_is_made_anew() -> None:
     """Its thread would end otherwise, and the node would hear nothing more."""
-    topic.cut = True
-    until(lambda: len(topic.readers) == 2)
-    topic.values.append(encode(load(1)))
-    assert heard.orders.get(timeout=10) == load(1)
+
+    async def test(bench: Bench) -> None:
+        bench.twin.cut_off(CLIENT)
+        bench.write(load(1))
+        bench.twin.log(TOPIC).trim(2)
+        bench.twin.break_consumers(CLIENT, polls=0)
+        bench.twin.reconnect()
+        await asyncio.sleep(5)
+        bench.write(load(2))
+        await bench.heard(2)
+
+    on_a_bench(test)
 
 
-def test_what_is_no_order_is_counted_and_passed_over(topic: Topic, heard: Heard) -> None:
+def test_an_outage_costs_the_wait() -> None:
+    async def test(bench: Bench) -> None:
+        bench.twin.go_away()
+        await asyncio.sleep(3_600)
+        bench.twin.come_back()
+        bench.write(load(1))
+        await bench.heard(1)
+
+    on_a_bench(test)
+
+
+def test_a_topic_that_does_not_exist_yet_is_waited_for() -> None:
+    async def test(bench: Bench) -> None:
+        await asyncio.sleep(60)
+        assert bench.positions == []
+        bench.twin.create([Topic(TOPIC, 1, {})])
+        await asyncio.sleep(5)
+        assert bench.positions == [SESSION]
+        bench.write(load(1))
+        await bench.heard(1)
+
+    on_a_bench(test, partitions=0)
+
+
+def test_a_topic_that_was_cut_is_read_on_at_its_end() -> None:
+    async def test(bench: Bench) -> None:
+        bench.twin.cut_off(CLIENT)
+        bench.write(load(1), load(2))
+        bench.twin.log(TOPIC).trim(3)
+        bench.twin.reconnect()
+        await asyncio.sleep(5)
+        bench.write(load(3))
+        await bench.heard(3)
+
+    on_a_bench(test)
+
+
+def test_when_the_topic_grows_the_former_partition_is_read_as_well() -> None:
+    async def test(bench: Bench) -> None:
+        before, after = (dispatch_partition(NODE, number) for number in (2, 3))
+        assert before != after
+        bench.write(load(1), partition=before)
+        kafka.ensure_topics(bench.twin.bootstrap, [Topic(TOPIC, 3, {})])
+        bench.write(load(2), partition=after)
+        await bench.heard(1, 2)
+        bench.write(load(3), partition=before)
+        bench.write(load(4), partition=after)
+        await bench.heard(1, 2, 3, 4)
+
+    on_a_bench(test, partitions=2, partitions_every_s=10.0)
+
+
+def test_what_is_no_order_is_counted_and_passed_over() -> None:
     def refused() -> float:
         return REGISTRY.get_sample_value("headrace_node_orders_refused_total") or 0.0
 
-    before = refused()
-    nowhere = Load(NODE, SESSION, "main", 1, "../../x")
-    another = Load("node-2", SESSION, "main", 1, "../../x")
-    topic.values += [b"\xff", b"{}", encode(nowhere), encode(another), encode(load(1))]
-    assert heard.orders.get(timeout=10) == load(1)
-    assert refused() == before + 3
+    async def test(bench: Bench) -> None:
+        before = refused()
+        nowhere = Load(NODE, SESSION, "main", 1, "../../x")
+        another = Load("node-2", SESSION, "main", 1, "../../x")
+        bench.write(b"\xff", b"{}", nowhere, another, load(1))
+        await bench.heard(1)
+        assert refused() == before + 3
+
+    on_a_bench(test)
