@@ -17,8 +17,10 @@ from typing import Any
 from aiokafka.errors import IllegalStateError
 from confluent_kafka import TopicPartition
 from faust.types import TP
+from mode.utils.queues import FlowControlEvent
 
 from runtime.kafka import Record
+from streams.hosting.faust_parts import MeasuredQueue
 from streams.hosting.flow import FlowControl
 from streams.hosting.gaps import PROVEN
 from tests.twin.groups import Member
@@ -65,7 +67,9 @@ class TwinApp:
         self._read: dict[TP, int | None] = {}
         """Only what follows is delivered."""
         self._joining = True
-        self._buffer: asyncio.Queue[Record] = asyncio.Queue(BUFFERED_MAX)
+        self._buffer = MeasuredQueue(
+            maxsize=BUFFERED_MAX, flow_control=FlowControlEvent(initially_suspended=False), flow=self.flow
+        )
         self._tasks: list[asyncio.Task[Any]] = []
         self._stopping = False
         self._begun = asyncio.Event()
@@ -140,8 +144,7 @@ class TwinApp:
 
     async def events(self) -> AsyncIterator[Any]:
         while True:
-            record = await self._buffer.get()
-            yield SimpleNamespace(message=SimpleNamespace(record=record))
+            yield await self._buffer.get()
 
     # -- fetching ----------------------------------------------------------------------------------------------------
 
@@ -205,7 +208,7 @@ class TwinApp:
         for record in records:
             read = self._read.get(place)
             if read is None or record.offset > read:
-                await self._buffer.put(record)
+                await self._buffer.put(SimpleNamespace(message=SimpleNamespace(record=record)))
 
     # -- committing --------------------------------------------------------------------------------------------------
 
