@@ -20,6 +20,7 @@ from contract.events import InputQuarantined
 from runtime.kafka import Delivery, DeliveryUnclear, Record
 from streams.door import jobs_door
 from streams.ledger.dispatching import Dispatching
+from streams.ledger.fold_watch import FoldWatch
 from streams.ledger.host_guard import HostGuard, PoolEnds, Timer
 from streams.ledger.jobs_reader import JobsReader
 from streams.ledger.opening import Beginning
@@ -70,6 +71,7 @@ class Leading:
             on_failure=guard.of(self._on_ledger_lost),
         )
         self._wake()
+        FoldWatch(io, guard, self._writer, beginning.ledger_end)
 
     @property
     def position(self) -> int:

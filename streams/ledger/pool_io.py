@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from contract.topics import JOBS, LEDGER
-from runtime.kafka import OnDelivery, Producer, Record, RecordHeaders, Watermarks, offsets, read_one
+from runtime.kafka import OnDelivery, Producer, Record, RecordHeaders, Watermarks, offsets, read_one, read_range
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from scheduling.state.pool import State
@@ -60,6 +60,13 @@ class PoolIO:
         await asyncio.to_thread(self._producer.learn, LEDGER)
         _, end = await asyncio.to_thread(offsets, self._kafka, LEDGER, self.partition)
         return end
+
+    async def has_ledger(self, start: int, end: int) -> bool:
+        """Whether the ledger holds a record from offset `start` up to `end`."""
+        return await asyncio.to_thread(self._has_ledger, start, end)
+
+    def _has_ledger(self, start: int, end: int) -> bool:
+        return next(read_range(self._kafka, LEDGER, self.partition, start, end), None) is not None
 
     async def jobs_end(self) -> int:
         """The offset behind everything that has reached `jobs` by now."""

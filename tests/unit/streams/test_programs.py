@@ -89,12 +89,12 @@ def test_a_pool_that_is_full_delays_no_other(monkeypatch: pytest.MonkeyPatch) ->
         await asyncio.sleep(1)
         here.kafka.hold_writes(LEDGER, MAIN)
         for _ in range(20):
-            here.submit(MAIN, 20)
+            here.submit(MAIN, 5)
             await asyncio.sleep(0.05)
         assert scheduler.app.flow.holds, "nothing more is fetched for it"
         await _other_goes_on(here)
         here.kafka.release(LEDGER)
-        await here.until(lambda: accepted(here, MAIN) == 400)
+        await here.until(lambda: accepted(here, MAIN) == 100)
         assert here.verify(MAIN).findings == []
 
     live(test)
@@ -300,6 +300,27 @@ def test_ten_minutes_without_a_broker_loses_no_attempt_and_no_node() -> None:
         assert here.verify(MAIN).findings == []
 
     live(test)
+
+
+def test_a_ledger_that_ends_in_no_record_is_said_and_keeps_only_its_own_pool_down(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Who writes into a ledger in a transaction leaves a marker, for which a fold waited for ever without a word."""
+
+    async def test(here: Installation) -> None:
+        scheduler = await _two_pools(here)
+        await scheduler.stop()
+        here.kafka.write(LEDGER, b"aborted", partition=MAIN, transaction="foreign")
+        here.kafka.log(LEDGER, MAIN).finish(here.kafka.now_ms(), "foreign", Kind.ABORT)
+        records = here.kafka.log(LEDGER, MAIN).end
+        here.scheduler()
+        await _other_goes_on(here, within_s=20)
+        await asyncio.sleep(120)
+        assert here.kafka.log(LEDGER, MAIN).end == records
+
+    live(test)
+    said = [line for line in capsys.readouterr().out.splitlines() if "expected the ledger to hold a record" in line]
+    assert 1 <= len(said) <= 3
 
 
 # -- intake and projector ----------------------------------------------------------------------------------------------
