@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import suppress
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -12,6 +14,8 @@ from runtime.kafka_records import METADATA_TIMEOUT_S, Record
 
 AHEAD_RECORDS = 500
 AHEAD_WAIT_S = 0.01
+FAILURES_MAX = 3
+"""After so many reads that failed in a row the client is made anew: after a fatal error a client never reads again."""
 KEPT_BYTES_MAX = 16 * 1024 * 1024
 _GONE = (KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 
@@ -24,7 +28,10 @@ class Lookup:
 
     def __init__(self, bootstrap: str, topic: str, *, client_id: str) -> None:
         self._topic = topic
-        self._consumer = new_consumer(bootstrap, client_id, {"enable.partition.eof": True})
+        self._bootstrap, self._client_id = bootstrap, client_id
+        self._consumer = self._new_consumer()
+        self._failures = 0
+        """Reads that failed, one after the other."""
         self._kept: OrderedDict[tuple[int, int], Record] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.Lock()
@@ -37,11 +44,27 @@ class Lookup:
             if kept is not None:
                 self._kept_bytes -= _size(kept)
                 return kept
-            return self._read(partition, offset)
+            try:
+                found = self._read(partition, offset)
+            except KafkaException:
+                self._failures += 1
+                if self._failures >= FAILURES_MAX:
+                    self._renew()
+                raise
+            self._failures = 0
+            return found
 
     def close(self) -> None:
         with self._lock:
             self._consumer.close()
+
+    def _new_consumer(self) -> Any:
+        return new_consumer(self._bootstrap, self._client_id, {"enable.partition.eof": True})
+
+    def _renew(self) -> None:
+        with suppress(KafkaException):  # the client is broken, and an error at its end changes nothing
+            self._consumer.close()
+        self._consumer, self._failures = self._new_consumer(), 0
 
     def _read(self, partition: int, offset: int) -> Record | None:
         self._consumer.assign([TopicPartition(self._topic, partition, offset)])

@@ -74,6 +74,15 @@ class Troubles:
         node.close()
         self._start_node(node.partition)
 
+    async def _node_deaf(self) -> None:
+        """Its reader of orders gets nothing more, and no error."""
+        self._here.kafka.deafen_consumers(self._random.choice(self.nodes).client_ids[0])
+
+    async def _clients_broken(self) -> None:
+        """Fatal errors: a client of a node, or those that read ledgers."""
+        clients = [client for node in self.nodes for client in node.client_ids]
+        self._here.kafka.break_consumers(self._random.choice([*clients, "headrace-ledger"]))
+
     async def _rebalance(self) -> None:
         self._random.choice([*self.schedulers, *self.others]).app.rebalance()
 
@@ -143,6 +152,8 @@ DRAWS = (
     Troubles._broker_away,
     Troubles._node_cut_off,
     Troubles._node_killed,
+    Troubles._node_deaf,
+    Troubles._clients_broken,
     Troubles._rebalance,
     Troubles._another_scheduler,
     Troubles._zombie,
