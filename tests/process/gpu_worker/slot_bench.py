@@ -72,6 +72,14 @@ class Model:
             with tempfile.NamedTemporaryFile(delete=False, dir=folder) as file: file.write(b"words")
         tool = subprocess.run(["mktemp"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         return {"kept": open(self.kept).read() == "kept", "left": left, "tool": tool}
+    def later(self, inputs, ctx):
+        here, told = tempfile.gettempdir(), os.path.expanduser("~/later")
+        def look():
+            while tempfile.gettempdir() == here or os.environ["TMPDIR"] == here: time.sleep(0.005)
+            with open(told + ".new", "w") as file: file.write(os.environ["TMPDIR"])
+            os.rename(told + ".new", told)
+        threading.Thread(target=look, daemon=True).start()
+        return {}
     def tell(self, inputs, ctx):
         for n in range(100):
             ctx.progress(n / 100, "m" * 300)

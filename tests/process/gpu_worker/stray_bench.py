@@ -60,11 +60,18 @@ def daemon_of(bench: Bench) -> int:
     return int((Path(bench.scratch.outputs(f"1.{bench.number}.0")) / "daemon").read_text())
 
 
+def cleared(bench: Bench) -> None:
+    """All strays that there are have ended."""
+    end_s = time.monotonic() + 20
+    while bench.strays.clear() and time.monotonic() < end_s:
+        time.sleep(0.01)
+
+
 def switch(bench: Bench) -> Any:
     """The daemon outlives its attempt, while its model stays loaded; no longer."""
     bench.outcome("detach")
     pid = daemon_of(bench)
-    bench.strays.clear()
+    cleared(bench)
     stays = alive(pid)
     bench.outcome("nothing", version="v2")
     return {"while its model lives": stays, "after": alive(pid)}
@@ -80,9 +87,7 @@ def disowned(bench: Bench) -> Any:
     """The model gives up what keeps its processes below it: they are strays at once."""
     bench.outcome("disown")
     pid = daemon_of(bench)
-    end_s = time.monotonic() + 20
-    while bench.strays.clear() and time.monotonic() < end_s:
-        time.sleep(0.01)
+    cleared(bench)
     return {"after": alive(pid), "slot": bench.slot.pid != 0}
 
 
@@ -90,7 +95,7 @@ def own(bench: Bench) -> Any:
     """What the agent itself started is no stray, and of what it did not start no zombie is left."""
     bench.outcome("die")
     with subprocess.Popen(["sleep", "1000"], process_group=0) as ours:
-        bench.strays.clear()
+        cleared(bench)
         found = {"ours": alive(ours.pid), "others": [p for p in children_of_this_process() if p != ours.pid]}
         ours.kill()
     return found

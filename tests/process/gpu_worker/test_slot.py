@@ -194,6 +194,13 @@ def test_temporary_files_last_as_long_as_what_made_them(bench: Bench) -> None:
     assert values(bench.outcome("temporary"))["kept"]
 
 
+def test_what_a_model_does_between_attempts_leaves_its_files_with_the_child(bench: Bench) -> None:
+    bench.outcome("later")
+    told = Path(bench.scratch.home(0)) / "later"
+    until(told.exists)
+    assert told.read_text() == bench.scratch.kept(0)
+
+
 def test_the_agent_never_waits_for_a_child_that_does_not_read(bench: Bench) -> None:
     bench.launch("look", version="endless")
     process = bench.slot._process
