@@ -31,6 +31,7 @@ from gpu_worker.child.slot_stages import (
     LAST_RECEIVES,
     LOADING_S,
     STRAYS_S,
+    SWEEPING_S,
     TERMINATING_S,
     SlotListener,
     Stage,
@@ -67,6 +68,8 @@ class Slot:
         """None exactly while the slot is EMPTY or SWEEPING."""
         self._launched: LaunchedWork | None = None
         """The attempt in the slot, until it is done or halted."""
+        self._swept_by_s = 0.0
+        """When the slot waits no longer for what a child left behind (monotonic clock)."""
         self.deadline_s: float | None = None
         """When `on_deadline` is to be called (monotonic clock)."""
 
@@ -305,7 +308,7 @@ class Slot:
 
     def _sweep(self) -> None:
         """End what the child left behind. When nothing is left, the slot is free for the next child."""
-        if self._strays.clear():
+        if self._strays.clear() and time.monotonic() < self._swept_by_s:
             self._enter(Stage.SWEEPING, STRAYS_S)
             return
         self._enter(Stage.EMPTY, None)
@@ -332,6 +335,7 @@ class Slot:
         process.close()
         self._process = None
         self._enter(Stage.SWEEPING, None)
+        self._swept_by_s = time.monotonic() + SWEEPING_S
         self._listener.loaded(self._launch.index, "")
 
     def _end_work(self, launched: LaunchedWork, outcome: ChildOutcome) -> None:

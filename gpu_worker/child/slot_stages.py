@@ -17,7 +17,10 @@ KILLING_S = 1.0
 UNDYING_S after the kill."""
 
 STRAYS_S = 0.02
-"""How often to look whether what a child left behind has ended. `Strays` bounds how long that may take."""
+"""How often to look whether what a child left behind has ended."""
+
+SWEEPING_S = 10.0
+"""How long the slot waits for that. It goes on then; what is left behind is killed at every heartbeat."""
 
 LAST_RECEIVES = 64
 """Of 16 KiB each, once a child has ended: more than it can have left in a socket. What goes on is another process's."""

@@ -8,7 +8,7 @@ did not start. Everything that the agent starts is in the agent's session, or is
 a child starts can never enter the agent's session. So nothing else is ever taken for a stray.
 
 Killing a stray hands what the stray started to the agent, which the next look finds. A process that forks faster than
-the agent looks is ended by its cgroup, where the node may make one (`cgroup`).
+the agent looks is ended by its child's cgroup, where the node may make one (`cgroups`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 import structlog
 
 from runtime.worker import metrics
+from runtime.worker.cgroups import ChildCgroups, own_cgroup
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ class Strays:
 
     def __init__(self) -> None:
         self._adopts = False
+        self._cgroups: ChildCgroups | None = None
         self._known: set[int] = set()
         self._killed_s: dict[int, float] = {}
         """When each stray that has not ended was first killed (monotonic clock)."""
@@ -54,19 +56,30 @@ class Strays:
                 "processes that leave their group stay: expected the system to give this node what its children leave"
                 " (PR_SET_CHILD_SUBREAPER), found that it does not; end them by a container of the node's own"
             )
+        base = own_cgroup()
+        if base is not None:
+            self._cgroups = ChildCgroups(base)
+            self._cgroups.end_former()
+        log.info("what models detach is ended", by_subreaper=self._adopts, by_cgroup=str(base or "none may be made"))
 
     def know(self, pid: int) -> None:
-        """This process is a child of the agent's own making, until `forget`."""
+        """This process, which has started nothing yet, is a child of the agent's own making, until `forget`."""
         self._known.add(pid)
+        if self._cgroups is not None:
+            self._cgroups.put(pid)
 
     def forget(self, pid: int) -> None:
-        """The process was reaped: its number may be another's from now on."""
+        """The process was reaped: its number may be another's from now on. What it left is to be ended."""
         self._known.discard(pid)
+        if self._cgroups is not None:
+            self._cgroups.end(pid)
 
     def clear(self) -> int:
         """Kill every stray, and reap those that ended. How many there were: look again until there are none, because
         what a stray had started is a stray now. A stray that does not die within UNDYING_S is told of, and counts no
         more."""
+        if self._cgroups is not None:
+            self._cgroups.clear()
         if not self._adopts:
             return 0
         count = 0

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from runtime.worker.cgroups import own_cgroup
 from runtime.worker.strays import children_of_this_process
 from tests.process.gpu_worker.slot_bench import Bench, alive
 
@@ -48,6 +49,14 @@ class Model:
     def die(self, path):
         self.detach(path)
         os._exit(3)
+    def comet(self, path):
+        if os.fork() == 0:
+            os.setsid()
+            while True:
+                if os.fork():
+                    os._exit(0)
+                time.sleep(0.0005)
+        return {}
     def disown(self, path):
         import ctypes
         ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
@@ -91,6 +100,17 @@ def disowned(bench: Bench) -> Any:
     return {"after": alive(pid), "slot": bench.slot.pid != 0}
 
 
+def comet(bench: Bench) -> Any:
+    """Processes that fork faster than anybody looks. Without a cgroup they may go on; the slot does so all the same."""
+    bench.outcome("comet")
+    bench.outcome("nothing", version="v2")
+    is_over = own_cgroup() is None or not bench.strays.clear()
+    bench.slot.close(20.0)
+    cleared(bench)
+    left = list(base.glob(f"headrace-{os.getpid()}-*")) if (base := own_cgroup()) is not None else []
+    return {"over": is_over, "cgroups": len(left)}
+
+
 def own(bench: Bench) -> Any:
     """What the agent itself started is no stray, and of what it did not start no zombie is left."""
     bench.outcome("die")
@@ -117,6 +137,7 @@ def main(directory: str, scenario: str) -> None:
     bench.strays.adopt()
     found = globals()[scenario](bench)
     bench.slot.close(20.0)
+    cleared(bench)
     print(msgspec.json.encode(found).decode())
 
 

@@ -166,6 +166,13 @@ def test_an_attempt_that_waits_for_a_child_that_does_not_die_can_go_elsewhere(
     assert bench.slot.pid == 0
 
 
+def test_a_slot_waits_only_so_long_for_what_a_child_left(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot, "SWEEPING_S", 0.05)
+    monkeypatch.setattr(bench.strays, "clear", lambda: 1)
+    bench.outcome("memory")
+    assert values(bench.outcome("nothing")) == {}
+
+
 def test_an_attempt_whose_child_does_not_die_fails(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.launch("hang_up")
     bench.next("loaded")

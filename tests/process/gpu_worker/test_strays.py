@@ -10,20 +10,21 @@ from typing import Any
 import msgspec
 import pytest
 
+from runtime.worker.cgroups import ChildCgroups, own_cgroup
 from runtime.worker.scratch import Scratch
 from tests.process.gpu_worker.slot_bench import alive
 from tests.waiting import until
 
 
 def printed(scenario: str, tmp_path: Path) -> str:
-    """What an agent's process printed of this scenario."""
+    """The last that an agent's process printed of this scenario."""
     return subprocess.run(
         [sys.executable, "-m", "tests.process.gpu_worker.stray_bench", str(tmp_path), scenario],
         stdout=subprocess.PIPE,
         check=scenario != "killed",
         timeout=60,
         text=True,
-    ).stdout
+    ).stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,7 @@ def printed(scenario: str, tmp_path: Path) -> str:
         ("switch", {"while its model lives": True, "after": False}),
         ("death", {"error": "Exit3", "after": False}),
         ("disowned", {"after": False, "slot": True}),
+        ("comet", {"over": True, "cgroups": 0}),
         ("own", {"ours": True, "others": []}),
     ],
 )
@@ -46,3 +48,13 @@ def test_what_an_agent_that_was_killed_left_is_ended_by_the_next(tmp_path: Path)
     scratch.end_strays()
     scratch.close()
     until(lambda: not alive(pid), "it is ended")
+    base = own_cgroup()
+    if base is not None:
+        groups = ChildCgroups(base)
+        groups.end_former()
+
+        def are_gone() -> bool:
+            groups.clear()
+            return not groups.ended
+
+        until(are_gone, "its cgroups are gone")
