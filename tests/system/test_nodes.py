@@ -1,10 +1,16 @@
-"""A node that falls silent while idle gets no job after its lease, and joins again by itself when it is back."""
+"""A node that falls silent while idle gets no job after its lease, and joins again by itself when it is back. A second
+machine with a node's name stays out."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from pathlib import Path
 
+import psutil
+
+from gpu_worker.agent import REFUSED
 from tests.system.installation import Installation, wait_ended
 from tests.waiting import until
 
@@ -35,3 +41,29 @@ def test_a_silent_node_gets_nothing_after_its_lease_and_rejoins_by_itself(two_no
             60,
         )
         assert [verdict["findings"] for verdict in here.json("audit", "verify")] == [[]]
+
+
+def test_a_second_machine_of_one_name_stays_out_and_the_jobs_of_the_first_finish(
+    two_nodes: Installation, tmp_path: Path
+) -> None:
+    """Such a pair lost each other's jobs until all were dead-lettered (case C6)."""
+    here = two_nodes
+    until(lambda: node(here, "node-1")["state"] == "ready", "the node joined", 60)
+    session = node(here, "node-1")["session"]
+    jobs = [here.json("jobs", "submit", "noop", "--input", "sleep_ms=3000")["job"] for _ in range(8)]
+    first = psutil.Process(here.pid("node-1"))
+    second = subprocess.run(
+        first.cmdline(),
+        env=first.environ() | {"HEADRACE_DATA": str(tmp_path), "HEADRACE_METRICS_PORT": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=60,
+        check=False,
+        text=True,
+    )
+    assert second.returncode == REFUSED, second.stdout
+    assert "this node stays out: expected its name to be its own" in second.stdout
+    with here.api() as client:
+        ended = wait_ended(client, jobs, 60)
+    assert {(found["state"], found["attempts"]) for found in ended.values()} == {("succeeded", 1)}
+    assert node(here, "node-1")["session"] == session
