@@ -26,7 +26,7 @@ from runtime.kafka import Lookup, Producer
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging, serve_metrics
-from runtime.worker.identity import identity_in
+from runtime.worker.identity import IdentityTaken, hold_identity, identity_in
 from runtime.worker.node import NodeIdentity
 from runtime.worker.order_reader import OrderReader
 from runtime.worker.scratch import Scratch, ScratchTaken
@@ -51,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging("gpu_worker")
     try:
         node = _node(options, settings)
+        hold_identity(_folder(settings, node.name))
         scratch = Scratch(options.scratch or _folder(settings, node.name))
-    except (ScratchTaken, OSError) as error:
+    except (IdentityTaken, ScratchTaken, OSError) as error:
         print(f"gpu_worker: {error}", file=sys.stderr)
         return 2
     _keep_memory_private()

@@ -35,6 +35,9 @@ REFUSED = 4
 REFUSALS = {
     "name_taken": "expected its name to be its own, found that another machine works under it; give one of the two"
     " another --node name. If the other one is gone, start this one again when its lease is over (30 s)",
+    "unknown_cluster": "expected its cluster in the pool that it writes to, found no such cluster there; check"
+    " --cluster and --partition, or apply a policy that has the cluster",
+    "bad_address": "expected HEADRACE_NODE_ADDRESS to be host:port with 1,000 ports from there on, found another",
 }
 """By reason of the order Refuse, in words for whoever runs the machine."""
 

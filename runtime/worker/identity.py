@@ -7,6 +7,7 @@ it, so such a copy is not found out.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
@@ -17,6 +18,11 @@ import structlog
 log = structlog.get_logger(__name__)
 
 FILE = "identity"
+
+
+class IdentityTaken(Exception):
+    """Another agent works with this identity, on this machine."""
+
 
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
 
@@ -40,6 +46,20 @@ def identity_in(folder: Path) -> str:
     finally:
         new.unlink(missing_ok=True)
     return _read(path) or made
+
+
+def hold_identity(folder: Path) -> None:
+    """Keep every other agent from working with this identity, until this process ends: the scheduler would take two for
+    one that starts again and again. IdentityTaken, OSError."""
+    fd = os.open(folder / FILE, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise IdentityTaken(
+            f"expected {folder / FILE} to be unused, found another node agent with that identity; stop that one, or"
+            " give this one a node name of its own"
+        ) from None
 
 
 def _read(path: Path) -> str | None:

@@ -14,7 +14,19 @@ from contract.results import EMPTY_MANIFEST
 from contract.topics import JOBS
 from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.payloads import PayloadMissing, inputs_of_order, read_inputs
-from gpu_worker.rules.actions import Action, Announce, Conclude, FetchSupplies, Halt, JoinAgain, Launch, Say, Unstore
+from gpu_worker.rules.actions import (
+    Action,
+    Announce,
+    Conclude,
+    FetchSupplies,
+    Halt,
+    JoinAgain,
+    Launch,
+    ListVersions,
+    Say,
+    StayOut,
+    Unstore,
+)
 from gpu_worker.rules.node_rules import NodeRules
 from runtime.kafka import Delivery, Lookup, Producer
 from runtime.worker.node import NodeIdentity
@@ -130,6 +142,10 @@ class TwinNode:
                     raise AssertionError(f"nothing here runs gangs or stores outputs, found {action}")
                 case Announce():
                     self._say_heartbeat()
+                case ListVersions():
+                    self._sender.queue.list_versions()
+                case StayOut():
+                    self.close()
                 case JoinAgain():
                     self._has_joined = False
                     self._rules.begin_session(uuid.uuid4().hex)

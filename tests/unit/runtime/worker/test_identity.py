@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.worker import identity
-from runtime.worker.identity import FILE, identity_in
+from runtime.worker.identity import FILE, IdentityTaken, hold_identity, identity_in
 
 
 def test_it_is_made_at_the_first_start_and_kept(tmp_path: Path) -> None:
@@ -43,3 +43,12 @@ def test_a_file_system_without_hard_links_serves_too(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(Path, "hardlink_to", no_links)
     assert identity_in(tmp_path) == identity_in(tmp_path)
+
+
+def test_one_agent_works_with_an_identity(tmp_path: Path) -> None:
+    """Two with one data directory, and each with a scratch of its own, would replace each other for ever."""
+    for name in ("n1", "n2"):
+        identity_in(tmp_path / name)
+        hold_identity(tmp_path / name)
+    with pytest.raises(IdentityTaken, match="found another node agent with that identity; stop that one"):
+        hold_identity(tmp_path / "n1")
