@@ -23,6 +23,7 @@ from cli.moments import now_ms
 from cli.output import Format, Output
 from cli.policy_shadow import shadow, shadows
 from contract.policy import UNLIMITED, Policy
+from contract.policy_check import warnings_of
 from registry import policies
 from runtime.object_store import UNAVAILABLE
 from runtime.postgres import engine as connect
@@ -133,6 +134,8 @@ def promote(
 
 def _put_in_force(policy: Policy, bound: policies.TrialBound, data: Path, form: Format) -> None:
     here = settings(data)
+    for warning in warnings_of(policy):
+        output.err.print(f"warning: {warning}", markup=False, soft_wrap=True)
     fingerprint = policies.apply(here, connect(here), policy, bound=bound)
     with api(data, operator=True) as client:
         deadline = time.monotonic() + ADOPTED_WITHIN_S

@@ -27,6 +27,8 @@ from runtime.settings import Settings
 from streams.door.intake_positions import IntakePositions
 
 HOUR_MS = 3_600_000
+LOSS_SHOWN_MS = 7 * 24 * HOUR_MS
+"""A loss is named for so long."""
 COUNTED_MAX = 500
 """How many records of `quarantine` are counted. In three days there may be more than anybody reads."""
 API_TIMEOUT_S = 5.0
@@ -41,6 +43,15 @@ class HeldUpPartition(msgspec.Struct, frozen=True):
     """The record that waits. All records behind it wait too."""
     waits_for: str
     since_ms: int
+
+
+class LostSubmissions(msgspec.Struct, frozen=True):
+    """A partition of `submissions` whose records expired before intake had read them."""
+
+    partition: int
+    lost: int
+    """At most: some of the offsets may have held no record."""
+    last_ms: int
 
 
 class RestingPool(msgspec.Struct, frozen=True):
@@ -77,13 +88,14 @@ class Troubles(msgspec.Struct):
     quarantine_whole: bool
     """Whether all records in `quarantine` were counted. False: `quarantine` has more."""
     held_up: list[HeldUpPartition]
+    lost: list[LostSubmissions]
     unknown: list[str]
     """What could not be found out, in words."""
 
 
 def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     """The troubles at this moment. `schedulers`: the addresses of their metrics."""
-    found = Troubles({}, [], [], {}, [], True, [], [])
+    found = Troubles({}, [], [], {}, [], True, [], [], [])
     try:
         found.failing, found.waiting, found.unreadable = _ready(here)
     except httpx.HTTPError:
@@ -140,6 +152,15 @@ def describe(found: Troubles) -> list[Text]:
         )
         for held in found.held_up
     ]
+    said += [
+        Text(
+            f"submissions: up to {its.lost} of partition {its.partition} expired before intake had read them, noticed"
+            f" last {output.moment(its.last_ms)}; they are lost, though their producers have an acknowledgement:"
+            " raise the policy's words_kept, and have them sent again",
+            "red",
+        )
+        for its in found.lost
+    ]
     least = "" if found.quarantine_whole else "at least "
     said += [
         Text(
@@ -189,22 +210,25 @@ def _resting(address: str) -> list[RestingPool]:
 
 def _find_held_up(here: Settings, store: ObjectStore, found: Troubles) -> None:
     try:
-        found.held_up = _held_up(here, store)
+        found.held_up, found.lost = _at_the_door(here, store)
     except (KafkaException, OffsetGone):
         found.unknown.append("whether intake is held up is not known: Kafka does not answer")
     except UNAVAILABLE as fault:
         found.unknown.append(f"whether intake is held up is not known: {fault}")
 
 
-def _held_up(here: Settings, store: ObjectStore) -> list[HeldUpPartition]:
+def _at_the_door(here: Settings, store: ObjectStore) -> tuple[list[HeldUpPartition], list[LostSubmissions]]:
+    """Partitions of `submissions` that do not go on, and those of which records were lost not long ago."""
     positions = IntakePositions(store, here.kafka)
-    held = []
+    held, lost = [], []
     for partition in range(partitions(here.kafka, SUBMISSIONS)):
         place = positions.place(partition)
         if place.waits_for:
             record = Place(SUBMISSIONS, partition, place.offset)
             held.append(HeldUpPartition(str(record), place.waits_for, place.since_ms))
-    return held
+        if place.lost and place.lost_ms > now_ms() - LOSS_SHOWN_MS:
+            lost.append(LostSubmissions(partition, place.lost, place.lost_ms))
+    return held, lost
 
 
 def _of(counts: TopicCounts) -> SetAsideCount:

@@ -217,3 +217,20 @@ def fault_of_applied(body: PolicyApplied) -> str:
     if (below, jobs) == (0, 0) or (0 < below <= 1000 and jobs > 0):
         return ""
     return "expected a bound of 1 to 1000 permille over at least 1 job, or none, found another"
+
+
+WORDS_KEPT_SAFE_MS = 3_600_000
+"""As long as an outage of ours may last without a loss."""
+
+
+def warnings_of(policy: Policy) -> list[str]:
+    """What is dangerous in a policy that can be put in force: what was found, what may happen, what to do."""
+    said = []
+    if policy.words_kept_ms < WORDS_KEPT_SAFE_MS:
+        kept_s = policy.words_kept_ms / 1000
+        said.append(
+            f"words_kept: {kept_s:g} s is how long `submissions` keeps what intake has not read, too. An outage of"
+            " intake, or of what it needs, that lasts longer loses submissions that their producers know to be"
+            f" acknowledged; say at least {WORDS_KEPT_SAFE_MS // 3_600_000}h where jobs come in by Kafka"
+        )
+    return said

@@ -17,6 +17,7 @@ from functools import partial
 import msgspec
 import structlog
 
+from contract.policy_check import warnings_of
 from local import disk, status
 from local.composition import Composition
 from local.errors import CannotStart
@@ -93,6 +94,8 @@ class Supervisor:
             self.status.warnings.append(
                 f"{self._options.policy} was not read: this data has a policy; `headrace policy apply` changes it"
             )
+        if not memory.installed and self._options.policy is not None:
+            self.status.warnings += warnings_of(first)
         servers = [self._add(server) for server in composition.servers]
         programs = [self._add(program) for program in composition.programs]
         nodes = [self._add(node) for node in composition.nodes]

@@ -26,7 +26,7 @@ from streams.door.intake_partition import IntakePartition
 from streams.door.intake_positions import IntakePositions
 from streams.door.skips import Skips
 from streams.hosting.faust_app import hold_back, host, make_app, records_of, seek_to, start, wait_for_broker
-from streams.hosting.follower import Follower
+from streams.hosting.follower import Follower, OnExpired
 
 GROUP = "headrace-intake"
 POSITIONS_EVERY_S = 1.0
@@ -89,8 +89,15 @@ class Intake:
         await asyncio.gather(*(_close(partition) for partition in list(self._partitions.values())))
         log.info("stopped")
 
-    def _follow(self, partition: int, position: int) -> Follower:
-        return Follower(SUBMISSIONS, partition, position, watermarks=self._watermarks, seek=partial(seek_to, self._app))
+    def _follow(self, partition: int, position: int, on_expired: OnExpired) -> Follower:
+        return Follower(
+            SUBMISSIONS,
+            partition,
+            position,
+            watermarks=self._watermarks,
+            seek=partial(seek_to, self._app),
+            on_expired=on_expired,
+        )
 
 
 async def _close(partition: IntakePartition) -> None:

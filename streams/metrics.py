@@ -37,6 +37,11 @@ INTAKE_WAITING = Gauge(
     "How long that record has been waiting; 0: nothing holds it up",
     ["partition"],
 )
+SUBMISSIONS_LOST = Counter(
+    "headrace_submissions_lost_total",
+    "Offsets of `submissions` that expired before intake had read them",
+    ["partition"],
+)
 PROJECTED = Counter("headrace_batches_projected_total", "Ledger records folded into the views", ["pool"])
 SET_ASIDE = Counter(
     "headrace_views_set_aside_total", "Jobs and events that the views cannot show, each time they met one", ["pool"]

@@ -21,6 +21,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
 
+import msgspec
 import structlog
 
 from contract.codec import encode, headers_for
@@ -33,14 +34,16 @@ from streams.door.intake_positions import IntakePosition, IntakePositions
 from streams.door.quarantine import set_aside
 from streams.door.skips import SKIPPED, PartitionSkips, Skips
 from streams.door.under_way import UnderWay
-from streams.hosting.follower import Follower
+from streams.hosting.follower import Follower, OnExpired
 from streams.hosting.resting import GrowingRest
-from streams.metrics import INTAKE
+from streams.metrics import INTAKE, SUBMISSIONS_LOST
 
 SOURCE = "headrace/intake"
 TAKE_RECORDS = 500
 JUDGING_S = 0.1
 """A partition judges no longer than this before other partitions have their turn."""
+JUDGING_MAX_S = 5.0
+"""A partition, whose turn may come after those of all others, says that the registry does not answer after so long."""
 RETRY_S = 0.5
 NOT_YET_TRIES = 20
 """Times RETRY_S: a submission waits so long until its version is told to the scheduler. Then it may be refused."""
@@ -67,11 +70,11 @@ class IntakePartition:
         judging: Executor,
         positions: IntakePositions,
         skips: Skips,
-        follow: Callable[[int, int], Follower],
+        follow: Callable[[int, int, OnExpired], Follower],
         pause: Callable[[int, bool], None],
     ) -> None:
-        """`judging` runs one thing at a time, for all partitions. `follow(partition, position)` has the records from
-        `position` on delivered. `pause(partition, whether)` stops fetching them, or starts again."""
+        """`judging` runs one thing at a time, for all partitions. `follow(partition, position, on_expired)` has records
+        delivered, from `position` on. `pause(partition, whether)` stops fetching them, or starts again."""
         self._partition = partition
         self._producer, self._admission, self._judging = producer, admission, judging
         self._positions, self._skips = positions, PartitionSkips(skips, partition, lambda: self.place)
@@ -83,6 +86,8 @@ class IntakePartition:
         self._arrived = asyncio.Event()
         self._held_up = HeldUp(partition)
         self._written: IntakePosition | None = None
+        self._lost = IntakePosition(0)
+        """What was lost of the partition so far."""
         self._closing = False
         self._task = asyncio.create_task(self._run())
 
@@ -129,7 +134,7 @@ class IntakePartition:
             return
         if not self._closing:
             self._held_up.show(offset)
-        place = self._held_up.place(offset)
+        place = msgspec.structs.replace(self._held_up.place(offset), lost=self._lost.lost, lost_ms=self._lost.lost_ms)
         if place == self._written:
             return
         try:
@@ -175,11 +180,14 @@ class IntakePartition:
 
     async def _work(self) -> None:
         await self._until_done(self._skips.look, "the object store")
-        position = await self._until_done(
-            partial(asyncio.to_thread, self._positions.read, self._partition), "its place"
-        )
+        begun = await self._until_done(partial(asyncio.to_thread, self._positions.begin, self._partition), "its place")
         self._held_up.ended()
-        self._follower = self._follow(self._partition, position)
+        position = begun.place.offset
+        if begun.is_behind_loss:
+            self._tell_loss(begun.place)
+        elif begun.place.lost > self._lost.lost:
+            self._lost = begun.place
+        self._follower = self._follow(self._partition, position, self._expired)
         log.info("reading submissions", topic=SUBMISSIONS, partition=self._partition, offset=position)
         tries = 0
         while not self._closing:
@@ -199,10 +207,31 @@ class IntakePartition:
                 tries += obstacle == NOT_YET
                 await self._wait(obstacle)
 
+    def _expired(self, first: int, next_offset: int) -> None:
+        """The records from `first` on, up to that at `next_offset`, are gone, and nobody has read them."""
+        self._tell_loss(self._lost.after_loss(first, next_offset))
+
+    def _tell_loss(self, now: IntakePosition) -> None:
+        """`now`: what was lost by now, with what an earlier process noticed."""
+        more, self._lost = now.lost - self._lost.lost, now
+        SUBMISSIONS_LOST.labels(str(self._partition)).inc(more)
+        log.error(
+            "submissions expired before intake had read them: they are lost, though their producers have an"
+            " acknowledgement; raise the policy's words_kept above the longest outage of intake",
+            topic=SUBMISSIONS,
+            partition=self._partition,
+            offset=now.offset,
+            lost=more,
+            lost_in_all=now.lost,
+        )
+
     async def _judge(self, records: Sequence[Record], *, patient: bool) -> tuple[list[Judged], str]:
         """What the first records are, and what the next one waits for: empty when nothing does."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._judging, partial(self._admit, records, self._skips.ordered, patient))
+        judging = loop.run_in_executor(self._judging, partial(self._admit, records, self._skips.ordered, patient))
+        while not (await asyncio.wait({judging}, timeout=JUDGING_MAX_S))[0]:
+            self._held_up.by("the registry (no answer)", self.place)
+        return judging.result()
 
     def _admit(self, records: Sequence[Record], skipped: frozenset[int], patient: bool) -> tuple[list[Judged], str]:
         judged: list[Judged] = []

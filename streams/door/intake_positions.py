@@ -7,6 +7,9 @@ position that is behind costs duplicates, which the scheduler drops; so writing 
 
 from __future__ import annotations
 
+import time
+from typing import NamedTuple
+
 import msgspec
 import structlog
 
@@ -24,6 +27,25 @@ class IntakePosition(msgspec.Struct, frozen=True):
     """What the record at `offset` waits for, in our words; empty: nothing holds it up."""
     since_ms: int = 0
     """Since when it waits, by the clock of intake's host."""
+    lost: int = 0
+    """How many offsets of this partition expired before they were read, as long as there is this place: that many
+    submissions were lost, less what were no records."""
+    lost_ms: int = 0
+    """When intake noticed the last loss, by the clock of its host."""
+
+    def after_loss(self, first: int, next_offset: int) -> IntakePosition:
+        """The records from `first` on, up to the one at `next_offset`, expired before they were read."""
+        return msgspec.structs.replace(
+            self, offset=next_offset, lost=self.lost + next_offset - first, lost_ms=round(time.time() * 1000)
+        )
+
+
+class BegunPlace(NamedTuple):
+    """Where intake of a partition begins."""
+
+    place: IntakePosition
+    is_behind_loss: bool = False
+    """Records before it expired since the place was written."""
 
 
 class IntakePositions:
@@ -33,11 +55,16 @@ class IntakePositions:
         self._store, self._bootstrap = store, bootstrap
 
     def read(self, partition: int) -> int:
-        """Where to read on. The first record that the topic keeps when the stored position is missing or cannot be."""
+        """Where to read on, as `begin`."""
+        return self.begin(partition).place.offset
+
+    def begin(self, partition: int) -> BegunPlace:
+        """Where to read on, and whether anything was lost since that was written. The first record that the topic keeps
+        when the stored position is missing or cannot be."""
         low, high = offsets(self._bootstrap, SUBMISSIONS, partition)
         known = self._known(partition)
         if known is None:
-            return low
+            return BegunPlace(IntakePosition(low))
         if not 0 <= known.offset <= high:
             log.error(
                 "intake's position is not of this topic; reading from the beginning",
@@ -46,16 +73,10 @@ class IntakePositions:
                 offset=known.offset,
                 end=high,
             )
-            return low
+            return BegunPlace(IntakePosition(low))
         if known.offset < low:
-            log.error(
-                "submissions expired before they were read",
-                topic=SUBMISSIONS,
-                partition=partition,
-                offset=known.offset,
-                next_offset=low,
-            )
-        return max(low, known.offset)
+            return BegunPlace(known.after_loss(known.offset, low), is_behind_loss=True)
+        return BegunPlace(known)
 
     def place(self, partition: int) -> IntakePosition:
         """What intake wrote last, for people. It may be a second old."""

@@ -21,6 +21,9 @@ from streams.hosting.positions import OffsetVerdict, Positions
 STALL_S = 2.0
 """When no record was taken for this long, the broker is asked where the partition ends."""
 
+OnExpired = Callable[[int, int], None]
+"""on_expired(first, next_offset): what lay from `first` on, up to `next_offset`, expired before it was read."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -36,6 +39,7 @@ class Follower:
         watermarks: Watermarks,
         seek: Callable[[str, int, int], Awaitable[None]],
         on_gap: Callable[[int], None] | None = None,
+        on_expired: OnExpired | None = None,
         gaps: Gaps = PROVEN,
         has_more: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -46,6 +50,7 @@ class Follower:
         self._topic, self._partition = topic, partition
         self._positions = Positions(wanted)
         self._watermarks, self._seek_to, self._on_gap, self._gaps = watermarks, seek, on_gap, gaps
+        self._on_expired = on_expired
         self._has_more = has_more
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._watch())
@@ -145,12 +150,14 @@ class Follower:
         if self._positions.wanted != wanted:
             return
         if self._pass_over(low):
-            log.warning(
+            log.error(
                 "records expired before they were read: going on behind them",
                 topic=self._topic,
                 partition=self._partition,
                 offset=wanted,
                 next_offset=low,
             )
+            if self._on_expired is not None:
+                self._on_expired(wanted, low)
         self._positions.restart()
         await self._attempt(self.seek)

@@ -32,6 +32,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[TrialBound]:
         found.append(bound)
         return fingerprint(parse(DOCUMENT))
 
+    monkeypatch.setattr(policy, "ADOPTED_WITHIN_S", 0.01)
     monkeypatch.setattr(policy, "settings", lambda data: None)
     monkeypatch.setattr(policy, "connect", lambda settings: None)
     monkeypatch.setattr(policy, "api", lambda data, operator: Answers(lambda path: IN_FORCE))
@@ -55,6 +56,14 @@ def test_a_policy_goes_on_trial_with_its_bound(file: str, told: list[TrialBound]
 def test_an_applied_policy_stays(file: str, told: list[TrialBound]) -> None:
     assert run(["policy", "apply", file]) == 0
     assert told == [TrialBound(0, 0)]
+
+
+def test_a_dangerous_bound_is_said_before_it_is_in_force(
+    file: str, told: list[TrialBound], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(file).write_text(DOCUMENT + "words_kept: 1s\n")
+    run(["policy", "apply", file])
+    assert capsys.readouterr().err.startswith("warning: words_kept: 1 s ")
 
 
 def test_a_pool_that_does_not_adopt_it_is_named(

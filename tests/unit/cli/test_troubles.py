@@ -14,10 +14,12 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from cli import troubles
 from cli.main import run
+from cli.moments import now_ms
 from local import stack as local_stack
 from local.status import StackStatus
 from operations.quarantine import Place, SetAside, TopicCounts
 from runtime.object_store import StoreAway
+from streams.door.intake_positions import IntakePosition
 from tests.twin.object_store import TwinObjectStore
 
 AT_MS = 1_700_000_000_000
@@ -35,7 +37,7 @@ class Servers:
         self.api: Any = {"waiting": ["other"]}
         self.metrics: Any = ""
         self.counts: Any = ([TopicCounts("submissions", 2, 30, NEWEST)], False)
-        self.places: Any = [SimpleNamespace(offset=4, waits_for="", since_ms=0)]
+        self.places: Any = [IntakePosition(4)]
 
     def get(self, url: str) -> Any:
         if url == SCHEDULER:
@@ -71,7 +73,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
 
 
 def test_what_waits_and_what_was_set_aside_is_named_with_its_place(servers: Servers) -> None:
-    servers.places.append(SimpleNamespace(offset=9, waits_for="the registry (OperationalError)", since_ms=AT_MS))
+    servers.places.append(IntakePosition(9, "the registry (OperationalError)", AT_MS))
     said = [line.plain for line in troubles.describe(troubles.find_troubles(HERE))]
     assert said[0] == "pool other: waits, no scheduler has opened it yet"
     assert said[1].startswith("intake: submissions/1/9 waits for the registry (OperationalError) since 20")
@@ -166,3 +168,16 @@ def test_status_asks_only_a_stack_that_runs_and_programs_get_all_of_it(
         "newest": "submissions/0/17",
         "reason": "",
     }
+
+
+def test_submissions_that_were_lost_are_said_for_a_week(servers: Servers) -> None:
+    """Case C25."""
+    servers.api, servers.counts = {"status": "ok"}, ([], True)
+    week_ms = 7 * 24 * 3_600_000
+    servers.places += [
+        IntakePosition(90, lost=80, lost_ms=now_ms() - week_ms // 2),
+        IntakePosition(90, lost=70, lost_ms=now_ms() - 2 * week_ms),
+    ]
+    (said,) = [line.plain for line in troubles.describe(troubles.find_troubles(HERE))]
+    assert said.startswith("submissions: up to 80 of partition 1 expired before intake had read them")
+    assert "words_kept" in said

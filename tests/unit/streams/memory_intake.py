@@ -18,9 +18,9 @@ from contract.topics import SUBMISSIONS
 from runtime.kafka import Record
 from streams.door.admission import Admitted, NotYet, RegistryAway
 from streams.door.intake_partition import IntakePartition
-from streams.door.intake_positions import IntakePosition
+from streams.door.intake_positions import BegunPlace, IntakePosition
 from streams.door.skips import Skips
-from streams.hosting.follower import Follower
+from streams.hosting.follower import Follower, OnExpired
 from streams.hosting.gaps import Gaps
 from tests.unit.streams.memory_producer import MemoryProducer
 from tests.waiting import until_async, within
@@ -36,6 +36,7 @@ class Installation:
         self.held: dict[int, tuple[int, int]] = {}
         """First offset kept and end of a partition."""
         self.stored: dict[int, int] = {}
+        self.lost_before = 0
         self.reads = 0
         self.written: list[tuple[int, IntakePosition]] = []
         self.ordered: set[tuple[int, int]] = set()
@@ -56,11 +57,15 @@ class Installation:
             raise outcome
         return a_job(record)
 
-    def read(self, partition: int) -> int:
+    def begin(self, partition: int) -> BegunPlace:
         if self.store_away:
             raise ConnectionError
         self.reads += 1
-        return self.stored.get(partition, 0)
+        offset, (low, _) = self.stored.get(partition, 0), self.held.get(partition, (0, 0))
+        before = IntakePosition(offset, lost=self.lost_before)
+        if offset < low:
+            return BegunPlace(before.after_loss(offset, low), is_behind_loss=True)
+        return BegunPlace(before)
 
     def write(self, partition: int, position: IntakePosition) -> None:
         self.written.append((partition, position))
@@ -83,9 +88,11 @@ class Installation:
         async def seek(_topic: str, partition: int, offset: int) -> None:
             self.seeks.append((partition, offset))
 
-        def follow(partition: int, position: int) -> Follower:
+        def follow(partition: int, position: int, on_expired: OnExpired) -> Follower:
             where: Any = self
-            return Follower(SUBMISSIONS, partition, position, watermarks=where, seek=seek, gaps=self.gaps)
+            return Follower(
+                SUBMISSIONS, partition, position, watermarks=where, seek=seek, gaps=self.gaps, on_expired=on_expired
+            )
 
         parts: Any = self
         return IntakePartition(

@@ -6,6 +6,7 @@ The follower, the place and the quarantine are the real ones; Faust, the broker,
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from functools import partial
 
@@ -13,18 +14,21 @@ import pytest
 
 from contract.bounds import REFUSAL_BYTES_MAX
 from contract.topics import JOBS, QUARANTINE, SUBMISSIONS
+from runtime.kafka import Record
+from streams import metrics
 from streams.door import held_up, intake_partition, skips, under_way
-from streams.door.admission import NotYet, Refused, RegistryAway
+from streams.door.admission import Admitted, NotYet, Refused, RegistryAway
 from streams.door.intake_positions import IntakePosition
 from streams.door.skips import SKIPPED
 from streams.hosting import follower
-from tests.unit.streams.memory_intake import Installation, a_record, is_at, numbers, opened, run, wants
+from tests.unit.streams.memory_intake import Installation, a_job, a_record, is_at, numbers, opened, run, wants
 from tests.waiting import until_async
 
 
 @pytest.fixture
 def installation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     monkeypatch.setattr(intake_partition, "RETRY_S", 0.001)
+    monkeypatch.setattr(intake_partition, "JUDGING_MAX_S", 0.5)
     monkeypatch.setattr(skips, "LOOK_EVERY_S", 0.0)
     monkeypatch.setattr(intake_partition, "REST_S", 0.001)
     monkeypatch.setattr(held_up, "SAID_AFTER_S", 0.0)
@@ -265,3 +269,70 @@ def test_a_failure_that_nobody_foresaw_begins_that_partition_anew_from_its_store
     said = capsys.readouterr().out
     assert "offset=0" in said
     assert "walrus" not in said
+
+
+@pytest.mark.parametrize("while_it_runs", [False, True])
+def test_what_expired_before_it_was_read_is_counted_said_and_stored(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], while_it_runs: bool
+) -> None:
+    """Case C25: 80 of 100 acknowledged submissions were gone with one INFO line."""
+    monkeypatch.setattr(follower, "STALL_S", 0.001)
+    counted = metrics.SUBMISSIONS_LOST.labels("0")
+    before = counted._value.get()
+
+    async def test() -> None:
+        installation.stored[0] = 20
+        installation.held[0] = (20, 100) if while_it_runs else (100, 100)
+        partition = installation.partition(0)
+        await opened(partition)
+        installation.held[0] = (100, 100)
+        await wants(partition, 100)
+        await partition.write_place()
+        (_, place) = installation.written[-1]
+        assert (place.offset, place.lost) == (100, 80)
+        assert place.lost_ms > 0
+        await partition.close()
+
+    run(test)
+    assert counted._value.get() == before + 80
+    said = capsys.readouterr().out
+    assert "lost=80" in said
+    assert "[error" in said
+    assert "words_kept" in said
+
+
+def test_a_loss_that_was_said_is_not_said_again_at_each_start(
+    installation: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def test() -> None:
+        installation.stored[0], installation.lost_before = 20, 7
+        partition = installation.partition(0)
+        await opened(partition)
+        await partition.write_place()
+        assert installation.written[-1][1].lost == 7, "and is not forgotten"
+        await partition.close()
+
+    run(test)
+    assert "lost" not in capsys.readouterr().out
+
+
+def test_while_the_registry_does_not_answer_at_all_the_place_says_so(installation: Installation) -> None:
+    """A server that stands still keeps the question: nothing comes back that could be tried again."""
+    free = threading.Event()
+
+    def hang(record: Record, *, patient: bool) -> Admitted:
+        assert free.wait(60)
+        return a_job(record)
+
+    async def test() -> None:
+        installation.admit = hang  # type: ignore[method-assign]
+        partition = installation.partition(0)
+        await opened(partition)
+        await partition.deliver(a_record(0))
+        await until_async(lambda: "registry" in partition._held_up._waits_for, "it says for what it waits")
+        free.set()
+        await until_async(lambda: partition.place == 1, "it goes on")
+        assert partition._held_up._waits_for == ""
+        await partition.close()
+
+    run(test)
