@@ -72,6 +72,9 @@ class PostgresServer:
         self.process.start()
 
     def ready(self) -> bool:
+        """Whether this server, and not another one on the same data, answers."""
+        if self.process is None or _postmaster(self._data) != self.process.pid:
+            return False
         try:
             with psycopg.connect(
                 user="postgres", dbname="postgres", host=str(self.socket_dir), port=SOCKET_NUMBER, connect_timeout=5
@@ -250,6 +253,13 @@ def _await_predecessor(data: Path) -> None:
     give_up_s = time.monotonic() + STOP_TIMEOUT_S
     while len(memory) == 2 and _is_attached(memory[1]) and time.monotonic() < give_up_s:
         time.sleep(0.02)
+
+
+def _postmaster(data: Path) -> int:
+    """The process id of the server on this data by its own word; 0 when no server has begun there."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return int((data / "postmaster.pid").read_text().partition("\n")[0])
+    return 0
 
 
 def _is_attached(shared_memory: str) -> bool:

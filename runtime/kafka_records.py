@@ -12,7 +12,6 @@ CLIENT: dict[str, str | int | float] = {
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 1_000,
     "log_level": 0,  # else the library writes several lines for each try to connect; we log what it reports to us
-    "broker.address.family": "v4",
 }
 """Settings of every client of ours."""
 

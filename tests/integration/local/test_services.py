@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -76,6 +80,51 @@ def test_postgres_and_its_data_may_lie_below_a_private_home(tmp_path: Path, monk
         assert server.process.command[0].startswith(str(home))
     finally:
         server.stop()
+
+
+AS_NOBODY_KNOWN = """
+import os, sys
+from pathlib import Path
+from local.postgres_server import PostgresServer
+server = PostgresServer(Path(sys.argv[1]), Path(sys.argv[2]), durable=False)
+server.start()
+server.await_ready()
+server.stop()
+print("ready as", os.getuid())
+"""
+
+
+def open_to_all(path: Path) -> bool:
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.parents)
+
+
+@pytest.fixture
+def nobodys() -> Iterator[Path]:
+    """A folder of a user that the machine does not know."""
+    with tempfile.TemporaryDirectory(prefix="headrace-") as name:
+        folder = Path(name)
+        for part in (folder, folder / "data", folder / "logs"):
+            part.mkdir(exist_ok=True)
+            os.chown(part, 54321, 54321)
+        yield folder
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run as a user that the machine does not know")
+def test_postgres_runs_as_a_user_without_a_name(nobodys: Path) -> None:
+    """As containers do that are given any number. The capability is for Python, which may lie in /root."""
+    if not open_to_all(binaries() / "initdb"):
+        pytest.skip(
+            "this repository lies where only its owner may look, and who is lent a name has no capability there"
+        )
+    user = ["setpriv", "--securebits=+no_setuid_fixup", "--reuid=54321", "--regid=54321", "--clear-groups"]
+    user += ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--"]
+    command = [sys.executable, "-c", AS_NOBODY_KNOWN, str(nobodys / "data"), str(nobodys / "logs")]
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
+    done = subprocess.run([*user, *command], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    if "no way to lend one" in done.stderr:
+        assert "Add this user to /etc/passwd" in done.stderr
+        pytest.skip("this machine lends no names: it allows no namespaces of users")
+    assert done.stdout == "ready as 54321\n", done.stderr
 
 
 def test_a_killed_object_store_comes_back_with_its_objects(own: Services) -> None:

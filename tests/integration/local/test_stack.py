@@ -50,6 +50,11 @@ def pid_of(status: StackStatus, name: str) -> int:
     return next(part.pid for part in status.parts if part.name == name)
 
 
+def asked(url: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    """Past the proxies of the environment."""
+    return httpx.get(url, headers=headers, trust_env=False)
+
+
 class Twice(NamedTuple):
     """Two stacks that were started at one moment with one port for the API."""
 
@@ -59,9 +64,21 @@ class Twice(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twice]:
+def hostile() -> Iterator[None]:
+    """An environment with proxies that nobody answers for, and a locale that knows ASCII only."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+            environment.setenv(name, "http://127.0.0.1:9")
+        environment.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
+        environment.setenv("NO_PROXY", "localhost")
+        environment.setenv("LC_ALL", "C")
+        yield
+
+
+@pytest.fixture(scope="module")
+def twice(hostile: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twice]:
     port = free_port()
-    folders = [tmp_path_factory.mktemp("stack"), tmp_path_factory.mktemp("second")]
+    folders = [tmp_path_factory.mktemp(name) / "ein Pfad, mit ümläut" for name in ("stack", "second")]
 
     def up(folder: Path) -> CannotStart | None:
         try:
@@ -108,8 +125,8 @@ def test_all_parts_are_ready_and_the_demo_key_works(data: Path) -> None:
     keys = stack.keys(data)
     assert keys.tenant == "demo"
     headers = {"Authorization": f"Bearer {keys.api_key}"}
-    assert httpx.get(f"{status.api_url}/v1/models", headers=headers).status_code == 200
-    assert httpx.get(f"{status.api_url}/v1/models").status_code == 401
+    assert asked(f"{status.api_url}/v1/models", headers=headers).status_code == 200
+    assert asked(f"{status.api_url}/v1/models").status_code == 401
 
 
 def test_secrets_are_for_the_owner_only(data: Path) -> None:
@@ -153,7 +170,7 @@ def test_a_killed_supervisor_leaves_nothing_and_its_data_is_picked_up(data: Path
     assert after.warnings == []
     assert (after.api_url, after.kafka) == (before.api_url, before.kafka)
     headers = {"Authorization": f"Bearer {stack.keys(data).api_key}"}
-    assert httpx.get(f"{after.api_url}/v1/models", headers=headers).status_code == 200
+    assert asked(f"{after.api_url}/v1/models", headers=headers).status_code == 200
     bootstrap = after.kafka
     begin, end = kafka.offsets(bootstrap, topics.JOBS, 0)
     records = [codec.decode_wire(r.value) for r in kafka.read_range(bootstrap, topics.JOBS, 0, begin, end)]

@@ -7,13 +7,18 @@ import pwd
 import subprocess
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+from unittest.mock import MagicMock
 
+import psycopg
 import pytest
 from sqlalchemy import make_url
 
 from local import postgres_server
 from local.errors import CannotStart
 from local.postgres_server import SOCKET_PATH_MAX, PostgresServer
+from local.processes import Process
 
 
 @pytest.mark.parametrize("name", ["plain", "mit ümläut", "100% + & # ? = ; :x", "日本"])
@@ -29,6 +34,19 @@ def test_a_path_that_is_too_long_for_a_socket_or_ends_in_a_list_has_its_socket_e
     assert server.socket_dir.parent == Path(tempfile.gettempdir())
     assert len(os.fsencode(server.socket_dir / ".s.PGSQL.5432.lock")) <= SOCKET_PATH_MAX
     assert server.socket_dir != PostgresServer(Path("/data") / name / "other", Path("/logs")).socket_dir
+
+
+def test_a_server_that_was_not_started_by_us_does_not_make_ours_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psycopg, "connect", lambda **_: MagicMock())
+    server = PostgresServer(tmp_path, tmp_path / "logs")
+    assert not server.ready()
+    server.process = cast(Process, SimpleNamespace(pid=4711))
+    assert not server.ready(), "nobody has begun there"
+    for pid, ready in (("4712", False), ("", False), ("4711", True)):
+        (tmp_path / "postmaster.pid").write_text(f"{pid}\n{tmp_path}\n")
+        assert server.ready() == ready
 
 
 def nameless(uid: int) -> pwd.struct_passwd:
