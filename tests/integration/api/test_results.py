@@ -10,9 +10,9 @@ import pytest
 
 from contract import events as e
 from contract.codec import encode
-from contract.results import EMPTY_MANIFEST, ResultFile, ResultManifest, attempt_prefix
+from contract.results import EMPTY_MANIFEST, LOG_NAME, ResultFile, ResultManifest, attempt_prefix
 from runtime.object_store import ObjectStore
-from tests.integration.api.conftest import Caller, Views
+from tests.integration.api.conftest import Caller, CallerFactory, Views
 from tests.unit.views.ledger import VERSION, job_of
 
 VIDEO = b"not really a video"
@@ -80,6 +80,18 @@ def test_a_result_that_is_gone_is_said_to_be(caller: Caller, views: Views, store
     store.delete_prefix(f"results/{job}/")
     response = caller.http.get(f"/v1/jobs/{job}/result")
     assert (response.status_code, response.json()["type"]) == (500, "urn:headrace:problem:result-missing")
+
+
+def test_an_owner_reads_what_an_attempt_printed_and_nobody_else_does(
+    caller: Caller, views: Views, store: ObjectStore, caller_of: CallerFactory
+) -> None:
+    job, _ = run_with(views, store, caller)
+    store.put(f"results/{job}/{views.main.dispatch(job)}/{LOG_NAME}", "wörds\n".encode())
+    read = caller.http.get(f"/v1/jobs/{job}/attempts/1/log")
+    assert (read.status_code, read.text) == (200, "wörds\n")
+    absent = caller.http.get(f"/v1/jobs/{job}/attempts/1/error")
+    assert (absent.status_code, absent.json()["type"]) == (404, "urn:headrace:problem:no-error")
+    assert caller_of().http.get(f"/v1/jobs/{job}/attempts/1/log").json()["type"] == "urn:headrace:problem:unknown-job"
 
 
 def test_an_erased_result_is_gone(caller: Caller, views: Views, store: ObjectStore) -> None:

@@ -17,7 +17,7 @@ from contract.codec import decode_input, decode_progress
 from contract.inputs import NodeReport, Report, Started, Wire
 from contract.names import payload_digest
 from contract.orders import Order, Payload, Run
-from contract.results import ERROR_NAME, attempt_prefix
+from contract.results import ERROR_NAME, LOG_NAME, attempt_prefix
 from contract.side_topics import AttemptProgressed
 from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
@@ -117,6 +117,10 @@ class Store(TwinObjectStore):
     def error_of(self, run: Run) -> str:
         """The words of the attempt's failure."""
         return self.objects[attempt_prefix(run.job, run.dispatch) + ERROR_NAME].decode()
+
+    def printed_in(self, run: Run) -> str:
+        """What the model printed during the attempt."""
+        return self.objects.get(attempt_prefix(run.job, run.dispatch) + LOG_NAME, b"").decode()
 
 
 class OneVersion:

@@ -22,6 +22,14 @@ def test_progress_in_broken_words_is_mended_and_the_film_is_kept(table: Table) -
     run = table.asking(b'{"how": "progress"}')
     assert table.ended(run) == Succeeded(run.job, run.dispatch, EMPTY_MANIFEST)
     assert [progress.message for progress in table.broker.progress] == ["caf\ufffd.mp4"]
+    assert table.store.printed_in(run) == "printed \\ud83d\n"
+
+
+def test_what_was_printed_belongs_to_its_own_attempt_only(table: Table) -> None:
+    loud, silent = table.asking(b'{"how": "progress"}'), table.order()
+    for run in (loud, silent):
+        assert table.ended(run) == Succeeded(run.job, run.dispatch, EMPTY_MANIFEST)
+    assert (table.store.printed_in(loud), table.store.printed_in(silent)) == ("printed \\ud83d\n", "")
 
 
 def test_an_error_in_broken_words_is_that_error_with_its_words_mended(table: Table) -> None:
