@@ -110,8 +110,8 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
         found.quarantine = [_of(counts) for counts in counted]
     except KafkaException:
         found.unknown.append("what is in quarantine is not known: Kafka does not answer")
-    store = store_of_moment(here)
     try:
+        store = store_of_moment(here)
         ask(store, "status")
     except UNAVAILABLE as fault:
         found.failing["object_store"] = (

@@ -21,7 +21,7 @@ from runtime.object_store_errors import (
     in_our_words,
     is_away,
 )
-from runtime.proxies import proxy_for
+from runtime.proxies import ProxyUnusable, proxy_for
 from runtime.settings import Settings
 
 __all__ = ["UNAVAILABLE", "Missing", "ObjectStore", "Source", "StoreAway", "StoreFault", "StoreRefuses", "is_away"]
@@ -237,6 +237,9 @@ def _client(settings: Settings, endpoint: str, read_timeout_s: float, tries: int
 
 
 def _proxies(endpoint: str) -> dict[str, str]:
-    """By scheme, the proxy by which to reach the store. ProxyUnusable."""
-    proxy = proxy_for(endpoint)
+    """By scheme, the proxy by which to reach the store. StoreRefuses."""
+    try:
+        proxy = proxy_for(endpoint)
+    except ProxyUnusable as unusable:
+        raise StoreRefuses(str(unusable)) from None
     return {"http": proxy, "https": proxy} if proxy else {}

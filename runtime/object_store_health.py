@@ -119,8 +119,8 @@ def require_conditional_writes(store: ObjectStore) -> None:
 
 def what_it_supports(settings: Settings) -> list[StoreSupport]:
     """What the store of the installation can do, by trying; settings that would help are named."""
-    store = store_of_moment(settings)
     try:
+        store = store_of_moment(settings)
         if not store.bucket_exists():
             return [StoreSupport("object store", False, f"no bucket {store.bucket}", "make it, or run `headrace up`")]
         checksums = _checksums(settings, store)

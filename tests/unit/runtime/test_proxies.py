@@ -9,7 +9,8 @@ import pytest
 
 from registry import uv
 from runtime.http_client import http_client
-from runtime.object_store import ObjectStore
+from runtime.object_store import ObjectStore, StoreRefuses
+from runtime.object_store_health import what_it_supports
 from runtime.proxies import ProxyUnusable, except_loopback, is_loopback, lets_loopback_through, proxy_for
 from runtime.settings import Settings
 
@@ -95,6 +96,16 @@ def test_a_client_of_another_machine_uses_the_proxy(monkeypatch: pytest.MonkeyPa
         assert len(client._mounts) == 1
     store = ObjectStore(KEYED.model_copy(update={"s3_endpoint": "http://store.example.com"}))
     assert store._client.meta.config.proxies == {"http": DEAD, "https": DEAD}
+
+
+def test_a_store_behind_a_proxy_that_cannot_be_used_is_told_of_by_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1080")
+    elsewhere = KEYED.model_copy(update={"s3_endpoint": "http://store.example.com"})
+    with pytest.raises(StoreRefuses, match="expected ALL_PROXY to name a proxy by http:// or https://"):
+        ObjectStore(elsewhere)
+    (found,) = what_it_supports(elsewhere)
+    assert not found.good
+    assert found.found.endswith("unset ALL_PROXY, or add store.example.com to NO_PROXY")
 
 
 def test_programs_that_are_not_ours_are_told_to_leave_this_machine_out() -> None:
