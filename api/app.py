@@ -60,7 +60,7 @@ class Application:
         self._guard = RequestGuard(self._starlette, self._metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._guard(without_slash(scope), receive, send)
+        await self._guard(without_slash(without_prefix(scope, self._settings.api_prefix)), receive, send)
 
     def end_streams(self) -> None:
         """Ends all event streams, which would keep a stopping server. Safe in any thread and in a signal handler."""
@@ -78,6 +78,15 @@ class Application:
             yield
         finally:
             await resources.close()
+
+
+def without_prefix(scope: Scope, prefix: str) -> Scope:
+    """The request as if no gateway had left this prefix in front of its path. Requests without it come too, past the
+    gateway: of whoever asks for readiness."""
+    path = scope.get("path", "")
+    if not prefix or not f"{path}/".startswith(f"{prefix}/"):
+        return scope
+    return {**scope, "path": path.removeprefix(prefix) or "/"}
 
 
 def without_slash(scope: Scope) -> Scope:

@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     """Address the API listens on."""
     api_port: int = 8470
+    api_prefix: str = ""
+    """What a gateway leaves in front of the API's paths, like `/headrace`. Empty: nothing."""
     api_key: str = Field(default="", repr=False)
     """The API key that the command line sends."""
     log_level: str = "info"
@@ -96,6 +98,14 @@ class Settings(BaseSettings):
     @classmethod
     def _without_brackets(cls, host: str) -> str:
         return host.strip("[]")
+
+    @field_validator("api_prefix")
+    @classmethod
+    def _path(cls, prefix: str) -> str:
+        prefix = prefix.rstrip("/")
+        if prefix and not prefix.startswith("/"):
+            raise ValueError(f"expected a path like /headrace, found {prefix[:100]!r}")
+        return prefix
 
     @field_validator("api_url")
     @classmethod

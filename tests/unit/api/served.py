@@ -23,8 +23,8 @@ def _key_of(secret: str) -> Key:
 class ServedApi:
     """`reads` answers the queries of handlers, by the name of the query; `store` is the object store."""
 
-    def __init__(self, *, store: Any = None, reads: dict[str, Any] | None = None) -> None:
-        self._application = Application(Settings())
+    def __init__(self, *, store: Any = None, reads: dict[str, Any] | None = None, prefix: str = "") -> None:
+        self._application = Application(Settings(api_prefix=prefix))
         self._reads = reads or {}
         resources = object.__new__(Resources)
         resources.store = store

@@ -40,6 +40,24 @@ def test_a_location_leads_to_the_job_through_every_gateway(base: str, slash: str
     assert urljoin(asked, where) == f"{base}/v1/jobs/{JOB}"
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/headrace/healthz", 200),
+        ("/headrace/healthz/", 200),
+        ("/headrace", 200),
+        ("/headrace/", 200),
+        ("/healthz", 200),
+        ("/headracehealthz", 404),
+        ("/headrace/headrace/healthz", 404),
+        ("/other/healthz", 404),
+    ],
+)
+def test_a_gateway_may_leave_its_prefix_where_it_is(path: str, status: int) -> None:
+    answer = ServedApi(prefix="/headrace").request("GET", path)
+    assert (answer.status_code, "Location" in answer.headers) == (status, False)
+
+
 def test_documents_name_nothing_from_the_root_of_a_host() -> None:
     assert b'"servers":[{"url":"."}]' in DOCUMENT
     assert 'href="/' not in PAGE

@@ -78,6 +78,12 @@ def test_what_librdkafka_and_faust_would_read_in_two_ways_is_refused(given: str)
         Settings(kafka=given)
 
 
+def test_a_prefix_is_a_path() -> None:
+    assert Settings(api_prefix="/headrace/").api_prefix == "/headrace"
+    with pytest.raises(ValidationError, match="expected a path like /headrace, found 'headrace'"):
+        Settings(api_prefix="headrace")
+
+
 def test_addresses_of_the_api_may_have_what_people_add() -> None:
     settings = Settings(api_url="https://example.com/headrace/", api_host="[::1]")
     assert (settings.api_url, settings.api_host) == ("https://example.com/headrace", "::1")
