@@ -58,8 +58,7 @@ def import_trace(
 def read_trace(file: Path) -> Arrivals:
     """The trace in this file. Says on standard error which of its columns nothing is made of. WrongUse."""
     try:
-        passed_over = traces.columns_passed_over(file)
-        arrivals = traces.read(file)
+        arrivals, passed_over = traces.read_whole(file)
     except OSError as error:
         raise WrongUse(f"cannot read {file}: {error.strerror}") from None
     except traces.TraceUnreadable as error:

@@ -24,7 +24,7 @@ from contract.names import is_name
 from whatif.simulation.arrivals import Arrivals
 
 COLUMNS = ("arrival", "tier", "tenant", "model", "service_seconds")
-"""Columns of the documented CSV; other columns are passed over (`columns_passed_over`)."""
+"""Columns of the documented CSV; other columns are passed over."""
 
 CLOCK_SET_BACK_MS = 3_600_000
 """How far clocks go back when summer time ends."""
@@ -47,6 +47,12 @@ class TraceUnreadable(ValueError):
     """The file is not a trace. The message names line and column, what was expected and what was found."""
 
 
+class Trace(NamedTuple):
+    arrivals: Arrivals
+    passed_over: tuple[str, ...]
+    """The columns of which nothing is made."""
+
+
 class PublicFormat(NamedTuple):
     """The columns of a public trace: arrival, input tokens, output tokens."""
 
@@ -67,14 +73,13 @@ PUBLIC_FORMATS = (
 
 def read(path: Path) -> Arrivals:
     """Reads a trace from a file, `.gz` or plain, documented or public. TraceUnreadable; OSError."""
-    with _opened(path) as file:
-        return TraceReader(path, file).arrivals()
+    return read_whole(path).arrivals
 
 
-def columns_passed_over(path: Path) -> tuple[str, ...]:
-    """The columns of this trace of which nothing is made. TraceUnreadable; OSError."""
+def read_whole(path: Path) -> Trace:
+    """As `read`, with what of the file was not used. The file is read once, so it may be a pipe."""
     with _opened(path) as file:
-        return TraceReader(path, file).passed_over()
+        return TraceReader(path, file).trace()
 
 
 @contextmanager
@@ -138,15 +143,10 @@ class TraceReader:
         """Every arrival so far that is a time says how far it is from UTC."""
         self._made = Arrivals()
 
-    def arrivals(self) -> Arrivals:
+    def trace(self) -> Trace:
         """Reads the whole trace, in the form whose columns the header has most of. TraceUnreadable."""
         header, names, take = self._form()
-        return self._all(header, names, take)
-
-    def passed_over(self) -> tuple[str, ...]:
-        """Reads the header, and names its columns that the form does not have. TraceUnreadable."""
-        header, names, _ = self._form()
-        return tuple(name for name in header if name not in names)
+        return Trace(self._all(header, names, take), tuple(name for name in header if name not in names))
 
     def _form(self) -> tuple[list[str], Sequence[str], Callable[[list[str], int], None]]:
         """(the header, the columns to read, what takes them)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -177,9 +179,9 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_traces_are_read_as_published_and_say_what_is_passed_over(tmp_path: Path, name: str) -> None:
     text, passed_over = PUBLISHED[name]
-    path = written(tmp_path, text)
-    assert [(job.service_ms, job.model) for job in traces.read(path)] == [(2_000 + 750 + 400, "medium")]
-    assert traces.columns_passed_over(path) == passed_over
+    trace = traces.read_whole(written(tmp_path, text))
+    assert [(job.service_ms, job.model) for job in trace.arrivals] == [(2_000 + 750 + 400, "medium")]
+    assert trace.passed_over == passed_over
 
 
 @pytest.mark.parametrize(
@@ -205,3 +207,12 @@ def test_times_with_their_offsets_go_on_when_summer_time_ends(tmp_path: Path) ->
     rows = [f"{at},api,acme,film,1\n" for at in ("2026-10-25T02:59:50+02:00", "2026-10-25T02:00:10+01:00")]
     first, second = traces.read(written(tmp_path, HEADER + "".join(rows)))
     assert second.at_ms - first.at_ms == 20_000
+
+
+def test_a_trace_may_come_through_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as writer:
+        writer.submit(pipe.write_text, PUBLISHED["azure 2025"][0])
+        trace = traces.read_whole(pipe)
+    assert (len(trace.arrivals), trace.passed_over) == (1, ("NumImages",))
