@@ -225,14 +225,18 @@ def _privileges(user: _User | None) -> list[str]:
 
 
 def _socket_dir(data: Path) -> Path:
-    """Beside the data, or in the temporary directory where that path is too long for a socket, or has a character by
-    which Postgres ends a path in a list of them."""
-    beside = data.absolute().with_name(data.name + ".socket")
-    fits = len(os.fsencode(beside / f".s.PGSQL.{SOCKET_NUMBER}.lock")) <= SOCKET_PATH_MAX
-    if fits and not set(str(beside)) & set(_ENDS_A_PATH):
-        return beside
+    """Beside the data. Where that path is too long for a socket, or has a character by which Postgres ends a path in a
+    list of them: in the temporary directory, which $TMPDIR may name as badly, or in /tmp."""
     digest = hashlib.sha256(os.fsencode(data.absolute())).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"headrace-{os.geteuid()}-{digest}"
+    apart = f"headrace-{os.geteuid()}-{digest}"
+    beside = data.absolute().with_name(data.name + ".socket")
+    places = (beside, Path(tempfile.gettempdir()) / apart, Path("/tmp") / apart)  # noqa: S108 (_require_own)
+    return next((place for place in places if _holds_a_socket(place)), places[-1])
+
+
+def _holds_a_socket(folder: Path) -> bool:
+    fits = len(os.fsencode(folder / f".s.PGSQL.{SOCKET_NUMBER}.lock")) <= SOCKET_PATH_MAX
+    return fits and not set(str(folder)) & set(_ENDS_A_PATH)
 
 
 def _await_predecessor(data: Path) -> None:

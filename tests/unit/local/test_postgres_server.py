@@ -36,6 +36,13 @@ def test_a_path_that_is_too_long_for_a_socket_or_ends_in_a_list_has_its_socket_e
     assert server.socket_dir != PostgresServer(Path("/data") / name / "other", Path("/logs")).socket_dir
 
 
+@pytest.mark.parametrize("name", ["t" * 90, "a, b"])
+def test_a_temporary_directory_may_be_as_long_as_the_data(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", f"/{name}")
+    server = PostgresServer(Path("/data") / ("x" * 100) / "postgres", Path("/logs"))
+    assert server.socket_dir.parent == Path("/tmp")
+
+
 def test_a_server_that_was_not_started_by_us_does_not_make_ours_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
