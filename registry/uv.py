@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tempfile
 from pathlib import Path
 
 import uv
 
 from registry.errors import RegistryError
 from runtime.proxies import except_loopback
+from runtime.user_caches import home_caches, user_caches
 
 TIMEOUT_S = 1800
 """In seconds. The largest wheels have gigabytes."""
@@ -30,25 +30,16 @@ def uv_program() -> str:
 
 
 def _surroundings() -> dict[str, str]:
-    """The environment for uv. For a user without a home it names a cache: uv would make one where it runs, whatever
-    $XDG_CACHE_HOME says."""
+    """The environment for uv. Without a home that can be written to, uv would make its cache where it runs, whatever
+    $XDG_CACHE_HOME says; so it is told of one."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
     kept.setdefault("UV_PYTHON_DOWNLOADS", "never")
-    if not kept.keys() & {"UV_CACHE_DIR", "HOME"}:
+    if home_caches() is None and "UV_CACHE_DIR" not in kept:
         try:
-            kept["HOME"] = str(Path.home())
-        except RuntimeError:
-            caches = kept.get("XDG_CACHE_HOME")
-            kept["UV_CACHE_DIR"] = f"{caches}/uv" if caches else _cache_of_the_homeless()
+            kept["UV_CACHE_DIR"] = str(user_caches() / "uv")
+        except OSError as error:
+            raise RegistryError("environment", f"uv has no place for its cache: {error}") from None
     return except_loopback(kept)
-
-
-def _cache_of_the_homeless() -> str:
-    folder = Path(tempfile.gettempdir()) / f"headrace-uv-{os.geteuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.lstat().st_uid != os.geteuid():
-        raise RegistryError("environment", f"expected {folder} to be this user's, found another's; set UV_CACHE_DIR")
-    return str(folder)
 
 
 def run_uv(arguments: list[str], doing: str) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,27 +18,18 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from local.errors import CannotStart
 from local.jars import lock_file, repository
 from local.jars.download import ALL_S_MAX, Download
+from runtime.user_caches import CacheNotOurs, user_caches
 
 WAIT_S_MAX = ALL_S_MAX + 60
 """How long to wait for another process that fetches the same jars. That process gives up before."""
 
 
 def cache_dir() -> Path:
-    """$XDG_CACHE_HOME/headrace, else ~/.cache/headrace. A user without a name and without $HOME, as containers have,
-    has a folder in the temporary directory. CannotStart when that is another user's: its jars would run as ours."""
-    given = os.environ.get("XDG_CACHE_HOME")
-    if given:
-        return Path(given) / "headrace"
-    with suppress(RuntimeError):
-        return Path.home() / ".cache" / "headrace"
-    folder = Path(tempfile.gettempdir()) / f"headrace-cache-{os.geteuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    owner = folder.lstat().st_uid
-    if owner != os.geteuid():
-        raise CannotStart(
-            f"{folder} to belong to user {os.geteuid()}", f"user {owner}", "Name another place with $XDG_CACHE_HOME"
-        )
-    return folder
+    """Our folder among the user's caches. CannotStart when there can be none."""
+    try:
+        return user_caches() / "headrace"
+    except CacheNotOurs as error:
+        raise CannotStart("a folder for caches", str(error), "Nothing was fetched") from None
 
 
 def is_cached(server: str) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +19,7 @@ from local.jars import repository as repository_module
 from local.jars.download import Abandoned, Download
 from local.jars.lock_file import SERVERS, Jar
 from local.jars.repository import VARIABLE, chosen
+from runtime.user_caches import CacheNotOurs
 from tests.unit.local.jar_repository import SERVER, FakeRepository, serving, write_lock
 
 CONTENT = {"one": b"1" * 300_000, "two": b"2" * 10, "three": b"3" * 70_000}
@@ -200,29 +199,20 @@ def test_a_line_that_names_no_jar_is_named(jars: list[Jar], tmp_path: Path) -> N
         lock_file.read(SERVER)
 
 
-def homeless() -> Path:
-    raise RuntimeError("Could not determine home directory.")
+def test_jars_in_a_folder_that_another_user_made_are_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def anothers() -> Path:
+        raise CacheNotOurs("expected it to belong to user 4711")
+
+    monkeypatch.setattr(cache, "user_caches", anothers)
+    with pytest.raises(CannotStart, match="expected a folder for caches, found expected it to belong to user 4711"):
+        cache.cache_dir()
 
 
-def test_a_user_without_a_home_has_jars_in_the_temporary_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+def test_a_user_without_a_home_has_no_settings_of_maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setattr(repository_module, "MACHINE_SETTINGS", tmp_path / "none.xml")
     monkeypatch.setattr(Path, "home", homeless)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    folder = cache.cache_dir()
-    assert folder == tmp_path / f"headrace-cache-{os.geteuid()}"
-    assert folder.stat().st_mode & 0o777 == 0o700
     assert chosen().named_by == "jgo"
-
-
-def test_jars_in_a_folder_that_another_user_made_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", homeless)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / "headrace-cache-4711").mkdir()
-    monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    with pytest.raises(CannotStart, match=r"headrace-cache-4711 to belong to user 4711, found user .*XDG_CACHE_HOME"):
-        cache.cache_dir()

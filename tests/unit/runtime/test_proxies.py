@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import httpx
 import pytest
 
@@ -115,18 +113,3 @@ def test_programs_that_are_not_ours_are_told_to_leave_this_machine_out() -> None
     assert lets_loopback_through({"HTTP_PROXY": DEAD, "NO_PROXY": "localhost"})
     assert not lets_loopback_through(told)
     assert not lets_loopback_through({})
-
-
-def test_a_user_without_a_home_has_a_cache_for_uv(monkeypatch: pytest.MonkeyPatch) -> None:
-    def homeless() -> str:
-        raise RuntimeError("Could not determine home directory.")
-
-    for name in ("UV_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", homeless)
-    monkeypatch.setattr(uv, "_cache_of_the_homeless", lambda: "/tmp/own")
-    assert uv._surroundings()["UV_CACHE_DIR"] == "/tmp/own"
-    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert uv._surroundings()["UV_CACHE_DIR"] == "/cache/uv"
-    monkeypatch.setenv("HOME", "/home/ada")
-    assert "UV_CACHE_DIR" not in uv._surroundings()
