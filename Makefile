@@ -8,7 +8,7 @@ PACKAGES := contract scheduling runtime registry views streams gpu_worker api au
 
 # Tests of UNIT and CORE need neither a process nor a server.
 UNIT := tests/unit
-CORE := tests/properties tests/simulation tests/golden
+CORE := tests/properties tests/fuzz tests/simulation tests/golden
 PROCESSES := tests/process
 SERVERS := tests/integration tests/system
 PYTEST := pytest -n 2 --dist worksteal
@@ -43,7 +43,7 @@ check-tests: $(INSTALLED)
 .PHONY: test
 test: $(INSTALLED) ## What check does, and the tests of processes, real servers and the whole stack: at most 10 minutes
 	@$(MAKE) --no-print-directory -j2 --output-sync=target check-code test-measured
-	.venv/bin/$(PYTEST) $(CORE)
+	FUZZ_EXAMPLES=200 .venv/bin/$(PYTEST) $(CORE)
 	$(PYTHON) -m tests.interpreters $(UV)
 	.venv/bin/pytest -n 3 --dist loadscope --no-loadscope-reorder -m "not long" $(SERVERS)
 
@@ -60,6 +60,10 @@ test-long: $(INSTALLED) ## What takes longer: outages that last, kills at random
 .PHONY: simulate
 simulate: $(INSTALLED) ## Run the seeded simulation: make simulate SEEDS=10000, or one seed: make simulate SEED=7
 	$(PYTHON) -m tests.simulation $(if $(SEED),--seed $(SEED),$(SEEDS))
+
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## Offer every door 20,000 examples or two minutes of them: make fuzz DOORS="model.yaml POST"
+	$(PYTHON) -m tests.fuzz $(DOORS)
 
 .PHONY: demo
 demo: $(INSTALLED) ## From nothing to finished videos on this machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 from starlette.requests import Request
@@ -23,6 +24,8 @@ from views import queries
 from views.rows import UNREADABLE
 
 PAGE_DEFAULT = 50
+_LIMIT = re.compile(r"[0-9]{1,9}")
+"""Python refuses to read a number of thousands of digits."""
 _STATES = [*(state.value for state in JobState), UNREADABLE]
 
 
@@ -54,7 +57,7 @@ async def list_jobs(request: Request) -> Response:
         if name in given and not is_name(given[name]):
             raise _invalid(name, "a name", given[name])
     limit = given.get("limit", str(PAGE_DEFAULT))
-    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= queries.PAGE_MAX):
+    if not (_LIMIT.fullmatch(limit) and 1 <= int(limit) <= queries.PAGE_MAX):
         raise _invalid("limit", f"1 to {queries.PAGE_MAX}", limit)
     try:
         page = await resources_of(request).read(

@@ -11,6 +11,7 @@ from api.operations import in_path, operation
 from api.problems import Problem
 from api.replies import parameters, reply
 from api.resources import resources_of
+from contract.names import is_name
 from registry import models
 from registry.errors import RegistryError
 
@@ -38,14 +39,20 @@ async def get_model(request: Request) -> Response:
     parameters(request)
     resources = resources_of(request)
     name = request.path_params["model"]
+    if not is_name(name):  # the database takes no text with NUL
+        raise _unknown(name)
     try:
         model = await resources.in_thread(models.show, resources.engine, name)
         versions = await resources.in_thread(models.versions, resources.engine, name)
     except RegistryError as error:
         if error.code != "unknown_model":
             raise
-        raise Problem(404, "unknown-model", f"there is no model {name[:80]!r}; GET /v1/models lists them") from None
+        raise _unknown(name) from None
     summary = ModelSummary.of(model)
     return reply(
         ModelDetail(summary.name, summary.pool, summary.aliases, [ModelVersion.of(version) for version in versions])
     )
+
+
+def _unknown(name: str) -> Problem:
+    return Problem(404, "unknown-model", f"there is no model {name[:80]!r}; GET /v1/models lists them")

@@ -12,6 +12,7 @@ from typing import Any, Self
 import httpx
 
 from cli.errors import CommandFailed, WrongUse
+from contract.bounds import visible
 from runtime.http_client import http_client
 
 Document = dict[str, Any]
@@ -61,7 +62,7 @@ class ApiClient:
                     if not answer.is_success:
                         answer.read()
                         raise _failure(answer)
-                    for name, data, event_id in _server_sent(answer.iter_lines()):
+                    for name, data, event_id in _server_sent(answer.iter_lines(), self.url):
                         last_id = event_id or last_id
                         yield name, data
                 return
@@ -88,14 +89,7 @@ class ApiClient:
         answer = self._answer(method, path, **options)
         if not answer.is_success:
             raise _failure(answer)
-        try:
-            document: Document = answer.json()
-        except ValueError:
-            raise CommandFailed(
-                f"expected JSON of the API at {self.url}, found {answer.headers.get('Content-Type') or 'other bytes'};"
-                " HEADRACE_API_URL may name another server, or a page in front of the API"
-            ) from None
-        return document
+        return _document(answer.content, self.url, answer.headers.get("Content-Type", ""))
 
     def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
@@ -118,21 +112,36 @@ def _failure(answer: httpx.Response) -> CommandFailed:
             " HEADRACE_API_URL to the address that the API has"
         )
     try:
-        problem: Document = answer.json()
+        problem = _document(answer.content, "")
         words = f"{problem.get('title', answer.reason_phrase)}: {problem.get('detail', '')}".rstrip(": ")
-    except (ValueError, AttributeError):  # a gateway's own words
+    except CommandFailed:  # a gateway's own words
         words = f"the API answered {answer.status_code} {answer.reason_phrase}"
+    words = visible(words)
     wrong_use = answer.status_code in (400, 404, 413, 422)
     return WrongUse(words) if wrong_use else CommandFailed(words)
 
 
-def _server_sent(lines: Iterator[str]) -> Iterator[tuple[str, Document, str]]:
+def _document(raw: bytes | str, url: str, claim: str = "") -> Document:
+    """The JSON object in these bytes. CommandFailed: something else than the API answered, such as a gateway's page."""
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise CommandFailed(
+            f"expected a JSON object of the API at {url}, found {visible(claim)[:80] or 'other bytes'};"
+            " HEADRACE_API_URL may name another server, or a page in front of the API"
+        )
+    return document
+
+
+def _server_sent(lines: Iterator[str], url: str) -> Iterator[tuple[str, Document, str]]:
     name, event_id = "message", ""
     data: list[str] = []
     for line in lines:
         if not line:
             if data:
-                yield name, json.loads("\n".join(data)), event_id
+                yield name, _document("\n".join(data), url), event_id
             name, event_id, data = "message", "", []
             continue
         field, _, value = line.partition(":")

@@ -19,6 +19,9 @@ from contract.batch import GENESIS, Batch, hash_of
 from contract.codec import LEDGER_BATCH, Malformed, decode_batch
 from contract.events import Opened
 
+SAID_CHARACTERS_MAX = 300
+"""Of what was found: a number in a ledger may have thousands of digits."""
+
 
 class Counted(msgspec.Struct, frozen=True):
     """The record counts: fold its events."""
@@ -40,6 +43,7 @@ class Damaged(Exception):
     """The ledger holds a record that no scheduler wrote there."""
 
     def __init__(self, offset: int, expected: str, found: str) -> None:
+        found = found[:SAID_CHARACTERS_MAX]
         super().__init__(
             f"ledger offset {offset}: expected {expected}, found {found};"
             " compare this record with another copy of the ledger, and do not write to the pool until it is explained"

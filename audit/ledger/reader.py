@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException
 
+from contract.bounds import MESSAGE_BYTES_MAX, visible
 from contract.topics import JOBS, LEDGER
 from runtime.kafka import OffsetGone, Reader, offsets, partitions, read_range
 
+SAID_CHARACTERS_MAX = 300
+"""Of what a decoder says of a line: it quotes the line."""
+LINE_BYTES_MAX = 4 * MESSAGE_BYTES_MAX
+"""Of one line of an export, in which a record may stand in base64. A longer line is read as several."""
 _NO_PARTITION = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION)
 
 
@@ -145,7 +150,7 @@ def ledger_of_file(path: Path) -> LedgerSource:
         last: LedgerRecord | None = None
         try:
             with path.open("rb") as file:
-                for number, raw in enumerate(file, 1):
+                for number, raw in enumerate(iter(partial(file.readline, LINE_BYTES_MAX), b""), 1):
                     if not raw.strip():
                         continue
                     try:
@@ -169,9 +174,10 @@ def _record(path: Path, number: int, raw: bytes) -> LedgerRecord:
     try:
         line = _line.decode(raw)
         value = bytes(line.record) if line.record else base64.b64decode(line.base64, validate=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        found = visible(str(error))[:SAID_CHARACTERS_MAX]
         raise ExportUnreadable(
-            f"{path} line {number}: expected a line that `headrace audit export` wrote, found {error}"
+            f"{path} line {number}: expected a line that `headrace audit export` wrote, found {found}"
         ) from None
     return LedgerRecord(line.offset, line.at_ms, value)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from audit.ledger.damage import Damage, NotBelieved
 from audit.ledger.outages import led_until, opens
 from audit.ledger.walk import Walk
 from audit.waits.causes import Cause, CauseGroup, Shares
@@ -84,14 +85,18 @@ class WaitTracker:
         self._line.begin_life()
 
     def through(self, walk: Walk, now_ms: int = 0, promised: Promised | None = None) -> Wait | None:
-        """The wait; None when the ledger does not accept the job and nobody was promised the job."""
+        """The wait; None when the ledger does not accept the job and nobody was promised the job. NotBelieved."""
         offset = walk.began_offset
         for at, batch in walk:
             if offset == walk.began_offset:
                 self._opened = walk.began_opened
             offset = at
-            self._pass_time(walk.state, batch)
-            self._hear(walk.state, batch, offset)
+            try:
+                self._pass_time(walk.state, batch)
+                self._hear(walk.state, batch, offset)
+            except Exception as broken:  # an edited ledger or a defect of ours: the wait is known up to here only
+                text = f"the wait can't be judged over it: {type(broken).__name__}"
+                raise NotBelieved(Damage(at, text, walk.state.head_offset, walk.state.now_ms)) from None
             if self._ended_offset is not None and 0 < self._wanted_ms <= self._submitted_ms:
                 break
         if offset == walk.began_offset:

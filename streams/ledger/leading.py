@@ -17,6 +17,7 @@ import structlog
 
 from contract.codec import headers_for
 from contract.events import InputQuarantined
+from contract.inputs import Unreadable
 from runtime.kafka import Delivery, DeliveryUnclear, Record
 from streams.door import jobs_door
 from streams.ledger.dispatching import Dispatching
@@ -191,15 +192,20 @@ class Leading:
         )
 
     def _append(self, output: Append) -> None:
-        too_old = [event for event in output.batch.events if isinstance(event, InputQuarantined) and event.job]
-        if too_old:
-            self._guard.spawn(self._append_after(too_old, output))
+        batch = output.batch
+        at_the_door = {given.offset for given in batch.inputs if isinstance(given.body, Unreadable)}
+        judged = [
+            event for event in batch.events if isinstance(event, InputQuarantined) and event.offset not in at_the_door
+        ]
+        if judged:
+            self._guard.spawn(self._append_after(judged, output))
         else:
             self._produce(output)
 
-    async def _append_after(self, too_old: list[InputQuarantined], output: Append) -> None:
-        """Submissions that were too old go to `quarantine` before the ledger says that they are there."""
-        for event in too_old:
+    async def _append_after(self, judged: list[InputQuarantined], output: Append) -> None:
+        """What `judge` did not act on (a submission too old, a job of another pool, a policy that cannot be put in
+        force) goes to `quarantine` before the ledger says that it is there."""
+        for event in judged:
             found = await self._io.record_of_jobs(event.offset)
             if found is not None:
                 await self._set_aside(found, event.reason)

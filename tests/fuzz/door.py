@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import resource
 import time
 from collections.abc import Callable
@@ -56,15 +57,19 @@ def offer(door: Door, example: Any) -> str:
 
 def found(door: Door) -> list[Any]:
     """The examples that once went wrong at this door."""
-    path = FOUND / f"{door.name.replace('/', '-').replace(' ', '-')}.txt"
+    path = FOUND / file_of(door)
     if not path.exists():
         return []
     lines = path.read_text().splitlines()
     return [ast.literal_eval(line) for line in lines if line and not line.startswith("#")]
 
 
+def file_of(door: Door) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", door.name.lower()).strip("-") + ".txt"
+
+
 def _check_words(door: Door, words: str) -> None:
-    if not 10 < len(words) <= door.words_max:
+    if not 0 < len(words) <= door.words_max:
         raise Fault(f"{door.name}: expected a sentence of at most {door.words_max} characters, found {words[:500]!r}")
     if not words.replace("\n", "").isprintable():
         raise Fault(f"{door.name}: expected a refusal in printable characters, found {words[:500]!r}")

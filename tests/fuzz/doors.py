@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
-from tests.fuzz import files, store, topics
+from tests.fuzz import client, files, history, host, http, pipe, store, submissions, topics
 from tests.fuzz.door import Door
 
-DOORS: tuple[Door, ...] = (*topics.DOORS, *files.DOORS, *store.DOORS)
+DOORS: tuple[Door, ...] = (
+    *submissions.DOORS,
+    *topics.DOORS,
+    *host.DOORS,
+    *history.DOORS,
+    *pipe.DOORS,
+    *http.DOORS,
+    *files.DOORS,
+    *client.DOORS,
+    *store.DOORS,
+)
+
+ELSEWHERE = {
+    "the folders that a child leaves": "tests/process/gpu_worker/test_folders.py",
+    "the schema of a model": "tests/properties/registry/test_schemas.py",
+}
+"""Doors that need a process or a property of their own, and where they are tested."""
+
+OURS = {
+    "contract.policy": "a policy that was encoded a line before",
+    "cli.policy": "a state that this process folded",
+    "views.queries": "rows that the projector wrote; a cursor is part of GET /v1/jobs",
+    "api.request_body": "part of POST /v1/jobs",
+    "api.submissions": "part of POST /v1/jobs",
+    "runtime.worker.frames": "part of the child's pipe",
+    "local.install": "keys.json, written in one step",
+    "local.last_words": "logs of our own parts; any other line is passed over",
+    "local.options": "an argument and a file of our own supervisor",
+    "local.stack": "files that the supervisor wrote in one step",
+    "local.status": "the supervisor's status file, written in one step",
+}
+"""Modules that decode only what this process, or our own database, wrote a moment before; and what."""

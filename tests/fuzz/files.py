@@ -12,8 +12,6 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from cli import job_inputs
-from cli.errors import WrongUse
 from contract.codec import decode_input, decode_values, encode
 from contract.inputs import PolicyApplied, VersionPublished
 from contract.policy import fingerprint
@@ -494,36 +492,6 @@ def feed_settings(given: dict[str, str]) -> bool:
     return True
 
 
-SCHEMA = {
-    "type": "object",
-    "properties": {"prompt": {"type": "string"}, "n": {"type": "integer"}, "on": {"type": "boolean"}},
-}
-PAIRS = ("prompt=a ball", "n=7", "on=true", "extra:=[1, 2]", "x=", "prompt=ü")
-ODD_PAIRS = (
-    "n=x",
-    "n=" + "9" * 5_000,
-    "n=1e999",
-    "n=nan",
-    "on=yes",
-    "=",
-    ":=1",
-    "x:={",
-    "x:=1e999",
-    "p=\udce9",
-    "x:=" + "[" * 3_000,
-)
-
-
-def pairs(chance: Random) -> list[str]:
-    made = chance.sample(PAIRS, chance.randint(1, 4))
-    return made + ([chance.choice(ODD_PAIRS)] if chance.random() < 0.4 else [])
-
-
-def feed_pairs(given: list[str]) -> bool:
-    decode_values(written(job_inputs.read(given, None, SCHEMA)), "inputs")
-    return True
-
-
 DOORS = (
     Door("model.yaml", model_yaml, feed_model_yaml, ("registry.model_yaml.parse_model_yaml",), (RegistryError,)),
     Door(
@@ -557,5 +525,4 @@ DOORS = (
     ),
     Door("a trace", trace, feed_trace, ("whatif.traces.read",), (traces.TraceUnreadable,)),
     Door("settings", settings, feed_settings, ("runtime.settings.Settings",), (ValidationError,), 80_000),
-    Door("inputs of a command line", pairs, feed_pairs, ("cli.job_inputs.read",), (WrongUse,)),
 )

@@ -22,7 +22,7 @@ from contract.batch import Batch
 from contract.codec import Malformed, decode_orders, decode_values, encode
 from contract.inputs import Failed, JobSubmitted, Wire
 from contract.names import dispatch_order, pool_of
-from contract.orders import Order, Payload, Run
+from contract.orders import Order, Orders, Payload, Run
 from contract.results import attempt_prefix
 from contract.shadows import ShadowRecord
 from contract.side_topics import AttemptProgressed, Quarantined
@@ -131,7 +131,18 @@ def order(chance: Random) -> bytes:
     }
     if kind is Run:
         named |= {"ranks": (0,), "world": 1, "epoch": 1, "payload": Payload(msgspec.Raw(b'{"prompt":"x"}'), "ab" * 16)}
-    return mostly_good(chance, encode(msgspec.structs.replace(made, **named)))
+    good: Any = msgspec.structs.replace(made, **named)
+    return mostly_good(chance, encode(Orders(NODE, (good,) * chance.choice((1, 3))) if chance.random() < 0.3 else good))
+
+
+def orders(chance: Random) -> bytes:
+    return mostly_good(chance, encode(record(chance, chance.choice((Orders, Orders, *get_args(Order))))))
+
+
+def feed_record_of_orders(raw: bytes) -> bool:
+    told = codec.decode_orders(raw)
+    assert all(codec.decode_orders(encode(one)) == (one,) for one in told)
+    return True
 
 
 def feed_orders(values: list[bytes]) -> bool:
@@ -145,10 +156,11 @@ def feed_orders(values: list[bytes]) -> bool:
                 told = orders_of(value, NODE, refusals.append)
             except Malformed:
                 continue
-            for order in told:
-                behind_the_node(rules, order, scratch, Path(root))
-                taken += 1
+            for one in told:
+                behind_the_node(rules, one, scratch, Path(root))
+            taken += bool(told)
         scratch.close()
+    assert all(refusal.startswith("expected an order") and refusal.isprintable() for refusal in refusals)
     return 3 * taken >= len(values)
 
 
@@ -250,7 +262,7 @@ DOORS = (
         "jobs, by the scheduler",
         lambda chance: several(chance, 6, jobs_line),
         feed_jobs,
-        ("contract.codec.decode_input", "streams.door.jobs_door.read"),
+        ("contract.codec.decode_input", "contract.codec.decode_key", "streams.door.jobs_door.read"),
     ),
     Door("jobs, by a reader of history", of(*WIRE), feed_history, ("contract.codec.decode_wire",), (Malformed,)),
     Door("jobs, by a node for a payload", run_of, feed_payload, ("gpu_worker.io.payloads.read_inputs",)),
@@ -261,6 +273,7 @@ DOORS = (
         feed_orders,
         ("contract.codec.decode_orders", "runtime.worker.order_door.orders_of"),
     ),
+    Door("dispatch, several orders", orders, feed_record_of_orders, ("contract.codec.decode_orders",), (Malformed,)),
     Door(
         "progress, by the API",
         lambda chance: several(chance, 5, of(AttemptProgressed)),
