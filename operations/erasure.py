@@ -62,6 +62,19 @@ class ErasureDone(msgspec.Struct, frozen=True):
     """When the last copy is gone from every topic's files, by the broker's clock."""
 
 
+OFFSETS_MAX = 5_000
+"""Of one record: as many offsets of 16 digits as the scheduler's door takes in it (contract.bounds.RECORD_BYTES_MAX). A
+client that tries again for days makes more copies of a job than that."""
+
+
+def completed(job: str, offsets: list[int], gone_by_ms: int) -> list[inputs.ErasureCompleted]:
+    """What is said when these copies are buried: one record or several."""
+    return [
+        inputs.ErasureCompleted(job, tuple(offsets[first : first + OFFSETS_MAX]), gone_by_ms)
+        for first in range(0, max(1, len(offsets)), OFFSETS_MAX)
+    ]
+
+
 def words_gone_after_ms(policy: Policy) -> int:
     """How long after its tombstone a word may still lie in a file of a topic, by the settings in contract.topics.
 
@@ -140,7 +153,7 @@ class _Erasing:
             buried |= fresh
             objects += self.store.delete_prefix(result_prefix(self.job))
             gone_by_ms = max(gone_by_ms, (last or asked).timestamp_ms + words_gone_after_ms(self.policy))
-            done = self._say(inputs.ErasureCompleted(self.job, tuple(sorted(buried)), gone_by_ms))
+            done = self._say_completed(sorted(buried), gone_by_ms)
             standing = self._await(
                 lambda s, done=done: s.position > done.offset and s.erased,  # type: ignore[misc]
                 "the erasure to be recorded",
@@ -152,6 +165,13 @@ class _Erasing:
         raise ErasureUnfinished(
             f"new copies of {self.job} kept coming in {ROUNDS_MAX} rounds: stop whoever submits it, then erase it again"
         )
+
+    def _say_completed(self, offsets: list[int], gone_by_ms: int) -> Delivery:
+        """In as many records as the offsets need. Returns the last one's delivery."""
+        *first, last = completed(self.job, offsets, gone_by_ms)
+        for record in first:
+            self._say(record)
+        return self._say(last)
 
     def _bury(self, copies: dict[int, str]) -> Delivery | None:
         """Writes a tombstone for each copy. Returns the last tombstone's delivery; None when there is no copy."""

@@ -16,6 +16,7 @@ from contract.inputs import FAILURE_KINDS, HOLDING, JobSubmitted, NodeReport, Re
 from contract.names import dispatch_id, payload_digest
 from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool, Tier, fingerprint
 from gpu_worker.io.outputs import OUTPUTS_MAX
+from operations.erasure import OFFSETS_MAX
 from whatif.shadow.log import ENTRIES_MAX
 
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -83,7 +84,7 @@ LENGTHS: dict[str, int] = {
     "members": 63,
     "nodes": 64,
     "ranks": 64,
-    "offsets": 1_000,
+    "offsets": OFFSETS_MAX,
     "files": OUTPUTS_MAX,
     **dict.fromkeys(("taken", "dispatched", "started", "live_started"), ENTRIES_MAX // 4),
     **dict.fromkeys(("left_out", "slos_ms"), 32),

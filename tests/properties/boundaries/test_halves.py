@@ -47,6 +47,7 @@ from contract.schemas import record_types
 from contract.shadows import ShadowRecord
 from contract.side_topics import AttemptProgressed, Quarantined, SubmissionRequested
 from gpu_worker.rules.node_rules import NodeRules
+from operations.erasure import completed
 from operations.quarantine import entry_of
 from runtime.kafka import Record
 from runtime.worker.frames import FRAME_BYTES_MAX
@@ -92,6 +93,15 @@ def test_every_record_type_has_a_largest_case(kind: type[msgspec.Struct]) -> Non
     made = largest(kind)
     again = msgspec.json.decode(encode(made), type=kind)
     assert again == made
+
+
+def test_an_erasure_of_a_job_with_more_copies_than_a_record_names_is_said_in_several() -> None:
+    offsets = list(range(bounds.NUMBER_MAX - 20_000, bounds.NUMBER_MAX))
+    said = completed(f"{POOL}-{'f' * 32}", offsets, bounds.TIME_MS_MAX)
+    assert len(said) == 4
+    assert [offset for record in said for offset in record.offsets] == offsets
+    assert all(decode_input(encode(record)) == record for record in said)
+    assert [record.offsets for record in completed("j", [], 1)] == [()]
 
 
 # -- what may be said, the topic takes and the reader's door takes -----------------------------------------------------
