@@ -1,0 +1,65 @@
+"""What the command says of answers that are not the API's: a gateway's redirects, pages and errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from cli import api_client
+from cli.api_client import ApiClient
+from cli.errors import FAILED, WRONG_USE, CommandFailed
+
+
+def client(monkeypatch: pytest.MonkeyPatch, answer: httpx.Response) -> ApiClient:
+    """Of an API at a prefix, whatever is asked."""
+
+    def made(url: str, **options: Any) -> httpx.Client:
+        return httpx.Client(transport=httpx.MockTransport(lambda request: answer), **options)
+
+    monkeypatch.setattr(api_client, "http_client", made)
+    return ApiClient("http://api.example.com/headrace", "hr_secret")
+
+
+REDIRECT = httpx.Response(301, headers={"Location": "https://api.example.com/headrace/v1/jobs"})
+PAGE = httpx.Response(200, text="<h1>Sign in</h1>", headers={"Content-Type": "text/html"})
+PROBLEM = {"title": "Unknown job", "detail": "you have no job with this id"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "says"),
+    [
+        (
+            REDIRECT,
+            FAILED,
+            "expected the API at http://api.example.com/headrace/v1/jobs, found a redirect to"
+            " https://api.example.com/headrace/v1/jobs, and no key is sent there; set HEADRACE_API_URL",
+        ),
+        (PAGE, FAILED, "expected a JSON object of the API at http://api.example.com/headrace, found text/html"),
+        (httpx.Response(502, text="<h1>Bad Gateway</h1>"), FAILED, "the API answered 502 Bad Gateway"),
+        (httpx.Response(503, json=["no", "backend"]), FAILED, "the API answered 503 Service Unavailable"),
+        (httpx.Response(404, json=PROBLEM), WRONG_USE, "Unknown job: you have no job with this id"),
+    ],
+)
+def test_what_is_not_the_apis_answer_is_said_in_a_sentence(
+    answer: httpx.Response, code: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CommandFailed) as failed:
+        client(monkeypatch, answer).get("/v1/jobs")
+    assert str(failed.value).startswith(says)
+    assert failed.value.code == code
+
+
+def test_a_redirected_stream_is_no_empty_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CommandFailed, match="found a redirect to https"):
+        list(client(monkeypatch, REDIRECT).events("/v1/jobs/main-1/events"))
+
+
+def test_a_text_that_is_not_there_is_none_and_other_troubles_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client(monkeypatch, httpx.Response(200, text="wörds")).text("/x") == "wörds"
+    assert client(monkeypatch, httpx.Response(404, json=PROBLEM)).text("/x") is None
+    with pytest.raises(CommandFailed, match="the job's words were erased"):
+        client(
+            monkeypatch, httpx.Response(410, json={"title": "Job erased", "detail": "the job's words were erased"})
+        ).text("/x")
