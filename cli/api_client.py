@@ -14,6 +14,7 @@ import httpx
 from cli.errors import CommandFailed, WrongUse
 from contract.bounds import visible
 from runtime.http_client import http_client
+from runtime.proxies import chosen_proxy
 
 Document = dict[str, Any]
 
@@ -98,6 +99,12 @@ class ApiClient:
             raise self._unreachable(error) from None
 
     def _unreachable(self, error: Exception) -> CommandFailed:
+        proxy = chosen_proxy(self.url)
+        if proxy is not None:
+            return CommandFailed(
+                f"no API answers at {self.url} through the proxy that {proxy.variable} names ({type(error).__name__});"
+                " see whether that proxy works, or add the API's host to NO_PROXY"
+            )
         return CommandFailed(
             f"no API answers at {self.url} ({type(error).__name__}); start it with `headrace up`, or name another by"
             " HEADRACE_API_URL or --data"

@@ -63,16 +63,22 @@ def named_proxies(environment: Mapping[str, str] = os.environ) -> dict[str, Name
     return found
 
 
-def proxy_for(url: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The proxy by which to reach this URL; empty: none. ProxyUnusable."""
+def chosen_proxy(url: str, environment: Mapping[str, str] = os.environ) -> NamedProxy | None:
+    """The proxy that the environment names for this URL, usable or not; None: none."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     named = named_proxies(environment)
     proxy = named.get(parts.scheme) or named.get("all")
-    if proxy is None or is_loopback(host) or _is_excepted(host, parts.port, environment):
+    return None if is_loopback(host) or _is_excepted(host, parts.port, environment) else proxy
+
+
+def proxy_for(url: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The proxy by which to reach this URL; empty: none. ProxyUnusable."""
+    proxy = chosen_proxy(url, environment)
+    if proxy is None:
         return ""
     if proxy.fault:
-        raise ProxyUnusable(f"{proxy.fault}; unset {proxy.variable}, or add {host} to NO_PROXY")
+        raise ProxyUnusable(f"{proxy.fault}; unset {proxy.variable}, or add {urlsplit(url).hostname} to NO_PROXY")
     return proxy.address if "://" in proxy.address else f"http://{proxy.address}"
 
 

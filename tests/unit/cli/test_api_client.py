@@ -51,6 +51,31 @@ def test_what_is_not_the_apis_answer_is_said_in_a_sentence(
     assert failed.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("no_proxy", "says"),
+    [
+        (
+            "",
+            "no API answers at http://api.example.com/headrace through the proxy that HTTP_PROXY names (ConnectError)",
+        ),
+        ("api.example.com", "no API answers at http://api.example.com/headrace (ConnectError); start it with"),
+    ],
+)
+def test_who_did_not_answer_is_said_truly(no_proxy: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("connection refused")
+
+    for name in ("http_proxy", "ALL_PROXY", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    asked = client(monkeypatch, PAGE)
+    asked._http = httpx.Client(transport=httpx.MockTransport(away), base_url=asked.url)
+    with pytest.raises(CommandFailed) as failed:
+        asked.get("/v1/jobs")
+    assert str(failed.value).startswith(says)
+
+
 def test_a_redirected_stream_is_no_empty_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CommandFailed, match="found a redirect to https"):
         list(client(monkeypatch, REDIRECT).events("/v1/jobs/main-1/events"))
