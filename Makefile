@@ -50,12 +50,12 @@ test: $(INSTALLED) ## What check does, and the tests of processes, real servers 
 .PHONY: test-measured
 test-measured: $(INSTALLED)
 	.venv/bin/coverage erase
-	.venv/bin/coverage run -m $(PYTEST) $(UNIT) $(PROCESSES)
+	.venv/bin/coverage run -m $(PYTEST) -m "not long" $(UNIT) $(PROCESSES)
 	$(PYTHON) -m tests.coverage_table
 
 .PHONY: test-long
 test-long: $(INSTALLED) ## What takes longer: outages that last, kills at random, every command of the README
-	.venv/bin/pytest -m long $(SERVERS)
+	.venv/bin/pytest -m long $(PROCESSES) $(SERVERS)
 
 .PHONY: simulate
 simulate: $(INSTALLED) ## Run the seeded simulation: make simulate SEEDS=10000, or one seed: make simulate SEED=7
