@@ -93,6 +93,13 @@ def test_one_broker_is_complete_by_itself() -> None:
     assert filled(SERVICES["api"]["environment"]["HEADRACE_KAFKA"], {}) == "kafka:9092"
 
 
+def test_the_image_has_an_init_that_reaps_what_processes_leave() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"apt-get install .*\btini\b", dockerfile)
+    assert 'ENTRYPOINT ["tini", "--", "python", "-m"]' in dockerfile
+    assert not [name for name, service in SERVICES.items() if service.get("init")], "two of them"
+
+
 def test_the_image_holds_every_package() -> None:
     copied = re.findall(r"^COPY (\w+) \./\1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     allowed = set(re.findall(r"^!(\w+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
