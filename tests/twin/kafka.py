@@ -110,10 +110,10 @@ class TwinKafka:
         for consumer in self._consumers_of(client_id):
             consumer.failing_polls, consumer.fails_at_close = polls, at_close
 
-    def deafen_consumers(self, client_id: str) -> None:
-        """Those of this client that there are now get nothing more, and no error."""
+    def deafen_consumers(self, client_id: str, *, deaf: bool = True) -> None:
+        """Those of this client that there are now get nothing more, and no error; or hear again."""
         for consumer in self._consumers_of(client_id):
-            consumer.is_deaf = True
+            consumer.is_deaf = deaf
 
     def _consumers_of(self, client_id: str) -> list[TwinConsumer]:
         with self.world.lock:

@@ -121,6 +121,19 @@ def test_a_reader_that_stands_still_without_an_error_is_made_anew() -> None:
     on_a_bench(test, partitions_every_s=10.0)
 
 
+def test_a_reader_that_is_behind_now_and_then_and_goes_on_is_kept() -> None:
+    async def test(bench: Bench) -> None:
+        for number in range(8):
+            bench.twin.deafen_consumers(CLIENT)
+            bench.write(load(number))
+            await asyncio.sleep(4)
+            bench.twin.deafen_consumers(CLIENT, deaf=False)
+            await bench.heard(*range(number + 1))
+        assert bench.readers == [False]
+
+    on_a_bench(test, partitions_every_s=10.0)
+
+
 def test_a_reader_with_nothing_to_read_is_kept() -> None:
     async def test(bench: Bench) -> None:
         await asyncio.sleep(600)
