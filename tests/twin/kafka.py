@@ -69,6 +69,7 @@ class TwinKafka:
         """Of the broker."""
         self.busy: dict[TwinProducer, None] = {}
         """Producers that have something under way, in the order in which they began."""
+        self.producers: list[TwinProducer] = []
         self.consumers: list[TwinConsumer] = []
         """Every one that was made."""
         self.groups = Groups(self)
@@ -109,6 +110,11 @@ class TwinKafka:
         closed."""
         for consumer in self._consumers_of(client_id):
             consumer.failing_polls, consumer.fails_at_close = polls, at_close
+
+    def break_producers(self, client_id: str) -> None:
+        """Those of this client that there are now meet a fatal error."""
+        for producer in [producer for producer in self.producers if producer.client_id == client_id]:
+            producer.break_()
 
     def deafen_consumers(self, client_id: str, *, deaf: bool = True) -> None:
         """Those of this client that there are now get nothing more, and no error; or hear again."""

@@ -16,8 +16,8 @@ from tests.twin.message import TwinClusterMetadata, TwinMessage, failure
 if TYPE_CHECKING:
     from tests.twin.kafka import TwinKafka, TwinTopic
 
-QUEUED_MAX = 100_000
-"""Records that wait in a producer."""
+QUEUED_MAX, QUEUED_KBYTES_MAX = 100_000, 1_048_576
+"""Records that wait in a producer, and their bytes, by the library's defaults."""
 TOPIC_WAIT_S = 30.0
 """A producer waits so long for a topic that does not exist."""
 CLIENT_OVERHEAD_BYTES = 36
@@ -42,6 +42,7 @@ class Sent:
     ) -> None:
         self.topic, self.partition, self.on_delivery = topic, partition, on_delivery
         self.key, self.value, self.headers = body
+        self.size = len(self.key or b"") + len(self.value or b"")
         self.at_s, self.deadline_s, self.sent_s = at_s, deadline_s, at_s
         self.is_lost = False
         """Written or not: the producer will hear no more of it and gives it up at `at_s`."""
@@ -50,9 +51,14 @@ class Sent:
 class TwinProducer:
     def __init__(self, kafka: TwinKafka, config: Mapping[str, Any]) -> None:
         self._kafka = kafka
-        self._client_id = str(config.get("client.id", "rdkafka"))
+        self.client_id = str(config.get("client.id", "rdkafka"))
+        self._error_cb = config.get("error_cb")
+        self._is_broken = False
+        """A fatal error has ended this producer."""
         self._timeout_s = config.get("delivery.timeout.ms", 300_000) / 1000
         self._bytes_max = config.get("message.max.bytes", 1_000_000)
+        self._queued_bytes_max = 1024 * config.get("queue.buffering.max.kbytes", QUEUED_KBYTES_MAX)
+        self._queued_bytes = 0
         self._queued_max = config.get("queue.buffering.max.messages", QUEUED_MAX)
         self._only_errors = config.get("delivery.report.only.error", False)
         self._transactional_id = str(config.get("transactional.id", ""))
@@ -65,6 +71,8 @@ class TwinProducer:
         """Somebody was refused a partition, or flushes: whoever polls looks around soon."""
         self._known: dict[str, int] = {}
         """How many partitions a topic had when this producer last asked."""
+        with kafka.world.lock:
+            kafka.producers.append(self)
 
     # -- as confluent_kafka.Producer ---------------------------------------------------------------------------------
 
@@ -82,7 +90,10 @@ class TwinProducer:
             raise failure(KafkaError.MSG_SIZE_TOO_LARGE)
         with self._kafka.world.lock:
             self._kafka.work()
-            if self._unsettled >= self._queued_max:
+            if self._is_broken:
+                raise failure(KafkaError._FATAL)
+            size = len(value or b"") + len(key or b"")
+            if self._unsettled >= self._queued_max or self._queued_bytes + size > self._queued_bytes_max:
                 raise BufferError("Local: Queue full")
             known = self._known.get(topic)
             if partition is not None and known is not None and partition >= known:
@@ -95,6 +106,7 @@ class TwinProducer:
             sent.at_s += self._kafka.faults.delay_s()
             self._waiting.setdefault((topic, partition), deque()).append(sent)
             self._unsettled += 1
+            self._queued_bytes += size
             self._kafka.busy[self] = None
             self._kafka.work()
             self._kafka.world.changed()
@@ -136,7 +148,7 @@ class TwinProducer:
                     self._settle(queue.popleft(), KafkaError._PURGE_QUEUE)
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> TwinClusterMetadata:
-        found = self._kafka.metadata(self._client_id, topic, timeout if timeout >= 0 else float("inf"))
+        found = self._kafka.metadata(self.client_id, topic, timeout if timeout >= 0 else float("inf"))
         self._known |= {name: len(about.partitions) for name, about in found.topics.items() if about.partitions}
         return found
 
@@ -154,6 +166,16 @@ class TwinProducer:
 
     def abort_transaction(self, timeout: float = -1) -> None:
         self._finish(Kind.ABORT)
+
+    def break_(self) -> None:
+        """A fatal error: what is under way is given up, and nothing more is taken."""
+        with self._kafka.world.lock:
+            self._is_broken = True
+            for queue in self._waiting.values():
+                while queue:
+                    self._settle(queue.popleft(), KafkaError._FATAL)
+        if self._error_cb is not None:
+            self._error_cb(KafkaError(KafkaError._FATAL, "broken by a test", fatal=True))
 
     # -- what the broker does with it --------------------------------------------------------------------------------
 
@@ -175,7 +197,7 @@ class TwinProducer:
             if queue:
                 head = queue[0]
                 dues += [head.deadline_s, head.sent_s + TOPIC_WAIT_S]
-                if self._kafka.is_reached_by(self._client_id) or head.is_lost:
+                if self._kafka.is_reached_by(self.client_id) or head.is_lost:
                     dues.append(head.at_s)
         now_s = self._kafka.world.now_s()
         return min((due for due in dues if due > now_s), default=float("inf"))
@@ -185,7 +207,7 @@ class TwinProducer:
         topic = self._kafka.topics.get(sent.topic)
         if now_s >= sent.deadline_s or (sent.is_lost and now_s >= sent.at_s):
             return self._settle(sent, KafkaError._MSG_TIMED_OUT)
-        if sent.is_lost or now_s < sent.at_s or not self._kafka.is_reached_by(self._client_id):
+        if sent.is_lost or now_s < sent.at_s or not self._kafka.is_reached_by(self.client_id):
             return False
         if topic is None:
             return now_s >= sent.sent_s + TOPIC_WAIT_S and self._settle(sent, KafkaError._UNKNOWN_TOPIC)
@@ -231,6 +253,7 @@ class TwinProducer:
 
     def _report_of(self, sent: Sent, error: KafkaError | None, message: TwinMessage) -> Report:
         on_delivery = sent.on_delivery
+        self._queued_bytes -= sent.size
         if on_delivery is None or (error is None and self._only_errors):
             return lambda: None
         return lambda: on_delivery(error, message)
