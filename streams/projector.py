@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import psycopg
 import sqlalchemy
 import structlog
+from confluent_kafka import KafkaException
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from contract.chain import Chain, Counted, Damaged
@@ -96,9 +97,26 @@ class Projector:
                 if partition in self._pools:
                     await self._pools[partition].follower.seek()
                     continue
-                pool = await asyncio.to_thread(pool_in_ledger, self._settings, partition)
+                pool = await self._pool_in_ledger(partition)
                 if pool is not None:
                     await self._begin(partition, pool)
+
+    async def _pool_in_ledger(self, partition: int) -> str | None:
+        """Whose ledger lies in this partition, asked until the broker answers; None while it is empty, or when it is
+        ours no more. A broker that goes away just after an assignment would end the process otherwise."""
+        watch = OutageWatch(
+            "waiting for the broker: the views stand still until it answers",
+            "the broker answers again: the views go on",
+        )
+        while partition in self._ours:
+            try:
+                pool = await asyncio.to_thread(pool_in_ledger, self._settings, partition)
+            except KafkaException as error:
+                await asyncio.sleep(watch.failed(error.args[0].name(), topic=LEDGER, partition=partition))
+            else:
+                watch.worked(topic=LEDGER, partition=partition)
+                return pool
+        return None
 
     async def take(self, delivered: Sequence[Record]) -> None:
         """Fold those of the records that count, in one transaction a pool."""

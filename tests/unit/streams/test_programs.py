@@ -14,6 +14,7 @@ from streams.hosting import inbox
 from streams.ledger import jobs_reader
 from streams.ledger.writer import LedgerWriter
 from tests.twin.faults import Fate
+from tests.twin.host import JOIN_S
 from tests.twin.installation import INPUTS, POOLS, Installation, Program
 from tests.twin.log import Kind
 from tests.unit.streams.led_pools import reopened
@@ -356,6 +357,26 @@ def test_intake_goes_on_in_one_partition_while_the_other_waits() -> None:
         await here.until(lambda: accepted(here, MAIN) == 1)
         await here.until(lambda: here.quarantined(SUBMISSIONS))
         assert [(kept.partition, kept.offset) for kept in here.quarantined(SUBMISSIONS)] == [(0, 0)]
+
+    live(test)
+
+
+def test_a_broker_that_goes_away_while_ledgers_are_assigned_does_not_end_the_projector() -> None:
+    async def test(here: Installation) -> None:
+        await _two_pools(here)
+        first = here.projector()
+        await here.until(lambda: set(here.views.positions) == set(POOLS))
+        await first.stop()
+        second = here.projector()
+        await asyncio.sleep(JOIN_S / 2)
+        here.kafka.go_away()
+        await asyncio.sleep(60)
+        here.kafka.come_back()
+        here.submit(MAIN, 3)
+        await here.until(lambda: succeeded(here, MAIN) == 4)
+        end = here.batches(MAIN)[-1].seq
+        await here.until(lambda: here.views.positions[POOLS[MAIN]].seq >= end, within_s=10)
+        assert not second.task.done()
 
     live(test)
 
