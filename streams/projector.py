@@ -78,7 +78,7 @@ class Projector:
     """The partitions of the ledger that this process folds."""
 
     def __init__(self, settings: Settings, app: Any) -> None:
-        self._settings, self._app = settings, app
+        self._settings, self._app, self._flow = settings, app, app.flow
         self._engine = engine(settings)
         self._watermarks = Watermarks(settings.kafka)
         self._ours: set[int] = set()
@@ -188,7 +188,9 @@ class Projector:
             self._pools.pop(partition).follower.close()
         start_at = 0 if at is None else at.offset + 1
         seek = partial(seek_to, self._app)
-        follower = Follower(LEDGER, partition, start_at, watermarks=self._watermarks, seek=seek)
+        follower = Follower(
+            LEDGER, partition, start_at, watermarks=self._watermarks, seek=seek, has_more=lambda: self._flow.is_behind()
+        )
         self._pools[partition] = ProjectedLedger(pool, at, follower)
         log.info("folding a ledger into the views", pool=pool, partition=partition, position=start_at)
 

@@ -162,15 +162,21 @@ async def in_batches(
     flow: FlowControl = stream.app.flow
     arrived = Inbox(partial(flow.hold_all, True), partial(flow.hold_all, False))
 
+    taking = False
+    flow.is_behind = lambda: taking or bool(arrived)
+
     async def work() -> None:
+        nonlocal taking
         while True:
             records = [await arrived.get()]
+            taking = True
             size = bytes_of(records[0])
             while len(records) < records_max and size < TAKE_BYTES and arrived:
                 records.append(await arrived.get())
                 size += bytes_of(records[-1])
             await take(records)
             records.clear()  # so they do not stay in memory until the next one comes
+            taking = False
             if rest_s:
                 await asyncio.sleep(rest_s)
 

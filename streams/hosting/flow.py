@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -24,6 +25,9 @@ class FlowControl:
         self._holders: set[str] = set()
         """Who holds every partition back."""
         self._released = asyncio.Event()
+        self.is_behind: Callable[[], bool] = lambda: False
+        """Whether records were delivered that nobody has taken yet. Whoever takes late must not have them delivered
+        once more: they would fill the memory."""
 
     def hold(self, tp: TP, held: bool) -> None:
         """Hold one partition back, or release it."""

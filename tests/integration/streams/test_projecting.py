@@ -20,6 +20,8 @@ from runtime import postgres
 from runtime.kafka import Record
 from runtime.settings import Settings
 from streams import projector as projecting
+from streams.hosting import follower
+from streams.hosting.flow import FlowControl
 from streams.projector import Projector
 from tests.integration.databases import own_database
 from tests.unit.audit.ledger import POOL, SALT, Ledger, job_of
@@ -81,7 +83,7 @@ def run(settings: Settings, work: Callable[[Projector, Logged], Coroutine[Any, A
     async def seek(*_: Any) -> None: ...
 
     async def main(logged: Logged) -> None:
-        app = SimpleNamespace(consumer=SimpleNamespace(seek=seek))
+        app = SimpleNamespace(consumer=SimpleNamespace(seek=seek), flow=FlowControl())
         projector = Projector(settings, app)
         projector._ours = {PARTITION}  # what Faust assigns, without asking a broker whose ledger lies there
         try:
@@ -151,6 +153,34 @@ def test_a_read_only_database_is_waited_for(
     assert (waiting["topic"], waiting["partition"], waiting["offset"]) == ("ledger", PARTITION, 0)
     assert position(engine) == len(ledger.records) - 1
     assert ended == []
+
+
+def test_what_waits_for_the_database_is_not_delivered_once_more(
+    settings: Settings, engine: Engine, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stall would have all that came since sought back, and memory filled with copies."""
+    monkeypatch.setattr(follower, "STALL_S", 0.005)
+    seeks: list[int] = []
+
+    async def seek(_topic: Any, offset: int) -> None:
+        seeks.append(offset)
+
+    async def work(projector: Projector, logged: Logged) -> None:
+        projector._app.consumer.seek = seek
+        monkeypatch.setattr(projector._watermarks, "of", lambda *_: (0, 1_000))
+        await projector.take(records_of(ledger)[:1])
+        await until_async(lambda: len(seeks) > 3, "records that do not come are sought")
+        projector._flow.is_behind = lambda: True
+        await asyncio.sleep(0)
+        before = len(seeks)
+        with engine.connect() as holder:
+            holder.execute(text("LOCK TABLE views.ledger_positions"))
+            taking = asyncio.create_task(projector.take(records_of(ledger)[1:]))
+            await until_async(lambda: is_blocked(engine))
+        await taking
+        assert len(seeks) <= before + 1
+
+    run(settings, work)
 
 
 def test_a_connection_that_is_cut_in_a_statement_is_made_again(

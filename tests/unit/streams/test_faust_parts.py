@@ -159,6 +159,26 @@ def test_what_is_taken_at_once_is_bounded_in_bytes() -> None:
     run(live)
 
 
+def test_while_a_taker_takes_or_records_wait_for_it_the_flow_is_behind() -> None:
+    async def live() -> None:
+        stream, free, begun = Stream(b""), asyncio.Event(), asyncio.Event()
+        assert not stream.app.flow.is_behind()
+
+        async def take(records: list[Record]) -> None:
+            stream.app.flow.hold(ONE, True)
+            begun.set()
+            await free.wait()
+
+        reading = asyncio.create_task(in_batches(stream, take, 10_000))
+        await begun.wait()
+        assert stream.app.flow.is_behind()
+        free.set()
+        await until_async(lambda: not stream.app.flow.is_behind(), "all is taken")
+        reading.cancel()
+
+    run(live)
+
+
 def test_what_faust_has_fetched_is_bounded_in_bytes_whoever_takes_it(tmp_path: Path) -> None:
     """Review 5.8: Faust's own queue counted 131,072 messages of all partitions together, whatever their size."""
 

@@ -1,0 +1,15 @@
+"""Each server away for a minute under load; `python -m tests.system.outages` has it away for as long as one likes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.system import outages
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("server", outages.OUTAGES)
+def test_an_outage_of_ours_ends_nothing_fails_nothing_and_fills_no_memory(tmp_path: Path, server: str) -> None:
+    outages.run(tmp_path, server, 60.0).require_clean()
