@@ -11,8 +11,10 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Engine
 
+import api.catalog
 from api.catalog import HERE_BYTES_MAX, Catalog
 from api.problems import Problem, body_of
+from registry import models
 from tests.unit.api.versions import version
 
 SECRET = "a heron at dawn"
@@ -105,3 +107,21 @@ def test_large_inputs_and_new_versions_are_checked_away_from_the_loop() -> None:
     asyncio.run(ask())
     assert where
     assert threading.main_thread().name not in where
+
+
+def test_versions_are_kept_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand versions with large schemas would fill the memory."""
+    monkeypatch.setattr(api.catalog, "KEPT_BYTES_MAX", 2_000_000)
+    monkeypatch.setattr(api.catalog, "TTL_S", 3_600.0)
+    monkeypatch.setattr(models, "resolve", lambda engine, reference: version({"description": "x" * 100_000}))
+
+    async def now(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    async def live() -> int:
+        catalog = Catalog(cast("Engine", None), now)
+        for number in range(50):
+            await catalog.resolve(f"echo@alias{number}")
+        return sum(catalog._versions.kept(f"echo@alias{number}") is not None for number in range(50))
+
+    assert 1 <= asyncio.run(live()) < 6
