@@ -13,7 +13,8 @@ def run() -> None:
     url = make_url(context.config.attributes["database_url"])
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
-    engine = create_engine(url, poolclass=pool.NullPool)
+    # nothing prepared: a pooler may stand between, and give its session to others afterwards
+    engine = create_engine(url, poolclass=pool.NullPool, connect_args={"prepare_threshold": None})
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
         context.configure(connection=connection, version_table="headrace_revision")

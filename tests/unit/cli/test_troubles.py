@@ -181,3 +181,10 @@ def test_submissions_that_were_lost_are_said_for_a_week(servers: Servers) -> Non
     (said,) = [line.plain for line in troubles.describe(troubles.find_troubles(HERE))]
     assert said.startswith("submissions: up to 80 of partition 1 expired before intake had read them")
     assert "words_kept" in said
+
+
+def test_a_part_that_does_not_do_its_work_is_named_with_what_to_do(servers: Servers) -> None:
+    """Case C22."""
+    wrong = "failed: expected Postgres to do its work, found it read-only; make it writable again"
+    servers.api, servers.counts = {"status": "failing", "parts": {"kafka": "ok", "postgres": wrong}}, ([], True)
+    assert [line.plain for line in troubles.describe(troubles.find_troubles(HERE))] == [f"postgres: {wrong}"]
