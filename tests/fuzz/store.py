@@ -4,6 +4,7 @@ the marks on a node's disk, results."""
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from contextlib import suppress
 from functools import cache
@@ -70,6 +71,21 @@ class KeptObjects:
 @cache
 def a_snapshot() -> bytes:
     return snapshot.encode(lived_in().state)
+
+
+def odd_snapshot(chance: Random) -> bytes:
+    """A snapshot that is decoded and does not hold together, or is nearly text."""
+    facts = json.loads(a_snapshot())
+    policy = facts["policy"] | {"discipline": "luck"}
+    odd: dict[str, Any] = chance.choice(
+        ({"head_hash": "x"}, {"versions": []}, {"slos": {}}, {"policy": policy}, {"pool": "\xff"})
+    )
+    raw = json.dumps(facts | odd, ensure_ascii=False).encode("latin-1")
+    return raw if chance.random() < 0.7 else b'{"unknown":' + b"[" * 3_000 + b"]" * 3_000 + b"," + raw[1:]
+
+
+def a_snapshot_offered(chance: Random) -> bytes:
+    return odd_snapshot(chance) if chance.random() < 0.2 else mostly_good(chance, a_snapshot())
 
 
 def feed_snapshot(raw: bytes) -> bool:
@@ -209,9 +225,7 @@ def _row(digest: str) -> JobRow:
 
 
 DOORS = (
-    Door(
-        "a snapshot", lambda chance: mostly_good(chance, a_snapshot()), feed_snapshot, ("scheduling.snapshot.decode",)
-    ),
+    Door("a snapshot", a_snapshot_offered, feed_snapshot, ("scheduling.snapshot.decode",)),
     Door(
         "a listing",
         listing,
