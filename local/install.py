@@ -18,7 +18,8 @@ import migrations
 from contract import policy, topics
 from local.errors import CannotStart
 from local.first_policy import POLICY_FILE, read_policy
-from local.options import Keys, replace
+from local.options import Keys
+from local.own_files import FileDamaged, read, replace
 from registry import keys, policies, pools
 from runtime import kafka, postgres
 from runtime.object_store import ObjectStore
@@ -74,8 +75,8 @@ def install_bucket(settings: Settings) -> None:
 
 def _known_keys(keys_file: Path) -> Keys | None:
     try:
-        return msgspec.json.decode(keys_file.read_bytes(), type=Keys)
-    except (FileNotFoundError, msgspec.DecodeError):
+        return read(keys_file, Keys)
+    except (FileNotFoundError, FileDamaged):
         return None
 
 

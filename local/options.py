@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from local.own_files import read, replace
+
 CLUSTER = "local"
 """The cluster of examples/policies/local.yaml, which the stack's own nodes join."""
 
@@ -85,19 +87,11 @@ class Keys(msgspec.Struct, frozen=True):
 
 
 def recall(layout: Layout) -> Memory:
+    """What earlier runs chose. FileDamaged."""
     if not layout.memory.exists():
         return Memory()
-    return msgspec.json.decode(layout.memory.read_bytes(), type=Memory)
+    return read(layout.memory, Memory)
 
 
 def remember(layout: Layout, memory: Memory) -> None:
     replace(layout.memory, msgspec.json.format(msgspec.json.encode(memory)))
-
-
-def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file in one step: a reader sees the old bytes or the new ones."""
-    scratch = path.with_name(path.name + ".new")
-    scratch.unlink(missing_ok=True)
-    scratch.touch(mode=mode)
-    scratch.write_bytes(data)
-    scratch.replace(path)

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
-import msgspec
+from pydantic import ValidationError
 from rich.console import Console
 from rich.live import Live
 
-from local import disk
+from local import disk, own_files
 from local import status as status_file
 from local.data_directory import require_path
 from local.display import render
@@ -86,15 +86,20 @@ def status(data: Path) -> StackStatus:
 
 
 def settings(data: Path) -> Settings:
-    """How to reach the stack that runs, or last ran, on this data. FileNotFoundError when no stack ever ran on it."""
-    environment = msgspec.json.decode(Layout(data).settings.read_bytes(), type=dict[str, str])
+    """How to reach the stack that runs, or last ran, on this data. FileNotFoundError when no stack ever ran on it;
+    FileDamaged."""
+    path = Layout(data).settings
+    environment = own_files.read(path, dict[str, str])
     fields = {name.removeprefix("HEADRACE_").lower(): value for name, value in environment.items()}
-    return Settings.model_validate(fields)
+    try:
+        return Settings.model_validate(fields)
+    except ValidationError as error:
+        raise own_files.damaged(path, f"{error.error_count()} settings that cannot be read") from None
 
 
 def keys(data: Path) -> Keys:
-    """The API keys that were made for this data. FileNotFoundError when no stack ever ran on it."""
-    return msgspec.json.decode(Layout(data).keys.read_bytes(), type=Keys)
+    """The API keys that were made for this data. FileNotFoundError when no stack ever ran on it; FileDamaged."""
+    return own_files.read(Layout(data).keys, Keys)
 
 
 def _prepare(layout: Layout) -> None:

@@ -9,7 +9,9 @@ import psutil
 
 from local import disk
 from local.lock import StackLock
-from local.options import Layout, replace
+from local.options import Layout
+from local.own_files import FileDamaged, replace
+from local.own_files import read as read_file
 
 PartState = Literal["waiting", "fetching", "starting", "ready", "restarting", "no space", "stopping", "stopped"]
 StackState = Literal["starting", "ready", "degraded", "stopping", "stopped", "failed"]
@@ -61,7 +63,7 @@ class StackStatus(msgspec.Struct, kw_only=True):
 
 
 def write(layout: Layout, status: StackStatus) -> None:
-    replace(layout.status, msgspec.json.encode(status))
+    replace(layout.status, msgspec.json.encode(status), durable=False)
 
 
 def read(layout: Layout) -> StackStatus:
@@ -95,6 +97,6 @@ def _correct(status: StackStatus, state: PartState) -> None:
 def last_words(layout: Layout) -> StackStatus | None:
     """What the status file says, whoever wrote it. None when there is no such file."""
     try:
-        return msgspec.json.decode(layout.status.read_bytes(), type=StackStatus)
-    except (FileNotFoundError, msgspec.DecodeError):
+        return read_file(layout.status, StackStatus)
+    except (FileNotFoundError, FileDamaged):
         return None

@@ -23,7 +23,8 @@ from local.composition import Composition
 from local.errors import CannotStart
 from local.first_policy import read_policy
 from local.lock import StackLock
-from local.options import Layout, Memory, Options, from_argument, recall, remember, replace
+from local.options import Layout, Memory, Options, from_argument, recall, remember
+from local.own_files import replace
 from local.parts import StackPart
 from local.server import StackServer
 from local.status import StackStatus, StartFailure

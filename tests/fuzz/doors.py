@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import client, files, history, host, http, pipe, store, submissions, topics
+from tests.fuzz import client, data_directory, files, history, host, http, pipe, store, submissions, topics
 from tests.fuzz.door import Door
 
 DOORS: tuple[Door, ...] = (
@@ -14,6 +14,7 @@ DOORS: tuple[Door, ...] = (
     *http.DOORS,
     *files.DOORS,
     *client.DOORS,
+    *data_directory.DOORS,
     *store.DOORS,
 )
 
@@ -30,10 +31,7 @@ OURS = {
     "api.request_body": "part of POST /v1/jobs",
     "api.submissions": "part of POST /v1/jobs",
     "runtime.worker.frames": "part of the child's pipe",
-    "local.install": "keys.json, written in one step",
     "local.last_words": "logs of our own parts; any other line is passed over",
-    "local.options": "an argument and a file of our own supervisor",
-    "local.stack": "files that the supervisor wrote in one step",
-    "local.status": "the supervisor's status file, written in one step",
+    "local.options": "an argument that `headrace up` gives its own supervisor",
 }
 """Modules that decode only what this process, or our own database, wrote a moment before; and what."""
