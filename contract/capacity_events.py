@@ -73,6 +73,26 @@ class NodeDrained(msgspec.Struct, frozen=True, tag="NodeDrained.v1"):
     session: str
 
 
+class NodeCordoned(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeCordoned.v1"):
+    """The node is set aside, in whatever session: it gets one job at a time to try it, or nothing."""
+
+    node: str
+    cluster: str
+    reason: str
+    """failures (jobs failed there and succeeded elsewhere; now and then one job tries the node), operator (nothing
+    tries it)."""
+    jobs: tuple[str, ...] = ()
+    """Jobs that failed there and then succeeded on another node, none having succeeded there in between."""
+
+
+class NodeUncordoned(msgspec.Struct, frozen=True, tag="NodeUncordoned.v1"):
+    """The node gets work as any other, and what was held against it is forgotten."""
+
+    node: str
+    reason: str
+    """success (a job succeeded there), operator, needed (a gang waits that fits nowhere without the node)."""
+
+
 class NodeDeparted(msgspec.Struct, frozen=True, tag="NodeDeparted.v1"):
     """The node left of its own will, or its new session was refused. The events before this one closed its attempts."""
 

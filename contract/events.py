@@ -14,12 +14,14 @@ from contract.capacity_events import ClusterDraining as ClusterDraining
 from contract.capacity_events import ClusterReturned as ClusterReturned
 from contract.capacity_events import LimitAdapted as LimitAdapted
 from contract.capacity_events import NodeAdmitted as NodeAdmitted
+from contract.capacity_events import NodeCordoned as NodeCordoned
 from contract.capacity_events import NodeDeparted as NodeDeparted
 from contract.capacity_events import NodeDrained as NodeDrained
 from contract.capacity_events import NodeHeard as NodeHeard
 from contract.capacity_events import NodeLost as NodeLost
 from contract.capacity_events import NodeRefused as NodeRefused
 from contract.capacity_events import NodeSlotsChanged as NodeSlotsChanged
+from contract.capacity_events import NodeUncordoned as NodeUncordoned
 from contract.capacity_events import NodeVersionsChanged as NodeVersionsChanged
 from contract.inputs import Requirements
 from contract.policy import Policy
@@ -206,7 +208,8 @@ class RecallOrdered(msgspec.Struct, frozen=True, tag="RecallOrdered.v1"):
     job: str
     dispatch: str
     reason: str
-    """cancel, erase, expired, drain, elsewhere (another cluster would start the job sooner)."""
+    """cancel, erase, expired, drain, elsewhere (another cluster would start the job sooner), cordon (its node was set
+    aside)."""
 
 
 class KillOrdered(msgspec.Struct, frozen=True, tag="KillOrdered.v1"):
@@ -229,7 +232,7 @@ class JobCancelling(msgspec.Struct, frozen=True, tag="JobCancelling.v1"):
 
 
 class AttemptFailed(msgspec.Struct, frozen=True, omit_defaults=True, tag="AttemptFailed.v1"):
-    """The node reported a failure: the attempt is closed, and the failure counts."""
+    """The node reported a failure: the attempt is closed."""
 
     job: str
     dispatch: str
@@ -237,6 +240,8 @@ class AttemptFailed(msgspec.Struct, frozen=True, omit_defaults=True, tag="Attemp
     error: str
     node: str = ""
     """The node of a gang that reported the failure; empty: the node of rank 0, or no gang."""
+    counts: bool = True
+    """False when the node was cordoned: the failure is held against nobody, neither job nor node."""
 
 
 class AttemptClosed(msgspec.Struct, frozen=True, omit_defaults=True, tag="AttemptClosed.v1"):
@@ -372,6 +377,8 @@ Event = (
     | NodeVersionsChanged
     | NodeSlotsChanged
     | NodeDrained
+    | NodeCordoned
+    | NodeUncordoned
     | NodeDeparted
     | NodeLost
     | ClusterDraining

@@ -274,6 +274,19 @@ class ClusterActivated(msgspec.Struct, frozen=True, tag="ClusterActivated.v1"):
     cluster: str
 
 
+class NodeCordonRequested(msgspec.Struct, frozen=True, tag="NodeCordonRequested.v1"):
+    """The node must get nothing new until somebody says otherwise, in this session and in later ones. Writer:
+    operators."""
+
+    node: str
+
+
+class NodeUncordonRequested(msgspec.Struct, frozen=True, tag="NodeUncordonRequested.v1"):
+    """The node may get work as any other, whatever set it aside. Writer: operators."""
+
+    node: str
+
+
 class Unreadable(msgspec.Struct, frozen=True, tag="Unreadable.v1"):
     """A record of `jobs` that no scheduler can read; `quarantine` holds it. Never in `jobs`: the pool's host puts this
     in the record's place."""
@@ -295,6 +308,8 @@ _Said = (
     | PolicyApplied
     | ClusterDrainRequested
     | ClusterActivated
+    | NodeCordonRequested
+    | NodeUncordonRequested
 )
 
 Wire = JobSubmitted | _Said

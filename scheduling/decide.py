@@ -15,6 +15,7 @@ from contract.codec import encode
 from contract.events import Event, Opened
 from contract.inputs import Input
 from scheduling import RULES, evolve, judge, plan
+from scheduling.state import avoidance
 from scheduling.state.pool import State
 
 
@@ -93,8 +94,10 @@ def decide(state: State, inputs: Sequence[Input], clock: Clock) -> Decision:
         for event in evolving(state, judge.judge(state, record)):
             written.add(event)
         taken += 1
+    avoidance.line_up(state)
     for event in evolving(state, plan.plan(state, clock.caught_up, written.events, written.is_full)):
         written.add(event)
+        avoidance.line_up(state)
     return Decision(written.events, written.encoded, taken, written.is_full())
 
 

@@ -19,7 +19,7 @@ from contract.lifecycle import JobState, after
 from scheduling import disciplines, forecast, policy_trial
 from scheduling.attempts.retries import policy_of
 from scheduling.picking import limits, switches
-from scheduling.state import capacity, ended_ids, lines, node_events, sharing
+from scheduling.state import capacity, cordons, ended_ids, lines, node_events, sharing
 from scheduling.state.jobs import Job, Loss
 from scheduling.state.nodes import Attempt, Reservation
 from scheduling.state.pool import Alias, State, Version
@@ -45,6 +45,7 @@ def begin(state: State, epoch: int, seq: int, now_ms: int, elapsed_ms: int) -> N
     for cluster in state.clusters.values():
         cluster.was_full = len(cluster.staged) >= cluster.limit
     lines.wake(state)
+    cordons.wake(state)
     if state.splits:
         lines.cross_over(state)
     ended_ids.forget(state)
@@ -206,8 +207,13 @@ def _job_cancelling(state: State, event: said.JobCancelling) -> None:
 
 def _attempt_failed(state: State, event: said.AttemptFailed) -> None:
     job = _moved(state, event)
-    job.failures += 1
-    _ended_by_itself(state, _open_attempt(job))
+    attempt = _open_attempt(job)
+    if event.counts:
+        job.failures += 1
+    else:
+        job.spared += 1
+    cordons.saw_failure(state, job, attempt, intern(event.node or attempt.node), accuses=event.counts)
+    _ended_by_itself(state, attempt)
     _close(state, job, event.node)
 
 
@@ -216,8 +222,10 @@ def _attempt_closed(state: State, event: said.AttemptClosed) -> None:
     attempt = _open_attempt(job)
     if event.counts:
         job.failures += 1
+        node = event.node or attempt.node
+        cordons.saw_failure(state, job, attempt, node, accuses=False)
         if event.reason == "lost":
-            job.losses = (*job.losses, Loss(event.node or attempt.node, attempt.cluster, state.lease_ms))
+            job.losses = (*job.losses, Loss(node, attempt.cluster, state.lease_ms))
     _close(state, job, event.node)
 
 
@@ -253,6 +261,7 @@ def _job_succeeded(state: State, event: said.JobSucceeded) -> None:
     _ended_by_itself(state, _open_attempt(job))
     forecast.ran(state, job.version, state.now_ms - _open_attempt(job).started_ms)
     switches.saw_success(state, _open_attempt(job), job.version)
+    cordons.saw_success(state, job, _open_attempt(job))
     _close(state, job)
     _end(state, job)
 

@@ -75,7 +75,7 @@ def _count(state: State, requirement_class: RequirementClass, tier: str) -> tupl
     for lines in (requirement_class.lines, requirement_class.late):
         for other, line in lines.items():
             if ranks[other] <= rank:
-                ahead += len(line)
+                ahead += len(line) + line.aside
     return (ahead + requirement_class.staged + 1) * requirement_class.spacing_us // 1000, Situation.BEHIND
 
 

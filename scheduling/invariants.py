@@ -14,10 +14,12 @@ from contract.events import Member
 from contract.lifecycle import TERMINAL, JobState
 from contract.names import dispatch_order
 from scheduling.state import sharing
-from scheduling.state.capacity import fits, limit_of, staged_per_slot_of
+from scheduling.state.avoidance import AVOIDED_MAX
+from scheduling.state.capacity import fits, is_cordoned, limit_of, staged_per_slot_of
+from scheduling.state.cordons import ACCUSERS, SUSPECTS_KEPT
 from scheduling.state.jobs import Job
 from scheduling.state.lines import entry_of
-from scheduling.state.nodes import Attempt, Group, Node
+from scheduling.state.nodes import FAILURES, Attempt, Group, Node
 from scheduling.state.pool import ClassPace, Line, PromiseFacts, RequirementClass, State
 
 
@@ -31,6 +33,7 @@ def check(state: State) -> list[str]:
         *_clusters(state),
         *_reserved(state),
         *_nodes(state),
+        *_suspects(state),
         *_lines(state),
         *_heaps(state),
     ]
@@ -61,8 +64,10 @@ def _job(state: State, job: Job) -> Iterator[str]:
         yield f"I6: job {job.job} is {job.state.value} with{'out' if job.open is None else ''} an open attempt"
     if job.state is JobState.QUEUED and job.eligible_lease_ms < 0:
         yield f"job {job.job}: its attempt closed and nothing followed"
-    if job.failures > job.attempts:
-        yield f"I4: job {job.job} failed {job.failures} times in {job.attempts} attempts"
+    if job.failures + job.spared > job.attempts:
+        yield f"I4: job {job.job} failed {job.failures} + {job.spared} times in {job.attempts} attempts"
+    if len({avoided.node for avoided in job.avoid}) != len(job.avoid) or len(job.avoid) > AVOIDED_MAX:
+        yield f"job {job.job} avoids {len(job.avoid)} nodes, or one twice"
     if (job.state is JobState.CANCELLING) != (job.ending != ""):
         yield f"job {job.job} is {job.state.value} and ends because of {job.ending!r}"
     if job.open is not None:
@@ -168,6 +173,20 @@ def _nodes(state: State) -> Iterator[str]:
         yield from _group(state, key, group)
 
 
+def _suspects(state: State) -> Iterator[str]:
+    if len(state.suspects) > SUSPECTS_KEPT:
+        yield f"{len(state.suspects)} nodes are suspected, {SUSPECTS_KEPT} are remembered"
+    for name, suspect in state.suspects.items():
+        if len(set(suspect.jobs)) != len(suspect.jobs) or len(suspect.jobs) > ACCUSERS:
+            yield f"node {name} is accused by {len(suspect.jobs)} jobs, or by one twice"
+        if suspect.case > state.cases:
+            yield f"node {name} has a case that was never opened"
+    watched = {node for _, node in state.trials}
+    for name, suspect in state.suspects.items():
+        if suspect.cordoned == FAILURES and suspect.rests_until_lease_ms > state.lease_ms and name not in watched:
+            yield f"node {name} rests and will not be tried"
+
+
 def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterator[str]:
     members = [state.nodes[name] for name in group.ids if name in state.nodes]
     if group.ids != sorted(group.ids) or len(members) != len(group.ids):
@@ -185,19 +204,33 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
         reservation = state.reserved.get(node.cluster)
         return reservation.members.count(Member(node.node, node.session)) if reservation is not None else 0
 
-    free = mask(n.takes_new() and held(n) + kept(n) < n.usable for n in members)
-    only_kept = mask(n.takes_new() and held(n) < n.usable <= held(n) + kept(n) for n in members)
+    def takes(node: Node) -> bool:
+        return node.takes_new() and not is_cordoned(state, node.node)
+
+    free = mask(takes(n) and held(n) + kept(n) < n.usable for n in members)
+    only_kept = mask(takes(n) and held(n) < n.usable <= held(n) + kept(n) for n in members)
+    workers = mask(not n.draining and n.usable > 0 and not is_cordoned(state, n.node) for n in members)
+    tried = [
+        n
+        for n in members
+        if (suspect := state.suspects.get(n.node)) is not None
+        and suspect.cordoned == FAILURES
+        and suspect.rests_until_lease_ms <= state.lease_ms
+    ]
+    trial = mask(n in tried and n.takes_new() and n.usable > 0 and not held(n) for n in members)
     most = 1 + group.cluster.staged_per_slot
     able = [
         n
         for n in members
-        if n.takes_new()
+        if takes(n)
         and not kept(n)
         and n.usable <= held(n) < n.usable * most
         and len(state.node_attempts[n.node]) < n.holds
     ]
     stageable = mask(n in able for n in members)
     parked = mask(held(n) > n.usable for n in members)
+    if (group.able, group.trial) != (workers, trial):
+        yield f"group {key}: which of its nodes are cordoned or can be tried is not what is held against them"
     if (group.free, group.kept, group.stageable, group.parked) != (free, only_kept, stageable, parked):
         yield f"group {key}: which of its nodes have room is not what their attempts and reservations say"
     levels = sorted({held(n) // n.usable - 1 for n in able})
@@ -217,25 +250,38 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
 def _lines(state: State) -> Iterator[str]:
     waiting: dict[int, list[Job]] = {}
     tenants: Counter[tuple[str, str]] = Counter()
+    aside: Counter[int] = Counter()
+    avoiders: dict[str, set[str]] = {}
     for job in state.jobs.values():
         if job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms:
             line = state.lines[job.version, job.tier]
+            tenants[job.tier, job.tenant] += 1
+            if job.avoid and line.requirement_class.requirements.ranks == 1:
+                for avoided in job.avoid:
+                    avoiders.setdefault(avoided.node, set()).add(job.job)
+            if job.job in state.aside:
+                aside[id(line)] += 1
+                continue
             if state.splits and line.late is not None and state.now_ms - job.submitted_ms > state.slos[job.tier]:
                 line = line.late
             waiting.setdefault(id(line), []).append(job)
-            tenants[job.tier, job.tenant] += 1
+    if {node: set(jobs) for node, jobs in state.avoiders.items()} != avoiders:
+        yield "which jobs avoid a node is not what the jobs say"
+    if sum(aside.values()) != len(state.aside):
+        yield f"{len(state.aside)} jobs stand aside, {sum(aside.values())} of them wait"
     for requirement_class in state.classes.values():
+        lines = (*requirement_class.lines.values(), *requirement_class.late.values())
+        if any(line.aside != aside[id(line)] for line in lines):
+            yield f"class {requirement_class.requirements}: its lines count other jobs aside than there are"
         if state.splits and requirement_class.late.keys() != requirement_class.lines.keys():
             yield f"class {requirement_class.requirements} has no late lines"
-        if requirement_class.waiting != sum(
-            len(line) for line in (*requirement_class.lines.values(), *requirement_class.late.values())
-        ):
+        if requirement_class.waiting != sum(len(line) + line.aside for line in lines):
             yield f"class {requirement_class.requirements} counts {requirement_class.waiting} jobs, its lines others"
         if (state.promise != PromiseFacts() or requirement_class.pace is not None) and not state.splits:
             yield f"class {requirement_class.requirements} keeps facts of a discipline that is not in force"
         if requirement_class.pace is not None:
             yield from _pace(state, requirement_class, requirement_class.pace)
-        for line in (*requirement_class.lines.values(), *requirement_class.late.values()):
+        for line in lines:
             yield from _line(state, line, waiting.get(id(line), []))
     for tier, shares in sorted(state.shares.items()):
         counted = {tenant: share.waiting for tenant, share in shares.tenants.items() if share.waiting}

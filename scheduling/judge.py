@@ -27,6 +27,8 @@ from contract.events import (
     JobDuplicated,
     JobErased,
     JobRefused,
+    NodeCordoned,
+    NodeUncordoned,
     PolicyAdopted,
     ReportStale,
     VersionRegistered,
@@ -36,7 +38,8 @@ from contract.lifecycle import JobState
 from contract.names import parse_model
 from scheduling import forecast
 from scheduling.attempts import endings, reports
-from scheduling.state import lines
+from scheduling.state import capacity, lines
+from scheduling.state.nodes import OPERATOR
 from scheduling.state.pool import State, Version
 
 BITS = re.compile(r"[0-9a-f]{32}")
@@ -222,6 +225,23 @@ def _cluster_activated(state: State, record: Input, body: inputs.ClusterActivate
     yield ClusterReturned(cluster=body.cluster)
 
 
+def _node_cordon(state: State, record: Input, body: inputs.NodeCordonRequested) -> Iterator[Event]:
+    """A node that is gone for now may be cordoned too: it may come back."""
+    node, past, suspect = state.nodes.get(body.node), state.past.get(body.node), state.suspects.get(body.node)
+    cluster = node.cluster if node is not None else past.cluster if past is not None else ""
+    if not cluster or (suspect is not None and suspect.cordoned == OPERATOR):
+        yield ReportStale(kind="NodeCordonRequested")
+        return
+    yield NodeCordoned(node=body.node, cluster=cluster, reason=OPERATOR)
+
+
+def _node_uncordon(state: State, record: Input, body: inputs.NodeUncordonRequested) -> Iterator[Event]:
+    if not capacity.is_cordoned(state, body.node):
+        yield ReportStale(kind="NodeUncordonRequested")
+        return
+    yield NodeUncordoned(node=body.node, reason=OPERATOR)
+
+
 def _unreadable(state: State, record: Input, body: inputs.Unreadable) -> Iterator[Event]:
     yield InputQuarantined(offset=record.offset, reason=body.reason)
 
@@ -240,6 +260,8 @@ _JUDGEMENTS: dict[type, Callable[[State, Input, Any], Iterator[Event]]] = {
     inputs.PolicyApplied: _policy_applied,
     inputs.ClusterDrainRequested: _cluster_drain,
     inputs.ClusterActivated: _cluster_activated,
+    inputs.NodeCordonRequested: _node_cordon,
+    inputs.NodeUncordonRequested: _node_uncordon,
     inputs.Unreadable: _unreadable,
 }
 """Every body of the contract."""

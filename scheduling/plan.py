@@ -1,7 +1,7 @@
 """What to do next, once the inputs of a batch are judged.
 
-In this order: deadlines of jobs, leases of nodes, deadlines and recalls of draining clusters, the reversal of a
-policy, slots kept for gangs that are kept no longer, adaptive limits, dispatches, limits that alone keep a slot empty
+In this order: deadlines of jobs, leases of nodes, deadlines and recalls of draining clusters, cordons, the reversal of
+a policy, slots kept for gangs that are kept no longer, adaptive limits, dispatches, limits that alone keep a slot empty
 (and what can go then), recalls of attempts that wait behind others while a slot elsewhere stayed free, and new
 forecasts for jobs whose own has passed. Recalls come after dispatches: a free slot goes first to a job that can start
 at once, and only one that nobody wants calls a staged attempt back.
@@ -9,7 +9,7 @@ at once, and only one that nobody wants calls a staged attempt back.
 Like a judgement, a plan is a generator: each pick sees the state after the last one. When the batch is full, the plan
 stops between two groups of events, never between the closing of an attempt and what follows from it.
 
-Seam: `lapses_are_due`.
+Seams: `lapses_are_due`, `may_cordon`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,26 @@ from itertools import islice
 
 import msgspec
 
-from contract.events import Event, JobDispatched, KillOrdered, Member, NodeLost, RecallOrdered
+from contract.events import (
+    Event,
+    GangReserved,
+    JobDispatched,
+    KillOrdered,
+    Member,
+    NodeCordoned,
+    NodeLost,
+    NodeUncordoned,
+    RecallOrdered,
+)
 from contract.lifecycle import JobState
 from contract.names import dispatch_id, dispatch_order
 from scheduling import disciplines, forecast, policy_trial
 from scheduling.attempts import endings, retries
 from scheduling.picking import gangs, limits, look_ahead, placement, ranking, reservations
-from scheduling.state import backpressure, sharing
+from scheduling.state import avoidance, backpressure, capacity, cordons, sharing
 from scheduling.state.gang_members import ranks_on
 from scheduling.state.jobs import Job
-from scheduling.state.nodes import Attempt, ClusterState, Group, Node
+from scheduling.state.nodes import FAILURES, Attempt, ClusterState, Group, Node, Suspect
 from scheduling.state.pool import RequirementClass, State
 
 RECALLS_PER_BATCH_MAX = 32
@@ -44,6 +54,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callabl
         _expiries(state),
         _lapses(state) if lapses_are_due(state, caught_up) else iter(()),
         _drains(state),
+        _cordons(state),
     )
     for group in groups:
         for events in group:
@@ -102,6 +113,33 @@ def _drains(state: State) -> Iterator[Iterator[Event]]:
             yield iter((_stop_for_drain(attempt),))
 
 
+def _cordons(state: State) -> Iterator[Iterator[Event]]:
+    """Nodes that jobs accuse, as many as may be cordoned; and cordoned nodes without which a gang fits nowhere."""
+    for name in sorted(state.suspects):
+        suspect, node = state.suspects[name], state.nodes.get(name)
+        is_due = not suspect.cordoned and len(suspect.jobs) >= cordons.ACCUSERS
+        if is_due and node is not None and may_cordon(state, node.cluster):
+            yield _cordon(state, node, suspect)
+    for name in gangs.needed(state):
+        yield iter((NodeUncordoned(node=name, reason="needed"),))
+
+
+def may_cordon(state: State, cluster: str) -> bool:
+    """One more node of the cluster may be cordoned: at most a quarter of its nodes are at a time, but always one."""
+    nodes = [name for name, node in state.nodes.items() if node.cluster == cluster]
+    return sum(capacity.is_cordoned(state, name) for name in nodes) < max(1, len(nodes) // 4)
+
+
+def _cordon(state: State, node: Node, suspect: Suspect) -> Iterator[Event]:
+    """What is staged there goes elsewhere; what runs there may finish."""
+    yield NodeCordoned(node=node.node, cluster=node.cluster, reason=FAILURES, jobs=suspect.jobs)
+    attempts = state.node_attempts[node.node]
+    for job in sorted(attempts):
+        attempt = attempts[job]
+        if not attempt.started and not attempt.stop and state.jobs[job].state is not JobState.CANCELLING:
+            yield RecallOrdered(job=job, dispatch=attempt.dispatch, reason="cordon")
+
+
 def _stop_for_drain(attempt: Attempt) -> Event:
     if attempt.started:
         return KillOrdered(job=attempt.job, dispatch=attempt.dispatch, reason="pre_empt")
@@ -112,7 +150,8 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
     """The job that the discipline in force puts first goes, again and again.
 
     Within a batch free room never grows. So a class without room is dropped until the next batch, and rooms are looked
-    at again only after a dispatch filled a group, or after any dispatch while a gang waits."""
+    at again only after a dispatch filled a group, took its cluster's last place behind others, or while a gang
+    waits."""
     for job, chosen in gangs.ready(state):
         yield _dispatch(state, job, KEPT, chosen.group.cluster, chosen.nodes, len(batch))
     rooms = _rooms(state, state.classes.values())
@@ -123,9 +162,9 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
         turn = sharing.turn(line)
         if gang and gangs.is_gang(line.requirement_class):
             served, job = line, state.jobs[turn[1]]
-            place = gangs.choose(state, line.requirement_class, job.version)
-            if place is None:
-                yield reservations.keep(state, line.requirement_class, job)
+            place = _for_gang(state, line.requirement_class, job)
+            if isinstance(place, GangReserved):
+                yield place
                 rooms = _rooms(state, rooms)
                 order = disciplines.of(state).order(state, rooms)
                 continue
@@ -136,19 +175,37 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
                 turn[1],
             )
             job = state.jobs[job_id]
-            group, node = placement.choose(rooms[line.requirement_class], job.version)
+            group, node = placement.choose(state, rooms[line.requirement_class], job)
             if state.reserved and not group.free and job.job == turn[1]:
                 group, node = reservations.back_fill(state, line.requirement_class, job) or (group, node)
             nodes = (node,)
         passed = turn[1] if job.job != turn[1] else ""
         evidence = Evidence(reason, passed, behind=passed or ranking.behind(order, line, turn, group))
+        line_ups, could_stage = state.line_ups, backpressure.stages(group.cluster)
         yield _dispatch(state, job, evidence, group.cluster, nodes, len(batch))
-        if gang or not placement.has_room(group):
+        if gang or not placement.has_room(group) or backpressure.stages(group.cluster) != could_stage:
             rooms = _rooms(state, rooms)
             gang = gang and any(map(gangs.is_gang, rooms))
-        order.dispatched(served, rooms)
+        if state.line_ups == line_ups:
+            order.dispatched(served, rooms)
+        else:  # other jobs left their lines or came back
+            order = disciplines.of(state).order(state, rooms)
     if state.reserved:
         yield from _back_fills(state, batch)
+
+
+def _for_gang(
+    state: State, requirement_class: RequirementClass, gang: Job
+) -> tuple[Group, tuple[str, ...]] | GangReserved:
+    """Where the gang goes whose turn it is, or the slots to keep for it: away from nodes that it avoids, if it can.
+    ValueError when neither can be: it was not the gang's turn."""
+    avoided = gangs.avoided(gang)
+    for banned in (avoided, ()) if avoided else ((),):
+        place = gangs.choose(state, requirement_class, gang.version, banned=banned)
+        kept = reservations.keep(state, requirement_class, gang, banned) if place is None else None
+        if found := place or kept:
+            return found
+    raise ValueError(f"expected a cluster that can keep {requirement_class.requirements.ranks} slots, found none")
 
 
 def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
@@ -314,7 +371,13 @@ def _may_move(state: State, job: Job, attempt: Attempt, free: list[Group]) -> bo
         return False
     cluster = state.clusters[attempt.cluster]
     groups = state.lines[job.version, job.tier].requirement_class.groups
-    if not any(group in groups and _is_better(group, cluster) for group in free):
+    avoids = avoidance.is_in_force(state, job)
+    if not any(
+        group in groups
+        and _is_better(group, cluster)
+        and not (avoids and group.free & ~avoidance.banned(state, job, group) == 0)
+        for group in free
+    ):
         return False
     node = state.nodes[attempt.node]
     before = [held for held in state.node_attempts[node.node].values() if held.started or _came_before(held, attempt)]

@@ -20,9 +20,9 @@ from contract.inputs import Requirements
 from contract.policy import Policy
 from scheduling import disciplines, forecast
 from scheduling.disciplines.promise_shadow import pace_of
-from scheduling.state import capacity, lines, sharing
+from scheduling.state import capacity, cordons, lines, sharing
 from scheduling.state.jobs import Factors, Job, Loss, Situation
-from scheduling.state.nodes import FormerNode, Node, Reservation
+from scheduling.state.nodes import FormerNode, Node, Reservation, Suspect
 from scheduling.state.pool import (
     Alias,
     ClassPace,
@@ -141,6 +141,9 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     kinds: list[ClassFacts]
     """Of requirement classes."""
     trial: Trial | None
+    suspects: list[tuple[str, Suspect]] = []
+    """The oldest case first."""
+    cases: int = 0
     reserved: list[Reservation] = []
 
 
@@ -204,6 +207,8 @@ def encode(state: State) -> bytes:
             if requirement_class.spacing_us or requirement_class.last_start_ms or requirement_class.switched_ms
         ],
         trial=state.trial,
+        suspects=list(state.suspects.items()),
+        cases=state.cases,
         reserved=[state.reserved[cluster] for cluster in sorted(state.reserved)],
     )
     return _encoder.encode(facts)
@@ -257,6 +262,9 @@ def _state_of(facts: Snapshot) -> State:
     state.versions = {version.version: version for version in facts.versions}
     state.aliases = {(entry.model, entry.alias): entry.pointer for entry in facts.aliases}
     state.past = dict(facts.past)
+    state.suspects = dict(facts.suspects)
+    for node, suspect in facts.suspects:
+        cordons.watch(state, node, suspect)
     state.ended = {job: intern(tenant) for job, tenant in facts.ended}
     state.ended_runs = deque(facts.ended_runs)
     state.fair.tags = {intern(tier): tag for tier, tag in facts.fair.tags.items()}
@@ -288,6 +296,7 @@ _SAME = (
     "partition",
     "losses",
     "forgotten_ms",
+    "cases",
     "fair",
     "promise",
     "trial",

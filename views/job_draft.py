@@ -184,10 +184,10 @@ def _started(draft: JobDraft, event: e.AttemptStarted, record: FoldedRecord) -> 
 
 def _failed(draft: JobDraft, event: e.AttemptFailed, record: FoldedRecord) -> None:
     attempt = _close(draft, event, record)
-    attempt.failure, attempt.error, attempt.counts = event.kind, event.error, True
+    attempt.failure, attempt.error, attempt.counts = event.kind, event.error, event.counts
     row = _row(draft)
     row.failure = event.kind
-    row.failures += 1
+    row.failures += event.counts
 
 
 def _closed(draft: JobDraft, event: e.AttemptClosed, record: FoldedRecord) -> None:

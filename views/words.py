@@ -21,6 +21,7 @@ _RECALLED = {
     **_ENDING,
     "drain": "because its cluster drains",
     "elsewhere": "because another cluster will start it sooner",
+    "cordon": "because its node was set aside: other jobs failed there",
 }
 CLOSED = {
     "recalled": "given back before it started",
@@ -38,6 +39,9 @@ SET_ASIDE = {
     "bytes": "took nothing new because results that waited for the object store had filled their budget",
     "payloads": "took nothing new because they could not read `jobs`",
     "slots": "had no slot that could be used",
+    "failures": "were set aside, because jobs failed there that succeeded elsewhere",
+    "operator": "were set aside by an operator",
+    "avoided": "had slots free, and it had failed there before",
 }
 """Why a node takes nothing new (contract.inputs.HOLDING, and more)."""
 
@@ -48,7 +52,8 @@ def _dispatched(event: e.JobDispatched) -> str:
 
 
 def _failed(event: e.AttemptFailed) -> str:
-    return f"the attempt failed: {event.kind}" + (f" ({event.error})" if event.error else "")
+    spared = "" if event.counts else "; its node is under suspicion, so the failure does not count"
+    return f"the attempt failed: {event.kind}" + (f" ({event.error})" if event.error else "") + spared
 
 
 def _closed(event: e.AttemptClosed) -> str:

@@ -5,8 +5,8 @@ not have are judged too, and the core is not its only judge. The book reads batc
 that have not ended, and the ids of ended jobs for as long as those ids may not come again. An id that comes later is
 another life of its job, and everything holds for each life.
 
-This file keeps the jobs; `second_book_inputs`, `second_book_nodes`, `second_book_limits` and `second_book_gangs` keep
-the rest.
+This file keeps the jobs; `second_book_inputs`, `second_book_nodes`, `second_book_limits`, `second_book_gangs` and
+`second_book_cordons` keep the rest.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from audit.verify.second_book_cordons import CordonBook
 from audit.verify.second_book_gangs import GangBook
 from audit.verify.second_book_inputs import InputBook
 from audit.verify.second_book_limits import LimitBook
@@ -56,6 +57,7 @@ class SecondBook:
         self._nodes = NodeBook(self._wrong)
         self._limits = LimitBook(self._wrong)
         self._gangs = GangBook(self._nodes.nodes, self._wrong)
+        self._cordons = CordonBook(self._nodes.nodes, self._wrong)
         self._policy: Policy | None = None
         self._failures_max = 0
         self._last_dispatch = (0, 0, 0)
@@ -100,6 +102,7 @@ class SecondBook:
 
     def _take_event(self, batch: Batch, index: int, event: said.Event) -> None:
         self._gangs.take(event, self._inputs.now_ms)
+        self._cordons.take(event)
         match event:
             case said.LimitAdapted():
                 self._limits.adapt(event)
@@ -154,7 +157,7 @@ class SecondBook:
         if name == "JobDispatched":
             self._dispatch(batch, index, event, job)
         elif name in ("AttemptFailed", "AttemptClosed"):
-            if name == "AttemptFailed" or event.counts:
+            if event.counts:
                 self._fail(job, job_id)
             self._close(job)
         elif name == "AttemptStarted":

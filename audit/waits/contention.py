@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from audit.waits.causes import Cause, CauseGroup
 from contract.names import dispatch_order
+from scheduling.state.avoidance import is_in_force
 from scheduling.state.backpressure import in_flight
 from scheduling.state.capacity import fits
 from scheduling.state.gang_members import ranks_on
@@ -67,7 +68,7 @@ class Contention:
                     self._leaving = True
                 elif cluster.draining:
                     self._fix(Cause(CauseGroup.DRAINING, cluster=cluster.name), node.slots)
-                elif reason := node.holding or ("" if node.usable else "slots"):
+                elif reason := _set_aside(state, node):
                     self._fix(Cause(CauseGroup.SET_ASIDE, cluster=cluster.name, reason=reason), node.slots)
                 else:
                     self._nodes[name] = (group, [])
@@ -128,8 +129,20 @@ class Contention:
         for gang in gangs:
             tenant = state.jobs[gang].tenant if gang in state.jobs else ""
             yield Cause(CauseGroup.GANG_KEPT, job=gang, tenant=tenant), 1
-        if free > len(gangs):
+        if free > len(gangs) and self._is_avoided(state, name):
+            yield Cause(CauseGroup.SET_ASIDE, cluster=cluster.name, reason="avoided"), free - len(gangs)
+        elif free > len(gangs):
             yield Cause(CauseGroup.GATHERING if self._ranks > 1 else CauseGroup.DECIDING), free - len(gangs)
+
+    def _is_avoided(self, state: State, name: str) -> bool:
+        job = state.jobs[self._job]
+        return any(avoided.node == name for avoided in job.avoid) and is_in_force(state, job)
+
+
+def _set_aside(state: State, node: Node) -> str:
+    """Why the node takes nothing new for now; empty: it does."""
+    suspect = state.suspects.get(node.node)
+    return (suspect.cordoned if suspect is not None else "") or node.holding or ("" if node.usable else "slots")
 
 
 def held_by(state: State, node: Node) -> list[Attempt]:

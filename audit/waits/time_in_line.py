@@ -78,6 +78,8 @@ _OF_ALL_NODES = (
     said.NodeAdmitted,
     said.NodeDrained,
     said.NodeSlotsChanged,
+    said.NodeCordoned,
+    said.NodeUncordoned,
     said.NodeDeparted,
     said.NodeLost,
     said.ClusterDraining,

@@ -26,21 +26,26 @@ from contract.events import (
     NodeHeard,
     NodeRefused,
     NodeSlotsChanged,
+    NodeUncordoned,
     NodeVersionsChanged,
     ReportStale,
 )
 from contract.inputs import Input
 from contract.lifecycle import JobState
 from scheduling.attempts import retries
-from scheduling.state import gang_members
+from scheduling.state import capacity, gang_members
 from scheduling.state.capacity import holds_of, limit_of
 from scheduling.state.jobs import Job
-from scheduling.state.nodes import Attempt, Node
+from scheduling.state.nodes import FAILURES, Attempt, Node
 from scheduling.state.pool import State
 
 MISSED_MAX = 3
 """A node that does not list a started attempt in so many heartbeats in a row has forgotten it. The attempt is closed as
 `unclaimed`, which is no failure of the job, and the job rests for one backoff (I9)."""
+
+
+SPARED_MAX = 4
+"""As many failures as a job avoids nodes (avoidance.AVOIDED_MAX)."""
 
 
 def report_is_current(state: State, node: str, session: str, report: inputs.Report) -> bool:
@@ -177,7 +182,8 @@ def _succeeded(state: State, job: Job, report: inputs.Succeeded, node: str) -> I
     if job.state is JobState.CANCELLING:
         yield from retries.close(state, _attempt(job), "overtaken", node)
         return
-    if not _attempt(job).started:
+    attempt = _attempt(job)
+    if not attempt.started:
         yield AttemptStarted(job=job.job, dispatch=report.dispatch)
     yield JobSucceeded(
         job=job.job,
@@ -186,21 +192,38 @@ def _succeeded(state: State, job: Job, report: inputs.Succeeded, node: str) -> I
         bytes=report.bytes,
         load_ms=report.load_ms,
     )
+    for share in gang_members.node_shares(attempt):
+        suspect = state.suspects.get(share.node)
+        if suspect is not None and suspect.cordoned == FAILURES:
+            yield NodeUncordoned(node=share.node, reason="success")
 
 
 def _failed(state: State, job: Job, report: inputs.Failed, node: str) -> Iterator[Event]:
-    """A rank of a gang that is being killed may fail because another rank died first: that is no failure of the job."""
+    """A rank of a gang that is being killed may fail because another rank died first: that is no failure of the job. A
+    failure on a cordoned node is not held against the job, not even one that no other attempt could mend: so it says of
+    any other node, and this one is suspected of making it up."""
     attempt = _attempt(job)
     if attempt.members and attempt.stop == "kill":
         yield from retries.close(state, attempt, _killed(attempt), node)
         return
     closer = retries.closer_of(attempt, node)
-    yield AttemptFailed(job=job.job, dispatch=report.dispatch, kind=report.kind, error=report.error, node=closer)
-    if report.kind in inputs.FAILURE_KINDS_FINAL and job.state is not JobState.CANCELLING:
+    counts = failure_counts(state, job, node)
+    yield AttemptFailed(
+        job=job.job, dispatch=report.dispatch, kind=report.kind, error=report.error, node=closer, counts=counts
+    )
+    if counts and report.kind in inputs.FAILURE_KINDS_FINAL and job.state is not JobState.CANCELLING:
         yield JobDeadLettered(job=job.job, failures=job.failures)
         return
-    rest_ms = retries.backoff_ms(retries.policy_of(state), job.failures)
+    rest_ms = retries.backoff_ms(retries.policy_of(state), max(1, job.failures))
     yield from retries.what_follows(state, job, rest_ms)
+
+
+def failure_counts(state: State, job: Job, node: str) -> bool:
+    """A failure is held against the job, unless its node is cordoned. At most SPARED_MAX failures of a job are not, and
+    one a node, so that a job ends that fails everywhere."""
+    if not capacity.is_cordoned(state, node):
+        return True
+    return job.spared >= SPARED_MAX or any(avoided.node == node for avoided in job.avoid)
 
 
 def _stopped(state: State, job: Job, report: inputs.Stopped, node: str) -> Iterator[Event]:

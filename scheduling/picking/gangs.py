@@ -6,6 +6,9 @@ else cached; then to the emptiest; then to the least name. Within the cluster it
 the node with the version nearest, then the node that keeps the fewest slots free, then the least id. Else it goes to
 the nodes with the most free slots. Rank 0 of a gang on several nodes runs on the first node that has an address.
 
+A gang that failed avoids the nodes that failed it: it goes elsewhere, or slots are kept for it elsewhere, and only if
+neither can be, it goes where it failed. A gang tries no cordoned node.
+
 When the turn of a gang has come and the gang fits nowhere, slots are kept for it (`reservations`): for one gang of a
 class, and for one gang in a cluster, at a time. The gang is dispatched before any other job as soon as it fits, its
 kept slots included.
@@ -22,7 +25,7 @@ from typing import NamedTuple
 from scheduling.picking import placement, reservations
 from scheduling.state import backpressure, gang_members
 from scheduling.state.jobs import Job
-from scheduling.state.nodes import ClusterState, Group
+from scheduling.state.nodes import FAILURES, ClusterState, Group
 from scheduling.state.pool import RequirementClass, State
 
 Spot = tuple[int, int, str]
@@ -63,14 +66,17 @@ def _holds(state: State, groups: Sequence[Group], ranks: int) -> bool:
     return gang_members.hold(((state.nodes[node], placement.free_slots(state, node)) for node in free), ranks)
 
 
-def choose(state: State, requirement_class: RequirementClass, version: str, own: str = "") -> ChosenNodes | None:
+def choose(
+    state: State, requirement_class: RequirementClass, version: str, own: str = "", banned: Collection[str] = ()
+) -> ChosenNodes | None:
     """Where a gang of this class goes now; None: it fits nowhere. `own`: the cluster whose kept slots are the
-    gang's."""
+    gang's. No rank goes to a node that is `banned`."""
     best: tuple[tuple[int, int, Fraction, str], tuple[str, ...]] | None = None
     for cluster, groups in _by_cluster(requirement_class.groups):
         if not backpressure.takes_work(cluster):
             continue
-        nodes = _gather(state, groups, version, requirement_class.requirements.ranks, kept=cluster.name == own)
+        ranks = requirement_class.requirements.ranks
+        nodes = _gather(state, groups, version, ranks, banned, kept=cluster.name == own)
         if not nodes:
             continue
         missing = sum(_distance(state, node, version) for node in nodes)
@@ -81,12 +87,50 @@ def choose(state: State, requirement_class: RequirementClass, version: str, own:
 
 
 def ready(state: State) -> Iterator[tuple[Job, ChosenNodes]]:
-    """Gangs that slots were kept for and that fit now. Each is dispatched before the next is looked at."""
+    """Gangs that slots were kept for and that fit now. Each is dispatched before the next is looked at. A gang for
+    which slots are kept where it never failed waits for these."""
     for name in sorted(state.reserved):
-        job = state.jobs[state.reserved[name].job]
-        chosen = choose(state, state.lines[job.version, job.tier].requirement_class, job.version, name)
+        reservation = state.reserved[name]
+        job = state.jobs[reservation.job]
+        banned = avoided(job) - {member.node for member in reservation.members}
+        requirement_class = state.lines[job.version, job.tier].requirement_class
+        chosen = choose(state, requirement_class, job.version, name, banned)
         if chosen is not None:
             yield job, chosen
+
+
+def needed(state: State) -> list[str]:
+    """Nodes cordoned for failures without which no cluster could ever hold a gang that waits: they are cordoned no
+    longer, or the gang would wait for ever."""
+    cordoned = {name for name in state.nodes if _is_tried(state, name)} if state.suspects else set()
+    if not cordoned:
+        return []
+    for requirement_class in state.classes.values():
+        if not is_gang(requirement_class) or not requirement_class.waiting:
+            continue
+        clusters = [(c, groups) for c, groups in _by_cluster(requirement_class.groups) if c.limit and not c.draining]
+        ranks = requirement_class.requirements.ranks
+        if any(_could_hold(state, groups, ranks, cordoned) for _, groups in clusters):
+            continue
+        for _, groups in clusters:
+            if _could_hold(state, groups, ranks, frozenset()):
+                return sorted(cordoned & {name for group in groups for name in group.ids})
+    return []
+
+
+def _is_tried(state: State, name: str) -> bool:
+    suspect = state.suspects.get(name)
+    return suspect is not None and suspect.cordoned == FAILURES
+
+
+def _could_hold(state: State, groups: Sequence[Group], ranks: int, without: Collection[str]) -> bool:
+    nodes = (state.nodes[name] for group in groups for name in group.ids if name not in without)
+    return gang_members.hold(((node, node.usable) for node in nodes if node.usable and not node.draining), ranks)
+
+
+def avoided(job: Job) -> frozenset[str]:
+    """The nodes on which the job failed."""
+    return frozenset(avoided.node for avoided in job.avoid)
 
 
 def _by_cluster(all_groups: Collection[Group]) -> Iterator[tuple[ClusterState, list[Group]]]:
@@ -98,13 +142,16 @@ def _by_cluster(all_groups: Collection[Group]) -> Iterator[tuple[ClusterState, l
         yield clusters[name][0].cluster, clusters[name]
 
 
-def _gather(state: State, groups: Sequence[Group], version: str, ranks: int, *, kept: bool = False) -> tuple[str, ...]:
+def _gather(
+    state: State, groups: Sequence[Group], version: str, ranks: int, banned: Collection[str], *, kept: bool = False
+) -> tuple[str, ...]:
     """The node of each rank, of these groups of one cluster; empty when the gang does not fit now."""
     spots: list[Spot] = []
     for group in groups:
         for node in placement.nodes_in(group, group.free | group.kept if kept else group.free):
             free = placement.free_slots(state, node, kept=kept)
-            spots.append((-free, _distance(state, node, version), node))
+            if node not in banned:
+                spots.append((-free, _distance(state, node, version), node))
     if -sum(spot[0] for spot in spots) < ranks:
         return ()
     whole = min(((distance, -free, node) for free, distance, node in spots if -free >= ranks), default=None)

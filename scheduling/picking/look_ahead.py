@@ -13,6 +13,9 @@ job's version, and never instead of an `overdue` job (docs/decisions/0008). Two 
 A switch is made only by a job whose turn it is. So among jobs that have waited longer than `look_ahead_percent` of
 their SLO, one goes at the latest every `interval_ms`, whatever is loaded (docs/decisions/0012).
 
+A job that avoids nodes (scheduling.state.avoidance) passes nobody and is passed by nobody: it may not go to the node
+that has loaded its version.
+
 Seam: `may_be_passed`.
 """
 
@@ -42,7 +45,7 @@ def instead(
         return None
     near = placement.soonest(groups)
     chosen = state.jobs[turn[1]]
-    if any(mask & group.loaded.get(chosen.version, 0) for group, mask in near):
+    if chosen.avoid or any(mask & group.loaded.get(chosen.version, 0) for group, mask in near):
         return None
     loaded = {version for group, mask in near for version, nodes in group.loaded.items() if nodes & mask}
     if not loaded:
@@ -57,7 +60,7 @@ def _of_class(state: State, policy: Policy, order: LineOrder, line: Line, loaded
     for lines in (line.requirement_class.lines, line.requirement_class.late):
         for other in lines.values():
             for entry in other.entries[other.start : other.start + policy.look_ahead_jobs]:
-                if state.jobs[entry[1]].version in loaded:
+                if may_go_first(state.jobs[entry[1]], loaded):
                     offers[other] = entry
                     break
     if not offers:
@@ -71,11 +74,16 @@ def _of_line(state: State, policy: Policy, line: Line, chosen: Job, loaded: set[
         return None
     for entry in line.entries[line.start : line.start + policy.look_ahead_jobs]:
         job = state.jobs[entry[1]]
-        if job.version in loaded:
+        if may_go_first(job, loaded):
             return line, job.job
         if not may_be_passed(state, policy, job):
             return None
     return None
+
+
+def may_go_first(job: Job, loaded: set[str]) -> bool:
+    """The job may go before others, because its version is loaded. A job that avoids nodes goes in its turn only."""
+    return job.version in loaded and not job.avoid
 
 
 def may_be_passed(state: State, policy: Policy, job: Job) -> bool:

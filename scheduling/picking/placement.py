@@ -1,8 +1,9 @@
 """Where a job goes: to the node that fits and can start the job soonest.
 
-The order: a free slot before a place behind others, and of such places the one with the fewest staged attempts; a node
-that has loaded the version, then one that has cached it, then any; the emptiest cluster (open attempts / slots,
-compared as integers); the least node id.
+The order: a free slot; a cordoned node that may be tried; a place behind others, and of such places the one with the
+fewest staged attempts. Then a node that has loaded the version, then one that has cached it, then any; the emptiest
+cluster (open attempts / slots, compared as integers); the least node id. A job goes to no node on which it failed while
+another could run it (scheduling.state.avoidance).
 Nodes that drain or hold off, draining clusters, clusters at their limit and clusters that the policy dropped get
 nothing.
 """
@@ -11,21 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from scheduling.state import backpressure
+from scheduling.state import avoidance, backpressure
+from scheduling.state.jobs import Job
 from scheduling.state.nodes import Group
 from scheduling.state.pool import RequirementClass, State
 
-FREE = 0
+FREE, TRIAL, BEHIND = 0, 1, 2
 LOADED, CACHED, COLD = 0, 1, 2
-"""The rank of a placement is FREE, or 3 for each attempt that each slot holds already, plus LOADED, CACHED or COLD.
-Less is sooner."""
+"""The rank of a placement is 3 times its level (FREE, TRIAL, or BEHIND and the attempts staged for each slot already),
+plus LOADED, CACHED or COLD. Less is sooner."""
 
 
 def has_room(group: Group) -> bool:
     """Some node of the group could take one more attempt now."""
-    if group.free:
-        return backpressure.takes_work(group.cluster)
-    return bool(group.stageable) and backpressure.stages(group.cluster)
+    return backpressure.room(group) != 0
 
 
 def groups_with_room(requirement_class: RequirementClass) -> list[Group]:
@@ -33,13 +33,19 @@ def groups_with_room(requirement_class: RequirementClass) -> list[Group]:
     return [group for group in requirement_class.groups if has_room(group)]
 
 
-def choose(groups: Iterable[Group], version: str) -> tuple[Group, str]:
-    """The group and the node to which a job of this version goes. Each of the groups has room. ValueError without
-    groups."""
+def choose(state: State, groups: Iterable[Group], job: Job) -> tuple[Group, str]:
+    """The group and the node to which the job goes. The groups have room, and one of them on a node that the job does
+    not avoid. ValueError when none has."""
+    avoids = avoidance.is_in_force(state, job)
     best: Group | None = None
     best_rank = best_mask = best_open = best_slots = 0
     for group in groups:
-        rank, mask = rank_in(group, version)
+        where = soonest_in(group, avoidance.banned(state, job, group) if avoids else 0)
+        if where is None:
+            continue
+        level, mask = where
+        distance, mask = nearest(group, mask, job.version)
+        rank = 3 * level + distance
         cluster = group.cluster
         if best is not None:
             if rank > best_rank:
@@ -61,11 +67,10 @@ def soonest(groups: Iterable[Group]) -> list[tuple[Group, int]]:
     best = -1
     found: list[tuple[Group, int]] = []
     for group in groups:
-        if group.free:
-            level, mask = FREE, group.free
-        else:
-            least = min(group.levels)
-            level, mask = least + 1, group.levels[least]
+        where = soonest_in(group)
+        if where is None:
+            continue
+        level, mask = where
         if best < 0 or level < best:
             best, found = level, []
         if level == best:
@@ -73,15 +78,19 @@ def soonest(groups: Iterable[Group]) -> list[tuple[Group, int]]:
     return found
 
 
-def rank_in(group: Group, version: str) -> tuple[int, int]:
-    """The best rank in this group, and the mask of the nodes that have this rank."""
-    if group.free:
-        rank, mask = FREE, group.free
-    else:
-        level = min(group.levels)
-        rank, mask = 3 * (level + 1), group.levels[level]
-    distance, mask = nearest(group, mask, version)
-    return rank + distance, mask
+def soonest_in(group: Group, banned: int = 0) -> tuple[int, int] | None:
+    """The best level in this group, and the nodes that have it; nodes of the mask `banned` are left out. None: there is
+    no room on any other."""
+    if mask := group.free & ~banned:
+        return FREE, mask
+    if mask := group.trial & ~banned:
+        return TRIAL, mask
+    if not backpressure.stages(group.cluster):
+        return None
+    for level in sorted(group.levels):
+        if mask := group.levels[level] & ~banned:
+            return BEHIND + level, mask
+    return None
 
 
 def nearest(group: Group, mask: int, version: str) -> tuple[int, int]:

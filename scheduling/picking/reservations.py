@@ -12,11 +12,12 @@ Seams: `may_back_fill`, `slot_times`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from contract.events import GangReleased, GangReserved, Member
 from scheduling.picking import placement
 from scheduling.state import backpressure
+from scheduling.state.capacity import is_cordoned
 from scheduling.state.gang_members import hold, node_shares
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt, ClusterState, Group, Node, Reservation
@@ -35,46 +36,51 @@ def of_class(state: State, requirement_class: RequirementClass) -> Reservation |
     return None
 
 
-def may_keep(state: State, requirement_class: RequirementClass, cluster: ClusterState) -> bool:
-    """Slots could be kept for a gang of this class: the cluster takes work, keeps no slots yet, and has enough
-    slots."""
+def may_keep(
+    state: State, requirement_class: RequirementClass, cluster: ClusterState, banned: Collection[str] = ()
+) -> bool:
+    """Slots could be kept for a gang of this class: the cluster takes work, keeps no slots yet, and has enough slots on
+    nodes that are not `banned`."""
     if cluster.name in state.reserved or cluster.draining or not cluster.limit:
         return False
-    return hold(
-        ((node, node.usable) for node in _nodes(state, requirement_class, cluster)),
-        requirement_class.requirements.ranks,
-    )
+    nodes = _nodes(state, requirement_class, cluster, banned)
+    return hold(((node, node.usable) for node in nodes), requirement_class.requirements.ranks)
 
 
-def keep(state: State, requirement_class: RequirementClass, job: Job) -> GangReserved:
-    """The slots to keep for a gang that fits nowhere now, in the cluster where they are free first. ValueError when no
-    cluster may keep them."""
+def keep(
+    state: State, requirement_class: RequirementClass, job: Job, banned: Collection[str] = ()
+) -> GangReserved | None:
+    """The slots to keep for a gang that fits nowhere now, in the cluster where they are free first, none on nodes that
+    are `banned`. None: no cluster may keep them."""
     best: tuple[int, str, list[SlotTime]] | None = None
     for name in sorted({group.cluster.name for group in requirement_class.groups if group.ids}):
         cluster = state.clusters[name]
-        if not may_keep(state, requirement_class, cluster):
+        if not may_keep(state, requirement_class, cluster, banned):
             continue
         slots = [
             (at_ms, n.node)
-            for n in _nodes(state, requirement_class, cluster)
+            for n in _nodes(state, requirement_class, cluster, banned)
             for at_ms in slot_times(state, cluster, n)
         ]
         kept = _first_free(state, slots, requirement_class)
         if best is None or (kept[-1][0], name) < best[:2]:
             best = kept[-1][0], name, kept
     if best is None:
-        raise ValueError(f"expected a cluster that can keep {requirement_class.requirements.ranks} slots, found none")
+        return None
     free_ms, name, kept = best
     nodes = tuple(sorted(node for _, node in kept))
     return GangReserved(job=job.job, cluster=name, nodes=nodes, free_ms=free_ms)
 
 
-def _nodes(state: State, requirement_class: RequirementClass, cluster: ClusterState) -> Iterator[Node]:
+def _nodes(
+    state: State, requirement_class: RequirementClass, cluster: ClusterState, banned: Collection[str]
+) -> Iterator[Node]:
     """Nodes of the cluster that may run a rank of the class."""
     for group in requirement_class.groups:
         if group.cluster is cluster:
             for name in group.ids:
-                if (node := state.nodes[name]).takes_new() and node.usable:
+                node = state.nodes[name]
+                if node.takes_new() and node.usable and name not in banned and not is_cordoned(state, name):
                     yield node
 
 
@@ -131,9 +137,12 @@ def may_back_fill(state: State, job: Job, reservation: Reservation) -> bool:
 
 
 def back_fill(state: State, requirement_class: RequirementClass, job: Job) -> tuple[Group, str] | None:
-    """The group and the node with a free kept slot that the job may use; None: there is none. Preferred is a node that
+    """The group and the node with a free kept slot that the job may use; None: there is none, or the job avoids nodes.
+    Preferred is a node that
     has loaded the job's version, then cached; then the least cluster name; then the least node id."""
     best: tuple[tuple[int, str, str], Group] | None = None
+    if job.avoid:
+        return None
     for group in with_kept_room(requirement_class):
         if not may_back_fill(state, job, state.reserved[group.cluster.name]):
             continue
@@ -170,5 +179,6 @@ def _is_there(state: State, member: Member, reservation: Reservation) -> bool:
         node is not None
         and node.session == member.session
         and node.takes_new()
+        and not is_cordoned(state, member.node)
         and reservation.members.count(member) <= node.usable
     )

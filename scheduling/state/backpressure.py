@@ -8,7 +8,7 @@ Seams: `in_flight`, `stages`.
 
 from __future__ import annotations
 
-from scheduling.state.nodes import ClusterState
+from scheduling.state.nodes import ClusterState, Group
 
 
 def in_flight(cluster: ClusterState) -> int:
@@ -25,3 +25,12 @@ def stages(cluster: ClusterState) -> bool:
     """One more attempt may now be sent there to wait behind running ones. The last place of a limit is never used so:
     it is for a slot that becomes free."""
     return not cluster.draining and in_flight(cluster) < cluster.behind
+
+
+def room(group: Group) -> int:
+    """The nodes of the group that could take one more attempt now, as a mask: a free slot, a try, or a place behind
+    others."""
+    cluster = group.cluster
+    if not takes_work(cluster):
+        return 0
+    return group.free | group.trial | (group.stageable if stages(cluster) else 0)

@@ -16,7 +16,7 @@ from contract.inputs import Requirements
 from contract.policy import UNLIMITED
 from contract.policy import Cluster as ClusterPolicy
 from scheduling.state.gang_members import node_shares
-from scheduling.state.nodes import Attempt, ClusterState, Group, Node, NodeLoad, Reservation
+from scheduling.state.nodes import FAILURES, Attempt, ClusterState, Group, Node, NodeLoad, Reservation
 from scheduling.state.pool import State
 
 CPU = "cpu"
@@ -144,6 +144,12 @@ def refresh(state: State, node: Node) -> None:
     load = state.node_attempts[node.node]
     group, bit, slots, attempts = load.group, load.bit, node.usable, load.ranks()
     others = ~bit
+    suspect = state.suspects.get(node.node) if state.suspects else None
+    is_cordoned = suspect is not None and suspect.cordoned != ""
+    group.able &= others
+    group.trial &= others
+    if slots and not node.draining and not is_cordoned:
+        group.able |= bit
     group.free &= others
     group.kept &= others
     group.stageable &= others
@@ -155,6 +161,10 @@ def refresh(state: State, node: Node) -> None:
         group.parked |= bit
     if not node.takes_new():
         return
+    if suspect is not None and is_cordoned:
+        if slots and not attempts and suspect.cordoned == FAILURES and suspect.rests_until_lease_ms <= state.lease_ms:
+            group.trial |= bit
+        return
     if attempts + load.kept < slots:
         group.free |= bit
     elif load.kept:
@@ -164,6 +174,12 @@ def refresh(state: State, node: Node) -> None:
         group.stageable |= bit
         load.level = attempts // slots - 1
         group.levels[load.level] = group.levels.get(load.level, 0) | bit
+
+
+def is_cordoned(state: State, node: str) -> bool:
+    """The node is set aside. What it is sent now is a try, or nothing."""
+    suspect = state.suspects.get(node)
+    return suspect is not None and suspect.cordoned != ""
 
 
 def _unlist(masks: dict[Any, int], key: Any, bit: int) -> None:
@@ -254,6 +270,8 @@ def _reshape(state: State, group: Group, place: int, change: Callable[[int], int
     group.kept = change(group.kept)
     group.stageable = change(group.stageable)
     group.parked = change(group.parked)
+    group.able = change(group.able)
+    group.trial = change(group.trial)
     all_masks: tuple[dict[Any, int], ...] = (group.loaded, group.cached, group.levels)
     for masks in all_masks:
         for key in list(masks):

@@ -18,6 +18,14 @@ class Loss(msgspec.Struct, gc=False, frozen=True):
     lease_ms: int
 
 
+class AvoidedNode(msgspec.Struct, gc=False, frozen=True):
+    """A node on which a job failed."""
+
+    node: str
+    case: int
+    """What the failure may be held against (Suspect.case); 0: it is held against nobody."""
+
+
 class Situation(IntEnum):
     """What a forecast of a job's start rests on."""
 
@@ -57,6 +65,10 @@ class Job(msgspec.Struct, gc=False):
     """Attempts opened so far."""
     failures: int = 0
     """Attempts that count towards `failures_max`."""
+    spared: int = 0
+    """Failures that are not held against the job, because they happened on cordoned nodes."""
+    avoid: tuple[AvoidedNode, ...] = ()
+    """Nodes on which it failed, the last of them last; at most avoidance.AVOIDED_MAX."""
     eligible_lease_ms: int = 0
     """A queued job may be picked once lease time has reached this. -1 between the event that closed its attempt and the
     event that says what follows."""

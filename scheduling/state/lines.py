@@ -53,6 +53,10 @@ def line_of(state: State, version: str, tier: str) -> Line:
     return line
 
 
+def class_of_job(state: State, job: Job) -> RequirementClass:
+    return line_of(state, job.version, job.tier).requirement_class
+
+
 def _add_late(line: Line) -> None:
     line.late = line.requirement_class.late[line.tier] = Line(line.tier, line.requirement_class, line.shares)
 
@@ -92,6 +96,9 @@ def enter(state: State, job: Job) -> None:
         _put(line, job.tenant, entry_of(state, job))
         line.shares.tenants[job.tenant].waiting += 1
         line.requirement_class.waiting += 1
+        if job.avoid and line.requirement_class.requirements.ranks == 1:
+            for avoided in job.avoid:
+                state.avoiders.setdefault(avoided.node, {})[job.job] = None
 
 
 def _put(line: Line, tenant: str, entry: Entry) -> None:
@@ -125,14 +132,45 @@ def leave(state: State, job: Job) -> None:
     if job.eligible_lease_ms > state.lease_ms:
         heaps.settle(state, state.resting, _rests)
     elif job.eligible_lease_ms >= 0:
-        line, entry = part_of(state, job), entry_of(state, job)
-        _take(line, entry)
-        queue = line.tenants[job.tenant]
-        _forget(line, job.tenant, queue, _take(queue, entry))
+        line = line_of(state, job.version, job.tier)
+        if job.job in state.aside:
+            del state.aside[job.job]
+            line.aside -= 1
+        else:
+            _leave_line(state, job)
+        for avoided in job.avoid:
+            jobs = state.avoiders.get(avoided.node, {})
+            jobs.pop(job.job, None)
+            if not jobs:
+                state.avoiders.pop(avoided.node, None)
         line.requirement_class.waiting -= 1
-        queue.share.waiting -= 1
-        if not queue.share.waiting:
+        share = line.shares.tenants[job.tenant]
+        share.waiting -= 1
+        if not share.waiting:
             sharing.forget(line.shares, job.tenant)
+
+
+def _leave_line(state: State, job: Job) -> None:
+    line, entry = part_of(state, job), entry_of(state, job)
+    _take(line, entry)
+    queue = line.tenants[job.tenant]
+    _forget(line, job.tenant, queue, _take(queue, entry))
+
+
+def stand_aside(state: State, job: Job) -> None:
+    """The job still waits, and is not picked."""
+    _leave_line(state, job)
+    line_of(state, job.version, job.tier).aside += 1
+    state.aside[job.job] = None
+    state.line_ups += 1
+
+
+def come_back(state: State, job: Job) -> None:
+    """The job stands in its line again, in its own place."""
+    del state.aside[job.job]
+    line_of(state, job.version, job.tier).aside -= 1
+    _put(part_of(state, job), job.tenant, entry_of(state, job))
+    state.line_ups += 1
 
 
 def _take(line: Queue, entry: Entry) -> bool:
@@ -198,6 +236,8 @@ def _cross_over(state: State, line: Line, late: Line, before_ms: int) -> None:
 def arrange(state: State, splits: bool, by_size: bool) -> None:
     """The discipline or the SLOs changed: every job takes its place anew."""
     state.splits, state.by_size = splits, by_size
+    state.aside.clear()
+    state.avoiders.clear()
     for shares in state.shares.values():
         for share in shares.tenants.values():
             share.waiting = 0
@@ -205,7 +245,7 @@ def arrange(state: State, splits: bool, by_size: bool) -> None:
         requirement_class.late.clear()
         requirement_class.waiting = 0
         for line in requirement_class.lines.values():
-            line.entries, line.start = [], 0
+            line.entries, line.start, line.aside = [], 0, 0
             line.tenants.clear()
             line.level.clear()
             line.ahead.clear()

@@ -7,7 +7,7 @@ from sys import intern
 from typing import Any
 
 from contract import events as said
-from scheduling.state import capacity
+from scheduling.state import capacity, cordons
 from scheduling.state.jobs import Loss
 from scheduling.state.nodes import FormerNode, Node
 from scheduling.state.pool import State
@@ -63,6 +63,14 @@ def node_drained(state: State, event: said.NodeDrained) -> None:
     capacity.refresh(state, node)
 
 
+def node_cordoned(state: State, event: said.NodeCordoned) -> None:
+    cordons.cordon(state, intern(event.node), intern(event.cluster), intern(event.reason), event.jobs)
+
+
+def node_uncordoned(state: State, event: said.NodeUncordoned) -> None:
+    cordons.uncordon(state, event.node)
+
+
 def node_departed(state: State, event: said.NodeDeparted) -> None:
     _node_gone(state, state.nodes[event.node])
 
@@ -109,6 +117,8 @@ CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.NodeVersionsChanged: node_versions_changed,
     said.NodeSlotsChanged: node_slots_changed,
     said.NodeDrained: node_drained,
+    said.NodeCordoned: node_cordoned,
+    said.NodeUncordoned: node_uncordoned,
     said.NodeDeparted: node_departed,
     said.NodeLost: node_lost,
     said.ClusterDraining: cluster_draining,

@@ -68,6 +68,26 @@ class Node(msgspec.Struct):
         return not self.draining and not self.holding
 
 
+FAILURES, OPERATOR = "failures", "operator"
+
+
+class Suspect(msgspec.Struct):
+    """A node on which a job failed since one last succeeded there, or that is cordoned. It outlives the node's
+    sessions."""
+
+    cluster: str
+    case: int
+    """A number of its own: a job that failed before the last success there cannot accuse the node."""
+    jobs: tuple[str, ...] = ()
+    """Jobs that failed there and then succeeded on another node, at most cordons.ACCUSERS."""
+    cordoned: str = ""
+    """FAILURES, OPERATOR, or empty."""
+    tries: int = 0
+    """Jobs that failed there since it was cordoned."""
+    rests_until_lease_ms: int = 0
+    """No job tries the cordoned node before this lease time."""
+
+
 class FormerNode(msgspec.Struct, frozen=True):
     """A node with sessions that are over: where it joined last, and its last such sessions. Records that name one of
     these sessions are stale."""
@@ -141,6 +161,7 @@ class Group:
     version."""
 
     __slots__ = (
+        "able",
         "cached",
         "chipset",
         "cluster",
@@ -153,6 +174,7 @@ class Group:
         "memory_mib",
         "parked",
         "stageable",
+        "trial",
     )
 
     def __init__(self, cluster: ClusterState, chipset: str, gpus: int, memory_mib: int) -> None:
@@ -165,6 +187,10 @@ class Group:
         """Nodes with a slot that is neither taken nor kept."""
         self.kept = 0
         """Nodes whose every free slot is kept for a gang."""
+        self.able = 0
+        """Nodes that take work sooner or later: they do not drain, are not cordoned, and have a usable slot."""
+        self.trial = 0
+        """Cordoned nodes that one job may try now."""
         self.stageable = 0
         """Nodes that have no free slot and may hold one more staged attempt."""
         self.levels: dict[int, int] = {}

@@ -18,7 +18,7 @@ import msgspec
 from contract.inputs import Requirements
 from contract.policy import Policy
 from scheduling.state.jobs import Factors, Job, Loss, Situation
-from scheduling.state.nodes import Attempt, ClusterState, FormerNode, Group, Node, NodeLoad, Reservation
+from scheduling.state.nodes import Attempt, ClusterState, FormerNode, Group, Node, NodeLoad, Reservation, Suspect
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -157,13 +157,15 @@ class Line(Queue):
     deletion (`sharing`). `level` has (key, job, tenant) of tenants whose tag is not above the tier's virtual time;
     `ahead` has (tag, key, job, tenant) of the others."""
 
-    __slots__ = ("ahead", "late", "level", "requirement_class", "shares", "tenants", "tier")
+    __slots__ = ("ahead", "aside", "late", "level", "requirement_class", "shares", "tenants", "tier")
 
     def __init__(self, tier: str, requirement_class: RequirementClass, shares: TierShares) -> None:
         super().__init__()
         self.tier = tier
         self.requirement_class = requirement_class
         self.shares = shares
+        self.aside = 0
+        """Jobs of the line, or of the late line beside it, that stand aside (scheduling.state.avoidance)."""
         self.late: Line | None = None
         """Where jobs go that have waited longer than their SLO. None: the discipline does not tell them apart."""
         self.tenants: dict[str, TenantQueue] = {}
@@ -200,7 +202,7 @@ class RequirementClass:
         self.late: dict[str, Line] = {}
         """Lines of late jobs, where the discipline tells late from on time."""
         self.waiting = 0
-        """How many jobs wait in all of these lines."""
+        """How many jobs wait in all of these lines, or stand aside."""
         self.pace: ClassPace | None = None
         """None: `promise` is not in force, or no job of the class has come since."""
         self.spacing_us = 0
@@ -237,7 +239,10 @@ class State:
 
     __slots__ = (
         "aliases",
+        "aside",
+        "avoiders",
         "by_size",
+        "cases",
         "classes",
         "closed_gangs",
         "clusters",
@@ -256,6 +261,7 @@ class State:
         "jobs",
         "last_lease_ms",
         "lease_ms",
+        "line_ups",
         "lines",
         "load_ms",
         "losses",
@@ -280,7 +286,9 @@ class State:
         "slos",
         "splits",
         "stale",
+        "suspects",
         "trial",
+        "trials",
         "versions",
         "warm_ms",
     )
@@ -321,6 +329,10 @@ class State:
         """Nodes that have had a session which is over; the one that is gone longest comes first."""
         self.losses: dict[str, tuple[Loss, ...]] = {}
         """The last losses of each cluster, oldest first."""
+        self.suspects: dict[str, Suspect] = {}
+        """By node; the oldest case first."""
+        self.cases = 0
+        """How many cases were opened against nodes."""
         self.reserved: dict[str, Reservation] = {}
         """Slots kept for gangs, by cluster."""
         self.jobs: dict[str, Job] = {}
@@ -359,6 +371,14 @@ class State:
         the other nodes."""
         self.node_attempts: dict[str, NodeLoad] = {}
         """Open attempts of each node that is alive."""
+        self.avoiders: dict[str, dict[str, None]] = {}
+        """By node: the jobs that wait and avoid the node. Jobs of one rank only."""
+        self.aside: dict[str, None] = {}
+        """Jobs that wait and stand in no line, because each node with room for them is one that they avoid."""
+        self.line_ups = 0
+        """How often a job left its line to stand aside, or came back."""
+        self.trials: list[tuple[int, str]] = []
+        """Heap of (lease time, node): when a cordoned node may be tried again."""
         self.classes: dict[Requirements, RequirementClass] = {}
         self.lines: dict[tuple[str, str], Line] = {}
         """By (version, tier); those of one requirement class share a line."""

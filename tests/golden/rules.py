@@ -12,7 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from contract.inputs import ClusterActivated, ClusterDrainRequested, PolicyApplied, Requirements
+from contract.inputs import (
+    ClusterActivated,
+    ClusterDrainRequested,
+    NodeCordonRequested,
+    NodeUncordonRequested,
+    PolicyApplied,
+    Requirements,
+)
 from contract.policy import fingerprint
 from scheduling import RULES
 from tests.properties.scheduling.worlds import WHAT, live
@@ -37,6 +44,7 @@ def ledger() -> list[bytes]:
     the_rest(pool)
     gangs(pool)
     overdue(pool)
+    cordons(pool)
     return pool.records
 
 
@@ -106,6 +114,40 @@ def gangs(pool: Pool) -> None:
     pool.fail(a_job(133), node="g2")
     pool.start(a_job(134), pool.attempt(a_job(134)).node)
     pool.fail(a_job(134), "bad_inputs", pool.attempt(a_job(134)).node)
+
+
+def cordons(pool: Pool) -> None:
+    """Three jobs fail on one node and succeed on another: the first is cordoned, tried in vain, tried again, and lifted
+    by a success; an operator cordons the other."""
+    pool.adopt(msgspec.structs.replace(POLICY, failures_max=5))
+    pool.tell(ClusterActivated("west"))
+    pool.publish("fragile", Requirements(("npu",), 0))
+    for node in ("c1", "c2"):
+        pool.join(node, "west", session="c", chipset="npu", slots=4)
+    for number in range(140, 143):
+        job = a_job(number)
+        pool.beat("c2", "c", holding="disk")
+        pool.tell(submission(number, "api", "fragile"))
+        pool.start(job, "c1", "c")
+        pool.beat("c2", "c")
+        pool.fail(job, node="c1", session="c")
+        pool.beat("c1", "c", after_ms=9_000, holding="disk")
+        pool.start(job, "c2", "c")
+        pool.succeed(job, "c2", "c")
+        pool.beat("c1", "c")
+    pool.tell(NodeCordonRequested("c2"))
+    for number, fails in ((144, True), (145, False)):
+        for _ in range(9):
+            pool.beat("c1", "c", after_ms=9_000)
+            pool.beat("c2", "c")
+        pool.tell(submission(number, "api", "fragile"))
+        pool.start(a_job(number), "c1", "c")
+        if fails:
+            pool.fail(a_job(number), node="c1", session="c")
+            pool.cancel(a_job(number))
+        else:
+            pool.succeed(a_job(number), "c1", "c")
+    pool.tell(NodeUncordonRequested("c2"))
 
 
 def overdue(pool: Pool) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from tests.simulation.gang_rules import GangRules
+from tests.simulation.cordon_rules import CordonRules
 from tests.simulation.node_rules import Event
 from tests.simulation.pages import JobBook, Moment
 from tests.simulation.violation import Violation
 
 
-class Book(GangRules):
+class Book(CordonRules):
     def read_inputs(self, moment: Moment) -> None:
         self._forget(moment)
         self._read_requests(moment)
+        self.read_requests_of_nodes(moment)
         for entry in moment.inputs:
             body = entry["body"]
             kind = body["type"].partition(".")[0]
@@ -49,6 +50,7 @@ class Book(GangRules):
                 if held is None or held.session != session:
                     raise Violation("I3", f"{book.job} is open at a session that is gone: {session}", book.job)
         self.check_reserved()
+        self.check_cordons(moment)
 
     def _check_drain(self, book: JobBook, moment: Moment) -> None:
         """A draining cluster calls back what is staged; at the deadline it stops what runs."""

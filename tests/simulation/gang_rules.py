@@ -28,6 +28,8 @@ class GangRules(JobRules):
         super().__init__(stored)
         self.reserved: dict[str, Kept] = {}
         """The slots kept in each cluster."""
+        self.cordoned: dict[str, str] = {}
+        """Why each cordoned node is cordoned."""
         self.gangs = self.reservations = 0
         """How many gangs were dispatched, and for how many gangs slots were kept."""
 
@@ -124,7 +126,8 @@ class GangRules(JobRules):
         for name, session in kept.seats:
             node = self.nodes.get(name)
             count = kept.seats.count((name, session))
-            if node is None or node.session != session or not node.takes_new or node.usable < count:
+            is_there = node is not None and node.session == session and node.takes_new and node.usable >= count
+            if not is_there or name in self.cordoned:
                 reasons.add("node_gone")
         return reasons
 

@@ -246,8 +246,11 @@ class JobRules(NodeRules):
             raise Violation("I4", "a rank of a gang that is being killed counts as a failure", book.job)
         if report["kind"] != event["kind"]:
             raise Violation("I10", f"failed as {event['kind']}, the report says {report['kind']}", book.job)
-        book.last_failure = event["kind"]
-        self._fail(book)
+        if event.get("counts", True):
+            book.last_failure = event["kind"]
+            self._fail(book)
+        else:
+            book.spared += 1
         self._shut(book)
 
     def _fail(self, book: JobBook) -> None:

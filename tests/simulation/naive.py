@@ -27,6 +27,8 @@ class Row:
     submitted_ms: int
     expected_ms: int
     attempts: int
+    avoids: bool = False
+    """The job failed on nodes, so it goes in its turn only."""
 
 
 class Naive:
@@ -131,10 +133,10 @@ class Naive:
     def goes_of_line(self, turn: Row, able: Sequence[Row], now_ms: int, loaded: set[str]) -> Row:
         """Who goes when it is `turn`'s turn: another job of the same line may, while nobody that is passed over has
         waited too long."""
-        if not self._may_be_passed(turn, now_ms):
+        if turn.avoids or not self._may_be_passed(turn, now_ms):
             return turn
         for row in self._lines_of(turn.kind, able, now_ms)[self._line_of(turn, now_ms)]:
-            if row.version in loaded:
+            if row.version in loaded and not row.avoids:
                 return row
             if not self._may_be_passed(row, now_ms):
                 break
@@ -142,8 +144,12 @@ class Naive:
 
     def goes_of_class(self, turn: Row, able: Sequence[Row], now_ms: int, loaded: set[str]) -> Row:
         """Who goes just after a switch: of each line the first job whose version is loaded may."""
+        if turn.avoids:
+            return turn
         lines = self._lines_of(turn.kind, able, now_ms)
-        firsts = {name: [row for row in line if row.version in loaded][:1] for name, line in lines.items()}
+        firsts = {
+            name: [row for row in line if row.version in loaded and not row.avoids][:1] for name, line in lines.items()
+        }
         offers = {name: rows[0] for name, rows in firsts.items() if rows}
         if not offers:
             return turn

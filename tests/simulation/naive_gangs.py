@@ -18,7 +18,9 @@ class NaiveGangs:
         """The gang that slots were kept for and that fits now; such a gang goes before any other job."""
         for cluster in sorted(self.book.reserved):
             row = next(row for row in rows if row.job == self.book.reserved[cluster].job)
-            if any(self.holds(row, name, own=cluster) for name in self.book.limits):
+            kept = {name for name, _ in self.book.reserved[cluster].seats}
+            without = set(self.book.jobs[row.job].failed_on) - kept
+            if any(self.holds(row, name, cluster, without) for name in self.book.limits):
                 return row.job
         return ""
 
@@ -31,21 +33,32 @@ class NaiveGangs:
         able = {name for name in able if self.holds(row, name) or self.may_keep(row, name)}
         return [node for node in room if node.cluster in able]
 
-    def holds(self, row: Row, cluster: str, own: str = "") -> bool:
+    def holds(self, row: Row, cluster: str, own: str = "", without: Collection[str] = ()) -> bool:
         free = {}
-        for node in self._there(row, cluster):
+        for node in self._there(row, cluster, without):
             kept = 0 if cluster == own else self.book.kept(node.node)
             free[node.node] = max(0, node.usable - self.book.held(node.node) - kept)
         return self._takes_work(cluster) and self._are_enough(row, {name: n for name, n in free.items() if n})
 
-    def may_keep(self, row: Row, cluster: str) -> bool:
+    def goes(self, row: Row) -> bool:
+        """Whether the gang goes now. If it could go, or have slots kept, where it never failed, it goes nowhere
+        else."""
+        without = self.book.jobs[row.job].failed_on
+        if any(self.holds(row, cluster, without=without) for cluster in self.book.limits):
+            return True
+        if without and any(self.may_keep(row, cluster, without) for cluster in self.book.limits):
+            return False
+        return any(self.holds(row, cluster) for cluster in self.book.limits)
+
+    def may_keep(self, row: Row, cluster: str, without: Collection[str] = ()) -> bool:
         is_able = cluster in self.book.policy["clusters"] and cluster not in self.book.draining_clusters
-        slots = {node.node: node.usable for node in self._there(row, cluster) if node.usable}
+        slots = {node.node: node.usable for node in self._there(row, cluster, without) if node.usable}
         return is_able and cluster not in self.book.reserved and self._are_enough(row, slots)
 
-    def _there(self, row: Row, cluster: str) -> list[NodeBook]:
+    def _there(self, row: Row, cluster: str, without: Collection[str] = ()) -> list[NodeBook]:
         nodes = (node for node in self.book.nodes.values() if node.cluster == cluster and node.takes_new)
-        return [node for node in nodes if self._fits(node, row.kind)]
+        out = {*without, *self.book.cordoned}
+        return [node for node in nodes if self._fits(node, row.kind) and node.node not in out]
 
     def _are_enough(self, row: Row, slots: dict[str, int]) -> bool:
         """Whether the gang fits on one node, or on several of which one can be reached."""
@@ -57,7 +70,7 @@ class NaiveGangs:
     def has_kept_room(self, node: NodeBook, kind: str) -> bool:
         """Whether the node has free slots and all of them are kept."""
         free = node.usable - self.book.held(node.node)
-        takes = self._takes_work(node.cluster) and node.takes_new
+        takes = self._takes_work(node.cluster) and node.takes_new and node.node not in self.book.cordoned
         return takes and self._fits(node, kind) and 0 < free <= self.book.kept(node.node)
 
     def back_fill(self, row: Row, now_ms: int) -> NodeBook | None:
@@ -66,7 +79,7 @@ class NaiveGangs:
         run_ms = self.book.run_ms.get(row.version, 0)
         able = []
         for node in self.book.nodes.values():
-            if run_ms and self.has_kept_room(node, row.kind):
+            if run_ms and not row.avoids and self.has_kept_room(node, row.kind):
                 ends_ms = now_ms + self.book.fetch_ms.get(node.cluster, 0) + run_ms
                 if ends_ms <= self.book.reserved[node.cluster].free_ms:
                     able.append(node)

@@ -25,6 +25,15 @@ class NodeRules:
         self._moves: dict[tuple[str, str], int] = {}
         self.stale = 0
 
+    def fits(self, node: NodeBook, version: str) -> bool:
+        """Whether a slot of the node can run the version."""
+        needs = self.requirements[version]
+        return (
+            node.chipset in needs["chipsets"]
+            and (node.chipset == "cpu" or node.gpus >= needs["gpus"])
+            and node.memory_mib >= needs["memory_mib"]
+        )
+
     def _NodeAdmitted(self, event: Event, moment: Moment) -> None:
         join = next((j for j in moment.bodies("NodeJoined") if j["session"] == event["session"]), None)
         if join is None:

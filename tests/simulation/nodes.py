@@ -22,7 +22,7 @@ HEARTBEAT_MS = 5_000
 class Work(Protocol):
     """Decides how an attempt turns out. It is asked when the attempt starts."""
 
-    def begin(self, job: str, dispatch: str) -> tuple[str, int]:
+    def begin(self, job: str, dispatch: str, node: str, version: str) -> tuple[str, int]:
         """The kind of failure, empty for success, and how long the attempt runs in ms."""
 
     def store(self, job: str, dispatch: str) -> str:
@@ -327,7 +327,7 @@ class Node:
         self.cached.add(attempt.version)
         load_ms = 0 if attempt.version in self._loaded else self.load_ms
         self._loaded = [attempt.version, *self._loaded][: self.slots]
-        failure, runs_ms = self.work.begin(attempt.job, attempt.dispatch)
+        failure, runs_ms = self.work.begin(attempt.job, attempt.dispatch, self.name, attempt.version)
         runs_ms += load_ms
         if runs_ms >= attempt.timeout_ms:
             failure, runs_ms = "time_out", attempt.timeout_ms

@@ -57,11 +57,15 @@ class Work:
         self.broker = broker
         self.failing = 0.0
         self.hanging = 0.0
+        self.broken: set[str] = set()
+        """Nodes and versions with which every attempt fails, and fast."""
         self.hangs: set[str] = set()
         """Jobs with an attempt that never ends unless it is killed."""
         self._manifests: dict[tuple[str, str], str] = {}
 
-    def begin(self, job: str, dispatch: str) -> tuple[str, int]:
+    def begin(self, job: str, dispatch: str, node: str, version: str) -> tuple[str, int]:
+        if node in self.broken or version in self.broken:
+            return "environment", self.broker.timeline.between(50, 1_000)
         timeline = self.broker.timeline
         draw = timeline.chance.random()
         if draw < self.hanging:
@@ -234,10 +238,17 @@ class Operators:
         self.say(inputs.ClusterDrainRequested(cluster, deadline_ms))
         self.timeline.after(self.timeline.between(3_000, 20_000), lambda: self.say(inputs.ClusterActivated(cluster)))
 
+    def cordon(self) -> None:
+        node = self.timeline.chance.choice(("a.1", "a.2", "b.1", "b.2", "nobody"))
+        self.say(inputs.NodeCordonRequested(node))
+        self.timeline.after(self.timeline.between(3_000, 20_000), lambda: self.say(inputs.NodeUncordonRequested(node)))
+
     def heal(self) -> None:
         """Restores everything as at the beginning, and cancels what would never end by itself."""
         self.apply(self._policy)
         for cluster in POLICY.clusters:
             self.say(inputs.ClusterActivated(cluster))
+        for node in sorted(self.auditor.book.cordoned):
+            self.say(inputs.NodeUncordonRequested(node))
         for job in sorted(self.work.hangs):
             self.say(inputs.CancelRequested(job))

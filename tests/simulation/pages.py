@@ -42,6 +42,12 @@ class JobBook:
     last_failure: str = ""
     lost_nodes: list[str] = field(default_factory=list)
     copies: list[int] = field(default_factory=list)
+    spared: int = 0
+    """How many failures do not count, because they happened on cordoned nodes."""
+    failed_on: list[str] = field(default_factory=list)
+    """The last four nodes on which the job failed."""
+    blames: dict[str, int] = field(default_factory=dict)
+    """By node: the place in the ledger of the job's last failure there that may accuse the node."""
 
     @property
     def open(self) -> bool:

@@ -44,7 +44,7 @@ class Picks:
             others: list[Row] = []
             turn = goes
         else:
-            turn, goes, node, others = self._pick(event, waiting, moment.now_ms)
+            turn, goes, node, others = self._pick(event, waiting, moment)
             reason = self.naive.reason
         self._check_reason(event, turn, goes, reason)
         behind = turn if turn is not goes else self.naive.turn(others, moment.now_ms)
@@ -65,30 +65,42 @@ class Picks:
         ready = self.gangs.ready(waiting)
         if ready:
             raise Violation("I11", f"slots are kept while {ready} could go", event["job"])
-        turn = self.naive.turn(list(self._able(waiting)), moment.now_ms)
+        turn = self.naive.turn(list(self._able(waiting, moment)), moment.now_ms)
         if turn is None or turn.job != event["job"]:
             raise Violation("I11", f"slots are kept for it in the turn of {turn and turn.job}", event["job"])
-        if any(self.gangs.holds(turn, cluster) for cluster in self.book.limits):
+        if self.gangs.goes(turn):
             raise Violation("I11", "slots are kept for a gang that fits", event["job"])
 
-    def _able(self, waiting: list[Row]) -> dict[Row, list[NodeBook]]:
+    def _room(self, row: Row, moment: Moment) -> list[NodeBook]:
+        """The nodes with room for the job; none on which it failed, if others could run it."""
+        nodes = [node for node in self.book.nodes.values() if self._takes(node, row.kind, moment)]
+        book = self.book.jobs[row.job]
+        if self.book.ranks(row.version) > 1 or not self.book.avoids(book):
+            return nodes
+        return [node for node in nodes if node.node not in book.failed_on]
+
+    def _stands_aside(self, row: Row, moment: Moment) -> bool:
+        is_room = any(self._takes(node, row.kind, moment) for node in self.book.nodes.values())
+        return is_room and not self._room(row, moment)
+
+    def _able(self, waiting: list[Row], moment: Moment) -> dict[Row, list[NodeBook]]:
         """By job: the nodes with room for the job, of every job that could go now."""
         able = {}
         for row in waiting:
-            nodes = [node for node in self.book.nodes.values() if self._takes(node, row.kind)]
+            nodes = self._room(row, moment)
             if self.book.ranks(row.version) > 1:
                 nodes = self.gangs.on_offer(row, nodes)
             if nodes:
                 able[row] = nodes
         return able
 
-    def _pick(self, event: dict[str, Any], waiting: list[Row], now_ms: int) -> tuple[Row, Row, NodeBook, list[Row]]:
+    def _pick(self, event: dict[str, Any], waiting: list[Row], moment: Moment) -> tuple[Row, Row, NodeBook, list[Row]]:
         """Whose turn it is, who goes, to which node, and who else could have gone to that node."""
-        able = self._able(waiting)
+        now_ms, able = moment.now_ms, self._able(waiting, moment)
         rows, back_fill = list(able), False
         turn = self.naive.turn(rows, now_ms)
         if turn is None:
-            rows, turn = self._back_fill(waiting, now_ms)
+            rows, turn = self._back_fill([row for row in waiting if not self._stands_aside(row, moment)], now_ms)
             back_fill = True
         is_gang = turn is not None and self.book.ranks(turn.version) > 1
         goes = turn if back_fill or is_gang else turn and self._goes(turn, rows, able[turn], now_ms)
@@ -122,6 +134,8 @@ class Picks:
         """Whether the gang fits in its cluster beside what is kept there."""
         if not self.gangs.holds(row, event["cluster"]):
             raise Violation("I11", f"went to {event['cluster']}, where it does not fit", event["job"])
+        if not self.gangs.goes(row):
+            raise Violation("I11", "went where it failed, and slots could be kept elsewhere", event["job"])
         seats = [event["node"], *(member["node"] for member in event["members"])]
         for name in set(seats):
             node = self.book.nodes[name]
@@ -172,10 +186,10 @@ class Picks:
         """Look-ahead, on the slots that could start a job soonest: free slots, else those with the fewest staged."""
         if self.naive.promise is not None and self.naive.reason == "overdue":
             return turn
-        least = min(self._held(node) // node.usable for node in nodes)
+        least = min(self._level(node) for node in nodes)
         if least and not self.switches.load_ms:
             return turn
-        loaded = {version for node in nodes if self._held(node) // node.usable == least for version in node.loaded}
+        loaded = {version for node in nodes if self._level(node) == least for version in node.loaded}
         if turn.version in loaded or not loaded:
             return turn
         clusters = {node.cluster for node in self.book.nodes.values() if self._fits(node, turn.kind)}
@@ -215,16 +229,32 @@ class Picks:
 
     def _row(self, job: JobBook) -> Row:
         kind = self._kind(job.version)
-        return Row(job.job, job.tenant, job.tier, kind, job.version, job.submitted_ms, job.expected_ms, job.attempts)
+        return Row(
+            job.job,
+            job.tenant,
+            job.tier,
+            kind,
+            job.version,
+            job.submitted_ms,
+            job.expected_ms,
+            job.attempts,
+            bool(job.failed_on),
+        )
 
     def _distance(self, node: NodeBook, version: str) -> tuple[int, int, Fraction, str]:
-        """The order of nodes: a free slot first, then the fewest staged for each slot; then loaded, cached, cold; then
-        the emptiest cluster; then the id."""
+        """The order of nodes: a free slot first, then one to be tried, then the fewest staged for each slot; then
+        loaded, cached, cold; then the emptiest cluster; then the id."""
         warmth = 0 if version in node.loaded else 1 if version in node.cached else 2
         slots = sum(other.usable for other in self.book.nodes.values() if other.cluster == node.cluster)
         held = sum(1 for job in self.book.jobs.values() if job.cluster == node.cluster)
+        return self._level(node), warmth, Fraction(held, slots), node.node
+
+    def _level(self, node: NodeBook) -> int:
+        """0: a slot is free. 1: a job may try the node, which is cordoned. More: attempts are staged there already."""
+        if node.node in self.book.cordoned:
+            return 1
         staged_per_slot = max(0, self._held(node) // node.usable)
-        return staged_per_slot, warmth, Fraction(held, slots), node.node
+        return 1 + staged_per_slot if staged_per_slot else 0
 
     def _held(self, node: NodeBook) -> int:
         return self.book.held(node.node)
@@ -235,10 +265,13 @@ class Picks:
             node.chipset in chipsets and (node.chipset == "cpu" or node.gpus >= gpus) and node.memory_mib >= memory_mib
         )
 
-    def _takes(self, node: NodeBook, kind: str) -> bool:
+    def _takes(self, node: NodeBook, kind: str, moment: Moment) -> bool:
         """Whether the node could be given a job of this class now."""
         if not self._fits(node, kind) or not node.takes_new or not self._takes_work(node.cluster):
             return False
+        if node.node in self.book.cordoned:
+            is_gang = json.loads(kind)[3] > 1
+            return not is_gang and node.usable > 0 and self.book.may_be_tried(node.node, moment.lease_ms)
         cluster = self.book.policy["clusters"][node.cluster]
         held, kept = self._held(node), self.book.kept(node.node)
         if kept or held < node.usable:
@@ -246,7 +279,12 @@ class Picks:
         is_endless = cluster["limit"] == NO_LIMIT and not cluster["adaptive"]
         holds_less = is_endless or held < node.usable * (1 + cluster["staged_per_slot"])
         attempts = sum((node.node, node.session) in job.seats for job in self.book.jobs.values())
-        return holds_less and attempts < node.holds and self._staged(node.cluster) < self.book.behind[node.cluster]
+        return (
+            node.usable > 0
+            and holds_less
+            and attempts < node.holds
+            and self._staged(node.cluster) < self.book.behind[node.cluster]
+        )
 
     def _takes_work(self, name: str) -> bool:
         is_there = name in self.book.policy["clusters"] and name not in self.book.draining_clusters

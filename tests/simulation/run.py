@@ -47,6 +47,7 @@ def simulate(seed: int) -> Outcome:
         "stale": auditor.book.stale,
         "snapshots": len(world.snapshots.stored),
         "refusals": world.refusals,
+        "cordons": auditor.book.cordons,
     }
     return outcome
 

@@ -17,7 +17,7 @@ from scheduling import judge
 from scheduling.attempts import orders, reports, retries
 from scheduling.evolve import seal
 from scheduling.picking import reservations
-from scheduling.state import backpressure, capacity, ended_ids
+from scheduling.state import avoidance, backpressure, capacity, cordons, ended_ids
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt, ClusterState, Node, NodeLoad
 from scheduling.state.pool import State
@@ -211,6 +211,39 @@ def nodes_that_hold_off_get_work() -> Patches:
     return [(Node, "takes_new", lambda node: not node.draining)]
 
 
+def failures_on_cordoned_nodes_count() -> Patches:
+    return [(reports, "failure_counts", lambda state, job, node: True)]
+
+
+def jobs_go_back_to_where_they_failed() -> Patches:
+    """A retry may go to the node that failed it while others could run it (case C5)."""
+    return [
+        (avoidance, "must_stand_aside", lambda state, job: False),
+        (avoidance, "banned", lambda state, job, group: 0),
+    ]
+
+
+def failures_alone_accuse() -> Patches:
+    """Whoever failed somewhere and ended anywhere accuses the node, though jobs succeeded there in between."""
+    saw_success = cordons.saw_success
+
+    def seen(state: State, job: Job, attempt: Attempt) -> None:
+        before = dict(state.suspects)
+        saw_success(state, job, attempt)
+        for node in before.keys() - state.suspects.keys():
+            state.suspects[node] = before[node]
+
+    return [(cordons, "saw_success", seen)]
+
+
+def cordoned_nodes_are_tried_at_once() -> Patches:
+    return [(cordons, "rest_ms", lambda state, tries: 0)]
+
+
+def nobody_is_cordoned() -> Patches:
+    return [(cordons, "saw_success", lambda state, job, attempt: None)]
+
+
 VARIANTS: dict[str, Callable[[], Patches]] = {
     variant.__name__: variant
     for variant in (
@@ -236,6 +269,11 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
         no_twin_check,
         lost_slots_are_used,
         nodes_that_hold_off_get_work,
+        failures_on_cordoned_nodes_count,
+        jobs_go_back_to_where_they_failed,
+        failures_alone_accuse,
+        cordoned_nodes_are_tried_at_once,
+        nobody_is_cordoned,
     )
 }
 
@@ -248,7 +286,14 @@ def broken(variant: Callable[[], Patches]) -> Iterator[None]:
         yield
 
 
-CAUGHT_BY = {"snapshot_before_read_back": 54, "limiter_forgets_lapsed_leases": 19, "kill_sent_once": 12}
+CAUGHT_BY = {
+    "snapshot_before_read_back": 54,
+    "limiter_forgets_lapsed_leases": 19,
+    "kill_sent_once": 13,
+    "failures_on_cordoned_nodes_count": 18,
+    "cordoned_nodes_are_tried_at_once": 294,
+    "nobody_is_cordoned": 24,
+}
 """Of variants that the first seeds do not catch, the seed that did. It is tried before all others; when it no longer
 catches the variant, that costs time and nothing else."""
 

@@ -12,7 +12,7 @@ from tests.simulation import faults
 from tests.simulation.auditor import Auditor
 from tests.simulation.log import LATE_MS_MAX, Broker, Fates, Record
 from tests.simulation.nodes import Node
-from tests.simulation.operators import POLICY, Operators, Work
+from tests.simulation.operators import POLICY, VERSIONS, Operators, Work
 from tests.simulation.readers import ProductionReader
 from tests.simulation.schedulers import Scheduler, Snapshots
 from tests.simulation.submitters import SUBMISSIONS, Api, Intake
@@ -20,7 +20,7 @@ from tests.simulation.timeline import Timeline
 from tests.simulation.violation import Violation
 
 FAULTS_MS = 50_000
-HEALING_MS_MAX = 240_000
+HEALING_MS_MAX = 300_000
 JOBS_TOTAL = 30
 STEPS_MAX = 40_000
 """The most steps of a run. A run that needs more has a loop."""
@@ -184,6 +184,11 @@ class World:
         if node is not self.twin:
             self.timeline.after(self.timeline.between(2_000, 12_000), lambda: self._start_node(node))
 
+    def _break(self, what: str) -> None:
+        """A node, or a version on any node, fails whatever it runs for a while."""
+        self.work.broken.add(what)
+        self.timeline.after(self.timeline.between(5_000, 30_000), lambda: self.work.broken.discard(what))
+
     def _retire_node(self, node: Node) -> None:
         if node.alive:
             again_ms = self.timeline.between(500, 15_000)
@@ -213,6 +218,9 @@ class World:
             "erase": (25_000, operators.erase),
             "alias move": (15_000, operators.move_alias),
             "policy": (20_000, operators.change_policy),
+            "node breaks": (25_000, lambda: self._break(timeline.chance.choice([node.name for node in self.nodes]))),
+            "version breaks": (50_000, lambda: self._break(timeline.chance.choice(sorted(VERSIONS)))),
+            "cordon": (30_000, operators.cordon),
             "drain": (25_000, operators.drain),
             "old submission": (40_000, operators.submit_old),
         }
@@ -278,6 +286,7 @@ class World:
         self.healed = True
         self.broker.fates = self.broker.order_fates = Fates()
         self.work.failing = self.work.hanging = 0.0
+        self.work.broken.clear()
         self.broker.come_back()
         for scheduler in self.schedulers:
             scheduler.stalled_until_ms = 0

@@ -20,20 +20,23 @@ def naive_next(state: State) -> tuple[str, str]:
     """
     for name in sorted(state.reserved):
         job = state.jobs[state.reserved[name].job]
-        if any(_holds(state, job, cluster, own=name) for cluster in state.clusters):
+        without = {entry.node for entry in job.avoid} - {member.node for member in state.reserved[name].members}
+        if any(_holds(state, job, cluster, name, without) for cluster in state.clusters):
             return "reserved", job.job
     waiting = sorted((_rank(state, job), job) for job in state.jobs.values() if _waits(state, job))
     for _, job in waiting:
         ranks = state.versions[job.version].requirements.ranks
-        room = [node for node in _fitting(state, job) if _has_room(state, node)]
+        room = _room(state, job)
         if ranks == 1 and room:
             return "dispatch", job.job
         if ranks > 1 and not _is_kept_for(state, job):
             clusters = {node.cluster for node in room}
             if any(_holds(state, job, cluster) or _may_keep(state, job, cluster) for cluster in clusters):
-                return ("dispatch" if any(_holds(state, job, name) for name in state.clusters) else "keep"), job.job
+                return _for_gang(state, job), job.job
     met = set()
     for _, job in waiting:
+        if _all_room(state, job) and not _room(state, job):
+            continue
         needs = state.versions[job.version].requirements
         kept = [
             n for n in _fitting(state, job) if _takes_work(state, n.cluster) and _kept(state, n) and _free(state, n)
@@ -44,9 +47,51 @@ def naive_next(state: State) -> tuple[str, str]:
         run_ms = state.run_ms.get(job.version, 0)
         for node in kept:
             cluster = state.clusters[node.cluster]
-            if run_ms and state.now_ms + cluster.fetch_ms + run_ms <= state.reserved[cluster.name].free_ms:
+            if (
+                run_ms
+                and not job.avoid
+                and state.now_ms + cluster.fetch_ms + run_ms <= state.reserved[cluster.name].free_ms
+            ):
                 return "back_fill", job.job
     return "", ""
+
+
+def _for_gang(state: State, job: Job) -> str:
+    """A gang goes where it never failed, or slots are kept for it there; else it goes anywhere."""
+    avoided = frozenset(entry.node for entry in job.avoid)
+    for without in (avoided, frozenset[str]()):
+        if any(_holds(state, job, name, without=without) for name in state.clusters):
+            return "dispatch"
+        if any(_may_keep(state, job, name, without) for name in state.clusters):
+            return "keep"
+    return ""
+
+
+def _room(state: State, job: Job) -> list[Node]:
+    """The nodes with room for the job. A job of one rank goes to none on which it failed, if any other can run it."""
+    avoided = {entry.node for entry in job.avoid}
+    others = [
+        node
+        for node in state.nodes.values()
+        if _is_fit(state, job, node)
+        and not node.draining
+        and node.usable
+        and not _is_cordoned(state, node)
+        and node.node not in avoided
+        and state.clusters[node.cluster].limit
+        and not state.clusters[node.cluster].draining
+    ]
+    if not others or state.versions[job.version].requirements.ranks > 1:
+        return _all_room(state, job)
+    return [node for node in _all_room(state, job) if node.node not in avoided]
+
+
+def _all_room(state: State, job: Job) -> list[Node]:
+    return [node for node in _fitting(state, job) if _has_room(state, node)]
+
+
+def _is_cordoned(state: State, node: Node) -> bool:
+    return node.node in state.suspects and bool(state.suspects[node.node].cordoned)
 
 
 def _rank(state: State, job: Job) -> tuple[Fraction, str]:
@@ -65,15 +110,24 @@ def _is_kept_for(state: State, job: Job) -> bool:
 
 
 def _fitting(state: State, job: Job) -> list[Node]:
-    needs = state.versions[job.version].requirements
+    ranks = state.versions[job.version].requirements.ranks
     return [
         node
         for node in state.nodes.values()
         if not node.draining
-        and node.chipset in needs.chipsets
+        and not node.holding
+        and not (ranks > 1 and (_is_cordoned(state, node) or not node.usable))
+        and _is_fit(state, job, node)
+    ]
+
+
+def _is_fit(state: State, job: Job, node: Node) -> bool:
+    needs = state.versions[job.version].requirements
+    return (
+        node.chipset in needs.chipsets
         and (node.chipset == "cpu" or node.gpus >= needs.gpus)
         and node.memory_mib >= needs.memory_mib
-    ]
+    )
 
 
 def _held(state: State, node: Node) -> int:
@@ -82,7 +136,7 @@ def _held(state: State, node: Node) -> int:
 
 
 def _free(state: State, node: Node) -> int:
-    return max(0, node.slots - _held(state, node))
+    return max(0, node.usable - _held(state, node))
 
 
 def _kept(state: State, node: Node) -> int:
@@ -107,14 +161,18 @@ def _has_room(state: State, node: Node) -> bool:
         return False
     held, kept = _held(state, node), _kept(state, node)
     assert state.policy is not None
+    if _is_cordoned(state, node):
+        suspect = state.suspects[node.node]
+        rested = suspect.rests_until_lease_ms <= state.lease_ms
+        return suspect.cordoned == "failures" and rested and node.usable > 0 and not held
     entry = state.policy.clusters[node.cluster]
-    if held + kept < node.slots:
+    if held + kept < node.usable:
         return True
     is_endless = entry.limit == UNLIMITED and not entry.adaptive
     stages = not kept and _staged(state, node.cluster) < state.clusters[node.cluster].behind
     attempts = [job.open for job in state.jobs.values() if job.open is not None]
     there = sum(node.node in (a.node, *(m.node for m in a.members)) for a in attempts)
-    holds_less = is_endless or held < node.slots * (1 + entry.staged_per_slot)
+    holds_less = is_endless or held < node.usable * (1 + entry.staged_per_slot)
     return stages and holds_less and there < node.holds
 
 
@@ -124,21 +182,21 @@ def _has_kept_room(state: State, node: Node) -> bool:
     return 0 < free <= kept and _takes_work(state, node.cluster)
 
 
-def _holds(state: State, job: Job, cluster: str, own: str = "") -> bool:
+def _holds(state: State, job: Job, cluster: str, own: str = "", without: Collection[str] = ()) -> bool:
     """Whether the gang fits in the cluster now."""
-    nodes = [node for node in _fitting(state, job) if node.cluster == cluster]
+    nodes = [node for node in _fitting(state, job) if node.cluster == cluster and node.node not in without]
     free = {n.node: _free(state, n) - (0 if cluster == own else _kept(state, n)) for n in nodes}
     usable = [node for node in nodes if free[node.node] > 0]
     return _takes_work(state, cluster) and _are_enough(state, job, usable, [free[node.node] for node in usable])
 
 
-def _may_keep(state: State, job: Job, name: str) -> bool:
-    nodes = [node for node in _fitting(state, job) if node.cluster == name]
+def _may_keep(state: State, job: Job, name: str, without: Collection[str] = ()) -> bool:
+    nodes = [node for node in _fitting(state, job) if node.cluster == name and node.node not in without]
     cluster = state.clusters[name]
     is_able = name not in state.reserved and cluster.limit > 0 and not cluster.draining
-    return is_able and _are_enough(state, job, nodes, [node.slots for node in nodes])
+    return is_able and _are_enough(state, job, nodes, [node.usable for node in nodes])
 
 
 def _are_enough(state: State, job: Job, nodes: Collection[Node], slots: Collection[int]) -> bool:
     ranks = state.versions[job.version].requirements.ranks
-    return sum(slots) >= ranks and (max(slots) >= ranks or any(node.address for node in nodes))
+    return bool(slots) and sum(slots) >= ranks and (max(slots) >= ranks or any(node.address for node in nodes))
