@@ -11,6 +11,8 @@ import structlog
 import uvicorn
 
 from api.app import Application
+from contract import signers
+from runtime import jobs_writer
 from runtime.settings import Settings
 from runtime.shutdown import SIGNALS
 from runtime.telemetry import configure_logging
@@ -61,6 +63,7 @@ def listen_on(host: str, port: int) -> socket.socket:
 def main() -> int:
     settings = Settings()
     configure_logging("api", settings.log_level)
+    jobs_writer.process_signer(settings, signers.API)
     try:
         listener = listen_on(settings.api_host, settings.api_port)
     except OSError as error:

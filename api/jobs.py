@@ -15,10 +15,10 @@ from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
 from api.resources import resources_of
 from api.submissions import SOURCE, trace_of
-from contract import codec, topics
 from contract.inputs import CancelRequested
 from contract.lifecycle import TERMINAL, JobState
 from contract.names import is_name, pool_of
+from runtime import jobs_writer
 from runtime.kafka import DeliveryUnclear
 from views import queries
 from views.rows import UNREADABLE
@@ -126,12 +126,16 @@ async def cancel_job(request: Request) -> Response:
     record = CancelRequested(row.job, key.tenant)
     event_id = uuid.uuid4().hex
     try:
-        await resources.producer.asend(
-            topics.JOBS,
-            codec.encode(record),
-            key=event_id.encode(),
-            headers=codec.headers_for(record, event_id, SOURCE, trace_of(request.headers.get("traceparent", ""))),
-            partition=policy.pools[pool].partition,
+        await jobs_writer.asend(
+            resources.producer,
+            resources.signer.record(
+                record,
+                partition=policy.pools[pool].partition,
+                key=event_id.encode(),
+                event_id=event_id,
+                source=SOURCE,
+                traceparent=trace_of(request.headers.get("traceparent", "")),
+            ),
         )
     except DeliveryUnclear:
         raise Problem(

@@ -18,8 +18,9 @@ from api.metrics import Metrics
 from api.policies import Policies
 from api.progress import ProgressReader
 from api.threads import AnsweringThreads
+from contract import signers
 from registry.keys import Keyring
-from runtime import postgres
+from runtime import jobs_writer, postgres
 from runtime.kafka import Delivery, Producer
 from runtime.object_store import ObjectStore
 from runtime.outage_watch import OutageWatch
@@ -72,6 +73,7 @@ class Resources:
         )
         self.store = ObjectStore(settings)
         self.producer = Producer(settings.kafka, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
+        self.signer = jobs_writer.signer_of(settings, signers.API)
         self.clock = BrokerClock()
         self.ledger_reads = asyncio.Semaphore(LEDGER_READS_MAX)
         self.database = OutageWatch("the API waits for the database", "the API reaches the database again")

@@ -23,12 +23,12 @@ from api.problems import RETRY_AFTER_S, Problem
 from api.replies import location, parameters, reply
 from api.request_body import decode, read_body
 from api.resources import Resources, resources_of
-from contract import codec, topics
 from contract.inputs import JobSubmitted, Submission
 from contract.lifecycle import JobState
 from contract.names import TRACEPARENT, job_id_of_key, payload_digest
 from contract.policy import Policy
 from registry.keys import Key
+from runtime import jobs_writer
 from runtime.kafka import DeliveryUnclear
 from runtime.postgres_troubles import DATABASE_ERRORS
 from views import queries, receipts
@@ -187,12 +187,16 @@ async def _write(resources: Resources, checked: CheckedSubmission, traceparent: 
     record = JobSubmitted(submission, msgspec.Raw(checked.inputs), salt)
     event_id = uuid.uuid4().hex
     try:
-        delivery = await resources.producer.asend(
-            topics.JOBS,
-            codec.encode(record),
-            key=event_id.encode(),
-            headers=codec.headers_for(record, event_id, SOURCE, trace_of(traceparent)),
-            partition=checked.partition,
+        delivery = await jobs_writer.asend(
+            resources.producer,
+            resources.signer.record(
+                record,
+                partition=checked.partition,
+                key=event_id.encode(),
+                event_id=event_id,
+                source=SOURCE,
+                traceparent=trace_of(traceparent),
+            ),
         )
         resources.clock.adjust_to(delivery)
         await resources.write(

@@ -138,7 +138,9 @@ app.command()(logs)
 @app.command()
 def erase(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Operators: end a job and remove its words everywhere. The history stays whole."""
+    from contract import signers
     from operations import erasure
+    from runtime import jobs_writer
     from runtime.object_store import ObjectStore
     from runtime.postgres import engine
 
@@ -147,6 +149,7 @@ def erase(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> N
         done = erasure.erase(
             job,
             kafka=here.kafka,
+            signer=jobs_writer.signer_of(here, signers.OPERATOR),
             engine=engine(here),
             store=ObjectStore(here),
             tell=lambda line: output.err.print(line, markup=False),

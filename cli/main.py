@@ -98,6 +98,7 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     from audit.ledger.reader import ExportUnreadable
     from local.errors import CannotStart
     from registry.errors import RegistryError
+    from runtime.jobs_writer import WrongSigner
     from runtime.kafka import DeliveryUnclear, OffsetGone
     from runtime.object_store import UNAVAILABLE
     from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
@@ -107,7 +108,7 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
         return _setting(failure), WRONG_USE
     if isinstance(failure, RegistryError):
         return str(failure), WRONG_USE if failure.code in _WRONG_USE_CODES else FAILED
-    if isinstance(failure, ExportUnreadable):
+    if isinstance(failure, ExportUnreadable | WrongSigner):
         return str(failure), WRONG_USE
     if isinstance(failure, CannotStart | ProxyUnusable):
         return str(failure), FAILED

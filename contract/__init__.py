@@ -6,6 +6,7 @@
 - What holds of records: `chain` (which ledger records count), `lifecycle` (which event may follow which),
   `snapshot_names` (how a snapshot is named, which ones are kept), `bounds` (what a door takes).
 - What records are made of: `names` (ids), `policy` with `policy_check` and `policy_document`, `durations`.
+- Who says it: `signers` (who may say what in `jobs`) and `signing` (how a record proves it).
 - How records travel: `topics`, `codec` (bytes and headers), `schemas` (JSON Schema and AsyncAPI).
 
 Nothing here reads a clock, draws a random number or does I/O, and nothing here imports another package of Headrace:

@@ -329,5 +329,5 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str = ""
     """The record's key, of a submission only: an erasure needs the key to tombstone the record."""
     signer: str = ""
-    """Who signed the record (contract.signing): `api`, `intake`, `node.<cluster>.<name>`… Empty: the record was written
+    """Who signed the record (contract.signers): `api`, `intake`, `node.<cluster>/<name>`… Empty: the record was written
     before the pool asked for signatures."""

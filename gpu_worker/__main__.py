@@ -18,10 +18,12 @@ import structlog
 
 from contract.bounds import SLOTS_MAX
 from contract.names import is_name
+from contract.signers import node_signer
 from contract.topics import JOBS
 from gpu_worker.agent import Agent
 from gpu_worker.world import World
 from registry.depot import Depot
+from runtime import jobs_writer
 from runtime.kafka import Lookup, Producer
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
@@ -52,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         node = _node(options, settings)
         hold_identity(_folder(settings, node.name))
+        signer = jobs_writer.process_signer(settings, node_signer(node.cluster, node.name))
         scratch = Scratch(options.scratch or _folder(settings, node.name))
     except (IdentityTaken, ScratchTaken, OSError) as error:
         print(f"gpu_worker: {error}", file=sys.stderr)
@@ -66,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lookup = Lookup(settings.kafka, JOBS, client_id=f"node-{node.name}-payloads")
     world = World(
         producer=Producer(settings.kafka, f"node-{node.name}"),
+        signer=signer,
         store=store,
         depot=depot,
         cached=tuple(depot.cached()),

@@ -59,7 +59,7 @@ class Agent:
         self._loop = Loop()
         self._heartbeat = HeartbeatTimer(heartbeat_ms / 1000)
         self._departure = Departure(node.drain_grace_s)
-        self._sender = ReportSender(node, world.producer, self._on_delivery)
+        self._sender = ReportSender(node, world.producer, world.signer, self._on_delivery)
         self._rules = NodeRules(node.name, _new_session(), node.slots, Holding(result_bytes_max))
         self._attempts = HeldAttempts(
             node,

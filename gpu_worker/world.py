@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from contract.signing import RecordSigner
 from gpu_worker.io.payloads import ReadPayload
 from gpu_worker.io.result_objects import ResultStore
 from gpu_worker.io.versions import VersionSource
+from runtime.jobs_writer import RecordSink
 from runtime.worker.order_reader import OrderListener
-from runtime.worker.report_sender import RecordProducer
 from runtime.worker.strays import Strays
 
 
@@ -25,7 +26,8 @@ class OrderSource(Protocol):
 class World:
     """The servers, disks and variables that an agent uses. Tests give an agent a world of lists."""
 
-    producer: RecordProducer
+    producer: RecordSink
+    signer: RecordSigner
     store: ResultStore
     depot: VersionSource
     cached: tuple[str, ...]

@@ -24,17 +24,18 @@ import msgspec
 from sqlalchemy import Engine, text
 
 from contract import inputs
-from contract.codec import encode, headers_for
 from contract.lifecycle import TERMINAL
 from contract.names import pool_of
 from contract.policy import Policy
 from contract.results import result_prefix
-from contract.topics import JOBS
+from contract.signing import RecordSigner
+from runtime import jobs_writer
 from runtime.kafka import Delivery, Producer
 from runtime.object_store import ObjectStore
 from views import queries
 from views.rows import UNREADABLE
 
+SOURCE = "headrace/erase"
 ROUNDS_MAX = 5
 """Most rounds of finding copies. A client that goes on submitting the same job brings new copies in each round."""
 LOOK_EVERY_S = 0.1
@@ -88,6 +89,7 @@ def erase(
     job: str,
     *,
     kafka: str,
+    signer: RecordSigner,
     engine: Engine,
     store: ObjectStore,
     timeout_s: float = 120.0,
@@ -99,7 +101,7 @@ def erase(
     is no job id; NothingToErase; ErasureUnfinished; DeliveryUnclear when the broker can't be written to."""
     producer = Producer(kafka, "headrace-erase")
     try:
-        return _Erasing(job, producer, engine, store, time.monotonic() + timeout_s, tell).run()
+        return _Erasing(job, producer, signer, engine, store, time.monotonic() + timeout_s, tell).run()
     finally:
         producer.close()
 
@@ -121,13 +123,14 @@ class _Erasing:
         self,
         job: str,
         producer: Producer,
+        signer: RecordSigner,
         engine: Engine,
         store: ObjectStore,
         deadline: float,
         tell: Callable[[str], None],
     ) -> None:
         self.job, self.pool = job, pool_of(job)
-        self.producer, self.engine, self.store = producer, engine, store
+        self.producer, self.signer, self.engine, self.store = producer, signer, engine, store
         self.deadline, self.tell = deadline, tell
         self.policy = self._policy()
         self.partition = self.policy.pools[self.pool].partition
@@ -177,19 +180,17 @@ class _Erasing:
         """Writes a tombstone for each copy. Returns the last tombstone's delivery; None when there is no copy."""
         last = None
         for offset, key in sorted(copies.items()):
-            last = self.producer.send_and_wait(JOBS, None, key=key.encode(), partition=self.partition)
+            tombstone = self.signer.tombstone(
+                partition=self.partition, key=key.encode(), event_id=uuid.uuid4().hex, source=SOURCE
+            )
+            last = jobs_writer.send_and_wait(self.producer, tombstone)
             self.tell(f"the copy at offset {offset} of `jobs` is under a tombstone")
         return last
 
     def _say(self, body: inputs.EraseRequested | inputs.ErasureCompleted) -> Delivery:
         key = uuid.uuid4().hex
-        return self.producer.send_and_wait(
-            JOBS,
-            encode(body),
-            key=key.encode(),
-            headers=headers_for(body, key, "headrace/erase"),
-            partition=self.partition,
-        )
+        record = self.signer.record(body, partition=self.partition, key=key.encode(), event_id=key, source=SOURCE)
+        return jobs_writer.send_and_wait(self.producer, record)
 
     # -- the views --------------------------------------------------------------------------------------------
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
-from contract.codec import encode, headers_for
+from contract import signers
 from contract.inputs import ClusterActivated, ClusterDrainRequested, PolicyApplied
-from contract.topics import JOBS
+from runtime import jobs_writer
 from runtime.kafka import Producer
 from runtime.settings import Settings
 
@@ -17,17 +17,14 @@ OperatorRecord = PolicyApplied | ClusterDrainRequested | ClusterActivated
 def send(settings: Settings, record: OperatorRecord, partitions: Iterable[int], source: str) -> None:
     """Writes the record to these partitions of `jobs`. `source` is its CloudEvents source.
 
-    DeliveryUnclear when a broker did not confirm: send the record again. A second copy changes nothing."""
+    WrongSigner when the settings have the key of somebody else. DeliveryUnclear when a broker did not confirm: send the
+    record again. A second copy changes nothing."""
+    signer = jobs_writer.signer_of(settings, signers.OPERATOR)
     producer = Producer(settings.kafka, "headrace-operator")
     try:
         for partition in partitions:
             event_id = uuid.uuid4().hex
-            producer.send_and_wait(
-                JOBS,
-                encode(record),
-                key=event_id.encode(),
-                headers=headers_for(record, event_id, source),
-                partition=partition,
-            )
+            signed = signer.record(record, partition=partition, key=event_id.encode(), event_id=event_id, source=source)
+            jobs_writer.send_and_wait(producer, signed)
     finally:
         producer.close()

@@ -8,12 +8,13 @@ from typing import NamedTuple
 from confluent_kafka import KafkaException
 from sqlalchemy import Engine
 
-from contract import policy_check
+from contract import policy_check, signers
 from contract.inputs import PolicyApplied
 from contract.policy import Policy, fingerprint
 from contract.topics import topics_for
 from registry import operators, pools
 from registry.errors import RegistryError
+from runtime import jobs_writer
 from runtime.kafka import DeliveryRefused, DeliveryUnclear, TopicChange, TopicMismatch
 from runtime.settings import Settings
 
@@ -41,8 +42,9 @@ def apply(
     known. A step that fails before any scheduler may have heard of the policy puts everything back. After that there is
     no way back. What takes something away from topics comes last.
 
-    RegistryError when the policy is not in force: invalid, conflict, unavailable. DeliveryUnclear when a broker did not
-    confirm: some pools may have it, so apply it again."""
+    WrongSigner when the settings have the key of somebody else. RegistryError when the policy is not in force: invalid,
+    conflict, unavailable. DeliveryUnclear when a broker did not confirm: some pools may have it, so apply it again."""
+    jobs_writer.key_of(settings, signers.OPERATOR)  # before anything is changed
     fault = policy_check.fault_of(policy)
     if fault is not None:
         raise RegistryError("invalid", f"{fault.text}; nothing was changed")

@@ -24,10 +24,12 @@ from prometheus_client import Counter, Gauge
 from psycopg import Connection as DriverConnection
 from sqlalchemy import Engine, text
 
-from contract.codec import decode_wire, headers_for
+from contract import signers
+from contract.codec import decode_wire
 from contract.inputs import AliasMoved, VersionPublished
-from contract.topics import JOBS
+from contract.signing import RecordSigner
 from registry.outbox import CHANNEL
+from runtime import jobs_writer
 from runtime.kafka import DeliveryUnclear, Producer
 from runtime.outage_watch import OutageWatch
 from runtime.postgres import engine as engine_for
@@ -63,9 +65,9 @@ _MARK = text("UPDATE registry.outbox SET published_at = clock_timestamp() WHERE 
 class Relay:
     """Carries outbox rows while `run` runs."""
 
-    def __init__(self, engine: Engine, producer: Producer) -> None:
+    def __init__(self, engine: Engine, producer: Producer, signer: RecordSigner) -> None:
         self._engine = engine
-        self._producer = producer
+        self._producer, self._signer = producer, signer
         self._told: tuple[int, str] | None = None
         """The row that was acknowledged last: while its mark cannot be committed it is not written again."""
 
@@ -128,12 +130,11 @@ class Relay:
         if not isinstance(record, VersionPublished | AliasMoved):
             raise TypeError(f"expected VersionPublished or AliasMoved in the outbox, found {type(record).__name__}")
         began = time.monotonic()
-        delivery = self._producer.send_and_wait(
-            JOBS,
-            value,
-            key=uuid.uuid4().hex.encode(),
-            headers=headers_for(record, event_id, SOURCE),
-            partition=partition,
+        delivery = jobs_writer.send_and_wait(
+            self._producer,
+            self._signer.record(
+                record, partition=partition, key=uuid.uuid4().hex.encode(), event_id=event_id, source=SOURCE
+            ),
         )
         relayed.labels(type(record).__name__).inc()
         log.info(
@@ -155,13 +156,14 @@ def _await_notification(driver: DriverConnection[Any]) -> None:
 def main() -> None:
     configure_logging("relay")
     settings = Settings()
+    signer = jobs_writer.process_signer(settings, signers.RELAY)
     serve_metrics(settings.metrics_port)
     stop = on_signal()
     engine = engine_for(settings)
     producer = Producer(settings.kafka, "registry-relay")
     log.info("relay is up")
     try:
-        Relay(engine, producer).run(stop)
+        Relay(engine, producer, signer).run(stop)
     finally:
         producer.close()
         engine.dispose()

@@ -1,17 +1,24 @@
-"""Where things are, read from the environment (prefix HEADRACE_). No setting changes a decision."""
+"""Where things are, read from the environment (prefix HEADRACE_). No setting changes a decision.
+
+A setting may also stand in a file of its name in the folder $HEADRACE_SECRETS, as orchestrators mount secrets there:
+`headrace_signing_key`, for example. The environment wins.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
+from contract import signing
 from contract.bounds import RENDEZVOUS_PORTS
 
 ENV_PREFIX = "HEADRACE_"
+SECRETS_VARIABLE = "HEADRACE_SECRETS"
 
 _BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?")
 _POSTGRES_SCHEMES = ("postgres://", "postgresql://")
@@ -24,7 +31,9 @@ class Settings(BaseSettings):
     `repr` shows no secret.
     """
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, populate_by_name=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, populate_by_name=True, extra="ignore", hide_input_in_errors=True
+    )
 
     kafka: str = "127.0.0.1:9092"
     """Bootstrap servers, host:port separated by commas; an address of IPv6 in brackets: `[::1]:9092`."""
@@ -72,6 +81,46 @@ class Settings(BaseSettings):
     starts nothing new; what runs still ends, and waits too."""
     snapshot_every_ms: int = 30_000
     """How often a scheduler writes a snapshot, if anything changed."""
+    signer: str = ""
+    """As whom this process signs what it writes to `jobs` (contract.signers). Empty: it signs nothing."""
+    signing_key: str = Field(default="", repr=False)
+    """The signer's own key, as `headrace keys derive` prints it."""
+    installation_keys: str = Field(default="", repr=False)
+    """For schedulers only: the installation's key, or two with a comma between while one replaces the other. Each is 64
+    hex digits. Empty: the scheduler takes unsigned records."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        folder = os.environ.get(SECRETS_VARIABLE)
+        if not folder:
+            return init_settings, env_settings
+        if not Path(folder).is_dir():
+            raise ValueError(f"{SECRETS_VARIABLE}: expected a folder of secrets, found none at {folder[:200]!r}")
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, folder)
+
+    @field_validator("installation_keys")
+    @classmethod
+    def _known_installation_keys(cls, keys: str) -> str:
+        signing.installation_keys(keys)
+        return keys
+
+    @model_validator(mode="after")
+    def _signer_with_its_key(self) -> Settings:
+        if bool(self.signer) != bool(self.signing_key):
+            raise ValueError(
+                "expected HEADRACE_SIGNER together with HEADRACE_SIGNING_KEY, found one of them;"
+                " `headrace keys derive SIGNER` prints both"
+            )
+        if self.signer:
+            signing.signing_key(self.signer, self.signing_key)
+        return self
 
     @field_validator("database_url")
     @classmethod

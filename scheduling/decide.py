@@ -101,9 +101,11 @@ def decide(state: State, inputs: Sequence[Input], clock: Clock) -> Decision:
     return Decision(written.events, written.encoded, taken, written.is_full())
 
 
-def open_pool(state: State, session: str, release: str, clock: Clock) -> list[Event]:
+def open_pool(state: State, session: str, release: str, clock: Clock, signed_from: int = -1) -> list[Event]:
     """The events of a newcomer's first record: Opened alone, with no inputs. Its clock has epoch state.epoch + 1.
 
+    `signed_from`: from where in `jobs` the newcomer asks for signatures; -1: it has no keys. What an earlier Opened has
+    said stays: a record that had to be signed once has to be signed for ever.
     Does not touch `state`: the newcomer folds its own record when it has read it back and it counts.
     ValueError when the clock does not follow the state."""
     if clock.epoch != state.epoch + 1 or clock.seq != state.seq + 1:
@@ -111,4 +113,5 @@ def open_pool(state: State, session: str, release: str, clock: Clock) -> list[Ev
             f"expected a clock with epoch {state.epoch + 1} and seq {state.seq + 1},"
             f" found {clock.epoch} and {clock.seq}; fold the ledger to its end first"
         )
-    return [Opened(session=session, release=release, rules=RULES)]
+    kept = state.signed_from if state.signed_from >= 0 else signed_from
+    return [Opened(session=session, release=release, rules=RULES, signed_from=kept)]

@@ -67,6 +67,8 @@ def _opened(state: State, event: said.Opened) -> None:
     state.session = event.session
     state.release = event.release
     state.rules = event.rules
+    if event.signed_from >= 0:  # a scheduler of v0.1.0 that takes over once more says nothing of signatures
+        state.signed_from = event.signed_from
 
 
 def _policy_adopted(state: State, event: said.PolicyAdopted) -> None:

@@ -115,6 +115,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     session: str
     release: str
     rules: int
+    signed_from: int
     policy: Policy | None
     fingerprint: str
     partition: int
@@ -166,6 +167,7 @@ def encode(state: State) -> bytes:
         session=state.session,
         release=state.release,
         rules=state.rules,
+        signed_from=state.signed_from,
         policy=state.policy,
         fingerprint=state.fingerprint,
         partition=state.partition,
@@ -291,6 +293,7 @@ _SAME = (
     "session",
     "release",
     "rules",
+    "signed_from",
     "policy",
     "fingerprint",
     "partition",

@@ -16,7 +16,9 @@ from typing import Any
 
 import structlog
 
+from contract import signers
 from contract.topics import SUBMISSIONS
+from runtime import jobs_writer
 from runtime.kafka import Producer, Record, Watermarks
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine
@@ -42,6 +44,7 @@ class Intake:
     def __init__(self, settings: Settings, app: Any, store: ObjectStore, admission: Admission) -> None:
         self._app = app
         self._producer = Producer(settings.kafka, "headrace-intake", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
+        self._signer = jobs_writer.signer_of(settings, signers.INTAKE)
         self._watermarks = Watermarks(settings.kafka)
         self._positions, self._skips = IntakePositions(store, settings.kafka), Skips(store)
         self._admission = admission
@@ -59,6 +62,7 @@ class Intake:
                 self._partitions[number] = IntakePartition(
                     number,
                     producer=self._producer,
+                    signer=self._signer,
                     admission=self._admission,
                     judging=self._judging,
                     positions=self._positions,
@@ -112,6 +116,7 @@ async def _close(partition: IntakePartition) -> None:
 
 async def serve(settings: Settings, group: str) -> None:
     """Run until SIGTERM."""
+    jobs_writer.process_signer(settings, signers.INTAKE)
     await wait_for_broker(settings, SUBMISSIONS)
     app = make_app(group, settings)
     intake = Intake(settings, app, ObjectStore(settings), Admission(engine(settings)))

@@ -28,6 +28,10 @@ QUARANTINED = Counter("headrace_records_quarantined_total", "Records copied to `
 QUARANTINED_OFFSET = Gauge(
     "headrace_quarantined_offset", "Offset of the record of this partition quarantined last", ["topic", "partition"]
 )
+SIGNATURES_REFUSED = Counter(
+    "headrace_signatures_refused_total", "Records of `jobs` that nobody signed who may write them, by why", ["kind"]
+)
+UNSIGNED = Gauge("headrace_pool_unsigned", "1 while a pool of this process takes records that nobody signed", ["pool"])
 INTAKE = Counter("headrace_submissions_total", "Records of `submissions` by what became of them", ["outcome"])
 INTAKE_OFFSET = Gauge(
     "headrace_submissions_offset", "Offset of the next record of `submissions` to pass on", ["partition"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from contract.signing import Verifier, installation_keys
 from contract.topics import JOBS
 from runtime.kafka import Producer, Record, Watermarks
 from runtime.object_store import ObjectStore
@@ -34,6 +35,13 @@ class Scheduler:
         self._orders = Producer(settings.kafka, "headrace-orders", in_bursts=True)
         self._watermarks = Watermarks(settings.kafka)
         self._store = store
+        keys = installation_keys(settings.installation_keys)
+        self._verifier = Verifier(keys) if keys else None
+        if self._verifier is None:
+            log.warning(
+                "takes unsigned records: no HEADRACE_INSTALLATION_KEYS are set, so whoever may write to `jobs` may say"
+                " anything"
+            )
         self._keepers: dict[int, PoolKeeper] = {}
 
     async def assigned(self, partitions: set[int]) -> None:
@@ -75,7 +83,9 @@ class Scheduler:
             seek=partial(seek_to, self._app),
             hold_back=partial(hold_back, self._app),
         )
-        return PoolHost(io, snapshot_every_ms=self._settings.snapshot_every_ms, on_ended=on_ended)
+        return PoolHost(
+            io, snapshot_every_ms=self._settings.snapshot_every_ms, verifier=self._verifier, on_ended=on_ended
+        )
 
 
 async def serve(settings: Settings, group: str) -> None:

@@ -36,6 +36,7 @@ class JobsRecord(NamedTuple):
     at_ms: int
     key: str
     value: bytes
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 LedgerSource = Callable[[], Iterator[LedgerRecord]]
@@ -109,7 +110,8 @@ def jobs_of_partition(bootstrap: str, partition: int, end: int | None = None) ->
     def read() -> Iterator[JobsRecord]:
         for record in read_range(bootstrap, JOBS, partition, low, end):
             if record.value:
-                yield JobsRecord(record.offset, record.timestamp_ms, key_text(record.key), record.value)
+                headers = tuple(record.headers)
+                yield JobsRecord(record.offset, record.timestamp_ms, key_text(record.key), record.value, headers)
 
     return read(), low
 

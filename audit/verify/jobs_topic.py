@@ -2,6 +2,9 @@
 
 Both sides are in offset order, so one pass over the records that are still kept goes along with the batches. A record
 that compaction, a tombstone or retention took can't be compared: only the ledger's own input is left of it.
+
+Who signed a record is compared with what the record says. Whether the signature is right only the scheduler could tell:
+an auditor has no installation key, and the key may have been replaced since.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ from collections.abc import Iterable, Iterator
 
 from audit.ledger.reader import JobsRecord, key_bytes
 from audit.verify.verdict import Finding
+from contract import signers, signing
 from contract.batch import Batch
 from contract.codec import Malformed, body_of, decode_input, decode_key, decode_wire
+from contract.events import Opened
 from contract.inputs import Body, Input, JobSubmitted, Submission, Unreadable, Wire
 
 
@@ -23,11 +28,16 @@ class JobsTopic:
         self._records: Iterator[JobsRecord] = iter(records)
         self._next: JobsRecord | None = next(self._records, None)
         self._kept_from = kept_from
+        self._signed_from = -1
+        """As the Opened of the scheduler that leads says."""
         self.submissions = 0
         """Submissions in `jobs` that the ledger read."""
 
     def compare(self, offset: int, batch: Batch) -> list[Finding]:
         """What is wrong with the inputs of the batch at this offset of the ledger."""
+        for event in batch.events:
+            if isinstance(event, Opened):
+                self._signed_from = event.signed_from
         given = {entry.offset: entry for entry in batch.inputs if entry.offset >= self._kept_from}
         found = []
         while self._next is not None and self._next.offset < batch.position:
@@ -53,9 +63,11 @@ class JobsTopic:
             return "was passed over: the ledger's positions go past it and no batch read it"
         body, as_written = _bodies(record)
         if isinstance(entry.body, Unreadable):
-            return "is readable, and the ledger calls it unreadable" if _is_taken(record) else ""
+            return self._difference_of_refused(record, entry.body.reason)
         if entry.body not in (body, as_written):
             return "says something else than the ledger's copy of it"
+        if entry.signer != self._signer(record):
+            return f"is signed by {self._signer(record) or 'nobody'}, the ledger says {entry.signer or 'nobody'}"
         if entry.at_ms != record.at_ms:
             return f"was appended at {record.at_ms}, the ledger says {entry.at_ms}"
         if isinstance(body, Submission):
@@ -63,6 +75,32 @@ class JobsTopic:
             if entry.key != record.key:
                 return "has another key than the ledger says: an erasure would miss it"
         return ""
+
+    def _difference_of_refused(self, record: JobsRecord, reason: str) -> str:
+        if not _is_taken(record) or reason == self._refusal(record):
+            return ""
+        if reason in (signing.OTHER_KEY, signing.WRONG) and self._signer(record):
+            return ""  # the signature is there, and only the scheduler could tell that it was not right
+        return "is readable, and the ledger calls it unreadable"
+
+    def _signer(self, record: JobsRecord) -> str:
+        """Who the record says has signed it; empty where nobody need have."""
+        if not 0 <= self._signed_from <= record.offset:
+            return ""
+        try:
+            return signing.claimed(record.headers).signer
+        except signing.SignatureRefused:
+            return ""
+
+    def _refusal(self, record: JobsRecord) -> str:
+        """Why the scheduler must refuse what the record says of its signer; empty when it need not."""
+        if not 0 <= self._signed_from <= record.offset:
+            return ""
+        try:
+            signer = signing.claimed(record.headers).signer
+        except signing.SignatureRefused as refused:
+            return str(refused)
+        return signers.refusal_of(signer, body_of(decode_wire(record.value)))
 
 
 def _is_taken(record: JobsRecord) -> bool:

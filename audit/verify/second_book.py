@@ -79,6 +79,7 @@ class SecondBook:
         self._nodes.elapse(batch.elapsed_ms)
         for index, event in enumerate(batch.events):
             self._take_event(batch, index, event)
+        self._inputs.check_signers(batch)
         self._inputs.check_submissions(batch)
         return self._found
 

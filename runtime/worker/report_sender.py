@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import structlog
 
 from contract.bounds import mended
-from contract.codec import Headers, encode, headers_for
+from contract.codec import encode, headers_for
 from contract.inputs import NodeReport, Started
 from contract.orders import Run
 from contract.side_topics import AttemptProgressed
+from contract.signing import RecordSigner, SignedRecord
 from contract.topics import JOBS, PROGRESS
+from runtime import jobs_writer
+from runtime.jobs_writer import RecordSink
 from runtime.kafka import Delivery, DeliveryRefused, DeliveryUnclear, OnDelivery
 from runtime.worker import metrics
 from runtime.worker.node import NodeIdentity
@@ -48,22 +51,6 @@ REMEDIES = {
 REMEDY = "The broker's log has the reason"
 
 
-class RecordProducer(Protocol):
-    """runtime.kafka.Producer, as far as a ReportSender uses a producer. A record that cannot be handed over at once is
-    DeliveryUnclear: the sender's thread sends heartbeats, so it waits for nothing."""
-
-    def offer(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        key: bytes | None = ...,
-        headers: list[tuple[str, bytes]] = ...,
-        partition: int | None = ...,
-        on_delivery: OnDelivery | None = ...,
-    ) -> None: ...
-
-
 class Settled(NamedTuple):
     """What became of a record, for the attempts whose Started was in it."""
 
@@ -77,17 +64,18 @@ class ReportSender:
     """For the agent's main thread. `on_delivery` is called in the producer's thread; have the main thread pass what it
     got to `delivered`."""
 
-    def __init__(self, node: NodeIdentity, producer: RecordProducer, on_delivery: OnDelivery) -> None:
+    def __init__(self, node: NodeIdentity, producer: RecordSink, signer: RecordSigner, on_delivery: OnDelivery) -> None:
         self.queue = ReportQueue(node.name)
         self.again_at_s: float | None = None
         """When `send_again` is to be called (monotonic clock)."""
         self._node = node
-        self._producer = producer
+        self._producer, self._signer = producer, signer
         self._on_delivery = on_delivery
         self._stream = uuid.uuid4().hex
         """With a number, this is the CloudEvents id of a record."""
         self._number = 0
-        self._record_under_way: tuple[bytes, Headers] = (b"", [])
+        self._source = f"node/{node.name}"
+        self._record_under_way: SignedRecord | None = None
         self._progressed_s: dict[str, float] = {}
         self._silent_since_s: float | None = None
         """Since when the broker has taken no record of this node (monotonic clock)."""
@@ -100,7 +88,13 @@ class ReportSender:
         """Send what is ready, unless a record is under way."""
         record = self.queue.next()
         if record is not None:
-            self._record_under_way = (encode(record), self._headers(record))
+            self._record_under_way = self._signer.record(
+                record,
+                partition=self._node.jobs_partition,
+                key=uuid.uuid4().hex.encode(),
+                event_id=self._next_id(),
+                source=self._source,
+            )
             self._post()
 
     def send_again(self) -> None:
@@ -135,7 +129,7 @@ class ReportSender:
                 " it",
                 topic=JOBS,
                 record=type(dropped).__name__,
-                bytes=len(self._record_under_way[0]),
+                bytes=self._bytes_under_way(),
             )
         return Settled(unsaid=_started(dropped))
 
@@ -152,7 +146,7 @@ class ReportSender:
             topic=JOBS,
             partition=self._node.jobs_partition,
             found=reason,
-            bytes=len(self._record_under_way[0]),
+            bytes=self._bytes_under_way(),
         )
 
     def _note_success(self) -> None:
@@ -169,8 +163,9 @@ class ReportSender:
         self._progressed_s[run.dispatch] = now_s
         words = mended(message[:MESSAGE_CHARACTERS_MAX])
         progress = AttemptProgressed(run.job, run.dispatch, min(1.0, max(0.0, fraction)), words)
+        headers = headers_for(progress, self._next_id(), self._source)
         try:
-            self._producer.offer(PROGRESS, encode(progress), key=run.job.encode(), headers=self._headers(progress))
+            self._producer.offer(PROGRESS, encode(progress), key=run.job.encode(), headers=headers)
         except DeliveryUnclear:
             return  # progress decides nothing
 
@@ -179,22 +174,19 @@ class ReportSender:
         self._progressed_s.pop(dispatch, None)
 
     def _post(self) -> None:
-        value, headers = self._record_under_way
+        if self._record_under_way is None:
+            return
         try:
-            self._producer.offer(
-                JOBS,
-                value,
-                key=uuid.uuid4().hex.encode(),
-                headers=headers,
-                partition=self._node.jobs_partition,
-                on_delivery=self._on_delivery,
-            )
+            jobs_writer.offer(self._producer, self._record_under_way, self._on_delivery)
         except DeliveryUnclear as error:
             self._on_delivery(error)
 
-    def _headers(self, record: NodeRecord | AttemptProgressed) -> Headers:
+    def _next_id(self) -> str:
         self._number += 1
-        return headers_for(record, f"{self._stream}.{self._number}", f"node/{self._node.name}")
+        return f"{self._stream}.{self._number}"
+
+    def _bytes_under_way(self) -> int:
+        return len(self._record_under_way.value or b"") if self._record_under_way is not None else 0
 
 
 def _remedy(reason: str) -> str:

@@ -283,6 +283,7 @@ class State:
         "seq",
         "session",
         "shares",
+        "signed_from",
         "slos",
         "splits",
         "stale",
@@ -308,6 +309,8 @@ class State:
         self.session = ""
         self.release = ""
         self.rules = 0
+        self.signed_from = -1
+        """Offset in `jobs` from which records must be signed; -1: from none."""
         # what an operator decided
         self.policy: Policy | None = None
         self.fingerprint = ""

@@ -24,8 +24,9 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from contract.codec import encode, headers_for
-from contract.topics import JOBS, SUBMISSIONS
+from contract.signing import RecordSigner
+from contract.topics import SUBMISSIONS
+from runtime import jobs_writer
 from runtime.kafka import DeliveryRefused, DeliveryUnclear, Producer, Record
 from runtime.telemetry import without_words
 from streams.door.admission import Admission, Admitted, NotYet, Refused, RegistryAway, unforeseen
@@ -66,6 +67,7 @@ class IntakePartition:
         partition: int,
         *,
         producer: Producer,
+        signer: RecordSigner,
         admission: Admission,
         judging: Executor,
         positions: IntakePositions,
@@ -76,7 +78,8 @@ class IntakePartition:
         """`judging` runs one thing at a time, for all partitions. `follow(partition, position, on_expired)` has records
         delivered, from `position` on. `pause(partition, whether)` stops fetching them, or starts again."""
         self._partition = partition
-        self._producer, self._admission, self._judging = producer, admission, judging
+        self._producer, self._signer = producer, signer
+        self._admission, self._judging = admission, judging
         self._positions, self._skips = positions, PartitionSkips(skips, partition, lambda: self.place)
         self._follow, self._pause = follow, pause
         self._follower: Follower | None = None
@@ -273,12 +276,16 @@ class IntakePartition:
                 return None
             submitted = outcome.record
             place = f"{self._partition}-{record.offset}"
-            await self._producer.asend(
-                JOBS,
-                encode(submitted),
-                key=uuid.uuid4().hex.encode(),
-                headers=headers_for(submitted, place, SOURCE, outcome.traceparent),
-                partition=outcome.partition,
+            await jobs_writer.asend(
+                self._producer,
+                self._signer.record(
+                    submitted,
+                    partition=outcome.partition,
+                    key=uuid.uuid4().hex.encode(),
+                    event_id=place,
+                    source=SOURCE,
+                    traceparent=outcome.traceparent,
+                ),
             )
             INTAKE.labels("passed_on").inc()
         except DeliveryRefused:

@@ -1,7 +1,8 @@
 """The scheduler's door: every record of `jobs` becomes an input, whatever it holds.
 
-A record that cannot be read becomes an input that says so, and goes to `quarantine` with the same reason. Nothing is
-raised here: a record that no check foresaw costs one record in `quarantine`, never a pool that stands still.
+A record that cannot be read, or that nobody signed who may write it, becomes an input that says so, and goes to
+`quarantine` with the same reason. Nothing is raised here: a record that no check foresaw costs one record in
+`quarantine`, never a pool that stands still.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from typing import NamedTuple
 
 from contract.codec import Malformed, body_of, decode_input, decode_key
 from contract.inputs import Input, JobSubmitted, Unreadable
+from contract.signing import SignatureRefused
 from runtime.kafka import Record
+from streams.door.signatures import Signatures
 from streams.door.tracing import traceparent_of
 
 SUBMISSION_BYTES = 400
@@ -33,20 +36,34 @@ class CheckedInput(NamedTuple):
         return self.given.body.reason if isinstance(self.given.body, Unreadable) else ""
 
 
-def read(record: Record) -> CheckedInput:
+def read(record: Record, signatures: Signatures) -> CheckedInput:
     """The input that a record makes. Tombstones are no records: do not pass them."""
     try:
-        return _read(record)
-    except Malformed as malformed:
-        reason = str(malformed)
+        return _read(record, signatures)
+    except (Malformed, SignatureRefused) as refused:
+        reason = str(refused)
     except Exception as unforeseen:
         reason = f"expected a record of `jobs`, found one that no check foresaw ({type(unforeseen).__name__})"
     return CheckedInput(Input(record.offset, record.timestamp_ms, Unreadable(reason)), SUBMISSION_BYTES)
 
 
-def _read(record: Record) -> CheckedInput:
+def refusal_of_tombstone(record: Record, signatures: Signatures) -> str:
+    """Why nobody who may bury a record has written this tombstone, in our words; empty when somebody has, or need not
+    have signed. Compaction obeys a tombstone all the same: what is refused here is only said aloud."""
+    try:
+        signatures.check_tombstone(signatures.signer_of(record))
+    except SignatureRefused as refused:
+        return str(refused)
+    return ""
+
+
+def _read(record: Record, signatures: Signatures) -> CheckedInput:
+    signer = signatures.signer_of(record)
     said = decode_input(record.value)
+    body = body_of(said)
+    signatures.check(signer, body)
     if not isinstance(said, JobSubmitted):
-        return CheckedInput(Input(record.offset, record.timestamp_ms, body_of(said)), len(record.value or b""))
-    given = Input(record.offset, record.timestamp_ms, said.submission, decode_key(record.key))
+        given = Input(record.offset, record.timestamp_ms, body, signer=signer)
+        return CheckedInput(given, len(record.value or b"") + len(signer))
+    given = Input(record.offset, record.timestamp_ms, said.submission, decode_key(record.key), signer)
     return CheckedInput(given, SUBMISSION_BYTES, said, traceparent_of(record.headers))

@@ -18,8 +18,11 @@ import structlog
 from contract.codec import headers_for
 from contract.events import InputQuarantined
 from contract.inputs import Unreadable
+from contract.signing import Verifier
 from runtime.kafka import Delivery, DeliveryUnclear, Record
+from streams import metrics
 from streams.door import jobs_door
+from streams.door.signatures import Signatures
 from streams.ledger.dispatching import Dispatching
 from streams.ledger.fold_watch import FoldWatch
 from streams.ledger.host_guard import HostGuard, PoolEnds, Timer
@@ -48,6 +51,7 @@ class Leading:
         beginning: Beginning,
         *,
         session: str,
+        verifier: Verifier | None,
         snapshot_every_s: float,
     ) -> None:
         state = beginning.state
@@ -57,7 +61,12 @@ class Leading:
         self._payloads = PayloadCache()
         self._metrics = PoolMetrics(state)
         self._dispatching = Dispatching(state, io.orders, self._payloads, session)
-        self._writer = LedgerWriter(state, session=session, release=version("headrace"))
+        self._verifier = verifier
+        self._signatures = Signatures(verifier, 0)
+        """Of the records that are taken: since the pool is led, it is known from where on they must be signed."""
+        self._writer = LedgerWriter(
+            state, session=session, release=version("headrace"), signed_from=beginning.signed_from
+        )
         self._writer.ledger_end(beginning.ledger_end)
         self._timer: Timer | None = None
         """Steps the writer when it says that something is due."""
@@ -104,14 +113,18 @@ class Leading:
             self._timer.cancel()
         self._tail.close()
         self._metrics.close()
+        metrics.UNSIGNED.remove_by_labels({"pool": self._pool})
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
     async def _take(self, record: Record) -> None:
         if record.value is None:  # the tombstone of an erased record
+            refusal = jobs_door.refusal_of_tombstone(record, self._signatures)
+            if refusal:
+                await self._set_aside(record, refusal)
             self._skip_to(record.offset + 1)
             return
-        read = jobs_door.read(record)
+        read = jobs_door.read(record, self._signatures)
         if read.refusal:
             await self._set_aside(record, read.refusal)
         if read.submitted is not None:
@@ -179,6 +192,8 @@ class Leading:
 
     def _lead(self, position: int) -> None:
         """The writer has won the pool: have `jobs` delivered from `position` on."""
+        self._signatures = Signatures(self._verifier, self._writer.state.signed_from)
+        metrics.UNSIGNED.labels(self._pool).set(not self._signatures.are_asked_for)
         self._jobs.follow(position, self._take, self._skip_to)
         self._snapshot_later()
         gc.collect()

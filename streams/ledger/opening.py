@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import structlog
 
+from contract.signing import SignatureRefused, Verifier
 from runtime.kafka import Record
 from scheduling.state.pool import State
+from streams.door.signatures import Signatures
 from streams.ledger.jobs_reader import JobsReader
 from streams.ledger.pool_io import PoolIO
 from streams.ledger.pools import pool_named_by
@@ -27,13 +29,15 @@ class Beginning(NamedTuple):
     """The offset behind the ledger's last record."""
     since_s: float
     """When the opening began, by the monotonic clock."""
+    signed_from: int
+    """Where in `jobs` signatures are asked for from now on, unless they were before; -1: this process has no keys."""
 
 
 class Opening:
     """A pool that has no writer yet."""
 
-    def __init__(self, io: PoolIO, jobs: JobsReader) -> None:
-        self._io, self._jobs = io, jobs
+    def __init__(self, io: PoolIO, jobs: JobsReader, verifier: Verifier | None) -> None:
+        self._io, self._jobs, self._verifier = io, jobs, verifier
 
     async def pool(self) -> str:
         """The pool of this partition. Its ledger names it; while the ledger is empty, the first policy in `jobs` that
@@ -43,9 +47,14 @@ class Opening:
     async def _named_in_jobs(self) -> str:
         log.info("waiting for a policy that names this partition", partition=self._io.partition)
         named: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        signatures = Signatures(self._verifier, 0)
 
         async def look_at(record: Record) -> None:
-            pool = pool_named_by(record.value, self._io.partition)
+            try:
+                signer = signatures.signer_of(record)
+            except SignatureRefused:
+                return  # read again, and set aside, once the pool is led
+            pool = pool_named_by(record.value, self._io.partition, signer)
             if pool and not named.done():
                 named.set_result(pool)
 
@@ -65,4 +74,11 @@ class Opening:
             snapshot_offset=state.head_offset,
             ledger_end=ledger_end,
         )
-        return Beginning(state, ledger_end, since_s)
+        return Beginning(state, ledger_end, since_s, await self._signed_from(ledger_end))
+
+    async def _signed_from(self, ledger_end: int) -> int:
+        """A pool that has no ledger yet is signed from its first record on. In another one, what lies in `jobs` now was
+        written before this installation had keys."""
+        if self._verifier is None:
+            return -1
+        return await self._io.jobs_end() if ledger_end else 0

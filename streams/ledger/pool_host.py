@@ -12,6 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+from contract.signing import Verifier
 from contract.topics import JOBS
 from runtime.kafka import Record
 from streams.ledger.host_guard import HostEnded, HostGuard
@@ -24,15 +25,23 @@ from streams.ledger.pool_io import PoolIO
 class PoolHost:
     """One pool, from opening to end. All methods run on the event loop, and none waits for the pool."""
 
-    def __init__(self, io: PoolIO, *, snapshot_every_ms: int, on_ended: Callable[[HostEnded], None]) -> None:
-        """`on_ended` hears once that the host has ended by itself; it does not hear of `close`."""
+    def __init__(
+        self,
+        io: PoolIO,
+        *,
+        snapshot_every_ms: int,
+        verifier: Verifier | None,
+        on_ended: Callable[[HostEnded], None],
+    ) -> None:
+        """`verifier` None: this process has no installation keys, and takes unsigned records. `on_ended` hears once
+        that the host has ended by itself; it does not hear of `close`."""
         self.pool = ""
         """Empty until the pool of this partition is known."""
         self._io, self._snapshot_every_s, self._on_ended = io, snapshot_every_ms / 1000, on_ended
-        self._session = uuid.uuid4().hex
+        self._session, self._verifier = uuid.uuid4().hex, verifier
         self._guard = HostGuard(self._end)
         self._jobs = JobsReader(io, self._guard)
-        opening = Opening(io, self._jobs)
+        opening = Opening(io, self._jobs, verifier)
         self._stage: Opening | Leading | None = opening
         """None: the host has ended."""
         self._guard.spawn(self._open(opening))
@@ -66,6 +75,7 @@ class PoolHost:
             self._jobs,
             beginning,
             session=self._session,
+            verifier=self._verifier,
             snapshot_every_s=self._snapshot_every_s,
         )
 

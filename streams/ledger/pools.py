@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contract import signers
 from contract.codec import Malformed, decode_batch, decode_input
 from contract.inputs import PolicyApplied
 from contract.policy_check import fault_of_applied
@@ -21,13 +22,16 @@ def pool_in_ledger(settings: Settings, partition: int) -> str | None:
     return None
 
 
-def pool_named_by(value: bytes | None, partition: int) -> str | None:
+def pool_named_by(value: bytes | None, partition: int, signer: str = "") -> str | None:
     """The pool to which this record of `jobs` gives the partition, if the record is a policy that can be put in force.
-    A policy that will be refused names nothing: a ledger begun under its name could never be renamed."""
+    `signer` is who signed it; empty: nobody need have. A policy that will be refused names nothing: a ledger begun
+    under its name could never be renamed."""
     try:
         said = decode_input(value)
     except Malformed:
         return None
     if not isinstance(said, PolicyApplied) or fault_of_applied(said):
+        return None
+    if signer and signers.refusal_of(signer, said):
         return None
     return next((name for name, pool in sorted(said.policy.pools.items()) if pool.partition == partition), None)

@@ -49,6 +49,15 @@ class Takeover:
             f" {self._state.head_offset} which the snapshot follows: its tail was cut; run `headrace audit verify`"
         )
 
+    def fault_without_keys(self, signed_from: int) -> str:
+        """Empty unless the pool asks for signatures and this host, whose `signed_from` is -1 then, has no keys."""
+        if signed_from >= 0 or self._state.signed_from < 0:
+            return ""
+        return (
+            f"pool {self._state.pool!r} takes signed records only, from offset {self._state.signed_from} of `jobs` on;"
+            " expected this scheduler to have the installation's key in HEADRACE_INSTALLATION_KEYS, found none"
+        )
+
     def is_folded(self, next_offset: int) -> bool:
         """The ledger was read up to where it ended: Opened is to be appended."""
         return self.ledger_end is not None and next_offset >= self.ledger_end

@@ -50,7 +50,10 @@ class LedgerWriter:
     is a seam for tests. The host reads the ledger from `next_offset` on.
     """
 
-    def __init__(self, state: State, chain: Chain | None = None, *, session: str, release: str) -> None:
+    def __init__(
+        self, state: State, chain: Chain | None = None, *, session: str, release: str, signed_from: int = -1
+    ) -> None:
+        """`signed_from`: where the host begins to ask for signatures, if the pool has not begun; -1: it has no keys."""
         self.state = state
         self.phase = WriterPhase.OPENING
         self.next_offset = max(0, state.head_offset)
@@ -58,7 +61,7 @@ class LedgerWriter:
         self.ignored = 0
         """Records read that did not count."""
         self._chain = chain or chain_after(state)
-        self._session, self._release = session, release
+        self._session, self._release, self._signed_from = session, release, signed_from
         self._takeover = Takeover(state)
         self._clock = PoolClock()
         self._pace = Pace(state, self._clock)
@@ -229,14 +232,14 @@ class LedgerWriter:
         return []
 
     def _open(self, mono_ms: int) -> list[out.Output]:
-        fault = self._takeover.fault_at_end()
+        fault = self._takeover.fault_at_end() or self._takeover.fault_without_keys(self._signed_from)
         if fault:
             return self._stop(fault, PoolRest.LONG)
         self.phase = WriterPhase.READING_BACK
         self._takeover.tries += 1
         clock = self._takeover.clock()
         self._clock.take_elapsed_ms(mono_ms)  # lease time of the first batch counts from here
-        events = open_pool(self.state, self._session, self._release, clock)
+        events = open_pool(self.state, self._session, self._release, clock, self._signed_from)
         return [self._append(clock, self.state.position, (), events, [encode(event) for event in events], ())]
 
     def _win(self, opened: Batch, record_hash: str, offset: int) -> list[out.Output]:

@@ -30,6 +30,7 @@ from runtime.worker.order_door import orders_of
 from scheduling import invariants, snapshot
 from streams.door import jobs_door
 from streams.door.jobs_door import CheckedInput
+from streams.door.signatures import Signatures
 from tests.fuzz.records import MODELS, REQUIREMENTS
 from tests.properties.views import watched
 from tests.unit.scheduling.specification import Pool
@@ -56,7 +57,7 @@ class Behind:
         """Offers a record of `jobs`. Returns why it was refused; empty: it was taken."""
         at_ms = self.pool.now_ms + 700
         record = Record("jobs", 0, self.pool.offset, at_ms, key, value, list(headers))  # type: ignore[arg-type]
-        checked = jobs_door.read(record)
+        checked = jobs_door.read(record, Signatures(None, 0))
         assert "no check foresaw" not in checked.refusal, checked.refusal
         self.judge(record, checked)
         return checked.refusal

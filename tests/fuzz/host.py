@@ -10,12 +10,16 @@ from contract.events import InputQuarantined, Opened
 from contract.inputs import Submission
 from runtime.kafka import Record
 from streams.door import jobs_door
+from streams.door.signatures import Signatures
 from tests.fuzz.door import Door
 from tests.fuzz.mutations import several
 from tests.fuzz.topics import JobsLine, jobs_line
 from tests.unit.streams.led_pools import keeper_of, setup, submitted
 from tests.unit.streams.memory_pool import MemoryBroker
 from tests.waiting import until_async
+
+UNASKED = Signatures(None, 0)
+"""Nobody need sign."""
 
 
 def line(chance: Random) -> JobsLine:
@@ -37,7 +41,7 @@ async def led_through(lines: list[JobsLine]) -> bool:
     for value, key, headers in lines:
         offset = broker.say_bytes(value, key=key, headers=headers)
         if value is not None:
-            read.append(jobs_door.read(Record("jobs", 0, offset, 0, key, value, headers)))  # type: ignore[arg-type]
+            read.append(jobs_door.read(Record("jobs", 0, offset, 0, key, value, headers), UNASKED))  # type: ignore[arg-type]
     end = broker.say(submitted(99)) + 1
     await until_async(lambda: broker.batches()[-1:] and broker.batches()[-1].position == end, "all is read")
     refused = [one.given.offset for one in read if one.refusal]

@@ -28,6 +28,7 @@ from api.resources import BrokerClock, Resources
 from audit.ledger.past import LedgerPast
 from contract.names import digest_of
 from contract.results import ERROR_NAME, LOG_NAME, MANIFEST_NAME, ResultManifest, attempt_prefix
+from contract.signing import InstallationKey, RecordSigner
 from registry import models
 from registry.keys import Keyring
 from runtime.kafka import Delivery
@@ -178,6 +179,7 @@ def an_application() -> Iterator[tuple[Application, WrittenJobs]]:
     resources.settings, resources.metrics, resources.engine = Settings(), Metrics(), database
     resources.store = KeptObjects(WORDS)
     resources.producer, resources.clock, resources.hub = jobs, BrokerClock(), Hub()
+    resources.signer = RecordSigner(InstallationKey(b"k" * 32).of("api"))
     resources.ledger_reads = asyncio.Semaphore(2)
     resources.keyring = Keyring(database, 5.0)
     resources.in_thread = resources.in_thread_for_long = here

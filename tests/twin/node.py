@@ -11,6 +11,7 @@ from contextlib import suppress
 from contract.inputs import Failed, NodeJoined, Report, Succeeded
 from contract.orders import Order, Run
 from contract.results import EMPTY_MANIFEST
+from contract.signing import RecordSigner
 from contract.topics import JOBS
 from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.payloads import PayloadMissing, inputs_of_order, read_inputs
@@ -55,7 +56,7 @@ class TwinNode:
         self._loop = asyncio.get_running_loop()
         self._producer = Producer(kafka.bootstrap, self.client_ids[0])
         self._lookup = Lookup(kafka.bootstrap, JOBS, client_id=self.client_ids[1])
-        self._sender = ReportSender(self._node, self._producer, self._on_delivery)
+        self._sender = ReportSender(self._node, self._producer, RecordSigner(None), self._on_delivery)
         self._waits = OutageWaits(lambda what, cause: None)
         self._rules = NodeRules(name, uuid.uuid4().hex, slots)
         self._has_joined = False

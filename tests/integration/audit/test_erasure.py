@@ -24,6 +24,7 @@ from contract import inputs, orders
 from contract.codec import encode
 from contract.names import payload_digest
 from contract.policy import fingerprint
+from contract.signing import RecordSigner
 from contract.topics import JOBS, SUBMISSIONS, dispatch_topic
 from local.services import Services
 from operations.erasure import NothingToErase, erase, words_gone_after_ms
@@ -79,7 +80,14 @@ def erased(servers: Services, number: int):  # type: ignore[no-untyped-def]
     settings = servers.settings
     database = engine(settings)
     try:
-        return erase(job_of(number), kafka=settings.kafka, engine=database, store=ObjectStore(settings), timeout_s=30)
+        return erase(
+            job_of(number),
+            kafka=settings.kafka,
+            signer=RecordSigner(None),
+            engine=database,
+            store=ObjectStore(settings),
+            timeout_s=30,
+        )
     finally:
         database.dispose()
 

@@ -19,8 +19,9 @@ from contract.codec import decode_wire
 from contract.inputs import PolicyApplied
 from contract.policy import Cluster, Policy, Pool, fingerprint
 from contract.topics import Topic, topics_for
-from registry import operators, policies, pools
+from registry import policies, pools
 from registry.errors import RegistryError
+from runtime import jobs_writer
 from runtime.kafka import DeliveryUnclear, offsets, read_range
 from runtime.settings import Settings
 from tests.integration.registry.conftest import POLICY
@@ -36,7 +37,7 @@ def jobs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
         return [msgspec.structs.replace(topic, name=topic.name + suffix) for topic in topics_for(policy)]
 
     monkeypatch.setattr(policies, "topics_for", own_topics)
-    monkeypatch.setattr(operators, "JOBS", "jobs" + suffix)
+    monkeypatch.setattr(jobs_writer, "JOBS", "jobs" + suffix)
     return "jobs" + suffix
 
 

@@ -19,13 +19,14 @@ from api import feed as feeding
 from api.feed import Feed
 from api.hub import Hub
 from contract.names import job_id_of_key
+from contract.signing import RecordSigner
 from contract.topics import Topic
 from local.ports import HOST, free_port
 from local.processes import Process
 from local.services import Services
 from registry import aliases, publishing, relay
 from registry.relay import Relay
-from runtime import postgres
+from runtime import jobs_writer, postgres
 from runtime.kafka import Producer, ensure_topics, offsets
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
@@ -151,14 +152,16 @@ def test_two_relays_carry_everything_once_and_one_that_goes_leaves_no_lock_behin
 ) -> None:
     name = "jobs-" + settings.s3_bucket
     ensure_topics(settings.kafka, [Topic(name, 2, {})])
-    monkeypatch.setattr(relay, "JOBS", name)
+    monkeypatch.setattr(jobs_writer, "JOBS", name)
     monkeypatch.setattr(relay, "POLL_S", 0.05)
     model = write_model(tmp_path / "echo")
     digest = publishing.publish(model, engine=through, store=store, who="ann", pool="main", alias="live").version.digest
     for turn in range(4):
         stop = threading.Event()
         producers = [Producer(settings.kafka, "test-relay") for _ in range(2)]
-        threads = [threading.Thread(target=Relay(through, one).run, args=(stop,)) for one in producers]
+        threads = [
+            threading.Thread(target=Relay(through, one, RecordSigner(None)).run, args=(stop,)) for one in producers
+        ]
         for thread in threads:
             thread.start()
         aliases.promote(through, "echo", f"alias{turn}", digest, "ann", "")

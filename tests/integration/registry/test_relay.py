@@ -16,11 +16,13 @@ from sqlalchemy.pool import NullPool
 
 from contract.codec import decode_wire
 from contract.inputs import AliasMoved, VersionPublished
+from contract.signing import RecordSigner
 from contract.topics import Topic
 from local.services import Services
 from registry import aliases, models, publishing, relay
 from registry.outbox import CHANNEL
 from registry.relay import Relay
+from runtime import jobs_writer
 from runtime.kafka import Delivery, DeliveryUnclear, Producer, Record, ensure_topics, offsets, read_range
 from runtime.kafka_topics import TopicMismatch
 from runtime.object_store import ObjectStore
@@ -36,7 +38,7 @@ def jobs(settings: Settings, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
     """A topic of this test's own in the place of `jobs`."""
     name = "jobs-" + settings.s3_bucket
     ensure_topics(settings.kafka, [Topic(name, PARTITIONS, {})])
-    monkeypatch.setattr(relay, "JOBS", name)
+    monkeypatch.setattr(jobs_writer, "JOBS", name)
     return name
 
 
@@ -44,7 +46,7 @@ def jobs(settings: Settings, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
 def relaying(engine: Engine, settings: Settings, producer: Producer | None = None) -> Iterator[Relay]:
     own = producer or Producer(settings.kafka, "test-relay")
     stop = threading.Event()
-    working = Relay(engine, own)
+    working = Relay(engine, own, RecordSigner(None))
     thread = threading.Thread(target=working.run, args=(stop,))
     thread.start()
     try:

@@ -23,6 +23,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from contract.codec import decode_quarantined, encode
 from contract.names import job_id_of_event, payload_digest
 from contract.side_topics import Quarantined, SubmissionRequested
+from contract.signing import RecordSigner
 from contract.topics import JOBS, QUARANTINE, SUBMISSIONS
 from registry import publishing, relay
 from runtime import postgres
@@ -109,7 +110,7 @@ def door(pool: Pool, tmp_path: Path) -> Iterator[Door]:
         directory, engine=engine, store=ObjectStore(pool.settings), who="test", pool=pool.name, alias="live"
     )
     stop = threading.Event()
-    relaying = threading.Thread(target=relay.Relay(engine, producer).run, args=(stop,))
+    relaying = threading.Thread(target=relay.Relay(engine, producer, RecordSigner(None)).run, args=(stop,))
     relaying.start()
     yield Door(pool.settings, producer, pool, model)
     stop.set()

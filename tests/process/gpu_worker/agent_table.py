@@ -19,6 +19,7 @@ from contract.names import payload_digest
 from contract.orders import Order, Payload, Run
 from contract.results import ERROR_NAME, LOG_NAME, attempt_prefix
 from contract.side_topics import AttemptProgressed
+from contract.signing import RecordSigner
 from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
 from gpu_worker.world import World
@@ -153,6 +154,7 @@ class Table:
         self.store = Store()
         world = World(
             producer=self.broker,
+            signer=RecordSigner(None),
             store=self.store,
             depot=OneVersion(program),
             cached=cached,

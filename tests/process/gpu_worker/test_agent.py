@@ -19,6 +19,7 @@ from contract.codec import decode_progress
 from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started, Stopped, Succeeded, cached_digest
 from contract.orders import Kill, Refuse, Rejoin, Tell
 from contract.results import EMPTY_MANIFEST
+from contract.signing import RecordSigner
 from gpu_worker.agent import REFUSED
 from gpu_worker.child.work import rendezvous_here
 from gpu_worker.io.checker import BAD_VALUES, OutputFault
@@ -273,7 +274,8 @@ def test_progress_is_told_at_most_four_times_a_second_and_never_waited_for(table
         raise DeliveryUnclear("away")
 
     producer: Any = SimpleNamespace(offer=offer)
-    sender = ReportSender(NodeIdentity("main", "n", 1, "cpu", 0, 0, 0, 1, 5.0), producer, lambda _: None)
+    node = NodeIdentity("main", "n", 1, "cpu", 0, 0, 0, 1, 5.0)
+    sender = ReportSender(node, producer, RecordSigner(None), lambda _: None)
     until(lambda: table.broker.said(NodeJoined))
     order = table.order()
     for number in range(20):

@@ -100,8 +100,9 @@ def test_other_bytes_are_no_snapshot(data: bytes) -> None:
 
 
 def test_a_snapshot_of_another_format_says_so() -> None:
-    data = snapshot.encode(initial_state("main")).replace(b'"format":3', b'"format":2')
-    with pytest.raises(snapshot.SnapshotUnreadable, match="expected snapshot format 3, found 2"):
+    other = snapshot.FORMAT + 1
+    data = snapshot.encode(initial_state("main")).replace(b'"format":%d' % snapshot.FORMAT, b'"format":%d' % other)
+    with pytest.raises(snapshot.SnapshotUnreadable, match=f"expected snapshot format {snapshot.FORMAT}, found {other}"):
         snapshot.decode(data)
 
 

@@ -19,6 +19,7 @@ from contract.inputs import (
 )
 from contract.names import job_id, payload_digest
 from contract.policy import fingerprint
+from contract.signing import Verifier
 from streams.ledger.pool_host import PoolHost
 from streams.ledger.pool_keeper import OnEnded, PoolKeeper
 from tests.unit.streams.memory_pool import POLICY, POOLS, MemoryBroker, MemoryIO
@@ -27,13 +28,18 @@ from tests.waiting import until_async
 
 
 def keeper_of(
-    broker: MemoryBroker, partition: int = 0, *, rest_s: float = 0.001, rest_max_s: float = 60.0
+    broker: MemoryBroker,
+    partition: int = 0,
+    *,
+    rest_s: float = 0.001,
+    rest_max_s: float = 60.0,
+    verifier: Verifier | None = None,
 ) -> PoolKeeper:
     """A pool that is kept open in this process, as the scheduler does."""
 
     def open_host(on_ended: OnEnded) -> PoolHost:
         io: Any = MemoryIO(broker, partition)
-        return PoolHost(io, snapshot_every_ms=60_000, on_ended=on_ended)
+        return PoolHost(io, snapshot_every_ms=60_000, verifier=verifier, on_ended=on_ended)
 
     keeper = PoolKeeper(partition, open_host, rest_s=rest_s, rest_max_s=rest_max_s)
     broker[partition].deliver = keeper.offer

@@ -14,6 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from contract.inputs import JobSubmitted, Submission
+from contract.signing import RecordSigner
 from contract.topics import SUBMISSIONS
 from runtime.kafka import Record
 from streams.door.admission import Admitted, NotYet, RegistryAway
@@ -98,6 +99,7 @@ class Installation:
         return IntakePartition(
             number,
             producer=parts.producer,
+            signer=RecordSigner(None),
             admission=parts,
             judging=self.judging,
             positions=parts,

@@ -1,0 +1,53 @@
+"""Who signed a record of `jobs`, as the host of its pool asks: nothing unsigned is taken once the pool has keys."""
+
+from __future__ import annotations
+
+from contract import signers, signing
+from contract.inputs import Body
+from contract.signing import SignatureRefused, Verifier
+from runtime.kafka import Record
+from streams.metrics import SIGNATURES_REFUSED
+
+_KINDS = {
+    signing.UNSIGNED: "unsigned",
+    signing.ILL_SIGNED: "ill_signed",
+    signing.OTHER_KEY: "other_key",
+    signing.WRONG: "wrong",
+}
+"""How the metric names these refusals. All others are of what a role may say."""
+
+
+class Signatures:
+    """The check of one pool's records."""
+
+    def __init__(self, verifier: Verifier | None, signed_from: int) -> None:
+        """`verifier` None: this process has no keys, and nobody need sign. Records with smaller offsets in `jobs` than
+        `signed_from` were written before the installation had keys, and their signatures are not looked at."""
+        self._verifier, self._signed_from = verifier, signed_from
+
+    @property
+    def are_asked_for(self) -> bool:
+        return self._verifier is not None
+
+    def signer_of(self, record: Record) -> str:
+        """Who signed it; empty where nobody need have. SignatureRefused."""
+        if self._verifier is None or record.offset < self._signed_from:
+            return ""
+        try:
+            return self._verifier.signer_of(record.partition, record.headers, record.key, record.value)
+        except SignatureRefused as refused:
+            SIGNATURES_REFUSED.labels(_KINDS[str(refused)]).inc()
+            raise
+
+    def check(self, signer: str, body: Body) -> None:
+        """SignatureRefused unless the signer may say this. An empty signer may say anything."""
+        self._refuse(signers.refusal_of(signer, body) if signer else "")
+
+    def check_tombstone(self, signer: str) -> None:
+        """SignatureRefused unless the signer may bury a record."""
+        self._refuse(signers.refusal_of_tombstone(signer) if signer else "")
+
+    def _refuse(self, refusal: str) -> None:
+        if refusal:
+            SIGNATURES_REFUSED.labels("not_its_role").inc()
+            raise SignatureRefused(refusal)
