@@ -30,7 +30,7 @@ RUN apt-get update \
     && python -m pip install --no-cache-dir uv \
     && uv pip install --system --constraint requirements.lock --editable . \
     && useradd --system --create-home headrace \
-    && mkdir -p /var/lib/headrace/data /var/lib/headrace/keys \
+    && mkdir -p /var/lib/headrace/data /var/lib/headrace/keys /var/lib/headrace/secrets \
     && chown -R headrace /var/lib/headrace
 
 USER headrace

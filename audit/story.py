@@ -14,6 +14,7 @@ from audit.ledger.reader import JobUnknown, LedgerSource
 from contract import events as said
 from contract.batch import Batch
 from contract.chain import Chain, Counted
+from contract.inputs import CancelRequested, EraseRequested, ErasureCompleted
 from contract.names import pool_of
 from views.moments import duration, multiple, when
 from views.words import JOB_EVENTS, words
@@ -109,14 +110,31 @@ class _Teller:
                 return f" (dispatch {event.dispatch}{self._for(batch.now_ms)})"
             case said.AttemptClosed():
                 return f" (dispatch {event.dispatch}{_silence(event, batch)})"
-            case said.RecallOrdered() | said.KillOrdered():
+            case said.KillOrdered():
+                return f" (dispatch {event.dispatch}{self._asked(batch)})"
+            case said.RecallOrdered():
                 return f" (dispatch {event.dispatch})"
+            case said.JobCancelled():
+                asked = self._asked(batch).removeprefix("; ")
+                return f" ({asked})" if asked else ""
             case said.JobQuarantined():
                 return f" ({', '.join(event.nodes)})"
             case said.JobErased():
                 copies = ", ".join(str(offset) for offset in event.offsets) or "none"
-                return f" (copies in `jobs`: {copies}; no topic has them after {when(event.gone_by_ms)})"
+                gone = f"no topic has them after {when(event.gone_by_ms)}"
+                return f" (copies in `jobs`: {copies}; {gone}{self._asked(batch)})"
         return ""
+
+    def _asked(self, batch: Batch) -> str:
+        """Who asked in this batch that the job be ended or erased, by the signature; empty when nobody signed."""
+        who = {
+            given.signer
+            for given in batch.inputs
+            if isinstance(given.body, CancelRequested | EraseRequested | ErasureCompleted)
+            and given.body.job == self.job
+            and given.signer
+        }
+        return f"; by order of {', '.join(sorted(who))}" if who else ""
 
     def _evidence(self, event: said.JobDispatched) -> str:
         fraction = multiple(event.waited_ms, event.slo_ms)

@@ -18,14 +18,15 @@ from typing import Protocol
 import msgspec
 
 from bench import measure
-from contract.codec import encode, headers_for
+from contract import signers
 from contract.inputs import JobSubmitted, Submission
 from contract.names import job_id, payload_digest
-from contract.topics import JOBS
-from local import services, stack
-from local.options import Options
+from contract.signing import installation_keys
+from local import installation_key, services, stack
+from local.options import Layout, Options
 from registry import publishing
 from registry.models import resolve
+from runtime import jobs_writer
 from runtime.kafka import Producer
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine
@@ -52,11 +53,18 @@ def submission(number: int, inputs: bytes, tier: str = "api", model: str = "stam
     return JobSubmitted(said, msgspec.Raw(inputs), salt)
 
 
+def signing_as(settings: Settings, signer: str) -> Settings:
+    """These settings for a process that signs as `signer`, where the installation has keys."""
+    keys = installation_keys(settings.installation_keys)
+    return settings.model_copy(update=installation_key.settings_of(keys[0].of(signer))) if keys else settings
+
+
 class Submitter:
     """Submits jobs by Kafka, with a producer of its own."""
 
     def __init__(self, settings: Settings) -> None:
         self._producer = Producer(settings.kafka, "bench-submitter")
+        self._signer = jobs_writer.signer_of(signing_as(settings, signers.API), signers.API)
 
     def send(self, folder: Path, count: int, rate_per_s: float) -> None:
         """Open loop: job i is due at i / rate, however long the jobs before took. Rate 0 sends without a pause."""
@@ -70,8 +78,8 @@ class Submitter:
 
     def send_one(self, record: JobSubmitted) -> None:
         event_id = uuid.uuid4().hex
-        headers = headers_for(record, event_id, "//bench")
-        self._producer.send(JOBS, encode(record), key=event_id.encode(), headers=headers, partition=0)
+        signed = self._signer.record(record, partition=0, key=event_id.encode(), event_id=event_id, source="//bench")
+        jobs_writer.send(self._producer, signed)
 
     def close(self) -> None:
         self._producer.close()
@@ -84,7 +92,8 @@ def running(slots: int = SLOTS, nodes: int = 1) -> Iterator[tuple[Path, Settings
         data = Path(name)
         try:
             stack.up(Options(data=data, nodes=nodes, slots=slots, policy=HERE / "policy.yaml"), detach=True)
-            settings = stack.settings(data)
+            keys = Layout(data).installation_keys.read_text()
+            settings = stack.settings(data).model_copy(update={"installation_keys": keys})
             publish(settings, HERE / "models" / "stamp")
             yield data, settings
         finally:
@@ -105,7 +114,8 @@ def publish(settings: Settings, directory: Path) -> str:
 def node(settings: Settings, slots: int, scratch: Path) -> Iterator[None]:
     """Starts one node of the cluster as a process of its own."""
     command = [sys.executable, "-m", "gpu_worker", "--cluster", "local", "--node", "bench", "--slots", str(slots)]
-    env = {**os.environ, **settings.model_copy(update={"data": scratch}).environment()}
+    own = signing_as(settings, signers.node_signer("local", "bench")).model_copy(update={"data": scratch})
+    env = {**os.environ, **own.environment()}
     with (scratch / "node.log").open("wb") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     try:

@@ -13,11 +13,13 @@ from confluent_kafka import KafkaException
 
 from cli.connection import elsewhere, settings
 from cli.errors import WrongUse
+from contract import signers
 from local import disk, stack
 from local.data_directory import require_path
 from local.errors import CannotStart
 from local.java import JAVA_VERSION_MIN, find_java
 from local.status import PartStatus
+from runtime import jobs_writer
 from runtime.kafka import broker_setting
 from runtime.object_store_health import what_it_supports
 from runtime.proxies import LOOPBACK, lets_loopback_through, named_proxies
@@ -41,7 +43,7 @@ class DoctorFinding(msgspec.Struct, frozen=True):
 
 def examine(data: Path) -> list[DoctorFinding]:
     """Every finding, good or bad."""
-    return [*_machine(data), *_stack(data), *_broker(data), *_store(data)]
+    return [*_machine(data), *_stack(data), *_signing(data), *_broker(data), *_store(data)]
 
 
 def _machine(data: Path) -> list[DoctorFinding]:
@@ -130,6 +132,22 @@ def _store(data: Path) -> list[DoctorFinding]:
     if not elsewhere() and not stack.status(data).running:
         return []
     return [DoctorFinding(*found) for found in what_it_supports(here)]
+
+
+def _signing(data: Path) -> list[DoctorFinding]:
+    """As whom commands sign what they write to `jobs`; nothing without an installation."""
+    what = "commands sign what they tell schedulers"
+    try:
+        here = settings(data)
+        key = jobs_writer.key_of(here, signers.OPERATOR)
+    except WrongUse:
+        return []
+    except jobs_writer.WrongSigner as wrong:
+        return [DoctorFinding(what, False, here.signer, str(wrong))]
+    if key is not None:
+        return [DoctorFinding(what, True, f"as {key.signer}")]
+    todo = "set what `headrace keys derive operator.NAME` prints: schedulers with keys refuse unsigned records"
+    return [DoctorFinding(what, not elsewhere(), "they sign nothing", todo)]
 
 
 def _broker(data: Path) -> list[DoctorFinding]:

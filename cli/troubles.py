@@ -33,6 +33,7 @@ COUNTED_MAX = 500
 """How many records of `quarantine` are counted. In three days there may be more than anybody reads."""
 API_TIMEOUT_S = 5.0
 _RESTING, _RESTING_OFFSET = "headrace_pool_resting", "headrace_pool_resting_jobs_offset"
+_UNSIGNED = "headrace_pool_unsigned"
 """Gauges of streams.metrics."""
 
 
@@ -89,20 +90,24 @@ class Troubles(msgspec.Struct):
     """Whether all records in `quarantine` were counted. False: `quarantine` has more."""
     held_up: list[HeldUpPartition]
     lost: list[LostSubmissions]
+    unsigned: list[str]
+    """Pools that take records of `jobs` that nobody signed."""
     unknown: list[str]
     """What could not be found out, in words."""
 
 
 def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     """The troubles at this moment. `schedulers`: the addresses of their metrics."""
-    found = Troubles({}, [], [], {}, [], True, [], [], [])
+    found = Troubles({}, [], [], {}, [], True, [], [], [], [])
     try:
         found.failing, found.waiting, found.unreadable = _ready(here)
     except httpx.HTTPError:
         found.unknown.append("whether pools wait, or jobs cannot be shown, is not known: the API does not answer")
     for address in schedulers:
         try:
-            found.resting += _resting(address)
+            samples = _samples(address)
+            found.resting += _resting(samples)
+            found.unsigned += sorted(s.labels["pool"] for s in samples if s.name == _UNSIGNED and s.value)
         except (httpx.HTTPError, ValueError):
             found.unknown.append("whether pools rest is not known: the scheduler does not answer")
     try:
@@ -161,6 +166,14 @@ def describe(found: Troubles) -> list[Text]:
         )
         for its in found.lost
     ]
+    said += [
+        Text(
+            f"pool {pool}: takes records of `jobs` that nobody signed, so whoever may write there may say anything; set"
+            " HEADRACE_INSTALLATION_KEYS for its scheduler (docs/runbook.md)",
+            "yellow",
+        )
+        for pool in found.unsigned
+    ]
     least = "" if found.quarantine_whole else "at least "
     said += [
         Text(
@@ -197,8 +210,12 @@ def _get(url: str) -> httpx.Response:
         return client.get(url)
 
 
-def _resting(address: str) -> list[RestingPool]:
-    samples = [sample for family in text_string_to_metric_families(_get(address).text) for sample in family.samples]
+def _samples(address: str) -> list[Any]:
+    """What a scheduler's metrics say. HTTPError; ValueError when the answer is no metrics."""
+    return [sample for family in text_string_to_metric_families(_get(address).text) for sample in family.samples]
+
+
+def _resting(samples: Sequence[Any]) -> list[RestingPool]:
     records = {
         sample.labels["pool"]: str(Place(JOBS, int(sample.labels["partition"]), int(sample.value)))
         for sample in samples

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from local import ports
+from contract import signers
+from contract.signing import installation_keys
+from local import installation_key, ports
 from local.kafka_server import KafkaServer
 from local.options import Layout, Memory, Options, brings_own_s3, remember
 from local.ports import HOST
@@ -34,6 +36,10 @@ class Composition:
         self._layout = layout
         self._given = Settings()
         self.warnings: list[str] = []
+        self._keys = installation_keys(self._given.installation_keys) or installation_key.keys_in(
+            layout.installation_keys
+        )
+        """The first one signs; all of them are in force."""
         self.ports = self._choose_ports(memory)
         remember(layout, Memory(ports=self.ports, words_kept_ms=words_kept_ms, installed=memory.installed))
         self.kafka = KafkaServer(
@@ -51,8 +57,8 @@ class Composition:
         self.nodes = self._nodes()
 
     def _settings(self) -> Settings:
-        """The settings of whoever talks to the stack. Each process of the stack has `data`, `metrics_port` and
-        `node_address` of its own."""
+        """The settings of whoever talks to the stack. Each process of the stack has `data`, `metrics_port`,
+        `node_address` and a signer of its own; these sign as an operator."""
         changes: dict[str, object] = {
             "kafka": self.kafka.bootstrap,
             "data": self._layout.processes,
@@ -60,6 +66,7 @@ class Composition:
             "api_port": self.ports["api"],
             "api_url": f"http://{HOST}:{self.ports['api']}",
             "api_key": "",
+            **installation_key.settings_of(self._keys[0].of(installation_key.OWNER)),
         }
         if self.postgres is not None:
             changes["database_url"] = self.postgres.url
@@ -73,11 +80,17 @@ class Composition:
 
     def _programs(self) -> list[StackServer]:
         return [
-            self._program("scheduler", "streams.scheduler"),
-            self._program("api", "api", ready_url=f"{self.settings.api_url}/readyz", port=self.ports["api"]),
+            self._program("scheduler", "streams.scheduler", checks=True),
+            self._program(
+                "api",
+                "api",
+                signer=signers.API,
+                ready_url=f"{self.settings.api_url}/readyz",
+                port=self.ports["api"],
+            ),
             self._program("projector", "streams.projector"),
-            self._program("intake", "streams.intake"),
-            self._program("relay", "registry.relay"),
+            self._program("intake", "streams.intake", signer=signers.INTAKE),
+            self._program("relay", "registry.relay", signer=signers.RELAY),
         ]
 
     def _nodes(self) -> list[StackServer]:
@@ -86,7 +99,8 @@ class Composition:
             name = f"node-{number}"
             arguments = ["--cluster", self._options.cluster, "--node", name, "--slots", str(self._options.slots)]
             address = f"{HOST}:{ports.first_gang_port(number)}"
-            nodes.append(self._program(name, "gpu_worker", arguments=arguments, node_address=address))
+            signer = signers.node_signer(self._options.cluster, name)
+            nodes.append(self._program(name, "gpu_worker", arguments=arguments, node_address=address, signer=signer))
         return nodes
 
     def _program(
@@ -98,8 +112,12 @@ class Composition:
         ready_url: str = "",
         port: int = 0,
         node_address: str = "",
+        signer: str = "",
+        checks: bool = False,
     ) -> StackProgram:
-        changes = {
+        """`signer`: as whom the process signs, if it does. `checks`: it checks signatures."""
+        changes: dict[str, object] = {
+            **self._secrets(signer, checks),
             "data": self._layout.processes / name,
             "metrics_port": 0 if port else self.ports[name],
             "node_address": node_address,
@@ -114,6 +132,13 @@ class Composition:
             ready_url=ready_url,
             port=port or self.ports[name],
         )
+
+    def _secrets(self, signer: str, checks: bool) -> dict[str, object]:
+        """Each process has its own key only; the scheduler, which derives everybody's, has the installation's."""
+        if signer:
+            return installation_key.settings_of(self._keys[0].of(signer))
+        own = ",".join(key.secret.hex() for key in self._keys) if checks else ""
+        return {"signer": "", "signing_key": "", "installation_keys": own}
 
     def _choose_ports(self, memory: Memory) -> dict[str, int]:
         options = self._options

@@ -1,4 +1,4 @@
-"""What a new installation needs once: topics, the first policy, tables, the bucket, API keys.
+"""What a new installation needs once: topics, the first policy, tables, the bucket, API keys, signing keys.
 
 `python -m local.install` makes all of these on the servers that the environment names. What is there already stays.
 """
@@ -15,7 +15,8 @@ import stamina
 from confluent_kafka import KafkaException
 
 import migrations
-from contract import policy, topics
+from contract import policy, signers, topics
+from local import installation_key
 from local.errors import CannotStart
 from local.first_policy import POLICY_FILE, read_policy
 from local.options import Keys
@@ -85,10 +86,15 @@ def main() -> int:
     parser.add_argument("--policy", type=Path, default=POLICY_FILE, help="the first policy")
     parser.add_argument("--replication", type=int, default=1, help="copies of each new topic")
     parser.add_argument("--keys", type=Path, required=True, help="the file to write the first API keys to")
+    parser.add_argument("--secrets", type=Path, help="the folder in which each process gets its signing key")
+    parser.add_argument("--node", action="append", default=[], metavar="CLUSTER/NODE", help="a node that gets one")
     options = parser.parse_args()
     settings = Settings()
     try:
         first = read_policy(options.policy)
+        if options.secrets is not None:
+            own = installation_key.write_secrets(options.secrets, [f"{signers.NODE}.{node}" for node in options.node])
+            settings = settings.model_copy(update=installation_key.settings_of(own))
     except CannotStart as error:
         print(error, file=sys.stderr)
         return 1

@@ -58,6 +58,8 @@ class Layout:
         self.status = self.data / "status.json"
         self.settings = self.data / "settings.json"
         self.keys = self.data / "keys.json"
+        self.installation_keys = self.data / "installation-keys"
+        """The keys from which those are derived with which processes sign (contract.signing)."""
         self.logs = self.data / "logs"
         self.supervisor_log = self.logs / "supervisor.log"
         self.kafka = self.data / "kafka"

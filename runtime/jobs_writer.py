@@ -69,6 +69,11 @@ def key_of(settings: Settings, expected: str) -> SigningKey | None:
     return signing_key(settings.signer, settings.signing_key)
 
 
+def send(producer: Producer, record: SignedRecord) -> None:
+    """As Producer.send."""
+    producer.send(JOBS, record.value, key=record.key, headers=record.headers, partition=record.partition)
+
+
 def offer(sink: RecordSink, record: SignedRecord, on_delivery: OnDelivery) -> None:
     """As Producer.offer."""
     sink.offer(

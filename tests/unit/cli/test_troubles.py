@@ -112,6 +112,16 @@ def test_pools_that_rest_are_named_with_the_record_that_they_have_not_decided(se
     assert line.plain == "whether pools rest is not known: the scheduler does not answer"
 
 
+def test_pools_that_take_unsigned_records_are_named(servers: Servers) -> None:
+    metrics = CollectorRegistry()
+    unsigned = Gauge("headrace_pool_unsigned", "", ["pool"], registry=metrics)
+    unsigned.labels("main").set(1)
+    unsigned.labels("other").set(0)
+    servers.api, servers.counts, servers.metrics = {}, ([], True), generate_latest(metrics).decode()
+    (line,) = troubles.describe(troubles.find_troubles(HERE, [SCHEDULER]))
+    assert line.plain.startswith("pool main: takes records of `jobs` that nobody signed")
+
+
 @pytest.mark.parametrize(
     ("away", "failure", "says"),
     [

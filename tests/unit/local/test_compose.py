@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from contract.signing import installation_keys
 from local.composition import Composition
+from local.installation_key import write_secrets
 from local.options import Layout, Memory, Options
-from runtime.settings import ENV_PREFIX, Settings
+from runtime.settings import ENV_PREFIX, SECRETS_VARIABLE, Settings
 
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -21,6 +24,7 @@ THREE = dict(
     if line and not line.startswith("#")
 )
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SECRETS = "/var/lib/headrace/secrets"
 BROKERS = ("kafka", "kafka-2", "kafka-3")
 
 
@@ -61,16 +65,44 @@ def test_only_known_keys_are_used_and_everything_named_exists() -> None:
             if condition["condition"] == "service_healthy":
                 assert "healthcheck" in SERVICES[dependency]
         for volume in service.get("volumes", ()):
-            assert volume.partition(":")[0] in COMPOSE["volumes"]
+            named = volume["source"] if isinstance(volume, dict) else volume.partition(":")[0]
+            assert named in COMPOSE["volumes"]
         assert "build" in service or re.fullmatch(r"[\w./-]+:[\w.-]+", service["image"])
 
 
 def test_every_setting_is_one_that_the_processes_read() -> None:
-    names = set(SERVICES["node-1"]["environment"]) - {"DATABASE_URL"}
+    names = set(SERVICES["node-1"]["environment"]) - {"DATABASE_URL", SECRETS_VARIABLE}
     assert {name.removeprefix(ENV_PREFIX).lower() for name in names} <= set(Settings.model_fields)
     shared, node = SERVICES["api"]["environment"], SERVICES["node-1"]["environment"]
-    assert SERVICES["install"]["environment"] == shared
+    assert SERVICES["install"]["environment"] | {SECRETS_VARIABLE: SECRETS} == shared
+    assert SERVICES["projector"]["environment"] == SERVICES["install"]["environment"], "it signs nothing"
     assert node == shared | {"HEADRACE_NODE_ADDRESS": "node-1:10000"}
+
+
+def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = SERVICES["install"]["command"]
+    nodes = [f"node.{arguments[at + 1]}" for at, word in enumerate(arguments) if word == "--node"]
+    write_secrets(tmp_path, nodes)
+    mounted = {}
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", ()):
+            if isinstance(volume, dict):
+                assert (volume["source"], volume["target"], volume["read_only"]) == ("secrets", SECRETS, True)
+                mounted[name] = volume["volume"]["subpath"]
+                assert service["environment"][SECRETS_VARIABLE] == SECRETS
+    assert mounted == {name: name for name in ("scheduler", "api", "intake", "relay", "node-1")}
+    settings = {}
+    for name, folder in mounted.items():
+        assert stat.S_IMODE((tmp_path / folder).stat().st_mode) == 0o700
+        monkeypatch.setenv(SECRETS_VARIABLE, str(tmp_path / folder))
+        settings[name] = Settings()
+    found = installation_keys(settings.pop("scheduler").installation_keys)
+    for name, signer in {"api": "api", "intake": "intake", "relay": "relay", "node-1": "node.local/node-1"}.items():
+        assert settings[name].signing_key == found[0].of(signer).text
+        assert settings[name].installation_keys == ""
+    write_secrets(tmp_path, nodes)
+    monkeypatch.setenv(SECRETS_VARIABLE, str(tmp_path / "scheduler"))
+    assert installation_keys(Settings().installation_keys) == found, "what is there stays"
 
 
 @pytest.mark.parametrize("broker", BROKERS)

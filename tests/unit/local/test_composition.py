@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import stat
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from contract.signing import installation_keys
 from local import composition as composition_module
 from local.composition import Composition
 from local.errors import CannotStart
@@ -83,6 +85,50 @@ def test_each_node_has_an_address_and_ports_of_its_own(tmp_path: Path) -> None:
     environments = [process.env for process in processes if process is not None]
     addresses = [environment["HEADRACE_NODE_ADDRESS"] for environment in environments if environment is not None]
     assert addresses == [f"{HOST}:10000", f"{HOST}:11000", f"{HOST}:12000"]
+
+
+def environments(composition: Composition) -> dict[str, dict[str, str]]:
+    """By program, what of its environment has to do with signing."""
+    names = ("HEADRACE_SIGNER", "HEADRACE_SIGNING_KEY", "HEADRACE_INSTALLATION_KEYS")
+    processes = {part.name: part.process for part in composition.programs + composition.nodes}
+    return {
+        name: {one: process.env.get(one, "") for one in names}
+        for name, process in processes.items()
+        if process is not None and process.env is not None
+    }
+
+
+def test_each_process_has_its_own_key_and_the_scheduler_alone_the_installations(tmp_path: Path) -> None:
+    composition = compose(Options(data=tmp_path, nodes=2))
+    file = Layout(tmp_path).installation_keys
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    (key,) = installation_keys(file.read_text())
+    signers = {"api": "api", "intake": "intake", "relay": "relay"}
+    signers |= {name: f"node.local/{name}" for name in ("node-1", "node-2")}
+    found = environments(composition)
+    for name, signer in signers.items():
+        assert tuple(found[name].values()) == (signer, key.of(signer).text, "")
+    assert tuple(found["scheduler"].values()) == ("", "", key.secret.hex())
+    assert tuple(found["projector"].values()) == ("", "", "")
+    assert (composition.settings.signer, composition.settings.installation_keys) == ("operator.owner", "")
+    assert environments(compose(Options(data=tmp_path, nodes=2))) == found, "the next start has the same keys"
+
+
+def test_a_new_key_before_the_old_one_signs_and_both_are_in_force(tmp_path: Path) -> None:
+    compose(Options(data=tmp_path))
+    file = Layout(tmp_path).installation_keys
+    new = "ab" * 32
+    file.write_text(f"{new},{file.read_text()}\n")
+    found = environments(compose(Options(data=tmp_path)))
+    assert found["scheduler"]["HEADRACE_INSTALLATION_KEYS"] == file.read_text().strip()
+    assert found["api"]["HEADRACE_SIGNING_KEY"] == installation_keys(new)[0].of("api").text
+
+
+def test_a_file_that_holds_no_key_is_left_alone_and_said(tmp_path: Path) -> None:
+    Layout(tmp_path).installation_keys.write_text("lost")
+    with pytest.raises(CannotStart, match="expected one or two installation keys"):
+        compose(Options(data=tmp_path))
+    assert Layout(tmp_path).installation_keys.read_text() == "lost"
 
 
 def test_options_survive_a_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

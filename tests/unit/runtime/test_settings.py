@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from contract.signing import InstallationKey
 from runtime.settings import Settings
 
 
@@ -87,3 +88,36 @@ def test_a_prefix_is_a_path() -> None:
 def test_addresses_of_the_api_may_have_what_people_add() -> None:
     settings = Settings(api_url="https://example.com/headrace/", api_host="[::1]")
     assert (settings.api_url, settings.api_host) == ("https://example.com/headrace", "::1")
+
+
+KEY = InstallationKey(b"k" * 32)
+
+
+def test_a_secret_may_stand_in_a_file_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = KEY.of("relay")
+    (tmp_path / "headrace_signer").write_text("relay\n")
+    (tmp_path / "headrace_signing_key").write_text(key.text + "\n")
+    monkeypatch.setenv("HEADRACE_SECRETS", str(tmp_path))
+    assert (Settings().signer, Settings().signing_key) == ("relay", key.text)
+    monkeypatch.setenv("HEADRACE_SIGNER", "api")
+    assert Settings().signer == "api"
+    monkeypatch.setenv("HEADRACE_SECRETS", str(tmp_path / "gone"))
+    with pytest.raises(ValueError, match="HEADRACE_SECRETS: expected a folder of secrets, found none at"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"signer": "api"}, "expected HEADRACE_SIGNER together with HEADRACE_SIGNING_KEY, found one of them"),
+        ({"signing_key": KEY.of("api").text}, "expected HEADRACE_SIGNER together with"),
+        ({"signer": "me", "signing_key": KEY.of("api").text}, "expected a signer like"),
+        ({"signer": "api", "signing_key": "hidden"}, "expected a signing key as"),
+        ({"installation_keys": "hidden"}, "expected installation keys of 64 hex digits"),
+    ],
+)
+def test_signing_settings_that_are_wrong_are_refused_and_not_quoted(changes: dict[str, str], words: str) -> None:
+    with pytest.raises(ValidationError, match=words) as refused:
+        Settings.model_validate(changes)
+    for secret in (KEY.of("api").text, "hidden"):
+        assert secret not in str(refused.value)

@@ -1,0 +1,59 @@
+"""The key of an installation: made once, kept in a file that its owner alone may read, never printed or logged."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from contract import signers, signing
+from contract.signing import InstallationKey, SigningKey
+from local.errors import CannotStart
+from local.own_files import replace
+
+OWNER = signers.operator_signer("owner")
+"""As whom the commands of whoever owns the installation's files sign."""
+
+FOLDERS = {"api": signers.API, "intake": signers.INTAKE, "relay": signers.RELAY, "operator": OWNER}
+"""Processes that have a folder of secrets of their own, and as whom they sign. A scheduler has one too."""
+SCHEDULER = "scheduler"
+
+
+def keys_in(path: Path) -> tuple[InstallationKey, ...]:
+    """The keys in the file, newest first; a new one is made if there is no file. CannotStart when it holds none."""
+    if not path.exists():
+        replace(path, secrets.token_hex(32).encode(), mode=0o600)
+    try:
+        keys = signing.installation_keys(path.read_text())
+    except (ValueError, OSError):
+        keys = ()
+    if not keys:
+        raise CannotStart(
+            f"one or two installation keys of 64 hex digits in {path}, with a comma between",
+            "something else",
+            "Put the keys back. If they are lost, remove the file: a new key is made at the next start",
+        )
+    return keys
+
+
+def settings_of(key: SigningKey) -> dict[str, object]:
+    """The fields of Settings with which a process signs by this key."""
+    return {"signer": key.signer, "signing_key": key.text, "installation_keys": ""}
+
+
+def write_secrets(folder: Path, nodes: list[str]) -> SigningKey:
+    """For a composition of containers: one folder in `folder` for each process, with the secrets that it reads through
+    HEADRACE_SECRETS and nobody else's. `nodes` are signers, whose folders have the nodes' names. What is there already
+    is written again, so that a key that was replaced reaches everybody. Returns the operator's own key."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys = keys_in(folder / "installation-keys")
+    _write(folder / SCHEDULER, {"headrace_installation_keys": ",".join(key.secret.hex() for key in keys)})
+    for name, signer in (FOLDERS | {node.partition("/")[2]: node for node in nodes}).items():
+        key = keys[0].of(signer)
+        _write(folder / name, {"headrace_signer": key.signer, "headrace_signing_key": key.text})
+    return keys[0].of(OWNER)
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    folder.mkdir(exist_ok=True, mode=0o700)
+    for name, text in files.items():
+        replace(folder / name, text.encode(), mode=0o600)
