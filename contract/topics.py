@@ -55,6 +55,7 @@ def topics_for(policy: Policy) -> tuple[Topic, ...]:
 
     The topics into which outsiders write have `compression.type` uncompressed. The broker then unpacks what it gets and
     checks the unpacked size against `max.message.bytes`. Otherwise a few compressed KiB could become GiB in a reader.
+    All our producers pack with zstd; the other topics keep it so (docs/decisions/0028).
     """
     kept = policy.words_kept_ms
     pools = _pools(policy)

@@ -68,6 +68,7 @@ class Producer:
             "message.max.bytes": MESSAGE_BYTES_MAX,
             "batch.size": BATCH_BYTES_MAX,
             "queue.buffering.max.kbytes": WAITING_KBYTES_MAX,
+            "compression.type": "zstd",  # brokers unpack what goes to `jobs` (contract.topics)
             "topic.metadata.refresh.fast.interval.ms": 100,
             "error_cb": self._on_error,
         }

@@ -1,8 +1,9 @@
 """Reading fetches of aiokafka completely: every batch that a broker took is read, and gaps come with their proof.
 
 Theory of operation. aiokafka walks the batches of a fetch and passes over aborted batches and markers. What that proves
-about the log (streams.hosting.gaps) aiokafka does not tell. And at a batch that it cannot unpack (a header whose name
-is not UTF-8, a codec that is not installed) it stops for ever: the consumer ends, and so does its successor, until the
+about the log (streams.hosting.gaps) aiokafka does not tell. It unpacks a batch however large that becomes; here the
+batch is unpacked within a bound (streams.hosting.unpacking). And at a batch that it cannot read (a header whose name
+is not UTF-8) it stops for ever: the consumer ends, and so does its successor, until the
 record expires. Here such a batch is read leniently by us. A batch that cannot be read at all becomes one record with an
 empty value, which every door of ours refuses. A broker checks little of what is inside a batch, so a record may claim
 any offset. The claim is believed only within the offsets that the broker gave the batch, and only in order.
@@ -21,10 +22,9 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 
 from runtime.kafka_records import Complaints, Record
 from streams.hosting.gaps import PROVEN
+from streams.hosting.unpacking import PADDING, codec_of, unpacked
 
 _LENGTH_AT, _MAGIC_AT, _OVERHEAD = 8, 16, 12
-_PADDING = bytes(16)
-"""Appended to a fetch: aiokafka's parser in C reads a number that begins in the last byte beyond the end."""
 _MAGIC_WITH_HEADERS = 2
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ class FetchedBatches:
     """The batches in the bytes of one fetch, as aiokafka's fetcher asks for them."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._size, self._at = memoryview(data + _PADDING), len(data), 0
+        self._data, self._size, self._at = memoryview(data + PADDING), len(data), 0
         self.partition: Any = None
         """Topic and partition, for the log."""
 
@@ -66,7 +66,7 @@ class FetchedBatches:
 
 
 class FetchedBatch:
-    """One batch: aiokafka's own, except that records which aiokafka cannot unpack are read by us."""
+    """One batch: aiokafka's own, except that we unpack it, and read the records that aiokafka cannot read."""
 
     def __init__(self, raw: memoryview, partition: Any) -> None:
         magic = raw[_MAGIC_AT]
@@ -83,19 +83,20 @@ class FetchedBatch:
         if self._magic < _MAGIC_WITH_HEADERS:
             yield from self._inner
             return
-        read, last = 0, self.base_offset - 1
+        raw, read, last = self._raw, 0, self.base_offset - 1
         try:
-            for record in self._inner:
+            raw = unpacked(raw)
+            for record in DefaultRecordBatch(raw):
                 yield self._in_place(record, last)
                 read, last = read + 1, record.offset
         except Exception as error:
-            yield from self._leniently(read, last, error)
+            yield from self._leniently(raw, read, last, error)
 
-    def _leniently(self, read: int, last: int, error: Exception) -> Iterator[Any]:
+    def _leniently(self, raw: memoryview, read: int, last: int, error: Exception) -> Iterator[Any]:
         """The records behind the first `read` ones, the last of which lies at offset `last`. When we cannot read them
         either, one record without a value stands for all of them."""
         try:
-            for record in islice(_records_of(self._raw), read, None):
+            for record in islice(_records_of(raw), read, None):
                 yield self._in_place(record, last)
                 last = record.offset
         except Exception as failure:
@@ -158,8 +159,9 @@ def fetch_safely() -> None:
 
 def _records_of(raw: memoryview) -> Iterator[_DefaultRecordPy]:
     """The records of a batch, as far as they can be read. Names of headers may be any bytes."""
+    if codec_of(raw):
+        raise ValueError("expected a batch that could be unpacked")
     batch = _DefaultRecordBatchPy(bytes(raw))
-    batch._maybe_uncompress()
     buffer, at = batch._buffer, batch._pos
     for _ in range(batch._num_records):
         length, at = _number_at(buffer, at)
