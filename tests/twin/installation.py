@@ -27,7 +27,7 @@ from audit.verify.verdict import Verdict
 from audit.verify.verification import Witnesses, verify
 from contract.batch import Batch
 from contract.chain import Chain, Counted
-from contract.codec import decode_quarantined, encode
+from contract.codec import decode_quarantined
 from contract.events import Event
 from contract.inputs import (
     AliasMoved,
@@ -56,6 +56,7 @@ from tests.twin.faults import Faults
 from tests.twin.host import TwinApp
 from tests.twin.kafka import TwinKafka
 from tests.twin.node import TwinNode, Work
+from tests.twin.signing import intake_settings, scheduler_settings, writer_of
 from tests.twin.simulated import SimulatedTime
 from tests.twin.views import MemoryViews
 
@@ -193,7 +194,7 @@ class Installation:
 
     def scheduler(self, name: str = "") -> Program:
         app = TwinApp(self.kafka, "headrace-scheduler", name)
-        hosted = Scheduler(self.settings, app, cast(Any, self.store))
+        hosted = Scheduler(scheduler_settings(self.kafka.bootstrap), app, cast(Any, self.store))
 
         async def schedule(stream: Any) -> None:
             async for record in records_of(stream):
@@ -203,7 +204,8 @@ class Installation:
 
     def intake(self, name: str = "") -> Program:
         app = TwinApp(self.kafka, "headrace-intake", name)
-        hosted = Intake(self.settings, app, cast(Any, self.store), cast(Admission, self.registry))
+        settings = intake_settings(self.kafka.bootstrap)
+        hosted = Intake(settings, app, cast(Any, self.store), cast(Admission, self.registry))
 
         async def pass_on(stream: Any) -> None:
             async for record in records_of(stream):
@@ -236,8 +238,12 @@ class Installation:
                 self.say(said, partition)
 
     def say(self, said: Wire, partition: int = 0) -> int:
-        """Into `jobs`; the offset."""
-        return self.kafka.write(JOBS, encode(said), partition=partition, key=uuid.uuid4().hex.encode())
+        """Into `jobs`, signed by somebody who may say this; the offset."""
+        event_id = uuid.uuid4().hex
+        record = writer_of(said).record(
+            said, partition=partition, key=event_id.encode(), event_id=event_id, source="/twin"
+        )
+        return self.kafka.write(JOBS, record.value, partition=partition, key=record.key, headers=record.headers)
 
     def submit(self, partition: int = 0, number: int = 1) -> None:
         """Jobs that got a 202."""

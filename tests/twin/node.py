@@ -11,7 +11,7 @@ from contextlib import suppress
 from contract.inputs import Failed, NodeJoined, Report, Succeeded
 from contract.orders import Order, Run
 from contract.results import EMPTY_MANIFEST
-from contract.signing import RecordSigner
+from contract.signers import node_signer
 from contract.topics import JOBS
 from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.payloads import PayloadMissing, inputs_of_order, read_inputs
@@ -34,6 +34,7 @@ from runtime.worker.node import NodeIdentity
 from runtime.worker.order_reader import OrderReader
 from runtime.worker.report_sender import ReportSender
 from tests.twin.kafka import TwinKafka
+from tests.twin.signing import signer_of
 
 HEARTBEAT_S = 5.0
 
@@ -56,7 +57,8 @@ class TwinNode:
         self._loop = asyncio.get_running_loop()
         self._producer = Producer(kafka.bootstrap, self.client_ids[0])
         self._lookup = Lookup(kafka.bootstrap, JOBS, client_id=self.client_ids[1])
-        self._sender = ReportSender(self._node, self._producer, RecordSigner(None), self._on_delivery)
+        signer = signer_of(node_signer(cluster, name))
+        self._sender = ReportSender(self._node, self._producer, signer, self._on_delivery)
         self._waits = OutageWaits(lambda what, cause: None)
         self._rules = NodeRules(name, uuid.uuid4().hex, slots)
         self._has_joined = False
