@@ -11,14 +11,18 @@ import pytest
 
 from audit.ledger.reader import JobsRecord, LedgerRecord
 from audit.verify.jobs_topic import JobsTopic
+from audit.verify.second_book_inputs import InputBook
 from audit.verify.verdict import Verdict
 from audit.verify.verification import Witnesses, verify
 from contract import signers, signing
+from contract.batch import Batch
+from contract.codec import encode
 from contract.events import InputQuarantined, JobAccepted, JobCancelled, NodeAdmitted, Opened, PolicyAdopted
 from contract.inputs import (
     AliasMoved,
     CancelRequested,
     Failed,
+    Input,
     NodeHeartbeat,
     NodeJoined,
     NodeReport,
@@ -32,6 +36,7 @@ from contract.policy import fingerprint
 from contract.signers import node_signer
 from contract.signing import InstallationKey, RecordSigner, Verifier
 from streams.ledger.pool_keeper import PoolKeeper
+from streams.ledger.pools import pool_named_by
 from tests.unit.streams.led_pools import is_led, keeper_of, setup, shown, submitted
 from tests.unit.streams.memory_pool import POLICY, MemoryBroker, run
 from tests.unit.streams.said import VERSION
@@ -260,7 +265,9 @@ def test_a_key_that_was_replaced_is_refused_and_during_the_rotation_it_is_not() 
 def test_a_forged_policy_names_no_pool() -> None:
     async def live() -> None:
         broker = MemoryBroker()
-        other = msgspec.structs.replace(POLICY, pools={"evil": POLICY.pools["main"]}, clusters={})
+        clusters = {"local": msgspec.structs.replace(POLICY.clusters["local"], pool="evil")}
+        other = msgspec.structs.replace(POLICY, pools={"evil": POLICY.pools["main"]}, clusters=clusters)
+        assert pool_named_by(encode(PolicyApplied(other, fingerprint(other))), 0) == "evil"
         say(broker, NODE, PolicyApplied(other, fingerprint(other)))
         say(broker, "operator.ada", PolicyApplied(other, fingerprint(other)), None)
         for signer, said in FIRST:
@@ -335,3 +342,35 @@ def test_the_auditor_compares_the_signer_with_the_record(lie: str) -> None:
             assert len(lying.compare(0, told)) == len(batch.inputs)
 
     run(live)
+
+
+SIGNED = Batch("main", 1, 1, "0" * 64, 1_000, 0, False, 10, (), ())
+OPENED = Opened("s", "0.2.0", 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        (Input(4, 1_000, CancelRequested("main-1", "acme")), ""),
+        (Input(4, 1_000, CancelRequested("main-1", "acme"), signer="api"), "input 4 was taken as signed by api"),
+        (Input(5, 1_000, CancelRequested("main-1", "acme"), signer="api"), ""),
+        (Input(5, 1_000, CancelRequested("main-1", "acme")), "input 5 was taken as signed by nobody"),
+        (Input(5, 1_000, CancelRequested("main-1"), signer="api"), "input 5 says what its signer api may not say"),
+        (Input(5, 1_000, CancelRequested("main-1"), signer="eve"), "input 5 says what its signer eve may not say"),
+        (Input(5, 1_000, Unreadable(signing.WRONG)), ""),
+    ],
+)
+def test_the_ledger_alone_shows_an_input_that_nobody_signed_who_may_say_it(given: Input, wrong: str) -> None:
+    found: list[str] = []
+    book = InputBook(lambda invariant, text, job: found.append(text))
+    book.check_signers(msgspec.structs.replace(SIGNED, events=(OPENED,)))
+    book.check_signers(msgspec.structs.replace(SIGNED, inputs=(given,)))
+    assert found == ([wrong] if wrong else [])
+
+
+def test_the_ledger_alone_shows_a_scheduler_that_asks_for_signatures_from_elsewhere() -> None:
+    found: list[str] = []
+    book = InputBook(lambda invariant, text, job: found.append(text))
+    for opened in (OPENED, OPENED, Opened("old", "0.1.0", 3), Opened("s", "0.2.0", 4, 6), Opened("s", "0.2.0", 4)):
+        book.check_signers(msgspec.structs.replace(SIGNED, events=(opened,)))
+    assert found == [f"expected signatures from offset 5 of `jobs` on, found {elsewhere}" for elsewhere in (6, -1)]
