@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.fuzz import client, data_directory, files, history, host, http, pipe, store, submissions, topics
+from tests.fuzz import client, data_directory, files, history, host, http, pipe, signed, store, submissions, topics
 from tests.fuzz.door import Door
 
 DOORS: tuple[Door, ...] = (
     *submissions.DOORS,
     *topics.DOORS,
+    *signed.DOORS,
     *host.DOORS,
     *history.DOORS,
     *pipe.DOORS,
