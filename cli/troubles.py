@@ -12,6 +12,7 @@ import httpx
 import msgspec
 from confluent_kafka import KafkaException
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from rich.text import Text
 
 from cli import output
@@ -34,6 +35,7 @@ COUNTED_MAX = 500
 API_TIMEOUT_S = 5.0
 _RESTING, _RESTING_OFFSET = "headrace_pool_resting", "headrace_pool_resting_jobs_offset"
 _UNSIGNED = "headrace_pool_unsigned"
+_MISSED = "headrace_pool_snapshots_missed"
 """Gauges of streams.metrics."""
 
 
@@ -92,13 +94,15 @@ class Troubles(msgspec.Struct):
     lost: list[LostSubmissions]
     unsigned: list[str]
     """Pools that take records of `jobs` that nobody signed."""
+    snapshots_missed: dict[str, int]
+    """By pool and where (`main, disk`): how many snapshots in a row could not be written."""
     unknown: list[str]
     """What could not be found out, in words."""
 
 
 def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     """The troubles at this moment. `schedulers`: the addresses of their metrics."""
-    found = Troubles({}, [], [], {}, [], True, [], [], [], [])
+    found = Troubles({}, [], [], {}, [], True, [], [], [], {}, [])
     try:
         found.failing, found.waiting, found.unreadable = _ready(here)
     except httpx.HTTPError:
@@ -108,6 +112,7 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
             samples = _samples(address)
             found.resting += _resting(samples)
             found.unsigned += sorted(s.labels["pool"] for s in samples if s.name == _UNSIGNED and s.value)
+            found.snapshots_missed |= _missed(samples)
         except (httpx.HTTPError, ValueError):
             found.unknown.append("whether pools rest is not known: the scheduler does not answer")
     try:
@@ -140,6 +145,14 @@ def describe(found: Troubles) -> list[Text]:
             "red",
         )
         for its in found.resting
+    ]
+    said += [
+        Text(
+            f"pool {place}: {missed} snapshot{'' if missed == 1 else 's'} in a row could not be written there; the pool"
+            " goes on, its next start takes longer; the scheduler's log says why",
+            "yellow",
+        )
+        for place, missed in found.snapshots_missed.items()
     ]
     said += [
         Text(
@@ -210,12 +223,20 @@ def _get(url: str) -> httpx.Response:
         return client.get(url)
 
 
-def _samples(address: str) -> list[Any]:
-    """What a scheduler's metrics say. HTTPError; ValueError when the answer is no metrics."""
+def _samples(address: str) -> list[Sample]:
+    """A scheduler's metrics."""
     return [sample for family in text_string_to_metric_families(_get(address).text) for sample in family.samples]
 
 
-def _resting(samples: Sequence[Any]) -> list[RestingPool]:
+def _missed(samples: Sequence[Sample]) -> dict[str, int]:
+    return {
+        f"{sample.labels['pool']}, {sample.labels['where']}": int(sample.value)
+        for sample in samples
+        if sample.name == _MISSED and sample.value
+    }
+
+
+def _resting(samples: Sequence[Sample]) -> list[RestingPool]:
     records = {
         sample.labels["pool"]: str(Place(JOBS, int(sample.labels["partition"]), int(sample.value)))
         for sample in samples

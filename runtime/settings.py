@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     result_bytes_max: int = Field(default=32 * 2**30, ge=1)
     """Bytes of outputs that may wait on a node's disk for an object store that is away. When they are spent the node
     starts nothing new; what runs still ends, and waits too."""
+    snapshot_dir: str = "snapshots"
+    """Directory, under `data` unless absolute, where a scheduler keeps its newest snapshots too, so that it starts soon
+    while the object store is away. Empty: nowhere. It can be deleted."""
     snapshot_every_ms: int = 30_000
     """How often a scheduler writes a snapshot, if anything changed."""
     signer: str = ""

@@ -8,12 +8,19 @@ the caller's release cannot decode is passed over for an older one, because a sn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from contract.snapshot_names import SnapshotName, is_whole, names_in, prefix_of
-from runtime.object_store import Missing, ObjectStore
+from runtime.object_store import Missing
 
 StateT = TypeVar("StateT")
+
+
+class SnapshotSource(Protocol):
+    """Where snapshots are kept: the object store, or a disk."""
+
+    def list(self, prefix: str) -> list[str]: ...
+    def get(self, key: str) -> bytes: ...
 
 
 class StoredSnapshot(NamedTuple, Generic[StateT]):
@@ -22,13 +29,13 @@ class StoredSnapshot(NamedTuple, Generic[StateT]):
     data: bytes
 
 
-def names_of(store: ObjectStore, pool: str) -> list[SnapshotName]:
+def names_of(store: SnapshotSource, pool: str) -> list[SnapshotName]:
     """The snapshots of a pool, oldest first. The store's UNAVAILABLE when the store cannot be reached."""
     return names_in(store.list(prefix_of(pool)))
 
 
 def first_usable(
-    store: ObjectStore,
+    store: SnapshotSource,
     names: Iterable[SnapshotName],
     decode: Callable[[bytes], StateT],
     on_unusable: Callable[[SnapshotName, str], None] = lambda name, reason: None,

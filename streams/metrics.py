@@ -24,6 +24,11 @@ RESTING_OFFSET = Gauge(
     "Offset of the first record of `jobs` that a resting pool has not decided",
     ["pool", "partition"],
 )
+SNAPSHOTS_MISSED = Gauge(
+    "headrace_pool_snapshots_missed",
+    "Snapshots in a row that could not be written there; 0: the last one was",
+    ["pool", "where"],
+)
 QUARANTINED = Counter("headrace_records_quarantined_total", "Records copied to `quarantine`", ["topic"])
 QUARANTINED_OFFSET = Gauge(
     "headrace_quarantined_offset", "Offset of the record of this partition quarantined last", ["topic", "partition"]

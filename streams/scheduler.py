@@ -14,6 +14,7 @@ from runtime.kafka import Producer, Record, Watermarks
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from streams.hosting.faust_app import hold_back, host, make_app, records_of, seek_to, start, wait_for_broker
+from streams.ledger.disk_snapshots import DiskSnapshots
 from streams.ledger.pool_host import PoolHost
 from streams.ledger.pool_io import PoolIO
 from streams.ledger.pool_keeper import OnEnded, PoolKeeper
@@ -42,6 +43,7 @@ class Scheduler:
                 "takes unsigned records: no HEADRACE_INSTALLATION_KEYS are set, so whoever may write to `jobs` may say"
                 " anything"
             )
+        self._disk = DiskSnapshots(settings.data / settings.snapshot_dir if settings.snapshot_dir else None)
         self._keepers: dict[int, PoolKeeper] = {}
 
     async def assigned(self, partitions: set[int]) -> None:
@@ -79,6 +81,7 @@ class Scheduler:
             producer=self._producer,
             orders=self._orders,
             store=self._store,
+            disk=self._disk,
             watermarks=self._watermarks,
             seek=partial(seek_to, self._app),
             hold_back=partial(hold_back, self._app),

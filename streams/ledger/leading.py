@@ -20,6 +20,7 @@ from contract.events import InputQuarantined
 from contract.inputs import Unreadable
 from contract.signing import Verifier
 from runtime.kafka import Delivery, DeliveryUnclear, Record
+from runtime.telemetry import without_words
 from streams import metrics
 from streams.door import jobs_door
 from streams.door.signatures import Signatures
@@ -74,6 +75,8 @@ class Leading:
         self._snapshot_every_s = snapshot_every_s
         self._snapshot_offset = state.head_offset
         """Of the newest stored snapshot."""
+        self._is_saving = False
+        """A snapshot is being stored: a store that hangs must not keep many of them in memory."""
         self._snapshot_tried = asyncio.Event()
         self._tail = io.read_ledger(
             self._writer.next_offset,
@@ -269,21 +272,25 @@ class Leading:
         self._guard.later(self._snapshot_every_s, self._want_snapshot)
 
     def _want_snapshot(self) -> None:
-        if self._has_news():
+        if self._has_news() and not self._is_saving:
             self._writer.want_snapshot()
             self._wake()
         self._snapshot_later()
 
     async def _save(self, ready: SnapshotReady) -> None:
         started_s = time.monotonic()
+        self._is_saving = True
         try:
             key = await self._io.save_snapshot(self._pool, ready)
         except Exception as error:
-            log.warning("a snapshot was not stored; the next one will be tried", pool=self._pool, found=repr(error))
+            found = without_words(error)
+            log.warning("a snapshot was not stored; the next one will be tried", pool=self._pool, found=found)
         else:
             self._snapshot_offset = ready.offset
             took_ms = round((time.monotonic() - started_s) * 1000)
             log.info("snapshot stored", pool=self._pool, key=key, size_bytes=len(ready.data), took_ms=took_ms)
+        finally:
+            self._is_saving = False
         self._snapshot_tried.set()
 
 

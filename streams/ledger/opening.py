@@ -65,7 +65,7 @@ class Opening:
 
     async def beginning(self, pool: str) -> Beginning:
         since_s = time.monotonic()
-        state = await state_of(pool, self._io.newest_snapshot)
+        state = await state_of(pool, self._io.newest_snapshot, self._io.newest_on_disk)
         ledger_end = await self._io.ledger_end()
         log.info(
             "opening a pool",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from contract.batch import hash_of
 from contract.topics import JOBS, LEDGER
 from runtime.kafka import OnDelivery, Producer, Record, RecordHeaders, Watermarks, offsets, read_one, read_range
 from runtime.object_store import ObjectStore
@@ -13,6 +14,7 @@ from scheduling.state.pool import State
 from streams.door.quarantine import set_aside
 from streams.hosting.follower import Follower
 from streams.ledger import snapshots
+from streams.ledger.disk_snapshots import DiskSnapshots
 from streams.ledger.outputs import SnapshotReady
 from streams.ledger.pools import pool_in_ledger
 from streams.ledger.tail import LedgerTail
@@ -34,6 +36,7 @@ class PoolIO:
         producer: Producer,
         orders: Producer,
         store: ObjectStore,
+        disk: DiskSnapshots,
         watermarks: Watermarks,
         seek: Seek,
         hold_back: HoldBack,
@@ -42,7 +45,7 @@ class PoolIO:
         self.orders = orders
         self._kafka, self._settings = settings.kafka, settings
         self._producer, self._store, self._watermarks = producer, store, watermarks
-        self._seek, self._hold_back = seek, hold_back
+        self._disk, self._seek, self._hold_back = disk, seek, hold_back
 
     async def pool_in_ledger(self) -> str | None:
         """The pool whose ledger lies in this partition; None while it is empty."""
@@ -51,9 +54,20 @@ class PoolIO:
     async def newest_snapshot(self, pool: str) -> State | None:
         return await asyncio.to_thread(snapshots.newest, self._store, pool)
 
+    async def newest_on_disk(self, pool: str) -> State | None:
+        """The newest snapshot on this machine that follows a record of this ledger."""
+        return await asyncio.to_thread(snapshots.newest, self._disk, pool, self._follows_our_ledger)
+
     async def save_snapshot(self, pool: str, ready: SnapshotReady) -> str:
-        """Store the snapshot and return its key."""
-        return await asyncio.to_thread(snapshots.save, self._store, pool, ready.offset, ready.now_ms, ready.data)
+        """Store the snapshot here and in the object store, and return its key there. StoreFault."""
+        written = (pool, ready.offset, ready.now_ms, ready.data)
+        await asyncio.to_thread(snapshots.save_on_disk, self._disk, *written)
+        return await asyncio.to_thread(snapshots.save, self._store, *written)
+
+    def _follows_our_ledger(self, state: State) -> bool:
+        """The disk may have served another installation, or a ledger that is gone."""
+        record = read_one(self._kafka, LEDGER, self.partition, state.head_offset)
+        return record is not None and record.value is not None and hash_of(record.value) == state.head_hash
 
     async def ledger_end(self) -> int:
         """The offset behind the ledger's last record. Also tells the producer of the partition, which may be newer."""

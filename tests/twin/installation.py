@@ -160,7 +160,7 @@ class Installation:
         self.kafka = TwinKafka(world=self.time, faults=faults or Faults(seed))
         self.views, self.store, self.registry = MemoryViews(), MemoryObjects(), MemoryRegistry()
         self.policy = policy
-        self.settings = Settings(kafka=self.kafka.bootstrap)
+        self.settings = Settings(kafka=self.kafka.bootstrap, snapshot_dir="")
         self.acknowledged: dict[int, list[str]] = {number: [] for number in range(len(policy.pools))}
         """Jobs that somebody was promised, by partition."""
         self._chains: dict[int, tuple[Chain, list[Batch]]] = {}

@@ -122,6 +122,16 @@ def test_pools_that_take_unsigned_records_are_named(servers: Servers) -> None:
     assert line.plain.startswith("pool main: takes records of `jobs` that nobody signed")
 
 
+def test_snapshots_that_cannot_be_written_are_counted_by_pool_and_place(servers: Servers) -> None:
+    metrics = CollectorRegistry()
+    missed = Gauge("headrace_pool_snapshots_missed", "", ["pool", "where"], registry=metrics)
+    missed.labels("main", "object store").set(3)
+    missed.labels("main", "disk").set(0)
+    servers.api, servers.counts, servers.metrics = {}, ([], True), generate_latest(metrics).decode()
+    (line,) = troubles.describe(troubles.find_troubles(HERE, [SCHEDULER]))
+    assert line.plain.startswith("pool main, object store: 3 snapshots in a row could not be written there; the pool")
+
+
 @pytest.mark.parametrize(
     ("away", "failure", "says"),
     [

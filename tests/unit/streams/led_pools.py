@@ -34,12 +34,13 @@ def keeper_of(
     rest_s: float = 0.001,
     rest_max_s: float = 60.0,
     verifier: Verifier | None = None,
+    snapshot_every_ms: int = 60_000,
 ) -> PoolKeeper:
     """A pool that is kept open in this process, as the scheduler does."""
 
     def open_host(on_ended: OnEnded) -> PoolHost:
         io: Any = MemoryIO(broker, partition)
-        return PoolHost(io, snapshot_every_ms=60_000, verifier=verifier, on_ended=on_ended)
+        return PoolHost(io, snapshot_every_ms=snapshot_every_ms, verifier=verifier, on_ended=on_ended)
 
     keeper = PoolKeeper(partition, open_host, rest_s=rest_s, rest_max_s=rest_max_s)
     broker[partition].deliver = keeper.offer

@@ -62,7 +62,12 @@ class MemoryBroker:
         self.quarantine_away = False
         self.orders: list[Order] = []
         self.snapshots: dict[str, SnapshotReady] = {}
+        self.on_disk: dict[str, SnapshotReady] = {}
         self.store_away = False
+        self.store_answers = asyncio.Event()
+        self.store_answers.set()
+        self.saves = 0
+        """How many snapshots were to be stored."""
         self.broker_away = False
         self.asked = 0
         """How often somebody asked where `jobs` ends."""
@@ -137,6 +142,7 @@ class MemoryBroker:
 
 class MemoryTail:
     def __init__(self, part: Partition, start: int, on_records: Callable[[Sequence[Record]], None]) -> None:
+        self.first = start
         self._part, self._next, self._on_records = part, start, on_records
         part.tails.append(self)
         self.more()
@@ -182,7 +188,13 @@ class MemoryIO:
         found = self.broker.snapshots.get(pool)
         return snapshot.decode(found.data) if found else None
 
+    async def newest_on_disk(self, pool: str) -> State | None:
+        found = self.broker.on_disk.get(pool)
+        return snapshot.decode(found.data) if found else None
+
     async def save_snapshot(self, pool: str, ready: SnapshotReady) -> str:
+        self.broker.saves += 1
+        await self.broker.store_answers.wait()
         self.broker.snapshots[pool] = ready
         return pool
 

@@ -126,6 +126,43 @@ def test_a_store_that_is_away_costs_a_longer_fold(monkeypatch: pytest.MonkeyPatc
     run(live)
 
 
+def test_a_store_that_is_away_costs_no_fold_where_this_machine_has_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def live() -> None:
+        broker, first = await led(jobs=1)
+        await first.close(with_snapshot=True)
+        monkeypatch.setattr(opening, "state_of", partial(state_of, patience_s=0.05))
+        broker.store_away, broker.on_disk = True, broker.snapshots
+        second = keeper_of(broker)
+        await until_async(lambda: broker[0].tails, "the ledger is read")
+        assert broker[0].tails[0].first == broker.on_disk["main"].offset
+        broker.say(submitted(2))
+        await accepted(broker, 2)
+        await second.close(with_snapshot=False)
+
+    run(live)
+
+
+def test_a_store_that_hangs_never_has_two_snapshots_of_a_pool_in_hand() -> None:
+    async def live() -> None:
+        broker = MemoryBroker()
+        broker.store_answers.clear()
+        keeper = keeper_of(broker, snapshot_every_ms=1)
+        setup(broker)
+        for number in range(1, 6):
+            broker.say(submitted(number))
+            await accepted(broker, number)
+        await until_async(lambda: broker.saves, "a snapshot is to be stored")
+        for number in range(6, 12):
+            broker.say(submitted(number))
+            await accepted(broker, number)
+        assert broker.saves == 1
+        broker.store_answers.set()
+        await until_async(lambda: broker.saves > 1, "the next one follows when the store has answered")
+        await keeper.close(with_snapshot=False)
+
+    run(live)
+
+
 def test_the_gauges_of_a_pool_that_was_taken_away_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     async def live() -> None:
         monkeypatch.setattr(pool_metrics, "GAUGES_EVERY_S", 0)

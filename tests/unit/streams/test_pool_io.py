@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaException
 
+from contract.batch import hash_of
 from contract.codec import decode_quarantined
 from contract.topics import JOBS, LEDGER, QUARANTINE
 from runtime.kafka import Delivery, DeliveryUnclear, Producer, Record, Watermarks
 from scheduling import snapshot
 from scheduling.state.pool import initial_state
+from streams.ledger.disk_snapshots import DiskSnapshots
 from streams.ledger.outputs import SnapshotReady
 from streams.ledger.pool_io import PoolIO
 from tests.twin.faults import Fate
@@ -31,12 +34,17 @@ class Bench:
         self.sought: list[tuple[str, int, int]] = []
         self.held: list[tuple[str, int, bool]] = []
         self.producer = Producer(here.kafka.bootstrap, "ledger", delivery_timeout_ms=10_000)
-        self.io = PoolIO(
+        self.io = self.with_disk(DiskSnapshots(None))
+
+    def with_disk(self, disk: DiskSnapshots) -> PoolIO:
+        here = self.here
+        return PoolIO(
             here.settings,
             PARTITION,
             producer=self.producer,
             orders=Producer(here.kafka.bootstrap, "orders", in_bursts=True),
             store=cast(Any, here.store),
+            disk=disk,
             watermarks=Watermarks(here.kafka.bootstrap),
             seek=self._seek,
             hold_back=lambda *held: self.held.append(held),
@@ -146,6 +154,32 @@ def test_the_newest_snapshot_is_found_and_a_store_that_is_away_is_said() -> None
         bench.here.store.away = True
         with pytest.raises(ConnectionError):
             await bench.io.newest_snapshot(pool)
+
+    on_a_bench(test)
+
+
+@pytest.mark.parametrize(
+    ("offset", "record", "is_taken"),
+    [(1, b"1", True), (1, b"another", False), (0, b"1", False), (7, b"1", False)],
+    ids=["it fits", "another record", "another place", "beyond the end"],
+)
+def test_a_snapshot_of_this_disk_is_taken_only_where_the_ledger_has_the_record_that_it_follows(
+    tmp_path: Path, offset: int, record: bytes, *, is_taken: bool
+) -> None:
+    """The disk may have served another installation."""
+
+    async def test(bench: Bench) -> None:
+        for value in (b"0", b"1", b"2"):
+            bench.write(LEDGER, value)
+        bench.here.store.away = True
+        pool = POOLS[PARTITION]
+        state = initial_state(pool)
+        state.head_offset, state.head_hash = offset, hash_of(record)
+        io = bench.with_disk(DiskSnapshots(tmp_path))
+        with pytest.raises(ConnectionError):
+            await io.save_snapshot(pool, SnapshotReady(snapshot.encode(state), offset, "hash", 1_700_000_000_000))
+        found = await io.newest_on_disk(pool)
+        assert (found is not None) is is_taken
 
     on_a_bench(test)
 
