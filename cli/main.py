@@ -22,6 +22,7 @@ NOUNS = {
     "policy": "Tiers, SLOs, pools, clusters and limits.",
     "audit": "The history: verified, told, exported.",
     "quarantine": "Records that could not be acted on: see, submit again, pass over.",
+    "results": "What attempts left in the object store: swept.",
     "keys": "API keys: shown once, stored hashed. And signing keys.",
 }
 """Each noun is the module of its name, which has an `app`."""

@@ -162,15 +162,19 @@ class ObjectStore:
         if not prefix:
             raise ValueError("expected a prefix, found an empty one, which would delete everything")
         keys = self.list(prefix)
-        for start in range(0, len(keys), _DELETE_BATCH):
-            self._delete(keys[start : start + _DELETE_BATCH], prefix)
+        self.delete(keys)
         return len(keys)
 
-    def _delete(self, keys: Sequence[str], prefix: str) -> None:
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete these objects. What is not there is no error."""
+        for start in range(0, len(keys), _DELETE_BATCH):
+            self._delete(keys[start : start + _DELETE_BATCH])
+
+    def _delete(self, keys: Sequence[str]) -> None:
         """By one request; one by one where the store has refused that."""
         if self.deletes_batches:
             try:
-                self._delete_batch(keys, prefix)
+                self._delete_batch(keys)
             except StoreRefuses as refused:
                 if refused.status not in _NO_BATCHES:
                     raise
@@ -184,12 +188,12 @@ class ObjectStore:
         with in_our_words():
             self._client.delete_object(Bucket=self.bucket, Key=key)
 
-    def _delete_batch(self, keys: Sequence[str], prefix: str) -> None:
+    def _delete_batch(self, keys: Sequence[str]) -> None:
         named = [{"Key": key} for key in keys]
         with in_our_words():
             answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": named, "Quiet": True})
         if answer.get("Errors"):
-            raise StoreAway(f"{len(answer['Errors'])} of {len(named)} objects under {prefix!r} were not deleted")
+            raise StoreAway(f"{len(answer['Errors'])} of {len(named)} objects were not deleted")
 
     def presign(self, key: str, ttl_s: int, filename: str) -> str:
         """A URL by which anyone can download the object for `ttl_s` seconds, to be saved as `filename`."""

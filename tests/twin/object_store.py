@@ -199,10 +199,10 @@ class TwinObjectStore(ObjectStore):
     def presign(self, key: str, ttl_s: int, filename: str) -> str:
         return f"https://twin.invalid/{self.bucket}/{key}?X-Amz-Expires={ttl_s}&filename={filename}"
 
-    def _delete_batch(self, keys: Sequence[str], prefix: str) -> None:
+    def _delete_batch(self, keys: Sequence[str]) -> None:
         if self.faults.refuses & {"batch_deletes", "checksums"}:  # a batch is never without a checksum
             raise self._refused(400, "MissingContentMD5", "DeleteObjects")
-        self._request("DeleteObjects", prefix, deletes=True)
+        self._request("DeleteObjects", deletes=True)
         self._forget(keys)
 
     def _delete_one(self, key: str) -> None:

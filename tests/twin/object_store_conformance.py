@@ -54,6 +54,13 @@ class ObjectStoreConformance:
         assert store.list(prefix) == []
         assert not store.exists(prefix + "a")
 
+    def test_objects_are_deleted_by_their_keys_and_no_others(self, store: ObjectStore, prefix: str) -> None:
+        for name in ("a", "ab", "b"):
+            store.put(prefix + name, b"1")
+        store.delete([])
+        store.delete([prefix + "a", prefix + "none"])
+        assert store.list(prefix) == [prefix + "ab", prefix + "b"]
+
     def test_the_last_writer_of_a_key_wins(self, store: ObjectStore, prefix: str) -> None:
         assert store.put(prefix + "a", b"1")
         assert store.put(prefix + "a", b"")

@@ -1,0 +1,55 @@
+"""`headrace results …`: what attempts left in the object store and nobody wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import typer
+
+from audit.ledger.reader import ledger_from
+from cli import output
+from cli.connection import DATA_DEFAULT, Data, settings
+from cli.ledgers import PoolOption, pools_of
+from cli.moments import now_ms
+from cli.output import Format, Output
+from contract.batch import Batch
+from contract.chain import Chain, Counted
+from operations.result_sweep import sweep as swept
+from runtime.object_store import ObjectStore
+from runtime.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="What attempts left in the object store.")
+
+
+@app.callback()
+def results() -> None:
+    """What attempts left in the object store."""
+
+
+@app.command()
+def sweep(pool: PoolOption = "", data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """Remove results that the ledger says do not count, and what was stored for jobs after their erasure."""
+    here = settings(data)
+    store = ObjectStore(here)
+    done = {
+        name: swept(store, _batches(here, name, partition), now_ms())
+        for name, partition in pools_of(here, pool).items()
+    }
+    if form is Format.JSON:
+        return output.as_json([{"pool": name, **one._asdict()} for name, one in done.items()])
+    output.table(
+        ["pool", "attempts", "objects removed"],
+        [(name, *map(str, one)) for name, one in done.items()],
+        empty="no pools",
+    )
+    return None
+
+
+def _batches(here: Settings, pool: str, partition: int) -> Iterator[Batch]:
+    """The batches of the pool that count, from its ledger's beginning up to now."""
+    chain = Chain(pool)
+    read, _ = ledger_from(here.kafka, partition)
+    for record in read(0):
+        judged = chain.offer(record.offset, record.value)
+        if isinstance(judged, Counted):
+            yield judged.batch
