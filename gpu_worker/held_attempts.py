@@ -13,6 +13,7 @@ from gpu_worker.child.slot import Slot
 from gpu_worker.child.slot_stages import STRAYS_S
 from gpu_worker.child.work import Work, rendezvous_here
 from gpu_worker.io.checker_process import Checkers
+from gpu_worker.io.disk_use import wrote_less_than
 from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies, SuppliesFetcher
@@ -35,7 +36,7 @@ from gpu_worker.rules.actions import (
 from gpu_worker.rules.cached_versions import CachedVersions
 from gpu_worker.rules.holding import DISK_RESERVE_BYTES
 from gpu_worker.rules.node_rules import NodeRules
-from gpu_worker.rules.outcome import ChildOutcome, Failure, of_rank
+from gpu_worker.rules.outcome import SCRATCH_FULL, ChildOutcome, Failure, of_rank
 from gpu_worker.world import World
 from runtime.worker import metrics
 from runtime.worker.heartbeat import HeartbeatTimer
@@ -220,7 +221,13 @@ class HeldAttempts:
         self._sender.progress(run, fraction, message)
 
     def done(self, slot: int, run: Run, outcome: ChildOutcome) -> None:
+        is_our_disk = run.world == 1 and self._is_full_without(slot, run, outcome)
         self._scratch.clean_temporary(slot)
+        if is_our_disk:
+            log.warning("an attempt met a disk that others filled, and is given back", dispatch=run.dispatch)
+            self.look_at_disk()
+            self.follow(self._rules.given_back(run.dispatch))
+            return
         if isinstance(outcome, Failure) and outcome.kind == "environment":
             self._fetcher.distrust(run.version)
         if run.world == 1:
@@ -266,6 +273,17 @@ class HeldAttempts:
     def _ended(self, dispatch: str, report: Report) -> None:
         self._rules.holding.let_go(dispatch)
         self.follow(self._rules.ended(dispatch, report))
+
+    def _is_full_without(self, slot: int, run: Run, outcome: ChildOutcome) -> bool:
+        """Whether the attempt failed because our disk is full, and not by what the attempt wrote: when it started there
+        was room for DISK_RESERVE_BYTES, so others wrote the rest. That is an outage of ours and no failure of its
+        job."""
+        if not isinstance(outcome, Failure) or outcome.error != SCRATCH_FULL:
+            return False
+        if self._scratch.free_bytes() >= DISK_RESERVE_BYTES:
+            return False
+        places = self._scratch.attempt(run.dispatch), self._scratch.temporary(slot)
+        return wrote_less_than(DISK_RESERVE_BYTES // 2, *places)
 
     # -- outages of ours ------------------------------------------------------------------------------------------
 

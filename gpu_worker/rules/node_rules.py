@@ -147,6 +147,16 @@ class NodeRules:
             self._free(attempt)
         return self._fill_slots()
 
+    def given_back(self, dispatch: str) -> list[Action]:
+        """The child is done with the attempt, which an outage of ours has ended: it counts against nobody, and rests
+        before it is tried again."""
+        attempt = self._in_phase(dispatch, LocalPhase.RUNNING)
+        if attempt is None:
+            return []
+        if attempt.stop_reason is None:
+            attempt.stop_reason = "unclaimed"
+        return self._end_stopped(attempt)
+
     def go_on(self) -> list[Action]:
         """An outage of ours may have ended: start what may start now."""
         return self._fill_slots()

@@ -13,6 +13,10 @@ DETAIL_CHARACTERS_MAX = 64 * 1024
 """Of a longer text that a child sends of its failure, only the end is kept. run_model.py sends at most half as much."""
 
 
+SCRATCH_FULL = "ScratchFull"
+"""The error of an attempt that found the disk full. run_model.py says it too."""
+
+
 class Computed(msgspec.Struct, frozen=True):
     """`predict` returned."""
 
@@ -52,5 +56,5 @@ def of_rank(failure: Failure, rank: int, ranks: int) -> Failure:
 def disk_failure(error: OSError, otherwise: str) -> Failure:
     """What an OSError of our own file work means for the attempt. `otherwise`: the kind unless the disk is full."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure("store", "ScratchFull")
+        return Failure("store", SCRATCH_FULL)
     return Failure(otherwise, error_name(type(error).__name__))

@@ -51,6 +51,9 @@ class Model:
         if how == "values":
             with open(ctx.output("film.bin"), "wb") as film: film.write(b"x" * 100)
             return {"title": "half \\ud83d"}
+        if how == "full":
+            with open(ctx.output("film.bin"), "wb") as film: film.write(b"x" * inputs["bytes"])
+            raise OSError(28, "No space left on device")
         if how == "number":
             return {"n": 1}
         if how == "error":
