@@ -57,7 +57,7 @@ async def get_result(request: Request) -> Response:
             f"expected the result that the ledger accepted ({row.result_manifest}), found {damage}; tell your operator",
         ) from None
     except UNAVAILABLE as error:
-        log.warning("object store", job=row.job, error=type(error).__name__)
+        log.warning("object store", job=row.job, found=str(error))
         raise Problem(
             503, "store-unavailable", "the object store did not answer: try again", retry_after_s=RETRY_AFTER_S
         ) from None

@@ -14,8 +14,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import structlog
+
 from registry.errors import RegistryError
-from runtime.object_store import is_away
+from runtime.object_store import StoreFault, is_away
+from runtime.telemetry import without_words
 
 FIRST_REST_S, REST_MAX_S = 0.2, 3.0
 """A rest is twice as long as the one before. Design: all is current within 10 s of the end of an outage; a connection
@@ -35,6 +38,8 @@ OnWait = Callable[[str, str], None]
 """Called, in any thread, with what waits and for what; with an empty cause when it waits no more."""
 
 Done = TypeVar("Done")
+
+log = structlog.get_logger(__name__)
 
 
 class GivenUp(Exception):
@@ -76,9 +81,11 @@ class OutageWaits:
                         return step()
                 except Exception as error:
                     cause = (cause_of or outage)(error)
+                    found = str(error) if isinstance(error, StoreFault) else without_words(error)
                     if not cause:
                         raise
                 if cause not in (said, SILENT):
+                    log.warning("an outage of ours is waited for", what=what, waits_for=cause, found=found)
                     self._told(what, cause)
                     said = cause
                 self._pause(rest_s)
