@@ -23,6 +23,8 @@ from runtime.telemetry import without_words
 FIRST_REST_S, REST_MAX_S = 0.2, 3.0
 """A rest is twice as long as the one before. Design: all is current within 10 s of the end of an outage; a connection
 that is not answered takes 5 s of that (runtime.object_store)."""
+SAID_AFTER_S = 2.0
+"""What has waited for less is told to nobody: a node that says that it waits is given nothing new meanwhile."""
 AT_WORK = 4
 """How many may ask the store at once. Each may hold tens of MiB meanwhile."""
 
@@ -71,7 +73,7 @@ class OutageWaits:
     ) -> Done:
         """What `step` returns, tried again while it fails for an outage of ours. GivenUp as soon as `is_over()`; what
         `step` raises when waiting mends nothing. `what` names it to whoever is told."""
-        rest_s, said = FIRST_REST_S, ""
+        rest_s, said, began_s = FIRST_REST_S, "", self.now_s()
         try:
             while True:
                 if is_over():
@@ -84,7 +86,7 @@ class OutageWaits:
                     found = str(error) if isinstance(error, StoreFault) else without_words(error)
                     if not cause:
                         raise
-                if cause not in (said, SILENT):
+                if cause not in (said, SILENT) and self.now_s() - began_s >= SAID_AFTER_S:
                     log.warning("an outage of ours is waited for", what=what, waits_for=cause, found=found)
                     self._told(what, cause)
                     said = cause

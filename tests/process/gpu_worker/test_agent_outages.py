@@ -9,6 +9,7 @@ import pytest
 
 from contract.inputs import Failed, NodeHeartbeat, Started, Stopped, Succeeded
 from gpu_worker import held_attempts
+from gpu_worker.io import outages
 from gpu_worker.rules.holding import Holding
 from runtime.worker.scratch import Scratch
 from tests.process.gpu_worker.agent_table import Table, started
@@ -17,8 +18,9 @@ from tests.waiting import until
 
 
 @pytest.fixture
-def lively(tmp_path: Path) -> Iterator[Table]:
-    """A node that sends a heartbeat every few milliseconds."""
+def lively(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
+    """A node that sends a heartbeat every few milliseconds, and says at once what it waits for."""
+    monkeypatch.setattr(outages, "SAID_AFTER_S", 0.0)
     yield from started(Table(tmp_path, heartbeat_ms=5))
 
 
