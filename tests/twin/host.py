@@ -65,7 +65,7 @@ class TwinApp:
         self._member: Member | None = None
         self._positions: dict[TP, int] = {}
         self._read: dict[TP, int | None] = {}
-        """Only what follows is delivered."""
+        """The offset delivered last, or sought: nothing before it is delivered."""
         self._joining = True
         self._buffer = MeasuredQueue(
             maxsize=BUFFERED_MAX, flow_control=FlowControlEvent(initially_suspended=False), flow=self.flow
@@ -135,7 +135,8 @@ class TwinApp:
         return self
 
     async def seek(self, place: TP, offset: int) -> None:
-        """Deliver what follows the offset. IllegalStateError while the group rebalances, and for what is not ours."""
+        """Deliver what lies at the offset and behind. IllegalStateError while the group rebalances, and for what is
+        not ours."""
         if self._joining or place not in self._positions:
             raise IllegalStateError(f"No current assignment for partition {place}")
         self._positions[place], self._read[place] = offset, offset or None
@@ -179,7 +180,7 @@ class TwinApp:
         await asyncio.sleep(JOIN_S)
         committed = self.kafka.groups.committed(self.group)
         self._positions = {TP(*place): max(committed.get(place, 0), self.kafka.log(*place).start) for place in places}
-        self._read = dict.fromkeys(self._positions)
+        self._read = dict(self._positions)
         self._joining = False
         await assigned({partition for _, partition in places})
 
@@ -207,8 +208,9 @@ class TwinApp:
     async def _deliver(self, place: TP, records: list[Record]) -> None:
         for record in records:
             read = self._read.get(place)
-            if read is None or record.offset > read:
+            if read is None or record.offset >= read:
                 await self._buffer.put(SimpleNamespace(message=SimpleNamespace(record=record)))
+                self._read[place] = record.offset  # also after a seek back: then what was sought is left out
 
     # -- committing --------------------------------------------------------------------------------------------------
 
