@@ -5,7 +5,8 @@
             here.run(lambda: body(here))
 
 Programs are the product's classes, with the product's producers, readers, tails and followers. What Faust does is done
-by tests.twin.host, the registry answers from memory, and the views are tests.twin.views.
+by tests.twin.host, the registry answers from memory, the store is tests.twin.object_store, and the views are
+tests.twin.views.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ from contract.policy import Cluster, Policy, Pool, Tier, fingerprint
 from contract.side_topics import Quarantined
 from contract.topics import JOBS, LEDGER, QUARANTINE, SUBMISSIONS, topics_for
 from runtime.kafka import Record
-from runtime.object_store import Missing
 from runtime.settings import Settings
 from streams.door.admission import Admission, Admitted, Refused, RegistryAway
 from streams.hosting.faust_app import in_batches, records_of
@@ -52,10 +52,12 @@ from streams.intake import Intake
 from streams.ledger import leading
 from streams.projector import REST_S, TAKE_RECORDS, Projector
 from streams.scheduler import Scheduler
+from tests.twin.clock import TwinClock
 from tests.twin.faults import Faults
 from tests.twin.host import TwinApp
 from tests.twin.kafka import TwinKafka
 from tests.twin.node import TwinNode, Work
+from tests.twin.object_store import TwinObjectStore, TwinState
 from tests.twin.signing import intake_settings, scheduler_settings, writer_of
 from tests.twin.simulated import SimulatedTime
 from tests.twin.views import MemoryViews
@@ -84,37 +86,19 @@ class Hosted(Protocol):
     def places(self) -> dict[int, int]: ...
 
 
-class MemoryObjects:
-    """As runtime.object_store.ObjectStore, as far as the programs of `streams` use a store."""
+class SimulatedClock(TwinClock):
+    """The object store's clock: what it passes, everybody passes."""
 
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-        self.away = False
+    def __init__(self, time: SimulatedTime) -> None:
+        super().__init__()
+        self._time = time
 
-    def put(self, key: str, data: bytes, **_: object) -> bool:
-        self._reach()
-        self.objects[key] = data
-        return True
+    def now_s(self) -> float:
+        return self._time.now_s()
 
-    def get(self, key: str) -> bytes:
-        self._reach()
-        if key not in self.objects:
-            raise Missing(key)
-        return self.objects[key]
-
-    def list(self, prefix: str) -> list[str]:
-        self._reach()
-        return sorted(key for key in self.objects if key.startswith(prefix))
-
-    def delete_prefix(self, prefix: str) -> int:
-        keys = self.list(prefix)
-        for key in keys:
-            del self.objects[key]
-        return len(keys)
-
-    def _reach(self) -> None:
-        if self.away:
-            raise ConnectionError("no store")
+    def pass_(self, seconds: float) -> None:
+        if seconds:
+            self._time.sleep(seconds)
 
 
 class MemoryRegistry:
@@ -158,7 +142,8 @@ class Installation:
     def __init__(self, seed: int = 0, *, faults: Faults | None = None, policy: Policy = POLICY) -> None:
         self.time = SimulatedTime(seed)
         self.kafka = TwinKafka(world=self.time, faults=faults or Faults(seed))
-        self.views, self.store, self.registry = MemoryViews(), MemoryObjects(), MemoryRegistry()
+        self.store = TwinObjectStore(seed=seed, state=TwinState(clock=SimulatedClock(self.time)))
+        self.views, self.registry = MemoryViews(), MemoryRegistry()
         self.policy = policy
         self.settings = Settings(kafka=self.kafka.bootstrap, snapshot_dir="")
         self.acknowledged: dict[int, list[str]] = {number: [] for number in range(len(policy.pools))}
@@ -194,7 +179,7 @@ class Installation:
 
     def scheduler(self, name: str = "") -> Program:
         app = TwinApp(self.kafka, "headrace-scheduler", name)
-        hosted = Scheduler(scheduler_settings(self.kafka.bootstrap), app, cast(Any, self.store))
+        hosted = Scheduler(scheduler_settings(self.kafka.bootstrap), app, self.store)
 
         async def schedule(stream: Any) -> None:
             async for record in records_of(stream):
@@ -204,8 +189,7 @@ class Installation:
 
     def intake(self, name: str = "") -> Program:
         app = TwinApp(self.kafka, "headrace-intake", name)
-        settings = intake_settings(self.kafka.bootstrap)
-        hosted = Intake(settings, app, cast(Any, self.store), cast(Admission, self.registry))
+        hosted = Intake(intake_settings(self.kafka.bootstrap), app, self.store, cast(Admission, self.registry))
 
         async def pass_on(stream: Any) -> None:
             async for record in records_of(stream):

@@ -22,7 +22,7 @@ def writer_of(said: Wire) -> RecordSigner:
 
 
 def scheduler_settings(bootstrap: str) -> Settings:
-    return Settings(kafka=bootstrap, installation_keys=KEY.secret.hex())
+    return Settings(kafka=bootstrap, snapshot_dir="", installation_keys=KEY.secret.hex())
 
 
 def intake_settings(bootstrap: str) -> Settings:

@@ -11,7 +11,16 @@ from contract.topics import JOBS, SUBMISSIONS
 from tests.twin.installation import Installation, Program
 from tests.twin.log import Kind
 from tests.twin.node import TwinNode
+from tests.twin.object_store import StoreFaults
 
+STORE_FAULTS = (
+    StoreFaults(away=True),
+    StoreFaults(hangs=True),
+    StoreFaults(slow_s=5.0),
+    StoreFaults(full=True),
+    StoreFaults(read_only=True),
+    StoreFaults(busy_rate=0.7),
+)
 GARBAGE = (b"no JSON", b"{}", b"\xff", None)
 
 
@@ -102,9 +111,9 @@ class Troubles:
         self.schedulers.append(self._here.scheduler())
         await stopped.stop()
 
-    async def _store_away(self) -> None:
-        self._here.store.away = True
-        self._later(30, lambda: setattr(self._here.store, "away", False))
+    async def _store_ill(self) -> None:
+        self._here.store.state.faults = self._random.choice(STORE_FAULTS)
+        self._later(30, self._here.store.mend)
 
     async def _registry_away(self) -> None:
         self._here.registry.away = True
@@ -158,7 +167,7 @@ DRAWS = (
     Troubles._another_scheduler,
     Troubles._zombie,
     Troubles._scheduler_stopped,
-    Troubles._store_away,
+    Troubles._store_ill,
     Troubles._registry_away,
     Troubles._views_away,
     Troubles._gap,

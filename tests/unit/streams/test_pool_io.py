@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
@@ -14,6 +14,7 @@ from contract.batch import hash_of
 from contract.codec import decode_quarantined
 from contract.topics import JOBS, LEDGER, QUARANTINE
 from runtime.kafka import Delivery, DeliveryUnclear, Producer, Record, Watermarks
+from runtime.object_store import StoreAway
 from scheduling import snapshot
 from scheduling.state.pool import initial_state
 from streams.ledger.disk_snapshots import DiskSnapshots
@@ -43,7 +44,7 @@ class Bench:
             PARTITION,
             producer=self.producer,
             orders=Producer(here.kafka.bootstrap, "orders", in_bursts=True),
-            store=cast(Any, here.store),
+            store=here.store,
             disk=disk,
             watermarks=Watermarks(here.kafka.bootstrap),
             seek=self._seek,
@@ -151,8 +152,8 @@ def test_the_newest_snapshot_is_found_and_a_store_that_is_away_is_said() -> None
         found = await bench.io.newest_snapshot(pool)
         assert found is not None
         assert snapshot.state_hash(found) == snapshot.state_hash(state)
-        bench.here.store.away = True
-        with pytest.raises(ConnectionError):
+        bench.here.store.faults.away = True
+        with pytest.raises(StoreAway):
             await bench.io.newest_snapshot(pool)
 
     on_a_bench(test)
@@ -171,12 +172,12 @@ def test_a_snapshot_of_this_disk_is_taken_only_where_the_ledger_has_the_record_t
     async def test(bench: Bench) -> None:
         for value in (b"0", b"1", b"2"):
             bench.write(LEDGER, value)
-        bench.here.store.away = True
+        bench.here.store.faults.away = True
         pool = POOLS[PARTITION]
         state = initial_state(pool)
         state.head_offset, state.head_hash = offset, hash_of(record)
         io = bench.with_disk(DiskSnapshots(tmp_path))
-        with pytest.raises(ConnectionError):
+        with pytest.raises(StoreAway):
             await io.save_snapshot(pool, SnapshotReady(snapshot.encode(state), offset, "hash", 1_700_000_000_000))
         found = await io.newest_on_disk(pool)
         assert (found is not None) is is_taken
