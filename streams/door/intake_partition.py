@@ -28,6 +28,7 @@ from contract.signing import RecordSigner
 from contract.topics import SUBMISSIONS
 from runtime import jobs_writer
 from runtime.kafka import DeliveryRefused, DeliveryUnclear, Producer, Record
+from runtime.outage_watch import OutageWatch
 from runtime.telemetry import without_words
 from streams.door.admission import Admission, Admitted, NotYet, Refused, RegistryAway, unforeseen
 from streams.door.held_up import HeldUp
@@ -89,6 +90,9 @@ class IntakePartition:
         self._arrived = asyncio.Event()
         self._held_up = HeldUp(partition)
         self._written: IntakePosition | None = None
+        self._writing = OutageWatch(
+            "intake's position is not written; tried again every second", "intake's position is written again"
+        )
         self._lost = IntakePosition(0)
         """What was lost of the partition so far."""
         self._closing = False
@@ -143,15 +147,10 @@ class IntakePartition:
         try:
             await asyncio.to_thread(self._positions.write, self._partition, place)
         except Exception as error:
-            log.warning(
-                "intake's position was not written; tried again",
-                topic=SUBMISSIONS,
-                partition=self._partition,
-                offset=offset,
-                found=without_words(error),
-            )
+            self._writing.failed(without_words(error), topic=SUBMISSIONS, partition=self._partition, offset=offset)
         else:
             self._written = place
+            self._writing.worked(topic=SUBMISSIONS, partition=self._partition, offset=offset)
 
     # -- from here on: the task ----------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from runtime.kafka import Watermarks
+from runtime.outage_watch import OutageWatch
 from runtime.telemetry import without_words
 from streams.hosting.gaps import PROVEN, Gaps
 from streams.hosting.positions import OffsetVerdict, Positions
@@ -51,6 +52,9 @@ class Follower:
         self._positions = Positions(wanted)
         self._watermarks, self._seek_to, self._on_gap, self._gaps = watermarks, seek, on_gap, gaps
         self._on_expired = on_expired
+        self._watching = OutageWatch(
+            "a partition is not followed for the moment; tried again", "a partition is followed again"
+        )
         self._has_more = has_more
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._watch())
@@ -111,16 +115,13 @@ class Follower:
 
     async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
         """Do the step. A failure is logged, and the next look tries again: the watch goes on."""
+        place = {"topic": self._topic, "partition": self._partition, "offset": self._positions.wanted}
         try:
             await step()
         except Exception as error:
-            log.warning(
-                "a partition is not followed for the moment; tried again",
-                topic=self._topic,
-                partition=self._partition,
-                offset=self._positions.wanted,
-                found=without_words(error),
-            )
+            self._watching.failed(without_words(error), **place)
+        else:
+            self._watching.worked(**place)
 
     async def _look_for_more(self) -> None:
         """If the partition has more records, find out why none came."""

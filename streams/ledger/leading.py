@@ -20,6 +20,7 @@ from contract.events import InputQuarantined
 from contract.inputs import Unreadable
 from contract.signing import Verifier
 from runtime.kafka import Delivery, DeliveryUnclear, Record
+from runtime.outage_watch import OutageWatch
 from runtime.telemetry import without_words
 from streams import metrics
 from streams.door import jobs_door
@@ -69,6 +70,8 @@ class Leading:
             state, session=session, release=version("headrace"), signed_from=beginning.signed_from
         )
         self._writer.ledger_end(beginning.ledger_end)
+        self._asking = OutageWatch("the broker does not say where `jobs` ends", "the broker says where `jobs` ends")
+        self._saving = OutageWatch("snapshots are not stored; the next one will be tried", "snapshots are stored again")
         self._timer: Timer | None = None
         """Steps the writer when it says that something is due."""
         self._woken = False
@@ -258,7 +261,9 @@ class Leading:
         try:
             end = await self._io.jobs_end()
         except Exception as error:
-            log.warning("the broker did not say where `jobs` ends", pool=self._pool, found=repr(error))
+            self._asking.failed(without_words(error), pool=self._pool)
+        else:
+            self._asking.worked(pool=self._pool)
         self._carry_out(self._writer.jobs_end(end))
         self._pump()
 
@@ -283,9 +288,9 @@ class Leading:
         try:
             key = await self._io.save_snapshot(self._pool, ready)
         except Exception as error:
-            found = without_words(error)
-            log.warning("a snapshot was not stored; the next one will be tried", pool=self._pool, found=found)
+            self._saving.failed(without_words(error), pool=self._pool)
         else:
+            self._saving.worked(pool=self._pool)
             self._snapshot_offset = ready.offset
             took_ms = round((time.monotonic() - started_s) * 1000)
             log.info("snapshot stored", pool=self._pool, key=key, size_bytes=len(ready.data), took_ms=took_ms)

@@ -336,3 +336,30 @@ def test_while_the_registry_does_not_answer_at_all_the_place_says_so(installatio
         await partition.close()
 
     run(test)
+
+
+def test_a_store_that_takes_no_positions_is_said_once_and_so_is_its_return(
+    installation: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An hour of it was 3,600 lines a partition."""
+
+    async def test() -> None:
+        partition = installation.partition(0)
+        await opened(partition)
+        write = installation.write
+
+        def fail(partition: int, position: IntakePosition) -> None:
+            raise ConnectionError("a violet walrus")
+
+        installation.write = fail  # type: ignore[method-assign]
+        for _ in range(50):
+            await partition.write_place()
+        installation.write = write  # type: ignore[method-assign]
+        await partition.write_place()
+        await partition.close()
+
+    run(test)
+    said = capsys.readouterr().out
+    assert said.count("is not written") == 1
+    assert said.count("is written again") == 1
+    assert "walrus" not in said
