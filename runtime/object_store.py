@@ -39,8 +39,8 @@ UNAVAILABLE = (StoreFault,)
 """What every call may raise when the store cannot be reached, or refuses the request."""
 
 READ_TIMEOUT_S = 60.0
-SHORT_READ_TIMEOUT_S = 10.0
-"""For small objects, and where something waits for the answer."""
+SHORT_READ_TIMEOUT_S = 8.0
+"""For small objects where whoever asks tries again by itself: all goes on within 10 s of the end of an outage."""
 TRIES = 4
 _NO_BATCHES = (400, 405, 411, NOT_IMPLEMENTED)
 """Answers of a store that cannot delete many objects by one request, or not without a header that we do not send."""

@@ -20,7 +20,7 @@ from contract import signers
 from contract.topics import SUBMISSIONS
 from runtime import jobs_writer
 from runtime.kafka import Producer, Record, Watermarks
-from runtime.object_store import ObjectStore
+from runtime.object_store import SHORT_READ_TIMEOUT_S, ObjectStore
 from runtime.postgres import engine
 from runtime.settings import Settings
 from streams.door.admission import Admission
@@ -119,7 +119,8 @@ async def serve(settings: Settings, group: str) -> None:
     jobs_writer.process_signer(settings, signers.INTAKE)
     await wait_for_broker(settings, SUBMISSIONS)
     app = make_app(group, settings)
-    intake = Intake(settings, app, ObjectStore(settings), Admission(engine(settings)))
+    store = ObjectStore(settings, read_timeout_s=SHORT_READ_TIMEOUT_S, tries=1)
+    intake = Intake(settings, app, store, Admission(engine(settings)))
 
     async def pass_on(stream: Any) -> None:
         async for record in records_of(stream):

@@ -3,6 +3,10 @@
 The offsets that Faust commits are a hint that may be wrong in either direction, and a position ahead of the truth would
 lose submissions. Our position is written only after the broker has acknowledged, in `jobs`, everything before it. A
 position that is behind costs duplicates, which the scheduler drops; so writing it now and then is enough.
+
+While the store is away at the start, intake waits for the position, and people see what for. What Kafka remembers could
+be ahead and lose submissions; the first record that the topic keeps could run again what the scheduler has forgotten.
+Meanwhile Kafka keeps what is submitted.
 """
 
 from __future__ import annotations
