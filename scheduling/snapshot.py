@@ -17,6 +17,7 @@ import msgspec
 
 from contract.bounds import visible
 from contract.inputs import Requirements
+from contract.names import dispatch_order
 from contract.policy import Policy
 from scheduling import disciplines, forecast
 from scheduling.disciplines.promise_shadow import pace_of
@@ -278,6 +279,8 @@ def _state_of(facts: Snapshot) -> State:
     _build_paces(state, facts)
     facts.jobs.sort(key=lambda job: (job.submitted_ms, job.job))  # the order in which lines are cheapest
     for job in facts.jobs:
+        if job.open is not None:
+            dispatch_order(job.open.dispatch)  # refuses what orders could not be made of
         _build_job(state, job)
     return state
 
