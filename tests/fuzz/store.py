@@ -76,9 +76,16 @@ def a_snapshot() -> bytes:
 def odd_snapshot(chance: Random) -> bytes:
     """A snapshot that is decoded and does not hold together, or is nearly text."""
     facts = json.loads(a_snapshot())
-    policy = facts["policy"] | {"discipline": "luck"}
+    job = next(job for job in facts["jobs"] if job["open"])
     odd: dict[str, Any] = chance.choice(
-        ({"head_hash": "x"}, {"versions": []}, {"slos": {}}, {"policy": policy}, {"pool": "\xff"})
+        (
+            {"head_hash": "x"},
+            {"versions": []},
+            {"slos": {}},
+            {"policy": facts["policy"] | {"discipline": "luck"}},
+            {"pool": "\xff"},
+            {"jobs": [job | {"open": job["open"] | {"dispatch": "half"}}]},
+        )
     )
     raw = json.dumps(facts | odd, ensure_ascii=False).encode("latin-1")
     return raw if chance.random() < 0.7 else b'{"unknown":' + b"[" * 3_000 + b"]" * 3_000 + b"," + raw[1:]

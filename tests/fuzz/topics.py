@@ -33,7 +33,7 @@ from gpu_worker.rules.actions import FetchSupplies, Prefetch, Say
 from gpu_worker.rules.node_rules import NodeRules
 from operations.quarantine import entry_of
 from runtime.kafka import Record
-from runtime.worker.order_door import orders_of
+from runtime.worker.order_door import RANKS_MAX, orders_of
 from runtime.worker.scratch import Scratch
 from tests.fuzz.behind import Behind, again
 from tests.fuzz.door import Door
@@ -176,6 +176,8 @@ def behind_the_node(rules: NodeRules, told: Order, scratch: Scratch, root: Path)
                 assert posixpath.normpath(prefix) + "/" == prefix
                 assert prefix.count("/") == 3
                 assert pool_of(run.job)
+                assert len(set(run.ranks)) == len(run.ranks), "each rank once"
+                assert 0 <= min(run.ranks) <= max(run.ranks) < run.world <= RANKS_MAX, "each rank is one of the gang"
                 assert len(dispatch_order(run.dispatch)) == 3
                 SuppliesFetcher(
                     depot, lambda *_: None, lambda *one: finished.append(one), OutageWaits(lambda *_: None)
