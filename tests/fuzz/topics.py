@@ -120,6 +120,7 @@ def feed_batch(raw: bytes) -> bool:
 # -- dispatch ----------------------------------------------------------------------------------------------------------
 
 NODE, SESSION = "n1", "s1"
+ODD_RANKS: tuple[tuple[int, ...], ...] = ((0, 0), (1,), (-1,), ())
 
 
 def order(chance: Random) -> bytes:
@@ -130,7 +131,12 @@ def order(chance: Random) -> bytes:
         "session": chance.choice((SESSION,) * 5 + ("s2",)),
     }
     if kind is Run:
-        named |= {"ranks": (0,), "world": 1, "epoch": 1, "payload": Payload(msgspec.Raw(b'{"prompt":"x"}'), "ab" * 16)}
+        named |= {
+            "ranks": chance.choice(((0,),) * 12 + ODD_RANKS),
+            "world": 1,
+            "epoch": 1,
+            "payload": Payload(msgspec.Raw(b'{"prompt":"x"}'), "ab" * 16),
+        }
     good: Any = msgspec.structs.replace(made, **named)
     return mostly_good(chance, encode(Orders(NODE, (good,) * chance.choice((1, 3))) if chance.random() < 0.3 else good))
 

@@ -44,7 +44,7 @@ PAYLOAD_BYTES = 4_096
 """The payload that `Policy.payload_bytes_max` allows in these tests: the rest of a record does not depend on it."""
 
 TEXTS: dict[str, str] = {
-    **dict.fromkeys(("job", "next_job", "passed"), JOB),
+    **dict.fromkeys(("job", "jobs", "next_job", "passed"), JOB),
     **dict.fromkeys(("dispatch", "running", "staged", "missing"), DISPATCH),
     **dict.fromkeys(("digest", "version", "manifest", "fingerprint", "loaded", "cached_digest"), DIGEST),
     **dict.fromkeys(("cached",), DIGEST),
@@ -85,6 +85,7 @@ LENGTHS: dict[str, int] = {
     "nodes": 64,
     "ranks": 64,
     "offsets": OFFSETS_MAX,
+    "jobs": bounds.HELD_MAX,
     "files": OUTPUTS_MAX,
     **dict.fromkeys(("taken", "dispatched", "started", "live_started"), ENTRIES_MAX // 4),
     **dict.fromkeys(("left_out", "slos_ms"), 32),
