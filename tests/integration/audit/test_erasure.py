@@ -32,6 +32,7 @@ from runtime.kafka import Producer
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine
 from tests.integration.audit.host import Host
+from tests.topic_files import words_in
 from tests.unit.audit.ledger import POLICY, POOL, SALT, VERSION, job_of
 from tests.waiting import until
 from views import queries
@@ -69,7 +70,7 @@ def topic_files_with(servers: Services, words: str) -> list[str]:
     found = []
     for path in servers.kafka.log_dir.rglob("*.log*"):
         try:
-            if words.encode() in path.read_bytes():
+            if words.encode() in words_in(path):
                 found.append(str(path.relative_to(servers.kafka.log_dir)))
         except FileNotFoundError:
             continue
@@ -79,7 +80,13 @@ def topic_files_with(servers: Services, words: str) -> list[str]:
 def erased(servers: Services, number: int):  # type: ignore[no-untyped-def]
     settings = servers.settings
     database = engine(settings)
+
+    def is_known() -> bool:
+        with database.connect() as connection:
+            return any(view.pool == POOL for view in queries.policies(connection))
+
     try:
+        until(is_known, "the views know the pool")
         return erase(
             job_of(number),
             kafka=settings.kafka,

@@ -21,6 +21,7 @@ from local.postgres_server import PostgresServer, binaries
 from local.services import Services
 from runtime import kafka
 from runtime.object_store import ObjectStore
+from tests.topic_files import words_in
 
 RUN = """
 import sys
@@ -139,7 +140,7 @@ def test_a_killed_object_store_comes_back_with_its_objects(own: Services) -> Non
 def bytes_of(path: Path) -> bytes:
     """Nothing when the broker has deleted the file meanwhile."""
     try:
-        return path.read_bytes()
+        return words_in(path)
     except FileNotFoundError:
         return b""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer as PlainProducer
@@ -21,6 +20,7 @@ from streams.hosting.unpacking import codec_of, unpacked
 from tests.integration.databases import own_database
 from tests.integration.streams.pool import Pool
 from tests.integration.streams.processes import Processes
+from tests.topic_files import batches_in
 from tests.waiting import until
 from views import projection
 
@@ -30,10 +30,7 @@ ZSTD = 4
 def batches_on_disk(servers: Services, topic: str, partition: int) -> Iterator[memoryview]:
     """As the broker keeps them."""
     for path in sorted((servers.kafka.log_dir / f"{topic}-{partition}").glob("*.log")):
-        data, at = memoryview(Path(path).read_bytes()), 0
-        while (size := int.from_bytes(data[at + 8 : at + 12], "big")) > 0:
-            yield data[at : at + 12 + size]
-            at += 12 + size
+        yield from batches_in(path)
 
 
 @pytest.fixture
