@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
-from contract.inputs import ClusterActivated, ClusterDrainRequested
+from contract.inputs import ClusterActivated, ClusterDrainRequested, NodeCordonRequested, NodeUncordonRequested
 from registry import operators
 
 app = typer.Typer(no_args_is_help=True, help="Clusters and their nodes.")
@@ -58,9 +59,9 @@ def list_clusters(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> Non
             (
                 n["node"],
                 n["cluster"],
-                n["state"],
+                _node_state(n),
                 n["chipset"],
-                n["slots"],
+                n["slots"] if n["usable"] == n["slots"] else f"{n['usable']} of {n['slots']}",
                 n["running"],
                 n["staged"],
                 ", ".join(digest[7:19] for digest in n["loaded"]),
@@ -110,6 +111,71 @@ def activate(name: ClusterName, data: Data = DATA_DEFAULT, form: Output = Format
     if form is Format.JSON:
         return output.as_json(seen)
     output.out.print(f"{name} of pool {pool} takes work", soft_wrap=True)
+
+
+NodeName = Annotated[str, typer.Argument(metavar="NODE", help="A node of `headrace clusters list`.")]
+
+
+@app.command()
+def cordon(name: NodeName, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """Set a node aside, in this session and later ones: it gets nothing new; what runs there may finish."""
+    _set_aside(name, NodeCordonRequested(name), "operator", data, form)
+
+
+@app.command()
+def uncordon(name: NodeName, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """Give a cordoned node work again, whatever set it aside."""
+    _set_aside(name, NodeUncordonRequested(name), "", data, form)
+
+
+def _set_aside(
+    name: str, record: NodeCordonRequested | NodeUncordonRequested, expected: str, data: Path, form: Format
+) -> None:
+    with api(data, operator=True) as client:
+        node = _node(client, name)
+        if node["cordoned"] != expected:
+            partition = _partition(client, node["pool"])
+            operators.send(settings(data), record, [partition], SOURCE)
+        end = time.monotonic() + HEARD_WITHIN_S
+        while (node := _node(client, name))["cordoned"] != expected:
+            if time.monotonic() > end:
+                raise CommandFailed(
+                    f"the scheduler is told, but node {name} did not follow within {HEARD_WITHIN_S:.0f} s; it will when"
+                    " its scheduler runs: see `headrace status` and `headrace clusters list`"
+                )
+            time.sleep(POLL_S)
+    if form is Format.JSON:
+        return output.as_json(node)
+    what = "is cordoned: it gets nothing new" if expected else "takes work"
+    output.out.print(f"{name} of cluster {node['cluster']} {what}", soft_wrap=True)
+
+
+def _node(client: ApiClient, name: str) -> dict[str, Any]:
+    nodes: list[dict[str, Any]] = client.get("/v1/nodes")["nodes"]
+    for node in nodes:
+        if node["node"] == name:
+            return node
+    there = ", ".join(sorted(node["node"] for node in nodes)) or "there is none"
+    raise WrongUse(f"expected a node that has joined ({there}), found {name[:80]!r}")
+
+
+def _partition(client: ApiClient, pool: str) -> int:
+    for entry in client.get("/v1/policy")["policies"]:
+        if entry["pool"] == pool:
+            partition: int = entry["policy"]["pools"][pool]["partition"]
+            return partition
+    raise CommandFailed(
+        f"expected a policy in force in pool {pool}, found none; apply one with `headrace policy apply`"
+    )
+
+
+def _node_state(node: dict[str, Any]) -> str:
+    """`ready`, or why the node gets nothing new."""
+    if node["state"] in ("departed", "lost"):
+        return str(node["state"])
+    if node["cordoned"]:
+        return "cordoned" if node["cordoned"] == "operator" else "suspect: jobs failed there"
+    return f"holds off: {node['holding']}" if node["holding"] else str(node["state"])
 
 
 def _place(client: ApiClient, name: str) -> tuple[str, int, int]:

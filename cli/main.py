@@ -19,6 +19,7 @@ NOUNS = {
     "jobs": "Requests to run a model once.",
     "models": "Versions of models, and the aliases that point to them.",
     "clusters": "Clusters and their nodes.",
+    "pools": "Pools: put on hold, release.",
     "policy": "Tiers, SLOs, pools, clusters and limits.",
     "audit": "The history: verified, told, exported.",
     "quarantine": "Records that could not be acted on: see, submit again, pass over.",

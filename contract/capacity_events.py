@@ -36,7 +36,7 @@ class NodeRefused(msgspec.Struct, frozen=True, tag="NodeRefused.v1"):
     name_taken (another identity has the name, and its lease lasts)."""
 
 
-class NodeHeard(msgspec.Struct, frozen=True, tag="NodeHeard.v1"):
+class NodeHeard(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeHeard.v1"):
     """The node's heartbeat was read: its lease starts anew."""
 
     node: str
@@ -44,6 +44,9 @@ class NodeHeard(msgspec.Struct, frozen=True, tag="NodeHeard.v1"):
     missing: tuple[str, ...] = ()
     """Dispatch ids of started attempts that the heartbeat does not list, sorted. An attempt that is missing three times
     in a row is closed."""
+    unlisted: tuple[str, ...] = ()
+    """Dispatch ids of attempts that have not started, whose order is overdue and which the heartbeat does not list,
+    sorted. A node that goes on so for a whole lease is deaf."""
 
 
 class NodeVersionsChanged(msgspec.Struct, frozen=True, tag="NodeVersionsChanged.v1"):
@@ -66,11 +69,14 @@ class NodeSlotsChanged(msgspec.Struct, frozen=True, omit_defaults=True, tag="Nod
     """Why the node takes nothing new for now, one of contract.inputs.HOLDING. Empty: it takes work."""
 
 
-class NodeDrained(msgspec.Struct, frozen=True, tag="NodeDrained.v1"):
+class NodeDrained(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeDrained.v1"):
     """The node takes no new work from now on."""
 
     node: str
     session: str
+    reason: str = ""
+    """deaf: the node is heard and does not hear: it listed none of its orders for a whole lease. Empty: it said so
+    itself."""
 
 
 class NodeCordoned(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeCordoned.v1"):

@@ -62,6 +62,14 @@ class PolicyReverted(msgspec.Struct, frozen=True, tag="PolicyReverted.v1"):
     """Jobs that started under the policy that goes."""
 
 
+class PoolHeld(msgspec.Struct, frozen=True, tag="PoolHeld.v1"):
+    """The pool accepts jobs and starts none: what is staged is called back, what runs goes on."""
+
+
+class PoolReleased(msgspec.Struct, frozen=True, tag="PoolReleased.v1"):
+    """The pool starts jobs again."""
+
+
 class VersionRegistered(msgspec.Struct, frozen=True, tag="VersionRegistered.v1"):
     """The version may be run. See VersionPublished."""
 
@@ -209,7 +217,7 @@ class RecallOrdered(msgspec.Struct, frozen=True, tag="RecallOrdered.v1"):
     dispatch: str
     reason: str
     """cancel, erase, expired, drain, elsewhere (another cluster would start the job sooner), cordon (its node was set
-    aside)."""
+    aside), held (the pool is on hold)."""
 
 
 class KillOrdered(msgspec.Struct, frozen=True, tag="KillOrdered.v1"):
@@ -347,6 +355,8 @@ Event = (
     Opened
     | PolicyAdopted
     | PolicyReverted
+    | PoolHeld
+    | PoolReleased
     | VersionRegistered
     | AliasPointed
     | JobAccepted

@@ -274,6 +274,14 @@ class ClusterActivated(msgspec.Struct, frozen=True, tag="ClusterActivated.v1"):
     cluster: str
 
 
+class HoldRequested(msgspec.Struct, frozen=True, tag="HoldRequested.v1"):
+    """The pool must accept jobs and start none until somebody releases it. Writer: operators."""
+
+
+class ReleaseRequested(msgspec.Struct, frozen=True, tag="ReleaseRequested.v1"):
+    """The pool may start jobs again. Writer: operators."""
+
+
 class NodeCordonRequested(msgspec.Struct, frozen=True, tag="NodeCordonRequested.v1"):
     """The node must get nothing new until somebody says otherwise, in this session and in later ones. Writer:
     operators."""
@@ -310,6 +318,8 @@ _Said = (
     | ClusterActivated
     | NodeCordonRequested
     | NodeUncordonRequested
+    | HoldRequested
+    | ReleaseRequested
 )
 
 Wire = JobSubmitted | _Said

@@ -6,12 +6,28 @@ import uuid
 from collections.abc import Iterable
 
 from contract import signers
-from contract.inputs import ClusterActivated, ClusterDrainRequested, PolicyApplied
+from contract.inputs import (
+    ClusterActivated,
+    ClusterDrainRequested,
+    HoldRequested,
+    NodeCordonRequested,
+    NodeUncordonRequested,
+    PolicyApplied,
+    ReleaseRequested,
+)
 from runtime import jobs_writer
 from runtime.kafka import Producer
 from runtime.settings import Settings
 
-OperatorRecord = PolicyApplied | ClusterDrainRequested | ClusterActivated
+OperatorRecord = (
+    PolicyApplied
+    | ClusterDrainRequested
+    | ClusterActivated
+    | NodeCordonRequested
+    | NodeUncordonRequested
+    | HoldRequested
+    | ReleaseRequested
+)
 
 
 def send(settings: Settings, record: OperatorRecord, partitions: Iterable[int], source: str) -> None:

@@ -81,6 +81,14 @@ def _policy_reverted(state: State, event: said.PolicyReverted) -> None:
     _adopt(state, event)
 
 
+def _pool_held(state: State, event: said.PoolHeld) -> None:
+    state.held = True
+
+
+def _pool_released(state: State, event: said.PoolReleased) -> None:
+    state.held = False
+
+
 def _adopt(state: State, event: said.PolicyAdopted | said.PolicyReverted) -> None:
     before, policy = state.policy, event.policy
     state.policy = policy
@@ -312,6 +320,8 @@ _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.Opened: _opened,
     said.PolicyAdopted: _policy_adopted,
     said.PolicyReverted: _policy_reverted,
+    said.PoolHeld: _pool_held,
+    said.PoolReleased: _pool_released,
     said.VersionRegistered: _version_registered,
     said.AliasPointed: _alias_pointed,
     said.JobAccepted: _job_accepted,

@@ -30,6 +30,8 @@ from contract.events import (
     NodeCordoned,
     NodeUncordoned,
     PolicyAdopted,
+    PoolHeld,
+    PoolReleased,
     ReportStale,
     VersionRegistered,
 )
@@ -242,6 +244,14 @@ def _node_uncordon(state: State, record: Input, body: inputs.NodeUncordonRequest
     yield NodeUncordoned(node=body.node, reason=OPERATOR)
 
 
+def _hold(state: State, record: Input, body: inputs.HoldRequested) -> Iterator[Event]:
+    yield ReportStale(kind="HoldRequested") if state.held else PoolHeld()
+
+
+def _release(state: State, record: Input, body: inputs.ReleaseRequested) -> Iterator[Event]:
+    yield PoolReleased() if state.held else ReportStale(kind="ReleaseRequested")
+
+
 def _unreadable(state: State, record: Input, body: inputs.Unreadable) -> Iterator[Event]:
     yield InputQuarantined(offset=record.offset, reason=body.reason)
 
@@ -262,6 +272,8 @@ _JUDGEMENTS: dict[type, Callable[[State, Input, Any], Iterator[Event]]] = {
     inputs.ClusterActivated: _cluster_activated,
     inputs.NodeCordonRequested: _node_cordon,
     inputs.NodeUncordonRequested: _node_uncordon,
+    inputs.HoldRequested: _hold,
+    inputs.ReleaseRequested: _release,
     inputs.Unreadable: _unreadable,
 }
 """Every body of the contract."""

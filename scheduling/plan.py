@@ -9,14 +9,14 @@ at once, and only one that nobody wants calls a staged attempt back.
 Like a judgement, a plan is a generator: each pick sees the state after the last one. When the batch is full, the plan
 stops between two groups of events, never between the closing of an attempt and what follows from it.
 
-Seams: `lapses_are_due`, `may_cordon`.
+While the pool is on hold nothing is dispatched, and what is staged is called back.
+
+Seams: `lapses_are_due`, `may_cordon`, `starts_jobs`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from heapq import heapify, heappop
-from itertools import islice
 
 import msgspec
 
@@ -32,17 +32,14 @@ from contract.events import (
     RecallOrdered,
 )
 from contract.lifecycle import JobState
-from contract.names import dispatch_id, dispatch_order
+from contract.names import dispatch_id
 from scheduling import disciplines, forecast, policy_trial
 from scheduling.attempts import endings, retries
-from scheduling.picking import gangs, limits, look_ahead, placement, ranking, reservations
-from scheduling.state import avoidance, backpressure, capacity, cordons, sharing
-from scheduling.state.gang_members import ranks_on
+from scheduling.picking import gangs, limits, look_ahead, moves, placement, ranking, reservations
+from scheduling.state import backpressure, capacity, cordons, sharing
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import FAILURES, Attempt, ClusterState, Group, Node, Suspect
 from scheduling.state.pool import RequirementClass, State
-
-RECALLS_PER_BATCH_MAX = 32
 
 
 def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callable[[], bool]) -> Iterator[Event]:
@@ -55,6 +52,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callabl
         _lapses(state) if lapses_are_due(state, caught_up) else iter(()),
         _drains(state),
         _cordons(state),
+        _hold(state) if state.held else iter(()),
     )
     for group in groups:
         for events in group:
@@ -65,9 +63,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callabl
         policy_trial.revert(state),
         reservations.releases(state),
         limits.adapt(state),
-        _dispatches(state, batch),
-        _make_way(state, batch),
-        _moves(state),
+        *((_dispatches(state, batch), _make_way(state, batch), moves.recalls(state)) if starts_jobs(state) else ()),
         forecast.renewals(state),
     )
     for single in singles:
@@ -75,6 +71,11 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callabl
             if is_full():
                 return
             yield event
+
+
+def starts_jobs(state: State) -> bool:
+    """Jobs may be dispatched: nobody holds the pool."""
+    return not state.held
 
 
 def lapses_are_due(state: State, caught_up: bool) -> bool:
@@ -138,6 +139,15 @@ def _cordon(state: State, node: Node, suspect: Suspect) -> Iterator[Event]:
         attempt = attempts[job]
         if not attempt.started and not attempt.stop and state.jobs[job].state is not JobState.CANCELLING:
             yield RecallOrdered(job=job, dispatch=attempt.dispatch, reason="cordon")
+
+
+def _hold(state: State) -> Iterator[Iterator[Event]]:
+    """The pool is on hold: what is staged comes back, so nothing starts."""
+    for name in sorted(state.clusters):
+        cluster = state.clusters[name]
+        for job in sorted(cluster.staged):
+            if not cluster.staged[job].stop and state.jobs[job].state is not JobState.CANCELLING:
+                yield iter((RecallOrdered(job=job, dispatch=cluster.staged[job].dispatch, reason="held"),))
 
 
 def _stop_for_drain(attempt: Attempt) -> Event:
@@ -210,7 +220,13 @@ def _for_gang(
 
 def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
     """Slots that are kept for gangs and free meanwhile, once no other slot is free: the job that the discipline puts
-    first goes there if it is expected to end in time. A class whose first job is not expected to is dropped."""
+    first goes there if it is expected to end in time. At each pick a class whose first job is not expected to is left
+    out."""
+    while (event := _back_fill(state, len(batch))) is not None:
+        yield event
+
+
+def _back_fill(state: State, index: int) -> Event | None:
     rooms = [
         requirement_class
         for requirement_class in state.classes.values()
@@ -220,7 +236,7 @@ def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
         order = disciplines.of(state).order(state, rooms)
         choice = order.first()
         if choice is None:
-            return
+            return None
         line, reason = choice
         turn = sharing.turn(line)
         job = state.jobs[turn[1]]
@@ -230,7 +246,8 @@ def _back_fills(state: State, batch: Sequence[Event]) -> Iterator[Event]:
             continue
         group, node = spot
         evidence = Evidence(reason, "", behind=ranking.behind(order, line, turn, group))
-        yield _dispatch(state, job, evidence, group.cluster, (node,), len(batch))
+        return _dispatch(state, job, evidence, group.cluster, (node,), index)
+    return None
 
 
 def _rooms(state: State, classes: Iterable[RequirementClass]) -> dict[RequirementClass, list[Group]]:
@@ -305,84 +322,3 @@ def binding(state: State, job: Job, cluster: ClusterState) -> str:
     if job.eligible_lease_ms > state.last_lease_ms:
         return "backoff"
     return "limit" if cluster.was_full else "slots"
-
-
-def _moves(state: State) -> Iterator[Event]:
-    """Recalls `elsewhere`: attempts that wait behind others on their node, while a slot that fits stayed free in a
-    cluster that takes work, or in their own cluster, whose limit they fill. Oldest job first; no more than there are
-    free slots, counting recalls still out. So each recall ends in a start: when it is back, a slot that was free goes
-    to the job or to one that goes before it, and no job is passed about while nothing starts (decision 0009)."""
-    free = [group for group in state.groups.values() if group.free and _may_fill(group.cluster)]
-    if not free or not any(group.parked for group in state.groups.values()):
-        return
-    staged: list[tuple[int, str]] = []
-    for cluster in state.clusters.values():
-        if any(_is_better(group, cluster) for group in free):
-            held = cluster.staged.items()
-            staged += [(state.jobs[job].submitted_ms, job) for job, attempt in held if not attempt.stop]
-    if not staged:
-        return
-    heapify(staged)
-    spare = min(_free_slots(state, free) - _recalls_out(state), RECALLS_PER_BATCH_MAX)
-    while staged and spare > 0:
-        job = state.jobs[heappop(staged)[1]]
-        if job.open is not None and _may_move(state, job, job.open, free):
-            spare -= 1
-            yield RecallOrdered(job=job.job, dispatch=job.open.dispatch, reason="elsewhere")
-
-
-def _may_fill(cluster: ClusterState) -> bool:
-    """The cluster takes work, or would take work if some of its staged attempts came back."""
-    return cluster.limit > 0 and not cluster.draining
-
-
-def _is_better(group: Group, cluster: ClusterState) -> bool:
-    """A free slot of the group may take what the cluster holds staged."""
-    return group.cluster is cluster or backpressure.takes_work(group.cluster)
-
-
-def _free_slots(state: State, groups: list[Group]) -> int:
-    """Free slots of these groups that are not kept. Of each group only as many nodes are looked at as a batch may
-    recall attempts."""
-    slots = 0
-    for group in groups:
-        for node in islice(placement.nodes_in(group, group.free), RECALLS_PER_BATCH_MAX):
-            slots += placement.free_slots(state, node)
-    return slots
-
-
-def _recalls_out(state: State) -> int:
-    """How many attempts were recalled as `elsewhere` and still wait behind others."""
-    attempts = (attempt for cluster in state.clusters.values() for attempt in cluster.staged.values() if attempt.stop)
-    return sum(attempt.stop_reason == "elsewhere" and _is_parked(state, attempt) for attempt in attempts)
-
-
-def _is_parked(state: State, attempt: Attempt) -> bool:
-    """The attempt's node holds more attempts than slots."""
-    load = state.node_attempts[attempt.node]
-    return load.group.parked & load.bit > 0
-
-
-def _may_move(state: State, job: Job, attempt: Attempt, free: list[Group]) -> bool:
-    """The attempt waits behind others and could start in one of these groups instead."""
-    if job.state is not JobState.DISPATCHED or attempt.members:
-        return False
-    if not _is_parked(state, attempt):
-        return False
-    cluster = state.clusters[attempt.cluster]
-    groups = state.lines[job.version, job.tier].requirement_class.groups
-    avoids = avoidance.is_in_force(state, job)
-    if not any(
-        group in groups
-        and _is_better(group, cluster)
-        and not (avoids and group.free & ~avoidance.banned(state, job, group) == 0)
-        for group in free
-    ):
-        return False
-    node = state.nodes[attempt.node]
-    before = [held for held in state.node_attempts[node.node].values() if held.started or _came_before(held, attempt)]
-    return sum(ranks_on(held, node.node) for held in before) >= node.usable
-
-
-def _came_before(one: Attempt, other: Attempt) -> bool:
-    return dispatch_order(one.dispatch) < dispatch_order(other.dispatch)

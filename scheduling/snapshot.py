@@ -119,6 +119,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     signed_from: int
     policy: Policy | None
     fingerprint: str
+    held: bool
     partition: int
     slos: dict[str, int]
     versions: list[Version]
@@ -171,6 +172,7 @@ def encode(state: State) -> bytes:
         signed_from=state.signed_from,
         policy=state.policy,
         fingerprint=state.fingerprint,
+        held=state.held,
         partition=state.partition,
         slos=state.slos,
         versions=[state.versions[version] for version in sorted(state.versions)],
@@ -299,6 +301,7 @@ _SAME = (
     "signed_from",
     "policy",
     "fingerprint",
+    "held",
     "partition",
     "losses",
     "forgotten_ms",

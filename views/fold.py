@@ -26,7 +26,17 @@ COUNTER_UNREADABLE = "JobUnreadable"
 COUNTER_PASSED_OVER = "PassedOver"
 """Counts events that the views do not show: those of jobs that were set aside, and those that no row can show."""
 
-_NODE_EVENTS = (e.NodeAdmitted, e.NodeHeard, e.NodeVersionsChanged, e.NodeDrained, e.NodeDeparted, e.NodeLost)
+_NODE_EVENTS = (
+    e.NodeAdmitted,
+    e.NodeHeard,
+    e.NodeVersionsChanged,
+    e.NodeSlotsChanged,
+    e.NodeDrained,
+    e.NodeCordoned,
+    e.NodeUncordoned,
+    e.NodeDeparted,
+    e.NodeLost,
+)
 _CLUSTER_EVENTS = (e.PolicyAdopted, e.PolicyReverted, e.LimitAdapted, e.ClusterDraining, e.ClusterReturned)
 
 

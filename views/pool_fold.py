@@ -30,6 +30,8 @@ class PoolFold:
         self._nodes = dict(nodes)
         self._clusters = dict(clusters)
         self.opened: e.Opened | None = None
+        self.held: bool | None = None
+        """The pool was put on hold, or released; None: neither."""
         self.nodes: dict[str, rows.NodeRow] = {}
         self.clusters: dict[str, rows.ClusterRow] = {}
         self.policy: rows.PolicyRow | None = None
@@ -69,6 +71,9 @@ class PoolFold:
             for name in [name for name, other in table.items() if other is row]:
                 del table[name]
 
+    def _hold(self, event: e.PoolHeld | e.PoolReleased) -> None:
+        self.held = isinstance(event, e.PoolHeld)
+
     def _opened(self, event: e.Opened) -> None:
         self.opened = event
 
@@ -102,6 +107,7 @@ class PoolFold:
 
     def _node_admitted(self, event: e.NodeAdmitted) -> None:
         _named(event.node)
+        old = self._nodes.get(event.node)
         self._put_node(
             rows.NodeRow(
                 self._pool,
@@ -117,6 +123,8 @@ class PoolFold:
                 "ready",
                 self._now_ms,
                 self._now_ms,
+                event.slots,
+                cordoned=old.cordoned if old is not None else "",
             )
         )
 
@@ -137,6 +145,16 @@ class PoolFold:
     def _node_versions(self, event: e.NodeVersionsChanged) -> None:
         row = self._node(event)
         row.loaded, row.cached = event.loaded, event.cached
+        self._put_node(row)
+
+    def _node_slots(self, event: e.NodeSlotsChanged) -> None:
+        row = self._node(event)
+        row.usable, row.holding = event.usable, event.holding
+        self._put_node(row)
+
+    def _node_cordoned(self, event: e.NodeCordoned | e.NodeUncordoned) -> None:
+        row = self._node(event)
+        row.cordoned = event.reason if isinstance(event, e.NodeCordoned) else ""
         self._put_node(row)
 
     def _node_drained(self, event: e.NodeDrained) -> None:
@@ -194,6 +212,8 @@ def _named(*texts: str) -> None:
 
 _EVENTS: dict[type, Callable[[PoolFold, Any], None]] = {
     e.Opened: PoolFold._opened,
+    e.PoolHeld: PoolFold._hold,
+    e.PoolReleased: PoolFold._hold,
     e.PolicyAdopted: PoolFold._policy_adopted,
     e.PolicyReverted: PoolFold._policy_adopted,
     e.LimitAdapted: PoolFold._limit_adapted,
@@ -202,6 +222,9 @@ _EVENTS: dict[type, Callable[[PoolFold, Any], None]] = {
     e.NodeAdmitted: PoolFold._node_admitted,
     e.NodeHeard: PoolFold._node_heard,
     e.NodeVersionsChanged: PoolFold._node_versions,
+    e.NodeSlotsChanged: PoolFold._node_slots,
+    e.NodeCordoned: PoolFold._node_cordoned,
+    e.NodeUncordoned: PoolFold._node_cordoned,
     e.NodeDrained: PoolFold._node_drained,
     e.NodeDeparted: PoolFold._node_gone,
     e.NodeLost: PoolFold._node_gone,

@@ -130,6 +130,7 @@ def _moved(pool: str, last: CountedRecord, fold: Fold) -> dict[str, Any]:
         "session": mended(opened.session) if opened else None,
         "release": mended(opened.release) if opened else None,
         "rules": nearest_number(opened.rules, "integer") if opened else None,
+        "held": fold.pool.held,
     }
 
 

@@ -192,6 +192,12 @@ class NodeView(msgspec.Struct):
     heard_ms: int
     staged: int
     running: int
+    usable: int
+    """Slots that can run an attempt."""
+    holding: str
+    """Why the node takes nothing new for now: store, disk, bytes or payloads; empty: it takes work."""
+    cordoned: str
+    """Why the node is cordoned: failures (jobs failed there that succeeded elsewhere) or operator; empty: it is not."""
 
 
 def nodes(connection: Connection) -> list[NodeView]:
@@ -229,6 +235,8 @@ class PoolView(msgspec.Struct):
     rules: int
     unreadable: int
     """Jobs that the views cannot show as the ledger has them: their state is `unreadable`."""
+    held: bool
+    """The pool accepts jobs and starts none."""
     passed_over: int
     """Events that the views do not show: events of such jobs, and events that no column holds."""
 
@@ -238,7 +246,7 @@ def pools(connection: Connection) -> list[PoolView]:
     query = text(
         'SELECT p.pool, p."offset", p.hash, p.seq, p.epoch, p.at_ms, p.release, p.rules,'
         " (SELECT coalesce(sum(c.jobs), 0)::bigint FROM views.job_counts c"
-        " WHERE c.pool = p.pool AND c.state = :unreadable),"
+        " WHERE c.pool = p.pool AND c.state = :unreadable), p.held,"
         " coalesce((SELECT n.value FROM views.counters n WHERE n.pool = p.pool AND n.name = :passed_over), 0)"
         " FROM views.ledger_positions p ORDER BY p.pool"
     )

@@ -143,6 +143,12 @@ class NodeRow(msgspec.Struct):
     """ready, draining, departed or lost."""
     joined_ms: int
     heard_ms: int
+    usable: Int32 = 0
+    """Slots that can run an attempt."""
+    holding: str = ""
+    """Why the node takes nothing new for now; empty: it takes work."""
+    cordoned: str = ""
+    """Why the node is cordoned, in whatever session; empty: it is not."""
 
 
 class ClusterRow(msgspec.Struct):

@@ -21,6 +21,7 @@ _RECALLED = {
     **_ENDING,
     "drain": "because its cluster drains",
     "elsewhere": "because another cluster will start it sooner",
+    "held": "because the pool is on hold",
     "cordon": "because its node was set aside: other jobs failed there",
 }
 CLOSED = {

@@ -60,6 +60,7 @@ class SecondBook:
         self._cordons = CordonBook(self._nodes.nodes, self._wrong)
         self._policy: Policy | None = None
         self._failures_max = 0
+        self._held = False
         self._last_dispatch = (0, 0, 0)
         self._offset = 0
         self._found: list[Finding] = []
@@ -111,6 +112,8 @@ class SecondBook:
                 self._policy = event.policy
                 self._limits.adopt(event.policy)
                 self._failures_max = max(self._failures_max, event.policy.failures_max)
+            case said.PoolHeld() | said.PoolReleased():
+                self._held = isinstance(event, said.PoolHeld)
             case said.NodeAdmitted():
                 self._nodes.admit(event)
             case said.NodeHeard():
@@ -179,6 +182,8 @@ class SecondBook:
     def _dispatch(self, batch: Batch, index: int, event: said.JobDispatched, job: _BookedJob) -> None:
         if job.dispatch or event.attempt != job.attempts + 1:
             self._wrong("I5", f"attempt {event.attempt} after attempt {job.attempts}", event.job)
+        if self._held:
+            self._wrong("I6", "dispatched while the pool was on hold", event.job)
         order = dispatch_order(event.dispatch)
         named = (event.dispatch, order > self._last_dispatch)
         if named != (dispatch_id(batch.epoch, batch.seq, index), True):

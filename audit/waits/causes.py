@@ -24,6 +24,8 @@ class CauseGroup(StrEnum):
     """The job was submitted, and the scheduler has not read it yet."""
     DOWN = "down"
     """Nothing was decided: no scheduler led the pool, or the broker was away."""
+    HELD = "held"
+    """The pool is on hold: it accepts jobs and starts none."""
     BACKOFF = "backoff"
     """The job rests before its next attempt."""
     NO_NODE = "no_node"

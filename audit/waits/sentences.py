@@ -24,7 +24,7 @@ class WaitCause(msgspec.Struct, frozen=True):
     """One cause of the wait."""
 
     cause: str
-    """on_the_way, down, backoff, no_node, busy, outranked, passed_over, gang_kept, gathering, limit, draining,
+    """on_the_way, down, held, backoff, no_node, busy, outranked, passed_over, gang_kept, gathering, limit, draining,
     set_aside, deciding, staged_behind, version, order, parked or ran."""
     words: str
     ms: int
@@ -162,6 +162,8 @@ def words(cause: Cause, ahead: frozenset[str] = frozenset()) -> str:
             return "it was on its way to the scheduler"
         case CauseGroup.DOWN:
             return "no scheduler led the pool, or the broker was away"
+        case CauseGroup.HELD:
+            return "the pool was on hold"
         case CauseGroup.BACKOFF:
             return "it rested after an attempt that did not succeed"
         case CauseGroup.NO_NODE:

@@ -147,6 +147,9 @@ class WaitTracker:
             self._stay_at_node(state, from_ms, led_ms, until_ms)
 
     def _stand_in_line(self, state: State, batch: Batch | None, from_ms: int, until_ms: int) -> None:
+        if state.held:
+            self._add(Cause(CauseGroup.HELD), from_ms, until_ms)
+            return
         job = state.jobs[self.job]
         rest_ms = job.eligible_lease_ms - state.lease_ms
         if rest_ms > 0:

@@ -6,7 +6,8 @@ carries out an order once however often it comes, so an order too many costs a r
 
 The nodes of a draining cluster get no Drain: the cluster gets no new work, its staged attempts are recalled, and its
 nodes stay ready for when the cluster is active again. A Drain is for a node that handed work back as drained and now
-claims to take work: a node that has drained takes work again only with a new session.
+claims to take work: a node that has drained takes work again only with a new session. A node that did not hear its
+orders finishes what it runs; then it is told to rejoin, which it does as soon as it hears.
 
 Tell and Refuse go only to nodes that give an identity: an agent of v0.1.0 does not know them.
 
@@ -145,7 +146,9 @@ def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) 
     digest = heartbeat.cached_digest
     if digest and node.identity and tells_otherwise(digest, node.cached):
         due["tell", "", node.node] = Tell(node.node, node.session, state.pool, state.epoch)
-    if node.draining and not heartbeat.draining:
+    if node.deaf and not attempts:
+        due["rejoin", "", node.node] = Rejoin(node.node, node.session, state.pool, state.epoch)
+    elif node.draining and not node.deaf and not heartbeat.draining:
         due["drain", "", node.node] = Drain(node.node, node.session, state.pool, state.epoch)
 
 

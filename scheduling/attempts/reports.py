@@ -32,7 +32,7 @@ from contract.events import (
 )
 from contract.inputs import Input
 from contract.lifecycle import JobState
-from scheduling.attempts import retries
+from scheduling.attempts import orders, retries
 from scheduling.state import capacity, gang_members
 from scheduling.state.capacity import holds_of, limit_of
 from scheduling.state.jobs import Job
@@ -44,6 +44,9 @@ MISSED_MAX = 3
 `unclaimed`, which is no failure of the job, and the job rests for one backoff (I9)."""
 
 
+DEAF_HEARTBEATS = 5
+"""At least so many heartbeats in a row, each answered by the order: of a lease of 30 s one heartbeat in six may be
+late. Orders are lost one by one now and then, five in a row only where nobody hears."""
 SPARED_MAX = 4
 """As many failures as a job avoids nodes (avoidance.AVOIDED_MAX)."""
 
@@ -124,7 +127,10 @@ def node_heartbeat(state: State, record: Input, body: inputs.NodeHeartbeat) -> I
     attempts = state.node_attempts[node.node]
     listed = {*body.running, *body.staged}
     missing = sorted(a.dispatch for a in attempts.values() if a.started and a.dispatch not in listed)
-    yield NodeHeard(node=node.node, session=node.session, missing=tuple(missing))
+    unlisted = sorted(
+        a.dispatch for a in attempts.values() if not a.started and a.dispatch not in listed and orders.repeats(state, a)
+    )
+    yield NodeHeard(node=node.node, session=node.session, missing=tuple(missing), unlisted=tuple(unlisted))
     loaded, cached = _versions(body.loaded), _versions(body.cached) if lists_cached(body) else node.cached
     if loaded != node.loaded or cached != node.cached:
         yield NodeVersionsChanged(node=node.node, session=node.session, loaded=loaded, cached=cached)
@@ -134,10 +140,22 @@ def node_heartbeat(state: State, record: Input, body: inputs.NodeHeartbeat) -> I
         yield NodeSlotsChanged(node=node.node, session=node.session, usable=usable, holding=holding)
     if body.draining and not node.draining:
         yield NodeDrained(node=node.node, session=node.session)
-    if missing:
+    if missing or unlisted:
         for attempt in [attempts[job] for job in sorted(attempts)]:
             if node.missed.get(attempt.dispatch, 0) >= MISSED_MAX:
                 yield from retries.close(state, attempt, "unclaimed", node.node)
+            elif is_deaf_to(state, node, attempt):
+                if not node.draining:
+                    yield NodeDrained(node=node.node, session=node.session, reason="deaf")
+                yield from retries.close(state, attempt, "unclaimed", node.node)
+
+
+def is_deaf_to(state: State, node: Node, attempt: Attempt) -> bool:
+    """The node was heard for a whole lease of lease time, in which the scheduler told it again and again, and does not
+    know of the attempt: it does not hear (review 5.10). Else its job would wait there for ever, because the node's
+    lease never lapses (I9)."""
+    times, since_ms = node.unlisted.get(attempt.dispatch, (0, 0))
+    return times >= DEAF_HEARTBEATS and state.lease_ms - since_ms >= retries.policy_of(state).node_lease_ms
 
 
 def lists_cached(body: inputs.NodeHeartbeat) -> bool:

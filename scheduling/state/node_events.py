@@ -43,6 +43,10 @@ def node_admitted(state: State, event: said.NodeAdmitted) -> None:
 def node_heard(state: State, event: said.NodeHeard) -> None:
     node = state.nodes[event.node]
     node.heard_lease_ms = state.lease_ms
+    if event.unlisted or node.unlisted:
+        now = (0, state.lease_ms)
+        before = {dispatch: node.unlisted.get(dispatch, now) for dispatch in event.unlisted}
+        node.unlisted = {dispatch: (times + 1, since_ms) for dispatch, (times, since_ms) in before.items()}
     if event.missing or node.missed:
         node.missed = {dispatch: node.missed.get(dispatch, 0) + 1 for dispatch in event.missing}
 
@@ -60,6 +64,7 @@ def node_slots_changed(state: State, event: said.NodeSlotsChanged) -> None:
 def node_drained(state: State, event: said.NodeDrained) -> None:
     node = state.nodes[event.node]
     node.draining = True
+    node.deaf = event.reason == "deaf"
     capacity.refresh(state, node)
 
 

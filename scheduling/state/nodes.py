@@ -60,6 +60,11 @@ class Node(msgspec.Struct):
     """Slots that can run an attempt: at most `slots`."""
     holding: str = ""
     """Why the node takes nothing new for now (contract.inputs.HOLDING); empty: it takes work."""
+    deaf: bool = False
+    """It drains because it does not hear its orders."""
+    unlisted: dict[str, tuple[int, int]] = {}
+    """By dispatch whose order is overdue: how many heartbeats in a row did not list it, and the lease time of the
+    first."""
     missed: dict[str, int] = {}
     """By dispatch that has started: how many heartbeats in a row did not list it."""
 

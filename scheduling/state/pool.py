@@ -19,6 +19,9 @@ from contract.inputs import Requirements
 from contract.policy import Policy
 from scheduling.state.jobs import Factors, Job, Loss, Situation
 from scheduling.state.nodes import Attempt, ClusterState, FormerNode, Group, Node, NodeLoad, Reservation, Suspect
+from scheduling.state.paces import ClassPace as ClassPace
+from scheduling.state.paces import LinePace as LinePace
+from scheduling.state.paces import PromiseFacts as PromiseFacts
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -53,52 +56,6 @@ class Mean(msgspec.Struct):
     """How many values the mean is over, at most switches.MEMORY."""
     mean: int = 0
     deviation: int = 0
-
-
-class PromiseFacts(msgspec.Struct):
-    """What the shadow of `promise` has seen (strict priority, replayed on the same slots). Kept only under
-    `promise`."""
-
-    worst: int = 0
-    """The largest wait that the shadow gave in this period, in permille of the job's SLO."""
-    worst_before: int = 0
-    """The same for the period before."""
-    period_start_ms: int = 0
-
-
-class LinePace:
-    """What `promise` has seen of a line, its late part included."""
-
-    __slots__ = ("chance", "last_ms", "longest", "rank", "shadow")
-
-    def __init__(self, rank: int) -> None:
-        self.rank = rank
-        """The tier's rank. An index, not a fact."""
-        self.chance = -1
-        """Mean time between two chances of the line, in ms << 6; -1: no two chances yet. The line has a chance when the
-        shadow takes a slot and has nothing in a higher tier."""
-        self.last_ms = -1
-        """When the line had its last chance; -1: none since jobs wait."""
-        self.longest = 0
-        """Longest time between two chances, in ms << 10, fading."""
-        self.shadow: deque[int] = deque()
-        """Submit times of the line's jobs that the shadow has not dispatched, sorted."""
-
-
-class ClassPace:
-    """What `promise` has seen of a requirement class."""
-
-    __slots__ = ("last_ms", "lines", "since", "slot")
-
-    def __init__(self) -> None:
-        self.slot = -1
-        """Mean time between two slots that fit the class, in ms << 6; -1: no two slots yet."""
-        self.last_ms = -1
-        """When the last such slot was given away; -1: none since jobs wait."""
-        self.since = 0
-        """Picks that fitted the class since its last overdue pick."""
-        self.lines: dict[str, LinePace] = {}
-        """By tier, the highest first."""
 
 
 class Share:
@@ -258,6 +215,7 @@ class State:
         "groups",
         "head_hash",
         "head_offset",
+        "held",
         "jobs",
         "last_lease_ms",
         "lease_ms",
@@ -314,6 +272,8 @@ class State:
         # what an operator decided
         self.policy: Policy | None = None
         self.fingerprint = ""
+        self.held = False
+        """An operator holds the pool: it accepts jobs and starts none."""
         self.trial: Trial | None = None
         """None: the policy in force is not on trial."""
         self.partition = 0

@@ -15,9 +15,11 @@ import msgspec
 from contract.inputs import (
     ClusterActivated,
     ClusterDrainRequested,
+    HoldRequested,
     NodeCordonRequested,
     NodeUncordonRequested,
     PolicyApplied,
+    ReleaseRequested,
     Requirements,
 )
 from contract.policy import fingerprint
@@ -148,6 +150,12 @@ def cordons(pool: Pool) -> None:
         else:
             pool.succeed(a_job(number), "c1", "c")
     pool.tell(NodeUncordonRequested("c2"))
+    pool.tell(HoldRequested())
+    pool.tell(submission(146, "api", "fragile"))
+    pool.tell(ReleaseRequested(), after_ms=1_000)
+    for _ in range(9):
+        pool.beat("c1", "c", after_ms=5_000, staged=(), running=())
+        pool.beat("c2", "c", staged=(), running=())
 
 
 def overdue(pool: Pool) -> None:

@@ -40,9 +40,14 @@ class Book(CordonRules):
                 if (node, session) in book.seats:
                     raise Violation("I3", f"{book.job} is still open on {node}, which is lost", book.job)
         self.lost_now.clear()
+        if self.deaf_now:
+            raise Violation("I16", f"{sorted(self.deaf_now)} were called deaf, and no order was lost for a lease")
         for book in self.jobs.values():
             if moment.decides and book.state == "queued" and 0 < book.expires_ms <= moment.now_ms:
                 raise Violation("I2", f"still waits after its deadline {book.expires_ms}", book.job)
+            is_free = not book.started and not book.recall_reason and not book.cancelling
+            if moment.decides and self.held_by_operator and book.open and is_free:
+                raise Violation("S4", "stays staged while the pool is on hold", book.job)
             if moment.decides and book.open:
                 self._check_drain(book, moment)
             for name, session in book.seats:

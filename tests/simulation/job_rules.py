@@ -182,6 +182,9 @@ class JobRules(NodeRules):
             raise Violation("I15", f"dispatch {event['dispatch']} was used before", job)
         if not event["dispatch"].startswith(f"{moment.epoch}.{moment.seq}."):
             raise Violation("I15", f"dispatch {event['dispatch']} is not named by its record", job)
+        if self.held_by_operator:
+            raise Violation("I6", "dispatched while the pool is on hold", job)
+        book.dispatched_lease_ms = moment.lease_ms
         node = self.nodes.get(event["node"])
         if node is None or (node.session, node.cluster) != (event["session"], event["cluster"]):
             raise Violation("I3", f"dispatched to {event['session']}, which is not a node's session", job)
@@ -278,6 +281,9 @@ class JobRules(NodeRules):
             forgotten = reason == "unclaimed" and any(
                 beat["session"] == session for beat in moment.bodies("NodeHeartbeat")
             )
+            silent_ms = moment.lease_ms - book.dispatched_lease_ms
+            if reason == "unclaimed" and not book.started and silent_ms >= self.policy["node_lease_ms"]:
+                self.deaf_now.discard(node)
             if not left and not forgotten:
                 kinds = ("Stopped", "Failed") if book.members and book.kill_reason else ("Stopped",)
                 self._reported(book, moment, *kinds, by=by)

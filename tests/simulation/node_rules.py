@@ -19,6 +19,9 @@ class NodeRules:
         self.policy: dict[str, Any] = {}
         self._before: dict[str, Any] = {}
         """The policy that comes back when the policy in force misses its bound; empty: there is no bound."""
+        self.deaf_now: set[str] = set()
+        """Nodes that were called deaf in this batch, and what showed it is still to come."""
+        self.held_by_operator = False
         self.lost_now: list[tuple[str, str]] = []
         self.requirements: dict[str, dict[str, Any]] = {}
         self.aliases: dict[tuple[str, str], str] = {}
@@ -90,6 +93,14 @@ class NodeRules:
 
     def _NodeDrained(self, event: Event, moment: Moment) -> None:
         self._node(event).draining = True
+        if event.get("reason", "") == "deaf":
+            self.deaf_now.add(event["node"])
+
+    def _PoolHeld(self, event: Event, moment: Moment) -> None:
+        self.held_by_operator = True
+
+    def _PoolReleased(self, event: Event, moment: Moment) -> None:
+        self.held_by_operator = False
 
     def _NodeDeparted(self, event: Event, moment: Moment) -> None:
         self._node(event)

@@ -63,6 +63,8 @@ class Node:
         self.usable = slots
         self.holding = ""
         self.cut_until_ms = 0
+        self.deaf_until_ms = 0
+        """Until then orders do not reach the node, and it is heard all the time."""
         self.load_ms = 0
         """How much longer an attempt takes when its version is not loaded."""
         self.lives = 0
@@ -100,6 +102,9 @@ class Node:
         self.usable, self.holding = self.slots, ""
         if self.alive:
             self._begin_next()
+
+    def deafen(self, for_ms: int) -> None:
+        self.deaf_until_ms = max(self.deaf_until_ms, self.timeline.now_ms + for_ms)
 
     def forget(self) -> None:
         """A defect of the node: it loses an attempt that runs, and reports nothing."""
@@ -245,6 +250,8 @@ class Node:
         records = self.broker.read(dispatch_topic(self.cluster), self._position)
         for record in records:
             self._position = record.offset + 1
+            if self.timeline.now_ms < self.deaf_until_ms:
+                continue
             for order in codec.decode_orders(record.value):
                 if order.node == self.name and order.session == self.session and order.epoch >= self._epoch:
                     self._epoch = order.epoch

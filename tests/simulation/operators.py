@@ -97,6 +97,11 @@ class Operators:
     def say(self, body: inputs.Wire) -> None:
         deliver(self.broker, codec.encode(body))
 
+    def _ask_once(self, body: inputs.Wire) -> None:
+        """Nobody asks again when it is unclear whether the request arrived, so no copy of it comes after the world has
+        healed."""
+        self.broker.produce(JOBS, codec.encode(body))
+
     def set_up(self) -> None:
         """Applies the policy first, then versions and aliases. A submission that comes before these is refused, which
         is right too."""
@@ -238,14 +243,19 @@ class Operators:
         self.say(inputs.ClusterDrainRequested(cluster, deadline_ms))
         self.timeline.after(self.timeline.between(3_000, 20_000), lambda: self.say(inputs.ClusterActivated(cluster)))
 
+    def hold(self) -> None:
+        self._ask_once(inputs.HoldRequested())
+        self.timeline.after(self.timeline.between(500, 15_000), lambda: self.say(inputs.ReleaseRequested()))
+
     def cordon(self) -> None:
         node = self.timeline.chance.choice(("a.1", "a.2", "b.1", "b.2", "nobody"))
-        self.say(inputs.NodeCordonRequested(node))
+        self._ask_once(inputs.NodeCordonRequested(node))
         self.timeline.after(self.timeline.between(3_000, 20_000), lambda: self.say(inputs.NodeUncordonRequested(node)))
 
     def heal(self) -> None:
         """Restores everything as at the beginning, and cancels what would never end by itself."""
         self.apply(self._policy)
+        self.say(inputs.ReleaseRequested())
         for cluster in POLICY.clusters:
             self.say(inputs.ClusterActivated(cluster))
         for node in sorted(self.auditor.book.cordoned):

@@ -33,6 +33,7 @@ class JobBook:
     started: bool = False
     started_ms: int = 0
     dispatched_ms: int = 0
+    dispatched_lease_ms: int = 0
     to_free: bool = False
     """Whether a slot was free for the attempt when it was dispatched."""
     kill_reason: str = ""

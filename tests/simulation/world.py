@@ -28,6 +28,8 @@ SECOND_LIVES_EVERY = 5
 """One world of this many goes on until forgotten ids come again."""
 FORGOTTEN_MS = 120_000
 """How much later than `submission_age_max` ids come again: ids are forgotten by the minute."""
+OUTAGE_MS_MAX = 45_000
+FOR_EVER_MS = 1_000_000_000
 LOAD_MS = 25_000
 """What loading a version costs in every second world, in ms."""
 
@@ -184,6 +186,14 @@ class World:
         if node is not self.twin:
             self.timeline.after(self.timeline.between(2_000, 12_000), lambda: self._start_node(node))
 
+    def _deafen(self) -> None:
+        """Orders to one node are lost, its heartbeats are not: for a while, or for ever where others can do all its
+        work."""
+        if self.timeline.happens(0.5):
+            self.nodes[-1].deaf_until_ms = FOR_EVER_MS
+        else:
+            self._one_node(lambda node: node.deafen(self.timeline.between(5_000, 60_000)))()
+
     def _break(self, what: str) -> None:
         """A node, or a version on any node, fails whatever it runs for a while."""
         self.work.broken.add(what)
@@ -209,8 +219,10 @@ class World:
             "node forgets": (50_000, self._one_node(Node.forget)),
             "node limps": (25_000, self._one_node(lambda node: node.limp(timeline.between(1_000, 20_000)))),
             "twin names": (30_000, lambda: self._start_node(self.twin)),
+            "node deaf": (40_000, self._deafen),
+            "hold": (40_000, operators.hold),
             "node leaves": (40_000, self._one_node(self._retire_node)),
-            "broker down": (40_000, lambda: self.broker.go_down(timeline.between(300, 45_000))),
+            "broker down": (40_000, lambda: self.broker.go_down(timeline.between(300, OUTAGE_MS_MAX))),
             "clock jump": (25_000, self._jump_clock),
             "intake crash": (15_000, self.intake.crash),
             "snapshot": (6_000, self._one_scheduler(Scheduler.want_snapshot)),
@@ -296,7 +308,12 @@ class World:
         for node in self.nodes:
             node.recover()
             node.cut_until_ms = 0
+            if node.deaf_until_ms == FOR_EVER_MS:
+                node.kill()  # what it ran when it became deaf, nobody can tell it to stop
+            else:
+                node.deaf_until_ms = 0
             self._start_node(node)
         self.operators.heal()
         # once more when no late copy of anything said before can arrive any more
         self.timeline.after(LATE_MS_MAX + 5_000, self.operators.heal)
+        self.timeline.after(LATE_MS_MAX + OUTAGE_MS_MAX + 5_000, self.operators.heal)

@@ -139,6 +139,7 @@ def check_node(tables: Tables, node: Node, held: list[Attempt]) -> None:
     shown = (row.session, row.cluster, row.chipset, row.slots, row.gpus, row.memory_mib)
     assert shown == (node.session, node.cluster, node.chipset, node.slots, node.gpus, node.memory_mib)
     assert (row.loaded, row.cached) == (node.loaded, node.cached)
+    assert (row.usable, row.holding) == (node.usable, node.holding)
     assert row.state == ("draining" if node.draining else "ready")
     running = sum(attempt.started for attempt in held)
     counted = (tables.in_nodes[node.node, "staged"], tables.in_nodes[node.node, "running"])

@@ -57,6 +57,18 @@ def test_a_node_that_takes_nothing_new_for_now() -> None:
         assert wait_of(ledger, 1).shares[Cause(CauseGroup.SET_ASIDE, cluster="east", reason=reason)].ms == 2_000
 
 
+def test_a_pool_on_hold() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    ledger.decide(inputs.HoldRequested())
+    ledger.submit(1)
+    ledger.decide()
+    ledger.decide(passed_ms=2_000)
+    wait = wait_of(ledger, 1)
+    assert ms_of(wait)[CauseGroup.HELD] == 2_000
+    assert "because the pool was on hold" in explained(wait, operator=False).sentence
+
+
 def test_slots_taken_since_before_it_came() -> None:
     ledger = behind()
     ledger.decide(passed_ms=3_000)
@@ -206,6 +218,7 @@ ONE_CAUSE_AT_A_TIME = (
     test_a_limit_that_keeps_a_slot_empty,
     test_a_cluster_that_drains,
     test_a_node_that_takes_nothing_new_for_now,
+    test_a_pool_on_hold,
 )
 
 

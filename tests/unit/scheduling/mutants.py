@@ -55,7 +55,7 @@ from contract.inputs import Started
 from scheduling import evolve, judge, plan
 from scheduling.attempts import orders, reports, retries
 from scheduling.disciplines import promise, promise_order, wait_fraction, weighted_fair
-from scheduling.picking import gangs, limits, look_ahead, reservations, switches
+from scheduling.picking import gangs, limits, look_ahead, moves, reservations, switches
 from scheduling.state import backpressure, capacity, sharing
 from scheduling.state.gang_members import node_shares
 from scheduling.state.nodes import ClusterState, NodeLoad
@@ -216,7 +216,7 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
         lambda: test_full_clusters.test_no_slot_is_idle_while_a_job_waits_anywhere_for_longer_than_a_heartbeat(2),
     ),
     "nothing is recalled for a slot elsewhere": (
-        instead(plan, "_moves", lambda state: iter(())),
+        instead(moves, "recalls", lambda state: iter(())),
         lambda: test_full_clusters.test_no_slot_is_idle_while_a_job_waits_anywhere_for_longer_than_a_heartbeat(2),
     ),
     "what is staged takes the last place of a limit": (
@@ -224,7 +224,7 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
         test_moves.test_what_is_staged_never_takes_the_last_place_from_a_slot_that_it_does_not_fit,
     ),
     "a node's attempts are not recalled while a slot there is about to start": (
-        instead(plan, "_came_before", lambda one, other: False),
+        instead(moves, "_came_before", lambda one, other: False),
         test_moves.test_of_a_node_on_which_a_slot_is_about_to_start_only_what_waits_behind_that_is_recalled,
     ),
     "as much is staged as the limit allows": (

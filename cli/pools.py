@@ -1,0 +1,88 @@
+"""`headrace pools …`: which pools there are; putting one on hold and releasing it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import output
+from cli.api_client import ApiClient
+from cli.connection import DATA_DEFAULT, Data, api, settings
+from cli.errors import CommandFailed, WrongUse
+from cli.output import Format, Output
+from contract.inputs import HoldRequested, ReleaseRequested
+from registry import operators
+
+app = typer.Typer(no_args_is_help=True, help="Pools.")
+
+SOURCE = "//headrace/pools"
+HEARD_WITHIN_S = 15.0
+POLL_S = 0.1
+
+PoolName = Annotated[str, typer.Argument(metavar="POOL", help="A pool of the policy in force.")]
+
+
+@app.command("list")
+def list_pools(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """Every pool: whether it starts jobs, and how far its views are."""
+    with api(data, operator=True) as client:
+        found = client.get("/v1/policy")
+    if form is Format.JSON:
+        return output.as_json({"pools": found["pools"], "waiting": found["waiting"]})
+    rows = [
+        (pool["pool"], "on hold" if pool["held"] else "starts jobs", pool["offset"], pool["release"], pool["rules"])
+        for pool in found["pools"]
+    ]
+    rows += [(pool, "no scheduler yet", "", "", "") for pool in found["waiting"]]
+    output.table(
+        ["pool", "state", "ledger offset", "release", "rules"],
+        rows,
+        empty="no pool; `headrace policy apply FILE` names some",
+    )
+
+
+@app.command()
+def hold(name: PoolName, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """Put a pool on hold: it accepts jobs and starts none; what runs may finish. Deadlines and SLOs go on."""
+    _tell(name, HoldRequested(), True, data, form)
+
+
+@app.command()
+def release(name: PoolName, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """Let a pool that is on hold start jobs again."""
+    _tell(name, ReleaseRequested(), False, data, form)
+
+
+def _tell(name: str, record: HoldRequested | ReleaseRequested, held: bool, data: Path, form: Format) -> None:
+    with api(data, operator=True) as client:
+        partition, pool = _pool(client, name)
+        if pool["held"] is not held:
+            operators.send(settings(data), record, [partition], SOURCE)
+        end = time.monotonic() + HEARD_WITHIN_S
+        while (pool := _pool(client, name)[1])["held"] is not held:
+            if time.monotonic() > end:
+                raise CommandFailed(
+                    f"the scheduler is told, but pool {name} did not follow within {HEARD_WITHIN_S:.0f} s; it will when"
+                    " its scheduler runs: see `headrace status` and `headrace pools list`"
+                )
+            time.sleep(POLL_S)
+    if form is Format.JSON:
+        return output.as_json(pool)
+    what = (
+        f"is on hold: it accepts jobs and starts none until `headrace pools release {name}`" if held else "starts jobs"
+    )
+    output.out.print(f"pool {name} {what}", soft_wrap=True)
+
+
+def _pool(client: ApiClient, name: str) -> tuple[int, dict[str, Any]]:
+    """The partition of the pool, and what the views show of it."""
+    found = client.get("/v1/policy")
+    partitions = {entry["pool"]: entry["policy"]["pools"][entry["pool"]]["partition"] for entry in found["policies"]}
+    for pool in found["pools"]:
+        if pool["pool"] == name and name in partitions:
+            return partitions[name], pool
+    there = ", ".join(sorted(partitions)) or "there is none"
+    raise WrongUse(f"expected a pool with a policy in force ({there}), found {name[:80]!r}")
