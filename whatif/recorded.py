@@ -90,6 +90,17 @@ _ENDINGS: dict[type, str] = {
 }
 
 
+OPERATIONS = (
+    inputs.ClusterDrainRequested,
+    inputs.ClusterActivated,
+    inputs.HoldRequested,
+    inputs.ReleaseRequested,
+    inputs.NodeCordonRequested,
+    inputs.NodeUncordonRequested,
+)
+"""What operators say of clusters, nodes and the pool. It happens in every what-if as it happened."""
+
+
 class Recorder:
     """Takes the batches of a ledger in order and keeps what a simulation needs. Whoever follows a ledger without end
     takes out what has been used."""
@@ -137,7 +148,7 @@ class Recorder:
     def take(self, batch: Batch) -> None:
         self._now_ms = batch.now_ms
         for record in batch.inputs:
-            if isinstance(record.body, inputs.ClusterDrainRequested | inputs.ClusterActivated):
+            if isinstance(record.body, OPERATIONS):
                 self.operations.append((batch.now_ms, record.body))
             elif isinstance(record.body, inputs.NodeHeartbeat | inputs.NodeReport):
                 self.heard_ms[record.body.node] = batch.now_ms

@@ -39,7 +39,8 @@ def played(submissions: dict[int, list[tuple[int, str]]], runs_ms: Callable[[int
         if now_ms % 5_000 == START_MS % 5_000:
             dispatches = tuple(dispatch for dispatch, _ in running.values())
             loaded = ledger.state.nodes["n1"].loaded
-            ledger.say(inputs.NodeHeartbeat("n1", "n1.a", dispatches, loaded=loaded, cached=loaded))
+            waiting = tuple(dispatch for _, dispatch in staged)
+            ledger.say(inputs.NodeHeartbeat("n1", "n1.a", dispatches, waiting, loaded=loaded, cached=loaded))
         ledger.now_ms -= 100
         events = ledger.decide(passed_ms=100)
         staged += [(event.job, event.dispatch) for event in events if isinstance(event, JobDispatched)]

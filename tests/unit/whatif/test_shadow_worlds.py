@@ -64,7 +64,7 @@ def lived_twice(past: LedgerPast) -> bool:
 
 
 def test_from_the_beginning_it_decides_what_what_if_decides() -> None:
-    pasts = [past for past in map(past_of, range(16)) if not read_late(past) and not lived_twice(past)]
+    pasts = [past for past in map(past_of, range(24)) if not read_late(past) and not lived_twice(past)]
     assert len(pasts) > 3
     for past in pasts:
         given = recorded(past)
