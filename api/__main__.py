@@ -13,6 +13,7 @@ import uvicorn
 from api.app import Application
 from contract import signers
 from runtime import jobs_writer
+from runtime.entry import run_process
 from runtime.settings import Settings
 from runtime.shutdown import SIGNALS
 from runtime.telemetry import configure_logging
@@ -74,9 +75,11 @@ def main() -> int:
             do="stop what listens there, or set HEADRACE_API_HOST and HEADRACE_API_PORT",
         )
         return 1
+    application = Application(settings)
+    application.connect()
+    server = ApiServer(application)
     for number in SIGNALS:
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal again once it has stopped
-    server = ApiServer(Application(settings))
     log.info("listening", host=settings.api_host, port=listener.getsockname()[1])
     with listener:
         server.run(sockets=[listener])
@@ -84,4 +87,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_process("api", main))

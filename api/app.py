@@ -62,6 +62,13 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guard(without_slash(without_prefix(scope, self._settings.api_prefix)), receive, send)
 
+    def connect(self) -> Resources:
+        """Makes what the process connects with, once. What `Resources` raises: settings that cannot be used. A server
+        would tell of that by a stack trace, so whoever starts the server connects first."""
+        if self._resources is None:
+            self._resources = Resources(self._settings, self._metrics)
+        return self._resources
+
     def end_streams(self) -> None:
         """Ends all event streams, which would keep a stopping server. Safe in any thread and in a signal handler."""
         if self._resources is not None and self._loop is not None:
@@ -70,9 +77,8 @@ class Application:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-        resources = Resources(self._settings, self._metrics)
+        resources = app.state.resources = self.connect()
         resources.start()
-        self._resources = app.state.resources = resources
         app.state.probes = health.probes_of(resources)
         try:
             yield

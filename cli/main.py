@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Any
 
 import typer
 
@@ -100,6 +99,7 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     from audit.ledger.reader import ExportUnreadable
     from local.errors import CannotStart
     from registry.errors import RegistryError
+    from runtime.entry import settings_fault
     from runtime.jobs_writer import WrongSigner
     from runtime.kafka import DeliveryUnclear, OffsetGone
     from runtime.object_store import UNAVAILABLE
@@ -107,7 +107,7 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     from runtime.proxies import ProxyUnusable
 
     if isinstance(failure, ValidationError):
-        return _setting(failure), WRONG_USE
+        return settings_fault(failure), WRONG_USE
     if isinstance(failure, RegistryError):
         return str(failure), WRONG_USE if failure.code in _WRONG_USE_CODES else FAILED
     if isinstance(failure, ExportUnreadable | WrongSigner):
@@ -125,12 +125,3 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     if isinstance(failure, DATABASE_ERRORS):
         return in_a_sentence(failure), FAILED
     return None
-
-
-def _setting(failure: Any) -> str:
-    """The first setting of the environment that cannot be read. Words of pydantic quote no value: a value may
-    be a secret."""
-    first = failure.errors(include_url=False, include_input=False, include_context=False)[0]
-    name = "_".join(str(part) for part in first["loc"]).upper()
-    prefix = "" if name.startswith(("HEADRACE_", "DATABASE_")) else "HEADRACE_"
-    return f"{prefix}{name}: {first['msg'].removeprefix('Value error, ')}"

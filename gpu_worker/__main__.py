@@ -9,7 +9,6 @@ import ctypes
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -24,6 +23,7 @@ from gpu_worker.agent import Agent
 from gpu_worker.world import World
 from registry.depot import Depot
 from runtime import jobs_writer
+from runtime.entry import run_process
 from runtime.kafka import Lookup, Producer
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
@@ -169,13 +169,9 @@ def _keep_memory_private() -> None:
 
 
 def exit_with(run: Callable[[], int]) -> NoReturn:
-    """Run, then end the process at once with the status that `run` returns; 1 after a defect, whose traceback goes to
-    stderr. Python itself would wait for threads that wait for a server; what matters is done by then."""
-    try:
-        status = run()
-    except Exception:
-        traceback.print_exc()
-        status = 1
+    """Run, then end the process at once with the status that `run` returns; as runtime.entry after a failure. Python
+    itself would wait for threads that wait for a server; what matters is done by then."""
+    status = run_process("gpu_worker", run)
     sys.stderr.flush()
     os._exit(status)
 

@@ -23,8 +23,10 @@ from local.options import Keys
 from local.own_files import FileDamaged, read, replace
 from registry import keys, policies, pools
 from runtime import kafka, postgres
+from runtime.entry import run_process
 from runtime.object_store import ObjectStore
 from runtime.object_store_health import StoreUnfit, require_conditional_writes
+from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
 from runtime.settings import Settings
 
 SERVERS_TIMEOUT_S = 60
@@ -106,8 +108,11 @@ def main() -> int:
     try:
         for step in steps:
             _with_patience(step)
-    except CannotStart as error:
+    except (CannotStart, kafka.TopicMismatch) as error:
         print(error, file=sys.stderr)
+        return 1
+    except DATABASE_ERRORS as error:
+        print(in_a_sentence(error), file=sys.stderr)
         return 1
     return 0
 
@@ -136,4 +141,4 @@ def _topics_if_new(settings: Settings, first: policy.Policy, replication: int) -
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_process("install", main))

@@ -13,6 +13,7 @@ be listened to, and the relay looks every POLL_S.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import uuid
@@ -30,6 +31,7 @@ from contract.inputs import AliasMoved, VersionPublished
 from contract.signing import RecordSigner
 from registry.outbox import CHANNEL
 from runtime import jobs_writer
+from runtime.entry import run_process
 from runtime.kafka import DeliveryUnclear, Producer
 from runtime.outage_watch import OutageWatch
 from runtime.postgres import engine as engine_for
@@ -154,8 +156,8 @@ def _await_notification(driver: DriverConnection[Any]) -> None:
 
 
 def main() -> None:
-    configure_logging("relay")
     settings = Settings()
+    configure_logging("relay", settings.log_level)
     signer = jobs_writer.process_signer(settings, signers.RELAY)
     serve_metrics(settings.metrics_port)
     stop = on_signal()
@@ -171,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_process("relay", main))

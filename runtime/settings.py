@@ -23,6 +23,15 @@ SECRETS_VARIABLE = "HEADRACE_SECRETS"
 _BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?")
 _POSTGRES_SCHEMES = ("postgres://", "postgresql://")
 _POSTGRES_DRIVER = "postgresql+psycopg://"
+_DATABASE = re.compile(
+    r"postgresql\+psycopg://(?:[^:/]*(?::[^@]*)?@)?(?:\[[^/?\]]+\]|[^/:?]*)(?::[0-9]{0,5})?(?:[/?].*)?", re.DOTALL
+)
+"""What SQLAlchemy can read of a URL, without quoting it where it cannot."""
+_HTTP = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|[^\s:/?#\[\]]+)(?::[0-9]{1,5})?(?:/[^\s?#]*)?")
+
+
+class SettingUnusable(Exception):
+    """A setting can be read, and what it names cannot be used. The message names the setting."""
 
 
 class Settings(BaseSettings):
@@ -130,7 +139,16 @@ class Settings(BaseSettings):
     def _with_driver(cls, url: str) -> str:
         for scheme in _POSTGRES_SCHEMES:
             if url.startswith(scheme):
-                return _POSTGRES_DRIVER + url.removeprefix(scheme)
+                url = _POSTGRES_DRIVER + url.removeprefix(scheme)
+        if not _DATABASE.fullmatch(url):
+            raise ValueError("expected postgresql://user@host:port/database, found another URL")
+        return url
+
+    @field_validator("s3_endpoint", "s3_public_endpoint")
+    @classmethod
+    def _with_scheme(cls, url: str) -> str:
+        if url and not _HTTP.fullmatch(url):
+            raise ValueError(f"expected http://host:port or https://host:port, or nothing; found {url[:100]!r}")
         return url
 
     @field_validator("kafka")

@@ -12,7 +12,7 @@ from typing import TextIO, cast
 import structlog
 from prometheus_client import start_http_server
 
-from runtime.settings import Settings
+from runtime.settings import Settings, SettingUnusable
 
 NOISY = ("aiokafka", "faust.topics", "boto3", "botocore", "s3transfer", "urllib3", "httpx", "httpcore", "asyncio")
 """Libraries that log each message or request. They even build log records of levels that nobody reads."""
@@ -71,9 +71,16 @@ def configure_logging(process: str, level: str | None = None) -> None:
 
 
 def serve_metrics(port: int) -> None:
-    """Serve this process's metrics on 127.0.0.1:`port`. 0 = not at all."""
-    if port:
+    """Serve this process's metrics on 127.0.0.1:`port`. 0 = not at all. SettingUnusable."""
+    if not port:
+        return
+    try:
         start_http_server(port, addr="127.0.0.1")
+    except (OSError, OverflowError) as error:
+        found = error.strerror if isinstance(error, OSError) else "no port"
+        raise SettingUnusable(
+            f"HEADRACE_METRICS_PORT: expected a free port of 127.0.0.1, found {port}: {found}; 0 is none"
+        ) from None
 
 
 def without_words(error: BaseException) -> str:

@@ -10,6 +10,7 @@ with it (streams.door.intake_partition).
 from __future__ import annotations
 
 import asyncio
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -131,9 +132,9 @@ async def serve(settings: Settings, group: str) -> None:
     writing.cancel()
 
 
-def main() -> None:
-    start("intake", serve, GROUP)
+def main() -> int:
+    return start("intake", serve, GROUP)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

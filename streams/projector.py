@@ -9,6 +9,7 @@ its place. Only a damaged ledger ends the process.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -285,9 +286,9 @@ async def serve(settings: Settings, group: str) -> None:
     await host(app, LEDGER, project, assigned=projector.assigned, stop=projector.stop, places=projector.places)
 
 
-def main() -> None:
-    start("projector", serve, GROUP)
+def main() -> int:
+    return start("projector", serve, GROUP)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from functools import partial
 from typing import Any
 
@@ -104,9 +105,9 @@ async def serve(settings: Settings, group: str) -> None:
     await host(app, JOBS, schedule, assigned=scheduler.assigned, stop=scheduler.stop, places=scheduler.places)
 
 
-def main() -> None:
-    start("scheduler", serve, GROUP)
+def main() -> int:
+    return start("scheduler", serve, GROUP)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -25,7 +25,8 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from runtime import kafka
-from runtime.settings import Settings
+from runtime.entry import run_process
+from runtime.settings import Settings, SettingUnusable
 from runtime.shutdown import on_signal_async
 from runtime.telemetry import configure_logging, serve_metrics, without_words
 from streams.hosting.assignment import METADATA_MAX_AGE_MS, Assignor, keep_whole
@@ -62,9 +63,14 @@ def make_app(name: str, settings: Settings) -> Any:
     """A Faust app of this consumer group, for exactly one topic.
 
     The group knows its members by host and data directory. So a member that was killed and starts again has its
-    partitions back at once, and does not wait until the broker gives the dead member up."""
+    partitions back at once, and does not wait until the broker gives the dead member up. SettingUnusable."""
     datadir = settings.data / name
-    datadir.mkdir(parents=True, exist_ok=True)
+    try:
+        datadir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingUnusable(
+            f"HEADRACE_DATA: expected a directory to write to, found {settings.data}: {error.strerror}"
+        ) from None
     brokers = ";".join(f"kafka://{broker.strip()}" for broker in settings.kafka.split(","))
     app: Any = faust.App(
         name,
@@ -269,17 +275,22 @@ async def _commit(app: Any, topic: str, places: Mapping[int, int]) -> bool:
     return True
 
 
-def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, None]], group: str) -> None:
-    """The main function of a processor: its arguments, settings, logs and metrics, then `serve(settings, group)`."""
+def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, None]], group: str) -> int:
+    """The main function of a processor: its arguments, settings, logs and metrics, then `serve(settings, group)`. The
+    exit status."""
     parser = argparse.ArgumentParser(prog=f"python -m streams.{process}")
     parser.add_argument("--group", default=group, help="consumer group that shares out the partitions (%(default)s)")
     group = parser.parse_args().group
-    settings = Settings()
-    configure_logging(process, settings.log_level)
-    for name, level in QUIET.items():
-        logging.getLogger(name).setLevel(level)
-    serve_metrics(settings.metrics_port)
-    asyncio.run(_with_threads(serve(settings, group)))
+
+    def run() -> None:
+        settings = Settings()
+        configure_logging(process, settings.log_level)
+        for name, level in QUIET.items():
+            logging.getLogger(name).setLevel(level)
+        serve_metrics(settings.metrics_port)
+        asyncio.run(_with_threads(serve(settings, group)))
+
+    return run_process(process, run)
 
 
 async def _with_threads(serving: Coroutine[Any, Any, None]) -> None:

@@ -121,3 +121,35 @@ def test_signing_settings_that_are_wrong_are_refused_and_not_quoted(changes: dic
         Settings.model_validate(changes)
     for secret in (KEY.of("api").text, "hidden"):
         assert secret not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p@host:5432/d",
+        "postgresql+psycopg://u:p%40/x@[::1]:5432/d?sslmode=require",
+        "postgresql:///d?host=/tmp/with%20space&port=5",
+        "postgres://host",
+    ],
+)
+def test_urls_of_postgres_are_taken(url: str) -> None:
+    assert Settings(database_url=url).database_url.startswith("postgresql+psycopg://")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://u:secret@h/d", "postgresql://u:secret@host:port/d", ""])
+def test_another_url_is_refused_without_being_quoted(url: str) -> None:
+    with pytest.raises(ValidationError, match="expected postgresql://user@host:port/database") as refused:
+        Settings(database_url=url)
+    (error,) = refused.value.errors(include_input=False)
+    assert "secret" not in error["msg"]
+
+
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:9000", "https://s3.example/prefix/", "http://[::1]:9000"])
+def test_addresses_of_a_store_are_taken(url: str) -> None:
+    assert Settings(s3_endpoint=url).s3_endpoint == url
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:9000", "s3://bucket", "http://", "http://host:port"])
+def test_another_address_of_a_store_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="expected http://host:port or https://host:port"):
+        Settings(s3_endpoint=url)

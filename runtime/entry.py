@@ -1,0 +1,69 @@
+"""How each process of ours begins: what keeps the process from running is told in a sentence, and never by a stack
+trace alone."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+from confluent_kafka import KafkaException
+from pydantic import ValidationError
+
+from runtime.object_store_errors import StoreFault
+from runtime.proxies import ProxyUnusable
+from runtime.settings import ENV_PREFIX, SettingUnusable
+from runtime.telemetry import configure_logging, without_words
+
+EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class Ending(NamedTuple):
+    """The last line of a process's log."""
+
+    status: int
+    event: str
+    facts: dict[str, str]
+
+
+def run_process(process: str, main: Callable[[], int | None]) -> int:
+    """The exit status of the process: what `main` returns, or a failure's, which is logged as an error in one line."""
+    try:
+        return main() or 0
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Exception as failure:  # the log: whatever ends the process is its last words
+        configure_logging(process, "info")
+        status, event, facts = ending(failure)
+        structlog.get_logger(__name__).error(event, **facts)
+        return status
+
+
+def ending(failure: Exception) -> Ending:
+    """How a process ends by this failure. A defect is told by its places in the code and without its message, which may
+    quote a record."""
+    found = outer_fault(failure)
+    if found:
+        status = EXIT_WRONG_USE if isinstance(failure, ValidationError) else EXIT_FAILED
+        return Ending(status, "cannot run", {"found": found})
+    places = "".join(traceback.format_tb(failure.__traceback__))
+    return Ending(EXIT_FAILED, "ended by a defect", {"found": without_words(failure), "places": places})
+
+
+def outer_fault(failure: Exception) -> str:
+    """What is wrong outside of the process, in a sentence; empty for a defect of ours."""
+    if isinstance(failure, ValidationError):
+        return settings_fault(failure)
+    if isinstance(failure, KafkaException):
+        return f"expected Kafka to answer, found {failure.args[0].str()}; see `headrace status`, or set HEADRACE_KAFKA"
+    return str(failure) if isinstance(failure, SettingUnusable | ProxyUnusable | StoreFault) else ""
+
+
+def settings_fault(failure: ValidationError) -> str:
+    """The first setting of the environment that cannot be read. Words of pydantic quote no value: a value may
+    be a secret."""
+    first = failure.errors(include_url=False, include_input=False, include_context=False)[0]
+    name = "_".join(str(part) for part in first["loc"]).upper()
+    prefix = "" if name.startswith((ENV_PREFIX, "DATABASE_")) else ENV_PREFIX
+    return f"{prefix}{name}: {first['msg'].removeprefix('Value error, ')}"

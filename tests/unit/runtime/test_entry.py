@@ -1,0 +1,63 @@
+"""How a process ends: its status, and what its last line says."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from runtime.entry import Ending, ending, run_process
+from runtime.object_store_errors import StoreAway, StoreRefuses
+from runtime.proxies import ProxyUnusable
+from runtime.settings import Settings, SettingUnusable
+
+
+def raised(failure: Exception) -> Exception:
+    """The failure, as it is caught."""
+    try:
+        raise failure
+    except type(failure) as caught:
+        return caught
+
+
+@pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (4, 4)])
+def test_the_status_is_what_main_returns(returned: int | None, status: int) -> None:
+    assert run_process("tester", lambda: returned) == status
+
+
+def test_an_interrupt_is_no_defect(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    assert run_process("tester", interrupted) == 130
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "failure", [SettingUnusable("why"), ProxyUnusable("why"), StoreAway("why"), StoreRefuses("why")]
+)
+def test_what_is_wrong_outside_is_one_sentence(failure: Exception) -> None:
+    assert ending(failure) == Ending(1, "cannot run", {"found": "why"})
+
+
+def test_a_broker_that_does_not_answer_is_told_in_its_own_words() -> None:
+    _, event, facts = ending(KafkaException(KafkaError(KafkaError._TRANSPORT)))
+    assert event == "cannot run"
+    assert facts["found"].startswith("expected Kafka to answer, found Local: Broker transport failure; see")
+
+
+def test_a_setting_is_named_and_its_value_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_API_PORT", "secret")
+    with pytest.raises(ValueError, match="api_port") as refused:
+        Settings()
+    status, event, facts = ending(refused.value)
+    assert (status, event) == (2, "cannot run")
+    assert facts["found"].startswith("HEADRACE_API_PORT: Input should be a valid integer")
+    assert "secret" not in facts["found"]
+
+
+def test_a_defect_is_told_by_its_places_without_its_words() -> None:
+    status, event, facts = ending(raised(ValueError("".join(["se", "cret"]))))
+    assert (status, event) == (1, "ended by a defect")
+    assert facts["found"].startswith("ValueError at test_entry.py:")
+    assert "in raised" in facts["places"]
+    assert "secret" not in str(facts)
