@@ -34,7 +34,7 @@ TEXT_CHARACTERS_MAX = 128 * 1024
 """Of a longer error text or log only the end is stored."""
 
 TEXT_PATIENCE_S = 20.0
-"""How long an error text or a log may hold up the report of an attempt's end."""
+"""How long an attempt's error text and log, together, may hold up the report of its end."""
 
 
 class ResultStore(Protocol):
@@ -61,6 +61,8 @@ class ResultObjects:
         self._prefix = attempt_prefix(run.job, run.dispatch)
         self._waits = waits
         self._abandoned = threading.Event()
+        self._patience_s = TEXT_PATIENCE_S
+        """What is left of it."""
 
     def abandon(self) -> None:
         """Nobody wants the result: what is being put ends with ResultAbandoned."""
@@ -91,7 +93,8 @@ class ResultObjects:
             return
         data = text[-TEXT_CHARACTERS_MAX:].encode("utf-8", "replace")
         key = self._prefix + name
-        until_s = self._waits.now_s() + TEXT_PATIENCE_S
+        begun_s = self._waits.now_s()
+        until_s = begun_s + self._patience_s
 
         def cause_of(error: Exception) -> str:
             return SILENT if outage(error) and self._waits.now_s() < until_s else ""
@@ -102,6 +105,8 @@ class ResultObjects:
             raise
         except Exception as error:  # whatever it was, the failure must be reported
             self._log(f"{name} not stored", error)
+        finally:
+            self._patience_s -= self._waits.now_s() - begun_s
 
     def remove(self) -> None:
         """Delete what was put, or log that it stays: the report of the end, which waits for this, matters more."""

@@ -231,6 +231,18 @@ def test_an_error_that_cannot_be_stored_is_reported_all_the_same(table: Table) -
     assert 20 <= table.store.clock.now_s() <= 23
 
 
+def test_an_error_and_a_log_hold_up_the_report_no_longer_than_one_of_them(table: Table) -> None:
+    table.store.state.faults = StoreFaults(away=True)
+    failure = Failure("time_out", "TimeOut", "text", prints="hello\n")
+    assert table.stored(failure) == Failed("j", "1.1.0", "time_out", "TimeOut")
+    assert 20 <= table.store.clock.now_s() <= 23
+    assert table.store.puts > 5
+    first = table.store.puts
+    table.store.clock.pass_(HOUR_S)
+    table.stored(failure)
+    assert table.store.puts == 2 * first, "each attempt has a patience of its own"
+
+
 def test_an_abandoned_result_is_removed_and_told(table: Table) -> None:
     table.store.let.clear()
     (table.directory / "a").write_bytes(b"words")

@@ -35,8 +35,8 @@ def test_an_interrupt_is_no_defect(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "failure", [SettingUnusable("why"), ProxyUnusable("why"), StoreAway("why"), StoreRefuses("why")]
 )
-def test_what_is_wrong_outside_is_one_sentence(failure: Exception) -> None:
-    assert ending(failure) == Ending(1, "cannot run", {"found": "why"})
+def test_what_is_wrong_outside_is_one_sentence(kind: type[Exception]) -> None:
+    assert ending(kind("why")) == Ending(1, "cannot run", {"found": "why"})
 
 
 def test_a_broker_that_does_not_answer_is_told_in_its_own_words() -> None:
