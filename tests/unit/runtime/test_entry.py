@@ -32,9 +32,7 @@ def test_an_interrupt_is_no_defect(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(
-    "failure", [SettingUnusable("why"), ProxyUnusable("why"), StoreAway("why"), StoreRefuses("why")]
-)
+@pytest.mark.parametrize("kind", [SettingUnusable, ProxyUnusable, StoreAway, StoreRefuses])
 def test_what_is_wrong_outside_is_one_sentence(kind: type[Exception]) -> None:
     assert ending(kind("why")) == Ending(1, "cannot run", {"found": "why"})
 
