@@ -1,4 +1,5 @@
-"""Traces: lists of arrivals in files, as the documented CSV (docs/traces.md) or as one of the public traces.
+"""Traces: lists of arrivals in files, as the documented CSV (docs/traces.md) or as one of the public traces. Each may
+also be JSON lines, with fields instead of columns.
 
 A public trace says when requests came and how many tokens each had, not who asked or what they paid. The rest is made
 from each row by a rule that stands here and in docs/traces.md, so that everybody makes the same arrivals of a trace.
@@ -16,8 +17,11 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO, cast
+
+import msgspec
 
 from contract.bounds import TIME_MS_MAX, visible
 from contract.names import is_name
@@ -66,9 +70,10 @@ class PublicFormat(NamedTuple):
 PUBLIC_FORMATS = (
     PublicFormat("TIMESTAMP", "ContextTokens", "GeneratedTokens", 1),
     PublicFormat("timestamp_ms", "input_length", "output_length", 1000),
+    PublicFormat("timestamp", "input_length", "output_length", 1000),
     PublicFormat("Timestamp", "Request tokens", "Response tokens", 1),
 )
-"""Azure LLM inference, 2023 to 2025; Mooncake FAST'25, slim; BurstGPT."""
+"""Azure LLM inference, 2023 to 2025; Mooncake FAST'25, slim, and as published; BurstGPT."""
 
 
 def read(path: Path) -> Arrivals:
@@ -129,12 +134,50 @@ def _seconds(ms: int) -> str:
     return f"{ms // 1000}.{ms % 1000:03d}"
 
 
+class JsonLines:
+    """Objects of JSON, one a line, as the rows of a csv.reader: first the names in the first object, then the values of
+    each. A row raises MsgspecError when its line is no object."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.line_num = 0
+        self._lines = lines
+        self._names: list[str] = []
+        self._first = ""
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return self
+
+    def __next__(self) -> list[str]:
+        if not self._names:
+            self._first = next(self._lines)
+            self._names = list(_fields(self._first))
+            return self._names
+        line, self._first = self._first or next(self._lines), ""
+        self.line_num += 1
+        fields = _fields(line) if line.strip() else {}
+        return [fields.get(name, "") for name in self._names] if fields else []
+
+
+def _fields(line: str) -> dict[str, str]:
+    """By name, strings as they are, and other values as they are written."""
+    fields = msgspec.json.decode(line.encode("utf-8", "surrogatepass"), type=dict[str, msgspec.Raw])
+    return {name: _written(bytes(value)) for name, value in fields.items()}
+
+
+def _written(value: bytes) -> str:
+    return msgspec.json.decode(value, type=str) if value.startswith(b'"') else value.decode()
+
+
 class TraceReader:
     """Reads one trace, row by row."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self._path = path
-        self._rows = csv.reader(file, strict=True)
+        first = file.readline()
+        lines = chain([first] if first else [], file)
+        is_json = first.startswith("{")
+        self._kind = "an object of JSON" if is_json else "a row of CSV"
+        self._rows = JsonLines(lines) if is_json else csv.reader(lines, strict=True)
         self._line = 1
         """The line on which the current row begins."""
         self._dated = False
@@ -158,8 +201,6 @@ class TraceReader:
                 found = visible(", ".join(header)[:200]) or "an empty line"
                 if name in header:
                     found = f"{header.count(name)} of that name"
-                elif header[:1] and header[0].startswith("{"):
-                    found = "JSON; write its fields as columns"
                 expected = f"the columns {', '.join(names)}" + (" (docs/traces.md)" if names is COLUMNS else "")
                 raise self._wrong(name, expected, found)
         return header, names, take
@@ -185,8 +226,8 @@ class TraceReader:
                 row = next(self._rows)
             except StopIteration:
                 return
-            except csv.Error as error:
-                raise TraceUnreadable(f"{self._path} line {self._line}: expected a row of CSV; {error}") from None
+            except (csv.Error, msgspec.MsgspecError) as error:
+                raise TraceUnreadable(f"{self._path} line {self._line}: expected {self._kind}; {error}") from None
             yield row
 
     def _documented(self, fields: list[str], number: int) -> None:

@@ -403,6 +403,8 @@ TRACES = (
     "arrival,tier,tenant,model,service_seconds\n0,free,acme,small,1.5\n0.5,api,zeta,large,20\n12,free,acme,small,3\n",
     "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,4808,10\n2023-11-16 18:17:04,3180,8\n",
     "timestamp_ms,input_length,output_length,hash_ids\n0,6758,500,[]\n3000,7322,490,[1]\n",
+    '{"timestamp": 0, "input_length": 2701, "output_length": 292}\n'
+    '{"timestamp": 3000, "input_length": 1533, "output_length": 131}\n',
 )
 TRACE_PIECES = (
     *(

@@ -15,6 +15,10 @@ from whatif import traces
 from whatif.simulation.arrivals import Arrival, Arrivals
 from whatif.traces import TraceUnreadable
 
+MOONCAKE = (
+    '{"timestamp": 0, "input_length": 2701, "output_length": 292, "hash_ids": [0, 1]}\n'
+    '{"timestamp": 3000, "input_length": 1533, "output_length": 131, "hash_ids": [1, 2]}\n'
+)
 HEADER = "arrival,tier,tenant,model,service_seconds\n"
 
 
@@ -130,7 +134,20 @@ def test_times_in_ms_are_read(tmp_path: Path) -> None:
             HEADER + "0,api,acme,film,1\n2026-11-24T12:00:00Z,api,acme,film,1\n",
             "line 3 column arrival: expected a number, like the rows before, found '2026-11-24T12:00:00Z'",
         ),
-        ('{"timestamp": 0, "input_length": 1, "output_length": 1}\n', "found JSON; write its fields as columns"),
+        (
+            '{"timestamp": 0, "input_length": 1}\n',
+            "line 1 column output_length: expected the columns timestamp, input_l",
+        ),
+        (MOONCAKE + '{"timestamp": 9, "input_length": 1}\n', "line 3 column output_length: expected a whole number"),
+        (MOONCAKE + "9,1,1\n", "line 3: expected an object of JSON; "),
+        (
+            MOONCAKE + '{"timestamp": 2999, "input_length": 1, "output_length": 1}\n',
+            "line 3 column timestamp: expected a",
+        ),
+        (MOONCAKE + '\n{"timestamp": "x"}\n', "line 4 column timestamp: expected a number, like the"),
+        ("{", "line 1: expected an object of JSON; "),
+        ("{}\n", "line 1 column arrival: expected the columns"),
+        ("{" * 100_000, "line 1: expected an object of JSON; "),
         ("timestamp_ms,input_length,output_length\n0,99999999,1\n", "column input_length: expected a whole number"),
         ("timestamp_ms,input_length,output_length\n0,\u00b2,1\n", "column input_length: expected a whole number"),
         ("timestamp_ms,input_length,output_length\n0,-5,1\n", "line 2 column input_length: expected a whole number"),
@@ -161,6 +178,16 @@ def test_a_byte_order_mark_and_other_ends_of_lines_change_nothing(tmp_path: Path
     path = tmp_path / "jobs.csv"
     path.write_bytes(b"\xef\xbb\xbf" + (HEADER + '"0.5",api,acme,film,12.5\n').replace("\n", "\r\n").encode())
     assert list(traces.read(path)) == [Arrival(500, "api", "acme", "film", 12_500)]
+
+
+def test_json_lines_are_read_as_the_same_columns_are(tmp_path: Path) -> None:
+    """Case S7: Mooncake as published. Its slim form is the same rows."""
+    slim = "timestamp_ms,input_length,output_length\n0,2701,292\n3000,1533,131\n"
+    trace = traces.read_whole(written(tmp_path, MOONCAKE))
+    assert list(trace.arrivals) == list(traces.read(written(tmp_path, slim)))
+    assert trace.passed_over == ("hash_ids",)
+    named = '{"arrival": "0.5", "tier": "api", "tenant": "acme", "model": "film", "service_seconds": 12.5}\n'
+    assert list(traces.read(written(tmp_path, named))) == [Arrival(500, "api", "acme", "film", 12_500)]
 
 
 PUBLISHED = {
