@@ -100,17 +100,17 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     from local.errors import CannotStart
     from registry.errors import RegistryError
     from runtime.entry import settings_fault
-    from runtime.jobs_writer import WrongSigner
     from runtime.kafka import DeliveryUnclear, OffsetGone
     from runtime.object_store import UNAVAILABLE
     from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
     from runtime.proxies import ProxyUnusable
+    from runtime.settings import SettingUnusable
 
     if isinstance(failure, ValidationError):
         return settings_fault(failure), WRONG_USE
     if isinstance(failure, RegistryError):
         return str(failure), WRONG_USE if failure.code in _WRONG_USE_CODES else FAILED
-    if isinstance(failure, ExportUnreadable | WrongSigner):
+    if isinstance(failure, ExportUnreadable | SettingUnusable):
         return str(failure), WRONG_USE
     if isinstance(failure, CannotStart | ProxyUnusable):
         return str(failure), FAILED

@@ -65,5 +65,8 @@ def settings_fault(failure: ValidationError) -> str:
     be a secret."""
     first = failure.errors(include_url=False, include_input=False, include_context=False)[0]
     name = "_".join(str(part) for part in first["loc"]).upper()
+    said: str = first["msg"].removeprefix("Value error, ")
+    if not name:  # settings that do not go together, which the words name
+        return said
     prefix = "" if name.startswith((ENV_PREFIX, "DATABASE_")) else ENV_PREFIX
-    return f"{prefix}{name}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{prefix}{name}: {said}"

@@ -10,12 +10,12 @@ from contract import signers
 from contract.signing import RecordSigner, SignedRecord, SigningKey, signing_key
 from contract.topics import JOBS
 from runtime.kafka import Delivery, OnDelivery, Producer, RecordHeaders
-from runtime.settings import Settings
+from runtime.settings import Settings, SettingUnusable
 
 log = structlog.get_logger(__name__)
 
 
-class WrongSigner(ValueError):
+class WrongSigner(SettingUnusable):
     """The settings have the key of another role or node. The message says expected, found, and what to do."""
 
 
@@ -42,12 +42,8 @@ def signer_of(settings: Settings, expected: str) -> RecordSigner:
 
 
 def process_signer(settings: Settings, expected: str) -> RecordSigner:
-    """As `signer_of`, first thing in the main function of a process: the process ends with a sentence when its key is
-    somebody else's, and the log says when it has none."""
-    try:
-        key = key_of(settings, expected)
-    except WrongSigner as wrong:
-        raise SystemExit(str(wrong)) from None
+    """As `signer_of`, first thing in the main function of a process; the log says when the process has no key."""
+    key = key_of(settings, expected)
     if key is None:
         log.warning(
             "signs nothing: no HEADRACE_SIGNER and HEADRACE_SIGNING_KEY are set, so a scheduler with installation keys"

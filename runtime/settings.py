@@ -30,7 +30,7 @@ _DATABASE = re.compile(
 _HTTP = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|[^\s:/?#\[\]]+)(?::[0-9]{1,5})?(?:/[^\s?#]*)?")
 
 
-class SettingUnusable(Exception):
+class SettingUnusable(ValueError):
     """A setting can be read, and what it names cannot be used. The message names the setting."""
 
 
@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         if not folder:
             return init_settings, env_settings
         if not Path(folder).is_dir():
-            raise ValueError(f"{SECRETS_VARIABLE}: expected a folder of secrets, found none at {folder[:200]!r}")
+            raise SettingUnusable(f"{SECRETS_VARIABLE}: expected a folder of secrets, found none at {folder[:200]!r}")
         return init_settings, env_settings, SecretsSettingsSource(settings_cls, folder)
 
     @field_validator("installation_keys")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from contract.signing import InstallationKey
+
 PROGRAMS = {
     "scheduler": ["streams.scheduler"],
     "intake": ["streams.intake"],
@@ -20,6 +22,7 @@ PROGRAMS = {
     "gpu_worker": ["gpu_worker", "--cluster", "c", "--node", "n", "--slots", "1"],
 }
 DEADLINE_S = 60
+KEY = InstallationKey(b"k" * 32).of("operator.ada")
 
 
 def last_words(process: str, settings: dict[str, str], data: Path) -> tuple[int, str]:
@@ -36,6 +39,7 @@ def last_words(process: str, settings: dict[str, str], data: Path) -> tuple[int,
     assert (lines[-1]["process"], lines[-1]["level"], lines[-1]["event"]) == (process, "error", "cannot run")
     assert "Traceback" not in done.stderr
     assert "secret" not in done.stderr
+    assert KEY.text not in done.stderr
     return done.returncode, lines[-1]["found"]
 
 
@@ -53,6 +57,14 @@ def test_a_proxy_that_no_client_can_use(process: str, tmp_path: Path) -> None:
     status, found = last_words(process, settings, tmp_path)
     assert status == 1
     assert found.startswith("expected ALL_PROXY to name a proxy by http:// or https://, found a SOCKS proxy; unset")
+
+
+@pytest.mark.parametrize("process", ["intake", "relay", "api", "gpu_worker"])
+def test_the_signing_key_of_somebody_else(process: str, tmp_path: Path) -> None:
+    settings = {"HEADRACE_SIGNER": "operator.ada", "HEADRACE_SIGNING_KEY": KEY.text}
+    status, found = last_words(process, settings, tmp_path)
+    assert status == 1
+    assert found.startswith("HEADRACE_SIGNER: expected ")
 
 
 @pytest.mark.parametrize("process", ["relay"])

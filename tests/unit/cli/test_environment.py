@@ -11,6 +11,7 @@ from cli.main import run
     ("variable", "value", "says"),
     [
         ("HEADRACE_KAFKA", "::1:9092", "error: HEADRACE_KAFKA: expected host:port, separated by commas, without a"),
+        ("HEADRACE_SECRETS", "/nowhere", "error: HEADRACE_SECRETS: expected a folder of secrets, found none at '/nowh"),
         ("HEADRACE_API_PORT", "hr_secret", "error: HEADRACE_API_PORT: Input should be a valid integer"),
         ("HEADRACE_API_URL", "api.example.com", "error: expected the API's address as http://… or https://…, found"),
         (

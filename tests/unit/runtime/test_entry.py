@@ -53,6 +53,13 @@ def test_a_setting_is_named_and_its_value_is_not(monkeypatch: pytest.MonkeyPatch
     assert "secret" not in facts["found"]
 
 
+def test_settings_that_do_not_go_together_are_told_in_their_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_SIGNER", "api")
+    with pytest.raises(ValueError, match="together") as refused:
+        Settings()
+    assert ending(refused.value).facts["found"].startswith("expected HEADRACE_SIGNER together with HEADRACE_SIGNING_K")
+
+
 def test_a_defect_is_told_by_its_places_without_its_words() -> None:
     status, event, facts = ending(raised(ValueError("".join(["se", "cret"]))))
     assert (status, event) == (1, "ended by a defect")

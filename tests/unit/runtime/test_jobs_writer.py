@@ -41,7 +41,7 @@ def test_it_signs_as_the_settings_say() -> None:
 def test_somebody_elses_key_is_refused_with_what_to_do(found: str, expected: str) -> None:
     with pytest.raises(WrongSigner, match=f"expected {expected}, found {found}.*`headrace keys derive {expected}`"):
         signer_of(settings_of(found), expected)
-    with pytest.raises(SystemExit, match=f"expected {expected}, found {found}"):
+    with pytest.raises(WrongSigner, match=f"expected {expected}, found {found}"):
         process_signer(settings_of(found), expected)
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from contract.signing import InstallationKey
-from runtime.settings import Settings
+from runtime.settings import Settings, SettingUnusable
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def test_a_secret_may_stand_in_a_file_of_a_folder(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HEADRACE_SIGNER", "api")
     assert Settings().signer == "api"
     monkeypatch.setenv("HEADRACE_SECRETS", str(tmp_path / "gone"))
-    with pytest.raises(ValueError, match="HEADRACE_SECRETS: expected a folder of secrets, found none at"):
+    with pytest.raises(SettingUnusable, match="HEADRACE_SECRETS: expected a folder of secrets, found none at"):
         Settings()
 
 
