@@ -22,6 +22,9 @@ _KINDS = {
     dict: "object",
 }
 
+EXACT_BELOW = 2**53
+"""Every integer below is a float of its own."""
+
 
 class ValueFault(msgspec.Struct, frozen=True):
     """The first fault in a value."""
@@ -67,7 +70,10 @@ def fault_at(part: SchemaPart, word: str, path: Iterable[str | int], value: Any)
 def fault_unwhole(part: SchemaPart, word: str, path: Iterable[str | int], value: float) -> ValueFault:
     """The fault of a number that would fit if it were written without fraction and exponent."""
     is_held = bounds.VALUE_LEAST <= value <= bounds.VALUE_MOST
-    advice = f"write {int(value)}" if is_held else "an integer has at most 64 bits"
+    if abs(value) >= EXACT_BELOW and is_held:  # the number as it was read may be another than was written
+        advice = "numbers with a fraction are rounded at this size; write it as an integer, with all its digits"
+    else:
+        advice = f"write {int(value)}" if is_held else "an integer has at most 64 bits"
     return ValueFault(
         _rule(part, word),
         tuple(path),
