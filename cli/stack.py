@@ -63,7 +63,10 @@ def status(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     schedulers = [
         f"http://{HOST}:{part.port}/metrics" for part in found.parts if part.name == "scheduler" and part.port
     ]
-    more = troubles.find_troubles(stack.settings(data), schedulers) if found.state in _ANSWERS else None
+    more = None
+    if found.state in _ANSWERS:
+        more = troubles.find_troubles(stack.settings(data), schedulers)
+        found.policy_warnings = []  # of the first policy; `more` has those of the policies in force
     if form is Format.JSON:
         output.as_json({**msgspec.to_builtins(found), **(msgspec.to_builtins(more) if more else {})})
     else:

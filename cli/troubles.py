@@ -17,6 +17,7 @@ from rich.text import Text
 
 from cli import output
 from cli.moments import now_ms
+from contract.policy_check import warnings_of
 from contract.topics import JOBS, SUBMISSIONS
 from operations import quarantine
 from operations.quarantine import Place, TopicCounts
@@ -24,8 +25,12 @@ from runtime.http_client import http_client
 from runtime.kafka import OffsetGone, partitions
 from runtime.object_store import UNAVAILABLE, ObjectStore
 from runtime.object_store_health import ask, store_of_moment
+from runtime.postgres import engine
+from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
 from runtime.settings import Settings
 from streams.door.intake_positions import IntakePositions
+from views import queries
+from views.queries import PolicyView
 
 HOUR_MS = 3_600_000
 LOSS_SHOWN_MS = 7 * 24 * HOUR_MS
@@ -33,6 +38,7 @@ LOSS_SHOWN_MS = 7 * 24 * HOUR_MS
 COUNTED_MAX = 500
 """How many records of `quarantine` are counted. In three days there may be more than anybody reads."""
 API_TIMEOUT_S = 5.0
+STATEMENT_TIMEOUT_MS = 5_000
 _RESTING, _RESTING_OFFSET = "headrace_pool_resting", "headrace_pool_resting_jobs_offset"
 _UNSIGNED = "headrace_pool_unsigned"
 _MISSED = "headrace_pool_snapshots_missed"
@@ -94,6 +100,8 @@ class Troubles(msgspec.Struct):
     lost: list[LostSubmissions]
     unsigned: list[str]
     """Pools that take records of `jobs` that nobody signed."""
+    policy_warnings: list[str]
+    """What is dangerous in the policies in force."""
     snapshots_missed: dict[str, int]
     """By pool and where (`main, disk`): how many snapshots in a row could not be written."""
     unknown: list[str]
@@ -102,7 +110,7 @@ class Troubles(msgspec.Struct):
 
 def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     """The troubles at this moment. `schedulers`: the addresses of their metrics."""
-    found = Troubles({}, [], [], {}, [], True, [], [], [], {}, [])
+    found = Troubles({}, [], [], {}, [], True, [], [], [], [], {}, [])
     try:
         found.failing, found.waiting, found.unreadable = _ready(here)
     except httpx.HTTPError:
@@ -115,6 +123,11 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
             found.snapshots_missed |= _missed(samples)
         except (httpx.HTTPError, ValueError):
             found.unknown.append("whether pools rest is not known: the scheduler does not answer")
+    if "postgres" not in found.failing:
+        try:
+            found.policy_warnings = _dangers(policies_in_force(here))
+        except DATABASE_ERRORS as error:
+            found.failing["postgres"] = in_a_sentence(error)
     try:
         counted, found.quarantine_whole = quarantine.counts(here.kafka, now_ms() - HOUR_MS, COUNTED_MAX)
         found.quarantine = [_of(counts) for counts in counted]
@@ -187,6 +200,7 @@ def describe(found: Troubles) -> list[Text]:
         )
         for pool in found.unsigned
     ]
+    said += [Text(f"warning: {warning}", "yellow") for warning in found.policy_warnings]
     least = "" if found.quarantine_whole else "at least "
     said += [
         Text(
@@ -197,6 +211,21 @@ def describe(found: Troubles) -> list[Text]:
         for its in found.quarantine
     ]
     return said + [Text(words, "yellow") for words in found.unknown]
+
+
+def policies_in_force(here: Settings) -> list[PolicyView]:
+    """The policy of each pool, as the views know it. DATABASE_ERRORS."""
+    database = engine(here, statement_timeout_ms=STATEMENT_TIMEOUT_MS)
+    try:
+        with database.connect() as connection:
+            return queries.policies(connection)
+    finally:
+        database.dispose()
+
+
+def _dangers(views: Sequence[PolicyView]) -> list[str]:
+    """Each danger once: the pools of one installation mostly have one policy."""
+    return list(dict.fromkeys(warning for view in views for warning in warnings_of(view.policy)))
 
 
 def _named(part: str, wrong: str) -> str:

@@ -48,5 +48,5 @@ def render(status: StackStatus) -> RenderableType:
         for part in status.parts
         if part.note and (part.state != "ready" or not part.steady)
     ]
-    lines += [Text(f"warning: {warning}", "yellow") for warning in status.warnings]
+    lines += [Text(f"warning: {warning}", "yellow") for warning in status.warnings + status.policy_warnings]
     return Group(*lines)

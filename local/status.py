@@ -55,6 +55,8 @@ class StackStatus(msgspec.Struct, kw_only=True):
     """How long the stack took from start to ready. 0 before it was ready."""
     parts: list[PartStatus] = []
     warnings: list[str] = []
+    policy_warnings: list[str] = []
+    """What is dangerous in the first policy of new data. Another may be in force since: whoever can ask, asks."""
     failure: StartFailure | None = None
 
     @property

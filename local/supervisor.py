@@ -96,7 +96,7 @@ class Supervisor:
                 f"{self._options.policy} was not read: this data has a policy; `headrace policy apply` changes it"
             )
         if not memory.installed and self._options.policy is not None:
-            self.status.warnings += warnings_of(first)
+            self.status.policy_warnings = warnings_of(first)
         servers = [self._add(server) for server in composition.servers]
         programs = [self._add(program) for program in composition.programs]
         nodes = [self._add(node) for node in composition.nodes]

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import msgspec
+import psycopg
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -15,12 +17,14 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from cli import troubles
 from cli.main import run
 from cli.moments import now_ms
+from cli.troubles import HOUR_MS
 from local import stack as local_stack
 from local.status import StackStatus
 from operations.quarantine import Place, SetAside, TopicCounts
 from runtime.object_store import StoreAway
 from streams.door.intake_positions import IntakePosition
 from tests.twin.object_store import TwinObjectStore
+from tests.unit.scheduling.specification import POLICY
 
 AT_MS = 1_700_000_000_000
 NEWEST = SetAside(AT_MS, Place("submissions", 0, 17), "model: none has this [name]", 5, b"")
@@ -38,6 +42,7 @@ class Servers:
         self.metrics: Any = ""
         self.counts: Any = ([TopicCounts("submissions", 2, 30, NEWEST)], False)
         self.places: Any = [IntakePosition(4)]
+        self.policies: Any = []
 
     def get(self, url: str) -> Any:
         if url == SCHEDULER:
@@ -66,6 +71,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
     servers = Servers()
     monkeypatch.setattr(troubles, "_get", servers.get)
     monkeypatch.setattr("operations.quarantine.counts", servers.count)
+    monkeypatch.setattr(troubles, "policies_in_force", lambda here: _answer(servers.policies))
     monkeypatch.setattr(troubles, "partitions", servers.partitions)
     monkeypatch.setattr(troubles, "IntakePositions", servers.positions)
     monkeypatch.setattr(troubles, "store_of_moment", lambda settings: servers.store)
@@ -208,3 +214,30 @@ def test_a_part_that_does_not_do_its_work_is_named_with_what_to_do(servers: Serv
     wrong = "failed: expected Postgres to do its work, found it read-only; make it writable again"
     servers.api, servers.counts = {"status": "failing", "parts": {"kafka": "ok", "postgres": wrong}}, ([], True)
     assert [line.plain for line in troubles.describe(troubles.find_troubles(HERE))] == [f"postgres: {wrong}"]
+
+
+def in_force(words_kept_ms: int) -> Any:
+    return SimpleNamespace(policy=msgspec.structs.replace(POLICY, words_kept_ms=words_kept_ms))
+
+
+def test_a_danger_of_the_policy_in_force_is_said_once_and_one_of_the_first_policy_no_longer(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Case C25: whoever raised words_kept as advised must not be warned for ever."""
+    first = StackStatus(state="ready", pid=1, data=str(tmp_path), policy_warnings=["words_kept: the first one's"])
+    monkeypatch.setattr(local_stack, "status", lambda data: first)
+    monkeypatch.setattr(local_stack, "settings", lambda data: HERE)
+    servers.policies = [in_force(HOUR_MS)]
+    assert run(["status"]) == 0
+    assert "words_kept" not in capsys.readouterr().out
+    servers.policies = [in_force(60_000), in_force(60_000)]
+    assert run(["status"]) == 0
+    assert capsys.readouterr().out.count("warning: words_kept: 60 s is how long") == 1
+
+
+def test_a_database_that_is_not_there_is_named_once(servers: Servers) -> None:
+    servers.api, servers.counts = {"status": "ok"}, ([], True)
+    servers.policies = psycopg.OperationalError("server closed the connection unexpectedly")
+    assert list(troubles.find_troubles(HERE).failing) == ["postgres"]
+    servers.api = {"status": "failing", "parts": {"postgres": "failed: read-only"}}
+    assert troubles.find_troubles(HERE).failing == {"postgres": "failed: read-only"}

@@ -33,6 +33,7 @@ def test_a_running_stack_shows_parts_places_and_what_is_wrong() -> None:
             PartStatus(name="relay", state="ready", note="crashed (exit status 1), but that was long ago"),
         ],
         warnings=["the disk is nearly full"],
+        policy_warnings=["words_kept: 1 s"],
     )
     assert shown(status) == [
         "part   state       port  pid  crashes",
@@ -49,6 +50,7 @@ def test_a_running_stack_shows_parts_places_and_what_is_wrong() -> None:
         f"logs  {data}/logs",
         "api: crashed (exit status 1); look at api.log",
         "warning: the disk is nearly full",
+        "warning: words_kept: 1 s",
     ]
 
 
