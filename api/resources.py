@@ -23,6 +23,7 @@ from registry.keys import Keyring
 from runtime import jobs_writer, postgres
 from runtime.kafka import Delivery, Producer
 from runtime.object_store import ObjectStore
+from runtime.object_store_health import store_of_moment
 from runtime.outage_watch import OutageWatch
 from runtime.postgres import ReadOnly, outage, require_writable
 from runtime.postgres_troubles import DATABASE_ERRORS, READ_ONLY, in_a_sentence, trouble_of
@@ -72,6 +73,7 @@ class Resources:
             statement_timeout_ms=STATEMENT_TIMEOUT_MS,
         )
         self.store = ObjectStore(settings)
+        self.store_of_moment = store_of_moment(settings)
         self.producer = Producer(settings.kafka, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self.signer = jobs_writer.signer_of(settings, signers.API)
         self.clock = BrokerClock()

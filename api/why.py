@@ -28,7 +28,7 @@ from audit.waits.why import why
 from contract.lifecycle import JobState
 from contract.names import pool_of
 from runtime.kafka import OffsetGone
-from runtime.object_store import UNAVAILABLE
+from runtime.object_store import UNAVAILABLE, ObjectStore
 from views import projection
 from views.rows import JobRow
 
@@ -95,9 +95,25 @@ async def _answer(resources: Resources, row: JobRow, partition: int, *, operator
 
 
 def _read(resources: Resources, row: JobRow, partition: int, remembered: list[Remembered], *, operator: bool) -> Why:
-    past = past_of_partition(
-        resources.settings.kafka, pool_of(row.job), partition, resources.store, remembered, bounded
-    )
+    """The wait, explained. A snapshot only spares reading: while the store is away, which may be the very reason of the
+    wait, the ledger is read from its beginning."""
+    try:
+        return _explained(resources, row, partition, resources.store_of_moment, remembered, operator=operator)
+    except UNAVAILABLE as error:
+        log.warning("a wait is explained without snapshots", job=row.job, error=type(error).__name__)
+        return _explained(resources, row, partition, None, remembered, operator=operator)
+
+
+def _explained(
+    resources: Resources,
+    row: JobRow,
+    partition: int,
+    store: ObjectStore | None,
+    remembered: list[Remembered],
+    *,
+    operator: bool,
+) -> Why:
+    past = past_of_partition(resources.settings.kafka, pool_of(row.job), partition, store, remembered, bounded)
     promised = Promised(row.tenant, row.tier, row.submitted_ms) if row.state == JobState.SUBMITTED else None
     return explained(why(row.job, past, row.submitted_ms, resources.clock.now_ms(), promised), operator=operator)
 

@@ -105,6 +105,11 @@ class ApiClient:
                 f"no API answers at {self.url} through the proxy that {proxy.variable} names ({type(error).__name__});"
                 " see whether that proxy works, or add the API's host to NO_PROXY"
             )
+        if isinstance(error, httpx.ReadTimeout):
+            return CommandFailed(
+                f"the API at {self.url} has taken the request and not answered within {ANSWER_WITHIN_S:.0f} s; see"
+                " `headrace status`, and try again"
+            )
         return CommandFailed(
             f"no API answers at {self.url} ({type(error).__name__}); start it with `headrace up`, or name another by"
             " HEADRACE_API_URL or --data"

@@ -77,14 +77,15 @@ def past_of_partition(
     bootstrap: str,
     pool: str,
     partition: int,
-    store: ObjectStore,
+    store: ObjectStore | None,
     remembered: Iterable[Remembered] = (),
     bounded: Callable[[LedgerFrom], LedgerFrom] = lambda ledger: ledger,
 ) -> LedgerPast:
-    """The past of a pool up to now. Every record is read through `bounded`, which may end the reading.
+    """The past of a pool up to now. Every record is read through `bounded`, which may end the reading. Without a store
+    the ledger is read from its beginning.
 
     KafkaException when the broker can't be reached, the store's UNAVAILABLE when the store can't."""
-    names = names_of(store, pool)
+    names = [] if store is None else names_of(store, pool)
     ledger, end = ledger_from(bootstrap, partition)
     return LedgerPast(pool, bounded(ledger), end=end, store=store, names=names, remembered=remembered)
 

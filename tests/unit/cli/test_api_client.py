@@ -76,6 +76,20 @@ def test_who_did_not_answer_is_said_truly(no_proxy: str, says: str, monkeypatch:
     assert str(failed.value).startswith(says)
 
 
+def test_an_api_that_is_slow_is_not_called_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("timed out")
+
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    asked = client(monkeypatch, PAGE)
+    asked._http = httpx.Client(transport=httpx.MockTransport(slow), base_url=asked.url)
+    with pytest.raises(
+        CommandFailed, match="has taken the request and not answered within 30 s; see `headrace status`"
+    ):
+        asked.get("/v1/jobs")
+
+
 def test_a_redirected_stream_is_no_empty_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CommandFailed, match="found a redirect to https"):
         list(client(monkeypatch, REDIRECT).events("/v1/jobs/main-1/events"))
