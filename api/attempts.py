@@ -57,7 +57,7 @@ async def _text(request: Request, name: str, absent: str, why: str) -> Response:
     resources = resources_of(request)
     attempt = attempt_named(request.path_params["attempt"], await resources.read(queries.attempts, key.tenant, row.job))
     try:
-        words = await resources.in_thread(resources.store.get, attempt_prefix(row.job, attempt.dispatch) + name)
+        words = await resources.in_store(resources.store.get, attempt_prefix(row.job, attempt.dispatch) + name)
     except Missing:
         detail = f"attempt {attempt.attempt} is {attempt.state} and has no such text: {why}"
         raise Problem(404, absent, detail, state=attempt.state) from None

@@ -22,7 +22,6 @@ from contract import signers
 from registry.keys import Keyring
 from runtime import jobs_writer, postgres
 from runtime.kafka import Delivery, Producer
-from runtime.object_store import ObjectStore
 from runtime.object_store_health import store_of_moment
 from runtime.outage_watch import OutageWatch
 from runtime.postgres import ReadOnly, outage, require_writable
@@ -72,8 +71,7 @@ class Resources:
             hide_parameters=True,
             statement_timeout_ms=STATEMENT_TIMEOUT_MS,
         )
-        self.store = ObjectStore(settings)
-        self.store_of_moment = store_of_moment(settings)
+        self.store = store_of_moment(settings)  # a store that hangs is told of; nobody waits for it
         self.producer = Producer(settings.kafka, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self.signer = jobs_writer.signer_of(settings, signers.API)
         self.clock = BrokerClock()
@@ -112,6 +110,11 @@ class Resources:
             raise
         self.database.worked()
         return found
+
+    async def in_store(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function returns, which asks the object store alone: the store's own time-outs end it, and no error
+        of the database stands for them."""
+        return await self.in_thread_for_long(function, *args, **kwargs)
 
     async def in_thread_for_long(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `in_thread`, however long it takes: for work that is bounded in another way."""

@@ -46,7 +46,7 @@ async def get_result(request: Request) -> Response:
     if row.result_manifest == EMPTY_MANIFEST:
         return reply(Result(row.job, row.version, msgspec.Raw(b"null"), [], row.result_manifest))
     try:
-        result = await resources.in_thread_for_long(_assemble, resources.store, row)
+        result = await resources.in_store(_assemble, resources.store, row)
     except Missing:
         raise await _missing(resources, key.tenant, row) from None
     except _ResultDamaged as damage:

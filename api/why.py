@@ -98,7 +98,7 @@ def _read(resources: Resources, row: JobRow, partition: int, remembered: list[Re
     """The wait, explained. A snapshot only spares reading: while the store is away, which may be the very reason of the
     wait, the ledger is read from its beginning."""
     try:
-        return _explained(resources, row, partition, resources.store_of_moment, remembered, operator=operator)
+        return _explained(resources, row, partition, resources.store, remembered, operator=operator)
     except UNAVAILABLE as error:
         log.warning("a wait is explained without snapshots", job=row.job, error=type(error).__name__)
         return _explained(resources, row, partition, None, remembered, operator=operator)

@@ -28,13 +28,13 @@ class ServedApi:
         self._reads = reads or {}
         resources = object.__new__(Resources)
         resources.store = store
-        vars(resources).update(keyring=SimpleNamespace(kept=_key_of), read=self._read, in_thread=self._in_thread)
+        vars(resources).update(keyring=SimpleNamespace(kept=_key_of), read=self._read, in_store=self._in_store)
         self._application._starlette.state.resources = resources
 
     async def _read(self, query: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         return self._reads[query.__name__](*arguments, **named)
 
-    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def _in_store(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
     def request(self, method: str, url: str, *, tenant: str = "acme", **options: Any) -> httpx.Response:

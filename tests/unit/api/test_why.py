@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from api import resources
 from api import why as door
+from api.metrics import Metrics
 from audit.ledger import past
 from runtime.object_store import StoreAway
+from runtime.object_store_health import ANSWER_S
+from runtime.settings import Settings
 from tests.twin.object_store import StoreFaults, TwinObjectStore
 
 JOB = "main-" + "0" * 32
@@ -32,10 +36,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def read(store: TwinObjectStore) -> Any:
     row: Any = SimpleNamespace(job=JOB, state="queued", submitted_ms=1)
-    resources: Any = SimpleNamespace(
-        settings=SimpleNamespace(kafka=""), store_of_moment=store, clock=SimpleNamespace(now_ms=lambda: 2)
+    held: Any = SimpleNamespace(
+        settings=SimpleNamespace(kafka=""), store=store, clock=SimpleNamespace(now_ms=lambda: 2)
     )
-    return door._read(resources, row, 0, [], operator=False)
+    return door._read(held, row, 0, [], operator=False)
 
 
 def test_snapshots_are_used_where_the_store_has_them(asked: list[Any]) -> None:
@@ -62,3 +66,11 @@ def test_a_store_that_goes_away_while_it_is_read_is_done_without(
 
     monkeypatch.setattr(door, "why", explain)
     assert read(TwinObjectStore()).job == JOB
+
+
+def test_nobody_waits_for_a_store_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One try of a few seconds, and then 503: a client gives up sooner than the store's patient time-outs end."""
+    for name in ("Producer", "ProgressReader", "Feed"):
+        monkeypatch.setattr(resources, name, lambda *_, **__: None)
+    asked = resources.Resources(Settings(), Metrics()).store._client.meta.config
+    assert (asked.read_timeout, asked.retries["total_max_attempts"]) == (ANSWER_S, 1)
