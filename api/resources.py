@@ -46,7 +46,8 @@ T = TypeVar("T")
 
 
 class BrokerClock:
-    """The time of the broker, estimated from its last ack. Deadlines are by the clock of the broker."""
+    """The time of the broker, estimated from its last ack: how long a job has waited up to now. Nothing is decided by
+    it."""
 
     def __init__(self) -> None:
         self._ahead_ms = 0

@@ -174,7 +174,7 @@ async def _write(resources: Resources, checked: CheckedSubmission, traceparent: 
     """Writes the job. When this returns, the job is in `jobs` and can be found by its id. Problem 503 when that is not
     certain."""
     salt = secrets.token_hex(16)
-    expires_ms = resources.clock.now_ms() + checked.expires_in_s * 1000 if checked.expires_in_s else 0
+    expires_in_ms = checked.expires_in_s * 1000
     submission = Submission(
         checked.job,
         checked.tenant,
@@ -182,7 +182,7 @@ async def _write(resources: Resources, checked: CheckedSubmission, traceparent: 
         checked.model,
         payload_digest(salt, checked.inputs),
         "api",
-        expires_ms=expires_ms,
+        expires_in_ms=expires_in_ms,
     )
     record = JobSubmitted(submission, msgspec.Raw(checked.inputs), salt)
     event_id = uuid.uuid4().hex
@@ -206,7 +206,7 @@ async def _write(resources: Resources, checked: CheckedSubmission, traceparent: 
             checked.tier,
             checked.model,
             delivery.timestamp_ms,
-            expires_ms,
+            delivery.timestamp_ms + expires_in_ms if expires_in_ms else 0,
             checked.canonical,
         )
     except (DeliveryUnclear, *DATABASE_ERRORS) as error:

@@ -46,7 +46,10 @@ class Submission(msgspec.Struct, frozen=True, tag="Submission.v1"):
     submitted_ms: int = 0
     """Via kafka: the append time in `submissions`. Via api: 0, and the append time in `jobs` counts."""
     expires_ms: int = 0
-    """Deadline: a job that has not ended by then is ended. 0: none."""
+    """Deadline: a job that has not ended by then is ended. 0: none, or the next field says it."""
+    expires_in_ms: int = 0
+    """Deadline by the broker's clock alone: so long after the append time in `jobs`. Not 0: `expires_ms` is not looked
+    at."""
 
 
 class JobSubmitted(msgspec.Struct, frozen=True, tag="JobSubmitted.v1"):

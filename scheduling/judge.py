@@ -98,7 +98,7 @@ def _submission(state: State, record: Input, body: inputs.Submission) -> Iterato
         reason = "submission older than submission_age_max: its first copy may have been run and forgotten"
         yield InputQuarantined(offset=record.offset, reason=reason, job=body.job, key=record.key)
         return
-    version, refusal = _resolve(state, body)
+    version, refusal = _resolve(state, record, body)
     if version is None or refusal:
         yield JobRefused(job=body.job, tenant=body.tenant, reason=refusal, offset=record.offset, key=record.key)
         return
@@ -111,7 +111,7 @@ def _submission(state: State, record: Input, body: inputs.Submission) -> Iterato
         version=version.version,
         # never in the future: a wait is never negative
         submitted_ms=min(body.submitted_ms or record.at_ms, state.now_ms),
-        expires_ms=body.expires_ms,
+        expires_ms=_deadline(record, body),
         offset=record.offset,
         key=record.key,
         digest=body.digest,
@@ -121,7 +121,7 @@ def _submission(state: State, record: Input, body: inputs.Submission) -> Iterato
     )
 
 
-def _resolve(state: State, body: inputs.Submission) -> tuple[Version | None, str]:
+def _resolve(state: State, record: Input, body: inputs.Submission) -> tuple[Version | None, str]:
     """The exact version a submission is pinned to, or why it is refused.
 
     A version that no node fits today is accepted and waits: nodes may come."""
@@ -139,9 +139,15 @@ def _resolve(state: State, body: inputs.Submission) -> tuple[Version | None, str
         return None, "unknown_version"
     if state.policy is None or body.tier not in state.policy.tiers:
         return None, "unknown_tier"
-    if body.expires_ms and body.expires_ms <= state.now_ms:
+    deadline = _deadline(record, body)
+    if deadline and deadline <= state.now_ms:
         return None, "expired"
     return version, ""
+
+
+def _deadline(record: Input, body: inputs.Submission) -> int:
+    """When the job is ended, by the broker's clock; 0: never."""
+    return record.at_ms + body.expires_in_ms if body.expires_in_ms else body.expires_ms
 
 
 def _cancel(state: State, record: Input, body: inputs.CancelRequested) -> Iterator[Event]:

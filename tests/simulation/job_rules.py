@@ -108,6 +108,10 @@ class JobRules(NodeRules):
         submitted_ms = min(submitted_ms, moment.now_ms)
         if event["submitted_ms"] != submitted_ms:
             raise Violation("I11", f"submit time {event['submitted_ms']}, expected {submitted_ms}", job)
+        within_ms = asked["expires_in_ms"]
+        expires_ms = entry["at_ms"] + within_ms if within_ms else asked["expires_ms"]
+        if event["expires_ms"] != expires_ms:
+            raise Violation("I2", f"deadline {event['expires_ms']}, expected {expires_ms} by the broker's clock", job)
         model, _, at = asked["model"].partition("@")
         version = at if at.startswith("sha256:") else self.aliases.get((model, at or "live"))
         if event["version"] != version:

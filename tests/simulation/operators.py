@@ -128,12 +128,9 @@ class Operators:
         chance = self.timeline.chance
         tenant = chance.choice(TENANTS)
         via = chance.choice(("api", "kafka"))
-        expires_ms = 0
-        if self.timeline.happens(0.1):
-            expires_ms = self.broker.clock_ms + self.timeline.between(2_000, 60_000)
-        asked = submission(
-            len(self.jobs), tenant, chance.choice(tuple(POLICY.tiers)), chance.choice(REFERENCES), via, expires_ms
-        )
+        within_ms = self.timeline.between(2_000, 60_000) if self.timeline.happens(0.1) else 0
+        tier, model = chance.choice(tuple(POLICY.tiers)), chance.choice(REFERENCES)
+        asked = submission(len(self.jobs), tenant, tier, model, via, within_ms, self.broker.clock_ms)
         self.jobs.append((asked.job, tenant))
         self._asked.append(asked)
         if via == "api":
@@ -150,12 +147,12 @@ class Operators:
         """Submits ids of long ago again over HTTP, and returns which."""
         again = self.timeline.chance.sample(self._asked, min(SECOND_LIVES, len(self._asked)))
         for asked in again:
-            self.api.post(msgspec.structs.replace(asked, via="api", expires_ms=0))
+            self.api.post(msgspec.structs.replace(asked, via="api", expires_ms=0, expires_in_ms=0))
         return {asked.job for asked in again}
 
     def submit_old(self) -> None:
         """Writes a record that lay in `submissions` for too long before intake came to read it."""
-        asked = submission(len(self.jobs), "acme", "free", "film", "kafka", 0)
+        asked = submission(len(self.jobs), "acme", "free", "film", "kafka", 0, 0)
         self.jobs.append((asked.job, "acme"))
         age_ms = POLICY.submission_age_max_ms + self.timeline.between(1, 60_000)
         self.broker.append(SUBMISSIONS, msgspec.json.encode(asked), append_ms=self.broker.clock_ms - age_ms)

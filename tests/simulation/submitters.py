@@ -105,7 +105,14 @@ class Intake:
         deliver(self.broker, submitted(copy), acked, f"{self.broker.timeline.chance.getrandbits(64):016x}")
 
 
-def submission(job_number: int, tenant: str, tier: str, model: str, via: str, expires_ms: int) -> inputs.Submission:
+def submission(
+    job_number: int, tenant: str, tier: str, model: str, via: str, within_ms: int, now_ms: int
+) -> inputs.Submission:
     identity = hashlib.sha256(f"{tenant}/{job_number}".encode()).hexdigest()
     digest = names.payload_digest(SALT, b'{"prompt":"-"}')
-    return inputs.Submission(f"main-{identity[:32]}", tenant, tier, model, digest, via, expires_ms=expires_ms)
+    asked = inputs.Submission(f"main-{identity[:32]}", tenant, tier, model, digest, via)
+    if not within_ms:
+        return asked
+    if via == "api":
+        return msgspec.structs.replace(asked, expires_in_ms=within_ms)
+    return msgspec.structs.replace(asked, expires_ms=now_ms + within_ms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from contract.events import (
     AttemptClosed,
     ErasureOrdered,
@@ -9,11 +11,12 @@ from contract.events import (
     JobCancelling,
     JobErased,
     JobExpired,
+    JobRefused,
     KillOrdered,
     RecallOrdered,
     ReportStale,
 )
-from contract.inputs import CancelRequested, EraseRequested, ErasureCompleted
+from contract.inputs import Body, CancelRequested, EraseRequested, ErasureCompleted, Input
 from contract.names import job_id
 from tests.unit.scheduling.specification import Pool, a_job, names, only, submission
 
@@ -121,6 +124,23 @@ def test_a_queued_job_expires_at_its_deadline() -> None:
     pool = queued(expires_after_ms=1_000)
     assert pool.tick(999) == []
     assert pool.tick(1) == [JobExpired(JOB)]
+
+
+class ReadLate(Pool):
+    """What is told was appended 600 ms before it is judged."""
+
+    def _input(self, body: Body) -> Input:
+        return msgspec.structs.replace(super()._input(body), at_ms=self.now_ms - 600)
+
+
+def test_a_deadline_asked_for_in_ms_counts_from_the_append_and_from_no_clock_of_ours() -> None:
+    pool = ReadLate()
+    pool.publish()
+    pool.tell(submission(1, expires_in_ms=1_000, expires_ms=1))
+    assert pool.tick(399) == []
+    assert pool.tick(1) == [JobExpired(JOB)]
+    (refused,) = only(pool.tell(submission(2, expires_in_ms=600)), JobRefused)
+    assert refused.reason == "expired"
 
 
 def test_a_deadline_waits_through_no_outage() -> None:
