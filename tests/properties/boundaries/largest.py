@@ -45,7 +45,7 @@ PAYLOAD_BYTES = 4_096
 
 TEXTS: dict[str, str] = {
     **dict.fromkeys(("job", "jobs", "next_job", "passed"), JOB),
-    **dict.fromkeys(("dispatch", "running", "staged", "missing"), DISPATCH),
+    **dict.fromkeys(("dispatch", "running", "staged", "missing", "unlisted"), DISPATCH),
     **dict.fromkeys(("digest", "version", "manifest", "fingerprint", "loaded", "cached_digest"), DIGEST),
     **dict.fromkeys(("cached",), DIGEST),
     **dict.fromkeys(("node", "nodes"), NODE),
@@ -80,6 +80,7 @@ LENGTHS: dict[str, int] = {
     "loaded": bounds.SLOTS_MAX,
     "cached": (bounds.CACHED_BYTES_MAX - 2) // (len(DIGEST) + 3),
     "missing": bounds.HELD_MAX,
+    "unlisted": bounds.HELD_MAX,
     "chipsets": 8,
     "members": 63,
     "nodes": 64,
