@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from contract import inputs, policy_check
+from contract.bounds import TIME_MS_MAX
 from contract.events import (
     AliasPointed,
     ClusterDraining,
@@ -147,7 +148,7 @@ def _resolve(state: State, record: Input, body: inputs.Submission) -> tuple[Vers
 
 def _deadline(record: Input, body: inputs.Submission) -> int:
     """When the job is ended, by the broker's clock; 0: never."""
-    return record.at_ms + body.expires_in_ms if body.expires_in_ms else body.expires_ms
+    return min(record.at_ms + body.expires_in_ms, TIME_MS_MAX) if body.expires_in_ms else body.expires_ms
 
 
 def _cancel(state: State, record: Input, body: inputs.CancelRequested) -> Iterator[Event]:

@@ -166,6 +166,7 @@ FILLED: dict[str, dict[str, Callable[[Reader], str]]] = {
     "headrace policy promote": {"FILE": a_policy},
     "headrace audit story": {"JOB": a_job},
     "headrace jobs why": {"JOB": a_job},
+    "headrace jobs logs": {"JOB": a_job},
     "headrace audit what-if": {"FILE": a_policy},
     "headrace audit import": {"FILE": a_trace},
     "headrace quarantine show": {"RECORD": a_refused_record},

@@ -56,7 +56,9 @@ def test_a_record_over_the_topics_limit_is_refused_and_the_next_one_is_written(
     services: Services, producer: kafka.Producer, size: int
 ) -> None:
     topic = f"kafka-{uuid.uuid4().hex}"
-    kafka.ensure_topics(services.settings.kafka, [Topic(topic, 1, {"max.message.bytes": "65536"})])
+    kafka.ensure_topics(
+        services.settings.kafka, [Topic(topic, 1, {"max.message.bytes": "65536", "compression.type": "uncompressed"})]
+    )
     for offset in range(2):
         with pytest.raises(kafka.DeliveryRefused, match=f"^{topic}: MSG_SIZE_TOO_LARGE$"):
             producer.send_and_wait(topic, b"secret words" + bytes(size), partition=0)

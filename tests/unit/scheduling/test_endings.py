@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from contract.bounds import NUMBER_MAX, TIME_MS_MAX
 from contract.events import (
     AttemptClosed,
     ErasureOrdered,
+    JobAccepted,
     JobCancelled,
     JobCancelling,
     JobErased,
@@ -141,6 +143,13 @@ def test_a_deadline_asked_for_in_ms_counts_from_the_append_and_from_no_clock_of_
     assert pool.tick(1) == [JobExpired(JOB)]
     (refused,) = only(pool.tell(submission(2, expires_in_ms=600)), JobRefused)
     assert refused.reason == "expired"
+
+
+def test_a_deadline_asked_for_is_never_beyond_what_a_date_can_say() -> None:
+    pool = Pool()
+    pool.publish()
+    (accepted,) = only(pool.tell(submission(1, expires_in_ms=NUMBER_MAX)), JobAccepted)
+    assert accepted.expires_ms == TIME_MS_MAX
 
 
 def test_a_deadline_waits_through_no_outage() -> None:
