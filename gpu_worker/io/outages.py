@@ -81,7 +81,7 @@ class OutageWaits:
                 try:
                     with self._at_work:
                         return step()
-                except Exception as error:
+                except Exception as error:  # what is no outage of ours is raised again below
                     cause = (cause_of or outage)(error)
                     found = str(error) if isinstance(error, StoreFault) else without_words(error)
                     if not cause:

@@ -146,7 +146,7 @@ class IntakePartition:
             return
         try:
             await asyncio.to_thread(self._positions.write, self._partition, place)
-        except Exception as error:
+        except Exception as error:  # a place that is not stored is only an older place
             self._writing.failed(without_words(error), topic=SUBMISSIONS, partition=self._partition, offset=offset)
         else:
             self._written = place
@@ -161,7 +161,7 @@ class IntakePartition:
             began_s = time.monotonic()
             try:
                 await self._work()
-            except Exception as error:
+            except Exception as error:  # the other partitions go on meanwhile
                 log.error(
                     "intake of a partition failed and begins anew",
                     topic=SUBMISSIONS,
@@ -320,7 +320,7 @@ class IntakePartition:
         while True:
             try:
                 return await step()
-            except Exception as error:
+            except Exception as error:  # no record is passed over because a server is away
                 await self._wait(f"{what} ({without_words(error)})")
 
     async def _wait(self, what: str) -> None:

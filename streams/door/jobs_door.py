@@ -42,7 +42,7 @@ def read(record: Record, signatures: Signatures) -> CheckedInput:
         return _read(record, signatures)
     except (Malformed, SignatureRefused) as refused:
         reason = str(refused)
-    except Exception as unforeseen:
+    except Exception as unforeseen:  # one record is refused, and its pool goes on
         reason = f"expected a record of `jobs`, found one that no check foresaw ({type(unforeseen).__name__})"
     return CheckedInput(Input(record.offset, record.timestamp_ms, Unreadable(reason)), SUBMISSION_BYTES)
 

@@ -106,7 +106,7 @@ class PartitionSkips:
             return
         try:
             await self.look()
-        except Exception as error:
+        except Exception as error:  # intake goes on without orders to skip
             log.debug("the store did not say what to skip", found=without_words(error))
 
     async def note_passed(self, offset: int) -> None:
@@ -117,7 +117,7 @@ class PartitionSkips:
     async def _remove(self, offset: int) -> None:
         try:
             await asyncio.to_thread(self._skips.remove, self._partition, offset)
-        except Exception as error:
+        except Exception as error:  # the order has no effect any more
             log.warning(
                 "an order to skip could not be removed; its record is passed, so it has no effect any more",
                 topic=SUBMISSIONS,
