@@ -15,5 +15,6 @@ def http_client(url: str, **options: Any) -> httpx.Client:
     httpx itself would ask a proxy for this machine, and would fail at SOCKS proxies that nobody needs."""
     proxy = proxy_for(url)
     # a context takes 20 ms to make, and a file of certificates in the environment counts for this machine too
-    verify = httpx.create_ssl_context() if url.startswith("https:") or options.get("follow_redirects") else False
+    is_plain = httpx.URL(url).scheme == "http" and not options.get("follow_redirects")
+    verify = False if is_plain else httpx.create_ssl_context()
     return httpx.Client(trust_env=False, proxy=proxy or None, verify=verify, **options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import httpx
 import pytest
 
@@ -113,3 +115,10 @@ def test_programs_that_are_not_ours_are_told_to_leave_this_machine_out() -> None
     assert lets_loopback_through({"HTTP_PROXY": DEAD, "NO_PROXY": "localhost"})
     assert not lets_loopback_through(told)
     assert not lets_loopback_through({})
+
+
+@pytest.mark.parametrize("url", ["https://api.example.com", "HTTPS://api.example.com"])
+def test_certificates_are_checked_however_the_scheme_is_written(url: str) -> None:
+    with http_client(url) as client:
+        context: ssl.SSLContext = client._transport._pool._ssl_context  # type: ignore[attr-defined]
+    assert context.verify_mode is ssl.CERT_REQUIRED
