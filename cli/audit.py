@@ -55,7 +55,7 @@ def verify(
         output.as_json(found)
     else:
         for verdict in found:
-            output.out.print(verdicts.render(verdict), style="" if verdict.clean else "red", markup=False)
+            output.out.print(verdicts.render(verdict), style="" if verdict.clean else "red")
     if not all(verdict.clean for verdict in found):
         raise typer.Exit(1)
 
@@ -73,7 +73,7 @@ def story(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> N
         raise CommandFailed(str(error)) from None
     if form is Format.JSON:
         return output.as_json(told)
-    output.out.print(stories.render(told), markup=False)
+    output.out.print(stories.render(told))
 
 
 @app.command()
@@ -92,7 +92,7 @@ def export(
         raise WrongUse(f"cannot write {path}: {error.strerror}") from None
     if form is Format.JSON:
         return output.as_json({"pool": pool, "records": records, "file": str(path)})
-    output.err.print(f"{records} records of pool {pool} are in {path}", markup=False)
+    output.err.print(f"{records} records of pool {pool} are in {path}")
 
 
 def verify_pool(here: Settings, pool: str, partition: int) -> verdicts.Verdict:

@@ -51,7 +51,7 @@ def _states(found: list[LedgerPast], at_ms: int, here_ms: int) -> list[AsOf]:
         except NothingYet:
             if len(found) == 1:
                 raise
-            output.err.print(f"pool {past.pool}: no scheduler has opened it yet", markup=False)
+            output.err.print(f"pool {past.pool}: no scheduler has opened it yet")
     return states
 
 

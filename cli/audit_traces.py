@@ -52,7 +52,7 @@ def import_trace(
     else:
         describe(held)
     if to is not None:
-        output.err.print(f"{len(arrivals):,} jobs are in {to}", markup=False)
+        output.err.print(f"{len(arrivals):,} jobs are in {to}")
 
 
 def read_trace(file: Path) -> Arrivals:
@@ -66,7 +66,7 @@ def read_trace(file: Path) -> Arrivals:
     if passed_over:
         names = ", ".join(passed_over)
         words = f"nothing is made of the columns {names}: jobs that differ only there are taken to be alike"
-        output.err.print(f"{file}: {words} (docs/traces.md)", markup=False, soft_wrap=True)
+        output.err.print(f"{file}: {words} (docs/traces.md)", soft_wrap=True)
     return arrivals
 
 

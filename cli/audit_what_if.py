@@ -127,11 +127,9 @@ def _show(summary: WhatIf) -> None:
         output.damaged(damage.offset, damage.text, damage.trusted_offset, "the comparison below")
     out = output.out
     left_out = ", ".join(f"{count} {how}" for how, count in summary.left_out.items())
-    out.print(
-        f"pool {summary.pool}, {summary.jobs:,} jobs{f'; left out: {left_out}' if left_out else ''}", markup=False
-    )
+    out.print(f"pool {summary.pool}, {summary.jobs:,} jobs{f'; left out: {left_out}' if left_out else ''}")
     for change in summary.changes:
-        out.print(f"  {change}", markup=False, soft_wrap=True)
+        out.print(f"  {change}", soft_wrap=True)
     show_columns(summary.columns)
     out.print()
     output.table(

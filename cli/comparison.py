@@ -77,4 +77,4 @@ def show_not_modelled(sentences: Sequence[str]) -> None:
     """Says what the figures above leave out."""
     output.out.print("\nNot modelled:")
     for sentence in sentences:
-        output.out.print(f"- {sentence}", markup=False, soft_wrap=True)
+        output.out.print(f"- {sentence}", soft_wrap=True)

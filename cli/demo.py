@@ -15,6 +15,7 @@ import typer
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from audit import story as stories
 from audit.ledger.reader import ledger_of_partition
@@ -89,7 +90,7 @@ def demo(
     contact_sheet.draw(videos, sheet)
     _tell(here, jobs[0].job)
     verdict = audit.verify_pool(here, POOL, 0)
-    output.out.print(verdicts.render(verdict), style="" if verdict.clean else "red", markup=False)
+    output.out.print(verdicts.render(verdict), style="" if verdict.clean else "red")
     _conclude(data, sheet, first_video_s, time.monotonic() - begun)
     if not verdict.clean or any(job.state != "succeeded" for job in jobs):
         raise CommandFailed("not every job succeeded, or the ledger is not clean: see above, and the logs in the data")
@@ -98,13 +99,17 @@ def demo(
 def _start(data: Path, slots: int) -> None:
     if stack.status(data).running:
         return output.err.print(f"a stack runs on {data.absolute()}: the demo uses it")
-    output.err.print("[bold]1[/]  starting Kafka, Postgres, S3 and every process of ours (a first start fetches jars)")
+    _say_step(1, "starting Kafka, Postgres, S3 and every process of ours (a first start fetches jars)")
     status = stack.up(Options(data=data, slots=slots), detach=True, console=output.err)
     output.err.print(render(status))
 
 
+def _say_step(number: int, words: str) -> None:
+    output.err.print(Text.assemble((str(number), "bold"), f"  {words}"))
+
+
 def _publish(here: Settings) -> None:
-    output.err.print("[bold]2[/]  publishing the demo model: weights, code and environment lock, by hash")
+    _say_step(2, "publishing the demo model: weights, code and environment lock, by hash")
     database = connect(here)
     done = publishing.publish(
         MODEL_DIRECTORY,
@@ -119,7 +124,7 @@ def _publish(here: Settings) -> None:
 
 
 def _submit_over_http(client: ApiClient) -> list[DemoJob]:
-    output.err.print(f"[bold]3[/]  submitting {len(HTTP_PROMPTS)} prompts over HTTP, {len(KAFKA_PROMPTS)} over Kafka")
+    _say_step(3, f"submitting {len(HTTP_PROMPTS)} prompts over HTTP, {len(KAFKA_PROMPTS)} over Kafka")
     jobs = []
     for seed, (tier, prompt) in enumerate(HTTP_PROMPTS):
         request = {"model": MODEL, "tier": tier, "inputs": {"prompt": prompt, "seed": seed}}
@@ -145,9 +150,7 @@ def _submit_over_kafka(here: Settings, tenant: str) -> list[DemoJob]:
 
 def _follow(client: ApiClient, jobs: list[DemoJob], begun: float, data: Path) -> float:
     """Shows the jobs until all have ended. Returns the seconds from `begun` to the first video."""
-    output.err.print(
-        "[bold]4[/]  the scheduler decides who goes next (the first job also builds the model's environment)"
-    )
+    _say_step(4, "the scheduler decides who goes next (the first job also builds the model's environment)")
     first_video_s = 0.0
     with _shown(jobs) as show:
         deadline = time.monotonic() + ENDED_WITHIN_S
@@ -215,8 +218,8 @@ def _save(client: ApiClient, jobs: list[DemoJob], folder: Path) -> list[tuple[Pa
 
 
 def _tell(here: Settings, job: str) -> None:
-    output.err.print("[bold]5[/]  the story of one job, from the ledger alone, and the ledger verified")
-    output.out.print(stories.render(stories.story(job, ledger_of_partition(here.kafka, 0)[0])), markup=False)
+    _say_step(5, "the story of one job, from the ledger alone, and the ledger verified")
+    output.out.print(stories.render(stories.story(job, ledger_of_partition(here.kafka, 0)[0])))
     output.out.print()
 
 

@@ -95,7 +95,7 @@ def _of_installation(job: str, data: Path) -> Wait:
 
 def show(found: Document) -> None:
     """For people."""
-    output.out.print(f"It {found['sentence']}.", markup=False)
+    output.out.print(f"It {found['sentence']}.")
     output.out.print()
     output.table(
         ["share", "", "time", "because"],

@@ -152,7 +152,7 @@ def erase(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> N
             signer=jobs_writer.signer_of(here, signers.OPERATOR),
             engine=engine(here),
             store=ObjectStore(here),
-            tell=lambda line: output.err.print(line, markup=False),
+            tell=lambda line: output.err.print(line),
         )
     except ValueError as error:
         raise WrongUse(str(error)) from None

@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> int:
             raise
         words, code = said
         output.err.print("error: ", style="bold red", end="")
-        output.err.print(words, markup=False, soft_wrap=True)
+        output.err.print(words, soft_wrap=True)
         return code
 
 

@@ -69,7 +69,7 @@ def publish(
         waits = (
             f"pool {done.version.pool}: no scheduler has opened it yet; what is submitted there waits until one does"
         )
-        output.err.print(waits, markup=False)
+        output.err.print(waits)
     if form is Format.JSON:
         return output.as_json(done)
     what = "published" if done.is_new else "was published before, nothing added"

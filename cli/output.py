@@ -33,8 +33,9 @@ PIPE_COLUMNS = 400
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPE_COLUMNS)
+    """Takes no markup: a text in brackets may be the error of a model, a path or a name."""
+    console = Console(stderr=stderr, highlight=False, markup=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, markup=False, width=PIPE_COLUMNS)
 
 
 out = _console(stderr=False)
@@ -65,7 +66,7 @@ def damaged(offset: int, text: str, trusted_offset: int, shown: str) -> None:
     """Says why a ledger was read no further, and up to which offset the shown figures can be trusted."""
     trusted = f"up to offset {trusted_offset}" if trusted_offset >= 0 else "which is nothing"
     words = f"the ledger is damaged at offset {offset}: {text}; {shown} says what can be trusted, {trusted};"
-    err.print(f"{words} `headrace audit verify` says more", style="bold red", markup=False, soft_wrap=True)
+    err.print(f"{words} `headrace audit verify` says more", style="bold red", soft_wrap=True)
 
 
 def state(name: str) -> Text:

@@ -46,7 +46,7 @@ def show(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     if form is Format.JSON:
         return output.as_json(found)
     for pool in found["waiting"]:
-        output.err.print(f"pool {pool}: no scheduler has opened it yet; what is submitted there waits", markup=False)
+        output.err.print(f"pool {pool}: no scheduler has opened it yet; what is submitted there waits")
     for number, entry in enumerate(found["policies"]):
         policy = entry["policy"]
         if number:
@@ -90,7 +90,7 @@ def _add_trial(entry: dict[str, Any], data: Path) -> None:
         state = as_of(past_of_pool(settings(data), entry["pool"]), here_ms, here_ms)
     except (KafkaException, *DATABASE_ERRORS, NotBelieved, MomentInvalid, WrongUse, *UNAVAILABLE) as error:
         why = in_a_sentence(error) if isinstance(error, DATABASE_ERRORS) else error
-        output.err.print(f"pool {entry['pool']}: whether the policy is on trial is not known: {why}", markup=False)
+        output.err.print(f"pool {entry['pool']}: whether the policy is on trial is not known: {why}")
         return
     entry["trial"] = msgspec.to_builtins(state.trial) if state.policy == entry["fingerprint"] else None
 
@@ -135,7 +135,7 @@ def promote(
 def _put_in_force(policy: Policy, bound: policies.TrialBound, data: Path, form: Format) -> None:
     here = settings(data)
     for warning in warnings_of(policy):
-        output.err.print(f"warning: {warning}", markup=False, soft_wrap=True)
+        output.err.print(f"warning: {warning}", soft_wrap=True)
     fingerprint = policies.apply(here, connect(here), policy, bound=bound)
     with api(data, operator=True) as client:
         deadline = time.monotonic() + ADOPTED_WITHIN_S

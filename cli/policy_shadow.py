@@ -109,7 +109,7 @@ def shadow(
         output.as_json({"shadow": name, "pool": pool, "now_ms": followed.shadow.now_ms, "ended": reason})
     else:
         words = f"{name} in pool {pool} has ended: {reason}; `headrace policy shadows {name}` shows it"
-        output.out.print(words, markup=False, soft_wrap=True)
+        output.out.print(words, soft_wrap=True)
     if followed.damage is not None:
         raise typer.Exit(1)
 
@@ -124,7 +124,6 @@ def _since(here: Settings, partition: int, name: str, candidate: Policy, since: 
     output.err.print(
         f"{name} was run before with this document: it begins again at {_began(before.from_ms)} and catches up"
         " (--since now begins afresh)",
-        markup=False,
         soft_wrap=True,
     )
     return before.from_ms
