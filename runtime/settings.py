@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
@@ -83,7 +84,7 @@ class Settings(BaseSettings):
     node_address: str = ""
     """host:port at which other nodes reach this node: the first of 1,000 ports for rank 0 of gangs. Empty: other nodes
     cannot reach this node, and no gang across nodes has its rank 0 here."""
-    heartbeat_ms: int = 5_000
+    heartbeat_ms: int = Field(default=5_000, ge=1)
     """How often a node says that it is alive."""
     result_bytes_max: int = Field(default=32 * 2**30, ge=1)
     """Bytes of outputs that may wait on a node's disk for an object store that is away. When they are spent the node
@@ -91,7 +92,7 @@ class Settings(BaseSettings):
     snapshot_dir: str = "snapshots"
     """Directory, under `data` unless absolute, where a scheduler keeps its newest snapshots too, so that it starts soon
     while the object store is away. Empty: nowhere. It can be deleted."""
-    snapshot_every_ms: int = 30_000
+    snapshot_every_ms: int = Field(default=30_000, ge=1)
     """How often a scheduler writes a snapshot, if anything changed."""
     signer: str = ""
     """As whom this process signs what it writes to `jobs` (contract.signers). Empty: it signs nothing."""
@@ -147,8 +148,8 @@ class Settings(BaseSettings):
     @field_validator("s3_endpoint", "s3_public_endpoint")
     @classmethod
     def _with_scheme(cls, url: str) -> str:
-        if url and not _HTTP.fullmatch(url):
-            raise ValueError(f"expected http://host:port or https://host:port, or nothing; found {url[:100]!r}")
+        if url and not _is_http(url):
+            raise ValueError(f"expected http://host:port or https://host:port, or nothing; found {_shown(url)}")
         return url
 
     @field_validator("kafka")
@@ -180,7 +181,16 @@ class Settings(BaseSettings):
     @field_validator("api_url")
     @classmethod
     def _without_slash(cls, url: str) -> str:
+        if not _is_http(url):
+            raise ValueError(f"expected http://host:port or https://host:port, found {_shown(url)}")
         return url.rstrip("/")
+
+    @field_validator("api_key")
+    @classmethod
+    def _fit_for_a_header(cls, key: str) -> str:
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("expected an API key as `headrace keys create` prints it, found other characters")
+        return key
 
     @field_validator("node_address")
     @classmethod
@@ -203,3 +213,19 @@ class Settings(BaseSettings):
         """The environment variables from which `Settings()` reads these settings again, for a child process."""
         values = {ENV_PREFIX + name.upper(): str(value) for name, value in self if name != "database_url"}
         return values | {"DATABASE_URL": self.database_url}
+
+
+def _is_http(url: str) -> bool:
+    """Whether every client of HTTP that we use can ask for this URL."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")
+    except ValueError:
+        return False
+    return bool(host) and port != 0 and _HTTP.fullmatch(url) is not None
+
+
+def _shown(url: str) -> str:
+    """A URL that is refused, unless it has a user's name and password in it."""
+    return "one with a user in it" if "@" in url else repr(url[:100])

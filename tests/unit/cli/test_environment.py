@@ -13,7 +13,8 @@ from cli.main import run
         ("HEADRACE_KAFKA", "::1:9092", "error: HEADRACE_KAFKA: expected host:port, separated by commas, without a"),
         ("HEADRACE_SECRETS", "/nowhere", "error: HEADRACE_SECRETS: expected a folder of secrets, found none at '/nowh"),
         ("HEADRACE_API_PORT", "hr_secret", "error: HEADRACE_API_PORT: Input should be a valid integer"),
-        ("HEADRACE_API_URL", "api.example.com", "error: expected the API's address as http://… or https://…, found"),
+        ("HEADRACE_API_URL", "api.example.com", "error: HEADRACE_API_URL: expected http://host:port or https://host:"),
+        ("HEADRACE_API_KEY", "hr_sëcret", "error: HEADRACE_API_KEY: expected an API key as `headrace keys create`"),
         (
             "ALL_PROXY",
             "socks5h://u:hr_secret@p:1080",

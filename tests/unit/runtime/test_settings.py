@@ -90,6 +90,35 @@ def test_addresses_of_the_api_may_have_what_people_add() -> None:
     assert (settings.api_url, settings.api_host) == ("https://example.com/headrace", "::1")
 
 
+@pytest.mark.parametrize(
+    "url", ["", "a:80", "ftp://a", "http://", "http://[::1", "http://a:b", "http://a:65536", "http://..", "http://a\nb"]
+)
+def test_an_address_that_no_client_can_ask_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="expected http://host:port or https://host:port, found "):
+        Settings(api_url=url)
+    if url:
+        with pytest.raises(ValidationError, match="expected http://host:port or https://host:port, or nothing; found "):
+            Settings(s3_public_endpoint=url)
+
+
+def test_an_address_with_a_password_is_refused_and_not_quoted() -> None:
+    with pytest.raises(ValidationError, match="found one with a user in it") as refused:
+        Settings(s3_endpoint="http://u:hidden@store")
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["hr_\u00fc", "hr\n"])
+def test_a_key_that_no_header_holds_is_refused(key: str) -> None:
+    with pytest.raises(ValidationError, match="expected an API key as `headrace keys create` prints it"):
+        Settings(api_key=key)
+
+
+@pytest.mark.parametrize("pace", ["heartbeat_ms", "snapshot_every_ms"])
+def test_nothing_is_done_without_a_pause(pace: str) -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        Settings.model_validate({pace: 0})
+
+
 KEY = InstallationKey(b"k" * 32)
 
 
