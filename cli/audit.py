@@ -22,6 +22,7 @@ from cli.audit_traces import import_trace
 from cli.audit_what_if import what_if
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
+from cli.job_ids import JobId
 from cli.ledgers import LedgerFile, PoolOption, database, pool_of_file, pools_of
 from cli.output import Format, Output
 from contract.chain import Damaged
@@ -61,7 +62,7 @@ def verify(
 
 
 @app.command()
-def story(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+def story(job: JobId, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """A job's life in sentences, with the offsets that prove them."""
     here = settings(data)
     try:

@@ -10,11 +10,12 @@ from cli import output
 from cli.api_client import ApiClient, Document
 from cli.connection import DATA_DEFAULT, Data, api
 from cli.errors import WrongUse
+from cli.job_ids import JobId
 from cli.output import Format, Output
 
 
 def logs(
-    job: str,
+    job: JobId,
     attempt: Annotated[int | None, typer.Option(min=1, help="By default the last one.")] = None,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,

@@ -13,6 +13,7 @@ from cli import output
 from cli.api_client import Document
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
+from cli.job_ids import JobId
 from cli.moments import now_ms
 from cli.output import Format, Output
 
@@ -24,7 +25,7 @@ BAR = 30
 
 
 def why(
-    job: str,
+    job: JobId,
     ledger: Annotated[
         bool, typer.Option("--ledger", help="Operators: read the ledger itself, without a bound. Names every tenant.")
     ] = False,

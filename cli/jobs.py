@@ -13,6 +13,7 @@ from cli import job_inputs, job_progress, output
 from cli.api_client import ApiClient, Document
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
+from cli.job_ids import JobId
 from cli.job_logs import logs
 from cli.job_why import why
 from cli.moments import now_ms
@@ -87,7 +88,7 @@ def list_jobs(
 
 
 @app.command()
-def get(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+def get(job: JobId, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """One job: its state, its attempts, its result."""
     with api(data) as client:
         found = client.get(f"/v1/jobs/{job}")
@@ -98,14 +99,14 @@ def get(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> Non
 
 
 @app.command()
-def watch(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+def watch(job: JobId, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Follow a job until the job has ended; exit 1 when it did not succeed."""
     with api(data) as client:
         _wait(client, job, None, form)
 
 
 @app.command()
-def cancel(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+def cancel(job: JobId, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Ask to end a job. A result that comes before the request in the log still counts."""
     with api(data) as client:
         answer = client.post(f"/v1/jobs/{job}/cancel", {})
@@ -116,7 +117,7 @@ def cancel(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> 
 
 @app.command()
 def events(
-    job: str,
+    job: JobId,
     follow: Annotated[bool, typer.Option("--follow", help="Follow until the job has ended.")] = False,
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
@@ -136,7 +137,7 @@ app.command()(logs)
 
 
 @app.command()
-def erase(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+def erase(job: JobId, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Operators: end a job and remove its words everywhere. The history stays whole."""
     from contract import signers
     from operations import erasure
@@ -154,8 +155,6 @@ def erase(job: str, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> N
             store=ObjectStore(here),
             tell=lambda line: output.err.print(line),
         )
-    except ValueError as error:
-        raise WrongUse(str(error)) from None
     except (erasure.NothingToErase, erasure.ErasureUnfinished) as error:
         raise CommandFailed(str(error)) from None
     if form is Format.JSON:

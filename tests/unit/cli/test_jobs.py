@@ -16,8 +16,9 @@ from local import stack
 from local.status import StackStatus
 from tests.unit.cli.answers import Answers
 
+JOB_ID = "main-" + "1" * 32
 JOB = {
-    "job": "main-1",
+    "job": JOB_ID,
     "state": "queued",
     "reason": "",
     "model": "noop",
@@ -80,14 +81,14 @@ def test_values_are_printed_and_links_can_be_copied(
 def test_programs_get_one_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     found = {"job": {**JOB, "state": "succeeded"}, "attempts": []}
     monkeypatch.setattr(jobs, "api", lambda data: Answers(lambda path: RESULT if path.endswith("result") else found))
-    assert run(["jobs", "get", "main-1", "-o", "json"]) == 0
+    assert run(["jobs", "get", JOB_ID, "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == {**found, "result": RESULT}
 
 
 TEXTS = {
-    "/v1/jobs/main-1/attempts/1/error": "Traceback…\nValueError: \x1b[2Jno\n",
-    "/v1/jobs/main-1/attempts/1/log": "loading\n",
-    "/v1/jobs/main-1/attempts/2/log": "loading again",
+    f"/v1/jobs/{JOB_ID}/attempts/1/error": "Traceback…\nValueError: \x1b[2Jno\n",
+    f"/v1/jobs/{JOB_ID}/attempts/1/log": "loading\n",
+    f"/v1/jobs/{JOB_ID}/attempts/2/log": "loading again",
 }
 ATTEMPTS = [{"attempt": 1, "state": "failed", "ended_ms": 5}, {"attempt": 2, "state": "succeeded", "ended_ms": 9}]
 
@@ -104,7 +105,7 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_what_the_last_attempt_printed_is_shown(
     attempts: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["jobs", "logs", "main-1"]) == 0
+    assert run(["jobs", "logs", JOB_ID]) == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("loading again\n", "attempt 2, succeeded\nprinted:\n")
 
@@ -112,19 +113,20 @@ def test_what_the_last_attempt_printed_is_shown(
 def test_a_traceback_is_shown_and_cannot_steer_a_terminal(
     attempts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["jobs", "logs", "main-1", "--attempt", "1"]) == 0
+    assert run(["jobs", "logs", JOB_ID, "--attempt", "1"]) == 0
     assert (
-        capsys.readouterr().out == TEXTS["/v1/jobs/main-1/attempts/1/log"] + TEXTS["/v1/jobs/main-1/attempts/1/error"]
+        capsys.readouterr().out
+        == TEXTS[f"/v1/jobs/{JOB_ID}/attempts/1/log"] + TEXTS[f"/v1/jobs/{JOB_ID}/attempts/1/error"]
     )
     on_a_terminal(monkeypatch)
-    assert run(["jobs", "logs", "main-1", "--attempt", "1"]) == 0
+    assert run(["jobs", "logs", JOB_ID, "--attempt", "1"]) == 0
     assert "ValueError: \\x1b[2Jno\n" in capsys.readouterr().out
 
 
 def test_programs_get_both_texts(attempts: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["jobs", "logs", "main-1", "-o", "json"]) == 0
+    assert run(["jobs", "logs", JOB_ID, "-o", "json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said == {"job": "main-1", "attempt": 2, "state": "succeeded", "log": "loading again", "error": None}
+    assert said == {"job": JOB_ID, "attempt": 2, "state": "succeeded", "log": "loading again", "error": None}
 
 
 @pytest.mark.parametrize(
@@ -144,18 +146,18 @@ def test_where_there_is_nothing_to_read_it_is_said_why(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     attempts += [attempt] if attempt else []
-    assert run(["jobs", "logs", "main-1", "--attempt", "3"]) == code
+    assert run(["jobs", "logs", JOB_ID, "--attempt", "3"]) == code
     assert says in capsys.readouterr().err
 
 
 def test_a_job_without_attempts_has_no_logs(attempts: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
     attempts.clear()
-    assert run(["jobs", "logs", "main-1"]) == 2
-    assert "found no attempt yet; see `headrace jobs why main-1`" in capsys.readouterr().err
+    assert run(["jobs", "logs", JOB_ID]) == 2
+    assert f"found no attempt yet; see `headrace jobs why {JOB_ID}`" in capsys.readouterr().err
 
 
 def test_a_piped_demo_ends_its_table_with_a_newline(capsys: pytest.CaptureFixture[str]) -> None:
-    with demo._shown([demo.DemoJob("main-1", "free", "HTTP", "a red ball")]) as show:
+    with demo._shown([demo.DemoJob(JOB_ID, "free", "HTTP", "a red ball")]) as show:
         show()
         assert capsys.readouterr().err == ""
     lines = capsys.readouterr().err
@@ -172,3 +174,10 @@ def test_a_piped_stack_shows_each_of_its_states_once(capsys: pytest.CaptureFixtu
     assert [line for line in lines if line.startswith("stack")] == ["stack starting", "stack ready", "stack stopped"]
     assert f"data  {path}" in lines
     assert Path(path).name in lines[-1]
+
+
+@pytest.mark.parametrize("job", ["main-1", f"{JOB_ID}/cancel", "../keys", f"{JOB_ID}?x", "a\x01b", ""])
+@pytest.mark.parametrize("verb", ["get", "watch", "cancel", "events", "logs", "why", "erase"])
+def test_what_is_no_job_id_asks_for_nothing(verb: str, job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["jobs", verb, job]) == 2
+    assert capsys.readouterr().err.startswith("error: expected a job id like 'main-<32 hex digits>', found ")
