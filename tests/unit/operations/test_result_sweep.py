@@ -73,3 +73,19 @@ def test_words_that_a_node_stores_after_an_erasure_go_all(store: TwinObjectStore
     assert sweep(store, (*HISTORY, erased, late), LATE_MS + REST_MS - 1) == Swept(0, 0)
     assert sweep(store, (*HISTORY, erased, late), LATE_MS + REST_MS) == Swept(1, 2 * len(NAMES))
     assert {key.split("/")[1] for key in store.objects} == {OTHER}
+
+
+def test_an_erasure_says_nothing_of_a_later_life_of_the_job(store: TwinObjectStore) -> None:
+    erased = batch(3, JobErased(JOB, (), 0))
+    for dispatch in ("2.1.0", "2.2.0"):
+        for name in NAMES:
+            store.place(f"results/{JOB}/{dispatch}/{name}", b"")
+    again = (
+        batch(LATE_MS, AttemptStarted(JOB, "2.1.0")),
+        batch(LATE_MS, AttemptClosed(JOB, "2.1.0", "lost", True), AttemptStarted(JOB, "2.2.0")),
+        batch(LATE_MS, JobSucceeded(JOB, "2.2.0", "sha256:"), reports=[Succeeded(JOB, "2.2.0", "sha256:")]),
+    )
+    assert sweep(store, (*HISTORY, erased, *again), 2 * LATE_MS) == Swept(2, 2 * len(NAMES) + 4)
+    assert left(store, JOB, "1.1.0") == left(store, JOB, "1.2.0") == set()
+    assert left(store, JOB, "2.1.0") == {"error.txt", "_log.txt"}
+    assert left(store, JOB, "2.2.0") == set(NAMES)
