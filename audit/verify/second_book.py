@@ -5,8 +5,8 @@ not have are judged too, and the core is not its only judge. The book reads batc
 that have not ended, and the ids of ended jobs for as long as those ids may not come again. An id that comes later is
 another life of its job, and everything holds for each life.
 
-This file keeps the jobs; `second_book_inputs`, `second_book_nodes`, `second_book_limits`, `second_book_gangs` and
-`second_book_cordons` keep the rest.
+This file keeps the jobs; `second_book_inputs`, `second_book_nodes`, `second_book_limits`, `second_book_gangs`,
+`second_book_cordons`, `second_book_avoidance` and `second_book_deaf` keep the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any
 
 import msgspec
 
+from audit.verify.second_book_avoidance import AvoidanceBook
 from audit.verify.second_book_cordons import CordonBook
+from audit.verify.second_book_deaf import DeafBook
 from audit.verify.second_book_gangs import GangBook
 from audit.verify.second_book_inputs import InputBook
 from audit.verify.second_book_limits import LimitBook
@@ -29,6 +31,8 @@ from contract.lifecycle import ANYWHERE, TERMINAL, IllegalTransition, JobState, 
 from contract.names import dispatch_id, dispatch_order
 from contract.policy import Policy
 
+RULES_THAT_SET_ASIDE = 4
+"""Schedulers of earlier rules avoid no node and repeat their orders for ever."""
 MINUTE_MS = 60_000
 """Ids of jobs that ended within one minute of the pool's clock are forgotten together."""
 
@@ -40,6 +44,7 @@ class _BookedJob(msgspec.Struct):
     dispatch: str = ""
     node: str = ""
     session: str = ""
+    version: str = ""
     cluster: str = ""
     """The cluster where the open attempt is staged; empty once the attempt has started."""
 
@@ -57,7 +62,11 @@ class SecondBook:
         self._nodes = NodeBook(self._wrong)
         self._limits = LimitBook(self._wrong)
         self._gangs = GangBook(self._nodes.nodes, self._wrong)
-        self._cordons = CordonBook(self._nodes.nodes, self._wrong)
+        self._cordons = CordonBook(self._nodes, self._wrong)
+        self._avoidance = AvoidanceBook(self._nodes.nodes, self._cordons.cordoned, self._wrong)
+        self._deaf = DeafBook(self._nodes, self._wrong)
+        self._rules = 0
+        """Of the scheduler that leads."""
         self._policy: Policy | None = None
         self._failures_max = 0
         self._held = False
@@ -80,6 +89,8 @@ class SecondBook:
         self._nodes.elapse(batch.elapsed_ms)
         for index, event in enumerate(batch.events):
             self._take_event(batch, index, event)
+        self._cordons.check_end()
+        self._deaf.check_end()
         self._inputs.check_signers(batch)
         self._inputs.check_submissions(batch)
         return self._found
@@ -111,21 +122,35 @@ class SecondBook:
             case said.PolicyAdopted() | said.PolicyReverted():
                 self._policy = event.policy
                 self._limits.adopt(event.policy)
+                self._avoidance.adopt(event.policy, batch.pool)
+                self._cordons.node_lease_ms = event.policy.node_lease_ms
                 self._failures_max = max(self._failures_max, event.policy.failures_max)
             case said.PoolHeld() | said.PoolReleased():
                 self._held = isinstance(event, said.PoolHeld)
             case said.NodeAdmitted():
                 self._nodes.admit(event)
+                self._deaf.forget(event.node)
             case said.NodeHeard():
                 self._nodes.hear(event)
+                if self._rules >= RULES_THAT_SET_ASIDE:
+                    self._deaf.hear(event, self._cordons.node_lease_ms)
             case said.NodeSlotsChanged():
                 self._nodes.change_slots(event)
             case said.NodeDrained():
                 self._nodes.drain(event)
+                self._deaf.drained(event)
             case said.NodeDeparted():
                 self._nodes.depart(event)
+                self._deaf.forget(event.node)
             case said.NodeLost():
                 self._nodes.lose(event, self._policy, caught_up=batch.caught_up)
+                self._deaf.forget(event.node)
+            case said.ClusterDraining() | said.ClusterReturned():
+                self._avoidance.change_cluster(event)
+            case said.VersionRegistered():
+                self._avoidance.register(event)
+            case said.Opened():
+                self._rules = event.rules
             case said.JobAccepted() | said.JobRefused():
                 self._begin(event)
             case _:
@@ -142,7 +167,7 @@ class SecondBook:
         if isinstance(event, said.JobRefused):
             self._end(event.job)
         else:
-            self._jobs[event.job] = _BookedJob(JobState.QUEUED)
+            self._jobs[event.job] = _BookedJob(JobState.QUEUED, version=event.version)
 
     def _take_job_event(self, batch: Batch, index: int, event: Any, name: str, job_id: str) -> None:
         job = self._jobs.get(job_id)
@@ -163,6 +188,8 @@ class SecondBook:
         elif name in ("AttemptFailed", "AttemptClosed"):
             if event.counts:
                 self._fail(job, job_id)
+            if name == "AttemptClosed" and self._rules >= RULES_THAT_SET_ASIDE:
+                self._deaf.closed(event, batch)
             self._close(job)
         elif name == "AttemptStarted":
             self._unstage(job)
@@ -190,6 +217,8 @@ class SecondBook:
             self._wrong("I15", f"dispatch {event.dispatch} is not named by its record and place", event.job)
         self._last_dispatch = max(self._last_dispatch, order)
         self._nodes.check_session(event)
+        if self._rules >= RULES_THAT_SET_ASIDE:
+            self._avoidance.check(event, job.version, self._cordons.failed_on(event.job))
         job.attempts, job.dispatch = event.attempt, event.dispatch
         job.node, job.session, job.cluster = event.node, event.session, event.cluster
         self._limits.stage(event)

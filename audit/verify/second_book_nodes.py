@@ -22,6 +22,9 @@ class KnownNode(msgspec.Struct):
     identity: str = ""
     draining: bool = False
     holding: str = ""
+    chipset: str = "cpu"
+    gpus: int = 0
+    memory_mib: int = 0
 
 
 class NodeBook:
@@ -30,18 +33,26 @@ class NodeBook:
     def __init__(self, wrong: Callable[[str, str, str], None]) -> None:
         self._wrong = wrong
         self.nodes: dict[str, KnownNode] = {}
-        self._lease_ms = 0
+        self.lease_ms = 0
+        """Lease time so far."""
 
     def elapse(self, ms: int) -> None:
         """So much lease time passes."""
-        self._lease_ms += ms
+        self.lease_ms += ms
 
     def admit(self, event: said.NodeAdmitted) -> None:
         old = self.nodes.get(event.node)
         if old is not None and old.identity and event.identity and old.identity != event.identity:
             self._wrong("I16", f"another machine is admitted as {event.node}, whose lease lasts", "")
         self.nodes[event.node] = KnownNode(
-            event.session, event.cluster, event.slots, self._lease_ms, identity=event.identity
+            event.session,
+            event.cluster,
+            event.slots,
+            self.lease_ms,
+            identity=event.identity,
+            chipset=event.chipset,
+            gpus=event.gpus,
+            memory_mib=event.memory_mib,
         )
 
     def change_slots(self, event: said.NodeSlotsChanged) -> None:
@@ -57,7 +68,7 @@ class NodeBook:
     def hear(self, event: said.NodeHeard) -> None:
         node = self.nodes.get(event.node)
         if node is not None:
-            node.heard_lease_ms = self._lease_ms
+            node.heard_lease_ms = self.lease_ms
 
     def depart(self, event: said.NodeDeparted) -> None:
         self.nodes.pop(event.node, None)
@@ -77,7 +88,7 @@ class NodeBook:
         if node is None or node.session != event.session or policy is None:
             self._wrong("I16", f"session {event.session} of {event.node} is called lost and is not there", "")
             return
-        silent_ms = self._lease_ms - node.heard_lease_ms
+        silent_ms = self.lease_ms - node.heard_lease_ms
         if silent_ms < policy.node_lease_ms:
             text = f"{event.node} was given up after {silent_ms} ms of lease time, its lease is"
             self._wrong("I16", f"{text} {policy.node_lease_ms} ms", "")

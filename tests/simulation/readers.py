@@ -1,7 +1,8 @@
 """Readers that run the production code, held against each other and against the auditor (I7, I14).
 
 One reader decides every record from the beginning again. Whatever else claims to know the state (a snapshot, a
-snapshot with its tail) must have its state hash at the same record.
+snapshot with its tail) must have its state hash at the same record. The second book of `verify` reads along: it must
+find nothing in a ledger in which the auditor finds nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import Counter
 
 import msgspec
 
+from audit.verify.second_book import SecondBook
 from contract.batch import hash_of
 from contract.chain import Chain, Counted, Damaged
 from contract.codec import encode
@@ -35,6 +37,7 @@ class ProductionReader:
         self._state = initial_state(POOL)
         self._chain = Chain(POOL)
         self._counted: dict[int, str] = {}
+        self._second_book = SecondBook()
 
     def read(self, record: Record, counts: bool) -> None:
         """Takes the next record. `counts` is the auditor's judgement of the record."""
@@ -51,6 +54,8 @@ class ProductionReader:
             return
         self._advance(record.offset, record.value, judged)
         self._counted[record.offset] = judged.hash
+        for finding in self._second_book.take(record.offset, judged.batch):
+            raise Violation(finding.invariant, f"the second book of verify: {finding.text}", finding.job)
         if len(self._counted) % CHECK_EVERY == 0:
             self._check()
 
