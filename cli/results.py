@@ -9,11 +9,13 @@ import typer
 from audit.ledger.reader import ledger_from
 from cli import output
 from cli.connection import DATA_DEFAULT, Data, settings
+from cli.errors import CommandFailed
 from cli.ledgers import PoolOption, pools_of
 from cli.moments import now_ms
 from cli.output import Format, Output
 from contract.batch import Batch
-from contract.chain import Chain, Counted
+from contract.chain import Chain, Counted, Damaged
+from operations.result_sweep import Swept
 from operations.result_sweep import sweep as swept
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
@@ -31,18 +33,24 @@ def sweep(pool: PoolOption = "", data: Data = DATA_DEFAULT, form: Output = Forma
     """Remove results that the ledger says do not count, and what was stored for jobs after their erasure."""
     here = settings(data)
     store = ObjectStore(here)
-    done = {
-        name: swept(store, _batches(here, name, partition), now_ms())
-        for name, partition in pools_of(here, pool).items()
-    }
+    done = {name: _swept(store, here, name, partition) for name, partition in pools_of(here, pool).items()}
     if form is Format.JSON:
         return output.as_json([{"pool": name, **one._asdict()} for name, one in done.items()])
     output.table(
         ["pool", "attempts", "objects removed"],
-        [(name, *map(str, one)) for name, one in done.items()],
-        empty="no pools",
+        [(name, *one) for name, one in done.items()],
+        empty="no pool; `headrace policy apply FILE` names some",
     )
-    return None
+
+
+def _swept(store: ObjectStore, here: Settings, pool: str, partition: int) -> Swept:
+    try:
+        return swept(store, _batches(here, pool, partition), now_ms())
+    except Damaged as damage:
+        raise CommandFailed(
+            f"the ledger of pool {pool} is damaged: {damage}; nothing of its results was removed; run `headrace audit"
+            " verify`"
+        ) from None
 
 
 def _batches(here: Settings, pool: str, partition: int) -> Iterator[Batch]:
