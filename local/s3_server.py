@@ -8,6 +8,7 @@ from pathlib import Path
 from local.jars import cache
 from local.java import find_java, java_environment, properties
 from local.java_server import JavaServer
+from local.own_files import replace
 from local.ports import HOST
 from local.processes import Process
 
@@ -25,8 +26,8 @@ _LOGBACK = """<configuration>
 </configuration>
 """
 
-
 _PROPERTIES, _LOGBACK_FILE = "s3proxy.properties", "logback.xml"
+_IDENTITY, _CREDENTIAL = "s3proxy.identity", "s3proxy.credential"
 
 
 class S3Server(JavaServer):
@@ -54,10 +55,13 @@ class S3Server(JavaServer):
         return self._data / "objects"
 
     def _credentials(self) -> tuple[str, str]:
+        """Those of the file; new ones when there is no file, or not a whole one: nobody else keeps them."""
+        known: dict[str, str] = {}
         if self._properties.exists():
-            lines = self._properties.read_text().splitlines()
-            known = dict(line.split("=", 1) for line in lines)
-            return known["s3proxy.identity"], known["s3proxy.credential"]
+            lines = self._properties.read_text(errors="replace").splitlines()
+            known = {name: value for name, _, value in (line.partition("=") for line in lines)}
+        if known.get(_IDENTITY) and known.get(_CREDENTIAL):
+            return known[_IDENTITY], known[_CREDENTIAL]
         return "headrace", secrets.token_hex(20)
 
     def _prepare(self) -> Process:
@@ -67,13 +71,12 @@ class S3Server(JavaServer):
         settings = {
             "s3proxy.endpoint": self.endpoint,
             "s3proxy.authorization": "aws-v2-or-v4",
-            "s3proxy.identity": self.access_key,
-            "s3proxy.credential": self.secret_key,
+            _IDENTITY: self.access_key,
+            _CREDENTIAL: self.secret_key,
             "jclouds.provider": "filesystem-nio2",
             "jclouds.filesystem.basedir": str(self.objects_dir.absolute()),  # of a relative one it lists nothing
         }
-        self._properties.touch(mode=0o600)
-        self._properties.write_text(properties(settings))
+        replace(self._properties, properties(settings).encode(), mode=0o600)
         (self._data / _LOGBACK_FILE).write_text(_LOGBACK)
         command = [java, *JVM, f"-Dlogback.configurationFile={_LOGBACK_FILE}", "-cp", classpath]
         command += ["org.gaul.s3proxy.Main", "--properties", _PROPERTIES]
