@@ -22,7 +22,6 @@ from contract.signing import Verifier
 from runtime.kafka import Delivery, DeliveryUnclear, Record
 from runtime.outage_watch import OutageWatch
 from runtime.telemetry import without_words
-from streams import metrics
 from streams.door import jobs_door
 from streams.door.signatures import Signatures
 from streams.ledger.dispatching import Dispatching
@@ -119,7 +118,6 @@ class Leading:
             self._timer.cancel()
         self._tail.close()
         self._metrics.close()
-        metrics.UNSIGNED.remove_by_labels({"pool": self._pool})
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
@@ -199,7 +197,7 @@ class Leading:
     def _lead(self, position: int) -> None:
         """The writer has won the pool: have `jobs` delivered from `position` on."""
         self._signatures = Signatures(self._verifier, self._writer.state.signed_from)
-        metrics.UNSIGNED.labels(self._pool).set(not self._signatures.are_asked_for)
+        self._metrics.led(signatures_are_asked_for=self._signatures.are_asked_for)
         self._jobs.follow(position, self._take, self._skip_to)
         self._snapshot_later()
         gc.collect()

@@ -41,10 +41,14 @@ class PoolMetrics:
             self._gauges_after = time.monotonic() + GAUGES_EVERY_S
             self._refresh()
 
+    def led(self, *, signatures_are_asked_for: bool) -> None:
+        """The pool is led from now on."""
+        metrics.UNSIGNED.labels(self._state.pool).set(not signatures_are_asked_for)
+
     def close(self) -> None:
         """Remove the gauges: from here on another process shows the pool, or none."""
-        for gauge in self._shown:
-            self._show(gauge, {})
+        for gauge in (*self._shown, metrics.UNSIGNED, metrics.SNAPSHOTS_MISSED):
+            gauge.remove_by_labels({"pool": self._state.pool})
 
     def _refresh(self) -> None:
         state = self._state
