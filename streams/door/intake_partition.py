@@ -185,10 +185,7 @@ class IntakePartition:
         begun = await self._until_done(partial(asyncio.to_thread, self._positions.begin, self._partition), "its place")
         self._held_up.ended()
         position = begun.place.offset
-        if begun.is_behind_loss:
-            self._tell_loss(begun.place)
-        elif begun.place.lost > self._lost.lost:
-            self._lost = begun.place
+        self._tell_loss(begun.place, begun.lost_before)
         self._follower = self._follow(self._partition, position, self._expired)
         log.info("reading submissions", topic=SUBMISSIONS, partition=self._partition, offset=position)
         tries = 0
@@ -213,9 +210,13 @@ class IntakePartition:
         """The records from `first` on, up to that at `next_offset`, are gone, and nobody has read them."""
         self._tell_loss(self._lost.after_loss(first, next_offset))
 
-    def _tell_loss(self, now: IntakePosition) -> None:
-        """`now`: what was lost by now, with what an earlier process noticed."""
-        more, self._lost = now.lost - self._lost.lost, now
+    def _tell_loss(self, now: IntakePosition, told: int = 0) -> None:
+        """`now`: what was lost by now. `told`: how much of it an earlier process has noticed, and said."""
+        more = now.lost - max(told, self._lost.lost)
+        if now.lost > self._lost.lost:
+            self._lost = now
+        if more <= 0:
+            return
         SUBMISSIONS_LOST.labels(str(self._partition)).inc(more)
         log.error(
             "submissions expired before intake had read them: they are lost, though their producers have an"

@@ -48,8 +48,8 @@ class BegunPlace(NamedTuple):
     """Where intake of a partition begins."""
 
     place: IntakePosition
-    is_behind_loss: bool = False
-    """Records before it expired since the place was written."""
+    lost_before: int
+    """How much of the place's `lost` was known when the place was written. The rest expired since."""
 
 
 class IntakePositions:
@@ -68,7 +68,7 @@ class IntakePositions:
         low, high = offsets(self._bootstrap, SUBMISSIONS, partition)
         known = self._known(partition)
         if known is None:
-            return BegunPlace(IntakePosition(low))
+            return BegunPlace(IntakePosition(low), 0)
         if not 0 <= known.offset <= high:
             log.error(
                 "intake's position is not of this topic; reading from the beginning",
@@ -77,10 +77,8 @@ class IntakePositions:
                 offset=known.offset,
                 end=high,
             )
-            return BegunPlace(IntakePosition(low))
-        if known.offset < low:
-            return BegunPlace(known.after_loss(known.offset, low), is_behind_loss=True)
-        return BegunPlace(known)
+            return BegunPlace(IntakePosition(low), 0)
+        return BegunPlace(known if known.offset >= low else known.after_loss(known.offset, low), known.lost)
 
     def place(self, partition: int) -> IntakePosition:
         """What intake wrote last, for people. It may be a second old."""

@@ -64,9 +64,7 @@ class Installation:
         self.reads += 1
         offset, (low, _) = self.stored.get(partition, 0), self.held.get(partition, (0, 0))
         before = IntakePosition(offset, lost=self.lost_before)
-        if offset < low:
-            return BegunPlace(before.after_loss(offset, low), is_behind_loss=True)
-        return BegunPlace(before)
+        return BegunPlace(before.after_loss(offset, low) if offset < low else before, before.lost)
 
     def write(self, partition: int, position: IntakePosition) -> None:
         self.written.append((partition, position))

@@ -301,19 +301,27 @@ def test_what_expired_before_it_was_read_is_counted_said_and_stored(
     assert "words_kept" in said
 
 
+@pytest.mark.parametrize("more", [0, 3])
 def test_a_loss_that_was_said_is_not_said_again_at_each_start(
-    installation: Installation, capsys: pytest.CaptureFixture[str]
+    installation: Installation, capsys: pytest.CaptureFixture[str], more: int
 ) -> None:
+    counted = metrics.SUBMISSIONS_LOST.labels("0")
+    before = counted._value.get()
+
     async def test() -> None:
         installation.stored[0], installation.lost_before = 20, 7
+        installation.held[0] = (20 + more, 100)
         partition = installation.partition(0)
         await opened(partition)
         await partition.write_place()
-        assert installation.written[-1][1].lost == 7, "and is not forgotten"
+        assert installation.written[-1][1].lost == 7 + more, "and is not forgotten"
         await partition.close()
 
     run(test)
-    assert "lost" not in capsys.readouterr().out
+    assert counted._value.get() == before + more
+    said = capsys.readouterr().out
+    assert ("lost" in said) is bool(more)
+    assert f"lost={more} lost_in_all={7 + more}" in said or not more
 
 
 def test_while_the_registry_does_not_answer_at_all_the_place_says_so(installation: Installation) -> None:
