@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from runtime.telemetry import without_words
 from streams.ledger.host_guard import HostGuard, PoolEnds
 from streams.ledger.outputs import PoolRest
 from streams.ledger.phases import WriterPhase
@@ -43,7 +44,7 @@ class FoldWatch:
             if await self._io.has_ledger(offset, self._ledger_end):
                 return
         except Exception as error:  # a broker that is away: the next look asks again
-            log.warning("the broker did not say what the ledger holds", offset=offset, found=repr(error))
+            log.warning("the broker did not say what the ledger holds", offset=offset, found=without_words(error))
             return
         if self._writer.next_offset == offset and self._writer.phase is WriterPhase.OPENING:
             raise PoolEnds(
