@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from cli.api_client import ApiClient
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
+from cli.following import followed
 from cli.output import Format, Output
 from contract.inputs import ClusterActivated, ClusterDrainRequested, NodeCordonRequested, NodeUncordonRequested
 from registry import operators
@@ -21,8 +21,6 @@ from registry import operators
 app = typer.Typer(no_args_is_help=True, help="Clusters and their nodes.")
 
 SOURCE = "//headrace/clusters"
-HEARD_WITHIN_S = 15.0
-POLL_S = 0.1
 
 ClusterName = Annotated[str, typer.Argument(metavar="NAME", help="A cluster of the policy in force.")]
 
@@ -90,11 +88,15 @@ def drain(
         pool, partition, now_ms = _place(client, name)
         deadline_ms = now_ms + after_ms if after_ms else 0
         operators.send(settings(data), ClusterDrainRequested(name, deadline_ms), [partition], SOURCE)
-        seen = _until(
-            client, (pool, name), lambda c: c["state"] == "draining" and (c["deadline_ms"] or 0) == deadline_ms
+        look = partial(_cluster, client, pool, name)
+        seen = followed(
+            f"cluster {name}",
+            "clusters",
+            look,
+            lambda it: it.get("state") == "draining" and (it["deadline_ms"] or 0) == deadline_ms,
         )
         if wait:
-            seen = _until(client, (pool, name), lambda c: not c["running"] and not c["staged"], forever=True)
+            seen = followed(name, "clusters", look, lambda it: it.get("running") == it.get("staged") == 0, forever=True)
     if form is Format.JSON:
         return output.as_json(seen)
     what = "drained: nothing runs there" if wait else "drains; `headrace clusters list` shows what still runs"
@@ -107,56 +109,56 @@ def activate(name: ClusterName, data: Data = DATA_DEFAULT, form: Output = Format
     with api(data, operator=True) as client:
         pool, partition, _ = _place(client, name)
         operators.send(settings(data), ClusterActivated(name), [partition], SOURCE)
-        seen = _until(client, (pool, name), lambda c: c["state"] == "active")
+        look = partial(_cluster, client, pool, name)
+        seen = followed(f"cluster {name}", "clusters", look, lambda it: it.get("state") == "active")
     if form is Format.JSON:
         return output.as_json(seen)
     output.out.print(f"{name} of pool {pool} takes work", soft_wrap=True)
 
 
-NodeName = Annotated[str, typer.Argument(metavar="NODE", help="A node of `headrace clusters list`.")]
+NodeName = Annotated[str, typer.Argument(metavar="[CLUSTER/]NODE", help="A node of `headrace clusters list`.")]
 
 
 @app.command()
 def cordon(name: NodeName, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Set a node aside, in this session and later ones: it gets nothing new; what runs there may finish."""
-    _set_aside(name, NodeCordonRequested(name), "operator", data, form)
+    _set_aside(name, NodeCordonRequested, "operator", data, form)
 
 
 @app.command()
 def uncordon(name: NodeName, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Give a cordoned node work again, whatever set it aside."""
-    _set_aside(name, NodeUncordonRequested(name), "", data, form)
+    _set_aside(name, NodeUncordonRequested, "", data, form)
 
 
 def _set_aside(
-    name: str, record: NodeCordonRequested | NodeUncordonRequested, expected: str, data: Path, form: Format
+    name: str,
+    record: type[NodeCordonRequested | NodeUncordonRequested],
+    expected: str,
+    data: Path,
+    form: Format,
 ) -> None:
     with api(data, operator=True) as client:
         node = _node(client, name)
         if node["cordoned"] != expected:
             partition = _partition(client, node["pool"])
-            operators.send(settings(data), record, [partition], SOURCE)
-        end = time.monotonic() + HEARD_WITHIN_S
-        while (node := _node(client, name))["cordoned"] != expected:
-            if time.monotonic() > end:
-                raise CommandFailed(
-                    f"the scheduler is told, but node {name} did not follow within {HEARD_WITHIN_S:.0f} s; it will when"
-                    " its scheduler runs: see `headrace status` and `headrace clusters list`"
-                )
-            time.sleep(POLL_S)
+            operators.send(settings(data), record(node["node"]), [partition], SOURCE)
+        node = followed(f"node {name}", "clusters", lambda: _node(client, name), lambda it: it["cordoned"] == expected)
     if form is Format.JSON:
         return output.as_json(node)
     what = "is cordoned: it gets nothing new" if expected else "takes work"
-    output.out.print(f"{name} of cluster {node['cluster']} {what}", soft_wrap=True)
+    output.out.print(f"{node['node']} of cluster {node['cluster']} {what}", soft_wrap=True)
 
 
 def _node(client: ApiClient, name: str) -> dict[str, Any]:
+    """The node of this name, with or without its cluster before it. Several pools may have a node of one name."""
     nodes: list[dict[str, Any]] = client.get("/v1/nodes")["nodes"]
-    for node in nodes:
-        if node["node"] == name:
-            return node
-    there = ", ".join(sorted(node["node"] for node in nodes)) or "there is none"
-    raise WrongUse(f"expected a node that has joined ({there}), found {name[:80]!r}")
+    named = [node for node in nodes if name in (node["node"], f"{node['cluster']}/{node['node']}")]
+    if len(named) == 1:
+        return named[0]
+    there = ", ".join(sorted(f"{node['cluster']}/{node['node']}" for node in named or nodes)) or "there is none"
+    expected = "one node, with its cluster before its name" if named else "a node that has joined"
+    raise WrongUse(f"expected {expected} ({there}), found {name[:80]!r}")
 
 
 def _partition(client: ApiClient, pool: str) -> int:
@@ -194,26 +196,10 @@ def _place(client: ApiClient, name: str) -> tuple[str, int, int]:
     raise WrongUse(f"expected a cluster of the policy in force ({there}), found {name[:80]!r}")
 
 
-def _until(
-    client: ApiClient,
-    place: tuple[str, str],
-    holds: Callable[[dict[str, Any]], bool],
-    forever: bool = False,
-) -> dict[str, Any]:
-    """Waits until `holds` of what the views show of the cluster (pool, name), and returns that. CommandFailed: the
-    scheduler did not act in time."""
-    end = time.monotonic() + HEARD_WITHIN_S
-    while True:
-        found: list[dict[str, Any]] = client.get("/v1/clusters")["clusters"]
-        for cluster in found:
-            if (cluster["pool"], cluster["cluster"]) == place and holds(cluster):
-                return cluster
-        if not forever and time.monotonic() > end:
-            raise CommandFailed(
-                f"the scheduler is told, but cluster {place[1]} did not follow within {HEARD_WITHIN_S:.0f} s; it will"
-                " when its scheduler runs: see `headrace status` and `headrace clusters list`"
-            )
-        time.sleep(POLL_S)
+def _cluster(client: ApiClient, pool: str, name: str) -> dict[str, Any]:
+    """What the views show of the cluster; empty while they show nothing of it."""
+    found: list[dict[str, Any]] = client.get("/v1/clusters")["clusters"]
+    return next((cluster for cluster in found if (cluster["pool"], cluster["cluster"]) == (pool, name)), {})
 
 
 def _state(cluster: dict[str, Any]) -> str:

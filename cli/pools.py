@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,8 @@ import typer
 from cli import output
 from cli.api_client import ApiClient
 from cli.connection import DATA_DEFAULT, Data, api, settings
-from cli.errors import CommandFailed, WrongUse
+from cli.errors import WrongUse
+from cli.following import followed
 from cli.output import Format, Output
 from contract.inputs import HoldRequested, ReleaseRequested
 from registry import operators
@@ -19,8 +19,6 @@ from registry import operators
 app = typer.Typer(no_args_is_help=True, help="Pools.")
 
 SOURCE = "//headrace/pools"
-HEARD_WITHIN_S = 15.0
-POLL_S = 0.1
 
 PoolName = Annotated[str, typer.Argument(metavar="POOL", help="A pool of the policy in force.")]
 
@@ -61,14 +59,7 @@ def _tell(name: str, record: HoldRequested | ReleaseRequested, held: bool, data:
         partition, pool = _pool(client, name)
         if pool["held"] is not held:
             operators.send(settings(data), record, [partition], SOURCE)
-        end = time.monotonic() + HEARD_WITHIN_S
-        while (pool := _pool(client, name)[1])["held"] is not held:
-            if time.monotonic() > end:
-                raise CommandFailed(
-                    f"the scheduler is told, but pool {name} did not follow within {HEARD_WITHIN_S:.0f} s; it will when"
-                    " its scheduler runs: see `headrace status` and `headrace pools list`"
-                )
-            time.sleep(POLL_S)
+        pool = followed(f"pool {name}", "pools", lambda: _pool(client, name)[1], lambda it: it["held"] is held)
     if form is Format.JSON:
         return output.as_json(pool)
     what = (

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cli import clusters
+from cli import clusters, following
 from cli.main import run
 from contract.inputs import ClusterActivated, ClusterDrainRequested
 from contract.policy import Cluster, Policy, Pool, Tier
@@ -62,7 +62,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Installation:
     monkeypatch.setattr(clusters, "api", lambda data, operator: Answers(installation.get))
     monkeypatch.setattr(clusters, "settings", lambda data: None)
     monkeypatch.setattr(operators, "send", installation.say)
-    monkeypatch.setattr(clusters, "POLL_S", 0)
+    monkeypatch.setattr(following, "POLL_S", 0)
     return installation
 
 
@@ -113,7 +113,7 @@ def test_a_scheduler_that_does_not_follow_is_reported(
     there: Installation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there.hears = False
-    monkeypatch.setattr(clusters, "HEARD_WITHIN_S", 0.01)
+    monkeypatch.setattr(following, "HEARD_WITHIN_S", 0.01)
     assert run(["clusters", "drain", "east"]) == 1
     assert "did not follow" in capsys.readouterr().err
 

@@ -26,10 +26,11 @@ class Installation:
         self.said: list[tuple[Any, list[int]]] = []
         self.held = {"main": False, "other": False}
         self.node: dict[str, Any] = {**NODE, **FACTS}
+        self.others: list[dict[str, Any]] = []
 
     def get(self, path: str) -> dict[str, Any]:
         if path == "/v1/nodes":
-            return {"nodes": [self.node]}
+            return {"nodes": [*self.others, self.node]}
         if path == "/v1/clusters":
             return {"clusters": []}
         policy = msgspec.to_builtins(POLICY)
@@ -76,7 +77,7 @@ def test_an_unknown_pool_and_an_unknown_node_are_wrong_use(
     assert run(["pools", "hold", "nowhere"]) == 2
     assert "expected a pool with a policy in force (main, other), found 'nowhere'" in capsys.readouterr().err
     assert run(["clusters", "cordon", "n9"]) == 2
-    assert "expected a node that has joined (n1), found 'n9'" in capsys.readouterr().err
+    assert "expected a node that has joined (far/n1), found 'n9'" in capsys.readouterr().err
     assert there.said == []
 
 
@@ -86,6 +87,19 @@ def test_a_node_is_cordoned_in_its_own_pool_and_lifted(there: Installation, caps
     assert run(["clusters", "uncordon", "n1"]) == 0
     assert "n1 of cluster far takes work" in capsys.readouterr().out
     assert there.said == [(NodeCordonRequested("n1"), [1]), (NodeUncordonRequested("n1"), [1])]
+
+
+def test_of_two_pools_nodes_with_one_name_none_is_cordoned_by_chance(
+    there: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there.others = [{**there.node, "pool": "main", "cluster": "east"}]
+    assert run(["clusters", "cordon", "n1"]) == 2
+    assert (
+        "expected one node, with its cluster before its name (east/n1, far/n1), found 'n1'" in capsys.readouterr().err
+    )
+    assert there.said == []
+    assert run(["clusters", "cordon", "far/n1"]) == 0
+    assert there.said == [(NodeCordonRequested("n1"), [1])]
 
 
 @pytest.mark.parametrize(
