@@ -18,11 +18,12 @@ from local import disk, stack
 from local.data_directory import require_path
 from local.errors import CannotStart
 from local.java import JAVA_VERSION_MIN, find_java
-from local.status import PartStatus
+from local.status import PartStatus, StackStatus
 from runtime import jobs_writer
 from runtime.kafka import broker_setting
 from runtime.object_store_health import what_it_supports
 from runtime.proxies import LOOPBACK, lets_loopback_through, named_proxies
+from runtime.settings import Settings
 
 TRANSACTION_SETTING = "transaction.max.timeout.ms"
 TRANSACTION_MS_MAX = 60_000
@@ -43,10 +44,11 @@ class DoctorFinding(msgspec.Struct, frozen=True):
 
 def examine(data: Path) -> list[DoctorFinding]:
     """Every finding, good or bad."""
-    return [*_machine(data), *_stack(data), *_signing(data), *_broker(data), *_store(data)]
+    status = stack.status(data)
+    return [*_machine(data, status), *_stack(data, status), *_installation(data, status)]
 
 
-def _machine(data: Path) -> list[DoctorFinding]:
+def _machine(data: Path, status: StackStatus) -> list[DoctorFinding]:
     version = ".".join(map(str, sys.version_info[:3]))
     cores = os.cpu_count() or 1
     return [
@@ -55,7 +57,7 @@ def _machine(data: Path) -> list[DoctorFinding]:
         _make(),
         DoctorFinding("two cores", cores >= 2, str(cores), "" if cores >= 2 else "it runs, slowly"),
         _able("the path of the data directory", f"{data.absolute()}", lambda: require_path(data)),
-        _space(data),
+        _space(data, status),
         *_proxies(os.environ),
     ]
 
@@ -85,10 +87,10 @@ def _able(what: str, found: str, require: Callable[[], None]) -> DoctorFinding:
     return DoctorFinding(what, True, found)
 
 
-def _space(data: Path) -> DoctorFinding:
+def _space(data: Path, status: StackStatus) -> DoctorFinding:
     """A stack that runs needs less free space than one that starts."""
     found = f"{shutil.disk_usage(disk.existing(data)).free:,} bytes free"
-    if not stack.status(data).running:
+    if not status.running:
         return _able("space on disk", found, lambda: disk.require_space(data))
     low = disk.warning(data)
     return DoctorFinding("space on disk", not low, found, low)
@@ -107,8 +109,7 @@ def _java() -> DoctorFinding:
         return DoctorFinding(what, False, missing.found, missing.todo)
 
 
-def _stack(data: Path) -> list[DoctorFinding]:
-    status = stack.status(data)
+def _stack(data: Path, status: StackStatus) -> list[DoctorFinding]:
     if not status.running:
         return [DoctorFinding("a stack", True, f"none runs on {data.absolute()}", "start one with `headrace up`")]
     return [*map(_part, status.parts), *(DoctorFinding("warning", False, warning) for warning in status.warnings)]
@@ -123,25 +124,26 @@ def _part(part: PartStatus) -> DoctorFinding:
     return DoctorFinding(part.name, ready, f"{part.state}, {crashes}", advice, suspect=suspect)
 
 
-def _store(data: Path) -> list[DoctorFinding]:
-    """What the object store of the installation can do, by trying; none without an installation."""
+def _installation(data: Path, status: StackStatus) -> list[DoctorFinding]:
+    """What commands meet in the installation that they talk to; nothing without one."""
     try:
         here = settings(data)
     except WrongUse:
         return []
-    if not elsewhere() and not stack.status(data).running:
-        return []
+    signing = _signing(here)
+    return [*signing, *_broker(here), *_store(here)] if elsewhere() or status.running else signing
+
+
+def _store(here: Settings) -> list[DoctorFinding]:
+    """What the object store of the installation can do, by trying."""
     return [DoctorFinding(*found) for found in what_it_supports(here)]
 
 
-def _signing(data: Path) -> list[DoctorFinding]:
-    """As whom commands sign what they write to `jobs`; nothing without an installation."""
+def _signing(here: Settings) -> list[DoctorFinding]:
+    """As whom commands sign what they write to `jobs`."""
     what = "commands sign what they tell schedulers"
     try:
-        here = settings(data)
         key = jobs_writer.key_of(here, signers.OPERATOR)
-    except WrongUse:
-        return []
     except jobs_writer.WrongSigner as wrong:
         return [DoctorFinding(what, False, here.signer, str(wrong))]
     if key is not None:
@@ -150,17 +152,11 @@ def _signing(data: Path) -> list[DoctorFinding]:
     return [DoctorFinding(what, not elsewhere(), "they sign nothing", todo)]
 
 
-def _broker(data: Path) -> list[DoctorFinding]:
-    """Findings about the broker of the installation that commands talk to; none without an installation."""
-    try:
-        bootstrap = settings(data).kafka
-    except WrongUse:
-        return []
-    if not elsewhere() and not stack.status(data).running:
-        return []
+def _broker(here: Settings) -> list[DoctorFinding]:
+    """Findings about the broker of the installation that commands talk to."""
     what = f"transactions end within {TRANSACTION_MS_MAX // 1000} s"
     try:
-        found = broker_setting(bootstrap, TRANSACTION_SETTING)
+        found = broker_setting(here.kafka, TRANSACTION_SETTING)
     except KafkaException as error:
         return [DoctorFinding(what, False, f"Kafka does not answer ({error.args[0].str()})", "see `headrace status`")]
     said = ", ".join(f"broker {broker}: {value or 'unknown'}" for broker, value in found.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -12,22 +11,18 @@ from cli import doctor, output
 from cli.doctor import DoctorFinding
 from local import stack
 from local.status import PartStatus
+from runtime.settings import Settings
 
 
-def found(
-    monkeypatch: pytest.MonkeyPatch, values: dict[int, str] | None, *, running: bool = True
-) -> list[tuple[bool, str, str]]:
+def found(monkeypatch: pytest.MonkeyPatch, values: dict[int, str] | None) -> list[tuple[bool, str, str]]:
     def asked(bootstrap: str, name: str) -> dict[int, str]:
-        assert (bootstrap, name) == ("a broker", "transaction.max.timeout.ms")
+        assert (bootstrap, name) == ("broker:1", "transaction.max.timeout.ms")
         if values is None:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
         return values
 
-    monkeypatch.delenv("HEADRACE_KAFKA", raising=False)
-    monkeypatch.setattr(doctor, "settings", lambda data: SimpleNamespace(kafka="a broker"))
-    monkeypatch.setattr(stack, "status", lambda data: SimpleNamespace(running=running))
     monkeypatch.setattr(doctor, "broker_setting", asked)
-    return [(finding.good, finding.found, finding.todo) for finding in doctor._broker(Path("data"))]
+    return [(finding.good, finding.found, finding.todo) for finding in doctor._broker(Settings(kafka="broker:1"))]
 
 
 def test_a_minute_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,10 +45,14 @@ def test_a_broker_that_does_not_answer_is_no_traceback(monkeypatch: pytest.Monke
 
 
 def test_where_nothing_runs_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert found(monkeypatch, None, running=False) == []
-    monkeypatch.undo()
-    monkeypatch.delenv("HEADRACE_KAFKA", raising=False)
-    assert doctor._broker(tmp_path) == []
+    for name in ("HEADRACE_KAFKA", "HEADRACE_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    status = stack.status(tmp_path)
+    assert doctor._installation(tmp_path, status) == []
+    monkeypatch.setattr(doctor, "settings", lambda data: Settings())
+    assert [finding.what for finding in doctor._installation(tmp_path, status)] == [
+        "commands sign what they tell schedulers"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -52,14 +52,11 @@ def test_without_an_installation_key_or_a_signer_it_says_what_to_do(
     assert "expected a signer like api" in capsys.readouterr().err
 
 
-def test_doctor_says_as_whom_commands_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found: list[Settings] = []
-    monkeypatch.setattr(doctor, "settings", lambda data: found[-1])
+def test_doctor_says_as_whom_commands_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_KAFKA", "a.broker:1")
 
     def said(settings: Settings) -> tuple[bool, str]:
-        found.append(settings)
-        (finding,) = doctor._signing(tmp_path)
+        (finding,) = doctor._signing(settings)
         return finding.good, finding.found
 
     ada, api = KEY.of("operator.ada"), KEY.of("api")
