@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from tests.fuzz import client, data_directory, files, history, host, http, pipe, signed, store, submissions, topics
+from tests.fuzz import (
+    client,
+    data_directory,
+    environment,
+    history,
+    host,
+    http,
+    model_files,
+    pipe,
+    policy_files,
+    signed,
+    store,
+    submissions,
+    topics,
+    trace_files,
+)
 from tests.fuzz.door import Door
 
 DOORS: tuple[Door, ...] = (
@@ -13,7 +28,10 @@ DOORS: tuple[Door, ...] = (
     *history.DOORS,
     *pipe.DOORS,
     *http.DOORS,
-    *files.DOORS,
+    *model_files.DOORS,
+    *policy_files.DOORS,
+    *trace_files.DOORS,
+    *environment.DOORS,
     *client.DOORS,
     *data_directory.DOORS,
     *store.DOORS,
