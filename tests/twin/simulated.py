@@ -209,7 +209,11 @@ class SimulatedTime:
 
         def here(simulate: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
             """What other threads of the machine call stays what it is."""
-            return lambda *given: simulate(*given) if threading.get_ident() == ours else real(*given)
+
+            def call(*given: Any, **named: Any) -> Any:
+                return (simulate if threading.get_ident() == ours else real)(*given, **named)
+
+            return call
 
         clocks: dict[str, Callable[..., Any]] = {
             "monotonic": self.now_s,
@@ -220,9 +224,14 @@ class SimulatedTime:
         for name, simulate in clocks.items():
             simulated.enter_context(patch.object(time, name, here(simulate, getattr(time, name))))
         simulated.enter_context(patch.object(uuid, "uuid4", here(self._uuid, uuid.uuid4)))
-        for name, kind in {"Thread": GreenThread, "Event": GreenEvent, "Semaphore": GreenSemaphore}.items():
-            simulated.enter_context(patch.object(threading, name, partial(kind, self)))
-        simulated.enter_context(patch.object(threading, "Lock", lambda: GreenSemaphore(self, 1)))
+        kinds: dict[str, Callable[..., Any]] = {
+            "Thread": partial(GreenThread, self),
+            "Event": partial(GreenEvent, self),
+            "Semaphore": partial(GreenSemaphore, self),
+            "Lock": lambda: GreenSemaphore(self, 1),
+        }
+        for name, simulate in kinds.items():
+            simulated.enter_context(patch.object(threading, name, here(simulate, getattr(threading, name))))
 
     def _uuid(self) -> uuid.UUID:
         return uuid.UUID(int=self.random.getrandbits(128), version=4)

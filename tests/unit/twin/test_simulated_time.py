@@ -52,6 +52,30 @@ def test_threads_wait_for_each_other_as_they_do_on_a_machine() -> None:
     assert SimulatedTime(1).run(live) == [("a", False, 6.0), ("b", True, 8.0)]
 
 
+def test_threads_that_were_there_before_keep_what_the_machine_has() -> None:
+    """A test before this one may have left a thread. If it waited in simulated time, the simulation would end with an
+    error of another test."""
+    over, waited = threading.Event(), threading.Semaphore(0)
+
+    def of_a_test_before() -> None:
+        while not over.is_set():
+            threading.Event().wait(0.0001)
+            waited.release()
+
+    async def live() -> None:
+        for _ in range(20):
+            waited.acquire()
+            await asyncio.sleep(1)
+
+    thread = threading.Thread(target=of_a_test_before)
+    thread.start()
+    try:
+        SimulatedTime().run(live)
+    finally:
+        over.set()
+        thread.join()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_seed_repeats_itself(seed: int) -> None:
     def story() -> list[str]:
