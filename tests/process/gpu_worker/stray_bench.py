@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import msgspec
 from runtime.worker.cgroups import own_cgroup
 from runtime.worker.strays import children_of_this_process
 from tests.process.gpu_worker.slot_bench import Bench, alive
+from tests.waiting import until
 
 MODEL = r"""
 import os, signal, subprocess, sys, time
@@ -71,9 +71,7 @@ def daemon_of(bench: Bench) -> int:
 
 def cleared(bench: Bench) -> None:
     """All strays that there are have ended."""
-    end_s = time.monotonic() + 20
-    while bench.strays.clear() and time.monotonic() < end_s:
-        time.sleep(0.01)
+    until(lambda: not bench.strays.clear(), "all strays have ended", 20)
 
 
 def switch(bench: Bench) -> Any:

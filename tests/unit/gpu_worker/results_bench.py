@@ -94,6 +94,15 @@ class Table:
         self.begin(outcome)
         return self.told.get(timeout=10)[1]
 
+    def stored_while(self, outcome: ChildOutcome, change: Callable[[], object]) -> Report:
+        """As `stored`; `change` is called when the store has been reached, before it answers."""
+        self.store.let.clear()
+        self.begin(outcome)
+        assert self.store.reached.wait(10)
+        change()
+        self.store.let.set()
+        return self.told.get(timeout=10)[1]
+
 
 def computed(*outputs: str, values: bytes = b"{}") -> Computed:
     return Computed(msgspec.Raw(values), outputs)

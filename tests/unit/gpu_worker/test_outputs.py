@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import mmap
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,8 @@ def test_a_large_output_that_changes_while_it_is_stored_is_refused(
     monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
     path = table.directory / "a.bin"
     path.write_bytes(b"large")
-    table.store.let.clear()
-    table.begin(computed("a.bin"))
-    assert table.store.reached.wait(10)
-    change(path)
-    table.store.let.set()
-    assert table.told.get(timeout=10)[1] == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
+    report = table.stored_while(computed("a.bin"), lambda: change(path))
+    assert report == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
     assert table.store.puts == 2, "the output and the error, once each: another try would not mend it"
 
 
@@ -61,12 +58,8 @@ def test_a_large_output_that_changes_while_it_is_stored_is_refused(
 def test_a_small_output_that_changes_while_it_is_stored_is_refused(table: Table, change: Any) -> None:
     path = table.directory / "a.bin"
     path.write_bytes(b"small")
-    table.store.let.clear()
-    table.begin(computed("a.bin"))
-    assert table.store.reached.wait(10)
-    change(path)
-    table.store.let.set()
-    assert table.told.get(timeout=10)[1] == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
+    report = table.stored_while(computed("a.bin"), lambda: change(path))
+    assert report == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
     assert table.store.objects[PREFIX + "error.txt"].startswith(b"a.bin: expected a file that is complete, found that")
 
 
@@ -102,12 +95,9 @@ def test_an_output_that_somebody_may_still_write_to_is_refused(
 def test_a_writer_that_comes_while_it_is_stored_is_seen(table: Table) -> None:
     path = table.directory / "a.bin"
     path.write_bytes(b"words")
-    table.store.let.clear()
-    table.begin(computed("a.bin"))
-    assert table.store.reached.wait(10)
-    with path.open("ab"):
-        table.store.let.set()
-        assert table.told.get(timeout=10)[1] == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
+    with ExitStack() as writing:
+        report = table.stored_while(computed("a.bin"), lambda: writing.enter_context(path.open("ab")))
+    assert report == Failed("j", "1.1.0", "bad_outputs", "OutputChanged")
 
 
 def test_a_file_system_without_leases_serves_too(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,13 +116,12 @@ def test_an_output_that_is_swapped_while_it_is_stored_is_the_one_that_was_opened
     monkeypatch.setattr(result_objects, "WHOLE_BYTES_MAX", 4)
     path = table.directory / "a.bin"
     path.write_bytes(b"large")
-    table.store.let.clear()
-    table.begin(computed("a.bin"))
-    assert table.store.reached.wait(10)
-    path.unlink()
-    path.symlink_to("/etc/hostname")
-    table.store.let.set()
-    assert isinstance(table.told.get(timeout=10)[1], Succeeded)
+
+    def swap() -> None:
+        path.unlink()
+        path.symlink_to("/etc/hostname")
+
+    assert isinstance(table.stored_while(computed("a.bin"), swap), Succeeded)
     (file,) = decode_result(table.store.objects[PREFIX + "manifest.json"]).files
     assert table.store.objects[PREFIX + "a.bin"] == b"large"
     assert file.sha256 == hashlib.sha256(b"large").hexdigest()

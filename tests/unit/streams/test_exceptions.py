@@ -28,23 +28,23 @@ def host() -> Host:
     return Host(MemoryLog(), "one").lead()
 
 
-def strike_decide_halfway(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`decide` has moved the state when it raises, as it has in the middle of a plan."""
+def strike_decide_halfway(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step in which `decide` has moved the state when it raises, as it has in the middle of a plan."""
 
     def halfway(*given: Any) -> Any:
         decide(*given)
         raise Struck
 
-    monkeypatch.setattr(writers, "decide", halfway)
+    with monkeypatch.context() as struck:
+        struck.setattr(writers, "decide", halfway)
+        with pytest.raises(Struck):
+            host.step()
 
 
 def test_after_an_exception_in_decide_nothing_is_appended(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     said = Said()
     host.give(*said.setup())
-    with monkeypatch.context() as struck:
-        strike_decide_halfway(struck)
-        with pytest.raises(Struck):
-            host.step()
+    strike_decide_halfway(host, monkeypatch)
     assert host.writer.phase is WriterPhase.STOPPED
     records = len(host.log.records)
     host.give(said.job(1))
@@ -83,10 +83,7 @@ def test_a_batch_out_of_its_place_is_never_handed_out(host: Host, monkeypatch: p
     """Even by a writer that somebody has made forget its exception."""
     said = Said()
     host.give(*said.setup())
-    with monkeypatch.context() as struck:
-        strike_decide_halfway(struck)
-        with pytest.raises(Struck):
-            host.step()
+    strike_decide_halfway(host, monkeypatch)
     host.writer.phase = WriterPhase.LEADING
     host.give(said.job(1))
     host.pass_ms(100)

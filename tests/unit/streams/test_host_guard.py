@@ -1,4 +1,4 @@
-"""The one way into a host: the first exception ends it, once, and nothing runs after the end."""
+"""The one way into a host: the first exception ends it, once, and nothing runs after the end. In simulated time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from streams.ledger.host_guard import HostEnded, HostGuard, PoolEnds
 from streams.ledger.outputs import PoolRest
-from tests.unit.streams.memory_pool import run
+from tests.twin.simulated import SimulatedTime
 from tests.waiting import until_async
 
 
@@ -50,11 +50,11 @@ def test_each_way_ends_the_host_once_and_none_leads_in_after_that(way: str) -> N
             lead(guard)
             guard.run(ran.append, again)
             guard.from_thread(ran.append)(again)
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(1)
         assert (ran, len(ended)) == ([], 1)
         assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 
-    run(live)
+    SimulatedTime().run(live)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -65,10 +65,10 @@ def test_nothing_runs_after_a_close_and_nobody_hears_of_it(way: str) -> None:
         WAYS[way](guard) if way in ("soon", "a timer", "a task", "a thread") else None
         guard.close()
         WAYS[way](guard)
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(1)
         assert ended == []
 
-    run(live)
+    SimulatedTime().run(live)
 
 
 def test_what_was_not_foreseen_is_said_without_its_words() -> None:
@@ -78,4 +78,4 @@ def test_what_was_not_foreseen_is_said_without_its_words() -> None:
         (end,) = ended
         assert (end.rest, end.facts["found"].split(":")[0]) == (PoolRest.BRIEF, "ValueError at test_host_guard.py")
 
-    run(live)
+    SimulatedTime().run(live)

@@ -73,18 +73,51 @@ async def all_read(broker: MemoryBroker) -> None:
     await until_async(lambda: bool(broker.batches()) and broker.batches()[-1].position == end, "all is read")
 
 
+async def closed(keeper: PoolKeeper, broker: MemoryBroker) -> None:
+    """The pool is closed, and the auditor finds nothing wrong with its ledger and its `jobs`."""
+    await keeper.close(with_snapshot=False)
+    assert verdict(broker).clean
+
+
+def signed() -> MemoryBroker:
+    """A broker with the first records of a pool, each signed by who may say it."""
+    broker = MemoryBroker()
+    for signer, said in FIRST:
+        say(broker, signer, said)
+    return broker
+
+
+async def read_and_led(*keys: InstallationKey) -> tuple[MemoryBroker, PoolKeeper]:
+    """The pool of `signed`, whose first records its host has decided."""
+    broker = signed()
+    keeper = await led(broker, *keys)
+    await all_read(broker)
+    return broker, keeper
+
+
+async def led_again(broker: MemoryBroker, *keys: InstallationKey) -> PoolKeeper:
+    opened = len(broker.events(Opened))
+    keeper = keeper_of(broker, verifier=Verifier(keys))
+    await until_async(lambda: len(broker.events(Opened)) == opened + 1, "the pool is led again")
+    return keeper
+
+
+def jobs_of(broker: MemoryBroker) -> list[JobsRecord]:
+    """As the auditor reads them."""
+    return [
+        JobsRecord(r.offset, r.timestamp_ms, (r.key or b"").decode(), r.value, tuple(r.headers))
+        for r in broker[0].jobs
+        if r.value
+    ]
+
+
 def verdict(broker: MemoryBroker) -> Verdict:
     ledger = [LedgerRecord(r.offset, r.timestamp_ms, r.value or b"") for r in broker[0].ledger]
 
     def read() -> Iterator[LedgerRecord]:
         return iter(ledger)
 
-    jobs = [
-        JobsRecord(r.offset, r.timestamp_ms, (r.key or b"").decode(), r.value, tuple(r.headers))
-        for r in broker[0].jobs
-        if r.value
-    ]
-    return verify(read, "main", Witnesses(jobs_topic=JobsTopic(jobs, 0)))
+    return verify(read, "main", Witnesses(jobs_topic=JobsTopic(jobs_of(broker), 0)))
 
 
 def signed_from(broker: MemoryBroker) -> list[int]:
@@ -93,18 +126,13 @@ def signed_from(broker: MemoryBroker) -> list[int]:
 
 def test_a_pool_that_is_signed_from_the_beginning_names_who_said_what() -> None:
     async def live() -> None:
-        broker = MemoryBroker()
-        for signer, said in FIRST:
-            say(broker, signer, said)
-        keeper = await led(broker, KEY)
-        await all_read(broker)
+        broker, keeper = await read_and_led(KEY)
         assert signed_from(broker) == [0]
         named = [given.signer for batch in broker.batches() for given in batch.inputs]
         assert named == [signer for signer, _ in FIRST]
         assert len(broker.events(JobAccepted)) == 1
         assert broker.quarantined == []
-        await keeper.close(with_snapshot=False)
-        assert verdict(broker).clean
+        await closed(keeper, broker)
 
     run(live)
 
@@ -160,11 +188,7 @@ FORGED: dict[str, tuple[str, Wire, InstallationKey | None, str]] = {
 
 def test_what_is_forged_is_set_aside_once_and_nothing_comes_of_it() -> None:
     async def live() -> None:
-        broker = MemoryBroker()
-        for signer, said in FIRST:
-            say(broker, signer, said)
-        keeper = await led(broker, KEY)
-        await all_read(broker)
+        broker, keeper = await read_and_led(KEY)
         before = len(broker.events(PolicyAdopted)), len(broker.events(NodeAdmitted))
         expected = []
         for signer, said, key, reason in FORGED.values():
@@ -180,17 +204,14 @@ def test_what_is_forged_is_set_aside_once_and_nothing_comes_of_it() -> None:
         assert broker.events(JobCancelled) == []
         assert (len(broker.events(PolicyAdopted)), len(broker.events(NodeAdmitted))) == before
         assert len(broker.events(Opened)) == 1, "the pool never ended"
-        await keeper.close(with_snapshot=False)
-        assert verdict(broker).clean
+        await closed(keeper, broker)
 
     run(live)
 
 
 def test_a_forged_tombstone_is_said_aloud_and_an_operators_is_not() -> None:
     async def live() -> None:
-        broker = MemoryBroker()
-        for signer, said in FIRST:
-            say(broker, signer, said)
+        broker = signed()
         keeper = await led(broker, KEY)
         bare = broker.say_bytes(None, key=b"k", headers=[])
         by_node, by_operator = (
@@ -205,8 +226,7 @@ def test_a_forged_tombstone_is_said_aloud_and_an_operators_is_not() -> None:
             (0, bare, signing.UNSIGNED),
             (0, second, signers.OF_ANOTHER_ROLE + "node, a tombstone"),
         ]
-        await keeper.close(with_snapshot=False)
-        assert verdict(broker).clean
+        await closed(keeper, broker)
 
     run(live)
 
@@ -221,8 +241,7 @@ def test_what_was_written_before_the_upgrade_is_read_unsigned_and_what_comes_lat
         await old.close(with_snapshot=False)
         broker.say(submitted(2))
         upgraded = len(broker[0].jobs)
-        keeper = keeper_of(broker, verifier=Verifier([KEY]))
-        await until_async(lambda: len(broker.events(Opened)) == 2, "the pool is led with keys")
+        keeper = await led_again(broker, KEY)
         late = broker.say(submitted(3))
         say(broker, "api", submitted(4))
         await all_read(broker)
@@ -230,34 +249,28 @@ def test_what_was_written_before_the_upgrade_is_read_unsigned_and_what_comes_lat
         assert len(broker.events(JobAccepted)) == 3
         assert broker.quarantined == [(0, late, signing.UNSIGNED)]
         await keeper.close(with_snapshot=False)
-        again = keeper_of(broker, verifier=Verifier([KEY]))
-        await until_async(lambda: len(broker.events(Opened)) == 3, "the pool is led again")
+        again = await led_again(broker, KEY)
         assert signed_from(broker) == [-1, upgraded, upgraded], "a later scheduler keeps the place"
-        await again.close(with_snapshot=False)
-        assert verdict(broker).clean
+        await closed(again, broker)
 
     run(live)
 
 
 def test_a_key_that_was_replaced_is_refused_and_during_the_rotation_it_is_not() -> None:
     async def live() -> None:
-        broker = MemoryBroker()
-        for signer, said in FIRST:
-            say(broker, signer, said)
+        broker = signed()
         both = await led(broker, NEXT, KEY)
         say(broker, "api", submitted(2), NEXT)
         say(broker, "api", submitted(3), KEY)
         await all_read(broker)
         await both.close(with_snapshot=False)
-        keeper = keeper_of(broker, verifier=Verifier([NEXT]))
-        await until_async(lambda: len(broker.events(Opened)) == 2, "the pool is led again")
+        keeper = await led_again(broker, NEXT)
         late = say(broker, "api", submitted(4), KEY)
         say(broker, "api", submitted(5), NEXT)
         await all_read(broker)
         assert len(broker.events(JobAccepted)) == 4
         assert broker.quarantined == [(0, late, signing.OTHER_KEY)]
-        await keeper.close(with_snapshot=False)
-        assert verdict(broker).clean
+        await closed(keeper, broker)
 
     run(live)
 
@@ -283,9 +296,7 @@ def test_a_forged_policy_names_no_pool() -> None:
 
 def test_a_scheduler_without_keys_does_not_open_a_pool_that_asks_for_signatures() -> None:
     async def live() -> None:
-        broker = MemoryBroker()
-        for signer, said in FIRST:
-            say(broker, signer, said)
+        broker = signed()
         keeper = await led(broker, KEY)
         await keeper.close(with_snapshot=False)
         without = keeper_of(broker)
@@ -324,17 +335,9 @@ LIES: dict[str, Any] = {
 @pytest.mark.parametrize("lie", LIES)
 def test_the_auditor_compares_the_signer_with_the_record(lie: str) -> None:
     async def live() -> None:
-        broker = MemoryBroker()
-        for signer, said in FIRST:
-            say(broker, signer, said)
-        keeper = await led(broker, KEY)
-        await all_read(broker)
+        broker, keeper = await read_and_led(KEY)
         await keeper.close(with_snapshot=False)
-        jobs = [
-            JobsRecord(r.offset, r.timestamp_ms, (r.key or b"").decode(), r.value, tuple(r.headers))
-            for r in broker[0].jobs
-            if r.value
-        ]
+        jobs = jobs_of(broker)
         honest, lying = JobsTopic(jobs, 0), JobsTopic(jobs, 0)
         for batch in broker.batches():
             told = msgspec.structs.replace(batch, inputs=tuple(map(LIES[lie], batch.inputs)))

@@ -177,6 +177,17 @@ def test_damage_stops_the_writer() -> None:
     assert "damaged" in new.stopped
 
 
+def with_snapshot() -> tuple[MemoryLog, Said, Host]:
+    """A log whose writer has made a snapshot of its last record."""
+    log, said = MemoryLog(), Said()
+    host = Host(log, "a").lead()
+    host.give(*said.setup())
+    host.settle()
+    host.writer.want_snapshot()
+    host.settle()
+    return log, said, host
+
+
 class TestSnapshots:
     def test_only_of_what_was_read_back(self) -> None:
         log, said = MemoryLog(), Said()
@@ -195,12 +206,7 @@ class TestSnapshots:
         assert snapshot.state_hash(snapshot.decode(ready.data)) == reader_hash(log)
 
     def test_a_start_from_one_reads_only_the_tail(self) -> None:
-        log, said = MemoryLog(), Said()
-        host = Host(log, "a").lead()
-        host.give(*said.setup())
-        host.settle()
-        host.writer.want_snapshot()
-        host.settle()
+        log, said, host = with_snapshot()
         host.give(said.job(1))
         host.settle()
         state = snapshot.decode(host.snapshots[0].data)
@@ -211,12 +217,7 @@ class TestSnapshots:
         assert new.seeks == [said.offset]
 
     def test_a_ledger_whose_tail_was_cut_is_found(self) -> None:
-        log, said = MemoryLog(), Said()
-        host = Host(log, "a").lead()
-        host.give(*said.setup())
-        host.settle()
-        host.writer.want_snapshot()
-        host.settle()
+        log, _, host = with_snapshot()
         state = snapshot.decode(host.snapshots[0].data)
         del log.records[host.snapshots[0].offset :]
         new = Host(log, "b", state=state)
@@ -225,12 +226,7 @@ class TestSnapshots:
         assert "cut" in new.stopped
 
     def test_a_ledger_that_was_edited_at_the_snapshot_is_found(self) -> None:
-        log, said = MemoryLog(), Said()
-        host = Host(log, "a").lead()
-        host.give(*said.setup())
-        host.settle()
-        host.writer.want_snapshot()
-        host.settle()
+        log, _, host = with_snapshot()
         offset = host.snapshots[0].offset
         at_ms, record = log.records[offset]
         log.records[offset] = (at_ms, record.replace(b'"position":3', b'"position":4'))
