@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 LOOK_EVERY_S = 0.02
+PATIENCE_S = float(os.environ.get("TESTS_PATIENCE_S", "60"))
+"""How long a test waits that does not say how long. `python -m tests.mutants` makes it short: there most waits are in
+vain."""
 
 Found = TypeVar("Found")
 
 
-def until(holds: Callable[[], Found], what: str = "what the test waits for", within_s: float = 60.0) -> Found:
+def until(holds: Callable[[], Found], what: str = "what the test waits for", within_s: float = PATIENCE_S) -> Found:
     """Waits until `holds()` gives something true, and returns that. AssertionError names `what` when the time is
     over."""
     deadline_s = time.monotonic() + within_s
@@ -23,7 +27,7 @@ def until(holds: Callable[[], Found], what: str = "what the test waits for", wit
 
 
 async def until_async(
-    holds: Callable[[], Found], what: str = "what the test waits for", within_s: float = 60.0
+    holds: Callable[[], Found], what: str = "what the test waits for", within_s: float = PATIENCE_S
 ) -> Found:
     """Like `until`, for an event loop that goes on meanwhile."""
     deadline_s = time.monotonic() + within_s

@@ -25,7 +25,7 @@ from tests.unit.gpu_worker.programs import installed
 DEADLINE_S = 20.0
 
 MODEL = r"""
-import os, signal, subprocess, sys, tempfile, threading, time
+import json, os, signal, subprocess, sys, tempfile, threading, time
 
 class InvalidInputs(Exception): pass
 class OutOfMemoryError(RuntimeError): pass
@@ -104,9 +104,6 @@ class Model:
     def obey(self, inputs, ctx):
         while not ctx.cancelled(): time.sleep(0.005)
         raise RuntimeError("cancelled")
-    def obey(self, inputs, ctx):
-        while not ctx.cancelled(): time.sleep(0.005)
-        raise RuntimeError("cancelled")
     def chatter(self, inputs, ctx):
         for _ in range(200): print("words " * 2000)
         sys.stdout.flush()
@@ -121,6 +118,17 @@ class Model:
     def poison(self, inputs, ctx):
         signal.signal(signal.SIGTERM, lambda *_: os.write(ctx._pipe.fd, bytes([255, 255, 255, 255])))
         return {}
+    def claim(self, inputs, ctx):
+        failed = {"type": "failed", "dispatch": ctx._dispatch, "kind": "over", "error": "ValueError", "detail": ""}
+        ctx._pipe.write(json.dumps(failed).encode())
+        while True: time.sleep(3600)
+    def part(self, inputs, ctx):
+        write = ctx._pipe.write
+        def last(body):
+            write(body)
+            os._exit(0)
+        ctx._pipe.write = last
+        return {"x": "x" * 100_000}
     def hang_up(self, inputs, ctx):
         os.close(ctx._pipe.fd)
         while True: time.sleep(3600)

@@ -22,7 +22,7 @@ from gpu_worker.child.slot import CHILD_KINDS
 from gpu_worker.io import outputs
 from gpu_worker.rules import outcome
 from runtime.worker import child_process, frames, report_sender
-from tests.process.gpu_worker.slot_bench import DEADLINE_S
+from tests.process.gpu_worker.slot_bench import DEADLINE_S, alive
 
 
 def test_a_child_ends_with_its_agent() -> None:
@@ -33,6 +33,40 @@ def test_a_child_ends_with_its_agent() -> None:
         )
         assert orphan.wait(DEADLINE_S) == 0
         theirs.close()
+
+
+AGENT = """
+import json, os, socket, subprocess, sys, time
+ours, theirs = socket.socketpair()
+child = [sys.executable, "-I", sys.argv[1], str(theirs.fileno()), str(os.getpid())]
+pid = subprocess.Popen(child, pass_fds=(theirs.fileno(),)).pid
+load = {"type": "load", "code": sys.argv[2], "entry_point": "busy:Model", "threads": 1, "world_size": 1}
+body = json.dumps({**load, "weights": "", "device": "cpu", "rank": 0}).encode()
+ours.sendall(len(body).to_bytes(4, "big") + body)
+print(pid, flush=True)
+time.sleep(3600)
+"""
+BUSY = """
+import time
+
+class Model:
+    def load(self, *_):
+        print("busy", flush=True)
+        while True: time.sleep(3600)
+"""
+
+
+def test_a_child_that_looks_at_nothing_ends_with_its_agent(tmp_path: Path) -> None:
+    """It computes and does not see that the pipe is closed; a device would be held for ever."""
+    (tmp_path / "busy.py").write_text(BUSY)
+    command = [sys.executable, "-c", AGENT, str(CHILD), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as agent:
+        assert agent.stdout is not None
+        child = psutil.Process(int(agent.stdout.readline()))
+        assert agent.stdout.readline() == "busy\n"
+        agent.kill()
+        psutil.wait_procs([child], DEADLINE_S)
+        assert not alive(child.pid)
 
 
 def test_both_ends_of_the_pipe_agree() -> None:

@@ -72,6 +72,15 @@ def test_a_child_that_hangs_up_is_ended(bench: Bench) -> None:
     assert (outcome.kind, outcome.error) == ("child_died", "Signal15")
 
 
+def test_a_kind_of_failure_that_no_child_may_claim_is_the_models_error(bench: Bench) -> None:
+    outcome = bench.outcome("claim")
+    assert (outcome.kind, outcome.error) == ("model_error", "ValueError")
+
+
+def test_a_large_answer_of_a_child_that_ends_at_once_is_heard(bench: Bench) -> None:
+    assert values(bench.outcome("part")) == {"x": "x" * 100_000}
+
+
 def test_memory_that_ran_out_costs_the_child(bench: Bench) -> None:
     pid = values(bench.outcome("look"))["pid"]
     bench.outcome("memory")

@@ -129,18 +129,19 @@ def test_an_hour_without_the_store_is_no_failure_and_all_is_stored_ten_seconds_a
     table: Table, faults: StoreFaults
 ) -> None:
     ended_s: list[float] = []
+    clock = table.store.clock
 
     def on_rest() -> None:
-        if not ended_s and table.store.clock.now_s() >= HOUR_S:
+        if not ended_s and clock.now_s() >= HOUR_S:
             table.store.mend()
-            ended_s.append(table.store.clock.now_s())
+            ended_s.append(max(HOUR_S, clock.now_s() - table.rests_s[-1]))  # as this rest began
 
     table.on_rest = on_rest
     table.store.state.faults = faults
     (table.directory / "a.mp4").write_bytes(b"video")
     assert isinstance(table.stored(computed("a.mp4", values=b'{"n":1}')), Succeeded)
     assert set(table.store.objects) == {PREFIX + name for name in ("a.mp4", "inputs.json", "manifest.json")}
-    assert table.store.clock.now_s() - ended_s[0] <= 10
+    assert clock.now_s() - ended_s[0] <= 10
     assert table.rests_s[:3] == [0.2, 0.4, 0.8], "the rests grow"
     assert table.waits == [("result 1.1.0", "store"), ("result 1.1.0", "")]
 

@@ -15,12 +15,14 @@ from runtime.kafka import Delivery, DeliveryRefused, DeliveryUnclear, Producer, 
 
 
 class MemoryProducer:
-    """`bytes_max` of a topic, as a broker holds it against a batch. While `away`, no delivery is clear."""
+    """`bytes_max` of a topic, as a broker holds it against a batch. While `away`, no delivery is clear; and none to the
+    topics of `away_for`."""
 
     def __init__(self, bytes_max: Mapping[str, int] | None = None) -> None:
         self.bytes_max = dict(bytes_max or {})
         self.written: defaultdict[str, list[bytes]] = defaultdict(list)
         self.away = False
+        self.away_for: set[str] = set()
         self.refused = 0
         self.unclear = 0
 
@@ -38,7 +40,7 @@ class MemoryProducer:
         if size > self.bytes_max.get(topic, size):
             self.refused += 1
             raise DeliveryRefused(f"{topic}: MSG_SIZE_TOO_LARGE")
-        if self.away:
+        if self.away or topic in self.away_for:
             self.unclear += 1
             raise DeliveryUnclear(f"{topic}: _MSG_TIMED_OUT")
         self.written[topic].append(value or b"")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
@@ -19,6 +18,7 @@ from streams.hosting import assignment, faust_app, faust_parts, inbox
 from streams.hosting.faust_app import _with_threads, in_batches, make_app
 from streams.hosting.faust_parts import CommittedConsumer, CommittedThread
 from streams.hosting.flow import FlowControl, fetch_what_flows
+from tests.twin.simulated import SimulatedTime
 from tests.unit.streams.memory_pool import run
 from tests.waiting import until_async, within
 
@@ -272,40 +272,42 @@ def test_an_assignment_says_for_how_many_partitions_it_was_made(tmp_path: Path) 
     run(live)
 
 
-def test_a_member_joins_anew_while_partitions_are_not_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def member(cluster: Cluster, covered: Callable[[str], int], joins: list[int]) -> Any:
+    """A member of a group, as `keep_whole` knows one: it has no assignment, and `joins` gets the size of the topic at
+    each join."""
+    return SimpleNamespace(
+        assignor=SimpleNamespace(assigned=False, covered=covered),
+        consumer=SimpleNamespace(
+            _thread=SimpleNamespace(
+                thread_loop=asyncio.get_running_loop(),
+                _consumer=SimpleNamespace(
+                    _client=SimpleNamespace(cluster=cluster),
+                    _coordinator=SimpleNamespace(request_rejoin=lambda: joins.append(cluster.partitions)),
+                ),
+            )
+        ),
+    )
+
+
+def test_a_member_joins_anew_while_partitions_are_not_shared_out() -> None:
     async def live() -> None:
-        monkeypatch.setattr(assignment, "LOOK_EVERY_S", 0.001)
-        monkeypatch.setattr(assignment, "JOIN_AGAIN_S", 0.001)
         joins: list[int] = []
-        looks: list[str] = []
-        shared_out, cluster = [1], Cluster(1)
-
-        def covered(topic: str) -> int:
-            looks.append(topic)
-            return shared_out[0]
-
-        app: Any = SimpleNamespace(
-            assignor=SimpleNamespace(assigned=False, covered=covered),
-            consumer=SimpleNamespace(
-                _thread=SimpleNamespace(
-                    thread_loop=asyncio.get_running_loop(),
-                    _consumer=SimpleNamespace(
-                        _client=SimpleNamespace(cluster=cluster),
-                        _coordinator=SimpleNamespace(request_rejoin=lambda: joins.append(cluster.partitions)),
-                    ),
-                )
-            ),
-        )
+        shared_out, cluster = [1], Cluster(2)
+        app = member(cluster, lambda topic: shared_out[0], joins)
         watching = asyncio.create_task(assignment.keep_whole(app, TOPIC))
-        cluster.partitions = 2
-        await until_async(lambda: len(looks) > 5, "it looks again and again")
+        await asyncio.sleep(60)
         assert joins == [], "not before it has joined at all"
         app.assignor.assigned = True
-        await until_async(lambda: joins.count(2) > 1, "it joins, and again while that did not help")
+        await asyncio.sleep(600)
+        assert 5 < joins.count(2) < 20, "it joins, and again while that did not help, but less and less often"
         shared_out[0] = 2
-        await until_async(lambda: not watching.done(), "it goes on looking")
+        await asyncio.sleep(60)
+        joined = len(joins)
+        await asyncio.sleep(600)
+        assert len(joins) == joined, "it joins no more once all is shared out"
         cluster.partitions = 3
-        await until_async(lambda: joins.count(3) > 0, "it joins for the third partition")
+        await asyncio.sleep(1)
+        assert joins[joined:] == [3], "it joins for the third partition at once"
         watching.cancel()
 
-    run(live)
+    SimulatedTime().run(live)

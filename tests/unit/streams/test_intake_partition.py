@@ -190,6 +190,21 @@ def test_an_operator_has_a_record_that_waits_skipped_and_the_place_says_what_it_
     run(test)
 
 
+def test_a_record_that_the_broker_does_not_take_can_be_skipped_too(installation: Installation) -> None:
+    async def test() -> None:
+        installation.producer.away_for = {JOBS}
+        partition = installation.partition(0)
+        await opened(partition)
+        await partition.deliver(a_record(0))
+        await until_async(lambda: installation.producer.unclear > 2, "it is admitted, and tried again")
+        installation.ordered.add((0, 0))
+        await until_async(lambda: partition.place == 1, "it goes on")
+        assert [(r.offset, r.reason) for r in installation.producer.quarantined()] == [(0, SKIPPED)]
+        await partition.close()
+
+    run(test)
+
+
 def test_one_that_starts_skips_before_it_looks_at_the_record_and_forgets_orders_for_what_is_done(
     installation: Installation,
 ) -> None:
@@ -209,10 +224,14 @@ def test_one_that_starts_skips_before_it_looks_at_the_record_and_forgets_orders_
     run(test)
 
 
+FOUR_OF = {"RECORDS_MAX": 4, "BYTES_MAX": 4 * under_way._size(a_record(0))}
+
+
+@pytest.mark.parametrize("bound", FOUR_OF)
 def test_what_there_is_no_room_for_is_asked_for_again(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
-    monkeypatch.setattr(under_way, "RECORDS_MAX", 4)
+    monkeypatch.setattr(under_way, bound, FOUR_OF[bound])
 
     async def test() -> None:
         installation.registry_away = True

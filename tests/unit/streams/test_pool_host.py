@@ -14,7 +14,7 @@ from contract.events import InputQuarantined, Opened
 from contract.orders import Run
 from streams import metrics
 from streams.door import jobs_door
-from streams.hosting import inbox
+from streams.hosting import follower, inbox
 from streams.ledger import jobs_reader, opening, pool_metrics
 from streams.ledger.snapshots import state_of
 from tests.unit.streams.led_pools import accepted, is_led, keeper_of, led, setup, shown, submitted
@@ -70,6 +70,9 @@ def test_a_full_pool_waits_for_nobody_and_nobody_for_it() -> None:
 
 
 def test_what_has_no_room_is_held_back_and_read_again_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once: nobody waits until the follower finds out that the partition goes on."""
+    monkeypatch.setattr(follower, "STALL_S", 3_600.0)
+
     async def live() -> None:
         inboxes: list[inbox.Inbox] = []
 
@@ -89,6 +92,25 @@ def test_what_has_no_room_is_held_back_and_read_again_and_none_is_lost(monkeypat
         await accepted(broker, 60)
         assert not broker[0].held
         await keeper.close(with_snapshot=False)
+
+    run(live)
+
+
+def test_a_pool_that_is_closed_holds_its_partition_back_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its next host would wait for ever: that host holds nothing back, so it releases nothing either."""
+    small = partial(inbox.Inbox, waiting_bytes=5_000, waiting_bytes_max=10_000)
+    monkeypatch.setattr(jobs_reader, "Inbox", small)
+
+    async def live() -> None:
+        broker, first = await led()
+        for number in range(60):
+            broker.say(submitted(number))
+        assert broker[0].held
+        await first.close(with_snapshot=False)
+        assert not broker[0].held
+        second = keeper_of(broker)
+        await accepted(broker, 60)
+        await second.close(with_snapshot=False)
 
     run(live)
 
