@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.system import faults
+from tests.system.faults.run import run
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1])
 def test_kills_at_random(tmp_path: Path, seed: int) -> None:
-    faults.run(tmp_path, seed, jobs=120, kills=8)
+    run(tmp_path, seed, jobs=120, kills=8, faults=8)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.system import outages
+from tests.system.outages.findings import OUTAGES
+from tests.system.outages.run import run
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("server", outages.OUTAGES)
+@pytest.mark.parametrize("server", OUTAGES)
 def test_an_outage_of_ours_ends_nothing_fails_nothing_and_fills_no_memory(tmp_path: Path, server: str) -> None:
-    outages.run(tmp_path, server, 60.0).require_clean()
+    run(tmp_path, server, 60.0).require_clean()

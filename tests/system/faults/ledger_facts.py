@@ -1,0 +1,64 @@
+"""What the ledger says of a run, by a reader of its own."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator, Sequence
+
+from contract.batch import GENESIS, Batch, hash_of
+from contract.codec import decode_batch
+from contract.events import AttemptClosed, AttemptFailed, InputQuarantined, JobAccepted, JobSucceeded
+from contract.lifecycle import ENDINGS
+from contract.topics import LEDGER
+from runtime.kafka import offsets, read_range
+
+
+class LedgerFacts:
+    """Pool main's ledger up to now."""
+
+    def __init__(self, kafka: str) -> None:
+        self.batches = list(_counted(kafka))
+        """Those that count."""
+        self.ends: dict[str, list[str]] = collections.defaultdict(list)
+        """By job: the names of the events that ended it."""
+        self.winners: dict[str, tuple[str, str]] = {}
+        """By job: the dispatch whose result was accepted, and its manifest."""
+        self.models: dict[str, str] = {}
+        self.lost: list[AttemptClosed] = []
+        """Closes that count as failures."""
+        self.failed: list[AttemptFailed] = []
+        """Failures that count."""
+        self.set_aside: collections.Counter[int] = collections.Counter()
+        """Offsets in `jobs` that were not acted on, and how often the ledger says so."""
+        for batch in self.batches:
+            for event in batch.events:
+                self._take(event)
+
+    def open_of(self, jobs: Sequence[str]) -> list[str]:
+        """Those that have not ended."""
+        return [job for job in jobs if job not in self.ends]
+
+    def _take(self, event: object) -> None:
+        name = type(event).__name__
+        if name in ENDINGS:
+            self.ends[str(getattr(event, "job"))].append(name)  # noqa: B009 (an event of any type that ends a job)
+        match event:
+            case JobAccepted():
+                self.models[event.job] = event.model
+            case JobSucceeded():
+                self.winners[event.job] = (event.dispatch, event.manifest)
+            case AttemptClosed(counts=True):
+                self.lost.append(event)
+            case AttemptFailed(counts=True):
+                self.failed.append(event)
+            case InputQuarantined():
+                self.set_aside[event.offset] += 1
+
+
+def _counted(kafka: str) -> Iterator[Batch]:
+    head = GENESIS
+    for record in read_range(kafka, LEDGER, 0, *offsets(kafka, LEDGER, 0)):
+        batch = decode_batch(record.value)
+        if batch.prev_hash == head:  # else a zombie's
+            head = hash_of(record.value or b"")
+            yield batch

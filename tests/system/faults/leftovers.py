@@ -1,0 +1,116 @@
+"""What a run may leave behind: in the store only results that count, on a node's disk nothing, and no process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import psutil
+
+from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, attempt_prefix
+from local import stack
+from operations.result_sweep import KEPT_NAMES, REST_MS, sweep
+from runtime.object_store import ObjectStore
+from runtime.worker.scratch import ATTEMPTS, GONE
+from tests.system.faults.ledger_facts import LedgerFacts
+from tests.system.faults.timetable import NODES
+from tests.system.installation import Installation
+from tests.waiting import until
+
+MIB = 1024 * 1024
+DELETED_WITHIN_S = 20.0
+"""A node deletes what its attempts left in a thread, which other faults may have held up."""
+
+
+def check_store(here: Installation, facts: LedgerFacts) -> str:
+    """Each result that counts is there; a sweep leaves nothing else but the words of failed attempts for their owners.
+    A figure for the note."""
+    store = ObjectStore(stack.settings(here.data))
+    before = store.list("results/")
+    swept = sweep(store, iter(facts.batches), int(time.time() * 1000) + REST_MS)
+    wanted = {attempt_prefix(job, dispatch) for job, (dispatch, _) in facts.winners.items()}
+    after = store.list("results/")
+    found = [key for key in after if _prefix(key) not in wanted and key.rpartition("/")[2] not in KEPT_NAMES]
+    assert not found, f"expected only results that count after a sweep, found {len(found)}: {found[:3]}"
+    missing = [
+        prefix + MANIFEST_NAME
+        for job, (dispatch, manifest) in facts.winners.items()
+        if manifest != EMPTY_MANIFEST and (prefix := attempt_prefix(job, dispatch)) + MANIFEST_NAME not in set(after)
+    ]
+    assert not missing, f"expected the manifest of each result that counts, found {len(missing)} missing: {missing[:3]}"
+    return f"{len(before)} objects, {swept.objects} of {swept.attempts} attempts swept"
+
+
+def check_disk(here: Installation) -> str:
+    """No attempt has left anything on a node's disk. A figure for the note."""
+
+    def left() -> list[Path]:
+        return [
+            path
+            for node in NODES
+            for name in (ATTEMPTS, GONE)
+            for folder in (here.layout.processes / node).rglob(name)
+            for path in folder.iterdir()
+        ]
+
+    until(lambda: not left(), f"nodes have deleted what attempts left: {left()[:3]}", DELETED_WITHIN_S)
+    size = sum(path.stat().st_size for path in here.data.rglob("*") if path.is_file() and not path.is_symlink())
+    return f"{size / MIB:.0f} MiB on disk"
+
+
+def check_processes(here: Installation, slots: int) -> str:
+    """Every process of this stack is below its supervisor, and no more models run than there are slots."""
+
+    def strange() -> set[psutil.Process]:
+        below = set(here.processes())
+        return {process for process in processes_of(here.data) if process not in below}
+
+    until(lambda: not strange(), f"no process is left behind: {[_named(one) for one in strange()]}", DELETED_WITHIN_S)
+    models = [len(here.model_processes(node)) for node in NODES]
+    assert max(models) <= slots, f"expected at most {slots} model processes a node, found {models}"
+    zombies = [one for one in here.processes() if _is_zombie(one)]
+    assert not zombies, f"expected no zombies, found {[_named(one) for one in zombies]}"
+    return f"{len(here.processes())} processes"
+
+
+def processes_of(data: Path) -> list[psutil.Process]:
+    """Every process that names this data directory in its command or its environment."""
+    words = str(data)
+    found = []
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        with contextlib.suppress(psutil.Error):
+            said = [*process.cmdline(), *process.environ().values()]
+            if any(words in one for one in said):
+                found.append(process)
+    return found
+
+
+def check_all_ended(data: Path) -> None:
+    """After `down`."""
+    until(
+        lambda: not processes_of(data),
+        f"no process is left after `down`: {[_named(one) for one in processes_of(data)]}",
+        DELETED_WITHIN_S,
+    )
+
+
+def _prefix(key: str) -> str:
+    """results/<job>/<dispatch>/ of an object."""
+    return "/".join(key.split("/")[:3]) + "/"
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    return False
+
+
+def _named(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid} {' '.join(process.cmdline())[:120]}"
+    except psutil.Error:
+        return str(process.pid)

@@ -1,0 +1,97 @@
+"""Jobs at a pace, whatever is answered."""
+
+from __future__ import annotations
+
+import collections
+import threading
+import time
+import uuid
+from functools import partial
+
+import httpx
+
+from local import stack
+from tests.system.installation import Installation
+from tests.system.senders import Feeder
+from tests.waiting import until
+
+PER_S = 5.0
+"""Jobs over HTTP. Over Kafka a fifth of that."""
+TAKEN_WITHIN_S = 60.0
+
+
+class Load(threading.Thread):
+    """What got no 202 is sent again with its key when the outage is over."""
+
+    def __init__(self, here: Installation) -> None:
+        super().__init__(daemon=True)
+        self._url = stack.settings(here.data).api_url
+        self._headers = {"Authorization": f"Bearer {stack.keys(here.data).api_key}"}
+        self._feeder = Feeder(here)
+        self._over = threading.Event()
+        self.answers: collections.Counter[int] = collections.Counter()
+        """How many answers of the API had which status. 0: none came."""
+        self.slowest_s = 0.0
+        self.acked: list[str] = []
+        self.unacked: list[str] = []
+        self.unfound: list[str] = []
+        """Jobs that got a 202 and that the API did not know right after it."""
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            with httpx.Client(base_url=self._url, headers=self._headers, timeout=60, trust_env=False) as client:
+                number = 0
+                while not self._over.wait(1 / PER_S):
+                    key, number = uuid.uuid4().hex, number + 1
+                    if not self._submit(client, key):
+                        self.unacked.append(key)
+                    if number % 5 == 0:
+                        self._by_kafka()
+                for key in self.unacked:
+                    until(partial(self._submit, client, key), "what got no 202 is taken now", TAKEN_WITHIN_S)
+        except BaseException as failure:
+            self.failure = failure
+
+    def finish(self) -> None:
+        """Every submission is acknowledged when this returns."""
+        self._over.set()
+        self.join()
+        self._feeder.close()
+        if self.failure is not None:
+            raise self.failure
+
+    def _submit(self, client: httpx.Client, key: str) -> bool:
+        body = {"model": "noop", "tier": "api", "inputs": {"sleep_ms": 100, "output_bytes": 1_000}}
+        begun_s = time.monotonic()
+        try:
+            answer = client.post("/v1/jobs", json=body, headers={"Idempotency-Key": key})
+        except httpx.HTTPError:
+            self.answers[0] += 1
+            return False
+        finally:
+            self.slowest_s = max(self.slowest_s, time.monotonic() - begun_s)
+        self.answers[answer.status_code] += 1
+        if answer.status_code not in (200, 202):
+            assert answer.headers["Content-Type"] == "application/problem+json", answer.text
+            assert "Retry-After" in answer.headers
+            return False
+        job = str(answer.json()["job"])
+        self.acked.append(job)
+        self._look_for(client, job)
+        return True
+
+    def _look_for(self, client: httpx.Client, job: str) -> None:
+        """503 says nothing against the 202: the table cannot be asked."""
+        try:
+            status = client.get(f"/v1/jobs/{job}").status_code
+        except httpx.HTTPError:
+            return
+        if status == 404:
+            self.unfound.append(job)
+
+    def _by_kafka(self) -> None:
+        try:
+            self.acked.append(self._feeder.job("demo"))
+        except Exception:  # the broker is away: this producer has no acknowledgement, and no claim
+            return
