@@ -14,11 +14,9 @@ from runtime.kafka import offsets, read_range
 
 
 class LedgerFacts:
-    """Pool main's ledger up to now."""
-
-    def __init__(self, kafka: str) -> None:
-        self.batches = list(_counted(kafka))
-        """Those that count."""
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        """`batches`: of one pool, those that count."""
+        self.batches = batches
         self.ends: dict[str, list[str]] = collections.defaultdict(list)
         """By job: the names of the events that ended it."""
         self.winners: dict[str, tuple[str, str]] = {}
@@ -53,6 +51,11 @@ class LedgerFacts:
                 self.failed.append(event)
             case InputQuarantined():
                 self.set_aside[event.offset] += 1
+
+
+def ledger_now(kafka: str) -> LedgerFacts:
+    """Pool main's ledger up to now."""
+    return LedgerFacts(list(_counted(kafka)))
 
 
 def _counted(kafka: str) -> Iterator[Batch]:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psutil
 
-from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, attempt_prefix
 from local import stack
-from operations.result_sweep import KEPT_NAMES, REST_MS, sweep
+from operations.result_sweep import REST_MS, sweep
 from runtime.object_store import ObjectStore
 from runtime.worker.scratch import ATTEMPTS, GONE
+from tests.system.faults.judgement import require_objects
 from tests.system.faults.ledger_facts import LedgerFacts
 from tests.system.faults.timetable import NODES
 from tests.system.installation import Installation
@@ -25,21 +25,11 @@ DELETED_WITHIN_S = 20.0
 
 
 def check_store(here: Installation, facts: LedgerFacts) -> str:
-    """Each result that counts is there; a sweep leaves nothing else but the words of failed attempts for their owners.
-    A figure for the note."""
+    """What is in the store after a sweep, ten leases from now (REST_MS). A figure for the note."""
     store = ObjectStore(stack.settings(here.data))
     before = store.list("results/")
     swept = sweep(store, iter(facts.batches), int(time.time() * 1000) + REST_MS)
-    wanted = {attempt_prefix(job, dispatch) for job, (dispatch, _) in facts.winners.items()}
-    after = store.list("results/")
-    found = [key for key in after if _prefix(key) not in wanted and key.rpartition("/")[2] not in KEPT_NAMES]
-    assert not found, f"expected only results that count after a sweep, found {len(found)}: {found[:3]}"
-    missing = [
-        prefix + MANIFEST_NAME
-        for job, (dispatch, manifest) in facts.winners.items()
-        if manifest != EMPTY_MANIFEST and (prefix := attempt_prefix(job, dispatch)) + MANIFEST_NAME not in set(after)
-    ]
-    assert not missing, f"expected the manifest of each result that counts, found {len(missing)} missing: {missing[:3]}"
+    require_objects(facts, store.list("results/"))
     return f"{len(before)} objects, {swept.objects} of {swept.attempts} attempts swept"
 
 
@@ -96,11 +86,6 @@ def check_all_ended(data: Path) -> None:
         f"no process is left after `down`: {[_named(one) for one in processes_of(data)]}",
         DELETED_WITHIN_S,
     )
-
-
-def _prefix(key: str) -> str:
-    """results/<job>/<dispatch>/ of an object."""
-    return "/".join(key.split("/")[:3]) + "/"
 
 
 def _is_zombie(process: psutil.Process) -> bool:

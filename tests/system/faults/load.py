@@ -14,11 +14,10 @@ import httpx
 from cli.api_client import ApiClient
 from cli.errors import CommandFailed
 from runtime.kafka import DeliveryUnclear
+from tests.system.faults.timetable import GANGS
 from tests.system.installation import Installation
 from tests.system.senders import Feeder
 
-GANGS = {"gang-of-2": 2, "gang-of-5": 5}
-"""Models by their ranks: on nodes of four slots, the second needs both."""
 MODELS = ("noop",) * 8 + tuple(GANGS)
 TIERS = ("api", "enterprise", "unlimited", "light", "free")
 SLEEPS_MS = (0, 20, 150, 600) * 4 + (5_000,)

@@ -12,11 +12,11 @@ import psutil
 
 from local import stack
 from tests.gang_model import gang_model
-from tests.system.faults import leftovers, verdict
-from tests.system.faults.load import BY_KAFKA, GANGS, Submitter
+from tests.system.faults import judgement, leftovers, verdict
+from tests.system.faults.load import BY_KAFKA, Submitter
 from tests.system.faults.means import Means
 from tests.system.faults.report import Done, Report, table
-from tests.system.faults.timetable import AWAY, LEASE_S, STANDING_STILL, Planned, Timetable, drawn
+from tests.system.faults.timetable import AWAY, GANGS, LEASE_S, STANDING_STILL, Planned, Timetable, drawn
 from tests.system.installation import POLICY, Installation, installation
 
 SLOTS = 4
@@ -143,8 +143,11 @@ def _judged(
     here: Installation, acked: list[str], done: list[Done], refused: set[tuple[str, int, int]], current_s: float
 ) -> Report:
     facts = verdict.check_ends(here, acked)
-    attempts = verdict.check_failures(facts, verdict.Struck([(one.fault, one.target) for one in done], SLOTS))
-    verdict.check_refused(here, facts, refused)
+    judgement.require_ends(facts, acked)
+    struck = judgement.Struck([(one.fault, one.target) for one in done], SLOTS)
+    attempts = judgement.require_failures(facts, struck)
+    verdict.check_quarantine(here, refused)
+    judgement.require_set_aside(facts, refused)
     assert [one["findings"] for one in here.json("audit", "verify")] == [[]]
     verdict.check_words(here)
     left = [

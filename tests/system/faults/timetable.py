@@ -8,6 +8,8 @@ from typing import NamedTuple, TypeVar
 Kind = TypeVar("Kind")
 
 NODES = ("node-1", "node-2")
+GANGS = {"gang-of-2": 2, "gang-of-5": 5}
+"""Models by their ranks: on nodes of four slots, the second needs both."""
 KILLED = ("scheduler", *NODES, "child", "api", "kafka", "intake", "projector", "relay", "postgres", "s3")
 """`child`: a model process of a node, in the middle of an attempt if one runs."""
 
