@@ -4,18 +4,53 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO, cast
 
 import structlog
+from cachetools import LRUCache
 from prometheus_client import start_http_server
 
 from runtime.settings import Settings, SettingUnusable
 
 NOISY = ("aiokafka", "faust.topics", "boto3", "botocore", "s3transfer", "urllib3", "httpx", "httpcore", "asyncio")
 """Libraries that log each message or request. They even build log records of levels that nobody reads."""
+
+SAID_AGAIN_AFTER_S = 10.0
+"""A library that cannot reach its broker says so in four sentences, each ten times a second: 24 KB/s in the log of a
+scheduler, 86 MB in an hour (`tests.system.faults`, with the broker kept down)."""
+SENTENCES_MAX = 1_000
+
+
+class Seldom(logging.Filter):
+    """Lets each sentence of the noisy libraries pass once in SAID_AGAIN_AFTER_S, with how many were left out since. A
+    sentence is what a library's code says, whatever it puts in."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now_s = now_s
+        self._said: LRUCache[tuple[str, str], list[float]] = LRUCache(SENTENCES_MAX)
+        """When each was said last, and how often it was left out since."""
+        self._lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(NOISY):
+            return True
+        now_s, sentence = self._now_s(), (record.name, str(record.msg))
+        with self._lock:
+            known = self._said.get(sentence)
+            if known is not None and now_s - known[0] < SAID_AGAIN_AFTER_S:
+                known[1] += 1
+                return False
+            self._said[sentence] = [now_s, 0]
+        if known is not None and known[1]:
+            record.left_out = int(known[1])
+        return True
 
 
 class _Unfailing:
@@ -56,6 +91,7 @@ def configure_logging(process: str, level: str | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stderr)
+    handler.addFilter(Seldom())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

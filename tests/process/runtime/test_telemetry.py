@@ -14,6 +14,8 @@ configure_logging("tester", "info")
 structlog.get_logger("a").info("ours", job="j")
 logging.getLogger("b").warning("theirs %d", 1)
 logging.getLogger("aiokafka.consumer").info("noise")
+for number in range(50):
+    logging.getLogger("aiokafka").error("no node %d", number)
 structlog.get_logger("a").debug("hidden")
 secret_local = "local words"
 try:
@@ -26,10 +28,10 @@ except ZeroDivisionError:
 def test_lines_are_json_name_the_process_and_carry_no_locals() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     lines = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [line["event"] for line in lines] == ["ours", "theirs 1", "failed"]
+    assert [line["event"] for line in lines] == ["ours", "theirs 1", "no node 0", "failed"]
     assert all(line["process"] == "tester" and line["at"].endswith("Z") for line in lines)
     assert lines[0]["job"] == "j"
-    assert "ZeroDivisionError" in lines[2]["exception"]
+    assert "ZeroDivisionError" in lines[3]["exception"]
     assert "local words" not in done.stderr
     assert done.stdout == ""
 
