@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import threading
@@ -39,6 +40,8 @@ class Submitter(threading.Thread):
         self._random = random.Random(f"{seed} {by_kafka}")
         self._pause_s = span_s / max(1, count)
         self.acked: list[str] = []
+        self.unfound: list[str] = []
+        """Jobs that got a 202 and were not known to the API right after it."""
         self.slowest_s = 0.0
         self.failure: BaseException | None = None
 
@@ -83,7 +86,11 @@ class Submitter(threading.Thread):
             answer: dict[str, Any] = client.post("/v1/jobs", body, {"Idempotency-Key": key})
             return str(answer["job"])
 
-        return _until_acked(send, (CommandFailed, httpx.HTTPError))
+        job = _until_acked(send, (CommandFailed, httpx.HTTPError))
+        with contextlib.suppress(CommandFailed, httpx.HTTPError):  # killed or away by now: that says nothing of the job
+            if client.text(f"/v1/jobs/{job}") is None:
+                self.unfound.append(job)
+        return job
 
     def _to_kafka(self, feeder: Feeder, number: int) -> str:
         event = uuid.UUID(int=self._random.getrandbits(128)).hex

@@ -133,6 +133,10 @@ def _under_faults(
     for submitter in submitters:
         submitter.join()
         assert submitter.failure is None, f"a submission was never acknowledged: {submitter.failure!r}"
+    unfound = [job for one in submitters for job in one.unfound]
+    assert not unfound, (
+        f"expected each 202 to be found right after it, found {len(unfound)} that were not: {unfound[:3]}"
+    )
     acked = sum(len(one.acked) for one in submitters)
     assert acked == jobs, f"expected {jobs} acknowledged jobs, found {acked}"
     done = sorted((done for lane in lanes for done in lane.done), key=lambda one: one.began_s)
@@ -150,6 +154,7 @@ def _judged(
     judgement.require_set_aside(facts, refused)
     assert [one["findings"] for one in here.json("audit", "verify")] == [[]]
     verdict.check_words(here)
+    verdict.check_logs(here)
     left = [
         leftovers.check_store(here, facts),
         leftovers.check_disk(here),

@@ -21,6 +21,17 @@ CURRENT_WITHIN_S = 20.0
 """From the end of the last fault until all parts are ready, both nodes take work, and a job that is submitted then has
 succeeded. A part that was killed four times in a minute is started again after 4 s (local.parts), a broker takes 6 s to
 answer, and a node a lease to be heard of."""
+DEFECTS = (
+    b"Traceback (most recent call last)",
+    b'"event": "ended by a defect"',
+    b'"event": "unexpected"',
+    b'"event": "background work failed"',
+    b'"event": "result not stored"',
+    b'"event": "a pool\'s host did not close well"',
+    b'"event": "the ledger is damaged',
+    b"the agent's loop stands still",
+)
+"""What no log may say, whatever is killed or away. `unexpected` is the API's answer 500."""
 ENDED_WITHIN_S = 120.0
 LOOK_EVERY_S = 1.0
 """The whole ledger is read at each look."""
@@ -74,6 +85,13 @@ def check_quarantine(here: Installation, refused: set[tuple[str, int, int]]) -> 
     """Each bad record is in quarantine: once, or once more where whoever put it there was killed meanwhile."""
     kafka = stack.settings(here.data).kafka
     until(lambda: quarantined(kafka).keys() >= refused, "every bad record is in quarantine", 60)
+
+
+def check_logs(here: Installation) -> None:
+    """No part of ours met a defect of ours."""
+    found = {words.decode(): [path.name for path in words_found(words, here.layout.logs)] for words in DEFECTS}
+    said = {words: names for words, names in found.items() if names}
+    assert not said, f"expected no log to tell of a defect, found {said}"
 
 
 def check_words(here: Installation) -> None:
