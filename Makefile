@@ -54,7 +54,7 @@ test-measured: $(INSTALLED)
 	$(PYTHON) -m tests.coverage_table
 
 .PHONY: test-long
-test-long: $(INSTALLED) ## What takes longer: outages that last, kills at random, every command of the README
+test-long: $(INSTALLED) ## What takes longer: outages that last, faults at random, every command of the README
 	.venv/bin/pytest -m long $(PROCESSES) $(SERVERS)
 
 .PHONY: simulate
