@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tests.system.outages.memory import Rss
-
 OUTAGES = ("postgres", "read-only", "store", "kafka")
 GROWTH_MIB_MAX = 48.0
 """What a process may have more at the end of an outage than when it was warm."""
@@ -17,6 +15,16 @@ other work may delay one."""
 ANSWERED_WITHIN_S = 30.0
 """An answer of the API, whatever is away: a call waits 12 s for a thread (decision 0023), then for a server."""
 ANSWERS = frozenset({200, 202, 503})
+
+
+class Rss(NamedTuple):
+    """Of one process, in MiB."""
+
+    start: float
+    peak: float
+    end: float
+    growth: float
+    """From when it was warm to the end of the outage."""
 
 
 class Witness(NamedTuple):

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import psutil
 
 from tests.system.installation import Installation
+from tests.system.outages.findings import Rss
 
 MIB = 1024 * 1024
 PARTS = ("scheduler", "api", "projector", "intake", "relay", "node-1")
 WARM_S, WARM_SHARE = 20.0, 0.25
 """Memory may grow for so long, or this share of the outage if that is longer: buffers fill, and then are full."""
-
-
-class Rss(NamedTuple):
-    """Of one process, in MiB."""
-
-    start: float
-    peak: float
-    end: float
-    growth: float
-    """From when it was warm to the end of the outage."""
 
 
 class Memory:

@@ -21,8 +21,7 @@ from contract.results import EMPTY_MANIFEST
 from tests.system.faults.judgement import Struck, require_ends, require_failures, require_objects, require_set_aside
 from tests.system.faults.ledger_facts import LedgerFacts
 from tests.system.faults.timetable import AWAY, FROZEN_S, KILLED, LEASE_S, STANDING_STILL, drawn
-from tests.system.outages.findings import OutageFindings, Witness
-from tests.system.outages.memory import Rss
+from tests.system.outages.findings import OutageFindings, Rss, Witness
 
 JOBS = ("j1", "j2")
 
