@@ -213,9 +213,11 @@ class ModelVersion(msgspec.Struct):
     gpus: int
     memory_mib: int
     timeout_ms: int
+    withdrawn: bool = False
+    """The version runs no more, and no submission of it is accepted."""
 
     @classmethod
-    def of(cls, version: RegisteredVersion) -> ModelVersion:
+    def of(cls, version: RegisteredVersion, *, withdrawn: bool = False) -> ModelVersion:
         manifest = version.manifest
         return cls(
             version.digest,
@@ -226,6 +228,7 @@ class ModelVersion(msgspec.Struct):
             manifest.gpus,
             manifest.memory_mib,
             manifest.timeout_ms,
+            withdrawn,
         )
 
 

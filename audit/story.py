@@ -172,6 +172,8 @@ class _Teller:
                 self._started_ms = 0
         if isinstance(event, _ENDINGS) and not self._ended:
             self._ended, self._ended_ms = _ENDINGS_SAID[type(event)], now_ms
+            if isinstance(event, said.JobCancelled) and event.reason == "version_withdrawn":
+                self._ended = "ended with its version, which was withdrawn,"
             if self._queued_ms is not None:
                 self._waited_ms += max(0, now_ms - self._queued_ms)
 

@@ -1,8 +1,8 @@
 """The contract: every record that crosses a process boundary, its bytes and its bounds.
 
-- What is said: `inputs` (topic `jobs`), `batch` with `events` and `capacity_events` (topic `ledger`), `orders` (topics
-  `dispatch.<cluster>`), `side_topics` (submissions, progress, quarantine), `shadows` (topic `shadow`), and `results`
-  (in the object store).
+- What is said: `inputs` (topic `jobs`), `batch` with `events`, `capacity_events` and `version_events` (topic
+  `ledger`), `orders` (topics `dispatch.<cluster>`), `side_topics` (submissions, progress, quarantine), `shadows` (topic
+  `shadow`), and `results` (in the object store).
 - What holds of records: `chain` (which ledger records count), `lifecycle` (which event may follow which),
   `snapshot_names` (how a snapshot is named, which ones are kept), `bounds` (what a door takes).
 - What records are made of: `names` (ids), `policy` with `policy_check` and `policy_document`, `durations`.

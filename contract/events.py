@@ -2,8 +2,8 @@
 
 State = fold(events). `evolve` reads nothing else, so every fact that a decision needs is in an event. What a user wrote
 is in none. A tag (name and version) never changes its meaning: a changed event gets a new version, and `evolve` folds
-both. Events about nodes and clusters are in contract.capacity_events. A field `dispatch` names an attempt
-(contract.names.dispatch_id).
+both. Events about nodes and clusters are in contract.capacity_events, those about versions and aliases in
+contract.version_events. A field `dispatch` names an attempt (contract.names.dispatch_id).
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from contract.capacity_events import NodeRefused as NodeRefused
 from contract.capacity_events import NodeSlotsChanged as NodeSlotsChanged
 from contract.capacity_events import NodeUncordoned as NodeUncordoned
 from contract.capacity_events import NodeVersionsChanged as NodeVersionsChanged
-from contract.inputs import Requirements
 from contract.policy import Policy
+from contract.version_events import AliasPointed as AliasPointed
+from contract.version_events import VersionRegistered as VersionRegistered
+from contract.version_events import VersionWithdrawn as VersionWithdrawn
 
 
 class Opened(msgspec.Struct, frozen=True, omit_defaults=True, tag="Opened.v1"):
@@ -70,24 +72,6 @@ class PoolReleased(msgspec.Struct, frozen=True, tag="PoolReleased.v1"):
     """The pool starts jobs again."""
 
 
-class VersionRegistered(msgspec.Struct, frozen=True, tag="VersionRegistered.v1"):
-    """The version may be run. See VersionPublished."""
-
-    model: str
-    version: str
-    requirements: Requirements
-    timeout_ms: int
-
-
-class AliasPointed(msgspec.Struct, frozen=True, tag="AliasPointed.v1"):
-    """Jobs accepted from now on under this alias run this version. Jobs accepted before keep their version."""
-
-    model: str
-    alias: str
-    version: str
-    move: int
-
-
 class JobAccepted(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobAccepted.v1"):
     """The job exists, waits in the queue, and is pinned to an exact version."""
 
@@ -110,6 +94,17 @@ class JobAccepted(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobAccep
     """Forecast of the wait: half of such jobs start within it."""
     start_p90_ms: int = 0
     """Forecast of the wait: nine in ten such jobs start within it. Both 0: no forecast."""
+    alias: str = ""
+    """The alias that the job named: if its version is withdrawn, it takes the version that the alias has then. Empty:
+    the job named the digest, or was accepted by rules before 4."""
+
+
+class JobRepinned(msgspec.Struct, frozen=True, tag="JobRepinned.v1"):
+    """The job's version was withdrawn before the job could run: the job is pinned to the version that its alias has
+    now, and keeps its submit time and its forecast."""
+
+    job: str
+    version: str
 
 
 class StartForecast(msgspec.Struct, frozen=True, tag="StartForecast.v1"):
@@ -131,7 +126,10 @@ class JobRefused(msgspec.Struct, frozen=True, tag="JobRefused.v1"):
     key: str
 
 
-REFUSALS = ("unknown_model", "unknown_alias", "unknown_version", "unknown_tier", "no_cluster_fits", "expired")
+REFUSALS = (
+    *("unknown_model", "unknown_alias", "unknown_version", "version_withdrawn"),
+    *("unknown_tier", "no_cluster_fits", "expired"),
+)
 
 
 class JobDuplicated(msgspec.Struct, frozen=True, tag="JobDuplicated.v1"):
@@ -199,7 +197,7 @@ class GangReleased(msgspec.Struct, frozen=True, tag="GangReleased.v1"):
     job: str
     reason: str
     """ended (the job has), node_gone (a node left, was lost or takes nothing new, or a slot there cannot be used),
-    draining (the cluster drains), policy (the policy has no such cluster any more)."""
+    draining (the cluster drains), policy (the policy has no such cluster any more), withdrawn (the job's version)."""
 
 
 class AttemptStarted(msgspec.Struct, frozen=True, tag="AttemptStarted.v1"):
@@ -217,7 +215,7 @@ class RecallOrdered(msgspec.Struct, frozen=True, tag="RecallOrdered.v1"):
     dispatch: str
     reason: str
     """cancel, erase, expired, drain, elsewhere (another cluster would start the job sooner), cordon (its node was set
-    aside), held (the pool is on hold)."""
+    aside), held (the pool is on hold), withdrawn (its version)."""
 
 
 class KillOrdered(msgspec.Struct, frozen=True, tag="KillOrdered.v1"):
@@ -227,7 +225,7 @@ class KillOrdered(msgspec.Struct, frozen=True, tag="KillOrdered.v1"):
     job: str
     dispatch: str
     reason: str
-    """cancel, erase, expired, pre_empt."""
+    """cancel, erase, expired, pre_empt, withdrawn (its version, and running attempts are to be stopped)."""
 
 
 class JobCancelling(msgspec.Struct, frozen=True, tag="JobCancelling.v1"):
@@ -308,7 +306,7 @@ class JobCancelled(msgspec.Struct, frozen=True, tag="JobCancelled.v1"):
 
     job: str
     reason: str
-    """cancel or erase."""
+    """cancel, erase, or version_withdrawn (an operator withdrew the version whose digest the job named)."""
 
 
 class JobExpired(msgspec.Struct, frozen=True, tag="JobExpired.v1"):
@@ -359,7 +357,9 @@ Event = (
     | PoolReleased
     | VersionRegistered
     | AliasPointed
+    | VersionWithdrawn
     | JobAccepted
+    | JobRepinned
     | StartForecast
     | JobRefused
     | JobDuplicated

@@ -277,6 +277,16 @@ class ClusterActivated(msgspec.Struct, frozen=True, tag="ClusterActivated.v1"):
     cluster: str
 
 
+class WithdrawRequested(msgspec.Struct, frozen=True, tag="WithdrawRequested.v1"):
+    """The version must not run any more. Writer: operators."""
+
+    model: str
+    version: str
+    """The manifest digest."""
+    kill: bool = False
+    """Running attempts must be stopped, too. False: they may finish."""
+
+
 class HoldRequested(msgspec.Struct, frozen=True, tag="HoldRequested.v1"):
     """The pool must accept jobs and start none until somebody releases it. Writer: operators."""
 
@@ -323,6 +333,7 @@ _Said = (
     | NodeUncordonRequested
     | HoldRequested
     | ReleaseRequested
+    | WithdrawRequested
 )
 
 Wire = JobSubmitted | _Said

@@ -46,6 +46,7 @@ TRANSITIONS: dict[JobState, dict[str, JobState]] = {
         "JobRequeued": S.QUEUED,
         "StartForecast": S.QUEUED,
         "GangReserved": S.QUEUED,
+        "JobRepinned": S.QUEUED,
     },
     S.DISPATCHED: {
         "AttemptStarted": S.STARTED,

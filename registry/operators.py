@@ -14,6 +14,7 @@ from contract.inputs import (
     NodeUncordonRequested,
     PolicyApplied,
     ReleaseRequested,
+    WithdrawRequested,
 )
 from runtime import jobs_writer
 from runtime.kafka import Producer
@@ -27,6 +28,7 @@ OperatorRecord = (
     | NodeUncordonRequested
     | HoldRequested
     | ReleaseRequested
+    | WithdrawRequested
 )
 
 

@@ -15,6 +15,7 @@ from contract.codec import encode
 from contract.events import Event, Opened
 from contract.inputs import Input
 from scheduling import RULES, evolve, judge, plan
+from scheduling.attempts import withdrawals
 from scheduling.state import avoidance
 from scheduling.state.pool import State
 
@@ -98,7 +99,8 @@ def decide(state: State, inputs: Sequence[Input], clock: Clock) -> Decision:
     for event in evolving(state, plan.plan(state, clock.caught_up, written.events, written.is_full)):
         written.add(event)
         avoidance.line_up(state)
-    return Decision(written.events, written.encoded, taken, written.is_full())
+    is_full = written.is_full() or withdrawals.is_under_way(state)
+    return Decision(written.events, written.encoded, taken, is_full)
 
 
 def open_pool(state: State, session: str, release: str, clock: Clock, signed_from: int = -1) -> list[Event]:

@@ -115,6 +115,31 @@ def _alias_pointed(state: State, event: said.AliasPointed) -> None:
     state.aliases[event.model, event.alias] = Alias(event.version, event.move)
 
 
+def _version_withdrawn(state: State, event: said.VersionWithdrawn) -> None:
+    """The event marks the version. `plan` says what becomes of its jobs, a bounded number a batch; those that wait
+    leave their lines at once, so that nobody picks them meanwhile."""
+    version = state.versions[event.version].version
+    is_new = version not in state.withdrawn
+    state.withdrawn[version] = event.kill
+    if is_new:
+        lines.shelve(state, version)
+        for cluster in state.clusters.values():
+            for job in cluster.open:
+                if state.jobs[job].version == version:
+                    state.withdrawn_open[job] = None
+
+
+def _job_repinned(state: State, event: said.JobRepinned) -> None:
+    job = _moved(state, event)
+    lines.leave(state, job)
+    disciplines.of(state).ended(state, job)
+    job.version = intern(event.version)
+    job.expected_ms = state.run_ms.get(job.version, 0)
+    lines.line_of(state, job.version, job.tier)
+    lines.enter(state, job)
+    disciplines.of(state).entered(state, job, job.attempts == 0)
+
+
 def _job_accepted(state: State, event: said.JobAccepted) -> None:
     job = Job(
         job=event.job,
@@ -128,6 +153,7 @@ def _job_accepted(state: State, event: said.JobAccepted) -> None:
         digest=event.digest,
         expected_ms=event.expected_ms,
         slo_ms=state.slos[event.tier],
+        alias=intern(event.alias),
     )
     state.jobs[job.job] = job
     forecast.accept(state, lines.line_of(state, job.version, job.tier).requirement_class, job, event)
@@ -251,6 +277,7 @@ def _close(state: State, job: Job, closer: str = "") -> None:
     if attempt.members:
         state.closed_gangs = (*state.closed_gangs, (attempt, closer or attempt.node))
     job.open = None
+    state.withdrawn_open.pop(job.job, None)
     job.eligible_lease_ms = -1
 
 
@@ -324,7 +351,9 @@ _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.PoolReleased: _pool_released,
     said.VersionRegistered: _version_registered,
     said.AliasPointed: _alias_pointed,
+    said.VersionWithdrawn: _version_withdrawn,
     said.JobAccepted: _job_accepted,
+    said.JobRepinned: _job_repinned,
     said.StartForecast: _start_forecast,
     said.JobRefused: _job_refused,
     said.JobDuplicated: _nothing,

@@ -20,7 +20,7 @@ from scheduling.state.cordons import ACCUSERS, SUSPECTS_KEPT
 from scheduling.state.jobs import Job
 from scheduling.state.lines import entry_of
 from scheduling.state.nodes import FAILURES, Attempt, Group, Node
-from scheduling.state.pool import ClassPace, Line, PromiseFacts, RequirementClass, State
+from scheduling.state.pool import ClassPace, Entry, Line, PromiseFacts, RequirementClass, State
 
 
 def check(state: State) -> list[str]:
@@ -70,6 +70,8 @@ def _job(state: State, job: Job) -> Iterator[str]:
         yield f"job {job.job} avoids {len(job.avoid)} nodes, or one twice"
     if (job.state is JobState.CANCELLING) != (job.ending != ""):
         yield f"job {job.job} is {job.state.value} and ends because of {job.ending!r}"
+    if (job.job in state.withdrawn_open) != (job.open is not None and job.version in state.withdrawn):
+        yield f"job {job.job} runs a withdrawn version and nobody knows, or the other way round"
     if job.open is not None:
         yield from _attempt(state, job, job.open)
 
@@ -252,10 +254,15 @@ def _lines(state: State) -> Iterator[str]:
     tenants: Counter[tuple[str, str]] = Counter()
     aside: Counter[int] = Counter()
     avoiders: dict[str, set[str]] = {}
+    shelved: dict[tuple[str, str], list[Entry]] = {}
     for job in state.jobs.values():
         if job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms:
             line = state.lines[job.version, job.tier]
             tenants[job.tier, job.tenant] += 1
+            if job.version in state.withdrawn:
+                shelved.setdefault((job.version, job.alias), []).append((job.submitted_ms, job.job))
+                aside[id(line)] += 1
+                continue
             if job.avoid and line.requirement_class.requirements.ranks == 1:
                 for avoided in job.avoid:
                     avoiders.setdefault(avoided.node, set()).add(job.job)
@@ -267,7 +274,11 @@ def _lines(state: State) -> Iterator[str]:
             waiting.setdefault(id(line), []).append(job)
     if {node: set(jobs) for node, jobs in state.avoiders.items()} != avoiders:
         yield "which jobs avoid a node is not what the jobs say"
-    if sum(aside.values()) != len(state.aside):
+    if {key: queue.entries[queue.start :] for key, queue in state.shelved.items()} != {
+        key: sorted(entries) for key, entries in shelved.items()
+    }:
+        yield "which jobs wait with a withdrawn version is not what the jobs say"
+    if sum(aside.values()) != len(state.aside) + sum(len(entries) for entries in shelved.values()):
         yield f"{len(state.aside)} jobs stand aside, {sum(aside.values())} of them wait"
     for requirement_class in state.classes.values():
         lines = (*requirement_class.lines.values(), *requirement_class.late.values())

@@ -5,7 +5,7 @@ for the next one: the second report of a record is judged on what the first one 
 more is a ReportStale, which changes only counters (I10).
 
 Seams (each a mechanism of its own, replaced one at a time by tests and the simulation to prove that it is needed):
-`is_duplicate`, `is_too_old`, `is_older_move`, and in `reports`: `report_is_current`.
+`is_duplicate`, `is_too_old`, `is_older_move`, `is_withdrawn`, and in `reports`: `report_is_current`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from contract.events import (
     PoolReleased,
     ReportStale,
     VersionRegistered,
+    VersionWithdrawn,
 )
 from contract.inputs import Input
 from contract.lifecycle import JobState
@@ -119,6 +120,7 @@ def _submission(state: State, record: Input, body: inputs.Submission) -> Iterato
         expected_ms=state.run_ms.get(version.version, 0),
         start_p50_ms=p50_ms,
         start_p90_ms=p90_ms,
+        alias=parts_of(body.model)[1],
     )
 
 
@@ -138,6 +140,8 @@ def _resolve(state: State, record: Input, body: inputs.Submission) -> tuple[Vers
     version = state.versions.get(digest)
     if version is None or version.model != model:
         return None, "unknown_version"
+    if is_withdrawn(state, digest):
+        return None, "version_withdrawn"
     if state.policy is None or body.tier not in state.policy.tiers:
         return None, "unknown_tier"
     deadline = _deadline(record, body)
@@ -149,6 +153,10 @@ def _resolve(state: State, record: Input, body: inputs.Submission) -> tuple[Vers
 def _deadline(record: Input, body: inputs.Submission) -> int:
     """When the job is ended, by the broker's clock; 0: never."""
     return min(record.at_ms + body.expires_in_ms, TIME_MS_MAX) if body.expires_in_ms else body.expires_ms
+
+
+def is_withdrawn(state: State, version: str) -> bool:
+    return version in state.withdrawn
 
 
 def _cancel(state: State, record: Input, body: inputs.CancelRequested) -> Iterator[Event]:
@@ -202,6 +210,15 @@ def _alias_moved(state: State, record: Input, body: inputs.AliasMoved) -> Iterat
         yield ReportStale(kind="AliasMoved")
         return
     yield AliasPointed(model=body.model, alias=body.alias, version=body.version, move=body.move)
+
+
+def _withdraw(state: State, record: Input, body: inputs.WithdrawRequested) -> Iterator[Event]:
+    """Whoever asks again, now to kill, is heard; nobody makes a withdrawal milder."""
+    known = state.versions.get(body.version)
+    if known is None or known.model != body.model or state.withdrawn.get(body.version, -1) >= body.kill:
+        yield ReportStale(kind="WithdrawRequested")
+        return
+    yield VersionWithdrawn(model=body.model, version=body.version, kill=body.kill)
 
 
 def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> Iterator[Event]:
@@ -281,6 +298,7 @@ _JUDGEMENTS: dict[type, Callable[[State, Input, Any], Iterator[Event]]] = {
     inputs.NodeUncordonRequested: _node_uncordon,
     inputs.HoldRequested: _hold,
     inputs.ReleaseRequested: _release,
+    inputs.WithdrawRequested: _withdraw,
     inputs.Unreadable: _unreadable,
 }
 """Every body of the contract."""

@@ -1,10 +1,10 @@
 """What to do next, once the inputs of a batch are judged.
 
-In this order: deadlines of jobs, leases of nodes, deadlines and recalls of draining clusters, cordons, the reversal of
-a policy, slots kept for gangs that are kept no longer, adaptive limits, dispatches, limits that alone keep a slot empty
-(and what can go then), recalls of attempts that wait behind others while a slot elsewhere stayed free, and new
-forecasts for jobs whose own has passed. Recalls come after dispatches: a free slot goes first to a job that can start
-at once, and only one that nobody wants calls a staged attempt back.
+In this order: deadlines of jobs, leases of nodes, deadlines and recalls of draining clusters, cordons, withdrawn
+versions, the reversal of a policy, slots kept for gangs that are kept no longer, adaptive limits, dispatches, limits
+that alone keep a slot empty (and what can go then), recalls of attempts that wait behind others while a slot elsewhere
+stayed free, and new forecasts for jobs whose own has passed. Recalls come after dispatches: a free slot goes first to a
+job that can start at once, and only one that nobody wants calls a staged attempt back.
 
 Like a judgement, a plan is a generator: each pick sees the state after the last one. When the batch is full, the plan
 stops between two groups of events, never between the closing of an attempt and what follows from it.
@@ -34,7 +34,7 @@ from contract.events import (
 from contract.lifecycle import JobState
 from contract.names import dispatch_id
 from scheduling import disciplines, forecast, policy_trial
-from scheduling.attempts import endings, retries
+from scheduling.attempts import endings, retries, withdrawals
 from scheduling.picking import gangs, limits, look_ahead, moves, placement, ranking, reservations
 from scheduling.state import backpressure, capacity, cordons, sharing
 from scheduling.state.jobs import Job
@@ -52,6 +52,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callabl
         _lapses(state) if lapses_are_due(state, caught_up) else iter(()),
         _drains(state),
         _cordons(state),
+        withdrawals.due(state),
         _hold(state) if state.held else iter(()),
     )
     for group in groups:

@@ -124,6 +124,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     slos: dict[str, int]
     versions: list[Version]
     aliases: list[AliasFacts]
+    withdrawn: dict[str, bool]
     clusters: list[ClusterFacts]
     nodes: list[Node]
     past: list[tuple[str, FormerNode]]
@@ -177,6 +178,7 @@ def encode(state: State) -> bytes:
         slos=state.slos,
         versions=[state.versions[version] for version in sorted(state.versions)],
         aliases=[AliasFacts(*name, state.aliases[name]) for name in sorted(state.aliases)],
+        withdrawn=state.withdrawn,
         clusters=[
             ClusterFacts(**{name: getattr(cluster, name) for name in ClusterFacts.__struct_fields__})
             for _, cluster in sorted(state.clusters.items())
@@ -266,6 +268,7 @@ def _state_of(facts: Snapshot) -> State:
     state.stale = {intern(kind): count for kind, count in facts.stale.items()}
     state.versions = {version.version: version for version in facts.versions}
     state.aliases = {(entry.model, entry.alias): entry.pointer for entry in facts.aliases}
+    state.withdrawn = {state.versions[version].version: kill for version, kill in facts.withdrawn.items()}
     state.past = dict(facts.past)
     state.suspects = dict(facts.suspects)
     for node, suspect in facts.suspects:
@@ -364,10 +367,13 @@ def _build_job(state: State, job: Job) -> None:
     job.tier = intern(job.tier)
     job.model = intern(job.model)
     job.version = intern(job.version)
+    job.alias = intern(job.alias)
     state.jobs[job.job] = job
     lines.line_of(state, job.version, job.tier)
     if job.open is not None:
         capacity.open_attempt(state, job.open)
+        if job.version in state.withdrawn:
+            state.withdrawn_open[job.job] = None
         if job.open.started:
             capacity.settle_started(state, job.open)
     else:

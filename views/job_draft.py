@@ -145,6 +145,10 @@ def _accepted(draft: JobDraft, event: e.JobAccepted, record: FoldedRecord) -> No
     )
 
 
+def _repinned(draft: JobDraft, event: e.JobRepinned, record: FoldedRecord) -> None:
+    _row(draft).version = event.version
+
+
 def _refused(draft: JobDraft, event: e.JobRefused, record: FoldedRecord) -> None:
     """The event names neither tier nor model. Both come from the row that the api wrote, or from the input."""
     _copy(draft, event, record)
@@ -254,6 +258,7 @@ def _close(draft: JobDraft, event: Any, record: FoldedRecord) -> rows.AttemptRow
 _CLOSED: dict[type, str] = {e.AttemptFailed: "failed", e.AttemptClosed: "closed", e.JobSucceeded: "succeeded"}
 _EVENTS: dict[type, Callable[[JobDraft, Any, FoldedRecord], None]] = {
     e.JobAccepted: _accepted,
+    e.JobRepinned: _repinned,
     e.StartForecast: _forecast,
     e.JobRefused: _refused,
     e.JobDuplicated: _copy,

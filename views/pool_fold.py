@@ -15,7 +15,7 @@ from contract.batch import Batch
 from views import rows
 from views.columns import fitted, is_key_text, jsonb_document, nearest_key
 
-PoolRow = rows.NodeRow | rows.ClusterRow | rows.PolicyRow | rows.VersionRow | rows.AliasRow
+PoolRow = rows.NodeRow | rows.ClusterRow | rows.PolicyRow | rows.VersionRow | rows.WithdrawalRow | rows.AliasRow
 
 
 class NotShown(Exception):
@@ -36,6 +36,7 @@ class PoolFold:
         self.clusters: dict[str, rows.ClusterRow] = {}
         self.policy: rows.PolicyRow | None = None
         self.versions: dict[tuple[str, str], rows.VersionRow] = {}
+        self.withdrawals: dict[tuple[str, str], rows.WithdrawalRow] = {}
         self.aliases: dict[tuple[str, str], rows.AliasRow] = {}
         self.counters: Counter[str] = Counter()
         """Differences by event class; stale reports also under `ReportStale:<kind>`."""
@@ -66,7 +67,10 @@ class PoolFold:
         """Leaves the row as it is stored."""
         if row is self.policy:
             self.policy = None
-        tables: tuple[dict[Any, Any], ...] = (self.nodes, self.clusters, self.versions, self.aliases)
+        tables: tuple[dict[Any, Any], ...] = (
+            *(self.nodes, self.clusters),
+            *(self.versions, self.withdrawals, self.aliases),
+        )
         for table in tables:
             for name in [name for name, other in table.items() if other is row]:
                 del table[name]
@@ -97,6 +101,11 @@ class PoolFold:
         needs = jsonb_document(event.requirements)
         row = rows.VersionRow(self._pool, event.model, event.version, needs, event.timeout_ms, self._now_ms)
         self.versions[event.model, event.version] = fitted(row)
+
+    def _version_withdrawn(self, event: e.VersionWithdrawn) -> None:
+        _named(event.model, event.version)
+        row = rows.WithdrawalRow(self._pool, event.model, event.version, event.kill, self._now_ms)
+        self.withdrawals[event.model, event.version] = fitted(row)
 
     def _alias_pointed(self, event: e.AliasPointed) -> None:
         _named(event.model, event.alias)
@@ -218,6 +227,7 @@ _EVENTS: dict[type, Callable[[PoolFold, Any], None]] = {
     e.PolicyReverted: PoolFold._policy_adopted,
     e.LimitAdapted: PoolFold._limit_adapted,
     e.VersionRegistered: PoolFold._version_registered,
+    e.VersionWithdrawn: PoolFold._version_withdrawn,
     e.AliasPointed: PoolFold._alias_pointed,
     e.NodeAdmitted: PoolFold._node_admitted,
     e.NodeHeard: PoolFold._node_heard,

@@ -47,6 +47,7 @@ def _of_the_pool(fold: Fold) -> list[tuple[str, list[Any]]]:
         (statements.PUT_CLUSTERS, list(own.clusters.values())),
         (statements.PUT_POLICIES, [own.policy] if own.policy else []),
         (statements.PUT_VERSIONS, list(own.versions.values())),
+        (statements.PUT_WITHDRAWALS, list(own.withdrawals.values())),
         (statements.PUT_ALIASES, list(own.aliases.values())),
     ]
 

@@ -179,6 +179,17 @@ class VersionRow(msgspec.Struct):
     registered_ms: int
 
 
+class WithdrawalRow(msgspec.Struct):
+    """A version that must not run any more."""
+
+    pool: KeyText
+    model: KeyText
+    version: KeyText
+    kill: bool
+    """Running attempts are stopped, too."""
+    withdrawn_ms: int
+
+
 class AliasRow(msgspec.Struct):
     pool: KeyText
     model: KeyText

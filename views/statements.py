@@ -69,6 +69,7 @@ PUT_NODES = _put("nodes", rows.NodeRow, "pool", "node")
 PUT_CLUSTERS = _put("clusters", rows.ClusterRow, "pool", "cluster")
 PUT_POLICIES = _put("policies", rows.PolicyRow, "pool")
 PUT_VERSIONS = _put("versions", rows.VersionRow, "pool", "model", "version")
+PUT_WITHDRAWALS = _put("withdrawals", rows.WithdrawalRow, "pool", "model", "version")
 PUT_ALIASES = _put("aliases", rows.AliasRow, "pool", "model", "alias")
 ADD_JOB_COUNTS = (
     "INSERT INTO views.job_counts AS c (pool, tenant, tier, state, jobs) SELECT * FROM "
@@ -104,6 +105,7 @@ _LEDGER_TABLES = (
     "clusters",
     "policies",
     "versions",
+    "withdrawals",
     "aliases",
     "counters",
 )

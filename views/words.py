@@ -12,11 +12,18 @@ _REFUSED = {
     "unknown_model": "its pool does not know the model",
     "unknown_alias": "its pool does not know the alias",
     "unknown_version": "its pool does not know the version",
+    "version_withdrawn": "its version was withdrawn",
     "unknown_tier": "the policy has no such tier",
     "no_cluster_fits": "no cluster of the pool has a slot that could run it",
     "expired": "its deadline had passed",
 }
-_ENDING = {"cancel": "on request", "erase": "because its words are to be erased", "expired": "at its deadline"}
+_ENDING = {
+    "cancel": "on request",
+    "erase": "because its words are to be erased",
+    "expired": "at its deadline",
+    "withdrawn": "because its version was withdrawn",
+    "version_withdrawn": "because the version that it named was withdrawn",
+}
 _RECALLED = {
     **_ENDING,
     "drain": "because its cluster drains",
@@ -68,6 +75,7 @@ def _requeued(event: e.JobRequeued) -> str:
 
 _WORDS: dict[type, Callable[[Any], str]] = {
     e.JobAccepted: lambda v: f"accepted in tier {v.tier}, for version {v.version[:19]}",
+    e.JobRepinned: lambda v: f"its version was withdrawn; it takes version {v.version[:19]}, which its alias has now",
     e.StartForecast: lambda v: f"expected to start within {duration(v.p90_ms)} of its submission, later than thought",
     e.GangReserved: lambda v: f"{len(v.nodes)} slots of {v.cluster} are kept for it",
     e.GangReleased: lambda v: "no slots are kept for it any more",

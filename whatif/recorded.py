@@ -124,6 +124,7 @@ class Recorder:
             said.PolicyReverted: self._policy,
             said.VersionRegistered: self._version,
             said.JobAccepted: self._accepted,
+            said.JobRepinned: self._repinned,
             said.AttemptStarted: self._started,
             said.JobSucceeded: self._succeeded,
             said.NodeAdmitted: self._admitted,
@@ -176,6 +177,9 @@ class Recorder:
         if before is not None:
             self.lives[job_id(self.pool, "life", event.job, str(before.submitted_ms))] = before
         self.lives[event.job] = Life(event.submitted_ms, event.tier, event.tenant, event.version)
+
+    def _repinned(self, event: said.JobRepinned) -> None:
+        self.lives[event.job].version = event.version
 
     def _started(self, event: said.AttemptStarted) -> None:
         life = self.lives[event.job]

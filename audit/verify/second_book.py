@@ -6,7 +6,7 @@ that have not ended, and the ids of ended jobs for as long as those ids may not 
 another life of its job, and everything holds for each life.
 
 This file keeps the jobs; `second_book_inputs`, `second_book_nodes`, `second_book_limits`, `second_book_gangs`,
-`second_book_cordons`, `second_book_avoidance` and `second_book_deaf` keep the rest.
+`second_book_cordons`, `second_book_avoidance`, `second_book_deaf` and `second_book_versions` keep the rest.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from audit.verify.second_book_gangs import GangBook
 from audit.verify.second_book_inputs import InputBook
 from audit.verify.second_book_limits import LimitBook
 from audit.verify.second_book_nodes import NodeBook
+from audit.verify.second_book_versions import VersionBook
 from audit.verify.verdict import Finding
 from contract import events as said
 from contract import inputs as heard
@@ -67,6 +68,7 @@ class SecondBook:
         self._deaf = DeafBook(self._nodes, self._wrong)
         self._rules = 0
         """Of the scheduler that leads."""
+        self._versions = VersionBook(self._wrong)
         self._policy: Policy | None = None
         self._failures_max = 0
         self._held = False
@@ -116,6 +118,7 @@ class SecondBook:
     def _take_event(self, batch: Batch, index: int, event: said.Event) -> None:
         self._gangs.take(event, self._inputs.now_ms)
         self._cordons.take(event)
+        self._versions.take(event)
         match event:
             case said.LimitAdapted():
                 self._limits.adapt(event)

@@ -56,7 +56,7 @@ class GangBook:
         match event:
             case said.VersionRegistered():
                 self._ranks.setdefault(event.version, event.requirements.ranks)
-            case said.JobAccepted():
+            case said.JobAccepted() | said.JobRepinned():
                 self._versions[event.job] = event.version
             case said.JobDispatched():
                 self._dispatched(event, now_ms)

@@ -26,6 +26,8 @@ class CauseGroup(StrEnum):
     """Nothing was decided: no scheduler led the pool, or the broker was away."""
     HELD = "held"
     """The pool is on hold: it accepts jobs and starts none."""
+    WITHDRAWN = "withdrawn"
+    """The job's version was withdrawn, and its alias has none that may run, or the scheduler has not come to it."""
     BACKOFF = "backoff"
     """The job rests before its next attempt."""
     NO_NODE = "no_node"

@@ -24,8 +24,8 @@ class WaitCause(msgspec.Struct, frozen=True):
     """One cause of the wait."""
 
     cause: str
-    """on_the_way, down, held, backoff, no_node, busy, outranked, passed_over, gang_kept, gathering, limit, draining,
-    set_aside, deciding, staged_behind, version, order, parked or ran."""
+    """on_the_way, down, held, withdrawn, backoff, no_node, busy, outranked, passed_over, gang_kept, gathering, limit,
+    draining, set_aside, deciding, staged_behind, version, order, parked or ran."""
     words: str
     ms: int
     """The causes' ms sum exactly to wait_ms."""
@@ -164,6 +164,8 @@ def words(cause: Cause, ahead: frozenset[str] = frozenset()) -> str:
             return "no scheduler led the pool, or the broker was away"
         case CauseGroup.HELD:
             return "the pool was on hold"
+        case CauseGroup.WITHDRAWN:
+            return "its version was withdrawn, and its alias had not moved to another"
         case CauseGroup.BACKOFF:
             return "it rested after an attempt that did not succeed"
         case CauseGroup.NO_NODE:

@@ -159,7 +159,9 @@ class WaitTracker:
             from_ms = woken_ms
         else:
             self._line.may_be_picked(state)
-        if from_ms < until_ms:
+        if from_ms < until_ms and job.version in state.withdrawn:
+            self._add(Cause(CauseGroup.WITHDRAWN), from_ms, until_ms)
+        elif from_ms < until_ms:
             self._line.split(state, from_ms, until_ms, self.shares)
             self._until_ms = until_ms
 

@@ -60,6 +60,8 @@ class Job(msgspec.Struct, gc=False):
     offset: int
     """Where its payload lies in `jobs`."""
     digest: str
+    alias: str = ""
+    """The alias that the job named; empty: the digest."""
     state: JobState = JobState.QUEUED
     attempts: int = 0
     """Attempts opened so far."""

@@ -4,6 +4,10 @@ A line holds only jobs that wait in it; the heaps are emptied lazily (`heaps`).
 
 A line is in order of arrival, or in order of expected run time under a discipline by size. Under a discipline that
 tells late jobs from jobs on time, each line has a late line beside it; jobs cross over when a batch begins.
+
+A job whose version was withdrawn is *shelved*: it is in no line, and counts among the jobs that stand aside beside it.
+
+Seams: `is_shelved`, `shelve`.
 """
 
 from __future__ import annotations
@@ -91,6 +95,12 @@ def enter(state: State, job: Job) -> None:
     """A job has become queued: it waits in its line, or rests until its backoff has passed."""
     if job.eligible_lease_ms > state.lease_ms:
         heappush(state.resting, (job.eligible_lease_ms, job.job))
+    elif is_shelved(state, job):
+        line = line_of(state, job.version, job.tier)
+        _insert(_shelf_of(state, job), (job.submitted_ms, job.job))
+        line.aside += 1
+        sharing.share_of(line.shares, job.tenant).waiting += 1
+        line.requirement_class.waiting += 1
     else:
         line = part_of(state, job)
         _put(line, job.tenant, entry_of(state, job))
@@ -99,6 +109,59 @@ def enter(state: State, job: Job) -> None:
         if job.avoid and line.requirement_class.requirements.ranks == 1:
             for avoided in job.avoid:
                 state.avoiders.setdefault(avoided.node, {})[job.job] = None
+
+
+def is_shelved(state: State, job: Job) -> bool:
+    """The job's version was withdrawn: the job waits in no line, and nobody picks it."""
+    return job.version in state.withdrawn
+
+
+def _shelf_of(state: State, job: Job) -> Queue:
+    """Where the job waits, whose version was withdrawn."""
+    key = (job.version, job.alias)
+    shelved = state.shelved.get(key)
+    if shelved is None:
+        shelved = state.shelved[key] = Queue()
+    return shelved
+
+
+def shelve(state: State, version: str) -> None:
+    """The version was withdrawn: its jobs that wait leave their lines. One pass over these lines: an operator withdraws
+    rarely, and taking the jobs out one by one would cost their number times the length of the line."""
+    found: list[Job] = []
+    for job_id in [job_id for job_id in state.aside if state.jobs[job_id].version == version]:
+        del state.aside[job_id]
+        found.append(state.jobs[job_id])
+    for (name, _), line in state.lines.items():
+        if name == version:
+            in_line = _sort_out(state, line, version)
+            if line.late is not None:
+                in_line += _sort_out(state, line.late, version)
+            line.aside += len(in_line)
+            found += in_line
+    for job in sorted(found, key=lambda job: (job.submitted_ms, job.job)):
+        _insert(_shelf_of(state, job), (job.submitted_ms, job.job))
+        _avoid_no_more(state, job)
+
+
+def _sort_out(state: State, line: Line, version: str) -> list[Job]:
+    """Takes the jobs of the version out of the line."""
+    found = [job for entry in line.entries[line.start :] if (job := state.jobs[entry[1]]).version == version]
+    if not found:
+        return found
+    gone = {job.job for job in found}
+    _drop(line, gone)
+    for tenant in dict.fromkeys(job.tenant for job in found):
+        queue = line.tenants[tenant]
+        _drop(queue, gone)
+        if not len(queue):
+            del line.tenants[tenant]
+    sharing.rebuild(line)
+    return found
+
+
+def _drop(queue: Queue, gone: set[str]) -> None:
+    queue.entries, queue.start = [entry for entry in queue.entries[queue.start :] if entry[1] not in gone], 0
 
 
 def _put(line: Line, tenant: str, entry: Entry) -> None:
@@ -133,21 +196,35 @@ def leave(state: State, job: Job) -> None:
         heaps.settle(state, state.resting, _rests)
     elif job.eligible_lease_ms >= 0:
         line = line_of(state, job.version, job.tier)
-        if job.job in state.aside:
+        if is_shelved(state, job):
+            _leave_shelf(state, job)
+            line.aside -= 1
+        elif job.job in state.aside:
             del state.aside[job.job]
             line.aside -= 1
         else:
             _leave_line(state, job)
-        for avoided in job.avoid:
-            jobs = state.avoiders.get(avoided.node, {})
-            jobs.pop(job.job, None)
-            if not jobs:
-                state.avoiders.pop(avoided.node, None)
+        _avoid_no_more(state, job)
         line.requirement_class.waiting -= 1
         share = line.shares.tenants[job.tenant]
         share.waiting -= 1
         if not share.waiting:
             sharing.forget(line.shares, job.tenant)
+
+
+def _avoid_no_more(state: State, job: Job) -> None:
+    for avoided in job.avoid:
+        jobs = state.avoiders.get(avoided.node, {})
+        jobs.pop(job.job, None)
+        if not jobs:
+            state.avoiders.pop(avoided.node, None)
+
+
+def _leave_shelf(state: State, job: Job) -> None:
+    shelved = state.shelved[job.version, job.alias]
+    _take(shelved, (job.submitted_ms, job.job))
+    if not len(shelved):
+        del state.shelved[job.version, job.alias]
 
 
 def _leave_line(state: State, job: Job) -> None:
@@ -237,6 +314,7 @@ def arrange(state: State, splits: bool, by_size: bool) -> None:
     """The discipline or the SLOs changed: every job takes its place anew."""
     state.splits, state.by_size = splits, by_size
     state.aside.clear()
+    state.shelved.clear()
     state.avoiders.clear()
     for shares in state.shares.values():
         for share in shares.tenants.values():

@@ -241,6 +241,7 @@ class State:
         "seq",
         "session",
         "shares",
+        "shelved",
         "signed_from",
         "slos",
         "splits",
@@ -250,6 +251,8 @@ class State:
         "trials",
         "versions",
         "warm_ms",
+        "withdrawn",
+        "withdrawn_open",
     )
 
     def __init__(self, pool: str) -> None:
@@ -285,6 +288,8 @@ class State:
         """By digest."""
         self.aliases: dict[tuple[str, str], Alias] = {}
         """By (model, alias)."""
+        self.withdrawn: dict[str, bool] = {}
+        """Versions that must not run any more; True: not even what runs may finish."""
         # what there is
         self.clusters: dict[str, ClusterState] = {}
         self.nodes: dict[str, Node] = {}
@@ -338,6 +343,11 @@ class State:
         """By node: the jobs that wait and avoid the node. Jobs of one rank only."""
         self.aside: dict[str, None] = {}
         """Jobs that wait and stand in no line, because each node with room for them is one that they avoid."""
+        self.shelved: dict[tuple[str, str], Queue] = {}
+        """By (withdrawn version, alias): jobs that wait and stand in no line, because their version was withdrawn; the
+        oldest first. The alias is empty for jobs that named the digest."""
+        self.withdrawn_open: dict[str, None] = {}
+        """Jobs with an open attempt of a withdrawn version."""
         self.line_ups = 0
         """How often a job left its line to stand aside, or came back."""
         self.trials: list[tuple[int, str]] = []

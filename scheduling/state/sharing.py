@@ -33,14 +33,19 @@ def tier_shares(state: State, tier: str) -> TierShares:
     return shares
 
 
+def share_of(shares: TierShares, tenant: str) -> Share:
+    """Where the tenant stands in the tier; made when it stands nowhere."""
+    share = shares.tenants.get(tenant)
+    if share is None:
+        share = shares.tenants[tenant] = Share()
+    return share
+
+
 def queue_of(line: Line, tenant: str) -> TenantQueue:
     """The tenant's queue in the line; made when the tenant has none there."""
     queue = line.tenants.get(tenant)
     if queue is None:
-        share = line.shares.tenants.get(tenant)
-        if share is None:
-            share = line.shares.tenants[tenant] = Share()
-        queue = line.tenants[tenant] = TenantQueue(share)
+        queue = line.tenants[tenant] = TenantQueue(share_of(line.shares, tenant))
         if len(line.tenants) == 2:  # until now one tenant had the line alone
             line.level.clear()
             line.ahead.clear()
@@ -59,10 +64,11 @@ def offer(line: Line, tenant: str, queue: TenantQueue) -> None:
     else:
         heappush(line.level, (key, job, tenant))
     if len(line.level) + len(line.ahead) > 2 * len(line.tenants) + LEFTOVERS_MAX:
-        _rebuild(line)
+        rebuild(line)
 
 
-def _rebuild(line: Line) -> None:
+def rebuild(line: Line) -> None:
+    """Make the heaps of the line anew from the heads of its tenants."""
     heads = [(name, queue, queue.entries[queue.start]) for name, queue in line.tenants.items()]
     virtual = line.shares.virtual
     line.level = [(*entry, name) for name, queue, entry in heads if queue.share.tag <= virtual]

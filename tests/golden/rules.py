@@ -21,6 +21,7 @@ from contract.inputs import (
     PolicyApplied,
     ReleaseRequested,
     Requirements,
+    WithdrawRequested,
 )
 from contract.policy import fingerprint
 from scheduling import RULES
@@ -47,6 +48,7 @@ def ledger() -> list[bytes]:
     gangs(pool)
     overdue(pool)
     cordons(pool)
+    withdrawals(pool)
     return pool.records
 
 
@@ -156,6 +158,26 @@ def cordons(pool: Pool) -> None:
     for _ in range(9):
         pool.beat("c1", "c", after_ms=5_000, staged=(), running=())
         pool.beat("c2", "c", staged=(), running=())
+
+
+def withdrawals(pool: Pool) -> None:
+    """A version is withdrawn, and then so that what runs is stopped: of jobs that run, wait by digest, wait by alias,
+    and come later. Then the alias moves."""
+    version = pool.publish("faulty", Requirements(("dsp",), 0))
+    pool.join("d1", "west", session="d", chipset="dsp")
+    pool.tell(submission(150, "api", "faulty"), submission(151, "api", f"faulty@{version}"))
+    pool.tell(submission(152, "free", "faulty"), after_ms=1)
+    running, staged = (job for job, _ in sorted(pool.state.node_attempts["d1"].items()))
+    pool.start(running, "d1", "d")
+    pool.tell(WithdrawRequested("faulty", version), submission(153, "api", "faulty"))
+    pool.stop(staged, "recalled", "d1", "d")
+    pool.tell(WithdrawRequested("faulty", version, kill=True), after_ms=1)
+    pool.stop(running, "killed", "d1", "d")
+    pool.publish("faulty", Requirements(("dsp",), 0), "v2", move=2)
+    for _ in range(3):
+        for attempt in list(pool.state.node_attempts["d1"].values())[:1]:
+            pool.start(attempt.job, "d1", "d")
+            pool.succeed(attempt.job, "d1", "d")
 
 
 def overdue(pool: Pool) -> None:

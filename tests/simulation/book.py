@@ -50,12 +50,20 @@ class Book(CordonRules):
                 raise Violation("S4", "stays staged while the pool is on hold", book.job)
             if moment.decides and book.open:
                 self._check_drain(book, moment)
+                self._check_withdrawn(book)
             for name, session in book.seats:
                 held = self.nodes.get(name)
                 if held is None or held.session != session:
                     raise Violation("I3", f"{book.job} is open at a session that is gone: {session}", book.job)
         self.check_reserved()
         self.check_cordons(moment)
+
+    def _check_withdrawn(self, book: JobBook) -> None:
+        """What is staged of a withdrawn version is called back; what runs is stopped if an operator asked for it."""
+        kill = self.withdrawn.get(book.version)
+        told = book.kill_reason if book.started else book.recall_reason or book.cancelling
+        if kill is not None and not told and not book.cancelling and (kill or not book.started):
+            raise Violation("S4", f"goes on with {book.version}, which was withdrawn (kill: {kill})", book.job)
 
     def _check_drain(self, book: JobBook, moment: Moment) -> None:
         """A draining cluster calls back what is staged; at the deadline it stops what runs."""

@@ -119,6 +119,8 @@ class GangRules(JobRules):
         reasons = set()
         if self.jobs[kept.job].state != "queued":
             reasons.add("ended")
+        if self.jobs[kept.job].version in self.withdrawn:
+            reasons.add("withdrawn")
         if cluster in self.draining_clusters:
             reasons.add("draining")
         if cluster not in self.policy["clusters"]:

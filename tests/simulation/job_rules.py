@@ -116,6 +116,11 @@ class JobRules(NodeRules):
         version = at if at.startswith("sha256:") else self.aliases.get((model, at or "live"))
         if event["version"] != version:
             raise Violation("I12", f"pinned to {event['version']}, its reference names {version}", job)
+        if version in self.withdrawn:
+            raise Violation("I12", f"accepted for {version}, which was withdrawn", job)
+        alias = "" if at.startswith("sha256:") else at or "live"
+        if event.get("alias", "") != alias:
+            raise Violation("I12", f"named alias {alias!r}, the event says {event.get('alias', '')!r}", job)
         self.jobs[job] = JobBook(
             job,
             event["tenant"],
@@ -124,8 +129,21 @@ class JobRules(NodeRules):
             submitted_ms,
             event["expires_ms"],
             event.get("expected_ms", 0),
+            alias=alias,
+            model=model,
             copies=[*(before.copies if before is not None else ()), event["offset"]],
         )
+
+    def _JobRepinned(self, event: Event, moment: Moment) -> None:
+        book = self.jobs.get(event["job"])
+        if book is None or book.state != "queued" or book.cancelling or book.eligible_lease_ms > moment.lease_ms:
+            raise Violation("I12", f"pinned anew while {book.state if book else 'unknown'}", event["job"])
+        if book.version not in self.withdrawn or not book.alias:
+            raise Violation("I12", "pinned anew, its version was not withdrawn or it named no alias", book.job)
+        pointed = self.aliases.get((book.model, book.alias))
+        if pointed is None or event["version"] != pointed or pointed in self.withdrawn:
+            raise Violation("I12", f"pinned anew to {event['version']}, its alias has {pointed}", book.job)
+        book.version, book.expected_ms = pointed, self.run_ms.get(pointed, 0)
 
     def _JobRefused(self, event: Event, moment: Moment) -> None:
         self._begin_life(event["job"], moment, "refused though known")
@@ -186,6 +204,8 @@ class JobRules(NodeRules):
             raise Violation("I15", f"dispatch {event['dispatch']} was used before", job)
         if not event["dispatch"].startswith(f"{moment.epoch}.{moment.seq}."):
             raise Violation("I15", f"dispatch {event['dispatch']} is not named by its record", job)
+        if book.version in self.withdrawn:
+            raise Violation("I12", f"dispatched with {book.version}, which was withdrawn", job)
         if self.held_by_operator:
             raise Violation("I6", "dispatched while the pool is on hold", job)
         book.dispatched_lease_ms = moment.lease_ms
@@ -227,6 +247,8 @@ class JobRules(NodeRules):
         book = self._open(event)
         if not book.started:
             raise Violation("I10", "killed before it started", book.job)
+        if event["reason"] == "withdrawn" and not self.withdrawn.get(book.version, False):
+            raise Violation("I12", "killed for a withdrawal that lets it finish", book.job)
         book.kill_reason = event["reason"]
 
     def _JobCancelling(self, event: Event, moment: Moment) -> None:
@@ -241,6 +263,10 @@ class JobRules(NodeRules):
         if reason == "expired":
             if not book.expires_ms or moment.now_ms < book.expires_ms:
                 raise Violation("I2", f"expired at {moment.now_ms}, its deadline is {book.expires_ms}", book.job)
+            return
+        if reason == "version_withdrawn":
+            if book.version not in self.withdrawn or book.alias:
+                raise Violation("I12", f"ended by {reason}: it named {book.alias or book.version}", book.job)
             return
         wanted = {(reason, ""), (reason, book.tenant)}
         if not wanted & self.requests.get(book.job, set()):

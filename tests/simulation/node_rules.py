@@ -25,6 +25,8 @@ class NodeRules:
         self.lost_now: list[tuple[str, str]] = []
         self.requirements: dict[str, dict[str, Any]] = {}
         self.aliases: dict[tuple[str, str], str] = {}
+        self.withdrawn: dict[str, bool] = {}
+        """Versions that must not run any more; True: not even what runs may go on."""
         self._moves: dict[tuple[str, str], int] = {}
         self.stale = 0
 
@@ -150,6 +152,14 @@ class NodeRules:
         known = self.requirements.setdefault(event["version"], event["requirements"])
         if known != event["requirements"]:
             raise Violation("I12", f"version {event['version']} changed")
+
+    def _VersionWithdrawn(self, event: Event, moment: Moment) -> None:
+        asked = [(body["version"], body.get("kill", False)) for body in moment.bodies("WithdrawRequested")]
+        if (event["version"], event["kill"]) not in asked:
+            raise Violation("I12", f"version {event['version']} was withdrawn, and nobody asked for it in this batch")
+        if self.withdrawn.get(event["version"], -1) >= event["kill"]:
+            raise Violation("I10", f"version {event['version']} was withdrawn before")
+        self.withdrawn[event["version"]] = event["kill"]
 
     def _AliasPointed(self, event: Event, moment: Moment) -> None:
         name = event["model"], event["alias"]

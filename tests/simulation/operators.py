@@ -29,8 +29,10 @@ BOUNDS = ((0, 0), (1000, 1), (900, 3), (500, 20))
 VERSIONS = {
     digest("film 1"): ("film", inputs.Requirements(("cpu", "cuda"), 0, 1000)),
     digest("film 2"): ("film", inputs.Requirements(("cpu", "cuda"), 0, 1000)),
+    digest("film spare"): ("film", inputs.Requirements(("cuda",), 1, 1000)),
     digest("deep 1"): ("deep", inputs.Requirements(("cuda",), 1, 16_000)),
     digest("duo 1"): ("duo", inputs.Requirements(("cpu", "cuda"), 0, 1000, ranks=2)),
+    digest("duo spare"): ("duo", inputs.Requirements(("cpu", "cuda"), 0, 1000, ranks=2)),
     digest("trio 1"): ("trio", inputs.Requirements(("cpu", "cuda"), 0, 1000, ranks=3)),
 }
 REFERENCES = (
@@ -38,6 +40,8 @@ REFERENCES = (
     *("deep", "deep", "duo", "duo", "trio"),
     *("film@nowhere", "nothing"),
 )
+WITHDRAWN = ("film 1", "film 2", "duo 1")
+"""Versions that are withdrawn now and then. The spare version of their model never is."""
 POLICY = Policy(
     tiers={"api": Tier(4_000), "unlimited": Tier(20_000), "free": Tier(90_000)},
     pools={"main": Pool(0)},
@@ -244,6 +248,23 @@ class Operators:
         self._ask_once(inputs.HoldRequested())
         self.timeline.after(self.timeline.between(500, 15_000), lambda: self.say(inputs.ReleaseRequested()))
 
+    def withdraw(self) -> None:
+        """Withdraws a version. Sometimes its aliases move away before that, sometimes later, sometimes not at all."""
+        name = self.timeline.chance.choice(WITHDRAWN)
+        model = name.partition(" ")[0]
+        kill = self.timeline.happens(0.5)
+        self._ask_once(inputs.WithdrawRequested(model, digest(name), kill))
+        if self.timeline.happens(0.6):
+            self.timeline.after(self.timeline.between(0, 20_000), self._move_away)
+
+    def _move_away(self) -> None:
+        """No alias stays on a withdrawn version."""
+        book = self.auditor.book
+        for (model, alias), version in sorted(book.aliases.items()):
+            if version in book.withdrawn:
+                self._moves += 1
+                self.say(inputs.AliasMoved(model, alias, digest(f"{model} spare"), self._moves))
+
     def cordon(self) -> None:
         node = self.timeline.chance.choice(("a.1", "a.2", "b.1", "b.2", "nobody"))
         self._ask_once(inputs.NodeCordonRequested(node))
@@ -255,6 +276,7 @@ class Operators:
         self.say(inputs.ReleaseRequested())
         for cluster in POLICY.clusters:
             self.say(inputs.ClusterActivated(cluster))
+        self._move_away()
         for node in sorted(self.auditor.book.cordoned):
             self.say(inputs.NodeUncordonRequested(node))
         for job in sorted(self.work.hangs):

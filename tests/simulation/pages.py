@@ -42,6 +42,9 @@ class JobBook:
     eligible_lease_ms: int = 0
     last_failure: str = ""
     lost_nodes: list[str] = field(default_factory=list)
+    alias: str = ""
+    """The alias that the job named; empty: the digest."""
+    model: str = ""
     copies: list[int] = field(default_factory=list)
     spared: int = 0
     """How many failures do not count, because they happened on cordoned nodes."""

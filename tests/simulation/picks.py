@@ -73,6 +73,8 @@ class Picks:
 
     def _room(self, row: Row, moment: Moment) -> list[NodeBook]:
         """The nodes with room for the job; none on which it failed, if others could run it."""
+        if row.version in self.book.withdrawn:
+            return []
         nodes = [node for node in self.book.nodes.values() if self._takes(node, row.kind, moment)]
         book = self.book.jobs[row.job]
         if self.book.ranks(row.version) > 1 or not self.book.avoids(book):
@@ -80,6 +82,8 @@ class Picks:
         return [node for node in nodes if node.node not in book.failed_on]
 
     def _stands_aside(self, row: Row, moment: Moment) -> bool:
+        if row.version in self.book.withdrawn:
+            return True
         is_room = any(self._takes(node, row.kind, moment) for node in self.book.nodes.values())
         return is_room and not self._room(row, moment)
 
@@ -169,7 +173,12 @@ class Picks:
         if kind in ("PolicyAdopted", "PolicyReverted"):
             queued = [self._row(job) for job in self.book.jobs.values() if job.state == "queued"]
             self.naive.adopted(event["policy"], queued)
-        elif kind in ENDS and book is not None and book.state == "queued" and book.job not in self.book.closed_now:
+        elif (
+            kind in (*ENDS, "JobRepinned")
+            and book is not None
+            and book.state == "queued"
+            and book.job not in self.book.closed_now
+        ):
             self.naive.ended(self._row(book), [row for row in self._waiting(moment) if row.job != book.job])
         elif kind == "AttemptStarted" and book is not None and book.node in self.book.nodes:
             self.switches.started(book.job, book.version in self.book.nodes[book.node].loaded, moment.now_ms)
@@ -179,8 +188,9 @@ class Picks:
     def entered(self, event: dict[str, Any]) -> None:
         """Looks at an event after it was entered."""
         kind = event["type"].partition(".")[0]
-        if kind in ("JobAccepted", "JobRequeued"):
-            self.naive.entered(self._row(self.book.jobs[event["job"]]), kind == "JobAccepted")
+        if kind in ("JobAccepted", "JobRequeued", "JobRepinned"):
+            book = self.book.jobs[event["job"]]
+            self.naive.entered(self._row(book), kind != "JobRequeued" and not book.attempts)
 
     def _goes(self, turn: Row, able: list[Row], nodes: list[NodeBook], now_ms: int) -> Row:
         """Look-ahead, on the slots that could start a job soonest: free slots, else those with the fewest staged."""

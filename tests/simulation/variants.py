@@ -14,10 +14,10 @@ from unittest.mock import patch
 from contract import chain, inputs
 from contract.batch import Batch
 from scheduling import judge, plan
-from scheduling.attempts import orders, reports, retries
+from scheduling.attempts import orders, reports, retries, withdrawals
 from scheduling.evolve import seal
 from scheduling.picking import reservations
-from scheduling.state import avoidance, backpressure, capacity, cordons, ended_ids
+from scheduling.state import avoidance, backpressure, capacity, cordons, ended_ids, lines
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt, ClusterState, Node, NodeLoad
 from scheduling.state.pool import State
@@ -249,6 +249,24 @@ def held_pools_start_jobs() -> Patches:
     return [(plan, "starts_jobs", lambda state: True)]
 
 
+def withdrawn_versions_are_dispatched() -> Patches:
+    return [(lines, "is_shelved", lambda state, job: False), (lines, "shelve", lambda state, version: None)]
+
+
+def digests_are_repinned() -> Patches:
+    """Who named a digest gets what `live` has now: another version than the one asked for."""
+    target = withdrawals.target
+    return [(withdrawals, "target", lambda state, version, alias: target(state, version, alias or "live"))]
+
+
+def nobody_is_repinned() -> Patches:
+    return [(withdrawals, "target", lambda state, version, alias: "")]
+
+
+def withdrawn_versions_are_accepted() -> Patches:
+    return [(judge, "is_withdrawn", lambda state, version: False)]
+
+
 VARIANTS: dict[str, Callable[[], Patches]] = {
     variant.__name__: variant
     for variant in (
@@ -280,6 +298,10 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
         nobody_is_cordoned,
         deaf_nodes_keep_their_orders,
         held_pools_start_jobs,
+        withdrawn_versions_are_dispatched,
+        digests_are_repinned,
+        nobody_is_repinned,
+        withdrawn_versions_are_accepted,
     )
 }
 

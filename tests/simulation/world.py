@@ -220,6 +220,7 @@ class World:
             "node limps": (25_000, self._one_node(lambda node: node.limp(timeline.between(1_000, 20_000)))),
             "twin names": (30_000, lambda: self._start_node(self.twin)),
             "node deaf": (40_000, self._deafen),
+            "withdraw": (60_000, operators.withdraw),
             "hold": (40_000, operators.hold),
             "node leaves": (40_000, self._one_node(self._retire_node)),
             "broker down": (40_000, lambda: self.broker.go_down(timeline.between(300, OUTAGE_MS_MAX))),

@@ -39,6 +39,7 @@ ROWS = {
     "clusters": rows.ClusterRow,
     "policies": rows.PolicyRow,
     "versions": rows.VersionRow,
+    "withdrawals": rows.WithdrawalRow,
     "aliases": rows.AliasRow,
 }
 
@@ -203,6 +204,7 @@ def stored(engine: Engine, pool: str) -> dict[str, object]:
             "nodes": keyed("nodes", "node"),
             "clusters": keyed("clusters", "cluster"),
             "versions": keyed("versions", "model", "version"),
+            "withdrawals": keyed("withdrawals", "model", "version"),
             "aliases": keyed("aliases", "model", "alias"),
             "counts": counts,
             "in_clusters": in_flight("clusters", "cluster"),

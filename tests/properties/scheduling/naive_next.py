@@ -100,7 +100,8 @@ def _rank(state: State, job: Job) -> tuple[Fraction, str]:
 
 def _waits(state: State, job: Job) -> bool:
     is_kept = any(kept.job == job.job for kept in state.reserved.values())
-    return job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms and not is_kept
+    is_queued = job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms
+    return is_queued and not is_kept and job.version not in state.withdrawn
 
 
 def _is_kept_for(state: State, job: Job) -> bool:

@@ -28,7 +28,7 @@ from scheduling.disciplines.wait_fraction import urgency
 from scheduling.evolve import begin, evolve, fold
 from scheduling.state.pool import State, initial_state
 from tests.properties.scheduling.naive_next import naive_next
-from tests.properties.scheduling.worlds import STEPS, Step, live
+from tests.properties.scheduling.worlds import CLASSES, STEPS, Step, live
 from tests.unit.scheduling.specification import MANIFEST, POLICY, POOL, Pool
 
 LIVES = settings(max_examples=int(os.environ.get("EXAMPLES", "15")), deadline=None)
@@ -158,9 +158,12 @@ def test_nobody_waits_for_an_order_after_a_takeover(steps: list[Step]) -> None:
 @LIVES
 @given(STEPS)
 def test_every_job_ends_once_faults_stop(steps: list[Step]) -> None:
-    """I9: when nodes of every kind answer and clusters take work, no job is left behind."""
+    """I9: when nodes of every kind answer, clusters take work and no alias is on a withdrawn version, no job is left
+    behind."""
     pool = Pool(check=False)
     live(pool, steps)
+    for place, requirements in enumerate(CLASSES):
+        pool.publish(f"model{place}", requirements, "spare", move=99)
     pool.adopt(POLICY)
     pool.tell(ClusterActivated("east"), ClusterActivated("west"))
     for place, (cluster, chipset) in enumerate((("east", "cpu"), ("west", "cuda"))):

@@ -26,6 +26,7 @@ from contract.inputs import (
     Succeeded,
     Unreadable,
     VersionPublished,
+    WithdrawRequested,
     cached_digest,
 )
 from contract.policy import UNLIMITED, Cluster, Policy, Tier, fingerprint
@@ -63,7 +64,12 @@ WHAT = (
 )
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(WHAT), st.integers(0, 11), st.integers(0, 7), st.sampled_from((0, 1, 700, 5_000, 9_000))),
+    st.tuples(
+        st.sampled_from((*WHAT, "withdraw")),
+        st.integers(0, 11),
+        st.integers(0, 7),
+        st.sampled_from((0, 1, 700, 5_000, 9_000)),
+    ),
     min_size=30,
     max_size=60,
 )
@@ -95,6 +101,8 @@ def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
             via, sent_ms = ("kafka", START_MS - 1) if second % 2 else ("api", 0)
             expires_ms = pool.now_ms + 4_000 if second == 5 else 0
             model = f"model{first % len(CLASSES)}"
+            if second == 4:
+                model += f"@{version_of(f'{model}/v1')}"
             job = Submission(a_job(first), "acme", tier, model, "sha256:" + "d" * 64, via, sent_ms, expires_ms)
             return [job] * (1 + second // 6)
         case "report":
@@ -146,6 +154,9 @@ def bodies(pool: Pool, what: str, first: int, second: int) -> list[Body]:
             return [VersionPublished(f"model{first % 3}", version_of(f"more{second}"), CLASSES[second % 3], 9_000)]
         case "alias":
             return [AliasMoved(f"model{first % 3}", "live", version_of(f"more{second}"), second)]
+        case "withdraw":
+            name = f"model{first % len(CLASSES)}"
+            return [WithdrawRequested(name, version_of(f"{name}/v1"), bool(second % 2))]
         case "stray":
             return [NodeReport(node, session, (Succeeded(a_job(first), f"1.{second}.0", MANIFEST),))]
         case _:

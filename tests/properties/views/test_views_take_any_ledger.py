@@ -26,7 +26,19 @@ LIVES = settings(max_examples=int(os.environ.get("EXAMPLES", "40")), deadline=No
 
 PLACE = frozenset({"job", "dispatch", "node", "session", "cluster", "members", "version", "attempt", "nodes"})
 """Fields that say where an attempt is, and what runs: nodes and clusters are shown by these."""
-KEPT = ("attempts", "events", "copies", "nodes", "clusters", "versions", "aliases", "in_clusters", "in_nodes", "policy")
+KEPT = (
+    "attempts",
+    "events",
+    "copies",
+    "nodes",
+    "clusters",
+    "versions",
+    "withdrawals",
+    "aliases",
+    "in_clusters",
+    "in_nodes",
+    "policy",
+)
 
 
 def tables_of(batches: Iterable[Batch]) -> Tables:

@@ -61,6 +61,7 @@ def check(tables: Tables, state: State) -> None:
     assert {key: (row.timeout_ms, bytes(row.requirements)) for key, row in tables.versions.items()} == {
         (v.model, v.version): (v.timeout_ms, msgspec.json.encode(v.requirements)) for v in state.versions.values()
     }
+    assert {version: row.kill for (_, version), row in tables.withdrawals.items()} == state.withdrawn
     assert {key: (row.version, row.move) for key, row in tables.aliases.items()} == {
         key: (alias.version, alias.move) for key, alias in state.aliases.items()
     }

@@ -69,6 +69,21 @@ def test_a_pool_on_hold() -> None:
     assert "because the pool was on hold" in explained(wait, operator=False).sentence
 
 
+def test_a_version_that_was_withdrawn_until_its_alias_moves() -> None:
+    ledger = Ledger()
+    ledger.set_up()
+    ledger.decide(inputs.HoldRequested())
+    ledger.submit(1)
+    ledger.decide(inputs.WithdrawRequested("film", VERSION), inputs.ReleaseRequested())
+    ledger.decide(passed_ms=2_000)
+    other = "sha256:" + "c" * 64
+    needs = inputs.Requirements(("cpu",), 0)
+    ledger.decide(inputs.VersionPublished("film", other, needs, 60_000), inputs.AliasMoved("film", "live", other, 2))
+    wait = wait_of(ledger, 1)
+    assert ms_of(wait)[CauseGroup.WITHDRAWN] == 2_100
+    assert "because its version was withdrawn, and its alias had not moved" in explained(wait, operator=False).sentence
+
+
 def test_slots_taken_since_before_it_came() -> None:
     ledger = behind()
     ledger.decide(passed_ms=3_000)
@@ -219,6 +234,7 @@ ONE_CAUSE_AT_A_TIME = (
     test_a_cluster_that_drains,
     test_a_node_that_takes_nothing_new_for_now,
     test_a_pool_on_hold,
+    test_a_version_that_was_withdrawn_until_its_alias_moves,
 )
 
 

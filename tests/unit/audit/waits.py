@@ -25,6 +25,7 @@ from tests.unit.views.ledger import policy_of
 BEFORE_THE_LINE = (CauseGroup.ON_THE_WAY, CauseGroup.DOWN)
 IN_LINE = (
     CauseGroup.HELD,
+    CauseGroup.WITHDRAWN,
     CauseGroup.NO_NODE,
     CauseGroup.BUSY,
     CauseGroup.OUTRANKED,

@@ -32,6 +32,7 @@ class Tables:
         self.clusters: dict[str, rows.ClusterRow] = {}
         self.policy: rows.PolicyRow | None = None
         self.versions: dict[tuple[str, str], rows.VersionRow] = {}
+        self.withdrawals: dict[tuple[str, str], rows.WithdrawalRow] = {}
         self.aliases: dict[tuple[str, str], rows.AliasRow] = {}
         self.counts: Counter[tuple[str, str, str]] = Counter()
         self.in_clusters: Counter[tuple[str, str]] = Counter()
@@ -87,6 +88,7 @@ class Tables:
         self.clusters |= own.clusters
         self.policy = own.policy or self.policy
         self.versions |= own.versions
+        self.withdrawals |= own.withdrawals
         self.aliases |= own.aliases
         self.counts.update(jobs.counts)
         self.in_clusters.update(jobs.in_clusters)
@@ -94,7 +96,8 @@ class Tables:
         self.counters.update(fold.counters)
         changed: list[msgspec.Struct] = [
             *(*jobs.jobs.values(), *jobs.attempts.values(), *jobs.copies.values(), *jobs.events),
-            *(*own.nodes.values(), *own.clusters.values(), *own.versions.values(), *own.aliases.values()),
+            *(*own.nodes.values(), *own.clusters.values(), *own.versions.values()),
+            *(*own.withdrawals.values(), *own.aliases.values()),
             *filter(None, [own.policy]),
         ]
         for row in changed:

@@ -109,6 +109,18 @@ def test_a_refused_job_keeps_what_its_submission_said(ledger: Ledger) -> None:
     assert list(fold.copies) == [(JOB, 7)]
 
 
+def test_a_job_shows_the_version_that_it_took_when_its_own_was_withdrawn(ledger: Ledger) -> None:
+    ledger.write(ledger.accepted(JOB))
+    ledger.write(e.VersionWithdrawn("film", "sha256:1", kill=False), e.JobRepinned(JOB, "sha256:2"))
+    ledger.write(e.VersionWithdrawn("film", "sha256:1", kill=True))
+    fold = fold_of(ledger)
+    assert fold.jobs.jobs[JOB].version == "sha256:2"
+    assert fold.pool.withdrawals["film", "sha256:1"].kill
+    ledger.write(e.JobCancelled(JOB, "version_withdrawn"))
+    row = fold_of(ledger).jobs.jobs[JOB]
+    assert (row.state, row.reason) == ("cancelled", "version_withdrawn")
+
+
 def test_every_copy_of_a_jobs_words_is_known(ledger: Ledger) -> None:
     ledger.write(ledger.accepted(JOB))
     ledger.write(e.JobDuplicated(JOB, 8, "k8"), e.InputQuarantined(9, "too old", JOB, "k9"))

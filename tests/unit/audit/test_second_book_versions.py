@@ -1,0 +1,81 @@
+"""What verify finds of withdrawn versions: jobs that ran them all the same, or were pinned or ended wrongly."""
+
+from __future__ import annotations
+
+import pytest
+
+from audit.verify.second_book_versions import VersionBook
+from contract import events as said
+
+
+class Judged:
+    """A model with the versions v1, v2 and v3, and its alias `live` on v1; jobs that named the alias or the digest."""
+
+    def __init__(self) -> None:
+        self.wrong: list[tuple[str, str]] = []
+        self.book = VersionBook(lambda invariant, text, job: self.wrong.append((invariant, job)))
+        self.say(said.AliasPointed("m", "live", "v1", 1))
+        self.accept("alias", "live")
+        self.accept("digest", "")
+
+    def say(self, *events: said.Event) -> list[tuple[str, str]]:
+        for event in events:
+            self.book.take(event)
+        return self.wrong
+
+    def accept(self, job: str, alias: str, version: str = "v1") -> None:
+        self.say(said.JobAccepted(job, "acme", "free", "m", version, 0, 0, 0, "", "", alias=alias))
+
+    def dispatch(self, job: str) -> list[tuple[str, str]]:
+        return self.say(said.JobDispatched(job, 1, "d", "n1", "s", "east", 0, 1, "", 0, 0, 1, 1, "slots"))
+
+
+def withdrawn(*, kill: bool = False) -> Judged:
+    judged = Judged()
+    judged.say(said.VersionWithdrawn("m", "v1", kill))
+    return judged
+
+
+def test_what_becomes_of_jobs_as_it_should() -> None:
+    judged = Judged()
+    judged.dispatch("alias")
+    judged.say(said.VersionWithdrawn("m", "v1", kill=True), said.KillOrdered("alias", "d", "withdrawn"))
+    judged.say(said.AliasPointed("m", "live", "v2", 2), said.JobCancelled("digest", "version_withdrawn"))
+    judged.say(said.JobRepinned("alias", "v2"), said.VersionWithdrawn("m", "v3", kill=False))
+    assert judged.dispatch("alias") == []
+
+
+def test_a_withdrawn_version_that_is_accepted_dispatched_or_kept_slots_for() -> None:
+    judged = withdrawn()
+    judged.accept("new", "live")
+    judged.say(said.GangReserved("digest", "east", ("n1", "n2")))
+    assert judged.dispatch("alias") == [("I12", "new"), ("I12", "digest"), ("I12", "alias")]
+
+
+@pytest.mark.parametrize(
+    ("version", "job"),
+    [("v3", "alias"), ("v2", "digest"), ("v1", "alias")],
+    ids=["not the alias's", "who named the digest", "one that is withdrawn too"],
+)
+def test_jobs_pinned_anew_to_what_they_should_not_be(version: str, job: str) -> None:
+    judged = withdrawn()
+    if version != "v1":
+        judged.say(said.AliasPointed("m", "live", "v2", 2))
+    assert judged.say(said.JobRepinned(job, version)) == [("I12", job)]
+
+
+def test_jobs_pinned_anew_ended_or_stopped_though_nothing_was_withdrawn() -> None:
+    judged = Judged()
+    judged.say(said.RecallOrdered("digest", "d", "withdrawn"), said.JobCancelled("digest", "version_withdrawn"))
+    assert judged.say(said.JobRepinned("alias", "v1")) == [("I12", "digest"), ("I12", "digest"), ("I12", "alias")]
+
+
+def test_who_named_the_alias_is_not_ended_and_who_may_finish_is_not_killed() -> None:
+    judged = withdrawn()
+    judged.say(said.KillOrdered("digest", "d", "withdrawn"), said.JobCancelled("alias", "version_withdrawn"))
+    assert judged.wrong == [("I12", "digest"), ("I12", "alias")]
+
+
+def test_a_withdrawal_that_says_nothing_new() -> None:
+    judged = withdrawn(kill=True)
+    assert judged.say(said.VersionWithdrawn("m", "v1", kill=False)) == [("I12", "")]
