@@ -90,6 +90,12 @@ _ENDINGS: dict[type, str] = {
 }
 
 
+def _ending(event: said.Event) -> str:
+    if isinstance(event, said.JobCancelled) and event.reason == "version_withdrawn":
+        return "ended with a withdrawn version"
+    return _ENDINGS[type(event)]
+
+
 OPERATIONS = (
     inputs.ClusterDrainRequested,
     inputs.ClusterActivated,
@@ -98,7 +104,10 @@ OPERATIONS = (
     inputs.NodeCordonRequested,
     inputs.NodeUncordonRequested,
 )
-"""What operators say of clusters, nodes and the pool. It happens in every what-if as it happened."""
+"""What operators say of clusters, nodes and the pool. It happens in every what-if as it happened.
+
+Withdrawals of versions do not: each job runs the version that it ran in the pool, because only that run time is known,
+and a job that ended with its version is left out."""
 
 
 class Recorder:
@@ -158,7 +167,7 @@ class Recorder:
             if take is not None:
                 take(event)
             elif type(event) in _ENDINGS:
-                self.lives[event.job].ended = _ENDINGS[type(event)]  # type: ignore[union-attr]
+                self.lives[event.job].ended = _ending(event)  # type: ignore[union-attr]
 
     def _policy(self, event: said.PolicyAdopted | said.PolicyReverted) -> None:
         """A policy that was once in force is simulated, even if it does not say may_starve: releases before rules 3 did

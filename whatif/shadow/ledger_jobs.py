@@ -2,7 +2,8 @@
 
 A job is taken in when it has ended in the pool, with the run time of its successful attempt. A job that is still open
 when the shadow may stay behind no longer is taken in with the run time that its version's runs have taken lately, and
-marked as assumed. A job with neither is left out, and counted by the reason.
+marked as assumed. A job with neither is left out, and counted by the reason; so is an open job whose version was
+withdrawn and whose alias has no other, because nobody knows which version it will run.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from scheduling.state.pool import State
 from whatif.recorded import OPEN, Life, Recorder
 from whatif.shadow.log import ShadowLog
 from whatif.shadow.rolling_arrivals import RollingArrivals
+from whatif.simulation.arrivals import FOREVER_MS
 from whatif.simulation.event_queue import NEVER
 
 NO_RUN_TIME = "no run time known"
 OTHER_TIER = "of a tier that the candidate has not"
-FOREVER_MS = 1 << 40
-"""Run time of an attempt that is killed before this time has passed."""
+WITHDRAWN = "waits for a version"
 
 
 class WaitingJob(NamedTuple):
@@ -109,7 +110,7 @@ class LedgerJobs:
         if job not in self._recorder.lives:
             return False
         life = self._recorder.lives[job]
-        run_ms, assumed, why = self._run_time(life, live, last=last, first=first)
+        run_ms, assumed, why = self._run_time(job, live, last=last, first=first)
         if life.ended == OPEN:
             self._going_on[job] = run_ms >= 0
         else:
@@ -129,13 +130,16 @@ class LedgerJobs:
             )
         return True
 
-    def _run_time(self, life: Life, live: State, *, last: bool, first: bool) -> tuple[int, bool, str]:
+    def _run_time(self, job: str, live: State, *, last: bool, first: bool) -> tuple[int, bool, str]:
         """(run time in ms, whether it is assumed, why the job is left out); the run time is -1 when it is left out."""
+        life = self._recorder.lives[job]
         why = OTHER_TIER if life.tier not in self._policy.tiers and not first else life.ended
         if life.ended != OPEN or last:
             return -1 if why else life.run_ms, False, why
         if life.version not in live.run_ms:
             return -1, False, NO_RUN_TIME
+        if life.version in live.withdrawn and (waiting := live.jobs.get(job)) is not None and waiting.open is None:
+            return -1, False, WITHDRAWN
         ran_ms = live.now_ms - life.start_ms if life.start_ms >= 0 else 0
         return max(live.run_ms[life.version], ran_ms), True, why
 

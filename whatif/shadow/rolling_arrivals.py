@@ -75,6 +75,10 @@ class RollingArrivals(Arrivals):
         """Jobs that are not forgotten."""
         return self._names.held
 
+    def versions_of_jobs(self) -> dict[str, str]:
+        """The version of each job, while none is forgotten."""
+        return {job: self.models[self.model[number]] for number, job in enumerate(self.jobs)}
+
     def put(self, job: str, at_ms: int, tier: str, tenant: str, model: str, service_ms: int) -> None:
         """Adds a job. ValueError as in `add`."""
         self.add(at_ms, tier, tenant, model, service_ms)

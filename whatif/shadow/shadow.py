@@ -23,10 +23,10 @@ from contract.inputs import CancelRequested
 from contract.lifecycle import ENDINGS
 from contract.policy import Policy
 from contract.shadows import ShadowDispatch, ShadowStart
-from scheduling import snapshot
 from scheduling.state.pool import State
 from whatif.compare import check_covers
 from whatif.recorded import Recorder
+from whatif.shadow import first_state
 from whatif.shadow.ledger_jobs import LedgerJobs
 from whatif.shadow.log import ShadowLog
 from whatif.shadow.rolling_arrivals import RollingArrivals
@@ -55,7 +55,7 @@ class Shadow:
         self._pool, self._began_ms, self._live = state.pool, state.now_ms, state
         self.now_ms = state.now_ms
         """The shadow's clock: what the candidate would have done until then is known."""
-        self._state = _copy(state) if state.now_ms else None
+        self._state = first_state.copied(state) if state.now_ms else None
         """The state that the simulation begins with; None: the ledger's beginning."""
         self._recorder = Recorder(state.pool, state)
         self.arrivals = RollingArrivals()
@@ -120,6 +120,7 @@ class Shadow:
         state, self._state = self._state, None
         if state is not None:
             state.trial = None  # the candidate is not on trial itself
+            first_state.pin(state, self.arrivals.versions_of_jobs(), self._recorder.versions)
         return Simulation(
             self._policy,
             self._recorder.versions,
@@ -157,7 +158,3 @@ class Shadow:
                 unstarted.discard(job)
                 self.arrivals.forget(simulation.forget(job))
         self._log.flush_if_full(now_ms, self._jobs.left_out)
-
-
-def _copy(state: State) -> State:
-    return snapshot.decode(snapshot.encode(state))

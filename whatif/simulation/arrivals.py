@@ -10,6 +10,9 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+FOREVER_MS = 1 << 40
+"""Run time of an attempt that is killed, or lost, before this time has passed: its end is never waited for."""
+
 V = TypeVar("V")
 
 

@@ -3,8 +3,9 @@
 Theory of operation. The event queue holds what is still to come (ends of attempts, orders on their way, moves of
 machines); the arrivals lie sorted beside the queue. What happens leaves undecided inputs, and undecided inputs become a
 batch as they do in the scheduler's host: at once, but no sooner than `batch_ms` after the batch before; and every 5 s
-while anything waits. The events of a batch act on the simulated nodes. There is no Kafka, no clock and no randomness:
-the same arguments give the same result, and `timer` only measures.
+while anything waits, less often after a day in which nothing was decided. The events of a batch act on the simulated
+nodes. There is no Kafka, no clock and no randomness: the same arguments give the same result, and `timer` only
+measures.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 
 from contract.batch import BATCH_INPUTS_MAX, ELAPSED_MAX_MS, GENESIS, TICK_MS
-from contract.events import Event, JobDispatched, KillOrdered, RecallOrdered
+from contract.events import Event, JobDispatched, KillOrdered, RecallOrdered, StartForecast
 from contract.inputs import Body, Input, PolicyApplied, VersionPublished
 from contract.policy import Policy, fingerprint
 from scheduling.decide import Clock, Decision, decide, open_pool
@@ -32,6 +33,9 @@ from whatif.simulation.undecided_inputs import UndecidedInputs
 
 QUIET_TICKS_MAX = 120
 """If nothing is to come and this many ticks in a row decide nothing, the jobs that still wait never start."""
+RARE_TICKS_AFTER = 24 * 3_600_000 // TICK_MS
+"""When ticks have decided nothing for a day, each comes twice as long after the last one as the one before. So jobs
+that wait in a pool on hold while one attempt runs for years cost a bounded number of ticks, not one every 5 s."""
 
 Observer = Callable[[int, Sequence[Event]], None]
 """Called with the time and the events of each batch, after the nodes have heard them."""
@@ -106,7 +110,7 @@ class Simulation:
     # -- time ---------------------------------------------------------------------------------------------------
 
     def run(self) -> Simulation:
-        """Runs to the end: every job has ended, or the jobs that still wait never start."""
+        """Runs to the end: every job has ended, or the jobs that still wait never start. Those stay open in `state`."""
         self.advance(NEVER)
         return self
 
@@ -177,12 +181,13 @@ class Simulation:
             offered = inputs[:BATCH_INPUTS_MAX]
             decision = self._decide(now_ms, offered, self._caught_up and len(offered) == len(inputs))
             inputs = inputs[decision.taken :]
-            busy = busy or bool(decision.events)
-            if not inputs and not decision.is_full:
+            busy = busy or any(not isinstance(event, StartForecast) for event in decision.events)
+            if not inputs and not (decision.is_full and decision.events):
                 break
         self._caught_up = False
         self._quiet_ticks = 0 if busy or self.state.resting else self._quiet_ticks + 1
-        self._tick_ms = now_ms + TICK_MS if self._machines.leases_running or self._queued else NEVER
+        tick_ms = TICK_MS << max(0, self._quiet_ticks - RARE_TICKS_AFTER)
+        self._tick_ms = now_ms + tick_ms if self._machines.leases_running or self._queued else NEVER
         self._machines.beat_if_stale(now_ms)
 
     def _decide(self, now_ms: int, inputs: list[Input], caught_up: bool) -> Decision:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contract.events import JobDispatched, Member
 from contract.inputs import Report, Started, Stopped, Succeeded
 from scheduling.state.nodes import Attempt
-from whatif.simulation.arrivals import Arrivals
+from whatif.simulation.arrivals import FOREVER_MS, Arrivals
 from whatif.simulation.event_queue import EventQueue, EventRank
 from whatif.simulation.machines import SPEED_ONE, Machine
 from whatif.simulation.nodes import Costs, RankSlot, RunningAttempt, SimulatedNode, StagedAttempt
@@ -160,7 +160,8 @@ class Site:
         node.free -= 1
         self.start_ms[number] = attempt.started_ms
         self.busy_ms += (run.ends_ms - now_ms) * (1 + len(rank_slots))
-        self._queue.later(run.ends_ms, EventRank.ENDED, self.finish, node, slot, run)
+        if self._arrivals.service_ms[number] < FOREVER_MS:
+            self._queue.later(run.ends_ms, EventRank.ENDED, self.finish, node, slot, run)
 
     def hold(self, now_ms: int, attempt: Attempt, number: int) -> None:
         """The attempt is staged on its node, with its inputs fetched."""
