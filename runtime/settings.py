@@ -223,7 +223,7 @@ def _is_http(url: str) -> bool:
         host.encode("idna")
     except ValueError:
         return False
-    return bool(host) and port != 0 and _HTTP.fullmatch(url) is not None
+    return bool(host) and port != 0 and url.isprintable() and _HTTP.fullmatch(url) is not None
 
 
 def _shown(url: str) -> str:
