@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from contract.policy import Tier
-from whatif import traces
+from whatif import public_traces, traces
 from whatif.simulation.arrivals import Arrivals
 
 TRACES = Path(__file__).parents[2] / "shared" / "traces"
@@ -27,7 +27,7 @@ TIERS = {
     "light": Tier(900_000),
     "free": Tier(3_600_000),
 }
-"""The design's tiers. Their shares of the jobs are those of `whatif.traces`."""
+"""The design's tiers. Their shares of the jobs are those of `whatif.public_traces`."""
 
 DAY_MS = 86_400_000
 BURST_FROM_MS, BURST_MS, BURST_TIMES = 14 * 3_600_000, 900_000, 10
@@ -68,8 +68,8 @@ def thinned(arrivals: Arrivals, jobs: int) -> Arrivals:
 def diurnal(jobs: int, seed: int = 20_260_901) -> Arrivals:
     """A day whose rate swings by 80 %, with a quarter of an hour of ten times the rate; run times are exponential."""
     chance = random.Random(seed)
-    names = [name for name, _ in traces.TIER_SHARES]
-    shares = [share for _, share in traces.TIER_SHARES]
+    names = [name for name, _ in public_traces.TIER_SHARES]
+    shares = [share for _, share in public_traces.TIER_SHARES]
     minutes = [_rate(minute * 60_000) for minute in range(DAY_MS // 60_000)]
     places = sorted(
         minute * 60_000 + chance.randrange(60_000) for minute in chance.choices(range(len(minutes)), minutes, k=jobs)
@@ -77,8 +77,8 @@ def diurnal(jobs: int, seed: int = 20_260_901) -> Arrivals:
     made = Arrivals()
     for at_ms in places:
         tier = chance.choices(names, shares)[0]
-        tenant = f"tenant{math.isqrt(chance.randrange(traces.TENANTS**2)):02d}"
-        model = chance.choices([name for name, _ in traces.SIZE_CLASSES], (5, 3, 2))[0]
+        tenant = f"tenant{math.isqrt(chance.randrange(public_traces.TENANTS**2)):02d}"
+        model = chance.choices([name for name, _ in public_traces.SIZE_CLASSES], (5, 3, 2))[0]
         made.add(at_ms, tier, tenant, model, 1 + round(chance.expovariate(1 / RUN_MEAN_MS)))
     return made
 

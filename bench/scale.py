@@ -28,12 +28,12 @@ from bench.report import DOCS, processor
 from contract.policy import DISCIPLINES, Cluster, Policy, Pool
 from whatif.compare import versions_of
 from whatif.outcome import MachineUse, Outcome, machine_use, outcome_of
+from whatif.public_traces import TIER_SHARES
 from whatif.simulation.arrivals import Arrivals
 from whatif.simulation.machines import Fleet, Machine
 from whatif.simulation.measured import Measured
 from whatif.simulation.nodes import Costs
 from whatif.simulation.simulation import Simulation
-from whatif.traces import TIER_SHARES
 
 JOBS, GPUS, HOURS = 1_000_000, 9_000, 6
 NODE_SLOTS = 8

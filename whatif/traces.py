@@ -1,15 +1,10 @@
 """Traces: lists of arrivals in files, as the documented CSV (docs/traces.md) or as one of the public traces. Each may
-also be JSON lines, with fields instead of columns.
-
-A public trace says when requests came and how many tokens each had, not who asked or what they paid. The rest is made
-from each row by a rule that stands here and in docs/traces.md, so that everybody makes the same arrivals of a trace.
-"""
+also be JSON lines, with fields instead of columns."""
 
 from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import io
 import math
 import re
@@ -25,6 +20,7 @@ import msgspec
 
 from contract.bounds import TIME_MS_MAX, visible
 from contract.names import is_name
+from whatif.public_traces import PUBLIC_FORMATS, PublicFormat, job_of_row
 from whatif.simulation.arrivals import Arrivals
 
 COLUMNS = ("arrival", "tier", "tenant", "model", "service_seconds")
@@ -35,13 +31,6 @@ CLOCK_SET_BACK_MS = 3_600_000
 DISORDER_MS_MAX = 60_000
 """Rows that are out of order by less than this are what many writers of one file leave, and no clock set back."""
 
-TIER_SHARES = (("api", 10), ("enterprise", 15), ("unlimited", 25), ("light", 20), ("free", 30))
-"""Per cent of the jobs of a public trace."""
-TENANTS = 20
-SIZE_CLASSES = (("small", 1_000), ("medium", 4_000), ("large", None))
-"""(model, limit): a job of a public trace has the first model whose limit is above its input tokens."""
-SERVICE_BASE_S, INPUT_TOKENS_PER_S, OUTPUT_TOKENS_PER_S = 2.0, 2_000.0, 25.0
-"""Run time of a public trace's job: base + input tokens / 2,000 + output tokens / 25 seconds."""
 SERVICE_S_MAX = 31 * 86_400.0
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 _TOKENS = re.compile(r"[0-9]{1,7}")
@@ -55,25 +44,6 @@ class Trace(NamedTuple):
     arrivals: Arrivals
     passed_over: tuple[str, ...]
     """The columns of which nothing is made."""
-
-
-class PublicFormat(NamedTuple):
-    """The columns of a public trace: arrival, input tokens, output tokens."""
-
-    arrival: str
-    inputs: str
-    outputs: str
-    per_second: int
-    """How many units of the arrival column make a second, if the column is a number."""
-
-
-PUBLIC_FORMATS = (
-    PublicFormat("TIMESTAMP", "ContextTokens", "GeneratedTokens", 1),
-    PublicFormat("timestamp_ms", "input_length", "output_length", 1000),
-    PublicFormat("timestamp", "input_length", "output_length", 1000),
-    PublicFormat("Timestamp", "Request tokens", "Response tokens", 1),
-)
-"""Azure LLM inference, 2023 to 2025; Mooncake FAST'25, slim, and as published; BurstGPT."""
 
 
 def read(path: Path) -> Arrivals:
@@ -248,11 +218,8 @@ class TraceReader:
         def take(fields: list[str], number: int) -> None:
             at_ms = self._moment(public.arrival, fields[0], public.per_second)
             inputs, outputs = (self._tokens(column, text) for column, text in zip(public[1:3], fields[1:], strict=True))
-            hashed = hashlib.sha256(f"{number},{','.join(fields)}".encode()).digest()
-            service_s = SERVICE_BASE_S + inputs / INPUT_TOKENS_PER_S + outputs / OUTPUT_TOKENS_PER_S
-            self._add(
-                public.arrival, at_ms, tier_of(hashed), tenant_of(hashed), model_of(inputs), round(service_s * 1000)
-            )
+            job = job_of_row(f"{number},{','.join(fields)}", inputs, outputs)
+            self._add(public.arrival, at_ms, job.tier, job.tenant, job.model, job.service_ms)
 
         return take
 
@@ -306,24 +273,3 @@ class TraceReader:
 
     def _wrong(self, column: str, expected: str, found: str) -> TraceUnreadable:
         return TraceUnreadable(f"{self._path} line {self._line} column {column}: expected {expected}, found {found}")
-
-
-def tier_of(hashed: bytes) -> str:
-    """The tier by bytes 0 to 3 of the row's hash, as a number modulo 100, against TIER_SHARES."""
-    point = int.from_bytes(hashed[:4]) % 100
-    for tier, share in TIER_SHARES:
-        if point < share:
-            return tier
-        point -= share
-    raise ValueError("expected TIER_SHARES to add up to 100, found less")
-
-
-def tenant_of(hashed: bytes) -> str:
-    """The tenant by bytes 4 to 7 of the row's hash, as a number modulo TENANTS squared. The integer square root of that
-    number lets some tenants ask much more often than others."""
-    return f"tenant{math.isqrt(int.from_bytes(hashed[4:8]) % TENANTS**2):02d}"
-
-
-def model_of(input_tokens: int) -> str:
-    """The model by size class."""
-    return next(model for model, fewer_than in SIZE_CLASSES if fewer_than is None or input_tokens < fewer_than)
