@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import msgspec
@@ -157,8 +158,9 @@ def _follow(client: ApiClient, jobs: list[DemoJob], begun: float, data: Path) ->
         while open_jobs := [job for job in jobs if job.state not in TERMINAL]:
             if time.monotonic() > deadline:
                 raise CommandFailed(
-                    f"{len(open_jobs)} jobs have not ended within {ENDED_WITHIN_S / 60:.0f} minutes: see, each with"
-                    f" --data {data}: `headrace status`, `headrace clusters list`, `headrace audit story JOB`"
+                    f"{len(open_jobs)} jobs have not ended within {ENDED_WITHIN_S / 60:.0f} minutes: see `headrace"
+                    " status`, `headrace clusters list` and `headrace audit story JOB`, each with --data"
+                    f" {quote(str(data))}"
                 )
             for job in open_jobs:
                 _refresh(client, job)
@@ -234,7 +236,7 @@ def _conclude(data: Path, sheet: Path, first_video_s: float, whole_s: float) -> 
             ("logs", data.absolute() / "logs"),
             ("first video after", f"{first_video_s:.1f} s"),
             ("all done after", f"{whole_s:.1f} s"),
-            ("look around", f"headrace jobs list --data {data}"),
-            ("stop", f"headrace down --data {data}"),
+            ("look around", f"headrace jobs list --data {quote(str(data))}"),
+            ("stop", f"headrace down --data {quote(str(data))}"),
         ]
     )

@@ -10,8 +10,10 @@ import typer
 
 from cli import output
 from cli.connection import DATA_DEFAULT, Data
+from cli.errors import WrongUse
 from cli.output import Format, Output
 from contract.bounds import SLOTS_MAX
+from contract.names import is_name
 from local import stack
 from local.display import render
 from local.options import CLUSTER, Options
@@ -20,6 +22,8 @@ from local.ports import HOST
 _ANSWERS = ("ready", "degraded")
 """The states of a stack in which its servers can be asked."""
 
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="0: the last one, else a free one.")]
+
 
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready. The stack runs on.")] = False,
@@ -27,12 +31,16 @@ def up(
     nodes: Annotated[int, typer.Option(min=0, help="Nodes on this machine.")] = 1,
     cluster: Annotated[str, typer.Option(help="The cluster that the nodes join.")] = CLUSTER,
     policy: Annotated[Path | None, typer.Option(help="The first policy of new data.")] = None,
-    api_port: Annotated[int, typer.Option(help="0: the last one, else a free one.")] = 0,
-    kafka_port: Annotated[int, typer.Option(help="0: the last one, else a free one.")] = 0,
-    s3_port: Annotated[int, typer.Option(help="0: the last one, else a free one.")] = 0,
+    api_port: Port = 0,
+    kafka_port: Port = 0,
+    s3_port: Port = 0,
     data: Data = DATA_DEFAULT,
 ) -> None:
     """Start Kafka, Postgres, S3, scheduler, intake, projector, relay, API and nodes, supervised."""
+    if not is_name(cluster):
+        raise WrongUse(
+            f"--cluster: expected a name of lower case letters, digits, '.', '_', '-', found {cluster[:80]!r}"
+        )
     options = Options(
         data=data,
         api_port=api_port,

@@ -46,8 +46,9 @@ def up(options: Options, *, detach: bool, console: Console | None = None) -> Sta
 
     Without `detach`, show the parts until SIGINT or SIGTERM (call this in the main thread), stop the parts, and return
     the last status. Jars that are missing are fetched first, with a progress bar on the console. CannotStart when the
-    stack cannot run, AlreadyRunning when a stack runs on this data: that stack is left alone.
+    stack cannot run, AlreadyRunning when a stack runs on this data: that stack is left alone. What `Settings` raises.
     """
+    Settings()  # the supervisor reads them too, and has no terminal to tell of one that cannot be used
     layout = Layout(options.data)
     require_path(layout.data)
     _prepare(layout)

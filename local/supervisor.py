@@ -10,9 +10,11 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -72,13 +74,10 @@ class Supervisor:
                 begun.result()
                 self._await_ready(stopping)
                 self._watch(stopping)
-        except CannotStart as error:
-            self.status.failure = StartFailure(error.expected, error.found, error.todo)
-            log.error("cannot start", expected=error.expected, found=error.found, todo=error.todo)
         except Exception as error:  # parts that run already are stopped below, and the status says why
-            found = f"{type(error).__name__}: {error}"
-            self.status.failure = StartFailure("the stack to start", found, "Look at the log")
-            log.exception("cannot start")
+            self.status.failure = failure = failure_of(error, self._layout.supervisor_log)
+            places = "" if isinstance(error, CannotStart) else "".join(traceback.format_tb(error.__traceback__))
+            log.error("cannot start", expected=failure.expected, found=failure.found, todo=failure.todo, places=places)
         self.status.state = "stopping"
         self._stop_all()
         self.status.state = "failed" if self.status.failure else "stopped"
@@ -209,6 +208,23 @@ class Supervisor:
         except OSError as error:
             log.warning("status not written", error=error.strerror)
         self._written, self._written_at = encoded, time.monotonic()
+
+
+def failure_of(error: Exception, log_file: Path) -> StartFailure:
+    """Why the stack does not start: something that it needs, a server of the user's own, or a defect of ours, of which
+    the log has the places in the code."""
+    from runtime.object_store_errors import StoreFault  # here, because most starts meet none of these
+    from runtime.postgres_troubles import DATABASE_ERRORS, trouble_of
+
+    if isinstance(error, CannotStart):
+        return StartFailure(error.expected, error.found, error.todo)
+    if isinstance(error, DATABASE_ERRORS):
+        found, todo = trouble_of(error)
+        return StartFailure("Postgres to do its work", found, todo[0].upper() + todo[1:])
+    if isinstance(error, StoreFault):
+        todo = "Correct HEADRACE_S3_ENDPOINT and its keys, or unset them: the stack brings a store of its own"
+        return StartFailure("the object store to do its work", str(error), todo)
+    return StartFailure("the stack to start", f"{type(error).__name__}: {error}", f"Look at {log_file}")
 
 
 def _all(actions: Sequence[Callable[[], None]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cli.main import run
@@ -34,3 +36,28 @@ def test_a_setting_that_cannot_be_read(
     said = capsys.readouterr().err
     assert said.startswith(says)
     assert "hr_secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "error: HEADRACE_S3_CHECKSUMS: Input should be 'when_supported' or 'when_required'"),
+        (("--cluster", "A B"), "error: --cluster: expected a name of lower case letters"),
+        (
+            ("--api-port", "99999"),
+            "error: Invalid value for '--api-port': ",
+        ),
+    ],
+)
+def test_what_no_stack_can_start_with_is_said_before_anything_is_started(
+    arguments: tuple[str, ...],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HEADRACE_S3_CHECKSUMS", "sometimes")
+    data = tmp_path / "data"
+    assert run(["up", "--detach", "--data", str(data), *arguments]) == 2
+    assert says in capsys.readouterr().err
+    assert not data.exists()

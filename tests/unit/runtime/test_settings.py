@@ -91,7 +91,8 @@ def test_addresses_of_the_api_may_have_what_people_add() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "a:80", "ftp://a", "http://", "http://[::1", "http://a:b", "http://a:65536", "http://..", "http://a\x01b"]
+    "url",
+    ["", "a:80", "ftp://a", "http://", "http://[::1", "http://a:b", "http://a:65536", "http://..", "http://a\x01b"],
 )
 def test_an_address_that_no_client_can_ask_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="expected http://host:port or https://host:port, found "):
