@@ -21,6 +21,7 @@ from gpu_worker.rules.outcome import Failure
 from runtime.object_store import StoreRefuses
 from tests.twin.object_store import StoreFaults
 from tests.unit.gpu_worker.results_bench import AWAY, ORDER, PREFIX, Table, computed
+from tests.waiting import until
 
 HOUR_S = 3600
 
@@ -160,6 +161,7 @@ def test_results_that_rest_hold_up_no_result_that_the_store_takes(table: Table) 
     table.store.put = put  # type: ignore[method-assign,assignment]
     for run in refused:
         table.writer.store(run, table.supplies, computed(values=b'{"n":1}'))
+    until(lambda: len(table.rests_s) == len(refused), "all that are refused rest")
     assert isinstance(table.stored(computed(values=b'{"n":1}')), Succeeded)
     let.set()
     assert {table.told.get(timeout=10)[0] for _ in refused} == {run.dispatch for run in refused}

@@ -69,6 +69,25 @@ def test_a_full_pool_waits_for_nobody_and_nobody_for_it() -> None:
     run(live)
 
 
+def test_what_is_undecided_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_reader, "UNDECIDED_BYTES_MAX", 10 * jobs_door.SUBMISSION_BYTES)
+
+    async def live() -> None:
+        broker, keeper = await led()
+        broker[0].held_appends = []
+        for number in range(60):
+            broker.say(submitted(number))
+        assert keeper._host is not None
+        undecided = keeper._host._jobs._undecided
+        await until_async(lambda: len(undecided) >= 10, "the pool is full")
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(undecided) == 10
+        await keeper.close(with_snapshot=False)
+
+    run(live)
+
+
 def test_what_has_no_room_is_held_back_and_read_again_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """At once: nobody waits until the follower finds out that the partition goes on."""
     monkeypatch.setattr(follower, "STALL_S", 3_600.0)
@@ -111,6 +130,22 @@ def test_a_pool_that_is_closed_holds_its_partition_back_no_longer(monkeypatch: p
         second = keeper_of(broker)
         await accepted(broker, 60)
         await second.close(with_snapshot=False)
+
+    run(live)
+
+
+def test_after_a_rebalance_jobs_is_read_from_its_own_place_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits until the follower finds out that the partition goes on, or until another record comes."""
+    monkeypatch.setattr(follower, "STALL_S", 3_600.0)
+
+    async def live() -> None:
+        broker, keeper = await led(jobs=1)
+        broker[0].held = True
+        broker.say(submitted(2))
+        broker[0].held, broker[0].delivered = False, len(broker[0].jobs)  # Faust has jumped ahead
+        keeper.assigned_again()
+        await accepted(broker, 2)
+        await keeper.close(with_snapshot=False)
 
     run(live)
 

@@ -267,6 +267,24 @@ def test_without_quarantine_the_pool_waits_and_nothing_says_that_it_is_there() -
     run(live)
 
 
+def test_what_a_pool_refuses_is_in_quarantine_before_the_ledger_says_so() -> None:
+    """A job of another pool is a good record, which the door takes."""
+
+    async def live() -> None:
+        broker, keeper = await led()
+        before = reopened("main")
+        broker.quarantine_away = True
+        foreign = broker.say(submitted(1, 1))
+        await until_async(lambda: reopened("main") == before + 2, "it was tried again twice")
+        assert broker.events(InputQuarantined) == []
+        broker.quarantine_away = False
+        await until_async(lambda: broker.events(InputQuarantined), "the ledger says so")
+        assert [offset for _, offset, _ in broker.quarantined] == [foreign]
+        await keeper.close(with_snapshot=False)
+
+    run(live)
+
+
 def test_nothing_leads_from_the_loop_into_a_host_but_its_guard() -> None:
     """What asyncio calls by itself is raised to nobody."""
     around = {"call_soon", "call_soon_threadsafe", "call_later", "call_at", "create_task", "ensure_future", "gather"}
