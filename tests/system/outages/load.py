@@ -13,6 +13,7 @@ from functools import partial
 import httpx
 
 from local import stack
+from runtime.kafka import DeliveryUnclear
 from tests.system.installation import Installation
 from tests.system.senders import Feeder
 from tests.waiting import until
@@ -34,6 +35,8 @@ class Load:
         """How many answers of the API had which status. 0: none came."""
         self.slowest_s = 0.0
         self.acked: list[str] = []
+        self.fed: list[str] = []
+        """Of these, what came over Kafka: the API knows them once intake has read them."""
         self.unacked: list[str] = []
         self.unfound: list[str] = []
         """Jobs that got a 202 and that the API did not know right after it."""
@@ -101,5 +104,7 @@ class Load:
 
     def _by_kafka(self) -> None:
         while not self._over.wait(1 / PER_S):
-            with suppress(Exception):  # the broker is away: this producer has no acknowledgement, and no claim
-                self.acked.append(self._feeder.job("demo"))
+            with suppress(DeliveryUnclear):  # the broker is away: this producer has no acknowledgement, and no claim
+                job = self._feeder.job("demo")
+                self.acked.append(job)
+                self.fed.append(job)

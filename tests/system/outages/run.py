@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,8 @@ def run(data: Path, server: str, lasts_s: float, every_s: float = 30.0) -> Outag
         current_s = _current_after_s(here, client, inside, to_ms)
         memory.sample("all is current again")
         load.finish()
+        for job in load.fed:
+            until(partial(_state, client, job), "what came over Kafka is known", GIVE_UP_S)
         ended = wait_ended(client, [*load.acked, inside, across], OUTCOMES_WITHIN_S + lasts_s)
         facts, after = Facts(here), _restarts(here)
         can_report = server in ("postgres", "read-only")
