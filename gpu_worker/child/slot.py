@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import time
 
-import msgspec
 import structlog
 
 from gpu_worker.child.messages import CancelRun, FromModel, ModelFailed, ModelLoaded, ModelProgressed, ModelSucceeded
@@ -218,6 +217,7 @@ class Slot:
         run = launched.work.run
         if isinstance(message, ModelLoaded):
             if self._stage is Stage.LOADING:
+                launched.note_loaded()
                 self._enter(Stage.COMPUTING, run.timeout_ms / 1000)
                 if run.world == 1:
                     self._listener.loaded(self._launch.index, process.version)
@@ -344,8 +344,7 @@ class Slot:
         if launched.is_halting:
             self._listener.halted(self._launch.index, launched.work.run)
         else:
-            printed = msgspec.structs.replace(outcome, prints=launched.prints.tail())
-            self._listener.done(self._launch.index, launched.work.run, printed)
+            self._listener.done(self._launch.index, launched.work.run, launched.told(outcome))
 
 
 def _failure(message: ModelFailed) -> Failure:

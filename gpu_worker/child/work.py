@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import time
 from dataclasses import dataclass
+
+import msgspec
 
 from contract.orders import Run
 from gpu_worker.child.messages import GangPlace, LoadModel, RunModel
 from gpu_worker.io.supplies import Supplies
-from gpu_worker.rules.outcome import ChildOutcome
+from gpu_worker.rules.outcome import ChildOutcome, Computed
 from runtime.worker.launch import ChildLaunch
 from runtime.worker.prints import Prints
 from runtime.worker.scratch import Scratch
@@ -55,6 +58,8 @@ class LaunchedWork:
         """The child has been given the work; else the work waits for the child of another version to end."""
         self.is_halting = False
         self.prints = Prints()
+        self._launched_s = time.monotonic()
+        self._load_ms = 0
         self._verdict: ChildOutcome | None = None
 
     def settle(self, outcome: ChildOutcome) -> ChildOutcome:
@@ -62,6 +67,17 @@ class LaunchedWork:
         if self._verdict is None:
             self._verdict = outcome
         return self._verdict
+
+    def note_loaded(self) -> None:
+        """The work waited for its version until now. Not called when the child had the version loaded."""
+        self._load_ms = max(1, round(1000 * (time.monotonic() - self._launched_s)))
+
+    def told(self, outcome: ChildOutcome) -> ChildOutcome:
+        """The outcome with what is known of the attempt beside it."""
+        prints = self.prints.tail()
+        if isinstance(outcome, Computed):
+            return msgspec.structs.replace(outcome, prints=prints, load_ms=self._load_ms)
+        return msgspec.structs.replace(outcome, prints=prints)
 
 
 def rendezvous_here() -> str:

@@ -69,9 +69,11 @@ class ResultsWriter:
 
     def at_once(self, run: Run, outcome: ChildOutcome) -> Report | None:
         """The report of an attempt that leaves nothing behind; None when there is something to store or to check."""
-        if run.version in self._takes_no_values and _is_empty(outcome) and not outcome.prints:
-            return Succeeded(run.job, run.dispatch, EMPTY_MANIFEST)
-        return None
+        if isinstance(outcome, Failure) or run.version not in self._takes_no_values:
+            return None
+        if not _is_empty(outcome) or outcome.prints:
+            return None
+        return Succeeded(run.job, run.dispatch, EMPTY_MANIFEST, load_ms=outcome.load_ms)
 
     def bytes_to_store(self, run: Run, supplies: Supplies, outcome: ChildOutcome) -> tuple[int, int]:
         """(on disk, in memory): what waits here until the attempt is stored."""
@@ -126,19 +128,17 @@ class ResultsWriter:
     def _store_result(self, run: Run, supplies: Supplies, outcome: Computed, objects: ResultObjects) -> Report:
         objects.put_text(LOG_NAME, outcome.prints)
         result = self._result(run, supplies, outcome, objects)
-        if isinstance(result, Failure):
-            return _store_failure(run, result, objects)
-        return Succeeded(run.job, run.dispatch, result)
+        return _store_failure(run, result, objects) if isinstance(result, Failure) else result
 
-    def _result(self, run: Run, supplies: Supplies, outcome: Computed, objects: ResultObjects) -> str | Failure:
-        """The manifest's digest, once everything is stored; or why there is no result."""
+    def _result(self, run: Run, supplies: Supplies, outcome: Computed, objects: ResultObjects) -> Succeeded | Failure:
+        """The report, once everything is stored; or why there is no result."""
         try:
             fault = self._fault_of_values(run, supplies, outcome)
             if fault is not None:
                 return fault
             if _is_empty(outcome):
                 self._takes_no_values.add(run.version)
-                return EMPTY_MANIFEST
+                return Succeeded(run.job, run.dispatch, EMPTY_MANIFEST, load_ms=outcome.load_ms)
             files = self._put_outputs(run, outcome.outputs, objects)
             manifest = encode(
                 ResultManifest(run.job, run.dispatch, run.version, outcome.values, files, secrets.token_hex(16))
@@ -154,7 +154,8 @@ class ResultsWriter:
         except Exception as error:  # an attempt that cannot be stored fails; its node goes on
             log.warning("result not stored", job=run.job, dispatch=run.dispatch, error=type(error).__name__)
             return Failure("store", error_name(type(error).__name__))
-        return "sha256:" + hashlib.sha256(manifest).hexdigest()
+        digest = "sha256:" + hashlib.sha256(manifest).hexdigest()
+        return Succeeded(run.job, run.dispatch, digest, sum(file.bytes for file in files), outcome.load_ms)
 
     def _fault_of_values(self, run: Run, supplies: Supplies, outcome: Computed) -> Failure | None:
         """Why the values cannot be held, or are not what the version's output schema says; None when they fit.
@@ -189,6 +190,6 @@ def _store_failure(run: Run, failure: Failure, objects: ResultObjects) -> Report
     return Failed(run.job, run.dispatch, failure.kind, failure.error)
 
 
-def _is_empty(outcome: ChildOutcome) -> bool:
+def _is_empty(outcome: Computed) -> bool:
     """Whether nothing of the outcome has to be kept: a manifest of no files and no values says nothing."""
-    return isinstance(outcome, Computed) and not outcome.outputs and bytes(outcome.values) == NO_VALUES
+    return not outcome.outputs and bytes(outcome.values) == NO_VALUES

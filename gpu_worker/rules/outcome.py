@@ -24,6 +24,8 @@ class Computed(msgspec.Struct, frozen=True):
     outputs: tuple[str, ...]
     prints: str = ""
     """For _log.txt in the object store only: the last of what the model printed."""
+    load_ms: int = 0
+    """As in contract.inputs.Succeeded."""
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -36,7 +36,9 @@ def kill(order: Run, **changes: object) -> Kill:
 def test_a_job_runs_from_order_to_result(scheduler: HandScheduler, steady: SteadyNode, noop: str) -> None:
     order = scheduler.for_steady(steady, noop)
     scheduler.send(order)
-    assert scheduler.ended(order.dispatch) == Succeeded(order.job, order.dispatch, EMPTY_MANIFEST)
+    report = scheduler.ended(order.dispatch)
+    assert isinstance(report, Succeeded)
+    assert (report.manifest, report.bytes) == (EMPTY_MANIFEST, 0)
     assert scheduler.reports(order.dispatch)[0] == Started(order.job, order.dispatch)
     scheduler.heartbeat(steady.session, lambda h: noop in h.cached)
     loaded = scheduler.heartbeat(steady.session, lambda h: h.loaded == (noop,))

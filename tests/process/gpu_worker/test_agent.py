@@ -65,6 +65,17 @@ def test_no_child_computes_before_the_broker_has_its_started(table: Table) -> No
     until(lambda: Succeeded(order.job, order.dispatch, EMPTY_MANIFEST) in table.broker.reports())
 
 
+def test_a_success_says_how_much_it_left_and_how_long_it_waited_for_its_version(table: Table) -> None:
+    cold, warm = (table.asking(b'{"how": "film"}') for _ in range(2))
+    for order in (cold, warm):
+        report = table.ended(order)
+        assert isinstance(report, Succeeded)
+        assert report.bytes == 100
+    loads_ms = table.broker.loads_ms()
+    assert loads_ms[cold.dispatch] > 0
+    assert loads_ms[warm.dispatch] == 0
+
+
 def test_a_record_that_did_not_get_through_is_sent_again_and_nothing_passes_it(table: Table) -> None:
     until(lambda: table.broker.said(NodeHeartbeat))
     table.broker.acks = False

@@ -178,13 +178,17 @@ def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ranks]:
         pytest.skip("no interpreter here has torch; to hold this against it too: TORCH_PYTHON=/path/to/its/python")
 
 
+def is_nothing(outcome: ChildOutcome) -> bool:
+    return isinstance(outcome, Computed) and (bytes(outcome.values), outcome.outputs) == (b"{}", ())
+
+
 def test_ranks_join_compute_together_and_end(both: Ranks) -> None:
     both.launch("sum")
     first, second = both.outcome(0), both.outcome(1)
     assert isinstance(first, Computed)
     assert msgspec.json.decode(first.values)["sum"] == [3.0, 20.0]
     assert first.outputs == ("rank.txt",)
-    assert second == Computed(msgspec.Raw(b"{}"), ())
+    assert is_nothing(second)
     assert (Path(both.scratch.outputs("1.1.0")) / "rank.txt").read_text() == "0"
     assert [slot.pid for slot in both.slots] == [0, 0]
     assert [what for what, _, _ in both.told if what != "done"] == ["progressed"]
@@ -203,7 +207,7 @@ def test_the_next_attempt_gets_processes_of_its_own(ranks: Ranks) -> None:
 def test_what_other_ranks_return_is_left_alone(ranks: Ranks) -> None:
     ranks.launch("odd_values")
     assert isinstance(ranks.outcome(0), Computed)
-    assert ranks.outcome(1) == Computed(msgspec.Raw(b"{}"), ())
+    assert is_nothing(ranks.outcome(1))
 
 
 def test_a_rank_that_is_killed_is_the_news_and_not_its_echo(both: Ranks) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def test_another_version_gets_another_process(bench: Bench) -> None:
     assert first["pid"] != second["pid"]
     assert not alive(first["pid"])
     assert [value for what, value in bench.told if what == "loaded"] == ["v1", "", "v2"]
+
+
+def test_the_load_that_an_attempt_waited_for_is_told(bench: Bench) -> None:
+    begun_s = time.monotonic()
+    first = bench.outcome("nothing").load_ms
+    assert 0 < first <= 1 + 1000 * (time.monotonic() - begun_s)
+    assert bench.outcome("nothing").load_ms == 0, "the child had the version loaded"
+    assert bench.outcome("nothing", version="v2").load_ms > 0
 
 
 @pytest.mark.parametrize(

@@ -104,5 +104,5 @@ class Table:
         return self.told.get(timeout=10)[1]
 
 
-def computed(*outputs: str, values: bytes = b"{}") -> Computed:
-    return Computed(msgspec.Raw(values), outputs)
+def computed(*outputs: str, values: bytes = b"{}", load_ms: int = 0) -> Computed:
+    return Computed(msgspec.Raw(values), outputs, load_ms=load_ms)

@@ -31,10 +31,21 @@ def test_outputs_inputs_and_manifest_are_stored_and_named_by_digest(table: Table
     report = table.stored(computed("a.mp4", values=b'{"n":1}'))
     assert set(table.store.objects) == {PREFIX + name for name in ("a.mp4", "inputs.json", "manifest.json")}
     raw = table.store.objects[PREFIX + "manifest.json"]
-    assert report == Succeeded("j", "1.1.0", "sha256:" + hashlib.sha256(raw).hexdigest())
+    assert report == Succeeded("j", "1.1.0", "sha256:" + hashlib.sha256(raw).hexdigest(), bytes=5)
     (file,) = decode_result(raw).files
     assert (file.sha256, file.bytes, file.media_type) == (hashlib.sha256(b"video").hexdigest(), 5, "video/mp4")
     assert table.store.objects[PREFIX + "inputs.json"] == b'{"prompt":"words"}'
+
+
+def test_the_report_has_the_bytes_of_all_outputs_and_the_time_of_the_load(table: Table) -> None:
+    for name, data in (("a.mp4", b"video"), ("b.txt", b"text"), ("c", b"")):
+        (table.directory / name).write_bytes(data)
+    report = table.stored(computed("a.mp4", "b.txt", "c", load_ms=1_234))
+    assert isinstance(report, Succeeded)
+    assert (report.bytes, report.load_ms) == (9, 1_234)
+    for _ in range(2):
+        assert table.stored(computed(load_ms=7)) == Succeeded("j", "1.1.0", EMPTY_MANIFEST, load_ms=7)
+    assert table.writer.at_once(ORDER, computed(load_ms=8)) == Succeeded("j", "1.1.0", EMPTY_MANIFEST, load_ms=8)
 
 
 def test_once_no_values_were_found_to_fit_nothing_to_store_is_told_at_once(table: Table) -> None:
