@@ -226,6 +226,20 @@ def test_a_failure_before_the_success_accuses_nobody_after_it() -> None:
     assert pool.state.suspects == {}
 
 
+def test_a_node_that_was_lost_under_jobs_is_not_accused() -> None:
+    """Its power may have failed once (decision 0027)."""
+    pool = pool_of("n1", "n2")
+    for number in (1, 2, 3):
+        pool.tell(NodeHeartbeat("n2", "s1", holding="store"), submission(number))
+        pool.start(a_job(number), "n1", f"s{number}")
+        pool.tell(NodeHeartbeat("n2", "s1"), after_ms=1)
+        pool.join("n1", session=f"s{number + 1}")
+        beats(pool)
+        pool.start(a_job(number), "n2")
+        pool.succeed(a_job(number), "n2")
+    assert "n1" not in pool.state.suspects
+
+
 def test_no_more_than_a_quarter_of_a_cluster_is_cordoned() -> None:
     pool = cordoned()
     pool.leave("n1")
@@ -287,6 +301,30 @@ def test_a_try_that_fails_is_held_against_nobody_and_the_next_one_comes_later() 
         assert not pool.state.node_attempts["n1"]
     beats(pool)
     assert where(pool, 6) == "n1", "60 s after the try, and job 5 does not go there again"
+
+
+def test_a_job_that_fails_on_the_same_cordoned_node_again_pays_for_it() -> None:
+    """Else a job that fails everywhere would never end, where only cordoned nodes are left (I9)."""
+    pool = rested()
+    pool.leave("n2")
+    queue(pool, 4)
+    fail_on(pool, 4, "n1")
+    assert (pool.job(a_job(4)).failures, pool.job(a_job(4)).spared) == (0, 1)
+    for _ in range(12):
+        beats(pool)
+    fail_on(pool, 4, "n1")
+    assert (pool.job(a_job(4)).failures, pool.job(a_job(4)).spared) == (1, 1)
+
+
+def test_a_gang_that_fits_nowhere_else_lifts_the_cordons() -> None:
+    pool = cordoned()
+    pool.publish("pair", PAIR)
+    for node in ("n1", "n2"):
+        pool.join(node, session="s2", address=f"{node}.lan:20000")
+    events = pool.tell(submission(4, model="pair"))
+    assert only(events, NodeUncordoned) == [NodeUncordoned("n1", "needed")]
+    beats(pool)
+    assert where(pool, 4)
 
 
 def test_a_success_lifts_the_cordon() -> None:

@@ -60,6 +60,16 @@ def test_heartbeats_that_come_at_once_after_an_outage_of_ours_accuse_nobody() ->
     assert pool.job(JOB).open is not None
 
 
+def test_two_heartbeats_a_lease_apart_accuse_nobody() -> None:
+    pool = told()
+    beat(pool)
+    pool.tick(10_000)
+    pool.tick(10_000)
+    beat(pool, 9_999)
+    beat(pool, 1)
+    assert pool.job(JOB).open is not None
+
+
 def test_a_cancelled_job_ends_though_its_node_does_not_hear() -> None:
     pool = told()
     pool.cancel(JOB)

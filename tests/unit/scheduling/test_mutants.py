@@ -1,4 +1,4 @@
-"""Every broken variant of `mutants` is caught by the test that promises what the variant takes out."""
+"""Every broken variant of `mutants` and `mutants_set_aside` is caught by the test that promises what it takes out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import pytest
 
 from contract.chain import Damaged
 from contract.lifecycle import IllegalTransition
-from tests.unit.scheduling.mutants import MUTANTS
+from tests.unit.scheduling import mutants, mutants_set_aside
+
+MUTANTS = mutants.MUTANTS | mutants_set_aside.MUTANTS
 
 CAUGHT = (AssertionError, IllegalTransition, Damaged, pytest.fail.Exception)
 """A promise that is not kept, or a state that evolve refuses to enter."""
