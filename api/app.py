@@ -15,6 +15,7 @@ from api.guard import RequestGuard
 from api.metrics import Metrics
 from api.operations import routes_of
 from api.problems import HANDLERS
+from api.readiness import ReadinessQuestions
 from api.replies import ENDS_WITH_SLASH
 from api.resources import Resources
 from runtime.settings import Settings
@@ -79,10 +80,14 @@ class Application:
         self._loop = asyncio.get_running_loop()
         resources = app.state.resources = self.connect()
         resources.start()
-        app.state.probes = health.probes_of(resources)
+        questions = ReadinessQuestions(resources)
+        app.state.readiness = readiness = questions.readiness(signs=resources.signer.signs)
+        readiness.start()
         try:
             yield
         finally:
+            await readiness.close()
+            questions.close()
             await resources.close()
 
 

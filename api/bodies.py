@@ -259,9 +259,12 @@ class PolicyList(msgspec.Struct):
 
 class Health(msgspec.Struct):
     status: str
-    """ok or failing."""
+    """ok; degraded: some part does not do its work, and requests that need none of it are served; failing: nothing is
+    served."""
     parts: dict[str, str]
     """By name of the part: `ok`, or what is wrong."""
+    ages_s: dict[str, float] = {}
+    """By name of a part that is asked in the background: how old its last answer is."""
     waiting: list[str] = []
     """Pools that no scheduler has opened yet. Jobs that are submitted there wait; other pools are served."""
     unreadable: dict[str, int] = {}

@@ -122,7 +122,7 @@ async def cancel_job(request: Request) -> Response:
     if row.state in TERMINAL:
         return reply(Cancelling(row.job, row.state), 200)
     pool = pool_of(row.job)
-    policy = await resources.policies.of(pool)
+    policy = await resources.policies.for_writing(pool)
     record = CancelRequested(row.job, key.tenant)
     event_id = uuid.uuid4().hex
     try:

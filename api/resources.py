@@ -24,7 +24,7 @@ from runtime import jobs_writer, postgres
 from runtime.kafka import Delivery, Producer
 from runtime.object_store_health import store_of_moment
 from runtime.outage_watch import OutageWatch
-from runtime.postgres import ReadOnly, outage, require_writable
+from runtime.postgres import outage
 from runtime.postgres_troubles import DATABASE_ERRORS, READ_ONLY, in_a_sentence, trouble_of
 from runtime.settings import Settings
 
@@ -82,7 +82,7 @@ class Resources:
         self._threads = AnsweringThreads(THREADS)
         self.keyring = Keyring(self.engine, KEY_TTL_S)
         self.catalog = Catalog(self.engine, self.in_thread)
-        self.policies = Policies(self.engine, self.in_thread)
+        self.policies = Policies(self.engine, self.in_thread, signs=self.signer.signs)
         self.hub = Hub()
         self._feed = Feed(settings.database_url, self.hub, self.read)
         self._progress = ProgressReader(settings.kafka, self.hub)
@@ -129,19 +129,6 @@ class Resources:
                 return query(connection, *args, **kwargs)
 
         return await self.in_thread(run)
-
-    async def read_if_writable(self, query: Callable[[Connection], T]) -> T:
-        """As `read`. ReadOnly when the database takes no writes."""
-
-        def checked(connection: Connection) -> T:
-            require_writable(connection)
-            return query(connection)
-
-        try:
-            return await self.read(checked)
-        except ReadOnly as error:
-            self.writes.failed(in_a_sentence(error))
-            raise
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the change returns, in a transaction that commits when it returns and rolls back when it raises."""

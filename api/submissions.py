@@ -106,7 +106,7 @@ def idempotency_key(given: str | None) -> str:
 
 async def _checked(resources: Resources, key: Key, asked: SubmitRequest, idempotency: str) -> CheckedSubmission:
     version = await resources.catalog.resolve(asked.model)
-    policy = await resources.policies.of(version.pool)
+    policy = await resources.policies.for_writing(version.pool)
     raw = bytes(asked.inputs)
     if len(raw) > policy.payload_bytes_max:
         raise Problem(

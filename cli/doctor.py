@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import httpx
 import msgspec
 from confluent_kafka import KafkaException
 
+from cli import api_health
 from cli.connection import elsewhere, settings
 from cli.errors import WrongUse
 from contract import signers
@@ -23,8 +25,9 @@ from runtime import jobs_writer
 from runtime.kafka import broker_setting
 from runtime.object_store_health import what_it_supports
 from runtime.proxies import LOOPBACK, lets_loopback_through, named_proxies
-from runtime.settings import Settings
+from runtime.settings import ENV_PREFIX, Settings
 
+API_URL = f"{ENV_PREFIX}API_URL"
 TRANSACTION_SETTING = "transaction.max.timeout.ms"
 TRANSACTION_MS_MAX = 60_000
 TRANSACTION_TODO = (
@@ -131,12 +134,28 @@ def _installation(data: Path, status: StackStatus) -> list[DoctorFinding]:
     except WrongUse:
         return []
     signing = _signing(here)
-    return [*signing, *_broker(here), *_store(here)] if elsewhere() or status.running else signing
+    if not (elsewhere() or status.running):
+        return signing
+    return [*signing, *_broker(here), *_store(here), *_api(here, status.running)]
 
 
 def _store(here: Settings) -> list[DoctorFinding]:
     """What the object store of the installation can do, by trying."""
     return [DoctorFinding(*found) for found in what_it_supports(here)]
+
+
+def _api(here: Settings, running: bool) -> list[DoctorFinding]:
+    """Which part of the API does not do its work; none where no API is named."""
+    if not (API_URL in os.environ if elsewhere() else running):
+        return []
+    url = here.api_url
+    try:
+        failing = api_health.api_health(url).failing
+    except httpx.HTTPError:
+        return [DoctorFinding("the API", False, f"no answer from {url}", f"see `headrace status`, or set {API_URL}")]
+    return [DoctorFinding(f"the API: {part.replace('_', ' ')}", False, wrong) for part, wrong in failing.items()] or [
+        DoctorFinding("the API", True, "each part that it needs does its work")
+    ]
 
 
 def _signing(here: Settings) -> list[DoctorFinding]:

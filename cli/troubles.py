@@ -6,7 +6,6 @@ Each answer comes from another server. A server that does not answer is named, a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import httpx
 import msgspec
@@ -15,13 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from rich.text import Text
 
-from cli import output
+from cli import api_health, output
 from cli.moments import now_ms
 from contract.policy_check import warnings_of
 from contract.topics import JOBS, SUBMISSIONS
 from operations import quarantine
 from operations.quarantine import Place, TopicCounts
-from runtime.http_client import http_client
 from runtime.kafka import OffsetGone, partitions
 from runtime.object_store import UNAVAILABLE, ObjectStore
 from runtime.object_store_health import ask, store_of_moment
@@ -37,7 +35,6 @@ LOSS_SHOWN_MS = 7 * 24 * HOUR_MS
 """A loss is named for so long."""
 COUNTED_MAX = 500
 """How many records of `quarantine` are counted. In three days there may be more than anybody reads."""
-API_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_MS = 5_000
 _RESTING, _RESTING_OFFSET = "headrace_pool_resting", "headrace_pool_resting_jobs_offset"
 _UNSIGNED = "headrace_pool_unsigned"
@@ -112,7 +109,8 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     """The troubles at this moment. `schedulers`: the addresses of their metrics."""
     found = Troubles({}, [], [], {}, [], True, [], [], [], [], {}, [])
     try:
-        found.failing, found.waiting, found.unreadable = _ready(here)
+        health = api_health.api_health(here.api_url)
+        found.failing, found.waiting, found.unreadable = dict(health.failing), health.waiting, health.unreadable
     except httpx.HTTPError:
         found.unknown.append("whether pools wait, or jobs cannot be shown, is not known: the API does not answer")
     for address in schedulers:
@@ -233,28 +231,11 @@ def _named(part: str, wrong: str) -> str:
     return wrong if wrong.startswith(f"the {part}") else f"{part}: {wrong}"
 
 
-def _ready(here: Settings) -> tuple[dict[str, str], list[str], dict[str, int]]:
-    """What is wrong by part, the pools that wait, and by pool the number of unreadable jobs."""
-    try:
-        document: dict[str, Any] = _get(f"{here.api_url}/readyz").json()
-    except ValueError:
-        return {}, [], {}
-    parts, unreadable = document.get("parts", {}), document.get("unreadable", {})
-    return (
-        {str(part): str(parts[part]) for part in parts if parts[part] != "ok"},
-        [str(pool) for pool in document.get("waiting", [])],
-        {str(pool): int(unreadable[pool]) for pool in unreadable},
-    )
-
-
-def _get(url: str) -> httpx.Response:
-    with http_client(url, timeout=API_TIMEOUT_S) as client:
-        return client.get(url)
-
-
 def _samples(address: str) -> list[Sample]:
     """A scheduler's metrics."""
-    return [sample for family in text_string_to_metric_families(_get(address).text) for sample in family.samples]
+    return [
+        sample for family in text_string_to_metric_families(api_health.get(address).text) for sample in family.samples
+    ]
 
 
 def _missed(samples: Sequence[Sample]) -> dict[str, int]:

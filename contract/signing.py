@@ -108,6 +108,10 @@ class RecordSigner:
         """None: nothing is signed, for an installation without keys."""
         self._key = key
 
+    @property
+    def signs(self) -> bool:
+        return self._key is not None
+
     def record(
         self, said: Wire, *, partition: int, key: bytes, event_id: str, source: str, traceparent: str = ""
     ) -> SignedRecord:

@@ -6,22 +6,15 @@ here is a request like those of the product, on objects under `probes/`.
 
 from __future__ import annotations
 
-import threading
-import time
 import uuid
-from collections.abc import Callable
 from typing import NamedTuple
 
 from runtime.object_store import Missing, ObjectStore, StoreAway, StoreFault, StoreRefuses
 from runtime.settings import Settings
 
-ASK_EVERY_S = 10.0
-"""A question costs a write and a read."""
 ANSWER_S = 3.0
-"""A store that has not answered readiness by then does not do its work."""
+"""How long a store may take for one step of a question whose answer is wanted now."""
 WORD = b"probe"
-
-OK = "ok"
 
 
 class StoreUnfit(Exception):
@@ -59,48 +52,6 @@ def ask(store: ObjectStore, who: str) -> None:
         raise StoreAway("the object store does not show an object that it has just taken") from None
     if found != WORD:
         raise StoreAway("the object store returned other bytes than those it was given")
-
-
-class ObjectStoreHealth:
-    """What the store answered last. `state` never waits long for the store, however many ask. Any thread."""
-
-    def __init__(self, question: Callable[[], None], now_s: Callable[[], float] = time.monotonic) -> None:
-        """`question`: returns when the store did its work, raises otherwise."""
-        self._question = question
-        self._now_s = now_s
-        self._lock = threading.Lock()
-        self._asking: threading.Thread | None = None
-        self._asked_s = float("-inf")
-        self._said = ""
-        """Empty: never answered."""
-
-    def state(self) -> str:
-        """`ok`, or in words what the store does not do. At most ASK_EVERY_S old; waits ANSWER_S at most."""
-        with self._lock:
-            asking = self._asking
-            if asking is None and self._now_s() - self._asked_s >= ASK_EVERY_S:
-                self._asked_s = self._now_s()
-                self._asking = asking = threading.Thread(target=self._ask, name="store health", daemon=True)
-                asking.start()
-        if asking is not None and (not self._said or self._said != OK):
-            asking.join(ANSWER_S)
-        if asking is not None and asking.is_alive() and self._now_s() - self._asked_s >= ANSWER_S:
-            return f"the object store has not answered for {self._now_s() - self._asked_s:.0f} s"
-        return self._said or f"no answer within {ANSWER_S:g} s"
-
-    def _ask(self) -> None:
-        try:
-            self._question()
-        except StoreFault as fault:
-            said = str(fault)
-        except Exception as error:  # the answer to whoever asks is that the part failed, whatever it was
-            said = f"failed: {type(error).__name__}"
-        else:
-            said = OK
-        with self._lock:
-            self._said, self._asking = said, None
-            if said != OK:  # so that the end of an outage is seen at once
-                self._asked_s = float("-inf")
 
 
 def require_conditional_writes(store: ObjectStore) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from contract import events as e
 from contract.batch import Batch
 from views import rows
-from views.columns import fitted, is_key_text, jsonb_document, nearest_key
+from views.columns import fitted, is_key_text, jsonb_document, nearest_key, nearest_number
 
 PoolRow = rows.NodeRow | rows.ClusterRow | rows.PolicyRow | rows.VersionRow | rows.WithdrawalRow | rows.AliasRow
 
@@ -32,6 +32,8 @@ class PoolFold:
         self.opened: e.Opened | None = None
         self.held: bool | None = None
         """The pool was put on hold, or released; None: neither."""
+        self.signed_from: int | None = None
+        """From where on the pool takes signed records only; None: no scheduler has said so."""
         self.nodes: dict[str, rows.NodeRow] = {}
         self.clusters: dict[str, rows.ClusterRow] = {}
         self.policy: rows.PolicyRow | None = None
@@ -80,6 +82,8 @@ class PoolFold:
 
     def _opened(self, event: e.Opened) -> None:
         self.opened = event
+        if event.signed_from >= 0:  # a scheduler of v0.1.0 that takes over once more says nothing of signatures
+            self.signed_from = nearest_number(event.signed_from)
 
     def _policy_adopted(self, event: e.PolicyAdopted | e.PolicyReverted) -> None:
         policy = rows.PolicyRow(self._pool, event.fingerprint, jsonb_document(event.policy), self._now_ms, self._seq)

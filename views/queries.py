@@ -243,6 +243,8 @@ class PoolView(msgspec.Struct):
     """Jobs that the views cannot show as the ledger has them: their state is `unreadable`."""
     held: bool
     """The pool accepts jobs and starts none."""
+    signed_from: int
+    """From this offset of `jobs` on the pool takes signed records only; -1: it takes all."""
     passed_over: int
     """Events that the views do not show: events of such jobs, and events that no column holds."""
 
@@ -252,12 +254,19 @@ def pools(connection: Connection) -> list[PoolView]:
     query = text(
         'SELECT p.pool, p."offset", p.hash, p.seq, p.epoch, p.at_ms, p.release, p.rules,'
         " (SELECT coalesce(sum(c.jobs), 0)::bigint FROM views.job_counts c"
-        " WHERE c.pool = p.pool AND c.state = :unreadable), p.held,"
+        " WHERE c.pool = p.pool AND c.state = :unreadable), p.held, p.signed_from,"
         " coalesce((SELECT n.value FROM views.counters n WHERE n.pool = p.pool AND n.name = :passed_over), 0)"
         " FROM views.ledger_positions p ORDER BY p.pool"
     )
     values = {"unreadable": rows.UNREADABLE, "passed_over": COUNTER_PASSED_OVER}
     return [PoolView(*row) for row in connection.execute(query, values)]
+
+
+def pools_that_want_signatures(connection: Connection) -> frozenset[str]:
+    """Pools that take no record which nobody signed."""
+    return frozenset(
+        connection.execute(text("SELECT pool FROM views.ledger_positions WHERE signed_from >= 0")).scalars()
+    )
 
 
 def _encode_cursor(row: rows.JobRow) -> str:

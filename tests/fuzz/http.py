@@ -19,11 +19,11 @@ import pytest
 import api.why
 from api.app import DOCUMENT, OPERATIONS, PAGE, Application
 from api.catalog import Catalog
-from api.health import Probe
 from api.hub import Hub
 from api.metrics import Metrics
 from api.operations import Operation
 from api.policies import Policies
+from api.readiness import KnownPools, PartWatch, Readiness
 from api.resources import BrokerClock, Resources
 from audit.ledger.past import LedgerPast
 from contract.names import digest_of
@@ -170,8 +170,8 @@ def an_application() -> Iterator[tuple[Application, WrittenJobs]]:
     async def here(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
-    async def answered() -> list[Any]:
-        return []
+    async def answered() -> Any:
+        return KnownPools([], frozenset({"main"}), [])
 
     async def asked(query: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return query(database, *args, **kwargs)
@@ -183,9 +183,9 @@ def an_application() -> Iterator[tuple[Application, WrittenJobs]]:
     resources.ledger_reads = asyncio.Semaphore(2)
     resources.keyring = Keyring(database, 5.0)
     resources.in_thread = resources.in_thread_for_long = here
-    resources.read = resources.write = resources.read_if_writable = asked
+    resources.read = resources.write = asked
     resources.database = resources.writes = OutageWatch("away", "back")
-    resources.catalog, resources.policies = Catalog(database, here), Policies(database, here)
+    resources.catalog, resources.policies = Catalog(database, here), Policies(database, here, signs=True)
     resolve = models.resolve
     patch.setattr(
         models, "resolve", lambda engine, name: ECHO if name in ("echo", "echo@live") else resolve(engine, name)
@@ -197,7 +197,10 @@ def an_application() -> Iterator[tuple[Application, WrittenJobs]]:
     application = Application(resources.settings)
     state = application._starlette.state
     state.resources, state.document, state.page = resources, DOCUMENT, PAGE
-    state.probes = {"postgres": Probe(answered), "policy": Probe(answered)}
+    watches = [PartWatch[Any](answered, 1.0) for _ in range(3)]
+    for watch in watches:
+        asyncio.run(watch.ask_once())
+    state.readiness = Readiness(*watches, signs=True)
     try:
         yield application, jobs
     finally:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 import migrations
+from api import readiness
 from api.__main__ import ApiServer, listen_on
 from api.app import Application
 from contract.policy import Cluster, Policy, Pool, Tier
@@ -108,7 +109,10 @@ def published(
 
 @pytest.fixture(scope="session")
 def base_url(servers: Services, published: dict[str, str]) -> Iterator[str]:
-    """The API, in a thread of this process."""
+    """The API, in a thread of this process. It asks its parts more often than one that serves."""
+    patch = pytest.MonkeyPatch()
+    for name in ("ASK_EVERY_S", "STORE_EVERY_S", "ASK_AGAIN_S"):
+        patch.setattr(readiness, name, 0.2)
     application = Application(servers.settings)
     server = ApiServer(application)
     listener = listen_on("127.0.0.1", 0)
@@ -123,6 +127,7 @@ def base_url(servers: Services, published: dict[str, str]) -> Iterator[str]:
     thread.join(20)
     listener.close()
     assert not thread.is_alive()
+    patch.undo()
 
 
 class Caller:

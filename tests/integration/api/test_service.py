@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -20,7 +21,7 @@ import pytest
 from sqlalchemy import Engine, text
 from starlette.routing import Route
 
-from api import resources
+from api import readiness, resources
 from api.app import ROUTES
 from contract.policy import Pool
 from local.ports import free_port
@@ -142,29 +143,48 @@ def test_a_defect_is_a_problem_with_an_id_and_no_trace(
     assert "test_service.py" in printed
 
 
-def test_ready_says_which_part_is_away(base_url: str, servers: Services) -> None:
-    def ready() -> httpx.Response:
-        return httpx.get(base_url + "/readyz", timeout=15)
+def health(url: str) -> dict[str, Any]:
+    """What a probe is told; 503 when nothing is served."""
+    response = httpx.get(url + "/readyz", timeout=30)
+    found: dict[str, Any] = response.json()
+    assert response.status_code == (503 if found["status"] == "failing" else 200)
+    return found
 
-    found = ready().json()
-    found.pop("unreadable")  # other tests write jobs that are
-    assert (ready().status_code, found) == (
-        200,
-        {
-            "status": "ok",
-            "parts": {"kafka": "ok", "postgres": "ok", "object_store": "ok", "policy": "ok"},
-            "waiting": [],
-        },
-    )
+
+def lacking(url: str) -> dict[str, str]:
+    """The parts that do not do their work."""
+    return {part: state for part, state in health(url)["parts"].items() if state != "ok"}
+
+
+def test_ready_says_which_part_stands_still_and_the_rest_is_served(
+    base_url: str, caller: Caller, servers: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = caller.submit().json()["job"]
+    until(lambda: lacking(base_url) == {})
+    assert set(health(base_url)["ages_s"]) == {"kafka", "postgres", "object_store"}
+    monkeypatch.setattr(readiness, "STALE_S", 3.0)
     kafka_process(servers).signal(signal.SIGSTOP)
     try:
-        response = ready()
+        until(lambda: set(lacking(base_url)) == {"kafka"})
+        assert lacking(base_url)["kafka"].startswith("no answer for ")
+        assert health(base_url)["status"] == "degraded"
+        assert caller.http.get(f"/v1/jobs/{job}").status_code == 200
+        assert httpx.get(base_url + "/healthz").status_code == 200
     finally:
         kafka_process(servers).signal(signal.SIGCONT)
-    assert response.status_code == 503
-    assert response.json()["parts"]["kafka"] == "no answer within 3 s"
-    assert response.json()["parts"]["postgres"] == "ok"
-    assert httpx.get(base_url + "/healthz").status_code == 200
+    until(lambda: lacking(base_url) == {})
+
+
+def test_without_the_object_store_jobs_are_taken(base_url: str, caller: Caller, servers: Services) -> None:
+    assert servers.s3.process is not None
+    servers.s3.process.signal(signal.SIGSTOP)
+    try:
+        until(lambda: "object_store" in lacking(base_url))
+        assert health(base_url)["status"] == "degraded"
+        assert caller.submit().status_code == 202
+    finally:
+        servers.s3.process.signal(signal.SIGCONT)
+    until(lambda: lacking(base_url) == {})
 
 
 def test_a_pool_that_no_scheduler_has_opened_is_said_to_wait(
@@ -173,12 +193,47 @@ def test_a_pool_that_no_scheduler_has_opened_is_said_to_wait(
     engine = postgres.engine(servers.settings)
     pools.register(engine, msgspec.structs.replace(POLICY, pools={**POLICY.pools, "unopened": Pool(77)}))
     engine.dispose()
-    ready = httpx.get(base_url + "/readyz", timeout=15)
-    assert (ready.status_code, ready.json()["waiting"]) == (200, ["unopened"]), "the others are served"
+    until(lambda: health(base_url)["waiting"] == ["unopened"])
+    assert health(base_url)["status"] == "ok", "the others are served"
     assert caller_of(scope="operator").http.get("/v1/policy").json()["waiting"] == ["unopened"]
 
 
-def test_without_a_database_requests_are_told_to_come_again(caller: Caller, servers: Services) -> None:
+def test_a_pool_that_takes_signed_records_only_is_given_none_by_an_api_without_a_key(
+    base_url: str, caller: Caller, engine: Engine, written: Callable[[], list[Record]]
+) -> None:
+    job = caller.submit(key="before").json()["job"]
+    assert len(written()) == 1
+    with signed_only(engine, "main"):
+        until(lambda: caller.submit().status_code == 503)
+        taken = written()
+        for response in (caller.submit(), caller.submit(key="k"), caller.http.post(f"/v1/jobs/{job}/cancel")):
+            assert (response.status_code, response.json()["type"]) == (503, "urn:headrace:problem:cannot-sign")
+            assert "headrace keys derive api" in response.json()["detail"]
+        assert written() == taken
+        assert caller.http.get(f"/v1/jobs/{job}").status_code == 200
+        until(lambda: set(lacking(base_url)) == {"signing"})
+        assert health(base_url)["status"] == "degraded"
+    until(lambda: caller.submit(key="k").status_code == 202)
+    until(lambda: lacking(base_url) == {})
+
+
+@contextmanager
+def signed_only(engine: Engine, pool: str) -> Iterator[None]:
+    """As if a scheduler with keys had opened the pool."""
+
+    def say(signed_from: int) -> None:
+        with engine.begin() as connection:
+            query = text("UPDATE views.ledger_positions SET signed_from = :n WHERE pool = :pool")
+            connection.execute(query, {"n": signed_from, "pool": pool})
+
+    say(0)
+    try:
+        yield
+    finally:
+        say(-1)
+
+
+def test_without_a_database_requests_are_told_to_come_again(base_url: str, caller: Caller, servers: Services) -> None:
     job = caller.submit().json()["job"]
     servers.postgres.kill()
     try:
@@ -186,7 +241,8 @@ def test_without_a_database_requests_are_told_to_come_again(caller: Caller, serv
             assert response.status_code == 503
             assert response.headers["Content-Type"] == "application/problem+json"
             assert "Retry-After" in response.headers
-        assert caller.http.get("/readyz").json()["parts"]["postgres"].startswith("failed")
+        until(lambda: health(base_url)["status"] == "failing")
+        assert "postgres" in lacking(base_url)
     finally:
         servers.postgres.start()
         servers.postgres.await_ready()
@@ -194,7 +250,7 @@ def test_without_a_database_requests_are_told_to_come_again(caller: Caller, serv
 
 
 def test_a_read_only_database_is_said_and_no_job_is_acknowledged(
-    caller: Caller, servers: Services, engine: Engine, written: Callable[[], list[Record]]
+    base_url: str, caller: Caller, engine: Engine, written: Callable[[], list[Record]]
 ) -> None:
     """Case C22. Without a key only the first request may reach the broker: the next ones ask the database first."""
     job = caller.submit().json()["job"]
@@ -205,13 +261,12 @@ def test_a_read_only_database_is_said_and_no_job_is_acknowledged(
         assert "read-only" in response.json()["detail"]
         assert len(written()) <= 2
         assert caller.http.get(f"/v1/jobs/{job}").status_code == 200, "what can be read is read"
-        ready = caller.http.get("/readyz")
-        assert ready.status_code == 503
-        assert "read-only" in ready.json()["parts"]["postgres"]
+        until(lambda: health(base_url)["status"] == "failing")
+        assert "read-only" in lacking(base_url)["postgres"]
     done = caller.submit(key="heron")
     assert done.status_code == 202
     assert caller.http.get(f"/v1/jobs/{done.json()['job']}").status_code == 200
-    assert caller.http.get("/readyz").json()["parts"]["postgres"] == "ok"
+    until(lambda: lacking(base_url) == {})
 
 
 @contextmanager

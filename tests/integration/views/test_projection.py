@@ -168,6 +168,22 @@ def test_an_illegal_transition_sets_that_job_aside_and_the_others_go_on(engine: 
     assert (pool.unreadable, pool.passed_over) == (1, 0)
 
 
+def test_from_where_on_a_pool_is_signed_is_kept(engine: Engine, ledger: Ledger) -> None:
+    def signed_from() -> int:
+        apply_at_once(engine, ledger)
+        with engine.connect() as connection:
+            (pool,) = [view for view in queries.pools(connection) if view.pool == ledger.pool]
+            assert (ledger.pool in queries.pools_that_want_signatures(connection)) is (pool.signed_from >= 0)
+        return pool.signed_from
+
+    ledger.open()
+    assert signed_from() == -1
+    ledger.write(e.Opened("s", "0.2.0", 4, 12))
+    assert signed_from() == 12
+    ledger.write(e.Opened("s", "0.1.0", 3))
+    assert signed_from() == 12, "a scheduler of v0.1.0 says nothing of signatures"
+
+
 def test_a_new_life_begins_its_rows_anew(engine: Engine, ledger: Ledger) -> None:
     job = job_of(ledger.pool, "one")
     ledger.write(ledger.accepted(job))

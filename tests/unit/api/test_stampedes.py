@@ -70,7 +70,8 @@ def policies(monkeypatch: pytest.MonkeyPatch) -> tuple[Database, Ask]:
     policy = Policy({}, {"main": Pool(0)}, {})
     database = Database([PolicyView("main", "sha256:1", 1, policy)])
     monkeypatch.setattr(queries, "policies", database)
-    found = Policies(ENGINE, asyncio.to_thread)
+    monkeypatch.setattr(queries, "pools_that_want_signatures", lambda _: frozenset())
+    found = Policies(ENGINE, asyncio.to_thread, signs=True)
     return database, lambda: found.of("main")
 
 

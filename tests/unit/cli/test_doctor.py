@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from cli import doctor, output
+from cli import api_health, doctor, output
 from cli.doctor import DoctorFinding
 from local import stack
 from local.status import PartStatus
@@ -53,6 +56,26 @@ def test_where_nothing_runs_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tm
     assert [finding.what for finding in doctor._installation(tmp_path, status)] == [
         "commands sign what they tell schedulers"
     ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"parts": {"kafka": "ok"}}, [(True, "the API", "each part that it needs does its work")]),
+        ({"parts": {"kafka": "ok", "signing": "no key"}}, [(False, "the API: signing", "no key")]),
+        (httpx.ConnectError("no"), [(False, "the API", "no answer from http://an.api")]),
+    ],
+)
+def test_an_api_that_lacks_something_is_named(monkeypatch: pytest.MonkeyPatch, answer: Any, said: list[Any]) -> None:
+    def get(url: str) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(json=lambda: answer)
+
+    monkeypatch.setattr(api_health, "get", get)
+    monkeypatch.setattr(doctor, "elsewhere", lambda: False)
+    found = doctor._api(Settings(api_url="http://an.api"), running=True)
+    assert [(finding.good, finding.what, finding.found) for finding in found] == said
 
 
 @pytest.mark.parametrize(

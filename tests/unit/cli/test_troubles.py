@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from cli import troubles
+from cli import api_health, troubles
 from cli.main import run
 from cli.moments import now_ms
 from cli.troubles import HOUR_MS
@@ -69,7 +69,7 @@ def _answer(found: Any) -> Any:
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
     servers = Servers()
-    monkeypatch.setattr(troubles, "_get", servers.get)
+    monkeypatch.setattr(api_health, "get", servers.get)
     monkeypatch.setattr("operations.quarantine.counts", servers.count)
     monkeypatch.setattr(troubles, "policies_in_force", lambda here: _answer(servers.policies))
     monkeypatch.setattr(troubles, "partitions", servers.partitions)
@@ -88,6 +88,11 @@ def test_what_waits_and_what_was_set_aside_is_named_with_its_place(servers: Serv
         "quarantine: of submissions at least 30, 2 in the last hour; the newest is submissions/0/17:"
         " model: none has this [name]"
     ]
+
+
+def test_what_the_api_lacks_is_said(servers: Servers) -> None:
+    servers.api, servers.counts = {"status": "degraded", "parts": {"signing": "no key", "kafka": "ok"}}, ([], True)
+    assert [line.plain for line in troubles.describe(troubles.find_troubles(HERE))] == ["signing: no key"]
 
 
 def test_jobs_that_the_views_cannot_show_are_counted(servers: Servers) -> None:
