@@ -217,7 +217,7 @@ class ModelVersion(msgspec.Struct):
     """The version runs no more, and no submission of it is accepted."""
 
     @classmethod
-    def of(cls, version: RegisteredVersion, *, withdrawn: bool = False) -> ModelVersion:
+    def of(cls, version: RegisteredVersion) -> ModelVersion:
         manifest = version.manifest
         return cls(
             version.digest,
@@ -228,7 +228,7 @@ class ModelVersion(msgspec.Struct):
             manifest.gpus,
             manifest.memory_mib,
             manifest.timeout_ms,
-            withdrawn,
+            version.withdrawn,
         )
 
 

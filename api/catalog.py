@@ -49,6 +49,21 @@ class Catalog:
             )
         return version
 
+    async def withdrawn(self, reference: str, version: RegisteredVersion) -> Problem:
+        """The answer to a submission of a withdrawn version."""
+        versions = await self._in_thread(models.versions, self._engine, version.model)
+        usable = [f"{version.model}@{other.digest}" for other in versions if not other.withdrawn]
+        said = "" if reference.endswith(version.digest) else f", to which {reference[:SAID_CHARACTERS_MAX]} points"
+        what = "name another version, or" if usable else "it has no other version:"
+        return Problem(
+            409,
+            "version-withdrawn",
+            f"model: expected a version that may run, found {version.digest}{said}: it was withdrawn for ever; {what}"
+            f" ask whoever publishes {version.model} to promote one",
+            version=version.digest,
+            known=usable[:NAMED_MAX],
+        )
+
     async def checked_inputs(self, version: RegisteredVersion, raw: bytes) -> Any:
         """The inputs, decoded. Problem 422 for what no model takes, or with the path of the first fault, what the
         version expects there and what was found; 409 when nobody can check inputs of the version."""

@@ -14,7 +14,6 @@ from api.resources import resources_of
 from contract.names import is_name
 from registry import models
 from registry.errors import RegistryError
-from views import queries
 
 
 @operation("GET", "/v1/models", "What can be run.", {200: ModelList})
@@ -45,14 +44,14 @@ async def get_model(request: Request) -> Response:
     try:
         model = await resources.in_thread(models.show, resources.engine, name)
         versions = await resources.in_thread(models.versions, resources.engine, name)
-        withdrawn = await resources.read(queries.withdrawals, name)
     except RegistryError as error:
         if error.code != "unknown_model":
             raise
         raise _unknown(name) from None
     summary = ModelSummary.of(model)
-    shown = [ModelVersion.of(version, withdrawn=version.digest in withdrawn) for version in versions]
-    return reply(ModelDetail(summary.name, summary.pool, summary.aliases, shown))
+    return reply(
+        ModelDetail(summary.name, summary.pool, summary.aliases, [ModelVersion.of(version) for version in versions])
+    )
 
 
 def _unknown(name: str) -> Problem:

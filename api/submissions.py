@@ -28,6 +28,7 @@ from contract.lifecycle import JobState
 from contract.names import TRACEPARENT, job_id_of_key, payload_digest
 from contract.policy import Policy
 from registry.keys import Key
+from registry.models import RegisteredVersion
 from runtime import jobs_writer
 from runtime.kafka import DeliveryUnclear
 from runtime.postgres_troubles import DATABASE_ERRORS
@@ -53,6 +54,8 @@ class CheckedSubmission(msgspec.Struct, frozen=True):
     tenant: str
     tier: str
     model: str
+    """As the user wrote it."""
+    version: RegisteredVersion
     expires_in_s: int
     inputs: bytes
     key: str
@@ -65,7 +68,7 @@ class CheckedSubmission(msgspec.Struct, frozen=True):
     "/v1/jobs",
     "Submit a job. 202 once the broker has it; 200 when this Idempotency-Key made it before.",
     {202: Submitted, 200: Submitted},
-    problems=(400, 403, 404, 410, 413, 415, 422, 503),
+    problems=(400, 403, 404, 409, 410, 413, 415, 422, 503),
     parameters=(
         header(
             "Idempotency-Key",
@@ -82,6 +85,8 @@ async def submit(request: Request) -> Response:
     given_key = idempotency_key(request.headers.get("Idempotency-Key"))
     body = await read_body(request, await resources.policies.payload_bytes_max() + ENVELOPE_BYTES_MAX)
     checked = await _checked(resources, key, decode(_decoder, body), given_key or secrets.token_hex(16))
+    if checked.version.withdrawn and not (bool(given_key) and await resources.read(receipts.is_known, checked.job)):
+        raise await resources.catalog.withdrawn(checked.model, checked.version)
     # a database that takes no writes is asked first: else each try without a key would be another job
     known = given_key or resources.writes.is_away
     if known and await _reserve(resources, checked) is ReceiptState.ACKNOWLEDGED:
@@ -126,6 +131,7 @@ async def _checked(resources: Resources, key: Key, asked: SubmitRequest, idempot
         tenant=key.tenant,
         tier=tier_of(key, policy, asked.tier),
         model=asked.model,
+        version=version,
         expires_in_s=asked.expires_in_s or 0,
         inputs=raw,
         key=idempotency,

@@ -35,7 +35,15 @@ VERBS = {
 }
 """Verbs without a noun: the module that has the function, and what it does."""
 
-_WRONG_USE_CODES = ("invalid", "unknown_model", "unknown_alias", "unknown_version", "unknown_pool", "conflict")
+_WRONG_USE_CODES = (
+    "invalid",
+    "unknown_model",
+    "unknown_alias",
+    "unknown_version",
+    "unknown_pool",
+    "conflict",
+    "withdrawn",
+)
 
 
 def main() -> None:

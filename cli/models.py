@@ -7,29 +7,29 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import structs
 from sqlalchemy import Engine
 
-from cli import output
+from cli import output, withdrawals
 from cli.caller import user_name
 from cli.connection import DATA_DEFAULT, Data, settings
-from cli.errors import CommandFailed, WrongUse
+from cli.errors import CommandFailed
 from cli.output import Format, Output
-from contract.inputs import WithdrawRequested
-from contract.names import ALIAS_DEFAULT, parse_model
-from registry import aliases, models, operators, publishing
+from contract.names import ALIAS_DEFAULT
+from registry import aliases, models, publishing
 from registry.aliases import AliasMove
 from registry.manifest import VersionFile
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine as connect
-from views import queries
+from views import queries, withdrawn
 
 app = typer.Typer(no_args_is_help=True, help="Versions of models, and the aliases that point to them.")
+app.command()(withdrawals.withdraw)
 
 AliasOption = Annotated[str, typer.Option("--alias", help="The pointer.")]
 Reason = Annotated[str, typer.Option("--why", help="Kept in the alias's history.")]
 
 RELAYED_WITHIN_S = 15.0
-SOURCE = "//headrace/models"
 
 
 @app.command()
@@ -91,13 +91,24 @@ def publish(
 @app.command("list")
 def list_models(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Every model with its pool, its aliases and its number of versions."""
-    known = models.listed(connect(settings(data)))
+    database = connect(settings(data))
+    known = models.listed(database)
+    with database.connect() as connection:
+        gone = withdrawn.versions(connection)
     if form is Format.JSON:
-        return output.as_json(known)
+        of = {m.name: [version for version in gone.values() if version.model == m.name] for m in known}
+        return output.as_json([structs.asdict(m) | {"withdrawn": of[m.name]} for m in known])
     output.table(
         ["model", "pool", "aliases", "versions"],
         [
-            (m.name, m.pool, ", ".join(f"{a.alias} → {a.version[7:19]}" for a in m.aliases), len(m.versions))
+            (
+                m.name,
+                m.pool,
+                ", ".join(
+                    f"{a.alias} → {a.version[7:19]}{withdrawals.said_of(gone.get(a.version))}" for a in m.aliases
+                ),
+                len(m.versions),
+            )
             for m in known
         ],
         empty="no model is published; publish one with `headrace models publish DIR`",
@@ -112,11 +123,12 @@ def show(
     database = connect(settings(data))
     versions = models.versions(database, model)
     with database.connect() as connection:
-        withdrawn = queries.withdrawals(connection, model)
+        gone = withdrawn.versions(connection, model)
     known = {a.alias for a in models.show(database, model).aliases}
     moves = aliases.history(database, model, alias) if alias in known or alias != ALIAS_DEFAULT else ()
     if form is Format.JSON:
-        return output.as_json({"versions": versions, "withdrawn": sorted(withdrawn), "alias": alias, "moves": moves})
+        shown = {"versions": versions, "withdrawn": list(gone.values()), "alias": alias, "moves": moves}
+        return output.as_json(shown)
     live = moves[-1].version if moves else ""
     output.table(
         ["version", "published", "by", "chipsets", "timeout", ""],
@@ -127,7 +139,7 @@ def show(
                 v.published_by,
                 ", ".join(v.manifest.chipsets),
                 output.duration(v.manifest.timeout_ms),
-                " ".join([*(["withdrawn"] * (v.digest in withdrawn)), *([f"← {alias}"] * (v.digest == live))]),
+                (f"← {alias}" if v.digest == live else "") + withdrawals.said_of(gone.get(v.digest)),
             )
             for v in versions
         ],
@@ -152,11 +164,6 @@ def promote(
 ) -> None:
     """Point an alias to a version: jobs accepted from then on run it."""
     database = connect(settings(data))
-    if _is_withdrawn(database, model, version, kill=False):
-        raise CommandFailed(
-            f"expected a version that may run, found {version}, which was withdrawn; promote another:"
-            f" `headrace models show {model}` lists the versions"
-        )
     _moved(database, aliases.promote(database, model, alias, version, user_name(), why), form)
 
 
@@ -171,65 +178,6 @@ def rollback(
     """Point an alias back to the version before."""
     database = connect(settings(data))
     _moved(database, aliases.rollback(database, model, alias, user_name(), why), form)
-
-
-@app.command()
-def withdraw(
-    reference: Annotated[str, typer.Argument(metavar="MODEL@sha256:…", help="A published version, by its digest.")],
-    kill: Annotated[bool, typer.Option("--kill", help="Stop what runs, too. Default: it may finish.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Withdraw it although an alias points to it.")] = False,
-    data: Data = DATA_DEFAULT,
-    form: Output = Format.TABLE,
-) -> None:
-    """Withdraw a version for ever: it starts no more. Waiting jobs take what their alias has now; others end."""
-    try:
-        model, _, digest = parse_model(reference)
-    except ValueError as error:
-        raise WrongUse(str(error)) from None
-    if not digest:
-        raise WrongUse(f"expected MODEL@sha256:…, the digest of a version, found {reference[:100]!r}")
-    found = settings(data)
-    database = connect(found)
-    version = models.resolve(database, reference)
-    pointing = [alias.alias for alias in models.show(database, model).aliases if alias.version == digest]
-    if pointing and not force:
-        raise CommandFailed(
-            f"expected a version to which no alias points, found {', '.join(f'{model}@{alias}' for alias in pointing)}"
-            f" on it: its jobs would wait and new ones be refused; first `headrace models promote {model} VERSION"
-            f" --alias {pointing[0]}` or `headrace models rollback {model} --alias {pointing[0]}`, or add --force"
-        )
-    with database.connect() as connection:
-        policies = {entry.pool: entry.policy for entry in queries.policies(connection)}
-    if version.pool not in policies:
-        raise CommandFailed(
-            f"expected a policy in force in pool {version.pool}, found none, so nothing of the model can run; apply a"
-            " policy first: `headrace policy apply FILE`"
-        )
-    partition = policies[version.pool].pools[version.pool].partition
-    if not _is_withdrawn(database, model, digest, kill=kill):
-        operators.send(found, WithdrawRequested(model, digest, kill), [partition], SOURCE)
-        _await_withdrawal(database, model, digest, kill=kill)
-    if form is Format.JSON:
-        return output.as_json({"model": model, "version": digest, "withdrawn": True, "kill": kill})
-    what = "what runs is stopped" if kill else "what runs may finish"
-    output.out.print(f"{model} {digest} is withdrawn: nothing of it starts, {what}", soft_wrap=True)
-
-
-def _is_withdrawn(database: Engine, model: str, digest: str, *, kill: bool) -> bool:
-    """The ledger says so, at least as strictly as asked."""
-    with database.connect() as connection:
-        return queries.withdrawals(connection, model).get(digest, -1) >= kill
-
-
-def _await_withdrawal(database: Engine, model: str, digest: str, *, kill: bool) -> None:
-    deadline = time.monotonic() + RELAYED_WITHIN_S
-    while not _is_withdrawn(database, model, digest, kill=kill):
-        if time.monotonic() > deadline:
-            raise CommandFailed(
-                f"the scheduler is told, but did not follow within {RELAYED_WITHIN_S:.0f} s; it will when it runs: see"
-                " `headrace status` and `headrace pools list`"
-            )
-        time.sleep(0.1)
 
 
 def _moved(database: Engine, move: AliasMove, form: Format) -> None:

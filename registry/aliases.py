@@ -2,7 +2,8 @@
 
 The moves of an alias are numbered 1, 2, 3… in commit order, because a writer holds the model before it reads the last
 number. A rollback is one more move, to the version before the one in force. A second rollback goes further back, and
-never forward to a version that was rolled back.
+never forward to a version that was rolled back. No alias is moved to a withdrawn version, or told to stay there, by
+whichever way it would come there: `promote`, `rollback`, or a publication.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contract.inputs import AliasMoved
 from contract.names import is_name
 from registry import models, outbox
 from registry.errors import RegistryError
+from registry.models import RegisteredVersion
 
 
 class AliasMove(msgspec.Struct, frozen=True):
@@ -36,7 +38,7 @@ def promote(engine: Engine, model: str, alias: str, version: str, who: str, why:
     """Points the alias to this version (`sha256:…`) of the model. The relay tells the scheduler.
 
     An alias that points there already does not move: its last move is returned.
-    RegistryError: unknown_model, unknown_version, invalid."""
+    RegistryError: unknown_model, unknown_version, withdrawn, invalid."""
     with engine.begin() as connection:
         outbox.hold_model(connection, model)
         return promote_in(connection, model, alias, version, who, why)
@@ -55,6 +57,7 @@ def promote_in(connection: Connection, model: str, alias: str, version: str, who
             "unknown_version",
             f"model {model!r} has no version {version[:80]!r}; publish it first, or see `models show {model}`",
         )
+    _refuse_withdrawn(found, alias)
     moves = _history(connection, model, alias)
     if moves and moves[-1].version == version:
         return moves[-1]
@@ -64,7 +67,7 @@ def promote_in(connection: Connection, model: str, alias: str, version: str, who
 def rollback(engine: Engine, model: str, alias: str, who: str, why: str) -> AliasMove:
     """Points the alias back to the version before the one in force.
 
-    RegistryError: unknown_alias, or conflict when there is no earlier version."""
+    RegistryError: unknown_alias, conflict when there is no earlier version, or withdrawn when that one is."""
     with engine.begin() as connection:
         outbox.hold_model(connection, model)
         moves = _history(connection, model, alias)
@@ -82,7 +85,22 @@ def rollback(engine: Engine, model: str, alias: str, who: str, why: str) -> Alia
                 f"alias {model}@{alias} points to {stood[-1]} and no version stood before it;"
                 f" promote the version you want: `models promote {model} VERSION --alias {alias}`",
             )
+        before = models.version_in(connection, stood[-2])
+        if before is not None:
+            _refuse_withdrawn(before, alias)
         return _move(connection, moves, model, alias, stood[-2], who, why, is_rollback=True)
+
+
+def _refuse_withdrawn(version: RegisteredVersion, alias: str) -> None:
+    """Jobs of the alias would be refused, and those that wait for another version would go on waiting."""
+    if version.withdrawn:
+        model = version.model
+        raise RegistryError(
+            "withdrawn",
+            f"expected a version that may run, found {version.digest}, which was withdrawn for ever: promote another"
+            f" version, `models promote {model} VERSION --alias {alias}` (`models show {model}` lists them), or publish"
+            " a change of this one",
+        )
 
 
 def history(engine: Engine, model: str, alias: str) -> tuple[AliasMove, ...]:

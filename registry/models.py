@@ -25,7 +25,7 @@ _manifests: Answers[str, Manifest] = Answers(MANIFESTS_KEPT_MAX)
 
 
 class RegisteredVersion(msgspec.Struct, frozen=True):
-    """A published version. Only `relayed` ever changes."""
+    """A published version. Only `relayed` and `withdrawn` ever change, each once."""
 
     model: str
     digest: str
@@ -35,6 +35,8 @@ class RegisteredVersion(msgspec.Struct, frozen=True):
     published_by: str
     relayed: bool
     """Whether the relay has told the scheduler: then a job that is submitted now finds the version known."""
+    withdrawn: bool = False
+    """The version must not run any more, by the views of its pool's ledger, which may be a moment behind."""
 
 
 def size_of(version: RegisteredVersion) -> int:
@@ -111,7 +113,9 @@ _VERSION = """
 SELECT v.digest, v.model, m.pool, v.manifest, v.published_by,
        (extract(epoch FROM v.published_at) * 1000)::bigint AS published_ms,
        EXISTS (SELECT FROM registry.outbox o WHERE o.model = v.model AND o.version = v.digest AND o.alias = ''
-               AND o.move = 0 AND o.published_at IS NOT NULL) AS relayed
+               AND o.move = 0 AND o.published_at IS NOT NULL) AS relayed,
+       EXISTS (SELECT FROM views.withdrawals w WHERE w.pool = m.pool AND w.model = v.model AND w.version = v.digest)
+               AS withdrawn
 FROM registry.versions v JOIN registry.models m ON m.name = v.model
 """
 
@@ -196,6 +200,7 @@ def version_of(row: Row[tuple[object, ...]]) -> RegisteredVersion:
         published_ms=row.published_ms,
         published_by=row.published_by,
         relayed=row.relayed,
+        withdrawn=row.withdrawn,
     )
 
 

@@ -222,12 +222,6 @@ def policies(connection: Connection) -> list[PolicyView]:
     ]
 
 
-def withdrawals(connection: Connection, model: str) -> dict[str, bool]:
-    """The withdrawn versions of the model. True: what ran was stopped, too."""
-    query = text("SELECT version, bool_or(kill) AS kill FROM views.withdrawals WHERE model = :model GROUP BY version")
-    return {row.version: row.kill for row in connection.execute(query, {"model": model})}
-
-
 class PoolView(msgspec.Struct):
     """How far the views of a pool are, and which scheduler's decisions they show."""
 

@@ -83,6 +83,12 @@ def reserve(connection: Connection, job: str, tenant: str, request: bytes) -> Re
     return ReceiptState.NEW if kept.salt == salt else ReceiptState.UNCLEAR
 
 
+def is_known(connection: Connection, job: str) -> bool:
+    """Some request has tied the job id: its answer is decided by `reserve`."""
+    found = connection.execute(text("SELECT 1 FROM views.receipts WHERE request = :request"), {"request": bits_of(job)})
+    return found.scalar_one_or_none() is not None
+
+
 def acknowledge(
     connection: Connection,
     job: str,

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Engine, text
 
 from contract import events as e
 from contract.codec import decode_wire
@@ -18,6 +19,7 @@ from local.services import Services
 from runtime.kafka import Record
 from tests.integration.api.conftest import Caller, CallerFactory, Views, kafka_process
 from tests.unit.views.ledger import job_of
+from tests.waiting import until
 
 Written = Callable[[], list[Record]]
 
@@ -210,6 +212,39 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
     body = problem(caller.submit(**fields), status, code)
     assert says in str(body["detail"])
     assert written() == []
+
+
+@pytest.fixture
+def withdraw_echo(engine: Engine, published: dict[str, str], caller: Caller) -> Iterator[Callable[[], str]]:
+    """The views say that the version of echo is withdrawn, until the test has ended."""
+    row = {"version": published["echo"]}
+
+    def withdraw() -> str:
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO views.withdrawals VALUES ('main', 'echo', :version, false, 1)"), row)
+        until(lambda: caller.submit().status_code == 409, "the API has heard of it")
+        return row["version"]
+
+    yield withdraw
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM views.withdrawals WHERE version = :version"), row)
+    until(lambda: caller.submit().status_code == 202, "the API takes jobs again")
+
+
+def test_a_withdrawn_version_is_refused_and_keys_of_its_jobs_still_answer(
+    caller: Caller, written: Written, withdraw_echo: Callable[[], str]
+) -> None:
+    before = caller.submit(key="before")
+    assert before.status_code == 202
+    bad = withdraw_echo()
+    count = len(written())
+    for fields in ({"key": "after"}, {"model": f"echo@{bad}"}):
+        body = problem(caller.submit(**fields), 409, "version-withdrawn")
+        assert f"found {bad}" in str(body["detail"])
+    again = caller.submit(key="before")
+    assert (again.status_code, again.json()["job"]) == (200, before.json()["job"])
+    assert len(written()) == count
+    assert [version["withdrawn"] for version in caller.http.get("/v1/models/echo").json()["versions"]] == [True]
 
 
 def test_a_version_by_its_digest_can_be_run(caller: Caller, published: dict[str, str]) -> None:

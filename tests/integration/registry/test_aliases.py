@@ -11,6 +11,7 @@ from registry import aliases, models, publishing
 from registry.errors import RegistryError
 from runtime.object_store import ObjectStore
 from tests.unit.registry.samples import MODEL_PY, write_model
+from views import withdrawn
 
 
 @pytest.fixture
@@ -114,3 +115,61 @@ def tell(engine: Engine, which: str) -> None:
         connection.execute(
             text(f"UPDATE registry.outbox SET published_at = now() WHERE published_at IS NULL AND ({which})")
         )
+
+
+def withdraw(engine: Engine, version: str, *, kill: bool = False) -> None:
+    """As the views say once the ledger has it."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO views.withdrawals VALUES ('main', 'echo', :version, :kill, 1)"),
+            {"version": version, "kill": kill},
+        )
+
+
+def test_no_alias_comes_to_a_withdrawn_version(
+    engine: Engine, store: ObjectStore, tmp_path: Path, versions: list[str]
+) -> None:
+    a, b, c, _ = versions
+    for version in (a, b):
+        aliases.promote(engine, "echo", "live", version, "ann", "")
+    withdraw(engine, a)
+    again = write_model(tmp_path / "again", code=MODEL_PY + "# 0\n")
+    for act in (
+        lambda: aliases.promote(engine, "echo", "live", a, "ann", ""),
+        lambda: aliases.promote(engine, "echo", "new", a, "ann", ""),
+        lambda: aliases.rollback(engine, "echo", "live", "ann", ""),
+        lambda: publishing.publish(again, engine=engine, store=store, who="ann", pool="main", alias="live"),
+    ):
+        with pytest.raises(RegistryError, match=f"found {a}, which was withdrawn for ever: promote another") as caught:
+            act()
+        assert caught.value.code == "withdrawn"
+    assert [move.version for move in aliases.history(engine, "echo", "live")] == [a, b]
+    assert [alias.alias for alias in models.show(engine, "echo").aliases] == ["live"]
+    assert aliases.promote(engine, "echo", "live", c, "ann", "").move == 3
+
+
+def test_an_alias_on_a_withdrawn_version_is_not_told_to_stay_there(engine: Engine, versions: list[str]) -> None:
+    aliases.promote(engine, "echo", "live", versions[0], "ann", "")
+    withdraw(engine, versions[0])
+    with pytest.raises(RegistryError, match="withdrawn for ever"):
+        aliases.promote(engine, "echo", "live", versions[0], "ann", "")
+    assert [version.withdrawn for version in models.versions(engine, "echo")] == [
+        version.digest == versions[0] for version in models.versions(engine, "echo")
+    ]
+    assert models.resolve(engine, "echo@live").withdrawn
+    assert not models.resolve(engine, f"echo@{versions[1]}").withdrawn
+
+
+def test_a_withdrawal_is_known_as_strictly_as_it_was_asked_for(engine: Engine, versions: list[str]) -> None:
+    a, b, c, _ = versions
+    withdraw(engine, a)
+    withdraw(engine, b, kill=True)
+    with engine.connect() as connection:
+        known = {
+            (v, kill): withdrawn.is_withdrawn(connection, v, kill=kill) for v in (a, b, c) for kill in (False, True)
+        }
+        shown = withdrawn.versions(connection, "echo")
+        assert shown == withdrawn.versions(connection)
+        assert withdrawn.versions(connection, "other") == {}
+    assert [key for key, said in known.items() if said] == [(a, False), (b, False), (b, True)]
+    assert {version: (entry.kill, entry.waiting) for version, entry in shown.items()} == {a: (False, 0), b: (True, 0)}

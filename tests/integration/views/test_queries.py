@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from sqlalchemy import Engine
 
 from contract import events as e
 from tests.unit.views.ledger import VERSION, Ledger, job_of, policy_of
-from views import projection, queries
+from views import projection, queries, withdrawn
 
 
 def fill(engine: Engine, ledger: Ledger, count: int, tenant: str) -> list[str]:
@@ -111,3 +112,20 @@ def test_operators_see_clusters_nodes_policy_and_pools(engine: Engine, ledger: L
     assert (nodes["n-1"].staged, nodes["n-1"].cached, nodes["n-2"].state) == (1, [VERSION], "lost")
     assert policy.policy == policy_of(ledger.pool)
     assert (pool.release, pool.rules, pool.hash) == ("0.1.0", 1, ledger.records[-1].hash)
+
+
+def test_jobs_that_wait_with_a_withdrawn_version_are_counted(engine: Engine, ledger: Ledger) -> None:
+    """Jobs with another version, jobs that were pinned anew and jobs that run are none of them."""
+    bad = "sha256:" + job_of(ledger.pool, "bad")[-32:] * 2
+    jobs = [job_of(ledger.pool, f"withdrawn-{number}") for number in range(4)]
+    for job in jobs:
+        ledger.write(msgspec.structs.replace(ledger.accepted(job), version=bad))
+    ledger.write(ledger.accepted(job_of(ledger.pool, "other")))
+    ledger.write(ledger.dispatched(jobs[0]))
+    ledger.write(e.VersionWithdrawn("noop", bad, kill=False), e.JobRepinned(jobs[1], VERSION))
+    with engine.begin() as connection:
+        projection.apply_all(connection, ledger.pool, ledger.records)
+    with engine.connect() as connection:
+        found = withdrawn.versions(connection, "noop")[bad]
+        assert withdrawn.waiting_jobs(connection, ["sha256:absent"]) == {}
+    assert (found.kill, found.waiting) == (False, 2)
