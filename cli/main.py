@@ -6,13 +6,15 @@ for that.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
 import typer
 
 from cli import output
-from cli.errors import FAILED, WRONG_USE, CommandFailed
+from cli.errors import FAILED
+from cli.sentences import sentence
 
 NOUNS = {
     "jobs": "Requests to run a model once.",
@@ -35,20 +37,25 @@ VERBS = {
 }
 """Verbs without a noun: the module that has the function, and what it does."""
 
-_WRONG_USE_CODES = (
-    "invalid",
-    "unknown_model",
-    "unknown_alias",
-    "unknown_version",
-    "unknown_pool",
-    "conflict",
-    "withdrawn",
-)
-
 
 def main() -> None:
     """Runs the command that was typed."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(_written(run(sys.argv[1:])))
+
+
+def _written(code: int) -> int:
+    """The exit code, once all that was printed is written: Python itself would end with a stack trace."""
+    try:
+        if sys.stdout is not None:  # None: it was closed before this program began
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has enough
+        code = FAILED
+    except OSError as failure:
+        code = _failed(failure)
+    else:
+        return code
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 def run(arguments: list[str]) -> int:
@@ -64,13 +71,17 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as failure:  # the user: a known failure is said in a sentence, any other is raised again
-        said = sentence(failure)
-        if said is None:
-            raise
-        words, code = said
-        output.err.print("error: ", style="bold red", end="")
-        output.err.print(words, soft_wrap=True)
-        return code
+        return _failed(failure)
+
+
+def _failed(failure: Exception) -> int:
+    said = sentence(failure)
+    if said is None:
+        raise failure
+    words, code = said
+    output.err.print("error: ", style="bold red", end="")
+    output.err.print(words, soft_wrap=True)
+    return code
 
 
 def build(typed: str) -> typer.Typer:
@@ -93,43 +104,3 @@ def build(typed: str) -> typer.Typer:
 
 def _nothing() -> None:
     """Stands for a verb that was not typed."""
-
-
-def sentence(failure: Exception) -> tuple[str, int] | None:
-    """(what to say, exit code) for a failure that a user may meet; None for a defect of ours."""
-    if isinstance(failure, CommandFailed):
-        return str(failure), failure.code
-    if hasattr(failure, "format_message"):  # the option parser's own: an unknown option, a missing argument
-        return f"{failure.format_message()} (see --help)", WRONG_USE
-    from confluent_kafka import KafkaException
-    from pydantic import ValidationError
-
-    from audit.ledger.reader import ExportUnreadable
-    from local.errors import CannotStart
-    from registry.errors import RegistryError
-    from runtime.entry import settings_fault
-    from runtime.kafka import DeliveryUnclear, OffsetGone
-    from runtime.object_store import UNAVAILABLE
-    from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
-    from runtime.proxies import ProxyUnusable
-    from runtime.settings import SettingUnusable
-
-    if isinstance(failure, ValidationError):
-        return settings_fault(failure), WRONG_USE
-    if isinstance(failure, RegistryError):
-        return str(failure), WRONG_USE if failure.code in _WRONG_USE_CODES else FAILED
-    if isinstance(failure, ExportUnreadable | SettingUnusable):
-        return str(failure), WRONG_USE
-    if isinstance(failure, CannotStart | ProxyUnusable):
-        return str(failure), FAILED
-    if isinstance(failure, DeliveryUnclear):
-        return f"{failure}; run the same command again: it changes nothing twice", FAILED
-    if isinstance(failure, OffsetGone):
-        return f"{failure}; records were removed while they were read: run the same command again", FAILED
-    if isinstance(failure, KafkaException):
-        return f"Kafka does not answer ({failure.args[0].str()}); see `headrace status`", FAILED
-    if isinstance(failure, UNAVAILABLE):
-        return f"{failure}; see `headrace status`, or set HEADRACE_S3_ENDPOINT", FAILED
-    if isinstance(failure, DATABASE_ERRORS):
-        return in_a_sentence(failure), FAILED
-    return None

@@ -22,12 +22,13 @@ from cli.ledgers import past_of_pool
 from cli.moments import now_ms
 from cli.output import Format, Output
 from cli.policy_shadow import shadow, shadows
+from cli.sentences import sentence
 from contract.policy import UNLIMITED, Policy
 from contract.policy_check import warnings_of
 from registry import policies
 from runtime.object_store import UNAVAILABLE
 from runtime.postgres import engine as connect
-from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
+from runtime.postgres_troubles import DATABASE_ERRORS
 
 app = typer.Typer(no_args_is_help=True, help="Tiers, SLOs, pools, clusters and limits.")
 
@@ -89,8 +90,9 @@ def _add_trial(entry: dict[str, Any], data: Path) -> None:
         here_ms = now_ms()
         state = as_of(past_of_pool(settings(data), entry["pool"]), here_ms, here_ms)
     except (KafkaException, *DATABASE_ERRORS, NotBelieved, MomentInvalid, WrongUse, *UNAVAILABLE) as error:
-        why = in_a_sentence(error) if isinstance(error, DATABASE_ERRORS) else error
-        output.err.print(f"pool {entry['pool']}: whether the policy is on trial is not known: {why}")
+        said = sentence(error)
+        why = said[0] if said is not None else error
+        output.err.print(f"pool {entry['pool']}: whether the policy is on trial is not known: {why}", soft_wrap=True)
         return
     entry["trial"] = msgspec.to_builtins(state.trial) if state.policy == entry["fingerprint"] else None
 

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from cli import keys
-from cli.main import run, sentence
+from cli.main import run
+from cli.sentences import sentence
 
 
 @pytest.mark.parametrize("kind", [psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.AdminShutdown, psycopg.Error])

@@ -74,7 +74,7 @@ def test_it_shows_the_policy_where_the_ledger_cannot_be_read(
     assert run(["policy", "show", "-o", "json"]) == 0
     said = capsys.readouterr()
     assert "trial" not in json.loads(said.out)["policies"][0]
-    assert "whether the policy is on trial is not known" in said.err
+    assert "whether the policy is on trial is not known: Kafka does not answer (away); see" in said.err
 
 
 def test_a_pool_without_a_scheduler_is_said_to_wait(
