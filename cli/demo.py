@@ -54,8 +54,8 @@ HTTP_PROMPTS = (
     ("free", "a yellow star moving down on a black background"),
     ("light", "a blue square moving left"),
     ("light", "a green triangle moving up on a white background"),
-    ("unlimited", "a purple ring moving right on a black background"),
     ("unlimited", "an orange ball moving up"),
+    ("unlimited", "a purple diamond moving right on a black background"),
     ("enterprise", "a cyan square moving down"),
     ("api", "a red triangle moving left on a white background"),
 )

@@ -129,7 +129,7 @@ def events(
         if form is Format.JSON:
             return output.as_json(list(happened))
         for event in happened:
-            output.out.print(f"{output.moment(event['at_ms'])}  ", output.state(event["state"]), f"  {event['words']}")
+            output.out.print(f"{output.moment(event['at_ms'])} ", output.state(event["state"]), f" {event['words']}")
 
 
 app.command()(why)
