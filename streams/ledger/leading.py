@@ -79,6 +79,8 @@ class Leading:
         """Of the newest stored snapshot."""
         self._is_saving = False
         """A snapshot is being stored: a store that hangs must not keep many of them in memory."""
+        self._tried_offset = state.head_offset
+        """Of the newest snapshot that was stored, or could not be."""
         self._snapshot_tried = asyncio.Event()
         self._tail = io.read_ledger(
             self._writer.next_offset,
@@ -102,12 +104,14 @@ class Leading:
         """Let the batch in flight land, and store a last snapshot if there is anything new to store."""
         if self._writer.phase is not WriterPhase.LEADING or not self._has_news():
             return
-        self._snapshot_tried.clear()
+        wanted = self._writer.state.head_offset
         self._writer.want_snapshot()
         self._wake()
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self._snapshot_tried.wait()
+                while self._tried_offset < wanted and not self._guard.closed:
+                    self._snapshot_tried.clear()
+                    await self._snapshot_tried.wait()
         except TimeoutError:
             log.warning("no snapshot at the stop: the next start folds a longer tail", pool=self._pool)
 
@@ -289,11 +293,12 @@ class Leading:
             self._saving.failed(without_words(error), pool=self._pool)
         else:
             self._saving.worked(pool=self._pool)
-            self._snapshot_offset = ready.offset
+            self._snapshot_offset = max(self._snapshot_offset, ready.offset)
             took_ms = round((time.monotonic() - started_s) * 1000)
             log.info("snapshot stored", pool=self._pool, key=key, size_bytes=len(ready.data), took_ms=took_ms)
         finally:
             self._is_saving = False
+        self._tried_offset = max(self._tried_offset, ready.offset)
         self._snapshot_tried.set()
 
 

@@ -16,9 +16,10 @@ from streams import metrics
 from streams.door import jobs_door
 from streams.hosting import follower, inbox
 from streams.ledger import jobs_reader, opening, pool_metrics
+from streams.ledger.outputs import SnapshotReady
 from streams.ledger.snapshots import state_of
 from tests.unit.streams.led_pools import accepted, is_led, keeper_of, led, setup, shown, submitted
-from tests.unit.streams.memory_pool import MemoryBroker, run
+from tests.unit.streams.memory_pool import MemoryBroker, MemoryIO, run
 from tests.waiting import until_async, within
 
 
@@ -218,6 +219,38 @@ def test_a_store_that_hangs_never_has_two_snapshots_of_a_pool_in_hand() -> None:
         broker.store_answers.set()
         await until_async(lambda: broker.saves > 1, "the next one follows when the store has answered")
         await keeper.close(with_snapshot=False)
+
+    run(live)
+
+
+def test_a_stop_waits_for_its_own_snapshot_and_not_for_one_that_was_being_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def live() -> None:
+        broker = MemoryBroker()
+        answers = [asyncio.Event(), asyncio.Event()]
+
+        async def save(io: MemoryIO, pool: str, ready: SnapshotReady) -> str:
+            broker.saves += 1
+            await answers[broker.saves - 1].wait()
+            broker.snapshots[pool] = ready
+            return "a key"
+
+        monkeypatch.setattr(MemoryIO, "save_snapshot", save)
+        keeper = keeper_of(broker, snapshot_every_ms=1)
+        setup(broker)
+        await until_async(lambda: broker.saves, "a snapshot is to be stored")
+        broker.say(submitted(1))
+        await accepted(broker, 1)
+        closing = asyncio.create_task(keeper.close(with_snapshot=True))
+        await until_async(lambda: broker.saves == 2, "the last one is to be stored")
+        answers[0].set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not closing.done()
+        answers[1].set()
+        await closing
+        assert broker.snapshots["main"].offset == len(broker[0].ledger) - 1
 
     run(live)
 
