@@ -24,7 +24,8 @@ def followed(
         if not forever and time.monotonic() > end:
             raise CommandFailed(
                 f"the scheduler is told, but {what} did not follow within {HEARD_WITHIN_S:.0f} s; it will when its"
-                f" scheduler runs: see `headrace status` and `headrace {noun} list`"
+                f" scheduler runs: see `headrace status` and `headrace {noun} list`; a record that it refused is in"
+                " `headrace quarantine list`"
             )
         time.sleep(POLL_S)
     return shown

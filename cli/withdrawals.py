@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from cli import output
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed, WrongUse
+from cli.following import followed
 from cli.output import Format, Output
 from contract.inputs import WithdrawRequested
 from contract.names import parse_model
@@ -19,7 +20,6 @@ from runtime.postgres import engine as connect
 from views import queries, withdrawn
 from views.withdrawn import WithdrawnVersion
 
-FOLLOWED_WITHIN_S = 15.0
 SOURCE = "//headrace/models"
 
 
@@ -50,9 +50,10 @@ def withdraw(
             " add --force"
         )
     partition = _partition(database, version.pool)
-    if not _is_withdrawn(database, digest, kill=kill):
+    look = partial(_is_withdrawn, database, digest, kill=kill)
+    if not look():
         operators.send(found, WithdrawRequested(model, digest, kill), [partition], SOURCE)
-        _await_withdrawal(database, digest, kill=kill)
+        followed(f"pool {version.pool}", "pools", look, bool)
     if form is Format.JSON:
         said = {"model": model, "version": digest, "withdrawn": True, "kill": kill, "aliases": pointing}
         return output.as_json(said | {"waited": waiting})
@@ -103,14 +104,3 @@ def _partition(database: Engine, pool: str) -> int:
 def _is_withdrawn(database: Engine, digest: str, *, kill: bool) -> bool:
     with database.connect() as connection:
         return withdrawn.is_withdrawn(connection, digest, kill=kill)
-
-
-def _await_withdrawal(database: Engine, digest: str, *, kill: bool) -> None:
-    deadline = time.monotonic() + FOLLOWED_WITHIN_S
-    while not _is_withdrawn(database, digest, kill=kill):
-        if time.monotonic() > deadline:
-            raise CommandFailed(
-                f"the scheduler is told, but did not follow within {FOLLOWED_WITHIN_S:.0f} s; it will when it runs: see"
-                " `headrace status` and `headrace pools list`"
-            )
-        time.sleep(0.1)

@@ -55,7 +55,7 @@ def promote_in(connection: Connection, model: str, alias: str, version: str, who
     if found is None or found.model != model:
         raise RegistryError(
             "unknown_version",
-            f"model {model!r} has no version {version[:80]!r}; publish it first, or see `models show {model}`",
+            f"model {model!r} has no version {version[:80]!r}; publish it first, or see `headrace models show {model}`",
         )
     _refuse_withdrawn(found, alias)
     moves = _history(connection, model, alias)
@@ -83,7 +83,7 @@ def rollback(engine: Engine, model: str, alias: str, who: str, why: str) -> Alia
             raise RegistryError(
                 "conflict",
                 f"alias {model}@{alias} points to {stood[-1]} and no version stood before it;"
-                f" promote the version you want: `models promote {model} VERSION --alias {alias}`",
+                f" promote the version you want: `headrace models promote {model} VERSION --alias {alias}`",
             )
         before = models.version_in(connection, stood[-2])
         if before is not None:
@@ -98,8 +98,8 @@ def _refuse_withdrawn(version: RegisteredVersion, alias: str) -> None:
         raise RegistryError(
             "withdrawn",
             f"expected a version that may run, found {version.digest}, which was withdrawn for ever: promote another"
-            f" version, `models promote {model} VERSION --alias {alias}` (`models show {model}` lists them), or publish"
-            " a change of this one",
+            f" version, `headrace models promote {model} VERSION --alias {alias}` (`headrace models show {model}` lists"
+            " them), or publish a change of this one",
         )
 
 

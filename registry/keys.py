@@ -144,7 +144,7 @@ def _revoke(engine: Engine, id: str) -> str:
         ).scalar_one_or_none()
         known = text("SELECT id FROM registry.keys WHERE id = :id")
         if digest is None and connection.execute(known, {"id": id}).first() is None:
-            raise RegistryError("not_found", f"no key has the id {id[:80]!r}; `keys list` shows the keys")
+            raise RegistryError("not_found", f"no key has the id {id[:80]!r}; `headrace keys list` shows the keys")
     return digest or ""
 
 

@@ -151,7 +151,7 @@ def resolve(engine: Engine, reference: str) -> RegisteredVersion:
             _require(connection, model)
             raise RegistryError(
                 "unknown_version",
-                f"model {model!r} has no version {digest}; `models show {model}` lists its versions",
+                f"model {model!r} has no version {digest}; `headrace models show {model}` lists its versions",
             )
     version = version_of(row)
     return version if told else msgspec.structs.replace(version, relayed=False)
@@ -258,7 +258,7 @@ def bound_elsewhere(model: str, bound: str, pool: str) -> RegistryError:
 
 def unknown_model(model: str) -> RegistryError:
     return RegistryError(
-        "unknown_model", f"no model is named {model[:80]!r}; `models list` shows the models, or publish this one"
+        "unknown_model", f"no model is named {model[:80]!r}; `headrace models list` has them, or publish this one"
     )
 
 
@@ -274,5 +274,5 @@ def unknown_alias(connection: Connection, model: str, alias: str) -> RegistryErr
     return RegistryError(
         "unknown_alias",
         f"model {model!r} has no alias {alias!r}, only {', '.join(names) or 'none yet'};"
-        f" set the alias with `models promote {model} --alias {alias}`, or name a version",
+        f" set the alias with `headrace models promote {model} --alias {alias}`, or name a version",
     )
