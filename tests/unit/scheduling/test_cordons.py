@@ -240,6 +240,22 @@ def test_a_node_that_was_lost_under_jobs_is_not_accused() -> None:
     assert "n1" not in pool.state.suspects
 
 
+def test_nor_in_a_case_that_was_opened_after_the_success() -> None:
+    pool = pool_of("n1", "n2")
+    pool.tell(NodeHeartbeat("n2", "s1", holding="store"), submission(1))
+    fail_on(pool, 1, "n1")
+    pool.tell(submission(2))
+    pool.start(a_job(2))
+    pool.succeed(a_job(2))
+    pool.tell(submission(3))
+    fail_on(pool, 3, "n1")
+    pool.tell(NodeHeartbeat("n2", "s1"), after_ms=5_000)
+    for number, accusers in ((1, ()), (3, (a_job(3),))):
+        pool.start(a_job(number), "n2")
+        pool.succeed(a_job(number), "n2")
+        assert pool.state.suspects["n1"].jobs == accusers
+
+
 def test_no_more_than_a_quarter_of_a_cluster_is_cordoned() -> None:
     pool = cordoned()
     pool.leave("n1")
@@ -352,7 +368,9 @@ def test_an_operator_cordons_and_nobody_tries_the_node_until_an_operator_lifts_i
     pool.tell(submission(1))
     for _ in range(20):
         beats(pool)
-    assert pool.job(a_job(1)).open is None
+    pool.tell(NodeHeartbeat("n1", "s1", holding="store"))
+    pool.tell(NodeHeartbeat("n1", "s1"))
+    assert pool.job(a_job(1)).open is None, "nor when the node is looked at again after its rest"
     assert only(pool.tell(NodeUncordonRequested("n1")), NodeUncordoned) == [NodeUncordoned("n1", "operator")]
     assert picked(pool) == [a_job(1)]
     assert pool.tell(NodeUncordonRequested("n1")) == [ReportStale("NodeUncordonRequested")]
