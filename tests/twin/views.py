@@ -31,6 +31,10 @@ class MemoryViews:
     def state_hash(self, pool: str) -> str:
         return snapshot.state_hash(self._states[pool])
 
+    def forget(self, pool: str) -> None:
+        """As if somebody had emptied the tables of this pool."""
+        del self.positions[pool], self._states[pool]
+
     @contextmanager
     def installed(self) -> Iterator[MemoryViews]:
         """Inside, every projector folds into these views."""

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import KafkaException
 
 from contract.topics import Topic
+from runtime import kafka_lookup
 from runtime.kafka import Lookup
 from runtime.kafka_lookup import FAILURES_MAX
 from tests.twin.kafka import TwinKafka
@@ -68,5 +69,18 @@ def test_what_was_read_ahead_is_there_while_the_broker_is_away() -> None:
         assert await value_at(lookup, 3) == b"3"
         with pytest.raises(KafkaException):
             await value_at(lookup, 3)
+
+    on_a_topic(test)
+
+
+def test_what_is_read_ahead_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_lookup, "KEPT_BYTES_MAX", 450)  # two records, with what each costs beside its value
+
+    async def test(kafka: TwinKafka, lookup: Lookup) -> None:
+        assert await value_at(lookup, 0) == b"0"
+        kafka.go_away()
+        assert [await value_at(lookup, offset) for offset in (3, 4)] == [b"3", b"4"], "the newest are kept"
+        with pytest.raises(KafkaException):
+            await value_at(lookup, 2)
 
     on_a_topic(test)

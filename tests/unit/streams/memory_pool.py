@@ -61,6 +61,8 @@ class MemoryBroker:
         """Partition, offset and reason."""
         self.quarantine_away = False
         self.orders: list[Order] = []
+        self.orders_without_room = 0
+        """So many orders find the producer full."""
         self.snapshots: dict[str, SnapshotReady] = {}
         self.on_disk: dict[str, SnapshotReady] = {}
         self.store_away = False
@@ -167,6 +169,9 @@ class MemoryOrders:
         self._broker = broker
 
     def offer(self, topic: str, value: bytes, **_: Any) -> None:
+        if self._broker.orders_without_room:
+            self._broker.orders_without_room -= 1
+            raise DeliveryUnclear("in memory")
         self._broker.orders += decode_orders(value)
 
 

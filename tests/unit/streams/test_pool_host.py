@@ -39,6 +39,22 @@ def test_a_pool_is_named_opened_and_decided() -> None:
     run(live)
 
 
+def test_an_order_for_which_there_is_no_room_is_lost_and_the_pool_goes_on() -> None:
+    """It is sent again when its node misses it; the next host sends it, too."""
+
+    async def live() -> None:
+        broker, keeper = await led()
+        broker.orders_without_room = 1
+        broker.say(submitted(1))
+        await until_async(lambda: not broker.orders_without_room, "an order was to be sent")
+        broker.say(submitted(2))
+        await until_async(lambda: broker.orders, "the next order is sent")
+        assert len(broker.events(Opened)) == 1
+        await keeper.close(with_snapshot=False)
+
+    run(live)
+
+
 def test_a_full_pool_waits_for_nobody_and_nobody_for_it() -> None:
     """Review 5.5: the one stream waited for the full pool, even when it was closed."""
 

@@ -398,3 +398,19 @@ def test_the_projector_waits_for_its_database_and_goes_on_where_the_views_are() 
         await here.until(lambda: here.views.positions[POOLS[MAIN]].seq >= end, within_s=10)
 
     live(test)
+
+
+def test_views_that_were_emptied_meanwhile_are_folded_from_the_beginning() -> None:
+    async def test(here: Installation) -> None:
+        await _two_pools(here)
+        here.projector()
+        await here.until(lambda: set(here.views.positions) == set(POOLS))
+        here.views.forget(POOLS[MAIN])
+        here.submit(MAIN, 5)
+        await here.until(lambda: succeeded(here, MAIN) == 6)
+        end = here.batches(MAIN)[-1].seq
+        await here.until(
+            lambda: POOLS[MAIN] in here.views.positions and here.views.positions[POOLS[MAIN]].seq >= end, within_s=10
+        )
+
+    live(test)
