@@ -1,0 +1,32 @@
+"""All mutants of the shell, by room."""
+
+from __future__ import annotations
+
+from tests.mutants import (
+    api,
+    children,
+    clients,
+    doors,
+    hosting,
+    ledger,
+    machine,
+    node_machine,
+    node_rules,
+    storing,
+    views,
+)
+from tests.mutants.mutant import Mutant
+
+MUTANTS: tuple[Mutant, ...] = (
+    *hosting.MUTANTS,
+    *ledger.MUTANTS,
+    *doors.MUTANTS,
+    *views.MUTANTS,
+    *node_rules.MUTANTS,
+    *children.MUTANTS,
+    *storing.MUTANTS,
+    *node_machine.MUTANTS,
+    *clients.MUTANTS,
+    *api.MUTANTS,
+    *machine.MUTANTS,
+)
