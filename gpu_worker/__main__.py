@@ -25,7 +25,7 @@ from registry.depot import Depot
 from runtime import jobs_writer
 from runtime.entry import run_process
 from runtime.kafka import Lookup, Producer
-from runtime.object_store import ObjectStore
+from runtime.object_store import SHORT_READ_TIMEOUT_S, ObjectStore
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging, serve_metrics
 from runtime.worker.identity import IdentityTaken, hold_identity, identity_in
@@ -41,8 +41,9 @@ PR_SET_DUMPABLE = 4
 
 DIGITS_MAX = 9
 
-STORE_READ_TIMEOUT_S, STORE_TRIES = 30.0, 2
-"""Whoever asks the store here asks again for as long as it takes (gpu_worker.io.outages), so one call need not last."""
+STORE_READ_TIMEOUT_S, STORE_PART_TIMEOUT_S, STORE_TRIES = SHORT_READ_TIMEOUT_S, 30.0, 1
+"""Whoever asks the store here asks again for as long as it takes (gpu_worker.io.outages), so one call need not last.
+With 30 s and two tries a node said nothing for a minute of a store that stood still, and took jobs all the while."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     strays.adopt()
     scratch.end_strays()
     serve_metrics(settings.metrics_port)
-    store = ObjectStore(settings, read_timeout_s=STORE_READ_TIMEOUT_S, tries=STORE_TRIES)
+    store = ObjectStore(
+        settings, read_timeout_s=STORE_READ_TIMEOUT_S, part_timeout_s=STORE_PART_TIMEOUT_S, tries=STORE_TRIES
+    )
     depot = Depot(settings.data / "depot", store)
     lookup = Lookup(settings.kafka, JOBS, client_id=f"node-{node.name}-payloads")
     world = World(

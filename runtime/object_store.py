@@ -39,8 +39,9 @@ UNAVAILABLE = (StoreFault,)
 """What every call may raise when the store cannot be reached, or refuses the request."""
 
 READ_TIMEOUT_S = 60.0
-SHORT_READ_TIMEOUT_S = 8.0
-"""For small objects where whoever asks tries again by itself: all goes on within 10 s of the end of an outage."""
+SHORT_READ_TIMEOUT_S = 6.0
+"""Where whoever asks tries again by itself: all goes on within 10 s of the end of an outage, also of one in which the
+connection died and nobody said so."""
 TRIES = 4
 _NO_BATCHES = (400, 405, 411, NOT_IMPLEMENTED)
 """Answers of a store that cannot delete many objects by one request, or not without a header that we do not send."""
@@ -57,13 +58,26 @@ class Source(Protocol):
 class ObjectStore:
     """One bucket. Safe to use from several threads. Every call may raise StoreFault."""
 
-    def __init__(self, settings: Settings, *, read_timeout_s: float = READ_TIMEOUT_S, tries: int = TRIES) -> None:
-        """A store that takes a request and says nothing is away after `read_timeout_s`, `tries` times."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        part_timeout_s: float | None = None,
+        tries: int = TRIES,
+    ) -> None:
+        """A store that takes a request and says nothing is away after `read_timeout_s`, `tries` times; when it has
+        taken a part of a large object, after `part_timeout_s` (None: the same): a slow store answers once it has
+        written the part."""
         self.bucket = settings.s3_bucket
         self._region = settings.s3_region
         self.deletes_batches = settings.s3_batch_deletes
         """False once the store has refused one."""
         self._client = _client(settings, settings.s3_endpoint, read_timeout_s, tries)
+        self._patient = (
+            self._client if part_timeout_s is None else _client(settings, settings.s3_endpoint, part_timeout_s, tries)
+        )
+        """For what goes in parts."""
         self._signer = _client(settings, settings.s3_public_endpoint or settings.s3_endpoint, read_timeout_s, tries)
 
     def ensure_bucket(self) -> None:
@@ -121,7 +135,7 @@ class ObjectStore:
             return False
         options = {"ContentType": content_type}
         with in_our_words():
-            self._client.upload_file(str(path), self.bucket, key, ExtraArgs=options, Config=_TRANSFER)
+            self._patient.upload_file(str(path), self.bucket, key, ExtraArgs=options, Config=_TRANSFER)
         return True
 
     def put_stream(self, key: str, source: Source, *, content_type: str = "application/octet-stream") -> None:
@@ -130,7 +144,7 @@ class ObjectStore:
         `source.read` raises, and then there is no object."""
         options = {"ContentType": content_type}
         with in_our_words():
-            self._client.upload_fileobj(_Forward(source), self.bucket, key, ExtraArgs=options, Config=_STREAM)
+            self._patient.upload_fileobj(_Forward(source), self.bucket, key, ExtraArgs=options, Config=_STREAM)
 
     def get(self, key: str) -> bytes:
         """The object's bytes. Missing when there is no object."""

@@ -14,6 +14,7 @@ import msgspec
 
 from contract.inputs import Report
 from contract.orders import Run
+from gpu_worker.__main__ import STORE_READ_TIMEOUT_S, STORE_TRIES
 from gpu_worker.io.checker_process import Checkers
 from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.results import ResultsWriter
@@ -36,7 +37,7 @@ class Store(TwinObjectStore):
     """A store that raises what it is told, and that can be made to wait."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(read_timeout_s=STORE_READ_TIMEOUT_S, tries=STORE_TRIES)
         self.errors: list[Exception] = []
         self.puts = 0
         self.reached = threading.Event()
@@ -66,6 +67,8 @@ class Table:
         self.directory = directory
         self.store = Store()
         self.waits: list[tuple[str, str]] = []
+        self.waits_s: list[float] = []
+        """When each was told."""
         self.rests_s: list[float] = []
         self.on_rest: Callable[[], None] = lambda: None
         self.told: SimpleQueue[tuple[str, Report]] = SimpleQueue()
@@ -81,6 +84,7 @@ class Table:
 
     def note_wait(self, what: str, cause: str) -> None:
         self.waits.append((what, cause))
+        self.waits_s.append(self.store.clock.now_s())
 
     def pause(self, seconds: float) -> None:
         self.store.clock.pass_(seconds)

@@ -13,9 +13,10 @@ import pytest
 from contract.codec import decode_result
 from contract.inputs import Failed, Succeeded
 from contract.results import EMPTY_MANIFEST, LOG_NAME
+from gpu_worker.__main__ import STORE_READ_TIMEOUT_S, STORE_TRIES
 from gpu_worker.io import result_objects
 from gpu_worker.io.checker_process import CheckAborted, Checkers
-from gpu_worker.io.outages import AT_WORK
+from gpu_worker.io.outages import AT_WORK, REST_MAX_S
 from gpu_worker.io.outputs import BadOutput, check_names
 from gpu_worker.rules.outcome import Failure
 from runtime.object_store import StoreRefuses
@@ -156,6 +157,20 @@ def test_an_hour_without_the_store_is_no_failure_and_all_is_stored_ten_seconds_a
     assert clock.now_s() - ended_s[0] <= 10
     assert table.rests_s[:3] == [0.2, 0.4, 0.8], "the rests grow"
     assert table.waits == [("result 1.1.0", "store"), ("result 1.1.0", "")]
+
+
+def test_a_store_that_takes_requests_and_says_nothing_is_told_of_within_ten_seconds(table: Table) -> None:
+    """The node took jobs for a minute whose results it could not store, and nobody could see why."""
+    table.on_rest = lambda: table.store.mend() if table.waits else None
+    table.store.state.faults = StoreFaults(hangs=True)
+    assert isinstance(table.stored(computed(values=b'{"n":1}')), Succeeded)
+    assert table.waits == [("result 1.1.0", "store"), ("result 1.1.0", "")]
+    assert table.waits_s[0] <= 10
+
+
+def test_a_call_whose_connection_died_ends_within_ten_seconds() -> None:
+    """Nobody says that it did: the call that began just before the end of an outage, and the rest after it."""
+    assert STORE_READ_TIMEOUT_S * STORE_TRIES + REST_MAX_S <= 10
 
 
 def test_results_that_rest_hold_up_no_result_that_the_store_takes(table: Table) -> None:
