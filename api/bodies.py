@@ -71,6 +71,11 @@ class AttemptBody(msgspec.Struct):
     """The error's class."""
     closed: str
     """Why the attempt was closed, if it ended without a report."""
+    bytes: int | None
+    """Size of its output files. Null until it has succeeded."""
+    load_ms: int | None
+    """How long it waited, after it started, for its version to be loaded; 0: the version was loaded. Null until it has
+    succeeded."""
 
     @classmethod
     def of(cls, row: AttemptRow) -> AttemptBody:

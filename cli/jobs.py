@@ -228,7 +228,10 @@ def _forecast(job: Document) -> str:
 def _attempt(attempt: Document) -> str:
     ended = attempt["failure"] or attempt["closed"]
     error = f" ({attempt['error']})" if attempt["error"] else ""
-    return f"{attempt['state']} on {attempt['cluster']}" + (f": {ended}{error}" if ended else "")
+    loaded = [f"its version was loaded in {output.duration(attempt['load_ms'])}"] if attempt["load_ms"] else []
+    left = [f"it left {attempt['bytes'] / 1e3:,.0f} kB"] if attempt["bytes"] else []
+    words = [f"{ended}{error}"] if ended else [*loaded, *left]
+    return f"{attempt['state']} on {attempt['cluster']}" + (f": {', '.join(words)}" if words else "")
 
 
 def _between(begun_ms: int | None, ended_ms: int | None) -> str:

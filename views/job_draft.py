@@ -201,7 +201,8 @@ def _closed(draft: JobDraft, event: e.AttemptClosed, record: FoldedRecord) -> No
 
 
 def _succeeded(draft: JobDraft, event: e.JobSucceeded, record: FoldedRecord) -> None:
-    _close(draft, event, record)
+    attempt = _close(draft, event, record)
+    attempt.bytes, attempt.load_ms = nearest_number(event.bytes), nearest_number(event.load_ms)
     row = _row(draft)
     row.result_dispatch, row.result_manifest = event.dispatch, event.manifest
 

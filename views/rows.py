@@ -88,6 +88,11 @@ class AttemptRow(msgspec.Struct):
     """Whether the attempt counts as a failure of the job."""
     others: tuple[str, ...] = ()
     """Of a gang: the nodes beside `node` that have ranks, each once."""
+    bytes: int | None = None
+    """Size of its output files, once it has succeeded."""
+    load_ms: int | None = None
+    """How long it waited for its version to be loaded, once it has succeeded. 0: the version was loaded, or its node is
+    of v0.1.0, which does not say."""
 
     @property
     def is_open(self) -> bool:

@@ -64,6 +64,10 @@ def _failed(event: e.AttemptFailed) -> str:
     return f"the attempt failed: {event.kind}" + (f" ({event.error})" if event.error else "") + spared
 
 
+def _succeeded(event: e.JobSucceeded) -> str:
+    return "succeeded" + (f"; loading its version took {duration(event.load_ms)} of it" if event.load_ms else "")
+
+
 def _closed(event: e.AttemptClosed) -> str:
     counts = "; it counts as a failure" if event.counts else ""
     return f"the attempt ended: {CLOSED.get(event.reason, event.reason)}{counts}"
@@ -89,7 +93,7 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     e.AttemptFailed: _failed,
     e.AttemptClosed: _closed,
     e.JobRequeued: _requeued,
-    e.JobSucceeded: lambda v: "succeeded",
+    e.JobSucceeded: _succeeded,
     e.JobDeadLettered: lambda v: f"given up after {v.failures} failure{'' if v.failures == 1 else 's'}",
     e.JobQuarantined: lambda v: f"set aside: {len(v.nodes)} nodes were lost while running it",
     e.JobCancelled: lambda v: f"ended {_ENDING.get(v.reason, v.reason)}",

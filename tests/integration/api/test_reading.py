@@ -100,6 +100,21 @@ def test_a_job_shows_its_attempts_and_no_other_tenants_job(caller: Caller, views
     assert job_of("main", "someone-elses") not in response.text
 
 
+def test_an_attempt_that_succeeded_shows_what_it_left_and_how_long_it_loaded(caller: Caller, views: Views) -> None:
+    ledger = views.main
+    job = job_of("main", caller.tenant)
+    ledger.write(ledger.accepted(job, caller.tenant))
+    ledger.write(ledger.dispatched(job))
+    ledger.write(ledger.started(job))
+    views.show()
+    (running,) = caller.http.get(f"/v1/jobs/{job}").json()["attempts"]
+    assert (running["bytes"], running["load_ms"]) == (None, None)
+    ledger.write(e.JobSucceeded(job, ledger.dispatch(job), "sha256:" + "a" * 64, bytes=2**33, load_ms=90_000))
+    views.show()
+    (ended,) = caller.http.get(f"/v1/jobs/{job}").json()["attempts"]
+    assert (ended["bytes"], ended["load_ms"]) == (2**33, 90_000)
+
+
 def test_a_cancel_is_written_with_the_keys_tenant(
     caller: Caller, views: Views, written: Callable[[], list[Record]]
 ) -> None:

@@ -78,6 +78,22 @@ def test_values_are_printed_and_links_can_be_copied(
     assert "ein Hühnchen [bold]" in said
 
 
+@pytest.mark.parametrize(
+    ("bytes_left", "load_ms", "shown"),
+    [
+        (1_234_000, 3_200, "succeeded on local: its version was loaded in 3.2 s, it left 1,234 kB"),
+        (0, 40, "succeeded on local: its version was loaded in 40 ms"),
+        (0, 0, "succeeded on local"),
+        (None, None, "succeeded on local"),
+    ],
+)
+def test_an_attempt_that_succeeded_shows_what_it_left_and_how_long_it_loaded(
+    bytes_left: int | None, load_ms: int | None, shown: str
+) -> None:
+    ended = {"state": "succeeded", "cluster": "local", "failure": "", "error": "", "closed": ""}
+    assert jobs._attempt({**ended, "bytes": bytes_left, "load_ms": load_ms}) == shown
+
+
 def test_programs_get_one_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     found = {"job": {**JOB, "state": "succeeded"}, "attempts": []}
     monkeypatch.setattr(jobs, "api", lambda data: Answers(lambda path: RESULT if path.endswith("result") else found))

@@ -47,6 +47,16 @@ def test_a_job_that_runs_to_its_end(ledger: Ledger) -> None:
     assert not any(fold.in_nodes.values())
 
 
+def test_an_attempt_that_succeeded_shows_what_it_left_and_how_long_it_loaded(ledger: Ledger) -> None:
+    for event in (ledger.accepted(JOB, "acme", "free"), ledger.dispatched(JOB), ledger.started(JOB)):
+        ledger.write(event)
+    ledger.write(e.JobSucceeded(JOB, ledger.dispatch(JOB), MANIFEST, bytes=1_200_000, load_ms=2**64))
+    fold = fold_of(ledger).jobs
+    (row,) = fold.attempts.values()
+    assert (row.bytes, row.load_ms) == (1_200_000, 2**63 - 1), "a number that no column holds sets no job aside"
+    assert fold.events[-1].words.startswith("succeeded; loading its version took ")
+
+
 def test_failures_requeue_until_the_job_is_given_up(ledger: Ledger) -> None:
     ledger.write(ledger.accepted(JOB))
     for _ in range(2):
