@@ -54,7 +54,7 @@ def orders_for(state: State, inputs: Sequence[Input], events: Sequence[Event]) -
             _refuse(due, state, event, inputs)
         elif (dispatch := getattr(event, "dispatch", None)) is not None:
             closed.add(dispatch)
-    for heartbeat in _last_heartbeats(inputs):
+    for heartbeat in _last_heartbeats(state, inputs):
         _answer(due, state, heartbeat, closed)
     return list(due.values())
 
@@ -108,15 +108,22 @@ def _release(due: Due, state: State, attempt: Attempt, closer: str) -> None:
             due["kill", attempt.dispatch, share.node] = order
 
 
-def _last_heartbeats(inputs: Sequence[Input]) -> list[NodeHeartbeat]:
-    """The last heartbeat of each node that did not leave after it."""
-    last: dict[str, NodeHeartbeat] = {}
+def _last_heartbeats(state: State, inputs: Sequence[Input]) -> list[NodeHeartbeat]:
+    """The last heartbeat of each node that did not leave after it. A node of another cluster with the same name hides
+    none of them; it is answered as to its own session."""
+    last: dict[tuple[str, bool], NodeHeartbeat] = {}
     for record in inputs:
         body = record.body
+        if not isinstance(body, NodeHeartbeat | NodeLeft):
+            continue
+        node = state.nodes.get(body.node)
+        is_own = node is None or node.is_spoken_for_by(record.signer)
+        if node is not None and node.session == body.session and not is_own:
+            continue
         if isinstance(body, NodeHeartbeat):
-            last[body.node] = body
-        elif isinstance(body, NodeLeft):
-            last.pop(body.node, None)
+            last[body.node, is_own] = body
+        else:
+            last.pop((body.node, is_own), None)
     return list(last.values())
 
 
@@ -125,7 +132,8 @@ def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) 
     started, of which the node could not know."""
     node = state.nodes.get(heartbeat.node)
     if node is None or node.session != heartbeat.session:
-        due["rejoin", "", heartbeat.node] = Rejoin(heartbeat.node, heartbeat.session, state.pool, state.epoch)
+        rejoin = Rejoin(heartbeat.node, heartbeat.session, state.pool, state.epoch)
+        due["rejoin", heartbeat.session, heartbeat.node] = rejoin
         return
     attempts = state.node_attempts[node.node]
     listed = (*heartbeat.running, *heartbeat.staged)

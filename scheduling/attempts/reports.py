@@ -75,13 +75,14 @@ def _is_heard(attempt: Attempt, member: Member, report: inputs.Report) -> bool:
 def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterator[Event]:
     """A session joins only once: a copy of the join of a session that is alive or over is stale. A new session of a
     node that is alive closes what the old session held, whether the new session is admitted or not. Another machine
-    with the node's name changes nothing while the node's lease lasts."""
+    with the node's name changes nothing while the node's lease lasts, and neither does one that may speak for a node of
+    another cluster only."""
     old = state.nodes.get(body.node)
     past = state.past.get(body.node)
     if (old is not None and old.session == body.session) or (past is not None and body.session in past.sessions):
         yield ReportStale(kind="NodeJoined")
         return
-    if old is not None and is_twin(old, body):
+    if old is not None and (is_twin(old, body) or not old.is_spoken_for_by(record.signer)):
         yield NodeRefused(node=body.node, session=body.session, reason="name_taken")
         return
     if old is not None:
@@ -120,7 +121,7 @@ def is_twin(node: Node, body: inputs.NodeJoined) -> bool:
 
 
 def node_heartbeat(state: State, record: Input, body: inputs.NodeHeartbeat) -> Iterator[Event]:
-    node = _alive(state, body)
+    node = _alive(state, record, body)
     if node is None:
         yield ReportStale(kind="NodeHeartbeat")
         return
@@ -166,7 +167,7 @@ def lists_cached(body: inputs.NodeHeartbeat) -> bool:
 
 def node_left(state: State, record: Input, body: inputs.NodeLeft) -> Iterator[Event]:
     """A node that leaves in order fails none of the jobs that it held."""
-    node = _alive(state, body)
+    node = _alive(state, record, body)
     if node is None:
         yield ReportStale(kind="NodeLeft")
         return
@@ -177,8 +178,10 @@ def node_left(state: State, record: Input, body: inputs.NodeLeft) -> Iterator[Ev
 
 
 def node_report(state: State, record: Input, body: inputs.NodeReport) -> Iterator[Event]:
+    node = state.nodes.get(body.node)
+    is_own = node is not None and node.is_spoken_for_by(record.signer)
     for report in body.reports:
-        if report_is_current(state, body.node, body.session, report):
+        if is_own and report_is_current(state, body.node, body.session, report):
             yield from _REPORTS[type(report)](state, state.jobs[report.job], report, body.node)
         else:
             yield ReportStale(kind=type(report).__name__)
@@ -275,9 +278,11 @@ def _close_all(state: State, node: Node, reason: str) -> Iterator[Event]:
         yield from retries.close(state, attempt, reason, node.node)
 
 
-def _alive(state: State, body: inputs.NodeHeartbeat | inputs.NodeLeft) -> Node | None:
+def _alive(state: State, record: Input, body: inputs.NodeHeartbeat | inputs.NodeLeft) -> Node | None:
+    """The node whose session is alive and which says this itself."""
     node = state.nodes.get(body.node)
-    return node if node is not None and node.session == body.session else None
+    is_own = node is not None and node.session == body.session and node.is_spoken_for_by(record.signer)
+    return node if is_own else None
 
 
 def _attempt(job: Job) -> Attempt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from contract.events import Member
+from contract.signers import node_signer
 
 
 class Attempt(msgspec.Struct, gc=False):
@@ -71,6 +72,11 @@ class Node(msgspec.Struct):
     def takes_new(self) -> bool:
         """New work may be sent to the node, as far as the node says. What is there stays in any case."""
         return not self.draining and not self.holding
+
+    def is_spoken_for_by(self, signer: str) -> bool:
+        """The record is the node's own. Another cluster may have a node of the same name, which can read this one's
+        session in `jobs`: it must not speak for this one. Empty: nobody signs here."""
+        return not signer or signer == node_signer(self.cluster, self.node)
 
 
 FAILURES, OPERATOR = "failures", "operator"

@@ -89,6 +89,8 @@ class Pool:
         self.records: list[bytes] = []
         self.inputs: list[Input] = []
         self.check = check
+        self.signer = ""
+        """Of the inputs that follow."""
         self.take_over()
         if policy is not None:
             self.tell(PolicyApplied(policy, fingerprint(policy)))
@@ -124,7 +126,8 @@ class Pool:
         return orders.orders_for(self.state, self.inputs, self.events)
 
     def _input(self, body: Body) -> Input:
-        record = Input(self.offset, self.now_ms, body, key=f"k{self.offset}" if isinstance(body, Submission) else "")
+        key = f"k{self.offset}" if isinstance(body, Submission) else ""
+        record = Input(self.offset, self.now_ms, body, key, self.signer)
         self.offset += 1
         return record
 
