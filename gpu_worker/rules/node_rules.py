@@ -123,15 +123,18 @@ class NodeRules:
 
     def slot_lost(self, slot: int, unbegun: str) -> list[Action]:
         """The slot's child was killed and lives on, so nothing can run there. `unbegun`: the attempt that was to follow
-        the child; empty: none. What the node can no longer run goes back; it counts no failure."""
+        the child; empty: none. What the node can no longer run goes back as `unclaimed`, which counts no failure. (At
+        `drained` the scheduler would drain the whole node.)"""
         self._slots.lose(slot)
         actions: list[Action] = [Announce()]
         for attempt in self._staged_first():
             if attempt.phase in _STAGED:
-                if len(attempt.run.ranks) > self._slots.usable:
-                    actions += self._stop(attempt, "unclaimed")
-            elif attempt.run.dispatch == unbegun or (attempt.phase is LocalPhase.STARTING and slot in attempt.slots):
-                actions += self._stop(attempt, "drained")
+                is_over = len(attempt.run.ranks) > self._slots.usable
+            else:
+                is_starting = attempt.phase is LocalPhase.STARTING and slot in attempt.slots
+                is_over = is_starting or attempt.run.dispatch == unbegun
+            if is_over:
+                actions += self._stop(attempt, "unclaimed")
         return actions
 
     def slot_regained(self, slot: int) -> list[Action]:
