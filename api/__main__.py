@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
+import threading
+import time
 from types import FrameType
+from typing import NoReturn
 
 import structlog
 import uvicorn
@@ -21,6 +25,8 @@ from runtime.telemetry import configure_logging
 GRACE_S = 5
 """A server that stops gives requests under way this time to end."""
 KEEP_ALIVE_S = 75
+THREADS_END_S = 1.0
+"""A thread that is at work when the server has stopped gets this time to end."""
 
 log = structlog.get_logger(__name__)
 
@@ -86,5 +92,18 @@ def main() -> int:
     return 0 if server.started else 1
 
 
+def end(status: int) -> NoReturn:
+    """Ends the process. Python would wait for ever for a thread that asks a server which stands still."""
+    deadline_s = time.monotonic() + THREADS_END_S
+    left = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
+    for thread in left:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+    if any(thread.is_alive() for thread in left):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(run_process("api", main))
+    end(run_process("api", main))

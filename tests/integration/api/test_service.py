@@ -316,6 +316,21 @@ def postgres_processes(servers: Services) -> list[psutil.Process]:
     return [server, *server.children(recursive=True)]
 
 
+def test_a_process_ends_while_a_server_stands_still(process: Process, caller: Caller, servers: Services) -> None:
+    job = caller.submit().json()["job"]
+    stopped = postgres_processes(servers)
+    for server in stopped:
+        server.suspend()
+    try:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(f"{process.url}/v1/jobs/{job}", headers=caller.http.headers, timeout=1)
+        process.child.terminate()
+        assert process.child.wait(45) == 0
+    finally:
+        for server in stopped:
+            server.resume()
+
+
 def test_metrics_count_requests_by_route(caller: Caller) -> None:
     caller.submit()
     caller.http.get("/v1/jobs/whatever")
