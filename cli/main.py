@@ -25,6 +25,7 @@ NOUNS = {
     "audit": "The history: verified, told, exported.",
     "quarantine": "Records that could not be acted on: see, submit again, pass over.",
     "results": "What attempts left in the object store: swept.",
+    "views": "The tables from which the API answers: pruned.",
     "keys": "API keys: shown once, stored hashed. And signing keys.",
 }
 """Each noun is the module of its name, which has an `app`."""

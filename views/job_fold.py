@@ -107,7 +107,7 @@ class JobFold:
         else:
             try:
                 apply_event(draft, event, self._record)
-                said = [self._said(event, draft.row)]
+                said = [self._said(event, draft.row)] if draft.row is not None else []  # nobody can ask for the others
                 _check(draft.row, draft.attempt if draft.attempt != attempt else None, *draft.copies, *said)
             except Exception as error:  # every other job: whatever it is, only this job is set aside
                 draft = self._set_aside(draft, event, attempt, _reason(error))

@@ -3,8 +3,8 @@
 A receipt ties the 128 bits of a job id to the request that made the job. So an Idempotency-Key that comes again with
 another request is noticed, even for a model of another pool, because the bits are the same in every pool. A receipt has
 a random salt and a salted sha256, never the request, and loses both when the words of the job are erased.
-A receipt is never removed. The scheduler knows an id until `submission_age_max` after the job ended, so the receipt
-outlives that, and no key makes a second job over HTTP.
+A receipt goes only together with its job, and no sooner than a month after the scheduler has forgotten the id
+(operations.retention). Until then no key makes a second job over HTTP. What was never acknowledged keeps its receipt.
 `acknowledge` also stores the job as `submitted`, so a GET right after the 202 finds the job even while no scheduler
 runs. The projection overwrites that row once the ledger names the job.
 """

@@ -163,6 +163,14 @@ def test_a_job_that_the_views_cannot_read_is_ended_and_erased(servers: Services,
     assert (row.state, row.erasure, row.ended_ms is None) == ("unreadable", "erased", False)
 
 
+def test_a_job_that_left_the_views_is_erased_by_its_id(servers: Services, producer: Producer) -> None:
+    store = ObjectStore(servers.settings)
+    store.put(f"results/{job_of(4)}/1.2.3/inputs.json", b"a seal")
+    done = erased(servers, 4)
+    assert (done.offsets, done.objects) == ((), 1)
+    assert store.list(f"results/{job_of(4)}/") == []
+
+
 def test_a_job_nobody_submitted_cannot_be_erased(servers: Services, producer: Producer) -> None:
     with pytest.raises(NothingToErase, match="found no submission of it"):
         erased(servers, 77)
