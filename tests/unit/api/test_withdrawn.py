@@ -34,7 +34,7 @@ class Door:
         monkeypatch.setattr(models, "versions", lambda engine, model: (WITHDRAWN, *others))
         reads = {"is_known": lambda job: self.known, "job": lambda tenant, job: None}
         self.api = ServedApi(reads=reads)
-        policies = SimpleNamespace(of=self._policy, payload_bytes_max=self._bytes_max)
+        policies = SimpleNamespace(for_writing=self._policy, payload_bytes_max=self._bytes_max)
         vars(self.api._application._starlette.state.resources).update(
             catalog=Catalog(cast("Engine", None), asyncio.to_thread),
             policies=policies,
