@@ -117,18 +117,15 @@ MUTANTS = (
     Mutant(
         "what was to follow in a lost slot waits for ever",
         "gpu_worker/rules/node_rules.py",
-        (
-            "            elif attempt.run.dispatch == unbegun or (attempt.phase is "
-            "LocalPhase.STARTING and slot in attempt.slots):"
-        ),
-        "            elif False:",
+        "                is_over = is_starting or attempt.run.dispatch == unbegun",
+        "                is_over = False",
         "tests/unit/gpu_worker/test_lost_slots.py::test_an_attempt_that_waits_in_the_lost_slot_is_stopped_there",
     ),
     Mutant(
         "a gang that no slots can run any more waits for ever",
         "gpu_worker/rules/node_rules.py",
-        "                if len(attempt.run.ranks) > self._slots.usable:",
-        "                if False:",
+        "                is_over = len(attempt.run.ranks) > self._slots.usable",
+        "                is_over = False",
         "tests/unit/gpu_worker/test_lost_slots.py::test_what_the_node_can_no_longer_run_goes_back_and_counts_no_failure",
     ),
     Mutant(
