@@ -1,11 +1,17 @@
-"""What verify finds of withdrawn versions: jobs that ran them all the same, or were pinned or ended wrongly."""
+"""What verify finds of withdrawn versions: jobs that ran them all the same, or were pinned or ended wrongly. And what a
+story tells of them."""
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from audit.story import render, story
 from audit.verify.second_book_versions import VersionBook
+from audit.verify.verification import verify
 from contract import events as said
+from contract import inputs
+from tests.unit.audit.ledger import POOL, VERSION, Ledger, job_of
 
 
 class Judged:
@@ -79,3 +85,23 @@ def test_who_named_the_alias_is_not_ended_and_who_may_finish_is_not_killed() -> 
 def test_a_withdrawal_that_says_nothing_new() -> None:
     judged = withdrawn(kill=True)
     assert judged.say(said.VersionWithdrawn("m", "v1", kill=False)) == [("I12", "")]
+
+
+def test_a_story_says_what_the_withdrawal_did_to_the_job() -> None:
+    """Job 1 named the alias, which has moved; job 2 named the digest."""
+    ledger = Ledger()
+    ledger.set_up()
+    later = "sha256:" + "b" * 64
+    ledger.decide(inputs.HoldRequested())
+    ledger.submit(1)
+    body = inputs.Submission(job_of(2), "acme", "free", f"film@{VERSION}", "sha256:" + "0" * 64, "api")
+    ledger.decide(inputs.JobSubmitted(body, msgspec.Raw(b"{}"), "00" * 16))
+    ledger.decide(
+        inputs.VersionPublished("film", later, inputs.Requirements(("cpu",), 0), 60_000),
+        inputs.AliasMoved("film", "live", later, 2),
+        inputs.WithdrawRequested("film", VERSION),
+    )
+    first, second = (render(story(job_of(number), ledger.source)) for number in (1, 2))
+    assert f"its version was withdrawn; it takes version {later[:19]}, which its alias has now" in first
+    assert "It ended with its version, which was withdrawn, after 100 ms" in second
+    assert verify(ledger.source, POOL).findings == []
