@@ -11,7 +11,7 @@ import uuid
 
 import structlog
 
-from contract.inputs import NodeJoined, NodeLeft
+from contract.inputs import NodeLeft
 from contract.orders import Order
 from gpu_worker.held_attempts import HeldAttempts
 from gpu_worker.rules.holding import RESULT_BYTES_MAX, Holding
@@ -159,21 +159,7 @@ class Agent:
             return
         node = self._node
         self._heartbeat.start(time.monotonic())
-        self._sender.queue.say(
-            NodeJoined(
-                node.name,
-                session,
-                node.cluster,
-                node.chipset,
-                node.slots,
-                node.gpus,
-                node.memory_mib,
-                self._rules.cached,
-                node.address,
-                self._rules.held_max,
-                node.identity,
-            )
-        )
+        self._sender.queue.say(node.join(session, self._rules.cached, self._rules.held_max))
         log.info("joining", cluster=node.cluster, node=node.name, session=session, slots=node.slots)
 
     def _join_again(self) -> None:

@@ -1,8 +1,10 @@
-"""What a node is and where it belongs."""
+"""What a node is and where it belongs, and how it says so."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from contract.inputs import NodeJoined
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +30,19 @@ class NodeIdentity:
     cannot reach this node."""
     identity: str = ""
     """32 hex digits that tell this node from another one of the same name (`identity`)."""
+
+    def join(self, session: str, cached: tuple[str, ...], holds: int) -> NodeJoined:
+        """The record with which the node begins a session. `cached` and `holds`: as there."""
+        return NodeJoined(
+            self.name,
+            session,
+            self.cluster,
+            self.chipset,
+            self.slots,
+            self.gpus,
+            self.memory_mib,
+            cached,
+            self.address,
+            holds,
+            self.identity,
+        )

@@ -206,8 +206,11 @@ class Installation:
 
         return Program(app, LEDGER, hosted, project)
 
-    def node(self, name: str, partition: int = 0, *, work: Work = lambda _: 1.0, slots: int = 2) -> TwinNode:
-        return TwinNode(self.kafka, name, f"{POOLS[partition]}-cluster", work, slots=slots, partition=partition)
+    def node(
+        self, name: str, partition: int = 0, *, work: Work = lambda _: 1.0, slots: int = 2, machine: str = ""
+    ) -> TwinNode:
+        cluster = f"{POOLS[partition]}-cluster"
+        return TwinNode(self.kafka, name, cluster, work, slots=slots, partition=partition, machine=machine)
 
     # -- what users do -----------------------------------------------------------------------------------------------
 

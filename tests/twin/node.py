@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import uuid
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from contract.inputs import Failed, NodeJoined, Report, Succeeded
+from contract.inputs import Failed, Report, Succeeded
 from contract.orders import Order, Run
 from contract.results import EMPTY_MANIFEST
 from contract.signers import node_signer
@@ -46,14 +47,26 @@ class TwinNode:
     """Make it on the event loop. `client_ids` names its connections, for TwinKafka.cut_off."""
 
     def __init__(
-        self, kafka: TwinKafka, name: str, cluster: str, work: Work, *, slots: int = 2, partition: int = 0
+        self,
+        kafka: TwinKafka,
+        name: str,
+        cluster: str,
+        work: Work,
+        *,
+        slots: int = 2,
+        partition: int = 0,
+        machine: str = "",
     ) -> None:
+        """`machine`: another one than that of the node's name, which has an identity of its own."""
         self.name, self.partition, self._kafka, self._work = name, partition, kafka, work
         self.client_ids = (f"node-{name}", f"node-{name}-payloads")
         self.runs: Counter[str] = Counter()
         """How often each job was computed here."""
         self.sessions = 0
-        self._node = NodeIdentity(cluster, name, slots, "cpu", 0, 1_000, partition, 1, 10.0)
+        self.refused = ""
+        """Why the node stays out, as the scheduler said."""
+        identity = hashlib.sha256((machine or name).encode()).hexdigest()[:32]
+        self._node = NodeIdentity(cluster, name, slots, "cpu", 0, 1_000, partition, 1, 10.0, identity=identity)
         self._loop = asyncio.get_running_loop()
         self._producer = Producer(kafka.bootstrap, self.client_ids[0])
         self._lookup = Lookup(kafka.bootstrap, JOBS, client_id=self.client_ids[1])
@@ -69,11 +82,15 @@ class TwinNode:
 
     def close(self) -> None:
         """kill -9: not a word more."""
+        self._end_here()
+        self._kafka.cut_off(*self.client_ids)
+
+    def _end_here(self) -> None:
+        """The process ends; another one with its name goes on."""
         self._is_over = True
         self._orders.stop()
         for task in self._tasks:
             task.cancel()
-        self._kafka.cut_off(*self.client_ids)
 
     # -- from other threads ------------------------------------------------------------------------------------------
 
@@ -97,20 +114,8 @@ class TwinNode:
     def _join(self, session: str) -> None:
         if session != self._rules.session or self._is_over:
             return
-        node = self._node
         self._has_joined = True
-        self._sender.queue.say(
-            NodeJoined(
-                node.name,
-                session,
-                node.cluster,
-                node.chipset,
-                node.slots,
-                node.gpus,
-                node.memory_mib,
-                holds=self._rules.held_max,
-            )
-        )
+        self._sender.queue.say(self._node.join(session, self._rules.cached, self._rules.held_max))
         self._sender.send_next()
 
     def _obey(self, orders: list[Order]) -> None:
@@ -147,8 +152,9 @@ class TwinNode:
                     self._say_heartbeat()
                 case ListVersions():
                     self._sender.queue.list_versions()
-                case StayOut():
-                    self.close()
+                case StayOut(reason):
+                    self.refused = reason
+                    self._end_here()
                 case JoinAgain():
                     self._has_joined = False
                     self._rules.begin_session(uuid.uuid4().hex)

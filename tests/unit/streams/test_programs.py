@@ -147,6 +147,28 @@ def test_a_pool_that_is_taken_away_delays_no_other() -> None:
 # -- unclear acknowledgements, gaps, rebalances, outages ---------------------------------------------------------------
 
 
+def test_a_second_machine_of_one_name_stays_out_and_comes_in_once_the_first_is_lost() -> None:
+    async def test(here: Installation) -> None:
+        here.scheduler()
+        first = here.node("node", work=lambda _: 20.0)
+        here.submit(MAIN, 2)
+        await here.until(lambda: first.runs.total() == 2)
+        second = here.node("node", machine="another")
+        await here.until(lambda: second.refused)
+        assert second.refused == "name_taken"
+        await here.until(lambda: succeeded(here, MAIN) == 2, within_s=60)
+        assert (first.sessions, set(first.runs.values()), second.runs.total()) == (1, {1}, 0)
+        assert len(here.events(JobDispatched, MAIN)) == 2
+        first.close()
+        here.kafka.reconnect()
+        await here.until(lambda: here.events(NodeLost, MAIN), within_s=60)
+        third = here.node("node", machine="another")
+        here.submit(MAIN)
+        await here.until(lambda: third.runs.total() == 1)
+
+    live(test)
+
+
 @pytest.mark.parametrize("fate", [Fate.UNCONFIRMED, Fate.LOST])
 def test_after_an_unclear_append_the_ledger_says_what_happened(fate: Fate) -> None:
     async def test(here: Installation) -> None:
