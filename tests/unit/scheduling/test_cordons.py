@@ -343,6 +343,18 @@ def test_a_gang_that_fits_nowhere_else_lifts_the_cordons() -> None:
     assert where(pool, 4)
 
 
+def test_a_cordoned_node_that_is_lost_under_a_try_counts_as_any_other() -> None:
+    """Nobody reported anything, so nothing was made up; and the job may be what ended the node (decision 0027)."""
+    pool = rested()
+    queue(pool, 4, 5)
+    pool.start(a_job(5), "n1")
+    while "n1" in pool.state.nodes:
+        pool.beat("n2", after_ms=5_000)
+    job = pool.job(a_job(5))
+    assert (job.failures, job.spared, len(job.losses)) == (1, 0, 1)
+    assert [avoided.node for avoided in job.avoid] == ["n1"]
+
+
 def test_a_success_lifts_the_cordon() -> None:
     pool = rested()
     queue(pool, 4, 5)
