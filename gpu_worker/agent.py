@@ -35,11 +35,18 @@ REFUSED = 4
 REFUSALS = {
     "name_taken": "expected its name to be its own, found that another machine works under it; give one of the two"
     " another --node name. If the other one is gone, start this one again when its lease is over (30 s)",
-    "unknown_cluster": "expected its cluster in the pool that it writes to, found no such cluster there; check"
-    " --cluster and --partition, or apply a policy that has the cluster",
+    "unknown_cluster": "expected its cluster in the pool that it writes to, found no such cluster there; apply a policy"
+    " that has the cluster, or check --cluster and --partition",
     "bad_address": "expected HEADRACE_NODE_ADDRESS to be host:port with 1,000 ports from there on, found another",
 }
 """By reason of the order Refuse, in words for whoever runs the machine."""
+
+MENDED_BY_POLICY = ("unknown_cluster",)
+"""Refusals that end without anything being done here: the node waits and asks again. An exit would have a supervisor
+start it for ever, or give it up, and a policy that is applied later would find no node."""
+
+OUT_S = 30.0
+"""How long such a node waits before it asks again."""
 
 
 class Agent:
@@ -73,6 +80,8 @@ class Agent:
             self._stay_out,
         )
         self._refused = False
+        self._ask_again_at_s: float | None = None
+        """When a node that waits outside asks again (monotonic clock)."""
         self._orders = world.open_orders(self._rules.session, self)
 
     # -- from other threads ---------------------------------------------------------------------------------------
@@ -121,6 +130,7 @@ class Agent:
         maybe = (
             self._sender.again_at_s,
             self._heartbeat.due_at_s,
+            self._ask_again_at_s,
             self._departure.expel_at_s,
             self._departure.give_up_at_s,
         )
@@ -137,6 +147,10 @@ class Agent:
             self._world.strays.clear()
             self._attempts.look_at_disk()
             self._sender.queue.heartbeat(self._rules.heartbeat())
+        if self._ask_again_at_s is not None and self._ask_again_at_s <= now_s:
+            self._ask_again_at_s = None
+            if not self._departure.has_begun:
+                self._begin_session()
         if self._departure.take_expulsion(now_s):
             self._attempts.follow(self._rules.expel())
 
@@ -164,6 +178,9 @@ class Agent:
 
     def _join_again(self) -> None:
         log.warning("the scheduler does not know this session: joining again", session=self._rules.session)
+        self._begin_session()
+
+    def _begin_session(self) -> None:
         metrics.sessions.inc()
         self._rules.begin_session(_new_session())
         self._orders.stop()
@@ -172,16 +189,20 @@ class Agent:
         self._orders.start()
 
     def _stay_out(self, reason: str) -> None:
-        self._refused = True
         self._orders.stop()
         self._heartbeat.stop()
+        what_follows = {"exit_status": REFUSED}
+        if reason in MENDED_BY_POLICY:
+            self._ask_again_at_s = time.monotonic() + OUT_S
+            what_follows = {"asks_again_in_s": round(OUT_S)}
+        self._refused = reason not in MENDED_BY_POLICY
         log.error(
             "this node stays out: "
             + REFUSALS.get(reason, "expected to be let in, found that the scheduler refuses it"),
             node=self._node.name,
             cluster=self._node.cluster,
             reason=reason if reason in REFUSALS else "other",
-            exit_status=REFUSED,
+            **what_follows,
         )
 
     # -- departure ------------------------------------------------------------------------------------------------

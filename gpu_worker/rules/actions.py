@@ -117,7 +117,7 @@ class JoinAgain:
 
 @dataclass(frozen=True, slots=True)
 class StayOut:
-    """The node may not join: say nothing more, and end."""
+    """The node may not join: say nothing more, and end, or wait before the next session."""
 
     reason: str
     """As in the order Refuse."""

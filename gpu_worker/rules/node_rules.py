@@ -281,10 +281,12 @@ class NodeRules:
         return [*actions, JoinAgain()]
 
     def _stay_out(self, reason: str) -> list[Action]:
-        """The session was never open, so nobody expects a report. What still runs here is of a former session."""
+        """The session was never open, so nobody expects a report. What still runs here is of a former session. No other
+        order to the session counts: the answer to its first heartbeat, Rejoin, comes right behind."""
         actions: list[Action] = []
         for attempt in self._staged_first():
             actions += self._stop(attempt, "")
+        self.session = ""
         return [*actions, StayOut(reason)]
 
     def _staged_first(self) -> list[LocalAttempt]:

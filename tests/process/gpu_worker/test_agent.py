@@ -20,6 +20,7 @@ from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started
 from contract.orders import Kill, Refuse, Rejoin, Tell
 from contract.results import EMPTY_MANIFEST
 from contract.signing import RecordSigner
+from gpu_worker import agent
 from gpu_worker.agent import REFUSED
 from gpu_worker.child.work import rendezvous_here
 from gpu_worker.io.checker import BAD_VALUES, OutputFault
@@ -241,6 +242,31 @@ def test_what_it_has_on_disk_is_listed_when_the_scheduler_asks(tmp_path: Path) -
         table.take(Tell("node-1", joined.session, "main", 1))
         until(lambda: len(table.broker.said(NodeHeartbeat)) == 2)
         assert table.broker.said(NodeHeartbeat)[1].cached == joined.cached
+
+
+def test_a_node_whose_cluster_no_policy_has_waits_outside_and_asks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its supervisor would start it for ever, or give it up before the policy is applied."""
+    monkeypatch.setattr(agent, "OUT_S", 0.05)
+    with running(Table(tmp_path, heartbeat_ms=60_000)) as table:
+        until(lambda: table.broker.said(NodeHeartbeat))
+        first = table.broker.sessions[-1]
+        with capture_logs() as lines:
+            table.take(Refuse("node-1", first, "main", 1, "unknown_cluster"), Rejoin("node-1", first, "main", 1))
+            until(lambda: len(table.broker.said(NodeJoined)) == 2)
+        (line,) = [line for line in lines if line["log_level"] == "error"]
+        assert line["event"].startswith("this node stays out: expected its cluster in the pool that it writes to")
+        assert len(table.broker.sessions) == 2, "the Rejoin behind the Refuse began no session of its own"
+        order = table.order()
+        assert table.ended(order) == Succeeded(order.job, order.dispatch, EMPTY_MANIFEST)
+        monkeypatch.setattr(agent, "OUT_S", 3600.0)
+        table.take(Refuse("node-1", table.broker.sessions[-1], "main", 1, "unknown_cluster"))
+        table.turn()
+        assert table.status is None, "it waits"
+        before = len(table.broker.sent)
+    assert table.status == 0, "SIGTERM ends it meanwhile"
+    assert len(table.broker.sent) == before, "it has no session to leave"
 
 
 def test_a_node_whose_name_is_taken_stays_out(table: Table) -> None:

@@ -286,6 +286,9 @@ def test_a_node_that_is_told_to_stay_out_drops_what_it_holds_without_a_word(rule
     assert rules.take(Refuse(NODE, "s0", POOL, 1, "name_taken")) == [], "another session's"
     refused = rules.take(Refuse(NODE, SESSION, POOL, 1, "name_taken"))
     assert refused == [Forget("1.2.0"), Halt(0, "1.1.0"), StayOut("name_taken")]
+    assert rules.take(Rejoin(NODE, SESSION, POOL, 1)) == [], (
+        "the answer to its first heartbeat, which comes right behind"
+    )
     assert rules.halted("1.1.0") == [Forget("1.1.0")]
 
 

@@ -119,3 +119,10 @@ def test_what_another_clusters_node_says_hides_no_heartbeat_and_is_answered_by_n
         assert rejoins == ([Rejoin("n1", "s9", "main", 1)] if lie is strange else [])
     lone = [pool._input(stray)]
     assert orders.orders_for(pool.state, lone, []) == []
+
+
+def test_a_node_in_another_pools_cluster_is_told_where_it_listens() -> None:
+    pool = Pool()
+    assert pool.join("n1", "far", identity=MINE) == [NodeRefused("n1", "s1", "unknown_cluster")]
+    (refuse,) = pool.orders()
+    assert orders.clusters_for(pool.state, refuse) == ("east", "far", "west")
