@@ -10,7 +10,7 @@ from random import Random
 from contract.topics import JOBS, SUBMISSIONS
 from tests.twin.installation import Installation, Program
 from tests.twin.log import Kind
-from tests.twin.node import TwinNode
+from tests.twin.node import TwinNode, Work
 from tests.twin.object_store import StoreFaults
 
 STORE_FAULTS = (
@@ -83,6 +83,12 @@ class Troubles:
         node.close()
         self._start_node(node.partition)
 
+    async def _node_twin(self) -> None:
+        """Another machine comes up under the name of a node: it stays out, unless that node's lease has lapsed."""
+        node = self._random.choice(self.nodes)
+        machine = f"machine{next(self._numbers)}"
+        self.nodes.append(self._here.node(node.name, node.partition, work=self._work(), machine=machine))
+
     async def _node_deaf(self) -> None:
         """Its reader of orders gets nothing more, and no error."""
         self._here.kafka.deafen_consumers(self._random.choice(self.nodes).client_ids[0])
@@ -144,8 +150,12 @@ class Troubles:
         return topic, self._random.randrange(self._here.kafka.partitions_of(topic))
 
     def _start_node(self, partition: int) -> None:
-        work = self._random.uniform(0.1, 4.0)
-        self.nodes.append(self._here.node(f"node{next(self._numbers)}", partition, work=lambda _: work))
+        self.nodes.append(self._here.node(f"node{next(self._numbers)}", partition, work=self._work()))
+
+    def _work(self) -> Work:
+        """How long the attempts of one node take."""
+        seconds = self._random.uniform(0.1, 4.0)
+        return lambda _: seconds
 
     def _later(self, at_most_s: float, end: Callable[[], object]) -> None:
         self._ends.append((self._here.time.now_s() + self._random.uniform(0.1, at_most_s), end))
@@ -161,6 +171,7 @@ DRAWS = (
     Troubles._broker_away,
     Troubles._node_cut_off,
     Troubles._node_killed,
+    Troubles._node_twin,
     Troubles._node_deaf,
     Troubles._clients_broken,
     Troubles._rebalance,
