@@ -13,7 +13,7 @@ from cli.api_client import ApiClient
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
-from cli.following import followed
+from cli.following import followed, partitions_in_force, report
 from cli.output import Format, Output
 from contract.inputs import ClusterActivated, ClusterDrainRequested, NodeCordonRequested, NodeUncordonRequested
 from registry import operators
@@ -97,10 +97,8 @@ def drain(
         )
         if wait:
             seen = followed(name, "clusters", look, lambda it: it.get("running") == it.get("staged") == 0, forever=True)
-    if form is Format.JSON:
-        return output.as_json(seen)
     what = "drained: nothing runs there" if wait else "drains; `headrace clusters list` shows what still runs"
-    output.out.print(f"{name} of pool {pool} {what}", soft_wrap=True)
+    report(form, seen, f"{name} of pool {pool} {what}")
 
 
 @app.command()
@@ -111,9 +109,7 @@ def activate(name: ClusterName, data: Data = DATA_DEFAULT, form: Output = Format
         operators.send(settings(data), ClusterActivated(name), [partition], SOURCE)
         look = partial(_cluster, client, pool, name)
         seen = followed(f"cluster {name}", "clusters", look, lambda it: it.get("state") == "active")
-    if form is Format.JSON:
-        return output.as_json(seen)
-    output.out.print(f"{name} of pool {pool} takes work", soft_wrap=True)
+    report(form, seen, f"{name} of pool {pool} takes work")
 
 
 NodeName = Annotated[str, typer.Argument(metavar="[CLUSTER/]NODE", help="A node of `headrace clusters list`.")]
@@ -144,10 +140,8 @@ def _set_aside(
             partition = _partition(client, node["pool"])
             operators.send(settings(data), record(node["node"]), [partition], SOURCE)
         node = followed(f"node {name}", "clusters", lambda: _node(client, name), lambda it: it["cordoned"] == expected)
-    if form is Format.JSON:
-        return output.as_json(node)
     what = "is cordoned: it gets nothing new" if expected else "takes work"
-    output.out.print(f"{node['node']} of cluster {node['cluster']} {what}", soft_wrap=True)
+    report(form, node, f"{node['node']} of cluster {node['cluster']} {what}")
 
 
 def _node(client: ApiClient, name: str) -> dict[str, Any]:
@@ -162,13 +156,12 @@ def _node(client: ApiClient, name: str) -> dict[str, Any]:
 
 
 def _partition(client: ApiClient, pool: str) -> int:
-    for entry in client.get("/v1/policy")["policies"]:
-        if entry["pool"] == pool:
-            partition: int = entry["policy"]["pools"][pool]["partition"]
-            return partition
-    raise CommandFailed(
-        f"expected a policy in force in pool {pool}, found none; apply one with `headrace policy apply`"
-    )
+    partition = partitions_in_force(client.get("/v1/policy")["policies"]).get(pool)
+    if partition is None:
+        raise CommandFailed(
+            f"expected a policy in force in pool {pool}, found none; apply one with `headrace policy apply`"
+        )
+    return partition
 
 
 def _node_state(node: dict[str, Any]) -> str:
@@ -190,7 +183,7 @@ def _place(client: ApiClient, name: str) -> tuple[str, int, int]:
         names = [cluster for cluster, its in policy["clusters"].items() if its["pool"] == entry["pool"]]
         if name in names:
             at_ms = max(pool["at_ms"] for pool in found["pools"] if pool["pool"] == entry["pool"])
-            return entry["pool"], policy["pools"][entry["pool"]]["partition"], at_ms
+            return entry["pool"], partitions_in_force([entry])[entry["pool"]], at_ms
         known += names
     there = ", ".join(sorted(known)) or "there is none"
     raise WrongUse(f"expected a cluster of the policy in force ({there}), found {name[:80]!r}")

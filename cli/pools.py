@@ -11,7 +11,7 @@ from cli import output
 from cli.api_client import ApiClient
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import WrongUse
-from cli.following import followed
+from cli.following import followed, partitions_in_force, report
 from cli.output import Format, Output
 from contract.inputs import HoldRequested, ReleaseRequested
 from registry import operators
@@ -60,18 +60,16 @@ def _tell(name: str, record: HoldRequested | ReleaseRequested, held: bool, data:
         if pool["held"] is not held:
             operators.send(settings(data), record, [partition], SOURCE)
         pool = followed(f"pool {name}", "pools", lambda: _pool(client, name)[1], lambda it: it["held"] is held)
-    if form is Format.JSON:
-        return output.as_json(pool)
     what = (
         f"is on hold: it accepts jobs and starts none until `headrace pools release {name}`" if held else "starts jobs"
     )
-    output.out.print(f"pool {name} {what}", soft_wrap=True)
+    report(form, pool, f"pool {name} {what}")
 
 
 def _pool(client: ApiClient, name: str) -> tuple[int, dict[str, Any]]:
     """The partition of the pool, and what the views show of it."""
     found = client.get("/v1/policy")
-    partitions = {entry["pool"]: entry["policy"]["pools"][entry["pool"]]["partition"] for entry in found["policies"]}
+    partitions = partitions_in_force(found["policies"])
     for pool in found["pools"]:
         if pool["pool"] == name and name in partitions:
             return partitions[name], pool
