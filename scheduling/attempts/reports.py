@@ -82,7 +82,7 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
     if (old is not None and old.session == body.session) or (past is not None and body.session in past.sessions):
         yield ReportStale(kind="NodeJoined")
         return
-    if old is not None and (is_twin(old, body) or not old.is_spoken_for_by(record.signer)):
+    if old is not None and (is_namesake(old, body) or not old.is_spoken_for_by(record.signer)):
         yield NodeRefused(node=body.node, session=body.session, reason="name_taken")
         return
     if old is not None:
@@ -114,7 +114,7 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
     )
 
 
-def is_twin(node: Node, body: inputs.NodeJoined) -> bool:
+def is_namesake(node: Node, body: inputs.NodeJoined) -> bool:
     """Another machine uses the name of this node, which is alive. Agents of v0.1.0 give no identity: of two joins the
     later one is then the same machine anew."""
     return bool(node.identity and body.identity) and node.identity != body.identity

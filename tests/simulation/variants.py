@@ -197,9 +197,9 @@ def ids_are_never_forgotten() -> Patches:
     return [(ended_ids, "forget", lambda state: None)]
 
 
-def no_twin_check() -> Patches:
+def no_namesake_check() -> Patches:
     """Of two machines with one name the later one is always taken for the first one anew (case C6)."""
-    return [(reports, "is_twin", lambda node, body: False)]
+    return [(reports, "is_namesake", lambda node, body: False)]
 
 
 def lost_slots_are_used() -> Patches:
@@ -289,7 +289,7 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
         nodes_are_sent_more_than_they_hold,
         ids_are_forgotten_at_once,
         ids_are_never_forgotten,
-        no_twin_check,
+        no_namesake_check,
         lost_slots_are_used,
         nodes_that_hold_off_get_work,
         failures_on_cordoned_nodes_count,

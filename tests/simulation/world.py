@@ -58,11 +58,11 @@ class World:
             Node(self.broker, self.work, "b.1", "b", 1, chipset="cuda", gpus=1, memory_mib=24_000),
             Node(self.broker, self.work, "b.2", "b", 1),
         ]
-        self.twin = Node(self.broker, self.work, "a.1", "b", 1)
+        self.namesake = Node(self.broker, self.work, "a.1", "b", 1)
         """Another machine that has the name of the first node."""
         self.refusals = 0
         """How often a machine was told that its name is taken."""
-        for node in (*self.nodes, self.twin):
+        for node in (*self.nodes, self.namesake):
             node.load_ms = LOAD_MS if seed % 2 else 0
             node.refused = partial(self._refused, node)
         self.broker.on_append.append(self._appended)
@@ -83,7 +83,7 @@ class World:
         elif topic == SUBMISSIONS:
             self.intake.appended()
         else:
-            for node in (*self.nodes, self.twin):
+            for node in (*self.nodes, self.namesake):
                 if topic == dispatch_topic(node.cluster):
                     node.hear_append()
 
@@ -181,9 +181,9 @@ class World:
             node.start()
 
     def _refused(self, node: Node) -> None:
-        """Somebody starts the machine again later; the twin stays away once the world heals."""
+        """Somebody starts the machine again later; the namesake stays away once the world heals."""
         self.refusals += 1
-        if node is not self.twin:
+        if node is not self.namesake:
             self.timeline.after(self.timeline.between(2_000, 12_000), lambda: self._start_node(node))
 
     def _deafen(self) -> None:
@@ -218,7 +218,7 @@ class World:
             "node cut off": (20_000, self._one_node(lambda node: node.cut_off(timeline.between(500, 45_000)))),
             "node forgets": (50_000, self._one_node(Node.forget)),
             "node limps": (25_000, self._one_node(lambda node: node.limp(timeline.between(1_000, 20_000)))),
-            "twin names": (30_000, lambda: self._start_node(self.twin)),
+            "namesakes": (30_000, lambda: self._start_node(self.namesake)),
             "node deaf": (40_000, self._deafen),
             "withdraw": (60_000, operators.withdraw),
             "hold": (40_000, operators.hold),
@@ -305,7 +305,7 @@ class World:
             scheduler.stalled_until_ms = 0
             scheduler.feed()
         self._note_idle()
-        self.twin.kill()
+        self.namesake.kill()
         for node in self.nodes:
             node.recover()
             node.cut_until_ms = 0

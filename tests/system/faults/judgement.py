@@ -22,7 +22,7 @@ class Struck:
         self.children = sum(target == "child" for _, target in done)
         nodes = sum(target in NODES and fault != "cordoned" for fault, target in done)
         self.on_nodes = nodes * slots
-        """A node that is killed, stands still, or has a twin may lose what runs there."""
+        """A node that is killed, stands still, or has a namesake may lose what runs there."""
 
 
 def require_ends(facts: LedgerFacts, acked: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ from tests.waiting import until
 
 HEARD_WITHIN_S = 90.0
 """For an operator's command while other faults last: each try waits up to 15 s for the scheduler."""
-TWIN_ENDS_WITHIN_S = 20.0
+NAMESAKE_ENDS_WITHIN_S = 20.0
 SERVERS = ("postgres", "s3", "kafka")
 """Each stands still with its children."""
 OPERATORS = {
@@ -48,7 +48,7 @@ class Means:
         self._here = here
         self._chance = random.Random(seed)
         self._acked = acked
-        self._twins = 0
+        self._namesakes = 0
         self.refused: set[tuple[str, int, int]] = set()
         """(topic, partition, offset) of records that must be in quarantine."""
 
@@ -72,8 +72,8 @@ class Means:
                 self._say(*begin, planned.target)
                 time.sleep(planned.lasts_s)
                 self._say(*end, planned.target)
-            case "twin":
-                return self._twin(planned.target, planned.lasts_s)
+            case "namesake":
+                return self._namesake(planned.target, planned.lasts_s)
             case "bad records":
                 return self._bad_records(planned.target)
         return ""
@@ -98,31 +98,31 @@ class Means:
 
         until(heard, f"headrace {' '.join(words)} is heard", HEARD_WITHIN_S)
 
-    def _twin(self, node: str, lasts_s: float) -> str:
+    def _namesake(self, node: str, lasts_s: float) -> str:
         """A second machine with the name of this node. It stays out, unless it is there first."""
-        self._twins += 1
+        self._namesakes += 1
         first = until(lambda: self._agent(node), f"{node} runs", UP_WITHIN_S)
         assert first is not None
-        data = self._here.data / f"twin-{self._twins}"
-        log = self._here.layout.logs / f"twin-{self._twins}.log"
+        data = self._here.data / f"namesake-{self._namesakes}"
+        log = self._here.layout.logs / f"namesake-{self._namesakes}.log"
         with log.open("wb") as said:
-            twin = subprocess.Popen(
+            namesake = subprocess.Popen(
                 first[0],
                 env=first[1] | {"HEADRACE_DATA": str(data), "HEADRACE_METRICS_PORT": "0"},
                 stdout=said,
                 stderr=said,
             )
         try:
-            twin.wait(lasts_s + TWIN_ENDS_WITHIN_S / 4)
+            namesake.wait(lasts_s + NAMESAKE_ENDS_WITHIN_S / 4)
         except subprocess.TimeoutExpired:
-            twin.terminate()
+            namesake.terminate()
             try:
-                twin.wait(TWIN_ENDS_WITHIN_S)
+                namesake.wait(NAMESAKE_ENDS_WITHIN_S)
             except subprocess.TimeoutExpired:
-                twin.kill()
-                twin.wait()
+                namesake.kill()
+                namesake.wait()
                 return "was let in, and killed"
-        return "stayed out" if twin.returncode == REFUSED else f"ended with {twin.returncode}"
+        return "stayed out" if namesake.returncode == REFUSED else f"ended with {namesake.returncode}"
 
     def _agent(self, node: str) -> tuple[list[str], dict[str, str]] | None:
         """Command and environment of the node's agent, once it is more than its wrapper (local.processes)."""

@@ -53,7 +53,7 @@ AWAY = (
     ("held", "main"),
     ("drained", "local"),
     ("cordoned", "node-1"),
-    ("twin", "node-2"),
+    ("namesake", "node-2"),
     ("bad records", "submissions"),
     ("bad records", "jobs"),
 )

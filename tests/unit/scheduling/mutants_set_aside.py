@@ -249,12 +249,12 @@ MUTANTS: dict[str, tuple[Break, Callable[[], None]]] = {
     ),
     # names
     "of two machines with one name the later one is taken": (
-        instead(reports, "is_twin", lambda node, body: False),
-        test_node_names.test_a_twin_is_refused_and_told_and_nothing_of_the_first_node_changes,
+        instead(reports, "is_namesake", lambda node, body: False),
+        test_node_names.test_a_namesake_is_refused_and_told_and_nothing_of_the_first_node_changes,
     ),
-    "a twin is not told": (
+    "a namesake is not told": (
         instead(orders, "_refuse", lambda due, state, event, inputs: None),
-        test_node_names.test_a_twin_is_refused_and_told_and_nothing_of_the_first_node_changes,
+        test_node_names.test_a_namesake_is_refused_and_told_and_nothing_of_the_first_node_changes,
     ),
     # lists of cached versions
     "nobody asks for a list": (

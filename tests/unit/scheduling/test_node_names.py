@@ -12,7 +12,7 @@ from scheduling.attempts import orders
 from tests.unit.scheduling.specification import MANIFEST, Pool, a_job, a_join, only, submission
 
 JOB = a_job(1)
-MINE, TWINS = "1" * 32, "2" * 32
+MINE, NAMESAKES = "1" * 32, "2" * 32
 
 
 def running() -> Pool:
@@ -24,31 +24,33 @@ def running() -> Pool:
     return pool
 
 
-def test_a_twin_is_refused_and_told_and_nothing_of_the_first_node_changes() -> None:
+def test_a_namesake_is_refused_and_told_and_nothing_of_the_first_node_changes() -> None:
     pool = running()
-    assert pool.join("n1", "west", session="twin", identity=TWINS) == [NodeRefused("n1", "twin", "name_taken")]
-    refuse = Refuse("n1", "twin", "main", 1, "name_taken")
+    assert pool.join("n1", "west", session="namesake", identity=NAMESAKES) == [
+        NodeRefused("n1", "namesake", "name_taken")
+    ]
+    refuse = Refuse("n1", "namesake", "main", 1, "name_taken")
     assert pool.orders() == [refuse]
-    assert orders.clusters_for(pool.state, refuse) == ("east", "west"), "nobody knows where the twin listens"
+    assert orders.clusters_for(pool.state, refuse) == ("east", "west"), "nobody knows where the namesake listens"
     assert pool.state.nodes["n1"].session == "s1"
     assert pool.job(JOB).open is not None
     assert pool.succeed(JOB)
 
 
-def test_a_heartbeat_of_a_twin_is_answered_wherever_it_listens() -> None:
+def test_a_heartbeat_of_a_namesake_is_answered_wherever_it_listens() -> None:
     pool = running()
-    pool.tell(NodeHeartbeat("n1", "twin"))
-    assert pool.orders() == [Rejoin("n1", "twin", "main", 1)]
+    pool.tell(NodeHeartbeat("n1", "namesake"))
+    assert pool.orders() == [Rejoin("n1", "namesake", "main", 1)]
     assert orders.clusters_for(pool.state, pool.orders()[0]) == ("east", "west")
 
 
 def test_the_name_is_free_once_the_lease_has_lapsed() -> None:
     pool = running()
     assert only(pool.tick(30_000), NodeLost)
-    assert only(pool.join("n1", session="twin", identity=TWINS), NodeAdmitted)
+    assert only(pool.join("n1", session="namesake", identity=NAMESAKES), NodeAdmitted)
 
 
-@pytest.mark.parametrize(("first", "second"), [(MINE, MINE), ("", TWINS), (MINE, "")])
+@pytest.mark.parametrize(("first", "second"), [(MINE, MINE), ("", NAMESAKES), (MINE, "")])
 def test_the_same_machine_anew_replaces_its_old_session(first: str, second: str) -> None:
     pool = Pool()
     pool.publish()
@@ -96,7 +98,7 @@ def test_reports_of_another_clusters_node_end_no_attempt_and_it_cannot_leave_for
     assert pool.succeed(JOB)
 
 
-@pytest.mark.parametrize("identity", ["", MINE, TWINS])
+@pytest.mark.parametrize("identity", ["", MINE, NAMESAKES])
 def test_a_node_of_another_cluster_does_not_take_a_name_whose_lease_lasts(identity: str) -> None:
     pool = signed()
     join: NodeJoined = a_join("n1", "west", session="s2", identity=identity)
