@@ -12,6 +12,7 @@ from tests.mutants import (
     machine,
     node_machine,
     node_rules,
+    retention,
     storing,
     views,
 )
@@ -22,6 +23,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *ledger.MUTANTS,
     *doors.MUTANTS,
     *views.MUTANTS,
+    *retention.MUTANTS,
     *node_rules.MUTANTS,
     *children.MUTANTS,
     *storing.MUTANTS,
