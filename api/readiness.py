@@ -71,11 +71,6 @@ class PartWatch(Generic[Found]):
         self.found: Found | None = None
         """The last answer. None: none yet."""
 
-    async def ask_for_ever(self) -> None:
-        while True:
-            await self.ask_once()
-            await asyncio.sleep(ASK_AGAIN_S if self._failures else self._every_s)
-
     async def ask_once(self) -> None:
         try:
             self.found = await self._question()
@@ -87,6 +82,11 @@ class PartWatch(Generic[Found]):
         self._answered_s = self._now_s()
         if said == OK or self._failures >= FAILURES_BELIEVED or not self._believed:
             self._believed = said
+
+    @property
+    def rest_s(self) -> float:
+        """How long to wait before the next question."""
+        return ASK_AGAIN_S if self._failures else self._every_s
 
     @property
     def age_s(self) -> float:
@@ -132,7 +132,7 @@ class Readiness:
 
     def start(self) -> None:
         """Begins to ask. Call in the event loop."""
-        self._tasks = [asyncio.create_task(watch.ask_for_ever()) for watch in self._watches.values()]
+        self._tasks = [asyncio.create_task(self._ask_for_ever(watch)) for watch in self._watches.values()]
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -142,10 +142,8 @@ class Readiness:
     def health(self) -> Health:
         """The state of every part and of the whole: `failing` when no request can be served, or when this process has
         never had all that a job needs; `degraded` when some part does not do its work."""
-        parts = {part: watch.state for part, watch in self._watches.items()}
-        parts[POLICY], parts[SIGNING] = self._policy(), self._signing()
+        parts = self._parts()
         lacking = {part for part, state in parts.items() if state != OK}
-        self._has_begun = self._has_begun or lacking <= {OBJECT_STORE}
         failing = lacking & {POSTGRES, POLICY} if self._has_begun else lacking - {OBJECT_STORE}
         found = self._postgres.found
         return Health(
@@ -155,6 +153,20 @@ class Readiness:
             found.waiting if found else [],
             {view.pool: view.unreadable for view in found.views if view.unreadable} if found else {},
         )
+
+    async def _ask_for_ever(self, watch: PartWatch[Any]) -> None:
+        while True:
+            await watch.ask_once()
+            self._parts()
+            await asyncio.sleep(watch.rest_s)
+
+    def _parts(self) -> dict[str, str]:
+        """The state of every part. Notices, too, that this process has all that a job needs."""
+        parts = {part: watch.state for part, watch in self._watches.items()}
+        parts[POLICY], parts[SIGNING] = self._policy(), self._signing()
+        lacking = {part for part, state in parts.items() if state != OK}
+        self._has_begun = self._has_begun or lacking <= {OBJECT_STORE}
+        return parts
 
     def _policy(self) -> str:
         found = self._postgres.found

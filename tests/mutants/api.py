@@ -267,4 +267,11 @@ MUTANTS = (
         "    if False:",
         "tests/integration/api/test_service.py::test_a_process_ends_while_a_server_stands_still",
     ),
+    Mutant(
+        "only a probe notices that a process has all that a job needs",
+        "api/readiness.py",
+        "            self._parts()\n",
+        "",
+        "tests/unit/api/test_readiness.py::test_a_process_that_nobody_has_probed_yet_has_begun_all_the_same",
+    ),
 )

@@ -201,6 +201,7 @@ def test_a_pool_that_no_scheduler_has_opened_is_said_to_wait(
 def test_a_pool_that_takes_signed_records_only_is_given_none_by_an_api_without_a_key(
     base_url: str, caller: Caller, engine: Engine, written: Callable[[], list[Record]]
 ) -> None:
+    until(lambda: lacking(base_url) == {})
     job = caller.submit(key="before").json()["job"]
     assert len(written()) == 1
     with signed_only(engine, "main"):

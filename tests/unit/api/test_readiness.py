@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from api import readiness
 from api.policies import InForce, Policies
 from api.problems import Problem
 from api.readiness import STALE_S, KnownPools, PartWatch, Readiness
 from contract.policy import Policy, Pool
 from runtime.object_store import StoreAway
 from runtime.postgres import ReadOnly
+from tests.waiting import until_async
 from views.queries import PoolView
 
 POLICY = Policy({}, {"main": Pool(0), "other": Pool(1)}, {})
@@ -33,7 +35,7 @@ class Part:
     def __init__(self, answer: Any) -> None:
         self.answer = answer
         self.now_s = 0.0
-        self.watch: PartWatch[Any] = PartWatch(self._question, 5.0, lambda: self.now_s)
+        self.watch: PartWatch[Any] = PartWatch(self._question, 0.001, lambda: self.now_s)
 
     async def _question(self) -> Any:
         if isinstance(self.answer, Exception):
@@ -80,6 +82,21 @@ def test_nothing_is_served_before_every_part_that_a_job_needs_has_answered() -> 
     assert process.status == "degraded", "the object store may stay away"
     process.store.asked()
     assert (process.status, process.parts()) == ("ok", {})
+
+
+def test_a_process_that_nobody_has_probed_yet_has_begun_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "ASK_AGAIN_S", 0.001)
+    process = Process()
+
+    async def serve() -> str:
+        process.readiness.start()
+        await until_async(lambda: process.kafka.watch.state == process.postgres.watch.state == "ok")
+        process.kafka.answer = TIMED_OUT
+        await until_async(lambda: process.kafka.watch.state != "ok")
+        await process.readiness.close()
+        return process.status
+
+    assert asyncio.run(serve()) == "degraded"
 
 
 def test_a_slow_answer_is_waited_for_and_one_that_never_comes_is_told_after_a_while() -> None:
