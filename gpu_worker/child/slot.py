@@ -189,7 +189,8 @@ class Slot:
         self._read(process)
 
     def _read(self, process: ModelProcess) -> bool:
-        """Take the messages that have arrived. False when there were none, or when no more will come."""
+        """Take the messages that have arrived: what one receive brings may be no whole message. False when no more will
+        come."""
         messages = process.receive()
         if messages is None:
             if self._stage not in (Stage.TERMINATING, Stage.KILLING, Stage.LOST):
@@ -200,7 +201,7 @@ class Slot:
                 self._on_bad_frame(process, message)
                 return False
             self._on_message(process, message)
-        return bool(messages)
+        return True
 
     def _on_bad_frame(self, process: ModelProcess, frame: BadFrame) -> None:
         """What comes after a bad frame cannot be told apart: the child is ended, and the attempt it had then fails."""
