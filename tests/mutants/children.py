@@ -158,4 +158,11 @@ MUTANTS = (
         "        process.note_end()",
         "tests/process/gpu_worker/test_slot.py::test_a_large_answer_of_a_child_that_ends_at_once_is_heard",
     ),
+    Mutant(
+        "a piece of an answer is taken for the end of a child's words",
+        "gpu_worker/child/slot.py",
+        ("            self._on_message(process, message)\n        return True\n"),
+        ("            self._on_message(process, message)\n        return bool(messages)\n"),
+        "tests/process/gpu_worker/test_slot.py::test_a_large_answer_of_a_child_that_ends_at_once_is_heard",
+    ),
 )
