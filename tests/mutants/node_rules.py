@@ -117,15 +117,15 @@ MUTANTS = (
     Mutant(
         "what was to follow in a lost slot waits for ever",
         "gpu_worker/rules/node_rules.py",
-        "                is_over = is_starting or attempt.run.dispatch == unbegun",
-        "                is_over = False",
+        "                is_over = is_starting or attempt.run.dispatch == unbegun\n",
+        "                is_over = is_starting\n",
         "tests/unit/gpu_worker/test_lost_slots.py::test_an_attempt_that_waits_in_the_lost_slot_is_stopped_there",
     ),
     Mutant(
         "a gang that no slots can run any more waits for ever",
         "gpu_worker/rules/node_rules.py",
-        "                is_over = len(attempt.run.ranks) > self._slots.usable",
-        "                is_over = False",
+        "                is_over = len(attempt.run.ranks) > self._slots.usable\n",
+        "                is_over = False\n",
         "tests/unit/gpu_worker/test_lost_slots.py::test_what_the_node_can_no_longer_run_goes_back_and_counts_no_failure",
     ),
     Mutant(
@@ -148,5 +148,19 @@ MUTANTS = (
         ("                if room < 0:\n                    break\n"),
         "",
         "tests/process/gpu_worker/test_sizes.py::test_the_versions_used_last_are_listed_as_many_as_fit",
+    ),
+    Mutant(
+        "what was about to start in a lost slot waits for ever",
+        "gpu_worker/rules/node_rules.py",
+        "                is_over = is_starting or attempt.run.dispatch == unbegun\n",
+        "                is_over = attempt.run.dispatch == unbegun\n",
+        "tests/unit/gpu_worker/test_lost_slots.py::test_an_attempt_that_was_about_to_take_the_lost_slot_goes_back",
+    ),
+    Mutant(
+        "a lost slot drains its whole node",
+        "gpu_worker/rules/node_rules.py",
+        ('            if is_over:\n                actions += self._stop(attempt, "unclaimed")'),
+        ('            if is_over:\n                actions += self._stop(attempt, "drained")'),
+        "tests/unit/gpu_worker/test_lost_slots.py::test_what_the_node_can_no_longer_run_goes_back_and_counts_no_failure",
     ),
 )

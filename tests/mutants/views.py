@@ -10,7 +10,7 @@ MUTANTS = (
         "streams/projector.py",
         "has_more=lambda: self._flow.is_behind()",
         "has_more=lambda: False",
-        "tests/unit/streams/test_programs.py::test_the_projector_waits_for_its_database_and_goes_on_where_the_views_are",
+        "tests/integration/streams/test_projecting.py::test_what_waits_for_the_database_is_not_delivered_once_more",
     ),
     Mutant(
         "the projector does not wait for the broker",
