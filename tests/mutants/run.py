@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import aiokafka  # noqa: F401 # what takes long to import is imported once, before the processes that test begin
 import confluent_kafka  # noqa: F401
@@ -26,10 +27,18 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.tables import MUTANTS
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 60.0
-"""A test that hangs with its mutant has caught it; no named test takes nearly so long without one."""
-PATIENCE_S = 10.0
-"""How long tests wait (tests.waiting)."""
+
+
+class Limits(NamedTuple):
+    timeout_s: float
+    """A test that hangs with its mutant has caught it; no named test takes nearly so long without one."""
+    patience_s: float
+    """How long a test waits (tests.waiting)."""
+
+
+IN_MEMORY, WITH_SERVERS = Limits(60.0, 10.0), Limits(180.0, 40.0)
+ALL_S = 900.0
+"""How long all named tests together may take without a mutant."""
 RAN = 100
 """Is added to pytest's exit status: a process that ended before its tests must not be taken for a test that failed."""
 PASSED, FAILED = RAN + pytest.ExitCode.OK, RAN + pytest.ExitCode.TESTS_FAILED
@@ -66,7 +75,7 @@ def _is_chosen(mutant: Mutant, words: Sequence[str]) -> bool:
 
 def _red_without_mutants(tree: Path, mutants: Sequence[Mutant]) -> str:
     """What pytest says when one of the named tests fails in the tree as it is; empty when all pass."""
-    status, output = _tested(tree, sorted({mutant.test for mutant in mutants}), TIMEOUT_S * 10)
+    status, output = _tested(tree, sorted({mutant.test for mutant in mutants}), WITH_SERVERS._replace(timeout_s=ALL_S))
     return "" if status == PASSED else output
 
 
@@ -76,7 +85,8 @@ def _tried(tree: Path, mutant: Mutant) -> str:
     verdict, how = mutant.fault(tree), "caught"
     if not verdict:
         with _written(tree, mutant):
-            status, output = _tested(tree, [mutant.test], TIMEOUT_S)
+            limits = WITH_SERVERS if mutant.test.startswith("tests/integration/") else IN_MEMORY
+            status, output = _tested(tree, [mutant.test], limits)
         if status == PASSED:
             verdict = "SURVIVED"
         elif status is None:
@@ -88,12 +98,12 @@ def _tried(tree: Path, mutant: Mutant) -> str:
     return verdict
 
 
-def _tested(tree: Path, tests: Sequence[str], timeout_s: float) -> tuple[int | None, str]:
-    """RAN and pytest's exit status, None when it took longer than `timeout_s`; and the end of what it printed."""
+def _tested(tree: Path, tests: Sequence[str], limits: Limits) -> tuple[int | None, str]:
+    """RAN and pytest's exit status, None when the time was over; and the end of what it printed."""
     with tempfile.TemporaryFile() as output:
-        process = get_context("fork").Process(target=_test, args=(tree, tests, output.fileno()))
+        process = get_context("fork").Process(target=_test, args=(tree, tests, limits.patience_s, output.fileno()))
         process.start()
-        process.join(timeout_s)
+        process.join(limits.timeout_s)
         status = process.exitcode
         if status is None:
             os.killpg(process.pid or 0, signal.SIGKILL)
@@ -111,7 +121,7 @@ def _end_what_is_left(tree: Path) -> None:
                 process.kill()
 
 
-def _test(tree: Path, tests: Sequence[str], output: int) -> None:
+def _test(tree: Path, tests: Sequence[str], patience_s: float, output: int) -> None:
     """In a process of its own: run the tests of the tree, with nothing of ours that was imported before."""
     os.setsid()
     for stream in (1, 2):
@@ -120,7 +130,7 @@ def _test(tree: Path, tests: Sequence[str], output: int) -> None:
         del sys.modules[name]
     os.chdir(tree)
     sys.path.insert(0, str(tree))
-    os.environ |= {"PYTHONPATH": str(tree), "TESTS_PATIENCE_S": str(PATIENCE_S)}
+    os.environ |= {"PYTHONPATH": str(tree), "TESTS_PATIENCE_S": str(patience_s)}
     files = ["--basetemp", str(tree.parent / str(os.getpid()))]  # pytest need not clean up what a mutant left
     sys.exit(RAN + int(pytest.main(["-x", "-p", "no:cacheprovider", *files, *tests])))
 
