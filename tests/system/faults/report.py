@@ -50,7 +50,7 @@ def line(report: Report) -> str:
     """For a note."""
     most = max(report.rss_mib, key=lambda part: report.rss_mib[part])
     return (
-        f"seed {report.seed}: {len(report.done)} faults, {report.jobs} jobs succeeded ({report.attempts}), current"
-        f" after {report.current_after_s} s, slowest answer {report.slowest_answer_s} s, most memory {most}"
+        f"seed {report.seed}: {len(report.done)} faults, {report.jobs} jobs ended as they must ({report.attempts}),"
+        f" current after {report.current_after_s} s, slowest answer {report.slowest_answer_s} s, most memory {most}"
         f" {report.rss_mib[most]} MiB, {'; '.join(report.left)}, {report.took_s:.0f} s in all"
     )

@@ -15,6 +15,7 @@ from contract.events import (
     InputQuarantined,
     JobAccepted,
     JobDeadLettered,
+    JobQuarantined,
     JobSucceeded,
 )
 from contract.results import EMPTY_MANIFEST
@@ -83,6 +84,13 @@ def test_a_clean_run_is_clean() -> None:
 def test_each_part_of_the_verdict_can_fail(verdict: Callable[[], Any], words: str) -> None:
     with pytest.raises(AssertionError, match=words):
         verdict()
+
+
+def test_only_a_job_that_two_nodes_were_lost_under_may_be_quarantined() -> None:
+    quarantined = JobQuarantined("j2", ("node-1", "node-2"))
+    require_ends(facts(lost("j2"), lost("j2"), quarantined, without="j2"), JOBS)
+    with pytest.raises(AssertionError, match="to succeed"):
+        require_ends(facts(lost("j2"), quarantined, without="j2"), JOBS)
 
 
 def test_what_counts_for_nobody_is_no_failure() -> None:
