@@ -9,9 +9,8 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import structlog
 
@@ -23,7 +22,7 @@ from gpu_worker.agent import Agent
 from gpu_worker.world import World
 from registry.depot import Depot
 from runtime import jobs_writer
-from runtime.entry import run_process
+from runtime.entry import exit_with
 from runtime.kafka import Lookup, Producer
 from runtime.object_store import SHORT_READ_TIMEOUT_S, ObjectStore
 from runtime.settings import Settings
@@ -171,13 +170,5 @@ def _keep_memory_private() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def exit_with(run: Callable[[], int]) -> NoReturn:
-    """Run, then end the process at once with the status that `run` returns; as runtime.entry after a failure. Python
-    itself would wait for threads that wait for a server; what matters is done by then."""
-    status = run_process("gpu_worker", run)
-    sys.stderr.flush()
-    os._exit(status)
-
-
 if __name__ == "__main__":
-    exit_with(main)
+    exit_with("gpu_worker", main)

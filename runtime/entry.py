@@ -3,9 +3,11 @@ trace alone."""
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import structlog
 from confluent_kafka import KafkaException
@@ -38,6 +40,15 @@ def run_process(process: str, main: Callable[[], int | None]) -> int:
         status, event, facts = ending(failure)
         structlog.get_logger(__name__).error(event, **facts)
         return status
+
+
+def exit_with(process: str, main: Callable[[], int | None]) -> NoReturn:
+    """As `run_process`, then the end of the process, at once. Python itself would wait for threads that wait for a
+    server, however long that does not answer; what matters is done by then."""
+    status = run_process(process, main)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def ending(failure: Exception) -> Ending:

@@ -10,7 +10,6 @@ with it (streams.door.intake_partition).
 from __future__ import annotations
 
 import asyncio
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -132,9 +131,5 @@ async def serve(settings: Settings, group: str) -> None:
     writing.cancel()
 
 
-def main() -> int:
-    return start("intake", serve, GROUP)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    start("intake", serve, GROUP)

@@ -9,7 +9,6 @@ its place. Only a damaged ledger ends the process.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -286,9 +285,5 @@ async def serve(settings: Settings, group: str) -> None:
     await host(app, LEDGER, project, assigned=projector.assigned, stop=projector.stop, places=projector.places)
 
 
-def main() -> int:
-    return start("projector", serve, GROUP)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    start("projector", serve, GROUP)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from functools import partial
 from typing import Any
 
@@ -105,9 +104,5 @@ async def serve(settings: Settings, group: str) -> None:
     await host(app, JOBS, schedule, assigned=scheduler.assigned, stop=scheduler.stop, places=scheduler.places)
 
 
-def main() -> int:
-    return start("scheduler", serve, GROUP)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    start("scheduler", serve, GROUP)

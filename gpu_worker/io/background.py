@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 class BackgroundThreads:
     """At most `size` threads, each started when first needed. Python waits for them when it ends, so a node's program
-    ends by `os._exit` (gpu_worker.__main__)."""
+    ends by `os._exit` (runtime.entry)."""
 
     def __init__(self, name: str, size: int) -> None:
         self._name = name

@@ -25,7 +25,7 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from runtime import kafka
-from runtime.entry import run_process
+from runtime.entry import exit_with
 from runtime.settings import Settings, SettingUnusable
 from runtime.shutdown import on_signal_async
 from runtime.telemetry import configure_logging, serve_metrics, without_words
@@ -275,9 +275,9 @@ async def _commit(app: Any, topic: str, places: Mapping[int, int]) -> bool:
     return True
 
 
-def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, None]], group: str) -> int:
-    """The main function of a processor: its arguments, settings, logs and metrics, then `serve(settings, group)`. The
-    exit status."""
+def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, None]], group: str) -> NoReturn:
+    """The main function of a processor: its arguments, settings, logs and metrics, then `serve(settings, group)`, then
+    its end."""
     parser = argparse.ArgumentParser(prog=f"python -m streams.{process}")
     parser.add_argument("--group", default=group, help="consumer group that shares out the partitions (%(default)s)")
     group = parser.parse_args().group
@@ -290,11 +290,18 @@ def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, Non
         serve_metrics(settings.metrics_port)
         asyncio.run(_with_threads(serve(settings, group)))
 
-    return run_process(process, run)
+    exit_with(process, run)
 
 
 async def _with_threads(serving: Coroutine[Any, Any, None]) -> None:
     """Serve with threads enough for the calls that every pool makes to the broker and the object store. Python's own
     default is a few: calls that wait for a store that is away would keep all others from asking the broker."""
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS_MAX, "calls"))
+    asyncio.get_running_loop().set_default_executor(_CallThreads(THREADS_MAX, "calls"))
     await serving
+
+
+class _CallThreads(ThreadPoolExecutor):
+    """The end of the event loop shuts them down, and waits for no call that a server has not answered."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)

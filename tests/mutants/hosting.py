@@ -92,7 +92,7 @@ MUTANTS = (
     Mutant(
         "Faust shares Python's few threads",
         "streams/hosting/faust_app.py",
-        ('    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS_MAX, "calls"))\n'),
+        ('    asyncio.get_running_loop().set_default_executor(_CallThreads(THREADS_MAX, "calls"))\n'),
         "",
         "tests/unit/streams/test_faust_parts.py::test_calls_that_hang_leave_threads_for_others",
     ),

@@ -35,8 +35,9 @@ def test_as_many_calls_as_there_may_be_threads_run_at_a_time() -> None:
 
 HANGING = """
 import sys, threading
-from gpu_worker.__main__ import exit_with
+from concurrent.futures import ThreadPoolExecutor
 from gpu_worker.io.background import BackgroundThreads
+from runtime.entry import exit_with
 
 begun = threading.Event()
 
@@ -47,10 +48,11 @@ def hang():
 def run():
     threads = BackgroundThreads("payloads", 4)
     threads.submit(hang)
+    ThreadPoolExecutor(1).submit(hang)
     begun.wait()
     return int(sys.argv[1])
 
-exit_with(run)
+exit_with("gpu_worker", run)
 """
 
 

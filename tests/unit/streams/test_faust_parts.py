@@ -311,3 +311,24 @@ def test_a_member_joins_anew_while_partitions_are_not_shared_out() -> None:
         watching.cancel()
 
     SimulatedTime().run(live)
+
+
+def test_a_call_that_no_server_answers_does_not_hold_up_the_end() -> None:
+    """Python waits at the end of an event loop for all that runs in threads: a store that hung held up a stop."""
+    begun, answered = threading.Event(), threading.Event()
+
+    def call() -> None:
+        begun.set()
+        assert answered.wait(20)
+
+    async def serve() -> None:
+        calling = asyncio.get_running_loop().run_in_executor(None, call)
+        await until_async(begun.is_set, "the call has begun")
+        calling.cancel()
+
+    try:
+        asyncio.run(_with_threads(serve()))
+        assert not answered.is_set()
+        assert any(thread.name.startswith("calls") for thread in threading.enumerate())
+    finally:
+        answered.set()
