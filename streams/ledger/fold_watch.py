@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from runtime.kafka import OffsetGone
 from runtime.telemetry import without_words
 from streams.ledger.host_guard import HostGuard, PoolEnds
 from streams.ledger.outputs import PoolRest
@@ -43,6 +44,8 @@ class FoldWatch:
         try:
             if await self._io.has_ledger(offset, self._ledger_end):
                 return
+        except OffsetGone:  # the log was cut since: it begins behind the record, or ends before the end it had
+            pass
         except Exception as error:  # a broker that is away: the next look asks again
             log.warning("the broker did not say what the ledger holds", offset=offset, found=without_words(error))
             return
