@@ -25,7 +25,7 @@ def show_as_of(
     data: Data = DATA_DEFAULT,
     form: Output = Format.TABLE,
 ) -> None:
-    """The whole state at a past moment: what waited, what was in flight against which limits, nodes, aliases."""
+    """The whole state at a past moment: what waited, what was staged against which limits, nodes, aliases."""
     here_ms = now_ms()
     try:
         at_ms = moment(at, here_ms)

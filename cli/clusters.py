@@ -34,7 +34,7 @@ def list_clusters(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> Non
     if form is Format.JSON:
         return output.as_json({**found, "nodes": nodes})
     output.table(
-        ["cluster", "pool", "state", "nodes", "slots", "running", "in flight", "limit"],
+        ["cluster", "pool", "state", "nodes", "slots", "running", "staged", "limit"],
         [
             (
                 c["cluster"],
@@ -202,5 +202,5 @@ def _state(cluster: dict[str, Any]) -> str:
 
 
 def _limit(limit: int | None, adaptive: bool) -> str:
-    """How many attempts a cluster may have in flight, in words."""
+    """How many attempts a cluster may have staged, in words."""
     return f"{'none' if limit is None else limit}{' (adaptive)' if adaptive else ''}"
