@@ -3,7 +3,8 @@
 The relay takes the oldest row, writes it to the partition of its pool, waits for the ack of the broker, marks the row,
 and only then takes the next. So a pool hears of a version before it hears of an alias that points to the version, and
 of moves in their order. A crash between ack and mark writes the record again, which changes nothing: a version is known
-by its digest and a move by its number.
+by its digest and a move by its number. While the broker takes nothing of one pool, rows of that pool rest, and those of
+other pools go on.
 
 Of several relays, the one that holds the advisory lock works; the others wait. The lock is that of a transaction, which
 carries one row: it is marked first, then written, then the mark is committed after the ack. So a database that takes no
@@ -59,9 +60,17 @@ _OLDEST = text(
     " (SELECT count(*) FROM registry.outbox w WHERE w.published_at IS NULL) AS waiting"
     " FROM registry.outbox o JOIN registry.models m ON m.name = o.model"
     " JOIN registry.pools p ON p.name = m.pool"
-    " WHERE o.published_at IS NULL ORDER BY o.id LIMIT 1"
+    " WHERE o.published_at IS NULL AND p.partition <> ALL(CAST(:resting AS integer[])) ORDER BY o.id LIMIT 1"
 )
 _MARK = text("UPDATE registry.outbox SET published_at = clock_timestamp() WHERE id = :id AND published_at IS NULL")
+
+
+class NotTold(Exception):
+    """The broker has not acknowledged a record of this partition of `jobs`. The message says why."""
+
+    def __init__(self, partition: int, found: str) -> None:
+        super().__init__(found)
+        self.partition = partition
 
 
 class Relay:
@@ -72,29 +81,24 @@ class Relay:
         self._producer, self._signer = producer, signer
         self._told: tuple[int, str] | None = None
         """The row that was acknowledged last: while its mark cannot be committed it is not written again."""
+        self._brokers: dict[int, OutageWatch] = {}
+        """By partition of `jobs`, of those of which the broker took nothing once."""
+        self._resting: dict[int, float] = {}
+        """By partition, until when its rows rest (monotonic clock)."""
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set. Restarts of Postgres and of the broker do not end it."""
         database = OutageWatch("the relay waits for the database", "the relay reaches the database again")
-        broker = OutageWatch("the relay waits for the broker, and sends again", "the relay reaches the broker again")
-
-        def worked() -> None:
-            database.worked()
-            broker.worked()
-
         while not stop.is_set():
             try:
-                self._session(stop, worked)
+                self._session(stop, database.worked)
             except DATABASE_ERRORS as error:
                 failures.labels("postgres").inc()
                 stop.wait(database.failed(in_a_sentence(error)))
-            except DeliveryUnclear as error:
-                failures.labels("kafka").inc()
-                stop.wait(broker.failed(str(error)))
 
     def _session(self, stop: threading.Event, worked: Callable[[], None]) -> None:
         """Carries rows for as long as one session of the database lasts, which listens for new ones. `worked()` hears
-        of each success."""
+        whenever the database has answered."""
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, DriverConnection)
@@ -103,7 +107,7 @@ class Relay:
                 connection.execute(text(f"LISTEN {CHANNEL}"))
             try:
                 while not stop.is_set():
-                    carried = self._carry_one()
+                    carried = self._carry_or_rest()
                     worked()
                     if not carried and pooled:
                         stop.wait(POLL_S)
@@ -112,13 +116,33 @@ class Relay:
             finally:
                 connection.invalidate()  # the session listens, so it must not go back to the pool
 
+    def _carry_or_rest(self) -> bool:
+        """As `_carry_one`, and if the broker does not take the row, the rows of its pool rest."""
+        now_s = time.monotonic()
+        self._resting = {partition: until_s for partition, until_s in self._resting.items() if until_s > now_s}
+        try:
+            return self._carry_one()
+        except NotTold as found:
+            failures.labels("kafka").inc()
+            watch = self._brokers.setdefault(
+                found.partition,
+                OutageWatch("the relay waits for the broker, and sends again", "the relay reaches the broker again"),
+            )
+            rest_s = watch.failed(str(found), partition=found.partition)
+            self._resting[found.partition] = time.monotonic() + rest_s
+            return True
+
     def _carry_one(self) -> bool:
-        """Publishes and marks the oldest row. False when no row waits, or another relay works."""
+        """Publishes and marks the oldest row of a pool that does not rest. False when there is none, or another relay
+        works. NotTold."""
         with self._engine.begin() as connection:
             if not connection.execute(_LOCK, {"lock": RELAY_LOCK}).scalar_one():
                 return False
-            row = connection.execute(_OLDEST).one_or_none()
-            waiting.set(0 if row is None else row.waiting)
+            row = connection.execute(_OLDEST, {"resting": list(self._resting)}).one_or_none()
+            if row is not None:
+                waiting.set(row.waiting)
+            elif not self._resting:
+                waiting.set(0)
             if row is None:
                 return False
             connection.execute(_MARK, {"id": row.id})
@@ -132,12 +156,15 @@ class Relay:
         if not isinstance(record, VersionPublished | AliasMoved):
             raise TypeError(f"expected VersionPublished or AliasMoved in the outbox, found {type(record).__name__}")
         began = time.monotonic()
-        delivery = jobs_writer.send_and_wait(
-            self._producer,
-            self._signer.record(
-                record, partition=partition, key=uuid.uuid4().hex.encode(), event_id=event_id, source=SOURCE
-            ),
+        signed = self._signer.record(
+            record, partition=partition, key=uuid.uuid4().hex.encode(), event_id=event_id, source=SOURCE
         )
+        try:
+            delivery = jobs_writer.send_and_wait(self._producer, signed)
+        except DeliveryUnclear as error:
+            raise NotTold(partition, str(error)) from None
+        if partition in self._brokers:
+            self._brokers[partition].worked(partition=partition)
         relayed.labels(type(record).__name__).inc()
         log.info(
             "told the scheduler",
