@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -19,6 +20,10 @@ from runtime.proxies import chosen_proxy
 Document = dict[str, Any]
 
 ANSWER_WITHIN_S = 30.0
+SILENT_S = 60.0
+"""A stream on which nothing came for so long is cut: the API sends something every 15 s (api.events)."""
+AGAIN_S, AGAIN_WITHIN_S = 1.0, 60.0
+_OF_STREAMS = httpx.Timeout(ANSWER_WITHIN_S, read=SILENT_S)
 
 
 class ApiClient:
@@ -50,25 +55,36 @@ class ApiClient:
     def post(self, path: str, body: Document, headers: dict[str, str] | None = None) -> Document:
         return self._call("POST", path, json=body, headers=headers)
 
-    def events(self, path: str, query: dict[str, str] | None = None) -> Iterator[tuple[str, Document]]:
-        """(name, data) of each server-sent event, until the server ends the stream. A stream that was cut goes on after
-        the last event that was seen."""
-        last_id = ""
+    def events(self, path: str, *, follow: bool = True) -> Iterator[tuple[str, Document]]:
+        """(name, data) of each server-sent event, until the server says that no more will come; without `follow` of
+        those that it has now. A stream that was cut, or whose server was stopped, goes on after the last event that was
+        seen, if the API answers again within AGAIN_WITHIN_S."""
+        last_id, heard_s = "", float("-inf")
         while True:
             headers = {"Last-Event-ID": last_id} if last_id else {}
+            is_open = is_news = False
             try:
-                with self._http.stream("GET", path, params=query, headers=headers, timeout=None) as answer:
+                with self._http.stream(
+                    "GET", path, params=None if follow else {"follow": "false"}, headers=headers, timeout=_OF_STREAMS
+                ) as answer:
+                    if answer.status_code == HTTPStatus.NO_CONTENT:
+                        return
                     if not answer.is_success:
                         answer.read()
                         raise _failure(answer)
+                    is_open = True
                     for name, data, event_id in _server_sent(answer.iter_lines(), self.url):
-                        last_id = event_id or last_id
+                        last_id, is_news = event_id or last_id, True
                         yield name, data
-                return
-            except httpx.RemoteProtocolError:
-                continue
+                if not follow:
+                    return
             except httpx.TransportError as error:
-                raise self._unreachable(error) from None
+                if not is_open and time.monotonic() - heard_s > AGAIN_WITHIN_S:
+                    raise self._unreachable(error) from None
+            if is_open:
+                heard_s = time.monotonic()
+            if not is_news:
+                time.sleep(AGAIN_S)
 
     def download(self, url: str, path: Path) -> None:
         """Streams a result file to `path`."""

@@ -124,8 +124,8 @@ def events(
 ) -> None:
     """What happened to a job, in sentences."""
     with api(data) as client:
-        query = {} if follow else {"follow": "false"}
-        happened = (data for name, data in client.events(f"/v1/jobs/{job}/events", query) if name == "state")
+        told = client.events(f"/v1/jobs/{job}/events", follow=follow)
+        happened = (data for name, data in told if name == "state")
         if form is Format.JSON:
             return output.as_json(list(happened))
         for event in happened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -93,6 +94,72 @@ def test_an_api_that_is_slow_is_not_called_absent(monkeypatch: pytest.MonkeyPatc
 def test_a_redirected_stream_is_no_empty_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CommandFailed, match="found a redirect to https"):
         list(client(monkeypatch, REDIRECT).events("/v1/jobs/main-1/events"))
+
+
+def event(number: int, state: str) -> bytes:
+    return f'event: state\nid: {number}.0\ndata: {{"state": "{state}"}}\n\n'.encode()
+
+
+class Cut(httpx.SyncByteStream):
+    """A stream that ends in the middle."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._parts
+        raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+
+
+def asked_in_turn(monkeypatch: pytest.MonkeyPatch, *answers: httpx.Response | Exception) -> tuple[ApiClient, list[str]]:
+    """A client whose requests are answered in turn, and the places after which events were asked for."""
+    monkeypatch.setattr(api_client, "AGAIN_S", 0)
+    places: list[str] = []
+    left = iter(answers)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        places.append(request.headers.get("Last-Event-ID", ""))
+        found = next(left)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    asked = client(monkeypatch, PAGE)
+    asked._http = httpx.Client(transport=httpx.MockTransport(answer), base_url=asked.url)
+    return asked, places
+
+
+def test_a_stream_goes_on_when_it_is_cut_or_its_server_is_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`jobs submit --wait` said that a job had failed which ran, because the API was started anew."""
+    asked, places = asked_in_turn(
+        monkeypatch,
+        httpx.Response(200, content=event(1, "queued")),
+        httpx.Response(200, content=b""),
+        httpx.ConnectError("refused"),
+        httpx.Response(200, stream=Cut(event(2, "started"))),
+        httpx.Response(200, content=event(3, "succeeded")),
+        httpx.Response(204),
+    )
+    assert [data["state"] for _, data in asked.events("/e")] == ["queued", "started", "succeeded"]
+    assert places == ["", "1.0", "1.0", "1.0", "2.0", "3.0"]
+
+
+def test_what_happened_so_far_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, places = asked_in_turn(monkeypatch, httpx.Response(200, content=event(1, "queued")))
+    assert len(list(asked.events("/e", follow=False))) == len(places) == 1
+
+
+def test_an_api_that_does_not_come_back_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_client, "AGAIN_WITHIN_S", -1)
+    asked, places = asked_in_turn(
+        monkeypatch, httpx.Response(200, content=event(1, "queued")), httpx.ConnectError("refused")
+    )
+    with pytest.raises(CommandFailed, match="no API answers at"):
+        list(asked.events("/e"))
+    never, places = asked_in_turn(monkeypatch, httpx.ConnectError("refused"))
+    with pytest.raises(CommandFailed, match="no API answers at"):
+        list(never.events("/e"))
+    assert places == [""]
 
 
 def test_a_text_that_is_not_there_is_none_and_other_troubles_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
