@@ -187,7 +187,7 @@ def test_a_damaged_ledger_keeps_its_pool_down_and_is_said_each_time(capsys: pyte
         broker[0].ledger.append(broker[0].ledger[0]._replace(offset=len(broker[0].ledger), value=b"no batch"))
         for tail in broker[0].tails:
             tail.more()
-        await until_async(lambda: reopened("main") == before + 2, "it was tried again twice")
+        await until_async(lambda: reopened("main") >= before + 2, "it was tried again twice")
         records = len(broker[0].ledger)
         await keeper.close(with_snapshot=False)
         assert len(broker[0].ledger) == records
@@ -257,7 +257,7 @@ def test_without_quarantine_the_pool_waits_and_nothing_says_that_it_is_there() -
         before = reopened("main")
         broker.quarantine_away = True
         bad = broker.say_bytes(b"no JSON")
-        await until_async(lambda: reopened("main") == before + 2, "it was tried again twice")
+        await until_async(lambda: reopened("main") >= before + 2, "it was tried again twice")
         assert broker.events(InputQuarantined) == []
         broker.quarantine_away = False
         await until_async(lambda: broker.events(InputQuarantined), "the record is read past")
@@ -275,7 +275,7 @@ def test_what_a_pool_refuses_is_in_quarantine_before_the_ledger_says_so() -> Non
         before = reopened("main")
         broker.quarantine_away = True
         foreign = broker.say(submitted(1, 1))
-        await until_async(lambda: reopened("main") == before + 2, "it was tried again twice")
+        await until_async(lambda: reopened("main") >= before + 2, "it was tried again twice")
         assert broker.events(InputQuarantined) == []
         broker.quarantine_away = False
         await until_async(lambda: broker.events(InputQuarantined), "the ledger says so")
