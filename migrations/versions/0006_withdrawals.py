@@ -20,9 +20,23 @@ CREATE TABLE views.withdrawals (
 );
 """
 
+ROLES = """
+DO $$
+BEGIN
+    IF (SELECT count(*) FROM pg_roles WHERE rolname IN ('registry_reader', 'registry_writer')) = 2 THEN
+        GRANT USAGE ON SCHEMA views TO registry_reader, registry_writer;
+        GRANT SELECT ON views.withdrawals TO registry_reader, registry_writer;
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE NOTICE 'this login may not grant: whoever reads versions as a registry_* role needs SELECT on withdrawals';
+END $$;
+"""
+"""Whoever reads the versions of a model sees which are withdrawn."""
+
 
 def upgrade() -> None:
     op.execute(WITHDRAWALS)
+    op.execute(ROLES)
 
 
 def downgrade() -> None:

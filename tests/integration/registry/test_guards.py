@@ -78,6 +78,13 @@ def sqlstate_of(error: DBAPIError) -> str | None:
     return error.orig.sqlstate
 
 
+@pytest.mark.parametrize("role", ["registry_reader", "registry_writer"])
+def test_a_role_that_reads_versions_sees_which_are_withdrawn_and_no_job(engine: Engine, role: str) -> None:
+    assert is_allowed(engine, role, "SELECT version, kill FROM views.withdrawals")
+    assert not is_allowed(engine, role, "DELETE FROM views.withdrawals")
+    assert not is_allowed(engine, role, "SELECT job FROM views.jobs")
+
+
 def is_allowed(engine: Engine, role: str, statement: str) -> bool:
     try:
         with engine.begin() as connection:
