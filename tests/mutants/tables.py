@@ -15,6 +15,7 @@ from tests.mutants import (
     retention,
     storing,
     views,
+    withdrawals,
 )
 from tests.mutants.mutant import Mutant
 
@@ -24,6 +25,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *doors.MUTANTS,
     *views.MUTANTS,
     *retention.MUTANTS,
+    *withdrawals.MUTANTS,
     *node_rules.MUTANTS,
     *children.MUTANTS,
     *storing.MUTANTS,
