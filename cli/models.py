@@ -139,7 +139,7 @@ def show(
                 v.published_by,
                 ", ".join(v.manifest.chipsets),
                 output.duration(v.manifest.timeout_ms),
-                (f"← {alias}" if v.digest == live else "") + withdrawals.said_of(gone.get(v.digest)),
+                ((f"← {alias}" if v.digest == live else "") + withdrawals.said_of(gone.get(v.digest))).strip(),
             )
             for v in versions
         ],
