@@ -112,9 +112,10 @@ class Load:
         self._note(0 if answer is None else answer.status_code, time.monotonic() - begun_s)
         if answer is None:
             return False
-        if answer.status_code not in (200, 202):
+        if answer.status_code == 503:
             assert answer.headers["Content-Type"] == "application/problem+json", answer.text
             assert "Retry-After" in answer.headers
+        if answer.status_code not in (200, 202):
             return False
         job = str(answer.json()["job"])
         self.acked.append(job)
