@@ -174,5 +174,12 @@ def test_each_part_of_an_outages_verdict_can_fail(change: dict[str, Any]) -> Non
     assert "1 FAULTS" in found.line()
 
 
+def test_only_the_scheduler_may_grow_by_what_it_remembers_of_jobs() -> None:
+    grown = Rss(100.0, 115.0, 115.0, 15.0)
+    assert CLEAN._replace(acknowledged=3_000, memory={"scheduler": grown}).faults() == []
+    assert CLEAN._replace(acknowledged=300, memory={"scheduler": grown}).faults() != []
+    assert CLEAN._replace(acknowledged=3_000, memory={"projector": grown}).faults() != []
+
+
 def test_a_broker_that_is_away_keeps_the_ledger_silent() -> None:
     assert CLEAN._replace(server="kafka", silence_s=60.0, holding="").faults() == []
