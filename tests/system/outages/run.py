@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -123,7 +124,7 @@ def run(data: Path, server: str, lasts_s: float, every_s: float = 30.0) -> Outag
             {part: after[part] - restarts[part] for part in after if after[part] != restarts[part]},
             by_part,
             current_s,
-            sum(len(verdict["findings"]) for verdict in here.json("audit", "verify")),
+            _verify_findings(here),
         )
 
 
@@ -185,6 +186,12 @@ def _state(client: ApiClient, job: str) -> str:
         return str(client.get(f"/v1/jobs/{job}")["job"]["state"])
     except CommandFailed:
         return ""
+
+
+def _verify_findings(here: Installation) -> int:
+    """How many; the command ends with 1 when there are some."""
+    said = here.cli("audit", "verify", "-o", "json", within_s=300).stdout
+    return sum(len(verdict["findings"]) for verdict in json.loads(said))
 
 
 def _restarts(here: Installation) -> dict[str, int]:
