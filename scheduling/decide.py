@@ -95,10 +95,12 @@ def decide(state: State, inputs: Sequence[Input], clock: Clock) -> Decision:
         for event in evolving(state, judge.judge(state, record)):
             written.add(event)
         taken += 1
-    avoidance.line_up(state)
+    if state.avoiders:
+        avoidance.line_up(state)
     for event in evolving(state, plan.plan(state, clock.caught_up, written.events, written.is_full)):
         written.add(event)
-        avoidance.line_up(state)
+        if state.avoiders:
+            avoidance.line_up(state)
     is_full = written.is_full() or withdrawals.is_under_way(state)
     return Decision(written.events, written.encoded, taken, is_full)
 

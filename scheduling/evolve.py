@@ -295,10 +295,11 @@ def _start_forecast(state: State, event: said.StartForecast) -> None:
 
 def _job_succeeded(state: State, event: said.JobSucceeded) -> None:
     job = _moved(state, event)
-    _ended_by_itself(state, _open_attempt(job))
-    forecast.ran(state, job.version, state.now_ms - _open_attempt(job).started_ms)
-    switches.saw_success(state, _open_attempt(job), job.version)
-    cordons.saw_success(state, job, _open_attempt(job))
+    attempt = _open_attempt(job)
+    _ended_by_itself(state, attempt)
+    forecast.ran(state, job.version, state.now_ms - attempt.started_ms)
+    switches.saw_success(state, attempt, job.version)
+    cordons.saw_success(state, job, attempt)
     _close(state, job)
     _end(state, job)
 

@@ -192,9 +192,9 @@ def _dispatches(state: State, batch: Sequence[Event]) -> Iterator[Event]:
             nodes = (node,)
         passed = turn[1] if job.job != turn[1] else ""
         evidence = Evidence(reason, passed, behind=passed or ranking.behind(order, line, turn, group))
-        line_ups, could_stage = state.line_ups, backpressure.stages(group.cluster)
+        line_ups = state.line_ups
         yield _dispatch(state, job, evidence, group.cluster, nodes, len(batch))
-        if gang or not placement.has_room(group) or backpressure.stages(group.cluster) != could_stage:
+        if gang or backpressure.took_last_behind(group.cluster) or not placement.has_room(group):
             rooms = _rooms(state, rooms)
             gang = gang and any(map(gangs.is_gang, rooms))
         if state.line_ups == line_ups:

@@ -213,7 +213,7 @@ def _succeeded(state: State, job: Job, report: inputs.Succeeded, node: str) -> I
         bytes=report.bytes,
         load_ms=report.load_ms,
     )
-    for share in gang_members.node_shares(attempt):
+    for share in gang_members.node_shares(attempt) if state.suspects else ():
         suspect = state.suspects.get(share.node)
         if suspect is not None and suspect.cordoned == FAILURES:
             yield NodeUncordoned(node=share.node, reason="success")

@@ -36,7 +36,7 @@ def groups_with_room(requirement_class: RequirementClass) -> list[Group]:
 def choose(state: State, groups: Iterable[Group], job: Job) -> tuple[Group, str]:
     """The group and the node to which the job goes. The groups have room, and one of them on a node that the job does
     not avoid. ValueError when none has."""
-    avoids = avoidance.is_in_force(state, job)
+    avoids = bool(job.avoid) and avoidance.is_in_force(state, job)
     best: Group | None = None
     best_rank = best_mask = best_open = best_slots = 0
     for group in groups:
@@ -79,12 +79,15 @@ def soonest(groups: Iterable[Group]) -> list[tuple[Group, int]]:
 
 
 def soonest_in(group: Group, banned: int = 0) -> tuple[int, int] | None:
-    """The best level in this group, and the nodes that have it; nodes of the mask `banned` are left out. None: there is
-    no room on any other."""
+    """The best level in this group, which has room, and the nodes that have the level; nodes of the mask `banned` are
+    left out. None: there is no room on any other."""
     if mask := group.free & ~banned:
         return FREE, mask
     if mask := group.trial & ~banned:
         return TRIAL, mask
+    if not banned:  # the room is behind others
+        level = min(group.levels)
+        return BEHIND + level, group.levels[level]
     if not backpressure.stages(group.cluster):
         return None
     for level in sorted(group.levels):

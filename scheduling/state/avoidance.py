@@ -55,9 +55,8 @@ def must_stand_aside(state: State, job: Job) -> bool:
 
 
 def line_up(state: State) -> None:
-    """Each job that waits stands in its line or aside, as it must now."""
-    if not state.avoiders:
-        return
+    """Each job that waits stands in its line or aside, as it must now. There is nothing to do while no job that waits
+    avoids a node."""
     for job_id in list(state.aside):
         if not must_stand_aside(state, state.jobs[job_id]):
             lines.come_back(state, state.jobs[job_id])

@@ -27,6 +27,11 @@ def stages(cluster: ClusterState) -> bool:
     return not cluster.draining and in_flight(cluster) < cluster.behind
 
 
+def took_last_behind(cluster: ClusterState) -> bool:
+    """The last dispatch to the cluster took its last place behind others."""
+    return in_flight(cluster) == cluster.behind
+
+
 def room(group: Group) -> int:
     """The nodes of the group that could take one more attempt now, as a mask: a free slot, a try, or a place behind
     others."""

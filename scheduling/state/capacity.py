@@ -146,14 +146,14 @@ def refresh(state: State, node: Node) -> None:
     others = ~bit
     suspect = state.suspects.get(node.node) if state.suspects else None
     is_cordoned = suspect is not None and suspect.cordoned != ""
-    group.able &= others
-    group.trial &= others
-    if slots and not node.draining and not is_cordoned:
-        group.able |= bit
+    if (group.able & bit != 0) != (slots > 0 and not node.draining and not is_cordoned):
+        group.able ^= bit
     group.free &= others
-    group.kept &= others
     group.stageable &= others
     group.parked &= others
+    if group.trial or group.kept:  # rarely
+        group.trial &= others
+        group.kept &= others
     if load.level >= 0:
         _unlist(group.levels, load.level, bit)
         load.level = -1

@@ -213,15 +213,16 @@ def leave(state: State, job: Job) -> None:
     if job.eligible_lease_ms > state.lease_ms:
         heaps.settle(state, state.resting, _rests)
     elif job.eligible_lease_ms >= 0:
-        line = line_of(state, job.version, job.tier)
         if is_shelved(state, job):
+            line = line_of(state, job.version, job.tier)
             _leave_shelf(state, job)
             line.aside -= 1
         elif job.job in state.aside:
+            line = line_of(state, job.version, job.tier)
             del state.aside[job.job]
             line.aside -= 1
         else:
-            _leave_line(state, job)
+            line = _leave_line(state, job)
         _avoid_no_more(state, job)
         line.requirement_class.waiting -= 1
         share = line.shares.tenants[job.tenant]
@@ -245,11 +246,12 @@ def _leave_shelf(state: State, job: Job) -> None:
         del state.shelved[job.version, job.alias]
 
 
-def _leave_line(state: State, job: Job) -> None:
+def _leave_line(state: State, job: Job) -> Line:
     line, entry = part_of(state, job), entry_of(state, job)
     _take(line, entry)
     queue = line.tenants[job.tenant]
     _forget(line, job.tenant, queue, _take(queue, entry))
+    return line
 
 
 def stand_aside(state: State, job: Job) -> None:
