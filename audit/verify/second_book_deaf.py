@@ -60,6 +60,7 @@ class DeafBook:
     def forget(self, node: str) -> None:
         """The node's session is over, or a new one begins."""
         self._silent.pop(node, None)
+        self._deaf.discard(node)
 
     def drained(self, event: said.NodeDrained) -> None:
         if event.reason == "deaf" and event.node not in self._deaf:

@@ -190,6 +190,13 @@ def test_a_deaf_node_that_drains_is_right() -> None:
     assert found(pool) == []
 
 
+def test_a_deaf_node_that_joins_anew_in_the_same_batch_need_not_drain_any_more() -> None:
+    pool = deaf(6)
+    pool.tell(NodeHeartbeat("n1", "s1"), a_join("n1", session="s2"), after_ms=5_000)
+    assert not pool.state.nodes["n1"].draining
+    assert found(pool) == []
+
+
 def test_an_order_that_is_repeated_for_ever_is_found(monkeypatch: Patch) -> None:
     monkeypatch.setattr(reports, "is_deaf_to", lambda state, node, attempt: False)
     pool = deaf()
