@@ -45,6 +45,7 @@ The seams:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -213,11 +214,11 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
     ),
     "a recalled attempt's job is forgotten": (
         lambda patch: patch.setitem(evolve._CHANGES, said.JobRequeued, _requeued_and_never_queued),
-        lambda: test_full_clusters.test_no_slot_is_idle_while_a_job_waits_anywhere_for_longer_than_a_heartbeat(2),
+        partial(test_full_clusters.test_no_slot_is_idle_while_a_job_waits_anywhere_for_longer_than_a_heartbeat, 2),
     ),
     "nothing is recalled for a slot elsewhere": (
         instead(moves, "recalls", lambda state: iter(())),
-        lambda: test_full_clusters.test_no_slot_is_idle_while_a_job_waits_anywhere_for_longer_than_a_heartbeat(2),
+        partial(test_full_clusters.test_no_slot_is_idle_while_a_job_waits_anywhere_for_longer_than_a_heartbeat, 2),
     ),
     "what is staged takes the last place of a limit": (
         instead(backpressure, "stages", backpressure.takes_work),
@@ -229,7 +230,7 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
     ),
     "as much is staged as the limit allows": (
         instead(limits, "hiding", lambda state, cluster: 1 << 30),
-        lambda: test_full_clusters.test_the_first_tiers_jobs_wait_a_tenth_of_what_they_wait_when_all_is_pushed(8),
+        partial(test_full_clusters.test_the_first_tiers_jobs_wait_a_tenth_of_what_they_wait_when_all_is_pushed, 8),
     ),
     "an adaptive limit holds free slots back": (
         instead(limits, "make_way", lambda state: iter(())),
@@ -269,7 +270,7 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Callable[[], None
     ),
     "recalls are counted as failures": (
         instead(retries, "counts_as_failure", lambda attempt, reason: True),
-        lambda: test_attempts.test_what_a_node_gives_back_is_no_failure_and_keeps_its_place("recalled"),
+        partial(test_attempts.test_what_a_node_gives_back_is_no_failure_and_keeps_its_place, "recalled"),
     ),
     "lost nodes are not counted": (
         instead(retries, "counts_as_failure", lambda attempt, reason: False),

@@ -6,6 +6,7 @@ the test that promises the mechanism must fail. The seams are those that the mod
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -245,7 +246,7 @@ MUTANTS: dict[str, tuple[Break, Callable[[], None]]] = {
     ),
     "a node that holds off gets work": (
         instead(Node, "takes_new", lambda node: not node.draining),
-        lambda: test_heartbeats.test_a_node_that_holds_off_gets_nothing_new_and_keeps_what_it_has("disk"),
+        partial(test_heartbeats.test_a_node_that_holds_off_gets_nothing_new_and_keeps_what_it_has, "disk"),
     ),
     # names
     "of two machines with one name the later one is taken": (
