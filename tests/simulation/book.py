@@ -51,7 +51,7 @@ class Book(CordonRules):
             if moment.decides and book.open:
                 self._check_drain(book, moment)
                 self._check_withdrawn(book)
-            for name, session in book.seats:
+            for name, session in book.seats if book.dispatch else ():
                 held = self.nodes.get(name)
                 if held is None or held.session != session:
                     raise Violation("I3", f"{book.job} is open at a session that is gone: {session}", book.job)

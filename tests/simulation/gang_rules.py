@@ -35,7 +35,7 @@ class GangRules(JobRules):
 
     def held(self, node: str) -> int:
         """How many slots of the node ranks take or wait for."""
-        return sum(name == node for book in self.jobs.values() for name, _ in book.seats)
+        return sum(name == node for book in self.jobs.values() if book.dispatch for name, _ in book.seats)
 
     def kept(self, node: str) -> int:
         alive = self.nodes[node].session

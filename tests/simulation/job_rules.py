@@ -12,6 +12,8 @@ from tests.simulation.node_rules import Event, NodeRules
 from tests.simulation.pages import TERMINAL, JobBook, Moment
 from tests.simulation.violation import Violation
 
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999: a deadline by the broker's clock is not later."""
 COUNTING_REASONS = ("lost", "rejoined")
 
 
@@ -109,7 +111,7 @@ class JobRules(NodeRules):
         if event["submitted_ms"] != submitted_ms:
             raise Violation("I11", f"submit time {event['submitted_ms']}, expected {submitted_ms}", job)
         within_ms = asked["expires_in_ms"]
-        expires_ms = entry["at_ms"] + within_ms if within_ms else asked["expires_ms"]
+        expires_ms = min(entry["at_ms"] + within_ms, LAST_MS) if within_ms else asked["expires_ms"]
         if event["expires_ms"] != expires_ms:
             raise Violation("I2", f"deadline {event['expires_ms']}, expected {expires_ms} by the broker's clock", job)
         model, _, at = asked["model"].partition("@")
@@ -212,7 +214,7 @@ class JobRules(NodeRules):
         node = self.nodes.get(event["node"])
         if node is None or (node.session, node.cluster) != (event["session"], event["cluster"]):
             raise Violation("I3", f"dispatched to {event['session']}, which is not a node's session", job)
-        holds = sum((node.node, node.session) in other.seats for other in self.jobs.values())
+        holds = sum((node.node, node.session) in other.seats for other in self.jobs.values() if other.dispatch)
         if holds >= node.holds:
             raise Violation("I3", f"{node.node} holds {holds} attempts and said that it holds {node.holds}", job)
         self.dispatches.add(event["dispatch"])
@@ -289,8 +291,8 @@ class JobRules(NodeRules):
     def _fail(self, book: JobBook) -> None:
         book.failures += 1
         book.counted_now = True
-        if book.failures > self.policy["failures_max"]:
-            raise Violation("I4", f"{book.failures} failures, the cap is {self.policy['failures_max']}", book.job)
+        if book.failures > max(book.cap, self.policy["failures_max"]):
+            raise Violation("I4", f"{book.failures} failures, the cap was {book.cap}", book.job)
 
     def _AttemptClosed(self, event: Event, moment: Moment) -> None:
         book = self._open(event)
@@ -347,6 +349,7 @@ class JobRules(NodeRules):
         if event["eligible_lease_ms"] < earliest_ms:
             raise Violation("I4", f"eligible at {event['eligible_lease_ms']}, its backoff ends at {earliest_ms}", job)
         book.state = "queued"
+        book.cap = self.policy["failures_max"]
         book.eligible_lease_ms = event["eligible_lease_ms"]
         self.closed_now.discard(job)
 

@@ -163,7 +163,7 @@ class NodeRules:
 
     def _AliasPointed(self, event: Event, moment: Moment) -> None:
         name = event["model"], event["alias"]
-        if event["move"] <= self._moves.get(name, 0):
+        if name in self._moves and event["move"] <= self._moves[name]:
             raise Violation("I10", f"alias {name} made move {event['move']} after {self._moves[name]}")
         self._moves[name] = event["move"]
         self.aliases[name] = event["version"]

@@ -65,6 +65,8 @@ class Node:
         self.cut_until_ms = 0
         self.deaf_until_ms = 0
         """Until then orders do not reach the node, and it is heard all the time."""
+        self.measures = 0
+        """What the node says of the size of results and of loading times."""
         self.load_ms = 0
         """How much longer an attempt takes when its version is not loaded."""
         self.lives = 0
@@ -105,6 +107,11 @@ class Node:
 
     def deafen(self, for_ms: int) -> None:
         self.deaf_until_ms = max(self.deaf_until_ms, self.timeline.now_ms + for_ms)
+
+    def clear_disk(self) -> None:
+        """Cached versions that no slot has loaded are removed."""
+        if self.alive:
+            self.cached.intersection_update(self._loaded)
 
     def forget(self) -> None:
         """A defect of the node: it loses an attempt that runs, and reports nothing."""
@@ -354,7 +361,8 @@ class Node:
         if failure:
             self._end(attempt, inputs.Failed(job, dispatch, failure, "RuntimeError"))
         else:
-            self._end(attempt, inputs.Succeeded(job, dispatch, self.work.store(job, dispatch)))
+            manifest = self.work.store(job, dispatch)
+            self._end(attempt, inputs.Succeeded(job, dispatch, manifest, self.measures, self.measures))
 
     def _end(self, attempt: Attempt, report: inputs.Report) -> None:
         if self._held.get(attempt.job) is attempt:

@@ -16,6 +16,8 @@ from tests.simulation.submitters import SUBMISSIONS, Api, deliver, submission
 
 HOUR_MS = 3_600_000
 LEASE_MS = 20_000
+RANKS_MAX = 3
+"""Ranks of the largest gang that fits somewhere."""
 SECOND_LIVES = 8
 TENANTS = ("acme", "globex", "initech")
 
@@ -271,13 +273,34 @@ class Operators:
         self.timeline.after(self.timeline.between(3_000, 20_000), lambda: self.say(inputs.NodeUncordonRequested(node)))
 
     def heal(self) -> None:
-        """Restores everything as at the beginning, and cancels what would never end by itself."""
-        self.apply(self._policy)
+        """Restores everything as at the beginning, and cancels what would never end by itself. The policy is not on
+        trial, and another one than before, which might be: no earlier policy comes back."""
+        healed = msgspec.structs.replace(self._policy, words_kept_ms=HOUR_MS)
+        self.say(inputs.PolicyApplied(healed, fingerprint(healed)))
         self.say(inputs.ReleaseRequested())
         for cluster in POLICY.clusters:
             self.say(inputs.ClusterActivated(cluster))
         self._move_away()
-        for node in sorted(self.auditor.book.cordoned):
+        for node in sorted(self._cordoned_for_long()):
             self.say(inputs.NodeUncordonRequested(node))
-        for job in sorted(self.work.hangs):
+        for job in sorted(self.work.hangs | self._endless()):
             self.say(inputs.CancelRequested(job))
+
+    def _cordoned_for_long(self) -> set[str]:
+        """Nodes that no job will try: an operator cordoned them, or they rest for longer than the world lasts."""
+        book, beyond_ms = self.auditor.book, self.auditor.lease_ms + HOUR_MS
+        return {
+            node
+            for node, reason in book.cordoned.items()
+            if reason == "operator" or book.rests_until_ms[node] > beyond_ms
+        }
+
+    def _endless(self) -> set[str]:
+        """Jobs that rest for longer than the world lasts, or fit nowhere."""
+        book = self.auditor.book
+        beyond_ms = self.auditor.lease_ms + HOUR_MS
+        return {
+            job.job
+            for job in book.jobs.values()
+            if job.state == "queued" and (job.eligible_lease_ms > beyond_ms or book.ranks(job.version) > RANKS_MAX)
+        }

@@ -21,6 +21,8 @@ class JobBook:
     state: str = "queued"
     attempts: int = 0
     failures: int = 0
+    cap: int = 0
+    """The cap on failures that was in force when the job was requeued last."""
     counted_now: bool = False
     """Whether the job's last attempt ended in a way that counts as a failure."""
     dispatch: str = ""

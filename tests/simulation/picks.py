@@ -31,9 +31,12 @@ class Picks:
         """How many jobs went to a slot that was kept for a gang."""
         self.gangs = NaiveGangs(book, self._fits, self._takes_work)
         self.switches = NaiveSwitches()
+        self._taking: dict[tuple[str, str], bool] = {}
+        """By node and class: whether the node takes such a job, as found for the event that is being judged."""
 
     def check(self, event: dict[str, Any], moment: Moment) -> None:
         """Judges a JobDispatched before it is entered."""
+        self._taking.clear()
         self._check_limit(event)
         waiting = self._waiting(moment)
         ready = self.gangs.ready(waiting)
@@ -61,6 +64,7 @@ class Picks:
 
     def check_reserved(self, event: dict[str, Any], moment: Moment) -> None:
         """Judges a GangReserved before it is entered: it must be the gang's turn, and the gang must fit nowhere."""
+        self._taking.clear()
         waiting = self._waiting(moment)
         ready = self.gangs.ready(waiting)
         if ready:
@@ -150,10 +154,10 @@ class Picks:
     def _check_place(
         self, event: dict[str, Any], row: Row, node: NodeBook, nodes: list[NodeBook], now_ms: int, *, passed: bool
     ) -> None:
-        """Where the job goes. `nodes` are those with room; none: only kept slots are free. With `passed` the job goes
-        where its version is loaded."""
+        """Where the job goes. `nodes` are those with room; none: only kept slots are free. A kept slot of a sound node
+        is better than a try of a cordoned node. With `passed` the job goes where its version is loaded."""
         nearest = min(nodes, key=lambda other: self._distance(other, row.version), default=None)
-        if nearest is None or (self.book.held(nearest.node) >= nearest.usable and not passed):
+        if nearest is None or (self._level(nearest) and not passed):
             nearest = self.gangs.back_fill(row, now_ms) or nearest
         if nearest is not node:
             found = nearest.node if nearest is not None else "none"
@@ -277,6 +281,12 @@ class Picks:
 
     def _takes(self, node: NodeBook, kind: str, moment: Moment) -> bool:
         """Whether the node could be given a job of this class now."""
+        known = self._taking.get((node.node, kind))
+        if known is None:
+            known = self._taking[node.node, kind] = self._looks_taking(node, kind, moment)
+        return known
+
+    def _looks_taking(self, node: NodeBook, kind: str, moment: Moment) -> bool:
         if not self._fits(node, kind) or not node.takes_new or not self._takes_work(node.cluster):
             return False
         if node.node in self.book.cordoned:
@@ -288,7 +298,7 @@ class Picks:
             return held + kept < node.usable
         is_endless = cluster["limit"] == NO_LIMIT and not cluster["adaptive"]
         holds_less = is_endless or held < node.usable * (1 + cluster["staged_per_slot"])
-        attempts = sum((node.node, node.session) in job.seats for job in self.book.jobs.values())
+        attempts = sum((node.node, node.session) in job.seats for job in self.book.jobs.values() if job.dispatch)
         return (
             node.usable > 0
             and holds_less

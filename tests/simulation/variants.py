@@ -16,7 +16,7 @@ from contract.batch import Batch
 from scheduling import judge, plan
 from scheduling.attempts import orders, reports, retries, withdrawals
 from scheduling.evolve import seal
-from scheduling.picking import reservations
+from scheduling.picking import gangs, reservations
 from scheduling.state import avoidance, backpressure, capacity, cordons, ended_ids, lines
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt, ClusterState, Node, NodeLoad
@@ -240,6 +240,53 @@ def nobody_is_cordoned() -> Patches:
     return [(cordons, "saw_success", lambda state, job, attempt: None)]
 
 
+def any_number_of_nodes_is_cordoned() -> Patches:
+    return [(plan, "may_cordon", lambda state, cluster: True)]
+
+
+def cordoned_nodes_are_tried_without_rest() -> Patches:
+    return [(cordons, "rest_ms", lambda state, tries: 0)]
+
+
+def a_success_lifts_no_cordon() -> Patches:
+    return [(reports, "FAILURES", "never")]
+
+
+def gangs_avoid_nothing() -> Patches:
+    return [(gangs, "avoided", lambda job: frozenset())]
+
+
+def gangs_wait_for_cordoned_nodes() -> Patches:
+    """A gang that fits nowhere without a cordoned node waits for ever."""
+    return [(gangs, "needed", lambda state: [])]
+
+
+def a_digest_alone_is_an_empty_list() -> Patches:
+    return [(reports, "lists_cached", lambda body: True)]
+
+
+def deadlines_by_our_clock() -> Patches:
+    """A deadline asked for counts from when the batch is decided, not from the broker's append."""
+
+    def deadline(record: inputs.Input, body: inputs.Submission) -> int:
+        return record.at_ms + 1 + body.expires_in_ms if body.expires_in_ms else body.expires_ms
+
+    return [(judge, "_deadline", deadline)]
+
+
+def heartbeats_alone_show_a_deaf_node() -> Patches:
+    """Heartbeats that come at once after an outage of ours count as many, though no time passed."""
+
+    def deaf(state: State, node: Node, attempt: Attempt) -> bool:
+        return node.unlisted.get(attempt.dispatch, (0, 0))[0] >= reports.DEAF_HEARTBEATS
+
+    return [(reports, "is_deaf_to", deaf)]
+
+
+def held_pools_keep_what_is_staged() -> Patches:
+    return [(plan, "_hold", lambda state: iter(()))]
+
+
 def deaf_nodes_keep_their_orders() -> Patches:
     """A node that speaks and does not hear holds what it was sent for ever (review 5.10)."""
     return [(reports, "is_deaf_to", lambda state, node, attempt: False)]
@@ -296,8 +343,17 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
         jobs_go_back_to_where_they_failed,
         failures_alone_accuse,
         nobody_is_cordoned,
+        any_number_of_nodes_is_cordoned,
+        cordoned_nodes_are_tried_without_rest,
+        a_success_lifts_no_cordon,
+        gangs_avoid_nothing,
+        gangs_wait_for_cordoned_nodes,
+        a_digest_alone_is_an_empty_list,
+        deadlines_by_our_clock,
         deaf_nodes_keep_their_orders,
+        heartbeats_alone_show_a_deaf_node,
         held_pools_start_jobs,
+        held_pools_keep_what_is_staged,
         withdrawn_versions_are_dispatched,
         digests_are_repinned,
         nobody_is_repinned,
@@ -315,11 +371,24 @@ def broken(variant: Callable[[], Patches]) -> Iterator[None]:
 
 
 CAUGHT_BY = {
-    "snapshot_before_read_back": 54,
-    "limiter_forgets_lapsed_leases": 19,
-    "kill_sent_once": 112,
-    "failures_on_cordoned_nodes_count": 135,
-    "nobody_is_cordoned": 64,
+    "snapshot_before_read_back": 33,
+    "no_duplicate_check": 1,
+    "opened_not_read_back": 4,
+    "lease_time_runs_through_outages": 8,
+    "kill_sent_once": 43,
+    "failures_on_cordoned_nodes_count": 10,
+    "nobody_is_cordoned": 10,
+    "any_number_of_nodes_is_cordoned": 52,
+    "cordoned_nodes_are_tried_without_rest": 64,
+    "a_success_lifts_no_cordon": 10,
+    "gangs_avoid_nothing": 4,
+    "jobs_go_back_to_where_they_failed": 1,
+    "failures_alone_accuse": 2,
+    "held_pools_start_jobs": 1,
+    "gangs_wait_for_cordoned_nodes": 10,
+    "deaf_nodes_keep_their_orders": 9,
+    "heartbeats_alone_show_a_deaf_node": 9,
+    "held_pools_keep_what_is_staged": 5,
 }
 """Of variants that the first seeds do not catch, the seed that did. It is tried before all others; when it no longer
 catches the variant, that costs time and nothing else."""

@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 
+from contract.bounds import NUMBER_MAX
 from contract.topics import JOBS, LEDGER, dispatch_topic
 from streams.ledger.outputs import SnapshotReady
-from tests.simulation import faults
+from tests.simulation import extremes, faults
 from tests.simulation.auditor import Auditor
-from tests.simulation.log import LATE_MS_MAX, Broker, Fates, Record
+from tests.simulation.log import CLOCK_START_MS, LATE_MS_MAX, Broker, Fates, Record
 from tests.simulation.nodes import Node
 from tests.simulation.operators import POLICY, VERSIONS, Operators, Work
 from tests.simulation.readers import ProductionReader
@@ -26,6 +27,11 @@ STEPS_MAX = 40_000
 """The most steps of a run. A run that needs more has a loop."""
 SECOND_LIVES_EVERY = 5
 """One world of this many goes on until forgotten ids come again."""
+EXTREMES_EVERY = 6
+"""In one world of this many the broker and the machines say the largest numbers that are legal."""
+BROKEN_EVERY = 6
+"""In one world of this many a cluster is broken as long as there are faults, nothing else fails, and there is more to
+do."""
 FORGOTTEN_MS = 120_000
 """How much later than `submission_age_max` ids come again: ids are forgotten by the minute."""
 OUTAGE_MS_MAX = 45_000
@@ -58,6 +64,12 @@ class World:
             Node(self.broker, self.work, "b.1", "b", 1, chipset="cuda", gpus=1, memory_mib=24_000),
             Node(self.broker, self.work, "b.2", "b", 1),
         ]
+        self.is_extreme = seed % EXTREMES_EVERY == EXTREMES_EVERY - 1
+        self.extremes = extremes.Extremes(self.operators, is_extreme=self.is_extreme)
+        if self.is_extreme:
+            self.broker.clock_offset_ms = extremes.CLOCK_MS - CLOCK_START_MS
+            vast = self.nodes[1]
+            vast.gpus = vast.memory_mib = vast.holds = vast.measures = NUMBER_MAX
         self.namesake = Node(self.broker, self.work, "a.1", "b", 1)
         """Another machine that has the name of the first node."""
         self.refusals = 0
@@ -199,6 +211,12 @@ class World:
         self.work.broken.add(what)
         self.timeline.after(self.timeline.between(5_000, 30_000), lambda: self.work.broken.discard(what))
 
+    def _break_cluster(self) -> None:
+        """Every node of a cluster fails whatever it runs until the world heals: a driver that was rolled out, or a
+        store that only they use."""
+        cluster = self.timeline.chance.choice(tuple(POLICY.clusters))
+        self.work.broken |= {node.name for node in self.nodes if node.cluster == cluster}
+
     def _retire_node(self, node: Node) -> None:
         if node.alive:
             again_ms = self.timeline.between(500, 15_000)
@@ -236,6 +254,8 @@ class World:
             "cordon": (30_000, operators.cordon),
             "drain": (25_000, operators.drain),
             "old submission": (40_000, operators.submit_old),
+            "extremes": (50_000, self.extremes.say),
+            "node clears its disk": (50_000, self._one_node(Node.clear_disk)),
         }
 
     # -- the run ----------------------------------------------------------------------------------------------
@@ -247,11 +267,17 @@ class World:
         self.broker.fates = Fates(0.01 * scale, 0.01 * scale, 0.02 * scale, 0.02 * scale)
         self.broker.order_fates = Fates(0.3 * scale, 0, 0.04 * scale, 0.04 * scale)
         self.work.failing, self.work.hanging = timeline.chance.choice((0.05, 0.25)), 0.14
+        jobs = JOBS_TOTAL
+        if self.seed % BROKEN_EVERY == 4:
+            self.work.failing = self.work.hanging = 0
+            self._break_cluster()
+            jobs += jobs // 2
         self.operators.set_up()
+        self.extremes.publish()
         self.start_scheduler()
         for node in self.nodes:
             timeline.after(timeline.between(0, 3_000), node.start)
-        for _ in range(JOBS_TOTAL):
+        for _ in range(jobs):
             timeline.after(timeline.between(100, FAULTS_MS - 10_000), self.operators.submit)
         self.faults = faults.plan(timeline, FAULTS_MS, self._kinds())
         while timeline.now_ms < FAULTS_MS:
@@ -259,7 +285,7 @@ class World:
         self._heal()
         limit_ms = timeline.now_ms + HEALING_MS_MAX
         settled_ms = timeline.now_ms + 25_000
-        while timeline.now_ms < settled_ms or self.auditor.unfinished() or self.auditor.unknown(self._promised()):
+        while timeline.now_ms < settled_ms or self._is_unsettled():
             if timeline.now_ms > limit_ms:
                 self._too_late()
             self._step()
@@ -282,6 +308,19 @@ class World:
                 raise Violation("I9", "an id that was forgotten came again, and did not live and end", waiting[0])
             self._step()
 
+    def _is_unsettled(self) -> bool:
+        return bool(self.auditor.unfinished() or self.auditor.unknown(self._promised()) or self._misknown())
+
+    def _misknown(self) -> list[str]:
+        """Nodes that hear, and of whose cached versions the ledger says something else than they do."""
+        found = []
+        for node in self.nodes:
+            known = self.auditor.book.nodes.get(node.name)
+            hears = node.alive and node.deaf_until_ms <= self.timeline.now_ms
+            if hears and (known is None or set(known.cached) != node.cached):
+                found.append(node.name)
+        return found
+
     def _step(self) -> None:
         if self.timeline.steps > STEPS_MAX or not self.timeline.step():
             raise Violation("I9", f"the world stands still or spins after {self.timeline.steps} steps")
@@ -293,7 +332,9 @@ class World:
         """Raises Violation with what is still not as it must be, long after everything has healed."""
         for job in self.auditor.unknown(self._promised()):
             raise Violation("I1", "acknowledged, and the ledger never heard of it", job)
-        raise Violation("I9", "not ended though everything has healed", self.auditor.unfinished()[0])
+        for job in self.auditor.unfinished():
+            raise Violation("I9", "not ended though everything has healed", job)
+        raise Violation("S4", f"what {self._misknown()} have cached is not what the ledger says")
 
     def _heal(self) -> None:
         self.healed = True
