@@ -1,8 +1,8 @@
 """The seeded simulation: the real scheduler and ledger writer in a world that fails on purpose.
 
-Here live a simulated world (`timeline`, `log`, `nodes`, `submitters`, `operators`, `schedulers`, `faults`), an auditor
-that believes none of our code (`auditor` and what it is made of), and the broken variants that the auditor must
-catch. What must not live here: a real clock, a thread, a socket, or a judgement made by `scheduling`.
+Here live a simulated world (`timeline`, `log`, `nodes`, `submitters`, `operators`, `extremes`, `schedulers`,
+`faults`), an auditor that believes none of our code (`auditor` and what it is made of), and the broken variants that
+the auditor must catch. What must not live here: a real clock, a thread, a socket, or a judgement made by `scheduling`.
 
 Theory of operation. One `random.Random(seed)` and one queue of events in virtual time make every run repeatable. A run
 has two phases, as TigerBeetle's VOPR has: first safety under faults (crashes, lost, late and doubled writes, zombies,
