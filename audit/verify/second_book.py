@@ -196,6 +196,8 @@ class SecondBook:
             self._close(job)
         elif name == "AttemptStarted":
             self._unstage(job)
+        elif name == "JobRepinned":
+            job.version = event.version
         elif name == "JobRequeued" and self._policy is not None and job.failures >= self._policy.failures_max:
             self._wrong("I4", f"requeued after {job.failures} failures, the cap is {self._policy.failures_max}", job_id)
         elif name == "JobSucceeded":

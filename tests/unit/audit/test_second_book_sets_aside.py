@@ -24,6 +24,7 @@ from contract.inputs import (
     ReleaseRequested,
     Requirements,
     Started,
+    WithdrawRequested,
 )
 from scheduling import plan
 from scheduling.attempts import reports, retries
@@ -31,7 +32,7 @@ from scheduling.state import avoidance, capacity, cordons
 from tests.unit.audit.ledger import Ledger, job_of
 from tests.unit.audit.verdicts import verified
 from tests.unit.scheduling.dispatched import roomy, with_east
-from tests.unit.scheduling.specification import Pool, a_job, a_join, only, submission
+from tests.unit.scheduling.specification import CPU, Pool, a_job, a_join, only, submission
 
 Patch = pytest.MonkeyPatch
 
@@ -170,6 +171,21 @@ def test_a_draining_cluster_has_no_other_node_and_one_that_comes_back_has(monkey
     for _ in range(4):
         pool.tell(NodeHeartbeat("n1", "s1"), NodeHeartbeat("n2", "s1", holding="store"), after_ms=5_000)
     assert found(pool) == [("I11", "sent to n1, where it failed, and n2 could run it")]
+
+
+def test_a_job_that_takes_another_version_goes_where_that_one_fits() -> None:
+    pool = Pool(msgspec.structs.replace(with_east(100, 0), failures_max=9), check=False)
+    old = pool.publish(requirements=Requirements(("cpu", "cuda"), 0))
+    pool.join("n1")
+    pool.join("n2", chipset="cuda")
+    pool.tell(submission(1))
+    pool.tell(NodeHeartbeat("n2", "s1", holding="store"))
+    fail(pool, 1, "n1")
+    pool.publish(requirements=CPU, version="v2", move=2)
+    pool.tell(WithdrawRequested("shapes", old))
+    pool.tell(NodeHeartbeat("n1", "s1"), after_ms=5_000)
+    assert pool.attempt(a_job(1)).node == "n1"
+    assert found(pool) == []
 
 
 # -- an order is not repeated for ever -----------------------------------------------------------------------------
