@@ -59,6 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         for mutant in chosen:
             print(f"{mutant.name} | {mutant.test}")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left behind
     with _copy_of_the_tree() as tree:
         if red := _red_without_mutants(tree, chosen):
             print(f"expected every named test to pass without a mutant, found that some do not:\n{red}")
@@ -103,21 +104,23 @@ def _tested(tree: Path, tests: Sequence[str], limits: Limits) -> tuple[int | Non
     with tempfile.TemporaryFile() as output:
         process = get_context("fork").Process(target=_test, args=(tree, tests, limits.patience_s, output.fileno()))
         process.start()
-        process.join(limits.timeout_s)
-        status = process.exitcode
-        if status is None:
-            os.killpg(process.pid or 0, signal.SIGKILL)
+        try:
+            process.join(limits.timeout_s)
+            status = process.exitcode
+        finally:
+            _end_what_is_left(tree, process.pid)
             process.join()
-        _end_what_is_left(tree)
         output.seek(max(0, output.seek(0, os.SEEK_END) - OUTPUT_BYTES_MAX))
         return status, output.read().decode(errors="replace")
 
 
-def _end_what_is_left(tree: Path) -> None:
-    """A mutant may have a test leave processes, which have the tree in what they were started with."""
+def _end_what_is_left(tree: Path, tester: int | None) -> None:
+    """End the process that tests, if it hangs, and what its tests left: what has the tree in its words or settings."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.pid != os.getpid() and str(tree) in " ".join([*process.cmdline(), *process.environ().values()]):
+            if process.pid == os.getpid():
+                continue
+            if process.pid == tester or str(tree) in " ".join([*process.cmdline(), *process.environ().values()]):
                 process.kill()
 
 
