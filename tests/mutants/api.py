@@ -177,20 +177,6 @@ MUTANTS = (
         "tests/unit/api/test_readiness.py::test_one_failure_changes_nothing_two_do_and_one_success_ends_it",
     ),
     Mutant(
-        "a part that stands still is believed",
-        "api/readiness.py",
-        "        if self.age_s > STALE_S:",
-        "        if False:",
-        "tests/unit/api/test_readiness.py::test_a_slow_answer_is_waited_for_and_one_that_never_comes_is_told_after_a_while",
-    ),
-    Mutant(
-        "a store that is away takes the API out of service",
-        "api/readiness.py",
-        ("        failing = lacking & {POSTGRES, POLICY} if self._has_begun else lacking - {OBJECT_STORE}"),
-        "        failing = lacking",
-        "tests/unit/api/test_readiness.py::test_a_part_that_is_away_is_said_while_the_rest_is_served",
-    ),
-    Mutant(
         "an API without a key says that all is well",
         "api/readiness.py",
         " if found and not self._signs else []",
