@@ -139,10 +139,10 @@ def _failure(answer: httpx.Response) -> CommandFailed:
         )
     try:
         problem = _document(answer.content, "")
-        words = f"{problem.get('title', answer.reason_phrase)}: {problem.get('detail', '')}".rstrip(": ")
+        words = f"{problem.get('title', answer.reason_phrase)}: {problem.get('detail', '')}".strip(": ")
     except CommandFailed:  # a gateway's own words
-        words = f"the API answered {answer.status_code} {answer.reason_phrase}"
-    words = visible(words)
+        words = ""
+    words = visible(words or f"the API answered {answer.status_code} {answer.reason_phrase}")
     wrong_use = answer.status_code in (400, 404, 413, 422)
     return WrongUse(words) if wrong_use else CommandFailed(words)
 

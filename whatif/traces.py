@@ -272,4 +272,5 @@ class TraceReader:
         return int(text)
 
     def _wrong(self, column: str, expected: str, found: str) -> TraceUnreadable:
-        return TraceUnreadable(f"{self._path} line {self._line} column {column}: expected {expected}, found {found}")
+        place = f"{self._path} line {self._line} column {visible(column[:80])}"
+        return TraceUnreadable(f"{place}: expected {expected}, found {found}")
