@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy.exc
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 
 from runtime.settings import Settings
 
@@ -32,6 +32,9 @@ _OPTIONS: dict[str, Any] = {
     },
 }
 _POOLED = "headrace.pooled"
+
+_READ_ONLY = "25006"
+"""SQLSTATE of a write in a read-only transaction."""
 
 _OF_THE_DATA = ("21", "22", "23", "54")
 """Classes of SQLSTATE that a value causes: too many rows, data exception, integrity constraint, program limit."""
@@ -90,9 +93,18 @@ def engine(settings: Settings, *, statement_timeout_ms: int = 0, **options: Any)
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {statement_timeout_ms}")
 
     event.listen(made, "connect", on_connect)
+    event.listen(made, "handle_error", _end_read_only_sessions)
     if statement_timeout_ms:
         event.listen(made, "begin", on_begin)
     return made
+
+
+def _end_read_only_sessions(failure: ExceptionContext) -> None:
+    """A session keeps the defaults of its database as they were when it began (`ALTER DATABASE … SET
+    default_transaction_read_only`). So a write that is refused ends every session of the pool: those that come after
+    the end of the outage are made anew, and write."""
+    if getattr(failure.original_exception, "sqlstate", None) == _READ_ONLY:
+        failure.is_disconnect = True
 
 
 def is_pooled(driver: psycopg.Connection[Any]) -> bool:
@@ -105,6 +117,8 @@ def is_pooled(driver: psycopg.Connection[Any]) -> bool:
 
 
 def require_writable(connection: Connection) -> None:
-    """ReadOnly when a write would be refused: the server is a standby, or its transactions are read-only."""
+    """ReadOnly when a write would be refused: the server is a standby, or its transactions are read-only. Then the
+    session ends: it would stay read-only after the end of the outage."""
     if connection.execute(text("SELECT current_setting('transaction_read_only')")).scalar_one() == "on":
+        connection.invalidate()
         raise ReadOnly
