@@ -92,7 +92,7 @@ class Environments:
         try:
             run_uv([*install, "--offline"], doing + " (from the cache)")
         except RegistryError:
-            run_uv(install, doing)
+            run_uv(install, doing, asks_index=True)
 
 
 def _interpreter(python: str) -> str:

@@ -99,7 +99,7 @@ def _download(environment: Environment, folder: Path) -> None:
     python = ["run", "--no-project", "--isolated", "--quiet", "--python", environment.python, "--with", "pip", "python"]
     download = ["-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     exactly = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(lock), "-d", str(folder)]
-    run_uv([*python, *download, *exactly], "downloading the wheels of the lock")
+    run_uv([*python, *download, *exactly], "downloading the wheels of the lock", asks_index=True)
 
 
 def _chosen(environment: Environment, folder: Path) -> list[VersionFile]:

@@ -86,7 +86,7 @@ def test_every_client_of_ours_leaves_proxies_alone_for_this_machine(monkeypatch:
         assert set(client._mounts.values()) == set()
     store = ObjectStore(KEYED.model_copy(update={"s3_endpoint": HERE[0], "s3_public_endpoint": HERE[1]}))
     assert (store._client.meta.config.proxies, store._signer.meta.config.proxies) == ({}, {})
-    assert uv._surroundings()["NO_PROXY"] == "localhost,127.0.0.1,::1"
+    assert uv.surroundings(asks_index=True)["NO_PROXY"] == "localhost,127.0.0.1,::1"
 
 
 def test_a_client_of_another_machine_uses_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def forbidding(folder: Path) -> Callable[[Path, int], bool]:
 def test_a_user_with_a_home_has_them_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     assert user_caches() == tmp_path / ".cache"
-    assert "UV_CACHE_DIR" not in uv._surroundings()
+    assert "UV_CACHE_DIR" not in uv.surroundings(asks_index=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
     assert user_caches() == Path("/caches")
 
@@ -47,9 +47,9 @@ def test_a_user_without_a_home_has_a_folder_of_its_own(
     folder = user_caches()
     assert folder == tmp_path / f"headrace-cache-{os.geteuid()}"
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert uv._surroundings()["UV_CACHE_DIR"] == f"{folder}/uv"
+    assert uv.surroundings(asks_index=False)["UV_CACHE_DIR"] == f"{folder}/uv"
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert uv._surroundings()["UV_CACHE_DIR"] == "/caches/uv", "uv itself would not look there"
+    assert uv.surroundings(asks_index=False)["UV_CACHE_DIR"] == "/caches/uv", "uv itself would not look there"
 
 
 def test_what_another_user_put_there_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
