@@ -5,13 +5,21 @@ The routes, /openapi.json and the page at / are all made from these declarations
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from api.problems import Problem
+
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+VALUE_CHARACTERS_MAX = 1_000
+"""Of one value in a path or a query. The longest of ours, a cursor, has about 150."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 Parameter = dict[str, Any]
@@ -76,11 +84,26 @@ def routes_of(operations: Iterable[Operation]) -> list[Route]:
 
 
 def _endpoint(by_method: dict[str, Operation]) -> Handler:
-    if len(by_method) == 1:
-        (only,) = by_method.values()
-        return only.handle
-
     async def endpoint(request: Request) -> Response:
+        _require_plain(request)
         return await by_method["GET" if request.method == "HEAD" else request.method].handle(request)
 
     return endpoint
+
+
+def _require_plain(request: Request) -> None:
+    """No handler sees a value with a NUL, which the database takes in no text, with half a character, or so long that
+    it costs work wherever it is read: in a path nothing has such a name (404), in a query it is refused (422)."""
+    if not all(map(_is_plain, request.path_params.values())):
+        raise HTTPException(404)
+    if not all(_is_plain(text) for pair in request.query_params.multi_items() for text in pair):
+        raise Problem(
+            422,
+            "parameter-invalid",
+            f"expected at most {VALUE_CHARACTERS_MAX} characters, without NUL, in each name and value of the query,"
+            " found others",
+        )
+
+
+def _is_plain(text: str) -> bool:
+    return len(text) <= VALUE_CHARACTERS_MAX and not _UNWRITABLE.search(text)
