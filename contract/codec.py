@@ -30,7 +30,7 @@ from contract.inputs import (
 )
 from contract.names import DIGEST, DISPATCH, is_name
 from contract.orders import Order, Orders
-from contract.results import ResultManifest
+from contract.results import ResultManifest, is_output_name
 from contract.shadows import ShadowRecord
 from contract.side_topics import AttemptProgressed, Quarantined, SubmissionRequested
 
@@ -250,12 +250,15 @@ def decode_quarantined(value: bytes | None) -> Quarantined:
 
 
 def decode_result(value: bytes | None) -> ResultManifest:
-    """A result's manifest. Malformed when the bytes are no such record, or no UTF-8 where the decoder does not look."""
+    """A result's manifest. Malformed when the bytes are no such record, or no UTF-8 where the decoder does not look, or
+    when they name a file that no attempt can have: the name would become the key of another object."""
     manifest: ResultManifest = _decode(_result, value, "a result manifest")
     try:
         bytes(manifest.values).decode()
     except UnicodeDecodeError:
         raise Malformed("expected a result manifest in UTF-8, found other bytes") from None
+    if not all(is_output_name(file.name) for file in manifest.files):
+        raise Malformed("expected a result manifest with names of outputs, found another name")
     return manifest
 
 

@@ -22,6 +22,9 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MODEL_REFERENCE = re.compile(rf"(?P<model>{NAME.pattern})(?:@(?P<at>{DIGEST.pattern}|{NAME.pattern}))?")
 """``model`` (the alias ``live``), ``model@alias``, or ``model@sha256:…`` (an exact version)."""
 
+OUTPUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""A file that an attempt made. The name becomes the end of an object's key, so no name may lead out of the attempt."""
+
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """A W3C trace context, version 00."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from contract import names
 from contract.names import digest_of
 
 
@@ -42,6 +43,15 @@ user."""
 LOG_NAME = "_log.txt"
 """The last of what the model printed during the attempt, whether it succeeded or failed. It may quote the user too. No
 output of a model can have this name: outputs begin with a letter or a digit."""
+
+RESERVED_NAMES = (MANIFEST_NAME, INPUTS_NAME, ERROR_NAME)
+"""Names of an attempt's objects that no output of a model may have."""
+
+
+def is_output_name(name: str) -> bool:
+    """Whether an output of a model may have this name. Nodes ask before they store a file, and whoever reads a manifest
+    asks again: a node is not believed."""
+    return names.OUTPUT.fullmatch(name) is not None and name not in RESERVED_NAMES
 
 
 def result_prefix(job: str) -> str:

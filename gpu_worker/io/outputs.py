@@ -13,17 +13,14 @@ import errno
 import fcntl
 import hashlib
 import os
-import re
 import signal
 from collections.abc import Callable
 from types import TracebackType
 
-from contract.results import ERROR_NAME, INPUTS_NAME, MANIFEST_NAME
+from contract.results import is_output_name
 from runtime.worker.folders import NotAFile, open_file
 
 OUTPUTS_MAX = 100
-OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-RESERVED_NAMES = (MANIFEST_NAME, INPUTS_NAME, ERROR_NAME)
 
 READ_BYTES_MAX = 1024 * 1024
 """How much is read between two looks at whether anybody still wants the output."""
@@ -43,7 +40,7 @@ def check_names(names: tuple[str, ...]) -> None:
     """BadOutput when an attempt may not have these outputs."""
     if len(names) > OUTPUTS_MAX or len(set(names)) < len(names):
         raise BadOutput("TooManyOutputs")
-    if not all(OUTPUT_NAME.fullmatch(name) and name not in RESERVED_NAMES for name in names):
+    if not all(is_output_name(name) for name in names):
         raise BadOutput("OutputNameInvalid")
 
 
@@ -51,7 +48,7 @@ def bytes_of(folder: int, names: tuple[str, ...]) -> int:
     """What the files of these names in the open directory take, as far as an attempt may have such files."""
     total = 0
     for name in names[:OUTPUTS_MAX]:
-        if OUTPUT_NAME.fullmatch(name):
+        if is_output_name(name):
             with contextlib.suppress(OSError):  # there is no such file: the attempt will fail
                 total += os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
     return total

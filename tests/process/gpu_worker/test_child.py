@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from contract import bounds
+from contract import bounds, names, results
 from contract.inputs import FAILURE_KINDS
 from gpu_worker.child import run_model
 from gpu_worker.child.messages import ModelLoaded, frame_decoder
@@ -71,8 +71,8 @@ def test_a_child_that_looks_at_nothing_ends_with_its_agent(tmp_path: Path) -> No
 
 def test_both_ends_of_the_pipe_agree() -> None:
     assert run_model.FRAME_BYTES_MAX == frames.FRAME_BYTES_MAX
-    assert run_model.OUTPUT_NAME.pattern == outputs.OUTPUT_NAME.pattern
-    assert run_model.RESERVED_NAMES == outputs.RESERVED_NAMES
+    assert run_model.OUTPUT_NAME.pattern == names.OUTPUT.pattern
+    assert run_model.RESERVED_NAMES == results.RESERVED_NAMES
     assert run_model.OUTPUTS_MAX == outputs.OUTPUTS_MAX
     assert (run_model.VALUE_LEAST, run_model.VALUE_MOST) == (bounds.VALUE_LEAST, bounds.VALUE_MOST)
     assert run_model.DEPTH_MAX == bounds.DEPTH_MAX

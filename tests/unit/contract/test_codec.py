@@ -8,6 +8,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from contract import bounds, codec
 from contract.inputs import CancelRequested, ErasureCompleted, JobSubmitted
+from contract.results import ResultFile, ResultManifest
 from tests.golden.samples import sample
 from tests.unit.scheduling.specification import Pool
 
@@ -94,3 +95,27 @@ def test_a_record_of_jobs_at_the_scheduler_s_door_is_within_bounds() -> None:
 def test_words_are_mended_to_whole_characters(words: str, mended: str) -> None:
     assert bounds.mended(words) == mended
     bounds.mended(words).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("video.mp4", True),
+        ("../../snapshots/main/1", False),
+        ("a/b", False),
+        ("", False),
+        (".hidden", False),
+        ("x" * 129, False),
+        ("manifest.json", False),
+        ("inputs.json", False),
+        ("a\0", False),
+    ],
+)
+def test_a_manifest_names_files_of_its_attempt_alone(name: str, taken: bool) -> None:
+    made = ResultManifest("main-" + "0" * 32, "1.0.0", "v", msgspec.Raw(b"{}"), (ResultFile(name, "0" * 64, 1, ""),))
+    raw = codec.encode(made)
+    if taken:
+        assert codec.decode_result(raw).files == made.files
+        return
+    with pytest.raises(codec.Malformed, match="names of outputs, found another name"):
+        codec.decode_result(raw)
