@@ -9,12 +9,14 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from local import own_files
 from local.errors import CannotStart
 from local.jars import cache
 from local.java import find_java, java_environment, properties
 from local.java_server import JavaServer
 from local.ports import HOST
 from local.processes import Process
+from runtime.private_files import UMASK
 
 CLUSTER_ID = "aGVhZHJhY2UtbG9jYWwtMQ"
 """The same for every stack. The broker refuses a data directory that belongs to another cluster."""
@@ -123,8 +125,8 @@ class KafkaServer(JavaServer):
     def _prepare(self) -> Process:
         java = find_java()
         classpath = cache.classpath("kafka")
-        self._data.mkdir(parents=True, exist_ok=True)
-        (self._data / _PROPERTIES).write_text(properties(self._settings))
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_files.replace(self._data / _PROPERTIES, properties(self._settings).encode())
         if not (self.log_dir / "meta.properties").exists():
             self._format(java, classpath)
         command = [java, *JVM, *_LOGGING, "-cp", classpath, "kafka.Kafka", _PROPERTIES]
@@ -141,6 +143,7 @@ class KafkaServer(JavaServer):
             check=False,
             env=java_environment(),
             cwd=self._data,
+            umask=UMASK,
         )
         if answer.returncode:
             raise CannotStart(

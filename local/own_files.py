@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
@@ -40,7 +40,12 @@ def damaged(path: Path, found: str) -> FileDamaged:
     )
 
 
-def replace(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+def appended(path: Path) -> BinaryIO:
+    """A file of ours, open for its end; made for its owner alone."""
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+def replace(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Write a file in one step: a reader sees the old bytes or the new ones; if `durable`, even after power was
     lost."""
     scratch = path.with_name(path.name + ".new")

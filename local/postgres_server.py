@@ -21,6 +21,7 @@ import psycopg
 
 from local.errors import CannotStart
 from local.processes import Process
+from runtime.private_files import UMASK
 
 SOCKET_NUMBER = 5432
 """Part of the name of the socket's file."""
@@ -105,7 +106,7 @@ class PostgresServer:
 
     def _prepare(self) -> Process:
         programs = binaries()
-        self._data.mkdir(parents=True, exist_ok=True)
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._data.chmod(0o700)
         self.socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         user = _user(self._data) if os.geteuid() == 0 else None
@@ -119,6 +120,7 @@ class PostgresServer:
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket_dir),
+            "unix_socket_permissions": "0700",
             "port": str(SOCKET_NUMBER),
             "max_connections": "200",
             "shared_buffers": "64MB",
@@ -140,7 +142,7 @@ class PostgresServer:
     def _initdb(self, initdb: Path, privileges: list[str]) -> None:
         command = [*_named(), "setpriv", *(privileges or ["--no-new-privs"]), "--", str(initdb), "-D", str(self._data)]
         command += ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, umask=UMASK)
         if answer.returncode:
             raise CannotStart(
                 f"initdb to prepare {self._data}",

@@ -17,6 +17,8 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 
 from local.errors import CannotStart
+from local.own_files import appended
+from runtime.private_files import UMASK
 
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
@@ -56,7 +58,7 @@ class Process:
         """Start the program unless it runs. Its output is appended to the log file."""
         if self.alive():
             return
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
             self.log.replace(self.log.with_name(self.log.name + ".1"))
         self._child = _spawner.submit(self._spawn).result()
@@ -127,7 +129,7 @@ class Process:
             return file.read().decode(errors="replace").strip() or "(empty)"
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
+        with appended(self.log) as log:
             return subprocess.Popen(
                 [*self._wrapper, "sh", "-c", ORPHAN_ENDS, str(os.getpid()), *self.command],
                 stdin=subprocess.DEVNULL,
@@ -135,5 +137,6 @@ class Process:
                 stderr=log,
                 env=self.env,
                 cwd=self.directory,
+                umask=UMASK,
                 start_new_session=True,  # Ctrl-C in a terminal must reach us alone: we stop the children in order
             )

@@ -67,7 +67,8 @@ class S3Server(JavaServer):
     def _prepare(self) -> Process:
         java = find_java()
         classpath = cache.classpath("s3proxy")
-        self.objects_dir.mkdir(parents=True, exist_ok=True)
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.objects_dir.mkdir(mode=0o700, exist_ok=True)
         settings = {
             "s3proxy.endpoint": self.endpoint,
             "s3proxy.authorization": "aws-v2-or-v4",
@@ -76,8 +77,8 @@ class S3Server(JavaServer):
             "jclouds.provider": "filesystem-nio2",
             "jclouds.filesystem.basedir": str(self.objects_dir.absolute()),  # of a relative one it lists nothing
         }
-        replace(self._properties, properties(settings).encode(), mode=0o600)
-        (self._data / _LOGBACK_FILE).write_text(_LOGBACK)
+        replace(self._properties, properties(settings).encode())
+        replace(self._data / _LOGBACK_FILE, _LOGBACK.encode())
         command = [java, *JVM, f"-Dlogback.configurationFile={_LOGBACK_FILE}", "-cp", classpath]
         command += ["org.gaul.s3proxy.Main", "--properties", _PROPERTIES]
         return Process("s3", command, self._logs / "s3.log", env=java_environment(), directory=self._data)

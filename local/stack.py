@@ -18,7 +18,7 @@ from rich.live import Live
 
 from local import disk, own_files
 from local import status as status_file
-from local.data_directory import require_path
+from local.data_directory import make_private, require_path
 from local.display import render
 from local.errors import AlreadyRunning, CannotStart
 from local.jars import cache
@@ -26,6 +26,7 @@ from local.lock import StackLock
 from local.options import Keys, Layout, Options, needed_jars, to_argument
 from local.processes import Process
 from local.status import StackStatus
+from runtime.private_files import UMASK
 from runtime.settings import Settings
 from runtime.shutdown import on_signal
 
@@ -105,7 +106,8 @@ def keys(data: Path) -> Keys:
 
 def _prepare(layout: Layout) -> None:
     try:
-        layout.logs.mkdir(parents=True, exist_ok=True)
+        make_private(layout)
+        layout.logs.mkdir(mode=0o700, exist_ok=True)
         probe = layout.data / ".writable"
         probe.touch()
         probe.unlink()
@@ -128,9 +130,9 @@ def _command(options: Options) -> list[str]:
 
 
 def _detached(options: Options, layout: Layout) -> subprocess.Popen[bytes]:
-    with layout.supervisor_log.open("ab") as log:
+    with own_files.appended(layout.supervisor_log) as log:
         child = subprocess.Popen(
-            _command(options), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            _command(options), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, umask=UMASK
         )
     _left_running.append(child)
     return child

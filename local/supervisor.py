@@ -22,6 +22,7 @@ import structlog
 from contract.policy_check import warnings_of
 from local import disk, status
 from local.composition import Composition
+from local.data_directory import tighten
 from local.errors import CannotStart
 from local.first_policy import read_policy
 from local.lock import StackLock
@@ -30,6 +31,7 @@ from local.own_files import replace
 from local.parts import StackPart
 from local.server import StackServer
 from local.status import StackStatus, StartFailure
+from runtime.private_files import UMASK
 from runtime.shutdown import on_signal
 from runtime.telemetry import configure_logging
 
@@ -85,6 +87,7 @@ class Supervisor:
         return EXIT_FAILED if self.status.failure else 0
 
     def _start(self, stopping: threading.Event) -> None:
+        self._shut()
         memory = recall(self._layout)
         first = read_policy(self._options.policy)
         words_kept_ms = memory.words_kept_ms or first.words_kept_ms
@@ -126,6 +129,15 @@ class Supervisor:
         for part in programs + nodes:
             if not stopping.is_set():
                 part.start()
+
+    def _shut(self) -> None:
+        """Take from other accounts what an older release let them read, and say so: they may have read it."""
+        loose = tighten(self._layout)
+        if loose:
+            self.status.warnings.append(
+                f"{loose} files of {self._layout.data} were for group or others to read, as an older release made them;"
+                " they are shut now, and accounts of this machine may have read prompts and results before"
+            )
 
     def _boot(self, name: str, then: Callable[[], None]) -> None:
         """Start a server and install what belongs in it. A server of the user's own runs already."""
@@ -238,6 +250,7 @@ def _all(actions: Sequence[Callable[[], None]]) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    os.umask(UMASK)
     configure_logging("supervisor")
     stopping = on_signal()
     options = from_argument(arguments[0])

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException
 from pydantic import ValidationError
 
 from runtime.object_store_errors import StoreFault
+from runtime.private_files import UMASK
 from runtime.proxies import ProxyUnusable
 from runtime.settings import ENV_PREFIX, SettingUnusable
 from runtime.telemetry import configure_logging, without_words
@@ -31,6 +32,7 @@ class Ending(NamedTuple):
 
 def run_process(process: str, main: Callable[[], int | None]) -> int:
     """The exit status of the process: what `main` returns, or a failure's, which is logged as an error in one line."""
+    os.umask(UMASK)
     try:
         return main() or 0
     except KeyboardInterrupt:

@@ -8,7 +8,10 @@ from __future__ import annotations
 from xdist.scheduler import LoadScopeScheduling
 
 GROUPS = {
-    "a stack": ("tests/system/test_erasure", "tests/system/test_quarantine", "tests/system/test_whole_path"),
+    "a stack": (
+        *("tests/system/test_erasure", "tests/system/test_modes", "tests/system/test_quarantine"),
+        "tests/system/test_whole_path",
+    ),
     "a stack for outsiders": ("tests/system/test_cases",),
     "audit": ("tests/integration/audit",),
     "stacks": ("tests/integration/local/test_stack",),

@@ -54,7 +54,13 @@ class Installation:
         """Run `headrace ARGUMENTS` against this stack, in a pipe."""
         env = {**os.environ, "HEADRACE_DATA": str(self.data), "HEADRACE_HEARTBEAT_MS": HEARTBEAT_MS}
         return subprocess.run(
-            [*HEADRACE, *arguments], env=env, capture_output=True, text=True, timeout=within_s, check=False
+            [*HEADRACE, *arguments],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=within_s,
+            check=False,
+            umask=0o022,  # as most users have it
         )
 
     def json(self, *arguments: str) -> Any:

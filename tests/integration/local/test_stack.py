@@ -178,7 +178,7 @@ def test_a_killed_supervisor_leaves_nothing_and_its_data_is_picked_up(data: Path
 
 
 def test_a_policy_file_for_data_that_has_a_policy_is_said_not_to_be_read(data: Path, tmp_path: Path) -> None:
-    """And `down` leaves no process behind, `up` starts what it stopped."""
+    """And `down` leaves no process behind, `up` starts what it stopped and shuts what an older release left open."""
     processes = family(data)
     assert stack.down(data)
     assert gone(processes)
@@ -186,8 +186,16 @@ def test_a_policy_file_for_data_that_has_a_policy_is_said_not_to_be_read(data: P
     assert stack.down(data) is False
     policy = tmp_path / "policy.yaml"
     policy.write_text((Path(__file__).parents[3] / "examples" / "policies" / "local.yaml").read_text())
+    segments = Layout(data).kafka / "log" / "jobs-0"
+    opened = [segments.parent, segments, *segments.glob("*.log")]
+    for path in (data, *opened):
+        path.chmod(path.stat().st_mode | 0o055)
     status = stack.up(Options(data=data, policy=policy), detach=True)
-    assert status.warnings == [f"{policy} was not read: this data has a policy; `headrace policy apply` changes it"]
+    assert stat.S_IMODE(data.stat().st_mode) == stat.S_IMODE(segments.stat().st_mode) == 0o700
+    assert [warning.split(" were for group or others to read")[0] for warning in status.warnings] == [
+        f"{len(opened)} files of {data}",
+        f"{policy} was not read: this data has a policy; `headrace policy apply` changes it",
+    ]
 
 
 def test_a_configured_port_in_use_is_named_and_nothing_is_left(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,16 @@ def test_it_runs_in_the_directory_it_is_given(tmp_path: Path) -> None:
     process.start()
     process.await_ready(lambda: process.log_tail() == str(folder), 20)
     process.kill()
+
+
+def test_nobody_else_reads_its_log_or_what_it_writes(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import time; open('made', 'w'); print('up', flush=True); time.sleep(600)"]
+    process = Process("child", command, tmp_path / "logs" / "child.log", directory=tmp_path)
+    process.start()
+    process.await_ready(lambda: up(process), 20)
+    process.kill()
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (process.log.parent, process.log, tmp_path / "made")]
+    assert modes == [0o700, 0o600, 0o600]
 
 
 def test_one_that_does_not_listen_is_killed(tmp_path: Path) -> None:

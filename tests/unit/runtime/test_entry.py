@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
@@ -17,6 +20,18 @@ def raised(failure: Exception) -> Exception:
         raise failure
     except type(failure) as caught:
         return caught
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[int]:
+    """That of the tests, which a process of ours changes."""
+    before = os.umask(0o022)
+    yield before
+    os.umask(before)
+
+
+def test_nobody_else_reads_what_a_process_writes() -> None:
+    assert run_process("tester", lambda: os.umask(0o022)) == 0o077
 
 
 @pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (4, 4)])
