@@ -1,11 +1,12 @@
 # One image for every process of ours: `docker run headrace MODULE ARGUMENTS` runs `python -m MODULE ARGUMENTS`.
 # Models bring their own environments, which a node makes with uv: there is no torch in here.
-FROM python:3.11-slim
+# By exact version. A digest would be better still: put in the one that your registry names.
+FROM python:3.11.14-slim-trixie
 
 ENV PYTHONUNBUFFERED=1 UV_LINK_MODE=copy UV_NO_CACHE=1
 WORKDIR /opt/headrace
 
-COPY requirements.lock pyproject.toml README.md LICENSE ./
+COPY requirements.lock requirements.image.lock pyproject.toml README.md LICENSE ./
 COPY api ./api
 COPY audit ./audit
 COPY whatif ./whatif
@@ -22,13 +23,14 @@ COPY scheduling ./scheduling
 COPY streams ./streams
 COPY views ./views
 
-# The lock is a constraint here: it pins what the processes need and leaves out what only developers do.
+# requirements.image.lock is requirements.lock without what only developers need. Every wheel, uv too, is checked by hash.
 # tini is process 1: it reaps what processes of ours leave behind, and passes signals on.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini \
     && rm -rf /var/lib/apt/lists/* \
-    && python -m pip install --no-cache-dir uv \
-    && uv pip install --system --constraint requirements.lock --editable . \
+    && ./local/fetch_uv.sh /opt/uv \
+    && /opt/uv/bin/uv pip install --system --require-hashes --requirement requirements.image.lock \
+    && /opt/uv/bin/uv pip install --system --no-deps --no-build-isolation --editable . \
     && useradd --system --create-home headrace \
     && mkdir -p /var/lib/headrace/data /var/lib/headrace/keys /var/lib/headrace/secrets \
     && chown -R headrace /var/lib/headrace

@@ -1,7 +1,8 @@
 # Everything a person does with this repository. `make` lists it.
 
-UV := $(shell command -v uv 2>/dev/null || echo build/tools/bin/uv)
+UV := build/tools/uv-$(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.lock)/bin/uv
 PYTHON := .venv/bin/python
+EXPORT := $(UV) export --quiet --no-emit-project --format requirements-txt
 INSTALLED := .venv/.installed
 SEEDS ?= 2000
 PACKAGES := contract scheduling runtime registry views streams gpu_worker api audit whatif operations cli local migrations
@@ -91,22 +92,22 @@ generate: $(INSTALLED) ## Write docs/events.md, JSON Schema and AsyncAPI from th
 	$(PYTHON) docs/generate.py
 
 .PHONY: lock
-lock: ## Pin every dependency by hash, after pyproject.toml changed
-	$(UV) export --quiet --all-groups --no-emit-project --format requirements-txt -o requirements.lock
+lock: | $(UV) ## Pin every dependency by hash, after pyproject.toml changed
+	$(EXPORT) --group dev --group local --group build -o requirements.lock
+	$(EXPORT) --no-default-groups --group build -o requirements.image.lock
 
 .PHONY: lock-jars
 lock-jars: $(INSTALLED) ## Pin the jars of Kafka and the S3 server, after a pom.xml in local/jars changed (needs Maven)
 	$(PYTHON) -m local.jars.relock
 
-$(INSTALLED): requirements.lock pyproject.toml | $(filter build/%,$(UV))
+$(INSTALLED): requirements.lock pyproject.toml | $(UV)
 	@./local/machine.sh
 	$(UV) venv --quiet --allow-existing .venv
 	$(UV) pip sync --quiet --compile-bytecode --python $(PYTHON) --require-hashes requirements.lock
-	$(UV) pip install --quiet --python $(PYTHON) --no-deps --editable .
+	$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
 	$(PYTHON) -m compileall -q $(PACKAGES) # a dozen processes start at once: none should compile first
 	@touch $@
 
-build/tools/bin/uv:
+$(UV):
 	@./local/machine.sh
-	python3 -m venv build/tools
-	build/tools/bin/pip install --quiet --disable-pip-version-check uv
+	./local/fetch_uv.sh $(patsubst %/bin/uv,%,$@)

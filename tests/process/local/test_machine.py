@@ -1,9 +1,12 @@
-"""What `make` says when the machine lacks something, before there is any Python environment."""
+"""Before there is any Python environment, `make` says what the machine lacks, and fetches uv by its hash."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "local" / "machine.sh"
@@ -51,3 +54,39 @@ def test_an_old_python_is_named(tmp_path: Path) -> None:
 def test_ci_gets_the_names_of_the_packages_alone(tmp_path: Path) -> None:
     status, said = run(tmp_path, "--packages", without=("python3", "make"))
     assert (status, said.split()) == (1, ["python3", "make"])
+
+
+LOCK = """\
+# made by uv
+a-package==1 \\
+    --hash=sha256:aa
+    # via headrace
+uv==9.9.9 \\
+    --hash=sha256:bb \\
+    --hash=sha256:cc
+    # via headrace
+uvicorn==1 \\
+    --hash=sha256:dd
+"""
+TELLS = """#!/bin/sh
+echo "$@" >> {told}
+[ "$2" != venv ] && [ "$1" != venv ] || {{ mkdir -p build/tools/bin; cp "$0" build/tools/bin/pip; }}
+"""
+
+
+@pytest.mark.parametrize("has_venv", [True, False])
+def test_uv_itself_is_fetched_by_the_version_and_the_hashes_of_the_lock(tmp_path: Path, has_venv: bool) -> None:
+    (tmp_path / "requirements.lock").write_text(LOCK)
+    told = tmp_path / "told"
+    for name in ("python3", "uv"):
+        (tmp_path / name).write_text(TELLS.format(told=told))
+        (tmp_path / name).chmod(0o755)
+    if not has_venv:
+        (tmp_path / "python3").write_text("#!/bin/sh\nexit 1\n")
+    command = ["/bin/sh", str(ROOT / "local" / "fetch_uv.sh"), "build/tools"]
+    subprocess.run(command, env={"PATH": f"{tmp_path}:{os.defpath}"}, cwd=tmp_path, check=True)
+    pins = (tmp_path / "build" / "tools.lock").read_text().split()
+    assert pins == ["uv==9.9.9", "\\", "--hash=sha256:bb", "\\", "--hash=sha256:cc"]
+    last = told.read_text().splitlines()[-1]
+    assert "install" in last
+    assert last.endswith("--require-hashes --no-deps --only-binary :all: --requirement build/tools.lock")

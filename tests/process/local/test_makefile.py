@@ -61,3 +61,8 @@ def test_what_demo_and_up_started_is_stopped() -> None:
     demo = inspect.signature(demo_command).parameters["data"].default
     assert f"headrace down --data {demo}\n" in planned
     assert planned.endswith("headrace down\n")
+
+
+def test_everything_is_installed_by_the_uv_that_the_lock_pins() -> None:
+    (pin,) = [line.split()[0] for line in (ROOT / "requirements.lock").read_text().splitlines() if line[:4] == "uv=="]
+    assert f"build/tools/{pin.replace('==', '-')}/bin/uv export" in make("--dry-run", "lock")
