@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
@@ -18,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from local.errors import CannotStart
 from local.jars import lock_file, repository
 from local.jars.download import ALL_S_MAX, Download
+from local.jars.lock_file import Jar
 from runtime.user_caches import CacheNotOurs, user_caches
 
 WAIT_S_MAX = ALL_S_MAX + 60
@@ -37,9 +39,37 @@ def is_cached(server: str) -> bool:
 
 
 def classpath(server: str) -> str:
-    """Java's -cp for the jars of the server's lock, fetched if need be. CannotStart when they cannot be fetched."""
+    """Java's -cp for the jars of the server's lock, fetched if need be. CannotStart when they cannot be fetched, or are
+    not those of the lock any more."""
     fetch([server])
+    require_untouched(server)
     return f"{_target(server)}/*"
+
+
+def require_untouched(server: str) -> None:
+    """Read every jar of the server: Java would run whatever lies in the folder. CannotStart names the first file that
+    is not as the lock says."""
+    folder = _target(server)
+    locked = {jar.file_name: jar for jar in lock_file.read(server)}
+    try:
+        kept = sorted(path.name for path in folder.iterdir())
+        fault = next((f"{name}, which the lock does not name" for name in kept if name not in locked), "")
+        fault = fault or next((f"no {name}" for name in locked if name not in kept), "")
+        fault = fault or next((f"other bytes in {name}" for name in locked if not _is(folder / name, locked[name])), "")
+    except OSError as error:
+        fault = (error.strerror or "a folder that cannot be read").lower()
+    if fault:
+        raise CannotStart(
+            f"the jars of {server} in {folder} as they were fetched, each with the sha256 of its lock",
+            fault,
+            "Find out who changed it, for it would have run with your rights; then delete that folder, and the next"
+            " start fetches the jars again",
+        )
+
+
+def _is(path: Path, jar: Jar) -> bool:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == jar.sha256
 
 
 def fetch(servers: Sequence[str], console: Console | None = None) -> None:
@@ -80,7 +110,7 @@ def _fetch(server: str, progress: Progress, abandoned: threading.Event) -> None:
     target = _target(server)
     task = progress.add_task(f"jars of {server}", total=sum(jar.size for jar in jars))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(server, target.parent, partial(progress.update, task), abandoned):
             if target.is_dir():
                 return

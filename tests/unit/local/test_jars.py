@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,6 +57,27 @@ def test_all_jars_of_the_lock_are_fetched_once(repository: FakeRepository, jars:
     assert cache.is_cached(SERVER)
     assert cache.classpath(SERVER) == f"{folder}/*"
     assert sorted(repository.requests) == sorted(f"/{jar.path}" for jar in jars)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda folder: (folder / "two-1.0.jar").write_bytes(b"3" * 10), "found other bytes in two-1.0.jar."),
+        (lambda folder: (folder / "evil.jar").touch(), "found evil.jar, which the lock does not name."),
+        (lambda folder: (folder / "one-1.0.jar").unlink(), "found no one-1.0.jar."),
+    ],
+)
+def test_jars_that_changed_since_they_were_fetched_are_refused_before_use(
+    jars: list[Jar], change: Callable[[Path], object], said: str
+) -> None:
+    folder = Path(cache.classpath(SERVER).removesuffix("/*"))
+    change(folder)
+    with pytest.raises(CannotStart) as refused:
+        cache.classpath(SERVER)
+    assert said in str(refused.value)
+    assert f"the jars of {SERVER} in {folder}" in str(refused.value)
+    shutil.rmtree(folder)
+    assert cache.classpath(SERVER) == f"{folder}/*", "fetched again"
 
 
 def test_another_lock_has_another_folder(jars: list[Jar], tmp_path: Path) -> None:
