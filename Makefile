@@ -4,6 +4,7 @@ UV := build/tools/uv-$(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.loc
 PYTHON := .venv/bin/python
 EXPORT := $(UV) export --quiet --no-emit-project --format requirements-txt
 INSTALLED := .venv/.installed
+SUPPLY := build/supply
 SEEDS ?= 2000
 PACKAGES := contract scheduling runtime registry views streams gpu_worker api audit whatif operations cli local migrations
 
@@ -95,10 +96,24 @@ generate: $(INSTALLED) ## Write docs/events.md, JSON Schema and AsyncAPI from th
 lock: | $(UV) ## Pin every dependency by hash, after pyproject.toml changed
 	$(EXPORT) --group dev --group local --group build -o requirements.lock
 	$(EXPORT) --no-default-groups --group build -o requirements.image.lock
+	$(EXPORT) --only-group supply -o requirements.supply.lock
 
 .PHONY: lock-jars
 lock-jars: $(INSTALLED) ## Pin the jars of Kafka and the S3 server, after a pom.xml in local/jars changed (needs Maven)
 	$(PYTHON) -m local.jars.relock
+
+.PHONY: audit-deps
+audit-deps: $(INSTALLED) $(SUPPLY)/.installed ## Known vulnerabilities of what the locks pin; Error 3: the data cannot be reached from here
+	$(PYTHON) -m local.supply.vulnerabilities $(SUPPLY)/bin/pip-audit requirements.lock requirements.supply.lock
+
+.PHONY: sbom
+sbom: $(INSTALLED) $(SUPPLY)/.installed ## Our bill of materials (CycloneDX), checked against its schema: build/sbom.cdx.json
+	$(PYTHON) -m local.supply.bill $(SUPPLY)/bin/cyclonedx-py build/sbom.cdx.json
+
+$(SUPPLY)/.installed: requirements.supply.lock | $(UV)
+	$(UV) venv --quiet --allow-existing $(SUPPLY)
+	$(UV) pip sync --quiet --python $(SUPPLY)/bin/python --require-hashes requirements.supply.lock
+	@touch $@
 
 $(INSTALLED): requirements.lock pyproject.toml | $(UV)
 	@./local/machine.sh

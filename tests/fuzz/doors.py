@@ -51,6 +51,8 @@ OURS = {
     "api.submissions": "part of POST /v1/jobs",
     "runtime.worker.frames": "part of the child's pipe",
     "local.last_words": "logs of our own parts; any other line is passed over",
+    "local.supply.bill": "what the tool that `make sbom` runs wrote for a developer",
+    "local.supply.vulnerabilities": "what the tool that `make audit-deps` runs wrote for a developer",
     "local.options": "an argument that `headrace up` gives its own supervisor",
 }
 """Modules that decode only what this process, or our own database, wrote a moment before; and what."""

@@ -27,7 +27,8 @@ def make(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "target", ["help", "setup", "check", "test", "test-long", "simulate", "demo", "bench", "down", "lock"]
+    "target",
+    ["help", "setup", "check", "test", "test-long", "simulate", "demo", "bench", "down", "lock", "audit-deps", "sbom"],
 )
 def test_make_alone_lists_every_target(target: str) -> None:
     assert f"  make {target} " in make()
