@@ -15,6 +15,7 @@ from local.postgres_server import PostgresServer
 from local.program import StackProgram
 from local.s3_server import S3Server
 from local.server import StackServer
+from runtime.roles import Role
 from runtime.settings import Settings
 
 PORT_RELEASE_S = 2.0
@@ -80,17 +81,18 @@ class Composition:
 
     def _programs(self) -> list[StackServer]:
         return [
-            self._program("scheduler", "streams.scheduler", checks=True),
+            self._program("scheduler", "streams.scheduler", Role.SCHEDULER, checks=True),
             self._program(
                 "api",
                 "api",
+                Role.API,
                 signer=signers.API,
                 ready_url=f"{self.settings.api_url}/readyz",
                 port=self.ports["api"],
             ),
-            self._program("projector", "streams.projector"),
-            self._program("intake", "streams.intake", signer=signers.INTAKE),
-            self._program("relay", "registry.relay", signer=signers.RELAY),
+            self._program("projector", "streams.projector", Role.PROJECTOR),
+            self._program("intake", "streams.intake", Role.INTAKE, signer=signers.INTAKE),
+            self._program("relay", "registry.relay", Role.RELAY, signer=signers.RELAY),
         ]
 
     def _nodes(self) -> list[StackServer]:
@@ -100,13 +102,16 @@ class Composition:
             arguments = ["--cluster", self._options.cluster, "--node", name, "--slots", str(self._options.slots)]
             address = f"{HOST}:{ports.first_gang_port(number)}"
             signer = signers.node_signer(self._options.cluster, name)
-            nodes.append(self._program(name, "gpu_worker", arguments=arguments, node_address=address, signer=signer))
+            nodes.append(
+                self._program(name, "gpu_worker", Role.NODE, arguments=arguments, node_address=address, signer=signer)
+            )
         return nodes
 
     def _program(
         self,
         name: str,
         module: str,
+        role: Role,
         *,
         arguments: list[str] | None = None,
         ready_url: str = "",
@@ -126,6 +131,7 @@ class Composition:
         return StackProgram(
             name,
             module,
+            role,
             settings,
             self._layout.logs,
             arguments=arguments or (),

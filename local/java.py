@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from local.errors import CannotStart
+from runtime.roles import environment_of_a_server
 
 JAVA_VERSION_MIN = 17
 
@@ -20,8 +21,8 @@ name that is not there. A property of Java's for this (sun.jnu.encoding) cannot 
 
 
 def java_environment() -> dict[str, str]:
-    """The environment of a Java that is to find files whatever their names are."""
-    return {**os.environ, "LC_ALL": UTF8_LOCALE}
+    """The environment of a Java that is to find files whatever their names are, and to know no setting of ours."""
+    return environment_of_a_server(os.environ) | {"LC_ALL": UTF8_LOCALE}
 
 
 def properties(settings: Mapping[str, str]) -> str:

@@ -22,6 +22,7 @@ import psycopg
 from local.errors import CannotStart
 from local.processes import Process
 from runtime.private_files import UMASK
+from runtime.roles import environment_of_a_server
 
 SOCKET_NUMBER = 5432
 """Part of the name of the socket's file."""
@@ -135,6 +136,7 @@ class PostgresServer:
             "postgres",
             command,
             self._logs / "postgres.log",
+            env=environment_of_a_server(os.environ),
             privileges=privileges,
             death_signal=signal.SIGQUIT,
         )

@@ -1,4 +1,4 @@
-"""One process of ours: a Python module with its settings in the environment."""
+"""One process of ours: a Python module with the settings of its role in the environment."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import httpx
 from local import ports
 from local.processes import Process
 from runtime.proxies import except_loopback
+from runtime.roles import Role, environment_of
 from runtime.settings import Settings
 
 READY_TIMEOUT_S = 60.0
@@ -29,6 +30,7 @@ class StackProgram:
         self,
         name: str,
         module: str,
+        role: Role,
         settings: Settings,
         logs: Path,
         *,
@@ -41,7 +43,7 @@ class StackProgram:
         self._ready_url = ready_url
         self._client = httpx.Client(timeout=2, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         """Kept, because making a client takes 20 ms. It asks this machine only, so no proxy is used."""
-        environment = {**except_loopback(os.environ), **settings.environment(), "PYTHONUNBUFFERED": "1"}
+        environment = environment_of(role, settings, except_loopback(os.environ)) | {"PYTHONUNBUFFERED": "1"}
         command = [sys.executable, "-m", module, *arguments]
         self.process: Process | None = Process(name, command, logs / f"{name}.log", env=environment)
 

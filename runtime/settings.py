@@ -20,6 +20,8 @@ from contract.bounds import RENDEZVOUS_PORTS
 
 ENV_PREFIX = "HEADRACE_"
 SECRETS_VARIABLE = "HEADRACE_SECRETS"
+DATABASE_VARIABLES = ("DATABASE_URL", "HEADRACE_DATABASE_URL")
+"""The first one wins."""
 
 _BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?")
 _POSTGRES_SCHEMES = ("postgres://", "postgresql://")
@@ -49,7 +51,7 @@ class Settings(BaseSettings):
     """Bootstrap servers, host:port separated by commas; an address of IPv6 in brackets: `[::1]:9092`."""
     database_url: str = Field(
         default="postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
-        validation_alias=AliasChoices("DATABASE_URL", "HEADRACE_DATABASE_URL"),
+        validation_alias=AliasChoices(*DATABASE_VARIABLES),
         repr=False,
     )
     """SQLAlchemy URL. $DATABASE_URL wins over $HEADRACE_DATABASE_URL."""
@@ -211,8 +213,12 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """The environment variables from which `Settings()` reads these settings again, for a child process."""
-        values = {ENV_PREFIX + name.upper(): str(value) for name, value in self if name != "database_url"}
-        return values | {"DATABASE_URL": self.database_url}
+        return {variable_of(name): str(value) for name, value in self}
+
+
+def variable_of(setting: str) -> str:
+    """The environment variable of a field of Settings."""
+    return DATABASE_VARIABLES[0] if setting == "database_url" else ENV_PREFIX + setting.upper()
 
 
 def _is_http(url: str) -> bool:

@@ -15,8 +15,8 @@ MUTANTS = (
     Mutant(
         "Java decodes names of files by the locale",
         "local/java.py",
-        '    return {**os.environ, "LC_ALL": UTF8_LOCALE}',
-        "    return {**os.environ}",
+        '    return environment_of_a_server(os.environ) | {"LC_ALL": UTF8_LOCALE}',
+        "    return environment_of_a_server(os.environ)",
         "tests/unit/local/test_java.py::test_java_decodes_names_of_files_as_utf_8_whatever_the_locale",
     ),
     Mutant(

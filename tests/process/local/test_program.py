@@ -10,6 +10,7 @@ from pathlib import Path
 
 from local.ports import HOST, free_port
 from local.program import StackProgram
+from runtime.roles import Role
 from runtime.settings import Settings
 
 
@@ -40,7 +41,9 @@ def test_the_answer_of_another_process_on_its_port_is_not_its_own(tmp_path: Path
     port = free_port()
     arguments = [str(port), "--bind", HOST, "--directory", str(tmp_path)]
     url = f"http://{HOST}:{port}/"
-    program = StackProgram("api", "http.server", Settings(), tmp_path, arguments=arguments, ready_url=url, port=port)
+    program = StackProgram(
+        "api", "http.server", Role.API, Settings(), tmp_path, arguments=arguments, ready_url=url, port=port
+    )
     try:
         with somebody_else(port):
             program.start()

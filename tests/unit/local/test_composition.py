@@ -13,8 +13,10 @@ from contract.signing import installation_keys
 from local import composition as composition_module
 from local.composition import Composition
 from local.errors import CannotStart
+from local.java import java_environment
 from local.options import Layout, Memory, Options, from_argument, recall, to_argument
 from local.ports import HOST, free_port
+from runtime.roles import Role, variables_of
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +114,31 @@ def test_each_process_has_its_own_key_and_the_scheduler_alone_the_installations(
     assert tuple(found["projector"].values()) == ("", "", "")
     assert (composition.settings.signer, composition.settings.installation_keys) == ("operator.owner", "")
     assert environments(compose(Options(data=tmp_path, nodes=2))) == found, "the next start has the same keys"
+
+
+def test_each_process_has_the_settings_of_its_role_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "HEADRACE_API_KEY", "HEADRACE_INSTALLATION_KEYS"):
+        monkeypatch.setenv(name, "ab" * 32)
+    composition = compose(Options(data=tmp_path))
+    found = {}
+    for part in composition.programs + composition.nodes:
+        assert part.process is not None
+        assert part.process.env is not None
+        found[part.name] = {name for name in part.process.env if name.startswith(("HEADRACE_", "DATABASE_", "PG"))}
+    names = {"scheduler", "intake", "projector", "relay", "api"}
+    assert found.pop("node-1") == variables_of(Role.NODE)
+    asking = {name for name in names if "PGPASSWORD" in found[name]}
+    assert asking == {"intake", "projector", "relay", "api"}, "the PG* of libpq, for whoever asks a database"
+    assert {name: found[name] - {"PGPASSWORD"} for name in names} == {name: variables_of(Role(name)) for name in names}
+
+
+def test_servers_that_are_not_ours_have_no_setting_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_S3_SECRET_KEY", "hush")
+    monkeypatch.setenv("PGPASSWORD", "hush")
+    assert "hush" not in java_environment().values()
+    assert java_environment()["PATH"]
 
 
 def test_a_new_key_before_the_old_one_signs_and_both_are_in_force(tmp_path: Path) -> None:
