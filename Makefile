@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 .PHONY: setup
 setup: $(INSTALLED) ## Check the machine, then install everything else into .venv
@@ -87,6 +87,10 @@ bench-scale: $(INSTALLED) ## 9,000 GPUs and a million jobs, simulated: docs/benc
 down: $(INSTALLED) ## Stop the stacks that `make demo` and `headrace up` started here
 	@.venv/bin/headrace down --data headrace-demo
 	@.venv/bin/headrace down
+
+.PHONY: compose-secrets
+compose-secrets: ## Draw the passwords of docker-compose.yml into .env (mode 0600); what is there stays
+	@./local/compose_secrets.sh
 
 .PHONY: generate
 generate: $(INSTALLED) ## Write docs/events.md, JSON Schema and AsyncAPI from the contract

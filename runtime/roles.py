@@ -43,7 +43,11 @@ SETTINGS: Mapping[Role, frozenset[str]] = {
     Role.INTAKE: _EVERYBODY | _STORE | _SIGNS | DATABASE,
     Role.PROJECTOR: _EVERYBODY | DATABASE,
     Role.RELAY: _EVERYBODY | _SIGNS | DATABASE,
-    Role.API: _EVERYBODY | _STORE | _SIGNS | DATABASE | {"s3_public_endpoint", "api_host", "api_port", "api_prefix"},
+    Role.API: _EVERYBODY
+    | _STORE
+    | _SIGNS
+    | DATABASE
+    | {"s3_public_endpoint", "api_host", "api_plain_http", "api_port", "api_prefix"},
     Role.NODE: _EVERYBODY | _STORE | _SIGNS | {"node_address", "heartbeat_ms", "result_bytes_max"},
     Role.INSTALL: _EVERYBODY | _STORE | DATABASE,
 }

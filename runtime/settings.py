@@ -6,11 +6,12 @@ A setting may also stand in a file of its name in the folder $HEADRACE_SECRETS, 
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
@@ -31,6 +32,13 @@ _DATABASE = re.compile(
 )
 """What SQLAlchemy can read of a URL, without quoting it where it cannot."""
 _HTTP = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|[^\s:/?#\[\]]+)(?::[0-9]{1,5})?(?:/[^\s?#]*)?")
+
+
+KNOWN_SECRETS = frozenset(
+    {"admin", "change-me", "changeme", "example", "headrace", "headrace-secret", "minioadmin", "password", "postgres"}
+)
+"""Secrets that are printed somewhere: in this repository once, or in documents of servers."""
+_PASSWORD = re.compile(r"[^:]+://[^:/@]*:([^@]*)@|[?&]password=([^&#]*)")
 
 
 class SettingUnusable(ValueError):
@@ -75,6 +83,9 @@ class Settings(BaseSettings):
     """Where clients reach the API."""
     api_host: str = "127.0.0.1"
     """Address the API listens on."""
+    api_plain_http: bool = False
+    """Whether `api_host` may be an address that other machines reach: keys and prompts cross that network in plain
+    HTTP. True: a gateway with TLS stands in front, and nobody else reaches the address."""
     api_port: int = 8470
     api_prefix: str = ""
     """What a gateway leaves in front of the API's paths, like `/headrace`. Empty: nothing."""
@@ -147,6 +158,29 @@ class Settings(BaseSettings):
             raise ValueError("expected postgresql://user@host:port/database, found another URL")
         return url
 
+    @field_validator("database_url")
+    @classmethod
+    def _with_a_password_of_its_own(cls, url: str) -> str:
+        for password in _PASSWORD.finditer(url):
+            _require_own_secret(unquote(password[1] or password[2] or ""))
+        return url
+
+    @field_validator("s3_secret_key")
+    @classmethod
+    def _own_secret(cls, secret: str) -> str:
+        _require_own_secret(secret)
+        return secret
+
+    @model_validator(mode="after")
+    def _plain_http_on_this_machine_alone(self) -> Settings:
+        if not self.api_plain_http and not _is_this_machine(self.api_host):
+            raise ValueError(
+                "HEADRACE_API_HOST: expected an address of this machine alone, like 127.0.0.1, because the API speaks"
+                f" plain HTTP; found {self.api_host[:100]!r}. Put a gateway with TLS in front of it, and set"
+                " HEADRACE_API_PLAIN_HTTP=true if nobody else reaches that address"
+            )
+        return self
+
     @field_validator("s3_endpoint", "s3_public_endpoint")
     @classmethod
     def _with_scheme(cls, url: str) -> str:
@@ -214,6 +248,23 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """The environment variables from which `Settings()` reads these settings again, for a child process."""
         return {variable_of(name): str(value) for name, value in self}
+
+
+def _require_own_secret(secret: str) -> None:
+    if secret.lower() in KNOWN_SECRETS:
+        raise ValueError(
+            "expected a secret of your own, found one that is printed in documents; draw another one"
+            " (`openssl rand -hex 24`; for docker-compose.yml: `make compose-secrets`)"
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def variable_of(setting: str) -> str:

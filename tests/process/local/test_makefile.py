@@ -28,7 +28,21 @@ def make(*arguments: str) -> str:
 
 @pytest.mark.parametrize(
     "target",
-    ["help", "setup", "check", "test", "test-long", "simulate", "demo", "bench", "down", "lock", "audit-deps", "sbom"],
+    [
+        "help",
+        "setup",
+        "check",
+        "test",
+        "test-long",
+        "simulate",
+        "demo",
+        "bench",
+        "down",
+        "lock",
+        "audit-deps",
+        "sbom",
+        "compose-secrets",
+    ],
 )
 def test_make_alone_lists_every_target(target: str) -> None:
     assert f"  make {target} " in make()

@@ -14,7 +14,8 @@ from contract.signing import installation_keys
 from local.composition import Composition
 from local.installation_key import write_secrets
 from local.options import Layout, Memory, Options
-from runtime.settings import ENV_PREFIX, SECRETS_VARIABLE, Settings
+from runtime.roles import Role, variables_of
+from runtime.settings import SECRETS_VARIABLE, Settings
 
 ROOT = Path(__file__).parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -28,9 +29,20 @@ SECRETS = "/var/lib/headrace/secrets"
 BROKERS = ("kafka", "kafka-2", "kafka-3")
 
 
+SET_BY_A_USER = {"POSTGRES_PASSWORD": "drawn", "S3_SECRET_KEY": "drawn-too"}
+
+
 def filled(text: object, variables: dict[str, str]) -> str:
-    """What compose makes of `${NAME:-default}`."""
-    return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: variables.get(match[1], match[2]), str(text))
+    """What compose makes of `${NAME:-default}` and `${NAME:?why}`, the innermost first. KeyError: a name without a
+    value."""
+
+    def value(match: re.Match[str]) -> str:
+        return variables[match[1]] if match[2] == "?" else variables.get(match[1]) or match[3]
+
+    before, after = "", str(text)
+    while before != after:
+        before, after = after, re.sub(r"\$\{(\w+):([-?])([^${}]*)\}", value, after)
+    return after
 
 
 def test_it_runs_the_modules_that_headrace_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,11 +64,12 @@ def test_it_runs_the_modules_that_headrace_up_runs(tmp_path: Path, monkeypatch: 
 
 
 def test_only_known_keys_are_used_and_everything_named_exists() -> None:
-    known = {"name", "services", "volumes"}
+    known = {"name", "services", "volumes", "networks"}
     assert {key for key in COMPOSE if not key.startswith("x-")} == known
     service_keys = {
         "image", "build", "restart", "environment", "depends_on", "command", "ports", "volumes", "healthcheck",
-        "profiles", "stop_grace_period",
+        "profiles", "stop_grace_period", "networks", "read_only", "tmpfs", "cap_drop", "cap_add", "security_opt",
+        "pids_limit", "mem_limit",
     }  # fmt: skip
     for name, service in SERVICES.items():
         assert set(service) <= service_keys, name
@@ -64,19 +77,73 @@ def test_only_known_keys_are_used_and_everything_named_exists() -> None:
             assert dependency in SERVICES
             if condition["condition"] == "service_healthy":
                 assert "healthcheck" in SERVICES[dependency]
+        assert set(service["networks"]) <= set(COMPOSE["networks"])
         for volume in service.get("volumes", ()):
             named = volume["source"] if isinstance(volume, dict) else volume.partition(":")[0]
             assert named in COMPOSE["volumes"]
         assert "build" in service or re.fullmatch(r"[\w./-]+:[\w.-]+", service["image"])
 
 
-def test_every_setting_is_one_that_the_processes_read() -> None:
-    names = set(SERVICES["node-1"]["environment"]) - {"DATABASE_URL", SECRETS_VARIABLE}
-    assert {name.removeprefix(ENV_PREFIX).lower() for name in names} <= set(Settings.model_fields)
-    shared, node = SERVICES["api"]["environment"], SERVICES["node-1"]["environment"]
-    assert SERVICES["install"]["environment"] | {SECRETS_VARIABLE: SECRETS} == shared
-    assert SERVICES["projector"]["environment"] == SERVICES["install"]["environment"], "it signs nothing"
-    assert node == shared | {"HEADRACE_NODE_ADDRESS": "node-1:10000"}
+def role_of(name: str) -> Role:
+    return Role.NODE if name.startswith("node-") else Role(name)
+
+
+OURS = [name for name, service in SERVICES.items() if service["image"] == "headrace"]
+NEEDED = {"HEADRACE_KAFKA", "DATABASE_URL", "HEADRACE_S3_ENDPOINT", "HEADRACE_S3_ACCESS_KEY", "HEADRACE_S3_SECRET_KEY"}
+"""Settings whose defaults name servers of the same machine."""
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_process_has_the_settings_of_its_role_and_no_others(name: str) -> None:
+    given = set(SERVICES[name]["environment"]) - {SECRETS_VARIABLE}
+    assert given <= variables_of(role_of(name))
+    assert given >= variables_of(role_of(name)) & NEEDED
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_its_settings_are_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting, text in SERVICES[name]["environment"].items():
+        if setting != SECRETS_VARIABLE:
+            monkeypatch.setenv(setting, filled(text, SET_BY_A_USER))
+    Settings()
+
+
+def test_no_secret_has_a_default() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert not re.findall(r"\$\{\w*(?:PASSWORD|SECRET)\w*:-(?!\$)[^}]*\}", text)
+    for service in SERVICES.values():
+        for setting, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET_KEY|CREDENTIAL|DATABASE_URL", setting):
+                with pytest.raises(KeyError):
+                    filled(value, {})
+                assert "drawn" in filled(value, SET_BY_A_USER)
+
+
+def test_a_node_has_a_login_of_its_own_where_the_store_has_one() -> None:
+    own = SET_BY_A_USER | {"S3_NODE_ACCESS_KEY": "node", "S3_NODE_SECRET_KEY": "node's"}
+    environment = SERVICES["node-1"]["environment"]
+    assert filled(environment["HEADRACE_S3_ACCESS_KEY"], own) == "node"
+    assert filled(environment["HEADRACE_S3_SECRET_KEY"], own) == "node's"
+    assert filled(environment["HEADRACE_S3_SECRET_KEY"], SET_BY_A_USER) == "drawn-too"
+    assert "NODE" not in SERVICES["api"]["environment"]["HEADRACE_S3_SECRET_KEY"]
+
+
+def test_a_node_reaches_neither_postgres_nor_the_api() -> None:
+    reached = [name for name in SERVICES if set(SERVICES[name]["networks"]) & set(SERVICES["node-1"]["networks"])]
+    assert set(reached) == {*BROKERS, "s3", "node-1"}
+    assert COMPOSE["networks"]["control"] == {"internal": True}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_container_may_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"]
+    assert service["mem_limit"]
+    assert service.get("read_only") or name in BROKERS, "its image writes its configuration when it starts"
+    assert name == "postgres" or "cap_add" not in service
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
 
 
 def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +174,7 @@ def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("broker", BROKERS)
 def test_three_brokers_lose_no_acknowledged_record_with_one_of_them(broker: str) -> None:
-    environment = {key: filled(value, THREE) for key, value in SERVICES[broker]["environment"].items()}
+    environment = {key: filled(value, THREE | SET_BY_A_USER) for key, value in SERVICES[broker]["environment"].items()}
     assert environment["KAFKA_DEFAULT_REPLICATION_FACTOR"] == "3"
     assert environment["KAFKA_MIN_INSYNC_REPLICAS"] == "2"
     assert environment["KAFKA_UNCLEAN_LEADER_ELECTION_ENABLE"] == "false"
@@ -119,7 +186,7 @@ def test_three_brokers_lose_no_acknowledged_record_with_one_of_them(broker: str)
 
 
 def test_one_broker_is_complete_by_itself() -> None:
-    environment = {key: filled(value, {}) for key, value in SERVICES["kafka"]["environment"].items()}
+    environment = {key: filled(value, SET_BY_A_USER) for key, value in SERVICES["kafka"]["environment"].items()}
     assert environment["KAFKA_CONTROLLER_QUORUM_VOTERS"] == "1@kafka:9093"
     assert environment["KAFKA_DEFAULT_REPLICATION_FACTOR"] == environment["KAFKA_MIN_INSYNC_REPLICAS"] == "1"
     assert filled(SERVICES["api"]["environment"]["HEADRACE_KAFKA"], {}) == "kafka:9092"

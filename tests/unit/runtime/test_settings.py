@@ -120,6 +120,38 @@ def test_nothing_is_done_without_a_pause(pace: str) -> None:
         Settings.model_validate({pace: 0})
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"s3_secret_key": "headrace-secret"},
+        {"s3_secret_key": "minioadmin"},
+        {"database_url": "postgresql://headrace:headrace@postgres:5432/headrace"},
+        {"database_url": "postgresql://u:Pass%77ord@h/d"},
+        {"database_url": "postgresql://u@h/d?sslmode=require&password=changeme"},
+    ],
+)
+def test_a_secret_that_everybody_knows_is_refused_and_not_quoted(changes: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="expected a secret of your own, found one that is printed") as refused:
+        Settings.model_validate(changes)
+    assert not [secret for secret in ("headrace-secret", "Pass", "minioadmin") if secret in str(refused.value)]
+
+
+def test_a_database_may_need_no_password_and_a_store_may_know_the_machine() -> None:
+    Settings(database_url="postgresql://headrace@h/headrace", s3_secret_key="")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "10.0.0.1", "api.example.com", ""])
+def test_plain_http_for_other_machines_is_refused_unless_a_setting_says_so(host: str) -> None:
+    with pytest.raises(ValidationError, match="HEADRACE_API_HOST: expected an address of this machine alone"):
+        Settings(api_host=host)
+    assert Settings(api_host=host, api_plain_http=True).api_host == host.strip("[]")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"])
+def test_this_machine_alone_needs_no_setting(host: str) -> None:
+    Settings(api_host=host)
+
+
 KEY = InstallationKey(b"k" * 32)
 
 
