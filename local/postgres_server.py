@@ -37,15 +37,19 @@ _ENDS_A_PATH = ',"'
 
 _SOME_NAMED_USER = 65_534
 """`nobody`, on every Linux."""
+OWN_USERS = range(60_706, 61_184)
+"""User ids that no distribution, and not systemd, gives to anybody."""
 
 _KEEP_READING = "-all,+dac_read_search"
 
 
 class PostgresServer:
-    """Postgres refuses to run as root, so root starts the server as another user.
+    """Postgres refuses to run as root, so root starts the server as a user that is nobody else: its data, its memory
+    and its socket are no other program's.
 
-    That user keeps one capability: to pass through directories that it may not read. The wheel and the data may lie
-    below a private home, and the home's permissions stay as they are.
+    That user keeps one capability: to read what it may not, and to pass through directories. The wheel and the data may
+    lie below a private home, and the home's permissions stay as they are. What a superuser of the database has run
+    (`COPY FROM PROGRAM`) has the capability too, so only root reaches the socket.
     """
 
     name = "postgres"
@@ -111,13 +115,13 @@ class PostgresServer:
         self._data.chmod(0o700)
         self.socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         user = _user(self._data) if os.geteuid() == 0 else None
+        if not (self._data / "PG_VERSION").exists():
+            self._initdb(programs / "initdb", _named_user() if user is not None else None)
         if user is not None:
-            for directory in (self._data, self.socket_dir):
-                os.chown(directory, *user)
+            _give(self._data, user)
+            os.chown(self.socket_dir, *user)
         _require_own(self.socket_dir, user)
         privileges = _privileges(user)
-        if not (self._data / "PG_VERSION").exists():
-            self._initdb(programs / "initdb", privileges)
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket_dir),
@@ -141,8 +145,19 @@ class PostgresServer:
             death_signal=signal.SIGQUIT,
         )
 
-    def _initdb(self, initdb: Path, privileges: list[str]) -> None:
-        command = [*_named(), "setpriv", *(privileges or ["--no-new-privs"]), "--", str(initdb), "-D", str(self._data)]
+    def _initdb(self, initdb: Path, user: _User | None) -> None:
+        """`user`: one with a name, without which `initdb` does nothing. It has the data as long as `initdb` runs."""
+        if user is not None:
+            os.chown(self._data, *user)
+        command = [
+            *_named(),
+            "setpriv",
+            *(_privileges(user) or ["--no-new-privs"]),
+            "--",
+            str(initdb),
+            "-D",
+            str(self._data),
+        ]
         command += ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, umask=UMASK)
         if answer.returncode:
@@ -174,19 +189,60 @@ class _User(NamedTuple):
 
 
 def _user(data: Path) -> _User:
-    """The owner of the data if there is data, else the system's `postgres`, else `nobody`."""
+    """The owner of the data if there is data, and else a user of its own. Older releases ran it as `nobody`, whom other
+    programs run as too: such data gets a user of its own."""
     if (data / "PG_VERSION").exists():
         owner = (data / "PG_VERSION").stat()
-        return _User(owner.st_uid, owner.st_gid)
+        if owner.st_uid != _SOME_NAMED_USER:
+            return _User(owner.st_uid, owner.st_gid)
+    return own_user(data)
+
+
+def own_user(data: Path) -> _User:
+    """A user that nobody is: without a name, without a process, always the same for this data as long as it is free."""
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            taken.update(process.uids())
+    first = int.from_bytes(hashlib.sha256(os.fsencode(data.absolute())).digest()[:4], "big") % len(OWN_USERS)
+    for uid in (*OWN_USERS[first:], *OWN_USERS[:first]):
+        if uid not in taken and _is_mapped(uid):
+            return _User(uid, uid)
+    raise CannotStart(
+        f"a free user id from {OWN_USERS[0]} to {OWN_USERS[-1]} for Postgres, because it refuses to run as root",
+        "none, or a container in which root may not become one of them",
+        "Run as another user than root, or set $DATABASE_URL to a server of yours",
+    )
+
+
+def _is_mapped(uid: int) -> bool:
+    """Whether this namespace of users has the id."""
+    ranges = (map(int, line.split()) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return any(first <= uid < first + count for first, _, count in ranges)
+
+
+def _named_user() -> _User:
     known = {entry.pw_name: entry for entry in pwd.getpwall()}
-    user = known.get("postgres") or known.get("nobody")
+    user = known.get("nobody") or known.get("postgres")
     if user is None:
         raise CannotStart(
-            "a user to run Postgres as, because it refuses to run as root",
-            "neither `postgres` nor `nobody`",
+            "a user with a name to prepare Postgres's data as",
+            "neither `nobody` nor `postgres`",
             "Add one with `useradd --system postgres`, or do not run as root",
         )
     return _User(user.pw_uid, user.pw_gid)
+
+
+def _give(data: Path, user: _User) -> None:
+    """Make the user the owner of all the data; PG_VERSION, by which the owner is known, comes last."""
+    marker = data / "PG_VERSION"
+    if (marker.stat().st_uid, data.stat().st_uid) == (user.uid, user.uid):
+        return
+    for folder, folders, files in os.walk(data):
+        for name in folders + files:
+            os.chown(os.path.join(folder, name), *user, follow_symlinks=False)  # noqa: PTH118 (there are many)
+    os.chown(data, *user)
+    os.chown(marker, *user)
 
 
 def _named() -> list[str]:

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from contract.topics import Topic
-from local.postgres_server import PostgresServer, binaries
+from local.postgres_server import OWN_USERS, PostgresServer, binaries
 from local.services import Services
 from runtime import kafka
 from runtime.object_store import ObjectStore
@@ -79,6 +79,11 @@ def test_postgres_and_its_data_may_lie_below_a_private_home(tmp_path: Path, monk
         server.await_ready()
         assert server.process is not None
         assert server.process.command[0].startswith(str(home))
+        if os.geteuid() == 0:
+            running = psutil.Process(server.process.pid).uids().real
+            assert running in OWN_USERS, "neither `nobody`, whom others run as, nor a system's own `postgres`"
+            owners = {path.lstat().st_uid for path in (home / "postgres").rglob("*")}
+            assert owners == {running}
     finally:
         server.stop()
 

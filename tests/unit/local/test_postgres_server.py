@@ -11,13 +11,14 @@ from types import SimpleNamespace
 from typing import cast
 from unittest.mock import MagicMock
 
+import psutil
 import psycopg
 import pytest
 from sqlalchemy import make_url
 
 from local import postgres_server
 from local.errors import CannotStart
-from local.postgres_server import SOCKET_PATH_MAX, PostgresServer
+from local.postgres_server import OWN_USERS, SOCKET_PATH_MAX, PostgresServer, own_user
 from local.processes import Process
 
 
@@ -76,3 +77,42 @@ def test_where_none_can_be_lent_it_is_said_what_to_do(monkeypatch: pytest.Monkey
         CannotStart, match=r"a name for user .*Operation not permitted\)\. Add this user to /etc/passwd"
     ):
         postgres_server._named()
+
+
+@pytest.fixture
+def users(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Ids that are named or run something."""
+    taken = [0, 65_534]
+    monkeypatch.setattr(pwd, "getpwall", lambda: [SimpleNamespace(pw_uid=uid, pw_name=f"u{uid}") for uid in taken[:2]])
+    running = lambda: [SimpleNamespace(uids=lambda uid=uid: (uid, uid, uid)) for uid in taken]  # noqa: E731
+    monkeypatch.setattr(psutil, "process_iter", running)
+    monkeypatch.setattr(postgres_server, "_is_mapped", lambda uid: True)
+    return taken
+
+
+def test_root_runs_it_as_a_user_that_nobody_else_is(users: list[int], tmp_path: Path) -> None:
+    first = own_user(tmp_path)
+    assert own_user(tmp_path) == first, "the same next time"
+    assert own_user(tmp_path / "other") != first
+    users.append(first.uid)
+    assert own_user(tmp_path).uid in set(OWN_USERS) - {first.uid}
+    users.extend(OWN_USERS)
+    with pytest.raises(CannotStart, match="a free user id from 60706 to 61183 for Postgres"):
+        own_user(tmp_path)
+
+
+def test_where_root_may_become_no_such_user_it_is_said(users: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_server, "_is_mapped", lambda uid: uid < 1_000)
+    with pytest.raises(CannotStart, match="Run as another user than root"):
+        own_user(Path("/data"))
+
+
+@pytest.mark.parametrize(("owner", "kept"), [(65_534, False), (998, True), (60_800, True)])
+def test_data_keeps_its_owner_unless_that_is_nobody(
+    users: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, kept: bool
+) -> None:
+    (tmp_path / "PG_VERSION").touch()
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: SimpleNamespace(st_uid=owner, st_gid=owner))
+    user = postgres_server._user(tmp_path)
+    assert (user.uid == owner) == kept
+    assert kept or user.uid in OWN_USERS
