@@ -13,6 +13,7 @@ from tests.mutants import (
     node_machine,
     node_rules,
     retention,
+    security,
     storing,
     views,
     withdrawals,
@@ -33,4 +34,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *clients.MUTANTS,
     *api.MUTANTS,
     *machine.MUTANTS,
+    *security.MUTANTS,
 )
