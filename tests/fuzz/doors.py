@@ -46,6 +46,7 @@ ELSEWHERE = {
 OURS = {
     "contract.policy": "a policy that was encoded a line before",
     "cli.policy": "a state that this process folded",
+    "whatif.shadow.first_state": "a state that this process encoded a line before",
     "views.queries": "rows that the projector wrote; a cursor is part of GET /v1/jobs",
     "api.request_body": "part of POST /v1/jobs",
     "api.submissions": "part of POST /v1/jobs",

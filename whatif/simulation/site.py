@@ -209,6 +209,8 @@ class Site:
         for other, held in enumerate(run.first.running):
             if isinstance(held, RunningAttempt) and run in held.rank_slots:
                 self._stop(run.first, other, now_ms)
+                self.fill(now_ms, run.first)  # nothing else happens there that would start what is staged
+                self._leave_if_done(now_ms, run.first)
 
     # -- gangs --------------------------------------------------------------------------------------------------
 

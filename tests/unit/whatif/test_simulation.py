@@ -175,6 +175,17 @@ def test_a_gang_that_loses_a_rank_is_over_on_every_node() -> None:
     assert site.busy_ms == 800
 
 
+def test_what_is_staged_where_a_gang_was_starts_when_the_gang_loses_a_rank() -> None:
+    given = arrivals([(0, "api", 1_000), (0, "api", 500)])
+    site = Site(given, ["sha256:" + "0" * 64], Costs(), EventQueue(), lambda _, node: None)
+    nodes = [site.join(Machine(name, "east"), f"{name}.1", lambda _, node: None) for name in ("n0", "n1")]
+    gang = JobDispatched("main-0", 1, "1.1.0", "n0", "n0.1", "east", 0, 1, "", 0, 0, 8, 1, "nothing")
+    site.take(0, msgspec.structs.replace(gang, members=(Member("n1", "n1.1"),)), 0)
+    site.take(0, msgspec.structs.replace(gang, job="main-1", dispatch="1.1.1"), 1)
+    site.lose(400, nodes[1])
+    assert site.start_ms[1] == 400
+
+
 def test_gangs_and_small_jobs_go_through_the_real_core() -> None:
     """Three nodes of two slots, a gang of four among small jobs: slots are kept for it, and it is over everywhere."""
     given = Arrivals()
