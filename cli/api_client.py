@@ -74,7 +74,8 @@ class ApiClient:
                         raise _failure(answer)
                     is_open = True
                     for name, data, event_id in _server_sent(answer.iter_lines(), self.url):
-                        last_id, is_news = event_id or last_id, True
+                        is_news = is_news or event_id != last_id  # the same events again are no reason to hurry
+                        last_id = event_id or last_id
                         yield name, data
                 if not follow:
                     return

@@ -33,10 +33,16 @@ def events(chance: Random) -> Answer:
 
 
 def client_of(given: Answer) -> ApiClient:
-    status, body = given
+    """A client of an API that answers so, and says from then on that no more will come."""
+    answers = iter([given])
     client = object.__new__(ApiClient)
     client.url = "http://127.0.0.1:8470"
-    transport = httpx.MockTransport(lambda request: httpx.Response(status, content=body))
+
+    def answer_to(_: httpx.Request) -> httpx.Response:
+        status, body = next(answers, (204, b""))
+        return httpx.Response(status, content=body)
+
+    transport = httpx.MockTransport(answer_to)
     client._http = httpx.Client(base_url=client.url, transport=transport)
     return client
 

@@ -23,7 +23,7 @@ def test_a_seed_gives_the_same_run_again() -> None:
 
 def test_the_faults_happen() -> None:
     """A smoke test in which nothing goes wrong proves nothing. Over some seeds there must be zombies and takeovers."""
-    outcomes = [simulate(seed) for seed in range(12)]
+    outcomes = [simulate(seed) for seed in range(16)]
     for name in (
         "zombie records",
         "takeovers",
