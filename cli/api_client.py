@@ -23,6 +23,8 @@ ANSWER_WITHIN_S = 30.0
 SILENT_S = 60.0
 """A stream on which nothing came for so long is cut: the API sends something every 15 s (api.events)."""
 AGAIN_S, AGAIN_WITHIN_S = 1.0, 60.0
+EVENT_ID_MAX = 200
+"""An id goes back to the API as a header."""
 _OF_STREAMS = httpx.Timeout(ANSWER_WITHIN_S, read=SILENT_S)
 
 
@@ -176,6 +178,11 @@ def _server_sent(lines: Iterator[str], url: str) -> Iterator[tuple[str, Document
         if field == "event":
             name = value
         elif field == "id":
+            if not (value.isascii() and value.isprintable() and len(value) <= EVENT_ID_MAX):
+                raise CommandFailed(
+                    f"expected an event id of the API at {url}, found {visible(value[:80])}; HEADRACE_API_URL may name"
+                    " another server"
+                )
             event_id = value
         elif field == "data":
             data.append(value)
