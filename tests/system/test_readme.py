@@ -128,6 +128,13 @@ def a_job(reader: Reader) -> str:
     return str(reader.here.json("jobs", "list")[0]["job"])
 
 
+def a_version_without_alias(reader: Reader) -> str:
+    """After the rollback `live` points to the version of the first job again."""
+    kept = reader.here.json("jobs", "get", a_job(reader))["job"]["version"]
+    versions = [str(found["digest"]) for found in reader.here.json("models", "show", "noop")["versions"]]
+    return next(version for version in versions if version != kept)
+
+
 def the_shadow(reader: Reader) -> str:
     return "candidate"
 
@@ -161,6 +168,7 @@ def key_and_address(reader: Reader) -> None:
 
 
 FILLED: dict[str, dict[str, Callable[[Reader], str]]] = {
+    "headrace models withdraw": {"VERSION": a_version_without_alias},
     "headrace policy shadow": {"FILE": a_policy},
     "headrace policy shadows": {"NAME": the_shadow},
     "headrace policy promote": {"FILE": a_policy},
