@@ -124,7 +124,7 @@ def _without_panic(call: Callable[[], T], otherwise: T) -> T:
         return call()
     except ValueError:
         return otherwise
-    except BaseException as error:
+    except BaseException as error:  # the library panics beside Exception; all else is raised again
         if type(error).__name__ != "PanicException":
             raise
         return otherwise

@@ -89,7 +89,7 @@ class FetchedBatch:
             for record in DefaultRecordBatch(raw):
                 yield self._in_place(record, last)
                 read, last = read + 1, record.offset
-        except Exception as error:
+        except Exception as error:  # whatever a sender packed: the consumer reads on
             yield from self._leniently(raw, read, last, error)
 
     def _leniently(self, raw: memoryview, read: int, last: int, error: Exception) -> Iterator[Any]:
@@ -99,7 +99,7 @@ class FetchedBatch:
             for record in islice(_records_of(raw), read, None):
                 yield self._in_place(record, last)
                 last = record.offset
-        except Exception as failure:
+        except Exception as failure:  # as above: a door refuses the one record that stands for the batch
             if _complaints.due():
                 log.error(
                     "a batch of records cannot be unpacked; its records count as one, which is refused",

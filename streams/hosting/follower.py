@@ -118,7 +118,7 @@ class Follower:
         place = {"topic": self._topic, "partition": self._partition, "offset": self._positions.wanted}
         try:
             await step()
-        except Exception as error:
+        except Exception as error:  # the watch goes on, and says so
             self._watching.failed(without_words(error), **place)
         else:
             self._watching.worked(**place)

@@ -56,7 +56,7 @@ class DiskSnapshots:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except BaseException:
+        except BaseException:  # an end of the process, too, leaves no half a file behind
             temporary.unlink(missing_ok=True)
             raise
         folder = os.open(path.parent, os.O_RDONLY)

@@ -64,7 +64,7 @@ class HostGuard:
             return
         try:
             work(*given)
-        except Exception as failure:
+        except Exception as failure:  # ends this pool and no other
             self._end(failure)
 
     def of(self, work: Callable[..., None]) -> Callable[..., None]:

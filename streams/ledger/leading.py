@@ -262,7 +262,7 @@ class Leading:
         end: int | None = None
         try:
             end = await self._io.jobs_end()
-        except Exception as error:
+        except Exception as error:  # no answer: leases stand still, and the pool goes on
             self._asking.failed(without_words(error), pool=self._pool)
         else:
             self._asking.worked(pool=self._pool)
@@ -289,7 +289,7 @@ class Leading:
         self._is_saving = True
         try:
             key = await self._io.save_snapshot(self._pool, ready)
-        except Exception as error:
+        except Exception as error:  # a snapshot that fails costs a longer fold, and no decision
             self._saving.failed(without_words(error), pool=self._pool)
         else:
             self._saving.worked(pool=self._pool)
