@@ -19,6 +19,7 @@ from scheduling.picking import gangs
 from scheduling.state import avoidance, backpressure, capacity, cordons, node_events
 from scheduling.state.nodes import Node
 from tests.unit.scheduling import (
+    test_avoidance,
     test_cordons,
     test_deaf_nodes,
     test_endings,
@@ -130,11 +131,11 @@ MUTANTS: dict[str, tuple[Break, Callable[[], None]]] = {
     # avoided nodes
     "a retry goes back to where the job failed": (
         a_retry_goes_anywhere,
-        test_cordons.test_a_retry_waits_for_another_node_and_the_next_job_takes_the_free_one,
+        test_avoidance.test_a_retry_waits_for_another_node_and_the_next_job_takes_the_free_one,
     ),
     "a job waits for another node where there is none": (
         instead(avoidance, "is_in_force", lambda state, job: bool(job.avoid)),
-        test_cordons.test_it_goes_back_where_no_other_node_could_run_it,
+        test_avoidance.test_it_goes_back_where_no_other_node_could_run_it,
     ),
     "a node that holds off is no other node": (
         instead(
@@ -145,15 +146,15 @@ MUTANTS: dict[str, tuple[Break, Callable[[], None]]] = {
                 and any(backpressure.room(g) & ~avoidance.banned(state, job, g) for g in state.groups.values())
             ),
         ),
-        test_cordons.test_a_node_that_holds_off_for_now_is_worth_waiting_for,
+        test_avoidance.test_a_node_that_holds_off_for_now_is_worth_waiting_for,
     ),
     "a gang avoids nothing": (
         instead(gangs, "avoided", lambda job: frozenset()),
-        test_cordons.test_a_gang_goes_where_none_of_its_nodes_failed_it,
+        test_avoidance.test_a_gang_goes_where_none_of_its_nodes_failed_it,
     ),
     "a job avoids every node on which it ever failed": (
         instead(cordons, "AVOIDED_MAX", 99),
-        test_cordons.test_a_job_remembers_four_nodes_and_no_staged_attempt_is_passed_about,
+        test_avoidance.test_a_job_remembers_four_nodes_and_no_staged_attempt_is_passed_about,
     ),
     # cordons
     "nobody is cordoned": (
