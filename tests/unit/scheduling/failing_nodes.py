@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from contract.inputs import (
-    Requirements,
-)
+from contract.inputs import Requirements
 from tests.unit.scheduling.dispatched import with_east
 from tests.unit.scheduling.specification import Pool, a_job, submission
 
