@@ -41,14 +41,14 @@ MUTANTS = (
         "tests/integration/views/test_projection.py::test_a_record_that_does_not_follow_is_refused",
     ),
     Mutant(
-        "a connection that was cut goes back to the pool",
+        "a session that began read-only goes back to the pool",
         "streams/projector.py",
         (
             "                connection.invalidate()  # SQLAlchemy has not seen the driver's error, "
             "nor what state it left\n"
         ),
         "",
-        "tests/integration/streams/test_projecting.py::test_a_connection_that_is_cut_in_a_statement_is_made_again",
+        "tests/integration/streams/test_projecting.py::test_a_read_only_database_is_waited_for",
     ),
     Mutant(
         "a row that the database refuses stops the views",
