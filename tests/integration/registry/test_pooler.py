@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,10 @@ def test_two_relays_carry_everything_once_and_one_that_goes_leaves_no_lock_behin
             thread.join(20)
             producer.close()
     assert offsets(settings.kafka, name, 0)[1] == 2 + 4
+    with ExitStack() as all_sessions:  # a session that listens would listen for whoever has it next
+        for _ in range(SESSIONS):
+            connection = all_sessions.enter_context(through.begin())
+            assert connection.execute(text("SELECT pg_listening_channels()")).all() == []
 
 
 def _waiting(engine: Engine) -> int:
