@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import sys
-import threading
-import time
 from types import FrameType
-from typing import NoReturn
 
 import structlog
 import uvicorn
@@ -17,7 +12,7 @@ import uvicorn
 from api.app import Application
 from contract import signers
 from runtime import jobs_writer
-from runtime.entry import run_process
+from runtime.entry import exit_with
 from runtime.settings import Settings
 from runtime.shutdown import SIGNALS
 from runtime.telemetry import configure_logging
@@ -25,8 +20,6 @@ from runtime.telemetry import configure_logging
 GRACE_S = 5
 """A server that stops gives requests under way this time to end."""
 KEEP_ALIVE_S = 75
-THREADS_END_S = 1.0
-"""A thread that is at work when the server has stopped gets this time to end."""
 
 log = structlog.get_logger(__name__)
 
@@ -92,18 +85,5 @@ def main() -> int:
     return 0 if server.started else 1
 
 
-def end(status: int) -> NoReturn:
-    """Ends the process. Python would wait for ever for a thread that asks a server which stands still."""
-    deadline_s = time.monotonic() + THREADS_END_S
-    left = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
-    for thread in left:
-        thread.join(max(0.0, deadline_s - time.monotonic()))
-    if any(thread.is_alive() for thread in left):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
-
-
 if __name__ == "__main__":
-    end(run_process("api", main))
+    exit_with("api", main)

@@ -220,9 +220,9 @@ MUTANTS = (
     ),
     Mutant(
         "an API process waits for a server that stands still",
-        "api/__main__.py",
-        "    if any(thread.is_alive() for thread in left):",
-        "    if False:",
+        "runtime/entry.py",
+        "    os._exit(status)",
+        "    sys.exit(status)",
         "tests/integration/api/test_service.py::test_a_process_ends_while_a_server_stands_still",
     ),
     Mutant(
