@@ -9,8 +9,6 @@ from api.resources import resources_of
 from registry import keys
 from registry.keys import Key
 
-SECRET_CHARACTERS_MAX = 200
-
 
 def secret_of(authorization: str | None) -> str:
     """The secret in an Authorization header. Problem 401 when the header has none."""
@@ -19,8 +17,12 @@ def secret_of(authorization: str | None) -> str:
     if scheme.lower() != "bearer" or not secret:
         found = "no Authorization header" if authorization is None else "another form of Authorization header"
         raise _unauthorized("missing-key", f"expected `Authorization: Bearer hr_…`, found {found}; send your API key")
-    if not secret.startswith(keys.PREFIX) or len(secret) > SECRET_CHARACTERS_MAX:
-        raise _unauthorized("unknown-key", f"expected an API key that begins with {keys.PREFIX}, found something else")
+    if not keys.could_be(secret):
+        raise _unauthorized(
+            "unknown-key",
+            f"expected an API key as `headrace keys create` printed it ({keys.PREFIX}…), found one that is cut or"
+            " mistyped, or something else; copy the whole key",
+        )
     return secret
 
 

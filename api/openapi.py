@@ -14,6 +14,7 @@ from api import bodies
 from api.operations import Operation, operation
 from api.problems import MEDIA_TYPE
 from api.replies import reply
+from registry import keys
 
 _STREAMED = (bodies.JobEvent, bodies.ProgressBody, bodies.ProblemBody)
 
@@ -40,7 +41,13 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key, `hr_…`."}},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": f"An API key: `{keys.PATTERN}`, or one of an older release.",
+                }
+            },
         },
     }
 

@@ -2,12 +2,19 @@
 
 A secret has 256 random bits, so nobody can find the secret of a hash by trying, and the time of a look-up by hash tells
 nothing about the secret of another key. A tenant exists because it has keys.
+
+A key is written `hr_ID_SECRETSUM` in letters and digits: the id that `headrace keys list` shows, the secret, and a sum
+over all before it. So scanners for secrets find keys by PATTERN, and a key that is cut or mistyped is refused before
+anybody asks the database. Keys of older releases have neither id nor sum, and work on.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
+import string
+import zlib
 from functools import partial
 from typing import Literal
 
@@ -19,7 +26,17 @@ from registry.answers import Answers
 from registry.errors import RegistryError
 
 PREFIX = "hr_"
+PATTERN = "hr_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}"
+"""The form of a key, for scanners for secrets: an id of 12 characters, a secret of 43 and a sum of 6."""
 KEPT_MAX = 10_000
+
+_WITH_SUM = re.compile(PATTERN)
+_OLD = re.compile("hr_[0-9A-Za-z_-]{43}")
+"""Keys that releases before this form made: 32 bytes in base64."""
+_DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_ID_CHARACTERS, _SUM_CHARACTERS = 12, 6
+_SECRET_CHARACTERS = 43
+"""62**43 > 2**256."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -54,7 +71,7 @@ def create(
                 )
     if scope not in ("user", "operator"):
         raise RegistryError("invalid", f"expected scope user or operator, found {scope[:80]!r}")
-    secret = PREFIX + secrets.token_urlsafe(32)
+    id, secret = draw()
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -63,13 +80,27 @@ def create(
             ),
             {
                 "sha256": _hash(secret),
-                "id": "key_" + secrets.token_hex(8),
+                "id": id,
                 "tenant": tenant,
                 "tiers": list(tiers),
                 "scope": scope,
             },
         )
     return secret
+
+
+def draw() -> tuple[str, str]:
+    """The id and the secret of a new key, which is in no database yet."""
+    id = _drawn(_ID_CHARACTERS)
+    before = f"{PREFIX}{id}_{_drawn(_SECRET_CHARACTERS)}"
+    return f"key_{id}", before + _sum_of(before)
+
+
+def could_be(secret: str) -> bool:
+    """Whether some database may have a key of this text. False: the text is cut, mistyped or made up."""
+    if _WITH_SUM.fullmatch(secret):
+        return _sum_of(secret[:-_SUM_CHARACTERS]) == secret[-_SUM_CHARACTERS:]
+    return _OLD.fullmatch(secret) is not None
 
 
 def resolve(engine: Engine, secret: str) -> Key | None:
@@ -146,6 +177,19 @@ def _revoke(engine: Engine, id: str) -> str:
         if digest is None and connection.execute(known, {"id": id}).first() is None:
             raise RegistryError("not_found", f"no key has the id {id[:80]!r}; `headrace keys list` shows the keys")
     return digest or ""
+
+
+def _drawn(characters: int) -> str:
+    return "".join(secrets.choice(_DIGITS) for _ in range(characters))
+
+
+def _sum_of(text: str) -> str:
+    """CRC32 in base 62: it finds errors of copying, and keeps no secret."""
+    rest, digits = zlib.crc32(text.encode()), ""
+    for _ in range(_SUM_CHARACTERS):
+        rest, digit = divmod(rest, len(_DIGITS))
+        digits = _DIGITS[digit] + digits
+    return digits
 
 
 def _hash(secret: str) -> str:

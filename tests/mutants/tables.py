@@ -14,6 +14,7 @@ from tests.mutants import (
     node_rules,
     retention,
     security,
+    shares,
     storing,
     views,
     withdrawals,
@@ -35,4 +36,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *api.MUTANTS,
     *machine.MUTANTS,
     *security.MUTANTS,
+    *shares.MUTANTS,
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import secrets
 from typing import Literal
 
 import pytest
@@ -13,17 +15,34 @@ from registry.keys import Keyring
 def test_a_secret_is_shown_once_and_stands_for_its_tenant(engine: Engine) -> None:
     secret = keys.create(engine, "acme", ["api", "free"])
     assert secret.startswith("hr_")
-    assert len(secret) == 46
+    assert keys.could_be(secret)
     key = keys.resolve(engine, secret)
     assert key is not None
     assert (key.tenant, key.tiers, key.scope) == ("acme", ("api", "free"), "user")
+    assert key.id == "key_" + secret.split("_")[1], "whoever holds a secret can say which key to revoke"
     assert keys.resolve(engine, secret + "x") is None
     assert keys.resolve(engine, "") is None
     assert keys.resolve(engine, "\udcff\x00") is None
     with engine.connect() as connection:
         whole = str(connection.execute(text("SELECT to_jsonb(k) FROM registry.keys k")).all())
     assert secret not in whole
-    assert secret.removeprefix("hr_")[:12] not in whole
+    assert secret.split("_")[2][:12] not in whole
+
+
+def test_a_key_of_an_older_release_works_on(engine: Engine) -> None:
+    old = "hr_" + secrets.token_urlsafe(32)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO registry.keys (sha256, id, tenant, tiers, scope)"
+                " VALUES (:sha256, 'k', 'acme', '{f}', 'user')"
+            ),
+            {"sha256": hashlib.sha256(old.encode()).hexdigest()},
+        )
+    assert keys.could_be(old)
+    found = keys.resolve(engine, old)
+    assert found is not None
+    assert found.tenant == "acme"
 
 
 def test_a_revoked_key_opens_nothing(engine: Engine) -> None:

@@ -11,13 +11,9 @@ import httpx
 
 from api.app import Application
 from api.resources import Resources
+from registry import keys
 from registry.keys import Key
 from runtime.settings import Settings
-
-
-def _key_of(secret: str) -> Key:
-    """The key of the tenant that the secret names."""
-    return Key("id", secret.removeprefix("hr_"), ("free",), "user")
 
 
 class ServedApi:
@@ -26,9 +22,10 @@ class ServedApi:
     def __init__(self, *, store: Any = None, reads: dict[str, Any] | None = None, prefix: str = "") -> None:
         self._application = Application(Settings(api_prefix=prefix))
         self._reads = reads or {}
+        self._keys: dict[str, Key] = {}
         resources = object.__new__(Resources)
         resources.store = store
-        vars(resources).update(keyring=SimpleNamespace(kept=_key_of), read=self._read, in_store=self._in_store)
+        vars(resources).update(keyring=SimpleNamespace(kept=self._keys.get), read=self._read, in_store=self._in_store)
         self._application._starlette.state.resources = resources
 
     async def _read(self, query: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
@@ -37,11 +34,17 @@ class ServedApi:
     async def _in_store(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
+    def secret_of(self, tenant: str) -> str:
+        """The secret of a key of this tenant."""
+        id, secret = keys.draw()
+        self._keys[secret] = Key(id, tenant, ("free",), "user")
+        return secret
+
     def request(self, method: str, url: str, *, tenant: str = "acme", **options: Any) -> httpx.Response:
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(self._application)
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8470") as client:
-                headers = {"Authorization": f"Bearer hr_{tenant}", **options.pop("headers", {})}
+                headers = {"Authorization": f"Bearer {self.secret_of(tenant)}", **options.pop("headers", {})}
                 return await client.request(method, url, headers=headers, **options)
 
         return asyncio.run(ask())
