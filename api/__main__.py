@@ -10,9 +10,11 @@ import structlog
 import uvicorn
 
 from api.app import Application
+from api.connections import ApiConfig, BoundedConnection, connections_of
 from contract import signers
 from runtime import jobs_writer
 from runtime.entry import exit_with
+from runtime.open_files import raise_open_files
 from runtime.settings import Settings
 from runtime.shutdown import SIGNALS
 from runtime.telemetry import configure_logging
@@ -28,8 +30,9 @@ class ApiServer(uvicorn.Server):
     """A server that ends its event streams when it is told to stop. Otherwise they would keep it for GRACE_S."""
 
     def __init__(self, application: Application) -> None:
-        config = uvicorn.Config(
+        config = ApiConfig(
             application,
+            http=BoundedConnection,
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -37,6 +40,7 @@ class ApiServer(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_S,
             timeout_keep_alive=KEEP_ALIVE_S,
         )
+        config.open_connections = connections_of(raise_open_files(), application.settings.api_connections_per_address)
         super().__init__(config)
         self._application = application
 

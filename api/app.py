@@ -51,7 +51,7 @@ class Application:
     """The ASGI application of one process. It connects when it starts and disconnects when it ends."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._metrics = Metrics()
         self._resources: Resources | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -61,13 +61,13 @@ class Application:
         self._guard = RequestGuard(self._starlette, self._metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._guard(without_slash(without_prefix(scope, self._settings.api_prefix)), receive, send)
+        await self._guard(without_slash(without_prefix(scope, self.settings.api_prefix)), receive, send)
 
     def connect(self) -> Resources:
         """Makes what the process connects with, once. What `Resources` raises: settings that cannot be used. A server
         would tell of that by a stack trace, so whoever starts the server connects first."""
         if self._resources is None:
-            self._resources = Resources(self._settings, self._metrics)
+            self._resources = Resources(self.settings, self._metrics)
         return self._resources
 
     def end_streams(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TypeVar
 
@@ -20,6 +21,8 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 _PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
+BODY_S = 30.0
+"""A body that is not there by then keeps a request, and its share, for nothing."""
 DIGITS_MAX = 20
 CHARSETS = ("utf-8", "utf8", "us-ascii")
 
@@ -41,10 +44,18 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
         raise _too_large(bytes_max)
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > bytes_max:
-                raise _too_large(bytes_max)
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise _too_large(bytes_max)
+    except TimeoutError:
+        raise Problem(
+            408,
+            "body-too-slow",
+            f"expected the whole body within {BODY_S:.0f} s, found a part of it; send it again",
+            headers={"Connection": "close"},
+        ) from None
     except ClientDisconnect:
         raise Problem(400, "body-cut-off", "the connection ended before the body did; send it again") from None
     if media_type == FORM_TYPE and not body.lstrip(b" \t\r\n").startswith(b"{"):

@@ -68,7 +68,7 @@ class CheckedSubmission(msgspec.Struct, frozen=True):
     "/v1/jobs",
     "Submit a job. 202 once the broker has it; 200 when this Idempotency-Key made it before.",
     {202: Submitted, 200: Submitted},
-    problems=(400, 403, 404, 409, 410, 413, 415, 422, 503),
+    problems=(400, 403, 404, 408, 409, 410, 413, 415, 422, 503),
     parameters=(
         header(
             "Idempotency-Key",

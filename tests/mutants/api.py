@@ -85,7 +85,7 @@ MUTANTS = (
     Mutant(
         "a body is read to its end",
         "api/request_body.py",
-        ("            if len(body) > bytes_max:\n                raise _too_large(bytes_max)\n"),
+        ("                if len(body) > bytes_max:\n                    raise _too_large(bytes_max)\n"),
         "",
         "tests/integration/api/test_submitting.py::test_a_body_is_not_read_beyond_the_limit",
     ),
@@ -144,8 +144,8 @@ MUTANTS = (
     Mutant(
         "a slash too many is not found",
         "api/app.py",
-        "without_slash(without_prefix(scope, self._settings.api_prefix))",
-        "without_prefix(scope, self._settings.api_prefix)",
+        "without_slash(without_prefix(scope, self.settings.api_prefix))",
+        "without_prefix(scope, self.settings.api_prefix)",
         "tests/unit/api/test_gateway.py::test_a_slash_too_many_is_no_redirect",
     ),
     Mutant(

@@ -8,7 +8,9 @@ import socket
 import msgspec
 import pytest
 from starlette.requests import Request
+from starlette.types import Message
 
+from api import request_body
 from api.__main__ import listen_on
 from api.bodies import SubmitRequest
 from api.callers import secret_of
@@ -19,6 +21,7 @@ from api.submissions import idempotency_key, tier_of, trace_of
 from contract.policy import Policy, Tier
 from registry import keys
 from registry.keys import Key
+from tests.waiting import within
 
 POLICY = Policy({"free": Tier(1), "api": Tier(1)}, {}, {})
 
@@ -204,3 +207,16 @@ def test_connections_do_not_wait_for_an_ack_before_the_body() -> None:
 def test_a_port_has_one_owner_from_the_moment_it_is_bound() -> None:
     with listen_on("127.0.0.1", 0) as owner, pytest.raises(OSError, match="in use"):
         listen_on(*owner.getsockname())
+
+
+def test_a_body_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_body, "BODY_S", 0.001)
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+    with pytest.raises(Problem) as caught:
+        asyncio.run(within(5, read_body(request, 100)))
+    assert (caught.value.status, caught.value.code) == (408, "body-too-slow")
