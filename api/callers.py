@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import Request
 
-from api.problems import Problem
+from api.addresses import shared_address
+from api.guard import ENDS
+from api.problems import RETRY_AFTER_S, Problem
 from api.resources import resources_of
+from api.shares import ASKER
 from registry import keys
 from registry.keys import Key
 
@@ -27,14 +32,32 @@ def secret_of(authorization: str | None) -> str:
 
 
 async def authenticate(request: Request) -> Key:
-    """The key in force whose secret the request carries. Problem 401 without one."""
+    """The key in force whose secret the request carries; from here on the request has a part of its tenant's share.
+    Problem 401 without a key, 429 when the tenant has all of its share."""
     resources = resources_of(request)
     secret = secret_of(request.headers.get("Authorization"))
-    key = resources.keyring.kept(secret) or await resources.in_thread(resources.keyring.resolve, secret)
+    address = shared_address(request.client.host if request.client else "")
+    key = await resources.keys.key_of(secret, address)
     if key is None:
         raise _unauthorized("unknown-key", "no API key in force has this secret; create one, or ask your operator")
     request.scope["headrace.tenant"] = key.tenant
+    if not resources.requests.take(key.tenant):
+        raise Problem(
+            429,
+            "too-many-requests",
+            "as many requests of yours as one tenant may have at once are being served: wait for their answers, and"
+            " send this one again",
+            retry_after_s=RETRY_AFTER_S,
+        )
+    request.scope[ENDS].append(partial(resources.requests.give_back, key.tenant))
+    ASKER.set(key.tenant)
     return key
+
+
+def end_share(request: Request) -> None:
+    """Gives back what the request has of its tenant's share, before the request ends."""
+    while request.scope[ENDS]:
+        request.scope[ENDS].pop()()
 
 
 async def authenticate_operator(request: Request) -> Key:

@@ -30,9 +30,11 @@ InThread = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Catalog:
-    def __init__(self, engine: Engine, in_thread: InThread) -> None:
+    def __init__(self, engine: Engine, in_thread: InThread, in_check: InThread | None = None) -> None:
+        """`in_thread` asks the database, `in_check` checks inputs; without it the former does both."""
         self._engine = engine
         self._in_thread = in_thread
+        self._in_check = in_check or in_thread
         self._versions: Answers[str, RegisteredVersion] = Answers(KEPT_BYTES_MAX, TTL_S, size_of=models.size_of)
         self._schemas = Validators()
 
@@ -69,7 +71,7 @@ class Catalog:
         version expects there and what was found; 409 when nobody can check inputs of the version."""
         if len(raw) <= HERE_BYTES_MAX and self._schemas.knows(version.digest):
             return self._checked(version, raw)
-        return await self._in_thread(self._checked, version, raw)
+        return await self._in_check(self._checked, version, raw)
 
     def _checked(self, version: RegisteredVersion, raw: bytes) -> Any:
         try:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import JobEvent, ProgressBody
-from api.callers import authenticate
+from api.callers import authenticate, end_share
 from api.hub import FeedPosition
 from api.operations import header, in_path, operation, query
 from api.problems import Problem
@@ -67,10 +67,15 @@ async def job_events(request: Request) -> Response:
         return Response(b"".join(_state(row).encode() for row in happened), media_type="text/event-stream")
     if row.state in _OVER and not await resources.read(queries.job_events, key.tenant, row.job, after=seen, limit=1):
         return Response(status_code=204)  # tells an EventSource not to connect again
+    if resources.hub.is_full_for(key.tenant):
+        raise Problem(
+            429, "too-many-streams", "too many event streams of yours are open: end some, or poll", retry_after_s=5
+        )
     if resources.hub.is_full:
         raise Problem(
             503, "too-many-streams", "too many event streams are open: poll the job, or try again", retry_after_s=5
         )
+    end_share(request)  # a stream is counted by the hub: it lasts as long as the job
     return EventSourceResponse(
         _stream(resources, key.tenant, row.job, seen),
         ping=KEEP_ALIVE_S,

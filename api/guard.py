@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -28,6 +29,9 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+ENDS = "headrace.ends"
+"""In the scope of a request: what is called when the request has ended, whatever became of it."""
 
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Machines ask for these every few seconds, so only failures are logged."""
@@ -49,6 +53,8 @@ class RequestGuard:
             return
         request_id = uuid.uuid4().hex[:16]
         scope["headrace.request"] = request_id
+        ends: list[Callable[[], None]] = []
+        scope[ENDS] = ends
         status = 0
         begun = time.perf_counter()
 
@@ -67,6 +73,8 @@ class RequestGuard:
         except Exception as error:  # keeps words of users out of the log: uvicorn would log the message
             log.error("unexpected", request=request_id, error=type(error).__name__, at=_where(error))
         finally:
+            for end in ends:
+                end()
             self._record(scope, status, time.perf_counter() - begun, request_id)
 
     def _record(self, scope: Scope, status: int, elapsed_s: float, request_id: str) -> None:

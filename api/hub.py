@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
@@ -13,6 +14,8 @@ from contract.side_topics import AttemptProgressed
 from views.rows import JobEventRow
 
 STREAMS_MAX = 2_000
+STREAMS_EACH_MAX = 500
+"""Of one tenant."""
 PROGRESS_KEPT_MAX = 10_000
 """The newest progress of this many jobs is kept, for whoever begins to watch them. Its words are cut
 to MESSAGE_CHARACTERS_MAX."""
@@ -80,6 +83,7 @@ class Hub:
         self._newest: LRUCache[str, AttemptProgressed] = LRUCache(PROGRESS_KEPT_MAX)
         self._closed = False
         self.count = 0
+        self._of_tenant: Counter[str] = Counter()
         self.changed = asyncio.Event()
         """Set when views changed and when somebody begins to watch. Then the feed has to ask what happened."""
 
@@ -88,10 +92,15 @@ class Hub:
         """STREAMS_MAX streams are open in this process."""
         return self.count >= STREAMS_MAX
 
+    def is_full_for(self, tenant: str) -> bool:
+        """STREAMS_EACH_MAX streams of this tenant are open in this process."""
+        return self._of_tenant[tenant] >= STREAMS_EACH_MAX
+
     def subscribe(self, tenant: str, job: str, seen: FeedPosition) -> Subscription:
         """Watches a job from after `seen` on, until `unsubscribe`."""
         subscription = Subscription((tenant, job), seen, self.changed.set)
         self.count += 1
+        self._of_tenant[tenant] += 1
         self._watchers.setdefault(subscription.key, set()).add(subscription)
         self._jobs.setdefault(job, set()).add(subscription.key)
         newest = self.progress_of(job)
@@ -106,6 +115,9 @@ class Hub:
         """Once for each `subscribe`."""
         key = subscription.key
         self.count -= 1
+        self._of_tenant[key[0]] -= 1
+        if not self._of_tenant[key[0]]:
+            del self._of_tenant[key[0]]
         self._watchers[key].discard(subscription)
         if not self._watchers[key]:
             del self._watchers[key]

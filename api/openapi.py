@@ -65,7 +65,7 @@ def _described(its: Operation) -> dict[str, Any]:
     answers: dict[str, Any] = {
         str(status): _answer(body) for status, body in sorted(its.answers.items(), key=lambda pair: pair[0])
     }
-    problems = its.problems if its.public else sorted({401, 422, *its.problems, 500})
+    problems = its.problems if its.public else sorted({401, 422, 429, *its.problems, 500})
     problem = {"description": "A problem.", "content": {MEDIA_TYPE: {"schema": _ref(bodies.ProblemBody)}}}
     answers |= {str(status): problem for status in problems if str(status) not in answers}
     described: dict[str, Any] = {"summary": its.summary, "responses": answers}

@@ -35,7 +35,7 @@ class Operation(NamedTuple):
     answers: dict[int, type[msgspec.Struct] | str]
     """Status to body: a Struct (JSON) or a media type. An empty media type: no body."""
     problems: tuple[int, ...]
-    """Statuses of the problems that it answers, beside 401, 422 (a parameter that it does not know) and 500."""
+    """Statuses of the problems that it answers, beside 401, 422 (a parameter that it does not know), 429 and 500."""
     parameters: tuple[Parameter, ...]
     body: type[msgspec.Struct] | None
     public: bool

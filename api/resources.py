@@ -14,12 +14,15 @@ from starlette.requests import Request
 from api.catalog import Catalog
 from api.feed import Feed
 from api.hub import Hub
+from api.key_checks import KeyChecks
 from api.metrics import Metrics
 from api.policies import Policies
+from api.problems import Problem
 from api.progress import ProgressReader
+from api.shares import ASKER, CallerShares
 from api.threads import AnsweringThreads
 from contract import signers
-from registry.keys import Keyring
+from registry.keys import Key, Keyring
 from runtime import jobs_writer, postgres
 from runtime.kafka import Delivery, Producer
 from runtime.object_store_health import store_of_moment
@@ -28,8 +31,13 @@ from runtime.postgres import outage
 from runtime.postgres_troubles import DATABASE_ERRORS, READ_ONLY, in_a_sentence, trouble_of
 from runtime.settings import Settings
 
-THREADS = 16
-"""For calls that block: Postgres and the object store. Each thread has one database connection."""
+KEY_THREADS, VIEW_THREADS, CHECK_THREADS, STORE_THREADS, LEDGER_THREADS = 4, 16, 2, 6, 2
+"""Threads for each kind of work that blocks, so that no kind waits for another: keys, all else that asks Postgres,
+checks of inputs, the object store, ledgers. The first two kinds have a database connection for each thread."""
+KEY_THREADS_EACH, VIEW_THREADS_EACH, CHECK_THREADS_EACH, STORE_THREADS_EACH, LEDGER_THREADS_EACH = 2, 12, 1, 4, 1
+"""Of these, what one address (keys) or one tenant (all others) may have at once."""
+REQUESTS_EACH_MAX = 200
+"""Requests of one tenant that this process serves at once, without event streams. Each may hold a body."""
 DELIVERY_TIMEOUT_MS = 5_000
 """A submission that the broker has not acknowledged within this time is answered 503."""
 STATEMENT_TIMEOUT_MS = 10_000
@@ -38,8 +46,7 @@ PATIENCE_S = 12.0
 
 KEY_TTL_S = 5.0
 """A key that was revoked may still work here for so long."""
-LEDGER_READS_MAX = 2
-"""How many ledgers are read at once. Each keeps a thread and a core busy for seconds."""
+BUSY_RETRY_S = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,7 +74,7 @@ class Resources:
         self.metrics = metrics
         self.engine = postgres.engine(
             settings,
-            pool_size=THREADS,
+            pool_size=KEY_THREADS + VIEW_THREADS,
             max_overflow=0,
             hide_parameters=True,
             statement_timeout_ms=STATEMENT_TIMEOUT_MS,
@@ -76,12 +83,18 @@ class Resources:
         self.producer = Producer(settings.kafka, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self.signer = jobs_writer.signer_of(settings, signers.API)
         self.clock = BrokerClock()
-        self.ledger_reads = asyncio.Semaphore(LEDGER_READS_MAX)
+        self.ledger_askers = CallerShares(LEDGER_THREADS_EACH)
+        self.requests = CallerShares(REQUESTS_EACH_MAX)
         self.database = OutageWatch("the API waits for the database", "the API reaches the database again")
         self.writes = OutageWatch("the database takes no writes of the API", "the database takes writes again")
-        self._threads = AnsweringThreads(THREADS)
-        self.keyring = Keyring(self.engine, KEY_TTL_S)
-        self.catalog = Catalog(self.engine, self.in_thread)
+        self._keys = AnsweringThreads(KEY_THREADS, each_max=KEY_THREADS_EACH)
+        self._views = AnsweringThreads(VIEW_THREADS, each_max=VIEW_THREADS_EACH)
+        self._checks = AnsweringThreads(CHECK_THREADS, each_max=CHECK_THREADS_EACH, busy=_busy)
+        self._store = AnsweringThreads(STORE_THREADS, each_max=STORE_THREADS_EACH, busy=_busy)
+        self._ledger = AnsweringThreads(LEDGER_THREADS, each_max=LEDGER_THREADS_EACH, busy=_busy)
+        self._keyring = Keyring(self.engine, KEY_TTL_S)
+        self.keys = KeyChecks(self._keyring, self._look_up)
+        self.catalog = Catalog(self.engine, self.in_thread, self._in_check)
         self.policies = Policies(self.engine, self.in_thread, signs=self.signer.signs)
         self.hub = Hub()
         self._feed = Feed(settings.database_url, self.hub, self.read)
@@ -97,29 +110,45 @@ class Resources:
         await self._feed.close()
         await asyncio.to_thread(self._progress.close)
         await asyncio.to_thread(self.producer.close)
-        self._threads.close()
+        for threads in (self._keys, self._views, self._checks, self._store, self._ledger):
+            threads.close()
         self.engine.dispose()
 
     async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns. It runs in a thread and does not block the event loop. DatabaseSilent when it has
-        not returned within PATIENCE_S: then it may still be at work."""
+        """What the function returns, which asks Postgres. It runs in a thread and does not block the event loop.
+        DatabaseSilent when it has not returned within PATIENCE_S: then it may still be at work."""
+        return await self._ask_database(self._views, ASKER.get(), partial(function, *args, **kwargs))
+
+    async def in_store(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function returns, which asks the object store alone: the store's own time-outs end it, and no error
+        of the database stands for them. Problem 503 when too many wait."""
+        return await self._store.run(partial(function, *args, **kwargs), None, ASKER.get())
+
+    async def in_ledger(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function returns, which reads a ledger and bounds its reading itself."""
+        return await self._ledger.run(partial(function, *args, **kwargs), None, ASKER.get())
+
+    @property
+    def reads_ledgers(self) -> bool:
+        """As many ledgers are read now as may be at once: each keeps a thread and a core busy for seconds."""
+        return self._ledger.is_full
+
+    async def _in_check(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function returns, which only computes. One of a tenant's at a time."""
+        return await self._checks.run(partial(function, *args, **kwargs), PATIENCE_S, ASKER.get())
+
+    async def _look_up(self, secret: str, who: str) -> Key | None:
+        return await self._ask_database(self._keys, who, partial(self._keyring.resolve, secret))
+
+    async def _ask_database(self, threads: AnsweringThreads, who: str, function: Callable[[], T]) -> T:
         try:
-            found = await self._threads.run(partial(function, *args, **kwargs), PATIENCE_S)
+            found = await threads.run(function, PATIENCE_S, who)
         except DATABASE_ERRORS as error:
             if outage(error) and trouble_of(error) is not READ_ONLY:
                 self.database.failed(in_a_sentence(error))
             raise
         self.database.worked()
         return found
-
-    async def in_store(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns, which asks the object store alone: the store's own time-outs end it, and no error
-        of the database stands for them."""
-        return await self.in_thread_for_long(function, *args, **kwargs)
-
-    async def in_thread_for_long(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `in_thread`, however long it takes: for work that is bounded in another way."""
-        return await self._threads.run(partial(function, *args, **kwargs), None)
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the query returns, on a connection of its own."""
@@ -145,6 +174,15 @@ class Resources:
             raise
         self.writes.worked()
         return done
+
+
+def _busy() -> Problem:
+    return Problem(
+        503,
+        "busy",
+        "this API does as much work of this kind as it can: send the same request again in a moment",
+        retry_after_s=BUSY_RETRY_S,
+    )
 
 
 def resources_of(request: Request) -> Resources:

@@ -18,7 +18,7 @@ from api.callers import authenticate
 from api.operations import in_path, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
-from api.resources import Resources, resources_of
+from api.resources import BUSY_RETRY_S, Resources, resources_of
 from audit.ledger.damage import NotBelieved
 from audit.ledger.past import LedgerFrom, Remembered, past_of_partition
 from audit.ledger.reader import JobUnknown, LedgerRecord
@@ -38,7 +38,6 @@ RECORDS_MAX = 50_000
 """Ledger records that one request may read: about 2 s of folding on one core, and some 100 MB."""
 READ_S = 8.0
 """The reading of one request ends without an answer after this time."""
-BUSY_RETRY_S = 2
 
 
 class _TooMuch(Exception):
@@ -62,18 +61,29 @@ async def get_why(request: Request) -> Response:
         raise Problem(
             409, "job-never-waited", f"the job was refused ({row.reason}) and never waited for a slot", state=row.state
         )
-    if resources.ledger_reads.locked():
-        raise Problem(503, "too-many-readers", "others read the ledger just now: try again", retry_after_s=BUSY_RETRY_S)
     partition = (await resources.policies.of(row.pool)).pools[row.pool].partition
-    async with resources.ledger_reads:
+    if not resources.ledger_askers.take(key.tenant):
+        raise Problem(
+            429,
+            "too-many-questions",
+            "another question of yours why a job waits is being answered: ask one after the other",
+            retry_after_s=BUSY_RETRY_S,
+        )
+    try:
+        if resources.reads_ledgers:
+            raise Problem(
+                503, "too-many-readers", "others read the ledger just now: try again", retry_after_s=BUSY_RETRY_S
+            )
         return reply(await _answer(resources, row, partition, operator=key.scope == "operator"))
+    finally:
+        resources.ledger_askers.give_back(key.tenant)
 
 
 async def _answer(resources: Resources, row: JobRow, partition: int, *, operator: bool) -> Why:
     at = await resources.read(projection.position, row.pool)
     remembered = [] if at is None else [Remembered("the views", at.offset)]
     try:
-        return await resources.in_thread_for_long(_read, resources, row, partition, remembered, operator=operator)
+        return await resources.in_ledger(_read, resources, row, partition, remembered, operator=operator)
     except _TooMuch:
         raise Problem(
             503,

@@ -79,7 +79,7 @@ def create(
                 " VALUES (:sha256, :id, :tenant, :tiers, :scope)"
             ),
             {
-                "sha256": _hash(secret),
+                "sha256": digest_of(secret),
                 "id": id,
                 "tenant": tenant,
                 "tiers": list(tiers),
@@ -105,7 +105,7 @@ def could_be(secret: str) -> bool:
 
 def resolve(engine: Engine, secret: str) -> Key | None:
     """The key in force with this secret, or None."""
-    return _resolve(engine, _hash(secret))
+    return _resolve(engine, digest_of(secret))
 
 
 def revoke(engine: Engine, id: str) -> bool:
@@ -139,12 +139,12 @@ class Keyring:
 
     def resolve(self, secret: str) -> Key | None:
         """The key in force with this secret, or None."""
-        digest = _hash(secret)
+        digest = digest_of(secret)
         return self._keys.get(digest, partial(_resolve, self._engine, digest))
 
     def kept(self, secret: str) -> Key | None:
         """The key, if the answer is kept. Asks nobody, so an event loop may call it."""
-        return self._keys.kept(_hash(secret))
+        return self._keys.kept(digest_of(secret))
 
     def revoke(self, id: str) -> bool:
         """`revoke`, and this keyring forgets the key at once."""
@@ -192,5 +192,6 @@ def _sum_of(text: str) -> str:
     return digits
 
 
-def _hash(secret: str) -> str:
+def digest_of(secret: str) -> str:
+    """What is stored of a secret, and kept of it in memory."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -20,17 +20,20 @@ import api.why
 from api.app import DOCUMENT, OPERATIONS, PAGE, Application
 from api.catalog import Catalog
 from api.hub import Hub
+from api.key_checks import KeyChecks
 from api.metrics import Metrics
 from api.operations import Operation
 from api.policies import Policies
 from api.readiness import KnownPools, PartWatch, Readiness
 from api.resources import BrokerClock, Resources
+from api.shares import CallerShares
+from api.threads import AnsweringThreads
 from audit.ledger.past import LedgerPast
 from contract.names import digest_of
 from contract.results import ERROR_NAME, LOG_NAME, MANIFEST_NAME, ResultManifest, attempt_prefix
 from contract.signing import InstallationKey, RecordSigner
-from registry import models
-from registry.keys import Keyring
+from registry import keys, models
+from registry.keys import Key, Keyring
 from runtime.kafka import Delivery
 from runtime.outage_watch import OutageWatch
 from runtime.settings import Settings
@@ -45,6 +48,7 @@ from tests.unit.scheduling.specification import CPU, POLICY, START_MS, version_o
 from views import receipts
 from views.rows import AttemptRow, JobEventRow, JobRow
 
+SECRET = keys.draw()[1].encode()
 HttpRequest = tuple[str, bytes, bytes, list[tuple[bytes, bytes]], list[bytes]]
 """Method, path and query as they came, headers, and the body in pieces."""
 
@@ -170,6 +174,11 @@ def an_application() -> Iterator[tuple[Application, WrittenJobs]]:
     async def here(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
+    keyring = Keyring(database, 5.0)
+
+    async def looked_up(secret: str, who: str) -> Key | None:
+        return keyring.resolve(secret)
+
     async def answered() -> Any:
         return KnownPools([], frozenset({"main"}), [])
 
@@ -180,9 +189,10 @@ def an_application() -> Iterator[tuple[Application, WrittenJobs]]:
     resources.store = KeptObjects(WORDS)
     resources.producer, resources.clock, resources.hub = jobs, BrokerClock(), Hub()
     resources.signer = RecordSigner(InstallationKey(b"k" * 32).of("api"))
-    resources.ledger_reads = asyncio.Semaphore(2)
-    resources.keyring = Keyring(database, 5.0)
-    resources.in_thread = resources.in_thread_for_long = here
+    resources._ledger, resources.ledger_askers = AnsweringThreads(2), CallerShares(1)
+    resources.requests = CallerShares(10)
+    resources.keys = KeyChecks(keyring, looked_up)
+    resources.in_thread = resources.in_store = resources.in_ledger = here
     resources.read = resources.write = asked
     resources.database = resources.writes = OutageWatch("away", "back")
     resources.catalog, resources.policies = Catalog(database, here), Policies(database, here, signs=True)
@@ -286,7 +296,7 @@ def request_to(operation: Operation) -> Callable[[Random], HttpRequest]:
     """Requests to this operation: most as a client makes them, some with something odd in one place."""
 
     def make(chance: Random) -> HttpRequest:
-        headers = [(b"authorization", b"Bearer hr_secret"), (b"host", b"127.0.0.1:8470")]
+        headers = [(b"authorization", b"Bearer " + SECRET), (b"host", b"127.0.0.1:8470")]
         job = chance.choice((SUCCEEDED, SUCCEEDED, SUCCEEDED, SUCCEEDED, RUNNING, REFUSED))
         names = {"job": job, "model": "echo", "attempt": "1"}
         query: list[tuple[str, str]] = []

@@ -43,7 +43,7 @@ MUTANTS = (
     Mutant(
         "calls of the API queue for threads without end",
         "api/threads.py",
-        ("        if self.waiting >= self._waiting_max:\n            raise DatabaseSilent\n"),
+        ("        if self.waiting >= self._waiting_max:\n            raise self._busy()\n"),
         "",
         "tests/unit/api/test_threads.py::test_when_too_many_wait_the_next_one_is_refused_at_once",
     ),
@@ -57,7 +57,7 @@ MUTANTS = (
     Mutant(
         "a call that raised keeps its thread",
         "api/threads.py",
-        "        begun.add_done_callback(give_back)\n",
+        "        begun.add_done_callback(end)\n",
         "",
         "tests/unit/api/test_threads.py::test_what_a_call_raises_is_raised_and_frees_its_thread",
     ),

@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 _KEY_TEXT = "tests/unit/registry/test_key_text.py"
 _CONNECTIONS = "tests/unit/api/test_connections.py"
+_SHARES = "tests/unit/api/test_shares.py"
 
 MUTANTS = (
     Mutant(
@@ -91,5 +92,82 @@ MUTANTS = (
         "        async with asyncio.timeout(BODY_S):",
         "        async with asyncio.timeout(None):",
         "tests/unit/api/test_requests.py::test_a_body_that_does_not_end_is_given_up",
+    ),
+    Mutant(
+        "one tenant has all threads",
+        "api/threads.py",
+        "        self._each_max = each_max or threads",
+        "        self._each_max = threads",
+        f"{_SHARES}::test_one_caller_leaves_threads_to_the_others",
+    ),
+    Mutant(
+        "a call that is given up keeps its turn",
+        "api/threads.py",
+        "        except BaseException:\n            self._forget(who, turns)\n            raise",
+        "        except ZeroDivisionError:\n            raise",
+        f"{_SHARES}::test_a_call_that_is_given_up_while_it_waits_gives_its_turn_back",
+    ),
+    Mutant(
+        "a call that is given up while all threads are at work keeps its turn",
+        "api/threads.py",
+        "            except BaseException:\n                self._end_turn(who)\n                raise",
+        "            except ZeroDivisionError:\n                raise",
+        f"{_SHARES}::test_a_call_that_is_given_up_while_it_waits_gives_its_turn_back",
+    ),
+    Mutant(
+        "a tenant has as many requests at once as it sends",
+        "api/callers.py",
+        "    if not resources.requests.take(key.tenant):",
+        "    if not resources.requests.take(key.tenant) and False:",
+        f"{_SHARES}::test_a_tenant_has_so_many_requests_at_once_and_the_next_one_is_told_to_wait",
+    ),
+    Mutant(
+        "a request keeps its share",
+        "api/guard.py",
+        "            for end in ends:\n                end()\n",
+        "",
+        f"{_SHARES}::test_a_tenant_has_so_many_requests_at_once_and_the_next_one_is_told_to_wait",
+    ),
+    Mutant(
+        "questions are asked in nobody's name",
+        "api/callers.py",
+        "    ASKER.set(key.tenant)\n",
+        "",
+        f"{_SHARES}::test_questions_are_asked_in_the_name_of_the_tenant",
+    ),
+    Mutant(
+        "each wrong key is a question to the database",
+        "api/key_checks.py",
+        "        if wait_s:\n",
+        "        if False:\n",
+        f"{_SHARES}::test_ten_thousand_wrong_keys_cost_a_few_questions_and_keep_no_right_key_out",
+    ),
+    Mutant(
+        "wrong keys keep a right one out",
+        "api/key_checks.py",
+        "0 if digest in self._good else self._failures.wait_s(address)",
+        "self._failures.wait_s(address)",
+        f"{_SHARES}::test_ten_thousand_wrong_keys_cost_a_few_questions_and_keep_no_right_key_out",
+    ),
+    Mutant(
+        "a stampede of one key asks many times",
+        "api/shares.py",
+        "        if task is None:",
+        "        if True:",
+        f"{_SHARES}::test_calls_of_one_name_are_one_call_and_one_outcome",
+    ),
+    Mutant(
+        "every address that ever sent a wrong key is remembered",
+        "api/failed_keys.py",
+        "LRUCache(ADDRESSES_MAX)",
+        "LRUCache(10**9)",
+        f"{_SHARES}::test_an_address_that_sends_wrong_keys_has_to_wait_and_is_forgiven",
+    ),
+    Mutant(
+        "one tenant has all event streams",
+        "api/hub.py",
+        "        self._of_tenant[tenant] += 1\n",
+        "",
+        f"{_SHARES}::test_streams_of_one_tenant_leave_room_for_others",
     ),
 )

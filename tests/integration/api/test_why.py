@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.resources import LEDGER_READS_MAX
+from api.resources import Resources
 from contract import events as said
 from contract.snapshot_names import prefix_of
 from contract.topics import LEDGER
@@ -179,7 +179,6 @@ def test_few_read_at_once_and_the_others_are_told_when_to_come_again(
     caller_of: CallerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caller = caller_of(tenant=OURS)
-    # the ledger's semaphore alone: that of the threads has more free places
-    monkeypatch.setattr("asyncio.Semaphore.locked", lambda self: self._value <= LEDGER_READS_MAX)
+    monkeypatch.setattr(Resources, "reads_ledgers", True)
     response = caller.http.get(f"/v1/jobs/{job_of(WAITS)}/why")
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")

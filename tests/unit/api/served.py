@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 
 from api.app import Application
-from api.resources import Resources
+from api.key_checks import KeyChecks
+from api.resources import REQUESTS_EACH_MAX, Resources
+from api.shares import CallerShares
 from registry import keys
 from registry.keys import Key
 from runtime.settings import Settings
@@ -22,11 +24,20 @@ class ServedApi:
     def __init__(self, *, store: Any = None, reads: dict[str, Any] | None = None, prefix: str = "") -> None:
         self._application = Application(Settings(api_prefix=prefix))
         self._reads = reads or {}
+        self.looked: list[str] = []
+        """Secrets for which a database would have been asked."""
         self._keys: dict[str, Key] = {}
-        resources = object.__new__(Resources)
+        self.resources = resources = object.__new__(Resources)
         resources.store = store
-        vars(resources).update(keyring=SimpleNamespace(kept=self._keys.get), read=self._read, in_store=self._in_store)
+        resources.keys = KeyChecks(SimpleNamespace(kept=self._keys.get), self._look)
+        resources.requests = CallerShares(REQUESTS_EACH_MAX)
+        resources.ledger_askers = CallerShares(1)
+        vars(resources).update(read=self._read, in_store=self._in_store)
         self._application._starlette.state.resources = resources
+
+    async def _look(self, secret: str, who: str) -> Key | None:
+        self.looked.append(secret)
+        return None
 
     async def _read(self, query: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         return self._reads[query.__name__](*arguments, **named)

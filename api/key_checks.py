@@ -1,0 +1,72 @@
+"""From the text of a key to the key in force: wrong keys cost little, and keep nobody out who has a right one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from cachetools import LRUCache
+
+from api.failed_keys import FailedKeys
+from api.problems import Problem
+from api.shares import Together
+from registry import keys
+from registry.keys import Key
+from runtime.postgres_troubles import DATABASE_ERRORS
+
+GOOD_MAX = 10_000
+"""Keys that were in force when they were last looked up. Their holders are asked for no patience when others behind the
+same gateway send wrong ones."""
+
+Look = Callable[[str, str], Coroutine[Any, Any, Key | None]]
+"""(secret, whose share of the threads this is)."""
+
+
+class KnownKeys(Protocol):
+    """What a process knows of keys without asking anybody (registry.keys.Keyring)."""
+
+    def kept(self, secret: str) -> Key | None: ...
+
+
+class KeyChecks:
+    """Used in one event loop."""
+
+    def __init__(self, known: KnownKeys, look: Look, failures: FailedKeys | None = None) -> None:
+        """`look` asks the database."""
+        self._known = known
+        self._look = look
+        self._failures = failures or FailedKeys()
+        self._good: LRUCache[str, None] = LRUCache(GOOD_MAX)
+        self._together: Together[Key | None] = Together()
+
+    async def key_of(self, secret: str, address: str) -> Key | None:
+        """The key in force with this secret, or None. Problem 429 for an address that has sent too many wrong ones."""
+        kept = self._known.kept(secret)
+        if kept is not None:
+            return kept
+        digest = keys.digest_of(secret)
+        wait_s = 0 if digest in self._good else self._failures.wait_s(address)
+        if wait_s:
+            raise Problem(
+                429,
+                "too-many-wrong-keys",
+                "too many API keys that nobody has came from your address of late, so no key that is new here is looked"
+                " up for it: see that every program there sends a key in force, and try again",
+                retry_after_s=wait_s,
+            )
+        key = await self._together.run(digest, lambda: self._look(secret, address))
+        if key is None:
+            self._good.pop(digest, None)
+            self._failures.failed(address)
+        else:
+            self._good[digest] = None
+        return key
+
+    async def is_in_force(self, secret: str) -> bool:
+        """Whether a key that was in force still is. True while nobody can say, because the database does not answer."""
+        if self._known.kept(secret) is not None:
+            return True
+        try:
+            return await self._together.run(keys.digest_of(secret), lambda: self._look(secret, "")) is not None
+        except (*DATABASE_ERRORS, Problem):
+            return True
