@@ -2,13 +2,16 @@
 
 `state` events come from the views. Each has an id (`seq.index`), so a client that lost the connection goes on with
 Last-Event-ID. `progress` events have no id, because only the newest matters. `follow=false` gives what has happened so
-far and ends. A comment every KEEP_ALIVE_S seconds keeps proxies from closing the connection.
+far and ends. A comment every KEEP_ALIVE_S seconds keeps proxies from closing the connection; as often the key is looked
+at again, and a stream whose key was revoked ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import msgspec
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -17,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import JobEvent, ProgressBody
-from api.callers import authenticate, end_share
+from api.callers import authenticate, end_share, secret_of
 from api.hub import FeedPosition
 from api.operations import header, in_path, operation, query
 from api.problems import Problem
@@ -77,7 +80,7 @@ async def job_events(request: Request) -> Response:
         )
     end_share(request)  # a stream is counted by the hub: it lasts as long as the job
     return EventSourceResponse(
-        _stream(resources, key.tenant, row.job, seen),
+        _stream(resources, secret_of(request.headers.get("Authorization")), key.tenant, row.job, seen),
         ping=KEEP_ALIVE_S,
         ping_message_factory=lambda: ServerSentEvent(comment="still here", sep=LINE_END),
         sep=LINE_END,
@@ -105,13 +108,23 @@ def _state(row: JobEventRow) -> ServerSentEvent:
     return frame("state", msgspec.json.encode(JobEvent.of(row)), f"{row.seq}.{row.index}")
 
 
-async def _stream(resources: Resources, tenant: str, job: str, seen: FeedPosition) -> AsyncIterator[ServerSentEvent]:
+async def _stream(
+    resources: Resources, secret: str, tenant: str, job: str, seen: FeedPosition
+) -> AsyncIterator[ServerSentEvent]:
     subscription = resources.hub.subscribe(tenant, job, seen)
     resources.metrics.streams.set(resources.hub.count)
+    now_s = asyncio.get_running_loop().time
+    look_s = now_s() + KEEP_ALIVE_S
     try:
         yield ServerSentEvent(retry=RETRY_MS, sep=LINE_END)
         while not subscription.closed:
-            await subscription.ready.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(look_s):
+                    await subscription.ready.wait()
+            if now_s() >= look_s:
+                if not await resources.keys.is_in_force(secret):
+                    return
+                look_s = now_s() + KEEP_ALIVE_S
             events, progress = subscription.take()
             for row in events:
                 yield _state(row)

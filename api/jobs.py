@@ -13,15 +13,15 @@ from api.callers import authenticate
 from api.operations import TEXT, in_path, operation, query
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
-from api.resources import resources_of
+from api.resources import Resources, resources_of
 from api.submissions import SOURCE, trace_of
 from contract.inputs import CancelRequested
 from contract.lifecycle import TERMINAL, JobState
-from contract.names import is_name, pool_of
+from contract.names import is_name
 from runtime import jobs_writer
 from runtime.kafka import DeliveryUnclear
 from views import queries
-from views.rows import UNREADABLE
+from views.rows import UNREADABLE, JobRow
 
 PAGE_DEFAULT = 50
 _LIMIT = re.compile(r"[0-9]{1,9}")
@@ -118,25 +118,14 @@ async def cancel_job(request: Request) -> Response:
     key = await authenticate(request)
     parameters(request)
     resources = resources_of(request)
+    trace = trace_of(request.headers.get("traceparent", ""))
     row = await own_job(request, key.tenant)
     if row.state in TERMINAL:
         return reply(Cancelling(row.job, row.state), 200)
-    pool = pool_of(row.job)
-    policy = await resources.policies.for_writing(pool)
-    record = CancelRequested(row.job, key.tenant)
-    event_id = uuid.uuid4().hex
+    if row.state == JobState.CANCELLING:
+        return reply(Cancelling(row.job, row.state), 202)
     try:
-        await jobs_writer.asend(
-            resources.producer,
-            resources.signer.record(
-                record,
-                partition=policy.pools[pool].partition,
-                key=event_id.encode(),
-                event_id=event_id,
-                source=SOURCE,
-                traceparent=trace_of(request.headers.get("traceparent", "")),
-            ),
-        )
+        await resources.cancels.once(row.job, lambda: _write_cancel(resources, row, trace))
     except DeliveryUnclear:
         raise Problem(
             503,
@@ -146,6 +135,22 @@ async def cancel_job(request: Request) -> Response:
             job=row.job,
         ) from None
     return reply(Cancelling(row.job, row.state), 202)
+
+
+async def _write_cancel(resources: Resources, row: JobRow, trace: str) -> None:
+    policy = await resources.policies.for_writing(row.pool)
+    event_id = uuid.uuid4().hex
+    await jobs_writer.asend(
+        resources.producer,
+        resources.signer.record(
+            CancelRequested(row.job, row.tenant),
+            partition=policy.pools[row.pool].partition,
+            key=event_id.encode(),
+            event_id=event_id,
+            source=SOURCE,
+            traceparent=trace,
+        ),
+    )
 
 
 def _invalid(name: str, expected: str, found: str) -> Problem:

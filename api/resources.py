@@ -11,6 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 from starlette.requests import Request
 
+from api.cancels import Cancels
 from api.catalog import Catalog
 from api.feed import Feed
 from api.hub import Hub
@@ -82,6 +83,7 @@ class Resources:
         self.store = store_of_moment(settings)  # a store that hangs is told of; nobody waits for it
         self.producer = Producer(settings.kafka, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self.signer = jobs_writer.signer_of(settings, signers.API)
+        self.cancels = Cancels()
         self.clock = BrokerClock()
         self.ledger_askers = CallerShares(LEDGER_THREADS_EACH)
         self.requests = CallerShares(REQUESTS_EACH_MAX)

@@ -18,6 +18,7 @@ import pytest
 
 import api.why
 from api.app import DOCUMENT, OPERATIONS, PAGE, Application
+from api.cancels import Cancels
 from api.catalog import Catalog
 from api.hub import Hub
 from api.key_checks import KeyChecks
@@ -191,6 +192,7 @@ def an_application() -> Iterator[tuple[Application, WrittenJobs]]:
     resources.signer = RecordSigner(InstallationKey(b"k" * 32).of("api"))
     resources._ledger, resources.ledger_askers = AnsweringThreads(2), CallerShares(1)
     resources.requests = CallerShares(10)
+    resources.cancels = Cancels()
     resources.keys = KeyChecks(keyring, looked_up)
     resources.in_thread = resources.in_store = resources.in_ledger = here
     resources.read = resources.write = asked

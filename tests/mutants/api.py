@@ -214,8 +214,8 @@ MUTANTS = (
     Mutant(
         "a cancel asks nobody whether the pool takes it unsigned",
         "api/jobs.py",
-        "await resources.policies.for_writing(pool)",
-        "await resources.policies.of(pool)",
+        "await resources.policies.for_writing(row.pool)",
+        "await resources.policies.of(row.pool)",
         "tests/integration/api/test_service.py::test_a_pool_that_takes_signed_records_only_is_given_none_by_an_api_without_a_key",
     ),
     Mutant(

@@ -7,6 +7,8 @@ from tests.mutants.mutant import Mutant
 _KEY_TEXT = "tests/unit/registry/test_key_text.py"
 _CONNECTIONS = "tests/unit/api/test_connections.py"
 _SHARES = "tests/unit/api/test_shares.py"
+_CANCELS = "tests/unit/api/test_cancels.py"
+_STREAMS = "tests/unit/api/test_streams.py"
 
 MUTANTS = (
     Mutant(
@@ -169,5 +171,47 @@ MUTANTS = (
         "        self._of_tenant[tenant] += 1\n",
         "",
         f"{_SHARES}::test_streams_of_one_tenant_leave_room_for_others",
+    ),
+    Mutant(
+        "a revoked key reads its streams on",
+        "api/events.py",
+        "                if not await resources.keys.is_in_force(secret):",
+        "                if False:",
+        f"{_STREAMS}::test_a_stream_that_always_has_news_looks_at_its_key_too",
+    ),
+    Mutant(
+        "a stream without news never looks at its key",
+        "api/events.py",
+        "                async with asyncio.timeout_at(look_s):",
+        "                async with asyncio.timeout_at(look_s + 1_000):",
+        f"{_STREAMS}::test_a_stream_whose_key_was_revoked_ends",
+    ),
+    Mutant(
+        "streams end while the database is away",
+        "api/key_checks.py",
+        "        except (*DATABASE_ERRORS, Problem):\n            return True",
+        "        except (*DATABASE_ERRORS, Problem):\n            return False",
+        f"{_SHARES}::test_a_key_is_in_force_until_somebody_says_otherwise",
+    ),
+    Mutant(
+        "a cancel is written as often as it is sent",
+        "api/cancels.py",
+        "        self._acknowledged[job] = None\n",
+        "",
+        f"{_CANCELS}::test_a_cancel_that_the_broker_has_is_written_once",
+    ),
+    Mutant(
+        "a cancelling job is cancelled again",
+        "api/jobs.py",
+        "    if row.state == JobState.CANCELLING:",
+        "    if False:",
+        f"{_CANCELS}::test_a_job_that_is_cancelling_is_told_nothing_again",
+    ),
+    Mutant(
+        "a cancel without an acknowledgement is not written again",
+        "api/cancels.py",
+        "        await self._together.run(job, write)\n        self._acknowledged[job] = None\n",
+        "        self._acknowledged[job] = None\n        await self._together.run(job, write)\n",
+        f"{_CANCELS}::test_a_cancel_that_nobody_acknowledged_is_written_again",
     ),
 )

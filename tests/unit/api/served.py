@@ -10,7 +10,10 @@ from typing import Any
 import httpx
 
 from api.app import Application
+from api.cancels import Cancels
+from api.hub import Hub
 from api.key_checks import KeyChecks
+from api.metrics import Metrics
 from api.resources import REQUESTS_EACH_MAX, Resources
 from api.shares import CallerShares
 from registry import keys
@@ -32,6 +35,8 @@ class ServedApi:
         resources.keys = KeyChecks(SimpleNamespace(kept=self._keys.get), self._look)
         resources.requests = CallerShares(REQUESTS_EACH_MAX)
         resources.ledger_askers = CallerShares(1)
+        resources.cancels = Cancels()
+        resources.hub, resources.metrics = Hub(), Metrics()
         vars(resources).update(read=self._read, in_store=self._in_store)
         self._application._starlette.state.resources = resources
 
