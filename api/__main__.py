@@ -17,7 +17,7 @@ from runtime.entry import exit_with
 from runtime.open_files import raise_open_files
 from runtime.settings import Settings
 from runtime.shutdown import SIGNALS
-from runtime.telemetry import configure_logging
+from runtime.telemetry import configure_logging, serve_metrics
 
 GRACE_S = 5
 """A server that stops gives requests under way this time to end."""
@@ -79,6 +79,7 @@ def main() -> int:
         )
         return 1
     application = Application(settings)
+    serve_metrics(settings.metrics_port, application.metrics.registry)
     application.connect()
     server = ApiServer(application)
     for number in SIGNALS:

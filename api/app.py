@@ -38,10 +38,11 @@ OPERATIONS = (
     operators.get_policy,
     health.healthz,
     health.readyz,
-    health.metrics,
     openapi.show_document,
     openapi.show_page,
 )
+OPERATIONS_WITH_METRICS = (*OPERATIONS, health.metrics)
+"""Where a setting says that whoever reaches the API may read the numbers of its process."""
 ROUTES = routes_of(OPERATIONS)
 DOCUMENT = msgspec.json.encode(openapi.document(OPERATIONS))
 PAGE = openapi.page(OPERATIONS)
@@ -52,13 +53,18 @@ class Application:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._metrics = Metrics()
+        self.metrics = Metrics()
         self._resources: Resources | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._starlette = Starlette(routes=ROUTES, exception_handlers=HANDLERS, lifespan=self._lifespan)
+        routes, document, page = ROUTES, DOCUMENT, PAGE
+        if settings.api_metrics_public:
+            routes = routes_of(OPERATIONS_WITH_METRICS)
+            document = msgspec.json.encode(openapi.document(OPERATIONS_WITH_METRICS))
+            page = openapi.page(OPERATIONS_WITH_METRICS)
+        self._starlette = Starlette(routes=routes, exception_handlers=HANDLERS, lifespan=self._lifespan)
         self._starlette.router.redirect_slashes = False  # to a host and scheme that this process can only guess
-        self._starlette.state.document, self._starlette.state.page = DOCUMENT, PAGE
-        self._guard = RequestGuard(self._starlette, self._metrics)
+        self._starlette.state.document, self._starlette.state.page = document, page
+        self._guard = RequestGuard(self._starlette, self.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guard(without_slash(without_prefix(scope, self.settings.api_prefix)), receive, send)
@@ -67,7 +73,7 @@ class Application:
         """Makes what the process connects with, once. What `Resources` raises: settings that cannot be used. A server
         would tell of that by a stack trace, so whoever starts the server connects first."""
         if self._resources is None:
-            self._resources = Resources(self.settings, self._metrics)
+            self._resources = Resources(self.settings, self.metrics)
         return self._resources
 
     def end_streams(self) -> None:

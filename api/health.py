@@ -1,4 +1,7 @@
-"""GET /healthz (the process lives), /readyz (requests can be served, and which part does not do its work), /metrics."""
+"""GET /healthz (the process lives), /readyz (requests can be served, and which part does not do its work), /metrics.
+
+An API serves its numbers at HEADRACE_METRICS_PORT of 127.0.0.1; at /metrics only if a setting says that all its callers
+may read them."""
 
 from __future__ import annotations
 

@@ -9,22 +9,22 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 class Metrics:
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._requests = Counter(
-            "headrace_api_requests", "Requests answered.", ("method", "path", "status"), registry=self._registry
+            "headrace_api_requests", "Requests answered.", ("method", "path", "status"), registry=self.registry
         )
         self._seconds = Histogram(
             "headrace_api_request_seconds",
             "Time to answer, streams included.",
             ("path",),
             buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
-            registry=self._registry,
+            registry=self.registry,
         )
         self._submissions = Counter(
-            "headrace_api_submissions", "Submissions by what became of them.", ("outcome",), registry=self._registry
+            "headrace_api_submissions", "Submissions by what became of them.", ("outcome",), registry=self.registry
         )
-        self.streams = Gauge("headrace_api_streams", "Event streams open.", registry=self._registry)
+        self.streams = Gauge("headrace_api_streams", "Event streams open.", registry=self.registry)
 
     def request(self, method: str, path: str, status: int, elapsed_s: float) -> None:
         """`path` is the template of a route. `status` 0: the client went away before an answer."""
@@ -36,4 +36,4 @@ class Metrics:
         self._submissions.labels(outcome).inc()
 
     def exposition(self) -> bytes:
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)

@@ -22,6 +22,8 @@ PORT_RELEASE_S = 2.0
 """How long to wait for a port of the last run to become free. The processes of a killed stack die a moment after it."""
 
 API_PORT_DEFAULT = 8470
+_API_METRICS = "api-metrics"
+"""Names the port of the API's numbers, beside the one that its callers reach."""
 
 
 class Composition:
@@ -79,6 +81,11 @@ class Composition:
             }
         return self._given.model_copy(update=changes)
 
+    @property
+    def api_metrics_url(self) -> str:
+        """Where the API's numbers are: not on the port that its callers reach."""
+        return f"http://{HOST}:{self.ports[_API_METRICS]}/metrics"
+
     def _programs(self) -> list[StackServer]:
         return [
             self._program("scheduler", "streams.scheduler", Role.SCHEDULER, checks=True),
@@ -124,7 +131,7 @@ class Composition:
         changes: dict[str, object] = {
             **self._secrets(signer, checks),
             "data": self._layout.processes / name,
-            "metrics_port": 0 if port else self.ports[name],
+            "metrics_port": self.ports[_API_METRICS if port else name],
             "node_address": node_address,
         }
         settings = self.settings.model_copy(update=changes)
@@ -149,7 +156,7 @@ class Composition:
     def _choose_ports(self, memory: Memory) -> dict[str, int]:
         options = self._options
         configured = {"api": options.api_port, "kafka": options.kafka_port, "s3": options.s3_port}
-        names = ["kafka", "kafka-controller", "s3", "api", "scheduler", "projector", "intake", "relay"]
+        names = ["kafka", "kafka-controller", "s3", "api", "scheduler", "projector", "intake", "relay", _API_METRICS]
         names += [f"node-{number}" for number in range(1, options.nodes + 1)]
         chosen: dict[str, int] = {}
         for name, port in configured.items():

@@ -41,6 +41,7 @@ def render(status: StackStatus) -> RenderableType:
     places = {"data": status.data}
     if status.running and status.api_url:
         places |= {"API": status.api_url, "Kafka": status.kafka, "S3": status.s3_endpoint, "keys": status.keys_file}
+        places["stats"] = status.api_metrics_url
         places["logs"] = f"{status.data}/logs"
     lines += [Text(f"{name:<6}{place}") for name, place in places.items()]
     lines += [

@@ -47,6 +47,8 @@ class StackStatus(msgspec.Struct, kw_only=True):
     pid: int = 0
     """The supervisor's. 0 when no stack runs."""
     api_url: str = ""
+    api_metrics_url: str = ""
+    """Where the numbers of the API process are; those of another are at its part's port."""
     kafka: str = ""
     s3_endpoint: str = ""
     keys_file: str = ""

@@ -150,6 +150,7 @@ class Supervisor:
     def _describe(self, composition: Composition) -> None:
         settings = composition.settings
         self.status.api_url = settings.api_url
+        self.status.api_metrics_url = composition.api_metrics_url
         self.status.kafka = settings.kafka
         self.status.s3_endpoint = settings.s3_endpoint
         self.status.keys_file = str(self._layout.keys)

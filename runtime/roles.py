@@ -47,7 +47,15 @@ SETTINGS: Mapping[Role, frozenset[str]] = {
     | _STORE
     | _SIGNS
     | DATABASE
-    | {"s3_public_endpoint", "api_host", "api_plain_http", "api_port", "api_prefix", "api_connections_per_address"},
+    | {
+        "s3_public_endpoint",
+        "api_host",
+        "api_plain_http",
+        "api_port",
+        "api_prefix",
+        "api_connections_per_address",
+        "api_metrics_public",
+    },
     Role.NODE: _EVERYBODY | _STORE | _SIGNS | {"node_address", "heartbeat_ms", "result_bytes_max"},
     Role.INSTALL: _EVERYBODY | _STORE | DATABASE,
 }

@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     api_port: int = 8470
     api_prefix: str = ""
     """What a gateway leaves in front of the API's paths, like `/headrace`. Empty: nothing."""
+    api_metrics_public: bool = False
+    """Whether the API shows its numbers at `/metrics` to whoever reaches it, for those who scrape it there."""
     api_connections_per_address: int = Field(default=1_000, ge=1)
     """Connections that the API keeps open for one address. Behind a gateway all of them come from the gateway's."""
     api_key: str = Field(default="", repr=False)

@@ -14,7 +14,7 @@ from typing import TextIO, cast
 
 import structlog
 from cachetools import LRUCache
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 
 from runtime.settings import Settings, SettingUnusable
 
@@ -106,12 +106,12 @@ def configure_logging(process: str, level: str | None = None) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def serve_metrics(port: int) -> None:
+def serve_metrics(port: int, registry: CollectorRegistry = REGISTRY) -> None:
     """Serve this process's metrics on 127.0.0.1:`port`. 0 = not at all. SettingUnusable."""
     if not port:
         return
     try:
-        start_http_server(port, addr="127.0.0.1")
+        start_http_server(port, addr="127.0.0.1", registry=registry)
     except (OSError, OverflowError) as error:
         found = error.strerror if isinstance(error, OSError) else "no port"
         raise SettingUnusable(

@@ -214,4 +214,18 @@ MUTANTS = (
         "        self._acknowledged[job] = None\n        await self._together.run(job, write)\n",
         f"{_CANCELS}::test_a_cancel_that_nobody_acknowledged_is_written_again",
     ),
+    Mutant(
+        "whoever reaches the API reads the numbers of its process",
+        "api/app.py",
+        "        if settings.api_metrics_public:",
+        "        if True:",
+        f"{_SHARES}::test_the_numbers_of_the_process_are_not_on_the_port_of_its_callers",
+    ),
+    Mutant(
+        "nobody can read the numbers of the API",
+        "local/composition.py",
+        '            "metrics_port": self.ports[_API_METRICS if port else name],',
+        '            "metrics_port": 0 if port else self.ports[name],',
+        "tests/unit/local/test_composition.py::test_the_numbers_of_the_api_have_a_port_of_their_own",
+    ),
 )

@@ -113,7 +113,7 @@ def base_url(servers: Services, published: dict[str, str]) -> Iterator[str]:
     patch = pytest.MonkeyPatch()
     for name in ("ASK_EVERY_S", "STORE_EVERY_S", "ASK_AGAIN_S"):
         patch.setattr(readiness, name, 0.2)
-    application = Application(servers.settings)
+    application = Application(servers.settings.model_copy(update={"api_metrics_public": True}))
     server = ApiServer(application)
     listener = listen_on("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

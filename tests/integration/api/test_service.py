@@ -22,7 +22,8 @@ from sqlalchemy import Engine, text
 from starlette.routing import Route
 
 from api import readiness, resources
-from api.app import ROUTES
+from api.app import OPERATIONS_WITH_METRICS
+from api.operations import routes_of
 from contract.policy import Pool
 from local.ports import free_port
 from local.services import Services
@@ -40,7 +41,9 @@ class Process:
     """`python -m api`, with its log in a file."""
 
     def __init__(self, servers: Services, directory: Path, port: int) -> None:
-        settings = servers.settings.model_copy(update={"api_port": port})
+        metrics_port = free_port(not_in={port})
+        settings = servers.settings.model_copy(update={"api_port": port, "metrics_port": metrics_port})
+        self.metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
         self.url = f"http://127.0.0.1:{port}"
         self.log = directory / "api.log"
         with self.log.open("wb") as log:
@@ -81,7 +84,9 @@ def test_no_word_of_a_user_and_no_key_reaches_the_log(process: Process, caller: 
         assert http.get(f"/v1/models/{PROMPT}").status_code == 404
         assert http.get(f"/{PROMPT}").status_code == 404
         assert http.get(f"/v1/jobs/{job}").status_code == 200
-        metrics = http.get("/metrics").text
+        assert http.get("/metrics").status_code == 404
+        metrics = httpx.get(process.metrics_url).text
+        assert "headrace_api_requests_total" in metrics
     process.child.terminate()
     assert process.child.wait(20) == 0
     log = process.log.read_text()
@@ -366,7 +371,7 @@ def test_the_document_names_every_route_and_no_other(caller: Caller) -> None:
     described = {(path, method) for path, operations in document["paths"].items() for method in operations}
     routed = {
         (route.path, method.lower())
-        for route in ROUTES
+        for route in routes_of(OPERATIONS_WITH_METRICS)  # as the setting of this API says
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
     }

@@ -103,8 +103,9 @@ def check_words(here: Installation) -> None:
     assert of_jobs
     assert words_found(WORDS.encode(), *of_jobs), "the words are where they should be: this check can fail"
     assert words_found(WORDS.encode(), *of_ledger, here.layout.logs) == []
-    for part in stack.status(here.data).parts:
-        if part.port and part.name not in ("kafka", "postgres", "s3"):
-            metrics = httpx.get(f"http://127.0.0.1:{part.port}/metrics").text
-            assert "headrace" in metrics
-            assert WORDS not in metrics
+    status = stack.status(here.data)
+    others = [part.port for part in status.parts if part.port and part.name not in ("kafka", "postgres", "s3", "api")]
+    for url in [status.api_metrics_url, *(f"http://127.0.0.1:{port}/metrics" for port in others)]:
+        metrics = httpx.get(url).text
+        assert "headrace" in metrics
+        assert WORDS not in metrics

@@ -24,8 +24,15 @@ from runtime.settings import Settings
 class ServedApi:
     """`reads` answers the queries of handlers, by the name of the query; `store` is the object store."""
 
-    def __init__(self, *, store: Any = None, reads: dict[str, Any] | None = None, prefix: str = "") -> None:
-        self._application = Application(Settings(api_prefix=prefix))
+    def __init__(
+        self,
+        *,
+        store: Any = None,
+        reads: dict[str, Any] | None = None,
+        prefix: str = "",
+        metrics_public: bool = False,
+    ) -> None:
+        self._application = Application(Settings(api_prefix=prefix, api_metrics_public=metrics_public))
         self._reads = reads or {}
         self.looked: list[str] = []
         """Secrets for which a database would have been asked."""

@@ -215,3 +215,11 @@ def test_a_key_that_was_copied_wrongly_asks_no_database() -> None:
     assert api.looked == []
     assert api.request("GET", "/v1/jobs/counts", headers={"Authorization": f"Bearer {secret}"}).status_code == 401
     assert api.looked == [secret]
+
+
+def test_the_numbers_of_the_process_are_not_on_the_port_of_its_callers() -> None:
+    hidden, shown = ServedApi(), ServedApi(metrics_public=True)
+    assert hidden.request("GET", "/metrics").status_code == 404
+    assert "/metrics" not in hidden.request("GET", "/openapi.json").json()["paths"]
+    assert "headrace_api_streams" in shown.request("GET", "/metrics").text
+    assert "/metrics" in shown.request("GET", "/openapi.json").json()["paths"]

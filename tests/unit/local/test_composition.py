@@ -134,6 +134,17 @@ def test_each_process_has_the_settings_of_its_role_and_no_others(
     assert {name: found[name] - {"PGPASSWORD"} for name in names} == {name: variables_of(Role(name)) for name in names}
 
 
+def test_the_numbers_of_the_api_have_a_port_of_their_own(tmp_path: Path) -> None:
+    composition = compose(Options(data=tmp_path))
+    (api,) = [program for program in composition.programs if program.name == "api"]
+    assert api.process is not None
+    assert api.process.env is not None
+    port = api.process.env["HEADRACE_METRICS_PORT"]
+    assert composition.api_metrics_url == f"http://{HOST}:{port}/metrics"
+    assert port not in ("0", api.process.env["HEADRACE_API_PORT"])
+    assert api.process.env["HEADRACE_API_METRICS_PUBLIC"] == "False"
+
+
 def test_servers_that_are_not_ours_have_no_setting_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_S3_SECRET_KEY", "hush")
     monkeypatch.setenv("PGPASSWORD", "hush")
