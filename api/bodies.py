@@ -137,7 +137,8 @@ class JobList(msgspec.Struct):
     jobs: list[JobBody]
     """Newest first."""
     cursor: str
-    """For the next page; empty: this page is the last."""
+    """For the next page; empty: this page is the last. A page with filters may have few jobs, or none, before the last:
+    it looks at a part of a long history."""
 
 
 class JobCounts(msgspec.Struct):

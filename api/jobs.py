@@ -44,7 +44,11 @@ _STATES = [*(state.value for state in JobState), UNREADABLE]
             {"type": "integer", "minimum": 1, "maximum": queries.PAGE_MAX, "default": PAGE_DEFAULT},
             "Jobs a page.",
         ),
-        query("cursor", TEXT, "The `cursor` of the page before."),
+        query(
+            "cursor",
+            TEXT,
+            "The `cursor` of the page before. With filters a page may be short, or empty, before the last.",
+        ),
     ),
 )
 async def list_jobs(request: Request) -> Response:

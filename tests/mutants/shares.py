@@ -228,4 +228,20 @@ MUTANTS = (
         '            "metrics_port": 0 if port else self.ports[name],',
         "tests/unit/local/test_composition.py::test_the_numbers_of_the_api_have_a_port_of_their_own",
     ),
+    Mutant(
+        "a page with filters looks at a whole history",
+        "views/queries.py",
+        "{history} {_NEWEST_FIRST} LIMIT :scanned) jobs",
+        "{history} {_NEWEST_FIRST}) jobs",
+        "tests/integration/views/test_queries.py::"
+        "test_a_page_with_filters_looks_at_so_many_jobs_only_and_the_next_ones_find_the_rest",
+    ),
+    Mutant(
+        "a page with filters that found little is taken for the last",
+        "views/queries.py",
+        "        last = connection.execute(place, values).one_or_none()\n",
+        "        pass\n",
+        "tests/integration/views/test_queries.py::"
+        "test_a_page_with_filters_looks_at_so_many_jobs_only_and_the_next_ones_find_the_rest",
+    ),
 )

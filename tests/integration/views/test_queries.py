@@ -60,6 +60,23 @@ def test_filters_are_by_state_tier_and_model(engine: Engine, ledger: Ledger) -> 
     }
 
 
+def test_a_page_with_filters_looks_at_so_many_jobs_only_and_the_next_ones_find_the_rest(
+    engine: Engine, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "SCANNED_MAX", 3)
+    tenant = ledger.pool
+    jobs = fill(engine, ledger, 8, tenant)  # the four oldest have succeeded
+    pages: list[list[str]] = []
+    cursor = ""
+    with engine.connect() as connection:
+        for _ in range(3):
+            page = queries.jobs(connection, tenant, state="succeeded", cursor=cursor)
+            pages.append([row.job for row in page.jobs])
+            cursor = page.cursor
+    assert pages == [[], jobs[2:4][::-1], jobs[:2][::-1]]
+    assert cursor == ""
+
+
 @pytest.mark.parametrize("cursor", ["x", "!!!!", "MTIzNDU", "MTIuAA", "OTk5OTk5OTk5OTk5OTk5OTk5OS5h", "é"])
 def test_a_cursor_that_no_page_gave_is_refused(engine: Engine, cursor: str) -> None:
     with engine.connect() as connection, pytest.raises(queries.CursorInvalid, match="earlier page"):
