@@ -9,6 +9,7 @@ _CONNECTIONS = "tests/unit/api/test_connections.py"
 _SHARES = "tests/unit/api/test_shares.py"
 _CANCELS = "tests/unit/api/test_cancels.py"
 _STREAMS = "tests/unit/api/test_streams.py"
+_OWASP = "tests/unit/api/test_owasp_2023.py"
 
 MUTANTS = (
     Mutant(
@@ -243,5 +244,54 @@ MUTANTS = (
         "        pass\n",
         "tests/integration/views/test_queries.py::"
         "test_a_page_with_filters_looks_at_so_many_jobs_only_and_the_next_ones_find_the_rest",
+    ),
+    Mutant(
+        "a hundred cancels at once are a hundred inputs",
+        "api/cancels.py",
+        "        await self._together.run(job, write)\n",
+        "        await write()\n",
+        f"{_CANCELS}::test_a_hundred_cancels_at_once_are_one",
+    ),
+    Mutant(
+        "a result is read whoever asks",
+        "api/results.py",
+        "    row = await own_job(request, key.tenant)\n    _require_result(row)",
+        '    row = await own_job(request, "acme")\n    _require_result(row)',
+        f"{_OWASP}::test_api1_broken_object_level_authorization",
+    ),
+    Mutant(
+        "a property that is nobody's to set is passed over",
+        "api/bodies.py",
+        "class SubmitRequest(msgspec.Struct, forbid_unknown_fields=True):",
+        "class SubmitRequest(msgspec.Struct):",
+        f"{_OWASP}::test_api3_broken_object_property_level_authorization",
+    ),
+    Mutant(
+        "operators' operations are everybody's",
+        "api/callers.py",
+        '    if key.scope != "operator":',
+        "    if False:",
+        f"{_OWASP}::test_api5_broken_function_level_authorization",
+    ),
+    Mutant(
+        "an answer lacks the headers of security",
+        "api/guard.py",
+        "                    headers.setdefault(name, value)",
+        "                    pass",
+        f"{_OWASP}::test_api8_security_misconfiguration",
+    ),
+    Mutant(
+        "a route is in no document",
+        "api/app.py",
+        "ROUTES = routes_of(OPERATIONS)",
+        "ROUTES = routes_of(OPERATIONS_WITH_METRICS)",
+        f"{_OWASP}::test_api9_improper_inventory_management",
+    ),
+    Mutant(
+        "what the store holds is believed",
+        "api/results.py",
+        "    if digest != row.result_manifest:",
+        "    if False:",
+        f"{_OWASP}::test_api10_unsafe_consumption_of_apis",
     ),
 )

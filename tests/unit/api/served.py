@@ -63,11 +63,26 @@ class ServedApi:
         self._keys[secret] = Key(id, tenant, ("free",), "user")
         return secret
 
-    def request(self, method: str, url: str, *, tenant: str = "acme", **options: Any) -> httpx.Response:
-        async def ask() -> httpx.Response:
+    def request(self, method: str, url: str, **options: Any) -> httpx.Response:
+        return self.requests(1, method, url, **options)[0]
+
+    def requests(
+        self,
+        times: int,
+        method: str,
+        url: str,
+        *,
+        tenant: str = "acme",
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> list[httpx.Response]:
+        """The same request so many times at once, with a key of the tenant; without a tenant it has no key."""
+        sent = {"Authorization": f"Bearer {self.secret_of(tenant)}"} if tenant else {}
+
+        async def ask() -> list[httpx.Response]:
             transport = httpx.ASGITransport(self._application)
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8470") as client:
-                headers = {"Authorization": f"Bearer {self.secret_of(tenant)}", **options.pop("headers", {})}
-                return await client.request(method, url, headers=headers, **options)
+                asked = [client.request(method, url, headers=sent | (headers or {}), **more) for _ in range(times)]
+                return await asyncio.gather(*asked)
 
         return asyncio.run(ask())
