@@ -13,10 +13,19 @@ import yaml
 from contract.policy import Cluster, Policy, Pool, Tier
 from contract.topics import topics_for
 from local.jars import repository
+from registry import keys
 from runtime.settings import ENV_PREFIX, SECRETS_VARIABLE, Settings
 from tests.unit.architecture.product import ROOT
 
-GUIDES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/glossary.md", "docs/runbook.md")
+GUIDES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/architecture.md",
+    "docs/glossary.md",
+    "docs/runbook.md",
+    "docs/security.md",
+)
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 GOLDEN = ROOT / "tests" / "golden" / "rules_3.jsonl"
@@ -42,6 +51,10 @@ def test_every_link_of_a_guide_leads_somewhere(guide: str) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / guide).read_text())
     files = [target for target in targets if not re.match(r"\w+:", target)]
     assert [target for target in files if not (ROOT / guide).parent.joinpath(target).exists()] == []
+
+
+def test_the_form_of_an_api_key_is_published_for_scanners() -> None:
+    assert f"`{keys.PATTERN}`" in (ROOT / "docs" / "security.md").read_text()
 
 
 def test_the_processes_that_are_drawn_are_those_that_run() -> None:
