@@ -9,7 +9,7 @@ from cachetools import LRUCache
 
 from api.failed_keys import FailedKeys
 from api.problems import Problem
-from api.shares import Together
+from api.shares import CallerShares, Together
 from registry import keys
 from registry.keys import Key
 from runtime.postgres_troubles import DATABASE_ERRORS
@@ -17,6 +17,9 @@ from runtime.postgres_troubles import DATABASE_ERRORS
 GOOD_MAX = 10_000
 """Keys that were in force when they were last looked up. Their holders are asked for no patience when others behind the
 same gateway send wrong ones."""
+
+LOOKS_EACH_MAX = 100
+"""New keys of one address that are looked up or wait for it, so that a flood leaves room for those of others."""
 
 Look = Callable[[str, str], Coroutine[Any, Any, Key | None]]
 """(secret, whose share of the threads this is)."""
@@ -37,6 +40,7 @@ class KeyChecks:
         self._look = look
         self._failures = failures or FailedKeys()
         self._good: LRUCache[str, None] = LRUCache(GOOD_MAX)
+        self._looks = CallerShares(LOOKS_EACH_MAX)
         self._together: Together[Key | None] = Together()
 
     async def key_of(self, secret: str, address: str) -> Key | None:
@@ -45,21 +49,31 @@ class KeyChecks:
         if kept is not None:
             return kept
         digest = keys.digest_of(secret)
-        wait_s = 0 if digest in self._good else self._failures.wait_s(address)
-        if wait_s:
+        key = await self._together.run(digest, lambda: self._looked_up(secret, digest, address))
+        if key is None:
+            self._good.pop(digest, None)
+        else:
+            self._good[digest] = None
+        return key
+
+    async def _looked_up(self, secret: str, digest: str, address: str) -> Key | None:
+        if digest in self._good:
+            return await self._look(secret, address)
+        wait_s = self._failures.wait_s(address)
+        if wait_s or not self._looks.take(address):
             raise Problem(
                 429,
                 "too-many-wrong-keys",
-                "too many API keys that nobody has came from your address of late, so no key that is new here is looked"
-                " up for it: see that every program there sends a key in force, and try again",
-                retry_after_s=wait_s,
+                "too many API keys that are new here, or that nobody has, came from your address just now, so no other"
+                " is looked up for it: see that every program there sends a key in force, and try again",
+                retry_after_s=wait_s or 1,
             )
-        key = await self._together.run(digest, lambda: self._look(secret, address))
+        try:
+            key = await self._look(secret, address)
+        finally:
+            self._looks.give_back(address)
         if key is None:
-            self._good.pop(digest, None)
             self._failures.failed(address)
-        else:
-            self._good[digest] = None
         return key
 
     async def is_in_force(self, secret: str) -> bool:

@@ -141,15 +141,15 @@ MUTANTS = (
     Mutant(
         "each wrong key is a question to the database",
         "api/key_checks.py",
-        "        if wait_s:\n",
-        "        if False:\n",
+        "        if wait_s or not self._looks.take(address):",
+        "        if not self._looks.take(address):",
         f"{_SHARES}::test_ten_thousand_wrong_keys_cost_a_few_questions_and_keep_no_right_key_out",
     ),
     Mutant(
         "wrong keys keep a right one out",
         "api/key_checks.py",
-        "0 if digest in self._good else self._failures.wait_s(address)",
-        "self._failures.wait_s(address)",
+        "        if digest in self._good:",
+        "        if False:",
         f"{_SHARES}::test_ten_thousand_wrong_keys_cost_a_few_questions_and_keep_no_right_key_out",
     ),
     Mutant(
@@ -293,5 +293,12 @@ MUTANTS = (
         "    if digest != row.result_manifest:",
         "    if False:",
         f"{_OWASP}::test_api10_unsafe_consumption_of_apis",
+    ),
+    Mutant(
+        "a flood of wrong keys at one moment fills the wait of all",
+        "api/key_checks.py",
+        "        if wait_s or not self._looks.take(address):",
+        "        if wait_s or not (self._looks.take(address) or True):",
+        f"{_SHARES}::test_a_flood_of_new_keys_from_one_address_leaves_room_for_those_of_others",
     ),
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api import failed_keys, hub
+from api import failed_keys, hub, key_checks
 from api.failed_keys import FailedKeys
 from api.hub import Hub
 from api.key_checks import KeyChecks
@@ -148,6 +148,30 @@ def test_many_requests_with_one_key_ask_once() -> None:
         found = await asyncio.gather(*[database.checks.key_of(database.secret, "a") for _ in range(500)])
         assert found == [database.key] * 500
         assert database.asked == 1
+
+    live(work())
+
+
+def test_a_flood_of_new_keys_from_one_address_leaves_room_for_those_of_others() -> None:
+    async def work() -> None:
+        looked: list[str] = []
+        may_answer = asyncio.Event()
+
+        async def look(secret: str, who: str) -> Key | None:
+            looked.append(who)
+            await may_answer.wait()
+            return None
+
+        checks = KeyChecks(SimpleNamespace(kept=lambda secret: None), look)
+        flood = [asyncio.create_task(checks.key_of(f"wrong {number}", "a")) for number in range(1_000)]
+        await until_async(lambda: sum(task.done() for task in flood) == 1_000 - key_checks.LOOKS_EACH_MAX)
+        other = asyncio.create_task(checks.key_of("another", "b"))
+        await until_async(lambda: "b" in looked)
+        may_answer.set()
+        assert await other is None
+        found = await asyncio.gather(*flood, return_exceptions=True)
+        assert sum(isinstance(each, Problem) for each in found) == 1_000 - looked.count("a")
+        assert not checks._looks._taken
 
     live(work())
 
