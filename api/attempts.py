@@ -14,7 +14,7 @@ from api.operations import in_path, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters
 from api.resources import resources_of
-from contract.results import ERROR_NAME, LOG_NAME, attempt_prefix
+from contract.results import ERROR_NAME, LOG_NAME, TEXT_BYTES_MAX, attempt_prefix
 from runtime.object_store import UNAVAILABLE, Missing
 from views import queries
 from views.rows import AttemptRow
@@ -57,7 +57,9 @@ async def _text(request: Request, name: str, absent: str, why: str) -> Response:
     resources = resources_of(request)
     attempt = attempt_named(request.path_params["attempt"], await resources.read(queries.attempts, key.tenant, row.job))
     try:
-        words = await resources.in_store(resources.store.get, attempt_prefix(row.job, attempt.dispatch) + name)
+        words = await resources.in_store(
+            resources.store.get, attempt_prefix(row.job, attempt.dispatch) + name, TEXT_BYTES_MAX
+        )
     except Missing:
         detail = f"attempt {attempt.attempt} is {attempt.state} and has no such text: {why}"
         raise Problem(404, absent, detail, state=attempt.state) from None

@@ -18,8 +18,14 @@ from api.replies import own_job, parameters, reply
 from api.resources import Resources, resources_of
 from contract.codec import Malformed, decode_result
 from contract.lifecycle import TERMINAL, JobState
-from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, ResultManifest, attempt_prefix
-from runtime.object_store import UNAVAILABLE, Missing, ObjectStore
+from contract.results import (
+    EMPTY_MANIFEST,
+    MANIFEST_NAME,
+    RESULT_MANIFEST_BYTES_MAX,
+    ResultManifest,
+    attempt_prefix,
+)
+from runtime.object_store import UNAVAILABLE, Missing, ObjectStore, OtherSize
 from views import queries
 from views.rows import UNREADABLE, JobRow
 
@@ -103,7 +109,11 @@ def _require_result(row: JobRow) -> None:
 
 def _assemble(store: ObjectStore, row: JobRow) -> Result:
     prefix = attempt_prefix(row.job, row.result_dispatch)
-    manifest = checked_manifest(store.get(prefix + MANIFEST_NAME), row)
+    try:
+        raw = store.get(prefix + MANIFEST_NAME, RESULT_MANIFEST_BYTES_MAX)
+    except OtherSize:
+        raise _ResultDamaged("more bytes than a manifest has") from None
+    manifest = checked_manifest(raw, row)
     files = [
         OutputFile(
             file.name,

@@ -30,6 +30,11 @@ class ResultManifest(msgspec.Struct, frozen=True, omit_defaults=True, tag="Resul
     removes them with the manifest. Empty: written by v0.1.0."""
 
 
+RESULT_MANIFEST_BYTES_MAX = 8 * 1024 * 1024
+"""Of a manifest: values of 4 MiB, and 100 files. A node stores no larger one, and nobody reads one."""
+TEXT_BYTES_MAX = 512 * 1024
+"""Of what an attempt said, as ERROR_NAME or LOG_NAME: nodes cut it at 128 Ki characters."""
+
 EMPTY_MANIFEST = digest_of(b"")
 """The digest that a node reports for a job without outputs. The node writes no object for such a job."""
 

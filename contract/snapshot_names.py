@@ -2,7 +2,8 @@
 
 A key is ``snapshots/<pool>/<offset, 20 digits>-<now_ms, 13 digits>-<sha256 of the bytes>``: offset and time of the last
 ledger record folded, then the content. So a listing of keys tells which snapshot is the nearest one before a moment,
-and a reader can tell whether a snapshot is whole.
+and a reader can tell whether a snapshot is whole. A sealed one goes on with ``-<size in bytes>-<id of the installation
+key>-<seal>``, which tells a scheduler that another scheduler gave the name (contract.seals).
 
 Old snapshots answer questions about the past (`audit as-of`, `jobs why`) without reading the ledger from its beginning.
 """
@@ -23,7 +24,13 @@ PERIODS_KEPT = ((300_000, 12), (3_600_000, 24), (86_400_000, 30))
 snapshot of all: an hour by five minutes, a day by hours, a month by days. With NEWEST_KEPT at most 69 snapshots a
 pool."""
 
-_KEY = re.compile(r"snapshots/([^/]+)/(\d{20})-(\d{13})-([0-9a-f]{64})")
+SNAPSHOT_BYTES_MAX = 1024 * 1024 * 1024
+"""Of one snapshot. Nobody reads more of an object that has the name of one."""
+
+_KEY = re.compile(
+    r"snapshots/([^/]+)/([0-9]{20})-([0-9]{13})-([0-9a-f]{64})"
+    r"(?:-(?P<bytes>[0-9]{1,10})-(?P<key_id>[0-9a-f]{8})-(?P<tag>[0-9a-f]{64}))?"
+)
 
 
 class SnapshotName(msgspec.Struct, frozen=True, order=True):
@@ -36,6 +43,12 @@ class SnapshotName(msgspec.Struct, frozen=True, order=True):
     digest: str
     """sha256 of the snapshot's bytes, 64 hex digits."""
     key: str
+    bytes_max: int = SNAPSHOT_BYTES_MAX
+    """As many as a sealed name says; as any snapshot may have, where a name says nothing."""
+    key_id: str = ""
+    """Of the installation key by which the name is sealed; empty: no seal."""
+    tag: str = ""
+    """64 hex digits of the seal."""
 
 
 def prefix_of(pool: str) -> str:
@@ -46,10 +59,22 @@ def key_of(pool: str, offset: int, now_ms: int, data: bytes) -> str:
     return f"{prefix_of(pool)}{offset:020d}-{now_ms:013d}-{hashlib.sha256(data).hexdigest()}"
 
 
+def stem_of(pool: str, offset: int, now_ms: int, data: bytes) -> str:
+    """What a seal is made over: the key without the seal."""
+    return f"{key_of(pool, offset, now_ms, data)}-{len(data)}"
+
+
 def names_in(keys: Iterable[str]) -> list[SnapshotName]:
     """The snapshots that these keys name, oldest first. Keys of another form are passed over."""
     read = (_KEY.fullmatch(key) for key in keys)
-    return sorted(SnapshotName(int(m[2]), int(m[3]), m[4], m[0]) for m in read if m is not None)
+    return sorted(_name(match) for match in read if match is not None)
+
+
+def _name(match: re.Match[str]) -> SnapshotName:
+    size = min(int(match["bytes"] or SNAPSHOT_BYTES_MAX), SNAPSHOT_BYTES_MAX)
+    return SnapshotName(
+        int(match[2]), int(match[3]), match[4], match[0], size, match["key_id"] or "", match["tag"] or ""
+    )
 
 
 def is_whole(name: SnapshotName, data: bytes) -> bool:

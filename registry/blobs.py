@@ -15,7 +15,7 @@ from registry.errors import RegistryError
 from registry.file_lock import hold
 from registry.manifest import VersionFile, blob_key
 from registry.model_directory import hash_of_file
-from runtime.object_store import Missing, ObjectStore
+from runtime.object_store import Missing, ObjectStore, OtherSize
 
 WHOLE_BYTES_MAX = 8 * 1024 * 1024
 """A file up to this size is read once, so the bytes that are stored are those that were hashed."""
@@ -61,15 +61,17 @@ class BlobCache:
         self._root = root
         self._store = store
 
-    def read(self, sha256: str) -> bytes:
+    def read(self, sha256: str, bytes_max: int) -> bytes:
         """A small blob straight from the store. RegistryError: not_found, corrupt."""
         try:
-            data = self._store.get(blob_key(sha256))
+            data = self._store.get(blob_key(sha256), bytes_max)
         except Missing:
             raise _missing(sha256) from None
+        except OtherSize:
+            raise _corrupt(sha256, f"more than the {bytes_max} that it may have") from None
         found = hashlib.sha256(data).hexdigest()
         if found != sha256:
-            raise _corrupt(sha256, found)
+            raise _corrupt(sha256, f"bytes with {found}")
         return data
 
     def fetch(self, file: VersionFile) -> Path:
@@ -78,20 +80,23 @@ class BlobCache:
         with disk_faults(self._root), hold(self._root / f"{file.sha256}.lock", f"blob {file.sha256[:12]}"):
             if not path.is_file() or hash_of_file(path)[0] != file.sha256:
                 path.unlink(missing_ok=True)
-                self._download(file.sha256, path)
+                self._download(file, path)
         return path
 
-    def _download(self, sha256: str, path: Path) -> None:
+    def _download(self, file: VersionFile, path: Path) -> None:
+        sha256 = file.sha256
         temporary = path.with_name(f".fetching-{sha256}")  # one name a blob: the next try overwrites what a crash left
         try:
-            self._store.get_file(blob_key(sha256), temporary)
+            self._store.get_file(blob_key(sha256), temporary, file.bytes)
             found, _ = hash_of_file(temporary)
             if found != sha256:
-                raise _corrupt(sha256, found)
+                raise _corrupt(sha256, f"bytes with {found}")
             temporary.chmod(0o444)
             temporary.replace(path)
         except Missing:
             raise _missing(sha256) from None
+        except OtherSize:
+            raise _corrupt(sha256, f"more or fewer than {file.bytes} bytes") from None
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -122,6 +127,6 @@ def _missing(sha256: str) -> RegistryError:
 def _corrupt(sha256: str, found: str) -> RegistryError:
     return RegistryError(
         "corrupt",
-        f"{blob_key(sha256)}: expected bytes with this sha256, found bytes with {found}, and used none of them."
+        f"{blob_key(sha256)}: expected bytes with this sha256, found {found}, and used none of them."
         " Delete that object and publish the version's directory again",
     )

@@ -25,7 +25,7 @@ from registry.environment_lock import environment_digest
 from registry.environments import Environments
 from registry.errors import RegistryError
 from registry.file_lock import hold
-from registry.manifest import Manifest, VersionFile, decode_manifest
+from registry.manifest import MANIFEST_BYTES_MAX, Manifest, VersionFile, decode_manifest
 from runtime.object_store import ObjectStore
 
 FETCHES_AT_ONCE = 4
@@ -118,7 +118,7 @@ class Depot:
             return None
 
     def _fetch(self, version: str, place: Path) -> Manifest:
-        raw = self._blobs.read(version.removeprefix("sha256:"))
+        raw = self._blobs.read(version.removeprefix("sha256:"), MANIFEST_BYTES_MAX)
         manifest = decode_manifest(raw, version)
         building = place.with_name(f".building-{place.name}")
         shutil.rmtree(building, ignore_errors=True)  # what a crash left

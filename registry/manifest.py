@@ -17,6 +17,8 @@ from contract.names import DIGEST, is_name
 from registry.environment_lock import Environment
 from registry.errors import RegistryError
 
+MANIFEST_BYTES_MAX = 16 * 1024 * 1024
+"""Of a version's manifest. No larger one is published, and nobody reads one."""
 SAID_CHARACTERS_MAX = 300
 """Of what the decoder says of a manifest that it cannot read: it quotes the manifest."""
 

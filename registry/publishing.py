@@ -19,7 +19,7 @@ from contract.inputs import VersionPublished
 from registry import aliases, blobs, models, outbox, wheels
 from registry.aliases import AliasMove
 from registry.errors import RegistryError
-from registry.manifest import Manifest, VersionFile, blob_key, digest_of, encode_manifest
+from registry.manifest import MANIFEST_BYTES_MAX, Manifest, VersionFile, blob_key, digest_of, encode_manifest
 from registry.model_directory import ModelDirectory, read_model_directory
 from registry.models import RegisteredVersion
 from runtime.object_store import ObjectStore
@@ -67,13 +67,19 @@ def publish(
     model = read_model_directory(directory)
     manifest = model.manifest
     digest = digest_of(manifest)
+    raw = encode_manifest(manifest)
+    if len(raw) > MANIFEST_BYTES_MAX:
+        raise RegistryError(
+            "invalid",
+            f"expected a version whose manifest has at most {MANIFEST_BYTES_MAX} bytes, found {len(raw)}: it names"
+            " every file of code/ and weights/ and holds both schemas; have fewer files",
+        )
     with engine.begin() as connection:  # a refusal comes before anything is uploaded
         pool = _pool_for(connection, manifest.name, pool)
     uploaded = _upload(model, before, store, on_uploaded)
     vendored = 0
     if vendor_wheels or wheels_folder is not None or not wheels_from_index:
         vendored = wheels.vendor(manifest.environment, store, wheels_folder)
-    raw = encode_manifest(manifest)
     store.put(blob_key(digest), raw, content_type="application/json", if_absent=True)
     with engine.begin() as connection:
         outbox.hold_model(connection, manifest.name)

@@ -21,7 +21,10 @@ from registry.errors import RegistryError
 from registry.manifest import VersionFile
 from registry.model_directory import hash_of_file
 from registry.uv import run_uv
-from runtime.object_store import Missing, ObjectStore
+from runtime.object_store import Missing, ObjectStore, OtherSize
+
+LIST_BYTES_MAX = 16 * 1024 * 1024
+"""Of a list of wheels, of which each takes less than 400 bytes."""
 
 _WHEEL_NAME = re.compile(r"[A-Za-z0-9_.+!-]{1,240}\.whl")
 
@@ -65,9 +68,11 @@ def vendor(environment: Environment, store: ObjectStore, folder: Path | None = N
 def vendored(environment: Environment, store: ObjectStore) -> tuple[VersionFile, ...] | None:
     """The wheels of the environment in the store, or None when nobody stored them. RegistryError(corrupt)."""
     try:
-        raw = store.get(list_key(environment))
+        raw = store.get(list_key(environment), LIST_BYTES_MAX)
     except Missing:
         return None
+    except OtherSize:
+        raw = b""
     allowed = _allowed(environment)
     try:
         wheels = msgspec.json.decode(raw, type=VendoredWheels).wheels

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,8 +15,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from runtime.object_store_errors import (
+    INVALID_RANGE,
     NOT_IMPLEMENTED,
     Missing,
+    OtherSize,
     StoreAway,
     StoreFault,
     StoreRefuses,
@@ -24,13 +29,32 @@ from runtime.object_store_errors import (
 from runtime.proxies import ProxyUnusable, proxy_for
 from runtime.settings import Settings
 
-__all__ = ["UNAVAILABLE", "Missing", "ObjectStore", "Source", "StoreAway", "StoreFault", "StoreRefuses", "is_away"]
+__all__ = [
+    "UNAVAILABLE",
+    "Missing",
+    "ObjectStore",
+    "OtherSize",
+    "Source",
+    "StoreAway",
+    "StoreFault",
+    "StoreRefuses",
+    "is_away",
+]
 
 PART_BYTES = 8 * 1024 * 1024
-"""Files larger than this are uploaded in parts: a small server cannot take a large file whole."""
+"""Files larger than this go in parts, both ways: a small server cannot take a large file whole."""
+PARTS_AT_ONCE = 4
+PART_TRIES = 5
+"""How often a part of a file is asked for when its bytes stop coming."""
+READ_BYTES = 256 * 1024
+"""How much of an answer is read at once."""
+LISTED_MAX = 1_000_000
+"""Keys of one listing. Nothing of ours has as many below one prefix; a store could go on for ever."""
 
-_TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)
-_STREAM = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)
+_TRANSFER = TransferConfig(
+    multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+)
+_STREAM = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
 _STREAM.max_in_memory_upload_chunks = 4
 _DELETE_BATCH = 1000
 
@@ -146,16 +170,57 @@ class ObjectStore:
         with in_our_words():
             self._patient.upload_fileobj(_Forward(source), self.bucket, key, ExtraArgs=options, Config=_STREAM)
 
-    def get(self, key: str) -> bytes:
-        """The object's bytes. Missing when there is no object."""
+    def get(self, key: str, bytes_max: int) -> bytes:
+        """The object's bytes. Missing when there is no object; OtherSize when there are more than `bytes_max`, of which
+        no more are read."""
         with in_our_words(key):
-            body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        return body
+            return b"".join(self._read(key, bytes_max))
 
-    def get_file(self, key: str, path: Path) -> None:
-        """Write the object to `path`, whose directory exists. Missing when there is no object."""
-        with in_our_words(key):
-            self._client.download_file(self.bucket, key, str(path), Config=_TRANSFER)
+    def get_file(self, key: str, path: Path, size: int) -> None:
+        """Write the object of `size` bytes to `path`, whose directory exists. Missing when there is no object;
+        OtherSize when the object has more bytes, of which no more are read, or fewer. Whoever asks checks the
+        content."""
+        starts = range(0, max(size, 1), PART_BYTES)
+        with path.open("wb") as file, ThreadPoolExecutor(min(PARTS_AT_ONCE, len(starts)), "parts") as threads:
+            parts = [threads.submit(self._get_part, key, file.fileno(), start, size) for start in starts]
+            try:
+                for part in parts:
+                    part.result()
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)  # after a fault no other part is begun
+
+    def _get_part(self, key: str, file: int, start: int, size: int) -> None:
+        end = min(start + PART_BYTES, size)
+        for tries_left in reversed(range(PART_TRIES)):
+            at = start
+            try:
+                with in_our_words(key):
+                    for data in self._read(key, end - start, (start, end) if size > PART_BYTES else None):
+                        at += os.pwrite(file, data, at)
+            except (StoreAway, ConnectionError, TimeoutError):
+                if not tries_left or at == start:  # until the first bytes come, the library itself tries again
+                    raise
+            else:
+                break
+        if at != end:
+            raise OtherSize(key, f"{size} bytes", "fewer")
+
+    def _read(self, key: str, bytes_max: int, part: tuple[int, int] | None = None) -> Iterator[bytes]:
+        """The bytes of the object, or of this part of it, from the first offset up to the second."""
+        options = {} if part is None else {"Range": f"bytes={part[0]}-{part[1] - 1}"}
+        try:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key, **options)
+        except ClientError as error:
+            if code_of(error) == INVALID_RANGE:
+                raise OtherSize(key, f"more than {part[0] if part else 0} bytes", "fewer") from None
+            raise
+        left = bytes_max
+        with closing(answer["Body"]) as body:
+            while data := body.read(READ_BYTES):
+                left -= len(data)
+                if left < 0:
+                    raise OtherSize(key, f"at most {bytes_max} bytes", "more")
+                yield data
 
     def exists(self, key: str) -> bool:
         try:
@@ -166,10 +231,14 @@ class ObjectStore:
         return True
 
     def list(self, prefix: str) -> list[str]:
-        """Every key that starts with `prefix`, sorted."""
+        """Every key that starts with `prefix`, sorted. OtherSize when there are more than LISTED_MAX."""
+        keys: list[str] = []
         with in_our_words():
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-            return sorted(item["Key"] for page in pages for item in page.get("Contents", ()))
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                keys += [item["Key"] for item in page.get("Contents", ())]
+                if len(keys) > LISTED_MAX:
+                    raise OtherSize(prefix, f"at most {LISTED_MAX} keys", "more")
+        return sorted(keys)
 
     def delete_prefix(self, prefix: str) -> int:
         """Delete every object whose key starts with `prefix`. Returns how many there were."""

@@ -23,14 +23,20 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from contract.bounds import visible
+
 SERVER_ERRORS = range(500, 600)
 NOT_IMPLEMENTED = 501
 BUSY_CODES = frozenset({"SlowDown", "Throttling", "RequestTimeout", "TooManyRequests", "429", "408"})
 """Answers of 4xx that say: later."""
 MISSING_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
+INVALID_RANGE = "InvalidRange"
 
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,60}")
 """What is repeated of a store's answer. Its message is not: the message may quote a key."""
+
+KEY_CHARACTERS_MAX = 300
+"""What is repeated of a key in a message."""
 
 CHECKSUMS_TODO = "a store that is not Amazon's may need HEADRACE_S3_CHECKSUMS=when_required; `headrace doctor` tries it"
 
@@ -55,6 +61,17 @@ class StoreRefuses(StoreFault):
         super().__init__(message)
         self.status = status
         self.code = code
+
+
+class OtherSize(StoreFault):
+    """The store sends other than what was stored there: more bytes or keys than expected, or fewer. What it sent is
+    not used."""
+
+    def __init__(self, key: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"expected {expected} at {visible(key)[:KEY_CHARACTERS_MAX]} in the object store, found {found}:"
+            " the store or somebody who writes into it changed what was stored"
+        )
 
 
 def is_away(error: BaseException) -> bool:

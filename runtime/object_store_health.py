@@ -47,7 +47,7 @@ def ask(store: ObjectStore, who: str) -> None:
     key = f"probes/health/{who}"
     store.put(key, WORD)
     try:
-        found = store.get(key)
+        found = store.get(key, len(WORD))
     except Missing:
         raise StoreAway("the object store does not show an object that it has just taken") from None
     if found != WORD:

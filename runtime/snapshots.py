@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from contract.snapshot_names import SnapshotName, is_whole, names_in, prefix_of
-from runtime.object_store import Missing
+from runtime.object_store import Missing, OtherSize
 
 StateT = TypeVar("StateT")
 
@@ -20,7 +20,7 @@ class SnapshotSource(Protocol):
     """Where snapshots are kept: the object store, or a disk."""
 
     def list(self, prefix: str) -> list[str]: ...
-    def get(self, key: str) -> bytes: ...
+    def get(self, key: str, bytes_max: int) -> bytes: ...
 
 
 class StoredSnapshot(NamedTuple, Generic[StateT]):
@@ -44,8 +44,11 @@ def first_usable(
     `on_unusable(name, reason)` hears of each damaged or undecodable one before it. The store's UNAVAILABLE."""
     for name in names:
         try:
-            data = store.get(name.key)
+            data = store.get(name.key, name.bytes_max)
         except Missing:  # deleted since its name was listed
+            continue
+        except OtherSize:
+            on_unusable(name, "it is damaged: it has more bytes than a snapshot of its name")
             continue
         if not is_whole(name, data):
             on_unusable(name, "it is damaged: its bytes are not those that its name says")

@@ -46,7 +46,8 @@ class Intake:
         self._producer = Producer(settings.kafka, "headrace-intake", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self._signer = jobs_writer.signer_of(settings, signers.INTAKE)
         self._watermarks = Watermarks(settings.kafka)
-        self._positions, self._skips = IntakePositions(store, settings.kafka), Skips(store)
+        key = jobs_writer.key_of(settings, signers.INTAKE)
+        self._positions, self._skips = IntakePositions(store, settings.kafka, key), Skips(store)
         self._admission = admission
         self._judging = ThreadPoolExecutor(1, "judging")
         self._partitions: dict[int, IntakePartition] = {}

@@ -29,6 +29,11 @@ SNAPSHOTS_MISSED = Gauge(
     "Snapshots in a row that could not be written there; 0: the last one was",
     ["pool", "where"],
 )
+SNAPSHOTS_PASSED_OVER = Counter(
+    "headrace_pool_snapshots_passed_over_total",
+    "Snapshots that an opening did not believe or could not read; each opening counts them again",
+    ["pool", "where"],
+)
 QUARANTINED = Counter("headrace_records_quarantined_total", "Records copied to `quarantine`", ["topic"])
 QUARANTINED_OFFSET = Gauge(
     "headrace_quarantined_offset", "Offset of the record of this partition quarantined last", ["topic", "partition"]

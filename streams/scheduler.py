@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from contract.seals import SnapshotSeals
 from contract.signing import Verifier, installation_keys
 from contract.topics import JOBS
 from runtime.kafka import Producer, Record, Watermarks
@@ -38,10 +39,12 @@ class Scheduler:
         self._store = store
         keys = installation_keys(settings.installation_keys)
         self._verifier = Verifier(keys) if keys else None
+        self._seals = SnapshotSeals(keys)
         if self._verifier is None:
             log.warning(
                 "takes unsigned records: no HEADRACE_INSTALLATION_KEYS are set, so whoever may write to `jobs` may say"
-                " anything"
+                " anything. For the same reason no snapshot of the object store is believed: a pool that opens without"
+                " one on this machine's own disk folds its whole ledger"
             )
         self._disk = DiskSnapshots(settings.data / settings.snapshot_dir if settings.snapshot_dir else None)
         self._keepers: dict[int, PoolKeeper] = {}
@@ -82,6 +85,7 @@ class Scheduler:
             orders=self._orders,
             store=self._store,
             disk=self._disk,
+            seals=self._seals,
             watermarks=self._watermarks,
             seek=partial(seek_to, self._app),
             hold_back=partial(hold_back, self._app),

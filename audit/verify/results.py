@@ -10,16 +10,17 @@ from contract import events as said
 from contract.batch import Batch
 from contract.bounds import visible
 from contract.codec import Malformed, decode_result
-from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, attempt_prefix
+from contract.results import EMPTY_MANIFEST, MANIFEST_NAME, RESULT_MANIFEST_BYTES_MAX, attempt_prefix
+from runtime.object_store import OtherSize
 
 SAID_CHARACTERS_MAX = 300
 """Of what a finding quotes of a manifest, which a node wrote."""
 
 
 class ManifestStore(Protocol):
-    """What runtime.object_store offers: `get` raises KeyError when there is no such object."""
+    """What runtime.object_store offers: `get` raises KeyError when there is no such object, and OtherSize."""
 
-    def get(self, key: str) -> bytes: ...
+    def get(self, key: str, bytes_max: int) -> bytes: ...
 
     def exists(self, key: str) -> bool: ...
 
@@ -56,9 +57,11 @@ class AcceptedResults:
 def _verify(store: ManifestStore, job: str, dispatch: str, accepted: str) -> str:
     prefix = attempt_prefix(job, dispatch)
     try:
-        data = store.get(prefix + MANIFEST_NAME)
+        data = store.get(prefix + MANIFEST_NAME, RESULT_MANIFEST_BYTES_MAX)
     except KeyError:
         return f"expected the accepted manifest at {prefix}{MANIFEST_NAME}, found no object"
+    except OtherSize as fault:
+        return str(fault)
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     if digest != accepted:
         return f"expected a manifest with digest {accepted[:23]}, found {digest[:23]} at {prefix}{MANIFEST_NAME}"

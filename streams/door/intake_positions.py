@@ -4,6 +4,10 @@ The offsets that Faust commits are a hint that may be wrong in either direction,
 lose submissions. Our position is written only after the broker has acknowledged, in `jobs`, everything before it. A
 position that is behind costs duplicates, which the scheduler drops; so writing it now and then is enough.
 
+Others may write into the store. So the place carries a seal by intake's own key (contract.seals), and a place that
+somebody else wrote is no place: intake reads from the first record that the topic keeps. What it passes on again the
+scheduler knows, or finds too old and quarantines. An older place of intake's own, put back, is only behind.
+
 While the store is away at the start, intake waits for the position, and people see what for. What Kafka remembers could
 be ahead and lose submissions; the first record that the topic keeps could run again what the scheduler has forgotten.
 Meanwhile Kafka keeps what is submitted.
@@ -17,9 +21,14 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from contract.seals import PlaceSeals
+from contract.signing import SigningKey
 from contract.topics import SUBMISSIONS
 from runtime.kafka import offsets
-from runtime.object_store import Missing, ObjectStore
+from runtime.object_store import Missing, ObjectStore, OtherSize
+
+PLACE_BYTES_MAX = 4 * 1024
+"""Of the object. A place has some hundred bytes."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +53,13 @@ class IntakePosition(msgspec.Struct, frozen=True):
         )
 
 
+class _Stored(IntakePosition, frozen=True):
+    """The place as the object has it."""
+
+    seal: str = ""
+    """By intake's key, over partition and place; empty: written without one."""
+
+
 class BegunPlace(NamedTuple):
     """Where intake of a partition begins."""
 
@@ -55,8 +71,9 @@ class BegunPlace(NamedTuple):
 class IntakePositions:
     """Each call asks the store, and some calls ask the broker, so call from a thread."""
 
-    def __init__(self, store: ObjectStore, bootstrap: str) -> None:
-        self._store, self._bootstrap = store, bootstrap
+    def __init__(self, store: ObjectStore, bootstrap: str, key: SigningKey | None = None) -> None:
+        """`key`: intake's own. Others, who show places to people, have none, and believe what they find."""
+        self._store, self._bootstrap, self._seals = store, bootstrap, PlaceSeals(key)
 
     def read(self, partition: int) -> int:
         """Where to read on, as `begin`."""
@@ -85,14 +102,17 @@ class IntakePositions:
         return self._known(partition) or IntakePosition(0)
 
     def write(self, partition: int, position: IntakePosition) -> None:
-        self._store.put(_key(partition), msgspec.json.encode(position), content_type="application/json")
+        seal = self._seals.seal_of(partition, msgspec.json.encode(position))
+        stored = _Stored(**msgspec.structs.asdict(position), seal=seal)
+        self._store.put(_key(partition), msgspec.json.encode(stored), content_type="application/json")
 
     def _known(self, partition: int) -> IntakePosition | None:
         try:
-            return msgspec.json.decode(self._store.get(_key(partition)), type=IntakePosition)
+            stored = msgspec.json.decode(self._store.get(_key(partition), PLACE_BYTES_MAX), type=_Stored)
+            place = IntakePosition(**{name: getattr(stored, name) for name in IntakePosition.__struct_fields__})
         except Missing:
             return None
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (OtherSize, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             log.error(
                 "intake's position is damaged; reading from the beginning",
                 topic=SUBMISSIONS,
@@ -100,6 +120,15 @@ class IntakePositions:
                 found=type(error).__name__,
             )
             return None
+        if not self._seals.fits(partition, msgspec.json.encode(place), stored.seal):
+            log.error(
+                "intake's position is not sealed by this intake's key: a release before seals, an intake with another"
+                " key, or somebody else wrote it; reading from the beginning, and the scheduler drops what it knows",
+                topic=SUBMISSIONS,
+                partition=partition,
+            )
+            return None
+        return place
 
 
 def _key(partition: int) -> str:

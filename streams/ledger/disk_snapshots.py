@@ -1,7 +1,9 @@
 """The newest snapshots of pools on this machine's own disk, for an opening while the object store is away.
 
-They lie under the keys that they have in the store, and are believed no more than those: a name says what the bytes
-hash to, and the ledger says whether the record that a snapshot follows lies where the snapshot says.
+They lie under the keys that they have in the store, and are believed no more than those: a name has a seal and says
+what the bytes hash to, and the ledger says whether the record that a snapshot follows lies where the snapshot says.
+Without installation keys there are no seals; then these are the only ones that a scheduler believes, because nobody
+but the scheduler's own user writes here.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import uuid
 from pathlib import Path
 
 from contract.snapshot_names import names_in, prefix_of
-from runtime.object_store import Missing
+from runtime.object_store import Missing, OtherSize
 
 KEPT = 2
 """Of each pool: the newest, and one in case the newest is damaged."""
@@ -33,14 +35,18 @@ class DiskSnapshots:
             return sorted(prefix + name for name in os.listdir(self._root / prefix))  # noqa: PTH208 # names are wanted
         return []
 
-    def get(self, key: str) -> bytes:
-        """Missing when there is no such snapshot."""
+    def get(self, key: str, bytes_max: int) -> bytes:
+        """Missing when there is no such snapshot; OtherSize when it has more than `bytes_max`."""
         if self._root is None:
             raise Missing(key)
         try:
-            return (self._root / key).read_bytes()
+            with (self._root / key).open("rb") as file:
+                data = file.read(bytes_max + 1)
         except FileNotFoundError:
             raise Missing(key) from None
+        if len(data) > bytes_max:
+            raise OtherSize(key, f"at most {bytes_max} bytes", "more")
+        return data
 
     def save(self, pool: str, key: str, data: bytes) -> None:
         """Keep the snapshot, whole or not at all whenever the machine stops. Older ones than the KEPT newest, and what

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from contract.batch import hash_of
+from contract.seals import SnapshotSeals
 from contract.topics import JOBS, LEDGER
 from runtime.kafka import OnDelivery, Producer, Record, RecordHeaders, Watermarks, offsets, read_one, read_range
 from runtime.object_store import ObjectStore
@@ -37,6 +38,7 @@ class PoolIO:
         orders: Producer,
         store: ObjectStore,
         disk: DiskSnapshots,
+        seals: SnapshotSeals,
         watermarks: Watermarks,
         seek: Seek,
         hold_back: HoldBack,
@@ -45,22 +47,24 @@ class PoolIO:
         self.orders = orders
         self._kafka, self._settings = settings.kafka, settings
         self._producer, self._store, self._watermarks = producer, store, watermarks
-        self._disk, self._seek, self._hold_back = disk, seek, hold_back
+        self._disk, self._seals, self._seek, self._hold_back = disk, seals, seek, hold_back
 
     async def pool_in_ledger(self) -> str | None:
         """The pool whose ledger lies in this partition; None while it is empty."""
         return await asyncio.to_thread(pool_in_ledger, self._settings, self.partition)
 
     async def newest_snapshot(self, pool: str) -> State | None:
-        return await asyncio.to_thread(snapshots.newest, self._store, pool)
+        return await asyncio.to_thread(snapshots.newest_stored, self._store, self._seals, pool)
 
     async def newest_on_disk(self, pool: str) -> State | None:
         """The newest snapshot on this machine that follows a record of this ledger."""
-        return await asyncio.to_thread(snapshots.newest, self._disk, pool, self._follows_our_ledger)
+        return await asyncio.to_thread(
+            snapshots.newest_on_disk, self._disk, self._seals, pool, self._follows_our_ledger
+        )
 
     async def save_snapshot(self, pool: str, ready: SnapshotReady) -> str:
         """Store the snapshot here and in the object store, and return its key there. StoreFault."""
-        written = (pool, ready.offset, ready.now_ms, ready.data)
+        written = (self._seals, pool, ready.offset, ready.now_ms, ready.data)
         await asyncio.to_thread(snapshots.save_on_disk, self._disk, *written)
         return await asyncio.to_thread(snapshots.save, self._store, *written)
 

@@ -49,7 +49,7 @@ class KeptObjects:
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, bytes_max: int) -> bytes:
         try:
             return self.objects[key]
         except KeyError:

@@ -33,11 +33,17 @@ class Mutant(NamedTuple):
             )
         if self.instead == self.text:
             return "expected another text in place of its text, found the same one; write what breaks the rule"
-        if not (root / test_file).is_file() or test.partition("[")[0].rpartition("::")[2] not in tests_in(
-            root / test_file
+        if not (root / test_file).is_file() or test.partition("[")[0].rpartition("::")[2] not in _tests_of(
+            root, test_file
         ):
             return f"expected the test {self.test}, found none; name the test that promises the rule now"
         return ""
+
+
+def _tests_of(root: Path, file: str) -> frozenset[str]:
+    """Those of a module, and of the classes of tests.twin from which its classes inherit."""
+    inherited = re.findall(r"^from tests\.twin\.(\w+) import", text_of(root / file), re.MULTILINE)
+    return tests_in(root / file).union(*(tests_in(root / f"tests/twin/{name}.py") for name in inherited))
 
 
 @cache

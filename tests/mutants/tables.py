@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants import (
     api,
+    bucket,
     children,
     clients,
     doors,
@@ -37,4 +38,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *machine.MUTANTS,
     *security.MUTANTS,
     *shares.MUTANTS,
+    *bucket.MUTANTS,
 )

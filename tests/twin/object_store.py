@@ -19,6 +19,7 @@ from runtime.object_store import (
     TRIES,
     Missing,
     ObjectStore,
+    OtherSize,
     Source,
     StoreAway,
     StoreRefuses,
@@ -49,6 +50,8 @@ class StoreFaults:
     """The last byte of what is read is missing."""
     alters: bool = False
     """The first byte of what is read is another one."""
+    endless: bool = False
+    """What is read has no end."""
     lists_after_s: float = 0.0
     """A new object is listed so late."""
 
@@ -167,7 +170,7 @@ class TwinObjectStore(ObjectStore):
             parts.append(_whole_part(source))
         self._put_parts(key, parts, content_type)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, bytes_max: int) -> bytes:
         self._request("GetObject", key)
         with self._lock:
             if key not in self.state.objects:
@@ -177,10 +180,15 @@ class TwinObjectStore(ObjectStore):
             data = data[:-1]
         if self.faults.alters and data:
             data = bytes([data[0] ^ 1]) + data[1:]
+        if len(data) > bytes_max or self.faults.endless:
+            raise OtherSize(key, f"at most {bytes_max} bytes", "more")
         return data
 
-    def get_file(self, key: str, path: Path) -> None:
-        path.write_bytes(self.get(key))
+    def get_file(self, key: str, path: Path, size: int) -> None:
+        data = self.get(key, size)
+        if len(data) < size:
+            raise OtherSize(key, f"{size} bytes", "fewer")
+        path.write_bytes(data)
 
     def exists(self, key: str) -> bool:
         self._request("HeadObject", key)

@@ -12,6 +12,9 @@ import pytest
 from runtime.object_store import PART_BYTES, Missing, ObjectStore, StoreAway, StoreRefuses
 from runtime.object_store_health import StoreUnfit, ask, require_conditional_writes
 
+BYTES_MAX = 2**26
+"""More than any object here has."""
+
 
 class Spring:
     """Gives so many bytes, each once, and hashes what it gave."""
@@ -46,7 +49,7 @@ class ObjectStoreConformance:
     def test_an_object_comes_back_and_goes(self, store: ObjectStore, prefix: str) -> None:
         assert store.put(prefix + "b", b"2")
         assert store.put(prefix + "a", b"1")
-        assert store.get(prefix + "a") == b"1"
+        assert store.get(prefix + "a", BYTES_MAX) == b"1"
         assert store.exists(prefix + "a")
         assert store.list(prefix) == [prefix + "a", prefix + "b"]
         assert store.delete_prefix(prefix) == 2
@@ -64,26 +67,26 @@ class ObjectStoreConformance:
     def test_the_last_writer_of_a_key_wins(self, store: ObjectStore, prefix: str) -> None:
         assert store.put(prefix + "a", b"1")
         assert store.put(prefix + "a", b"")
-        assert store.get(prefix + "a") == b""
+        assert store.get(prefix + "a", BYTES_MAX) == b""
 
     def test_what_is_not_there_is_missing(self, store: ObjectStore, prefix: str, tmp_path: Path) -> None:
         with pytest.raises(Missing):
-            store.get(prefix + "none")
+            store.get(prefix + "none", BYTES_MAX)
         with pytest.raises(Missing):
-            store.get_file(prefix + "none", tmp_path / "none")
+            store.get_file(prefix + "none", tmp_path / "none", 1)
 
     def test_one_of_many_writers_wins(self, store: ObjectStore, prefix: str) -> None:
         with ThreadPoolExecutor(16) as pool:
             wins = list(pool.map(lambda n: store.put(prefix + "key", b"%d" % n, if_absent=True), range(16)))
         assert wins.count(True) == 1
-        assert store.get(prefix + "key") == b"%d" % wins.index(True)
+        assert store.get(prefix + "key", BYTES_MAX) == b"%d" % wins.index(True)
 
     def test_a_large_file_goes_in_parts(self, store: ObjectStore, prefix: str, tmp_path: Path) -> None:
         large = tmp_path / "large"
         large.write_bytes(bytes(2 * PART_BYTES) + b"end")
         assert store.put_file(prefix + "large", large, if_absent=True)
         assert not store.put_file(prefix + "large", large, if_absent=True)
-        store.get_file(prefix + "large", tmp_path / "back")
+        store.get_file(prefix + "large", tmp_path / "back", large.stat().st_size)
         assert (tmp_path / "back").read_bytes() == large.read_bytes()
 
     @pytest.mark.parametrize("size", [0, 5, PART_BYTES, 2 * PART_BYTES + 3])
@@ -92,7 +95,7 @@ class ObjectStoreConformance:
     ) -> None:
         spring = Spring(size)
         store.put_stream(prefix + "stream", spring, content_type="video/mp4")
-        store.get_file(prefix + "stream", tmp_path / "back")
+        store.get_file(prefix + "stream", tmp_path / "back", size)
         stored = (tmp_path / "back").read_bytes()
         assert (len(stored), hashlib.sha256(stored).digest()) == (size, spring.given.digest())
 
@@ -121,7 +124,7 @@ class FaultyStoreConformance:
     def test_a_store_that_is_not_there_is_away_whatever_is_asked(self, faulty: Faulty, prefix: str) -> None:
         store = faulty("away")
         for call in (
-            lambda: store.get(prefix),
+            lambda: store.get(prefix, BYTES_MAX),
             lambda: store.put(prefix, b""),
             lambda: store.put_stream(prefix, Spring(3)),
             lambda: store.exists(prefix),
@@ -143,7 +146,7 @@ class FaultyStoreConformance:
         assert refused.value.status == 400
         plain = faulty("checksums", checksums=False)
         assert plain.put(prefix + "a", b"1")
-        assert plain.get(prefix + "a") == b"1"
+        assert plain.get(prefix + "a", BYTES_MAX) == b"1"
         plain.put_stream(prefix + "b", Spring(3))
         assert plain.delete_prefix(prefix) == 2
         assert faulty("none").list(prefix) == []
@@ -171,7 +174,7 @@ class FaultyStoreConformance:
             store.put(prefix + "a", b"2")
         with pytest.raises(StoreRefuses, match="answered 403 AccessDenied to DeleteObject"):
             store.delete_prefix(prefix)
-        assert store.get(prefix + "a") == b"1"
+        assert store.get(prefix + "a", BYTES_MAX) == b"1"
 
     def test_a_busy_store_is_away(self, faulty: Faulty, prefix: str) -> None:
         with pytest.raises(StoreAway, match="answered 503 SlowDown to PutObject"):

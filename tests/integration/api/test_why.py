@@ -11,6 +11,7 @@ import pytest
 
 from api.resources import Resources
 from contract import events as said
+from contract.seals import SnapshotSeals
 from contract.snapshot_names import prefix_of
 from contract.topics import LEDGER
 from local.services import Services
@@ -54,7 +55,7 @@ def told(servers: Services, views: Views) -> Iterator[Told]:
     ledger.decide(passed_ms=FETCH_MS)
     started(ledger, 1, 2)
     told.snapshot_offset = ledger.state.head_offset
-    save(store, POOL, told.snapshot_offset, ledger.now_ms, snapshot.encode(ledger.state))
+    save(store, SnapshotSeals(()), POOL, told.snapshot_offset, ledger.now_ms, snapshot.encode(ledger.state))
     ledger.now_ms += 50
     told.submit(WAITS, OURS)
     ledger.decide(passed_ms=250)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from audit.verify.anchors import anchors_of_snapshots
 from audit.verify.verdict import render
 from audit.verify.verification import Witnesses, verify
+from contract.seals import SnapshotSeals
 from contract.snapshot_names import key_of
 from local.services import Services
 from runtime.object_store import ObjectStore
@@ -18,7 +19,7 @@ def test_the_newest_whole_snapshot_vouches_and_shows_a_cut_tail(servers: Service
     pool = "remembered"
     assert anchors_of_snapshots(store, pool) == []
     last = ledger.state.head_offset
-    key = save(store, pool, last, ledger.now_ms, snapshot.encode(ledger.state))
+    key = save(store, SnapshotSeals(()), pool, last, ledger.now_ms, snapshot.encode(ledger.state))
     store.put(key_of(pool, last + 1, ledger.now_ms, b"whole"), b"damaged")
     anchors = anchors_of_snapshots(store, pool)
     assert [(a.source, a.offset, a.hash) for a in anchors] == [(f"snapshot {key}", last, ledger.state.head_hash)]

@@ -22,6 +22,9 @@ from tests.gang_model import gang_model
 from tests.integration.gpu_worker.by_hand import HandScheduler, NodeProcess
 from tests.integration.gpu_worker.conftest import CLUSTER, published
 
+BYTES_MAX = 2**26
+"""More than any object here has."""
+
 SUM = {"sum": [3, 20], "world": 2}
 
 
@@ -52,8 +55,8 @@ def nodes(servers: Services, scheduler: HandScheduler, tmp_path: Path) -> Iterat
 def values(servers: Services, order: Run) -> Any:
     store, prefix = ObjectStore(servers.settings), attempt_prefix(order.job, order.dispatch)
     assert store.list(prefix) == sorted(prefix + name for name in ("rank.txt", INPUTS_NAME, MANIFEST_NAME))
-    assert store.get(prefix + "rank.txt") == b"0"
-    return msgspec.json.decode(decode_result(store.get(prefix + MANIFEST_NAME)).values)
+    assert store.get(prefix + "rank.txt", BYTES_MAX) == b"0"
+    return msgspec.json.decode(decode_result(store.get(prefix + MANIFEST_NAME, BYTES_MAX)).values)
 
 
 def on_two_nodes(scheduler: HandScheduler, nodes: Nodes, version: str, **inputs: int) -> tuple[Run, Run, NodeProcess]:

@@ -20,6 +20,9 @@ from runtime.object_store import ObjectStore
 from tests.integration.gpu_worker.by_hand import DEADLINE_S, HandScheduler, NodeProcess, SteadyNode
 from tests.waiting import until
 
+BYTES_MAX = 2**26
+"""More than any object here has."""
+
 WORDS = "a walrus in a teacup"
 
 
@@ -176,14 +179,14 @@ def test_outputs_their_manifest_and_inputs_are_stored(
     assert isinstance(report, Succeeded)
     store, prefix = ObjectStore(servers.settings), attempt_prefix(order.job, order.dispatch)
     assert store.list(prefix) == sorted(prefix + name for name in ("words.txt", INPUTS_NAME, MANIFEST_NAME))
-    raw = store.get(prefix + MANIFEST_NAME)
+    raw = store.get(prefix + MANIFEST_NAME, BYTES_MAX)
     manifest = decode_result(raw)
     assert msgspec.json.decode(manifest.values) == {"words": len(WORDS)}
     assert [(file.name, file.bytes, file.media_type) for file in manifest.files] == [
         ("words.txt", len(WORDS), "text/plain")
     ]
-    assert store.get(prefix + "words.txt") == WORDS.encode()
-    assert msgspec.json.decode(store.get(prefix + INPUTS_NAME)) == {"how": "file", "prompt": WORDS}
+    assert store.get(prefix + "words.txt", BYTES_MAX) == WORDS.encode()
+    assert msgspec.json.decode(store.get(prefix + INPUTS_NAME, BYTES_MAX)) == {"how": "file", "prompt": WORDS}
     assert steady.process.scratch_is_empty()
 
 
@@ -223,11 +226,11 @@ def test_words_and_credentials_stay_where_they_belong(
     scheduler.send(order)
     assert scheduler.ended(order.dispatch) == Failed(order.job, order.dispatch, "model_error", "RuntimeError")
     store = ObjectStore(servers.settings)
-    assert WORDS.encode() in store.get(attempt_prefix(order.job, order.dispatch) + ERROR_NAME)
+    assert WORDS.encode() in store.get(attempt_prefix(order.job, order.dispatch) + ERROR_NAME, BYTES_MAX)
     looking = scheduler.run(order.session, odd, {"how": "environment"})
     scheduler.send(looking)
     scheduler.ended(looking.dispatch)
-    raw = store.get(attempt_prefix(looking.job, looking.dispatch) + MANIFEST_NAME)
+    raw = store.get(attempt_prefix(looking.job, looking.dispatch) + MANIFEST_NAME, BYTES_MAX)
     names = msgspec.json.decode(decode_result(raw).values)["names"]
     assert [name for name in names if name.startswith(("HEADRACE", "DATABASE", "AWS"))] == []
     node.signal(signal.SIGTERM)

@@ -23,6 +23,9 @@ from runtime.object_store import ObjectStore
 from tests.topic_files import words_in
 from tests.waiting import until
 
+BYTES_MAX = 2**26
+"""More than any object here has."""
+
 RUN = """
 import sys
 from pathlib import Path
@@ -92,6 +95,7 @@ AS_NOBODY_KNOWN = """
 import os, sys
 from pathlib import Path
 from local.postgres_server import PostgresServer
+
 server = PostgresServer(Path(sys.argv[1]), Path(sys.argv[2]), durable=False)
 server.start()
 server.await_ready()
@@ -139,7 +143,7 @@ def test_a_killed_object_store_comes_back_with_its_objects(own: Services) -> Non
     own.s3.kill()
     own.s3.start()
     own.s3.await_ready()
-    assert store.get("kept") == b"bytes"
+    assert store.get("kept", BYTES_MAX) == b"bytes"
 
 
 def bytes_of(path: Path) -> bytes:

@@ -25,6 +25,9 @@ from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from tests.unit.registry.samples import MODEL_PY, PYTHON, write_model
 
+BYTES_MAX = 2**26
+"""More than any object here has."""
+
 
 def stored(store: ObjectStore, directory: Path, folder: Path | None = None) -> str:
     """Blobs and manifest of the directory in the store, as publishing leaves them; the version's digest."""
@@ -98,9 +101,9 @@ def test_a_version_asked_for_many_times_at_once_is_fetched_once(
     fetched: list[str] = []
     get_file = ObjectStore.get_file
 
-    def counted(self: ObjectStore, key: str, path: Path) -> None:
+    def counted(self: ObjectStore, key: str, path: Path, size: int) -> None:
         fetched.append(key)
-        get_file(self, key, path)
+        get_file(self, key, path, size)
 
     monkeypatch.setattr(ObjectStore, "get_file", counted)
     start = threading.Barrier(6)
@@ -148,7 +151,7 @@ def test_wrong_bytes_in_the_store_are_refused_and_nothing_of_them_stays(
         "weights": manifest.weights[0].sha256,
         "manifest": version.removeprefix("sha256:"),
     }[part]
-    whole = store.get(blob_key(sha256))
+    whole = store.get(blob_key(sha256), BYTES_MAX)
     store.put(blob_key(sha256), whole[:-1] + bytes([whole[-1] ^ 1]))
     depot = Depot(tmp_path / "depot", store)
     with pytest.raises(RegistryError, match=f"{sha256}: expected bytes with this sha256") as caught:
@@ -313,6 +316,7 @@ from registry.depot import Depot
 from registry.errors import RegistryError
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
+
 depot = Depot(Path({str(tmp_path / "depot")!r}), ObjectStore(Settings()))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

@@ -32,7 +32,7 @@ class MemoryTexts:
         self.objects: dict[str, bytes] = {}
         self.away = False
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, bytes_max: int) -> bytes:
         if self.away:
             raise StoreAway("the store is away")
         if key not in self.objects:

@@ -23,7 +23,7 @@ class Store:
     def list(self, prefix: str) -> list[str]:
         return [key for key in self.objects if key.startswith(prefix)]
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, bytes_max: int) -> bytes:
         if key not in self.objects:
             raise Missing(key)
         return self.objects[key]

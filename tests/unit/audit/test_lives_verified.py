@@ -95,7 +95,7 @@ def test_each_result_is_looked_up() -> None:
 class Nothing:
     """An object store that has lost everything."""
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, bytes_max: int) -> bytes:
         raise KeyError(key)
 
     def exists(self, key: str) -> bool:

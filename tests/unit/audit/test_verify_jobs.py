@@ -69,7 +69,7 @@ def test_compacted_and_expired_records_of_jobs_are_no_finding() -> None:
 
 
 class Store(dict[str, bytes]):
-    def get(self, key: str) -> bytes:  # type: ignore[override]
+    def get(self, key: str, bytes_max: int) -> bytes:  # type: ignore[override]
         return self[key]
 
     def exists(self, key: str) -> bool:

@@ -26,6 +26,9 @@ from tests.unit.gpu_worker.programs import installed
 from tests.unit.gpu_worker.results_bench import AWAY
 from tests.waiting import until
 
+BYTES_MAX = 2**26
+"""More than any object here has."""
+
 SALT, INPUTS = "ab" * 16, b'{"prompt":"words"}'
 DIGEST = payload_digest(SALT, INPUTS)
 JOB = "main-" + "0" * 32
@@ -58,7 +61,7 @@ class Depot:
         if self.faults:
             raise self.faults.pop(0)
         try:
-            self.store.get(version)
+            self.store.get(version, BYTES_MAX)
         except Missing:
             raise RegistryError("not_found", "no such blob") from None
         return installed(version=version)

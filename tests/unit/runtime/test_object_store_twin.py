@@ -10,6 +10,9 @@ from runtime.object_store import Missing, ObjectStore, StoreAway
 from tests.twin.object_store import StoreFaults, TwinObjectStore, TwinState
 from tests.twin.object_store_conformance import Faulty, FaultyStoreConformance, ObjectStoreConformance
 
+BYTES_MAX = 2**26
+"""More than any object here has."""
+
 
 class TestTwin(ObjectStoreConformance):
     @pytest.fixture
@@ -48,7 +51,7 @@ def test_the_twin_has_every_method_of_the_store() -> None:
 def test_time_passes_on_the_clock_of_the_test() -> None:
     store = TwinObjectStore(read_timeout_s=10, tries=2)
     with store.faulty(hangs=True), pytest.raises(StoreAway):
-        store.get("a")
+        store.get("a", BYTES_MAX)
     assert store.clock.now_s() == 20
     with store.faulty(slow_s=3):
         store.put("a", b"1")
@@ -60,7 +63,7 @@ def test_a_new_object_may_be_listed_late_and_is_read_at_once() -> None:
     store.state.faults = StoreFaults(lists_after_s=5)
     store.clock.pass_(5)
     store.put("a", b"1")
-    assert store.get("a") == b"1"
+    assert store.get("a", BYTES_MAX) == b"1"
     assert store.list("a") == []
     store.clock.pass_(5)
     assert store.list("a") == ["a"]
@@ -72,7 +75,7 @@ def test_one_seed_draws_the_same_faults_again() -> None:
         store.state.faults = StoreFaults(busy_rate=0.5)
         for _ in range(40):
             try:
-                store.get("none")
+                store.get("none", BYTES_MAX)
             except StoreAway:
                 answers.append(False)
             except Missing:

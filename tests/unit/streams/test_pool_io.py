@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 
 from contract.batch import hash_of
 from contract.codec import decode_quarantined
+from contract.seals import SnapshotSeals
 from contract.topics import JOBS, LEDGER, QUARANTINE
 from runtime.kafka import Delivery, DeliveryUnclear, Producer, Record, Watermarks
 from runtime.object_store import StoreAway
@@ -23,6 +24,7 @@ from streams.ledger.pool_io import PoolIO
 from tests.twin.faults import Fate
 from tests.twin.installation import POOLS, Installation
 from tests.twin.log import Kind
+from tests.twin.signing import KEY
 
 PARTITION = 1
 
@@ -46,6 +48,7 @@ class Bench:
             orders=Producer(here.kafka.bootstrap, "orders", in_bursts=True),
             store=here.store,
             disk=disk,
+            seals=SnapshotSeals([KEY]),
             watermarks=Watermarks(here.kafka.bootstrap),
             seek=self._seek,
             hold_back=lambda *held: self.held.append(held),

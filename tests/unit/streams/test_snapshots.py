@@ -8,22 +8,28 @@ from pathlib import Path
 
 import pytest
 
+from contract.seals import SnapshotSeals
 from contract.snapshot_names import NEWEST_KEPT, PERIODS_KEPT, key_of, names_in, prefix_of
 from runtime.object_store import Missing, ObjectStore, StoreAway, StoreFault
 from scheduling import snapshot
 from scheduling.state.pool import State, initial_state
 from streams.ledger.disk_snapshots import KEPT, DiskSnapshots
-from streams.ledger.snapshots import newest, save, save_on_disk, state_of
+from streams.ledger.snapshots import newest_on_disk, newest_stored, save, save_on_disk, state_of
 from streams.metrics import SNAPSHOTS_MISSED
 from tests.twin.object_store import StoreFaults, TwinObjectStore
+from tests.twin.signing import KEY
 
+BYTES_MAX = 2**26
+"""More than any object here has."""
+
+SEALS, NONE = SnapshotSeals([KEY]), SnapshotSeals(())
 START_MS = 1_790_000_000_000
 
 
 def saved(store: ObjectStore, offset: int, now_ms: int, pool: str = "main") -> str:
     state = initial_state(pool)
     state.head_offset, state.now_ms = offset, now_ms
-    return save(store, pool, offset, now_ms, snapshot.encode(state))
+    return save(store, SEALS, pool, offset, now_ms, snapshot.encode(state))
 
 
 def test_two_days_of_snapshots_leave_some_of_each_hour_and_day_and_other_pools_alone() -> None:
@@ -42,14 +48,14 @@ def test_the_newest_whole_one_is_read() -> None:
     store = TwinObjectStore()
     saved(store, 7, START_MS)
     key = saved(store, 8, START_MS + 10)
-    state = newest(store, "main")
+    state = newest_stored(store, SEALS, "main")
     assert state is not None
     assert state.head_offset == 8
     store.place(key, store.objects[key] + b" ")
-    state = newest(store, "main")
+    state = newest_stored(store, SEALS, "main")
     assert state is not None
     assert state.head_offset == 7
-    assert newest(store, "none") is None
+    assert newest_stored(store, SEALS, "none") is None
 
 
 def at(offset: int, pool: str = "main") -> bytes:
@@ -64,7 +70,7 @@ def missed(where: str) -> float:
 
 def test_the_disk_keeps_the_newest_two_whole(tmp_path: Path) -> None:
     disk = DiskSnapshots(tmp_path / "snapshots")
-    assert newest(disk, "main") is None
+    assert newest_on_disk(disk, NONE, "main") is None
     (tmp_path / "snapshots" / prefix_of("main")).mkdir(parents=True)
     (tmp_path / "snapshots" / prefix_of("main") / ".half-written").write_bytes(b"{")
     for offset in range(5):
@@ -73,44 +79,46 @@ def test_the_disk_keeps_the_newest_two_whole(tmp_path: Path) -> None:
     names = names_in(disk.list(prefix_of("main")))
     assert [name.offset for name in names] == [3, 4]
     assert len(disk.list(prefix_of("main"))) == KEPT, "what a crash left is gone"
-    found = newest(disk, "main")
+    found = newest_on_disk(disk, NONE, "main")
     assert found is not None
     assert found.head_offset == 4
     (tmp_path / "snapshots" / names[-1].key).write_bytes(b"damaged")
-    found = newest(disk, "main")
+    found = newest_on_disk(disk, NONE, "main")
     assert found is not None
     assert found.head_offset == 3
-    assert newest(disk, "main", lambda state: False) is None, "no record of the ledger is the one it follows"
+    assert newest_on_disk(disk, NONE, "main", lambda state: False) is None, (
+        "no record of the ledger is the one it follows"
+    )
     with pytest.raises(Missing):
-        disk.get(names[0].key.replace("3", "7"))
+        disk.get(names[0].key.replace("3", "7"), BYTES_MAX)
 
 
 def test_a_snapshot_that_lies_under_another_pools_name_is_passed_over(tmp_path: Path) -> None:
     disk = DiskSnapshots(tmp_path)
     disk.save("main", key_of("main", 9, START_MS, at(9, "other")), at(9, "other"))
-    assert newest(disk, "main") is None
+    assert newest_on_disk(disk, NONE, "main") is None
 
 
 def test_a_snapshot_that_cannot_be_written_is_counted_and_stops_nothing(tmp_path: Path) -> None:
     disk = DiskSnapshots(tmp_path / "file" / "below")
     (tmp_path / "file").write_text("no directory can be here")
     for count in (1, 2):
-        save_on_disk(disk, "main", 1, START_MS, at(1))
+        save_on_disk(disk, NONE, "main", 1, START_MS, at(1))
         assert missed("disk") == count
     disk = DiskSnapshots(tmp_path / "snapshots")
-    save_on_disk(disk, "main", 3, START_MS, at(3))
+    save_on_disk(disk, NONE, "main", 3, START_MS, at(3))
     assert missed("disk") == 0
     store = TwinObjectStore()
     store.state.faults = StoreFaults(read_only=True)
     for count in (1, 2):
         with pytest.raises(StoreFault):
-            save(store, "main", 3, START_MS, at(3))
+            save(store, SEALS, "main", 3, START_MS, at(3))
         assert missed("object store") == count
-    found = newest(disk, "main")
+    found = newest_on_disk(disk, NONE, "main")
     assert found is not None
     assert found.head_offset == 3
     store.mend()
-    save(store, "main", 4, START_MS, at(4))
+    save(store, SEALS, "main", 4, START_MS, at(4))
     assert missed("object store") == 0
 
 

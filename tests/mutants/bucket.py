@@ -1,0 +1,136 @@
+"""Mutants of the rule that the object store may lose and never lie: seals, sizes, rights."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_LYING = "tests/unit/streams/test_lying_bucket.py"
+_ALTERED = f"{_LYING}::TestTwin::test_an_altered_copy_with_a_later_name_is_passed_over_and_counted"
+_IN_FORCE = f"{_LYING}::TestTwin::test_a_snapshot_is_believed_as_long_as_its_key_is_in_force"
+_PLACE = f"{_LYING}::TestTwin::test_a_place_that_intake_did_not_write_skips_nothing"
+_ENDLESS = "tests/process/runtime/test_endless_store.py"
+_READERS = "tests/unit/runtime/test_bounded_reads.py::test_whoever_reads_passes_over_or_refuses_what_has_no_end"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "a snapshot's seal is not compared",
+        "contract/seals.py",
+        '        return "" if hmac.compare_digest(_tag(secret, stem), name.tag) else WRONG',
+        '        return ""',
+        _ALTERED,
+    ),
+    Mutant(
+        "a snapshot without a seal is believed",
+        "contract/seals.py",
+        "            return UNSEALED",
+        '            return ""',
+        _ALTERED,
+    ),
+    Mutant(
+        "a snapshot of another pool is believed",
+        "contract/seals.py",
+        'hmac.digest(secret, stem.encode(), "sha256")',
+        'hmac.digest(secret, stem.rpartition("/")[2].encode(), "sha256")',
+        _ALTERED,
+    ),
+    Mutant(
+        "without keys the bucket is believed",
+        "contract/seals.py",
+        "            return NO_KEYS",
+        '            return ""',
+        _IN_FORCE,
+    ),
+    Mutant(
+        "only the newest installation key seals",
+        "contract/seals.py",
+        'b"", 32) for key in keys}',
+        'b"", 32) for key in keys[:1]}',
+        _IN_FORCE,
+    ),
+    Mutant(
+        "names of somebody else displace our snapshots",
+        "streams/ledger/snapshots.py",
+        "    ours = [name for name in names if not seals.are_made or not seals.refusal_of(name)]",
+        "    ours = list(names)",
+        f"{_LYING}::TestTwin::test_names_that_are_not_believed_displace_no_snapshot",
+    ),
+    Mutant(
+        "what is passed over is not counted",
+        "streams/ledger/snapshots.py",
+        "        SNAPSHOTS_PASSED_OVER.labels(self._pool, self._where).inc()\n",
+        "",
+        _ALTERED,
+    ),
+    Mutant(
+        "a place that somebody else wrote is believed",
+        "streams/door/intake_positions.py",
+        "        if not self._seals.fits(partition, msgspec.json.encode(place), stored.seal):",
+        "        if False:",
+        _PLACE,
+    ),
+    Mutant(
+        "a place of another partition is believed",
+        "contract/seals.py",
+        'b"%d " % partition + place',
+        "place",
+        _PLACE,
+    ),
+    Mutant(
+        "intake has no key for its place",
+        "streams/intake.py",
+        "IntakePositions(store, settings.kafka, key)",
+        "IntakePositions(store, settings.kafka)",
+        f"{_LYING}::test_the_intake_of_an_installation_with_keys_seals_its_place",
+    ),
+    Mutant(
+        "an object has no end",
+        "runtime/object_store.py",
+        '                    raise OtherSize(key, f"at most {bytes_max} bytes", "more")',
+        "                    return",
+        f"{_ENDLESS}::test_an_object_without_end_is_refused_in_a_sentence",
+    ),
+    Mutant(
+        "a file may be shorter than it was",
+        "runtime/object_store.py",
+        "        if at != end:",
+        "        if False:",
+        f"{_ENDLESS}::test_a_file_that_is_shorter_than_it_was_is_refused",
+    ),
+    Mutant(
+        "a part that breaks off fails the file",
+        "runtime/object_store.py",
+        "PART_TRIES = 5",
+        "PART_TRIES = 1",
+        f"{_ENDLESS}::test_a_part_that_breaks_off_is_asked_for_again",
+    ),
+    Mutant(
+        "a fault in one part lets all others go on",
+        "runtime/object_store.py",
+        "threads.shutdown(wait=False, cancel_futures=True)",
+        "pass",
+        f"{_ENDLESS}::test_after_a_fault_no_other_part_is_begun",
+    ),
+    Mutant(
+        "a listing has no end",
+        "runtime/object_store.py",
+        "                if len(keys) > LISTED_MAX:",
+        "                if len(keys) > 2 * LISTED_MAX:",
+        f"{_ENDLESS}::test_a_listing_without_end_is_refused",
+    ),
+    Mutant(
+        "a version's file of any size is fetched",
+        "registry/blobs.py",
+        '            raise _corrupt(sha256, f"more or fewer than {file.bytes} bytes") from None\n',
+        "            raise\n",
+        _READERS,
+    ),
+    Mutant(
+        "a snapshot without end stops an opening",
+        "runtime/snapshots.py",
+        "        except OtherSize:\n"
+        '            on_unusable(name, "it is damaged: it has more bytes than a snapshot of its name")\n'
+        "            continue\n",
+        "",
+        _READERS,
+    ),
+)
