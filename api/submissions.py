@@ -72,7 +72,9 @@ class CheckedSubmission(msgspec.Struct, frozen=True):
     parameters=(
         header(
             "Idempotency-Key",
-            f"The same key and request again is the same job, at least until {AGE} after it has ended.",
+            f"The same key and request again is the same job, at least until {AGE} after it has ended. The job's id is"
+            " a hash of tenant and key that is kept for ever, and a short key can be guessed from it: a key must name"
+            " nobody, so use no e-mail address and no person's name.",
         ),
         header("traceparent", "W3C trace context, passed on with the job."),
     ),

@@ -13,10 +13,14 @@ from cli.errors import CommandFailed
 from cli.ledgers import PoolOption, pools_of
 from cli.moments import now_ms
 from cli.output import Format, Output
+from contract import signers
 from contract.batch import Batch
 from contract.chain import Chain, Counted, Damaged
+from contract.signing import RecordSigner
+from operations.copy_sweep import LateCopies, bury_late_copies
 from operations.result_sweep import Swept
 from operations.result_sweep import sweep as swept
+from runtime import jobs_writer
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 
@@ -30,22 +34,28 @@ def results() -> None:
 
 @app.command()
 def sweep(pool: PoolOption = "", data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """Remove results that the ledger says do not count, and what was stored for jobs after their erasure."""
+    """Remove results that the ledger says do not count, and what was stored or submitted for jobs after their
+    erasure."""
     here = settings(data)
+    signer = jobs_writer.signer_of(here, signers.OPERATOR)
     store = ObjectStore(here)
-    done = {name: _swept(store, here, name, partition) for name, partition in pools_of(here, pool).items()}
+    done = {name: _swept(store, here, signer, name, partition) for name, partition in pools_of(here, pool).items()}
     if form is Format.JSON:
-        return output.as_json([{"pool": name, **one._asdict()} for name, one in done.items()])
+        return output.as_json(
+            [{"pool": name, **one._asdict(), "copies": copies} for name, (one, copies) in done.items()]
+        )
     output.table(
-        ["pool", "attempts", "objects removed"],
-        [(name, *one) for name, one in done.items()],
+        ["pool", "attempts", "objects removed", "copies buried"],
+        [(name, *one, copies) for name, (one, copies) in done.items()],
         empty="no pool; `headrace policy apply FILE` names some",
     )
 
 
-def _swept(store: ObjectStore, here: Settings, pool: str, partition: int) -> Swept:
+def _swept(store: ObjectStore, here: Settings, signer: RecordSigner, pool: str, partition: int) -> tuple[Swept, int]:
+    late = LateCopies()
     try:
-        return swept(store, _batches(here, pool, partition), now_ms())
+        done = swept(store, late.watching(_batches(here, pool, partition)), now_ms())
+        return done, bury_late_copies(here.kafka, signer, partition, late, now_ms())
     except Damaged as damage:
         raise CommandFailed(
             f"the ledger of pool {pool} is damaged: {damage}; nothing of its results was removed; run `headrace audit"

@@ -12,8 +12,9 @@ class SubmissionRequested(msgspec.Struct, frozen=True, tag="SubmissionRequested.
 
     The CloudEvents headers `ce_source` and `ce_id`, both required, name the job: the same pair again is the same job. A
     pair is remembered until the policy's `submission_age_max` (3 days by default) after the job ended; after that the
-    same pair is a new job. A record that is older than `submission_age_max` when it is read goes to `quarantine` and is
-    never run.
+    same pair is a new job. The job's id is a hash of tenant and pair that is kept for ever: neither may name anybody. A
+    record that is older than `submission_age_max` when it is read goes to `quarantine` and is never run; the words of a
+    job that was erased are not taken again.
     """
 
     tenant: str

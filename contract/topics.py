@@ -16,6 +16,8 @@ QUARANTINE = "quarantine"
 SHADOW = "shadow"
 DISPATCH_PREFIX = "dispatch."
 PROGRESS_PARTITIONS = 4
+JOBS_KEPT_MS = 30 * DAY_MS
+"""How long `jobs` holds a record that nothing buries."""
 
 
 def dispatch_topic(cluster: str) -> str:
@@ -74,7 +76,7 @@ def topics_for(policy: Policy) -> tuple[Topic, ...]:
             {
                 "cleanup.policy": "compact,delete",
                 "compression.type": "uncompressed",
-                "retention.ms": str(30 * DAY_MS),
+                "retention.ms": str(JOBS_KEPT_MS),
                 "segment.ms": str(max(1000, kept // 3)),
                 "max.compaction.lag.ms": str(max(1000, kept // 3)),
                 "min.compaction.lag.ms": "0",

@@ -43,6 +43,21 @@ CLEANING_MS_MAX = 360_000
 """Kafka's own pace at its slowest: 5 min between two looks at retention, and 1 min until a deleted file goes."""
 
 
+def bury(producer: Producer, signer: RecordSigner, partition: int, key: str) -> Delivery:
+    """Write the tombstone of the record with this key in this partition of `jobs`. DeliveryUnclear."""
+    tombstone = signer.tombstone(partition=partition, key=key.encode(), event_id=uuid.uuid4().hex, source=SOURCE)
+    return jobs_writer.send_and_wait(producer, tombstone)
+
+
+def say(
+    producer: Producer, signer: RecordSigner, partition: int, body: inputs.EraseRequested | inputs.ErasureCompleted
+) -> Delivery:
+    """Write the record to this partition of `jobs`. DeliveryUnclear."""
+    key = uuid.uuid4().hex
+    record = signer.record(body, partition=partition, key=key.encode(), event_id=key, source=SOURCE)
+    return jobs_writer.send_and_wait(producer, record)
+
+
 class NothingToErase(LookupError):
     """No submission of the job has been read, or the views do not know its pool. The message says what to do."""
 
@@ -184,17 +199,12 @@ class _Erasing:
         """Writes a tombstone for each copy. Returns the last tombstone's delivery; None when there is no copy."""
         last = None
         for offset, key in sorted(copies.items()):
-            tombstone = self.signer.tombstone(
-                partition=self.partition, key=key.encode(), event_id=uuid.uuid4().hex, source=SOURCE
-            )
-            last = jobs_writer.send_and_wait(self.producer, tombstone)
+            last = bury(self.producer, self.signer, self.partition, key)
             self.tell(f"the copy at offset {offset} of `jobs` is under a tombstone")
         return last
 
     def _say(self, body: inputs.EraseRequested | inputs.ErasureCompleted) -> Delivery:
-        key = uuid.uuid4().hex
-        record = self.signer.record(body, partition=self.partition, key=key.encode(), event_id=key, source=SOURCE)
-        return jobs_writer.send_and_wait(self.producer, record)
+        return say(self.producer, self.signer, self.partition, body)
 
     # -- the views --------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -155,6 +155,12 @@ def _counts(connection: Connection, where: str, tenant: str) -> list[JobCount]:
         " GROUP BY tier, state ORDER BY tier, state"
     )
     return [JobCount(*row) for row in connection.execute(query, {"tenant": tenant} if where else {})]
+
+
+def erased_jobs(connection: Connection, jobs: Sequence[str]) -> frozenset[str]:
+    """Those of these jobs whose words were erased, or are being erased, as far as the views know."""
+    query = text("SELECT job FROM views.jobs WHERE job = ANY(:jobs) AND erasure <> ''")
+    return frozenset(connection.execute(query, {"jobs": list(jobs)}).scalars())
 
 
 def job_copies(connection: Connection, job: str) -> list[rows.JobCopyRow]:

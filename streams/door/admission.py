@@ -12,7 +12,7 @@ outage only when the database says so (runtime.postgres.outage). What no check f
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -52,6 +52,10 @@ log = structlog.get_logger(__name__)
 
 class Refused(Exception):
     """The record is not a submission that can be run. The message is the reason, in our words."""
+
+
+class RefusedAsErased(Refused):
+    """The words of the record's job were erased: no copy of them is kept, in `quarantine` neither."""
 
 
 class NotYet(Exception):
@@ -96,6 +100,15 @@ class Admission:
             if kind:
                 raise RegistryAway(kind) from None
             raise unforeseen(record, error) from None
+
+    def erased(self, jobs: Sequence[str]) -> frozenset[str]:
+        """Those of these jobs whose words were erased. An erasure stands as long as the views know the job, which is at
+        least as long as its id is remembered. RegistryAway when nobody can tell."""
+        return _answered(partial(self._erased, jobs)) if jobs else frozenset()
+
+    def _erased(self, jobs: Sequence[str]) -> frozenset[str]:
+        with self._engine.connect() as connection:
+            return queries.erased_jobs(connection, jobs)
 
     def _admitted(self, record: Record, patient: bool) -> Admitted:
         request, inputs = self._request(record)

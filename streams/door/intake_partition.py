@@ -30,7 +30,7 @@ from runtime import jobs_writer
 from runtime.kafka import DeliveryRefused, DeliveryUnclear, Producer, Record
 from runtime.outage_watch import OutageWatch
 from runtime.telemetry import without_words
-from streams.door.admission import Admission, Admitted, NotYet, Refused, RegistryAway, unforeseen
+from streams.door.admission import Admission, Admitted, NotYet, Refused, RefusedAsErased, RegistryAway, unforeseen
 from streams.door.held_up import HeldUp
 from streams.door.intake_positions import IntakePosition, IntakePositions
 from streams.door.quarantine import set_aside
@@ -50,6 +50,7 @@ RETRY_S = 0.5
 NOT_YET_TRIES = 20
 """Times RETRY_S: a submission waits so long until its version is told to the scheduler. Then it may be refused."""
 NOT_YET = "its version to be told to the scheduler: does the relay run?"
+ERASED = "the words of its job were erased: a copy of them is neither run nor kept"
 CLOSING_S = 3.0
 REST_S, REST_MAX_S = 1.0, 60.0
 """Between a failure of the intake of one partition and its new beginning."""
@@ -234,7 +235,10 @@ class IntakePartition:
         judging = loop.run_in_executor(self._judging, partial(self._admit, records, self._skips.ordered, patient))
         while not (await asyncio.wait({judging}, timeout=JUDGING_MAX_S))[0]:
             self._held_up.by("the registry (no answer)", self.place)
-        return judging.result()
+        try:
+            return judging.result()
+        except RegistryAway as away:  # of erasures
+            return [], f"the registry ({away})"
 
     def _admit(self, records: Sequence[Record], skipped: frozenset[int], patient: bool) -> tuple[list[Judged], str]:
         judged: list[Judged] = []
@@ -250,11 +254,22 @@ class IntakePartition:
             except Refused as refused:
                 judged.append((record, refused))
             except NotYet:
-                return judged, NOT_YET
+                return self._without_erased(judged), NOT_YET
             except RegistryAway as away:
-                return judged, f"the registry ({away})"
+                return self._without_erased(judged), f"the registry ({away})"
             patient = True
-        return judged, ""
+        return self._without_erased(judged), ""
+
+    def _without_erased(self, judged: list[Judged]) -> list[Judged]:
+        """As judged, but nothing is passed on whose words were erased. RegistryAway when nobody can tell."""
+        jobs = {outcome.record.submission.job for _, outcome in judged if isinstance(outcome, Admitted)}
+        erased = self._admission.erased(sorted(jobs))
+        return [
+            (record, RefusedAsErased(ERASED))
+            if isinstance(outcome, Admitted) and outcome.record.submission.job in erased
+            else (record, outcome)
+            for record, outcome in judged
+        ]
 
     async def _pass_on(self, judged: Sequence[Judged]) -> None:
         """Send until every record is acknowledged where it belongs."""
@@ -269,9 +284,8 @@ class IntakePartition:
             outcome = Refused(SKIPPED)
         try:
             if isinstance(outcome, Refused):
-                await set_aside(
-                    self._producer, SOURCE, SUBMISSIONS, self._partition, record.offset, str(outcome), record.value
-                )
+                kept = None if isinstance(outcome, RefusedAsErased) else record.value
+                await set_aside(self._producer, SOURCE, SUBMISSIONS, self._partition, record.offset, str(outcome), kept)
                 INTAKE.labels("quarantined").inc()
                 return None
             submitted = outcome.record

@@ -8,6 +8,7 @@ from tests.mutants import (
     children,
     clients,
     doors,
+    erasures,
     hosting,
     ledger,
     machine,
@@ -39,4 +40,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *security.MUTANTS,
     *shares.MUTANTS,
     *bucket.MUTANTS,
+    *erasures.MUTANTS,
 )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any, Protocol, TypeVar, cast
@@ -106,6 +106,11 @@ class MemoryRegistry:
 
     def __init__(self) -> None:
         self.away = False
+        self.erasures: set[str] = set()
+        """Jobs."""
+
+    def erased(self, jobs: Sequence[str]) -> frozenset[str]:
+        return frozenset(self.erasures.intersection(jobs))
 
     def admit(self, record: Record, *, patient: bool) -> Admitted:
         if self.away:

@@ -91,6 +91,10 @@ def test_an_erasure_takes_the_fingerprint_and_bars_the_job(engine: Engine, ledge
         projection.apply_all(connection, ledger.pool, ledger.records)
     with pytest.raises(receipts.WordsErased):
         reserve(engine, job)
+    with engine.connect() as connection:
+        others = [job_of(ledger.pool, "other"), "no id"]
+        assert queries.erased_jobs(connection, [*others, job]) == {job}, "intake asks for many at once"
+        assert queries.erased_jobs(connection, []) == frozenset()
     acknowledge(engine, job)  # a 202 that was under way while the erasure was folded
     with engine.connect() as connection:
         kept = connection.execute(

@@ -6,7 +6,7 @@ The follower, the place and the quarantine are the real ones; Faust, the broker,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
@@ -46,9 +46,18 @@ class Installation:
         self.outcomes: dict[int, BaseException] = {}
         """By offset: what its check raises; else it is a job."""
         self.registry_away = False
+        self.views_away, self.looked_for_erasures = False, 0
+        self.erasures: set[str] = set()
+        """Jobs."""
         self.store_away = False
 
     # -- as Admission, IntakePositions, Skips, Watermarks
+
+    def erased(self, jobs: Sequence[str]) -> frozenset[str]:
+        self.looked_for_erasures += 1
+        if self.views_away:
+            raise RegistryAway("OperationalError")
+        return frozenset(self.erasures.intersection(jobs))
 
     def admit(self, record: Record, *, patient: bool) -> Admitted:
         if self.registry_away:

@@ -128,6 +128,40 @@ def test_what_is_refused_is_set_aside_once_and_the_rest_goes_on(installation: In
     run(test)
 
 
+def test_a_copy_that_comes_after_the_erasure_is_neither_passed_on_nor_kept(installation: Installation) -> None:
+    """Security review, finding 12: it stayed in `jobs` for 30 days."""
+
+    async def test() -> None:
+        installation.erasures = {a_job(a_record(1)).record.submission.job}
+        partition = installation.partition(0)
+        await opened(partition)
+        for offset in range(3):
+            await partition.deliver(a_record(offset))
+        await until_async(lambda: partition.place == 3, "all are done")
+        assert numbers(installation.producer) == [0, 2]
+        (refused,) = installation.producer.quarantined()
+        assert (refused.offset, refused.reason, refused.value_base64) == (1, intake_partition.ERASED, "")
+        await partition.close()
+
+    run(test)
+
+
+def test_while_nobody_can_tell_what_was_erased_nothing_is_passed_on(installation: Installation) -> None:
+    async def test() -> None:
+        installation.views_away = True
+        partition = installation.partition(0)
+        await opened(partition)
+        await partition.deliver(a_record(0))
+        await until_async(lambda: installation.looked_for_erasures > 1, "it asks again")
+        assert (numbers(installation.producer), partition.place) == ([], 0)
+        installation.views_away = False
+        await until_async(lambda: partition.place == 1, "it is passed on")
+        assert numbers(installation.producer) == [0]
+        await partition.close()
+
+    run(test)
+
+
 def test_what_jobs_refuses_for_its_size_is_quarantined_and_never_sent_again(installation: Installation) -> None:
     async def test() -> None:
         installation.producer.bytes_max = {JOBS: 10, QUARANTINE: REFUSAL_BYTES_MAX}
