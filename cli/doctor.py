@@ -23,9 +23,11 @@ from local.java import JAVA_VERSION_MIN, find_java
 from local.status import PartStatus, StackStatus
 from runtime import jobs_writer
 from runtime.kafka import broker_setting
-from runtime.object_store_health import what_it_supports
+from runtime.object_store import StoreFault
+from runtime.object_store_health import store_of_moment, what_it_supports
 from runtime.proxies import LOOPBACK, lets_loopback_through, named_proxies
 from runtime.settings import ENV_PREFIX, Settings
+from runtime.store_rights import RIGHTS, try_rights
 
 API_URL = f"{ENV_PREFIX}API_URL"
 TRANSACTION_SETTING = "transaction.max.timeout.ms"
@@ -141,7 +143,27 @@ def _installation(data: Path, status: StackStatus) -> list[DoctorFinding]:
 
 def _store(here: Settings) -> list[DoctorFinding]:
     """What the object store of the installation can do, by trying."""
-    return [DoctorFinding(*found) for found in what_it_supports(here)]
+    found = [DoctorFinding(*found) for found in what_it_supports(here)]
+    return found + [finding for role in RIGHTS if (login := _login_of(role, here)) for finding in _rights(login, role)]
+
+
+def _login_of(role: str, here: Settings) -> Settings | None:
+    """The settings with the login that the environment has for this role, named as in compose: S3_NODE_ACCESS_KEY."""
+    access, secret = (os.environ.get(f"S3_{role.upper()}_{what}_KEY", "") for what in ("ACCESS", "SECRET"))
+    return here.model_copy(update={"s3_access_key": access, "s3_secret_key": secret}) if access and secret else None
+
+
+def _rights(login: Settings, role: str) -> list[DoctorFinding]:
+    """Whether this login may do in the store what its role needs, and nothing else."""
+    what = f"object store: the login of {role}"
+    try:
+        wrong = [found for found in try_rights(store_of_moment(login), role) if not found.good]
+    except StoreFault as fault:
+        return [DoctorFinding(what, False, str(fault), "see HEADRACE_S3_ENDPOINT and `headrace status`")]
+    if not wrong:
+        return [DoctorFinding(what, True, "does what its role needs, and nothing else")]
+    said = ", ".join(f"{found.prefix}: {'may' if found.found else 'may not'} {found.right}" for found in wrong)
+    return [DoctorFinding(what, False, said, f"give it the policy that `headrace store policies {role}` prints")]
 
 
 def _api(here: Settings, running: bool) -> list[DoctorFinding]:

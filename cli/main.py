@@ -24,6 +24,7 @@ NOUNS = {
     "policy": "Tiers, SLOs, pools, clusters and limits.",
     "audit": "The history: verified, told, exported.",
     "quarantine": "Records that could not be acted on: see, submit again, pass over.",
+    "store": "Rights in the object store: a policy for each role's login, and whether a login keeps to it.",
     "results": "What attempts left in the object store: swept.",
     "views": "The tables from which the API answers: pruned.",
     "keys": "API keys: shown once, stored hashed. And signing keys.",

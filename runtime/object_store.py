@@ -15,6 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from runtime.object_store_errors import (
+    DENIED,
+    DENIED_CODES,
     INVALID_RANGE,
     NOT_IMPLEMENTED,
     Missing,
@@ -213,6 +215,8 @@ class ObjectStore:
         except ClientError as error:
             if code_of(error) == INVALID_RANGE:
                 raise OtherSize(key, f"more than {part[0] if part else 0} bytes", "fewer") from None
+            if code_of(error) in DENIED_CODES and self._is_absent(key):
+                raise Missing(key) from None
             raise
         left = bytes_max
         with closing(answer["Body"]) as body:
@@ -228,7 +232,20 @@ class ObjectStore:
                 self._client.head_object(Bucket=self.bucket, Key=key)
         except Missing:
             return False
+        except StoreRefuses as refused:
+            if refused.code in DENIED_CODES and self._is_absent(key):
+                return False
+            raise
         return True
+
+    def _is_absent(self, key: str) -> bool:
+        """Whether a listing says that there is no such object. A store whose login may list this prefix alone refuses
+        to say so of a single object."""
+        try:
+            found = self._client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
+        except ClientError:
+            return False
+        return key not in [item["Key"] for item in found.get("Contents", ())]
 
     def list(self, prefix: str) -> list[str]:
         """Every key that starts with `prefix`, sorted. OtherSize when there are more than LISTED_MAX."""
@@ -275,7 +292,10 @@ class ObjectStore:
         named = [{"Key": key} for key in keys]
         with in_our_words():
             answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": named, "Quiet": True})
-        if answer.get("Errors"):
+        errors = answer.get("Errors")
+        if errors and any(error.get("Code") in DENIED_CODES for error in errors):
+            raise StoreRefuses("the object store answered 403 AccessDenied to DeleteObjects", status=403, code=DENIED)
+        if errors:
             raise StoreAway(f"{len(answer['Errors'])} of {len(named)} objects were not deleted")
 
     def presign(self, key: str, ttl_s: int, filename: str) -> str:

@@ -31,6 +31,9 @@ BUSY_CODES = frozenset({"SlowDown", "Throttling", "RequestTimeout", "TooManyRequ
 """Answers of 4xx that say: later."""
 MISSING_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
 INVALID_RANGE = "InvalidRange"
+DENIED = "AccessDenied"
+DENIED_CODES = frozenset({DENIED, "403", "Forbidden"})
+"""The login has no right to that. An answer without a body has the number only."""
 
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,60}")
 """What is repeated of a store's answer. Its message is not: the message may quote a key."""

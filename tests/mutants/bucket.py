@@ -9,6 +9,8 @@ _ALTERED = f"{_LYING}::TestTwin::test_an_altered_copy_with_a_later_name_is_passe
 _IN_FORCE = f"{_LYING}::TestTwin::test_a_snapshot_is_believed_as_long_as_its_key_is_in_force"
 _PLACE = f"{_LYING}::TestTwin::test_a_place_that_intake_did_not_write_skips_nothing"
 _ENDLESS = "tests/process/runtime/test_endless_store.py"
+_RIGHTS = "tests/unit/runtime/test_store_rights.py"
+_DENIED = "tests/process/runtime/test_denied_reads.py"
 _READERS = "tests/unit/runtime/test_bounded_reads.py::test_whoever_reads_passes_over_or_refuses_what_has_no_end"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -132,5 +134,54 @@ MUTANTS: tuple[Mutant, ...] = (
         "            continue\n",
         "",
         _READERS,
+    ),
+    Mutant(
+        "a node deletes results",
+        "runtime/store_rights.py",
+        '"environments/": SEE, "results/": WRITE}',
+        '"environments/": SEE, "results/": WRITE | {Right.DELETE}}',
+        f"{_RIGHTS}::test_a_node_reads_versions_and_writes_results_and_no_more",
+    ),
+    Mutant(
+        "every login lists the whole bucket",
+        "runtime/store_rights.py",
+        "if len(listed) < len(PREFIXES) else {}",
+        "if False else {}",
+        f"{_RIGHTS}::test_a_login_with_its_policy_does_what_the_table_says",
+    ),
+    Mutant(
+        "a policy is for every bucket",
+        "runtime/store_rights.py",
+        'f"{arn}/{prefix}*" for prefix in PREFIXES',
+        'f"{arn}*" for prefix in PREFIXES',
+        f"{_RIGHTS}::test_a_login_with_its_policy_does_what_the_table_says",
+    ),
+    Mutant(
+        "what cannot be deleted again is taken for refused",
+        "runtime/store_rights.py",
+        "                with suppress(StoreRefuses):\n                    store.delete([key])\n",
+        "                store.delete([key])\n",
+        f"{_RIGHTS}::test_another_roles_login_is_found_out",
+    ),
+    Mutant(
+        "where objects may not be listed all, one that is not there is an outage",
+        "runtime/object_store.py",
+        "            if code_of(error) in DENIED_CODES and self._is_absent(key):",
+        "            if False:",
+        f"{_DENIED}::test_what_a_listing_does_not_show_is_missing_and_what_it_shows_is_refused",
+    ),
+    Mutant(
+        "what may not be read is taken for missing",
+        "runtime/object_store.py",
+        "        except ClientError:\n            return False\n        return key not in",
+        "        except ClientError:\n            return True\n        return key not in",
+        f"{_DENIED}::test_what_a_listing_does_not_show_is_missing_and_what_it_shows_is_refused",
+    ),
+    Mutant(
+        "doctor tries no role's login",
+        "cli/doctor.py",
+        "if access and secret else None",
+        "if False else None",
+        "tests/unit/cli/test_store.py::test_doctor_tries_the_logins_that_the_environment_has",
     ),
 )

@@ -119,13 +119,15 @@ def test_no_secret_has_a_default() -> None:
                 assert "drawn" in filled(value, SET_BY_A_USER)
 
 
-def test_a_node_has_a_login_of_its_own_where_the_store_has_one() -> None:
-    own = SET_BY_A_USER | {"S3_NODE_ACCESS_KEY": "node", "S3_NODE_SECRET_KEY": "node's"}
-    environment = SERVICES["node-1"]["environment"]
-    assert filled(environment["HEADRACE_S3_ACCESS_KEY"], own) == "node"
-    assert filled(environment["HEADRACE_S3_SECRET_KEY"], own) == "node's"
-    assert filled(environment["HEADRACE_S3_SECRET_KEY"], SET_BY_A_USER) == "drawn-too"
-    assert "NODE" not in SERVICES["api"]["environment"]["HEADRACE_S3_SECRET_KEY"]
+@pytest.mark.parametrize("name", ["scheduler", "intake", "api", "node-1"])
+def test_each_role_has_a_login_of_its_own_where_the_store_has_one(name: str) -> None:
+    role = name.removesuffix("-1").upper()
+    own = SET_BY_A_USER | {f"S3_{role}_ACCESS_KEY": "own", f"S3_{role}_SECRET_KEY": "own's"}
+    for service in set(SERVICES) - {"s3"}:
+        environment = SERVICES[service].get("environment", {})
+        if "HEADRACE_S3_SECRET_KEY" in environment:
+            found = [filled(environment[f"HEADRACE_S3_{key}_KEY"], own) for key in ("ACCESS", "SECRET")]
+            assert found == (["own", "own's"] if service == name else ["headrace", "drawn-too"])
 
 
 def test_a_node_reaches_neither_postgres_nor_the_api() -> None:
