@@ -23,6 +23,8 @@ from contract.chain import Chain
 from contract.codec import Malformed, decode_result, encode
 from contract.names import digest_of
 from contract.results import MANIFEST_NAME, ResultManifest, attempt_prefix
+from contract.seals import SnapshotSeals
+from contract.signers import INTAKE
 from contract.snapshot_names import kept_of, key_of, names_in, nearest_before
 from registry.depot import COMPLETE, MANIFEST, Depot
 from registry.environment_lock import Environment, PinnedDistribution
@@ -38,6 +40,7 @@ from streams.door.skips import Skips
 from tests.fuzz.door import Door
 from tests.fuzz.mutations import changed, mostly_good
 from tests.fuzz.records import record
+from tests.twin.signing import KEY
 from tests.unit.api.versions import version
 from tests.unit.audit.ledger import POOL, lived_in
 from views.rows import JobRow
@@ -120,6 +123,7 @@ def feed_snapshot(raw: bytes) -> bool:
 KEYS = (
     f"snapshots/{POOL}/{7:020d}-{1_790_000_000_000:013d}-{'a' * 64}",
     f"snapshots/{POOL}/{9:020d}-{1_790_000_300_000:013d}-{'b' * 64}",
+    SnapshotSeals([KEY]).key_of(POOL, 11, 1_790_000_600_000, b"state"),
     "skips/intake/submissions/0/17.json",
     "skips/intake/submissions/0/018.json",
 )
@@ -136,6 +140,7 @@ def feed_listing(keys: list[str]) -> bool:
     kept = kept_of(names)
     assert kept_of(kept) == kept
     assert nearest_before(names, 1_790_000_000_000) == [n for n in reversed(names) if n.now_ms <= 1_790_000_000_000]
+    assert all(SnapshotSeals([KEY]).refusal_of(name).isprintable() for name in names)
     store: Any = KeptObjects(dict.fromkeys(keys, b""))
     assert all(offset >= 0 for offset in Skips(store).ordered(0))
     return True
@@ -146,6 +151,8 @@ def feed_listing(keys: list[str]) -> bool:
 
 def feed_place(raw: bytes) -> bool:
     store: Any = KeptObjects({"positions/intake/submissions/0": raw})
+    sealed = IntakePositions(store, "nowhere:1", KEY.of(INTAKE)).place(0)
+    assert sealed == IntakePosition(0), "nobody draws a seal that fits"
     place = IntakePositions(store, "nowhere:1").place(0)
     return msgspec.json.decode(msgspec.json.encode(place), type=IntakePosition) == place and place.offset != 0
 
@@ -237,7 +244,11 @@ DOORS = (
         "a listing",
         listing,
         feed_listing,
-        ("contract.snapshot_names.names_in", "streams.door.skips.Skips.ordered"),
+        (
+            "contract.snapshot_names.names_in",
+            "contract.seals.SnapshotSeals.refusal_of",
+            "streams.door.skips.Skips.ordered",
+        ),
     ),
     Door(
         "intake's place",
