@@ -11,14 +11,15 @@ from contract.codec import Malformed, decode_progress
 from contract.side_topics import AttemptProgressed
 from contract.topics import PROGRESS, PROGRESS_PARTITIONS
 from runtime.kafka import Reader, Record
+from runtime.kafka_credentials import Brokers
 from runtime.outage_watch import OutageWatch
 
 
 class ProgressReader:
     """Reads from where the topic ended when the process started: nobody needs older progress."""
 
-    def __init__(self, bootstrap: str, hub: Hub) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, brokers: Brokers, hub: Hub) -> None:
+        self._brokers = brokers
         self._hub = hub
         self._closing = threading.Event()
         self._watch = OutageWatch("progress waits for the broker", "progress goes on")
@@ -43,7 +44,7 @@ class ProgressReader:
 
     def _follow(self) -> None:
         starts = {(PROGRESS, partition): "end" for partition in range(PROGRESS_PARTITIONS)}
-        reader = Reader(self._bootstrap, starts, client_id="headrace-api-progress")  # type: ignore[arg-type]
+        reader = Reader(self._brokers, starts, client_id="headrace-api-progress")  # type: ignore[arg-type]
         self._watch.worked()
         try:
             while not self._closing.is_set():

@@ -195,7 +195,7 @@ class ReadinessQuestions:
             settings, pool_size=1, max_overflow=0, statement_timeout_ms=STATEMENT_TIMEOUT_MS, hide_parameters=True
         )
         self._store = store_of_moment(settings)
-        self._bootstrap = settings.kafka
+        self._brokers = settings.brokers
         self._watermarks: Watermarks | None = None
         self._writes = resources.writes
 
@@ -228,7 +228,7 @@ class ReadinessQuestions:
         """The client lasts: a new one finds no leader for a while when a broker has just come back. After an error it
         is made anew, because some errors leave a client that never answers again."""
         if self._watermarks is None:
-            self._watermarks = Watermarks(self._bootstrap, client_id="headrace-readiness")
+            self._watermarks = Watermarks(self._brokers, client_id="headrace-readiness")
         try:
             self._watermarks.of(JOBS, 0)
         except KafkaException:

@@ -81,7 +81,7 @@ class Resources:
             statement_timeout_ms=STATEMENT_TIMEOUT_MS,
         )
         self.store = store_of_moment(settings)  # a store that hangs is told of; nobody waits for it
-        self.producer = Producer(settings.kafka, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
+        self.producer = Producer(settings.brokers, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self.signer = jobs_writer.signer_of(settings, signers.API)
         self.cancels = Cancels()
         self.clock = BrokerClock()
@@ -100,7 +100,7 @@ class Resources:
         self.policies = Policies(self.engine, self.in_thread, signs=self.signer.signs)
         self.hub = Hub()
         self._feed = Feed(settings.database_url, self.hub, self.read)
-        self._progress = ProgressReader(settings.kafka, self.hub)
+        self._progress = ProgressReader(settings.brokers, self.hub)
 
     def start(self) -> None:
         """Begins to listen for what event streams show. Call in the event loop."""

@@ -123,7 +123,7 @@ def _explained(
     *,
     operator: bool,
 ) -> Why:
-    past = past_of_partition(resources.settings.kafka, pool_of(row.job), partition, store, remembered, bounded)
+    past = past_of_partition(resources.settings.brokers, pool_of(row.job), partition, store, remembered, bounded)
     promised = Promised(row.tenant, row.tier, row.submitted_ms) if row.state == JobState.SUBMITTED else None
     return explained(why(row.job, past, row.submitted_ms, resources.clock.now_ms(), promised), operator=operator)
 

@@ -63,7 +63,7 @@ class Submitter:
     """Submits jobs by Kafka, with a producer of its own."""
 
     def __init__(self, settings: Settings) -> None:
-        self._producer = Producer(settings.kafka, "bench-submitter")
+        self._producer = Producer(settings.brokers, "bench-submitter")
         self._signer = jobs_writer.signer_of(signing_as(settings, signers.API), signers.API)
 
     def send(self, folder: Path, count: int, rate_per_s: float) -> None:

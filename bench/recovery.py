@@ -56,7 +56,7 @@ def measure_recovery(queued: int) -> tuple[Recovery, Audit]:
 
 
 def measure_audit(settings: Settings) -> Audit:
-    source, _ = ledger_of_partition(settings.kafka, 0)
+    source, _ = ledger_of_partition(settings.brokers, 0)
     records = [(record.offset, record.value) for record in source()]
     begun = time.perf_counter()
     state, chain = initial_state("main"), Chain("main")
@@ -79,11 +79,11 @@ def measure_audit(settings: Settings) -> Audit:
 
 def _await_read(settings: Settings) -> None:
     """Waits until the scheduler has read `jobs` up to its present end, by the position in the ledger's last record."""
-    end = offsets(settings.kafka, "jobs", 0)[1]
+    end = offsets(settings.brokers, "jobs", 0)[1]
     deadline = time.monotonic() + 300
     while True:
-        low, high = offsets(settings.kafka, LEDGER, 0)
-        last = list(read_range(settings.kafka, LEDGER, 0, max(low, high - 1), high))
+        low, high = offsets(settings.brokers, LEDGER, 0)
+        last = list(read_range(settings.brokers, LEDGER, 0, max(low, high - 1), high))
         if last and decode_batch(last[-1].value).position >= end:
             return
         if time.monotonic() > deadline:
@@ -98,7 +98,7 @@ def _await_snapshot(data: Path) -> None:
 
 def _kill_and_watch(data: Path, settings: Settings, queued: int) -> Recovery:
     old = _scheduler(data)
-    tail = offsets(settings.kafka, LEDGER, 0)[1]
+    tail = offsets(settings.brokers, LEDGER, 0)[1]
     os.kill(old, signal.SIGKILL)
     while (new := _scheduler(data)) in (0, old) or not psutil.pid_exists(new):
         time.sleep(0.005)
@@ -106,8 +106,8 @@ def _kill_and_watch(data: Path, settings: Settings, queued: int) -> Recovery:
     opened_ms = 0.0
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        end = offsets(settings.kafka, LEDGER, 0)[1]
-        for record in read_range(settings.kafka, LEDGER, 0, tail, end):
+        end = offsets(settings.brokers, LEDGER, 0)[1]
+        for record in read_range(settings.brokers, LEDGER, 0, tail, end):
             events = decode_batch(record.value).events
             if any(isinstance(event, Opened) for event in events):
                 opened_ms = record.timestamp_ms - began_ms

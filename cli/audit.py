@@ -67,7 +67,7 @@ def story(job: JobId, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) ->
     here = settings(data)
     try:
         partition = pools_of(here, pool_of(job))[pool_of(job)]
-        told = stories.story(job, ledger_of_partition(here.kafka, partition)[0])
+        told = stories.story(job, ledger_of_partition(here.brokers, partition)[0])
     except ValueError as error:
         raise WrongUse(str(error)) from None
     except (JobUnknown, Damaged) as error:
@@ -86,7 +86,7 @@ def export(
 ) -> None:
     """Write a pool's ledger to a file that `audit verify --file` reads."""
     here = settings(data)
-    source, _ = ledger_of_partition(here.kafka, pools_of(here, pool)[pool])
+    source, _ = ledger_of_partition(here.brokers, pools_of(here, pool)[pool])
     try:
         records = write_export(source, path)
     except OSError as error:
@@ -101,7 +101,7 @@ def verify_pool(here: Settings, pool: str, partition: int) -> verdicts.Verdict:
     store = ObjectStore(here)
     with database(here) as engine:
         anchors = [*anchors_of_snapshots(store, pool), *anchors_of_views(engine, pool)]
-    source, _ = ledger_of_partition(here.kafka, partition)
-    records, kept_from = jobs_of_partition(here.kafka, partition)
+    source, _ = ledger_of_partition(here.brokers, partition)
+    records, kept_from = jobs_of_partition(here.brokers, partition)
     with output.err.status(f"verifying pool {pool}…"):
         return check(source, pool, Witnesses(anchors=anchors, jobs_topic=JobsTopic(records, kept_from), store=store))

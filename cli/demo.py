@@ -136,7 +136,7 @@ def _submit_over_http(client: ApiClient) -> list[DemoJob]:
 
 def _submit_over_kafka(here: Settings, tenant: str) -> list[DemoJob]:
     """Submits as an upstream product does: a record in `submissions` with CloudEvents headers, by any Kafka client."""
-    producer = Producer(here.kafka, "demo-upstream-product")
+    producer = Producer(here.brokers, "demo-upstream-product")
     jobs = []
     for seed, (tier, prompt) in enumerate(KAFKA_PROMPTS):
         inputs = msgspec.Raw(json.dumps({"prompt": prompt, "seed": 100 + seed}).encode())
@@ -221,7 +221,7 @@ def _save(client: ApiClient, jobs: list[DemoJob], folder: Path) -> list[tuple[Pa
 
 def _tell(here: Settings, job: str) -> None:
     _say_step(5, "the story of one job, from the ledger alone, and the ledger verified")
-    output.out.print(stories.render(stories.story(job, ledger_of_partition(here.kafka, 0)[0])))
+    output.out.print(stories.render(stories.story(job, ledger_of_partition(here.brokers, 0)[0])))
     output.out.print()
 
 

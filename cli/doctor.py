@@ -197,7 +197,7 @@ def _broker(here: Settings) -> list[DoctorFinding]:
     """Findings about the broker of the installation that commands talk to."""
     what = f"transactions end within {TRANSACTION_MS_MAX // 1000} s"
     try:
-        found = broker_setting(here.kafka, TRANSACTION_SETTING)
+        found = broker_setting(here.brokers, TRANSACTION_SETTING)
     except KafkaException as error:
         return [DoctorFinding(what, False, f"Kafka does not answer ({error.args[0].str()})", "see `headrace status`")]
     said = ", ".join(f"broker {broker}: {value or 'unknown'}" for broker, value in found.items())

@@ -149,7 +149,7 @@ def erase(job: JobId, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) ->
     try:
         done = erasure.erase(
             job,
-            kafka=here.kafka,
+            kafka=here.brokers,
             signer=jobs_writer.signer_of(here, signers.OPERATOR),
             engine=engine(here),
             store=ObjectStore(here),

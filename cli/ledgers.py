@@ -78,4 +78,4 @@ def _past(here: Settings, pool: str, partition: int) -> LedgerPast:
     with database(here) as engine, engine.connect() as connection:
         at = position(connection, pool)
     remembered = [] if at is None else [Remembered("the views", at.offset)]
-    return past_of_partition(here.kafka, pool, partition, ObjectStore(here), remembered)
+    return past_of_partition(here.brokers, pool, partition, ObjectStore(here), remembered)

@@ -89,11 +89,11 @@ def shadow(
         registry_pools.check(registry_pools.partitions(engine), candidate)
     stop = on_signal()
     try:
-        check_topic(here.kafka, partition)
+        check_topic(here.brokers, partition)
         since_ms = _since(here, partition, name, candidate, since)
         until_ms = moment_ms("--until", until) if until else NEVER
-        past = following_past_of_partition(here.kafka, pool, partition, ObjectStore(here), stop.is_set)
-        producer = Producer(here.kafka, "headrace-shadow")
+        past = following_past_of_partition(here.brokers, pool, partition, ObjectStore(here), stop.is_set)
+        producer = Producer(here.brokers, "headrace-shadow")
         try:
             make = _maker(candidate, name, pool, costs, behind_ms, producer, partition)
             with output.err.status(f"{name} follows pool {pool}; see `headrace policy shadows {name}`"):
@@ -118,7 +118,7 @@ def _since(here: Settings, partition: int, name: str, candidate: Policy, since: 
     """The moment at which the shadow begins. A shadow that died begins where it began before, so it says the same."""
     if since:
         return moment_ms("--since", since)
-    before = last_began(here.kafka, partition, name)
+    before = last_began(here.brokers, partition, name)
     if before is None or before.fingerprint != fingerprint(candidate):
         return now_ms()
     output.err.print(
@@ -181,8 +181,8 @@ def shadows(
         raise WrongUse("--plot and --jobs are of one shadow: expected its NAME")
     partitions = sorted(pools_of(here, pool).values())
     try:
-        found = runs(written(here.kafka, partitions, name))
-        known = found if found or not name else runs(written(here.kafka, partitions))
+        found = runs(written(here.brokers, partitions, name))
+        known = found if found or not name else runs(written(here.brokers, partitions))
     except NoTopic as error:
         raise CommandFailed(str(error)) from None
     if not name:

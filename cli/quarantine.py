@@ -41,7 +41,7 @@ def list_records(
     form: Output = Format.TABLE,
 ) -> None:
     """Records that were set aside, newest first, with place and reason."""
-    found = quarantine.newest(settings(data).kafka, limit)
+    found = quarantine.newest(settings(data).brokers, limit)
     if form is Format.JSON:
         return output.as_json([_document(entry) for entry in found])
     output.table(
@@ -67,7 +67,7 @@ def show(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.T
     place = _place(record)
     here = settings(data)
     entry = _known(here, place)
-    kept = quarantine.original(here.kafka, place) if place.topic != QUARANTINE else None
+    kept = quarantine.original(here.brokers, place) if place.topic != QUARANTINE else None
     value = entry.value if kept is None else kept.value or b""
     if form is Format.JSON:
         return output.as_json({**_document(entry), **_kept(kept), "value_base64": base64.b64encode(value).decode()})
@@ -93,7 +93,7 @@ def resubmit(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Form
     """Have intake judge a record of `submissions` anew. The record is written there again, with key and headers."""
     place = _submission(record, "submitted again")
     here = settings(data)
-    producer = Producer(here.kafka, "headrace-quarantine")
+    producer = Producer(here.brokers, "headrace-quarantine")
     try:
         delivery = resubmission.resubmit(here, producer, place.partition, place.offset)
     except resubmission.CannotResubmit as error:
@@ -112,7 +112,7 @@ def skip(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.T
     """Have intake pass over a record of `submissions` at which intake is stuck. The record goes to `quarantine`."""
     place = _submission(record, "passed over")
     here = settings(data)
-    _, begin = offsets(here.kafka, QUARANTINE, 0)
+    _, begin = offsets(here.brokers, QUARANTINE, 0)
     try:
         skips.order_skip(here, place.partition, place.offset)
     except skips.CannotSkip as error:
@@ -125,13 +125,13 @@ def skip(record: RecordWords, data: Data = DATA_DEFAULT, form: Output = Format.T
 
 def _await_passed(here: Settings, place: Place, begin: int) -> None:
     """Waits until `quarantine` says so, at offset `begin` or later."""
-    positions = IntakePositions(ObjectStore(here), here.kafka)
+    positions = IntakePositions(ObjectStore(here), here.brokers)
     deadline = time.monotonic() + PASSED_WITHIN_S
     while True:
         # ask first: intake writes what it passes over into quarantine before it moves its position
         is_behind = positions.place(place.partition).offset > place.offset
-        _, end = offsets(here.kafka, QUARANTINE, 0)
-        if end > begin and any(entry.place == place for entry in quarantine.newest(here.kafka, end - begin)):
+        _, end = offsets(here.brokers, QUARANTINE, 0)
+        if end > begin and any(entry.place == place for entry in quarantine.newest(here.brokers, end - begin)):
             return
         if is_behind:
             raise CommandFailed(
@@ -166,7 +166,7 @@ def _submission(words: Sequence[str], what: str) -> Place:
 
 
 def _known(here: Settings, place: Place) -> SetAside:
-    entry = quarantine.find(here.kafka, place)
+    entry = quarantine.find(here.brokers, place)
     if entry is None:
         raise CommandFailed(
             f"expected {place} in `{QUARANTINE}`, found nothing of it there; `{QUARANTINE}` keeps records for some days"

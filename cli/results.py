@@ -66,7 +66,7 @@ def _swept(store: ObjectStore, here: Settings, signer: RecordSigner, pool: str, 
 def _batches(here: Settings, pool: str, partition: int) -> Iterator[Batch]:
     """The batches of the pool that count, from its ledger's beginning up to now."""
     chain = Chain(pool)
-    read, _ = ledger_from(here.kafka, partition)
+    read, _ = ledger_from(here.brokers, partition)
     for record in read(0):
         judged = chain.offer(record.offset, record.value)
         if isinstance(judged, Counted):

@@ -127,7 +127,7 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
         except DATABASE_ERRORS as error:
             found.failing["postgres"] = in_a_sentence(error)
     try:
-        counted, found.quarantine_whole = quarantine.counts(here.kafka, now_ms() - HOUR_MS, COUNTED_MAX)
+        counted, found.quarantine_whole = quarantine.counts(here.brokers, now_ms() - HOUR_MS, COUNTED_MAX)
         found.quarantine = [_of(counts) for counts in counted]
     except KafkaException:
         found.unknown.append("what is in quarantine is not known: Kafka does not answer")
@@ -267,9 +267,9 @@ def _find_held_up(here: Settings, store: ObjectStore, found: Troubles) -> None:
 
 def _at_the_door(here: Settings, store: ObjectStore) -> tuple[list[HeldUpPartition], list[LostSubmissions]]:
     """Partitions of `submissions` that do not go on, and those of which records were lost not long ago."""
-    positions = IntakePositions(store, here.kafka)
+    positions = IntakePositions(store, here.brokers)
     held, lost = [], []
-    for partition in range(partitions(here.kafka, SUBMISSIONS)):
+    for partition in range(partitions(here.brokers, SUBMISSIONS)):
         place = positions.place(partition)
         if place.waits_for:
             record = Place(SUBMISSIONS, partition, place.offset)

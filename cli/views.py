@@ -32,7 +32,7 @@ def prune(
     here, kept_ms = settings(data), duration_ms("--kept", kept)
     with database(here) as engine:
         try:
-            done = retention.prune(engine, retention.first_offsets(engine, here.kafka), kept_ms)
+            done = retention.prune(engine, retention.first_offsets(engine, here.brokers), kept_ms)
         except retention.KeptTooShort as too_short:
             raise WrongUse(f"--kept: {too_short}") from None
     if form is Format.JSON:

@@ -68,15 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings, read_timeout_s=STORE_READ_TIMEOUT_S, part_timeout_s=STORE_PART_TIMEOUT_S, tries=STORE_TRIES
     )
     depot = Depot(settings.data / "depot", store)
-    lookup = Lookup(settings.kafka, JOBS, client_id=f"node-{node.name}-payloads")
+    lookup = Lookup(settings.brokers, JOBS, client_id=f"node-{node.name}-payloads")
     world = World(
-        producer=Producer(settings.kafka, f"node-{node.name}"),
+        producer=Producer(settings.brokers, f"node-{node.name}"),
         signer=signer,
         store=store,
         depot=depot,
         cached=tuple(depot.cached()),
         read_payload=lambda partition, offset: _payload(lookup, partition, offset),
-        open_orders=lambda session, agent: OrderReader(settings.kafka, node.cluster, node.name, session, agent),
+        open_orders=lambda session, agent: OrderReader(settings.brokers, node.cluster, node.name, session, agent),
         environment=os.environ,
         strays=strays,
     )

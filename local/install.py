@@ -37,9 +37,11 @@ OPERATOR_TENANT = "operator"
 
 def install_topics(settings: Settings, first: policy.Policy, replication: int = 1) -> None:
     """Create the topics, and apply the first policy to every pool whose partition of `jobs` is empty."""
-    kafka.ensure_topics(settings.kafka, topics.topics_for(first), replication)
+    kafka.ensure_topics(settings.brokers, topics.topics_for(first), replication)
     untold = [
-        name for name, pool in first.pools.items() if kafka.offsets(settings.kafka, topics.JOBS, pool.partition)[1] == 0
+        name
+        for name, pool in first.pools.items()
+        if kafka.offsets(settings.brokers, topics.JOBS, pool.partition)[1] == 0
     ]
     policies.tell(settings, first, untold)
 
@@ -133,7 +135,7 @@ def _topics_if_new(settings: Settings, first: policy.Policy, replication: int) -
     """Install topics and the first policy, unless every pool has a policy. That policy may have changed since, and the
     topics with it."""
     try:
-        told = all(kafka.offsets(settings.kafka, topics.JOBS, pool.partition)[1] for pool in first.pools.values())
+        told = all(kafka.offsets(settings.brokers, topics.JOBS, pool.partition)[1] for pool in first.pools.values())
     except KafkaException:
         told = False
     if not told:

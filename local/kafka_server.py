@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from local import own_files
 from local.errors import CannotStart
@@ -16,6 +15,8 @@ from local.java import find_java, java_environment, properties
 from local.java_server import JavaServer
 from local.ports import HOST
 from local.processes import Process
+from runtime import kafka_clients
+from runtime.kafka_credentials import Brokers
 from runtime.private_files import UMASK
 
 CLUSTER_ID = "aGVhZHJhY2UtbG9jYWwtMQ"
@@ -94,6 +95,7 @@ class KafkaServer(JavaServer):
         """`host`: the address at which clients reach the broker; one of IPv6 has no brackets."""
         self.port = port
         self.bootstrap = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.brokers = Brokers(self.bootstrap)
         self._data = data
         self._logs = logs
         self._settings = {
@@ -117,7 +119,7 @@ class KafkaServer(JavaServer):
         if not super().ready():
             return False
         try:
-            admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+            admin = kafka_clients.admin_client({**self.brokers.librdkafka(), "log_level": 0})
             return bool(admin.list_topics(timeout=5).brokers)
         except KafkaException:
             return False

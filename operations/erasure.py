@@ -31,6 +31,7 @@ from contract.results import result_prefix
 from contract.signing import RecordSigner
 from runtime import jobs_writer
 from runtime.kafka import Delivery, Producer
+from runtime.kafka_credentials import Brokers
 from runtime.object_store import ObjectStore
 from views import queries
 from views.rows import UNREADABLE
@@ -103,7 +104,7 @@ def words_gone_after_ms(policy: Policy) -> int:
 def erase(
     job: str,
     *,
-    kafka: str,
+    kafka: Brokers,
     signer: RecordSigner,
     engine: Engine,
     store: ObjectStore,

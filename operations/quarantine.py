@@ -20,6 +20,7 @@ from contract.codec import Malformed, decode_quarantined
 from contract.side_topics import Quarantined
 from contract.topics import QUARANTINE
 from runtime.kafka import OffsetGone, Record, offsets, partitions, read_one, read_range
+from runtime.kafka_credentials import Brokers
 
 CHUNK_RECORDS = 500
 """Records that are read at once, from the end backwards: 24 MB at most."""
@@ -73,27 +74,27 @@ def place_of(text: str) -> Place:
     return Place(match[1], int(match[2]), int(match[3]))
 
 
-def newest(bootstrap: str, limit: int) -> list[SetAside]:
+def newest(brokers: Brokers, limit: int) -> list[SetAside]:
     """At most `limit` records, newest first. KafkaException when the broker does not answer."""
     found: list[SetAside] = []
-    for entry in _backwards(bootstrap):
+    for entry in _backwards(brokers):
         found.append(msgspec.structs.replace(entry, value=b""))
         if len(found) == limit:
             break
     return found
 
 
-def find(bootstrap: str, place: Place) -> SetAside | None:
+def find(brokers: Brokers, place: Place) -> SetAside | None:
     """What was said last of the record at this place; None when it was not set aside, or that is no longer kept.
     KafkaException."""
-    return next((entry for entry in _backwards(bootstrap) if entry.place == place), None)
+    return next((entry for entry in _backwards(brokers) if entry.place == place), None)
 
 
-def counts(bootstrap: str, since_ms: int, records_max: int) -> tuple[list[TopicCounts], bool]:
+def counts(brokers: Brokers, since_ms: int, records_max: int) -> tuple[list[TopicCounts], bool]:
     """How many records of each topic were set aside, sorted by topic, and whether these are all that are kept: only the
     newest `records_max` are counted. `last_hour` counts records since `since_ms`. KafkaException."""
     found: dict[str, TopicCounts] = {}
-    for counted, entry in enumerate(_backwards(bootstrap)):
+    for counted, entry in enumerate(_backwards(brokers)):
         if counted == records_max:
             return _sorted(found), False
         entry = msgspec.structs.replace(entry, value=b"")
@@ -103,13 +104,13 @@ def counts(bootstrap: str, since_ms: int, records_max: int) -> tuple[list[TopicC
     return _sorted(found), True
 
 
-def original(bootstrap: str, place: Place) -> Record | None:
+def original(brokers: Brokers, place: Place) -> Record | None:
     """The record itself, with key and headers; None when the topic no longer keeps it. KafkaException."""
     try:
-        there = place.partition < partitions(bootstrap, place.topic)
+        there = place.partition < partitions(brokers, place.topic)
     except OffsetGone:
         return None
-    return read_one(bootstrap, place.topic, place.partition, place.offset) if there else None
+    return read_one(brokers, place.topic, place.partition, place.offset) if there else None
 
 
 def text_of(raw: bytes) -> str:
@@ -121,12 +122,12 @@ def _sorted(found: dict[str, TopicCounts]) -> list[TopicCounts]:
     return [found[topic] for topic in sorted(found)]
 
 
-def _backwards(bootstrap: str) -> Iterator[SetAside]:
-    low, end = offsets(bootstrap, QUARANTINE, 0)
+def _backwards(brokers: Brokers) -> Iterator[SetAside]:
+    low, end = offsets(brokers, QUARANTINE, 0)
     while end > low:
         begin = max(low, end - CHUNK_RECORDS)
         try:
-            records = list(read_range(bootstrap, QUARANTINE, 0, begin, end))
+            records = list(read_range(brokers, QUARANTINE, 0, begin, end))
         except OffsetGone:  # retention took the records meanwhile
             return
         yield from map(entry_of, reversed(records))

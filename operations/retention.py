@@ -29,6 +29,7 @@ from contract.durations import DAY_MS
 from contract.topics import JOBS
 from registry.pools import partitions
 from runtime.kafka import Watermarks
+from runtime.kafka_credentials import Brokers
 from views import queries, retention
 from views.retention import OldCopy
 
@@ -66,9 +67,9 @@ def prune(engine: Engine, first_offsets: Mapping[str, int], kept_ms: int) -> Pru
     return Pruned(_prune_jobs(engine, before_ms), _prune_copies(engine, first_offsets))
 
 
-def first_offsets(engine: Engine, bootstrap: str) -> dict[str, int]:
+def first_offsets(engine: Engine, brokers: Brokers) -> dict[str, int]:
     """By pool, the first offset that its partition of `jobs` has. KafkaException."""
-    watermarks = Watermarks(bootstrap, client_id="headrace-prune")
+    watermarks = Watermarks(brokers, client_id="headrace-prune")
     try:
         return {pool: watermarks.of(JOBS, partition)[0] for pool, partition in partitions(engine).items()}
     finally:

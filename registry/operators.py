@@ -38,7 +38,7 @@ def send(settings: Settings, record: OperatorRecord, partitions: Iterable[int], 
     WrongSigner when the settings have the key of somebody else. DeliveryUnclear when a broker did not confirm: send the
     record again. A second copy changes nothing."""
     signer = jobs_writer.signer_of(settings, signers.OPERATOR)
-    producer = Producer(settings.kafka, "headrace-operator")
+    producer = Producer(settings.brokers, "headrace-operator")
     try:
         for partition in partitions:
             event_id = uuid.uuid4().hex

@@ -74,7 +74,7 @@ def apply(
 def _checked(settings: Settings, policy: Policy, replication: int) -> TopicChange:
     """What has to be done with the topics. RegistryError when the broker would not do it."""
     try:
-        change = TopicChange(settings.kafka, topics_for(policy), replication)
+        change = TopicChange(settings.brokers, topics_for(policy), replication)
         change.check()
     except (KafkaException, TopicMismatch) as error:
         raise _refused(error, "; nothing was changed") from error

@@ -189,7 +189,7 @@ def main() -> None:
     serve_metrics(settings.metrics_port)
     stop = on_signal()
     engine = engine_for(settings)
-    producer = Producer(settings.kafka, "registry-relay")
+    producer = Producer(settings.brokers, "registry-relay")
     log.info("relay is up")
     try:
         Relay(engine, producer, signer).run(stop)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 import structlog
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from pydantic import ValidationError
 
 from runtime.object_store_errors import StoreFault
@@ -19,6 +19,11 @@ from runtime.proxies import ProxyUnusable
 from runtime.settings import ENV_PREFIX, SettingUnusable
 from runtime.telemetry import configure_logging, without_words
 
+_FORBIDDEN = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -69,8 +74,18 @@ def outer_fault(failure: Exception) -> str:
     if isinstance(failure, ValidationError):
         return settings_fault(failure)
     if isinstance(failure, KafkaException):
-        return f"expected Kafka to answer, found {failure.args[0].str()}; see `headrace status`, or set HEADRACE_KAFKA"
+        return kafka_fault(failure)
     return str(failure) if isinstance(failure, SettingUnusable | ProxyUnusable | StoreFault) else ""
+
+
+def kafka_fault(failure: KafkaException) -> str:
+    """What a broker, or the way to it, has against us."""
+    said = failure.args[0]
+    if said.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
+        return f"expected Kafka to know this process, found {said.str()}; see HEADRACE_KAFKA_USER"
+    if said.code() in _FORBIDDEN:
+        return f"expected Kafka to allow this to HEADRACE_KAFKA_USER, found {said.str()}; see the ACLs of the brokers"
+    return f"expected Kafka to answer, found {said.str()}; see `headrace status`, or set HEADRACE_KAFKA"
 
 
 def settings_fault(failure: ValidationError) -> str:

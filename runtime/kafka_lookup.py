@@ -9,6 +9,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from runtime.kafka_credentials import Brokers
 from runtime.kafka_reader import new_consumer, record_of
 from runtime.kafka_records import METADATA_TIMEOUT_S, Record
 
@@ -26,9 +27,9 @@ class Lookup:
     A caller that wants the record at an offset mostly wants the next records soon. These are kept, in memory only,
     until somebody asks for them once or newer records need the room."""
 
-    def __init__(self, bootstrap: str, topic: str, *, client_id: str) -> None:
+    def __init__(self, brokers: Brokers, topic: str, *, client_id: str) -> None:
         self._topic = topic
-        self._bootstrap, self._client_id = bootstrap, client_id
+        self._brokers, self._client_id = brokers, client_id
         self._consumer = self._new_consumer()
         self._failures = 0
         """Reads that failed, one after the other."""
@@ -59,7 +60,7 @@ class Lookup:
             self._consumer.close()
 
     def _new_consumer(self) -> Any:
-        return new_consumer(self._bootstrap, self._client_id, {"enable.partition.eof": True})
+        return new_consumer(self._brokers, self._client_id, {"enable.partition.eof": True})
 
     def _renew(self) -> None:
         with suppress(KafkaException):  # the client is broken, and an error at its end changes nothing

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from contract.bounds import MESSAGE_BYTES_MAX
 from runtime import kafka_clients
+from runtime.kafka_credentials import Brokers
 from runtime.kafka_records import (
     CLIENT,
     METADATA_TIMEOUT_S,
@@ -47,7 +48,7 @@ class Producer:
 
     def __init__(
         self,
-        bootstrap: str,
+        brokers: Brokers,
         client_id: str,
         *,
         linger_ms: int = 0,
@@ -58,7 +59,7 @@ class Producer:
         request takes all records that came meanwhile; `on_delivery` hears of failures only."""
         self._config: dict[str, Any] = {
             **CLIENT,
-            "bootstrap.servers": bootstrap,
+            **brokers.librdkafka(),
             "client.id": client_id,
             "enable.idempotence": True,
             "acks": "all",

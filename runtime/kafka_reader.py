@@ -16,6 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from contract.bounds import MESSAGE_BYTES_MAX
 from runtime import kafka_clients
+from runtime.kafka_credentials import Brokers
 from runtime.kafka_records import CLIENT, METADATA_TIMEOUT_S, Complaints, OffsetGone, Record
 
 log = structlog.get_logger(__name__)
@@ -63,9 +64,9 @@ class Reader:
     """
 
     def __init__(
-        self, bootstrap: str, starts: Mapping[tuple[str, int], StartOffset], *, client_id: str = "headrace"
+        self, brokers: Brokers, starts: Mapping[tuple[str, int], StartOffset], *, client_id: str = "headrace"
     ) -> None:
-        self._consumer = new_consumer(bootstrap, client_id)
+        self._consumer = new_consumer(brokers, client_id)
         self._complaints = Complaints()
         self._positions: dict[tuple[str, int], int] = {}
         try:
@@ -118,14 +119,14 @@ class Reader:
         return record
 
 
-def read_range(bootstrap: str, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
+def read_range(brokers: Brokers, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
     """The records with start <= offset < end. Compaction may have taken some of them.
 
     OffsetGone when the log begins after `start` or ends before `end`.
     """
     if start >= end:
         return
-    consumer, complaints = new_consumer(bootstrap, "headrace-range", {"enable.partition.eof": True}), Complaints()
+    consumer, complaints = new_consumer(brokers, "headrace-range", {"enable.partition.eof": True}), Complaints()
     try:
         low, high = _watermarks(consumer, topic, partition)
         if start < low or end > high:
@@ -149,27 +150,27 @@ def read_range(bootstrap: str, topic: str, partition: int, start: int, end: int)
         consumer.close()
 
 
-def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Record | None:
+def read_one(brokers: Brokers, topic: str, partition: int, offset: int) -> Record | None:
     """The record at `offset`; None when the record was compacted away, retained out, or not yet written."""
     try:
-        return next(read_range(bootstrap, topic, partition, offset, offset + 1), None)
+        return next(read_range(brokers, topic, partition, offset, offset + 1), None)
     except OffsetGone:
         return None
 
 
-def offsets(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
+def offsets(brokers: Brokers, topic: str, partition: int) -> tuple[int, int]:
     """(offset of the first record kept, offset up to which records can be read). The second is that of the next record
     to be written, or of the first record of a transaction under way."""
-    consumer = new_consumer(bootstrap, "headrace-offsets")
+    consumer = new_consumer(brokers, "headrace-offsets")
     try:
         return _watermarks(consumer, topic, partition)
     finally:
         consumer.close()
 
 
-def partitions(bootstrap: str, topic: str) -> int:
+def partitions(brokers: Brokers, topic: str) -> int:
     """How many partitions the topic has. OffsetGone when there is no such topic (yet)."""
-    consumer = new_consumer(bootstrap, "headrace-partitions")
+    consumer = new_consumer(brokers, "headrace-partitions")
     try:
         found = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics.get(topic)
     finally:
@@ -183,9 +184,9 @@ class Watermarks:
     """Asks where partitions begin and end, on lasting connections, for callers that ask often. May be used from any
     thread: the library's client allows it, and no caller waits for the answer to another."""
 
-    def __init__(self, bootstrap: str, *, client_id: str = "headrace-watermarks") -> None:
-        self._bootstrap, self._client_id = bootstrap, client_id
-        self._consumer = new_consumer(bootstrap, client_id)
+    def __init__(self, brokers: Brokers, *, client_id: str = "headrace-watermarks") -> None:
+        self._brokers, self._client_id = brokers, client_id
+        self._consumer = new_consumer(brokers, client_id)
         self._uncommitted: Any = None
         self._making = threading.Lock()
 
@@ -199,7 +200,7 @@ class Watermarks:
         with self._making:
             if self._uncommitted is None:
                 self._uncommitted = new_consumer(
-                    self._bootstrap, self._client_id, {"isolation.level": "read_uncommitted"}
+                    self._brokers, self._client_id, {"isolation.level": "read_uncommitted"}
                 )
         return _watermarks(self._uncommitted, topic, partition)[1]
 
@@ -209,11 +210,11 @@ class Watermarks:
             self._uncommitted.close()
 
 
-def new_consumer(bootstrap: str, client_id: str, more: Mapping[str, Any] | None = None) -> Any:
+def new_consumer(brokers: Brokers, client_id: str, more: Mapping[str, Any] | None = None) -> Any:
     return kafka_clients.consumer(
         {
             **CLIENT,
-            "bootstrap.servers": bootstrap,
+            **brokers.librdkafka(),
             "client.id": client_id,
             "group.id": client_id,  # the library asks for a group; none is joined, nothing is committed
             "enable.auto.commit": False,

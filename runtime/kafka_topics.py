@@ -20,6 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from contract.topics import Topic
 from runtime import kafka_clients
+from runtime.kafka_credentials import Brokers
 from runtime.kafka_records import CLIENT
 
 ADMIN_TIMEOUT_S = 15.0
@@ -61,14 +62,14 @@ class _TopicSetting(NamedTuple):
     """The setting was made for this topic: it is not the broker's default."""
 
 
-def ensure_topics(bootstrap: str, topics: Iterable[Topic], replication: int = 1) -> list[str]:
+def ensure_topics(brokers: Brokers, topics: Iterable[Topic], replication: int = 1) -> list[str]:
     """Create missing topics, add partitions, change the settings of the other topics. Names of the topics created.
 
     TopicMismatch when an `exact` topic has more partitions than it may: a topic cannot lose partitions. Other topics
     may have more: a policy that drops a pool leaves the pool's partition behind. `replication` counts for new topics
     only.
     """
-    change = TopicChange(bootstrap, topics, replication)
+    change = TopicChange(brokers, topics, replication)
     change.make_room()
     change.settle()
     return change.created
@@ -80,11 +81,11 @@ class TopicChange:
     retention.
     """
 
-    def __init__(self, bootstrap: str, topics: Iterable[Topic], replication: int = 1) -> None:
+    def __init__(self, brokers: Brokers, topics: Iterable[Topic], replication: int = 1) -> None:
         """Look at the topics there are. TopicMismatch; KafkaException when the broker does not answer."""
         self._wanted = {topic.name: topic for topic in topics}
         self._replication = replication
-        self._admin = kafka_clients.admin_client({**CLIENT, "bootstrap.servers": bootstrap})
+        self._admin = kafka_clients.admin_client({**CLIENT, **brokers.librdkafka()})
         self._found = {
             name: len(metadata.partitions)
             for name, metadata in self._admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics.items()

@@ -10,7 +10,19 @@ from enum import StrEnum
 
 from runtime.settings import DATABASE_VARIABLES, ENV_PREFIX, Settings, variable_of
 
-_EVERYBODY = frozenset({"kafka", "data", "log_level", "metrics_port"})
+_KAFKA = frozenset(
+    {
+        "kafka",
+        "kafka_security",
+        "kafka_mechanism",
+        "kafka_user",
+        "kafka_password",
+        "kafka_ca",
+        "kafka_token_url",
+        "kafka_token_scope",
+    }
+)
+_EVERYBODY = _KAFKA | {"data", "log_level", "metrics_port"}
 _STORE = frozenset(
     {
         "s3_endpoint",

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsS
 
 from contract import signing
 from contract.bounds import RENDEZVOUS_PORTS
+from runtime.kafka_credentials import Brokers, KafkaCredentials, Mechanism, Security
 
 ENV_PREFIX = "HEADRACE_"
 SECRETS_VARIABLE = "HEADRACE_SECRETS"
@@ -57,6 +58,19 @@ class Settings(BaseSettings):
 
     kafka: str = "127.0.0.1:9092"
     """Bootstrap servers, host:port separated by commas; an address of IPv6 in brackets: `[::1]:9092`."""
+    kafka_security: Security = "plaintext"
+    """How clients speak to the brokers. plaintext: without a name, for development only."""
+    kafka_mechanism: Mechanism = "SCRAM-SHA-512"
+    """How a client proves who it is, with sasl_plaintext and sasl_ssl."""
+    kafka_user: str = ""
+    """The principal of this process at Kafka: User:<this>."""
+    kafka_password: str = Field(default="", repr=False)
+    kafka_ca: str = ""
+    """File with the certificates of the authorities that vouch for the brokers. Empty: those the system trusts."""
+    kafka_token_url: str = ""
+    """OAUTHBEARER: where tokens are fetched with kafka_user and kafka_password as the client's id and secret."""
+    kafka_token_scope: str = ""
+    """OAUTHBEARER: what is asked for with a token. Empty: nothing is said about it."""
     database_url: str = Field(
         default="postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
         validation_alias=AliasChoices(*DATABASE_VARIABLES),
@@ -150,6 +164,13 @@ class Settings(BaseSettings):
             )
         if self.signer:
             signing.signing_key(self.signer, self.signing_key)
+        return self
+
+    @model_validator(mode="after")
+    def _usable_credentials(self) -> Settings:
+        fault = self.brokers.credentials.fault(self.kafka)
+        if fault:
+            raise ValueError(fault)
         return self
 
     @field_validator("database_url")
@@ -248,6 +269,20 @@ class Settings(BaseSettings):
         if level.lower() not in ("debug", "info", "warning", "error"):
             raise ValueError(f"expected debug, info, warning or error, found {level!r}")
         return level.lower()
+
+    @property
+    def brokers(self) -> Brokers:
+        """The brokers with the credentials of this process: what every client of Kafka is made from."""
+        shown = KafkaCredentials(
+            security=self.kafka_security,
+            mechanism=self.kafka_mechanism,
+            user=self.kafka_user,
+            password=self.kafka_password,
+            ca=self.kafka_ca,
+            token_url=self.kafka_token_url,
+            token_scope=self.kafka_token_scope,
+        )
+        return Brokers(self.kafka, shown)
 
     def environment(self) -> dict[str, str]:
         """The environment variables from which `Settings()` reads these settings again, for a child process."""

@@ -43,11 +43,11 @@ class Intake:
 
     def __init__(self, settings: Settings, app: Any, store: ObjectStore, admission: Admission) -> None:
         self._app = app
-        self._producer = Producer(settings.kafka, "headrace-intake", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
+        self._producer = Producer(settings.brokers, "headrace-intake", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self._signer = jobs_writer.signer_of(settings, signers.INTAKE)
-        self._watermarks = Watermarks(settings.kafka)
+        self._watermarks = Watermarks(settings.brokers)
         key = jobs_writer.key_of(settings, signers.INTAKE)
-        self._positions, self._skips = IntakePositions(store, settings.kafka, key), Skips(store)
+        self._positions, self._skips = IntakePositions(store, settings.brokers, key), Skips(store)
         self._admission = admission
         self._judging = ThreadPoolExecutor(1, "judging")
         self._partitions: dict[int, IntakePartition] = {}

@@ -80,7 +80,7 @@ class Projector:
     def __init__(self, settings: Settings, app: Any) -> None:
         self._settings, self._app, self._flow = settings, app, app.flow
         self._engine = engine(settings)
-        self._watermarks = Watermarks(settings.kafka)
+        self._watermarks = Watermarks(settings.brokers)
         self._ours: set[int] = set()
         self._pools: dict[int, ProjectedLedger] = {}
         self._left_out: set[int] = set()

@@ -33,9 +33,9 @@ class Scheduler:
 
     def __init__(self, settings: Settings, app: Any, store: ObjectStore) -> None:
         self._settings, self._app = settings, app
-        self._producer = Producer(settings.kafka, "headrace-scheduler", delivery_timeout_ms=LEDGER_TIMEOUT_MS)
-        self._orders = Producer(settings.kafka, "headrace-orders", in_bursts=True)
-        self._watermarks = Watermarks(settings.kafka)
+        self._producer = Producer(settings.brokers, "headrace-scheduler", delivery_timeout_ms=LEDGER_TIMEOUT_MS)
+        self._orders = Producer(settings.brokers, "headrace-orders", in_bursts=True)
+        self._watermarks = Watermarks(settings.brokers)
         self._store = store
         keys = installation_keys(settings.installation_keys)
         self._verifier = Verifier(keys) if keys else None

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from audit.ledger.damage import Damage
 from audit.ledger.reader import LedgerRecord, ledger_from, ledger_growing, ledger_of_file
 from contract.snapshot_names import SnapshotName, nearest_before
+from runtime.kafka_credentials import Brokers
 from runtime.object_store import ObjectStore
 from runtime.snapshots import first_usable, names_of
 from scheduling import snapshot
@@ -74,7 +75,7 @@ class LedgerPast:
 
 
 def past_of_partition(
-    bootstrap: str,
+    brokers: Brokers,
     pool: str,
     partition: int,
     store: ObjectStore | None,
@@ -86,23 +87,23 @@ def past_of_partition(
 
     KafkaException when the broker can't be reached, the store's UNAVAILABLE when the store can't."""
     names = [] if store is None else names_of(store, pool)
-    ledger, end = ledger_from(bootstrap, partition)
+    ledger, end = ledger_from(brokers, partition)
     return LedgerPast(pool, bounded(ledger), end=end, store=store, names=names, remembered=remembered)
 
 
 def following_past_of_partition(
-    bootstrap: str, pool: str, partition: int, store: ObjectStore, over: Callable[[], bool]
+    brokers: Brokers, pool: str, partition: int, store: ObjectStore, over: Callable[[], bool]
 ) -> LedgerPast:
     """The past of a pool and what is appended to it, until `over` returns True.
 
     KafkaException when the broker can't be reached, the store's UNAVAILABLE when the store can't."""
     names = names_of(store, pool)
-    _, end = ledger_from(bootstrap, partition)
+    _, end = ledger_from(brokers, partition)
 
     def until_now(first: int) -> Iterator[LedgerRecord]:
-        return ledger_from(bootstrap, partition)[0](first)
+        return ledger_from(brokers, partition)[0](first)
 
-    growing = ledger_growing(bootstrap, partition, over)
+    growing = ledger_growing(brokers, partition, over)
     return LedgerPast(pool, until_now, end=end, store=store, names=names, growing=growing)
 
 

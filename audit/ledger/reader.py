@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from contract.bounds import MESSAGE_BYTES_MAX, visible
 from contract.topics import JOBS, LEDGER
 from runtime.kafka import OffsetGone, Reader, offsets, partitions, read_range
+from runtime.kafka_credentials import Brokers
 
 SAID_CHARACTERS_MAX = 300
 """Of what a decoder says of a line: it quotes the line."""
@@ -64,33 +65,35 @@ class ExportLine(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True)
 _line = msgspec.json.Decoder(ExportLine)
 
 
-def ledger_of_partition(bootstrap: str, partition: int) -> tuple[LedgerSource, int]:
+def ledger_of_partition(brokers: Brokers, partition: int) -> tuple[LedgerSource, int]:
     """The ledger in this partition up to now, and its end offset. Records that are appended later are not read.
 
     KafkaException when the broker can't be reached."""
-    read, high = ledger_from(bootstrap, partition)
+    read, high = ledger_from(brokers, partition)
     return lambda: read(0), high
 
 
-def ledger_from(bootstrap: str, partition: int) -> tuple[Callable[[int], Iterator[LedgerRecord]], int]:
+def ledger_from(brokers: Brokers, partition: int) -> tuple[Callable[[int], Iterator[LedgerRecord]], int]:
     """A function that reads the ledger in this partition from any offset up to now, and the end offset. The partition
     may be missing while no scheduler has opened the pool: then the ledger is empty. KafkaException."""
-    low, high = _ends(bootstrap, LEDGER, partition)
+    low, high = _ends(brokers, LEDGER, partition)
 
     def read(first: int) -> Iterator[LedgerRecord]:
-        for record in read_range(bootstrap, LEDGER, partition, max(low, first), high):
+        for record in read_range(brokers, LEDGER, partition, max(low, first), high):
             yield LedgerRecord(record.offset, record.timestamp_ms, record.value or b"")
 
     return read, high
 
 
-def ledger_growing(bootstrap: str, partition: int, over: Callable[[], bool]) -> Callable[[int], Iterator[LedgerRecord]]:
+def ledger_growing(
+    brokers: Brokers, partition: int, over: Callable[[], bool]
+) -> Callable[[int], Iterator[LedgerRecord]]:
     """A function that reads the ledger in this partition from any offset on, and goes on with what is appended, until
     `over` returns True. `over` is asked at least every half second. KafkaException."""
 
     def read(first: int) -> Iterator[LedgerRecord]:
-        low, _ = _ends(bootstrap, LEDGER, partition)
-        reader = Reader(bootstrap, {(LEDGER, partition): max(low, first)}, client_id="headrace-following")
+        low, _ = _ends(brokers, LEDGER, partition)
+        reader = Reader(brokers, {(LEDGER, partition): max(low, first)}, client_id="headrace-following")
         try:
             while not over():
                 for record in reader.read(0.5):
@@ -101,14 +104,14 @@ def ledger_growing(bootstrap: str, partition: int, over: Callable[[], bool]) -> 
     return read
 
 
-def jobs_of_partition(bootstrap: str, partition: int, end: int | None = None) -> tuple[Iterator[JobsRecord], int]:
+def jobs_of_partition(brokers: Brokers, partition: int, end: int | None = None) -> tuple[Iterator[JobsRecord], int]:
     """The records of `jobs` that are still there, up to offset `end` or to the partition's end, and the offset of the
     first record that is kept. KafkaException."""
-    low, high = _ends(bootstrap, JOBS, partition)
+    low, high = _ends(brokers, JOBS, partition)
     end = high if end is None else min(end, high)
 
     def read() -> Iterator[JobsRecord]:
-        for record in read_range(bootstrap, JOBS, partition, low, end):
+        for record in read_range(brokers, JOBS, partition, low, end):
             if record.value:
                 headers = tuple(record.headers)
                 yield JobsRecord(record.offset, record.timestamp_ms, key_text(record.key), record.value, headers)
@@ -125,16 +128,16 @@ def key_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _ends(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
+def _ends(brokers: Brokers, topic: str, partition: int) -> tuple[int, int]:
     """(offset of the first record that is kept, offset of the next record to be written); both 0 when the topic exists
     without this partition. KafkaException when the broker can't be reached or can't tell."""
     try:
-        return offsets(bootstrap, topic, partition)
+        return offsets(brokers, topic, partition)
     except KafkaException as error:
         if error.args[0].code() not in _NO_PARTITION:
             raise
         try:
-            known = partitions(bootstrap, topic)
+            known = partitions(brokers, topic)
         except OffsetGone:
             raise error from None
         if partition < known:

@@ -20,6 +20,7 @@ from contract.names import dispatch_partition
 from contract.orders import Order
 from contract.topics import dispatch_topic
 from runtime.kafka import OffsetGone, Reader, Record, offsets, partitions
+from runtime.kafka_credentials import Brokers
 from runtime.kafka_reader import StartOffset
 from runtime.worker import metrics
 from runtime.worker.order_door import orders_of
@@ -53,7 +54,7 @@ class OrderReader:
 
     def __init__(
         self,
-        bootstrap: str,
+        brokers: Brokers,
         cluster: str,
         node: str,
         session: str,
@@ -61,7 +62,7 @@ class OrderReader:
         *,
         partitions_every_s: float = PARTITIONS_EVERY_S,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._brokers = brokers
         self._topic = dispatch_topic(cluster)
         self._node = node
         self._session = session
@@ -145,7 +146,7 @@ class OrderReader:
         told_s = -WARN_EVERY_S
         while not self._stopping.is_set():
             try:
-                self._partition = dispatch_partition(self._node, partitions(self._bootstrap, self._topic))
+                self._partition = dispatch_partition(self._node, partitions(self._brokers, self._topic))
                 return self._reading({(self._topic, self._partition): "end"})
             except Exception as error:  # the agent outlives any trouble of a broker, and the log says what it waits for
                 if time.monotonic() - told_s > WARN_EVERY_S:
@@ -163,7 +164,7 @@ class OrderReader:
         """If the topic grew, this node's orders may go to another partition now: read that partition too, from its
         beginning. Orders may then overtake each other, which the node's rules allow for."""
         try:
-            partition = dispatch_partition(self._node, partitions(self._bootstrap, self._topic))
+            partition = dispatch_partition(self._node, partitions(self._brokers, self._topic))
             if partition == self._partition:
                 return reader
             log.info("the dispatch topic grew", topic=self._topic, partition=partition, before=self._partition)
@@ -182,7 +183,7 @@ class OrderReader:
         before, self._behind = self._behind, {}
         try:
             for place in self._places:
-                if reader.position(place) < offsets(self._bootstrap, *place)[1]:
+                if reader.position(place) < offsets(self._brokers, *place)[1]:
                     self._behind[place] = reader.position(place)
         except Exception as error:  # a broker that does not answer shows nothing of the reader
             log.warning("end of the dispatch topic not known", topic=self._topic, error=type(error).__name__)
@@ -200,7 +201,7 @@ class OrderReader:
         return renewed
 
     def _reading(self, starts: dict[tuple[str, int], StartOffset]) -> Reader:
-        reader = Reader(self._bootstrap, starts, client_id=f"node-{self._node}")
+        reader = Reader(self._brokers, starts, client_id=f"node-{self._node}")
         self._places = tuple(starts)
         return reader
 

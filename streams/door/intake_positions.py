@@ -25,6 +25,7 @@ from contract.seals import PlaceSeals
 from contract.signing import SigningKey
 from contract.topics import SUBMISSIONS
 from runtime.kafka import offsets
+from runtime.kafka_credentials import Brokers
 from runtime.object_store import Missing, ObjectStore, OtherSize
 
 PLACE_BYTES_MAX = 4 * 1024
@@ -71,9 +72,9 @@ class BegunPlace(NamedTuple):
 class IntakePositions:
     """Each call asks the store, and some calls ask the broker, so call from a thread."""
 
-    def __init__(self, store: ObjectStore, bootstrap: str, key: SigningKey | None = None) -> None:
+    def __init__(self, store: ObjectStore, brokers: Brokers, key: SigningKey | None = None) -> None:
         """`key`: intake's own. Others, who show places to people, have none, and believe what they find."""
-        self._store, self._bootstrap, self._seals = store, bootstrap, PlaceSeals(key)
+        self._store, self._brokers, self._seals = store, brokers, PlaceSeals(key)
 
     def read(self, partition: int) -> int:
         """Where to read on, as `begin`."""
@@ -82,7 +83,7 @@ class IntakePositions:
     def begin(self, partition: int) -> BegunPlace:
         """Where to read on, and whether anything was lost since that was written. The first record that the topic keeps
         when the stored position is missing or cannot be."""
-        low, high = offsets(self._bootstrap, SUBMISSIONS, partition)
+        low, high = offsets(self._brokers, SUBMISSIONS, partition)
         known = self._known(partition)
         if known is None:
             return BegunPlace(IntakePosition(low), 0)

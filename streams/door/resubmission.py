@@ -16,7 +16,7 @@ def resubmit(settings: Settings, producer: Producer, partition: int, offset: int
     headers and value. The same CloudEvents source and id make the same job, so nothing changes if the job exists.
 
     CannotResubmit when the topic keeps the record no longer; DeliveryUnclear and DeliveryRefused as the producer."""
-    record = read_one(settings.kafka, SUBMISSIONS, partition, offset)
+    record = read_one(settings.brokers, SUBMISSIONS, partition, offset)
     if record is None:
         raise CannotResubmit(
             f"expected a record at offset {offset} of partition {partition} of `submissions`, found none: the topic"

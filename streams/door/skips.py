@@ -44,19 +44,19 @@ def order_skip(settings: Settings, partition: int, offset: int) -> None:
     within seconds, one that starts obeys at once: `quarantine` then holds the record with the reason SKIPPED. An intake
     that is not held up at the record passes it on like any other."""
     try:
-        known = partitions(settings.kafka, SUBMISSIONS)
+        known = partitions(settings.brokers, SUBMISSIONS)
     except OffsetGone:
         raise CannotSkip("expected a topic `submissions`, found none; `headrace up` creates it") from None
     if not 0 <= partition < known:
         raise CannotSkip(f"expected a partition from 0 to {known - 1} of `submissions`, found {partition}")
     store = ObjectStore(settings)
-    position = IntakePositions(store, settings.kafka).read(partition)
+    position = IntakePositions(store, settings.brokers).read(partition)
     if offset < position:
         raise CannotSkip(
             f"expected a record that intake has not passed, found offset {offset} of partition {partition}, and intake"
             f" is at {position}; `headrace quarantine list` shows the record if it was refused"
         )
-    _, end = offsets(settings.kafka, SUBMISSIONS, partition)
+    _, end = offsets(settings.brokers, SUBMISSIONS, partition)
     if offset >= end:
         raise CannotSkip(
             f"expected an offset below {end}, where partition {partition} of `submissions` ends, found {offset}"

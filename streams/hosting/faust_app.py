@@ -30,6 +30,7 @@ from runtime.settings import Settings, SettingUnusable
 from runtime.shutdown import on_signal_async
 from runtime.telemetry import configure_logging, serve_metrics, without_words
 from streams.hosting.assignment import METADATA_MAX_AGE_MS, Assignor, keep_whole
+from streams.hosting.faust_credentials import broker_credentials
 from streams.hosting.faust_parts import (
     NoMonitor,
     NoTables,
@@ -75,6 +76,7 @@ def make_app(name: str, settings: Settings) -> Any:
     app: Any = faust.App(
         name,
         broker=brokers,
+        broker_credentials=broker_credentials(settings.brokers.credentials),
         store="memory://",
         datadir=str(datadir),
         value_serializer="raw",
@@ -140,7 +142,7 @@ def hold_back(app: Any, topic: str, partition: int, held: bool) -> None:
 async def wait_for_broker(settings: Settings, topic: str) -> None:
     """Wait until the broker answers for `topic`. A wait is logged once for each reason."""
     said = ""
-    watermarks = kafka.Watermarks(settings.kafka)
+    watermarks = kafka.Watermarks(settings.brokers)
     try:
         while True:
             try:

@@ -45,7 +45,7 @@ class PoolIO:
     ) -> None:
         self.partition = partition
         self.orders = orders
-        self._kafka, self._settings = settings.kafka, settings
+        self._kafka, self._settings = settings.brokers, settings
         self._producer, self._store, self._watermarks = producer, store, watermarks
         self._disk, self._seals, self._seek, self._hold_back = disk, seals, seek, hold_back
 

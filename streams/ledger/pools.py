@@ -13,8 +13,8 @@ from runtime.settings import Settings
 
 def pool_in_ledger(settings: Settings, partition: int) -> str | None:
     """The pool whose ledger lies in this partition; None while it is empty."""
-    low, high = offsets(settings.kafka, LEDGER, partition)
-    for record in read_range(settings.kafka, LEDGER, partition, low, high):
+    low, high = offsets(settings.brokers, LEDGER, partition)
+    for record in read_range(settings.brokers, LEDGER, partition, low, high):
         try:
             return decode_batch(record.value).pool
         except Malformed:

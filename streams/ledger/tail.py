@@ -10,6 +10,7 @@ from typing import Any
 
 from contract.topics import LEDGER
 from runtime.kafka import Reader, Record
+from runtime.kafka_credentials import Brokers
 
 READ_TIMEOUT_S = 0.5
 CHUNK_RECORDS, CHUNK_BYTES = 500, 1024 * 1024
@@ -26,7 +27,7 @@ class LedgerTail:
 
     def __init__(
         self,
-        bootstrap: str,
+        brokers: Brokers,
         partition: int,
         start: int,
         *,
@@ -35,7 +36,7 @@ class LedgerTail:
     ) -> None:
         """Both callbacks run on the running event loop. After `on_failure` no records come."""
         self._loop = asyncio.get_running_loop()
-        self._bootstrap, self._partition, self._start = bootstrap, partition, start
+        self._brokers, self._partition, self._start = brokers, partition, start
         self._on_records, self._on_failure = on_records, on_failure
         self._closing = threading.Event()
         self._room = threading.Semaphore(CHUNKS_AHEAD)
@@ -51,7 +52,7 @@ class LedgerTail:
 
     def _run(self) -> None:
         try:
-            reader = Reader(self._bootstrap, {(LEDGER, self._partition): self._start}, client_id="headrace-ledger")
+            reader = Reader(self._brokers, {(LEDGER, self._partition): self._start}, client_id="headrace-ledger")
             try:
                 while not self._closing.is_set():
                     records = reader.read(READ_TIMEOUT_S, CHUNK_RECORDS, CHUNK_BYTES)

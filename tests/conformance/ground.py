@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from runtime.kafka_credentials import Brokers
+
 Given = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]
 """Key, value and headers of a record."""
 
@@ -12,9 +14,9 @@ Given = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]
 class KafkaGround(Protocol):
     """A broker for one case: a real one, or the twin."""
 
-    bootstrap: str
-    nowhere: str
-    """The address of a broker that does not answer."""
+    brokers: Brokers
+    nowhere: Brokers
+    """A broker that does not answer."""
 
     def topic(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
         """The name of a topic of this case's own, with the broker's append time."""

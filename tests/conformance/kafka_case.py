@@ -37,7 +37,7 @@ def values(records: list[kafka.Record]) -> list[bytes | None]:
 
 
 def written(ground: KafkaGround, topic: str, *texts: bytes, partition: int = 0) -> None:
-    producer = kafka.Producer(ground.bootstrap, "conformance")
+    producer = kafka.Producer(ground.brokers, "conformance")
     for text in texts:
         producer.send(topic, text, partition=partition)
     producer.close()

@@ -19,31 +19,31 @@ from tests.waiting import until
 @case
 def topics_follow_what_is_wanted_and_say_so(ground: KafkaGround) -> None:
     topic = ground.topic(2)
-    assert kafka.partitions(ground.bootstrap, topic) == 2
-    assert kafka.ensure_topics(ground.bootstrap, [Topic(topic, 3, {"retention.ms": "1000"})]) == []
-    assert kafka.partitions(ground.bootstrap, topic) == 3
-    assert kafka.offsets(ground.bootstrap, topic, 2) == (0, 0)
+    assert kafka.partitions(ground.brokers, topic) == 2
+    assert kafka.ensure_topics(ground.brokers, [Topic(topic, 3, {"retention.ms": "1000"})]) == []
+    assert kafka.partitions(ground.brokers, topic) == 3
+    assert kafka.offsets(ground.brokers, topic, 2) == (0, 0)
     new = f"{topic}-new"
-    assert kafka.ensure_topics(ground.bootstrap, [Topic(new, 1, APPEND_TIME)]) == [new]
+    assert kafka.ensure_topics(ground.brokers, [Topic(new, 1, APPEND_TIME)]) == [new]
     with pytest.raises(kafka.TopicMismatch, match=r"to have 1 partitions, found 3"):
-        kafka.ensure_topics(ground.bootstrap, [Topic(topic, 1, {}, exact=True)])
+        kafka.ensure_topics(ground.brokers, [Topic(topic, 1, {}, exact=True)])
     with pytest.raises(kafka.TopicMismatch):
-        kafka.ensure_topics(ground.bootstrap, [Topic(topic, 3, {"no.such.setting": "1"})])
-    change = kafka.TopicChange(ground.bootstrap, [Topic(f"{topic}-trial", 1, {}), Topic(topic, 4, {})])
+        kafka.ensure_topics(ground.brokers, [Topic(topic, 3, {"no.such.setting": "1"})])
+    change = kafka.TopicChange(ground.brokers, [Topic(f"{topic}-trial", 1, {}), Topic(topic, 4, {})])
     change.check()
     with pytest.raises(kafka.OffsetGone):
-        kafka.partitions(ground.bootstrap, f"{topic}-trial")
+        kafka.partitions(ground.brokers, f"{topic}-trial")
     change.make_room()
-    assert kafka.partitions(ground.bootstrap, topic) == 4
+    assert kafka.partitions(ground.brokers, topic) == 4
     assert change.put_back() == []
     with pytest.raises(kafka.OffsetGone):
-        until(lambda: not kafka.partitions(ground.bootstrap, f"{topic}-trial"), "the topic is gone")
+        until(lambda: not kafka.partitions(ground.brokers, f"{topic}-trial"), "the topic is gone")
 
 
 @case
 def offsets_are_known_by_place_and_by_time(ground: KafkaGround) -> None:
     topic = ground.topic()
-    producer = kafka.Producer(ground.bootstrap, "conformance")
+    producer = kafka.Producer(ground.brokers, "conformance")
     times_ms = []
     for number in range(3):
         times_ms.append(producer.send_and_wait(topic, b"%d" % number, partition=0).timestamp_ms)
@@ -66,11 +66,11 @@ def offsets_are_known_by_place_and_by_time(ground: KafkaGround) -> None:
 def of_a_topic_that_does_not_exist_nothing_is_known(ground: KafkaGround) -> None:
     missing = ground.topic() + "-missing"
     with pytest.raises(kafka.OffsetGone, match="expected a topic"):
-        kafka.partitions(ground.bootstrap, missing)
+        kafka.partitions(ground.brokers, missing)
     with pytest.raises(KafkaException) as raised:
-        kafka.offsets(ground.bootstrap, missing, 0)
+        kafka.offsets(ground.brokers, missing, 0)
     assert raised.value.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION)
-    producer = kafka.Producer(ground.bootstrap, "conformance", delivery_timeout_ms=1_000)
+    producer = kafka.Producer(ground.brokers, "conformance", delivery_timeout_ms=1_000)
     with pytest.raises(kafka.DeliveryUnclear) as unclear:
         producer.send_and_wait(missing, b"words", partition=0)
     assert not isinstance(unclear.value, kafka.DeliveryRefused)
@@ -80,18 +80,18 @@ def of_a_topic_that_does_not_exist_nothing_is_known(ground: KafkaGround) -> None
 @case
 def a_partition_that_is_newer_than_the_producer_is_written_to(ground: KafkaGround) -> None:
     topic = ground.topic(2)
-    producer = kafka.Producer(ground.bootstrap, "conformance")
+    producer = kafka.Producer(ground.brokers, "conformance")
     producer.send_and_wait(topic, b"old", partition=0)
     with pytest.raises(kafka.DeliveryUnclear, match="no such partition"):
         producer.offer(topic, b"too soon", partition=2)
-    kafka.ensure_topics(ground.bootstrap, [Topic(topic, 4, APPEND_TIME)])
+    kafka.ensure_topics(ground.brokers, [Topic(topic, 4, APPEND_TIME)])
     producer.learn(topic)
     outcomes: list[object] = []
     producer.offer(topic, b"new", partition=2, on_delivery=outcomes.append)
     assert producer.flush(30) == 0
     until(lambda: outcomes, "a report")
     assert isinstance(outcomes[0], kafka.Delivery)
-    kafka.ensure_topics(ground.bootstrap, [Topic(topic, 5, APPEND_TIME)])
+    kafka.ensure_topics(ground.brokers, [Topic(topic, 5, APPEND_TIME)])
     assert producer.send_and_wait(topic, b"newer", partition=4).partition == 4
     producer.close()
 
@@ -99,11 +99,11 @@ def a_partition_that_is_newer_than_the_producer_is_written_to(ground: KafkaGroun
 @case
 def who_writes_in_bursts_hears_of_failures_only(ground: KafkaGround) -> None:
     topic = ground.topic(config={"max.message.bytes": "65536", **UNPACKED})
-    producer = kafka.Producer(ground.bootstrap, "conformance", in_bursts=True)
+    producer = kafka.Producer(ground.brokers, "conformance", in_bursts=True)
     outcomes: list[object] = []
     for size in (10, 100_000, 10):
         producer.offer(topic, bytes(size), partition=0, on_delivery=outcomes.append)
     assert producer.flush(30) == 0
     producer.close()
     assert [type(outcome) for outcome in outcomes] == [kafka.DeliveryRefused]
-    assert kafka.offsets(ground.bootstrap, topic, 0) == (0, 2)
+    assert kafka.offsets(ground.brokers, topic, 0) == (0, 2)

@@ -15,7 +15,7 @@ from tests.waiting import until
 def end_means_the_end_when_the_reader_was_made(ground: KafkaGround) -> None:
     topic = ground.topic()
     written(ground, topic, b"old")
-    reader = kafka.Reader(ground.bootstrap, {(topic, 0): "end"})
+    reader = kafka.Reader(ground.brokers, {(topic, 0): "end"})
     written(ground, topic, b"new")
     assert values(until(lambda: reader.read(1), "the new record")) == [b"new"]
     reader.close()
@@ -25,7 +25,7 @@ def end_means_the_end_when_the_reader_was_made(ground: KafkaGround) -> None:
 def a_reader_starts_where_it_is_told_and_knows_its_position(ground: KafkaGround) -> None:
     topic = ground.topic(2)
     written(ground, topic, *(b"%d" % number for number in range(5)))
-    reader = kafka.Reader(ground.bootstrap, {(topic, 0): 2, (topic, 1): "beginning"})
+    reader = kafka.Reader(ground.brokers, {(topic, 0): 2, (topic, 1): "beginning"})
     assert (reader.position((topic, 0)), reader.position((topic, 1))) == (2, 0)
     read: list[kafka.Record] = []
     while len(read) < 3:
@@ -43,28 +43,28 @@ def an_offset_that_the_log_does_not_have_is_gone(ground: KafkaGround) -> None:
     topic = ground.topic()
     written(ground, topic, b"0", b"1", b"2", b"3")
     ground.trim(topic, 0, 2)
-    assert kafka.offsets(ground.bootstrap, topic, 0) == (2, 4)
+    assert kafka.offsets(ground.brokers, topic, 0) == (2, 4)
     for offset in (1, 5):
-        reader = kafka.Reader(ground.bootstrap, {(topic, 0): offset})
+        reader = kafka.Reader(ground.brokers, {(topic, 0): offset})
         with pytest.raises(kafka.OffsetGone):
             until(lambda reader=reader: reader.read(1), "an answer")  # type: ignore[misc]
         reader.close()
-    at_end = kafka.Reader(ground.bootstrap, {(topic, 0): 4})
+    at_end = kafka.Reader(ground.brokers, {(topic, 0): 4})
     assert at_end.read(SOON_S) == []
     at_end.close()
     for start, end in ((1, 3), (3, 5)):
         with pytest.raises(kafka.OffsetGone):
-            list(kafka.read_range(ground.bootstrap, topic, 0, start, end))
-    assert values(list(kafka.read_range(ground.bootstrap, topic, 0, 2, 4))) == [b"2", b"3"]
-    assert list(kafka.read_range(ground.bootstrap, topic, 0, 9, 9)) == []
-    assert kafka.read_one(ground.bootstrap, topic, 0, 1) is kafka.read_one(ground.bootstrap, topic, 0, 4) is None
+            list(kafka.read_range(ground.brokers, topic, 0, start, end))
+    assert values(list(kafka.read_range(ground.brokers, topic, 0, 2, 4))) == [b"2", b"3"]
+    assert list(kafka.read_range(ground.brokers, topic, 0, 9, 9)) == []
+    assert kafka.read_one(ground.brokers, topic, 0, 1) is kafka.read_one(ground.brokers, topic, 0, 4) is None
 
 
 @case
 def a_lookup_gives_each_record_and_none_for_what_is_not_there(ground: KafkaGround) -> None:
     topic = ground.topic(2)
     written(ground, topic, *(b"%d" % number for number in range(20)), partition=1)
-    lookup = kafka.Lookup(ground.bootstrap, topic, client_id="conformance-lookup")
+    lookup = kafka.Lookup(ground.brokers, topic, client_id="conformance-lookup")
     for offset in (3, 4, 5, 19, 0, 4):
         found = lookup.at(1, offset)
         assert found is not None
@@ -124,15 +124,15 @@ def only_what_is_committed_is_read_and_markers_take_offsets(ground: KafkaGround)
         upstream.produce(topic, text, partition=0)
         upstream.flush()
         finish()
-    until(lambda: kafka.offsets(ground.bootstrap, topic, 0) == (0, 4), "both have ended")
-    found = list(kafka.read_range(ground.bootstrap, topic, 0, 0, 4))
+    until(lambda: kafka.offsets(ground.brokers, topic, 0) == (0, 4), "both have ended")
+    found = list(kafka.read_range(ground.brokers, topic, 0, 0, 4))
     assert [(record.offset, record.value) for record in found] == [(2, b"committed")]
-    lookup = kafka.Lookup(ground.bootstrap, topic, client_id="conformance-lookup")
+    lookup = kafka.Lookup(ground.brokers, topic, client_id="conformance-lookup")
     assert [lookup.at(0, offset) for offset in (0, 1, 3)] == [None] * 3
     lookup.close()
     written(ground, topic, b"behind the marker")
-    assert [r.offset for r in kafka.read_range(ground.bootstrap, topic, 0, 0, 5)] == [2, 4]
-    reader = kafka.Reader(ground.bootstrap, {(topic, 0): 3})
+    assert [r.offset for r in kafka.read_range(ground.brokers, topic, 0, 0, 5)] == [2, 4]
+    reader = kafka.Reader(ground.brokers, {(topic, 0): 3})
     assert [r.offset for r in until(lambda: reader.read(1), "what is behind the marker")] == [4]
     reader.close()
 
@@ -146,11 +146,11 @@ def no_end_is_promised_that_cannot_be_read_and_all_written_is_known_all_the_same
     upstream.produce(topic, b"open", partition=0)
     upstream.flush()
     written(ground, topic, b"behind it")
-    watermarks = kafka.Watermarks(ground.bootstrap)
+    watermarks = kafka.Watermarks(ground.brokers)
     assert (watermarks.of(topic, 0), watermarks.end_of_all_written(topic, 0)) == ((0, 0), 2)
-    reader = kafka.Reader(ground.bootstrap, {(topic, 0): "end"})
+    reader = kafka.Reader(ground.brokers, {(topic, 0): "end"})
     assert reader.read(SOON_S) == []
-    assert kafka.read_one(ground.bootstrap, topic, 0, 0) is None
+    assert kafka.read_one(ground.brokers, topic, 0, 0) is None
     upstream.commit_transaction()
     read: list[kafka.Record] = []
     while len(read) < 2:  # what was open when it asked for the end
@@ -164,7 +164,7 @@ def no_end_is_promised_that_cannot_be_read_and_all_written_is_known_all_the_same
 @case
 def a_compacted_topic_keeps_the_newest_of_each_key_where_it_was(ground: KafkaGround) -> None:
     topic = ground.topic(config=COMPACTED)
-    producer = kafka.Producer(ground.bootstrap, "conformance")
+    producer = kafka.Producer(ground.brokers, "conformance")
     for key, value in ((b"a", b"a0"), (b"b", b"b1"), (b"a", b"a2"), (b"b", None), (b"c", b"c4")):
         producer.send_and_wait(topic, value, key=key, partition=0)
 
@@ -172,15 +172,15 @@ def a_compacted_topic_keeps_the_newest_of_each_key_where_it_was(ground: KafkaGro
         """After one more record, which lets the broker begin a segment and clean those before."""
         end = producer.send_and_wait(topic, b"last", key=b"last", partition=0).offset + 1
         ground.compact(topic, 0)
-        return {record.offset for record in kafka.read_range(ground.bootstrap, topic, 0, 0, end)}
+        return {record.offset for record in kafka.read_range(ground.brokers, topic, 0, 0, end)}
 
     until(lambda: not {0, 1} & kept(), "what has newer records is gone")
     assert {2, 4} < kept()
     producer.close()
-    low, end = kafka.offsets(ground.bootstrap, topic, 0)
-    assert (low, kafka.read_one(ground.bootstrap, topic, 0, end)) == (0, None)
-    assert kafka.read_one(ground.bootstrap, topic, 0, 0) is None
-    reader = kafka.Reader(ground.bootstrap, {(topic, 0): 0})
+    low, end = kafka.offsets(ground.brokers, topic, 0)
+    assert (low, kafka.read_one(ground.brokers, topic, 0, end)) == (0, None)
+    assert kafka.read_one(ground.brokers, topic, 0, 0) is None
+    reader = kafka.Reader(ground.brokers, {(topic, 0): 0})
     read = until(lambda: reader.read(1, 1), "the first that is left")
     assert (read[0].offset, reader.position((topic, 0))) == (2, 3)
     assert values(read) == [b"a2"]

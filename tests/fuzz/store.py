@@ -32,6 +32,7 @@ from registry.errors import RegistryError
 from registry.manifest import VersionFile, decode_manifest, encode_manifest
 from registry.schemas import SchemaRefused, Validator
 from registry.wheels import VendoredWheels, list_key, vendored
+from runtime.kafka_credentials import Brokers
 from runtime.object_store import Missing
 from runtime.snapshots import first_usable, names_of
 from scheduling import invariants, snapshot
@@ -151,9 +152,9 @@ def feed_listing(keys: list[str]) -> bool:
 
 def feed_place(raw: bytes) -> bool:
     store: Any = KeptObjects({"positions/intake/submissions/0": raw})
-    sealed = IntakePositions(store, "nowhere:1", KEY.of(INTAKE)).place(0)
+    sealed = IntakePositions(store, Brokers("nowhere:1"), KEY.of(INTAKE)).place(0)
     assert sealed == IntakePosition(0), "nobody draws a seal that fits"
-    place = IntakePositions(store, "nowhere:1").place(0)
+    place = IntakePositions(store, Brokers("nowhere:1")).place(0)
     return msgspec.json.decode(msgspec.json.encode(place), type=IntakePosition) == place and place.offset != 0
 
 

@@ -19,6 +19,7 @@ from contract.names import job_id_of_event
 from contract.topics import LEDGER, QUARANTINE, SUBMISSIONS
 from local import stack
 from runtime.kafka import Producer, Record, offsets, read_range
+from runtime.kafka_credentials import Brokers
 from tests.system.installation import Installation
 from tests.waiting import until
 
@@ -31,7 +32,7 @@ class Feeder:
     """Writes to `submissions` as any upstream product does, and remembers where its records went."""
 
     def __init__(self, here: Installation) -> None:
-        self.kafka = stack.settings(here.data).kafka
+        self.kafka = stack.settings(here.data).brokers
         self._producer = Producer(self.kafka, "upstream")
         self.places: dict[tuple[int, int], str] = {}
         """(partition, offset) of records that must be refused: what they are."""
@@ -128,7 +129,7 @@ def submit(client: ApiClient, model: str, inputs: dict[str, Any]) -> str:
     return job
 
 
-def quarantined(kafka: str) -> Counter[tuple[str, int, int]]:
+def quarantined(kafka: Brokers) -> Counter[tuple[str, int, int]]:
     """How often each place stands in `quarantine`; every reason is a sentence without the sender's words."""
     found: Counter[tuple[str, int, int]] = Counter()
     for record in _all_of(kafka, QUARANTINE, 0):
@@ -139,7 +140,7 @@ def quarantined(kafka: str) -> Counter[tuple[str, int, int]]:
     return found
 
 
-def ended(kafka: str) -> dict[str, str]:
+def ended(kafka: Brokers) -> dict[str, str]:
     """The event that ended each job, by the ledger of pool main."""
     chain = Chain("main")
     found: dict[str, str] = {}
@@ -151,5 +152,5 @@ def ended(kafka: str) -> dict[str, str]:
     return found
 
 
-def _all_of(kafka: str, topic: str, partition: int) -> list[Record]:
+def _all_of(kafka: Brokers, topic: str, partition: int) -> list[Record]:
     return list(read_range(kafka, topic, partition, *offsets(kafka, topic, partition)))

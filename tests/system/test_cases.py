@@ -24,6 +24,7 @@ from contract.topics import SUBMISSIONS
 from local import stack
 from registry.depot import COMPLETE, MANIFEST, _files_of
 from registry.manifest import decode_manifest, digest_of, encode_manifest
+from runtime.kafka_credentials import Brokers
 from tests.system.installation import POLICY, Installation, installation, wait_ended
 from tests.system.senders import (
     SOURCE,
@@ -90,7 +91,7 @@ def slow_and_deep_inputs(here: Installation, feeder: Feeder) -> None:
             feeder.send(name, value)
 
 
-def wait_succeeded(kafka: str, jobs: list[str]) -> None:
+def wait_succeeded(kafka: Brokers, jobs: list[str]) -> None:
     """All of them, whoever's they are."""
     until(lambda: ended(kafka).keys() >= set(jobs), f"{len(jobs)} jobs ended", 2 * WITHIN_S)
     found = ended(kafka)
@@ -142,9 +143,9 @@ def lines_of_curl(here: Installation) -> None:
     assert post(here, body, "application/json; charset=iso-8859-1").status_code == 415
 
 
-def transactions(kafka: str) -> tuple[list[str], list[str]]:
+def transactions(kafka: Brokers) -> tuple[list[str], list[str]]:
     """C7: (jobs that were committed, jobs that were aborted); each of 100 transactions has one record."""
-    plain = PlainProducer({"bootstrap.servers": kafka, "transactional.id": "outbox"})
+    plain = PlainProducer({**kafka.librdkafka(), "transactional.id": "outbox"})
     plain.init_transactions(30)
     ids: dict[str, list[str]] = {"aborted": [], "committed": []}
 

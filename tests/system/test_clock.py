@@ -74,8 +74,8 @@ def test_hosts_an_hour_off_change_no_wait(tmp_path: Path, scheduler: int, node: 
 
 def events(settings: Settings) -> list[tuple[int, int, object]]:
     """(append time, the batch's time, event) of the whole ledger."""
-    low, high = offsets(settings.kafka, LEDGER, 0)
-    records = [(r.timestamp_ms, decode_batch(r.value)) for r in read_range(settings.kafka, LEDGER, 0, low, high)]
+    low, high = offsets(settings.brokers, LEDGER, 0)
+    records = [(r.timestamp_ms, decode_batch(r.value)) for r in read_range(settings.brokers, LEDGER, 0, low, high)]
     return [(at_ms, batch.now_ms, event) for at_ms, batch in records for event in batch.events]
 
 

@@ -30,7 +30,7 @@ class Upstream:
 
     def __init__(self, here: Installation) -> None:
         self.settings = stack.settings(here.data)
-        self._producer = Producer(self.settings.kafka, "upstream")
+        self._producer = Producer(self.settings.brokers, "upstream")
 
     def submit(self, model: str) -> tuple[str, str]:
         """(the record as commands name it, the job that it would be)."""

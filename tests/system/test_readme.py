@@ -152,7 +152,7 @@ def another_version(reader: Reader) -> None:
 
 
 def something_refused(reader: Reader) -> None:
-    producer = Producer(stack.settings(reader.here.data).kafka, "upstream")
+    producer = Producer(stack.settings(reader.here.data).brokers, "upstream")
     request = SubmissionRequested("demo", "free", "nobody", msgspec.Raw(b"{}"))
     headers = headers_for(request, uuid.uuid4().hex, "//readme")
     producer.send_and_wait(SUBMISSIONS, encode(request), key=b"demo", headers=headers)

@@ -32,7 +32,7 @@ class Forger:
     """Whoever may write to `jobs`."""
 
     def __init__(self, here: Installation) -> None:
-        self._producer = Producer(stack.settings(here.data).kafka, "forger")
+        self._producer = Producer(stack.settings(here.data).brokers, "forger")
 
     def say(self, key: SigningKey | None, said: Wire) -> str:
         """Write the record, signed by this key if there is one. The record as commands name it."""
@@ -77,7 +77,7 @@ def state(here: Installation, job: str) -> str:
 
 def dispatched(here: Installation, job: str) -> JobDispatched:
     """What the ledger says of the job's attempt: enough for a report that would be believed from its node."""
-    read, _ = ledger_of_partition(stack.settings(here.data).kafka, 0)
+    read, _ = ledger_of_partition(stack.settings(here.data).brokers, 0)
     events = [event for record in read() for event in decode_batch(record.value).events]
     return next(event for event in events if isinstance(event, JobDispatched) and event.job == job)
 

@@ -273,8 +273,8 @@ class Installation:
 
     def verify(self, partition: int = 0) -> Verdict:
         """The auditor's verdict: every batch is decided again, and every promised job is in the ledger."""
-        source, _ = ledger_of_partition(self.kafka.bootstrap, partition)
-        records, kept_from = jobs_of_partition(self.kafka.bootstrap, partition)
+        source, _ = ledger_of_partition(self.kafka.brokers, partition)
+        records, kept_from = jobs_of_partition(self.kafka.brokers, partition)
         witnesses = Witnesses(jobs_topic=JobsTopic(records, kept_from), acknowledged=self.acknowledged[partition])
         return verify(source, POOLS[partition], witnesses)
 

@@ -2,7 +2,7 @@
 
     with TwinKafka().installed() as kafka:
         kafka.create(topics_for(policy))
-        producer = runtime.kafka.Producer(kafka.bootstrap, "me")
+        producer = runtime.kafka.Producer(kafka.brokers, "me")
 
 Theory of operation. Nothing here runs by itself. Every call of a client first lets the producers hand over what is due
 (`work`), then looks, and waits if it must for another client's call or for the next moment at which something is due.
@@ -22,6 +22,7 @@ from confluent_kafka import KafkaError
 from contract.topics import Topic
 from runtime import kafka_clients
 from runtime.kafka import Record
+from runtime.kafka_credentials import Brokers
 from tests.twin.admin import TwinAdmin
 from tests.twin.consumer import TwinConsumer
 from tests.twin.faults import Faults
@@ -64,6 +65,7 @@ class TwinKafka:
         self.world: World = world or MachineWorld()
         self.faults = faults or Faults()
         self.bootstrap = f"twin-{next(_numbers)}.invalid:9092"
+        self.brokers = Brokers(self.bootstrap)
         self.topics: dict[str, TwinTopic] = {}
         self.settings: dict[str, str] = {"auto.create.topics.enable": "false"}
         """Of the broker."""

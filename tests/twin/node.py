@@ -68,8 +68,8 @@ class TwinNode:
         identity = hashlib.sha256((machine or name).encode()).hexdigest()[:32]
         self._node = NodeIdentity(cluster, name, slots, "cpu", 0, 1_000, partition, 1, 10.0, identity=identity)
         self._loop = asyncio.get_running_loop()
-        self._producer = Producer(kafka.bootstrap, self.client_ids[0])
-        self._lookup = Lookup(kafka.bootstrap, JOBS, client_id=self.client_ids[1])
+        self._producer = Producer(kafka.brokers, self.client_ids[0])
+        self._lookup = Lookup(kafka.brokers, JOBS, client_id=self.client_ids[1])
         signer = signer_of(node_signer(cluster, name))
         self._sender = ReportSender(self._node, self._producer, signer, self._on_delivery)
         self._waits = OutageWaits(lambda what, cause: None)
@@ -106,7 +106,7 @@ class TwinNode:
     # -- on the loop -------------------------------------------------------------------------------------------------
 
     def _reader(self) -> OrderReader:
-        reader = OrderReader(self._kafka.bootstrap, self._node.cluster, self.name, self._rules.session, self)
+        reader = OrderReader(self._kafka.brokers, self._node.cluster, self.name, self._rules.session, self)
         reader.start()
         self.sessions += 1
         return reader

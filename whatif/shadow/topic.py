@@ -8,6 +8,7 @@ from contract.codec import Malformed, decode_shadow, encode, headers_for
 from contract.shadows import ShadowBegan, ShadowRecord
 from contract.topics import SHADOW
 from runtime.kafka import OffsetGone, Producer, offsets, partitions, read_range
+from runtime.kafka_credentials import Brokers
 
 SOURCE = "//headrace/shadow"
 
@@ -16,17 +17,17 @@ class NoTopic(LookupError):
     """There is no topic for shadows, or the topic has no partition for the pool. The message says what to do."""
 
 
-def check_topic(bootstrap: str, partition: int) -> None:
+def check_topic(brokers: Brokers, partition: int) -> None:
     """NoTopic when the topic has no such partition. A shadow makes no topic, so it needs the right to write only."""
-    readable(bootstrap, (partition,))
+    readable(brokers, (partition,))
 
 
-def readable(bootstrap: str, pool_partitions: Iterable[int]) -> list[int]:
+def readable(brokers: Brokers, pool_partitions: Iterable[int]) -> list[int]:
     """The partitions of these that the topic has: a pool that no scheduler has opened may have none. NoTopic when the
     topic has none of these."""
     wanted = sorted(pool_partitions)
     try:
-        found = partitions(bootstrap, SHADOW)
+        found = partitions(brokers, SHADOW)
     except OffsetGone:
         found = 0
     there = [partition for partition in wanted if partition < found]
@@ -39,12 +40,12 @@ def readable(bootstrap: str, pool_partitions: Iterable[int]) -> list[int]:
     return there
 
 
-def written(bootstrap: str, pool_partitions: Iterable[int], shadow: str = "") -> Iterator[tuple[int, ShadowRecord]]:
+def written(brokers: Brokers, pool_partitions: Iterable[int], shadow: str = "") -> Iterator[tuple[int, ShadowRecord]]:
     """(when it was written, record) of each record that is kept, in order; of all shadows, or of `shadow` if given. A
     record that can't be read is passed over: the topic is nobody's truth. NoTopic; KafkaException."""
-    for partition in readable(bootstrap, pool_partitions):
-        low, high = offsets(bootstrap, SHADOW, partition)
-        for record in read_range(bootstrap, SHADOW, partition, low, high):
+    for partition in readable(brokers, pool_partitions):
+        low, high = offsets(brokers, SHADOW, partition)
+        for record in read_range(brokers, SHADOW, partition, low, high):
             if shadow and record.key != shadow.encode():
                 continue
             try:
@@ -53,10 +54,10 @@ def written(bootstrap: str, pool_partitions: Iterable[int], shadow: str = "") ->
                 continue
 
 
-def last_began(bootstrap: str, partition: int, shadow: str) -> ShadowBegan | None:
+def last_began(brokers: Brokers, partition: int, shadow: str) -> ShadowBegan | None:
     """How the newest run of this name began; None when there was none, or its record is no longer kept."""
     began = None
-    for _, record in written(bootstrap, (partition,), shadow):
+    for _, record in written(brokers, (partition,), shadow):
         if isinstance(record, ShadowBegan):
             began = record
     return began

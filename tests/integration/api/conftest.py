@@ -40,7 +40,7 @@ POLICY = Policy(
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Servers for this folder only, because its tests stop the broker and `jobs` needs their partitions."""
     with running(tmp_path_factory.mktemp("api"), durable=False) as services:
-        ensure_topics(services.settings.kafka, topics_for(POLICY))
+        ensure_topics(services.settings.brokers, topics_for(POLICY))
         migrations.upgrade(services.settings.database_url)
         yield services
 
@@ -175,15 +175,15 @@ def caller(caller_of: CallerFactory) -> Caller:
 @pytest.fixture
 def written(servers: Services) -> Callable[[], list[Record]]:
     """What was written to `jobs` since the test began."""
-    bootstrap = servers.settings.kafka
-    begun = [offsets(bootstrap, "jobs", partition)[1] for partition in (0, 1)]
+    brokers = servers.settings.brokers
+    begun = [offsets(brokers, "jobs", partition)[1] for partition in (0, 1)]
 
     def read() -> list[Record]:
         return [
             record
             for partition in (0, 1)
             for record in read_range(
-                bootstrap, "jobs", partition, begun[partition], offsets(bootstrap, "jobs", partition)[1]
+                brokers, "jobs", partition, begun[partition], offsets(brokers, "jobs", partition)[1]
             )
         ]
 

@@ -95,7 +95,7 @@ def test_progress_of_the_newest_attempt_is_shown(caller: Caller, views: Views, j
     ledger.write(ledger.dispatched(job))
     ledger.write(ledger.started(job))
     views.show()
-    producer = Producer(servers.settings.kafka, "tests")
+    producer = Producer(servers.settings.brokers, "tests")
     dispatch = ledger.dispatch(job)
 
     def report(fraction: float, named: str = dispatch) -> None:

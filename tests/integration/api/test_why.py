@@ -63,7 +63,7 @@ def told(servers: Services, views: Views) -> Iterator[Told]:
     succeeded(ledger, 1, 2)
     started(ledger, 3, 4)
     ledger.decide(passed_ms=2_000)
-    producer = Producer(servers.settings.kafka, "test-ledger")
+    producer = Producer(servers.settings.brokers, "test-ledger")
     for record in ledger.records:
         producer.send_and_wait(LEDGER, record.value, partition=0)
     producer.close()

@@ -16,7 +16,7 @@ from tests.unit.audit.ledger import POLICY
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Servers of these tests' own: the topics have fixed names, and words must go soon."""
     with running(tmp_path_factory.mktemp("audit"), words_kept_ms=POLICY.words_kept_ms, durable=False) as started:
-        ensure_topics(started.settings.kafka, topics_for(POLICY))
+        ensure_topics(started.settings.brokers, topics_for(POLICY))
         migrations.upgrade(started.settings.database_url)
         yield started
 

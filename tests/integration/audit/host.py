@@ -43,7 +43,7 @@ class Host:
             self.failure = failure
 
     def _serve(self) -> None:
-        kafka = self._settings.kafka
+        kafka = self._settings.brokers
         self._producer = Producer(kafka, "test-host")
         self._ledger = Reader(kafka, {(LEDGER, 0): "beginning"}, client_id="test-host")
         self._jobs: Reader | None = None
@@ -88,8 +88,8 @@ class Host:
                     self._carry_out(self._writer.acked(done.offset, done.timestamp_ms, self._mono_ms()))
                 case out.SeekJobs():
                     assert self._writer.phase is WriterPhase.LEADING
-                    self._jobs = Reader(self._settings.kafka, {(JOBS, 0): output.position}, client_id="test-jobs")
+                    self._jobs = Reader(self._settings.brokers, {(JOBS, 0): output.position}, client_id="test-jobs")
                 case out.AskJobsEnd():
-                    self._carry_out(self._writer.jobs_end(offsets(self._settings.kafka, JOBS, 0)[1]))
+                    self._carry_out(self._writer.jobs_end(offsets(self._settings.brokers, JOBS, 0)[1]))
                 case out.Stop():
                     raise AssertionError(output.reason)

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("host")
 
 @pytest.fixture(scope="module")
 def producer(servers: Services, host: Host) -> Iterator[Producer]:
-    producer = Producer(servers.settings.kafka, "test")
+    producer = Producer(servers.settings.brokers, "test")
     for body in (
         inputs.PolicyApplied(POLICY, fingerprint(POLICY)),
         inputs.VersionPublished("film", VERSION, inputs.Requirements(("cpu",), 0), 60_000),
@@ -89,7 +89,7 @@ def erased(servers: Services, number: int):  # type: ignore[no-untyped-def]
         until(is_known, "the views know the pool")
         return erase(
             job_of(number),
-            kafka=settings.kafka,
+            kafka=settings.brokers,
             signer=RecordSigner(None),
             engine=database,
             store=ObjectStore(settings),
@@ -179,7 +179,7 @@ def test_a_job_nobody_submitted_cannot_be_erased(servers: Services, producer: Pr
 def test_the_ledger_is_clean_afterwards_from_kafka_and_from_a_file(
     servers: Services, producer: Producer, tmp_path: Path
 ) -> None:
-    kafka = servers.settings.kafka
+    kafka = servers.settings.brokers
     database = engine(servers.settings)
     anchors = anchors_of_views(database, POOL)
     database.dispose()

@@ -41,7 +41,7 @@ def test_why_and_as_of_of_a_pool_that_runs(
         monkeypatch.setenv(name, value)
     database = engine(servers.settings)
     pools.register(database, POLICY)
-    producer = Producer(servers.settings.kafka, "test")
+    producer = Producer(servers.settings.brokers, "test")
 
     def say(*bodies: inputs.Wire) -> None:
         for body in bodies:

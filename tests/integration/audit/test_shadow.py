@@ -47,7 +47,7 @@ class LivePool:
     """A pool that a scheduler leads, with one node, and jobs that run there."""
 
     def __init__(self, servers: Services) -> None:
-        self.kafka = servers.settings.kafka
+        self.kafka = servers.settings.brokers
         self._producer = Producer(self.kafka, "test")
         self._database = engine(servers.settings)
         pools.register(self._database, POLICY)

@@ -35,11 +35,11 @@ def here(servers: Services, host: Host, monkeypatch: pytest.MonkeyPatch) -> Iter
     """Three pools in a registry of its own; only `main` has a history."""
     monkeypatch.setattr("runtime.kafka_reader.LEADER_TIMEOUT_S", 0.2)
     with_fresh = msgspec.structs.replace(POLICY, pools=POLICY.pools | {"fresh": Pool(FRESH)})
-    ensure_topics(servers.settings.kafka, topics_for(with_fresh))
-    producer = Producer(servers.settings.kafka, "test")
+    ensure_topics(servers.settings.brokers, topics_for(with_fresh))
+    producer = Producer(servers.settings.brokers, "test")
     producer.send_and_wait(JOBS, encode(inputs.PolicyApplied(POLICY, fingerprint(POLICY))), key=b"k", partition=0)
     producer.close()
-    until(lambda: offsets(servers.settings.kafka, "ledger", 0)[1] > 0, "the pool main has a history")
+    until(lambda: offsets(servers.settings.brokers, "ledger", 0)[1] > 0, "the pool main has a history")
 
     with own_database(servers.settings, "unopened") as own:
         database = engine(own)

@@ -52,8 +52,8 @@ class HandScheduler:
     def __init__(self, settings: Settings, cluster: str) -> None:
         self.settings = settings
         self.topic = dispatch_topic(cluster)
-        self.producer = Producer(settings.kafka, "by-hand")
-        self.reader = Reader(settings.kafka, {(JOBS, 0): "end"}, client_id="by-hand")
+        self.producer = Producer(settings.brokers, "by-hand")
+        self.reader = Reader(settings.brokers, {(JOBS, 0): "end"}, client_id="by-hand")
         self.heard: list[Wire] = []
 
     def send(self, order: Order) -> None:

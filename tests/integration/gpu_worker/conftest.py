@@ -23,7 +23,7 @@ CLUSTER = "main"
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     with running(tmp_path_factory.mktemp("servers"), durable=False) as started:
         ensure_topics(
-            started.settings.kafka,
+            started.settings.brokers,
             topics_for(
                 Policy(
                     tiers={"api": Tier(1000)},

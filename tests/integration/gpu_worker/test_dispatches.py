@@ -25,7 +25,7 @@ class Place:
     """A dispatch topic of its own and someone who listens to it."""
 
     def __init__(self, servers: Services) -> None:
-        self.kafka = servers.settings.kafka
+        self.kafka = servers.settings.brokers
         self.cluster = f"cluster-{uuid.uuid4().hex[:8]}"
         self.producer = Producer(self.kafka, "test")
         self.heard: SimpleQueue[Order] = SimpleQueue()

@@ -194,9 +194,9 @@ def test_progress_is_told_beside_the_reports(
     servers: Services, scheduler: HandScheduler, steady: SteadyNode, noop: str
 ) -> None:
     starts: dict[tuple[str, int], StartOffset] = {
-        (PROGRESS, partition): "end" for partition in range(partitions(servers.settings.kafka, PROGRESS))
+        (PROGRESS, partition): "end" for partition in range(partitions(servers.settings.brokers, PROGRESS))
     }
-    reader = Reader(servers.settings.kafka, starts, client_id="test")
+    reader = Reader(servers.settings.brokers, starts, client_id="test")
     order = scheduler.for_steady(steady, noop, {"sleep_ms": 1000})
     scheduler.send(order)
     scheduler.ended(order.dispatch)

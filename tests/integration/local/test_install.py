@@ -50,11 +50,11 @@ def test_it_does_everything_once(own: Services, tmp_path: Path) -> None:
     assert (demo.tenant, set(demo.tiers), demo.scope) == ("demo", set(policy.tiers), "user")
     assert operator.scope == "operator"
 
-    bootstrap = own.settings.kafka
+    brokers = own.settings.brokers
     for topic in topics.topics_for(policy):
-        assert kafka.partitions(bootstrap, topic.name) == topic.partitions
-    records = [codec.decode_wire(record.value) for record in kafka.read_range(bootstrap, topics.JOBS, 0, 0, 1)]
-    assert kafka.offsets(bootstrap, topics.JOBS, 0) == (0, 1), "the first policy is applied once"
+        assert kafka.partitions(brokers, topic.name) == topic.partitions
+    records = [codec.decode_wire(record.value) for record in kafka.read_range(brokers, topics.JOBS, 0, 0, 1)]
+    assert kafka.offsets(brokers, topics.JOBS, 0) == (0, 1), "the first policy is applied once"
     assert isinstance(records[0], PolicyApplied)
     assert records[0].policy == policy
     assert ObjectStore(own.settings).bucket_exists()

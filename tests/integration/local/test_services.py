@@ -37,10 +37,10 @@ with running(Path(sys.argv[1]), durable=False) as services:
 
 
 def test_a_killed_broker_comes_back_with_its_records(own: Services) -> None:
-    bootstrap = own.settings.kafka
-    kafka.ensure_topics(bootstrap, [Topic("kept", 1, {})])
-    producer = kafka.Producer(bootstrap, "test", delivery_timeout_ms=60_000)
-    reader = kafka.Reader(bootstrap, {("kept", 0): "beginning"}, client_id="test")
+    brokers = own.settings.brokers
+    kafka.ensure_topics(brokers, [Topic("kept", 1, {})])
+    producer = kafka.Producer(brokers, "test", delivery_timeout_ms=60_000)
+    reader = kafka.Reader(brokers, {("kept", 0): "beginning"}, client_id="test")
     producer.send_and_wait("kept", b"before", partition=0)
     own.kafka.kill()
     assert not own.kafka.alive()
@@ -156,7 +156,7 @@ def bytes_of(path: Path) -> bytes:
 
 def test_the_broker_forgets_in_the_time_the_policy_promises(own: Services) -> None:
     """Settings of contract.topics for words kept 2 s: a tombstoned record leaves the files of a compacted topic."""
-    bootstrap = own.settings.kafka
+    brokers = own.settings.brokers
     config = {
         "cleanup.policy": "compact",
         "segment.ms": "500",
@@ -165,8 +165,8 @@ def test_the_broker_forgets_in_the_time_the_policy_promises(own: Services) -> No
         "delete.retention.ms": "500",
         "message.timestamp.type": "LogAppendTime",
     }
-    kafka.ensure_topics(bootstrap, [Topic("words", 1, config)])
-    producer = kafka.Producer(bootstrap, "test")
+    kafka.ensure_topics(brokers, [Topic("words", 1, config)])
+    producer = kafka.Producer(brokers, "test")
     producer.send_and_wait("words", b"a secret prompt", key=b"1", partition=0)
     producer.send_and_wait("words", None, key=b"1", partition=0)
 

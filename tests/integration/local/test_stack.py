@@ -25,6 +25,7 @@ from local.options import Layout, Options
 from local.ports import HOST, free_port
 from local.status import StackStatus
 from runtime import kafka
+from runtime.kafka_credentials import Brokers
 from tests.waiting import until
 
 ATTENDED = """
@@ -171,9 +172,9 @@ def test_a_killed_supervisor_leaves_nothing_and_its_data_is_picked_up(data: Path
     assert (after.api_url, after.kafka) == (before.api_url, before.kafka)
     headers = {"Authorization": f"Bearer {stack.keys(data).api_key}"}
     assert asked(f"{after.api_url}/v1/models", headers=headers).status_code == 200
-    bootstrap = after.kafka
-    begin, end = kafka.offsets(bootstrap, topics.JOBS, 0)
-    records = [codec.decode_wire(r.value) for r in kafka.read_range(bootstrap, topics.JOBS, 0, begin, end)]
+    brokers = Brokers(after.kafka)
+    begin, end = kafka.offsets(brokers, topics.JOBS, 0)
+    records = [codec.decode_wire(r.value) for r in kafka.read_range(brokers, topics.JOBS, 0, begin, end)]
     assert sum(isinstance(record, PolicyApplied) for record in records) == 1
 
 

@@ -44,20 +44,20 @@ def jobs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_applying_a_policy_tells_each_of_its_pools(engine: Engine, settings: Settings, jobs: str) -> None:
     policy = msgspec.structs.replace(POLICY, pools=POLICY.pools | {"third": Pool(partition=2)})
     assert policies.apply(settings, engine, policy) == fingerprint(policy)
-    starts = {name: offsets(settings.kafka, jobs, pool.partition)[1] for name, pool in policy.pools.items()}
+    starts = {name: offsets(settings.brokers, jobs, pool.partition)[1] for name, pool in policy.pools.items()}
     policies.apply(settings, engine, policy)
     assert pools.partitions(engine) == {"main": 0, "other": 1, "third": 2}
     for name, pool in policy.pools.items():
-        end = offsets(settings.kafka, jobs, pool.partition)[1]
-        (record,) = read_range(settings.kafka, jobs, pool.partition, starts[name], end)
+        end = offsets(settings.brokers, jobs, pool.partition)[1]
+        (record,) = read_range(settings.brokers, jobs, pool.partition, starts[name], end)
         assert decode_wire(record.value) == PolicyApplied(policy, fingerprint(policy))
 
 
 def test_a_policy_on_trial_carries_its_bound(engine: Engine, settings: Settings, jobs: str) -> None:
     policies.apply(settings, engine, POLICY)
-    start = offsets(settings.kafka, jobs, 0)[1]
+    start = offsets(settings.brokers, jobs, 0)[1]
     policies.apply(settings, engine, POLICY, bound=policies.TrialBound(950, 500))
-    (record,) = read_range(settings.kafka, jobs, 0, start, offsets(settings.kafka, jobs, 0)[1])
+    (record,) = read_range(settings.brokers, jobs, 0, start, offsets(settings.brokers, jobs, 0)[1])
     assert decode_wire(record.value) == PolicyApplied(POLICY, fingerprint(POLICY), 950, 500)
 
 
@@ -93,7 +93,7 @@ def outside(engine: Engine, settings: Settings, jobs: str) -> Callable[[], Outsi
         seen = until(topics_and_settings, "the broker lists just the topics that it knows")
         assert seen is not None
         topics, found = seen
-        return Outside(pools.partitions(engine), topics, found, offsets(settings.kafka, jobs, 0)[1])
+        return Outside(pools.partitions(engine), topics, found, offsets(settings.brokers, jobs, 0)[1])
 
     def topics_and_settings() -> tuple[dict[str, int], dict[str, dict[str, str]]] | None:
         """None: a topic that was just deleted is still listed."""

@@ -152,14 +152,14 @@ def test_two_relays_carry_everything_once_and_one_that_goes_leaves_no_lock_behin
     through: Engine, store: ObjectStore, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "jobs-" + settings.s3_bucket
-    ensure_topics(settings.kafka, [Topic(name, 2, {})])
+    ensure_topics(settings.brokers, [Topic(name, 2, {})])
     monkeypatch.setattr(jobs_writer, "JOBS", name)
     monkeypatch.setattr(relay, "POLL_S", 0.05)
     model = write_model(tmp_path / "echo")
     digest = publishing.publish(model, engine=through, store=store, who="ann", pool="main", alias="live").version.digest
     for turn in range(4):
         stop = threading.Event()
-        producers = [Producer(settings.kafka, "test-relay") for _ in range(2)]
+        producers = [Producer(settings.brokers, "test-relay") for _ in range(2)]
         threads = [
             threading.Thread(target=Relay(through, one, RecordSigner(None)).run, args=(stop,)) for one in producers
         ]
@@ -171,7 +171,7 @@ def test_two_relays_carry_everything_once_and_one_that_goes_leaves_no_lock_behin
         for thread, producer in zip(threads, producers, strict=True):
             thread.join(20)
             producer.close()
-    assert offsets(settings.kafka, name, 0)[1] == 2 + 4
+    assert offsets(settings.brokers, name, 0)[1] == 2 + 4
     with ExitStack() as all_sessions:  # a session that listens would listen for whoever has it next
         for _ in range(SESSIONS):
             connection = all_sessions.enter_context(through.begin())

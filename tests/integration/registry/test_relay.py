@@ -24,6 +24,7 @@ from registry.outbox import CHANNEL
 from registry.relay import Relay
 from runtime import jobs_writer
 from runtime.kafka import Delivery, DeliveryUnclear, Producer, Record, ensure_topics, offsets, read_range
+from runtime.kafka_credentials import Brokers
 from runtime.kafka_topics import TopicMismatch
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
@@ -37,14 +38,14 @@ PARTITIONS = 2
 def jobs(settings: Settings, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """A topic of this test's own in the place of `jobs`."""
     name = "jobs-" + settings.s3_bucket
-    ensure_topics(settings.kafka, [Topic(name, PARTITIONS, {})])
+    ensure_topics(settings.brokers, [Topic(name, PARTITIONS, {})])
     monkeypatch.setattr(jobs_writer, "JOBS", name)
     return name
 
 
 @contextmanager
 def relaying(engine: Engine, settings: Settings, producer: Producer | None = None) -> Iterator[Relay]:
-    own = producer or Producer(settings.kafka, "test-relay")
+    own = producer or Producer(settings.brokers, "test-relay")
     stop = threading.Event()
     working = Relay(engine, own, RecordSigner(None))
     thread = threading.Thread(target=working.run, args=(stop,))
@@ -81,8 +82,8 @@ def publish(engine: Engine, store: ObjectStore, path: Path, number: int, name: s
 
 
 def records(settings: Settings, topic: str, partition: int) -> list[Record]:
-    start, end = offsets(settings.kafka, topic, partition)
-    return list(read_range(settings.kafka, topic, partition, start, end))
+    start, end = offsets(settings.brokers, topic, partition)
+    return list(read_range(settings.brokers, topic, partition, start, end))
 
 
 def told(record: Record) -> VersionPublished | AliasMoved:
@@ -150,7 +151,7 @@ def test_moves_arrive_in_order_also_when_killed_between_ack_and_mark(
 ) -> None:
     digests = [publish(engine, store, tmp_path, number) for number in range(3)]
     aliases.rollback(engine, "echo", "live", "ann", "")
-    with relaying(engine, settings, DiesAfterTheAck(settings.kafka, "test-relay")):
+    with relaying(engine, settings, DiesAfterTheAck(settings.brokers, "test-relay")):
         until(lambda: is_drained(engine))
     found = records(settings, jobs, 0)
     expected = [(1, digests[0]), (2, digests[1]), (3, digests[2]), (4, digests[1])]
@@ -180,8 +181,8 @@ def test_two_relays_at_once_tell_everything_once_and_in_order(
 class Gate(Producer):
     """Lets no record through until the gate is opened, and says when a second relay sends."""
 
-    def __init__(self, bootstrap: str, entered: list[int], second: threading.Event, opened: threading.Event) -> None:
-        super().__init__(bootstrap, "test-relay")
+    def __init__(self, brokers: Brokers, entered: list[int], second: threading.Event, opened: threading.Event) -> None:
+        super().__init__(brokers, "test-relay")
         self._entered, self._second, self._opened = entered, second, opened
 
     def send_and_wait(self, *args: Any, **kwargs: Any) -> Delivery:
@@ -197,7 +198,7 @@ def test_a_relay_keeps_out_while_another_one_waits_for_its_ack(
 ) -> None:
     entered: list[int] = []
     second, opened = threading.Event(), threading.Event()
-    gates = [Gate(settings.kafka, entered, second, opened) for _ in range(2)]
+    gates = [Gate(settings.brokers, entered, second, opened) for _ in range(2)]
     with relaying(engine, settings, gates[0]), relaying(engine, settings, gates[1]):
         publish(engine, store, tmp_path, 1)
         until(lambda: len(entered) == 1)
@@ -258,7 +259,7 @@ def test_restarts_of_the_broker_and_of_postgres_lose_and_reorder_nothing(
     engine: Engine, store: ObjectStore, settings: Settings, services: Services, jobs: str, tmp_path: Path
 ) -> None:
     digests = [publish(engine, store, tmp_path, number) for number in range(2)]
-    with relaying(engine, settings, Producer(settings.kafka, "test-relay", delivery_timeout_ms=2_000)):
+    with relaying(engine, settings, Producer(settings.brokers, "test-relay", delivery_timeout_ms=2_000)):
         until(lambda: is_drained(engine))
         services.kafka.kill()
         try:
@@ -282,8 +283,8 @@ def test_the_process_is_killed_and_started_again_and_ends_cleanly_on_sigterm(
     engine: Engine, store: ObjectStore, settings: Settings, tmp_path: Path
 ) -> None:
     with suppress(TopicMismatch):  # another test of the session made it larger
-        ensure_topics(settings.kafka, [Topic("jobs", PARTITIONS, {})])
-    start = offsets(settings.kafka, "jobs", 0)[1]
+        ensure_topics(settings.brokers, [Topic("jobs", PARTITIONS, {})])
+    start = offsets(settings.brokers, "jobs", 0)[1]
     publish(engine, store, tmp_path, 1)
     with process(settings) as first:
         until(lambda: is_drained(engine))
@@ -294,7 +295,7 @@ def test_the_process_is_killed_and_started_again_and_ends_cleanly_on_sigterm(
         until(lambda: is_drained(engine))
         second.send_signal(signal.SIGTERM)
         assert second.wait(10) == 0
-    end = offsets(settings.kafka, "jobs", 0)[1]
-    found = list(read_range(settings.kafka, "jobs", 0, start, end))
+    end = offsets(settings.brokers, "jobs", 0)[1]
+    found = list(read_range(settings.brokers, "jobs", 0, start, end))
     assert [move for move, _ in moves(found)] == [1, 2]
     assert moves(found)[-1] == (2, digest)

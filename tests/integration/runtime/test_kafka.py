@@ -14,6 +14,7 @@ from contract.bounds import MESSAGE_BYTES_MAX
 from contract.topics import Topic
 from local.services import Services
 from runtime import kafka
+from runtime.kafka_credentials import Brokers
 from tests.integration.streams.raw import produce
 from tests.unit.streams.batches import AnyName, batch
 
@@ -23,13 +24,13 @@ APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 @pytest.fixture
 def topic(services: Services) -> str:
     name = f"kafka-{uuid.uuid4().hex}"
-    assert kafka.ensure_topics(services.settings.kafka, [Topic(name, 2, APPEND_TIME)]) == [name]
+    assert kafka.ensure_topics(services.settings.brokers, [Topic(name, 2, APPEND_TIME)]) == [name]
     return name
 
 
 @pytest.fixture
 def producer(services: Services) -> Iterator[kafka.Producer]:
-    producer = kafka.Producer(services.settings.kafka, "test")
+    producer = kafka.Producer(services.settings.brokers, "test")
     yield producer
     producer.close()
 
@@ -42,7 +43,7 @@ def test_a_coroutine_awaits_the_acknowledgement(topic: str, producer: kafka.Prod
 
 
 def test_no_broker_makes_a_delivery_unclear() -> None:
-    producer = kafka.Producer("127.0.0.1:1", "test", delivery_timeout_ms=300)
+    producer = kafka.Producer(Brokers("127.0.0.1:1"), "test", delivery_timeout_ms=300)
     with pytest.raises(kafka.DeliveryUnclear):
         producer.send_and_wait("topic", b"secret words")
     with pytest.raises(kafka.DeliveryUnclear) as raised:
@@ -57,7 +58,7 @@ def test_a_record_over_the_topics_limit_is_refused_and_the_next_one_is_written(
 ) -> None:
     topic = f"kafka-{uuid.uuid4().hex}"
     kafka.ensure_topics(
-        services.settings.kafka, [Topic(topic, 1, {"max.message.bytes": "65536", "compression.type": "uncompressed"})]
+        services.settings.brokers, [Topic(topic, 1, {"max.message.bytes": "65536", "compression.type": "uncompressed"})]
     )
     for offset in range(2):
         with pytest.raises(kafka.DeliveryRefused, match=f"^{topic}: MSG_SIZE_TOO_LARGE$"):
@@ -71,13 +72,13 @@ def test_a_header_whose_name_is_no_text_costs_the_headers_and_nothing_else(servi
     often = 40  # Python makes calls faster that it has made before, and checks less
     records = [(b"k", b"odd", odd)] * often + [(b"k", b"good", good)]
     produce(services.settings.kafka, topic, 0, batch(0, records))
-    read = list(kafka.read_range(services.settings.kafka, topic, 0, 0, often + 1))
+    read = list(kafka.read_range(services.settings.brokers, topic, 0, 0, often + 1))
     assert [(r.value, len(r.headers)) for r in read] == [(b"odd", 0)] * often + [(b"good", 1)]
 
 
 def test_an_offer_never_waits() -> None:
     """What runs on an event loop hands over, or hears at once that there is no room."""
-    producer = kafka.Producer("127.0.0.1:1", "test", delivery_timeout_ms=600_000)
+    producer = kafka.Producer(Brokers("127.0.0.1:1"), "test", delivery_timeout_ms=600_000)
     began_s = time.monotonic()
 
     def fill() -> None:
@@ -95,7 +96,7 @@ def test_watermarks_may_be_asked_from_many_threads_at_once(
     services: Services, topic: str, producer: kafka.Producer
 ) -> None:
     producer.send_and_wait(topic, b"one", partition=1)
-    watermarks = kafka.Watermarks(services.settings.kafka)
+    watermarks = kafka.Watermarks(services.settings.brokers)
     with ThreadPoolExecutor(16) as threads:
         answers = list(threads.map(lambda number: watermarks.of(topic, number % 2), range(400)))
         ends = list(threads.map(lambda number: watermarks.end_of_all_written(topic, number % 2), range(400)))
@@ -105,5 +106,5 @@ def test_watermarks_may_be_asked_from_many_threads_at_once(
 
 
 def test_a_setting_of_each_broker(services: Services) -> None:
-    assert kafka.broker_setting(services.settings.kafka, "auto.create.topics.enable") == {1: "false"}
-    assert kafka.broker_setting(services.settings.kafka, "no.such.setting") == {1: ""}
+    assert kafka.broker_setting(services.settings.brokers, "auto.create.topics.enable") == {1: "false"}
+    assert kafka.broker_setting(services.settings.brokers, "no.such.setting") == {1: ""}

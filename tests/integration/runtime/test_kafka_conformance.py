@@ -12,6 +12,7 @@ from confluent_kafka import TopicPartition
 from contract.topics import Topic
 from local.services import Services
 from runtime import kafka, kafka_clients
+from runtime.kafka_credentials import Brokers
 from tests.conformance.ground import Given
 from tests.conformance.kafka import APPEND_TIME, CASES
 from tests.integration.streams.raw import produce
@@ -21,20 +22,20 @@ from tests.unit.streams.batches import batch
 class BrokerGround:
     """As tests.conformance.ground.KafkaGround."""
 
-    nowhere = "127.0.0.1:1"
+    nowhere = Brokers("127.0.0.1:1")
 
-    def __init__(self, bootstrap: str) -> None:
-        self.bootstrap = bootstrap
-        self._admin = kafka_clients.admin_client({"bootstrap.servers": bootstrap})
+    def __init__(self, brokers: Brokers) -> None:
+        self.brokers = brokers
+        self._admin = kafka_clients.admin_client(brokers.librdkafka())
         """Kept: the answers to a client that is collected never come."""
 
     def topic(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
         name = f"conformance-{uuid.uuid4().hex}"
-        kafka.ensure_topics(self.bootstrap, [Topic(name, partitions, APPEND_TIME | dict(config or {}))])
+        kafka.ensure_topics(self.brokers, [Topic(name, partitions, APPEND_TIME | dict(config or {}))])
         return name
 
     def write_raw(self, topic: str, partition: int, record: Given) -> int:
-        return produce(self.bootstrap, topic, partition, batch(0, [record]))
+        return produce(self.brokers.addresses, topic, partition, batch(0, [record]))
 
     def compact(self, topic: str, partition: int) -> None:
         """The broker does so by itself."""
@@ -44,10 +45,10 @@ class BrokerGround:
             future.result(20)
 
     def consumer(self, config: Mapping[str, Any]) -> Any:
-        return kafka_clients.consumer({"bootstrap.servers": self.bootstrap, "log_level": 0, **config})
+        return kafka_clients.consumer({**self.brokers.librdkafka(), "log_level": 0, **config})
 
     def transactional(self, name: str) -> Any:
-        return kafka_clients.producer({"bootstrap.servers": self.bootstrap, "transactional.id": name})
+        return kafka_clients.producer({**self.brokers.librdkafka(), "transactional.id": name})
 
     def admin(self) -> Any:
         return self._admin
@@ -55,4 +56,4 @@ class BrokerGround:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_broker_does_what_the_twin_does(services: Services, name: str) -> None:
-    CASES[name](BrokerGround(services.settings.kafka))
+    CASES[name](BrokerGround(services.settings.brokers))

@@ -19,7 +19,7 @@ from tests.integration.streams.processes import Processes
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Servers of these tests' own, because the processors' topics have fixed names."""
     with running(tmp_path_factory.mktemp("streams"), durable=False) as started:
-        ensure_topics(started.settings.kafka, topics_for(POLICY))
+        ensure_topics(started.settings.brokers, topics_for(POLICY))
         migrations.upgrade(started.settings.database_url)
         engine = postgres.engine(started.settings)
         pools.register(engine, POLICY)
@@ -38,7 +38,7 @@ def processes(servers: Services, tmp_path: Path) -> Iterator[Processes]:
 @pytest.fixture
 def pool(servers: Services) -> Iterator[Pool]:
     """A pool, and so a partition of `jobs` and `ledger`, that no other test has."""
-    producer = Producer(servers.settings.kafka, "test")
+    producer = Producer(servers.settings.brokers, "test")
     pool = Pool.unused(servers.settings, producer)
     yield pool
     pool.close()

@@ -103,7 +103,7 @@ class Pool:
 
     def join(self, slots: int = SLOTS_MAX) -> None:
         topic = dispatch_topic(self.cluster)
-        self._orders = Reader(self.settings.kafka, {(topic, dispatch_partition(self._node, 1)): "end"})
+        self._orders = Reader(self.settings.brokers, {(topic, dispatch_partition(self._node, 1)): "end"})
         self.say(NodeJoined(self._node, self._session, self.cluster, "cpu", slots, 0, 1_000, (VERSION,)))
 
     def close(self) -> None:
@@ -132,8 +132,8 @@ class Pool:
     # -- what its ledger says
 
     def records(self) -> Iterator[Record]:
-        low, high = offsets(self.settings.kafka, LEDGER, self.partition)
-        return read_range(self.settings.kafka, LEDGER, self.partition, low, high)
+        low, high = offsets(self.settings.brokers, LEDGER, self.partition)
+        return read_range(self.settings.brokers, LEDGER, self.partition, low, high)
 
     def batches(self) -> list[Batch]:
         """Those that count."""
@@ -168,13 +168,13 @@ class Pool:
         return snapshot.state_hash(self.state(start))
 
     def quarantined(self, topic: str = JOBS) -> list[Quarantined]:
-        low, high = offsets(self.settings.kafka, QUARANTINE, 0)
-        found = [decode_quarantined(r.value) for r in read_range(self.settings.kafka, QUARANTINE, 0, low, high)]
+        low, high = offsets(self.settings.brokers, QUARANTINE, 0)
+        found = [decode_quarantined(r.value) for r in read_range(self.settings.brokers, QUARANTINE, 0, low, high)]
         return [record for record in found if record.topic == topic and record.partition == self.partition]
 
     def submitted(self) -> list[JobSubmitted]:
-        low, high = offsets(self.settings.kafka, JOBS, self.partition)
-        values = [record.value for record in read_range(self.settings.kafka, JOBS, self.partition, low, high)]
+        low, high = offsets(self.settings.brokers, JOBS, self.partition)
+        values = [record.value for record in read_range(self.settings.brokers, JOBS, self.partition, low, high)]
         said = [decode_wire(value) for value in values if value]
         return [record for record in said if isinstance(record, JobSubmitted)]
 

@@ -55,11 +55,11 @@ def own(growing: Services, tmp_path: Path) -> Iterator[Processes]:
 def adopt(services: Services, partitions: int) -> int:
     """What `headrace policy apply` does with a policy of so many pools; the newest one's partition."""
     policy = policy_of(partitions)
-    ensure_topics(services.settings.kafka, topics_for(policy))
+    ensure_topics(services.settings.brokers, topics_for(policy))
     engine = postgres.engine(services.settings)
     pools.register(engine, policy)
     engine.dispose()
-    producer = Producer(services.settings.kafka, "test")
+    producer = Producer(services.settings.brokers, "test")
     applied = encode(PolicyApplied(policy, policies.fingerprint(policy)))
     for partition in range(partitions):
         producer.send_and_wait(JOBS, applied, key=uuid.uuid4().hex.encode(), partition=partition)

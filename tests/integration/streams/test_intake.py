@@ -104,7 +104,7 @@ class Door:
 def door(pool: Pool, tmp_path: Path) -> Iterator[Door]:
     """With a model of this test's own, bound to the test's pool."""
     model = f"echo-{pool.name}"
-    engine, producer = postgres.engine(pool.settings), Producer(pool.settings.kafka, "upstream")
+    engine, producer = postgres.engine(pool.settings), Producer(pool.settings.brokers, "upstream")
     directory = write_model(tmp_path / "model", yaml=MODEL_YAML.replace("name: echo", f"name: {model}"))
     publishing.publish(
         directory, engine=engine, store=ObjectStore(pool.settings), who="test", pool=pool.name, alias="live"
@@ -241,8 +241,8 @@ def test_only_what_is_committed_runs_and_markers_cost_nothing(door: Door, pool: 
     upstream.flush()
     upstream.abort_transaction()
 
-    _, end = offsets(pool.settings.kafka, SUBMISSIONS, door.partition)
-    positions = intake_positions.IntakePositions(ObjectStore(pool.settings), pool.settings.kafka)
+    _, end = offsets(pool.settings.brokers, SUBMISSIONS, door.partition)
+    positions = intake_positions.IntakePositions(ObjectStore(pool.settings), pool.settings.brokers)
     until(lambda: positions.place(door.partition).offset == end, "its place is behind the last marker")
     until(lambda: committed(pool.settings, door.group, SUBMISSIONS, door.partition) == end, "the group has no lag")
     assert len(door.passed_on()) == len(set(door.passed_on()))
@@ -300,8 +300,8 @@ def test_what_jobs_refuses_for_its_size_is_set_aside(door: Door, pool: Pool, pro
 def test_an_operator_skips_what_waits_and_sends_it_again(door: Door, pool: Pool, processes: Processes) -> None:
     nowhere = processes.start("intake", door.group, database_url="postgresql+psycopg://postgres@127.0.0.1:1/none")
     (job,) = door.submit(1)
-    _, end = offsets(pool.settings.kafka, SUBMISSIONS, door.partition)
-    positions = intake_positions.IntakePositions(ObjectStore(pool.settings), pool.settings.kafka)
+    _, end = offsets(pool.settings.brokers, SUBMISSIONS, door.partition)
+    positions = intake_positions.IntakePositions(ObjectStore(pool.settings), pool.settings.brokers)
     until(lambda: "registry" in positions.place(door.partition).waits_for, "its place says what it waits for")
     assert positions.place(door.partition).offset == end - 1
     order_skip(pool.settings, door.partition, end - 1)
@@ -318,7 +318,7 @@ def test_an_operator_skips_what_waits_and_sends_it_again(door: Door, pool: Pool,
     nowhere.kill()
 
     processes.start("intake", f"{door.group}-again")
-    producer = Producer(pool.settings.kafka, "operator")
+    producer = Producer(pool.settings.brokers, "operator")
     resubmit(pool.settings, producer, door.partition, end - 1)
     with pytest.raises(CannotResubmit):
         resubmit(pool.settings, producer, door.partition, end + 1_000)
@@ -327,8 +327,8 @@ def test_an_operator_skips_what_waits_and_sends_it_again(door: Door, pool: Pool,
 
 
 def _set_aside(pool: Pool, door: Door) -> list[Quarantined]:
-    low, high = offsets(pool.settings.kafka, QUARANTINE, 0)
-    found = [decode_quarantined(r.value) for r in read_range(pool.settings.kafka, QUARANTINE, 0, low, high)]
+    low, high = offsets(pool.settings.brokers, QUARANTINE, 0)
+    found = [decode_quarantined(r.value) for r in read_range(pool.settings.brokers, QUARANTINE, 0, low, high)]
     return [record for record in found if record.topic == SUBMISSIONS and record.partition == door.partition]
 
 
@@ -339,7 +339,7 @@ def test_kill_9_and_moved_group_offsets_lose_nothing(door: Door, pool: Pool, pro
     until(lambda: set(door.passed_on()) == jobs, "the first are passed on")
     intake.kill()
     jobs |= set(door.submit(5))
-    low, high = offsets(pool.settings.kafka, SUBMISSIONS, door.partition)
+    low, high = offsets(pool.settings.brokers, SUBMISSIONS, door.partition)
     target = high if where == "end" else low
 
     def moved() -> bool:
@@ -356,8 +356,8 @@ def test_kill_9_and_moved_group_offsets_lose_nothing(door: Door, pool: Pool, pro
 
 def test_positions_are_read_back_and_one_of_another_topic_is_not_used(pool: Pool) -> None:
     store = ObjectStore(pool.settings)
-    positions = intake_positions.IntakePositions(store, pool.settings.kafka)
-    low, high = offsets(pool.settings.kafka, SUBMISSIONS, 3)
+    positions = intake_positions.IntakePositions(store, pool.settings.brokers)
+    low, high = offsets(pool.settings.brokers, SUBMISSIONS, 3)
     positions.write(3, IntakePosition(high))
     assert positions.read(3) == high
     positions.write(3, IntakePosition(high + 1))

@@ -39,7 +39,7 @@ def settings(servers: Services, tmp_path: Path) -> Iterator[Settings]:
     broker.start()
     try:
         broker.await_ready()
-        ensure_topics(broker.bootstrap, topics_for(POLICY))
+        ensure_topics(broker.brokers, topics_for(POLICY))
         yield servers.settings.model_copy(update={"kafka": broker.bootstrap})
     finally:
         broker.stop()
@@ -47,7 +47,7 @@ def settings(servers: Services, tmp_path: Path) -> Iterator[Settings]:
 
 def test_a_scheduler_reads_decides_and_sends_orders(settings: Settings, tmp_path: Path) -> None:
     assert settings.kafka.startswith("[::1]:")
-    producer = Producer(settings.kafka, "test")
+    producer = Producer(settings.brokers, "test")
     processes = Processes(settings, tmp_path)
     pool = Pool.unused(settings, producer)
 

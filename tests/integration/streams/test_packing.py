@@ -85,8 +85,8 @@ def test_a_packed_ledger_is_read_by_every_reader_and_jobs_lies_unpacked(
     whole = sum(len(unpacked(raw)) for raw in batches_on_disk(servers, LEDGER, pool.partition))
     assert sum(len(raw) for raw in batches_on_disk(servers, LEDGER, pool.partition)) < whole
 
-    source, _ = ledger_of_partition(settings.kafka, pool.partition)
-    records, kept_from = jobs_of_partition(settings.kafka, pool.partition)
+    source, _ = ledger_of_partition(settings.brokers, pool.partition)
+    records, kept_from = jobs_of_partition(settings.brokers, pool.partition)
     verdict = verify(source, pool.name, Witnesses(jobs_topic=JobsTopic(records, kept_from)))
     assert verdict.clean, verdict.findings
     assert verdict.ignored >= len(old)

@@ -60,7 +60,7 @@ def test_views_follow_the_ledger_from_their_own_position(
     pool.submit(5)
     until(lambda: len(pool.count(JobAccepted)) == 10, "ten are accepted")
     scheduler.terminate()
-    low, high = offsets(settings.kafka, LEDGER, pool.partition)
+    low, high = offsets(settings.brokers, LEDGER, pool.partition)
 
     def moved() -> bool:
         try:

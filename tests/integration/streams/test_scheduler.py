@@ -111,7 +111,7 @@ def test_group_offsets_moved_while_down_lose_and_repeat_nothing(pool: Pool, proc
     run_all(pool)
     first.kill()
     pool.submit(5)
-    low, high = offsets(pool.settings.kafka, JOBS, pool.partition)
+    low, high = offsets(pool.settings.brokers, JOBS, pool.partition)
     until(lambda: _committed(pool, group, high if where == "end" else low), "the offset is set")
 
     processes.start("scheduler", group)
@@ -176,7 +176,7 @@ def test_a_zombies_record_after_opened_does_not_count(pool: Pool, processes: Pro
     until(lambda: pool.state().position == 4, "the setup is read")
     first = pool.batches()[0]
     late = encode(Batch(pool.name, 1, 1, first.prev_hash, first.now_ms, 0, False, 1_000, (), ()))
-    producer = Producer(pool.settings.kafka, "zombie")
+    producer = Producer(pool.settings.brokers, "zombie")
     producer.send_and_wait(LEDGER, late, partition=pool.partition)
     producer.close()
     pool.submit(3)
@@ -251,7 +251,7 @@ def test_what_was_aborted_in_jobs_is_no_job_and_markers_at_its_end_keep_no_tick_
     upstream.produce(JOBS, b"", key=b"k", partition=pool.partition)
     upstream.flush()
     upstream.abort_transaction()
-    _, end = offsets(pool.settings.kafka, JOBS, pool.partition)
+    _, end = offsets(pool.settings.brokers, JOBS, pool.partition)
     until(lambda: any(b.caught_up and b.position >= end for b in pool.batches()), "a batch behind the last marker")
     assert not set(jobs[3:]) & set(pool.count(JobAccepted))
     assert "expired" not in scheduler.log.read_text()

@@ -30,7 +30,7 @@ def leads(process: Running, pool: Pool) -> int:
 def test_pools_are_shared_out_over_the_processes_of_a_group(
     servers: Services, processes: Processes, tmp_path: Path
 ) -> None:
-    producer = Producer(servers.settings.kafka, "test")
+    producer = Producer(servers.settings.brokers, "test")
     pools = [Pool(servers.settings, producer, number) for number in FIRST_AND_LAST]
     group = f"scheduler-{uuid.uuid4().hex[:6]}"
     one = processes.start("scheduler", group, data=tmp_path / "one")

@@ -11,6 +11,7 @@ from contract.events import AttemptClosed, AttemptFailed, InputQuarantined, JobA
 from contract.lifecycle import ENDINGS
 from contract.topics import LEDGER
 from runtime.kafka import offsets, read_range
+from runtime.kafka_credentials import Brokers
 
 
 class LedgerFacts:
@@ -53,12 +54,12 @@ class LedgerFacts:
                 self.set_aside[event.offset] += 1
 
 
-def ledger_now(kafka: str) -> LedgerFacts:
+def ledger_now(kafka: Brokers) -> LedgerFacts:
     """Pool main's ledger up to now."""
     return LedgerFacts(list(_counted(kafka)))
 
 
-def _counted(kafka: str) -> Iterator[Batch]:
+def _counted(kafka: Brokers) -> Iterator[Batch]:
     head = GENESIS
     for record in read_range(kafka, LEDGER, 0, *offsets(kafka, LEDGER, 0)):
         batch = decode_batch(record.value)

@@ -135,7 +135,7 @@ class Means:
 
     def _bad_records(self, topic: str) -> str:
         """Records that no door takes, and that would do harm if one did."""
-        producer = Producer(stack.settings(self._here.data).kafka, "stranger")
+        producer = Producer(stack.settings(self._here.data).brokers, "stranger")
         try:
             write = self._to_jobs if topic == JOBS else self._to_submissions
             places = until(lambda: write(producer), f"strangers write to {topic}", HEARD_WITHIN_S)

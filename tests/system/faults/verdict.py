@@ -70,7 +70,7 @@ def _submitted(client: ApiClient) -> str:
 
 def check_ends(here: Installation, acked: Sequence[str]) -> LedgerFacts:
     """Each acknowledged job has ended, and its owner sees that. What the ledger says by then."""
-    kafka = stack.settings(here.data).kafka
+    kafka = stack.settings(here.data).brokers
 
     end_s = time.monotonic() + ENDED_WITHIN_S
     while open_jobs := (facts := ledger_now(kafka)).open_of(acked):
@@ -83,7 +83,7 @@ def check_ends(here: Installation, acked: Sequence[str]) -> LedgerFacts:
 
 def check_quarantine(here: Installation, refused: set[tuple[str, int, int]]) -> None:
     """Each bad record is in quarantine: once, or once more where whoever put it there was killed meanwhile."""
-    kafka = stack.settings(here.data).kafka
+    kafka = stack.settings(here.data).brokers
     until(lambda: quarantined(kafka).keys() >= refused, "every bad record is in quarantine", 60)
 
 

@@ -43,7 +43,7 @@ class Facts:
     """What the ledger says by now."""
 
     def __init__(self, here: Installation) -> None:
-        kafka = stack.settings(here.data).kafka
+        kafka = stack.settings(here.data).brokers
         self.at_ms: list[int] = []
         """Append time of each record."""
         self.failures = 0

@@ -36,7 +36,7 @@ def with_a_reader(test: Callable[[TwinKafka, WatchedHub], Awaitable[None]], *, t
 
         async def live() -> None:
             hub = WatchedHub()
-            reader = ProgressReader(kafka.bootstrap, hub)
+            reader = ProgressReader(kafka.brokers, hub)
             reader.start()
             await asyncio.sleep(0.1)
             await test(kafka, hub)

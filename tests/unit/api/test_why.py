@@ -37,7 +37,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def read(store: TwinObjectStore) -> Any:
     row: Any = SimpleNamespace(job=JOB, state="queued", submitted_ms=1)
     held: Any = SimpleNamespace(
-        settings=SimpleNamespace(kafka=""), store=store, clock=SimpleNamespace(now_ms=lambda: 2)
+        settings=SimpleNamespace(brokers=""), store=store, clock=SimpleNamespace(now_ms=lambda: 2)
     )
     return door._read(held, row, 0, [], operator=False)
 

@@ -14,12 +14,13 @@ from cli import api_health, doctor, output
 from cli.doctor import DoctorFinding
 from local import stack
 from local.status import PartStatus
+from runtime.kafka_credentials import Brokers
 from runtime.settings import Settings
 
 
 def found(monkeypatch: pytest.MonkeyPatch, values: dict[int, str] | None) -> list[tuple[bool, str, str]]:
-    def asked(bootstrap: str, name: str) -> dict[int, str]:
-        assert (bootstrap, name) == ("broker:1", "transaction.max.timeout.ms")
+    def asked(brokers: Brokers, name: str) -> dict[int, str]:
+        assert (brokers, name) == (Brokers("broker:1"), "transaction.max.timeout.ms")
         if values is None:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
         return values

@@ -59,7 +59,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
     for name, stands_for in of_topic.items():
         monkeypatch.setattr(f"whatif.shadow.topic.{name}", stands_for)
     for name, stands_for in {
-        "settings": lambda data: SimpleNamespace(kafka=""),
+        "settings": lambda data: SimpleNamespace(brokers=""),
         "pools_of": lambda here, pool: {POOL: 0},
         "database": lambda here: nullcontext(),
         "ObjectStore": lambda here: None,

@@ -72,7 +72,7 @@ class Installation:
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> Installation:
     installation = Installation()
-    monkeypatch.setattr(quarantine, "settings", lambda data: SimpleNamespace(kafka="a broker"))
+    monkeypatch.setattr(quarantine, "settings", lambda data: SimpleNamespace(brokers="a broker"))
     monkeypatch.setattr(quarantine, "Producer", lambda *_: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(quarantine, "offsets", installation.offsets)
     monkeypatch.setattr(quarantine, "POLL_S", 0)

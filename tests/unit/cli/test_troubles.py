@@ -28,7 +28,7 @@ from tests.unit.scheduling.specification import POLICY
 
 AT_MS = 1_700_000_000_000
 NEWEST = SetAside(AT_MS, Place("submissions", 0, 17), "model: none has this [name]", 5, b"")
-HERE: Any = SimpleNamespace(kafka="a broker", api_url="http://an.api")
+HERE: Any = SimpleNamespace(brokers="a broker", api_url="http://an.api")
 
 SCHEDULER = "http://a.scheduler/metrics"
 

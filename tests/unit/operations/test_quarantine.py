@@ -15,8 +15,9 @@ from contract.topics import QUARANTINE, SUBMISSIONS
 from operations import quarantine
 from operations.quarantine import Place, PlaceInvalid, text_of, visible
 from runtime.kafka import Record
+from runtime.kafka_credentials import Brokers
 
-KAFKA = "a broker"
+KAFKA = Brokers("a broker")
 
 
 class Topic:

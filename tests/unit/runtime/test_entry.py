@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -56,6 +57,21 @@ def test_a_broker_that_does_not_answer_is_told_in_its_own_words() -> None:
     _, event, facts = ending(KafkaException(KafkaError(KafkaError._TRANSPORT)))
     assert event == "cannot run"
     assert facts["found"].startswith("expected Kafka to answer, found Local: Broker transport failure; see")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (KafkaError._AUTHENTICATION, "expected Kafka to know this process, found .*; see HEADRACE_KAFKA_USER"),
+        (KafkaError.SASL_AUTHENTICATION_FAILED, "expected Kafka to know this process, found "),
+        (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            "expected Kafka to allow this to HEADRACE_KAFKA_USER, found Broker: Topic",
+        ),
+    ],
+)
+def test_a_broker_that_does_not_know_us_or_forbids_us_is_told_as_that(code: int, said: str) -> None:
+    assert re.match(said, ending(KafkaException(KafkaError(code))).facts["found"])
 
 
 def test_a_setting_is_named_and_its_value_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,10 +21,10 @@ def test_a_reader_gives_no_record_more_once_it_has_so_many_bytes() -> None:
         kafka.create([Topic("t", 1, ONE)])
         for _ in range(10):
             kafka.write("t", bytes(1_000))
-        reader = Reader(kafka.bootstrap, {("t", 0): 0})
+        reader = Reader(kafka.brokers, {("t", 0): 0})
         assert [len(reader.read(1, 500, 2_500)) for _ in range(4)] == [3, 3, 3, 1]
         reader.close()
-        again = Reader(kafka.bootstrap, {("t", 0): 0})
+        again = Reader(kafka.brokers, {("t", 0): 0})
         assert [len(again.read(1, 4)) for _ in range(3)] == [4, 4, 2]
         again.close()
 
@@ -34,7 +34,7 @@ def test_one_record_larger_than_that_is_given_all_the_same() -> None:
         kafka.create([Topic("t", 1, ONE)])
         kafka.write("t", bytes(5_000))
         kafka.write("t", b"")
-        reader = Reader(kafka.bootstrap, {("t", 0): 0})
+        reader = Reader(kafka.brokers, {("t", 0): 0})
         assert [len(reader.read(1, 500, 10)) for _ in range(2)] == [1, 1]
         reader.close()
 
@@ -54,7 +54,7 @@ def test_the_librarys_own_queues_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(kafka_clients, "consumer", noting(kafka_clients.consumer))
         monkeypatch.setattr(kafka_clients, "producer", noting(kafka_clients.producer))
         kafka.create([Topic("t", 1, ONE)])
-        Reader(kafka.bootstrap, {("t", 0): 0}).close()
-        Producer(kafka.bootstrap, "p").close()
+        Reader(kafka.brokers, {("t", 0): 0}).close()
+        Producer(kafka.brokers, "p").close()
     assert given["queued.max.messages.kbytes"] <= 16_384
     assert given["queue.buffering.max.kbytes"] <= 65_536

@@ -24,7 +24,7 @@ def on_a_topic(test: Callable[[TwinKafka, Lookup], Awaitable[None]]) -> None:
             kafka.write("jobs", b"%d" % number)
 
         async def live() -> None:
-            lookup = Lookup(kafka.bootstrap, "jobs", client_id="lookup")
+            lookup = Lookup(kafka.brokers, "jobs", client_id="lookup")
             await test(kafka, lookup)
             lookup.close()
 

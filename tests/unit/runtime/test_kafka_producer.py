@@ -24,7 +24,7 @@ def on_a_topic(test: Callable[[TwinKafka, Producer], Awaitable[None]]) -> None:
         kafka.create([Topic("t", 2, {"max.message.bytes": str(2 * len(HALF))})])
 
         async def live() -> None:
-            producer = Producer(kafka.bootstrap, "p", delivery_timeout_ms=10_000)
+            producer = Producer(kafka.brokers, "p", delivery_timeout_ms=10_000)
             await test(kafka, producer)
             producer.close()
             producer._thread.join(0)
@@ -69,7 +69,7 @@ def test_who_cannot_wait_hears_at_once_that_there_is_no_room() -> None:
 
 def test_room_is_waited_for_no_longer_than_a_delivery() -> None:
     async def test(kafka: TwinKafka, producer: Producer) -> None:
-        producer = Producer(kafka.bootstrap, "impatient", delivery_timeout_ms=1_000)
+        producer = Producer(kafka.brokers, "impatient", delivery_timeout_ms=1_000)
         await producer.asend("t", b"known", partition=0)
         began_s = asyncio.get_running_loop().time()
         for send in (producer.send, producer.send_and_wait):

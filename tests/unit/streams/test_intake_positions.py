@@ -26,7 +26,7 @@ class Bench:
             self.store.put(f"positions/intake/{SUBMISSIONS}/0", stored)
 
         async def live() -> BegunPlace:
-            return IntakePositions(self.store, self._here.kafka.bootstrap).begin(0)
+            return IntakePositions(self.store, self._here.kafka.brokers).begin(0)
 
         return self._here.run(live)
 

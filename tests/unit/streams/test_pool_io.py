@@ -36,7 +36,7 @@ class Bench:
         self.here, self.kafka = here, here.kafka
         self.sought: list[tuple[str, int, int]] = []
         self.held: list[tuple[str, int, bool]] = []
-        self.producer = Producer(here.kafka.bootstrap, "ledger", delivery_timeout_ms=10_000)
+        self.producer = Producer(here.kafka.brokers, "ledger", delivery_timeout_ms=10_000)
         self.io = self.with_disk(DiskSnapshots(None))
 
     def with_disk(self, disk: DiskSnapshots) -> PoolIO:
@@ -45,11 +45,11 @@ class Bench:
             here.settings,
             PARTITION,
             producer=self.producer,
-            orders=Producer(here.kafka.bootstrap, "orders", in_bursts=True),
+            orders=Producer(here.kafka.brokers, "orders", in_bursts=True),
             store=here.store,
             disk=disk,
             seals=SnapshotSeals([KEY]),
-            watermarks=Watermarks(here.kafka.bootstrap),
+            watermarks=Watermarks(here.kafka.brokers),
             seek=self._seek,
             hold_back=lambda *held: self.held.append(held),
         )

@@ -13,6 +13,7 @@ import pytest
 from contract.bounds import MESSAGE_BYTES_MAX
 from contract.topics import LEDGER, Topic
 from runtime.kafka import Record
+from runtime.kafka_credentials import Brokers
 from streams.ledger import tail
 from tests.twin.kafka import TwinKafka
 from tests.unit.streams.memory_pool import run
@@ -43,7 +44,7 @@ class Ledger:
 
 def read(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, on_records: Any, on_failure: Any = None) -> tail.LedgerTail:
     monkeypatch.setattr(tail, "Reader", lambda *_, **__: ledger)
-    return tail.LedgerTail("", 0, 0, on_records=on_records, on_failure=on_failure)
+    return tail.LedgerTail(Brokers(""), 0, 0, on_records=on_records, on_failure=on_failure)
 
 
 def test_records_come_in_order_and_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +135,7 @@ def test_what_a_fold_reads_ahead_is_bounded_in_bytes() -> None:
                 held = sum(len(one.value or b"") for chunk in following._chunks for one in chunk)
                 ahead.append(held)
 
-            following = tail.LedgerTail(kafka.bootstrap, 0, 0, on_records=fold, on_failure=lambda error: None)
+            following = tail.LedgerTail(kafka.brokers, 0, 0, on_records=fold, on_failure=lambda error: None)
             await until_async(lambda: seen[0] == 60, "all is read")
             assert max(ahead) <= (tail.CHUNKS_AHEAD + 1) * (tail.CHUNK_BYTES + len(value))
             following.close()

@@ -22,7 +22,7 @@ class TwinGround:
     """As tests.conformance.ground.KafkaGround."""
 
     def __init__(self, kafka: TwinKafka, nowhere: TwinKafka) -> None:
-        self.kafka, self.bootstrap, self.nowhere = kafka, kafka.bootstrap, nowhere.bootstrap
+        self.kafka, self.brokers, self.nowhere = kafka, kafka.brokers, nowhere.brokers
         self._numbers = count()
 
     def topic(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
@@ -42,13 +42,13 @@ class TwinGround:
         self.kafka.log(topic, partition).trim(before)
 
     def consumer(self, config: Mapping[str, Any]) -> Any:
-        return kafka_clients.consumer({"bootstrap.servers": self.bootstrap, **config})
+        return kafka_clients.consumer({**self.brokers.librdkafka(), **config})
 
     def transactional(self, name: str) -> Any:
-        return kafka_clients.producer({"bootstrap.servers": self.bootstrap, "transactional.id": name})
+        return kafka_clients.producer({**self.brokers.librdkafka(), "transactional.id": name})
 
     def admin(self) -> Any:
-        return kafka_clients.admin_client({"bootstrap.servers": self.bootstrap})
+        return kafka_clients.admin_client(self.brokers.librdkafka())
 
 
 @pytest.mark.parametrize("name", CASES)

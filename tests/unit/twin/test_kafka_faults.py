@@ -39,7 +39,7 @@ def values(kafka: TwinKafka, partition: int = 0) -> list[bytes | None]:
 
 def test_an_outage_shorter_than_the_delivery_timeout_costs_the_wait(kafka: TwinKafka) -> None:
     async def test() -> None:
-        producer = Producer(kafka.bootstrap, "p", delivery_timeout_ms=10_000)
+        producer = Producer(kafka.brokers, "p", delivery_timeout_ms=10_000)
         kafka.go_away()
         sent = [asyncio.ensure_future(producer.asend("t", b"%d" % n, partition=0)) for n in range(3)]
         await asyncio.sleep(9)
@@ -62,7 +62,7 @@ def test_an_unclear_delivery_is_written_or_not(
     kafka: TwinKafka, fate: Fate, written: bool, patience_s: float | None
 ) -> None:
     async def test() -> None:
-        producer = Producer(kafka.bootstrap, "p", delivery_timeout_ms=10_000)
+        producer = Producer(kafka.brokers, "p", delivery_timeout_ms=10_000)
         kafka.faults.unclear_after_s = patience_s
         kafka.faults.next_fates("t", Fate.WRITTEN, fate)
         await producer.asend("t", b"first", partition=0)
@@ -81,7 +81,7 @@ def test_an_unclear_delivery_is_written_or_not(
 
 def test_one_client_can_be_cut_off(kafka: TwinKafka) -> None:
     async def test() -> None:
-        cut, other = Producer(kafka.bootstrap, "cut"), Producer(kafka.bootstrap, "other")
+        cut, other = Producer(kafka.brokers, "cut"), Producer(kafka.brokers, "other")
         kafka.cut_off("cut")
         sent = asyncio.ensure_future(cut.asend("t", b"cut", partition=0))
         await other.asend("t", b"other", partition=0)
@@ -97,7 +97,7 @@ def test_one_client_can_be_cut_off(kafka: TwinKafka) -> None:
 
 def test_a_partition_can_hold_writes_and_acknowledgements_and_no_other_waits(kafka: TwinKafka) -> None:
     async def test() -> None:
-        producer = Producer(kafka.bootstrap, "p")
+        producer = Producer(kafka.brokers, "p")
         kafka.hold_writes("t", 0)
         held = asyncio.ensure_future(producer.asend("t", b"held", partition=0))
         await producer.asend("t", b"free", partition=1)
@@ -117,7 +117,7 @@ def test_a_partition_can_hold_writes_and_acknowledgements_and_no_other_waits(kaf
 
 def test_a_reader_waits_through_an_outage_and_questions_fail_meanwhile(kafka: TwinKafka) -> None:
     async def test() -> None:
-        reader, watermarks = Reader(kafka.bootstrap, {("t", 0): "end"}), Watermarks(kafka.bootstrap)
+        reader, watermarks = Reader(kafka.brokers, {("t", 0): "end"}), Watermarks(kafka.brokers)
         kafka.go_away()
         reading = asyncio.ensure_future(asyncio.to_thread(_first, reader))
         with pytest.raises(KafkaException):
@@ -151,7 +151,7 @@ def test_faults_are_drawn_by_their_seed() -> None:
 def test_on_the_machines_clock_and_threads_the_twin_is_the_same() -> None:
     with TwinKafka(world=MachineWorld()).installed() as kafka:
         kafka.create([Topic("t", 1, {})])
-        producer, reader = Producer(kafka.bootstrap, "p"), Reader(kafka.bootstrap, {("t", 0): "beginning"})
+        producer, reader = Producer(kafka.brokers, "p"), Reader(kafka.brokers, {("t", 0): "beginning"})
         outcomes: list[Delivery | Exception] = []
         for number in range(10):
             producer.send("t", b"%d" % number, partition=0, on_delivery=outcomes.append)

@@ -30,7 +30,7 @@ def create(kafka: TwinKafka, partitions: int = 2) -> None:
 
 def test_what_a_shadow_writes_is_read_in_order_and_by_name(kafka: TwinKafka) -> None:
     create(kafka)
-    producer = Producer(kafka.bootstrap, "shadow")
+    producer = Producer(kafka.brokers, "shadow")
     write = topic.writer(producer, 1)
     again, other = (msgspec.structs.replace(BEGAN, run="run-2"), msgspec.structs.replace(BEGAN, shadow="other"))
     for record in (BEGAN, other, again):
@@ -38,19 +38,19 @@ def test_what_a_shadow_writes_is_read_in_order_and_by_name(kafka: TwinKafka) -> 
     producer.close()
     for value in (b"no JSON", None, b""):
         kafka.write(SHADOW, value, partition=1, key=b"trial")
-    assert [record for _, record in topic.written(kafka.bootstrap, (0, 1, 9))] == [BEGAN, other, again]
-    assert [record for _, record in topic.written(kafka.bootstrap, (1,), "other")] == [other]
-    assert topic.last_began(kafka.bootstrap, 1, "trial") == again
-    assert topic.last_began(kafka.bootstrap, 1, "nobody") is None
+    assert [record for _, record in topic.written(kafka.brokers, (0, 1, 9))] == [BEGAN, other, again]
+    assert [record for _, record in topic.written(kafka.brokers, (1,), "other")] == [other]
+    assert topic.last_began(kafka.brokers, 1, "trial") == again
+    assert topic.last_began(kafka.brokers, 1, "nobody") is None
     kafka.log(SHADOW, 1).trim(3)
-    assert topic.last_began(kafka.bootstrap, 1, "trial") is None
+    assert topic.last_began(kafka.brokers, 1, "trial") is None
 
 
 def test_a_missing_topic_or_partition_is_said_with_what_to_do(kafka: TwinKafka) -> None:
     with pytest.raises(topic.NoTopic, match=r"no such topic; it is made when a policy is applied"):
-        topic.check_topic(kafka.bootstrap, 0)
+        topic.check_topic(kafka.brokers, 0)
     create(kafka)
-    topic.check_topic(kafka.bootstrap, 1)
-    assert topic.readable(kafka.bootstrap, (5, 1)) == [1]
+    topic.check_topic(kafka.brokers, 1)
+    assert topic.readable(kafka.brokers, (5, 1)) == [1]
     with pytest.raises(topic.NoTopic, match="found partitions 0 to 1"):
-        topic.check_topic(kafka.bootstrap, 2)
+        topic.check_topic(kafka.brokers, 2)

@@ -28,7 +28,7 @@ class Bench:
         self.twin = twin
         self.orders: list[Order] = []
         self.positions: list[str] = []
-        self.reading = OrderReader(twin.bootstrap, "main", NODE, SESSION, self, **options)
+        self.reading = OrderReader(twin.brokers, "main", NODE, SESSION, self, **options)
 
     def positioned(self, session: str) -> None:
         self.positions.append(session)
@@ -200,7 +200,7 @@ def test_when_the_topic_grows_the_former_partition_is_read_as_well() -> None:
         before, after = (dispatch_partition(NODE, number) for number in (2, 3))
         assert before != after
         bench.write(load(1), partition=before)
-        kafka.ensure_topics(bench.twin.bootstrap, [Topic(TOPIC, 3, {})])
+        kafka.ensure_topics(bench.twin.brokers, [Topic(TOPIC, 3, {})])
         bench.write(load(2), partition=after)
         await bench.heard(1, 2)
         bench.write(load(3), partition=before)
