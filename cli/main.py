@@ -27,6 +27,7 @@ NOUNS = {
     "store": "Rights in the object store: a policy for each role's login, and whether a login keeps to it.",
     "results": "What attempts left in the object store: swept.",
     "views": "The tables from which the API answers: pruned.",
+    "topics": "What each role may do with the topics: the brokers' access rules.",
     "keys": "API keys: shown once, stored hashed. And signing keys.",
 }
 """Each noun is the module of its name, which has an `app`."""

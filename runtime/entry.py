@@ -84,7 +84,7 @@ def kafka_fault(failure: KafkaException) -> str:
     if said.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
         return f"expected Kafka to know this process, found {said.str()}; see HEADRACE_KAFKA_USER"
     if said.code() in _FORBIDDEN:
-        return f"expected Kafka to allow this to HEADRACE_KAFKA_USER, found {said.str()}; see the ACLs of the brokers"
+        return f"expected Kafka to allow this to HEADRACE_KAFKA_USER, found {said.str()}; see `headrace topics acls`"
     return f"expected Kafka to answer, found {said.str()}; see `headrace status`, or set HEADRACE_KAFKA"
 
 
