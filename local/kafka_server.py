@@ -16,7 +16,7 @@ from local.java_server import JavaServer
 from local.ports import HOST
 from local.processes import Process
 from runtime import kafka_clients
-from runtime.kafka_credentials import Brokers
+from runtime.kafka_credentials import PLAINTEXT, Brokers, KafkaCredentials
 from runtime.private_files import UMASK
 
 CLUSTER_ID = "aGVhZHJhY2UtbG9jYWwtMQ"
@@ -32,8 +32,6 @@ FIXED_SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
     "auto.create.topics.enable": "false",
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "4",
@@ -50,6 +48,44 @@ FIXED_SETTINGS = {
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
 }
+
+OPEN, GUARDED = "PLAINTEXT", "CLIENTS"
+"""Names of the listener for clients."""
+OPEN_SETTINGS = {
+    "inter.broker.listener.name": OPEN,
+    "listener.security.protocol.map": f"CONTROLLER:PLAINTEXT,{OPEN}:PLAINTEXT",
+}
+
+ADMIN = "admin"
+"""The broker's own principal, by which it speaks to its controller. It may do anything."""
+
+
+def guarded_settings(admin_password: str) -> dict[str, str]:
+    """A broker that asks every client for its name, and allows it what an access rule allows.
+
+    Users are kept as SCRAM credentials, which the admin makes while the broker runs: that works for a data directory of
+    an earlier version too. The admin alone is known from this file, and alone reaches the controller."""
+    login = (
+        "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        f' username="{ADMIN}" password="{admin_password}" user_{ADMIN}="{admin_password}";'
+    )
+    return {
+        "inter.broker.listener.name": GUARDED,
+        "listener.security.protocol.map": f"CONTROLLER:SASL_PLAINTEXT,{GUARDED}:SASL_PLAINTEXT",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.controller.plain.sasl.jaas.config": login,
+        "listener.name.clients.sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
+        "listener.name.clients.plain.sasl.jaas.config": login,
+        "listener.name.clients.scram-sha-512.sasl.jaas.config": (
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        ),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:{ADMIN}",
+        "allow.everyone.if.no.acl.found": "false",
+    }
+
 
 _PROPERTIES = "server.properties"
 _LOG_DIR = "log"
@@ -91,18 +127,23 @@ class KafkaServer(JavaServer):
         words_kept_ms: int,
         overrides: Mapping[str, str] | None = None,
         host: str = HOST,
+        admin_password: str = "",
     ) -> None:
-        """`host`: the address at which clients reach the broker; one of IPv6 has no brackets."""
+        """`host`: the address at which clients reach the broker; one of IPv6 has no brackets. `admin_password`: of the
+        broker's own principal, User:admin. Empty: clients have no names and may do anything."""
         self.port = port
         self.bootstrap = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.brokers = Brokers(self.bootstrap)
+        shown = KafkaCredentials(security="sasl_plaintext", mechanism="PLAIN", user=ADMIN, password=admin_password)
+        self.brokers = Brokers(self.bootstrap, shown if admin_password else PLAINTEXT)
+        listener = GUARDED if admin_password else OPEN
         self._data = data
         self._logs = logs
         self._settings = {
             **FIXED_SETTINGS,
             **cleaning_settings(words_kept_ms),
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{HOST}:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "listeners": f"{listener}://{self.bootstrap},CONTROLLER://{HOST}:{controller_port}",
+            "advertised.listeners": f"{listener}://{self.bootstrap}",
+            **(guarded_settings(admin_password) if admin_password else OPEN_SETTINGS),
             "controller.quorum.voters": f"1@{HOST}:{controller_port}",
             "log.dirs": _LOG_DIR,
             **(overrides or {}),
