@@ -55,7 +55,7 @@ def _swept(store: ObjectStore, here: Settings, signer: RecordSigner, pool: str, 
     late = LateCopies()
     try:
         done = swept(store, late.watching(_batches(here, pool, partition)), now_ms())
-        return done, bury_late_copies(here.kafka, signer, partition, late, now_ms())
+        return done, bury_late_copies(here.brokers, signer, partition, late, now_ms())
     except Damaged as damage:
         raise CommandFailed(
             f"the ledger of pool {pool} is damaged: {damage}; nothing of its results was removed; run `headrace audit"

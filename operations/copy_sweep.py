@@ -26,6 +26,7 @@ from contract.signing import RecordSigner
 from contract.topics import JOBS_KEPT_MS
 from operations.erasure import bury, completed, say, words_gone_after_ms
 from runtime.kafka import Producer
+from runtime.kafka_credentials import Brokers
 
 
 class LateCopies:
@@ -71,12 +72,12 @@ class LateCopies:
                 yield job, kept
 
 
-def bury_late_copies(kafka: str, signer: RecordSigner, partition: int, late: LateCopies, now_ms: int) -> int:
+def bury_late_copies(brokers: Brokers, signer: RecordSigner, partition: int, late: LateCopies, now_ms: int) -> int:
     """Bury them, put it on record, and return how many there were. DeliveryUnclear: begin anew, at any time."""
     due = list(late.due(now_ms))
     if not due:
         return 0
-    producer = Producer(kafka, "headrace-sweep")
+    producer = Producer(brokers, "headrace-sweep")
     try:
         for job, copies in due:
             last = [bury(producer, signer, partition, key) for _, key in sorted(copies.items())][-1]

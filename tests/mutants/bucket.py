@@ -80,8 +80,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "intake has no key for its place",
         "streams/intake.py",
-        "IntakePositions(store, settings.kafka, key)",
-        "IntakePositions(store, settings.kafka)",
+        "IntakePositions(store, settings.brokers, key)",
+        "IntakePositions(store, settings.brokers)",
         f"{_LYING}::test_the_intake_of_an_installation_with_keys_seals_its_place",
     ),
     Mutant(

@@ -18,6 +18,7 @@ from contract.results import ResultFile, ResultManifest
 from contract.topics import LEDGER, SUBMISSIONS
 from local import stack
 from runtime.kafka import Producer, Record, offsets, read_range
+from runtime.kafka_credentials import Brokers
 from tests.system.installation import Installation, wait_ended
 from tests.waiting import until
 
@@ -56,8 +57,8 @@ def word(kind: str) -> str:
     return f"walrus-{kind}-{uuid.uuid4().hex[:12]}"
 
 
-def records_of_ledger(kafka: str) -> list[Record]:
-    return list(read_range(kafka, LEDGER, 0, 0, offsets(kafka, LEDGER, 0)[1]))
+def records_of_ledger(brokers: Brokers) -> list[Record]:
+    return list(read_range(brokers, LEDGER, 0, 0, offsets(brokers, LEDGER, 0)[1]))
 
 
 def test_nothing_that_anybody_wrote_is_in_the_ledger(here: Installation, tmp_path: Path) -> None:
@@ -66,20 +67,20 @@ def test_nothing_that_anybody_wrote_is_in_the_ledger(here: Installation, tmp_pat
     (tmp_path / "environment.lock").write_text("")
     (tmp_path / "weights").mkdir()
     assert here.cli("models", "publish", str(tmp_path)).returncode == 0
-    kafka = stack.settings(here.data).kafka
+    brokers = stack.settings(here.data).brokers
     words = {kind: word(kind) for kind in ("value", "message", "class", "upstream", "key", "event", "source", "trace")}
     with here.api() as client:
         jobs = [submit(client, words["value"], key=words["key"]), submit(client, words["message"], fail="message")]
         jobs += [submit(client, words["class"], fail="class")]
         mine = client.get(f"/v1/jobs/{jobs[0]}")["job"]
-        upstream(kafka, mine["tenant"], mine["tier"], words)
+        upstream(brokers, mine["tenant"], mine["tier"], words)
         jobs.append(job_id_of_event("main", mine["tenant"], words["source"], words["event"]))
-        until(lambda: accepted(kafka, jobs[-1]), "the upstream's job is accepted", 30)
+        until(lambda: accepted(brokers, jobs[-1]), "the upstream's job is accepted", 30)
         ended = wait_ended(client, jobs, 60)
         assert [ended[job]["state"] for job in jobs] == ["succeeded", "dead_lettered", "dead_lettered", "succeeded"]
         result = client.get(f"/v1/jobs/{jobs[0]}/result")
         assert result["values"] == {"label": words["value"], "score": 0.93}, "this check can fail"
-    records = records_of_ledger(kafka)
+    records = records_of_ledger(brokers)
     for text in (*words.values(), words["class"].replace("-", "_"), "0.93", "film-", "film of"):
         assert not [record.offset for record in records if text.encode() in whole(record)], text
     by_words_alone = hashlib.sha256(("film of " + words["value"]).encode()).hexdigest()
@@ -93,7 +94,7 @@ def submit(client: ApiClient, prompt: str, key: str = "", **inputs: object) -> s
     return str(client.post("/v1/jobs", body, {"Idempotency-Key": key or uuid.uuid4().hex})["job"])
 
 
-def upstream(kafka: str, tenant: str, tier: str, words: dict[str, str]) -> None:
+def upstream(brokers: Brokers, tenant: str, tier: str, words: dict[str, str]) -> None:
     body = {
         "type": "SubmissionRequested.v1",
         "tenant": tenant,
@@ -103,14 +104,14 @@ def upstream(kafka: str, tenant: str, tier: str, words: dict[str, str]) -> None:
     }
     headers = [(name, words[kind].encode()) for name, kind in (("ce_id", "event"), ("ce_source", "source"))]
     headers.append(("traceparent", words["trace"].encode()))
-    producer = Producer(kafka, "test-upstream")
+    producer = Producer(brokers, "test-upstream")
     producer.send_and_wait(SUBMISSIONS, msgspec.json.encode(body), key=tenant.encode(), headers=headers)
     producer.close()
 
 
-def accepted(kafka: str, job: str) -> bool:
+def accepted(brokers: Brokers, job: str) -> bool:
     said = b'"JobAccepted.v1","job":"%b"' % job.encode()
-    return any(said in (record.value or b"") for record in records_of_ledger(kafka))
+    return any(said in (record.value or b"") for record in records_of_ledger(brokers))
 
 
 def whole(record: Record) -> bytes:

@@ -11,6 +11,7 @@ from contract.seals import SnapshotSeals
 from contract.signers import INTAKE, node_signer
 from contract.signing import InstallationKey
 from contract.snapshot_names import key_of, names_in, prefix_of
+from runtime.kafka_credentials import Brokers
 from runtime.object_store import ObjectStore
 from scheduling import snapshot
 from scheduling.state.pool import State, initial_state
@@ -106,12 +107,12 @@ class LyingBucket:
 
     def test_a_place_that_intake_did_not_write_skips_nothing(self, store: ObjectStore) -> None:
         key, forger = KEY.of(INTAKE), KEY.of(node_signer("local", "node-1"))
-        positions = IntakePositions(store, "nowhere:1", key)
+        positions = IntakePositions(store, Brokers("nowhere:1"), key)
         at = f"positions/intake/submissions/{PARTITION}"
         positions.write(PARTITION, IntakePosition(7, "the registry"))
         written = store.get(at, 10_000)
         assert positions.place(PARTITION) == IntakePosition(7, "the registry")
-        IntakePositions(store, "nowhere:1", forger).write(PARTITION, IntakePosition(5_000))
+        IntakePositions(store, Brokers("nowhere:1"), forger).write(PARTITION, IntakePosition(5_000))
         by_a_node = store.get(at, 10_000)
         for lie in (
             b'{"offset":5000}',

@@ -80,9 +80,7 @@ def test_a_late_copy_is_buried_and_on_record_once() -> None:
                     late.take(one)
                 now_ms = here.batches()[-1].now_ms
                 signer = signer_of("operator.sweep")
-                assert (
-                    await asyncio.to_thread(bury_late_copies, here.kafka.bootstrap, signer, 0, late, now_ms) == buried
-                )
+                assert await asyncio.to_thread(bury_late_copies, here.kafka.brokers, signer, 0, late, now_ms) == buried
                 await here.until(lambda: len(here.events(JobErased)) == 2)
             (_, second) = here.events(JobErased)
             assert second.offsets == (offset,)

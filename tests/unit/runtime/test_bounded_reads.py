@@ -20,6 +20,7 @@ from registry.environment_lock import Environment
 from registry.errors import RegistryError
 from registry.manifest import VersionFile, blob_key
 from registry.wheels import list_key, vendored
+from runtime.kafka_credentials import Brokers
 from runtime.object_store import ObjectStore, StoreFault
 from runtime.object_store_health import ask
 from runtime.snapshots import SnapshotSource
@@ -57,7 +58,7 @@ def test_a_read_without_a_size_cannot_be_written(read: Callable[..., Any]) -> No
 def _stored() -> TwinObjectStore:
     store = TwinObjectStore()
     save(store, SEALS, "main", 7, 1_790_000_000_000, snapshot.encode(initial_state("main")))
-    IntakePositions(store, "nowhere:1").write(0, IntakePosition(7))
+    IntakePositions(store, Brokers("nowhere:1")).write(0, IntakePosition(7))
     for key in (list_key(NO_WHEELS), blob_key(FILE.sha256), attempt_prefix(JOB, DISPATCH) + MANIFEST_NAME):
         store.place(key, b"abc")
     return store
@@ -70,7 +71,7 @@ class Row:
 ENDLESS: dict[str, tuple[Callable[[Any, Path], Any], Any]] = {
     "a scheduler's snapshot": (lambda store, _: newest_stored(store, SEALS, "main"), None),
     "an auditor's snapshot": (lambda store, _: anchors_of_snapshots(store, "main"), []),
-    "intake's place": (lambda store, _: IntakePositions(store, "nowhere:1").place(0), IntakePosition(0)),
+    "intake's place": (lambda store, _: IntakePositions(store, Brokers("nowhere:1")).place(0), IntakePosition(0)),
     "a version's manifest": (lambda store, path: BlobCache(path, store).read(FILE.sha256, 9), RegistryError),
     "a version's file": (lambda store, path: BlobCache(path, store).fetch(FILE), RegistryError),
     "a list of wheels": (lambda store, _: vendored(NO_WHEELS, store), RegistryError),

@@ -11,6 +11,7 @@ from contract.seals import SnapshotSeals
 from registry.blobs import BlobCache
 from registry.errors import RegistryError
 from registry.manifest import VersionFile, blob_key
+from runtime.kafka_credentials import Brokers
 from runtime.object_store import Missing, StoreRefuses
 from runtime.object_store_health import ask, require_conditional_writes
 from runtime.roles import SETTINGS, Role
@@ -84,13 +85,13 @@ def test_each_process_can_do_its_work(state: TwinState) -> None:
     for number in range(80):
         save(scheduler, seals, "main", number, 1_790_000_000_000 + number * 1_000, snapshot.encode(pool))
     assert newest_stored(scheduler, seals, "main") is not None
-    positions = IntakePositions(intake, "nowhere:1")
+    positions = IntakePositions(intake, Brokers("nowhere:1"))
     assert positions.place(0) == IntakePosition(0), "none yet"
     positions.write(0, IntakePosition(7))
     operator.put("skips/intake/submissions/0/7.json", b"")
     assert Skips(intake).ordered(0) == {7}
     Skips(intake).remove(0, 7)
-    assert IntakePositions(operator, "nowhere:1").place(0) == IntakePosition(7)
+    assert IntakePositions(operator, Brokers("nowhere:1")).place(0) == IntakePosition(7)
     login(Role.NODE, state).put(RESULT, b"video")
     ask(api, "api")
     assert api.get(RESULT, 5) == b"video"

@@ -25,7 +25,7 @@ def test_intake_begins_at_its_own_place_or_at_the_first_record(lie: bytes | None
     with Installation() as here:
         for number in range(10):
             here.kafka.write(SUBMISSIONS, b"%d" % number, partition=0)
-        positions = IntakePositions(here.store, here.kafka.bootstrap, KEY.of(INTAKE))
+        positions = IntakePositions(here.store, here.kafka.brokers, KEY.of(INTAKE))
         positions.write(0, IntakePosition(3))
         if lie is not None:
             here.store.place(f"positions/intake/{SUBMISSIONS}/0", lie)
