@@ -5,6 +5,8 @@ may read them."""
 
 from __future__ import annotations
 
+import os
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +15,7 @@ from api.operations import operation
 from api.readiness import Readiness
 from api.replies import reply
 from api.resources import resources_of
+from runtime.private_memory import PROCESS_HEADER
 
 
 @operation("GET", "/healthz", "The process lives.", {200: Health}, public=True)
@@ -32,7 +35,7 @@ async def readyz(request: Request) -> Response:
     readiness = request.app.state.readiness
     assert isinstance(readiness, Readiness)
     health = readiness.health()
-    return reply(health, 503 if health.status == "failing" else 200)
+    return reply(health, 503 if health.status == "failing" else 200, {PROCESS_HEADER: str(os.getpid())})
 
 
 @operation("GET", "/metrics", "Numbers for Prometheus.", {200: "text/plain"}, public=True)

@@ -15,6 +15,7 @@ import typer
 from cli import output
 from cli.errors import FAILED
 from cli.sentences import sentence
+from runtime.private_memory import keep_memory_private
 
 NOUNS = {
     "jobs": "Requests to run a model once.",
@@ -43,6 +44,7 @@ VERBS = {
 
 def main() -> None:
     """Runs the command that was typed."""
+    keep_memory_private()
     sys.exit(_written(run(sys.argv[1:])))
 
 

@@ -5,7 +5,6 @@ HEADRACE_NODE_ADDRESS says where other nodes reach this node, for gangs across n
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
@@ -36,8 +35,6 @@ from runtime.worker.watchdog import Watchdog, limit_s
 
 log = structlog.get_logger(__name__)
 
-PR_SET_DUMPABLE = 4
-
 DIGITS_MAX = 9
 
 STORE_READ_TIMEOUT_S, STORE_PART_TIMEOUT_S, STORE_TRIES = SHORT_READ_TIMEOUT_S, 30.0, 1
@@ -59,7 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (IdentityTaken, ScratchTaken, OSError) as error:
         print(f"gpu_worker: {error}", file=sys.stderr)
         return 2
-    _keep_memory_private()
     strays = Strays()
     strays.adopt()
     scratch.end_strays()
@@ -163,11 +159,6 @@ def _node(options: argparse.Namespace, settings: Settings) -> NodeIdentity:
 def _payload(lookup: Lookup, partition: int, offset: int) -> bytes | None:
     record = lookup.at(partition, offset)
     return None if record is None else record.value
-
-
-def _keep_memory_private() -> None:
-    """Keep children of the same user from reading this process's environment and memory, where the credentials are."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def is_free(port: int) -> bool:
 
 def is_listened_to_by(pid: int, port: int) -> bool:
     """Whether this process listens at the port. An answer from the port alone proves nothing: another stack may have
-    been started at the same moment on the same port."""
+    been started at the same moment on the same port. False for a process that keeps its memory private, unless we are
+    root."""
     try:
         connections = psutil.Process(pid).net_connections("tcp")
     except psutil.Error:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from local import ports
 from local.processes import Process
+from runtime.private_memory import PROCESS_HEADER
 from runtime.proxies import except_loopback
 from runtime.roles import Role, environment_of
 from runtime.settings import Settings
@@ -23,8 +23,9 @@ STOP_TIMEOUT_S = 15.0
 class StackProgram:
     """`python -m module arguments…`.
 
-    With a `ready_url`, the program is ready when it listens at `port` and a GET of the URL, which is at that port,
-    answers 200. Without a `ready_url`, the program is ready while it runs."""
+    With a `ready_url`, the program is ready when a GET of the URL, which is at its `port`, answers 200 and names this
+    process: another stack may have been started at the same moment on the same port. Without a `ready_url`, the program
+    is ready while it runs."""
 
     def __init__(
         self,
@@ -55,12 +56,11 @@ class StackProgram:
             return False
         if not self._ready_url:
             return True
-        if not ports.is_listened_to_by(self._running().pid, self.port):
-            return False
         try:
-            return self._client.get(self._ready_url).status_code == 200
+            answer = self._client.get(self._ready_url)
         except httpx.HTTPError:
             return False
+        return answer.status_code == 200 and answer.headers.get(PROCESS_HEADER) == str(self._running().pid)
 
     def await_ready(self) -> None:
         self._running().await_ready(self.ready, READY_TIMEOUT_S)

@@ -32,6 +32,7 @@ from local.parts import StackPart
 from local.server import StackServer
 from local.status import StackStatus, StartFailure
 from runtime.private_files import UMASK
+from runtime.private_memory import keep_memory_private
 from runtime.shutdown import on_signal
 from runtime.telemetry import configure_logging
 
@@ -251,6 +252,7 @@ def _all(actions: Sequence[Callable[[], None]]) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    keep_memory_private()
     os.umask(UMASK)
     configure_logging("supervisor")
     stopping = on_signal()

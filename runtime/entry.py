@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from runtime.object_store_errors import StoreFault
 from runtime.private_files import UMASK
+from runtime.private_memory import keep_memory_private
 from runtime.proxies import ProxyUnusable
 from runtime.settings import ENV_PREFIX, SettingUnusable
 from runtime.telemetry import configure_logging, without_words
@@ -37,6 +38,7 @@ class Ending(NamedTuple):
 
 def run_process(process: str, main: Callable[[], int | None]) -> int:
     """The exit status of the process: what `main` returns, or a failure's, which is logged as an error in one line."""
+    keep_memory_private()
     os.umask(UMASK)
     try:
         return main() or 0

@@ -20,6 +20,7 @@ import msgspec
 
 from contract.codec import Malformed, decode_values
 from registry.schemas import SchemaRefused, Validator
+from runtime.private_memory import keep_memory_private
 
 READY = b"r"
 LENGTH_BYTES = 4
@@ -57,7 +58,7 @@ class OutputFault(NamedTuple):
 
 def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_memory_private()
     with socket.socket(fileno=int(arguments[0])) as agent, agent.makefile("rb") as asked:
         agent.sendall(READY)
         while len(lengths := asked.read(2 * LENGTH_BYTES)) == 2 * LENGTH_BYTES:

@@ -54,6 +54,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/unit/runtime/test_entry.py::test_nobody_else_reads_what_a_process_writes",
     ),
     Mutant(
+        "a process of the same user reads the memory of ours",
+        "runtime/entry.py",
+        "    keep_memory_private()\n",
+        "",
+        "tests/unit/runtime/test_entry.py::test_nobody_else_reads_the_memory_of_a_process",
+    ),
+    Mutant(
+        "a process that answers on the port of ours is taken for ours",
+        "local/program.py",
+        " and answer.headers.get(PROCESS_HEADER) == str(self._running().pid)",
+        "",
+        "tests/process/local/test_program.py::test_the_answer_of_another_process_on_its_port_is_not_its_own",
+    ),
+    Mutant(
         "everybody reads what a server of the stack writes",
         "local/processes.py",
         "                umask=UMASK,\n",

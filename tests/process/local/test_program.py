@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+
+import pytest
 
 from local.ports import HOST, free_port
 from local.program import StackProgram
@@ -37,12 +41,32 @@ def somebody_else(port: int) -> Iterator[None]:
         server.server_close()
 
 
-def test_the_answer_of_another_process_on_its_port_is_not_its_own(tmp_path: Path) -> None:
+ITS_OWN = """
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from runtime.private_memory import PROCESS_HEADER, keep_memory_private
+
+class Ready(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header(PROCESS_HEADER, str(os.getpid()))
+        self.end_headers()
+
+keep_memory_private()
+HTTPServer(("%s", int(sys.argv[1])), Ready).serve_forever()
+"""
+
+
+def test_the_answer_of_another_process_on_its_port_is_not_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "answers.py").write_text(ITS_OWN % HOST)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
     port = free_port()
-    arguments = [str(port), "--bind", HOST, "--directory", str(tmp_path)]
+    arguments = [str(port)]
     url = f"http://{HOST}:{port}/"
     program = StackProgram(
-        "api", "http.server", Role.API, Settings(), tmp_path, arguments=arguments, ready_url=url, port=port
+        "api", "answers", Role.API, Settings(), tmp_path, arguments=arguments, ready_url=url, port=port
     )
     try:
         with somebody_else(port):

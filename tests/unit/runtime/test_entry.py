@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from runtime.entry import Ending, ending, run_process
 from runtime.object_store_errors import StoreAway, StoreRefuses
+from runtime.private_memory import PR_SET_DUMPABLE, is_memory_private
 from runtime.proxies import ProxyUnusable
 from runtime.settings import Settings, SettingUnusable
 
@@ -27,12 +29,19 @@ def raised(failure: Exception) -> Exception:
 def umask() -> Iterator[int]:
     """That of the tests, which a process of ours changes."""
     before = os.umask(0o022)
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
     yield before
     os.umask(before)
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 def test_nobody_else_reads_what_a_process_writes() -> None:
     assert run_process("tester", lambda: os.umask(0o022)) == 0o077
+
+
+def test_nobody_else_reads_the_memory_of_a_process() -> None:
+    assert not is_memory_private()
+    assert run_process("tester", is_memory_private) is True
 
 
 @pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (4, 4)])
