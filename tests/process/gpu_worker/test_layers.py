@@ -1,0 +1,74 @@
+"""A canary in a child's place can do nothing that no child may do; without a layer it can, and says so."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_worker.child import canary_flight
+from gpu_worker.child.canary_flight import find_layers, probe
+from gpu_worker.child.confinement import HERE, Confinement, Form, KernelFacts, Layer, confinement, forms
+
+FACTS = probe()
+needs_rights = pytest.mark.skipif(forms(FACTS)[0] in (Form.RULES, Form.LIMITS), reason="the kernel holds nothing off")
+
+
+def broken(form: Form, folder: Path, facts: KernelFacts = FACTS) -> dict[Layer, tuple[str, ...]] | None:
+    """By layer that does not hold in this form: what the canary could do."""
+    (folder / "root").mkdir()
+    return canary_flight._fly(confinement(form, facts, folder / "root", [folder], {}), folder)
+
+
+def unusable_unless_limits(form: Form, facts: KernelFacts, root: Path, *more: Any) -> Confinement:
+    """Namespaces with a root that is not there."""
+    return confinement(form, facts, root if form is Form.LIMITS else root / "missing", *more)
+
+
+@needs_rights
+def test_a_child_can_do_nothing_that_no_child_may_do(tmp_path: Path) -> None:
+    found = find_layers(tmp_path / "confinement", [tmp_path], os.environ)
+    assert found.confinement.form is forms(FACTS)[0]
+    assert found.broken == {}
+    assert found.all_hold
+    assert [path.name for path in (tmp_path / "confinement").iterdir()] == ["root"]
+
+
+@needs_rights
+@pytest.mark.skipif(not FACTS.user_namespace, reason="no namespaces of users")
+def test_without_another_user_all_else_holds(tmp_path: Path) -> None:
+    """As a user, that is all. As root the child is root by name, without a right that root has."""
+    found = broken(Form.NAMESPACES, tmp_path)
+    assert found == ({Layer.PRIVILEGES: ("be root",)} if FACTS.uid == 0 else {})
+
+
+@pytest.mark.skipif(FACTS.landlock < 6, reason="a Landlock that knows no scopes")
+def test_rules_alone_leave_sockets_that_have_a_path(tmp_path: Path) -> None:
+    found = broken(Form.RULES, tmp_path)
+    assert found is not None
+    assert found.keys() == {Layer.SOCKETS, Layer.PRIVILEGES}
+    assert found[Layer.SOCKETS] == ("reach a socket of the agent by its path",)
+
+
+def test_with_limits_alone_a_child_is_as_the_agent(tmp_path: Path) -> None:
+    found = broken(Form.LIMITS, tmp_path)
+    assert found is not None
+    assert found.keys() >= set(Layer) - {Layer.MEMORY}
+    could = found[Layer.PRIVILEGES]
+    assert not {"have capabilities", "gain privileges", "leave a core file"} & set(could), "those hold everywhere"
+
+
+def test_a_form_in_which_no_child_starts_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where Headrace is installed so that only its user reads it."""
+    monkeypatch.setattr(canary_flight, "forms", lambda _facts: (Form.NAMESPACES, Form.LIMITS))
+    monkeypatch.setattr(canary_flight, "confinement", unusable_unless_limits)
+    assert find_layers(tmp_path, [tmp_path], {}).confinement.form is Form.LIMITS
+
+
+def test_nothing_is_left_where_the_canary_tried(tmp_path: Path) -> None:
+    broken(Form.LIMITS, tmp_path)
+    assert not Path("/canary.txt").exists()
+    assert not (HERE / "canary.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["root"]
