@@ -85,7 +85,8 @@ class HeldAttempts:
         self._results = ResultsWriter(world.store, scratch.open_outputs, self._checkers, self._on_stored, waits)
         self._strays = world.strays
         self._slots = [
-            Slot(launch, loop, scratch, self._strays, self) for launch in launches_of(node, world.environment)
+            Slot(launch, loop, scratch, self._strays, self, world.confinement)
+            for launch in launches_of(node, world.environment)
         ]
         self._supplies: dict[str, Supplies] = {}
         """By dispatch, from the time its payload and version are here until the attempt is forgotten."""
@@ -282,7 +283,7 @@ class HeldAttempts:
             return False
         if self._scratch.free_bytes() >= DISK_RESERVE_BYTES:
             return False
-        places = self._scratch.attempt(run.dispatch), self._scratch.temporary(slot)
+        places = self._scratch.attempt(run.dispatch), self._scratch.writing(slot), self._scratch.temporary(slot)
         return wrote_less_than(DISK_RESERVE_BYTES // 2, *places)
 
     # -- outages of ours ------------------------------------------------------------------------------------------

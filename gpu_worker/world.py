@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from contract.signing import RecordSigner
+from gpu_worker.child.confinement import Confinement
 from gpu_worker.io.payloads import ReadPayload
 from gpu_worker.io.result_objects import ResultStore
 from gpu_worker.io.versions import VersionSource
@@ -37,5 +38,7 @@ class World:
     """(session, listener) -> a reader of the orders to this session."""
     environment: Mapping[str, str]
     """This process's environment."""
+    confinement: Confinement | None = None
+    """What holds children off this process; None: nothing does."""
     strays: Strays = field(default_factory=Strays)
     """What children of this process left behind."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from gpu_worker.child.confinement import ChildPlaces, Confinement, interpreter_places
 from gpu_worker.child.failure_streak import FailureStreak
 from gpu_worker.child.messages import FromModel, ToModel, frame_decoder
 from gpu_worker.child.work import Work
@@ -30,7 +33,14 @@ class ProcessOwner(Protocol):
 
 class ModelProcess:
     def __init__(
-        self, launch: ChildLaunch, work: Work, loop: Loop, scratch: Scratch, strays: Strays, owner: ProcessOwner
+        self,
+        launch: ChildLaunch,
+        work: Work,
+        loop: Loop,
+        scratch: Scratch,
+        strays: Strays,
+        owner: ProcessOwner,
+        confinement: Confinement | None,
     ) -> None:
         """Start a child for this work's version, in an empty home. OSError when the child cannot be started."""
         scratch.new_home(launch.index)
@@ -38,7 +48,12 @@ class ModelProcess:
         environment = dict(launch.environment) | {"HOME": home, "TMPDIR": scratch.kept(launch.index)}
         python = str(work.supplies.program.python)
         self.version = work.run.version
-        self._child = ChildProcess(python, CHILD, environment, home, frame_decoder())
+        before: list[str] = []
+        if confinement is not None:
+            if not os.access(python, os.X_OK):  # else only the child would meet it, behind its layers
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), python)
+            before = confinement.command(_plan(confinement, launch, work, scratch))
+        self._child = ChildProcess(python, CHILD, environment, home, frame_decoder(), before)
         strays.know(self._child.pid)
         self.streak = FailureStreak()
         self._loop = loop
@@ -121,3 +136,12 @@ class ModelProcess:
         if self._child.send_rest():
             self._watch_frames()
         self._owner.on_frames(self)
+
+
+def _plan(confinement: Confinement, launch: ChildLaunch, work: Work, scratch: Scratch) -> dict[str, Any]:
+    """What the child of this work may see and use up."""
+    program, slot = work.supplies.program, launch.index
+    read = (str(CHILD.parent), str(program.code), str(program.weights), *interpreter_places(str(program.python)))
+    places = ChildPlaces(read, scratch.slot(slot), scratch.home(slot), scratch.kept(slot))
+    has_gpus = launch.device != "cpu"
+    return confinement.plan(slot, places, gpus=has_gpus, memory_mib=launch.memory_mib, shares=work.run.world > 1)

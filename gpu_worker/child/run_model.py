@@ -256,8 +256,8 @@ def run(model: Any, gang: Any, frame: Frame, pipe: Any) -> bytes:
     """Compute one attempt. Returns the frame to answer."""
     dispatch = frame["dispatch"]
     context = Context(pipe, dispatch, frame["directory"])
-    kept = os.environ["TMPDIR"]
-    use_temporary(frame["temporary"])
+    kept, home = os.environ["TMPDIR"], os.environ["HOME"]
+    use_temporary(frame["temporary"], frame["temporary"])
     try:
         values = model.predict(frame["inputs"], context)
         if gang is not None:
@@ -271,12 +271,13 @@ def run(model: Any, gang: Any, frame: Frame, pipe: Any) -> bytes:
         wait_for_news(gang, error)
         return failed(dispatch, kind_of(error, "model_error"), error)
     finally:
-        use_temporary(kept)
+        use_temporary(kept, home)
 
 
-def use_temporary(directory: str) -> None:
-    """Make temporary files there from now on: what an attempt makes goes with it, what `load` made stays."""
-    os.environ["TMPDIR"] = directory
+def use_temporary(directory: str, home: str) -> None:
+    """Make temporary files there from now on: what an attempt makes goes with it, what `load` made stays. The home
+    changes too: what a library puts there during one tenant's attempt is not there in another's."""
+    os.environ["TMPDIR"], os.environ["HOME"] = directory, home
     tempfile: Any = sys.modules.get("tempfile")
     if tempfile is not None:
         tempfile.tempdir = directory

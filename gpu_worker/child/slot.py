@@ -21,6 +21,7 @@ import time
 
 import structlog
 
+from gpu_worker.child.confinement import Confinement
 from gpu_worker.child.messages import CancelRun, FromModel, ModelFailed, ModelLoaded, ModelProgressed, ModelSucceeded
 from gpu_worker.child.model_process import ModelProcess
 from gpu_worker.child.slot_stages import (
@@ -55,9 +56,17 @@ CHILD_KINDS = ("model_error", "out_of_memory", "bad_inputs", "bad_values", "envi
 
 class Slot:
     def __init__(
-        self, launch: ChildLaunch, loop: Loop, scratch: Scratch, strays: Strays, listener: SlotListener
+        self,
+        launch: ChildLaunch,
+        loop: Loop,
+        scratch: Scratch,
+        strays: Strays,
+        listener: SlotListener,
+        confinement: Confinement | None = None,
     ) -> None:
+        """`confinement`: what holds the children off this process; None: nothing does."""
         self._launch = launch
+        self._confinement = confinement
         self._loop = loop
         self._scratch = scratch
         self._strays = strays
@@ -150,7 +159,7 @@ class Slot:
     def _start(self, launched: LaunchedWork) -> None:
         work = launched.work
         try:
-            process = ModelProcess(self._launch, work, self._loop, self._scratch, self._strays, self)
+            process = ModelProcess(self._launch, work, self._loop, self._scratch, self._strays, self, self._confinement)
         except OSError as error:
             self._end_work(launched, disk_failure(error, "environment"))
             return
@@ -235,7 +244,9 @@ class Slot:
 
     def _on_answer(self, process: ModelProcess, launched: LaunchedWork, answer: ModelSucceeded | ModelFailed) -> None:
         """The child answered the attempt, in time or not."""
-        outcome = Computed(answer.values, answer.outputs) if isinstance(answer, ModelSucceeded) else _failure(answer)
+        outcome: ChildOutcome = _failure(answer) if isinstance(answer, ModelFailed) else _computed(answer)
+        if isinstance(outcome, Computed) and outcome.outputs and not launched.is_settled:
+            outcome = self._with_outputs_kept(launched, outcome)
         verdict = launched.settle(outcome)
         if self._stage not in (Stage.COMPUTING, Stage.ASKED):
             return
@@ -249,6 +260,13 @@ class Slot:
         self._enter(Stage.IDLE, None)
         self._keep_prints(process, LAST_PRINTS)  # so that nothing is left that would be taken for the next attempt's
         self._end_work(launched, verdict)
+
+    def _with_outputs_kept(self, launched: LaunchedWork, outcome: Computed) -> ChildOutcome:
+        try:
+            self._scratch.keep_outputs(self._launch.index, launched.work.run.dispatch)
+        except OSError as error:
+            return disk_failure(error, "store")
+        return outcome
 
     def _is_spent(
         self, process: ModelProcess, launched: LaunchedWork, answer: ModelSucceeded | ModelFailed, verdict: ChildOutcome
@@ -346,6 +364,10 @@ class Slot:
             self._listener.halted(self._launch.index, launched.work.run)
         else:
             self._listener.done(self._launch.index, launched.work.run, launched.told(outcome))
+
+
+def _computed(message: ModelSucceeded) -> Computed:
+    return Computed(message.values, message.outputs)
 
 
 def _failure(message: ModelFailed) -> Failure:

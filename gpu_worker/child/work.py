@@ -45,7 +45,7 @@ class Work:
 
     def run_message(self, launch: ChildLaunch, scratch: Scratch) -> RunModel:
         dispatch = self.run.dispatch
-        outputs, temporary = scratch.outputs(dispatch, self.rank), scratch.temporary(launch.index)
+        outputs, temporary = scratch.writing(launch.index), scratch.temporary(launch.index)
         return RunModel(dispatch, self.supplies.inputs, outputs, temporary)
 
 
@@ -67,6 +67,10 @@ class LaunchedWork:
         if self._verdict is None:
             self._verdict = outcome
         return self._verdict
+
+    @property
+    def is_settled(self) -> bool:
+        return self._verdict is not None
 
     def note_loaded(self) -> None:
         """The work waited for its version until now. Not called when the child had the version loaded."""

@@ -13,13 +13,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Generic
 
 import msgspec
 import structlog
 
+from runtime.private_files import UMASK
 from runtime.worker import metrics
 from runtime.worker.frames import BadFrame, FrameDecoder, Message, encode
 
@@ -43,15 +44,17 @@ class ChildProcess(Generic[Message]):
         environment: Mapping[str, str],
         directory: str,
         frames: FrameDecoder[Message],
+        before: Sequence[str] = (),
     ) -> None:
         """The interpreter `python` runs `program FD PARENT`: the child's end of the pipe, and this process's id.
+        `before`: a command that becomes that interpreter.
 
         OSError when the child cannot be started (no such interpreter, no memory, no space)."""
         ours, theirs = socket.socketpair()
         log_read, log_write = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [python, "-I", str(program), str(theirs.fileno()), str(os.getpid())],
+                [*before, python, "-I", "-B", str(program), str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log_write,
                 stderr=log_write,
@@ -59,6 +62,7 @@ class ChildProcess(Generic[Message]):
                 env=dict(environment),
                 cwd=directory,
                 start_new_session=True,
+                umask=UMASK,
             )
             self.pid_fd = self._pid_fd()
         except BaseException:  # no end of a pipe is left open, whatever stopped us

@@ -54,6 +54,8 @@ class ChildLaunch:
     environment: Mapping[str, str]
     device: str
     threads: int
+    memory_mib: int = 0
+    """Memory of the slot; 0: not known."""
 
 
 def launches_of(node: NodeIdentity, inherited: Mapping[str, str]) -> list[ChildLaunch]:
@@ -63,5 +65,7 @@ def launches_of(node: NodeIdentity, inherited: Mapping[str, str]) -> list[ChildL
     launches = []
     for index in range(node.slots):
         gpus = range(index * node.gpus, (index + 1) * node.gpus)
-        launches.append(ChildLaunch(index, child_environment(inherited, threads, gpus), device, threads))
+        launches.append(
+            ChildLaunch(index, child_environment(inherited, threads, gpus), device, threads, node.memory_mib)
+        )
     return launches

@@ -1,16 +1,17 @@
 """A node's own disk space: what stays how long.
 
-<root>/attempts/<dispatch>/outputs/   files that a model writes to be kept: until its attempt is stored and reported
-<root>/attempts/<dispatch>/rank-<n>/  the same for rank n of a gang, except rank 0, which has the place above
-<root>/slots/<n>/temporary/           TMPDIR while `predict` runs: until the attempt is computed
+<root>/slots/<n>/outputs/             files that a model writes to be kept: until it says that the attempt is computed
+<root>/attempts/<dispatch>/outputs/   the same files from then on, where no child sees them: until they are stored
+<root>/slots/<n>/temporary/           TMPDIR and HOME while `predict` runs: until the attempt is computed
 <root>/slots/<n>/kept/                TMPDIR at any other time, above all while `load` runs: until the child ends
-<root>/slots/<n>/home/                HOME, with the caches of libraries: until the child ends
+<root>/slots/<n>/home/                HOME at any other time, with the caches of libraries: until the child ends
+<root>/confinement/                   what a child's view of the disk is built on: always
 <root>/gone/                          what a thread deletes: until the thread comes to it
 <root>/lock                           held by the agent
 
 A child ends when its slot is to run another version, when it has to be replaced, or with the node. What an agent that
 was killed left goes when the next agent starts here. A library that remembers the TMPDIR of `load` writes to `kept`
-later, too.
+later, too. A child may write below its slot's directory alone, where the node can hold it there.
 
 All files here belong to models: the agent writes none, reads only outputs, and opens those step by step (`folders`).
 The agent's loop only renames and makes directories, which takes no time worth a thread.
@@ -19,9 +20,11 @@ The agent's loop only renames and makes directories, which takes no time worth a
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -32,8 +35,11 @@ from runtime.worker.strays import end_those_in
 
 log = structlog.get_logger(__name__)
 
-ATTEMPTS, SLOTS, GONE = "attempts", "slots", "gone"
+ATTEMPTS, SLOTS, GONE, CONFINEMENT = "attempts", "slots", "gone", "confinement"
 OUTPUTS, HOME, KEPT, TEMPORARY = "outputs", "home", "kept", "temporary"
+
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+"""Faults that no child makes."""
 
 CLOSING_S = 3.0
 """How long a node that ends waits until all is deleted. The next node in this directory deletes the rest."""
@@ -52,6 +58,7 @@ class Scratch:
         root = root.absolute()
         self._path = str(root)
         self._root = open_root(root)
+        self._owner_of: Callable[[int], int] = lambda _slot: 0
         self._untouched: dict[int, tuple[int, int]] = {}
         """Inode and time of change of each slot's temporary directory when it was made."""
         try:
@@ -66,13 +73,33 @@ class Scratch:
 
     # Strings instead of paths: every attempt asks for them, and making a Path takes longer than the rest of the call.
 
-    def attempt(self, dispatch: str, rank: int = 0) -> str:
-        return f"{self._path}/{_attempt(dispatch, rank)}"
+    @property
+    def confinement(self) -> Path:
+        return Path(self._path) / CONFINEMENT
 
-    def outputs(self, dispatch: str, rank: int = 0) -> str:
-        """Where a child is told to write its outputs. The agent must not open this path: a child may put anything
-        there."""
-        return f"{self.attempt(dispatch, rank)}/{OUTPUTS}"
+    @property
+    def path(self) -> Path:
+        return Path(self._path)
+
+    def give_slots_to(self, owner_of: Callable[[int], int]) -> None:
+        """From now on a slot's directory is owned by the user of its children; 0: by this process's user."""
+        self._owner_of = owner_of
+
+    def attempt(self, dispatch: str) -> str:
+        return f"{self._path}/{ATTEMPTS}/{dispatch}"
+
+    def outputs(self, dispatch: str) -> str:
+        """Where the outputs of an attempt lie once it is computed. The agent must not open this path: a child made what
+        lies there."""
+        return f"{self.attempt(dispatch)}/{OUTPUTS}"
+
+    def slot(self, slot: int) -> str:
+        """The directory that the children of a slot may write to."""
+        return f"{self._path}/{SLOTS}/{slot}"
+
+    def writing(self, slot: int) -> str:
+        """Where a child is told to write its outputs."""
+        return f"{self._path}/{SLOTS}/{slot}/{OUTPUTS}"
 
     def home(self, slot: int) -> str:
         return f"{self._path}/{SLOTS}/{slot}/{HOME}"
@@ -95,6 +122,23 @@ class Scratch:
         if ended:
             log.warning("ended what an agent that was killed had left running", processes=ended)
 
+    def keep_outputs(self, slot: int, dispatch: str) -> None:
+        """The child computed the attempt: take its outputs where no child can name them. When it wrote none, or left
+        what cannot be moved, the attempt has no outputs. OSError when the disk is full or fails."""
+        self.clean(dispatch)  # dispatches are unique, but a child that is not held off may have made anything
+        os.mkdir(f"{ATTEMPTS}/{dispatch}", dir_fd=self._root)
+        try:
+            folder = open_folder(self._root, SLOTS, str(slot))
+        except OSError:  # the child put something else there
+            return
+        try:
+            os.rename(OUTPUTS, f"{ATTEMPTS}/{dispatch}/{OUTPUTS}", src_dir_fd=folder, dst_dir_fd=self._root)
+        except OSError as error:
+            if error.errno in OF_THE_DISK:
+                raise
+        finally:
+            os.close(folder)
+
     def free_bytes(self) -> int:
         """Room on the disk for whoever is not root."""
         found = os.fstatvfs(self._root)
@@ -105,9 +149,9 @@ class Scratch:
         place = f"{SLOTS}/{slot}"
         self._deleter.have(SLOTS)
         self._deleter.delete(place)
-        os.mkdir(place, dir_fd=self._root)
-        for name in (HOME, KEPT):
-            os.mkdir(f"{place}/{name}", dir_fd=self._root)
+        for path in (place, f"{place}/{HOME}", f"{place}/{KEPT}"):
+            os.mkdir(path, dir_fd=self._root)
+            self._give(path, slot)
         self._make_temporary(slot)
 
     def clean_home(self, slot: int) -> None:
@@ -119,10 +163,12 @@ class Scratch:
         looks."""
         with contextlib.suppress(OSError):  # then no attempt can have left anything
             self._deleter.have(ATTEMPTS)
-        self._deleter.delete(_attempt(dispatch))
+        self._deleter.delete(f"{ATTEMPTS}/{dispatch}")
 
     def clean_temporary(self, slot: int) -> None:
-        """The slot's attempt ended: have its temporary files deleted. Usually there are none, which costs one look."""
+        """The slot's attempt ended: have its temporary files deleted, and outputs that were not kept. Usually there are
+        none, which costs two looks."""
+        self._deleter.delete(f"{SLOTS}/{slot}/{OUTPUTS}")
         if self._is_untouched(slot):
             return
         self._deleter.delete(f"{SLOTS}/{slot}/{TEMPORARY}")
@@ -145,11 +191,18 @@ class Scratch:
         os.mkdir(f"{SLOTS}/{slot}/{TEMPORARY}", dir_fd=self._root)
         fd = open_folder(self._root, SLOTS, str(slot), TEMPORARY)
         try:
+            if self._owner_of(slot):
+                os.fchown(fd, self._owner_of(slot), self._owner_of(slot))
             os.utime(fd, ns=(0, 0))
             status = os.fstat(fd)
             self._untouched[slot] = (status.st_ino, status.st_ctime_ns)
         finally:
             os.close(fd)
+
+    def _give(self, path: str, slot: int) -> None:
+        owner = self._owner_of(slot)
+        if owner:
+            os.chown(path, owner, owner, dir_fd=self._root, follow_symlinks=False)
 
     def _is_untouched(self, slot: int) -> bool:
         """Whether nothing was written there. A model could set the directory's date back, but not the time of
@@ -160,10 +213,6 @@ class Scratch:
             return False
         is_same = self._untouched.get(slot) == (status.st_ino, status.st_ctime_ns)
         return is_same and status.st_mtime_ns == 0 and stat.S_ISDIR(status.st_mode)
-
-
-def _attempt(dispatch: str, rank: int = 0) -> str:
-    return f"{ATTEMPTS}/{dispatch}/rank-{rank}" if rank else f"{ATTEMPTS}/{dispatch}"
 
 
 def _locked(within: int, root: Path) -> int:

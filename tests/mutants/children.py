@@ -124,8 +124,22 @@ MUTANTS = (
     Mutant(
         "temporary files of `load` go with the first attempt",
         "gpu_worker/child/run_model.py",
-        '    use_temporary(frame["temporary"])\n',
+        '    use_temporary(frame["temporary"], frame["temporary"])\n',
         "",
+        "tests/process/gpu_worker/test_slot.py::test_temporary_files_last_as_long_as_what_made_them",
+    ),
+    Mutant(
+        "what a model writes to be kept stays where the next attempt finds it",
+        "gpu_worker/child/slot.py",
+        "            self._scratch.keep_outputs(self._launch.index, launched.work.run.dispatch)\n",
+        "            pass\n",
+        "tests/process/gpu_worker/test_slot.py::test_outputs_lie_where_no_child_sees_them_once_it_has_answered",
+    ),
+    Mutant(
+        "the home of one tenant's attempt is that of the next one's",
+        "gpu_worker/child/run_model.py",
+        '    use_temporary(frame["temporary"], frame["temporary"])\n',
+        '    use_temporary(frame["temporary"], home)\n',
         "tests/process/gpu_worker/test_slot.py::test_temporary_files_last_as_long_as_what_made_them",
     ),
     Mutant(

@@ -61,12 +61,15 @@ class Model:
         import ctypes
         ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
         return self.detach(path)
-    def predict(self, inputs, ctx): return getattr(self, inputs["do"])(ctx.output("daemon"))
+    def predict(self, inputs, ctx):
+        told = os.path.join(os.path.dirname(__file__), "daemon")
+        if os.path.exists(told): os.remove(told)
+        return getattr(self, inputs["do"])(told)
 """
 
 
 def daemon_of(bench: Bench) -> int:
-    return int((Path(bench.scratch.outputs(f"1.{bench.number}.0")) / "daemon").read_text())
+    return int((bench.directory / "code" / "daemon").read_text())
 
 
 def cleared(bench: Bench) -> None:

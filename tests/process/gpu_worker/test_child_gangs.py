@@ -145,7 +145,7 @@ class Ranks:
 
     def computing(self) -> None:
         """Wait until both ranks compute."""
-        paths = [Path(self.scratch.outputs("1.1.0", rank)) / "rank.txt" for rank in range(2)]
+        paths = [Path(self.scratch.writing(rank)) / "rank.txt" for rank in range(2)]
         self.until(lambda: all(path.exists() for path in paths))
 
 
@@ -256,7 +256,7 @@ def test_a_rank_is_not_asked_to_stop_but_ended(ranks: Ranks) -> None:
     for slot in ranks.slots:
         slot.halt()
     ranks.until(lambda: [what for what, _, _ in ranks.told if what == "halted"] == ["halted"] * 2)
-    assert not any((Path(ranks.scratch.outputs("1.1.0", rank)) / "heard").exists() for rank in (0, 1))
+    assert not any((Path(ranks.scratch.writing(rank)) / "heard").exists() for rank in (0, 1))
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -205,7 +205,7 @@ def test_a_child_whose_end_another_process_holds_does_not_hold_the_agent(
     monkeypatch.setattr(slot, "KILLING_S", 0.05)
     (bench.directory / "code" / "model.py").write_text(TRACED)
     bench.launch("be traced")
-    told = Path(bench.scratch.outputs("1.1.0")) / "tracer"
+    told = Path(bench.scratch.writing(0)) / "tracer"
     bench.until(told.exists)
     tracer, pid = int(told.read_text()), bench.slot.pid
     os.kill(pid, signal.SIGKILL)

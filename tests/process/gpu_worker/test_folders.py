@@ -99,7 +99,7 @@ class Node:
     def places(self, run: Run) -> dict[str, str]:
         home = self.scratch.home(0)
         return {
-            "attempt": self.scratch.attempt(run.dispatch),
+            "outputs": self.scratch.writing(0),
             "slot": home.rpartition("/")[0],
             "home": home,
             "temporary": self.scratch.temporary(0),
@@ -107,6 +107,7 @@ class Node:
 
     def ended(self, run: Run, names: tuple[str, ...]) -> Report:
         """How the attempt ended, after its folders were cleared as the agent clears them."""
+        self.in_time(lambda: self.scratch.keep_outputs(0, run.dispatch))
         self.writer.store(run, self.supplies, Computed(msgspec.Raw(b'{"n":1}'), names))
         told, report = self.told.get(timeout=DEADLINE_S)
         assert told == run.dispatch
@@ -155,14 +156,14 @@ def test_what_a_child_leaves_is_stored_or_refused_and_holds_nobody_up(node: Node
     def holds(declared: dict[str, str], beside: dict[str, str], instead: tuple[str, str] | None) -> None:
         run = node.order()
         places = node.places(run)
-        Path(f"{places['attempt']}/outputs").mkdir(parents=True)
+        Path(places["outputs"]).mkdir()
         for name, kind in declared.items():
-            node.leave(kind, f"{places['attempt']}/outputs/{name}")
+            node.leave(kind, f"{places['outputs']}/{name}")
         for place, kind in beside.items():
             node.leave(kind, PLACES[place].format(**places))
         if instead is not None:
             node.leave(instead[1], ITSELF[instead[0]].format(**places))
-        contents = {name: written(kind, places["attempt"], name) for name, kind in declared.items()}
+        contents = {name: written(kind, places["outputs"], name) for name, kind in declared.items()}
         report = node.ended(run, tuple(declared))
         if isinstance(report, Succeeded):
             tally["taken"] += 1
@@ -177,8 +178,8 @@ def test_what_a_child_leaves_is_stored_or_refused_and_holds_nobody_up(node: Node
             tally[report.error] += 1
         node.store.state.objects.clear()
         after = node.order()
-        outputs_of_next = Path(node.scratch.outputs(after.dispatch))
-        outputs_of_next.mkdir(parents=True)
+        outputs_of_next = Path(node.scratch.writing(0))
+        outputs_of_next.mkdir()
         (outputs_of_next / "a").write_bytes(b"next")
         report = node.ended(after, ("a",))
         assert isinstance(report, Succeeded), "the next attempt in the slot is none the worse"
@@ -196,11 +197,11 @@ def test_what_a_child_leaves_is_stored_or_refused_and_holds_nobody_up(node: Node
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_kib < MEMORY_KIB_MAX
 
 
-def written(kind: str, attempt: str, name: str) -> bytes:
+def written(kind: str, outputs: str, name: str) -> bytes:
     """The content of a file that may be kept, while the file is where it was written."""
     with suppress(OSError):
         if kind in FILES or kind == "unreadable":
-            return Path(f"{attempt}/outputs/{name}").read_bytes()
+            return Path(f"{outputs}/{name}").read_bytes()
     return b""
 
 

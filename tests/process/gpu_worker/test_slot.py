@@ -114,7 +114,7 @@ def test_an_interpreter_that_is_not_there_is_an_environment_failure(bench: Bench
 
 def test_a_time_limit_ends_a_deaf_attempt_and_its_grandchildren(bench: Bench) -> None:
     bench.launch("grandchild", timeout_ms=500)
-    pid_file = Path(bench.scratch.outputs("1.1.0")) / "pid"
+    pid_file = Path(bench.scratch.writing(0)) / "pid"
     bench.until(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"))
     grandchild = int(pid_file.read_text())
     outcome = bench.next("done")
@@ -200,6 +200,12 @@ def test_an_attempts_files_go_when_it_ends(bench: Bench) -> None:
     until(lambda: not any((bench.directory / "scratch" / "gone").iterdir()), "it is deleted")
 
 
+def test_outputs_lie_where_no_child_sees_them_once_it_has_answered(bench: Bench) -> None:
+    bench.outcome("write")
+    assert (Path(bench.scratch.outputs("1.1.0")) / "a.txt").read_text() == "a"
+    assert not Path(bench.scratch.writing(0)).exists()
+
+
 def test_temporary_files_last_as_long_as_what_made_them(bench: Bench) -> None:
     """Of `load`: as long as the child. Of an attempt: as long as the attempt."""
     first = values(bench.outcome("temporary"))
@@ -209,7 +215,7 @@ def test_temporary_files_last_as_long_as_what_made_them(bench: Bench) -> None:
     assert values(bench.outcome("temporary")) | {"tool": ""} == {"kept": True, "left": [], "tool": ""}
     kept = Path(bench.scratch.kept(0))
     assert [path.read_text() for path in kept.iterdir()] == ["kept"]
-    assert list((Path(bench.scratch.home(0)) / ".cache").iterdir()) != []
+    assert list(Path(bench.scratch.home(0)).iterdir()) == [], "what an attempt puts into its home goes with it"
     bench.outcome("memory")
     assert not Path(bench.scratch.home(0)).exists()
     assert not kept.exists()
@@ -218,7 +224,7 @@ def test_temporary_files_last_as_long_as_what_made_them(bench: Bench) -> None:
 
 def test_what_a_model_does_between_attempts_leaves_its_files_with_the_child(bench: Bench) -> None:
     bench.outcome("later")
-    told = Path(bench.scratch.home(0)) / "later"
+    told = Path(bench.scratch.temporary(0)) / "later"
     until(told.exists)
     assert told.read_text() == bench.scratch.kept(0)
 

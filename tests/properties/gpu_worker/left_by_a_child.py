@@ -115,18 +115,17 @@ KINDS = FILES | TRAPS
 
 NAMES = ("a", "b.mp4", "log.txt")
 PLACES = {
-    "beside outputs": "{attempt}/log.txt",
-    "there too": "{attempt}/log.1.txt",
-    "among outputs": "{attempt}/outputs/undeclared",
+    "beside outputs": "{slot}/log.txt",
+    "there too": "{slot}/log.1.txt",
+    "among outputs": "{outputs}/undeclared",
     "at home": "{home}/cache",
     "for a while": "{temporary}/file",
     "its home": "{home}",
     "its temporary files": "{temporary}",
-    "its slot": "{slot}",
 }
 """Places beside its outputs where a child may leave something; what stands there is replaced."""
 
-ITSELF = {"outputs": "{attempt}/outputs", "attempt": "{attempt}"}
+ITSELF = {"outputs": "{outputs}", "slot": "{slot}"}
 
 outputs = st.dictionaries(
     st.sampled_from(NAMES),
