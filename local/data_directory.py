@@ -69,11 +69,15 @@ def make_private(layout: Layout) -> None:
 def tighten(layout: Layout) -> int:
     """Take every file of this data from group and others. How many they had: an older release left them so.
 
-    Call it with the stack's lock, before anything runs. No link is followed. Files of a node's depot are left alone,
-    because what was published has other names too, in uv's cache; the folders around them are shut."""
+    Call it with the stack's lock, before anything runs. No link is followed. What lies in a node's depot is left
+    alone: models, which may be another user, read it, and it has other names too, in uv's cache. The depot itself is
+    shut."""
     loose = 0
     for folder, folders, files in os.walk(layout.data):
-        for name in folders if _is_of_a_depot(layout, folder) else folders + files:
+        if _is_of_a_depot(layout, folder):
+            folders.clear()
+            continue
+        for name in folders + files:
             path = os.path.join(folder, name)  # noqa: PTH118 (there may be many)
             found = os.lstat(path)
             if not stat.S_ISLNK(found.st_mode) and found.st_mode & OTHERS and found.st_uid == os.geteuid():

@@ -4,9 +4,10 @@
     versions/<hex>/            manifest.json, code/, weights/ (links to blobs), complete.json (written last)
     environments/<digest>/     venvs, shared by versions with the same lock
 
-Every blob is hashed when it arrives and when it is linked into a version (I12). Before each use, size, inode and time
-of each file of the version are checked. A version that differs is deleted and fetched again. Whoever runs as the user
-of this node can forge those marks: where that matters, let the child run as another user.
+Every blob is hashed when it arrives and when it is linked into a version (I12). When a node starts, and before its
+first use of a version, size, inode and time of each file of the version and of its environment are checked; what
+differs is deleted and made again. Whoever runs as the user of this node can forge those marks, so children write
+nothing here: they are another user, or see the depot without a right to write (gpu_worker.child).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from registry.environments import Environments
 from registry.errors import RegistryError
 from registry.file_lock import hold
 from registry.manifest import MANIFEST_BYTES_MAX, Manifest, VersionFile, decode_manifest
+from registry.trees import let_others_read, marks_of
 from runtime.object_store import ObjectStore
 
 FETCHES_AT_ONCE = 4
@@ -76,6 +78,7 @@ class Depot:
             if manifest is None:
                 shutil.rmtree(place, ignore_errors=True)
                 manifest = self._fetch(version, place)
+            let_others_read(place)
         python = self._environments.ensure(manifest.environment)
         self.mark_used(version)
         return InstalledVersion(version, manifest, place / "code", place / "weights", python)
@@ -111,7 +114,7 @@ class Depot:
         place = self._place(version)
         try:
             seen = msgspec.json.decode((place / COMPLETE).read_bytes(), type=_Marker)
-            if _files_of(place) != seen.files:
+            if marks_of(place, COMPLETE) != seen.files:
                 return None
             return decode_manifest((place / MANIFEST).read_bytes(), version)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, RegistryError):
@@ -131,7 +134,7 @@ class Depot:
             wanted += [(file, building / "weights") for file in manifest.weights]
             with ThreadPoolExecutor(FETCHES_AT_ONCE) as threads:
                 list(threads.map(self._link, *zip(*wanted, strict=True)) if wanted else ())
-            (building / COMPLETE).write_bytes(msgspec.json.encode(_Marker(_files_of(building))))
+            (building / COMPLETE).write_bytes(msgspec.json.encode(_Marker(marks_of(building, COMPLETE))))
             building.rename(place)
         finally:
             shutil.rmtree(building, ignore_errors=True)
@@ -141,16 +144,3 @@ class Depot:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.hardlink_to(self._blobs.fetch(file))
-
-
-def _files_of(place: Path) -> dict[str, tuple[int, int, int]]:
-    """The marks of every file of a version, except its marker and what Python compiled. Links are not followed."""
-    files: dict[str, tuple[int, int, int]] = {}
-    for folder, folders, names in os.walk(place):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        for name in names:
-            path = Path(folder, name)
-            if path != place / COMPLETE:
-                found = path.lstat()
-                files[path.relative_to(place).as_posix()] = (found.st_size, found.st_ino, found.st_mtime_ns)
-    return files

@@ -1,7 +1,8 @@
 """Python environments on the disk of a node: one for each environment digest, shared by all versions that have it.
 
-A venv contains its own path, so it is built where it stays. A marker that is written last says that the environment is
-whole. An environment without a marker, which a crash left, is built anew.
+A venv contains its own path, so it is built where it stays, and all of it is compiled then. A marker that is written
+last holds the digest of the whole tree. An environment without a marker, which a crash left, or that somebody touched,
+is built anew: versions share it, so a file that one of them could plant would run as part of all others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from registry.blobs import BlobCache, disk_faults
 from registry.environment_lock import Environment, environment_digest, write_lock
 from registry.errors import RegistryError
 from registry.file_lock import hold
+from registry.trees import let_others_read, tree_digest
 from registry.uv import run_uv
 from registry.wheels import platform_here, vendored
 from runtime.object_store import ObjectStore
@@ -46,13 +48,19 @@ class Environments:
             if not self.is_complete(digest):
                 shutil.rmtree(place, ignore_errors=True)
                 self._build(environment, place, python)
-                (place / COMPLETE).write_text(digest)
+                let_others_read(place)
+                (place / COMPLETE).write_text(tree_digest(place, COMPLETE))
         return python
 
     def is_complete(self, digest: str) -> bool:
-        """Whether the environment is here whole. The interpreter that it links to may have been removed since."""
+        """Whether the environment is here whole and untouched. The interpreter that it links to may have been removed
+        since."""
         place = self._root / digest
-        return (place / COMPLETE).is_file() and (place / "bin" / "python").exists()
+        try:
+            seen = (place / COMPLETE).read_bytes()
+        except OSError:
+            return False
+        return (place / "bin" / "python").exists() and seen == tree_digest(place, COMPLETE).encode()
 
     def _build(self, environment: Environment, place: Path, python: Path) -> None:
         if environment.requirements and environment.platform not in (platform_here(), "any"):
@@ -72,7 +80,7 @@ class Environments:
 
     def _install(self, environment: Environment, place: Path, python: Path, lock: Path) -> None:
         install = ["pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--only-binary", ":all:"]
-        install += ["--requirements", str(lock)]
+        install += ["--compile-bytecode", "--requirements", str(lock)]
         doing = "installing the locked wheels"
         wheels = vendored(environment, self._store)
         if wheels is not None:

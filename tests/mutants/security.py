@@ -68,6 +68,23 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/process/local/test_program.py::test_the_answer_of_another_process_on_its_port_is_not_its_own",
     ),
     Mutant(
+        "an environment in which a file was planted is whole",
+        "registry/environments.py",
+        " and seen == tree_digest(place, COMPLETE).encode()",
+        "",
+        "tests/unit/registry/test_trees.py::test_what_somebody_touched_is_not[plant]",
+    ),
+    Mutant(
+        "what is compiled is not looked at",
+        "registry/trees.py",
+        "    for folder, _, names in os.walk(place):\n        for name in names:\n",
+        (
+            "    for folder, _, names in os.walk(place):\n"
+            "        for name in names if '__pycache__' not in folder else ():\n"
+        ),
+        "tests/unit/registry/test_trees.py::test_what_somebody_touched_is_not[compile_anew]",
+    ),
+    Mutant(
         "everybody reads what a server of the stack writes",
         "local/processes.py",
         "                umask=UMASK,\n",

@@ -22,9 +22,10 @@ from confluent_kafka import Producer as PlainProducer
 from contract.names import job_id_of_event
 from contract.topics import SUBMISSIONS
 from local import stack
-from registry.depot import COMPLETE, MANIFEST, _files_of
+from registry.depot import COMPLETE, MANIFEST
 from registry.manifest import decode_manifest, digest_of, encode_manifest
 from runtime.kafka_credentials import Brokers
+from registry.trees import marks_of
 from tests.system.installation import POLICY, Installation, installation, wait_ended
 from tests.system.senders import (
     SOURCE,
@@ -205,7 +206,7 @@ def a_node_of_many_versions(here: Installation) -> None:
         place = versions / digest_of(other).removeprefix("sha256:")
         shutil.copytree(known, place, symlinks=True)
         (place / MANIFEST).write_bytes(encode_manifest(other))
-        (place / COMPLETE).write_bytes(msgspec.json.encode({"files": _files_of(place)}))
+        (place / COMPLETE).write_bytes(msgspec.json.encode({"files": marks_of(place, COMPLETE)}))
     assert here.kill("node-1")
     with here.api(operator=True) as client:
 

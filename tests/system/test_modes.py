@@ -17,7 +17,7 @@ def open_to_others(root: Path) -> list[str]:
     for folder, folders, files in os.walk(root):
         for path in [Path(folder), *(Path(folder) / name for name in folders + files)]:
             mode = path.lstat().st_mode
-            published = stat.S_ISREG(mode) and DEPOT in path.relative_to(root).parts  # what uv's cache shares with it
+            published = DEPOT in path.relative_to(root).parts[:-1]  # models may be another user; what is above is shut
             if not stat.S_ISLNK(mode) and not published and stat.S_IMODE(mode) & 0o077:
                 found.append(f"{stat.S_IMODE(mode):04o} {path.relative_to(root)}")
     return found
