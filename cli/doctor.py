@@ -16,10 +16,12 @@ from cli import api_health
 from cli.connection import elsewhere, settings
 from cli.errors import WrongUse
 from contract import signers
+from gpu_worker.child.confinement import LAYERS
 from local import disk, stack
 from local.data_directory import require_path
 from local.errors import CannotStart
 from local.java import JAVA_VERSION_MIN, find_java
+from local.model_layers import layers_here
 from local.status import PartStatus, StackStatus
 from runtime import jobs_writer
 from runtime.kafka import broker_setting
@@ -35,6 +37,12 @@ TRANSACTION_MS_MAX = 60_000
 TRANSACTION_TODO = (
     f"set {TRANSACTION_SETTING}={TRANSACTION_MS_MAX} in the settings of every broker: a producer that leaves its"
     " transaction open holds up every reader behind the transaction for so long"
+)
+
+
+LAYERS_TODO = (
+    "run nodes as root with the right to mount, or as a user who may make user namespaces, on Linux 6.12 or newer with"
+    " Landlock; else publish no models of strangers here (HEADRACE_TRUSTED_MODELS)"
 )
 
 
@@ -64,7 +72,23 @@ def _machine(data: Path, status: StackStatus) -> list[DoctorFinding]:
         _able("the path of the data directory", f"{data.absolute()}", lambda: require_path(data)),
         _space(data, status),
         *_proxies(os.environ),
+        *_layers(data),
     ]
+
+
+def _layers(data: Path) -> list[DoctorFinding]:
+    """What keeps a model off its node here, layer by layer, by trying."""
+    try:
+        layers = layers_here(data.absolute())
+    except OSError as error:
+        return [DoctorFinding("models held off", True, f"not found out ({error})", suspect=True)]
+    form, findings = layers.confinement.form, []
+    for layer in LAYERS:
+        could = layers.broken.get(layer, ())
+        found = f"a model here can {', '.join(could)}" if could else f"held ({form})"
+        todo = LAYERS_TODO if could else ""
+        findings.append(DoctorFinding(f"models held off: {layer}", True, found, todo, suspect=bool(could)))
+    return findings
 
 
 def _proxies(environment: Mapping[str, str]) -> list[DoctorFinding]:

@@ -18,6 +18,7 @@ from contract.names import is_name
 from contract.signers import node_signer
 from contract.topics import JOBS
 from gpu_worker.agent import Agent
+from gpu_worker.child.canary_flight import NOT_HELD, find_layers, may_run_models
 from gpu_worker.world import World
 from registry.depot import Depot
 from runtime import jobs_writer
@@ -44,7 +45,8 @@ With 30 s and two tries a node said nothing for a minute of a store that stood s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 after a drain; 1 when the broker did not take the last reports; 2 when the options or the scratch
-    directory cannot be used; 3 or SIGPROF when the watchdog ended the process; 4 when another machine has the name."""
+    directory cannot be used; 3 or SIGPROF when the watchdog ended the process; 4 when another machine has the name;
+    5 when models could reach what is the node's, and the settings do not say that they are trusted."""
     settings = Settings()
     options = _parser().parse_args(arguments)
     configure_logging("gpu_worker")
@@ -53,9 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hold_identity(_folder(settings, node.name))
         signer = jobs_writer.process_signer(settings, node_signer(node.cluster, node.name))
         scratch = Scratch(options.scratch or _folder(settings, node.name))
+        layers = find_layers(scratch.confinement, [settings.data, scratch.path], os.environ)
     except (IdentityTaken, ScratchTaken, OSError) as error:
         print(f"gpu_worker: {error}", file=sys.stderr)
         return 2
+    if not may_run_models(layers, trusted=settings.trusted_models):
+        return NOT_HELD
+    scratch.give_slots_to(layers.confinement.uid)
     strays = Strays()
     strays.adopt()
     scratch.end_strays()
@@ -74,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         read_payload=lambda partition, offset: _payload(lookup, partition, offset),
         open_orders=lambda session, agent: OrderReader(settings.brokers, node.cluster, node.name, session, agent),
         environment=os.environ,
+        confinement=layers.confinement,
         strays=strays,
     )
     agent = Agent(node, world, scratch, heartbeat_ms=settings.heartbeat_ms, result_bytes_max=settings.result_bytes_max)

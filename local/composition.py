@@ -34,10 +34,13 @@ class Composition:
     a configured port is taken.
     """
 
-    def __init__(self, options: Options, layout: Layout, memory: Memory, words_kept_ms: int) -> None:
+    def __init__(
+        self, options: Options, layout: Layout, memory: Memory, words_kept_ms: int, *, trusted_models: bool = False
+    ) -> None:
         self._options = options
         self._layout = layout
         self._given = Settings()
+        self._trusted_models = trusted_models
         self.warnings: list[str] = []
         self._keys = installation_keys(self._given.installation_keys) or installation_key.keys_in(
             layout.installation_keys
@@ -69,6 +72,7 @@ class Composition:
             "api_port": self.ports["api"],
             "api_url": f"http://{HOST}:{self.ports['api']}",
             "api_key": "",
+            "trusted_models": self._trusted_models,
             **installation_key.settings_of(self._keys[0].of(installation_key.OWNER)),
         }
         if self.postgres is not None:

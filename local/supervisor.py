@@ -26,6 +26,7 @@ from local.data_directory import tighten
 from local.errors import CannotStart
 from local.first_policy import read_policy
 from local.lock import StackLock
+from local.model_layers import trusts_models
 from local.options import Layout, Memory, Options, from_argument, recall, remember
 from local.own_files import replace
 from local.parts import StackPart
@@ -33,6 +34,7 @@ from local.server import StackServer
 from local.status import StackStatus, StartFailure
 from runtime.private_files import UMASK
 from runtime.private_memory import keep_memory_private
+from runtime.settings import Settings
 from runtime.shutdown import on_signal
 from runtime.telemetry import configure_logging
 
@@ -92,7 +94,10 @@ class Supervisor:
         memory = recall(self._layout)
         first = read_policy(self._options.policy)
         words_kept_ms = memory.words_kept_ms or first.words_kept_ms
-        composition = Composition(self._options, self._layout, memory, words_kept_ms)
+        trusted, told = trusts_models(Settings(), self._layout.data)
+        if told:
+            self.status.warnings.append(told)
+        composition = Composition(self._options, self._layout, memory, words_kept_ms, trusted_models=trusted)
         self._describe(composition)
         if memory.installed and self._options.policy is not None:
             self.status.warnings.append(

@@ -35,6 +35,9 @@ from gpu_worker.child.confinement import (
 log = structlog.get_logger(__name__)
 
 CANARY = HERE / "canary.py"
+NOT_HELD = 5
+"""The exit status of a node that runs no models."""
+
 WITHIN_S = 30.0
 """How long the canary may take: two starts of an interpreter, on a busy machine."""
 
@@ -51,6 +54,27 @@ class LayersFound(msgspec.Struct, frozen=True):
     @property
     def all_hold(self) -> bool:
         return not self.broken
+
+
+def may_run_models(found: LayersFound, *, trusted: bool) -> bool:
+    """Whether all layers hold, or models are trusted. The log says what holds."""
+    facts = {"form": found.confinement.form, "held": [layer for layer in LAYERS if layer not in found.broken]}
+    if found.all_hold:
+        log.info("models are held off from this node", **facts)
+        return True
+    could = {layer.value: list(could) for layer, could in found.broken.items()}
+    if trusted:
+        log.warning("models are trusted: not all layers hold that keep them off from this node", could=could, **facts)
+        return True
+    log.error(
+        "this node runs no models: expected all layers to hold that keep a model off from the node, its secrets and"
+        " other models; found that a model could do what `could` names. Give the node what the layers need (`headrace"
+        " doctor`), or set HEADRACE_TRUSTED_MODELS=true where whoever publishes models may have an account here",
+        could=could,
+        exit_status=NOT_HELD,
+        **facts,
+    )
+    return False
 
 
 def probe() -> KernelFacts:

@@ -30,6 +30,7 @@ def enter(plan: Any) -> None:
     flags |= k.CLONE_NEWNET if plan["network"] == "own" else 0
     if not flags:
         return
+    os.umask(0o022)  # the child, which may be another user, passes the directories that are made here
     uid, gid = os.geteuid(), os.getegid()
     k.unshare(flags)
     if plan["user_namespace"]:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from contract.orders import Run
+from gpu_worker.child.confinement import Confinement
 from gpu_worker.child.slot import Slot
 from gpu_worker.child.work import Work
 from gpu_worker.io.supplies import Supplies
@@ -138,17 +139,25 @@ class Model:
 class Bench:
     """A slot with a loop, and a record of what it told."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, *, model: str = MODEL, confinement: Confinement | None = None, memory_mib: int = 0
+    ) -> None:
         (directory / "code").mkdir()
-        (directory / "code" / "model.py").write_text(MODEL)
+        (directory / "code" / "model.py").write_text(model)
         self.directory = directory
         self.loop = Loop()
         self.scratch = Scratch(directory / "scratch")
         launch = ChildLaunch(
-            0, child_environment({"PATH": os.environ["PATH"], "HEADRACE_S3_SECRET_KEY": "x"}, 3, []), "cpu", 3
+            0,
+            child_environment({"PATH": os.environ["PATH"], "HEADRACE_S3_SECRET_KEY": "x"}, 3, []),
+            "cpu",
+            3,
+            memory_mib,
         )
+        if confinement is not None:
+            self.scratch.give_slots_to(confinement.uid)
         self.strays = Strays()
-        self.slot = Slot(launch, self.loop, self.scratch, self.strays, self)
+        self.slot = Slot(launch, self.loop, self.scratch, self.strays, self, confinement)
         self.told: list[tuple[str, Any]] = []
         self.number = 0
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gpu_worker import __main__ as node
 from gpu_worker.child import canary_flight
-from gpu_worker.child.canary_flight import find_layers, probe
+from gpu_worker.child.canary_flight import NOT_HELD, LayersFound, find_layers, probe
 from gpu_worker.child.confinement import HERE, Confinement, Form, KernelFacts, Layer, confinement, forms
 
 FACTS = probe()
@@ -72,3 +74,24 @@ def test_nothing_is_left_where_the_canary_tried(tmp_path: Path) -> None:
     assert not Path("/canary.txt").exists()
     assert not (HERE / "canary.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
+
+
+@pytest.mark.parametrize(("trusted", "ended"), [("false", NOT_HELD), ("true", 0)])
+def test_a_node_that_models_could_reach_runs_none(
+    trusted: str, ended: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless its settings trust models."""
+
+    class Told(Exception):
+        """It goes on."""
+
+    def goes_on(*_: Any) -> None:
+        raise Told
+
+    none = confinement(Form.LIMITS, FACTS, tmp_path, [], {})
+    monkeypatch.setattr(node, "find_layers", lambda *_: LayersFound(none, {Layer.SOCKETS: ("reach a socket",)}))
+    monkeypatch.setattr(node, "Strays", goes_on)
+    monkeypatch.setenv("HEADRACE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("HEADRACE_TRUSTED_MODELS", trusted)
+    with pytest.raises(Told) if not ended else nullcontext():
+        assert node.main(["--cluster", "c", "--node", "n", "--slots", "1"]) == ended
