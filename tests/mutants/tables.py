@@ -10,6 +10,7 @@ from tests.mutants import (
     doors,
     erasures,
     hosting,
+    layers,
     ledger,
     machine,
     node_machine,
@@ -41,4 +42,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *shares.MUTANTS,
     *bucket.MUTANTS,
     *erasures.MUTANTS,
+    *layers.MUTANTS,
 )

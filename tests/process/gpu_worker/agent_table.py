@@ -22,6 +22,7 @@ from contract.side_topics import AttemptProgressed
 from contract.signing import RecordSigner
 from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
+from gpu_worker.child.confinement import Confinement
 from gpu_worker.world import World
 from registry.depot import InstalledVersion
 from runtime.kafka import Delivery, DeliveryRefused, OnDelivery
@@ -162,6 +163,7 @@ class Table:
         slots: int = 1,
         python: str = sys.executable,
         cached: tuple[str, ...] = (),
+        confinement: Confinement | None = None,
     ) -> None:
         shutil.copytree(STAND_IN, directory / "code" / "torch")
         (directory / "code" / "model.py").write_text(MODEL)
@@ -177,9 +179,13 @@ class Table:
             read_payload=lambda *_: None,
             open_orders=self.broker.open_orders,
             environment={"PATH": os.environ["PATH"]},
+            confinement=confinement,
         )
         node = NodeIdentity("main", "node-1", slots, "cpu", 0, 0, 0, 1, 5.0, "node-1.example:10000", IDENTITY)
-        self.agent = Agent(node, world, Scratch(directory / "scratch"), heartbeat_ms=heartbeat_ms)
+        scratch = Scratch(directory / "scratch")
+        if confinement is not None:
+            scratch.give_slots_to(confinement.uid)
+        self.agent = Agent(node, world, scratch, heartbeat_ms=heartbeat_ms)
         self.status: int | None = None
         self.thread = threading.Thread(target=self._run)
         self.number = 0

@@ -22,6 +22,8 @@ from contract.results import EMPTY_MANIFEST
 from contract.signing import RecordSigner
 from gpu_worker import agent
 from gpu_worker.agent import REFUSED
+from gpu_worker.child.canary_flight import probe
+from gpu_worker.child.confinement import confinement, forms
 from gpu_worker.child.work import rendezvous_here
 from gpu_worker.io.checker import BAD_VALUES, OutputFault
 from gpu_worker.io.checker_process import Checkers
@@ -64,6 +66,21 @@ def test_no_child_computes_before_the_broker_has_its_started(table: Table) -> No
     table.broker.acks = True
     table.broker.settle(Delivery(0, 0, 0))
     until(lambda: Succeeded(order.job, order.dispatch, EMPTY_MANIFEST) in table.broker.reports())
+
+
+def test_its_children_are_held_off_and_their_outputs_arrive(tmp_path: Path) -> None:
+    facts = probe()
+    root = tmp_path / "root"
+    root.mkdir()
+    held = confinement(forms(facts)[0], facts, root, [tmp_path], {})
+    with running(Table(tmp_path, heartbeat_ms=60_000, confinement=held)) as table:
+        order = table.asking(b'{"how": "film"}')
+        report = table.ended(order)
+        assert isinstance(report, Succeeded), table.store.error_of(order)
+        assert report.bytes == 100
+        status = Path(f"/proc/{table.agent.child_pids[0]}/status").read_text()
+        assert "NoNewPrivs:\t1\n" in status
+        assert f"Uid:\t{held.uid(0) or os.getuid()}\t" in status
 
 
 def test_a_success_says_how_much_it_left_and_how_long_it_waited_for_its_version(table: Table) -> None:

@@ -206,6 +206,12 @@ def test_outputs_lie_where_no_child_sees_them_once_it_has_answered(bench: Bench)
     assert not Path(bench.scratch.writing(0)).exists()
 
 
+def test_nothing_is_compiled_into_a_version(bench: Bench) -> None:
+    """The next child, another tenant's perhaps, would run it."""
+    bench.outcome("nothing")
+    assert [path.name for path in (bench.directory / "code").iterdir()] == ["model.py"]
+
+
 def test_temporary_files_last_as_long_as_what_made_them(bench: Bench) -> None:
     """Of `load`: as long as the child. Of an attempt: as long as the attempt."""
     first = values(bench.outcome("temporary"))

@@ -1,0 +1,145 @@
+"""Mutants of what holds a child off its agent: each takes a layer out, or a part of one.
+
+Layers overlap on purpose, so a mutant's test looks at a form of confinement in which that layer stands alone.
+"""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_HOSTILE = "tests/process/gpu_worker/test_hostile_models.py"
+_LAYERS = "tests/process/gpu_worker/test_layers.py"
+_ALL_HOLD = f"{_LAYERS}::test_a_child_can_do_nothing_that_no_child_may_do"
+_NO_OTHER_USER = f"{_LAYERS}::test_without_another_user_all_else_holds"
+_RULES_ALONE = f"{_LAYERS}::test_rules_alone_leave_sockets_that_have_a_path"
+_LIMITS_ALONE = f"{_LAYERS}::test_with_limits_alone_a_child_is_as_the_agent"
+
+_CHILD = "gpu_worker/child"
+_LIMITS, _USER = f"{_CHILD}/layers/limits.py", f"{_CHILD}/layers/user.py"
+_NAMESPACES, _LANDLOCK = f"{_CHILD}/layers/namespaces.py", f"{_CHILD}/layers/landlock.py"
+
+MUTANTS = (
+    Mutant("a child sees the whole disk", _NAMESPACES, "    k.pivot_root()\n", "", _NO_OTHER_USER),
+    Mutant(
+        "a child is on the machine's network",
+        _NAMESPACES,
+        '    flags |= k.CLONE_NEWNET if plan["network"] == "own" else 0\n',
+        "",
+        f"{_HOSTILE}::test_it_reaches_nobody",
+    ),
+    Mutant(
+        "a child cannot speak to itself",
+        _NAMESPACES,
+        "        raise_loopback()\n",
+        "        pass\n",
+        f"{_HOSTILE}::test_what_a_model_of_ours_needs_it_has",
+    ),
+    Mutant("a child of root is root", _USER, "        os.setresuid(uid, uid, uid)\n", "", _ALL_HOLD),
+    Mutant("a child has what root may do", _USER, "    drop_capabilities()\n", "", _LIMITS_ALONE),
+    Mutant(
+        "a child gains privileges",
+        _USER,
+        "    from_kernel.prctl(from_kernel.PR_SET_NO_NEW_PRIVS, 1)\n",
+        "",
+        _LIMITS_ALONE,
+    ),
+    Mutant(
+        "a child leaves core files",
+        _LIMITS,
+        "    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n",
+        "",
+        _LIMITS_ALONE,
+    ),
+    Mutant(
+        "a child starts any number of processes",
+        _LIMITS,
+        'resource.RLIMIT_NPROC: plan["nproc"]',
+        "resource.RLIMIT_NPROC: 0",
+        f"{_HOSTILE}::test_it_starts_only_so_many_processes",
+    ),
+    Mutant(
+        "a child fills the disk with one file",
+        _LIMITS,
+        'resource.RLIMIT_FSIZE: plan["fsize"]',
+        "resource.RLIMIT_FSIZE: 0",
+        f"{_HOSTILE}::test_it_uses_up_no_more_than_it_may",
+    ),
+    Mutant(
+        "a child takes any address space",
+        _LIMITS,
+        'resource.RLIMIT_AS: plan["address_space"]',
+        "resource.RLIMIT_AS: 0",
+        f"{_HOSTILE}::test_it_uses_up_no_more_than_it_may",
+    ),
+    Mutant(
+        "everybody reads what a child writes",
+        _LIMITS,
+        "    os.umask(UMASK)\n",
+        "",
+        f"{_HOSTILE}::test_what_a_model_of_ours_needs_it_has",
+    ),
+    Mutant("a child signals its agent", _LANDLOCK, "scope = SCOPE_SIGNAL | (", "scope = (", _NO_OTHER_USER),
+    Mutant(
+        "by rules alone a child opens any file",
+        _LANDLOCK,
+        "    rights = known(version)\n",
+        "    rights = EXECUTE\n",
+        _RULES_ALONE,
+    ),
+    Mutant(
+        "by rules alone a child is on the network",
+        _LANDLOCK,
+        'plan["network"] == "shut" else 0',
+        'plan["network"] == "no" else 0',
+        _RULES_ALONE,
+    ),
+    Mutant(
+        "a kernel that refuses a layer is no reason not to start",
+        f"{_CHILD}/enter.py",
+        "        return REFUSED\n",
+        "        pass\n",
+        f"{_LAYERS}::test_a_form_in_which_no_child_starts_is_passed_over",
+    ),
+    Mutant(
+        "a slot starts its children without layers",
+        f"{_CHILD}/model_process.py",
+        "        if confinement is not None:\n",
+        "        if False:\n",
+        "tests/process/gpu_worker/test_agent.py::test_its_children_are_held_off_and_their_outputs_arrive",
+    ),
+    Mutant(
+        "an agent does not pass on what holds its children off",
+        "gpu_worker/held_attempts.py",
+        "self._strays, self, world.confinement)",
+        "self._strays, self, None)",
+        "tests/process/gpu_worker/test_agent.py::test_its_children_are_held_off_and_their_outputs_arrive",
+    ),
+    Mutant(
+        "a node runs models whatever they can do",
+        f"{_CHILD}/canary_flight.py",
+        "        exit_status=NOT_HELD,\n        **facts,\n    )\n    return False\n",
+        "        exit_status=NOT_HELD,\n        **facts,\n    )\n    return True\n",
+        f"{_LAYERS}::test_a_node_that_models_could_reach_runs_none",
+    ),
+    Mutant(
+        "data in a directory of the system is shown",
+        f"{_CHILD}/confinement.py",
+        '[path for path in self.hidden if path.startswith(tuple(f"{root}/" for root in system))]',
+        "[]",
+        "tests/unit/gpu_worker/test_confinement.py::test_data_in_a_directory_of_the_system_is_hidden",
+    ),
+    Mutant(
+        "a directory around the data is shown, because the environment names it",
+        f"{_CHILD}/confinement.py",
+        "    if any(place == path or place.startswith(",
+        "    if False and any(place == path or place.startswith(",
+        "tests/unit/gpu_worker/test_confinement.py::test_it_is_shown_what_it_needs_and_nothing_around_that",
+    ),
+    Mutant(
+        "what a child imports is compiled into the version",
+        "runtime/worker/child_process.py",
+        '"-I", "-B", str(program)',
+        '"-I", str(program)',
+        "tests/process/gpu_worker/test_slot.py::test_nothing_is_compiled_into_a_version",
+    ),
+)
