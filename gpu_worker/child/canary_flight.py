@@ -153,8 +153,9 @@ def _fly(tried: Confinement, folder: Path) -> dict[Layer, tuple[str, ...]] | Non
         log.warning("the canary did not come back", form=tried.form, said=said.decode(errors="replace")[-300:])
         return None
     finally:
-        (HERE / "canary.txt").unlink(missing_ok=True)
-        Path("/canary.txt").unlink(missing_ok=True)
+        for left in (HERE / "canary.txt", Path("/canary.txt")):
+            with contextlib.suppress(OSError):  # mostly there is none, and the place may be read only
+                left.unlink()
         shutil.rmtree(place, ignore_errors=True)
     return {Layer[name]: could for name, could in told.items() if could}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -67,6 +68,16 @@ def test_a_form_in_which_no_child_starts_is_passed_over(tmp_path: Path, monkeypa
     monkeypatch.setattr(canary_flight, "forms", lambda _facts: (Form.NAMESPACES, Form.LIMITS))
     monkeypatch.setattr(canary_flight, "confinement", unusable_unless_limits)
     assert find_layers(tmp_path, [tmp_path], {}).confinement.form is Form.LIMITS
+
+
+def test_an_installation_that_is_read_only_is_none_the_worse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docker-compose.yml runs a node: the kernel refuses to remove even what is not there."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    find_layers(tmp_path, [tmp_path], {})
 
 
 def test_nothing_is_left_where_the_canary_tried(tmp_path: Path) -> None:
