@@ -24,8 +24,8 @@ from contract.topics import SUBMISSIONS
 from local import stack
 from registry.depot import COMPLETE, MANIFEST
 from registry.manifest import decode_manifest, digest_of, encode_manifest
-from runtime.kafka_credentials import Brokers
 from registry.trees import marks_of
+from runtime.kafka_credentials import Brokers
 from tests.system.installation import POLICY, Installation, installation, wait_ended
 from tests.system.senders import (
     SOURCE,
