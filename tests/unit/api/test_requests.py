@@ -35,7 +35,18 @@ def test_a_key_is_read_from_the_authorization_header(scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", SECRET, f"Basic {SECRET}", "Bearer ", "Bearer abc", "Bearer hr_abc", "Bearer hr_" + "x" * 300]
+    "header",
+    [None, "", SECRET, f"Basic {SECRET}", "Bearer ", "Bearer abc", "Bearer hr_abc", "Bearer hr_" + "x" * 300],
+    ids=[
+        "none",
+        "empty",
+        "a bare key",
+        "basic",
+        "no key",
+        "a word",
+        "too short",
+        "too long",
+    ],  # SECRET differs in each worker
 )
 def test_what_is_no_key_is_refused_and_not_quoted(header: str | None) -> None:
     with pytest.raises(Problem) as caught:
