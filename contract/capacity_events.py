@@ -23,17 +23,21 @@ class NodeAdmitted(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeAdm
     did not ask the node."""
     identity: str = ""
     """The machine's own mark; see NodeJoined. Empty: the node gave none."""
+    layers_missing: tuple[str, ...] = ()
+    """Which of contract.inputs.LAYERS do not hold on the node. Not empty: the policy trusts its models."""
 
 
 class NodeRefused(msgspec.Struct, frozen=True, tag="NodeRefused.v1"):
-    """The node may not join: its cluster is not in this pool, its number of slots or its address is invalid, or another
-    machine has its name."""
+    """The node may not join: its cluster is not in this pool, its number of slots or its address is invalid, another
+    machine has its name, or the policy does not let the node in."""
 
     node: str
     session: str
     reason: str
     """unknown_cluster, no_slots, too_many_slots (more than 64), bad_address (no host:port with port 1 to 64535),
-    name_taken (another identity has the name, and its lease lasts)."""
+    name_taken (another identity has the name, and its lease lasts), revoked (the policy revokes the node's signature),
+    no_token (the policy asks for join tokens, the machine is new to the pool, and no token came that is good for it),
+    not_confined (layers are missing there, and the policy does not trust models)."""
 
 
 class NodeHeard(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeHeard.v1"):
@@ -89,18 +93,23 @@ class NodeCordoned(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeCor
     tries it)."""
     jobs: tuple[str, ...] = ()
     """Jobs that failed there and then succeeded on another node, none having succeeded there in between."""
+    actor: str = ""
+    """Who asked for it (contract.inputs.actor_of)."""
 
 
-class NodeUncordoned(msgspec.Struct, frozen=True, tag="NodeUncordoned.v1"):
+class NodeUncordoned(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeUncordoned.v1"):
     """The node gets work as any other, and what was held against it is forgotten."""
 
     node: str
     reason: str
     """success (a job succeeded there), operator, needed (a gang waits that fits nowhere without the node)."""
+    actor: str = ""
+    """Who asked for it (contract.inputs.actor_of)."""
 
 
 class NodeDeparted(msgspec.Struct, frozen=True, tag="NodeDeparted.v1"):
-    """The node left of its own will, or its new session was refused. The events before this one closed its attempts."""
+    """The node left of its own will, its new session was refused, or the policy revokes its signature. The events
+    before this one closed its attempts."""
 
     node: str
     session: str
@@ -113,18 +122,22 @@ class NodeLost(msgspec.Struct, frozen=True, tag="NodeLost.v1"):
     session: str
 
 
-class ClusterDraining(msgspec.Struct, frozen=True, tag="ClusterDraining.v1"):
+class ClusterDraining(msgspec.Struct, frozen=True, omit_defaults=True, tag="ClusterDraining.v1"):
     """The cluster takes no new work; attempts that still run at the deadline are pre-empted."""
 
     cluster: str
     deadline_ms: int
     """0: attempts are never pre-empted."""
+    actor: str = ""
+    """Who asked for it (contract.inputs.actor_of)."""
 
 
-class ClusterReturned(msgspec.Struct, frozen=True, tag="ClusterReturned.v1"):
+class ClusterReturned(msgspec.Struct, frozen=True, omit_defaults=True, tag="ClusterReturned.v1"):
     """The cluster takes new work again."""
 
     cluster: str
+    actor: str = ""
+    """Who asked for it (contract.inputs.actor_of)."""
 
 
 class LimitAdapted(msgspec.Struct, frozen=True, tag="LimitAdapted.v1"):

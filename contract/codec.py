@@ -18,17 +18,19 @@ from contract.batch import Batch
 from contract.error_names import error_name
 from contract.inputs import (
     FAILURE_KINDS,
+    LAYERS,
     STOP_REASONS,
     Body,
     Failed,
     JobSubmitted,
     NodeHeartbeat,
+    NodeJoined,
     NodeReport,
     Report,
     Stopped,
     Wire,
 )
-from contract.names import DIGEST, DISPATCH, is_name
+from contract.names import ACTOR_NAME, DIGEST, DISPATCH, is_name
 from contract.orders import Order, Orders
 from contract.results import ResultManifest, is_output_name
 from contract.shadows import ShadowRecord
@@ -135,6 +137,8 @@ def decode_input(value: bytes | None) -> Wire:
         raise Malformed(f"expected {_INPUT} of at most {bounds.RECORD_BYTES_MAX} bytes, found {len(value)}")
     if isinstance(record, NodeHeartbeat) and not all(map(DISPATCH.fullmatch, record.running + record.staged)):
         raise Malformed(f"expected {_INPUT}: dispatches of three numbers in a heartbeat, found another text")
+    if (by := getattr(record, "by", "")) and not ACTOR_NAME.fullmatch(by):
+        raise Malformed(f"expected {_INPUT}: a login or the id of a key in `by`, found another text")
     _check(body_of(record), value, _INPUT)
     return record
 
@@ -188,10 +192,13 @@ def _check(record: msgspec.Struct, value: bytes, expected: str) -> None:
 
 
 def body_of(record: Wire) -> Body:
-    """What `judge` reads of a record of `jobs`: everything but the payload. Of a node's reports, words that
-    the contract does not have are replaced, because the ledger keeps what `judge` reads for ever."""
+    """What `judge` reads of a record of `jobs`: everything but the payload. Of what a node says, words that the
+    contract does not have are replaced or left out, because the ledger keeps what `judge` reads for ever."""
     if isinstance(record, JobSubmitted):
         return record.submission
+    if isinstance(record, NodeJoined) and record.layers_missing:
+        missing = tuple(layer for layer in LAYERS if layer in record.layers_missing)
+        return replace(record, layers_missing=missing or LAYERS)
     return _in_our_words(record) if isinstance(record, NodeReport) else record
 
 

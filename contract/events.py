@@ -3,7 +3,8 @@
 State = fold(events). `evolve` reads nothing else, so every fact that a decision needs is in an event. What a user wrote
 is in none. A tag (name and version) never changes its meaning: a changed event gets a new version, and `evolve` folds
 both. Events about nodes and clusters are in contract.capacity_events, those about versions and aliases in
-contract.version_events. A field `dispatch` names an attempt (contract.names.dispatch_id).
+contract.version_events, those about a whole pool in contract.pool_events. A field `dispatch` names an attempt
+(contract.names.dispatch_id).
 """
 
 from __future__ import annotations
@@ -23,53 +24,14 @@ from contract.capacity_events import NodeRefused as NodeRefused
 from contract.capacity_events import NodeSlotsChanged as NodeSlotsChanged
 from contract.capacity_events import NodeUncordoned as NodeUncordoned
 from contract.capacity_events import NodeVersionsChanged as NodeVersionsChanged
-from contract.policy import Policy
+from contract.pool_events import Opened as Opened
+from contract.pool_events import PolicyAdopted as PolicyAdopted
+from contract.pool_events import PolicyReverted as PolicyReverted
+from contract.pool_events import PoolHeld as PoolHeld
+from contract.pool_events import PoolReleased as PoolReleased
 from contract.version_events import AliasPointed as AliasPointed
 from contract.version_events import VersionRegistered as VersionRegistered
 from contract.version_events import VersionWithdrawn as VersionWithdrawn
-
-
-class Opened(msgspec.Struct, frozen=True, omit_defaults=True, tag="Opened.v1"):
-    """A scheduler took the pool over. No input and no other event is in the same record."""
-
-    session: str
-    release: str
-    rules: int
-    """Number of the rules that decide (scheduling.RULES). It is raised whenever any decision could differ."""
-    signed_from: int = -1
-    """Offset in `jobs` from which the pool's host refuses a record that nobody has signed. Earlier records were written
-    before this installation had keys. -1: the host asks for no signatures."""
-
-
-class PolicyAdopted(msgspec.Struct, frozen=True, tag="PolicyAdopted.v1"):
-    """This policy decides from now on."""
-
-    policy: Policy
-    fingerprint: str
-    revert_below_permille: int = 0
-    """Of the first `revert_jobs` jobs that start under this policy, at least this many in 1,000 must start within their
-    SLO. Otherwise the policy before comes back (PolicyReverted). 0: no bound, the policy stays."""
-    revert_jobs: int = 0
-
-
-class PolicyReverted(msgspec.Struct, frozen=True, tag="PolicyReverted.v1"):
-    """The policy in force missed its bound on attainment: the policy before it decides again."""
-
-    policy: Policy
-    """The policy that comes back."""
-    fingerprint: str
-    attainment_permille: int
-    """Jobs in 1,000 that started within their SLO under the policy that goes."""
-    jobs: int
-    """Jobs that started under the policy that goes."""
-
-
-class PoolHeld(msgspec.Struct, frozen=True, tag="PoolHeld.v1"):
-    """The pool accepts jobs and starts none: what is staged is called back, what runs goes on."""
-
-
-class PoolReleased(msgspec.Struct, frozen=True, tag="PoolReleased.v1"):
-    """The pool starts jobs again."""
 
 
 class JobAccepted(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobAccepted.v1"):
@@ -228,13 +190,15 @@ class KillOrdered(msgspec.Struct, frozen=True, tag="KillOrdered.v1"):
     """cancel, erase, expired, pre_empt, withdrawn (its version, and running attempts are to be stopped)."""
 
 
-class JobCancelling(msgspec.Struct, frozen=True, tag="JobCancelling.v1"):
+class JobCancelling(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobCancelling.v1"):
     """The job will end without a result when its open attempt closes. Whatever comes first in `jobs` wins: a success
     reported after this event is no result."""
 
     job: str
     reason: str
     """cancel, erase, expired."""
+    actor: str = ""
+    """Who asked for it (contract.inputs.actor_of)."""
 
 
 class AttemptFailed(msgspec.Struct, frozen=True, omit_defaults=True, tag="AttemptFailed.v1"):
@@ -258,7 +222,7 @@ class AttemptClosed(msgspec.Struct, frozen=True, omit_defaults=True, tag="Attemp
     dispatch: str
     reason: str
     """recalled, killed, drained, unclaimed, lost, rejoined (with a new session), pre_empted, overtaken (a cancel came
-    before the success)."""
+    before the success), revoked (the node was put out)."""
     counts: bool
     """True when the end counts as a failure of the job: the node was lost, or came back with a new session, while the
     attempt ran."""
@@ -301,12 +265,14 @@ class JobQuarantined(msgspec.Struct, frozen=True, tag="JobQuarantined.v1"):
     nodes: tuple[str, ...]
 
 
-class JobCancelled(msgspec.Struct, frozen=True, tag="JobCancelled.v1"):
+class JobCancelled(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobCancelled.v1"):
     """Terminal: the job was ended on request."""
 
     job: str
     reason: str
     """cancel, erase, or version_withdrawn (an operator withdrew the version whose digest the job named)."""
+    actor: str = ""
+    """Who asked for it (contract.inputs.actor_of)."""
 
 
 class JobExpired(msgspec.Struct, frozen=True, tag="JobExpired.v1"):
@@ -315,11 +281,13 @@ class JobExpired(msgspec.Struct, frozen=True, tag="JobExpired.v1"):
     job: str
 
 
-class ErasureOrdered(msgspec.Struct, frozen=True, tag="ErasureOrdered.v1"):
+class ErasureOrdered(msgspec.Struct, frozen=True, omit_defaults=True, tag="ErasureOrdered.v1"):
     """The job's words must be removed: the results, and the copies in `jobs` that JobAccepted and JobDuplicated
     name."""
 
     job: str
+    actor: str = ""
+    """Who asked for it (contract.inputs.actor_of)."""
 
 
 class JobErased(msgspec.Struct, frozen=True, tag="JobErased.v1"):

@@ -68,6 +68,8 @@ class CancelRequested(msgspec.Struct, frozen=True, tag="CancelRequested.v1"):
     job: str
     tenant: str = ""
     """Only this tenant's job is ended. Empty: an operator asks, for a job of any tenant."""
+    by: str = ""
+    """For whom the signer speaks (ACTOR_NAME): of the API, the id of the key that asked. Empty: for itself."""
 
 
 class EraseRequested(msgspec.Struct, frozen=True, tag="EraseRequested.v1"):
@@ -75,7 +77,8 @@ class EraseRequested(msgspec.Struct, frozen=True, tag="EraseRequested.v1"):
 
     job: str
     tenant: str = ""
-    """As in CancelRequested."""
+    """`tenant` and `by` as in CancelRequested."""
+    by: str = ""
 
 
 class ErasureCompleted(msgspec.Struct, frozen=True, tag="ErasureCompleted.v1"):
@@ -90,7 +93,8 @@ class ErasureCompleted(msgspec.Struct, frozen=True, tag="ErasureCompleted.v1"):
 
 class NodeJoined(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeJoined.v1"):
     """The node offers its slots. A join with a new session closes the attempts of the old one, unless the name is
-    another machine's (`identity`). Writer: node agent."""
+    another machine's (`identity`). A header of the record may carry a join token (contract.join_tokens). Writer: node
+    agent."""
 
     node: str
     session: str
@@ -113,6 +117,14 @@ class NodeJoined(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeJoine
     """32 random hex digits that the agent wrote into its data directory at its first start. A join under the same name
     with another identity is refused as `name_taken` while the name's lease lasts. Empty: a node of v0.1.0, which knows
     neither this rule nor the orders Tell and Refuse nor several orders in one record."""
+    layers_missing: tuple[str, ...] = ()
+    """Which of LAYERS the node's canary found open: models of this node could reach through there. Empty: all layers
+    hold, or the agent is of a release that has none."""
+
+
+LAYERS = ("files", "memory", "network", "privileges", "signals", "sockets")
+"""What holds a model off its node (docs/decisions/0034): files of the agent and of other slots, memory and environment
+of the agent, network, rights and limits of the child, signals to the agent, sockets of the agent."""
 
 
 class NodeHeartbeat(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeHeartbeat.v1"):
@@ -242,7 +254,7 @@ class VersionPublished(msgspec.Struct, frozen=True, tag="VersionPublished.v1"):
     """The longest an attempt may run."""
 
 
-class AliasMoved(msgspec.Struct, frozen=True, tag="AliasMoved.v1"):
+class AliasMoved(msgspec.Struct, frozen=True, omit_defaults=True, tag="AliasMoved.v1"):
     """The alias of the model points to this version from now on. Writer: registry relay."""
 
     model: str
@@ -251,6 +263,8 @@ class AliasMoved(msgspec.Struct, frozen=True, tag="AliasMoved.v1"):
     move: int
     """Number of the move in the alias's history. A move that arrives after a move with a higher number changes
     nothing."""
+    by: str = ""
+    """Who moved the alias, as the registry knows it (ACTOR_NAME). Empty: a release before 0.2.0 wrote the record."""
 
 
 class PolicyApplied(msgspec.Struct, frozen=True, tag="PolicyApplied.v1"):
@@ -355,3 +369,13 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True):
     signer: str = ""
     """Who signed the record (contract.signers): `api`, `intake`, `node.<cluster>/<name>`… Empty: the record was written
     before the pool asked for signatures."""
+    token_until_ms: int = 0
+    """Of a NodeJoined: until when its join token, which the host has checked, lets the node join. 0: the record has no
+    token that is good for this node."""
+
+
+def actor_of(record: Input) -> str:
+    """Who is the actor of what this record leads to: the signer, and after a colon for whom the signer speaks. Empty:
+    nobody signed, and nobody is named."""
+    by = getattr(record.body, "by", "")
+    return f"{record.signer}:{by}" if by else record.signer

@@ -28,11 +28,20 @@ OUTPUT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """A W3C trace context, version 00."""
 
+ACTOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+-]{0,99}")
+"""For whom a signer of `jobs` speaks: the id of an API key, or a login of the registry."""
+
 ALIAS_DEFAULT = "live"
 
 
 def is_name(text: str) -> bool:
     return NAME.fullmatch(text) is not None
+
+
+def actor_name(text: str) -> str:
+    """The text as ACTOR_NAME: other characters become `_`, and what is too long is cut. Empty stays empty."""
+    name = re.sub(r"[^A-Za-z0-9._@+-]", "_", text[:100])
+    return name if not name or ACTOR_NAME.fullmatch(name) else "_" + name[1:]
 
 
 def job_id(pool: str, *identity: str) -> str:

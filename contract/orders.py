@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
+from contract.policy import ISOLATIONS
+
 
 class Payload(msgspec.Struct, frozen=True):
     """What the user wrote; the fields are those of JobSubmitted."""
@@ -50,6 +52,14 @@ class Run(msgspec.Struct, frozen=True, tag="Run.v1"):
     """Number of ranks on all nodes together. More than 1: a gang."""
     rendezvous: str = ""
     """host:port at which the ranks find rank 0. Empty: all ranks are on this node, and the node chooses."""
+    tenant: str = ""
+    """Of the job. Empty: a scheduler of rules before 5 sent the order."""
+    isolation: str = ISOLATIONS[0]
+    """The policy's, as in contract.policy."""
+    network: bool = False
+    """The policy allows the version the network, if its manifest asks for it."""
+    wheels_from_index: bool = True
+    """The policy's: the node may take wheels from elsewhere than the object store."""
 
 
 class Kill(msgspec.Struct, frozen=True, tag="Kill.v1"):
@@ -84,6 +94,8 @@ class Load(msgspec.Struct, frozen=True, tag="Load.v1"):
     pool: str
     epoch: int
     version: str
+    wheels_from_index: bool = True
+    """As in Run."""
 
 
 class Drain(msgspec.Struct, frozen=True, tag="Drain.v1"):

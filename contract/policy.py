@@ -14,6 +14,9 @@ from contract.names import digest_of
 DISCIPLINES = ("promise", "wait_fraction", "strict", "edf", "fifo", "weighted_fair", "shortest_first")
 """Queueing disciplines: each is a rule that says who goes next. Decision 0008 says why the first is the default."""
 
+ISOLATIONS = ("version", "tenant", "job")
+"""A child goes from job to job of its version; of its version and one tenant; or runs one job."""
+
 UNLIMITED = 1_000_000_000
 """What `none` means in a document for a cluster's limit or for attempts staged per slot: as many attempts are sent to
 the nodes at once as the nodes hold."""
@@ -92,6 +95,20 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may_starve: bool = False
     """True: allow a discipline under which a job may wait for ever while other tiers bring more than the slots take.
     For experiments and what-if."""
+    trusted_models: bool = False
+    """True: a node may join although layers are missing that hold models off (NodeJoined.layers_missing)."""
+    isolation: str = ISOLATIONS[0]
+    """Whose jobs a child runs that has a version loaded: one of ISOLATIONS."""
+    networks: tuple[str, ...] = ()
+    """Models whose versions have the network of their node if their `model.yaml` asks for it. Others have none."""
+    gang_network: bool = True
+    """A gang may lie on several nodes: its ranks then have the network of their nodes. False: a node that joins from
+    then on has no gang with ranks elsewhere."""
+    join_tokens: bool = False
+    """True: a machine that is new to the pool, or comes back under another identity, needs a join token."""
+    revoked: tuple[str, ...] = ()
+    """Signers (`operator.NAME`, `node.CLUSTER/NAME`) whose records change nothing any more. Other signers are replaced
+    with the installation's key (docs/runbook.md)."""
 
 
 def canonical(policy: Policy) -> Policy:

@@ -17,7 +17,8 @@ from contract.bounds import MESSAGE_BYTES_MAX, PAYLOAD_ROOM_BYTES, POLICY_BYTES_
 from contract.durations import DAY_MS
 from contract.inputs import PolicyApplied
 from contract.names import is_name
-from contract.policy import DISCIPLINES, UNLIMITED, Policy, fingerprint
+from contract.policy import DISCIPLINES, ISOLATIONS, UNLIMITED, Policy, fingerprint
+from contract.signers import NODE, OPERATOR, is_signer, role_of
 
 Place = tuple[str, ...]
 """The path of a field in the policy: `("clusters", "local", "limit")`."""
@@ -43,6 +44,11 @@ _MAY_BE_ZERO = (
     "staged_per_slot",
 )
 _MAY_BE_UNLIMITED = ("limit", "staged_per_slot")
+
+
+LISTS = ("networks", "revoked")
+"""Fields that are lists of names."""
+LIST_MAX = 1_000
 
 
 class PolicyFault(NamedTuple):
@@ -95,6 +101,9 @@ def _faults(policy: Policy) -> Iterator[PolicyFault]:
     yield from _number_faults((), policy)
     if policy.discipline not in DISCIPLINES:
         yield PolicyFault((("discipline",),), f"discipline: expected one of {', '.join(DISCIPLINES)}, found another")
+    if policy.isolation not in ISOLATIONS:
+        yield PolicyFault((("isolation",),), f"isolation: expected one of {', '.join(ISOLATIONS)}, found another")
+    yield from _list_faults(policy)
     yield from _pool_faults(policy)
     yield from _topic_faults(policy)
     yield from _starvation_faults(policy)
@@ -129,6 +138,29 @@ def _range_faults(place: Place, field: str, value: int) -> Iterator[PolicyFault]
     if not least_of(field) <= value <= most_of(field):
         text = f"{place[-1]}: expected a whole number from {least_of(field)} to {most_of(field):,}, found {value}"
         yield PolicyFault((place,), text)
+
+
+def _list_faults(policy: Policy) -> Iterator[PolicyFault]:
+    for field in LISTS:
+        members: tuple[str, ...] = getattr(policy, field)
+        if len(members) > LIST_MAX:
+            yield PolicyFault(((field,),), f"{field}: expected at most {LIST_MAX:,} names, found {len(members):,}")
+        if len(set(members)) < len(members):
+            yield PolicyFault(((field,),), f"{field}: expected each name once, found one again")
+        for name in members:
+            text = fault_of_name("model", name) if field == "networks" else fault_of_revoked(name)
+            if text:
+                yield PolicyFault(((field,),), f"{field}: {text}")
+
+
+def fault_of_revoked(signer: str) -> str:
+    """Why this signer cannot be revoked by a policy; empty when it can be."""
+    if is_signer(signer) and role_of(signer) in (OPERATOR, NODE):
+        return ""
+    return (
+        f"expected an operator or a node, like operator.NAME or node.CLUSTER/NAME, found {signer[:200]!r}; the key of"
+        " another signer is replaced with the installation's"
+    )
 
 
 def _pool_faults(policy: Policy) -> Iterator[PolicyFault]:

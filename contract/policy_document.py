@@ -14,8 +14,8 @@ import msgspec
 import yaml
 
 from contract.durations import DAY_MS, duration_ms
-from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool, Tier
-from contract.policy_check import Place, fault_of, fault_of_name, least_of, may_be_unlimited, most_of
+from contract.policy import DISCIPLINES, ISOLATIONS, UNLIMITED, Cluster, Policy, Pool, Tier
+from contract.policy_check import LISTS, Place, fault_of, fault_of_name, least_of, may_be_unlimited, most_of
 
 
 class PolicyInvalid(ValueError):
@@ -26,6 +26,8 @@ class PolicyInvalid(ValueError):
 _UNITS_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2}
 _SIZE = re.compile(r"([0-9]{1,30})(B|KiB|MiB)")
 _WHOLE = re.compile(r"[0-9]{1,30}")
+_CHOICES = {"discipline": DISCIPLINES, "isolation": ISOLATIONS}
+_SWITCHES = ("wheels_from_index", "adaptive", "may_starve", "trusted_models", "gang_network", "join_tokens")
 _MERGE = "tag:yaml.org,2002:merge"
 MERGED_FIELDS_MAX = 100_000
 """A few lines of merge keys can ask for more fields than any machine holds."""
@@ -90,7 +92,12 @@ class _PolicyReader:
             return self._members(node, Cluster, "cluster")
         if name == "tenant_weights":
             return self._weights(node)
-        return self._scalar(name, node)
+        return self._names(name, node) if name in LISTS else self._scalar(name, node)
+
+    def _names(self, name: str, node: yaml.Node) -> tuple[str, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise PolicyInvalid(f"line {_line(node)}: {name}: expected a list of names")
+        return tuple(sorted(_text(entry) for entry in node.value))
 
     def _members(self, node: yaml.Node, kind: type[msgspec.Struct], noun: str) -> dict[str, Any]:
         members: dict[str, Any] = {}
@@ -173,13 +180,13 @@ class _PolicyReader:
         line = f"line {_line(node)}: {_spelling(name)}"
         if name == "pool":
             return text
-        if name == "discipline":
-            if text not in DISCIPLINES:
-                raise PolicyInvalid(f"{line}: expected one of {', '.join(DISCIPLINES)}, found {text[:80]!r}")
+        if name in _CHOICES:
+            if text not in _CHOICES[name]:
+                raise PolicyInvalid(f"{line}: expected one of {', '.join(_CHOICES[name])}, found {text[:80]!r}")
             return text
         if may_be_unlimited(name) and text == "none":
             return UNLIMITED
-        if name in ("wheels_from_index", "adaptive", "may_starve"):
+        if name in _SWITCHES:
             if text not in ("true", "false"):
                 raise PolicyInvalid(f"{line}: expected true or false, found {text[:80]!r}")
             return text == "true"

@@ -37,7 +37,7 @@ OTHER_KEY = "expected a signature by an installation key in force, found one by 
 WRONG = "expected a signature that fits the record, found one that does not"
 
 _SALT = b"headrace/jobs/1"
-_OF_KEY_ID, _OF_SIGNER = b"key id", b"signer "
+_OF_KEY_ID, _OF_SIGNER, _OF_TOKENS = b"key id", b"signer ", b"join tokens"
 _ABSENT = b"\xff" * 8
 """In the place of a length: the part is not there. No part is as long as that."""
 _SIGNED_PARTS = ("ce_type", "ce_source", "ce_id")
@@ -64,6 +64,10 @@ class InstallationKey:
     def id(self) -> str:
         """8 hex digits, which tell nothing of the secret."""
         return hkdf_sha256(self.secret, _SALT, _OF_KEY_ID, 4).hex()
+
+    def for_tokens(self) -> bytes:
+        """The secret of contract.join_tokens."""
+        return hkdf_sha256(self.secret, _SALT, _OF_TOKENS, 32)
 
     def of(self, signer: str) -> SigningKey:
         """The signer's own key. ValueError when the text names no signer."""
@@ -134,6 +138,7 @@ class Verifier:
     """What the scheduler's host checks signatures with."""
 
     def __init__(self, keys: Sequence[InstallationKey]) -> None:
+        self.keys = tuple(keys)
         self._keys = {key.id: key for key in keys}
         self._derived: LRUCache[tuple[str, str], SigningKey] = LRUCache(_DERIVED_MAX)
 

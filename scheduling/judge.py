@@ -5,7 +5,8 @@ for the next one: the second report of a record is judged on what the first one 
 more is a ReportStale, which changes only counters (I10).
 
 Seams (each a mechanism of its own, replaced one at a time by tests and the simulation to prove that it is needed):
-`is_duplicate`, `is_too_old`, `is_older_move`, `is_withdrawn`, and in `reports`: `report_is_current`.
+`is_duplicate`, `is_too_old`, `is_older_move`, `is_withdrawn`, in `reports`: `report_is_current`, and
+those of `access`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from contract.events import (
     JobErased,
     JobRefused,
     NodeCordoned,
+    NodeRefused,
     NodeUncordoned,
     PolicyAdopted,
     PoolHeld,
@@ -42,11 +44,16 @@ from contract.lifecycle import JobState
 from contract.names import parse_model
 from scheduling import forecast
 from scheduling.attempts import endings, reports
-from scheduling.state import capacity, lines
+from scheduling.state import access, capacity, lines
 from scheduling.state.nodes import OPERATOR
 from scheduling.state.pool import State, Version
 
 BITS = re.compile(r"[0-9a-f]{32}")
+REVOKED_ON_TRIAL = (
+    "expected a policy on trial to revoke whom the policy in force revokes, found other signers: its reversal would"
+    " take a revocation back; apply that without a bound first"
+)
+REVOKED = "expected a record of a signer whom the policy in force has not revoked, found another"
 
 
 @lru_cache(maxsize=1024)
@@ -60,7 +67,20 @@ def parts_of(model: str) -> tuple[str, str, str]:
 
 def judge(state: State, record: Input) -> Iterator[Event]:
     """The events this input leads to. Only `decide` calls this."""
-    return _JUDGEMENTS[type(record.body)](state, record, record.body)
+    judgement = _revoked if access.is_revoked(state, record.signer) else _JUDGEMENTS[type(record.body)]
+    return judgement(state, record, record.body)
+
+
+def _revoked(state: State, record: Input, body: inputs.Body) -> Iterator[Event]:
+    """A node is told that it may not join, and what it says meanwhile counts as little as if it were lost: its lease
+    lapses. What an operator said is kept for people to look at."""
+    match body:
+        case inputs.NodeJoined():
+            yield NodeRefused(node=body.node, session=body.session, reason="revoked")
+        case inputs.NodeHeartbeat() | inputs.NodeLeft() | inputs.NodeReport():
+            yield ReportStale(kind=type(body).__name__)
+        case _:
+            yield InputQuarantined(offset=record.offset, reason=REVOKED)
 
 
 def is_duplicate(state: State, job: str) -> bool:
@@ -164,7 +184,7 @@ def _cancel(state: State, record: Input, body: inputs.CancelRequested) -> Iterat
     if job is None or job.state is JobState.CANCELLING or not _may(body.tenant, job.tenant):
         yield ReportStale(kind="CancelRequested")
         return
-    yield from endings.end(job, "cancel")
+    yield from endings.end(job, "cancel", inputs.actor_of(record))
 
 
 def _erase(state: State, record: Input, body: inputs.EraseRequested) -> Iterator[Event]:
@@ -180,8 +200,8 @@ def _erase(state: State, record: Input, body: inputs.EraseRequested) -> Iterator
         yield ReportStale(kind="EraseRequested")
         return
     if job is not None and job.state is not JobState.CANCELLING:
-        yield from endings.end(job, "erase")
-    yield ErasureOrdered(job=body.job)
+        yield from endings.end(job, "erase", inputs.actor_of(record))
+    yield ErasureOrdered(job=body.job, actor=inputs.actor_of(record))
 
 
 def _may(asking: str, owner: str) -> bool:
@@ -209,7 +229,8 @@ def _alias_moved(state: State, record: Input, body: inputs.AliasMoved) -> Iterat
     if is_older_move(state, body):
         yield ReportStale(kind="AliasMoved")
         return
-    yield AliasPointed(model=body.model, alias=body.alias, version=body.version, move=body.move)
+    actor = inputs.actor_of(record)
+    yield AliasPointed(model=body.model, alias=body.alias, version=body.version, move=body.move, actor=actor)
 
 
 def _withdraw(state: State, record: Input, body: inputs.WithdrawRequested) -> Iterator[Event]:
@@ -218,7 +239,7 @@ def _withdraw(state: State, record: Input, body: inputs.WithdrawRequested) -> It
     if known is None or known.model != body.model or state.withdrawn.get(body.version, -1) >= body.kill:
         yield ReportStale(kind="WithdrawRequested")
         return
-    yield VersionWithdrawn(model=body.model, version=body.version, kill=body.kill)
+    yield VersionWithdrawn(model=body.model, version=body.version, kill=body.kill, actor=inputs.actor_of(record))
 
 
 def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> Iterator[Event]:
@@ -226,12 +247,15 @@ def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> 
     fault = policy_check.fault_of_applied(body)
     if fault:
         yield InputQuarantined(offset=record.offset, reason=fault)
+    elif body.revert_jobs and state.policy is not None and set(body.policy.revoked) != set(state.policy.revoked):
+        yield InputQuarantined(offset=record.offset, reason=REVOKED_ON_TRIAL)
     elif body.fingerprint != state.fingerprint:
         yield PolicyAdopted(
             policy=body.policy,
             fingerprint=body.fingerprint,
             revert_below_permille=body.revert_below_permille,
             revert_jobs=body.revert_jobs,
+            actor=inputs.actor_of(record),
         )
 
 
@@ -240,7 +264,7 @@ def _cluster_drain(state: State, record: Input, body: inputs.ClusterDrainRequest
     if cluster is None or (cluster.draining and cluster.deadline_ms == body.deadline_ms):
         yield ReportStale(kind="ClusterDrainRequested")
         return
-    yield ClusterDraining(cluster=body.cluster, deadline_ms=body.deadline_ms)
+    yield ClusterDraining(cluster=body.cluster, deadline_ms=body.deadline_ms, actor=inputs.actor_of(record))
 
 
 def _cluster_activated(state: State, record: Input, body: inputs.ClusterActivated) -> Iterator[Event]:
@@ -248,7 +272,7 @@ def _cluster_activated(state: State, record: Input, body: inputs.ClusterActivate
     if cluster is None or not cluster.draining:
         yield ReportStale(kind="ClusterActivated")
         return
-    yield ClusterReturned(cluster=body.cluster)
+    yield ClusterReturned(cluster=body.cluster, actor=inputs.actor_of(record))
 
 
 def _node_cordon(state: State, record: Input, body: inputs.NodeCordonRequested) -> Iterator[Event]:
@@ -258,22 +282,22 @@ def _node_cordon(state: State, record: Input, body: inputs.NodeCordonRequested) 
     if not cluster or (suspect is not None and suspect.cordoned == OPERATOR):
         yield ReportStale(kind="NodeCordonRequested")
         return
-    yield NodeCordoned(node=body.node, cluster=cluster, reason=OPERATOR)
+    yield NodeCordoned(node=body.node, cluster=cluster, reason=OPERATOR, actor=inputs.actor_of(record))
 
 
 def _node_uncordon(state: State, record: Input, body: inputs.NodeUncordonRequested) -> Iterator[Event]:
     if not capacity.is_cordoned(state, body.node):
         yield ReportStale(kind="NodeUncordonRequested")
         return
-    yield NodeUncordoned(node=body.node, reason=OPERATOR)
+    yield NodeUncordoned(node=body.node, reason=OPERATOR, actor=inputs.actor_of(record))
 
 
 def _hold(state: State, record: Input, body: inputs.HoldRequested) -> Iterator[Event]:
-    yield ReportStale(kind="HoldRequested") if state.held else PoolHeld()
+    yield ReportStale(kind="HoldRequested") if state.held else PoolHeld(actor=inputs.actor_of(record))
 
 
 def _release(state: State, record: Input, body: inputs.ReleaseRequested) -> Iterator[Event]:
-    yield PoolReleased() if state.held else ReportStale(kind="ReleaseRequested")
+    yield PoolReleased(actor=inputs.actor_of(record)) if state.held else ReportStale(kind="ReleaseRequested")
 
 
 def _unreadable(state: State, record: Input, body: inputs.Unreadable) -> Iterator[Event]:

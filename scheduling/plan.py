@@ -1,10 +1,10 @@
 """What to do next, once the inputs of a batch are judged.
 
-In this order: deadlines of jobs, leases of nodes, deadlines and recalls of draining clusters, cordons, withdrawn
-versions, the reversal of a policy, slots kept for gangs that are kept no longer, adaptive limits, dispatches, limits
-that alone keep a slot empty (and what can go then), recalls of attempts that wait behind others while a slot elsewhere
-stayed free, and new forecasts for jobs whose own has passed. Recalls come after dispatches: a free slot goes first to a
-job that can start at once, and only one that nobody wants calls a staged attempt back.
+In this order: deadlines of jobs, leases of nodes, revoked nodes, deadlines and recalls of draining clusters, cordons,
+withdrawn versions, the reversal of a policy, slots kept for gangs that are kept no longer, adaptive limits, dispatches,
+limits that alone keep a slot empty (and what can go then), recalls of attempts that wait behind others while a slot
+elsewhere stayed free, and new forecasts for jobs whose own has passed. Recalls come after dispatches: a free slot goes
+first to a job that can start at once, and only one that nobody wants calls a staged attempt back.
 
 Like a judgement, a plan is a generator: each pick sees the state after the last one. When the batch is full, the plan
 stops between two groups of events, never between the closing of an attempt and what follows from it.
@@ -27,6 +27,7 @@ from contract.events import (
     KillOrdered,
     Member,
     NodeCordoned,
+    NodeDeparted,
     NodeLost,
     NodeUncordoned,
     RecallOrdered,
@@ -34,9 +35,9 @@ from contract.events import (
 from contract.lifecycle import JobState
 from contract.names import dispatch_id
 from scheduling import disciplines, forecast, policy_trial
-from scheduling.attempts import endings, retries, withdrawals
+from scheduling.attempts import endings, reports, retries, withdrawals
 from scheduling.picking import gangs, limits, look_ahead, moves, placement, ranking, reservations
-from scheduling.state import backpressure, capacity, cordons, sharing
+from scheduling.state import access, backpressure, capacity, cordons, sharing
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import FAILURES, Attempt, ClusterState, Group, Node, Suspect
 from scheduling.state.pool import RequirementClass, State
@@ -50,6 +51,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callabl
     groups = (
         _expiries(state),
         _lapses(state) if lapses_are_due(state, caught_up) else iter(()),
+        _revocations(state),
         _drains(state),
         _cordons(state),
         withdrawals.due(state),
@@ -102,6 +104,18 @@ def _lose(state: State, node: Node) -> Iterator[Event]:
     yield NodeLost(node=node.node, session=node.session)
     for attempt in held:
         yield from retries.close(state, attempt, "lost", node.node)
+
+
+def _revocations(state: State) -> Iterator[Iterator[Event]]:
+    """Nodes whose signature the policy revokes are put out, and what they hold goes elsewhere. They hear of it
+    when they try to join again."""
+    for node in access.revoked_nodes(state):
+        yield _put_out(state, node)
+
+
+def _put_out(state: State, node: Node) -> Iterator[Event]:
+    yield from reports.close_all(state, node, "revoked")
+    yield NodeDeparted(node=node.node, session=node.session)
 
 
 def _drains(state: State) -> Iterator[Iterator[Event]]:

@@ -38,7 +38,7 @@ from scheduling.state.pool import (
     initial_state,
 )
 
-FORMAT = 3
+FORMAT = 4
 SAID_CHARACTERS_MAX = 200
 """Of what the decoder says of other bytes: it quotes them."""
 _HASH = re.compile(r"[0-9a-f]{64}")

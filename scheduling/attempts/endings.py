@@ -15,13 +15,13 @@ from scheduling.attempts.retries import the_end
 from scheduling.state.jobs import Job
 
 
-def end(job: Job, reason: str) -> Iterator[Event]:
-    """Events that end the job, which must not be cancelling already."""
+def end(job: Job, reason: str, actor: str = "") -> Iterator[Event]:
+    """Events that end the job, which must not be cancelling already. `actor`: who asked for it, if anybody did."""
     attempt = job.open
     if job.state is JobState.QUEUED or attempt is None:
-        yield the_end(job.job, reason)
+        yield the_end(job.job, reason, actor)
         return
-    yield JobCancelling(job=job.job, reason=reason)
+    yield JobCancelling(job=job.job, reason=reason, actor=actor)
     if attempt.started:
         yield KillOrdered(job=job.job, dispatch=attempt.dispatch, reason=reason)
     else:

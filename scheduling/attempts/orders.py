@@ -23,6 +23,7 @@ from contract.inputs import Input, NodeHeartbeat, NodeJoined, NodeLeft, cached_d
 from contract.lifecycle import JobState
 from contract.names import dispatch_order
 from contract.orders import Drain, Kill, Order, Recall, Refuse, Rejoin, Run, Tell
+from scheduling.attempts import retries
 from scheduling.state.gang_members import NodeShare, node_shares
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt
@@ -195,6 +196,7 @@ def _order(state: State, job: Job, attempt: Attempt, share: NodeShare, kind: str
         return Kill(share.node, share.session, state.pool, state.epoch, job.job, attempt.dispatch)
     if kind == "recall":
         return Recall(share.node, share.session, state.pool, state.epoch, job.job, attempt.dispatch)
+    policy = retries.policy_of(state)
     return Run(
         node=share.node,
         session=share.session,
@@ -212,4 +214,8 @@ def _order(state: State, job: Job, attempt: Attempt, share: NodeShare, kind: str
         ranks=share.ranks,
         world=1 + len(attempt.members),
         rendezvous=attempt.rendezvous,
+        tenant=job.tenant,
+        isolation=policy.isolation,
+        network=job.model in policy.networks or bool(attempt.rendezvous),
+        wheels_from_index=policy.wheels_from_index,
     )

@@ -33,7 +33,7 @@ from contract.events import (
 from contract.inputs import Input
 from contract.lifecycle import JobState
 from scheduling.attempts import orders, retries
-from scheduling.state import capacity, gang_members
+from scheduling.state import access, capacity, gang_members
 from scheduling.state.capacity import holds_of, limit_of
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import FAILURES, Attempt, Node
@@ -86,8 +86,12 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
         yield NodeRefused(node=body.node, session=body.session, reason="name_taken")
         return
     if old is not None:
-        yield from _close_all(state, old, "rejoined")
+        yield from close_all(state, old, "rejoined")
     refusal = "" if limit_of(state, body.cluster) else "unknown_cluster"
+    if body.layers_missing and not access.trusts_models(state):
+        refusal = "not_confined"
+    if access.needs_token(state, record, body):
+        refusal = "no_token"
     if body.slots < 1:
         refusal = "no_slots"
     if body.slots > SLOTS_MAX:
@@ -108,9 +112,10 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
         gpus=body.gpus,
         memory_mib=body.memory_mib,
         cached=_versions(body.cached),
-        address=body.address,
+        address=body.address if state.policy is None or state.policy.gang_network else "",
         holds=holds_of(body.slots, body.holds),
         identity=body.identity,
+        layers_missing=body.layers_missing,
     )
 
 
@@ -173,7 +178,7 @@ def node_left(state: State, record: Input, body: inputs.NodeLeft) -> Iterator[Ev
         return
     if not node.draining:
         yield NodeDrained(node=node.node, session=node.session)
-    yield from _close_all(state, node, "drained")
+    yield from close_all(state, node, "drained")
     yield NodeDeparted(node=node.node, session=node.session)
 
 
@@ -272,7 +277,8 @@ _REPORTS: dict[type, Callable[[State, Job, Any, str], Iterator[Event]]] = {
 }
 
 
-def _close_all(state: State, node: Node, reason: str) -> Iterator[Event]:
+def close_all(state: State, node: Node, reason: str) -> Iterator[Event]:
+    """Closes every attempt that the node holds."""
     attempts = state.node_attempts[node.node]
     for attempt in [attempts[job] for job in sorted(attempts)]:
         yield from retries.close(state, attempt, reason, node.node)

@@ -29,7 +29,7 @@ LOSS_ALONE_MS = 60_000
 BACKOFF_DOUBLINGS_MAX = 30
 
 NODE_GONE = ("lost", "rejoined")
-ASKED_FOR = ("recalled", "killed", "pre_empted", "drained", "rejoined", "lost")
+ASKED_FOR = ("recalled", "killed", "pre_empted", "drained", "rejoined", "lost", "revoked")
 
 
 def policy_of(state: State) -> Policy:
@@ -90,9 +90,11 @@ def what_follows(state: State, job: Job, rest_ms: int) -> Iterator[Event]:
         yield JobRequeued(job=job.job, eligible_lease_ms=state.lease_ms + rest_ms if rest_ms else 0)
 
 
-def the_end(job: str, reason: str) -> Event:
+def the_end(job: str, reason: str, actor: str = "") -> Event:
     """The terminal event of a job that is ended on request or by its deadline."""
-    return JobExpired(job=job) if reason == "expired" else JobCancelled(job=job, reason=reason)
+    if reason == "expired":
+        return JobExpired(job=job)
+    return JobCancelled(job=job, reason=reason, actor=actor)
 
 
 def lost_alone(state: State, job: Job) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def _node_gone(state: State, node: Node) -> None:
     capacity.remove(state, node)
     past = state.past.pop(node.node, None)
     sessions = (*(past.sessions if past is not None else ()), node.session)[-PAST_SESSIONS_KEPT:]
-    state.past[node.node] = FormerNode(node.cluster, sessions)
+    state.past[node.node] = FormerNode(node.cluster, sessions, node.identity)
     if len(state.past) > PAST_NODES_KEPT:
         del state.past[next(iter(state.past))]
 

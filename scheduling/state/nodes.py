@@ -105,6 +105,8 @@ class FormerNode(msgspec.Struct, frozen=True):
 
     cluster: str
     sessions: tuple[str, ...]
+    identity: str = ""
+    """Of the machine that had the last of these sessions."""
 
 
 class Reservation(msgspec.Struct, frozen=True):

@@ -38,7 +38,7 @@ ORDERED = (
     "plan._drains",
     "plan._lapses",
     "plan._lose",
-    "attempts.reports._close_all",
+    "attempts.reports.close_all",
     "attempts.reports._versions",
     "attempts.reports.node_heartbeat",
     "attempts.retries.lost_alone",

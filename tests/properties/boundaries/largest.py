@@ -12,9 +12,9 @@ from msgspec import inspect
 from contract import bounds
 from contract.batch import BATCH_BYTES_MAX, Batch
 from contract.codec import encode
-from contract.inputs import FAILURE_KINDS, HOLDING, JobSubmitted, NodeReport, Report
+from contract.inputs import FAILURE_KINDS, HOLDING, LAYERS, JobSubmitted, NodeReport, Report
 from contract.names import dispatch_id, payload_digest
-from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool, Tier, fingerprint
+from contract.policy import DISCIPLINES, ISOLATIONS, UNLIMITED, Cluster, Policy, Pool, Tier, fingerprint
 from gpu_worker.io.outputs import OUTPUTS_MAX
 from operations.erasure import OFFSETS_MAX
 from whatif.shadow.log import ENTRIES_MAX
@@ -62,13 +62,17 @@ TEXTS: dict[str, str] = {
     "alias": ALIAS,
     "session": SESSION,
     "release": "9.99.99.dev9999",
-    "signer": f"node.{CLUSTER}.{NODE}",
+    "signer": f"node.{CLUSTER}/{NODE}",
     "via": "kafka",
     "kind": max(FAILURE_KINDS, key=len),
     "error": "ProcessRaisedException",
     "holding": max(HOLDING, key=len),
     "bound": "nothing",
     "discipline": max(DISCIPLINES, key=len),
+    "isolation": max(ISOLATIONS, key=len),
+    "layers_missing": max(LAYERS, key=len),
+    "by": "b" * 100,
+    "actor": f"node.{CLUSTER}/{NODE}:" + "b" * 100,
     "traceparent": "00-" + "f" * 32 + "-" + "f" * 16 + "-01",
     "name": "o" * 128,
     "media_type": "m" * 127,
@@ -88,6 +92,7 @@ LENGTHS: dict[str, int] = {
     "offsets": OFFSETS_MAX,
     "jobs": bounds.HELD_MAX,
     "files": OUTPUTS_MAX,
+    "layers_missing": len(LAYERS),
     **dict.fromkeys(("taken", "dispatched", "started", "live_started"), ENTRIES_MAX // 4),
     **dict.fromkeys(("left_out", "slos_ms"), 32),
     **dict.fromkeys(("reports", "orders", "inputs", "events"), 1),

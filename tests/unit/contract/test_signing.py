@@ -14,7 +14,7 @@ NODE = node_signer("east", "n1")
 SAID = CancelRequested("main-" + "0" * 32, "acme")
 GOLDEN_KEY_ID = "1af56925"
 GOLDEN_KEY = "1af56925.fde82d85659b07880d50414275c0203bfbe89e41d355307808c93fd2218caf11"
-GOLDEN_SIGNATURE = "node.east/n1 1af56925 ae4a29f19373943a6648df254e187f11ffb8e5fb4cdcfda426a2be8736ac34f4"
+GOLDEN_SIGNATURE = "node.east/n1 1af56925 7fce866b8a9ad1e056807aaf9277eee099102e16e4f31d07317e3fc33e4548fd"
 
 
 def written(key: InstallationKey, signer: str = "api") -> SignedRecord:

@@ -47,6 +47,7 @@ def test_a_dispatch_is_an_order_to_run_with_all_the_node_needs_but_the_payload()
         partition=0,
         offset=pool.offset - 1,
         digest="sha256:" + "d" * 64,
+        tenant="acme",
     )
 
 
