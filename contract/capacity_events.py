@@ -79,8 +79,8 @@ class NodeDrained(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeDrai
     node: str
     session: str
     reason: str = ""
-    """deaf: the node is heard and does not hear: it listed none of its orders for a whole lease. Empty: it said so
-    itself."""
+    """deaf: the node is heard and does not hear: it listed none of its orders for a whole lease. not_confined: layers
+    are missing there, and the policy trusts models no longer. Empty: it said so itself."""
 
 
 class NodeCordoned(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeCordoned.v1"):

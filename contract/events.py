@@ -177,7 +177,7 @@ class RecallOrdered(msgspec.Struct, frozen=True, tag="RecallOrdered.v1"):
     dispatch: str
     reason: str
     """cancel, erase, expired, drain, elsewhere (another cluster would start the job sooner), cordon (its node was set
-    aside), held (the pool is on hold), withdrawn (its version)."""
+    aside), held (the pool is on hold), withdrawn (its version), not_confined (layers are missing on its node)."""
 
 
 class KillOrdered(msgspec.Struct, frozen=True, tag="KillOrdered.v1"):

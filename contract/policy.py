@@ -17,6 +17,9 @@ DISCIPLINES = ("promise", "wait_fraction", "strict", "edf", "fifo", "weighted_fa
 ISOLATIONS = ("version", "tenant", "job")
 """A child goes from job to job of its version; of its version and one tenant; or runs one job."""
 
+ACCESS = ("trusted_models", "isolation", "networks", "gang_network", "join_tokens", "revoked")
+"""Fields of a policy that say who may do what, and what a model may reach."""
+
 UNLIMITED = 1_000_000_000
 """What `none` means in a document for a cluster's limit or for attempts staged per slot: as many attempts are sent to
 the nodes at once as the nodes hold."""

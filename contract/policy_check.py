@@ -76,7 +76,7 @@ def may_be_unlimited(field: str) -> bool:
 
 
 def fault_of_name(noun: str, name: str) -> str:
-    """Why this is no name of a tier, a pool, a cluster or a tenant; empty when it is a name."""
+    """Why this is no name of a tier, a pool, a cluster, a tenant or a model; empty when it is a name."""
     if is_name(name):
         return ""
     return f"expected a {noun} name (at most 63 lower case letters, digits, '.', '_', '-'), found {name[:80]!r}"
@@ -114,7 +114,7 @@ def _faults(policy: Policy) -> Iterator[PolicyFault]:
         yield PolicyFault(
             (("tenant_weights",),),
             f"expected a policy of at most {POLICY_BYTES_MAX // 1024} KiB, found {size:,} bytes as JSON:"
-            " name fewer tenants, tiers or clusters",
+            " name fewer tenants, tiers, clusters, models or signers",
         )
 
 
@@ -147,6 +147,8 @@ def _list_faults(policy: Policy) -> Iterator[PolicyFault]:
             yield PolicyFault(((field,),), f"{field}: expected at most {LIST_MAX:,} names, found {len(members):,}")
         if len(set(members)) < len(members):
             yield PolicyFault(((field,),), f"{field}: expected each name once, found one again")
+        elif list(members) != sorted(members):
+            yield PolicyFault(((field,),), f"{field}: expected the names in alphabetical order, found another order")
         for name in members:
             text = fault_of_name("model", name) if field == "networks" else fault_of_revoked(name)
             if text:

@@ -5,8 +5,7 @@ for the next one: the second report of a record is judged on what the first one 
 more is a ReportStale, which changes only counters (I10).
 
 Seams (each a mechanism of its own, replaced one at a time by tests and the simulation to prove that it is needed):
-`is_duplicate`, `is_too_old`, `is_older_move`, `is_withdrawn`, in `reports`: `report_is_current`, and
-those of `access`.
+`is_duplicate`, `is_too_old`, `is_older_move`, `is_withdrawn`, in `reports`: `report_is_current`, and those of `access`.
 """
 
 from __future__ import annotations
@@ -49,9 +48,9 @@ from scheduling.state.nodes import OPERATOR
 from scheduling.state.pool import State, Version
 
 BITS = re.compile(r"[0-9a-f]{32}")
-REVOKED_ON_TRIAL = (
-    "expected a policy on trial to revoke whom the policy in force revokes, found other signers: its reversal would"
-    " take a revocation back; apply that without a bound first"
+ACCESS_ON_TRIAL = (
+    "expected a policy on trial to leave the rules of access as they are, found another {}: its reversal would take"
+    " that back, and nobody would have asked for it; apply that field without a bound first"
 )
 REVOKED = "expected a record of a signer whom the policy in force has not revoked, found another"
 
@@ -67,13 +66,13 @@ def parts_of(model: str) -> tuple[str, str, str]:
 
 def judge(state: State, record: Input) -> Iterator[Event]:
     """The events this input leads to. Only `decide` calls this."""
-    judgement = _revoked if access.is_revoked(state, record.signer) else _JUDGEMENTS[type(record.body)]
+    judgement = _revoked if access.is_revoked(state, access.speaker_of(record)) else _JUDGEMENTS[type(record.body)]
     return judgement(state, record, record.body)
 
 
 def _revoked(state: State, record: Input, body: inputs.Body) -> Iterator[Event]:
-    """A node is told that it may not join, and what it says meanwhile counts as little as if it were lost: its lease
-    lapses. What an operator said is kept for people to look at."""
+    """A node is told that it may not join, and what it says meanwhile counts as little as if it were lost. What an
+    operator said is kept for people to look at."""
     match body:
         case inputs.NodeJoined():
             yield NodeRefused(node=body.node, session=body.session, reason="revoked")
@@ -243,12 +242,14 @@ def _withdraw(state: State, record: Input, body: inputs.WithdrawRequested) -> It
 
 
 def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> Iterator[Event]:
-    """A policy with the fingerprint in force changes nothing."""
+    """A policy with the fingerprint in force changes nothing. An operator may revoke anybody, themselves too: whoever
+    has the installation's key makes a new login."""
     fault = policy_check.fault_of_applied(body)
+    if not fault and body.revert_jobs and state.policy is not None:
+        field = access.differs(body.policy, state.policy)
+        fault = ACCESS_ON_TRIAL.format(field) if field else ""
     if fault:
         yield InputQuarantined(offset=record.offset, reason=fault)
-    elif body.revert_jobs and state.policy is not None and set(body.policy.revoked) != set(state.policy.revoked):
-        yield InputQuarantined(offset=record.offset, reason=REVOKED_ON_TRIAL)
     elif body.fingerprint != state.fingerprint:
         yield PolicyAdopted(
             policy=body.policy,

@@ -1,10 +1,11 @@
 """What to do next, once the inputs of a batch are judged.
 
-In this order: deadlines of jobs, leases of nodes, revoked nodes, deadlines and recalls of draining clusters, cordons,
-withdrawn versions, the reversal of a policy, slots kept for gangs that are kept no longer, adaptive limits, dispatches,
-limits that alone keep a slot empty (and what can go then), recalls of attempts that wait behind others while a slot
-elsewhere stayed free, and new forecasts for jobs whose own has passed. Recalls come after dispatches: a free slot goes
-first to a job that can start at once, and only one that nobody wants calls a staged attempt back.
+In this order: deadlines of jobs, leases of nodes, nodes that are revoked or not confined, deadlines and recalls of
+draining clusters, cordons, withdrawn versions, the reversal of a policy, slots kept for gangs that are kept no longer,
+adaptive limits, dispatches, limits that alone keep a slot empty (and what can go then), recalls of attempts that wait
+behind others while a slot elsewhere stayed free, and new forecasts for jobs whose own has passed. Recalls come after
+dispatches: a free slot goes first to a job that can start at once, and only one that nobody wants calls a staged
+attempt back.
 
 Like a judgement, a plan is a generator: each pick sees the state after the last one. When the batch is full, the plan
 stops between two groups of events, never between the closing of an attempt and what follows from it.
@@ -28,6 +29,7 @@ from contract.events import (
     Member,
     NodeCordoned,
     NodeDeparted,
+    NodeDrained,
     NodeLost,
     NodeUncordoned,
     RecallOrdered,
@@ -39,7 +41,7 @@ from scheduling.attempts import endings, reports, retries, withdrawals
 from scheduling.picking import gangs, limits, look_ahead, moves, placement, ranking, reservations
 from scheduling.state import access, backpressure, capacity, cordons, sharing
 from scheduling.state.jobs import Job
-from scheduling.state.nodes import FAILURES, Attempt, ClusterState, Group, Node, Suspect
+from scheduling.state.nodes import FAILURES, NOT_CONFINED, Attempt, ClusterState, Group, Node, Suspect
 from scheduling.state.pool import RequirementClass, State
 
 
@@ -51,7 +53,8 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callabl
     groups = (
         _expiries(state),
         _lapses(state) if lapses_are_due(state, caught_up) else iter(()),
-        _revocations(state),
+        (_put_out(state, node) for node in access.revoked_nodes(state)),
+        (_drain_unconfined(state, node) for node in access.unconfined_nodes(state)),
         _drains(state),
         _cordons(state),
         withdrawals.due(state),
@@ -106,16 +109,18 @@ def _lose(state: State, node: Node) -> Iterator[Event]:
         yield from retries.close(state, attempt, "lost", node.node)
 
 
-def _revocations(state: State) -> Iterator[Iterator[Event]]:
-    """Nodes whose signature the policy revokes are put out, and what they hold goes elsewhere. They hear of it
-    when they try to join again."""
-    for node in access.revoked_nodes(state):
-        yield _put_out(state, node)
-
-
 def _put_out(state: State, node: Node) -> Iterator[Event]:
+    """The node's signature is revoked: what it holds goes elsewhere, whatever it does. Its next heartbeat is answered
+    by a Rejoin, at which an agent of ours stops everything, and the join by a Refuse."""
     yield from reports.close_all(state, node, "revoked")
     yield NodeDeparted(node=node.node, session=node.session)
+
+
+def _drain_unconfined(state: State, node: Node) -> Iterator[Event]:
+    """The policy trusts models no longer, and the node lacks layers: nothing new begins there. What runs there was
+    trusted when it began, and may finish. Then the node is told to join anew, and is admitted if all layers hold."""
+    yield NodeDrained(node=node.node, session=node.session, reason=NOT_CONFINED)
+    yield from _recall_staged(state, node, NOT_CONFINED)
 
 
 def _drains(state: State) -> Iterator[Iterator[Event]]:
@@ -149,11 +154,15 @@ def may_cordon(state: State, cluster: str) -> bool:
 def _cordon(state: State, node: Node, suspect: Suspect) -> Iterator[Event]:
     """What is staged there goes elsewhere; what runs there may finish."""
     yield NodeCordoned(node=node.node, cluster=node.cluster, reason=FAILURES, jobs=suspect.jobs)
+    yield from _recall_staged(state, node, "cordon")
+
+
+def _recall_staged(state: State, node: Node, reason: str) -> Iterator[Event]:
     attempts = state.node_attempts[node.node]
     for job in sorted(attempts):
         attempt = attempts[job]
         if not attempt.started and not attempt.stop and state.jobs[job].state is not JobState.CANCELLING:
-            yield RecallOrdered(job=job, dispatch=attempt.dispatch, reason="cordon")
+            yield RecallOrdered(job=job, dispatch=attempt.dispatch, reason=reason)
 
 
 def _hold(state: State) -> Iterator[Iterator[Event]]:

@@ -30,6 +30,7 @@ _RECALLED = {
     "elsewhere": "because another cluster will start it sooner",
     "held": "because the pool is on hold",
     "cordon": "because its node was set aside: other jobs failed there",
+    "not_confined": "because layers are missing on its node that hold models off",
 }
 CLOSED = {
     "recalled": "given back before it started",
@@ -39,6 +40,7 @@ CLOSED = {
     "lost": "its node was not heard for a whole lease",
     "rejoined": "its node came back with a new session",
     "pre_empted": "pre-empted by a drain",
+    "revoked": "its node was put out by an operator",
 }
 """Why an attempt was closed without a report of success or failure."""
 SET_ASIDE = {

@@ -6,8 +6,11 @@ carries out an order once however often it comes, so an order too many costs a r
 
 The nodes of a draining cluster get no Drain: the cluster gets no new work, its staged attempts are recalled, and its
 nodes stay ready for when the cluster is active again. A Drain is for a node that handed work back as drained and now
-claims to take work: a node that has drained takes work again only with a new session. A node that did not hear its
-orders finishes what it runs; then it is told to rejoin, which it does as soon as it hears.
+claims to take work, or that is drained because layers are missing there: a node that has drained takes work again only
+with a new session. A node that was drained for a reason of ours finishes what it runs; then it is told to rejoin, which
+it does as soon as it hears.
+
+A revoked node gets no Run, not even one of old that it should have: it gets no more words.
 
 Tell and Refuse go only to nodes that give an identity: an agent of v0.1.0 does not know them.
 
@@ -24,9 +27,10 @@ from contract.lifecycle import JobState
 from contract.names import dispatch_order
 from contract.orders import Drain, Kill, Order, Recall, Refuse, Rejoin, Run, Tell
 from scheduling.attempts import retries
+from scheduling.state import access
 from scheduling.state.gang_members import NodeShare, node_shares
 from scheduling.state.jobs import Job
-from scheduling.state.nodes import Attempt
+from scheduling.state.nodes import DEAF, Attempt
 from scheduling.state.pool import State
 
 REPEAT_AFTER_MS = 5_000
@@ -68,7 +72,7 @@ def standing_orders(state: State) -> list[Order]:
         attempt = job.open
         if attempt is not None:
             for share in node_shares(attempt):
-                if kind := _owed(job, attempt, share.node):
+                if kind := _owed(state, job, attempt, share.node):
                     due[kind, attempt.dispatch, share.node] = _order(state, job, attempt, share, kind)
     return list(due.values())
 
@@ -152,7 +156,7 @@ def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) 
     for job_id in sorted(attempts):
         attempt = attempts[job_id]
         job = state.jobs[job_id]
-        kind = _owed(job, attempt, node.node)
+        kind = _owed(state, job, attempt, node.node)
         if kind == "run" and attempt.dispatch in listed:
             continue
         if kind and repeats(state, attempt):
@@ -161,9 +165,9 @@ def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) 
     digest = heartbeat.cached_digest
     if digest and node.identity and tells_otherwise(digest, node.cached):
         due["tell", "", node.node] = Tell(node.node, node.session, state.pool, state.epoch)
-    if node.deaf and not attempts:
+    if node.drained_for and not attempts:
         due["rejoin", "", node.node] = Rejoin(node.node, node.session, state.pool, state.epoch)
-    elif node.draining and not node.deaf and not heartbeat.draining:
+    elif node.draining and node.drained_for != DEAF and not heartbeat.draining:
         due["drain", "", node.node] = Drain(node.node, node.session, state.pool, state.epoch)
 
 
@@ -182,13 +186,14 @@ def repeats(state: State, attempt: Attempt) -> bool:
     return state.now_ms - max(attempt.dispatched_ms, attempt.stop_ms) >= REPEAT_AFTER_MS
 
 
-def _owed(job: Job, attempt: Attempt, node: str) -> str:
+def _owed(state: State, job: Job, attempt: Attempt, node: str) -> str:
     """The order whose effect is not yet seen: run, recall, kill, or empty. The attempt of a cancelled job is killed,
     staged or not: nobody knows by then whether the attempt started. A gang that has started proves only that the node
     of rank 0 has its order."""
     if attempt.stop:
         return "kill" if job.state is JobState.CANCELLING else attempt.stop
-    return "" if attempt.started and node == attempt.node else "run"
+    is_over = (attempt.started and node == attempt.node) or access.is_put_out(state, state.nodes[node])
+    return "" if is_over else "run"
 
 
 def _order(state: State, job: Job, attempt: Attempt, share: NodeShare, kind: str) -> Order:

@@ -76,7 +76,7 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
     """A session joins only once: a copy of the join of a session that is alive or over is stale. A new session of a
     node that is alive closes what the old session held, whether the new session is admitted or not. Another machine
     with the node's name changes nothing while the node's lease lasts, and neither does one that may speak for a node of
-    another cluster only."""
+    another cluster only, or one that needs a join token and has none."""
     old = state.nodes.get(body.node)
     past = state.past.get(body.node)
     if (old is not None and old.session == body.session) or (past is not None and body.session in past.sessions):
@@ -85,20 +85,12 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
     if old is not None and (is_namesake(old, body) or not old.is_spoken_for_by(record.signer)):
         yield NodeRefused(node=body.node, session=body.session, reason="name_taken")
         return
+    if limit_of(state, body.cluster) and access.needs_token(state, record, body):
+        yield NodeRefused(node=body.node, session=body.session, reason="no_token")
+        return
     if old is not None:
         yield from close_all(state, old, "rejoined")
-    refusal = "" if limit_of(state, body.cluster) else "unknown_cluster"
-    if body.layers_missing and not access.trusts_models(state):
-        refusal = "not_confined"
-    if access.needs_token(state, record, body):
-        refusal = "no_token"
-    if body.slots < 1:
-        refusal = "no_slots"
-    if body.slots > SLOTS_MAX:
-        refusal = "too_many_slots"
-    if body.address and not gang_members.is_address(body.address):
-        refusal = "bad_address"
-    if refusal:
+    if refusal := _refusal(state, body):
         if old is not None:
             yield NodeDeparted(node=old.node, session=old.session)
         yield NodeRefused(node=body.node, session=body.session, reason=refusal)
@@ -117,6 +109,20 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
         identity=body.identity,
         layers_missing=body.layers_missing,
     )
+
+
+def _refusal(state: State, body: inputs.NodeJoined) -> str:
+    """Why a machine that may speak for this node may not join; empty when it may. A Refuse for an unknown cluster alone
+    reaches a node that came to the wrong pool, so that is said before what the policy asks of its own nodes."""
+    if body.address and not gang_members.is_address(body.address):
+        return "bad_address"
+    if body.slots > SLOTS_MAX:
+        return "too_many_slots"
+    if body.slots < 1:
+        return "no_slots"
+    if not limit_of(state, body.cluster):
+        return "unknown_cluster"
+    return "not_confined" if body.layers_missing and not access.trusts_models(state) else ""
 
 
 def is_namesake(node: Node, body: inputs.NodeJoined) -> bool:

@@ -1,6 +1,6 @@
-"""Whom the policy in force lets do what: signers that it revokes, and machines that may join.
+"""Whom the policy in force lets do what: signers that it revokes, and machines that may join and stay.
 
-Seams: `is_revoked`, `trusts_models`, `needs_token`.
+Seams: `is_revoked`, `trusts_models`, `needs_token`, `speaker_of`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from contract.inputs import Input, NodeJoined
+from contract.policy import ACCESS, Policy
 from contract.signers import NODE, node_signer
 from scheduling.state.nodes import Node
 from scheduling.state.pool import State
@@ -18,18 +19,44 @@ def is_revoked(state: State, signer: str) -> bool:
     return state.policy is not None and signer in state.policy.revoked
 
 
+def speaker_of(record: Input) -> str:
+    """Whose record this is: the signer's. Of a join that nobody signed, it is the node's that the join names: else a
+    node that was put out would be admitted and put out again for ever, where a pool asks for no signatures."""
+    if not record.signer and isinstance(record.body, NodeJoined):
+        return node_signer(record.body.cluster, record.body.node)
+    return record.signer
+
+
+def is_put_out(state: State, node: Node) -> bool:
+    """The node's signature is revoked. The node is still here only while a batch was too full to close what it
+    holds."""
+    return is_revoked(state, node_signer(node.cluster, node.node))
+
+
 def revoked_nodes(state: State) -> Iterator[Node]:
     """Nodes in the pool whose signature is revoked, by name of the signer. They may leave between two of them."""
-    for signer in sorted(state.policy.revoked) if state.policy is not None else ():
+    for signer in state.policy.revoked if state.policy is not None else ():
         role, _, rest = signer.partition(".")
         node = state.nodes.get(rest.partition("/")[2]) if role == NODE else None
-        if node is not None and is_revoked(state, node_signer(node.cluster, node.node)):
+        if node is not None and node_signer(node.cluster, node.node) == signer:
             yield node
 
 
 def trusts_models(state: State) -> bool:
     """Models may run on nodes that they could reach into."""
     return state.policy is not None and state.policy.trusted_models
+
+
+def unconfined_nodes(state: State) -> Iterator[Node]:
+    """Nodes that take new work and lack layers without which the policy lets no model run, by name."""
+    if not trusts_models(state):
+        found = (name for name, node in state.nodes.items() if node.layers_missing and not node.draining)
+        yield from [state.nodes[name] for name in sorted(found)]
+
+
+def differs(one: Policy, other: Policy) -> str:
+    """The first field of ACCESS in which two policies say different things; empty: none."""
+    return next((field for field in ACCESS if getattr(one, field) != getattr(other, field)), "")
 
 
 def needs_token(state: State, record: Input, body: NodeJoined) -> bool:

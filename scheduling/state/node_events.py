@@ -36,6 +36,7 @@ def node_admitted(state: State, event: said.NodeAdmitted) -> None:
         holds=capacity.holds_of(event.slots, event.holds),
         identity=event.identity,
         usable=event.slots,
+        layers_missing=event.layers_missing,
     )
     capacity.admit(state, node)
 
@@ -64,7 +65,7 @@ def node_slots_changed(state: State, event: said.NodeSlotsChanged) -> None:
 def node_drained(state: State, event: said.NodeDrained) -> None:
     node = state.nodes[event.node]
     node.draining = True
-    node.deaf = event.reason == "deaf"
+    node.drained_for = intern(event.reason)
     capacity.refresh(state, node)
 
 

@@ -61,8 +61,11 @@ class Node(msgspec.Struct):
     """Slots that can run an attempt: at most `slots`."""
     holding: str = ""
     """Why the node takes nothing new for now (contract.inputs.HOLDING); empty: it takes work."""
-    deaf: bool = False
-    """It drains because it does not hear its orders."""
+    drained_for: str = ""
+    """DEAF: it does not hear its orders. NOT_CONFINED: layers are missing there, and the policy trusts no models. The
+    node is told to join anew once it holds nothing. Empty: it said so itself, or does not drain."""
+    layers_missing: tuple[str, ...] = ()
+    """Which of contract.inputs.LAYERS do not hold there."""
     unlisted: dict[str, tuple[int, int]] = {}
     """By dispatch whose order is overdue: how many heartbeats in a row did not list it, and the lease time of the
     first."""
@@ -79,6 +82,7 @@ class Node(msgspec.Struct):
         return not signer or signer == node_signer(self.cluster, self.node)
 
 
+DEAF, NOT_CONFINED = "deaf", "not_confined"
 FAILURES, OPERATOR = "failures", "operator"
 
 

@@ -202,7 +202,7 @@ def deaf(heartbeats: int = 8) -> Pool:
 
 def test_a_deaf_node_that_drains_is_right() -> None:
     pool = deaf()
-    assert pool.state.nodes["n1"].deaf
+    assert pool.state.nodes["n1"].drained_for == "deaf"
     assert found(pool) == []
 
 

@@ -91,6 +91,8 @@ class Pool:
         self.check = check
         self.signer = ""
         """Of the inputs that follow."""
+        self.token_until_ms = 0
+        """Of the joins that follow."""
         self.take_over()
         if policy is not None:
             self.tell(PolicyApplied(policy, fingerprint(policy)))
@@ -127,7 +129,8 @@ class Pool:
 
     def _input(self, body: Body) -> Input:
         key = f"k{self.offset}" if isinstance(body, Submission) else ""
-        record = Input(self.offset, self.now_ms, body, key, self.signer)
+        token_until_ms = self.token_until_ms if isinstance(body, NodeJoined) else 0
+        record = Input(self.offset, self.now_ms, body, key, self.signer, token_until_ms)
         self.offset += 1
         return record
 

@@ -91,7 +91,7 @@ def test_it_rejoins_once_it_holds_nothing_and_hears_again() -> None:
     for _ in range(8):
         pool.tell(NodeHeartbeat("n1", "s1", running=running), after_ms=5_000)
         assert pool.job(JOB).open is not None
-    assert pool.state.nodes["n1"].deaf
+    assert pool.state.nodes["n1"].drained_for == "deaf"
     assert pool.orders() == [], "it finishes what it runs"
     pool.succeed(JOB)
     beat(pool)

@@ -1,0 +1,419 @@
+"""Whom the policy in force lets do what: revoked signers, join tokens, nodes without all layers, networks of gangs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from contract import inputs
+from contract.events import (
+    AttemptClosed,
+    InputQuarantined,
+    JobDispatched,
+    JobRequeued,
+    NodeAdmitted,
+    NodeDeparted,
+    NodeDrained,
+    NodeHeard,
+    NodeLost,
+    NodeRefused,
+    PolicyAdopted,
+    PoolHeld,
+    RecallOrdered,
+    ReportStale,
+)
+from contract.inputs import HoldRequested, NodeHeartbeat, NodeLeft, NodeReport, PolicyApplied, Started
+from contract.orders import Drain, Kill, Refuse, Rejoin, Run
+from contract.policy import ACCESS, Policy, fingerprint
+from contract.signers import node_signer, operator_signer
+from scheduling import decide, judge, snapshot
+from scheduling.attempts import orders
+from scheduling.state import node_events
+from tests.unit.scheduling.specification import (
+    CPU,
+    POLICY,
+    Pool,
+    a_job,
+    names,
+    only,
+    submission,
+)
+
+JOB = a_job(1)
+N1, N2, ADA, BOB = node_signer("east", "n1"), node_signer("east", "n2"), operator_signer("ada"), operator_signer("bob")
+MINE, ANOTHER = "1" * 32, "2" * 32
+GANG = msgspec.structs.replace(CPU, ranks=2)
+
+
+def saying(**fields: Any) -> Policy:
+    return msgspec.structs.replace(POLICY, **fields)
+
+
+def applied(**fields: Any) -> PolicyApplied:
+    policy = saying(**fields)
+    return PolicyApplied(policy, fingerprint(policy))
+
+
+def running(signer: str = N1) -> Pool:
+    """n1 runs the job, and n2 is free."""
+    pool = Pool()
+    pool.publish()
+    for pool.signer, node in ((signer, "n1"), (signer and N2, "n2")):
+        pool.join(node, identity=MINE)
+    pool.signer = signer
+    pool.tell(submission(1))
+    pool.start(JOB)
+    assert pool.attempt(JOB).node == "n1"
+    return pool
+
+
+# Revoked nodes
+
+
+def test_a_revoked_node_is_put_out_at_once_and_its_jobs_go_elsewhere_and_count_no_failure() -> None:
+    pool = running()
+    dispatch = pool.dispatch(JOB)
+    pool.signer = ADA
+    assert names(pool.tell(applied(revoked=(N1,)))) == [
+        "PolicyAdopted",
+        "AttemptClosed",
+        "JobRequeued",
+        "NodeDeparted",
+        "JobDispatched",
+    ]
+    assert only(pool.events, AttemptClosed) == [AttemptClosed(JOB, dispatch, "revoked", counts=False)]
+    assert only(pool.events, JobRequeued) == [JobRequeued(JOB, 0)], "and does not rest"
+    assert (pool.attempt(JOB).node, pool.job(JOB).failures) == ("n2", 0)
+
+
+def test_nothing_that_a_revoked_node_says_changes_anything_and_it_is_told_to_stay_out() -> None:
+    pool = running()
+    dispatch = pool.dispatch(JOB)
+    pool.tell(applied(revoked=(N1,)))
+    pool.signer = N1
+    heartbeat = NodeHeartbeat("n1", "s1", (dispatch,))
+    for said in (heartbeat, NodeLeft("n1", "s1"), NodeReport("n1", "s1", (Started(JOB, dispatch),))):
+        assert pool.tell(said) == [ReportStale(type(said).__name__)]
+    pool.tell(heartbeat)
+    assert pool.orders() == [Rejoin("n1", "s1", "main", 1)], "an agent of ours stops everything and joins"
+    assert pool.join("n1", session="s2", identity=MINE) == [NodeRefused("n1", "s2", "revoked")]
+    refuse = Refuse("n1", "s2", "main", 1, "revoked")
+    assert pool.orders() == [refuse]
+    assert orders.clusters_for(pool.state, refuse) == ("east", "west")
+
+
+def test_first_in_log_order_wins() -> None:
+    pool = running()
+    dispatch = pool.dispatch(JOB)
+    before, after = pool._input(NodeHeartbeat("n1", "s1", (dispatch,))), pool._input(NodeHeartbeat("n1", "s1"))
+    pool.signer = ADA
+    policy = msgspec.structs.replace(pool._input(applied(revoked=(N1,))), offset=after.offset)
+    after = msgspec.structs.replace(after, offset=policy.offset + 1)
+    events = pool._batch([before, policy, after], 0, True).events
+    assert only(events, NodeHeard) == [NodeHeard("n1", "s1")]
+    assert only(events, ReportStale) == [ReportStale("NodeHeartbeat")]
+
+
+def test_a_node_of_that_name_in_another_cluster_goes_on() -> None:
+    pool = running()
+    pool.signer = ADA
+    assert names(pool.tell(applied(revoked=(node_signer("west", "n1"),)))) == ["PolicyAdopted"]
+    pool.signer = N1
+    assert only(pool.beat("n1"), NodeHeard)
+    pool.signer = node_signer("west", "n1")
+    assert pool.join("n1", "west", session="s2") == [NodeRefused("n1", "s2", "revoked")]
+
+
+def test_where_nobody_signs_a_revoked_node_is_not_admitted_and_put_out_for_ever() -> None:
+    pool = running(signer="")
+    assert only(pool.tell(applied(revoked=(N1,))), NodeDeparted)
+    assert pool.join("n1", session="s2", identity=MINE) == [NodeRefused("n1", "s2", "revoked")]
+    assert only(pool.join("n1", "west", session="s3", identity=MINE), NodeAdmitted), "this is another signer"
+
+
+def test_the_other_nodes_of_a_gang_stop_their_ranks() -> None:
+    pool = Pool()
+    pool.publish("gang", GANG)
+    for pool.signer, node in ((N1, "n1"), (N2, "n2")):
+        pool.join(node, address=f"{node}:29500")
+    pool.tell(submission(1, model="gang"))
+    dispatch = pool.dispatch(JOB)
+    pool.signer = ADA
+    pool.tell(applied(revoked=(N2,)))
+    assert only(pool.events, AttemptClosed) == [AttemptClosed(JOB, dispatch, "revoked", counts=False, node="n2")]
+    assert pool.orders() == [Kill("n1", "s1", "main", 1, JOB, dispatch)]
+
+
+def test_while_a_full_batch_keeps_a_revoked_node_it_gets_no_words() -> None:
+    pool = running()
+    pool.tell(submission(2), submission(3))
+    staged = pool.attempt(a_job(3))
+    assert (staged.node, staged.started) == ("n1", False)
+    pool.tick(6_000)
+    assert [order for order in orders.standing_orders(pool.state) if order.node == "n1"], "a newcomer sends it again"
+    n1 = pool.state.nodes["n1"]
+    heartbeat = pool._input(NodeHeartbeat("n1", "s1", (pool.dispatch(JOB),), (), n1.loaded, n1.cached))
+    pool.signer = ADA
+    policy = pool._input(applied(revoked=(N1,)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decide, "BATCH_EVENTS_MAX", 2)
+        decision = pool._batch([heartbeat, policy], 0, True)
+    assert (names(decision.events), decision.is_full) == (["NodeHeard", "PolicyAdopted"], True)
+    assert "n1" in pool.state.nodes
+    said = orders.orders_for(pool.state, [heartbeat, policy], decision.events) + orders.standing_orders(pool.state)
+    assert not [order for order in said if order.node == "n1"]
+    assert only(pool._batch([], 0, True).events, NodeDeparted), "no dispatch comes before"
+
+
+def test_a_node_that_is_revoked_no_longer_joins_as_before() -> None:
+    pool = running()
+    pool.signer = ADA
+    pool.tell(applied(revoked=(N1,), join_tokens=True))
+    pool.tell(applied(join_tokens=True))
+    pool.signer = N1
+    assert only(pool.join("n1", session="s2", identity=MINE), NodeAdmitted)
+
+
+# Revoked operators
+
+HOLD = HoldRequested()
+ASKED = (
+    HOLD,
+    inputs.ReleaseRequested(),
+    inputs.CancelRequested(JOB),
+    inputs.EraseRequested(JOB),
+    inputs.ErasureCompleted(a_job(9), (), 0),
+    applied(),
+    inputs.ClusterDrainRequested("east", 0),
+    inputs.ClusterActivated("east"),
+    inputs.NodeCordonRequested("n1"),
+    inputs.NodeUncordonRequested("n1"),
+    inputs.WithdrawRequested("shapes", "sha256:" + "0" * 64),
+)
+
+
+@pytest.mark.parametrize("body", ASKED, ids=lambda body: type(body).__name__)
+def test_what_a_revoked_operator_asks_is_not_done_and_kept_to_be_looked_at(body: Any) -> None:
+    pool = running()
+    pool.signer = BOB
+    pool.tell(applied(revoked=(ADA,)))
+    pool.signer = ADA
+    assert pool.tell(body) == [InputQuarantined(pool.offset - 1, judge.REVOKED)]
+
+
+def test_another_operator_takes_a_revocation_back_and_anybody_may_revoke_themselves() -> None:
+    pool = Pool()
+    pool.signer = ADA
+    assert only(pool.tell(applied(revoked=(ADA,))), PolicyAdopted)[0].actor == ADA
+    assert only(pool.tell(HoldRequested()), InputQuarantined)
+    pool.signer = BOB
+    assert only(pool.tell(applied()), PolicyAdopted)
+    pool.signer = ADA
+    assert pool.tell(HoldRequested()) == [PoolHeld(ADA)]
+
+
+DIFFERENT: dict[str, Any] = {
+    "trusted_models": True,
+    "isolation": "job",
+    "networks": ("shapes",),
+    "gang_network": False,
+    "join_tokens": True,
+    "revoked": (N1,),
+}
+
+
+@pytest.mark.parametrize("field", ACCESS)
+def test_a_policy_on_trial_leaves_the_rules_of_access_as_they_are(field: str) -> None:
+    pool = Pool()
+    body = msgspec.structs.replace(applied(**{field: DIFFERENT[field]}), revert_below_permille=900, revert_jobs=10)
+    (refused,) = pool.tell(body)
+    assert isinstance(refused, InputQuarantined)
+    assert refused.reason == judge.ACCESS_ON_TRIAL.format(field)
+    pool.tell(applied(**{field: DIFFERENT[field]}))
+    more = saying(**{field: DIFFERENT[field], "failures_max": 3})
+    assert only(pool.tell(PolicyApplied(more, fingerprint(more), 900, 10)), PolicyAdopted)
+
+
+# Join tokens
+
+
+def asking() -> Pool:
+    pool = Pool(saying(join_tokens=True))
+    pool.publish()
+    return pool
+
+
+def joined(pool: Pool, *, token: int = 0, **how: Any) -> str:
+    """What becomes of a join, with a token that ends so many ms after the join was appended; 0: without."""
+    pool.token_until_ms = pool.now_ms + token if token else 0
+    events = pool.join("n1", **how)
+    pool.token_until_ms = 0
+    (said,) = [event for event in events if isinstance(event, NodeAdmitted | NodeRefused)]
+    return said.reason if isinstance(said, NodeRefused) else "admitted"
+
+
+def test_a_machine_that_is_new_needs_a_token_that_has_not_ended() -> None:
+    pool = asking()
+    assert joined(pool, identity=MINE) == "no_token"
+    assert pool.orders() == [Refuse("n1", "s1", "main", 1, "no_token")]
+    assert joined(pool, identity=MINE, session="s2", token=-1) == "no_token"
+    assert joined(pool, identity=MINE, session="s3", token=1) == "admitted"
+
+
+def test_the_same_machine_comes_back_without() -> None:
+    pool = asking()
+    joined(pool, identity=MINE, token=1)
+    assert joined(pool, identity=MINE, session="s2") == "admitted", "while its session is alive"
+    pool.leave("n1", "s2")
+    assert joined(pool, identity=MINE, session="s3") == "admitted", "after it has left"
+    pool.tick(30_000)
+    assert only(pool.events, NodeLost)
+    pool.state = snapshot.decode(snapshot.encode(pool.state))
+    assert joined(pool, identity=MINE, session="s4") == "admitted", "after it was lost, by a snapshot too"
+
+
+MOVED = {"identity": MINE, "cluster": "west"}
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"identity": ANOTHER}, {"identity": ""}, MOVED],
+    ids=["another machine", "a machine that says nothing", "another cluster"],
+)
+def test_another_machine_needs_one_and_without_it_changes_nothing(how: dict[str, Any]) -> None:
+    pool = asking()
+    joined(pool, identity=MINE, token=1)
+    pool.tell(submission(1))
+    pool.start(JOB)
+    refused = joined(pool, session="s2", **how)
+    assert refused == ("name_taken" if how["identity"] == ANOTHER else "no_token")
+    assert (pool.state.nodes["n1"].session, pool.attempt(JOB).started) == ("s1", True)
+    pool.leave()
+    assert joined(pool, session="s3", **how) == "no_token"
+    assert joined(pool, session="s4", token=1, **how) == "admitted"
+
+
+def test_a_node_of_old_without_identity_needs_one_each_time() -> None:
+    pool = asking()
+    assert joined(pool, token=1) == "admitted"
+    pool.leave()
+    assert joined(pool, session="s2") == "no_token"
+
+
+def test_a_machine_that_was_forgotten_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_events, "PAST_NODES_KEPT", 1)
+    pool = asking()
+    joined(pool, identity=MINE, token=1)
+    pool.leave()
+    pool.token_until_ms = pool.now_ms
+    pool.join("n2")
+    pool.leave("n2")
+    assert joined(pool, identity=MINE, session="s2") == "no_token"
+
+
+def test_who_came_before_tokens_were_asked_for_needs_none() -> None:
+    pool = Pool()
+    joined(pool, identity=MINE)
+    pool.tell(applied(join_tokens=True))
+    assert joined(pool, identity=MINE, session="s2") == "admitted"
+
+
+def test_a_node_in_the_wrong_pool_hears_that_first() -> None:
+    """A Refuse for an unknown cluster alone goes where such a node listens."""
+    pool = asking()
+    assert joined(pool, cluster="far", identity=MINE, layers_missing=("files",)) == "unknown_cluster"
+    (refuse,) = pool.orders()
+    assert orders.clusters_for(pool.state, refuse) == ("east", "far", "west")
+
+
+# Layers
+
+
+def test_a_node_without_all_layers_joins_where_models_are_trusted_only() -> None:
+    pool = Pool()
+    missing = ("files", "sockets")
+    assert pool.join("n1", layers_missing=missing) == [NodeRefused("n1", "s1", "not_confined")]
+    pool.tell(applied(trusted_models=True))
+    (admitted,) = only(pool.join("n1", session="s2", layers_missing=missing), NodeAdmitted)
+    assert admitted.layers_missing == missing
+
+
+def test_when_models_are_trusted_no_longer_nothing_new_begins_there_and_what_runs_may_finish() -> None:
+    pool = Pool(saying(trusted_models=True))
+    pool.publish()
+    pool.join("n1", layers_missing=("files",), identity=MINE)
+    pool.tell(submission(1), submission(2))
+    pool.start(JOB)
+    staged = pool.dispatch(a_job(2))
+    assert pool.tell(applied())[1:] == [
+        NodeDrained("n1", "s1", "not_confined"),
+        RecallOrdered(a_job(2), staged, "not_confined"),
+    ]
+    pool.stop(a_job(2), "recalled")
+    assert not only(pool.beat(), JobDispatched)
+    assert pool.orders() == [Drain("n1", "s1", "main", 1)]
+    assert names(pool.succeed(JOB)) == ["JobSucceeded"]
+    pool.beat(draining=True)
+    assert pool.orders() == [Rejoin("n1", "s1", "main", 1)]
+    assert pool.join("n1", session="s2", layers_missing=("files",))[-1] == NodeRefused("n1", "s2", "not_confined")
+    assert only(pool.join("n1", session="s3"), NodeAdmitted), "all layers hold now"
+    assert only(pool.events, JobDispatched)
+
+
+def test_a_node_that_drained_for_its_layers_comes_back_when_models_are_trusted_again() -> None:
+    pool = Pool(saying(trusted_models=True))
+    pool.publish()
+    pool.join("n1", layers_missing=("files",))
+    pool.tell(applied())
+    assert pool.tick(1_000) == [], "it is said once"
+    pool.tell(applied(trusted_models=True))
+    pool.beat()
+    assert pool.orders() == [Rejoin("n1", "s1", "main", 1)]
+    assert only(pool.join("n1", session="s2", layers_missing=("files",)), NodeAdmitted)
+
+
+def test_a_node_whose_lease_lapses_in_the_batch_that_would_drain_it_is_lost_and_nothing_more() -> None:
+    pool = Pool(saying(trusted_models=True))
+    pool.join("n1", layers_missing=("files",))
+    assert names(pool.tell(applied(), after_ms=30_000)) == ["PolicyAdopted", "NodeLost"]
+
+
+# Networks
+
+
+def gang_pool(policy: Policy) -> Pool:
+    pool = Pool(policy)
+    pool.publish("gang", GANG)
+    for node in ("n1", "n2"):
+        pool.join(node, address=f"{node}:29500")
+    pool.tell(submission(1, model="gang"))
+    return pool
+
+
+def test_without_a_network_for_gangs_none_lies_on_several_nodes_that_join_from_then_on() -> None:
+    pool = gang_pool(saying(gang_network=False))
+    assert pool.job(JOB).open is None
+    pool.join("n3", slots=2)
+    assert {pool.attempt(JOB).node, *(member.node for member in pool.attempt(JOB).members)} == {"n3"}
+    (run,) = pool.orders()
+    assert isinstance(run, Run)
+    assert (run.rendezvous, run.network) == ("", False)
+
+
+def test_a_run_says_whose_job_it_is_and_what_the_policy_says_of_isolation_and_networks() -> None:
+    pool = gang_pool(saying(isolation="tenant", wheels_from_index=False))
+    runs = pool.orders()
+    assert [
+        (run.network, run.tenant, run.isolation, run.wheels_from_index) for run in runs if isinstance(run, Run)
+    ] == [(True, "acme", "tenant", False)] * 2, "ranks on several nodes have their network"
+    pool = Pool(saying(networks=("shapes",)))
+    for model in ("shapes", "other"):
+        pool.publish(model)
+    pool.join("n1", slots=2)
+    pool.tell(submission(1), submission(2, model="other"))
+    assert {(run.model, run.network) for run in pool.orders() if isinstance(run, Run)} == {
+        ("shapes", True),
+        ("other", False),
+    }
