@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
@@ -7,7 +9,15 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from contract import bounds, codec
-from contract.inputs import CancelRequested, ErasureCompleted, JobSubmitted
+from contract.inputs import (
+    LAYERS,
+    AliasMoved,
+    CancelRequested,
+    EraseRequested,
+    ErasureCompleted,
+    JobSubmitted,
+    NodeJoined,
+)
 from contract.results import ResultFile, ResultManifest
 from tests.golden.samples import sample
 from tests.unit.scheduling.specification import Pool
@@ -86,6 +96,35 @@ def test_a_record_of_jobs_at_the_scheduler_s_door_is_within_bounds() -> None:
     assert isinstance(submitted, JobSubmitted)
     with pytest.raises(codec.Malformed, match="a salt of 32 hex digits"):
         codec.decode_input(codec.encode(submitted))
+
+
+@pytest.mark.parametrize("by", ["key 7", "a:b", "-x", "a\n", "k" * 101, "\u00e9va"])
+@pytest.mark.parametrize("kind", [CancelRequested, EraseRequested, AliasMoved])
+def test_for_whom_a_record_is_said_is_a_login_or_the_id_of_a_key(kind: type[Any], by: str) -> None:
+    said = msgspec.structs.replace(sample(kind), by=by)
+    assert codec.decode_wire(codec.encode(said)) == said, "history is read as it was written"
+    with pytest.raises(codec.Malformed, match="a login or the id of a key in `by`, found another text"):
+        codec.decode_input(codec.encode(said))
+    for good in ("", "key_7", "eve.f@lab+1", "k" * 100):
+        assert codec.decode_input(codec.encode(msgspec.structs.replace(said, by=good)))
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ((), ()),
+        (("sockets", "files", "files"), ("files", "sockets")),
+        (("files", SECRET), ("files",)),
+        ((SECRET,), LAYERS),
+    ],
+)
+def test_layers_that_are_missing_are_ours_in_one_order(said: tuple[str, ...], taken: tuple[str, ...]) -> None:
+    """A node that lacks what we have no word for lacks everything: it is not confined."""
+    join = msgspec.structs.replace(sample(NodeJoined), layers_missing=said)
+    assert isinstance(join, NodeJoined)
+    body = codec.body_of(join)
+    assert isinstance(body, NodeJoined)
+    assert body == msgspec.structs.replace(join, layers_missing=taken)
 
 
 @pytest.mark.parametrize(

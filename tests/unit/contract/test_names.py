@@ -53,3 +53,21 @@ def test_dispatch_ids_sort_as_numbers() -> None:
 def test_payload_digest_depends_on_its_salt() -> None:
     words = b'{"prompt":"x"}'
     assert names.payload_digest("00" * 16, words) != names.payload_digest("01" * 16, words)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("", ""),
+        ("ada", "ada"),
+        ("ada@lab.example+1", "ada@lab.example+1"),
+        ("ada lovelace", "ada_lovelace"),
+        ("-ada", "_ada"),
+        ("\u00e9va:x\n", "_va_x_"),
+        ("a" * 101, "a" * 100),
+        (".", "_"),
+    ],
+)
+def test_any_login_makes_the_name_of_an_actor(text: str, name: str) -> None:
+    assert names.actor_name(text) == name
+    assert not name or names.ACTOR_NAME.fullmatch(name)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from contract.policy import Cluster, Policy, Tier, fingerprint
+from contract.policy_check import LIST_MAX, fault_of
 from contract.policy_document import PolicyInvalid, parse
 from tests.unit.contract.policy_texts import GOOD
 
@@ -23,6 +24,25 @@ def test_fingerprint_is_of_the_meaning_not_the_spelling() -> None:
     same = GOOD.replace("  api: {slo: 30s}\n  free: {slo: 1h}", "  free: {slo: 60m}\n  api: {slo: 30000ms}")
     assert fingerprint(parse(GOOD)) == fingerprint(parse(same))
     assert fingerprint(parse(GOOD)) != fingerprint(parse(GOOD.replace("limit: 4", "limit: 5")))
+
+
+def test_lists_of_names_mean_the_same_in_any_order() -> None:
+    one, other = (
+        parse(f"{GOOD}revoked: [{names}]\nnetworks: []\n") for names in ("operator.b, node.e/n", "node.e/n, operator.b")
+    )
+    assert one.revoked == ("node.e/n", "operator.b")
+    assert fingerprint(one) == fingerprint(other)
+    unsorted = msgspec.structs.replace(one, revoked=("operator.b", "node.e/n"))
+    fault = fault_of(unsorted)
+    assert fault is not None
+    assert fault.text == "revoked: expected the names in alphabetical order, found another order"
+
+
+def test_lists_of_names_have_an_end() -> None:
+    names = [f"operator.{number:04}" for number in range(LIST_MAX + 1)]
+    assert parse(f"{GOOD}revoked: {names[1:]}\n").revoked == tuple(names[1:])
+    with pytest.raises(PolicyInvalid, match="line 8: revoked: expected at most 1,000 names, found 1,001"):
+        parse(f"{GOOD}revoked: {names}\n")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +91,15 @@ def test_fingerprint_is_of_the_meaning_not_the_spelling() -> None:
         (("free: {slo: 1h}", "free: *slow"), "line 3: expected YAML; found undefined alias 'slow'"),
         ((GOOD, GOOD + "backoff: 10s\nbackoff_max: 5s\n"), "line 9: backoff_max must not be less"),
         ((GOOD, GOOD + "wheels_from_index: perhaps\n"), "line 8: wheels_from_index: expected true or false"),
+        ((GOOD, GOOD + "isolation: none\n"), "line 8: isolation: expected one of version, tenant, job, found 'none'"),
+        ((GOOD, GOOD + "join_tokens: 1\n"), "line 8: join_tokens: expected true or false"),
+        ((GOOD, GOOD + "revoked: operator.ada\n"), "line 8: revoked: expected a list of names"),
+        ((GOOD, GOOD + "networks: {shapes: 1}\n"), "line 8: networks: expected a list of names"),
+        ((GOOD, GOOD + "networks: [Shapes]\n"), "line 8: networks: expected a model name"),
+        ((GOOD, GOOD + "networks: [[shapes]]\n"), "line 8: networks: expected a model name"),
+        ((GOOD, GOOD + "networks: [shapes, shapes]\n"), "line 8: networks: expected each name once, found one again"),
+        ((GOOD, GOOD + "revoked: [api]\n"), "line 8: revoked: expected an operator or a node, like operator.NAME"),
+        ((GOOD, GOOD + "revoked: [node.east.n1]\n"), "found 'node.east.n1'; the key of another signer is replaced"),
         ((GOOD, "tiers: {}\n" + GOOD.split("pools:")[0].replace("tiers:", "x:") + "pools: {}\n"), "at least one tier"),
     ],
 )
