@@ -7,6 +7,7 @@ from typing import Protocol
 import structlog
 
 from contract import signers
+from contract.join_tokens import JOIN_TOKEN_HEADER
 from contract.signing import RecordSigner, SignedRecord, SigningKey, signing_key
 from contract.topics import JOBS
 from runtime.kafka import Delivery, OnDelivery, Producer, RecordHeaders
@@ -63,6 +64,12 @@ def key_of(settings: Settings, expected: str) -> SigningKey | None:
             f" this process; `headrace keys derive {expected}` prints the right settings"
         )
     return signing_key(settings.signer, settings.signing_key)
+
+
+def with_join_token(record: SignedRecord, token: str) -> SignedRecord:
+    """The record with this token in a header. The signature does not cover it: a token names the node that may use it,
+    and is good for no other."""
+    return record._replace(headers=[*record.headers, (JOIN_TOKEN_HEADER, token.encode())])
 
 
 def send(producer: Producer, record: SignedRecord) -> None:

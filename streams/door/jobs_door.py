@@ -63,7 +63,8 @@ def _read(record: Record, signatures: Signatures) -> CheckedInput:
     body = body_of(said)
     signatures.check(signer, body)
     if not isinstance(said, JobSubmitted):
-        given = Input(record.offset, record.timestamp_ms, body, signer=signer)
+        until_ms = signatures.token_until_ms(record, body) if signer else 0
+        given = Input(record.offset, record.timestamp_ms, body, signer=signer, token_until_ms=until_ms)
         return CheckedInput(given, len(record.value or b"") + len(signer))
     given = Input(record.offset, record.timestamp_ms, said.submission, decode_key(record.key), signer)
     return CheckedInput(given, SUBMISSION_BYTES, said, traceparent_of(record.headers))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contract import signers, signing
-from contract.inputs import Body
+from contract import join_tokens, signers, signing
+from contract.inputs import Body, NodeJoined
 from contract.signing import SignatureRefused, Verifier
 from runtime.kafka import Record
 from streams.metrics import SIGNATURES_REFUSED
@@ -38,6 +38,15 @@ class Signatures:
         except SignatureRefused as refused:
             SIGNATURES_REFUSED.labels(_KINDS[str(refused)]).inc()
             raise
+
+    def token_until_ms(self, record: Record, body: Body) -> int:
+        """Until when the join token of the record lets the node join; 0: the record is no join, or has no token that is
+        good for this node. Call it for records whose signer was found and checked."""
+        if self._verifier is None or not isinstance(body, NodeJoined):
+            return 0
+        return join_tokens.good_until_ms(
+            self._verifier.keys, record.headers, body.cluster, body.node, record.timestamp_ms
+        )
 
     def check(self, signer: str, body: Body) -> None:
         """SignatureRefused unless the signer may say this. An empty signer may say anything."""

@@ -1,4 +1,5 @@
-"""Doors before the door of `jobs`: signatures of its records, and the batches in which records come from a broker."""
+"""Doors before the door of `jobs`: signatures and join tokens of its records, and the batches in which records come
+from a broker."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import cramjam
 from aiokafka.structs import TopicPartition
 
 from contract.codec import body_of
+from contract.inputs import NodeJoined
+from contract.join_tokens import JOIN_TOKEN_HEADER, TOKEN_LIFE_MAX_MS, make
 from contract.signers import INTAKE, node_signer, operator_signer, refusal_of
 from contract.signing import SIGNATURE_HEADER, InstallationKey, RecordSigner, SignatureRefused, Verifier
 from runtime.kafka import Record
@@ -86,6 +89,42 @@ def feed_signed(line: SignedLine) -> bool:
     raise AssertionError("a signature by one key was taken as one by another")
 
 
+TOKEN_AT_MS = 1_790_000_000_000
+LIVES_MS = (-1, 0, 60_000, TOKEN_LIFE_MAX_MS, TOKEN_LIFE_MAX_MS + 1, 10**12)
+TokenLine = tuple[str, str, list[tuple[str, bytes | None]]]
+"""Cluster and node that join, and the headers of the join but its signature."""
+
+
+def token_line(chance: Random) -> TokenLine:
+    clusters, nodes = ("east", "west"), ("n1", "n2")
+    cluster, node = chance.choice(clusters), chance.choice(nodes)
+    tokens: list[tuple[str, bytes | None]] = []
+    for _ in range(chance.choice((0, 1, 1, 1, 1, 2))):
+        key = KEY if chance.random() < 0.9 else ANOTHER
+        whose = (cluster, node) if chance.random() < 0.8 else (chance.choice(clusters), chance.choice(nodes))
+        text = make(key, *whose, TOKEN_AT_MS + chance.choice(LIVES_MS)).encode()
+        tokens.append((JOIN_TOKEN_HEADER, text if chance.random() < 0.7 else changed(chance, text)))
+    return cluster, node, [*headers(chance), *tokens]
+
+
+def feed_token(line: TokenLine) -> bool:
+    """Whatever stands in the header, the join is taken, and nothing of the header is in what the ledger keeps."""
+    cluster, node, given = line
+    said = NodeJoined(node, "s1", cluster, "cpu", 1, 0, 1_000)
+    made = RecordSigner(KEY.of(node_signer(cluster, node))).record(
+        said, partition=0, key=b"key", event_id="1", source="/fuzz"
+    )
+    unchecked: Any = Record("jobs", 0, 7, TOKEN_AT_MS, made.key, made.value, [*made.headers, *given])  # type: ignore[list-item]
+    checked = jobs_door.read(unchecked, Signatures(Verifier([KEY]), 0))
+    if checked.refusal:  # another header may be one that is signed
+        return False
+    until_ms = checked.given.token_until_ms
+    assert 0 <= until_ms <= TOKEN_AT_MS + TOKEN_LIFE_MAX_MS
+    tokens = [text for name, text in given if name == JOIN_TOKEN_HEADER]
+    assert not until_ms or tokens == [make(KEY, cluster, node, until_ms).encode()]
+    return until_ms > 0
+
+
 def packed(chance: Random) -> bytes:
     """A batch as a broker keeps it, perhaps with other bytes in it, and the right sum all the same."""
     records = [(b"k", b"v" * chance.choice((0, 1, 5_000)), [("a", None)]) for _ in range(chance.randint(1, 4))]
@@ -111,5 +150,6 @@ def feed_packed(raw: bytes) -> bool:
 
 DOORS = (
     Door("jobs, signed, by the scheduler", signed_line, feed_signed, ("contract.signing.claimed",)),
+    Door("a join token, by the scheduler", token_line, feed_token, ("contract.join_tokens.good_until_ms",)),
     Door("a packed batch, by a processor", packed, feed_packed, (), (Unpackable,)),
 )
