@@ -21,6 +21,7 @@ NOUNS = {
     "jobs": "Requests to run a model once.",
     "models": "Versions of models, and the aliases that point to them.",
     "clusters": "Clusters and their nodes.",
+    "nodes": "What a machine needs to join as a node.",
     "pools": "Pools: put on hold, release.",
     "policy": "Tiers, SLOs, pools, clusters and limits.",
     "audit": "The history: verified, told, exported.",

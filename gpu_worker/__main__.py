@@ -45,7 +45,7 @@ With 30 s and two tries a node said nothing for a minute of a store that stood s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 after a drain; 1 when the broker did not take the last reports; 2 when the options or the scratch
-    directory cannot be used; 3 or SIGPROF when the watchdog ended the process; 4 when another machine has the name;
+    directory cannot be used; 3 or SIGPROF when the watchdog ended the process; 4 when the scheduler keeps the node out;
     5 when models could reach what is the node's, and the settings do not say that they are trusted."""
     settings = Settings()
     options = _parser().parse_args(arguments)
@@ -160,6 +160,7 @@ def _node(options: argparse.Namespace, settings: Settings) -> NodeIdentity:
         drain_grace_s=options.drain_grace_s,
         address=settings.node_address,
         identity=identity_in(_folder(settings, options.node)),
+        join_token=settings.join_token,
     )
 
 

@@ -22,6 +22,7 @@ from runtime.worker import metrics
 from runtime.worker.departure import Departure
 from runtime.worker.heartbeat import HeartbeatTimer
 from runtime.worker.loop import Loop
+from runtime.worker.node import REFUSED as REFUSED
 from runtime.worker.node import NodeIdentity
 from runtime.worker.report_sender import ReportSender
 from runtime.worker.scratch import Scratch
@@ -29,14 +30,20 @@ from runtime.worker.scratch import Scratch
 log = structlog.get_logger(__name__)
 
 
-REFUSED = 4
-"""Exit status of a node that the scheduler told to stay out. Its supervisor should rest longer after each start."""
-
 REFUSALS = {
     "name_taken": "expected its name to be its own, found that another machine works under it; give one of the two"
     " another --node name. If the other one is gone, start this one again when its lease is over (30 s)",
     "unknown_cluster": "expected its cluster in the pool that it writes to, found no such cluster there; apply a policy"
     " that has the cluster, or check --cluster and --partition",
+    "no_token": "expected a join token, because this machine is new to the pool and its policy asks for one"
+    " (`join_tokens`), found none that is good for this node now; whoever has the installation's key prints one with"
+    " `headrace nodes token --cluster CLUSTER --name NODE`: start this node with it as HEADRACE_JOIN_TOKEN, in time",
+    "revoked": "expected a signature that the policy in force lets in, found that it revokes this node's (`revoked`);"
+    " whoever may change the policy lets the node in again with `headrace policy unrevoke node.CLUSTER/NODE`. The name"
+    " of a key that leaked stays revoked: give the machine another --node name, and a key for that",
+    "not_confined": "expected all layers to hold that keep models off this machine, found that some are missing, and"
+    " that the policy in force does not trust its models; `headrace doctor` on this machine names each layer and what"
+    " is missing, or whoever may change the policy applies one with `trusted_models: true`",
     "bad_address": "expected HEADRACE_NODE_ADDRESS to be host:port with 1,000 ports from there on, found another",
 }
 """By reason of the order Refuse, in words for whoever runs the machine."""

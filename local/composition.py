@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 
 from contract import signers
 from contract.signing import installation_keys
@@ -72,6 +74,7 @@ class Composition:
             "api_port": self.ports["api"],
             "api_url": f"http://{HOST}:{self.ports['api']}",
             "api_key": "",
+            "join_token": "",
             "trusted_models": self._trusted_models,
             **installation_key.settings_of(self._keys[0].of(installation_key.OWNER)),
         }
@@ -114,7 +117,15 @@ class Composition:
             address = f"{HOST}:{ports.first_gang_port(number)}"
             signer = signers.node_signer(self._options.cluster, name)
             nodes.append(
-                self._program(name, "gpu_worker", Role.NODE, arguments=arguments, node_address=address, signer=signer)
+                self._program(
+                    name,
+                    "gpu_worker",
+                    Role.NODE,
+                    arguments=arguments,
+                    node_address=address,
+                    signer=signer,
+                    join_token=partial(installation_key.join_token, self._keys[0], self._options.cluster, name),
+                )
             )
         return nodes
 
@@ -130,6 +141,7 @@ class Composition:
         node_address: str = "",
         signer: str = "",
         checks: bool = False,
+        join_token: Callable[[], str] | None = None,
     ) -> StackProgram:
         """`signer`: as whom the process signs, if it does. `checks`: it checks signatures."""
         changes: dict[str, object] = {
@@ -148,6 +160,7 @@ class Composition:
             arguments=arguments or (),
             ready_url=ready_url,
             port=port or self.ports[name],
+            join_token=join_token,
         )
 
     def _secrets(self, signer: str, checks: bool) -> dict[str, object]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
 
-from contract import signers, signing
+from contract import join_tokens, signers, signing
 from contract.signing import InstallationKey, SigningKey
 from local.errors import CannotStart
 from local.own_files import replace
@@ -40,17 +41,29 @@ def settings_of(key: SigningKey) -> dict[str, object]:
     return {"signer": key.signer, "signing_key": key.text, "installation_keys": ""}
 
 
+def join_token(key: InstallationKey, cluster: str, node: str, life_ms: int = join_tokens.TOKEN_LIFE_MS) -> str:
+    """A token with which this node may join from now on, for so long. ValueError when these are no names."""
+    return join_tokens.make(key, cluster, node, time.time_ns() // 1_000_000 + life_ms)
+
+
 def write_secrets(folder: Path, nodes: list[str]) -> SigningKey:
     """For a composition of containers: one folder in `folder` for each process, with the secrets that it reads through
-    HEADRACE_SECRETS and nobody else's. `nodes` are signers, whose folders have the nodes' names. What is there already
-    is written again, so that a key that was replaced reaches everybody. Returns the operator's own key."""
+    HEADRACE_SECRETS and nobody else's. `nodes` are signers, whose folders have the nodes' names, and a new join token
+    each. What is there already is written again, so that a key that was replaced reaches everybody. Returns the
+    operator's own key."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys = keys_in(folder / "installation-keys")
     _write(folder / SCHEDULER, {"headrace_installation_keys": ",".join(key.secret.hex() for key in keys)})
-    for name, signer in (FOLDERS | {node.partition("/")[2]: node for node in nodes}).items():
-        key = keys[0].of(signer)
-        _write(folder / name, {"headrace_signer": key.signer, "headrace_signing_key": key.text})
+    for name, signer in FOLDERS.items():
+        _write(folder / name, _signing(keys[0], signer))
+    for signer in nodes:
+        cluster, _, node = signer.removeprefix(f"{signers.NODE}.").partition("/")
+        _write(folder / node, _signing(keys[0], signer) | {"headrace_join_token": join_token(keys[0], cluster, node)})
     return keys[0].of(OWNER)
+
+
+def _signing(key: InstallationKey, signer: str) -> dict[str, str]:
+    return {"headrace_signer": signer, "headrace_signing_key": key.of(signer).text}
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -13,7 +13,7 @@ from local.processes import Process
 from runtime.private_memory import PROCESS_HEADER
 from runtime.proxies import except_loopback
 from runtime.roles import Role, environment_of
-from runtime.settings import Settings
+from runtime.settings import Settings, variable_of
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -38,10 +38,13 @@ class StackProgram:
         arguments: Sequence[str] = (),
         ready_url: str = "",
         port: int = 0,
+        join_token: Callable[[], str] | None = None,
     ) -> None:
+        """`join_token` draws one for each start of a node."""
         self.name = name
         self.port = port
         self._ready_url = ready_url
+        self._join_token = join_token
         self._client = httpx.Client(timeout=2, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         """Kept, because making a client takes 20 ms. It asks this machine only, so no proxy is used."""
         environment = environment_of(role, settings, except_loopback(os.environ)) | {"PYTHONUNBUFFERED": "1"}
@@ -49,7 +52,10 @@ class StackProgram:
         self.process: Process | None = Process(name, command, logs / f"{name}.log", env=environment)
 
     def start(self) -> None:
-        self._running().start()
+        process = self._running()
+        if self._join_token is not None:
+            process.env = {**(process.env or {}), variable_of("join_token"): self._join_token()}
+        process.start()
 
     def ready(self) -> bool:
         if not self.alive():

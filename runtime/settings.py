@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
-from contract import signing
+from contract import join_tokens, signing
 from contract.bounds import RENDEZVOUS_PORTS
 from runtime.kafka_credentials import Brokers, KafkaCredentials, Mechanism, Security
 
@@ -133,6 +133,9 @@ class Settings(BaseSettings):
     """As whom this process signs what it writes to `jobs` (contract.signers). Empty: it signs nothing."""
     signing_key: str = Field(default="", repr=False)
     """The signer's own key, as `headrace keys derive` prints it."""
+    join_token: str = Field(default="", repr=False)
+    """For nodes only: lets a machine that is new to its pool join, as `headrace nodes token` prints it. Empty: the
+    machine has joined before, or the policy asks for no tokens."""
     installation_keys: str = Field(default="", repr=False)
     """For schedulers only: the installation's key, or two with a comma between while one replaces the other. Each is 64
     hex digits. Empty: the scheduler takes unsigned records."""
@@ -158,6 +161,13 @@ class Settings(BaseSettings):
     def _known_installation_keys(cls, keys: str) -> str:
         signing.installation_keys(keys)
         return keys
+
+    @field_validator("join_token")
+    @classmethod
+    def _formed_token(cls, token: str) -> str:
+        if token and not join_tokens.is_token(token):
+            raise ValueError("expected a join token as `headrace nodes token` prints it, found another form")
+        return token
 
     @model_validator(mode="after")
     def _signer_with_its_key(self) -> Settings:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contract.inputs import NodeJoined
+
+REFUSED = 4
+"""Exit status of a node that the scheduler told to stay out. Its supervisor should rest longer after each start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class NodeIdentity:
     cannot reach this node."""
     identity: str = ""
     """32 hex digits that tell this node from another one of the same name (`identity`)."""
+    join_token: str = field(default="", repr=False)
+    """Goes with every join (contract.join_tokens). Empty: none does."""
 
     def join(self, session: str, cached: tuple[str, ...], holds: int) -> NodeJoined:
         """The record with which the node begins a session. `cached` and `holds`: as there."""

@@ -12,7 +12,7 @@ import structlog
 
 from contract.bounds import mended
 from contract.codec import encode, headers_for
-from contract.inputs import NodeReport, Started
+from contract.inputs import NodeJoined, NodeReport, Started
 from contract.orders import Run
 from contract.side_topics import AttemptProgressed
 from contract.signing import RecordSigner, SignedRecord
@@ -88,13 +88,16 @@ class ReportSender:
         """Send what is ready, unless a record is under way."""
         record = self.queue.next()
         if record is not None:
-            self._record_under_way = self._signer.record(
+            signed = self._signer.record(
                 record,
                 partition=self._node.jobs_partition,
                 key=uuid.uuid4().hex.encode(),
                 event_id=self._next_id(),
                 source=self._source,
             )
+            if isinstance(record, NodeJoined) and self._node.join_token:
+                signed = jobs_writer.with_join_token(signed, self._node.join_token)
+            self._record_under_way = signed
             self._post()
 
     def send_again(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
+_AT_NODE = "tests/unit/runtime/worker/test_join_token.py"
+_STACK = "tests/unit/local/test_composition.py"
 _TOKENS = "tests/unit/streams/test_join_tokens.py"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -48,5 +50,47 @@ MUTANTS: tuple[Mutant, ...] = (
         "    if state.policy is None or not state.policy.join_tokens or record.token_until_ms >= record.at_ms:",
         "    if True:",
         f"{_TOKENS}::test_a_key_that_was_copied_lets_no_other_machine_in",
+    ),
+    Mutant(
+        "every record of a node carries its token",
+        "runtime/worker/report_sender.py",
+        "if isinstance(record, NodeJoined) and self._node.join_token:",
+        "if self._node.join_token:",
+        f"{_AT_NODE}::test_the_join_alone_carries_the_token",
+    ),
+    Mutant(
+        "no record of a node carries its token",
+        "runtime/worker/report_sender.py",
+        "if isinstance(record, NodeJoined) and self._node.join_token:",
+        "if False:",
+        f"{_AT_NODE}::test_the_join_alone_carries_the_token",
+    ),
+    Mutant(
+        "the setting of a token takes any text, and shows it",
+        "runtime/settings.py",
+        "        if token and not join_tokens.is_token(token):",
+        "        if False:",
+        f"{_AT_NODE}::test_the_setting_takes_a_token_and_shows_it_to_nobody",
+    ),
+    Mutant(
+        "a node of the stack has the token of its first start",
+        "local/program.py",
+        "        if self._join_token is not None:",
+        '        if self._join_token is not None and variable_of("join_token") not in (process.env or {}):',
+        f"{_STACK}::test_a_node_gets_a_join_token_of_its_own_at_each_start",
+    ),
+    Mutant(
+        "a node that is kept out asks twice a second",
+        "local/parts.py",
+        "        if process is not None and process.exit_status == REFUSED:",
+        "        if False:",
+        "tests/process/local/test_parts.py::test_a_node_that_is_kept_out_rests_for_as_long_as_a_part_may",
+    ),
+    Mutant(
+        "a token is made for as long as asked",
+        "cli/nodes.py",
+        "    if life_ms > join_tokens.TOKEN_LIFE_MAX_MS:",
+        "    if False:",
+        "tests/unit/cli/test_join_tokens.py::test_none_is_made_for_longer_than_a_day_or_for_what_is_no_node",
     ),
 )

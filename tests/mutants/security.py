@@ -151,8 +151,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a node has the DSN",
         "runtime/roles.py",
-        "    Role.NODE: _EVERYBODY | _STORE | _SIGNS",
-        "    Role.NODE: _EVERYBODY | DATABASE | _STORE | _SIGNS",
+        "    Role.NODE: _EVERYBODY\n",
+        "    Role.NODE: _EVERYBODY\n    | DATABASE\n",
         f"{_ROLES}::test_a_node_where_models_run_knows_no_database_and_no_key_but_its_own",
     ),
     Mutant(

@@ -86,6 +86,24 @@ def test_a_crash_is_told_and_mended_later_and_later(tmp_path: Path, sleeper: Sle
         assert part.status.state == "ready"
 
 
+def test_a_node_that_is_kept_out_rests_for_as_long_as_a_part_may(
+    tmp_path: Path, sleeper: Sleeper, now: list[float]
+) -> None:
+    sleeper.process = Process(sleeper.name, [sys.executable, "-c", "raise SystemExit(4)"], tmp_path / "sleeper.log")
+    part = StackPart(sleeper, Layout(tmp_path))
+    part.start()
+    assert sleeper.process.wait(20)
+    part.tick()
+    assert (part.status.state, part.status.restarts) == ("restarting", 1)
+    first = sleeper.process.pid
+    now[0] += parts.BACKOFF_S_MAX - 0.01
+    part.tick()
+    assert sleeper.process.pid == first, "the scheduler would refuse it again"
+    now[0] += 0.02
+    part.tick()
+    assert sleeper.process.pid != first
+
+
 def test_one_that_crashes_says_where_it_is_stuck(tmp_path: Path, sleeper: Sleeper, now: list[float]) -> None:
     part = StackPart(sleeper, Layout(tmp_path))
     log = Path(part.status.log)

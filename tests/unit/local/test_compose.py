@@ -169,6 +169,7 @@ def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypa
     for name, signer in {"api": "api", "intake": "intake", "relay": "relay", "node-1": "node.local/node-1"}.items():
         assert settings[name].signing_key == found[0].of(signer).text
         assert settings[name].installation_keys == ""
+        assert (settings[name].join_token != "") == (name == "node-1"), "a new one each time that `install` runs"
     write_secrets(tmp_path, nodes)
     monkeypatch.setenv(SECRETS_VARIABLE, str(tmp_path / "scheduler"))
     assert installation_keys(Settings().installation_keys) == found, "what is there stays"

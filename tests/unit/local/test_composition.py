@@ -9,13 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from contract.join_tokens import JOIN_TOKEN_HEADER, TOKEN_LIFE_MS, good_until_ms
 from contract.signing import installation_keys
 from local import composition as composition_module
 from local.composition import Composition
 from local.errors import CannotStart
+from local.first_policy import POLICY_FILE, read_policy
 from local.java import java_environment
 from local.options import Layout, Memory, Options, from_argument, recall, to_argument
 from local.ports import HOST, free_port
+from local.processes import Process
 from runtime.roles import Role, variables_of
 
 
@@ -114,6 +117,31 @@ def test_each_process_has_its_own_key_and_the_scheduler_alone_the_installations(
     assert tuple(found["projector"].values()) == ("", "", "")
     assert (composition.settings.signer, composition.settings.installation_keys) == ("operator.owner", "")
     assert environments(compose(Options(data=tmp_path, nodes=2))) == found, "the next start has the same keys"
+
+
+def test_a_node_gets_a_join_token_of_its_own_at_each_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Process, "start", lambda process: None)
+    composition = compose(Options(data=tmp_path, nodes=2))
+    (key,) = installation_keys(Layout(tmp_path).installation_keys.read_text())
+    untils = []
+    for at_s in (1_790_000_000, 1_790_003_600):
+        monkeypatch.setattr("time.time_ns", lambda at_ns=at_s * 10**9: at_ns)
+        for node in composition.nodes:
+            node.start()
+            assert node.process is not None
+            assert node.process.env is not None
+            token = node.process.env["HEADRACE_JOIN_TOKEN"].encode()
+            given = [(JOIN_TOKEN_HEADER, token)]
+            assert good_until_ms([key], given, "local", "another", at_s * 1000) == 0
+            untils.append(good_until_ms([key], given, "local", node.name, at_s * 1000) - at_s * 1000)
+    assert untils == [TOKEN_LIFE_MS] * 4
+
+
+def test_the_first_policy_of_a_stack_asks_for_tokens_and_a_users_own_as_it_says(tmp_path: Path) -> None:
+    assert read_policy().join_tokens
+    own = tmp_path / "own.yaml"
+    own.write_text(POLICY_FILE.read_text().replace("join_tokens: true", "join_tokens: false"))
+    assert not read_policy(own).join_tokens
 
 
 def test_each_process_has_the_settings_of_its_role_and_no_others(
