@@ -2,9 +2,10 @@
 
 Theory of operation. uvicorn waits for ever for the first byte of a connection and for the end of a request's headers,
 and its own limit counts silent connections and answers without a word. So here a thin subclass of its protocol arms a
-timer while no request is under way, and counts connections by address. Where an address, or everybody together, has
-too many, the connection that has waited longest without a request makes room: whoever really asks is served, and
-whoever only holds connections loses them. Only when every one of them has a request under way is a new one refused.
+timer while no request is under way, and another while the client does not read what it is sent, and counts connections
+by address. Where an address, or everybody together, has too many, the connection that has waited longest without a
+request makes room: whoever really asks is served, and whoever only holds connections loses them. Only when every one of
+them has a request under way is a new one refused.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api.addresses import shared_address
+from api.guard import SECURITY_HEADERS
 from api.problems import MEDIA_TYPE, Problem, body_of
 
 HEADERS_S = 10.0
 """A connection ends when it has not sent the whole headers of a request so long after it was opened, or after the first
 byte of a later request."""
+UNREAD_S, READ_LEAST_BYTES = 60.0, 16 * 1024
+"""While more is ready for a client than its connection's buffer may hold, the client reads this much in each UNREAD_S,
+or its connection ends: an answer that nobody reads would keep its request, and what the request has of its tenant's
+share, for ever."""
 CONNECTIONS_MAX = 4_000
 """Of one process; event streams are among them."""
 FILES_KEPT = 256
@@ -108,6 +114,7 @@ class BoundedConnection(H11Protocol):
     """One connection. It ends when it sends no request in time."""
 
     _timer: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
     _open: OpenConnections | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
@@ -135,8 +142,17 @@ class BoundedConnection(H11Protocol):
         elif self._open is not None:
             self._open.waits(self)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._end_reading()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._end_reading()
         if self._open is not None:
             self._open.close(self)
         super().connection_lost(exc)
@@ -149,6 +165,7 @@ class BoundedConnection(H11Protocol):
 
     def drop(self) -> None:
         self._disarm()
+        self._end_reading()
         self.transport.abort()
 
     @property
@@ -169,10 +186,25 @@ class BoundedConnection(H11Protocol):
             self._timer.cancel()
             self._timer = None
 
+    def _await_reading(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(UNREAD_S, self._look_at_reading, unread)
+
+    def _look_at_reading(self, unread_before: int) -> None:
+        if self.transport.get_write_buffer_size() > unread_before - READ_LEAST_BYTES:
+            self.drop()
+        else:
+            self._await_reading()
+
+    def _end_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
     def _end_with(self, problem: Problem) -> None:
         """An answer to whatever the client is about to ask, then the end."""
         body = msgspec.json.encode(body_of(problem, "none"))
-        headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **problem.headers}
+        headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **SECURITY_HEADERS, **problem.headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.transport.write(f"HTTP/1.1 {problem.status} Refused\r\n{lines}\r\n".encode() + body)
         self.transport.close()

@@ -21,7 +21,8 @@ from starlette.responses import Response
 
 from api.bodies import JobEvent, ProgressBody
 from api.callers import authenticate, end_share, secret_of
-from api.hub import FeedPosition
+from api.guard import ENDS
+from api.hub import FeedPosition, Subscription
 from api.operations import header, in_path, operation, query
 from api.problems import Problem
 from api.replies import own_job, parameters
@@ -79,8 +80,9 @@ async def job_events(request: Request) -> Response:
             503, "too-many-streams", "too many event streams are open: poll the job, or try again", retry_after_s=5
         )
     end_share(request)  # a stream is counted by the hub: it lasts as long as the job
+    subscription = _subscribed(request, resources, key.tenant, row.job, seen)
     return EventSourceResponse(
-        _stream(resources, secret_of(request.headers.get("Authorization")), key.tenant, row.job, seen),
+        _stream(resources, secret_of(request.headers.get("Authorization")), subscription),
         ping=KEEP_ALIVE_S,
         ping_message_factory=lambda: ServerSentEvent(comment="still here", sep=LINE_END),
         sep=LINE_END,
@@ -108,30 +110,36 @@ def _state(row: JobEventRow) -> ServerSentEvent:
     return frame("state", msgspec.json.encode(JobEvent.of(row)), f"{row.seq}.{row.index}")
 
 
-async def _stream(
-    resources: Resources, secret: str, tenant: str, job: str, seen: FeedPosition
-) -> AsyncIterator[ServerSentEvent]:
+def _subscribed(request: Request, resources: Resources, tenant: str, job: str, seen: FeedPosition) -> Subscription:
+    """A place among the streams until the request ends. It is taken before anything is awaited: of many requests at one
+    moment each would find room otherwise."""
     subscription = resources.hub.subscribe(tenant, job, seen)
-    resources.metrics.streams.set(resources.hub.count)
-    now_s = asyncio.get_running_loop().time
-    look_s = now_s() + KEEP_ALIVE_S
-    try:
-        yield ServerSentEvent(retry=RETRY_MS, sep=LINE_END)
-        while not subscription.closed:
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(look_s):
-                    await subscription.ready.wait()
-            if now_s() >= look_s:
-                if not await resources.keys.is_in_force(secret):
-                    return
-                look_s = now_s() + KEEP_ALIVE_S
-            events, progress = subscription.take()
-            for row in events:
-                yield _state(row)
-            if events and events[-1].state in _OVER:
-                return
-            if progress is not None:
-                yield frame("progress", msgspec.json.encode(ProgressBody.of(progress)))
-    finally:
+
+    def end() -> None:
         resources.hub.unsubscribe(subscription)
         resources.metrics.streams.set(resources.hub.count)
+
+    request.scope[ENDS].append(end)
+    resources.metrics.streams.set(resources.hub.count)
+    return subscription
+
+
+async def _stream(resources: Resources, secret: str, subscription: Subscription) -> AsyncIterator[ServerSentEvent]:
+    now_s = asyncio.get_running_loop().time
+    look_s = now_s() + KEEP_ALIVE_S
+    yield ServerSentEvent(retry=RETRY_MS, sep=LINE_END)
+    while not subscription.closed:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(look_s):
+                await subscription.ready.wait()
+        if now_s() >= look_s:
+            if not await resources.keys.is_in_force(secret):
+                return
+            look_s = now_s() + KEEP_ALIVE_S
+        events, progress = subscription.take()
+        for row in events:
+            yield _state(row)
+        if events and events[-1].state in _OVER:
+            return
+        if progress is not None:
+            yield frame("progress", msgspec.json.encode(ProgressBody.of(progress)))

@@ -92,7 +92,7 @@ class Resources:
         self._keys = AnsweringThreads(KEY_THREADS, each_max=KEY_THREADS_EACH)
         self._views = AnsweringThreads(VIEW_THREADS, each_max=VIEW_THREADS_EACH)
         self._checks = AnsweringThreads(CHECK_THREADS, each_max=CHECK_THREADS_EACH, busy=_busy)
-        self._store = AnsweringThreads(STORE_THREADS, each_max=STORE_THREADS_EACH, busy=_busy)
+        self._store = AnsweringThreads(STORE_THREADS, each_max=STORE_THREADS_EACH, busy=_store_slow)
         self._ledger = AnsweringThreads(LEDGER_THREADS, each_max=LEDGER_THREADS_EACH, busy=_busy)
         self._keyring = Keyring(self.engine, KEY_TTL_S)
         self.keys = KeyChecks(self._keyring, self._look_up)
@@ -122,9 +122,9 @@ class Resources:
         return await self._ask_database(self._views, ASKER.get(), partial(function, *args, **kwargs))
 
     async def in_store(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns, which asks the object store alone: the store's own time-outs end it, and no error
-        of the database stands for them. Problem 503 when too many wait."""
-        return await self._store.run(partial(function, *args, **kwargs), None, ASKER.get())
+        """What the function returns, which asks the object store alone. Problem 503 when too many wait, or it has not
+        returned within PATIENCE_S: a store that sends a byte now and then keeps its threads, and nobody else."""
+        return await self._store.run(partial(function, *args, **kwargs), PATIENCE_S, ASKER.get())
 
     async def in_ledger(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns, which reads a ledger and bounds its reading itself."""
@@ -183,6 +183,15 @@ def _busy() -> Problem:
         503,
         "busy",
         "this API does as much work of this kind as it can: send the same request again in a moment",
+        retry_after_s=BUSY_RETRY_S,
+    )
+
+
+def _store_slow() -> Problem:
+    return Problem(
+        503,
+        "store-unavailable",
+        "the object store answers too slowly for all who ask: try again",
         retry_after_s=BUSY_RETRY_S,
     )
 

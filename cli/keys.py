@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
 from cli import output
 from cli.connection import DATA_DEFAULT, Data, settings
@@ -14,6 +16,8 @@ from cli.output import Format, Output
 from cli.signing_keys import derive
 from registry import keys
 from runtime.postgres import engine as connect
+from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
+from views import queries
 
 app = typer.Typer(no_args_is_help=True, help="API keys: shown once, stored hashed.")
 
@@ -32,11 +36,30 @@ def create(
     form: Output = Format.TABLE,
 ) -> None:
     """Make a key and print its secret. Nobody can see the secret again."""
-    secret = keys.create(connect(settings(data)), tenant, tier, scope.value)
+    database = connect(settings(data))
+    _check_tiers(database, tier)
+    secret = keys.create(database, tenant, tier, scope.value)
     if form is Format.JSON:
         return output.as_json({"key": secret, "tenant": tenant, "tiers": tier, "scope": scope.value})
     output.err.print("keep it: it is not shown again")
     print(secret)
+
+
+def _check_tiers(database: Engine, tiers: Sequence[str]) -> None:
+    """WrongUse for a tier that no policy in force has. Where nobody can tell, a warning: the key may be meant for the
+    next policy, and the API refuses a tier that is not there."""
+    try:
+        with database.connect() as connection:
+            known = {name for view in queries.policies(connection) for name in view.policy.tiers}
+    except DATABASE_ERRORS as error:
+        return output.err.print(f"whether there are such tiers is not known: {in_a_sentence(error)}")
+    if not known:
+        return output.err.print("whether there are such tiers is not known: no policy is in force yet")
+    if unknown := [name for name in tiers if name not in known]:
+        raise WrongUse(
+            f"--tier: expected one of {', '.join(sorted(known))}, found {unknown[0][:80]!r}; `headrace policy show` has"
+            " the policy in force"
+        )
 
 
 @app.command("list")
@@ -73,7 +96,7 @@ def revoke(
         raise WrongUse(f"there is no key {key!r} in force; see `headrace keys list`")
     if form is Format.JSON:
         return output.as_json({"key": key, "revoked": True})
-    output.err.print(f"{key} is revoked; API processes forget it within a minute")
+    output.err.print(f"{key} is revoked; API processes forget it within 5 s, and its event streams end within 20 s")
 
 
 app.command()(derive)

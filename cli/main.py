@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -90,6 +92,12 @@ def _failed(failure: Exception) -> int:
     return code
 
 
+def _print_release(asked: bool) -> None:
+    if asked:
+        print(f"headrace {version('headrace')}")
+        raise typer.Exit
+
+
 def build(typed: str) -> typer.Typer:
     """The command: the noun or verb `typed` in full, all others by name and purpose only."""
     app = typer.Typer(
@@ -97,8 +105,8 @@ def build(typed: str) -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
-        help="Generation jobs onto GPU clusters: fair, full, explained, replayable.",
     )
+    app.callback(help="Generation jobs onto GPU clusters: fair, full, explained, replayable.")(_headrace)
     for verb, (module, purpose) in VERBS.items():
         command = getattr(import_module(f"cli.{module}"), verb) if verb == typed else _nothing
         app.command(verb, help=purpose)(command)
@@ -106,6 +114,14 @@ def build(typed: str) -> typer.Typer:
         group = import_module(f"cli.{noun}").app if noun == typed else typer.Typer()
         app.add_typer(group, name=noun, help=purpose)
     return app
+
+
+def _headrace(
+    release: Annotated[
+        bool, typer.Option("--version", help="Print the release and end.", callback=_print_release, is_eager=True)
+    ] = False,
+) -> None:
+    """What may stand before every noun and verb."""
 
 
 def _nothing() -> None:

@@ -24,7 +24,8 @@ def sentence(failure: Exception) -> tuple[str, int] | None:
     if isinstance(failure, CommandFailed):
         return str(failure), failure.code
     if hasattr(failure, "format_message"):  # the option parser's own: an unknown option, a missing argument
-        return f"{failure.format_message()} (see --help)", WRONG_USE
+        said = failure.format_message() or "expected a command, found none"
+        return f"{said} (see --help)", WRONG_USE
     from confluent_kafka import KafkaException
     from pydantic import ValidationError
 

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from pydantic import ValidationError
 
 from runtime.object_store_errors import StoreFault
+from runtime.open_files import raise_open_files
 from runtime.private_files import UMASK
 from runtime.private_memory import keep_memory_private
 from runtime.proxies import ProxyUnusable
@@ -40,6 +41,7 @@ def run_process(process: str, main: Callable[[], int | None]) -> int:
     """The exit status of the process: what `main` returns, or a failure's, which is logged as an error in one line."""
     keep_memory_private()
     os.umask(UMASK)
+    raise_open_files()
     try:
         return main() or 0
     except KeyboardInterrupt:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 
 OPEN_FILES = 65_536
-"""What a process that serves others asks for. Many systems begin at 1,024, which that many silent clients fill."""
+"""What each process of ours asks for. Many systems begin at 1,024, which that many silent clients of an API fill, and a
+node with many slots, its children's pipes and its uploads, nearly."""
 
 
 def raise_open_files(wanted: int = OPEN_FILES) -> int:

@@ -184,6 +184,27 @@ def test_a_client_that_never_reads_its_answer_loses_its_connection() -> None:
     asyncio.run(within(60, live()))
 
 
+@pytest.mark.parametrize(("reads_bytes", "is_kept"), [(0, False), (100, False), (connections.READ_LEAST_BYTES, True)])
+def test_an_answer_that_nobody_reads_ends_its_request(
+    monkeypatch: pytest.MonkeyPatch, reads_bytes: int, is_kept: bool
+) -> None:
+    monkeypatch.setattr(connections, "UNREAD_S", 0.001)
+
+    async def live() -> None:
+        served = Served(OpenConnections(1, 1))
+        served.connection.data_received(REQUEST)
+        served.wire.unread = 10 * connections.READ_LEAST_BYTES
+        served.connection.pause_writing()
+        looked = served.connection._reading
+        served.wire.unread -= reads_bytes
+        await until_async(lambda: served.wire.aborted or served.connection._reading is not looked, "somebody looked")
+        assert served.wire.aborted is not is_kept
+        served.connection.resume_writing()
+        assert served.connection._reading is None
+
+    asyncio.run(within(60, live()))
+
+
 def test_open_files_are_raised_as_far_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = [(1_024, 4_096)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])

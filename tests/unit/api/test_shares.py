@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api import failed_keys, hub, key_checks
+from api import failed_keys, hub, key_checks, resources
 from api.failed_keys import FailedKeys
 from api.hub import Hub
 from api.key_checks import KeyChecks
@@ -59,6 +59,21 @@ def test_a_call_that_is_given_up_while_it_waits_gives_its_turn_back() -> None:
         assert await threads.run(lambda: 2, 60, "b") == 2
         await until_async(lambda: not threads._turns, "who has nothing is forgotten")
         threads.close()
+
+    live(work())
+
+
+def test_a_store_that_never_ends_its_answer_keeps_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "PATIENCE_S", 0.001)
+
+    async def work() -> None:
+        process, ended = object.__new__(resources.Resources), threading.Event()
+        process._store = AnsweringThreads(1, busy=resources._store_slow)
+        with pytest.raises(Problem) as refused:
+            await process.in_store(ended.wait, 5)
+        assert (refused.value.status, refused.value.code) == (503, "store-unavailable")
+        ended.set()
+        process._store.close()
 
     live(work())
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from api import events
+from api import events, hub
 from api.hub import Hub
-from api.metrics import Metrics
+from tests.unit.api.served import ServedApi
+from tests.unit.audit.ledger import job_of
 from tests.waiting import until_async, within
-from views.rows import JobEventRow
+from views.rows import JobEventRow, JobRow
 
 
 class Keys:
@@ -30,8 +31,8 @@ class Streamed:
 
     def __init__(self) -> None:
         self.keys, self.hub = Keys(), Hub()
-        resources: Any = SimpleNamespace(hub=self.hub, metrics=Metrics(), keys=self.keys)
-        self.stream = events._stream(resources, "hr_mine", "acme", "j", (-1, -1))
+        resources: Any = SimpleNamespace(keys=self.keys)
+        self.stream = events._stream(resources, "hr_mine", self.hub.subscribe("acme", "j", (-1, -1)))
 
     async def next(self) -> str:
         return (await anext(self.stream)).encode().decode()
@@ -56,7 +57,6 @@ def test_a_stream_whose_key_was_revoked_ends(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(StopAsyncIteration):
             await streamed.next()
         assert set(streamed.keys.looked) == {"hr_mine"}
-        assert streamed.hub.count == 0
 
     asyncio.run(within(60, live()))
 
@@ -73,3 +73,15 @@ def test_a_stream_that_always_has_news_looks_at_its_key_too(monkeypatch: pytest.
             await streamed.next()
 
     asyncio.run(within(60, live()))
+
+
+def test_of_many_streams_asked_for_at_one_moment_so_many_begin_as_one_tenant_may_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub, "STREAMS_EACH_MAX", 2)
+    row = JobRow(job_of(1), "main", "acme", "free", "echo", "v", "queued", 0)
+    api = ServedApi(reads={"job": lambda tenant, name: row})
+    api.resources.hub.close()  # each stream ends once it has begun
+    answers = api.requests(5, "GET", f"/v1/jobs/{row.job}/events")
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 429, 429, 429]
+    assert api.resources.hub.count == 0, "a place is given back when its request has ended"

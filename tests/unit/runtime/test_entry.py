@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import resource
 from collections.abc import Iterator
 
 import pytest
@@ -42,6 +43,15 @@ def test_nobody_else_reads_what_a_process_writes() -> None:
 def test_nobody_else_reads_the_memory_of_a_process() -> None:
     assert not is_memory_private()
     assert run_process("tester", is_memory_private) is True
+
+
+def test_a_process_may_open_as_many_files_as_the_system_lets_it() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    try:
+        assert run_process("tester", lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0]) > 512
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (4, 4)])
