@@ -89,7 +89,11 @@ def jobs(
     if filters:
         place = text(f"SELECT submitted_ms, job FROM {history} {_NEWEST_FIRST} OFFSET :scanned - 1 LIMIT 1")
         last = connection.execute(place, values).one_or_none()
-    return JobPage(found, "" if last is None else _encode_cursor(last.submitted_ms, last.job))
+    if last is None:
+        return JobPage(found, "")
+    # jobs that came since the first query move the place: what lies beyond it is on the next page
+    last_ms, last_job = last
+    return JobPage([row for row in found if row.submitted_ms >= last_ms], _encode_cursor(last_ms, last_job))
 
 
 def attempts(connection: Connection, tenant: str, job: str) -> list[rows.AttemptRow]:

@@ -295,6 +295,13 @@ MUTANTS = (
         "test_a_page_with_filters_looks_at_so_many_jobs_only_and_the_next_ones_find_the_rest",
     ),
     Mutant(
+        "a job is on two pages",
+        "views/queries.py",
+        "[row for row in found if row.submitted_ms >= last_ms]",
+        "found",
+        "tests/unit/views/test_pages.py::test_a_job_is_on_one_page_though_others_came_between_the_queries_of_the_first",
+    ),
+    Mutant(
         "a hundred cancels at once are a hundred inputs",
         "api/cancels.py",
         "        await self._together.run(job, write)\n",

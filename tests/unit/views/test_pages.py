@@ -1,0 +1,23 @@
+"""Pages of jobs, while jobs are submitted."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+
+from views import queries
+from views.rows import JobRow
+
+
+def row(number: int) -> Any:
+    return msgspec.structs.astuple(JobRow(f"main-{number}", "main", "acme", "free", "echo", "v", "failed", number))
+
+
+def test_a_job_is_on_one_page_though_others_came_between_the_queries_of_the_first() -> None:
+    answers: list[Any] = [[row(9), row(5), row(4)], SimpleNamespace(one_or_none=lambda: (5, "main-5"))]
+    connection: Any = SimpleNamespace(execute=lambda query, values: answers.pop(0))
+    page = queries.jobs(connection, "acme", state="failed")
+    assert [found.job for found in page.jobs] == ["main-9", "main-5"]
+    assert queries._decode_cursor(page.cursor) == (5, "main-5"), "the next page begins behind it, with main-4"
