@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 _KEY_TEXT = "tests/unit/registry/test_key_text.py"
 _CONNECTIONS = "tests/unit/api/test_connections.py"
+_READS_SLOWLY = "test_a_client_that_reads_slowly_is_waited_for_and_one_that_reads_a_byte_now_and_then_is_not"
 _SHARES = "tests/unit/api/test_shares.py"
 _CANCELS = "tests/unit/api/test_cancels.py"
 _STREAMS = "tests/unit/api/test_streams.py"
@@ -80,21 +81,21 @@ MUTANTS = (
         "api/connections.py",
         "        self._await_reading()\n\n    def resume_writing",
         "        pass\n\n    def resume_writing",
-        f"{_CONNECTIONS}::test_an_answer_that_nobody_reads_ends_its_request[0-False]",
+        f"{_CONNECTIONS}::test_an_answer_that_nobody_reads_ends_its_request",
     ),
     Mutant(
         "a byte a minute keeps a connection",
         "api/connections.py",
         "> unread_before - READ_LEAST_BYTES:",
         ">= unread_before:",
-        f"{_CONNECTIONS}::test_an_answer_that_nobody_reads_ends_its_request[100-False]",
+        f"{_CONNECTIONS}::{_READS_SLOWLY}[100-False]",
     ),
     Mutant(
         "whoever reads slowly is cut off",
         "api/connections.py",
         "        else:\n            self._await_reading()",
         "        else:\n            self.drop()",
-        f"{_CONNECTIONS}::test_an_answer_that_nobody_reads_ends_its_request[{16 * 1024}-True]",
+        f"{_CONNECTIONS}::{_READS_SLOWLY}[{16 * 1024}-True]",
     ),
     Mutant(
         "addresses of IPv6 are counted one by one",

@@ -184,23 +184,39 @@ def test_a_client_that_never_reads_its_answer_loses_its_connection() -> None:
     asyncio.run(within(60, live()))
 
 
-@pytest.mark.parametrize(("reads_bytes", "is_kept"), [(0, False), (100, False), (connections.READ_LEAST_BYTES, True)])
-def test_an_answer_that_nobody_reads_ends_its_request(
-    monkeypatch: pytest.MonkeyPatch, reads_bytes: int, is_kept: bool
-) -> None:
+def test_an_answer_that_nobody_reads_ends_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "UNREAD_S", 0.001)
 
     async def live() -> None:
         served = Served(OpenConnections(1, 1))
         served.connection.data_received(REQUEST)
-        served.wire.unread = 10 * connections.READ_LEAST_BYTES
+        served.wire.unread = 1
         served.connection.pause_writing()
-        looked = served.connection._reading
+        try:
+            await until_async(lambda: served.wire.aborted, "the connection has ended")
+        finally:
+            served.connection.connection_lost(None)
+        assert served.connection._reading is None
+
+    asyncio.run(within(60, live()))
+
+
+@pytest.mark.parametrize(("reads_bytes", "is_kept"), [(100, False), (connections.READ_LEAST_BYTES, True)])
+def test_a_client_that_reads_slowly_is_waited_for_and_one_that_reads_a_byte_now_and_then_is_not(
+    reads_bytes: int, is_kept: bool
+) -> None:
+    async def live() -> None:
+        served = Served(OpenConnections(1, 1))
+        served.connection.data_received(REQUEST)
+        served.wire.unread = before = 10 * connections.READ_LEAST_BYTES
+        served.connection.pause_writing()
         served.wire.unread -= reads_bytes
-        await until_async(lambda: served.wire.aborted or served.connection._reading is not looked, "somebody looked")
-        assert served.wire.aborted is not is_kept
+        first = served.connection._reading
+        served.connection._look_at_reading(before)
+        looks_again = served.connection._reading not in (None, first)
         served.connection.resume_writing()
         assert served.connection._reading is None
+        assert (served.wire.aborted, looks_again) == (not is_kept, is_kept)
 
     asyncio.run(within(60, live()))
 
