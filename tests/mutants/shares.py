@@ -32,7 +32,7 @@ MUTANTS = (
         "api/callers.py",
         "    if not keys.could_be(secret):",
         "    if not secret.startswith(keys.PREFIX):",
-        "tests/unit/api/test_requests.py::test_what_is_no_key_is_refused_and_not_quoted[Bearer hr_abc]",
+        "tests/unit/api/test_requests.py::test_what_is_no_key_is_refused_and_not_quoted[too short]",
     ),
     Mutant(
         "a silent connection stays for ever",
