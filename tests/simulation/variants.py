@@ -143,8 +143,8 @@ def kill_sent_once() -> Patches:
     """A kill order goes out with the batch that decided it, and never again."""
     owed = orders._owed
 
-    def once(job: Job, attempt: Attempt, node: str) -> str:
-        kind = owed(job, attempt, node)
+    def once(state: State, job: Job, attempt: Attempt, node: str) -> str:
+        kind = owed(state, job, attempt, node)
         return "" if kind == "kill" else kind
 
     return [(orders, "_owed", once)]

@@ -41,8 +41,6 @@ def test_a_command_that_writes(
     monkeypatch.setattr(publishing, "publish", ReadOnlyDatabase().refuse)
     assert run(command) == 1
     said = capsys.readouterr().err
-    assert said.startswith(
-        "error: expected Postgres to do its work, found it read-only; name the primary in DATABASE_URL"
-    )
+    assert "error: expected Postgres to do its work, found it read-only; name the primary in DATABASE_URL" in said
     assert said.count("\n") == 1
     assert "words" not in said
