@@ -16,7 +16,6 @@ from cli.output import Format, Output
 from cli.signing_keys import derive
 from registry import keys
 from runtime.postgres import engine as connect
-from runtime.postgres_troubles import DATABASE_ERRORS, in_a_sentence
 from views import queries
 
 app = typer.Typer(no_args_is_help=True, help="API keys: shown once, stored hashed.")
@@ -46,13 +45,10 @@ def create(
 
 
 def _check_tiers(database: Engine, tiers: Sequence[str]) -> None:
-    """WrongUse for a tier that no policy in force has. Where nobody can tell, a warning: the key may be meant for the
+    """WrongUse for a tier that no policy in force has. Before there is one, a warning: the key may be meant for the
     next policy, and the API refuses a tier that is not there."""
-    try:
-        with database.connect() as connection:
-            known = {name for view in queries.policies(connection) for name in view.policy.tiers}
-    except DATABASE_ERRORS as error:
-        return output.err.print(f"whether there are such tiers is not known: {in_a_sentence(error)}")
+    with database.connect() as connection:
+        known = {name for view in queries.policies(connection) for name in view.policy.tiers}
     if not known:
         return output.err.print("whether there are such tiers is not known: no policy is in force yet")
     if unknown := [name for name in tiers if name not in known]:
