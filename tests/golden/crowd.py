@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from contract.codec import encode
 from contract.events import Event
 from contract.inputs import (
@@ -105,7 +107,16 @@ def life() -> list[bytes]:
     pool.succeed_all(nodes[2:])
     for _ in range(5):
         pool.tick(10_000)
+    distrust(pool)
     return [*pool.records, *pool.ordered, snapshot.encode(pool.state)]
+
+
+def distrust(pool: Crowd) -> None:
+    """Models are trusted, and then no longer: nodes without all layers drain, and what is staged there is recalled."""
+    pool.adopt(msgspec.structs.replace(POLICY, trusted_models=True))
+    for node in ("yankee", "bravo"):
+        pool.tell(NodeJoined(node, f"{node}.s", "alpha", "cpu", 4, 0, 4_096, layers_missing=("files",)))
+    pool.adopt(POLICY)
 
 
 def suspect(pool: Crowd) -> None:

@@ -8,25 +8,35 @@ from __future__ import annotations
 
 import random
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from contract.inputs import (
+    AliasMoved,
+    Body,
+    CancelRequested,
     ClusterActivated,
     ClusterDrainRequested,
+    EraseRequested,
     HoldRequested,
     NodeCordonRequested,
+    NodeHeartbeat,
+    NodeReport,
     NodeUncordonRequested,
     PolicyApplied,
     ReleaseRequested,
     Requirements,
+    Started,
+    VersionPublished,
     WithdrawRequested,
 )
-from contract.policy import fingerprint
+from contract.policy import Policy, fingerprint
+from contract.signers import node_signer, operator_signer
 from scheduling import RULES
 from tests.properties.scheduling.worlds import WHAT, live
-from tests.unit.scheduling.specification import POLICY, Pool, a_job, submission
+from tests.unit.scheduling.specification import POLICY, Pool, a_job, a_join, submission, version_of
 
 HERE = Path(__file__).parent
 SEED = 20_260
@@ -49,6 +59,7 @@ def ledger() -> list[bytes]:
     overdue(pool)
     cordons(pool)
     withdrawals(pool)
+    access(pool)
     return pool.records
 
 
@@ -178,6 +189,52 @@ def withdrawals(pool: Pool) -> None:
         for attempt in list(pool.state.node_attempts["d1"].values())[:1]:
             pool.start(attempt.job, "d1", "d")
             pool.succeed(attempt.job, "d1", "d")
+
+
+def access(pool: Pool) -> None:
+    """From here on all is signed. Machines come with a token and without, and without all layers; a node is revoked
+    under a job that runs, and an operator; models are trusted no longer, under a job that runs and one that is
+    staged."""
+    pool.take_over(signed_from=pool.offset)
+    told = partial(_told, pool)
+    tokens = msgspec.structs.replace(POLICY, join_tokens=True, isolation="tenant", networks=("guarded",))
+    told(ADA, *_applied(tokens))
+    version = version_of("guarded/v1")
+    told(RELAY, VersionPublished("guarded", version, Requirements(("vpu",), 0), 60_000))
+    told(RELAY, AliasMoved("guarded", "live", version, 1, by="eve@lab"))
+    told(API, *(submission(number, "api", "guarded") for number in range(160, 164)))
+    first = a_join("s1", chipset="vpu", identity="1" * 32)
+    second = a_join("s2", slots=2, chipset="vpu", identity="2" * 32, layers_missing=("files",))
+    told(node_signer("east", "s1"), first)
+    told(node_signer("east", "s2"), second, token=True)
+    told(node_signer("east", "s1"), msgspec.structs.replace(first, session="s2"), token=True)
+    job = next(iter(pool.state.node_attempts["s1"]))
+    told(node_signer("east", "s1"), NodeReport("s1", "s2", (Started(job, pool.dispatch(job)),)))
+    told(API, CancelRequested(a_job(163), "acme", by="key7"), EraseRequested(a_job(163), "acme", by="key7"))
+    told(BOB, HoldRequested())
+    revoking = msgspec.structs.replace(tokens, revoked=(node_signer("east", "s1"), BOB), trusted_models=True)
+    told(ADA, *_applied(revoking), after_ms=1_000)
+    told(BOB, ReleaseRequested())
+    told(ADA, ReleaseRequested(), *_applied(tokens, 900, 5))
+    told(node_signer("east", "s1"), NodeHeartbeat("s1", "s2"), msgspec.structs.replace(first, session="s3"))
+    told(node_signer("east", "s2"), msgspec.structs.replace(second, session="s2"), token=True)
+    job = min(pool.state.node_attempts["s2"])
+    told(node_signer("east", "s2"), NodeReport("s2", "s2", (Started(job, pool.dispatch(job)),)))
+    told(ADA, *_applied(msgspec.structs.replace(tokens, gang_network=False)), after_ms=1_000)
+    told(node_signer("east", "s1"), msgspec.structs.replace(first, session="s4", address="s1:29500"))
+
+
+API, RELAY, ADA, BOB = "api", "relay", operator_signer("ada"), operator_signer("bob")
+
+
+def _told(pool: Pool, signer: str, *bodies: Body, token: bool = False, after_ms: int = 0) -> None:
+    pool.signer = signer
+    pool.token_until_ms = pool.now_ms + 60_000 if token else 0
+    pool.tell(*bodies, after_ms=after_ms)
+
+
+def _applied(policy: Policy, below_permille: int = 0, jobs: int = 0) -> tuple[PolicyApplied]:
+    return (PolicyApplied(policy, fingerprint(policy), below_permille, jobs),)
 
 
 def overdue(pool: Pool) -> None:

@@ -38,6 +38,8 @@ ORDERED = (
     "plan._drains",
     "plan._lapses",
     "plan._lose",
+    "plan._recall_staged",
+    "state.access.unconfined_nodes",
     "attempts.reports.close_all",
     "attempts.reports._versions",
     "attempts.reports.node_heartbeat",

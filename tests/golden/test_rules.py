@@ -10,7 +10,7 @@ import pytest
 from contract.batch import Batch
 from contract.chain import Chain, Counted
 from contract.codec import encode
-from contract.events import Event, Opened
+from contract.events import AttemptClosed, Event, NodeRefused, Opened, RecallOrdered
 from scheduling import RULES, invariants, snapshot
 from scheduling.decide import Clock, decide
 from scheduling.evolve import fold
@@ -63,5 +63,12 @@ def test_the_ledgers_of_all_rules_still_fold(path: Path) -> None:
 
 
 def test_the_golden_ledger_meets_every_event() -> None:
-    met = {type(event) for counted in batches(HERE / f"rules_{RULES}.jsonl") for event in counted.batch.events}
-    assert set(get_args(Event)) - met == set()
+    events = [event for counted in batches(HERE / f"rules_{RULES}.jsonl") for event in counted.batch.events]
+    assert set(get_args(Event)) - {type(event) for event in events} == set()
+    refusals = {event.reason for event in events if isinstance(event, NodeRefused)}
+    assert {"revoked", "no_token", "not_confined", "name_taken", "unknown_cluster"} - refusals == set()
+    actors = {actor for event in events if (actor := getattr(event, "actor", ""))}
+    assert actors == {"operator.ada", "operator.bob", "api:key7", "relay:eve@lab"}
+    closed = {event.reason for event in events if isinstance(event, AttemptClosed)}
+    assert "revoked" in closed
+    assert "not_confined" in {event.reason for event in events if isinstance(event, RecallOrdered)}

@@ -97,9 +97,9 @@ class Pool:
         if policy is not None:
             self.tell(PolicyApplied(policy, fingerprint(policy)))
 
-    def take_over(self) -> None:
+    def take_over(self, signed_from: int = -1) -> None:
         clock = Clock(self.state.epoch + 1, self.state.seq + 1, self.now_ms, 0, False)
-        opened = open_pool(self.state, f"scheduler-{clock.epoch}", "test", clock)
+        opened = open_pool(self.state, f"scheduler-{clock.epoch}", "test", clock, signed_from)
         batch = self._append(clock, (), opened, self.offset)
         fold(self.state, batch, hash_of(self.records[-1]), len(self.records) - 1)
         self._agree()
