@@ -14,7 +14,7 @@ from audit.ledger.reader import JobUnknown, LedgerSource
 from contract import events as said
 from contract.batch import Batch
 from contract.chain import Chain, Counted
-from contract.inputs import CancelRequested, EraseRequested, ErasureCompleted
+from contract.inputs import CancelRequested, EraseRequested, ErasureCompleted, actor_of
 from contract.names import pool_of
 from views.moments import duration, multiple, when
 from views.words import JOB_EVENTS, words
@@ -111,24 +111,27 @@ class _Teller:
             case said.AttemptClosed():
                 return f" (dispatch {event.dispatch}{_silence(event, batch)})"
             case said.KillOrdered():
-                return f" (dispatch {event.dispatch}{self._asked(batch)})"
+                return f" (dispatch {event.dispatch}{self._asked(event, batch)})"
             case said.RecallOrdered():
                 return f" (dispatch {event.dispatch})"
-            case said.JobCancelled():
-                asked = self._asked(batch).removeprefix("; ")
+            case said.JobCancelled() | said.JobCancelling() | said.ErasureOrdered():
+                asked = self._asked(event, batch).removeprefix("; ")
                 return f" ({asked})" if asked else ""
             case said.JobQuarantined():
                 return f" ({', '.join(event.nodes)})"
             case said.JobErased():
                 copies = ", ".join(str(offset) for offset in event.offsets) or "none"
                 gone = f"no topic has them after {when(event.gone_by_ms)}"
-                return f" (copies in `jobs`: {copies}; {gone}{self._asked(batch)})"
+                return f" (copies in `jobs`: {copies}; {gone}{self._asked(event, batch)})"
         return ""
 
-    def _asked(self, batch: Batch) -> str:
-        """Who asked in this batch that the job be ended or erased, by the signature; empty when nobody signed."""
+    def _asked(self, event: Any, batch: Batch) -> str:
+        """Who asked that the job be ended or erased: the event's actor. Of an event that names none, as of rules before
+        5, whoever signed such a request in this batch. Empty when nobody signed."""
+        if actor := getattr(event, "actor", ""):
+            return f"; by order of {actor}"
         who = {
-            given.signer
+            actor_of(given)
             for given in batch.inputs
             if isinstance(given.body, CancelRequested | EraseRequested | ErasureCompleted)
             and given.body.job == self.job

@@ -6,7 +6,8 @@ that have not ended, and the ids of ended jobs for as long as those ids may not 
 another life of its job, and everything holds for each life.
 
 This file keeps the jobs; `second_book_inputs`, `second_book_nodes`, `second_book_limits`, `second_book_gangs`,
-`second_book_cordons`, `second_book_avoidance`, `second_book_deaf` and `second_book_versions` keep the rest.
+`second_book_cordons`, `second_book_avoidance`, `second_book_deaf`, `second_book_versions` and `second_book_access` keep
+the rest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from audit.verify.second_book_access import AccessBook
 from audit.verify.second_book_avoidance import AvoidanceBook
 from audit.verify.second_book_cordons import CordonBook
 from audit.verify.second_book_deaf import DeafBook
@@ -66,6 +68,7 @@ class SecondBook:
         self._cordons = CordonBook(self._nodes, self._wrong)
         self._avoidance = AvoidanceBook(self._nodes.nodes, self._cordons.cordoned, self._wrong)
         self._deaf = DeafBook(self._nodes, self._wrong)
+        self._access = AccessBook(self._nodes, self._wrong)
         self._rules = 0
         """Of the scheduler that leads."""
         self._versions = VersionBook(self._wrong)
@@ -119,6 +122,7 @@ class SecondBook:
         self._gangs.take(event, self._inputs.now_ms)
         self._cordons.take(event)
         self._versions.take(event)
+        self._access.take(batch, event)
         match event:
             case said.LimitAdapted():
                 self._limits.adapt(event)
@@ -153,7 +157,7 @@ class SecondBook:
             case said.VersionRegistered():
                 self._avoidance.register(event)
             case said.Opened():
-                self._rules = event.rules
+                self._rules = self._access.rules = event.rules
             case said.JobAccepted() | said.JobRefused():
                 self._begin(event)
             case _:
