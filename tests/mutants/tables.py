@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    access,
     api,
     bucket,
     children,
@@ -45,4 +46,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *bucket.MUTANTS,
     *erasures.MUTANTS,
     *layers.MUTANTS,
+    *access.MUTANTS,
 )
