@@ -72,9 +72,9 @@ def test_nothing_that_anybody_wrote_is_in_the_ledger(here: Installation, tmp_pat
     with here.api() as client:
         jobs = [submit(client, words["value"], key=words["key"]), submit(client, words["message"], fail="message")]
         jobs += [submit(client, words["class"], fail="class")]
-        mine = client.get(f"/v1/jobs/{jobs[0]}")["job"]
-        upstream(brokers, mine["tenant"], mine["tier"], words)
-        jobs.append(job_id_of_event("main", mine["tenant"], words["source"], words["event"]))
+        tenant = stack.keys(here.data).tenant
+        upstream(brokers, tenant, client.get(f"/v1/jobs/{jobs[0]}")["job"]["tier"], words)
+        jobs.append(job_id_of_event("main", tenant, words["source"], words["event"]))
         until(lambda: accepted(brokers, jobs[-1]), "the upstream's job is accepted", 30)
         ended = wait_ended(client, jobs, 60)
         assert [ended[job]["state"] for job in jobs] == ["succeeded", "dead_lettered", "dead_lettered", "succeeded"]
