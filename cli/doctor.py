@@ -22,6 +22,8 @@ from local.data_directory import require_path
 from local.errors import CannotStart
 from local.java import JAVA_VERSION_MIN, find_java
 from local.model_layers import layers_here
+from local.options import Layout
+from local.s3_server import OWNER, PREFIXES_OF, StoreLogin, login_in
 from local.status import PartStatus, StackStatus
 from runtime import jobs_writer
 from runtime.kafka import broker_setting
@@ -29,7 +31,7 @@ from runtime.object_store import StoreFault
 from runtime.object_store_health import store_of_moment, what_it_supports
 from runtime.proxies import LOOPBACK, lets_loopback_through, named_proxies
 from runtime.settings import ENV_PREFIX, Settings
-from runtime.store_rights import RIGHTS, try_rights
+from runtime.store_rights import RIGHTS, Right, try_rights
 
 API_URL = f"{ENV_PREFIX}API_URL"
 TRANSACTION_SETTING = "transaction.max.timeout.ms"
@@ -162,13 +164,38 @@ def _installation(data: Path, status: StackStatus) -> list[DoctorFinding]:
     signing = _signing(here)
     if not (elsewhere() or status.running):
         return signing
-    return [*signing, *_broker(here), *_store(here), *_api(here, status.running)]
+    logins = [] if elsewhere() else _embedded_logins(here, Layout(data).s3)
+    return [*signing, *_broker(here), *_store(here), *logins, *_api(here, status.running)]
 
 
 def _store(here: Settings) -> list[DoctorFinding]:
     """What the object store of the installation can do, by trying."""
     found = [DoctorFinding(*found) for found in what_it_supports(here)]
     return found + [finding for role in RIGHTS if (login := _login_of(role, here)) for finding in _rights(login, role)]
+
+
+def _embedded_logins(here: Settings, s3: Path) -> list[DoctorFinding]:
+    """Whether the embedded store keeps each process to the prefixes of its role; nothing where the store is another."""
+    if here.s3_access_key != OWNER:
+        return []
+    logins = {role: login_in(s3, role) for role in PREFIXES_OF}
+    return [_kept_to_its_prefixes(here, role, login) for role, login in logins.items() if login is not None]
+
+
+def _kept_to_its_prefixes(here: Settings, role: str, login: StoreLogin) -> DoctorFinding:
+    what, own = f"object store: the login of {role}", PREFIXES_OF[role]
+    keys = {"s3_access_key": login.access_key, "s3_secret_key": login.secret_key}
+    try:
+        found = try_rights(store_of_moment(here.model_copy(update=keys)), role)
+    except StoreFault as fault:
+        return DoctorFinding(what, False, str(fault), "see `headrace status`")
+    beyond = [f"{one.prefix}: may {one.right}" for one in found if one.found and one.right is not Right.LIST]
+    beyond = [said for said in beyond if not said.startswith(own)]
+    lacks = [f"{one.prefix}: may not {one.right}" for one in found if one.expected and not one.found]
+    if beyond or lacks:
+        return DoctorFinding(what, False, ", ".join(beyond + lacks), "start the stack again; else report it")
+    said = f"reaches {', '.join(own)} alone; there it may do everything, and it may list all names (S3Proxy)"
+    return DoctorFinding(what, True, said)
 
 
 def _login_of(role: str, here: Settings) -> Settings | None:

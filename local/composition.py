@@ -146,6 +146,7 @@ class Composition:
         """`signer`: as whom the process signs, if it does. `checks`: it checks signatures."""
         changes: dict[str, object] = {
             **self._secrets(signer, checks),
+            **self._store_login(role),
             "data": self._layout.processes / name,
             "metrics_port": self.ports[_API_METRICS if port else name],
             "node_address": node_address,
@@ -169,6 +170,12 @@ class Composition:
             return installation_key.settings_of(self._keys[0].of(signer))
         own = ",".join(key.secret.hex() for key in self._keys) if checks else ""
         return {"signer": "", "signing_key": "", "installation_keys": own}
+
+    def _store_login(self, role: Role) -> dict[str, object]:
+        """The login of this role at the stack's own S3 server; nothing where the role has none, or the store is the
+        user's."""
+        login = self.s3.logins.get(role) if self.s3 is not None else None
+        return {} if login is None else {"s3_access_key": login.access_key, "s3_secret_key": login.secret_key}
 
     def _choose_ports(self, memory: Memory) -> dict[str, int]:
         options = self._options

@@ -57,7 +57,7 @@ def test_a_presigned_link_needs_no_credentials_and_names_the_file(services: Serv
     assert answer.headers["content-type"] == "video/mp4"
     assert answer.headers["content-disposition"] == 'attachment; filename="a _red_ ball.mp4"'
     unsigned = store.presign(prefix + "clip", 60, "x").partition("?")[0]
-    assert httpx.get(unsigned).status_code == 403
+    assert httpx.get(unsigned).status_code in (400, 403)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ import pytest
 
 from cli import doctor, store
 from cli.main import run
+from local.s3_server import PREFIXES_OF, StoreLogin
+from runtime.object_store import ObjectStore
 from runtime.roles import Role
 from runtime.settings import Settings
-from runtime.store_rights import OPERATOR, policy_of
+from runtime.store_rights import OPERATOR, Right, RightFound, policy_of, try_rights
 from tests.twin.logins import BUCKET, LoginStore
 from tests.twin.object_store import TwinState
 
@@ -55,3 +57,26 @@ def test_doctor_tries_the_logins_that_the_environment_has(monkeypatch: pytest.Mo
     assert "results/: may read" in node.found
     assert "results/: may delete" in node.found
     assert "`headrace store policies node` prints" in node.todo
+
+
+def test_doctor_says_what_the_embedded_store_keeps_of_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It grants all below a role's prefixes, and all listings; whatever else is found is a fault."""
+    beyond = {"node": "snapshots/: may write", "intake": ""}
+
+    def found(store: ObjectStore, role: str) -> list[RightFound]:
+        return [
+            one._replace(found=one.found or one.prefix in PREFIXES_OF[role] or said == beyond[role])
+            for one in try_rights(store, role)
+            for said in [f"{one.prefix}: may {one.right}"]
+        ]
+
+    monkeypatch.setattr(doctor, "try_rights", found)
+    intake, node = (
+        doctor._kept_to_its_prefixes(Settings(), role, StoreLogin(role, "a secret")) for role in ("intake", "node")
+    )
+    assert (intake.good, node.good) == (True, False)
+    assert intake.found.startswith("reaches positions/, skips/ alone")
+    assert node.found == "snapshots/: may write"
+    monkeypatch.setattr(doctor, "try_rights", lambda store, role: [RightFound("positions/", Right.READ, True, False)])
+    lacking = doctor._kept_to_its_prefixes(Settings(), Role.INTAKE, StoreLogin(Role.INTAKE, "a secret"))
+    assert (lacking.good, lacking.found) == (False, "positions/: may not read")

@@ -207,3 +207,16 @@ def test_options_survive_a_command_line(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_an_unreadable_memory_of_nothing_is_empty(tmp_path: Path) -> None:
     assert recall(Layout(tmp_path)) == Memory()
+
+
+def test_each_process_has_the_login_of_its_role_at_the_stacks_store(tmp_path: Path) -> None:
+    composition = compose(Options(data=tmp_path))
+    assert composition.s3 is not None
+    environments = {
+        part.name: part.process.env or {} for part in [*composition.programs, *composition.nodes] if part.process
+    }
+    logins = {name: environment.get("HEADRACE_S3_SECRET_KEY", "") for name, environment in environments.items()}
+    expected = {role: composition.s3.logins[role].secret_key for role in ("scheduler", "api", "intake")}
+    node = composition.s3.logins["node"].secret_key
+    assert logins == expected | {"node-1": node, "projector": "", "relay": ""}
+    assert composition.settings.s3_secret_key == composition.s3.secret_key not in logins.values()
