@@ -22,11 +22,13 @@ from api.resources import BUSY_RETRY_S, Resources, resources_of
 from audit.ledger.damage import NotBelieved
 from audit.ledger.past import LedgerFrom, Remembered, past_of_partition
 from audit.ledger.reader import JobUnknown, LedgerRecord
+from audit.ledger.snapshots import PastSnapshots
 from audit.waits.sentences import Why, explained
 from audit.waits.wait import Promised
 from audit.waits.why import why
 from contract.lifecycle import JobState
 from contract.names import pool_of
+from contract.seals import SnapshotSeals
 from runtime.kafka import OffsetGone
 from runtime.object_store import UNAVAILABLE, ObjectStore
 from views import projection
@@ -123,7 +125,9 @@ def _explained(
     *,
     operator: bool,
 ) -> Why:
-    past = past_of_partition(resources.settings.brokers, pool_of(row.job), partition, store, remembered, bounded)
+    # this process has no installation key, and no time to read the whole ledger
+    snapshots = None if store is None else PastSnapshots(store, SnapshotSeals(()), unproved=True)
+    past = past_of_partition(resources.settings.brokers, pool_of(row.job), partition, snapshots, remembered, bounded)
     promised = Promised(row.tenant, row.tier, row.submitted_ms) if row.state == JobState.SUBMITTED else None
     return explained(why(row.job, past, row.submitted_ms, resources.clock.now_ms(), promised), operator=operator)
 

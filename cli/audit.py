@@ -10,6 +10,7 @@ import typer
 from audit import story as stories
 from audit.ledger.export import export as write_export
 from audit.ledger.reader import JobUnknown, jobs_of_partition, ledger_of_file, ledger_of_partition
+from audit.ledger.snapshots import PastSnapshots
 from audit.verify import verdict as verdicts
 from audit.verify.anchors import anchors_of_snapshots, anchors_of_views
 from audit.verify.jobs_topic import JobsTopic
@@ -20,13 +21,14 @@ from cli.audit_as_of import show_as_of
 from cli.audit_starts import show_forecasts, show_slo
 from cli.audit_traces import import_trace
 from cli.audit_what_if import what_if
-from cli.connection import DATA_DEFAULT, Data, settings
+from cli.connection import DATA_DEFAULT, Data, known_installation_keys, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.job_ids import JobId
 from cli.ledgers import LedgerFile, PoolOption, database, pool_of_file, pools_of
 from cli.output import Format, Output
 from contract.chain import Damaged
 from contract.names import pool_of
+from contract.seals import SnapshotSeals
 from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 
@@ -51,7 +53,7 @@ def verify(
         found = [check(ledger_of_file(file), pool_of_file(pool))]
     else:
         here = settings(data)
-        found = [verify_pool(here, name, partition) for name, partition in pools_of(here, pool).items()]
+        found = [verify_pool(here, data, name, partition) for name, partition in pools_of(here, pool).items()]
     if form is Format.JSON:
         output.as_json(found)
     else:
@@ -96,11 +98,20 @@ def export(
     output.err.print(f"{records} records of pool {pool} are in {path}")
 
 
-def verify_pool(here: Settings, pool: str, partition: int) -> verdicts.Verdict:
-    """Verifies one pool. Anchors are read first, then the ledger, then `jobs` up to what the ledger can have read."""
+def verify_pool(here: Settings, data: Path, pool: str, partition: int) -> verdicts.Verdict:
+    """Verifies one pool. Anchors are read first, then the ledger, then `jobs` up to what the ledger can have read. A
+    snapshot vouches for what is read if its seal is by the installation's key; where the key is not known, any snapshot
+    does, and its name says that nobody checked the seal."""
     store = ObjectStore(here)
+    snapshots = PastSnapshots(store, SnapshotSeals(known_installation_keys(data)), unproved=True)
     with database(here) as engine:
-        anchors = [*anchors_of_snapshots(store, pool), *anchors_of_views(engine, pool)]
+        anchors = [*anchors_of_snapshots(snapshots, pool), *anchors_of_views(engine, pool)]
+    if snapshots.passed_over:
+        output.err.print(
+            f"pool {pool}: {len(snapshots.passed_over)} snapshots without a seal by the installation's key were passed"
+            f" over, the newest {snapshots.passed_over[-1].key}",
+            soft_wrap=True,
+        )
     source, _ = ledger_of_partition(here.brokers, partition)
     records, kept_from = jobs_of_partition(here.brokers, partition)
     with output.err.status(f"verifying pool {pool}…"):

@@ -10,7 +10,10 @@ import typer
 
 from cli.api_client import ApiClient
 from cli.errors import WrongUse
+from contract.signing import InstallationKey, installation_keys
 from local import stack
+from local.installation_key import keys_in
+from local.options import Layout
 from runtime.settings import ENV_PREFIX, Settings
 
 DATA_DEFAULT = Path(".headrace")
@@ -40,6 +43,15 @@ def settings(data: Path) -> Settings:
             f"expected a stack in {data.absolute()}, found none; start one with `headrace up`, name its directory with"
             " --data, or name an installation by HEADRACE_API_URL and HEADRACE_API_KEY"
         ) from None
+
+
+def known_installation_keys(data: Path) -> tuple[InstallationKey, ...]:
+    """Those in HEADRACE_INSTALLATION_KEYS, else those of the embedded stack if this user may read them, else none."""
+    keys = installation_keys(Settings().installation_keys)
+    path = Layout(data).installation_keys
+    if keys or elsewhere() or not os.access(path, os.R_OK):
+        return keys
+    return keys_in(path)
 
 
 def api(data: Path, *, operator: bool = False) -> ApiClient:

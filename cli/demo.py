@@ -90,7 +90,7 @@ def demo(
     sheet = data / "contact-sheet.png"
     contact_sheet.draw(videos, sheet)
     _tell(here, jobs[0].job)
-    verdict = audit.verify_pool(here, POOL, 0)
+    verdict = audit.verify_pool(here, data, POOL, 0)
     output.out.print(verdicts.render(verdict), style="" if verdict.clean else "red")
     _conclude(data, sheet, first_video_s, time.monotonic() - begun)
     if not verdict.clean or any(job.state != "succeeded" for job in jobs):

@@ -82,7 +82,7 @@ def _of_installation(job: str, data: Path) -> Wait:
     from views import queries
 
     here = settings(data)
-    past = past_of_pool(here, pool_of(job))
+    past = past_of_pool(here, data, pool_of(job))
     with database(here) as engine, engine.connect() as connection:
         row = queries.any_job(connection, job)
     submitted_ms, promised = 0, None
@@ -130,8 +130,14 @@ def _facts(found: Document) -> list[tuple[str, Any]]:
         ("until", f"{output.moment(found['until_ms'])} ({found['outcome']})"),
         *([("chosen because", found["chosen"])] if found["chosen"] else []),
         *([("forecast", forecast)] if forecast else []),
-        ("ledger", f"read up to offset {found['ledger_offset']}"),
+        ("ledger", f"read up to offset {found['ledger_offset']}{_begun_at(found)}"),
     ]
+
+
+def _begun_at(found: Document) -> str:
+    """Where the reading began, if somebody else than a scheduler may have written that."""
+    offset = found.get("unproved_offset", -1)  # a release before this one says nothing of it
+    return f" from a snapshot at offset {offset}, whose seal the API cannot check" if offset >= 0 else ""
 
 
 def bar(ms: int, whole_ms: int) -> Text:

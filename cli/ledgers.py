@@ -11,8 +11,11 @@ import typer
 from sqlalchemy import Engine
 
 from audit.ledger.past import LedgerPast, Remembered, past_of_file, past_of_partition
-from cli.connection import settings
+from audit.ledger.snapshots import PastSnapshots
+from cli import output
+from cli.connection import known_installation_keys, settings
 from cli.errors import WrongUse
+from contract.seals import SnapshotSeals
 from registry.pools import partitions
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine as connect
@@ -66,16 +69,30 @@ def pasts(pool: str, file: Path | None, data: Path) -> list[LedgerPast]:
     if file is not None:
         return [past_of_file(file, pool_of_file(pool))]
     here = settings(data)
-    return [_past(here, name, partition) for name, partition in pools_of(here, pool).items()]
+    found, snapshots = pools_of(here, pool), snapshots_of(here, data)
+    return [_past(here, name, partition, snapshots) for name, partition in found.items()]
 
 
-def past_of_pool(here: Settings, pool: str) -> LedgerPast:
+def past_of_pool(here: Settings, data: Path, pool: str) -> LedgerPast:
     """The past of this pool. WrongUse when there is no such pool."""
-    return _past(here, pool, pools_of(here, pool)[pool])
+    return _past(here, pool, pools_of(here, pool)[pool], snapshots_of(here, data))
 
 
-def _past(here: Settings, pool: str, partition: int) -> LedgerPast:
+def snapshots_of(here: Settings, data: Path) -> PastSnapshots:
+    """The snapshots that a scheduler wrote, told by their seals. Without the installation's key there are none, and the
+    ledger is read from its beginning."""
+    seals = SnapshotSeals(known_installation_keys(data))
+    if not seals.are_made:
+        output.err.print(
+            "reading from the first record, which takes longer: without the installation's key"
+            " (HEADRACE_INSTALLATION_KEYS) nobody can tell who wrote a snapshot",
+            soft_wrap=True,
+        )
+    return PastSnapshots(ObjectStore(here), seals)
+
+
+def _past(here: Settings, pool: str, partition: int, snapshots: PastSnapshots) -> LedgerPast:
     with database(here) as engine, engine.connect() as connection:
         at = position(connection, pool)
     remembered = [] if at is None else [Remembered("the views", at.offset)]
-    return past_of_partition(here.brokers, pool, partition, ObjectStore(here), remembered)
+    return past_of_partition(here.brokers, pool, partition, snapshots, remembered)

@@ -88,7 +88,7 @@ def _add_trial(entry: dict[str, Any], data: Path) -> None:
     `trial` is left out, and a note says so."""
     try:
         here_ms = now_ms()
-        state = as_of(past_of_pool(settings(data), entry["pool"]), here_ms, here_ms)
+        state = as_of(past_of_pool(settings(data), data, entry["pool"]), here_ms, here_ms)
     except (KafkaException, *DATABASE_ERRORS, NotBelieved, MomentInvalid, WrongUse, *UNAVAILABLE) as error:
         said = sentence(error)
         why = said[0] if said is not None else error

@@ -28,14 +28,13 @@ from cli.connection import DATA_DEFAULT, Data, settings
 from cli.durations import duration_ms
 from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
-from cli.ledgers import PoolOption, database, only, pools_of
+from cli.ledgers import PoolOption, database, only, pools_of, snapshots_of
 from cli.moments import moment_ms, now_ms
 from cli.output import Format, Output
 from contract.names import is_name
 from contract.policy import Policy, fingerprint
 from registry import pools as registry_pools
 from runtime.kafka import Producer
-from runtime.object_store import ObjectStore
 from runtime.settings import Settings
 from runtime.shutdown import on_signal
 from scheduling.state.pool import State
@@ -92,7 +91,7 @@ def shadow(
         check_topic(here.brokers, partition)
         since_ms = _since(here, partition, name, candidate, since)
         until_ms = moment_ms("--until", until) if until else NEVER
-        past = following_past_of_partition(here.brokers, pool, partition, ObjectStore(here), stop.is_set)
+        past = following_past_of_partition(here.brokers, pool, partition, snapshots_of(here, data), stop.is_set)
         producer = Producer(here.brokers, "headrace-shadow")
         try:
             make = _maker(candidate, name, pool, costs, behind_ms, producer, partition)

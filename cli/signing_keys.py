@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from cli import output
-from cli.connection import DATA_DEFAULT, Data, elsewhere
+from cli.connection import DATA_DEFAULT, Data, known_installation_keys
 from cli.errors import WrongUse
 from cli.output import Format, Output
-from contract.signing import InstallationKey, installation_keys
-from local import installation_key
+from contract.signing import InstallationKey
 from local.options import Layout
-from runtime.settings import ENV_PREFIX, Settings
+from runtime.settings import ENV_PREFIX
 
 
 def derive(
@@ -40,11 +39,9 @@ def derive(
 def newest_key(data: Path) -> InstallationKey:
     """The installation's newest key. It comes from HEADRACE_INSTALLATION_KEYS, else from the embedded stack of --data.
     WrongUse when there is none."""
-    keys = installation_keys(Settings().installation_keys)
-    path = Layout(data).installation_keys
-    if not keys and not elsewhere() and path.exists():
-        keys = installation_key.keys_in(path)
+    keys = known_installation_keys(data)
     if not keys:
+        path = Layout(data).installation_keys
         raise WrongUse(
             f"expected the installation's key in HEADRACE_INSTALLATION_KEYS or in {path}, found none; `headrace up`"
             " makes one, and `openssl rand -hex 32` one for an installation of your own"

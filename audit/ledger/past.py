@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 
 from audit.ledger.damage import Damage
 from audit.ledger.reader import LedgerRecord, ledger_from, ledger_growing, ledger_of_file
+from audit.ledger.snapshots import PastSnapshots
 from contract.snapshot_names import SnapshotName, nearest_before
 from runtime.kafka_credentials import Brokers
 from runtime.object_store import ObjectStore
-from runtime.snapshots import first_usable, names_of
+from runtime.snapshots import first_usable
 from scheduling import snapshot
 from scheduling.state.pool import State, initial_state
 
@@ -40,17 +41,19 @@ class LedgerPast:
         names: Iterable[SnapshotName] = (),
         remembered: Iterable[Remembered] = (),
         growing: LedgerFrom | None = None,
+        proved: bool = True,
     ) -> None:
         """`end` is the offset after the ledger's last record; None when nobody can say. `names` are the snapshots in
         the store, oldest first. Ask for `names` and `remembered` before you ask for `end`: then every record that they
         name must be in the ledger. `growing` reads the same records as `ledger` and goes on with those that are
-        appended later; a walk reads `growing` where there is one."""
+        appended later; a walk reads `growing` where there is one. `proved`: the seals of `names` were checked."""
         self.pool, self.end = pool, end
         self.ledger: Final = ledger
         self.growing: Final = growing or ledger
         self._store = store
         self._names = list(names)
-        newest = [Remembered(f"snapshot {name.key}", name.offset) for name in self._names[-1:]]
+        self.proved: Final = proved
+        newest = [Remembered(f"snapshot {name.key}", name.offset) for name in self._names[-1:] if proved]
         self._remembered = [*remembered, *newest]
 
     def state_before(self, at_ms: int) -> State:
@@ -78,33 +81,41 @@ def past_of_partition(
     brokers: Brokers,
     pool: str,
     partition: int,
-    store: ObjectStore | None,
+    snapshots: PastSnapshots | None,
     remembered: Iterable[Remembered] = (),
     bounded: Callable[[LedgerFrom], LedgerFrom] = lambda ledger: ledger,
 ) -> LedgerPast:
-    """The past of a pool up to now. Every record is read through `bounded`, which may end the reading. Without a store
-    the ledger is read from its beginning.
+    """The past of a pool up to now. Every record is read through `bounded`, which may end the reading. Without
+    snapshots the ledger is read from its beginning.
 
     KafkaException when the broker can't be reached, the store's UNAVAILABLE when the store can't."""
-    names = [] if store is None else names_of(store, pool)
+    names = [] if snapshots is None else snapshots.names_of(pool)
     ledger, end = ledger_from(brokers, partition)
-    return LedgerPast(pool, bounded(ledger), end=end, store=store, names=names, remembered=remembered)
+    return LedgerPast(
+        pool,
+        bounded(ledger),
+        end=end,
+        store=None if snapshots is None else snapshots.store,
+        names=names,
+        remembered=remembered,
+        proved=snapshots is None or snapshots.are_proved,
+    )
 
 
 def following_past_of_partition(
-    brokers: Brokers, pool: str, partition: int, store: ObjectStore, over: Callable[[], bool]
+    brokers: Brokers, pool: str, partition: int, snapshots: PastSnapshots, over: Callable[[], bool]
 ) -> LedgerPast:
     """The past of a pool and what is appended to it, until `over` returns True.
 
     KafkaException when the broker can't be reached, the store's UNAVAILABLE when the store can't."""
-    names = names_of(store, pool)
+    names = snapshots.names_of(pool)
     _, end = ledger_from(brokers, partition)
 
     def until_now(first: int) -> Iterator[LedgerRecord]:
         return ledger_from(brokers, partition)[0](first)
 
     growing = ledger_growing(brokers, partition, over)
-    return LedgerPast(pool, until_now, end=end, store=store, names=names, growing=growing)
+    return LedgerPast(pool, until_now, end=end, store=snapshots.store, names=names, growing=growing)
 
 
 def past_of_file(path: Path, pool: str) -> LedgerPast:

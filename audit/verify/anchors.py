@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
+from audit.ledger.snapshots import PastSnapshots
 from audit.verify.verdict import Anchor
-from runtime.object_store import ObjectStore
-from runtime.snapshots import first_usable, names_of
+from runtime.snapshots import first_usable
 from scheduling import snapshot
 from views.projection import position
 
+UNPROVED = " (whoever writes the bucket may have written it: its seal was not checked)"
 
-def anchors_of_snapshots(store: ObjectStore, pool: str) -> list[Anchor]:
-    """An anchor from the pool's newest snapshot that is whole; empty when there is none."""
-    found = first_usable(store, reversed(names_of(store, pool)), snapshot.decode)
+
+def anchors_of_snapshots(snapshots: PastSnapshots, pool: str) -> list[Anchor]:
+    """An anchor from the pool's newest snapshot that is believed and whole; empty when there is none."""
+    found = first_usable(snapshots.store, reversed(snapshots.names_of(pool)), snapshot.decode)
     if found is None:
         return []
     state = found.state
-    return [Anchor(f"snapshot {found.name.key}", state.head_offset, state.head_hash, found.data)]
+    source = f"snapshot {found.name.key}" + ("" if snapshots.are_proved else UNPROVED)
+    return [Anchor(source, state.head_offset, state.head_hash, found.data)]
 
 
 def anchors_of_views(engine: Engine, pool: str) -> list[Anchor]:

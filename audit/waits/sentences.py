@@ -79,6 +79,9 @@ class Why(msgspec.Struct, frozen=True):
     ledger_offset: int
     """The ledger was read up to this offset."""
     damage: DamageNotice | None = None
+    unproved_offset: int = -1
+    """The reading began at a snapshot of this offset, and the API cannot tell whether a scheduler wrote the snapshot:
+    operators make sure with `headrace jobs why --ledger`. -1: it began elsewhere."""
 
 
 def explained(wait: Wait, *, operator: bool) -> Why:
@@ -103,6 +106,7 @@ def explained(wait: Wait, *, operator: bool) -> Why:
         forecast_p90_ms=wait.forecast[1],
         ledger_offset=wait.offset,
         damage=_damage(wait.damage),
+        unproved_offset=wait.unproved_offset,
     )
 
 

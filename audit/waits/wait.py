@@ -30,6 +30,8 @@ class Wait(NamedTuple):
     """Offset of the last ledger record that was read."""
     damage: Damage | None
     """Why the ledger was read no further."""
+    unproved_offset: int = -1
+    """Where the reading began, if that was a snapshot of which nobody could tell who wrote it; -1: elsewhere."""
 
 
 class Promised(NamedTuple):

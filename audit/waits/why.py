@@ -37,7 +37,7 @@ def why(job: str, past: LedgerPast, submitted_ms: int = 0, now_ms: int = 0, prom
             raise NotBelieved(walk.damage)
         if found is None and not walk.whole:
             raise Unsure
-        return found
+        return found if found is None or past.proved else found._replace(unproved_offset=walk.began_offset)
 
     found = walked(past, submitted_ms - 1, follow)
     if found is None:

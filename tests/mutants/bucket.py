@@ -11,6 +11,8 @@ _PLACE = f"{_LYING}::TestTwin::test_a_place_that_intake_did_not_write_skips_noth
 _ENDLESS = "tests/process/runtime/test_endless_store.py"
 _RIGHTS = "tests/unit/runtime/test_store_rights.py"
 _DENIED = "tests/process/runtime/test_denied_reads.py"
+_PAST = "tests/unit/audit/test_past_snapshots.py"
+_COMPOSED, _EMBEDDED = "tests/unit/local/test_composition.py", "tests/unit/local/test_s3_server.py"
 _READERS = "tests/unit/runtime/test_bounded_reads.py::test_whoever_reads_passes_over_or_refuses_what_has_no_end"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -183,5 +185,68 @@ MUTANTS: tuple[Mutant, ...] = (
         "if access and secret else None",
         "if False else None",
         "tests/unit/cli/test_store.py::test_doctor_tries_the_logins_that_the_environment_has",
+    ),
+    Mutant(
+        "who has the key believes a snapshot without a seal about the past",
+        "audit/ledger/snapshots.py",
+        "        self.passed_over = [name for name in names if self._seals.refusal_of(name)]",
+        "        self.passed_over = []",
+        f"{_PAST}::test_who_has_the_key_begins_at_a_schedulers_snapshot",
+    ),
+    Mutant(
+        "who has no key begins at anybody's snapshot",
+        "audit/ledger/snapshots.py",
+        "names_of(self.store, pool) if self._unproved else []",
+        "names_of(self.store, pool)",
+        f"{_PAST}::test_who_has_no_key_begins_at_the_first_record",
+    ),
+    Mutant(
+        "a wait from anybody's snapshot is told as if it were proved",
+        "audit/waits/why.py",
+        "return found if found is None or past.proved else",
+        "return found if True else",
+        f"{_PAST}::test_a_wait_that_was_read_from_anybodys_snapshot_says_so",
+    ),
+    Mutant(
+        "anybody's name of a snapshot cuts the ledger's tail",
+        "audit/ledger/past.py",
+        "for name in self._names[-1:] if proved]",
+        "for name in self._names[-1:]]",
+        f"{_PAST}::test_a_name_of_anybody_cuts_no_tail",
+    ),
+    Mutant(
+        "verify does not say that nobody checked a snapshot's seal",
+        "audit/verify/anchors.py",
+        '("" if snapshots.are_proved else UNPROVED)',
+        '""',
+        f"{_PAST}::test_who_verifies_without_the_key_is_told_that_nobody_checked",
+    ),
+    Mutant(
+        "a process of the embedded stack has the owner's login at the store",
+        "local/composition.py",
+        "            **self._store_login(role),",
+        "",
+        f"{_COMPOSED}::test_each_process_has_the_login_of_its_role_at_the_stacks_store",
+    ),
+    Mutant(
+        "a login of the embedded store reaches every name",
+        "local/s3_server.py",
+        "        if login != OWNER:",
+        "        if not login:",
+        f"{_EMBEDDED}::test_only_the_owners_login_reaches_everything",
+    ),
+    Mutant(
+        "a name with dots goes around a login's prefixes",
+        "local/s3_server.py",
+        r".*\z|\A(?:.*/)?\.{{0,2}}(?:/.*)?\z",
+        r".*\z",
+        f"{_EMBEDDED}::test_a_name_is_reached_when_its_prefix_is_the_roles_and_no_part_of_it_is_folded",
+    ),
+    Mutant(
+        "doctor takes a login that reaches another prefix for well",
+        "cli/doctor.py",
+        "    beyond = [said for said in beyond if not said.startswith(own)]",
+        "    beyond = []",
+        "tests/unit/cli/test_store.py::test_doctor_says_what_the_embedded_store_keeps_of_a_role",
     ),
 )

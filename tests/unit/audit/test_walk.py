@@ -170,6 +170,6 @@ def test_every_record_of_a_partition_is_read_through_what_bounds_it(monkeypatch:
         return through
 
     monkeypatch.setattr("audit.ledger.past.ledger_from", lambda bootstrap, partition: (records, end))
-    past = past_of_partition("", POOL, 0, Store(), (), counting)  # type: ignore[arg-type]
+    past = past_of_partition("", POOL, 0, None, (), counting)  # type: ignore[arg-type]
     assert to_the_end(Walk(past, initial_state(POOL))).damage is not None
     assert counted == read > 8

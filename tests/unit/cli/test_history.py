@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from audit.ledger.export import export
-from cli.job_why import BAR, bar
+from cli.job_why import BAR, _begun_at, bar
 from cli.main import run
 from tests.unit.audit.ledger import START_MS, Ledger, job_of
 from tests.unit.audit.waits import full
@@ -142,3 +142,8 @@ def test_as_of_behind_damage_fails_and_says_what_can_be_trusted(
 def test_a_share_that_is_there_is_never_invisible() -> None:
     assert str(bar(1, 10**9)) == "▏"
     assert str(bar(5, 5)) == "█" * BAR
+
+
+def test_a_wait_that_was_read_from_a_snapshot_of_anybody_says_so() -> None:
+    assert _begun_at({"unproved_offset": 5}) == " from a snapshot at offset 5, whose seal the API cannot check"
+    assert _begun_at({"unproved_offset": -1}) == _begun_at({}) == ""

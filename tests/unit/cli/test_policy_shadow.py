@@ -62,7 +62,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
         "settings": lambda data: SimpleNamespace(brokers=""),
         "pools_of": lambda here, pool: {POOL: 0},
         "database": lambda here: nullcontext(),
-        "ObjectStore": lambda here: None,
+        "snapshots_of": lambda here, data: None,
         "Producer": lambda bootstrap, client: topic,
         "on_signal": threading.Event,
     }.items():

@@ -35,7 +35,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     ledger.set_up()
     monkeypatch.setattr(policy, "settings", lambda data: None)
     monkeypatch.setattr(policy, "api", lambda data, operator: Answers(in_force))
-    monkeypatch.setattr(policy, "past_of_pool", lambda here, pool: ledger.past)
+    monkeypatch.setattr(policy, "past_of_pool", lambda *_: ledger.past)
     return ledger
 
 
@@ -67,7 +67,7 @@ def test_a_policy_that_stays_has_none(ledger: Ledger, capsys: pytest.CaptureFixt
 def test_it_shows_the_policy_where_the_ledger_cannot_be_read(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def away(here: object, pool: str) -> object:
+    def away(*_: object) -> object:
         raise KafkaException(KafkaError(KafkaError._TRANSPORT, "away"))
 
     monkeypatch.setattr(policy, "past_of_pool", away)

@@ -12,6 +12,7 @@ import pytest
 
 from api.results import _assemble
 from api.results import _ResultDamaged as ResultDamaged
+from audit.ledger.snapshots import PastSnapshots
 from audit.verify.anchors import anchors_of_snapshots
 from audit.verify.results import _verify
 from contract.results import MANIFEST_NAME, attempt_prefix
@@ -70,7 +71,7 @@ class Row:
 
 ENDLESS: dict[str, tuple[Callable[[Any, Path], Any], Any]] = {
     "a scheduler's snapshot": (lambda store, _: newest_stored(store, SEALS, "main"), None),
-    "an auditor's snapshot": (lambda store, _: anchors_of_snapshots(store, "main"), []),
+    "an auditor's snapshot": (lambda store, _: anchors_of_snapshots(PastSnapshots(store, SEALS), "main"), []),
     "intake's place": (lambda store, _: IntakePositions(store, Brokers("nowhere:1")).place(0), IntakePosition(0)),
     "a version's manifest": (lambda store, path: BlobCache(path, store).read(FILE.sha256, 9), RegistryError),
     "a version's file": (lambda store, path: BlobCache(path, store).fetch(FILE), RegistryError),
