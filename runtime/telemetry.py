@@ -25,6 +25,8 @@ SAID_AGAIN_AFTER_S = 10.0
 """A library that cannot reach its broker says so in four sentences, each ten times a second: 24 KB/s in the log of a
 scheduler, 86 MB in an hour (`tests.system.faults`, with the broker kept down)."""
 SENTENCES_MAX = 1_000
+CAUSES_MAX = 5
+"""Of a failure and those that caused it, so many are told."""
 
 
 class Seldom(logging.Filter):
@@ -53,6 +55,28 @@ class Seldom(logging.Filter):
         return True
 
 
+class WordlessArguments(logging.Filter):
+    """Libraries write failures into their lines: each becomes the name of its class."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_named_by_class, record.args))
+        elif record.args:
+            record.args = {name: _named_by_class(argument) for name, argument in record.args.items()}
+        return True
+
+
+class _ClassName(str):
+    """A name that `%r` shows as it is."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _named_by_class(argument: object) -> object:
+    return _ClassName(type(argument).__name__) if isinstance(argument, BaseException) else argument
+
+
 class _Unfailing:
     """stderr, but a line that cannot be written is lost: a full disk must not end a process that only wanted to log."""
 
@@ -72,7 +96,8 @@ class _Unfailing:
 def configure_logging(process: str, level: str | None = None) -> None:
     """Send structlog's and the standard library's records to stderr, one JSON object a line.
 
-    `process` is in every line. `level` defaults to the setting. Tracebacks carry no local variables.
+    `process` is in every line. `level` defaults to the setting. Of a failure, whoever logs it, a line has the class and
+    the places: its text may quote what it failed on.
     """
     stderr = cast(TextIO, _Unfailing(sys.stderr))
     number = logging.getLevelNamesMapping()[(level or Settings().log_level).upper()]
@@ -82,7 +107,7 @@ def configure_logging(process: str, level: str | None = None) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         _named(process),
-        structlog.processors.format_exc_info,
+        _failure_by_its_places,
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
@@ -92,6 +117,7 @@ def configure_logging(process: str, level: str | None = None) -> None:
     )
     handler = logging.StreamHandler(stderr)
     handler.addFilter(Seldom())
+    handler.addFilter(WordlessArguments())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -124,6 +150,21 @@ def without_words(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return type(error).__name__ + place
+
+
+def _failure_by_its_places(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Of a failure in the line: its class and where it was raised, and the same of those that caused it."""
+    found = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if found is True else found[1] if isinstance(found, tuple) else found
+    told: list[str] = []
+    while isinstance(error, BaseException) and len(told) < CAUSES_MAX:
+        told.append("".join(traceback.format_tb(error.__traceback__)) + type(error).__name__)
+        error = error.__cause__ or error.__context__
+    if told:
+        event["exception"] = "\nbecause of\n".join(told)
+    return event
 
 
 def _named(process: str) -> structlog.typing.Processor:

@@ -8,6 +8,9 @@ _SETTINGS = "tests/unit/runtime/test_settings.py"
 _ROLES = "tests/unit/runtime/test_roles.py"
 _DATA = "tests/unit/local/test_data_directory.py"
 _COMPOSE = "tests/unit/local/test_compose.py"
+_FAILURES = (
+    "tests/process/runtime/test_telemetry.py::test_of_a_failure_whoever_logs_it_a_line_has_the_classes_and_the_places"
+)
 _PLAIN = "tests/unit/api/test_plain_values.py::test_it_is_refused_before_any_handler"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -210,5 +213,26 @@ MUTANTS: tuple[Mutant, ...] = (
         "        if uid not in taken and _is_mapped(uid):",
         "        if _is_mapped(uid):",
         "tests/unit/local/test_postgres_server.py::test_root_runs_it_as_a_user_that_nobody_else_is",
+    ),
+    Mutant(
+        "a process where models run inherits the agent's environment",
+        "gpu_worker/child/canary_flight.py",
+        "            env={},  # any process of this user can read what another one was given\n",
+        "",
+        "tests/unit/architecture/test_environments.py::test_no_process_inherits_our_environment",
+    ),
+    Mutant(
+        "a library's line has the whole text of a failure",
+        "runtime/telemetry.py",
+        "    handler.addFilter(WordlessArguments())",
+        "",
+        _FAILURES,
+    ),
+    Mutant(
+        "the text of a failure is in the log beside its places",
+        "runtime/telemetry.py",
+        "+ type(error).__name__)",
+        "+ repr(error))",
+        _FAILURES,
     ),
 )

@@ -51,3 +51,38 @@ def test_a_full_disk_loses_log_lines_and_not_the_process() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-c", FULL], stdout=subprocess.PIPE, stderr=full, text=True, check=False)
     assert done.stdout == "went on\n"
+
+
+FAILED = """
+import logging, structlog
+from runtime.telemetry import configure_logging
+configure_logging("tester", "info")
+def decode(value):
+    return value.decode()
+try:
+    try:
+        decode(b"a red dragon \\xff")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"cannot read {error.object!r}") from error
+except ValueError as error:
+    logging.getLogger("faust").exception("crashed: %r %s", error, "a place")
+    logging.getLogger("faust").error("crashed: %(error)s", {"error": error})
+    logging.getLogger("faust").error("it failed", exc_info=error)
+    structlog.get_logger("a").exception("ours")
+"""
+
+
+def test_of_a_failure_whoever_logs_it_a_line_has_the_classes_and_the_places() -> None:
+    done = subprocess.run([sys.executable, "-c", FAILED], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["event"] for line in lines] == [
+        "crashed: ValueError a place",
+        "crashed: ValueError",
+        "it failed",
+        "ours",
+    ]
+    for line in (lines[0], *lines[2:]):
+        assert "ValueError\nbecause of\n" in line["exception"]
+        assert "in decode" in line["exception"]
+        assert line["exception"].endswith("UnicodeDecodeError")
+    assert "dragon" not in done.stderr
