@@ -45,14 +45,14 @@ RIGHTS: Mapping[str, Mapping[str, frozenset[Right]]] = {
     Role.INTAKE: {"positions/": SEE | WRITE, "skips/": frozenset({Right.LIST, Right.DELETE})},
     Role.API: {"results/": SEE, "snapshots/": SEE, "probes/": SEE | WRITE},
     Role.NODE: {"blobs/": SEE, "environments/": SEE, "results/": WRITE},
-    Role.INSTALL: _LISTS_ALL | {"blobs/": SEE | WRITE, "environments/": SEE | WRITE, "probes/": ALL},
+    Role.INSTALL: _LISTS_ALL | {"probes/": ALL - {Right.READ}},
     AUTHOR: {"blobs/": SEE | WRITE, "environments/": SEE | WRITE},
     OPERATOR: _LISTS_ALL
     | {
         "results/": SEE | {Right.DELETE},
         "snapshots/": SEE,
         "positions/": SEE,
-        "skips/": SEE | WRITE,
+        "skips/": WRITE | {Right.LIST},
         "probes/": ALL,
     },
 }

@@ -11,6 +11,7 @@ _PLACE = f"{_LYING}::TestTwin::test_a_place_that_intake_did_not_write_skips_noth
 _ENDLESS = "tests/process/runtime/test_endless_store.py"
 _RIGHTS = "tests/unit/runtime/test_store_rights.py"
 _DENIED = "tests/process/runtime/test_denied_reads.py"
+_USES = "tests/unit/runtime/test_store_uses.py"
 _PAST = "tests/unit/audit/test_past_snapshots.py"
 _COMPOSED, _EMBEDDED = "tests/unit/local/test_composition.py", "tests/unit/local/test_s3_server.py"
 _READERS = "tests/unit/runtime/test_bounded_reads.py::test_whoever_reads_passes_over_or_refuses_what_has_no_end"
@@ -248,5 +249,19 @@ MUTANTS: tuple[Mutant, ...] = (
         "    beyond = [said for said in beyond if not said.startswith(own)]",
         "    beyond = []",
         "tests/unit/cli/test_store.py::test_doctor_says_what_the_embedded_store_keeps_of_a_role",
+    ),
+    Mutant(
+        "a role has a right that its code does not use",
+        "runtime/store_rights.py",
+        '"results/": WRITE},',
+        '"results/": WRITE | {Right.LIST}},',
+        f"{_USES}::test_a_role_may_do_what_its_code_asks_and_nothing_else",
+    ),
+    Mutant(
+        "a place that asks the store is in no table",
+        "streams/door/skips.py",
+        "        self._store.delete_prefix(_key(partition, offset))",
+        "        self._store.delete([_key(partition, offset)])",
+        f"{_USES}::test_the_table_has_every_place_that_asks_the_store",
     ),
 )
