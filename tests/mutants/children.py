@@ -179,4 +179,11 @@ MUTANTS = (
         ("            self._on_message(process, message)\n        return bool(messages)\n"),
         "tests/process/gpu_worker/test_slot.py::test_a_large_answer_of_a_child_that_ends_at_once_is_heard",
     ),
+    Mutant(
+        "an attempt's home is that of the process",
+        "gpu_worker/child/run_model.py",
+        '    use_temporary(frame["temporary"], frame["temporary"])',
+        '    use_temporary(frame["temporary"], home)',
+        "tests/process/gpu_worker/test_homes.py::test_an_attempt_finds_nothing_of_the_one_before_in_its_home",
+    ),
 )

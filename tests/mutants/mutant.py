@@ -23,7 +23,7 @@ class Mutant(NamedTuple):
 
     def fault(self, root: Path) -> str:
         """Why the mutant cannot be tried in this tree, and what to do; empty when it can be."""
-        file, (test_file, _, test) = root / self.file, self.test.partition("::")
+        file = root / self.file
         if not file.is_file():
             return f"expected {self.file}, found no such file; name the file that has the rule now"
         found = text_of(file).count(self.text)
@@ -33,11 +33,15 @@ class Mutant(NamedTuple):
             )
         if self.instead == self.text:
             return "expected another text in place of its text, found the same one; write what breaks the rule"
-        if not (root / test_file).is_file() or test.partition("[")[0].rpartition("::")[2] not in _tests_of(
-            root, test_file
-        ):
+        if not is_test(root, self.test):
             return f"expected the test {self.test}, found none; name the test that promises the rule now"
         return ""
+
+
+def is_test(root: Path, test: str) -> bool:
+    """Whether there is a test that pytest names so."""
+    file, _, name = test.partition("::")
+    return (root / file).is_file() and name.partition("[")[0].rpartition("::")[2] in _tests_of(root, file)
 
 
 def _tests_of(root: Path, file: str) -> frozenset[str]:

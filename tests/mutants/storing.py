@@ -162,4 +162,12 @@ MUTANTS = (
         ),
         "tests/process/gpu_worker/test_checker.py::test_it_gets_no_credentials",
     ),
+    Mutant(
+        "a result can be guessed from its digest",
+        "gpu_worker/io/results.py",
+        "outcome.values, files, secrets.token_hex(16))",
+        'outcome.values, files, "")',
+        "tests/unit/gpu_worker/test_results.py"
+        "::test_nobody_who_guesses_a_result_can_confirm_it_by_the_digest_that_the_ledger_has",
+    ),
 )

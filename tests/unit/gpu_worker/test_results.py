@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import msgspec
 import pytest
 
-from contract.codec import decode_result
+from contract.codec import decode_result, encode
 from contract.inputs import Failed, Succeeded
 from contract.results import EMPTY_MANIFEST, LOG_NAME
 from gpu_worker.__main__ import STORE_READ_TIMEOUT_S, STORE_TRIES
@@ -281,3 +281,16 @@ def test_an_abandoned_result_is_removed_and_told(table: Table) -> None:
     table.store.let.set()
     table.told.get(timeout=10)
     assert table.store.objects == {}
+
+
+def test_nobody_who_guesses_a_result_can_confirm_it_by_the_digest_that_the_ledger_has(table: Table) -> None:
+    """All else in a manifest is public, and its digest stays in the ledger after an erasure."""
+    digests = set()
+    for _ in range(2):
+        report = table.stored(computed(values=b'{"n":1}'))
+        assert isinstance(report, Succeeded)
+        digests.add(report.manifest)
+    manifest = decode_result(table.store.objects[PREFIX + "manifest.json"])
+    guessed = encode(msgspec.structs.replace(manifest, salt=""))
+    assert len(digests) == 2
+    assert "sha256:" + hashlib.sha256(guessed).hexdigest() not in digests
