@@ -74,7 +74,7 @@ class CheckedSubmission(msgspec.Struct, frozen=True):
             "Idempotency-Key",
             f"The same key and request again is the same job, at least until {AGE} after it has ended. The job's id is"
             " a hash of tenant and key that is kept for ever, and a short key can be guessed from it: a key must name"
-            " nobody, so use no e-mail address and no person's name.",
+            " nobody, so use no e-mail address, no person's name and no number that counts up.",
         ),
         header("traceparent", "W3C trace context, passed on with the job."),
     ),

@@ -30,7 +30,9 @@ def submit(
     pairs: Annotated[list[str] | None, typer.Option("--input", help="name=value, or name:=JSON; repeat it.")] = None,
     file: Annotated[str | None, typer.Option("--inputs", help="A JSON file of inputs; - for standard input.")] = None,
     expires_in: Annotated[int | None, typer.Option("--expires-in", help="Seconds until the job is ended.")] = None,
-    idempotency_key: Annotated[str | None, typer.Option(help="The same key again is the same job.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="The same key again is the same job; it must name nobody.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until the job has ended; exit 1 when it failed.")] = False,
     save: Annotated[Path | None, typer.Option("--output", help="Save the result's file here; implies --wait.")] = None,
     data: Data = DATA_DEFAULT,
