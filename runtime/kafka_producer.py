@@ -35,6 +35,11 @@ WAITING_KBYTES_MAX = 65_536
 """What waits for a broker in one producer. Beyond this a record is not taken, and its sender waits or is told so."""
 
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+_FORBIDDEN = (KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+FORBIDDEN_TODO = (
+    "set HEADRACE_KAFKA_USER to the user of this process's role; `headrace topics acls` prints what each may"
+)
+POLL_S = 0.1
 
 OnDelivery = Callable[[Delivery | Exception], None]
 
@@ -175,7 +180,11 @@ class Producer:
     def flush(self, timeout_s: float) -> int:
         """Wait until every record handed over is settled, at most `timeout_s`. Returns how many records are not
         settled."""
-        return int(self._inner.flush(timeout_s))
+        try:
+            return int(self._inner.flush(timeout_s))
+        except KafkaException as error:
+            self._on_error(error.args[0])
+            return len(self._inner)
 
     def close(self) -> None:
         """Wait until every record handed over is settled, at most the delivery timeout, and stop the thread."""
@@ -224,11 +233,18 @@ class Producer:
         if error.fatal():
             self._fatal = True
         if self._complaints.due() or error.fatal():
-            log.warning("kafka producer", error=error.name(), fatal=error.fatal())
+            todo = {"do": FORBIDDEN_TODO} if error.code() in _FORBIDDEN else {}
+            log.warning("kafka producer", error=error.name(), fatal=error.fatal(), **todo)
 
     def _serve(self) -> None:
+        """Make the calls that are due, as long as this producer is open. A principal that may write to no topic gets no
+        number for its records from the broker: the library does not call `error_cb` for that, and raises here."""
         while not self._closing.is_set():
-            self._inner.poll(0.1)
+            try:
+                self._inner.poll(POLL_S)
+            except KafkaException as error:
+                self._on_error(error.args[0])
+                self._closing.wait(POLL_S)
             while self._unknown:
                 with suppress(KafkaException):
                     self.learn(self._unknown.pop())

@@ -13,6 +13,20 @@ MUTANTS = (
         "tests/unit/runtime/test_kafka_producer.py::test_after_a_fatal_error_another_client_goes_on",
     ),
     Mutant(
+        "a client that may write nothing ends the thread that tells of deliveries",
+        "runtime/kafka_producer.py",
+        (
+            "            except KafkaException as error:\n"
+            "                self._on_error(error.args[0])\n"
+            "                self._closing.wait(POLL_S)\n"
+        ),
+        "            finally:\n                pass\n",
+        (
+            "tests/unit/runtime/test_kafka_producer.py"
+            "::test_a_client_that_may_write_nothing_goes_on_as_another_client_once_it_may"
+        ),
+    ),
+    Mutant(
         "an offer waits for room",
         "runtime/kafka_producer.py",
         (

@@ -24,6 +24,7 @@ from runtime.kafka_access import apply_access
 from runtime.kafka_credentials import PLAINTEXT, Brokers, KafkaCredentials
 from runtime.kafka_users import set_users
 from streams.hosting.faust_credentials import broker_credentials
+from tests.waiting import until
 
 POLICY = read_policy()
 CLUSTER = next(iter(POLICY.clusters))
@@ -158,6 +159,16 @@ def test_who_may_read_reads_without_being_in_a_group(guarded: Brokers) -> None:
     for role, topic in (("producer", SUBMISSIONS), (node, LEDGER), ("relay", JOBS)):
         assert writes(guarded, topic)
         assert not may_read(as_role(guarded, role), topic, 3.0), role
+
+
+def test_who_may_write_nothing_is_told_so_as_often_as_it_tries(guarded: Brokers) -> None:
+    producer = kafka.Producer(as_role(guarded, "projector"), "headrace-test", delivery_timeout_ms=5_000)
+    for _ in range(2):
+        with pytest.raises(kafka.DeliveryUnclear, match=r"AUTHORIZATION_FAILED|_FATAL"):
+            producer.send_and_wait(JOBS, b"{}", partition=0)
+        until(lambda: producer._fatal, "the library gives the client up")
+    assert producer._thread.is_alive()
+    producer.close()
 
 
 def test_rules_of_others_stay(guarded: Brokers) -> None:

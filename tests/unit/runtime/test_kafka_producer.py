@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from contract.topics import Topic
 from runtime.kafka import Delivery, DeliveryUnclear, Producer
@@ -47,6 +48,29 @@ def test_after_a_fatal_error_another_client_goes_on() -> None:
         assert len(kafka.producers) == 2
 
     on_a_topic(test)
+
+
+def test_a_client_that_may_write_nothing_goes_on_as_another_client_once_it_may(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def test(kafka: TwinKafka, producer: Producer) -> None:
+        await producer.asend("t", b"before", partition=0)
+        (inner,) = kafka.producers
+        no_number = KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED, "no number for its records", fatal=True)
+
+        def refused(*_: object) -> int:
+            inner.poll = polled  # type: ignore[method-assign]
+            raise KafkaException(no_number)
+
+        polled, inner.poll = inner.poll, refused  # type: ignore[assignment,method-assign]
+        inner._alert()
+        await asyncio.sleep(1)
+        assert producer._thread.is_alive()
+        assert (await producer.asend("t", b"after", partition=0)).offset == 1
+        assert len(kafka.producers) == 2
+
+    on_a_topic(test)
+    assert "headrace topics acls" in capsys.readouterr().out
 
 
 def test_who_cannot_wait_hears_at_once_that_there_is_no_room() -> None:
