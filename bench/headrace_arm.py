@@ -22,7 +22,7 @@ from contract import signers
 from contract.inputs import JobSubmitted, Submission
 from contract.names import job_id, payload_digest
 from contract.signing import installation_keys
-from local import installation_key, services, stack
+from local import installation_key, kafka_logins, services, stack
 from local.options import Layout, Options
 from registry import publishing
 from registry.models import resolve
@@ -53,18 +53,24 @@ def submission(number: int, inputs: bytes, tier: str = "api", model: str = "stam
     return JobSubmitted(said, msgspec.Raw(inputs), salt)
 
 
-def signing_as(settings: Settings, signer: str) -> Settings:
-    """These settings for a process that signs as `signer`, where the installation has keys."""
+def settings_as(settings: Settings, signer: str) -> Settings:
+    """These settings for a process that signs as `signer` and speaks to Kafka as the user of that role, where the
+    installation has keys and users."""
     keys = installation_keys(settings.installation_keys)
-    return settings.model_copy(update=installation_key.settings_of(keys[0].of(signer))) if keys else settings
+    changes = installation_key.settings_of(keys[0].of(signer)) if keys else {}
+    if settings.kafka_user:
+        users = kafka_logins.draw(Layout(settings.data.parent).kafka_users, ())
+        changes |= kafka_logins.settings_of(users, signer.partition("/")[0])
+    return settings.model_copy(update=changes)
 
 
 class Submitter:
     """Submits jobs by Kafka, with a producer of its own."""
 
     def __init__(self, settings: Settings) -> None:
-        self._producer = Producer(settings.brokers, "bench-submitter")
-        self._signer = jobs_writer.signer_of(signing_as(settings, signers.API), signers.API)
+        own = settings_as(settings, signers.API)
+        self._producer = Producer(own.brokers, "bench-submitter")
+        self._signer = jobs_writer.signer_of(own, signers.API)
 
     def send(self, folder: Path, count: int, rate_per_s: float) -> None:
         """Open loop: job i is due at i / rate, however long the jobs before took. Rate 0 sends without a pause."""
@@ -114,7 +120,7 @@ def publish(settings: Settings, directory: Path) -> str:
 def node(settings: Settings, slots: int, scratch: Path) -> Iterator[None]:
     """Starts one node of the cluster as a process of its own."""
     command = [sys.executable, "-m", "gpu_worker", "--cluster", "local", "--node", "bench", "--slots", str(slots)]
-    own = signing_as(settings, signers.node_signer("local", "bench")).model_copy(update={"data": scratch})
+    own = settings_as(settings, signers.node_signer("local", "bench")).model_copy(update={"data": scratch})
     env = {**os.environ, **own.environment()}
     with (scratch / "node.log").open("wb") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)

@@ -27,7 +27,7 @@ from cli.caller import user_name
 from cli.connection import api
 from cli.errors import CommandFailed
 from cli.models import await_relay
-from contract import topics
+from contract import access, topics
 from contract.bounds import SLOTS_MAX
 from contract.codec import encode, headers_for
 from contract.lifecycle import TERMINAL
@@ -84,7 +84,7 @@ def demo(
     here = stack.settings(data)
     _publish(here)
     with api(data) as client:
-        jobs = [*_submit_over_http(client), *_submit_over_kafka(here, stack.keys(data).tenant)]
+        jobs = [*_submit_over_http(client), *_submit_over_kafka(data)]
         first_video_s = _follow(client, jobs, begun, data)
         videos = _save(client, jobs, data / "videos")
     sheet = data / "contact-sheet.png"
@@ -134,9 +134,10 @@ def _submit_over_http(client: ApiClient) -> list[DemoJob]:
     return jobs
 
 
-def _submit_over_kafka(here: Settings, tenant: str) -> list[DemoJob]:
-    """Submits as an upstream product does: a record in `submissions` with CloudEvents headers, by any Kafka client."""
-    producer = Producer(here.brokers, "demo-upstream-product")
+def _submit_over_kafka(data: Path) -> list[DemoJob]:
+    """Submits as an upstream product does: a record in `submissions` with CloudEvents headers, by any Kafka client that
+    has the user of a producer."""
+    producer, tenant = Producer(stack.brokers(data, access.PRODUCER), "demo-upstream-product"), stack.keys(data).tenant
     jobs = []
     for seed, (tier, prompt) in enumerate(KAFKA_PROMPTS):
         inputs = msgspec.Raw(json.dumps({"prompt": prompt, "seed": 100 + seed}).encode())

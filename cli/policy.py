@@ -15,7 +15,7 @@ from audit.as_of import MomentInvalid, TrialThen, as_of
 from audit.ledger.damage import NotBelieved
 from cli import output
 from cli.audit_as_of import on_trial
-from cli.connection import DATA_DEFAULT, Data, api, settings
+from cli.connection import DATA_DEFAULT, Data, api, elsewhere, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
 from cli.ledgers import past_of_pool
@@ -25,6 +25,7 @@ from cli.policy_shadow import shadow, shadows
 from cli.sentences import sentence
 from contract.policy import UNLIMITED, Policy
 from contract.policy_check import warnings_of
+from local import stack
 from registry import policies
 from runtime.object_store import UNAVAILABLE
 from runtime.postgres import engine as connect
@@ -138,6 +139,8 @@ def _put_in_force(policy: Policy, bound: policies.TrialBound, data: Path, form: 
     here = settings(data)
     for warning in warnings_of(policy):
         output.err.print(f"warning: {warning}", soft_wrap=True)
+    if not elsewhere():
+        stack.admit(data, policy.clusters)
     fingerprint = policies.apply(here, connect(here), policy, bound=bound)
     with api(data, operator=True) as client:
         deadline = time.monotonic() + ADOPTED_WITHIN_S

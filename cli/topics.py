@@ -1,4 +1,4 @@
-"""`headrace topics …`: what each role may do with the topics, by the brokers' access rules."""
+"""`headrace topics …`: what each role may do with the topics, by the brokers' access rules; and as whom it asks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import typer
 from confluent_kafka import KafkaError, KafkaException
 
 from cli import output
-from cli.connection import DATA_DEFAULT, Data, settings
-from cli.errors import CommandFailed
+from cli.connection import DATA_DEFAULT, Data, elsewhere, settings
+from cli.errors import CommandFailed, WrongUse
 from cli.files import policy_in
 from cli.output import Format, Output
-from contract.access import PRINCIPAL_PREFIX, AccessRule, access_rules, principal_of
-from runtime.kafka_access import apply_access
+from contract.access import PRINCIPAL_PREFIX, access_rules, principal_of
+from contract.policy import Policy
+from local import stack
+from local.kafka_server import ADMIN
+from runtime.kafka_access import AccessChange, apply_access
+from runtime.settings import variable_of
 
 app = typer.Typer(no_args_is_help=True, help="Access rules (ACLs) of the brokers.")
 
@@ -34,10 +38,12 @@ def acls(
     """What each role may do; with --apply, have the brokers keep exactly that for the principals with this prefix.
 
     Rules of other principals stay as they are. To apply them again changes nothing. It takes a principal that may alter
-    the cluster, which no role of the table may."""
-    rules = access_rules(policy_in(file))
+    the cluster, which no role of the table may. In an embedded stack the nodes of clusters that FILE does not name lose
+    their user too."""
+    policy = policy_in(file)
+    rules = access_rules(policy)
     if apply:
-        return _apply(data, rules, prefix, form)
+        return _apply(data, policy, prefix, form)
     rows = [
         (principal_of(rule.role, prefix), rule.resource, rule.name + "*" * rule.prefixed, rule.operation)
         for rule in rules
@@ -48,9 +54,50 @@ def acls(
     output.table(["principal", "resource", "name", "may"], rows, empty="no rule")
 
 
-def _apply(data: Path, rules: tuple[AccessRule, ...], prefix: str, form: Format) -> None:
+@app.command()
+def login(
+    role: Annotated[str, typer.Argument(help="producer, auditor, operator, node.CLUSTER…")],
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
+    """Print the settings with which this role speaks to the broker of the embedded stack. They are secret."""
+    if elsewhere():
+        raise WrongUse(
+            "expected the embedded stack of --data, found an installation that the environment names: whoever runs its"
+            " brokers makes their users"
+        )
+    here = settings(data)
+    shown = stack.brokers(data, role).credentials
+    made = {
+        variable_of(name): value
+        for name, value in (
+            ("kafka", here.kafka),
+            ("kafka_security", shown.security),
+            ("kafka_mechanism", shown.mechanism),
+            ("kafka_user", shown.user),
+            ("kafka_password", shown.password),
+        )
+    }
+    if form is Format.JSON:
+        return output.as_json(made)
+    output.err.print(
+        "for a process of this role alone: whoever has it may do what the role may (`headrace topics acls`)"
+    )
+    for name, value in made.items():
+        print(f"{name}={value}")
+
+
+def _changed(data: Path, policy: Policy, prefix: str) -> AccessChange:
+    if elsewhere():
+        return apply_access(settings(data).brokers, access_rules(policy), prefix)
+    if prefix == PRINCIPAL_PREFIX:
+        return stack.keep_only(data, policy.clusters)
+    return apply_access(stack.brokers(data, ADMIN), access_rules(policy), prefix)
+
+
+def _apply(data: Path, policy: Policy, prefix: str, form: Format) -> None:
     try:
-        done = apply_access(settings(data).brokers, rules, prefix)
+        done = _changed(data, policy, prefix)
     except KafkaException as error:
         said = error.args[0]
         if said.code() == KafkaError.SECURITY_DISABLED:
@@ -69,4 +116,6 @@ def _apply(data: Path, rules: tuple[AccessRule, ...], prefix: str, form: Format)
     for sign, lines in (("+", done.added), ("-", done.removed)):
         for line in lines:
             output.out.print(f"{sign} {line}", soft_wrap=True, markup=False)
-    output.out.print(f"{len(done.added)} rules added, {len(done.removed)} removed, of {len(rules)} in the table")
+    output.out.print(
+        f"{len(done.added)} rules added, {len(done.removed)} removed, of {len(access_rules(policy))} in the table"
+    )

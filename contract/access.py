@@ -6,6 +6,7 @@ write `jobs` may still say only what a signature of theirs is good for (contract
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -21,7 +22,6 @@ from contract.topics import (
     SHADOW,
     SUBMISSIONS,
     dispatch_topic,
-    topics_for,
 )
 
 SCHEDULER, PROJECTOR, AUDITOR, PRODUCER = "scheduler", "projector", "auditor", "producer"
@@ -30,7 +30,7 @@ SHADOW_RUNNER = "shadow"
 PRINCIPAL_PREFIX = "headrace-"
 """Brokers of several products have principals of others too."""
 
-Resource = Literal["topic", "group", "cluster"]
+Resource = Literal["topic", "group", "cluster", "transactional_id"]
 Operation = Literal["read", "write", "describe", "create", "delete", "alter", "alter_configs", "describe_configs"]
 """The brokers' names. Who may read, write, alter or delete may describe too."""
 
@@ -53,6 +53,11 @@ _TOPICS: dict[str, dict[str, tuple[Operation, ...]]] = {
     PRODUCER: {SUBMISSIONS: ("write",)},
 }
 """Nodes and the topics of orders are added by the policy's clusters."""
+ROLES = tuple(_TOPICS)
+"""Every role but those of nodes."""
+
+_MADE = (JOBS, LEDGER, PROGRESS, QUARANTINE, SHADOW, SUBMISSIONS)
+"""The topics that an operator makes, beside those of orders."""
 
 _GROUPS = {INTAKE: "headrace-intake", SCHEDULER: "headrace-scheduler", PROJECTOR: "headrace-projector"}
 """The consumer group of each role whose partitions the brokers share out."""
@@ -60,6 +65,9 @@ _GROUPS = {INTAKE: "headrace-intake", SCHEDULER: "headrace-scheduler", PROJECTOR
 READERS, NODE_READERS = "headrace", "node-"
 """How the names begin under which our readers ask. librdkafka asks brokers for the coordinator of such a group although
 none is joined, and takes it for a failure of the reader when it is not allowed to."""
+
+ANY_ID = "*"
+"""A producer names its transactions as it likes. Nobody else of ours has any."""
 
 _MAKE: tuple[Operation, ...] = ("create", "alter", "alter_configs", "describe_configs")
 
@@ -85,7 +93,12 @@ def principal_of(role: str, prefix: str = PRINCIPAL_PREFIX) -> str:
 
 
 def access_rules(policy: Policy) -> tuple[AccessRule, ...]:
-    """Every rule that an installation with this policy needs, and no other, in a fixed order.
+    """Every rule that an installation with this policy needs, and no other, in a fixed order."""
+    return rules_for_clusters(policy.clusters)
+
+
+def rules_for_clusters(clusters: Iterable[str]) -> tuple[AccessRule, ...]:
+    """Every rule that an installation with these clusters needs, and no other, in a fixed order.
 
     The operator makes topics, and deletes none but those of orders: a policy that is taken back leaves some behind."""
     rules = [
@@ -96,16 +109,12 @@ def access_rules(policy: Policy) -> tuple[AccessRule, ...]:
     ]
     rules += [AccessRule(role, "group", group, "read") for role, group in _GROUPS.items()]
     rules += [AccessRule(role, "group", READERS, "describe", prefixed=True) for role in _TOPICS if role != PRODUCER]
+    rules += [AccessRule(PRODUCER, "transactional_id", ANY_ID, operation) for operation in ("write", "describe")]
     rules += [AccessRule(SCHEDULER, "topic", DISPATCH_PREFIX, "write", prefixed=True)]
-    rules += [
-        AccessRule(OPERATOR, "topic", topic.name, operation)
-        for topic in topics_for(policy)
-        if not topic.name.startswith(DISPATCH_PREFIX)
-        for operation in _MAKE
-    ]
+    rules += [AccessRule(OPERATOR, "topic", topic, operation) for topic in _MADE for operation in _MAKE]
     rules += [AccessRule(OPERATOR, "topic", DISPATCH_PREFIX, what, prefixed=True) for what in (*_MAKE, "delete")]
     rules += [AccessRule(OPERATOR, "cluster", "kafka-cluster", "describe_configs")]
-    for cluster in policy.clusters:
+    for cluster in sorted(set(clusters)):
         node = node_role(cluster)
         rules += [
             AccessRule(node, "topic", dispatch_topic(cluster), "read"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from contract import signers
+from contract.access import node_role
 from contract.signing import installation_keys
-from local import installation_key, ports
-from local.kafka_server import KafkaServer
+from local import installation_key, kafka_logins, ports
+from local.kafka_server import ADMIN, KafkaServer
 from local.options import Layout, Memory, Options, brings_own_s3, remember
 from local.ports import HOST
 from local.postgres_server import PostgresServer
@@ -37,8 +38,16 @@ class Composition:
     """
 
     def __init__(
-        self, options: Options, layout: Layout, memory: Memory, words_kept_ms: int, *, trusted_models: bool = False
+        self,
+        options: Options,
+        layout: Layout,
+        memory: Memory,
+        words_kept_ms: int,
+        *,
+        trusted_models: bool = False,
+        clusters: Iterable[str] = (),
     ) -> None:
+        """`clusters`: those of the policy. Their nodes get a user of the broker, if they have none yet."""
         self._options = options
         self._layout = layout
         self._given = Settings()
@@ -48,6 +57,7 @@ class Composition:
             layout.installation_keys
         )
         """The first one signs; all of them are in force."""
+        self._passwords = kafka_logins.draw(layout.kafka_users, {*clusters, options.cluster})
         self.ports = self._choose_ports(memory)
         remember(layout, Memory(ports=self.ports, words_kept_ms=words_kept_ms, installed=memory.installed))
         self.kafka = KafkaServer(
@@ -56,6 +66,7 @@ class Composition:
             port=self.ports["kafka"],
             controller_port=self.ports["kafka-controller"],
             words_kept_ms=words_kept_ms,
+            admin_password=self._passwords[ADMIN],
         )
         self.postgres = None if os.environ.get("DATABASE_URL") else PostgresServer(layout.postgres, layout.logs)
         self.s3 = S3Server(layout.s3, layout.logs, port=self.ports["s3"]) if brings_own_s3() else None
@@ -66,7 +77,8 @@ class Composition:
 
     def _settings(self) -> Settings:
         """The settings of whoever talks to the stack. Each process of the stack has `data`, `metrics_port`,
-        `node_address` and a signer of its own; these sign as an operator."""
+        `node_address`, a signer and a user of the broker of its own; these sign, and speak to the broker, as an
+        operator."""
         changes: dict[str, object] = {
             "kafka": self.kafka.bootstrap,
             "data": self._layout.processes,
@@ -77,6 +89,7 @@ class Composition:
             "join_token": "",
             "trusted_models": self._trusted_models,
             **installation_key.settings_of(self._keys[0].of(installation_key.OWNER)),
+            **kafka_logins.settings_of(self._passwords, signers.OPERATOR),
         }
         if self.postgres is not None:
             changes["database_url"] = self.postgres.url
@@ -115,7 +128,6 @@ class Composition:
             name = f"node-{number}"
             arguments = ["--cluster", self._options.cluster, "--node", name, "--slots", str(self._options.slots)]
             address = f"{HOST}:{ports.first_gang_port(number)}"
-            signer = signers.node_signer(self._options.cluster, name)
             nodes.append(
                 self._program(
                     name,
@@ -123,8 +135,9 @@ class Composition:
                     Role.NODE,
                     arguments=arguments,
                     node_address=address,
-                    signer=signer,
+                    signer=signers.node_signer(self._options.cluster, name),
                     join_token=partial(installation_key.join_token, self._keys[0], self._options.cluster, name),
+                    kafka_role=node_role(self._options.cluster),
                 )
             )
         return nodes
@@ -142,11 +155,14 @@ class Composition:
         signer: str = "",
         checks: bool = False,
         join_token: Callable[[], str] | None = None,
+        kafka_role: str = "",
     ) -> StackProgram:
-        """`signer`: as whom the process signs, if it does. `checks`: it checks signatures."""
+        """`signer`: as whom the process signs, if it does. `checks`: it checks signatures. `kafka_role`: whose user of
+        the broker the process is, if its role has none of the same name."""
         changes: dict[str, object] = {
             **self._secrets(signer, checks),
             **self._store_login(role),
+            **kafka_logins.settings_of(self._passwords, kafka_role or role),
             "data": self._layout.processes / name,
             "metrics_port": self.ports[_API_METRICS if port else name],
             "node_address": node_address,

@@ -60,6 +60,8 @@ class Layout:
         self.keys = self.data / "keys.json"
         self.installation_keys = self.data / "installation-keys"
         """The keys from which those are derived with which processes sign (contract.signing)."""
+        self.kafka_users = self.data / "kafka-users.json"
+        """Passwords of the broker's users (local.kafka_logins)."""
         self.logs = self.data / "logs"
         self.supervisor_log = self.logs / "supervisor.log"
         self.kafka = self.data / "kafka"

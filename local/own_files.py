@@ -35,8 +35,8 @@ def damaged(path: Path, found: str) -> FileDamaged:
     return FileDamaged(
         f"{path} as the stack wrote it",
         f"another file ({found})",
-        "Restore the file from a backup; of settings.json, keys.json and status.json `headrace up` makes new ones when"
-        " they are moved away",
+        "Restore the file from a backup; of settings.json, keys.json, kafka-users.json and status.json `headrace up`"
+        " makes new ones when they are moved away",
     )
 
 

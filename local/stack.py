@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.live import Live
 
-from local import disk, own_files
+from local import disk, kafka_logins, own_files
 from local import status as status_file
 from local.data_directory import make_private, require_path
 from local.display import render
@@ -26,6 +26,8 @@ from local.lock import StackLock
 from local.options import Keys, Layout, Options, needed_jars, to_argument
 from local.processes import Process
 from local.status import StackStatus
+from runtime.kafka_access import AccessChange
+from runtime.kafka_credentials import Brokers
 from runtime.private_files import UMASK
 from runtime.settings import Settings
 from runtime.shutdown import on_signal
@@ -97,6 +99,23 @@ def settings(data: Path) -> Settings:
         return Settings.model_validate(fields)
     except ValidationError as error:
         raise own_files.damaged(path, f"{error.error_count()} settings that cannot be read") from None
+
+
+def brokers(data: Path, role: str) -> Brokers:
+    """The broker of the stack that runs, or last ran, on this data, as the user of this role (contract.access).
+    FileNotFoundError when no stack ever ran on it; CannotStart when nobody has that role."""
+    return kafka_logins.brokers_as(Layout(data).kafka_users, settings(data).kafka, role)
+
+
+def admit(data: Path, clusters: Iterable[str]) -> None:
+    """Give the nodes of these clusters a user of the broker and its rules, unless they have them. Whoever owns the data
+    may. KafkaException; CannotStart."""
+    kafka_logins.admit(Layout(data).kafka_users, settings(data).kafka, clusters)
+
+
+def keep_only(data: Path, clusters: Iterable[str]) -> AccessChange:
+    """As `admit`, and take both from the nodes of all other clusters. KafkaException; CannotStart."""
+    return kafka_logins.keep_only(Layout(data).kafka_users, settings(data).kafka, clusters)
 
 
 def keys(data: Path) -> Keys:

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from contract.policy_check import warnings_of
-from local import disk, status
+from local import disk, kafka_logins, status
 from local.composition import Composition
 from local.data_directory import tighten
 from local.errors import CannotStart
@@ -48,6 +48,10 @@ READY_TIMEOUT_S = 120.0
 CRASHES_BEFORE_READY_MAX = 3
 """When a part crashes this often before the stack was ready once, starting it again will not help."""
 
+NAMED_NOW = (
+    "an older release let every client of this broker do anything; from now on each process has a user of its own, and"
+    " so must your own clients: `headrace topics login producer` prints what a producer of submissions needs"
+)
 EXIT_FAILED = 1
 EXIT_ALREADY_RUNNING = 3
 
@@ -97,7 +101,15 @@ class Supervisor:
         trusted, told = trusts_models(Settings(), self._layout.data)
         if told:
             self.status.warnings.append(told)
-        composition = Composition(self._options, self._layout, memory, words_kept_ms, trusted_models=trusted)
+        nameless = memory.installed and not self._layout.kafka_users.exists()
+        composition = Composition(
+            self._options,
+            self._layout,
+            memory,
+            words_kept_ms,
+            trusted_models=trusted,
+            clusters=() if memory.installed else first.clusters,
+        )
         self._describe(composition)
         if memory.installed and self._options.policy is not None:
             self.status.warnings.append(
@@ -115,6 +127,11 @@ class Supervisor:
         def topics() -> None:
             from local import install
 
+            admin = composition.kafka.brokers
+            if nameless:
+                kafka_logins.draw_for_topics(self._layout.kafka_users, admin)
+                self.status.warnings.append(NAMED_NOW)
+            kafka_logins.install(admin, kafka_logins.draw(self._layout.kafka_users, ()))
             if not memory.installed:
                 install.install_topics(settings, first)
 

@@ -22,7 +22,12 @@ from runtime.kafka_records import CLIENT
 
 TIMEOUT_S = 30.0
 
-_RESOURCES = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "cluster": ResourceType.BROKER}
+_RESOURCES = {
+    "topic": ResourceType.TOPIC,
+    "group": ResourceType.GROUP,
+    "cluster": ResourceType.BROKER,
+    "transactional_id": ResourceType.TRANSACTIONAL_ID,
+}
 """librdkafka calls the cluster a broker."""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ScramCredentialInfo,
     ScramMechanism,
+    UserScramCredentialDeletion,
     UserScramCredentialUpsertion,
 )
 
@@ -27,3 +29,17 @@ def set_users(brokers: Brokers, passwords: Mapping[str, str]) -> None:
     wanted = [UserScramCredentialUpsertion(user, how, word.encode()) for user, word in sorted(passwords.items())]
     for made in admin.alter_user_scram_credentials(wanted, request_timeout=TIMEOUT_S).values():
         made.result()
+
+
+def remove_users(brokers: Brokers, users: Iterable[str]) -> None:
+    """Have the brokers know these users no more. KafkaException."""
+    gone = [UserScramCredentialDeletion(user, ScramMechanism.SCRAM_SHA_512) for user in sorted(users)]
+    if not gone:
+        return
+    admin = kafka_clients.admin_client({**CLIENT, **brokers.librdkafka()})
+    for removed in admin.alter_user_scram_credentials(gone, request_timeout=TIMEOUT_S).values():
+        try:
+            removed.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.RESOURCE_NOT_FOUND:
+                raise

@@ -1,8 +1,8 @@
 """What each role may do in the object store: one table, from which policy documents are made.
 
 A process that is broken into, or a model in a node, can then do no more there than its role: read no other's results,
-delete none, write no snapshot. The embedded S3Proxy keeps each login to its prefixes and no more (local.s3_server); in a
-store with one login for everybody, what steers processes is guarded by seals alone (contract.seals).
+delete none, write no snapshot. The embedded S3Proxy keeps each login to its prefixes and no more (local.s3_server); in
+a store with one login for everybody, what steers processes is guarded by seals alone (contract.seals).
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from cli.api_client import ApiClient
+from contract import access
 from contract.chain import Chain, Counted
 from contract.codec import decode_quarantined
 from contract.lifecycle import ENDINGS
@@ -33,7 +34,7 @@ class Feeder:
 
     def __init__(self, here: Installation) -> None:
         self.kafka = stack.settings(here.data).brokers
-        self._producer = Producer(self.kafka, "upstream")
+        self._producer = Producer(stack.brokers(here.data, access.PRODUCER), "upstream")
         self.places: dict[tuple[int, int], str] = {}
         """(partition, offset) of records that must be refused: what they are."""
 

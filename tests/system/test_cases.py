@@ -19,6 +19,7 @@ import msgspec
 import pytest
 from confluent_kafka import Producer as PlainProducer
 
+from contract import access
 from contract.names import job_id_of_event
 from contract.topics import SUBMISSIONS
 from local import stack
@@ -144,9 +145,9 @@ def lines_of_curl(here: Installation) -> None:
     assert post(here, body, "application/json; charset=iso-8859-1").status_code == 415
 
 
-def transactions(kafka: Brokers) -> tuple[list[str], list[str]]:
+def transactions(producer: Brokers) -> tuple[list[str], list[str]]:
     """C7: (jobs that were committed, jobs that were aborted); each of 100 transactions has one record."""
-    plain = PlainProducer({**kafka.librdkafka(), "transactional.id": "outbox"})
+    plain = PlainProducer({**producer.librdkafka(), "transactional.id": "outbox"})
     plain.init_transactions(30)
     ids: dict[str, list[str]] = {"aborted": [], "committed": []}
 
@@ -255,7 +256,7 @@ def test_what_outsiders_send_stops_nobody_else(here: Installation, tmp_path: Pat
         words_of_models(here)
         numbers_written_with_a_fraction(here, feeder)
         lines_of_curl(here)
-        committed, aborted = transactions(feeder.kafka)
+        committed, aborted = transactions(stack.brokers(here.data, access.PRODUCER))
         a_policy_that_is_refused(here, tmp_path)
         refusals_under_a_small_payload_max(here, feeder, tmp_path)
         a_node_of_many_versions(here)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from cli.api_client import ApiClient
+from contract import access
 from contract.chain import Chain, Counted
 from contract.codec import encode
 from contract.events import JobAccepted, JobSucceeded
@@ -73,7 +74,9 @@ def test_nothing_that_anybody_wrote_is_in_the_ledger(here: Installation, tmp_pat
         jobs = [submit(client, words["value"], key=words["key"]), submit(client, words["message"], fail="message")]
         jobs += [submit(client, words["class"], fail="class")]
         tenant = stack.keys(here.data).tenant
-        upstream(brokers, tenant, client.get(f"/v1/jobs/{jobs[0]}")["job"]["tier"], words)
+        upstream(
+            stack.brokers(here.data, access.PRODUCER), tenant, client.get(f"/v1/jobs/{jobs[0]}")["job"]["tier"], words
+        )
         jobs.append(job_id_of_event("main", tenant, words["source"], words["event"]))
         until(lambda: accepted(brokers, jobs[-1]), "the upstream's job is accepted", 30)
         ended = wait_ended(client, jobs, 60)

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from contract import access
 from contract.codec import encode, headers_for
 from contract.names import job_id_of_event
 from contract.side_topics import SubmissionRequested
@@ -30,7 +31,7 @@ class Upstream:
 
     def __init__(self, here: Installation) -> None:
         self.settings = stack.settings(here.data)
-        self._producer = Producer(self.settings.brokers, "upstream")
+        self._producer = Producer(stack.brokers(here.data, access.PRODUCER), "upstream")
 
     def submit(self, model: str) -> tuple[str, str]:
         """(the record as commands name it, the job that it would be)."""

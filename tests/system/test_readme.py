@@ -18,6 +18,7 @@ import msgspec
 import psutil
 import pytest
 
+from contract import access
 from contract.codec import encode, headers_for
 from contract.side_topics import SubmissionRequested
 from contract.topics import SUBMISSIONS
@@ -152,7 +153,7 @@ def another_version(reader: Reader) -> None:
 
 
 def something_refused(reader: Reader) -> None:
-    producer = Producer(stack.settings(reader.here.data).brokers, "upstream")
+    producer = Producer(stack.brokers(reader.here.data, access.PRODUCER), "upstream")
     request = SubmissionRequested("demo", "free", "nobody", msgspec.Raw(b"{}"))
     headers = headers_for(request, uuid.uuid4().hex, "//readme")
     producer.send_and_wait(SUBMISSIONS, encode(request), key=b"demo", headers=headers)

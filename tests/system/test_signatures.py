@@ -10,6 +10,7 @@ import pytest
 
 from audit.ledger.reader import ledger_of_partition
 from contract import signers, signing
+from contract.access import node_role
 from contract.codec import decode_batch
 from contract.events import JobDispatched
 from contract.inputs import CancelRequested, Failed, NodeReport, PolicyApplied, Wire
@@ -29,10 +30,10 @@ STRANGE = InstallationKey(b"x" * 32)
 
 
 class Forger:
-    """Whoever may write to `jobs`."""
+    """Whoever has the broker's user of a node, and so may write to `jobs`."""
 
     def __init__(self, here: Installation) -> None:
-        self._producer = Producer(stack.settings(here.data).brokers, "forger")
+        self._producer = Producer(stack.brokers(here.data, node_role("local")), "forger")
 
     def say(self, key: SigningKey | None, said: Wire) -> str:
         """Write the record, signed by this key if there is one. The record as commands name it."""

@@ -25,7 +25,6 @@ from local.options import Layout, Options
 from local.ports import HOST, free_port
 from local.status import StackStatus
 from runtime import kafka
-from runtime.kafka_credentials import Brokers
 from tests.waiting import until
 
 ATTENDED = """
@@ -172,7 +171,7 @@ def test_a_killed_supervisor_leaves_nothing_and_its_data_is_picked_up(data: Path
     assert (after.api_url, after.kafka) == (before.api_url, before.kafka)
     headers = {"Authorization": f"Bearer {stack.keys(data).api_key}"}
     assert asked(f"{after.api_url}/v1/models", headers=headers).status_code == 200
-    brokers = Brokers(after.kafka)
+    brokers = stack.settings(data).brokers
     begin, end = kafka.offsets(brokers, topics.JOBS, 0)
     records = [codec.decode_wire(r.value) for r in kafka.read_range(brokers, topics.JOBS, 0, begin, end)]
     assert sum(isinstance(record, PolicyApplied) for record in records) == 1

@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import psutil
 
+from contract import access
+from contract.access import node_role
 from contract.inputs import CancelRequested, NodeCordonRequested, NodeHeartbeat, Wire
 from contract.names import job_id_of_event
 from contract.signers import node_signer
@@ -135,7 +137,8 @@ class Means:
 
     def _bad_records(self, topic: str) -> str:
         """Records that no door takes, and that would do harm if one did."""
-        producer = Producer(stack.settings(self._here.data).brokers, "stranger")
+        role = node_role("local") if topic == JOBS else access.PRODUCER
+        producer = Producer(stack.brokers(self._here.data, role), "stranger")
         try:
             write = self._to_jobs if topic == JOBS else self._to_submissions
             places = until(lambda: write(producer), f"strangers write to {topic}", HEARD_WITHIN_S)

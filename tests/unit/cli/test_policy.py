@@ -33,6 +33,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[TrialBound]:
         return fingerprint(parse(DOCUMENT))
 
     monkeypatch.setattr(policy, "ADOPTED_WITHIN_S", 0.01)
+    monkeypatch.setattr(policy, "elsewhere", lambda: True)
     monkeypatch.setattr(policy, "settings", lambda data: None)
     monkeypatch.setattr(policy, "connect", lambda settings: None)
     monkeypatch.setattr(policy, "api", lambda data, operator: Answers(lambda path: IN_FORCE))

@@ -23,6 +23,7 @@ def applied(monkeypatch: pytest.MonkeyPatch, outcome: AccessChange | int) -> int
             raise KafkaException(KafkaError(outcome))
         return outcome
 
+    monkeypatch.setattr(topics, "elsewhere", lambda: True)
     monkeypatch.setattr(topics, "settings", lambda data: SimpleNamespace(brokers="brokers"))
     monkeypatch.setattr(topics, "apply_access", apply)
     return run(["topics", "acls", str(POLICY_FILE), "--apply"])

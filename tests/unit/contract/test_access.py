@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contract.access import AccessRule, access_rules, node_role, principal_of
+from contract.access import ROLES, AccessRule, access_rules, node_role, principal_of, rules_for_clusters
 from contract.policy_document import parse
 from contract.topics import JOBS, LEDGER, PROGRESS, QUARANTINE, SHADOW, SUBMISSIONS, dispatch_topic, topics_for
 from streams import intake, projector, scheduler
@@ -39,9 +39,18 @@ def test_a_node_writes_its_reports_and_reads_the_orders_of_its_own_cluster() -> 
 
 def test_an_auditor_changes_nothing_and_a_producer_has_its_topic_only() -> None:
     assert {rule.operation for rule in RULES if rule.role == "auditor"} == {"read", "describe"}
-    assert [rule for rule in RULES if rule.role == "producer"] == [
+    assert {rule for rule in RULES if rule.role == "producer" and rule.resource != "transactional_id"} == {
         AccessRule("producer", "topic", SUBMISSIONS, "write")
-    ]
+    }
+
+
+def test_a_producer_alone_writes_in_transactions() -> None:
+    assert {rule.role for rule in RULES if rule.resource == "transactional_id"} == {"producer"}
+
+
+def test_the_rules_of_clusters_are_those_of_the_policy_that_names_them() -> None:
+    assert rules_for_clusters(["b", "a", "b"]) == RULES
+    assert set(ROLES) == {rule.role for rule in rules_for_clusters([])}
 
 
 def test_who_runs_a_shadow_writes_what_it_found_and_reads_no_words() -> None:

@@ -17,9 +17,11 @@ from local.errors import CannotStart
 from local.first_policy import POLICY_FILE, read_policy
 from local.java import java_environment
 from local.options import Layout, Memory, Options, from_argument, recall, to_argument
+from local.own_files import read
 from local.ports import HOST, free_port
 from local.processes import Process
 from runtime.roles import Role, variables_of
+from runtime.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +144,33 @@ def test_the_first_policy_of_a_stack_asks_for_tokens_and_a_users_own_as_it_says(
     own = tmp_path / "own.yaml"
     own.write_text(POLICY_FILE.read_text().replace("join_tokens: true", "join_tokens: false"))
     assert not read_policy(own).join_tokens
+
+
+def test_each_process_has_its_own_user_of_the_broker_and_no_other(tmp_path: Path) -> None:
+    composition = compose(Options(data=tmp_path, nodes=2, cluster="c"))
+    passwords = read(Layout(tmp_path).kafka_users, dict[str, str])
+    roles = {name: name for name in ("scheduler", "api", "projector", "intake", "relay")}
+    roles |= dict.fromkeys(("node-1", "node-2"), "node.c")
+    for part in composition.programs + composition.nodes:
+        assert part.process is not None
+        assert part.process.env is not None
+        found, role = part.process.env, roles.pop(part.name)
+        assert found["HEADRACE_KAFKA_USER"] == f"headrace-{role}"
+        assert found["HEADRACE_KAFKA_SECURITY"] == "sasl_plaintext"
+        assert {known for known in passwords if passwords[known] in found.values()} == {role}
+    assert not roles
+    assert composition.settings.kafka_user == "headrace-operator"
+    assert composition.kafka.brokers.credentials.password == passwords["admin"]
+
+
+def test_settings_of_other_brokers_are_not_those_of_the_stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"SECURITY": "sasl_ssl", "MECHANISM": "OAUTHBEARER", "USER": "id", "PASSWORD": "hush"}
+    given["TOKEN_URL"] = "https://tokens.example"
+    for name, value in given.items():
+        monkeypatch.setenv(f"HEADRACE_KAFKA_{name}", value)
+    settings = compose(Options(data=tmp_path)).settings
+    assert Settings.model_validate(settings.model_dump()).kafka_mechanism == "SCRAM-SHA-512"
+    assert (settings.kafka_user, settings.kafka_token_url) == ("headrace-operator", "")
 
 
 def test_each_process_has_the_settings_of_its_role_and_no_others(
