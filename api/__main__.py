@@ -13,6 +13,7 @@ from api.app import Application
 from api.connections import ApiConfig, BoundedConnection, connections_of
 from contract import signers
 from runtime import jobs_writer
+from runtime.anonymous_clients import require_names
 from runtime.entry import exit_with
 from runtime.open_files import raise_open_files
 from runtime.settings import Settings
@@ -67,6 +68,7 @@ def listen_on(host: str, port: int) -> socket.socket:
 def main() -> int:
     settings = Settings()
     configure_logging("api", settings.log_level)
+    require_names(settings)
     jobs_writer.process_signer(settings, signers.API)
     try:
         listener = listen_on(settings.api_host, settings.api_port)

@@ -25,7 +25,8 @@ from local.model_layers import layers_here
 from local.options import Layout
 from local.s3_server import OWNER, PREFIXES_OF, StoreLogin, login_in
 from local.status import PartStatus, StackStatus
-from runtime import jobs_writer
+from runtime import anonymous_clients, jobs_writer
+from runtime.anonymous_clients import Treated
 from runtime.kafka import broker_setting
 from runtime.object_store import StoreFault
 from runtime.object_store_health import store_of_moment, what_it_supports
@@ -165,7 +166,7 @@ def _installation(data: Path, status: StackStatus) -> list[DoctorFinding]:
     if not (elsewhere() or status.running):
         return signing
     logins = [] if elsewhere() else _embedded_logins(here, Layout(data).s3)
-    return [*signing, *_broker(here), *_store(here), *logins, *_api(here, status.running)]
+    return [*signing, _names(here), *_broker(here), *_store(here), *logins, *_api(here, status.running)]
 
 
 def _store(here: Settings) -> list[DoctorFinding]:
@@ -242,6 +243,20 @@ def _signing(here: Settings) -> list[DoctorFinding]:
         return [DoctorFinding(what, True, f"as {key.signer}")]
     todo = "set what `headrace keys derive operator.NAME` prints: schedulers with keys refuse unsigned records"
     return [DoctorFinding(what, not elsewhere(), "they sign nothing", todo)]
+
+
+def _names(here: Settings) -> DoctorFinding:
+    """Whether Kafka lets clients in that have no name."""
+    what, answers = "Kafka asks every client for its name", anonymous_clients.ask(here.brokers)
+    if found := anonymous_clients.found_in(answers):
+        return DoctorFinding(
+            what, here.kafka_development, found, anonymous_clients.TODO, suspect=here.kafka_development
+        )
+    away = [answer.address for answer in answers if answer.treated is Treated.AWAY]
+    if away:
+        found = f"not found out: {', '.join(away)} did not answer"
+        return DoctorFinding(what, True, found, "see `headrace status`, or set HEADRACE_KAFKA", suspect=True)
+    return DoctorFinding(what, True, "one without a name is turned away")
 
 
 def _broker(here: Settings) -> list[DoctorFinding]:

@@ -20,6 +20,7 @@ from contract.policy_check import warnings_of
 from contract.topics import JOBS, SUBMISSIONS
 from operations import quarantine
 from operations.quarantine import Place, TopicCounts
+from runtime import anonymous_clients
 from runtime.kafka import OffsetGone, partitions
 from runtime.object_store import UNAVAILABLE, ObjectStore
 from runtime.object_store_health import ask, store_of_moment
@@ -97,6 +98,8 @@ class Troubles(msgspec.Struct):
     lost: list[LostSubmissions]
     unsigned: list[str]
     """Pools that take records of `jobs` that nobody signed."""
+    nameless: str
+    """Why Kafka is open to whoever reaches it; empty when it is not, or does not answer."""
     policy_warnings: list[str]
     """What is dangerous in the policies in force."""
     snapshots_missed: dict[str, int]
@@ -107,7 +110,7 @@ class Troubles(msgspec.Struct):
 
 def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
     """The troubles at this moment. `schedulers`: the addresses of their metrics."""
-    found = Troubles({}, [], [], {}, [], True, [], [], [], [], {}, [])
+    found = Troubles({}, [], [], {}, [], True, [], [], [], "", [], {}, [])
     try:
         health = api_health.api_health(here.api_url)
         found.failing, found.waiting, found.unreadable = dict(health.failing), health.waiting, health.unreadable
@@ -121,6 +124,7 @@ def find_troubles(here: Settings, schedulers: Sequence[str] = ()) -> Troubles:
             found.snapshots_missed |= _missed(samples)
         except (httpx.HTTPError, ValueError):
             found.unknown.append("whether pools rest is not known: the scheduler does not answer")
+    found.nameless = anonymous_clients.fault_of(anonymous_clients.ask(here.brokers))
     if "postgres" not in found.failing:
         try:
             found.policy_warnings = _dangers(policies_in_force(here))
@@ -198,6 +202,7 @@ def describe(found: Troubles) -> list[Text]:
         )
         for pool in found.unsigned
     ]
+    said += [Text(found.nameless, "red")] if found.nameless else []
     said += [Text(f"warning: {warning}", "yellow") for warning in found.policy_warnings]
     least = "" if found.quarantine_whole else "at least "
     said += [

@@ -22,6 +22,7 @@ from gpu_worker.child.canary_flight import NOT_HELD, find_layers, may_run_models
 from gpu_worker.world import World
 from registry.depot import Depot
 from runtime import jobs_writer
+from runtime.anonymous_clients import require_names
 from runtime.entry import exit_with
 from runtime.kafka import Lookup, Producer
 from runtime.object_store import SHORT_READ_TIMEOUT_S, ObjectStore
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = Settings()
     options = _parser().parse_args(arguments)
     configure_logging("gpu_worker")
+    require_names(settings)
     try:
         node = _node(options, settings)
         hold_identity(_folder(settings, node.name))

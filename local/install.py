@@ -23,6 +23,7 @@ from local.options import Keys
 from local.own_files import FileDamaged, read, replace
 from registry import keys, policies, pools
 from runtime import kafka, postgres
+from runtime.anonymous_clients import OpenBroker, require_names
 from runtime.entry import run_process
 from runtime.object_store import ObjectStore
 from runtime.object_store_health import StoreUnfit, require_conditional_writes
@@ -94,6 +95,7 @@ def main() -> int:
     parser.add_argument("--node", action="append", default=[], metavar="CLUSTER/NODE", help="a node that gets one")
     options = parser.parse_args()
     settings = Settings()
+    require_names(settings)
     try:
         first = read_policy(options.policy)
         if options.secrets is not None:
@@ -106,6 +108,7 @@ def main() -> int:
         lambda: _topics_if_new(settings, first, options.replication),
         lambda: install_tables_and_keys(settings, options.keys, first),
         lambda: install_bucket(settings),
+        lambda: require_names(settings),  # again: until now the brokers may have been away, or without a topic
     )
     try:
         for step in steps:
@@ -124,7 +127,7 @@ def _with_patience(step: Callable[[], None]) -> None:
     Every step can be repeated."""
 
     def passes(error: Exception) -> bool:
-        return not isinstance(error, kafka.TopicMismatch | CannotStart)
+        return not isinstance(error, kafka.TopicMismatch | CannotStart | OpenBroker)
 
     for attempt in stamina.retry_context(on=passes, timeout=SERVERS_TIMEOUT_S, attempts=None, wait_max=2):
         with attempt:

@@ -52,6 +52,7 @@ class Services:
         self.s3 = S3Server(data / "s3", logs, port=s3_port)
         self.settings = Settings(
             kafka=self.kafka.bootstrap,
+            kafka_development=True,
             database_url=self.postgres.url,
             s3_endpoint=self.s3.endpoint,
             s3_access_key=self.s3.access_key,

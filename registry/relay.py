@@ -32,6 +32,7 @@ from contract.inputs import AliasMoved, VersionPublished
 from contract.signing import RecordSigner
 from registry.outbox import CHANNEL
 from runtime import jobs_writer
+from runtime.anonymous_clients import require_names
 from runtime.entry import run_process
 from runtime.kafka import DeliveryUnclear, Producer
 from runtime.outage_watch import OutageWatch
@@ -185,6 +186,7 @@ def _await_notification(driver: DriverConnection[Any]) -> None:
 def main() -> None:
     settings = Settings()
     configure_logging("relay", settings.log_level)
+    require_names(settings)
     signer = jobs_writer.process_signer(settings, signers.RELAY)
     serve_metrics(settings.metrics_port)
     stop = on_signal()

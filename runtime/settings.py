@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     """OAUTHBEARER: where tokens are fetched with kafka_user and kafka_password as the client's id and secret."""
     kafka_token_scope: str = ""
     """OAUTHBEARER: what is asked for with a token. Empty: nothing is said about it."""
+    kafka_development: bool = False
+    """Whether the brokers may let clients without a name in: they are for development. Else no process of ours runs
+    with such brokers."""
     database_url: str = Field(
         default="postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
         validation_alias=AliasChoices(*DATABASE_VARIABLES),

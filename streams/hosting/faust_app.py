@@ -25,6 +25,7 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from runtime import kafka
+from runtime.anonymous_clients import require_names
 from runtime.entry import exit_with
 from runtime.settings import Settings, SettingUnusable
 from runtime.shutdown import on_signal_async
@@ -289,6 +290,7 @@ def start(process: str, serve: Callable[[Settings, str], Coroutine[Any, Any, Non
         configure_logging(process, settings.log_level)
         for name, level in QUIET.items():
             logging.getLogger(name).setLevel(level)
+        require_names(settings)
         serve_metrics(settings.metrics_port)
         asyncio.run(_with_threads(serve(settings, group)))
 

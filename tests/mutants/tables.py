@@ -17,6 +17,7 @@ from tests.mutants import (
     machine,
     node_machine,
     node_rules,
+    principals,
     retention,
     security,
     shares,
@@ -47,4 +48,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *erasures.MUTANTS,
     *layers.MUTANTS,
     *access.MUTANTS,
+    *principals.MUTANTS,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from local.kafka_server import KafkaServer
 from local.ports import free_port
 from local.services import WORDS_KEPT_MS
 from runtime import kafka, kafka_clients
+from runtime.anonymous_clients import ASK_TIMEOUT_S, Treated, ask
 from runtime.kafka_access import apply_access
 from runtime.kafka_credentials import PLAINTEXT, Brokers, KafkaCredentials
 from runtime.kafka_users import set_users
@@ -60,6 +62,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
     try:
         before.await_ready()
         kafka.ensure_topics(before.brokers, topics_for(POLICY))
+        assert [(answer.treated, answer.topics) for answer in ask(before.brokers)] == [(Treated.LET_IN, len(TOPICS))]
     finally:
         before.stop()
     broker = server(data, port, admin_password="drawn")
@@ -119,6 +122,13 @@ def test_a_client_without_a_name_or_with_another_password_is_refused(guarded: Br
     asked = kafka_clients.admin_client({**Brokers(guarded.addresses, shown).librdkafka(), "log_level": 0})
     with pytest.raises(KafkaException):
         asked.list_topics(timeout=2)
+
+
+def test_such_a_broker_is_known_within_moments(guarded: Brokers) -> None:
+    for shown in (guarded, Brokers(guarded.addresses)):
+        began_s = time.monotonic()
+        assert [answer.treated for answer in ask(shown)] == [Treated.TURNED_AWAY]
+        assert time.monotonic() - began_s < ASK_TIMEOUT_S / 2
 
 
 def test_faust_reads_in_the_group_of_its_role_and_in_no_other(guarded: Brokers) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from contract.signing import InstallationKey
+from tests.stub_broker import StubBroker, metadata
 
 PROGRAMS = {
     "scheduler": ["streams.scheduler"],
@@ -41,6 +42,15 @@ def last_words(process: str, settings: dict[str, str], data: Path) -> tuple[int,
     assert "secret" not in done.stderr
     assert KEY.text not in done.stderr
     return done.returncode, lines[-1]["found"]
+
+
+@pytest.mark.parametrize("process", PROGRAMS)
+def test_a_broker_that_lets_anybody_in(process: str, tmp_path: Path) -> None:
+    with StubBroker(metadata(topics=7)) as broker:
+        status, found = last_words(process, {"HEADRACE_KAFKA": broker.address}, tmp_path)
+    assert status == 1
+    assert f"found that {broker.address} lists its 7 topics to one without a name" in found
+    assert "HEADRACE_KAFKA_DEVELOPMENT=true" in found
 
 
 @pytest.mark.parametrize("process", PROGRAMS)

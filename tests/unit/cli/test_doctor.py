@@ -14,6 +14,8 @@ from cli import api_health, doctor, output
 from cli.doctor import DoctorFinding
 from local import stack
 from local.status import PartStatus
+from runtime import anonymous_clients
+from runtime.anonymous_clients import AnonymousAnswer, Treated
 from runtime.kafka_credentials import Brokers
 from runtime.settings import Settings
 
@@ -46,6 +48,24 @@ def test_a_broker_that_does_not_answer_is_no_traceback(monkeypatch: pytest.Monke
     ((good, said, _),) = found(monkeypatch, None)
     assert not good
     assert "Kafka does not answer" in said
+
+
+@pytest.mark.parametrize(
+    ("treated", "development", "good", "suspect", "said"),
+    [
+        (Treated.TURNED_AWAY, False, True, False, "one without a name is turned away"),
+        (Treated.LET_IN, False, False, False, "k:1 lists its 7 topics to one without a name"),
+        (Treated.LET_IN, True, True, True, "k:1 lists its 7 topics to one without a name"),
+        (Treated.AWAY, False, True, True, "not found out: k:1 did not answer"),
+    ],
+)
+def test_brokers_are_asked_what_they_do_with_a_client_without_a_name(
+    treated: Treated, development: bool, good: bool, suspect: bool, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anonymous_clients, "ask", lambda brokers: (AnonymousAnswer("k:1", treated, 7),))
+    finding = doctor._names(Settings(kafka_development=development))
+    assert (finding.good, finding.suspect, finding.found) == (good, suspect, said)
+    assert bool(finding.todo) == (treated is not Treated.TURNED_AWAY)
 
 
 def test_where_nothing_runs_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from cli.troubles import HOUR_MS
 from local import stack as local_stack
 from local.status import StackStatus
 from operations.quarantine import Place, SetAside, TopicCounts
+from runtime import anonymous_clients
+from runtime.anonymous_clients import AnonymousAnswer, Treated
 from runtime.object_store import StoreAway
 from streams.door.intake_positions import IntakePosition
 from tests.twin.object_store import TwinObjectStore
@@ -43,6 +45,10 @@ class Servers:
         self.counts: Any = ([TopicCounts("submissions", 2, 30, NEWEST)], False)
         self.places: Any = [IntakePosition(4)]
         self.policies: Any = []
+        self.treated: tuple[AnonymousAnswer, ...] = (
+            AnonymousAnswer("k:1", Treated.TURNED_AWAY),
+            AnonymousAnswer("k:2", Treated.AWAY),
+        )
 
     def get(self, url: str) -> Any:
         if url == SCHEDULER:
@@ -69,6 +75,7 @@ def _answer(found: Any) -> Any:
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
     servers = Servers()
+    monkeypatch.setattr(anonymous_clients, "ask", lambda brokers: servers.treated)
     monkeypatch.setattr(api_health, "get", servers.get)
     monkeypatch.setattr("operations.quarantine.counts", servers.count)
     monkeypatch.setattr(troubles, "policies_in_force", lambda here: _answer(servers.policies))
@@ -93,6 +100,13 @@ def test_what_waits_and_what_was_set_aside_is_named_with_its_place(servers: Serv
 def test_what_the_api_lacks_is_said(servers: Servers) -> None:
     servers.api, servers.counts = {"status": "degraded", "parts": {"signing": "no key", "kafka": "ok"}}, ([], True)
     assert [line.plain for line in troubles.describe(troubles.find_troubles(HERE))] == ["signing: no key"]
+
+
+def test_brokers_that_let_anybody_in_are_said(servers: Servers) -> None:
+    servers.api, servers.counts = {"status": "ok"}, ([], True)
+    servers.treated += (AnonymousAnswer("k:3", Treated.LET_IN, 7),)
+    (line,) = troubles.describe(troubles.find_troubles(HERE))
+    assert "found that k:3 lists its 7 topics to one without a name" in line.plain
 
 
 def test_jobs_that_the_views_cannot_show_are_counted(servers: Servers) -> None:

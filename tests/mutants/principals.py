@@ -1,0 +1,161 @@
+"""Mutants: Who speaks to Kafka as whom, and which brokers a process of ours refuses."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_LOGINS = "tests/unit/local/test_kafka_logins.py"
+_COMPOSITION = "tests/unit/local/test_composition.py"
+_ASKED = "tests/process/runtime/test_anonymous_clients.py"
+_ACCESS = "tests/unit/contract/test_access.py"
+_LET_IN = "tests/process/runtime/test_entry.py::test_a_broker_that_lets_anybody_in"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "the users of a stack's broker are for everybody to read",
+        "local/kafka_logins.py",
+        "mode=0o600",
+        "mode=0o644",
+        f"{_LOGINS}::test_each_role_and_each_cluster_has_a_user_of_its_own_which_the_next_start_finds",
+    ),
+    Mutant(
+        "each start draws new users",
+        "local/kafka_logins.py",
+        "for role in wanted if not known.get(role)}",
+        "for role in wanted}",
+        f"{_LOGINS}::test_each_role_and_each_cluster_has_a_user_of_its_own_which_the_next_start_finds",
+    ),
+    Mutant(
+        "a new cluster takes the users from the others",
+        "local/kafka_logins.py",
+        "return install(brokers_as(path, addresses, ADMIN), draw(path, clusters))",
+        "return install(brokers_as(path, addresses, ADMIN), dict.fromkeys(map(node_role, clusters), ''))",
+        f"{_LOGINS}::test_a_new_cluster_is_admitted_and_the_others_stay",
+    ),
+    Mutant(
+        "a cluster that is gone keeps its user",
+        "local/kafka_logins.py",
+        "        remove_users(admin, [PRINCIPAL_PREFIX + role for role in gone])\n",
+        "",
+        f"{_LOGINS}::test_who_is_not_kept_loses_user_and_rules",
+    ),
+    Mutant(
+        "a cluster that is gone has its user again at the next start",
+        "local/kafka_logins.py",
+        "        _write(path, kept)\n",
+        "",
+        f"{_LOGINS}::test_who_is_not_kept_loses_user_and_rules",
+    ),
+    Mutant(
+        "every process of a stack is an operator to the broker",
+        "local/composition.py",
+        "            **kafka_logins.settings_of(self._passwords, kafka_role or role),\n",
+        "",
+        f"{_COMPOSITION}::test_each_process_has_its_own_user_of_the_broker_and_no_other",
+    ),
+    Mutant(
+        "a stack's broker asks nobody for a name",
+        "local/composition.py",
+        "            admin_password=self._passwords[ADMIN],\n",
+        "",
+        f"{_COMPOSITION}::test_each_process_has_its_own_user_of_the_broker_and_no_other",
+    ),
+    Mutant(
+        "the token of another installation is asked for with a stack's user",
+        "local/kafka_logins.py",
+        '        "kafka_token_url": "",\n',
+        "",
+        f"{_COMPOSITION}::test_settings_of_other_brokers_are_not_those_of_the_stacks",
+    ),
+    Mutant(
+        "whoever makes shadows may write in transactions",
+        "contract/access.py",
+        'AccessRule(PRODUCER, "transactional_id"',
+        'AccessRule(SHADOW_RUNNER, "transactional_id"',
+        f"{_ACCESS}::test_a_producer_alone_writes_in_transactions",
+    ),
+    Mutant(
+        "a relay runs with a broker that lets anybody in",
+        "registry/relay.py",
+        "    require_names(settings)\n",
+        "",
+        f"{_LET_IN}[relay]",
+    ),
+    Mutant(
+        "an API runs with a broker that lets anybody in",
+        "api/__main__.py",
+        "    require_names(settings)\n",
+        "",
+        f"{_LET_IN}[api]",
+    ),
+    Mutant(
+        "a node runs with a broker that lets anybody in",
+        "gpu_worker/__main__.py",
+        "    require_names(settings)\n",
+        "",
+        f"{_LET_IN}[gpu_worker]",
+    ),
+    Mutant(
+        "a processor runs with a broker that lets anybody in",
+        "streams/hosting/faust_app.py",
+        "        require_names(settings)\n",
+        "",
+        f"{_LET_IN}[scheduler]",
+    ),
+    Mutant(
+        "an installation is made on a broker that lets anybody in",
+        "local/install.py",
+        "    require_names(settings)\n    try:",
+        "    try:",
+        f"{_LET_IN}[install]",
+    ),
+    Mutant(
+        "only the first address is asked",
+        "runtime/anonymous_clients.py",
+        '    addresses = brokers.addresses.split(",")\n',
+        '    addresses = brokers.addresses.split(",")[:1]\n',
+        f"{_ASKED}::test_one_open_broker_of_several_is_refused",
+    ),
+    Mutant(
+        "a broker that was away is never asked again",
+        "runtime/anonymous_clients.py",
+        "    if away := _away(brokers):",
+        "    if (away := _away(brokers)) and False:",
+        f"{_ASKED}::test_who_was_away_is_asked_until_it_answers",
+    ),
+    Mutant(
+        "an answer may have any size",
+        "runtime/anonymous_clients.py",
+        "    if len(answer) > ANSWER_BYTES_MAX:",
+        "    if False:",
+        f"{_ASKED}::test_each_answer_is_understood[endless]",
+    ),
+    Mutant(
+        "a broker that hangs up lets clients in",
+        "runtime/anonymous_clients.py",
+        "Treated.AWAY if answer else Treated.TURNED_AWAY)",
+        "Treated.AWAY if answer else Treated.LET_IN)",
+        f"{_ASKED}::test_each_answer_is_understood[hangs up]",
+    ),
+    Mutant(
+        "a setting for development is not heard",
+        "runtime/anonymous_clients.py",
+        "    if settings.kafka_development:",
+        "    if False:",
+        f"{_ASKED}::test_for_development_nobody_is_asked",
+    ),
+    Mutant(
+        "doctor takes a broker that lets anybody in for good",
+        "cli/doctor.py",
+        "what, here.kafka_development, found,",
+        "what, True, found,",
+        "tests/unit/cli/test_doctor.py::test_brokers_are_asked_what_they_do_with_a_client_without_a_name",
+    ),
+    Mutant(
+        "status says nothing of a broker that lets anybody in",
+        "cli/troubles.py",
+        "    found.nameless = ",
+        "    _ = ",
+        "tests/unit/cli/test_troubles.py::test_brokers_that_let_anybody_in_are_said",
+    ),
+)
