@@ -55,19 +55,16 @@ class _Marker(msgspec.Struct, frozen=True):
 
 
 class Depot:
-    """The versions under `root`. Processes and threads may share a depot: each version is fetched once.
+    """The versions under `root`. Processes and threads may share a depot: each version is fetched once."""
 
-    `wheels_from_index`, from the policy: whether wheels may come from the cache of uv or from the package index."""
-
-    def __init__(self, root: Path, store: ObjectStore, *, wheels_from_index: bool = True) -> None:
+    def __init__(self, root: Path, store: ObjectStore) -> None:
         self._root = root.absolute()
         self._blobs = BlobCache(self._root / "blobs", store)
-        self._environments = Environments(
-            self._root / "environments", store, self._blobs, wheels_from_index=wheels_from_index
-        )
+        self._environments = Environments(self._root / "environments", store, self._blobs)
 
-    def ensure(self, version: str) -> InstalledVersion:
+    def ensure(self, version: str, *, wheels_from_index: bool = True) -> InstalledVersion:
         """Makes sure that the version (`sha256:…`) is here, whole and verified. Blocks while it is fetched.
+        `wheels_from_index`, from the policy: whether wheels may come from the cache of uv or from the package index.
 
         RegistryError: not_found, corrupt, environment, unavailable. A store that is away raises its own error."""
         if not DIGEST.fullmatch(version):
@@ -79,7 +76,7 @@ class Depot:
                 shutil.rmtree(place, ignore_errors=True)
                 manifest = self._fetch(version, place)
             let_others_read(place)
-        python = self._environments.ensure(manifest.environment)
+        python = self._environments.ensure(manifest.environment, place / "code", wheels_from_index=wheels_from_index)
         self.mark_used(version)
         return InstalledVersion(version, manifest, place / "code", place / "weights", python)
 

@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import pytest
@@ -41,13 +43,16 @@ def stored(store: ObjectStore, directory: Path, folder: Path | None = None) -> s
     return digest
 
 
-def wheel(folder: Path, version: str = "1.0", body: str = "VALUE = 42\n") -> tuple[Path, str]:
-    """A small pure wheel, and the lock that names it."""
+def wheel(
+    folder: Path, version: str = "1.0", body: str = "VALUE = 42\n", more: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Path, str]:
+    """A small pure wheel, and the lock that names it. `more`: text by file."""
     folder.mkdir(exist_ok=True)
     path = folder / f"headrace_sample-{version}-py3-none-any.whl"
     info = f"headrace_sample-{version}.dist-info"
     files = {
         "headrace_sample.py": body,
+        **more,
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: headrace-sample\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
@@ -212,14 +217,31 @@ def test_an_environment_is_built_offline_from_vendored_wheels_and_shared(
     path.unlink()
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-    depot = Depot(tmp_path / "depot", store, wheels_from_index=False)
-    installed = depot.ensure(one)
+    depot = Depot(tmp_path / "depot", store)
+    installed = depot.ensure(one, wheels_from_index=False)
     assert said_by(installed, "import headrace_sample; print(headrace_sample.VALUE)") == "42"
     assert depot.ensure(two).python == installed.python
     assert depot.cached() == [two, one], "the one that was used last comes first"
     depot.mark_used(one)
     depot.mark_used("sha256:" + "0" * 64)
     assert depot.cached() == [one, two]
+
+
+def test_nothing_of_an_environment_runs_while_it_is_built(store: ObjectStore, tmp_path: Path) -> None:
+    """What the version imports is compiled all the same, and nothing else is."""
+    ran = tmp_path / "ran"
+    more = {"evil.pth": f"import os; open({str(ran)!r}, 'a').close()\n", "other.py": "", "needed.py": ""}
+    _, lock = wheel(tmp_path / "wheels", body=f"import needed\nopen({str(ran)!r}, 'a').close()\n", more=more)
+    directory = write_model(tmp_path / "model", lock=lock)
+    for file in directory.glob("*.py"):
+        file.write_text("import headrace_sample\n" + file.read_text())
+    installed = Depot(tmp_path / "depot", store).ensure(stored(store, directory, folder=tmp_path / "wheels"))
+    assert not ran.exists()
+    packages = next(installed.python.parent.parent.glob("lib/python*/site-packages"))
+    found = {path.name.partition(".")[0] for path in packages.glob("__pycache__/*.pyc")}
+    assert found == {"headrace_sample", "needed"}
+    said_by(installed, "pass")
+    assert ran.exists(), "else this proves nothing"
 
 
 def test_a_wheel_with_another_hash_is_refused(store: ObjectStore, tmp_path: Path) -> None:
@@ -254,7 +276,7 @@ def test_without_vendored_wheels_the_policy_decides(
     _, lock = wheel(tmp_path / "wheels")
     version = stored(store, write_model(tmp_path / "model", lock=lock))
     with pytest.raises(RegistryError, match="the policy does not let them come from an index"):
-        Depot(tmp_path / "strict", store, wheels_from_index=False).ensure(version)
+        Depot(tmp_path / "depot", store).ensure(version, wheels_from_index=False)
     monkeypatch.setenv("UV_OFFLINE", "1")  # an index that can't be reached
     with pytest.raises(RegistryError, match="installing the locked wheels: uv ended with code") as caught:
         Depot(tmp_path / "open", store).ensure(version)

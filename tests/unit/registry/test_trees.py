@@ -30,7 +30,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def is_complete(place: Path) -> bool:
-    return Environments(place.parent, NOTHING, NOTHING, wheels_from_index=False).is_complete(place.name)
+    return Environments(place.parent, NOTHING, NOTHING).is_complete(place.name)
 
 
 def plant(place: Path) -> None:
@@ -60,6 +60,10 @@ def remove(place: Path) -> None:
     (place / "lib" / "module.py").unlink()
 
 
+def lead_elsewhere(place: Path) -> None:
+    (place / "lib" / "more").symlink_to("/usr/lib")
+
+
 def forget(place: Path) -> None:
     """As releases left it that did not look at the tree."""
     (place / COMPLETE).write_text(place.name)
@@ -70,7 +74,7 @@ def test_what_nobody_touched_is_whole(place: Path) -> None:
     assert "lib/__pycache__/module.pyc" in marks_of(place, COMPLETE)
 
 
-@pytest.mark.parametrize("touch", [plant, compile_anew, swap, redirect, remove, forget])
+@pytest.mark.parametrize("touch", [plant, compile_anew, swap, redirect, remove, lead_elsewhere, forget])
 def test_what_somebody_touched_is_not(place: Path, touch: Callable[[Path], None]) -> None:
     touch(place)
     assert not is_complete(place)
