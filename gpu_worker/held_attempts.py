@@ -9,6 +9,7 @@ import structlog
 
 from contract.inputs import Report
 from contract.orders import Run
+from gpu_worker.child.gang_room import GangRoom
 from gpu_worker.child.slot import Slot
 from gpu_worker.child.slot_stages import STRAYS_S
 from gpu_worker.child.work import Work, rendezvous_here
@@ -88,6 +89,9 @@ class HeldAttempts:
             Slot(launch, loop, scratch, self._strays, self, world.confinement)
             for launch in launches_of(node, world.environment)
         ]
+        self._confinement = world.confinement
+        self._rooms: dict[str, GangRoom] = {}
+        """By dispatch of a gang, until the attempt is forgotten."""
         self._supplies: dict[str, Supplies] = {}
         """By dispatch, from the time its payload and version are here until the attempt is forgotten."""
         self._verdicts: dict[str, ChildOutcome] = {}
@@ -163,17 +167,27 @@ class HeldAttempts:
         if run.world == 1:
             self._slots[slots[0]].launch(Work(run, supplies))
             return
-        rendezvous = run.rendezvous or rendezvous_here()
+        rendezvous, room = run.rendezvous or rendezvous_here(), self._room(slots, run)
         for slot, rank in zip(slots, run.ranks, strict=True):
             if self._rules.is_running(run.dispatch):
-                self._slots[slot].launch(Work(run, supplies, rank, rendezvous))
+                self._slots[slot].launch(Work(run, supplies, rank, rendezvous, room))
             else:  # the child of an earlier rank did not start; the Halt that follows will find nothing in this slot
                 self.halted(slot, run)
+
+    def _room(self, slots: tuple[int, ...], run: Run) -> GangRoom | None:
+        """What the gang's ranks on this node share, where there can be such a thing."""
+        if len(slots) == 1 or self._confinement is None or not self._confinement.has_rooms:
+            return None
+        self._rooms[run.dispatch] = GangRoom(slots)
+        return self._rooms[run.dispatch]
 
     def _forget(self, dispatch: str) -> None:
         self._fetcher.forget(dispatch)
         self._supplies.pop(dispatch, None)
         self._verdicts.pop(dispatch, None)
+        room = self._rooms.pop(dispatch, None)
+        if room is not None:
+            room.close()
         self._sender.forget(dispatch)
         self._scratch.clean(dispatch)
 

@@ -45,6 +45,11 @@ def connects(kind: socket.AddressFamily, address: Any) -> bool:
     return can(connect)
 
 
+def processes() -> int:
+    """Of how many processes the child can see that they exist. Its own are two."""
+    return sum(entry.name.isdecimal() for entry in Path("/proc").iterdir())
+
+
 def status() -> dict[str, str]:
     lines = Path("/proc/self/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -64,6 +69,7 @@ def attempts(targets: dict[str, Any]) -> dict[str, list[str]]:
             "read the agent's environment": reads(f"/proc/{agent}/environ"),
             "read the agent's memory": can(lambda: os.close(os.open(f"/proc/{agent}/mem", os.O_RDONLY))),
             "look up the agent's files": can(lambda: os.readlink(f"/proc/{agent}/fd/0")),  # noqa: PTH115
+            "see processes of others": targets["alone"] and processes() > 2,
         },
         "SOCKETS": {
             "reach a socket of the agent by its path": connects(socket.AF_UNIX, targets["socket"]),

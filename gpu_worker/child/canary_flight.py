@@ -125,6 +125,7 @@ def _fly(tried: Confinement, folder: Path) -> dict[Layer, tuple[str, ...]] | Non
         "own": str(own / "file"),
         "variables": _VARIABLES,
         "processes": PROCESSES_MAX,
+        "alone": tried.own_processes,
     }
     try:
         if tried.uid(0):

@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 
 from contract.bounds import SLOTS_MAX
+from gpu_worker.child.gang_room import RoomPlace
 
 HERE = Path(__file__).parent
 ENTER = HERE / "enter.py"
@@ -60,6 +61,15 @@ class Form(StrEnum):
     LIMITS = "limits"
 
 
+class Network(StrEnum):
+    """What a child may speak to."""
+
+    OWN = "own"
+    """Itself, and the ranks of its gang."""
+    HOST = "host"
+    """Whatever the node may."""
+
+
 class Layer(StrEnum):
     """What must hold before models of strangers may run. `doctor` names each."""
 
@@ -82,6 +92,8 @@ class KernelFacts(msgspec.Struct, frozen=True):
     user_namespace: int
     landlock: int
     """The version of Landlock; 0: none."""
+    processes: int = 0
+    """Whether a child may have processes of its own, and see no others."""
 
 
 class ChildPlaces(msgspec.Struct, frozen=True):
@@ -108,40 +120,62 @@ class Confinement(msgspec.Struct, frozen=True):
     """The user of slot 0's children, and so on; 0 unless the form is OWN_USER."""
     libraries: tuple[str, ...] = ()
     """Directories of LD_LIBRARY_PATH."""
+    own_processes: bool = False
+    """Whether a child has a namespace of processes of its own, unless it is a rank of a gang."""
 
     def uid(self, slot: int) -> int:
         return self.uids_from + slot if self.uids_from else 0
 
+    @property
+    def has_rooms(self) -> bool:
+        """Whether ranks of a gang can share what nobody else has."""
+        return self.form in (Form.OWN_USER, Form.NAMESPACES)
+
     def plan(
-        self, slot: int, places: ChildPlaces, *, gpus: bool, memory_mib: int = 0, shares: bool = False
+        self,
+        slot: int,
+        places: ChildPlaces,
+        *,
+        gpus: bool,
+        memory_mib: int = 0,
+        network: Network = Network.OWN,
+        ranks: int = 1,
+        room: RoomPlace | None = None,
     ) -> dict[str, Any]:
-        """What `enter.py` is told. `shares`: the child is a rank of a gang, which other ranks must reach: it has the
-        machine's network and shared memory. `memory_mib`: of the slot; 0: no limit of address space."""
+        """What `enter.py` is told. `memory_mib`: of the slot; 0: no limit of address space. `ranks`: of the attempt;
+        `room`: what the child shares with those on this node."""
         has_root = self.form in (Form.OWN_USER, Form.NAMESPACES)
         has_own_count = has_root  # of processes: the agent's user may have many of its own
+        if not has_root and ranks > 1:
+            network = Network.HOST  # Landlock cannot tell whose port it is
+        sees_ranks = room is not None and gpus  # drivers hand memory from process to process by id
+        meets_others = room is not None or (ranks > 1 and not has_root)
         devices = _devices(gpus)
         read = tuple(path for path in (*places.read, *self.libraries) if _is_given(path, self.hidden, places.read))
         address_space = 0 if gpus or not memory_mib else (memory_mib * ADDRESS_SPACE_FACTOR + ADDRESS_SPACE_MIB) * 2**20
+        shared = room or RoomPlace(slot)
         return {
             "parent": os.getpid(),
             "home": places.home,
             "nproc": PROCESSES_MAX if has_own_count else 0,
             "fsize": FILE_BYTES_MAX,
             "address_space": address_space,
-            "uid": self.uid(slot),
+            "uid": self.uid(shared.slot),
             "groups": _groups_of(devices) if self.uids_from else [],
             "user_namespace": self.form is Form.NAMESPACES,
-            "ipc": has_root and not shares,
-            "network": "own" if has_root and not shares else "host",
-            "mounts": self._mounts(read, places, devices, shares) if has_root else None,
-            "landlock": self._rules(read, places, devices, shares) if self.landlock else None,
+            "ipc": has_root,
+            "network": network if has_root else Network.HOST,
+            "processes": "own" if self.own_processes and not sees_ranks else "host",
+            "room": {"opens": shared.opens, "enters": shared.enters},
+            "mounts": self._mounts(read, places, devices) if has_root else None,
+            "landlock": self._rules(read, places, devices, network, meets_others) if self.landlock else None,
         }
 
     def command(self, plan: Mapping[str, Any]) -> list[str]:
         """What stands before the child's own command."""
         return [sys.executable, "-I", "-S", str(ENTER), msgspec.json.encode(plan).decode()]
 
-    def _mounts(self, read: Sequence[str], places: ChildPlaces, devices: Sequence[str], shares: bool) -> dict[str, Any]:
+    def _mounts(self, read: Sequence[str], places: ChildPlaces, devices: Sequence[str]) -> dict[str, Any]:
         system = [path for path in SYSTEM if os.path.lexists(path)]
         inside = any(path.startswith("/tmp/") for path in (*read, places.slot))  # noqa: S108
         links = [*LINKS, ("/var/tmp", places.temporary)]  # noqa: S108
@@ -154,17 +188,19 @@ class Confinement(msgspec.Struct, frozen=True):
             "write": [places.slot],
             "devices": devices,
             "links": links,
-            "shared_memory": "host" if shares else "own",
         }
 
-    def _rules(self, read: Sequence[str], places: ChildPlaces, devices: Sequence[str], shares: bool) -> dict[str, Any]:
+    def _rules(
+        self, read: Sequence[str], places: ChildPlaces, devices: Sequence[str], network: Network, meets_others: bool
+    ) -> dict[str, Any]:
+        has_root = self.form is not Form.RULES
         return {
             "abi": self.landlock,
-            "read": ["/"] if self.form is not Form.RULES else [*SYSTEM, *read],
+            "read": ["/"] if has_root else [*SYSTEM, *read],
             "devices": [*devices, "/dev/fd"],
-            "write": [places.slot, *(["/dev/shm"] if self.form is not Form.RULES or shares else [])],  # noqa: S108
-            "network": "shut" if self.form is Form.RULES and not shares else "open",
-            "shares_sockets": shares,
+            "write": [places.slot, *(["/dev/shm"] if has_root or meets_others else [])],  # noqa: S108
+            "network": "open" if has_root or network is Network.HOST else "shut",
+            "shares_sockets": meets_others,
         }
 
 
@@ -191,6 +227,7 @@ def confinement(
         tuple(str(path.absolute()) for path in hidden),
         first_uid(str(root)) if form is Form.OWN_USER else 0,
         libraries,
+        bool(facts.processes) and form in (Form.OWN_USER, Form.NAMESPACES),
     )
 
 

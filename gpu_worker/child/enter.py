@@ -4,6 +4,9 @@ What a version's interpreter runs before our program (`.pth` files, `sitecustomi
 layers must stand before that interpreter starts. PLAN is JSON (`gpu_worker.child.confinement`). Exit status 126: the
 kernel refused a layer; 127: there is no such program. `enter.py probe` prints what the kernel lets us have.
 
+Where the plan wants processes of its own, this process stays outside as their keeper (`layers/processes.py`), and the
+program is the second process of its namespace.
+
 Standard library only: this process has become the child by the time anything is imported.
 """
 
@@ -37,23 +40,39 @@ KERNEL = layer("kernel")
 
 
 def apply(plan: Any) -> None:
-    """OSError."""
+    """OSError. With own processes, returns in the process that is to become the program, and in no other."""
     die_with(plan["parent"])
-    layer("namespaces").enter(plan)
-    limits = layer("limits")
-    limits.apply(plan)
+    namespaces, user = layer("namespaces"), layer("user")
+    memory = namespaces.enter(plan)
+    kept = None
+    if plan["processes"] == "own":
+        kept = layer("processes").Kept(lambda: become(user, plan))
+    if plan["mounts"]:
+        namespaces.change_root(plan, memory)
+    layer("limits").apply(plan)
     landlock = layer("landlock") if plan["landlock"] else None
-    layer("user").become(plan)
-    die_with(plan["parent"])  # the kernel forgets it when the user changes
+    if kept is None:
+        become(user, plan)
+    else:
+        user.become(plan)
+        kept.die_with_keeper()
     if landlock is not None:
         landlock.restrict(plan["landlock"])
     os.chdir(plan["home"])
+    if kept is not None:
+        kept.start_second()
+
+
+def become(user: Any, plan: Any) -> None:
+    """Be a child of the agent without rights. OSError."""
+    user.become(plan)
+    die_with(plan["parent"])  # the kernel forgets it when the user changes
 
 
 def die_with(parent: int) -> None:
     KERNEL.prctl(KERNEL.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        sys.exit(0)
+        os._exit(0)
 
 
 def probe() -> dict[str, int]:
@@ -65,7 +84,21 @@ def probe() -> dict[str, int]:
         "namespaces": int(_works(lambda: k.unshare(spaces))),
         "user_namespace": int(_works(lambda: k.unshare(spaces | k.CLONE_NEWUSER))),
         "landlock": layer("landlock").abi(),
+        "processes": int(_works(_have_own_processes)),
     }
+
+
+def _have_own_processes() -> None:
+    """Be a user's or root's child with processes of its own, and see only those. OSError."""
+    k = KERNEL
+    k.unshare(k.CLONE_NEWNS | k.CLONE_NEWPID | (k.CLONE_NEWUSER if os.geteuid() else 0))
+
+    def see() -> None:
+        k.mount("none", "/", None, k.MS_REC | k.MS_PRIVATE)
+        layer("namespaces").mount_proc("/proc")
+
+    if not _works(see):
+        raise OSError
 
 
 def _works(call: Callable[[], None]) -> bool:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from gpu_worker.child.confinement import ChildPlaces, Confinement, interpreter_places
+from gpu_worker.child.confinement import ChildPlaces, Confinement, Network, interpreter_places
 from gpu_worker.child.failure_streak import FailureStreak
+from gpu_worker.child.gang_room import RoomPlace
 from gpu_worker.child.messages import FromModel, ToModel, frame_decoder
 from gpu_worker.child.work import Work
 from runtime.worker.child_process import ChildProcess
@@ -21,6 +22,10 @@ from runtime.worker.strays import Strays
 
 CHILD = Path(__file__).with_name("run_model.py")
 """The program that runs a model, in the version's own environment."""
+
+
+OWN_NETWORK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+"""A child that has its own network has this one interface, whatever the machine's are called."""
 
 
 class ProcessOwner(Protocol):
@@ -43,17 +48,33 @@ class ModelProcess:
         confinement: Confinement | None,
     ) -> None:
         """Start a child for this work's version, in an empty home. OSError when the child cannot be started."""
-        scratch.new_home(launch.index)
+        room = None if work.room is None else work.room.place(launch.index)
+        scratch.new_home(launch.index, None if room is None else room.slot)
         home = scratch.home(launch.index)
         environment = dict(launch.environment) | {"HOME": home, "TMPDIR": scratch.kept(launch.index)}
         python = str(work.supplies.program.python)
         self.version = work.run.version
         before: list[str] = []
+        plan: dict[str, Any] = {}
         if confinement is not None:
             if not os.access(python, os.X_OK):  # else only the child would meet it, behind its layers
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), python)
-            before = confinement.command(_plan(confinement, launch, work, scratch))
-        self._child = ChildProcess(python, CHILD, environment, home, frame_decoder(), before)
+            plan = _plan(confinement, launch, work, scratch, room)
+            before = confinement.command(plan)
+            if plan["network"] == Network.OWN:
+                environment |= OWN_NETWORK
+        self._child = ChildProcess(
+            python,
+            CHILD,
+            environment,
+            home,
+            frame_decoder(),
+            before,
+            is_kept=plan.get("processes") == "own",
+            descriptors=() if room is None else room.descriptors,
+        )
+        if work.room is not None:
+            work.room.started(launch.index)
         strays.know(self._child.pid)
         self.streak = FailureStreak()
         self._loop = loop
@@ -138,10 +159,20 @@ class ModelProcess:
         self._owner.on_frames(self)
 
 
-def _plan(confinement: Confinement, launch: ChildLaunch, work: Work, scratch: Scratch) -> dict[str, Any]:
+def _plan(
+    confinement: Confinement, launch: ChildLaunch, work: Work, scratch: Scratch, room: RoomPlace | None
+) -> dict[str, Any]:
     """What the child of this work may see and use up."""
     program, slot = work.supplies.program, launch.index
     read = (str(CHILD.parent), str(program.code), str(program.weights), *interpreter_places(str(program.python)))
     places = ChildPlaces(read, scratch.slot(slot), scratch.home(slot), scratch.kept(slot))
-    has_gpus = launch.device != "cpu"
-    return confinement.plan(slot, places, gpus=has_gpus, memory_mib=launch.memory_mib, shares=work.run.world > 1)
+    is_alone = work.run.world == 1 or work.is_all_here
+    return confinement.plan(
+        slot,
+        places,
+        gpus=launch.device != "cpu",
+        memory_mib=launch.memory_mib,
+        network=Network.OWN if is_alone else Network.HOST,
+        ranks=work.run.world,
+        room=room,
+    )

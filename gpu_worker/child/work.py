@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from contract.orders import Run
+from gpu_worker.child.gang_room import GangRoom
 from gpu_worker.child.messages import GangPlace, LoadModel, RunModel
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import ChildOutcome, Computed
@@ -31,12 +32,19 @@ class Work:
     rank: int = 0
     rendezvous: str = ""
     """Of a gang: host:port of its rank 0."""
+    room: GangRoom | None = None
+    """Of a gang with several ranks here: what they share."""
 
     @property
     def gang(self) -> GangPlace | None:
         """What a child must know to join its gang; None for an attempt of one rank."""
         run = self.run
         return GangPlace(run.dispatch, self.rendezvous, JOIN_S, run.timeout_ms / 1000) if run.world > 1 else None
+
+    @property
+    def is_all_here(self) -> bool:
+        """Whether all ranks of the attempt are on this node."""
+        return len(self.run.ranks) == self.run.world
 
     def load_message(self, launch: ChildLaunch) -> LoadModel:
         program, world = self.supplies.program, self.run.world

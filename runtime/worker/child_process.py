@@ -29,6 +29,12 @@ log = structlog.get_logger(__name__)
 _RECEIVE_BYTES = 16 * 1024
 """Each receive allocates this much. Most frames are a few hundred bytes."""
 
+END_ALL = signal.SIGUSR1
+"""To a keeper (gpu_worker/child/layers/processes.py), which would leave the child behind if it were killed itself."""
+
+FIRST = 1
+"""The parent's id, as a child that is kept sees it."""
+
 UNDYING_S = 30.0
 """When a process that was killed still lives after this time, the log says so, and nobody waits for it any longer. A
 driver may take some 10 s to free the memory of a large GPU."""
@@ -45,20 +51,27 @@ class ChildProcess(Generic[Message]):
         directory: str,
         frames: FrameDecoder[Message],
         before: Sequence[str] = (),
+        *,
+        is_kept: bool = False,
+        descriptors: Sequence[int] = (),
     ) -> None:
-        """The interpreter `python` runs `program FD PARENT`: the child's end of the pipe, and this process's id.
-        `before`: a command that becomes that interpreter.
+        """The interpreter `python` runs `program FD PARENT`: the child's end of the pipe, and the id of its parent.
+        `before`: a command that becomes that interpreter. `is_kept`: a command that keeps that interpreter in processes
+        of its own: it passes SIGTERM on, ends all of them when it gets END_ALL, and ends once they have. `descriptors`:
+        open ones that `before` gets as they are.
 
         OSError when the child cannot be started (no such interpreter, no memory, no space)."""
+        parent = FIRST if is_kept else os.getpid()
         ours, theirs = socket.socketpair()
         log_read, log_write = os.pipe()
+        command = [*before, python, "-I", "-B", str(program), str(theirs.fileno()), str(parent)]
         try:
             self._process = subprocess.Popen(
-                [*before, python, "-I", "-B", str(program), str(theirs.fileno()), str(os.getpid())],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log_write,
                 stderr=log_write,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *descriptors),
                 env=dict(environment),
                 cwd=directory,
                 start_new_session=True,
@@ -78,6 +91,7 @@ class ChildProcess(Generic[Message]):
         self._unsent = bytearray()
         self._frames = frames
         self._killed_s: float | None = None
+        self._is_kept = is_kept
         self.is_undying = False
         """It was killed UNDYING_S ago and lives on."""
         self.log_fd = log_read
@@ -178,6 +192,9 @@ class ChildProcess(Generic[Message]):
 
     def _signal_group(self, number: signal.Signals) -> None:
         if self._process.returncode is not None:
+            return
+        if self._is_kept:
+            self._process.send_signal(END_ALL if number == signal.SIGKILL else number)
             return
         # A group keeps its number until its leader is reaped, so this signal cannot hit a stranger.
         with contextlib.suppress(ProcessLookupError, PermissionError):

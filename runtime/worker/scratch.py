@@ -144,15 +144,18 @@ class Scratch:
         found = os.fstatvfs(self._root)
         return found.f_bavail * found.f_frsize
 
-    def new_home(self, slot: int) -> None:
-        """An empty home and empty temporary directories for a new child. OSError."""
+    def new_home(self, slot: int, user_of: int | None = None) -> None:
+        """An empty home and empty temporary directories for a new child. `user_of`: the slot whose children's user the
+        child is, if that is another. OSError."""
+        owner = self._owner_of(slot if user_of is None else user_of)
         place = f"{SLOTS}/{slot}"
         self._deleter.have(SLOTS)
         self._deleter.delete(place)
         for path in (place, f"{place}/{HOME}", f"{place}/{KEPT}"):
             os.mkdir(path, dir_fd=self._root)
-            self._give(path, slot)
-        self._make_temporary(slot)
+            if owner:
+                os.chown(path, owner, owner, dir_fd=self._root, follow_symlinks=False)
+        self._make_temporary(slot, owner)
 
     def clean_home(self, slot: int) -> None:
         """The slot's child ended: have deleted what lasted as long as the child."""
@@ -173,7 +176,7 @@ class Scratch:
             return
         self._deleter.delete(f"{SLOTS}/{slot}/{TEMPORARY}")
         with contextlib.suppress(OSError):  # the next attempt that uses the directory will fail and say so
-            self._make_temporary(slot)
+            self._make_temporary(slot, self._owner_of(slot))
 
     def close(self, within_s: float = CLOSING_S) -> None:
         """Have everything deleted and let the directory go."""
@@ -185,24 +188,19 @@ class Scratch:
             log.info("left before all was deleted; the next node in this scratch deletes the rest")
         os.close(self._lock)
 
-    def _make_temporary(self, slot: int) -> None:
+    def _make_temporary(self, slot: int, owner: int) -> None:
         """An empty directory dated 1970: any entry made in it gives the directory a later time, however soon it is
         made."""
         os.mkdir(f"{SLOTS}/{slot}/{TEMPORARY}", dir_fd=self._root)
         fd = open_folder(self._root, SLOTS, str(slot), TEMPORARY)
         try:
-            if self._owner_of(slot):
-                os.fchown(fd, self._owner_of(slot), self._owner_of(slot))
+            if owner:
+                os.fchown(fd, owner, owner)
             os.utime(fd, ns=(0, 0))
             status = os.fstat(fd)
             self._untouched[slot] = (status.st_ino, status.st_ctime_ns)
         finally:
             os.close(fd)
-
-    def _give(self, path: str, slot: int) -> None:
-        owner = self._owner_of(slot)
-        if owner:
-            os.chown(path, owner, owner, dir_fd=self._root, follow_symlinks=False)
 
     def _is_untouched(self, slot: int) -> bool:
         """Whether nothing was written there. A model could set the directory's date back, but not the time of

@@ -14,7 +14,12 @@ _NO_OTHER_USER = f"{_LAYERS}::test_without_another_user_all_else_holds"
 _RULES_ALONE = f"{_LAYERS}::test_rules_alone_leave_sockets_that_have_a_path"
 _LIMITS_ALONE = f"{_LAYERS}::test_with_limits_alone_a_child_is_as_the_agent"
 
+_KEPT = "tests/process/gpu_worker/test_kept_children.py"
+_ROOMS = "tests/process/gpu_worker/test_gang_rooms.py"
+_PLANS = "tests/unit/gpu_worker/test_confinement.py"
+
 _CHILD = "gpu_worker/child"
+_PROCESSES = f"{_CHILD}/layers/processes.py"
 _LIMITS, _USER = f"{_CHILD}/layers/limits.py", f"{_CHILD}/layers/user.py"
 _NAMESPACES, _LANDLOCK = f"{_CHILD}/layers/namespaces.py", f"{_CHILD}/layers/landlock.py"
 
@@ -23,8 +28,8 @@ MUTANTS = (
     Mutant(
         "a child is on the machine's network",
         _NAMESPACES,
-        '    flags |= k.CLONE_NEWNET if plan["network"] == "own" else 0\n',
-        "",
+        '"net": plan["network"] == "own"',
+        '"net": False',
         f"{_HOSTILE}::test_it_reaches_nobody",
     ),
     Mutant(
@@ -99,6 +104,83 @@ MUTANTS = (
         "        return REFUSED\n",
         "        pass\n",
         f"{_LAYERS}::test_a_form_in_which_no_child_starts_is_passed_over",
+    ),
+    Mutant(
+        "a child sees the processes of the machine",
+        f"{_CHILD}/confinement.py",
+        '"own" if self.own_processes and not sees_ranks else "host"',
+        '"host"',
+        f"{_HOSTILE}::test_it_sees_nothing_of_the_agent_or_of_others",
+    ),
+    Mutant(
+        "a child traces the first of its processes",
+        _PROCESSES,
+        "        from_kernel.prctl(from_kernel.PR_SET_DUMPABLE, 0)  # nor does the child trace this process\n",
+        "",
+        f"{_HOSTILE}::test_it_sees_nothing_of_the_agent_or_of_others",
+    ),
+    Mutant(
+        "a child outlives its keeper",
+        _PROCESSES,
+        "        from_kernel.prctl(from_kernel.PR_SET_PDEATHSIG, signal.SIGKILL)\n",
+        "",
+        f"{_KEPT}::test_all_end_with_the_keeper_and_with_the_first",
+    ),
+    Mutant(
+        "a keeper is killed in place of its child",
+        "runtime/worker/child_process.py",
+        "END_ALL if number == signal.SIGKILL else number",
+        "number",
+        f"{_KEPT}::test_the_keeper_lasts_as_long_as_anything_of_its_child",
+    ),
+    Mutant(
+        "the first process holds the child's pipe open",
+        _PROCESSES,
+        "        let_go(self._status, self._nothing)\n",
+        "",
+        f"{_KEPT}::test_a_child_that_closes_its_pipe_is_seen_to",
+    ),
+    Mutant(
+        "a child is not told that it is to end",
+        _PROCESSES,
+        "        os.setsid()  # a group of the child's own, to which SIGTERM is passed on\n",
+        "",
+        f"{_KEPT}::test_it_hears_that_it_is_to_end",
+    ),
+    Mutant(
+        "a keeper says that every child ended well",
+        _PROCESSES,
+        "    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0\n",
+        "    number = 0\n",
+        f"{_KEPT}::test_its_end_is_told_as_it_was",
+    ),
+    Mutant(
+        "ranks of a gang meet on the machine's network",
+        f"{_CHILD}/model_process.py",
+        "network=Network.OWN if is_alone else Network.HOST",
+        "network=Network.HOST",
+        f"{_ROOMS}::test_nobody_else_reaches_where_they_meet",
+    ),
+    Mutant(
+        "ranks of a gang have no memory in common",
+        f"{_CHILD}/layers/namespaces.py",
+        "        k.mount_copy(memory, root + SHARED_MEMORY)\n",
+        '        k.mount("headrace", root + SHARED_MEMORY, "tmpfs", k.MS_NOSUID | k.MS_NODEV, "mode=1777")\n',
+        f"{_ROOMS}::test_they_share_memory_and_nobody_else_does",
+    ),
+    Mutant(
+        "an agent keeps what hands ranks their room",
+        f"{_CHILD}/gang_room.py",
+        "            for ours, _ in self._pairs.values():\n                ours.close()\n        else:",
+        "            pass\n        else:",
+        f"{_ROOMS}::test_a_rank_whose_first_does_not_start_does_not_wait_for_it",
+    ),
+    Mutant(
+        "each rank of a gang has another user",
+        f"{_CHILD}/confinement.py",
+        '"uid": self.uid(shared.slot)',
+        '"uid": self.uid(slot)',
+        f"{_PLANS}::test_ranks_on_one_node_share_a_user_and_sockets_and_with_gpus_their_process_ids",
     ),
     Mutant(
         "a slot starts its children without layers",

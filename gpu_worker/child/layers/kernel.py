@@ -6,15 +6,22 @@ import ctypes
 import os
 from typing import Any
 
-MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
 MNT_DETACH = 2
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = 0x1, 0x2
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 
-CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x40000000
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = (
+    0x00020000,
+    0x08000000,
+    0x10000000,
+    0x20000000,
+    0x40000000,
+)
 
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
+OPEN_TREE, MOVE_MOUNT, OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = 428, 429, 0x1, 0x4
 MOUNT_SETATTR, LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 442, 444, 445, 446
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
@@ -38,6 +45,21 @@ def syscall(number: int, *arguments: Any) -> int:
 def unshare(flags: int) -> None:
     """OSError."""
     called(libc.unshare(flags), "unshare")
+
+
+def enter(namespace: int) -> None:
+    """Be in a namespace that is open. OSError."""
+    called(libc.setns(namespace, 0), "setns")
+
+
+def copy_mount(path: str) -> int:
+    """A descriptor of what is mounted there, to be mounted elsewhere too. OSError."""
+    return syscall(OPEN_TREE, AT_FDCWD, os.fsencode(path), OPEN_TREE_CLONE | os.O_CLOEXEC)
+
+
+def mount_copy(copy: int, target: str) -> None:
+    """OSError."""
+    syscall(MOVE_MOUNT, copy, b"", AT_FDCWD, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH)
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:

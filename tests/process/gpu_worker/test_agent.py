@@ -220,7 +220,7 @@ def test_a_gang_whose_first_rank_cannot_be_started_starts_no_other(tmp_path: Pat
 
 
 def test_a_rank_after_one_that_could_not_be_started_is_not_waited_for(pair: Table) -> None:
-    def full(_slot: int) -> None:
+    def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     pair.agent._attempts._slots[0]._scratch = cast(Any, SimpleNamespace(new_home=full))

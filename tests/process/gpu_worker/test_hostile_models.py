@@ -71,11 +71,13 @@ class Model:
         return getattr(self, inputs["do"])(ctx)
 
     def look(self, ctx):
-        agent = os.getppid()
+        agent, parent = int((HERE / "agent").read_text()), os.getppid()
         return {name: True for name, call in {
             "environment": lambda: Path(f"/proc/{agent}/environ").read_bytes(),
             "memory": lambda: open(f"/proc/{agent}/mem", "rb").close(),
             "descriptors": lambda: os.readlink(f"/proc/{agent}/fd/0"),
+            "parent": lambda: open(f"/proc/{parent}/mem", "rb").close(),
+            "processes": lambda: sum(name.isdecimal() for name in os.listdir("/proc")) > 2,
             "keys": lambda: (ROOT / "keys.json").read_bytes(),
             "others": lambda: [*(ROOT / "scratch" / "attempts").iterdir()],
             "another slot": lambda: [*(ROOT / "scratch" / "slots" / "1").iterdir()],
@@ -84,7 +86,7 @@ class Model:
         }.items() if could(call)}
 
     def reach(self, ctx):
-        agent, told = os.getppid(), json.loads((HERE / "told.json").read_text())
+        agent, told = int((HERE / "agent").read_text()), json.loads((HERE / "told.json").read_text())
         return {name: True for name, call in {
             "path": lambda: connect(socket.AF_UNIX, told["path"]),
             "name": lambda: connect(socket.AF_UNIX, chr(0) + told["name"]),
@@ -159,6 +161,7 @@ def prepared(folder: Path, confinement: Confinement | None) -> Bench:
     """A node's disk with other things on it."""
     bench = Bench(folder, model=MODEL, confinement=confinement, memory_mib=1024)
     (folder / "keys.json").write_text("secret")
+    (folder / "code" / "agent").write_text(str(os.getpid()))
     (folder / "version.lock").touch()
     (folder / "v1").mkdir()
     (folder / "v1" / "weights").write_text("weights")
@@ -223,6 +226,6 @@ def test_what_a_model_of_ours_needs_it_has(bench: Bench) -> None:
 
 def test_without_layers_all_that_works(tmp_path: Path) -> None:
     for bench in closing(prepared(tmp_path, None)):
-        assert {"keys", "others", "another slot", "every slot"} <= values(bench.outcome("look")).keys()
+        assert {"keys", "others", "another slot", "every slot", "processes"} <= values(bench.outcome("look")).keys()
         assert {"code", "weights", "compiled", "lock"} <= values(bench.outcome("change")).keys()
         assert {"file", "memory"} <= values(bench.outcome("spend")).keys()

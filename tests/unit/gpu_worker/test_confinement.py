@@ -14,13 +14,15 @@ from gpu_worker.child.confinement import (
     Form,
     KernelFacts,
     Layer,
+    Network,
     confinement,
     first_uid,
     forms,
     interpreter_places,
 )
+from gpu_worker.child.gang_room import RoomPlace
 
-ROOT, USER = KernelFacts(0, 1, 1, 7), KernelFacts(1000, 0, 1, 7)
+ROOT, USER = KernelFacts(0, 1, 1, 7, 1), KernelFacts(1000, 0, 1, 7, 1)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +45,29 @@ def places(folder: Path) -> ChildPlaces:
     return ChildPlaces(read, str(folder / "slot"), str(folder / "slot" / "home"), str(folder / "slot" / "kept"))
 
 
-def test_a_child_has_no_network_and_a_rank_of_a_gang_has_the_machines(tmp_path: Path) -> None:
+def test_a_child_has_its_own_network_unless_its_ranks_are_on_other_nodes(tmp_path: Path) -> None:
     held = confinement(Form.NAMESPACES, USER, tmp_path / "root", [], {})
     alone = held.plan(0, places(tmp_path), gpus=False)
-    rank = held.plan(0, places(tmp_path), gpus=False, shares=True)
-    assert (alone["network"], alone["ipc"], alone["mounts"]["shared_memory"]) == ("own", True, "own")
-    assert (rank["network"], rank["ipc"], rank["mounts"]["shared_memory"]) == ("host", False, "host")
-    assert (alone["landlock"]["shares_sockets"], rank["landlock"]["shares_sockets"]) == (False, True)
+    far = held.plan(0, places(tmp_path), gpus=False, ranks=2, network=Network.HOST)
+    assert (alone["network"], alone["ipc"], alone["processes"]) == ("own", True, "own")
+    assert (far["network"], far["ipc"], far["processes"]) == ("host", True, "own")
+    assert not alone["landlock"]["shares_sockets"]
+    assert not far["landlock"]["shares_sockets"]
+
+
+def test_ranks_on_one_node_share_a_user_and_sockets_and_with_gpus_their_process_ids(tmp_path: Path) -> None:
+    held = confinement(Form.OWN_USER, ROOT, tmp_path / "root", [], {})
+    room = RoomPlace(0, enters=5)
+    rank = held.plan(1, places(tmp_path), gpus=False, ranks=2, room=room)
+    assert (rank["uid"], rank["network"], rank["room"]) == (held.uid(0), "own", {"opens": (), "enters": 5})
+    assert rank["landlock"]["shares_sockets"]
+    assert rank["processes"] == "own"
+    assert held.plan(1, places(tmp_path), gpus=True, ranks=2, room=room)["processes"] == "host"
+
+
+def test_by_rules_alone_a_gang_has_the_machines_network(tmp_path: Path) -> None:
+    plan = confinement(Form.RULES, USER, tmp_path / "root", [], {}).plan(0, places(tmp_path), gpus=False, ranks=2)
+    assert (plan["landlock"]["network"], plan["landlock"]["shares_sockets"]) == ("open", True)
 
 
 def test_by_rules_alone_a_child_has_no_network_either(tmp_path: Path) -> None:
