@@ -45,7 +45,7 @@ TRANSACTION_TODO = (
 
 LAYERS_TODO = (
     "run nodes as root with the right to mount, or as a user who may make user namespaces, on Linux 6.12 or newer with"
-    " Landlock; else publish no models of strangers here (HEADRACE_TRUSTED_MODELS)"
+    " Landlock; else publish no models of strangers here (`trusted_models` of the policy)"
 )
 
 

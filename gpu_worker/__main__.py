@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -18,7 +19,7 @@ from contract.names import is_name
 from contract.signers import node_signer
 from contract.topics import JOBS
 from gpu_worker.agent import Agent
-from gpu_worker.child.canary_flight import NOT_HELD, find_layers, may_run_models
+from gpu_worker.child.canary_flight import find_layers, tell_of
 from gpu_worker.world import World
 from registry.depot import Depot
 from runtime import jobs_writer
@@ -47,7 +48,7 @@ With 30 s and two tries a node said nothing for a minute of a store that stood s
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 after a drain; 1 when the broker did not take the last reports; 2 when the options or the scratch
     directory cannot be used; 3 or SIGPROF when the watchdog ended the process; 4 when the scheduler keeps the node out;
-    5 when models could reach what is the node's, and the settings do not say that they are trusted."""
+    5 when models could reach what is the node's, and the policy does not say that they are trusted."""
     settings = Settings()
     options = _parser().parse_args(arguments)
     configure_logging("gpu_worker")
@@ -61,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (IdentityTaken, ScratchTaken, OSError) as error:
         print(f"gpu_worker: {error}", file=sys.stderr)
         return 2
-    if not may_run_models(layers, trusted=settings.trusted_models):
-        return NOT_HELD
+    tell_of(layers)
+    node = replace(node, layers_missing=layers.missing)
     scratch.give_slots_to(layers.confinement.uid)
     strays = Strays()
     strays.adopt()

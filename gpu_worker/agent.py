@@ -22,8 +22,7 @@ from runtime.worker import metrics
 from runtime.worker.departure import Departure
 from runtime.worker.heartbeat import HeartbeatTimer
 from runtime.worker.loop import Loop
-from runtime.worker.node import REFUSED as REFUSED
-from runtime.worker.node import NodeIdentity
+from runtime.worker.node import NOT_CONFINED, REFUSED, NodeIdentity
 from runtime.worker.report_sender import ReportSender
 from runtime.worker.scratch import Scratch
 
@@ -86,7 +85,8 @@ class Agent:
             self._join_again,
             self._stay_out,
         )
-        self._refused = False
+        self._refused = 0
+        """The exit status with which the node ends, because the scheduler told it to stay out; 0: it may go on."""
         self._ask_again_at_s: float | None = None
         """When a node that waits outside asks again (monotonic clock)."""
         self._orders = world.open_orders(self._rules.session, self)
@@ -114,8 +114,8 @@ class Agent:
     # -- the main thread ------------------------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Work until stopped. Exit status: 0; 1 when the broker did not take all reports; REFUSED when the node may not
-        join."""
+        """Work until stopped. Exit status: 0; 1 when the broker did not take all reports; REFUSED or NOT_CONFINED when
+        the node may not join."""
         self._orders.start()
         while not self._is_over(time.monotonic()):
             self._loop.turn(self._wait_s())
@@ -198,11 +198,13 @@ class Agent:
     def _stay_out(self, reason: str) -> None:
         self._orders.stop()
         self._heartbeat.stop()
-        what_follows = {"exit_status": REFUSED}
+        status = NOT_CONFINED if reason == "not_confined" else REFUSED
+        what_follows = {"exit_status": status}
         if reason in MENDED_BY_POLICY:
             self._ask_again_at_s = time.monotonic() + OUT_S
             what_follows = {"asks_again_in_s": round(OUT_S)}
-        self._refused = reason not in MENDED_BY_POLICY
+        else:
+            self._refused = status
         log.error(
             "this node stays out: "
             + REFUSALS.get(reason, "expected to be let in, found that the scheduler refuses it"),
@@ -245,7 +247,7 @@ class Agent:
         if self._refused:
             self._attempts.close()
             self._scratch.close()
-            return REFUSED
+            return self._refused
         left = len(self._sender.queue)
         self._attempts.close()
         self._scratch.close()

@@ -151,8 +151,10 @@ class HeldAttempts:
                 self._report(run, self._verdicts.pop(run.dispatch))
             case Unstore(dispatch):
                 self._results.abandon(dispatch)
-            case Prefetch(version):
-                self._fetcher.prefetch(version, lambda: self._loop.post(self._note_fetched))
+            case Prefetch(version, wheels_from_index):
+                self._fetcher.prefetch(
+                    version, lambda: self._loop.post(self._note_fetched), wheels_from_index=wheels_from_index
+                )
             case Announce():
                 self._heartbeat.bring_forward(time.monotonic())
             case ListVersions():

@@ -44,14 +44,12 @@ class Composition:
         memory: Memory,
         words_kept_ms: int,
         *,
-        trusted_models: bool = False,
         clusters: Iterable[str] = (),
     ) -> None:
         """`clusters`: those of the policy. Their nodes get a user of the broker, if they have none yet."""
         self._options = options
         self._layout = layout
         self._given = Settings()
-        self._trusted_models = trusted_models
         self.warnings: list[str] = []
         self._keys = installation_keys(self._given.installation_keys) or installation_key.keys_in(
             layout.installation_keys
@@ -87,7 +85,6 @@ class Composition:
             "api_url": f"http://{HOST}:{self.ports['api']}",
             "api_key": "",
             "join_token": "",
-            "trusted_models": self._trusted_models,
             **installation_key.settings_of(self._keys[0].of(installation_key.OWNER)),
             **kafka_logins.settings_of(self._passwords, signers.OPERATOR),
         }

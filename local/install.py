@@ -93,11 +93,16 @@ def main() -> int:
     parser.add_argument("--keys", type=Path, required=True, help="the file to write the first API keys to")
     parser.add_argument("--secrets", type=Path, help="the folder in which each process gets its signing key")
     parser.add_argument("--node", action="append", default=[], metavar="CLUSTER/NODE", help="a node that gets one")
+    parser.add_argument(
+        "--trusted-models", default="false", choices=("true", "false"), help="whether the policy says so"
+    )
     options = parser.parse_args()
     settings = Settings()
     require_names(settings)
     try:
         first = read_policy(options.policy)
+        if options.trusted_models == "true":
+            first = msgspec.structs.replace(first, trusted_models=True)
         if options.secrets is not None:
             own = installation_key.write_secrets(options.secrets, [f"{signers.NODE}.{node}" for node in options.node])
             settings = settings.model_copy(update=installation_key.settings_of(own))

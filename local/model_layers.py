@@ -1,4 +1,4 @@
-"""Whether a stack's nodes may run models of strangers here, by what a canary can do from a model's place."""
+"""Whether a stack's first policy trusts models, by what a canary can do here from a model's place."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from gpu_worker.child.canary_flight import LayersFound, find_layers
-from runtime.settings import Settings
+import msgspec
 
-SETTING = "trusted_models"
+from contract.policy import Policy
+from gpu_worker.child.canary_flight import LayersFound, find_layers
 
 
 def layers_here(data: Path) -> LayersFound:
@@ -18,19 +18,20 @@ def layers_here(data: Path) -> LayersFound:
         return find_layers(Path(folder), [data], os.environ)
 
 
-def trusts_models(given: Settings, data: Path) -> tuple[bool, str]:
-    """(whether the stack's nodes run models although a layer is missing, what to tell of that). What the user set
-    stands; else they do where this machine lacks a layer, so that a stack starts there too, and that is told."""
-    if SETTING in given.model_fields_set:
-        return given.trusted_models, ""
+def with_trust(first: Policy, data: Path, *, is_new: bool, is_own: bool) -> tuple[Policy, str]:
+    """(the first policy, what to tell of it). Where this machine lacks a layer, the policy that a new stack begins with
+    trusts models, so that a stack starts there too, and that is told. `is_new`: the stack has no policy yet. `is_own`:
+    the policy is the user's own, which stays as it is."""
     try:
         found = layers_here(data)
+        missing = "; ".join(f"{layer}: a model can {could[0]}" for layer, could in found.broken.items())
     except OSError as error:
-        return True, f"models are trusted on this machine: it could not be found out which layers hold ({error})"
-    if found.all_hold:
-        return False, ""
-    missing = "; ".join(f"{layer}: a model can {could[0]}" for layer, could in found.broken.items())
-    return True, (
-        f"models are trusted on this machine, because not all layers hold that keep them off ({missing}): publish none"
-        " of strangers here. `headrace doctor` shows each layer; HEADRACE_TRUSTED_MODELS=false runs none instead"
-    )
+        missing = f"it could not be found out which hold: {error}"
+    if not missing:
+        return first, ""
+    why = f"not all layers hold on this machine that keep models off ({missing}). `headrace doctor` shows each layer"
+    if is_new and not is_own:
+        return msgspec.structs.replace(first, trusted_models=True), (
+            f"models are trusted by this stack's policy: {why}; publish no models of strangers here"
+        )
+    return first, f"nodes run models only if the policy trusts them (`trusted_models`): {why}"

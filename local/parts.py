@@ -14,7 +14,7 @@ from local.last_words import last_words
 from local.options import Layout
 from local.server import StackServer
 from local.status import PartStatus
-from runtime.worker.node import REFUSED
+from runtime.worker.node import NOT_CONFINED, REFUSED
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +90,7 @@ class StackPart:
         self.status.state = "restarting"
         self.status.steady = False
         self.status.note = f"crashed ({ended}){self._why()}; look at {self.status.log}"
-        if process is not None and process.exit_status == REFUSED:
+        if process is not None and process.exit_status in (REFUSED, NOT_CONFINED):
             self._backoff_s = BACKOFF_S_MAX  # a person has to do something first, or the policy to change
         self._retry_at = time.monotonic() + self._backoff_s
         log.warning("part crashed", part=self.server.name, ended=ended, again_in_s=self._backoff_s)

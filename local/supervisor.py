@@ -26,7 +26,7 @@ from local.data_directory import tighten
 from local.errors import CannotStart
 from local.first_policy import read_policy
 from local.lock import StackLock
-from local.model_layers import trusts_models
+from local.model_layers import with_trust
 from local.options import Layout, Memory, Options, from_argument, recall, remember
 from local.own_files import replace
 from local.parts import StackPart
@@ -34,7 +34,6 @@ from local.server import StackServer
 from local.status import StackStatus, StartFailure
 from runtime.private_files import UMASK
 from runtime.private_memory import keep_memory_private
-from runtime.settings import Settings
 from runtime.shutdown import on_signal
 from runtime.telemetry import configure_logging
 
@@ -98,7 +97,8 @@ class Supervisor:
         memory = recall(self._layout)
         first = read_policy(self._options.policy)
         words_kept_ms = memory.words_kept_ms or first.words_kept_ms
-        trusted, told = trusts_models(Settings(), self._layout.data)
+        is_own = self._options.policy is not None
+        first, told = with_trust(first, self._layout.data, is_new=not memory.installed, is_own=is_own)
         if told:
             self.status.warnings.append(told)
         nameless = memory.installed and not self._layout.kafka_users.exists()
@@ -107,7 +107,6 @@ class Supervisor:
             self._layout,
             memory,
             words_kept_ms,
-            trusted_models=trusted,
             clusters=() if memory.installed else first.clusters,
         )
         self._describe(composition)

@@ -57,6 +57,9 @@ class Manifest(
     """Memory a slot must offer."""
     timeout_ms: int
     """The longest an attempt may run."""
+    network: bool | msgspec.UnsetType = msgspec.UNSET
+    """True: the version asks for the network of its node, which it has where the policy allows it. Not written
+    otherwise, so that versions keep the digests that they had before there was this field."""
 
     @property
     def requirements(self) -> Requirements:

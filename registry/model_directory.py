@@ -86,6 +86,7 @@ def read_model_directory(path: Path) -> ModelDirectory:
         ranks=yaml.ranks,
         memory_mib=yaml.memory_mib,
         timeout_ms=yaml.timeout_s * 1000,
+        network=True if yaml.network else msgspec.UNSET,
     )
     return ModelDirectory(path, manifest, tuple(ignored))
 

@@ -45,6 +45,8 @@ class ModelYaml(msgspec.Struct, frozen=True):
     ranks: int = 1
     """How many slots of one cluster start one attempt together. More than 1 needs torch in the environment."""
     memory_mib: int = 0
+    network: bool = False
+    """Ask for the network of the node. The policy (`networks`) says whether the model has it."""
     platform: str = "linux_x86_64"
     """The platform of the wheels in the lock."""
 
@@ -125,6 +127,9 @@ class _YamlReader:
             case "platform":
                 if not isinstance(value, str) or not _PLATFORM.fullmatch(value):
                     raise _fault(line, f"platform: expected a tag such as linux_x86_64, found {found}")
+            case "network":
+                if not isinstance(value, bool):
+                    raise _fault(line, f"network: expected true or false, found {found}")
             case "ranks":
                 self._number(name, node, value, 1, RANKS_MAX)
             case "timeout_s":

@@ -120,10 +120,6 @@ class Settings(BaseSettings):
     cannot reach this node, and no gang across nodes has its rank 0 here."""
     heartbeat_ms: int = Field(default=5_000, ge=1)
     """How often a node says that it is alive."""
-    trusted_models: bool = False
-    """Whether a node runs models although not all layers hold that keep a model off its node, its secrets and other
-    models (`headrace doctor` shows each). True: whoever publishes models here may as well have an account on the
-    machine."""
     result_bytes_max: int = Field(default=32 * 2**30, ge=1)
     """Bytes of outputs that may wait on a node's disk for an object store that is away. When they are spent the node
     starts nothing new; what runs still ends, and waits too."""

@@ -35,9 +35,6 @@ from gpu_worker.child.confinement import (
 log = structlog.get_logger(__name__)
 
 CANARY = HERE / "canary.py"
-NOT_HELD = 5
-"""The exit status of a node that runs no models."""
-
 WITHIN_S = 30.0
 """How long the canary may take: two starts of an interpreter, on a busy machine."""
 
@@ -55,26 +52,24 @@ class LayersFound(msgspec.Struct, frozen=True):
     def all_hold(self) -> bool:
         return not self.broken
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """As contract.inputs.LAYERS names them."""
+        return tuple(sorted(layer.name.lower() for layer in self.broken))
 
-def may_run_models(found: LayersFound, *, trusted: bool) -> bool:
-    """Whether all layers hold, or models are trusted. The log says what holds."""
+
+def tell_of(found: LayersFound) -> None:
+    """The log says what holds, and what a model could do where something is missing."""
     facts = {"form": found.confinement.form, "held": [layer for layer in LAYERS if layer not in found.broken]}
     if found.all_hold:
         log.info("models are held off from this node", **facts)
-        return True
-    could = {layer.value: list(could) for layer, could in found.broken.items()}
-    if trusted:
-        log.warning("models are trusted: not all layers hold that keep them off from this node", could=could, **facts)
-        return True
-    log.error(
-        "this node runs no models: expected all layers to hold that keep a model off from the node, its secrets and"
-        " other models; found that a model could do what `could` names. Give the node what the layers need (`headrace"
-        " doctor`), or set HEADRACE_TRUSTED_MODELS=true where whoever publishes models may have an account here",
-        could=could,
-        exit_status=NOT_HELD,
+        return
+    log.warning(
+        "layers are missing that keep a model off from this node, its secrets and other models: models run here only if"
+        " the policy trusts them (`trusted_models`). Give the node what the layers need (`headrace doctor`)",
+        could={layer.value: list(could) for layer, could in found.broken.items()},
         **facts,
     )
-    return False
 
 
 def probe() -> KernelFacts:

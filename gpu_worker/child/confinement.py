@@ -167,15 +167,15 @@ class Confinement(msgspec.Struct, frozen=True):
             "network": network if has_root else Network.HOST,
             "processes": "own" if self.own_processes and not sees_ranks else "host",
             "room": {"opens": shared.opens, "enters": shared.enters},
-            "mounts": self._mounts(read, places, devices) if has_root else None,
-            "landlock": self._rules(read, places, devices, network, meets_others) if self.landlock else None,
+            "mounts": self._mounts(read, places, devices, gpus) if has_root else None,
+            "landlock": self._rules(read, places, devices, network, meets_others, gpus) if self.landlock else None,
         }
 
     def command(self, plan: Mapping[str, Any]) -> list[str]:
         """What stands before the child's own command."""
         return [sys.executable, "-I", "-S", str(ENTER), msgspec.json.encode(plan).decode()]
 
-    def _mounts(self, read: Sequence[str], places: ChildPlaces, devices: Sequence[str]) -> dict[str, Any]:
+    def _mounts(self, read: Sequence[str], places: ChildPlaces, devices: Sequence[str], gpus: bool) -> dict[str, Any]:
         system = [path for path in SYSTEM if os.path.lexists(path)]
         inside = any(path.startswith("/tmp/") for path in (*read, places.slot))  # noqa: S108
         links = [*LINKS, ("/var/tmp", places.temporary)]  # noqa: S108
@@ -188,16 +188,23 @@ class Confinement(msgspec.Struct, frozen=True):
             "write": [places.slot],
             "devices": devices,
             "links": links,
+            "names_threads": gpus,
         }
 
     def _rules(
-        self, read: Sequence[str], places: ChildPlaces, devices: Sequence[str], network: Network, meets_others: bool
+        self,
+        read: Sequence[str],
+        places: ChildPlaces,
+        devices: Sequence[str],
+        network: Network,
+        meets_others: bool,
+        gpus: bool,
     ) -> dict[str, Any]:
         has_root = self.form is not Form.RULES
         return {
             "abi": self.landlock,
             "read": ["/"] if has_root else [*SYSTEM, *read],
-            "devices": [*devices, "/dev/fd"],
+            "devices": [*devices, "/dev/fd", *(["/proc"] if gpus else [])],
             "write": [places.slot, *(["/dev/shm"] if has_root or meets_others else [])],  # noqa: S108
             "network": "open" if has_root or network is Network.HOST else "shut",
             "shares_sockets": meets_others,

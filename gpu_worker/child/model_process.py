@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from contract.orders import Run
+from contract.policy import ISOLATIONS
 from gpu_worker.child.confinement import ChildPlaces, Confinement, Network, interpreter_places
 from gpu_worker.child.failure_streak import FailureStreak
 from gpu_worker.child.gang_room import RoomPlace
@@ -26,6 +28,9 @@ CHILD = Path(__file__).with_name("run_model.py")
 
 OWN_NETWORK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 """A child that has its own network has this one interface, whatever the machine's are called."""
+
+
+VERSION, _, JOB = ISOLATIONS
 
 
 class ProcessOwner(Protocol):
@@ -63,6 +68,8 @@ class ModelProcess:
             before = confinement.command(plan)
             if plan["network"] == Network.OWN:
                 environment |= OWN_NETWORK
+        self.served: set[str] = set()
+        """Tenants whose jobs this child was given."""
         self._child = ChildProcess(
             python,
             CHILD,
@@ -87,6 +94,13 @@ class ModelProcess:
     @property
     def pid(self) -> int:
         return self._child.pid
+
+    def may_serve(self, run: Run) -> bool:
+        """Whether the child, which has computed others' jobs, may be given this one. A policy that was applied
+        meanwhile holds for the child as it is."""
+        if run.version != self.version or run.world > 1 or run.isolation == JOB:
+            return False
+        return run.isolation == VERSION or self.served <= {run.tenant}
 
     @property
     def is_undying(self) -> bool:
@@ -166,13 +180,13 @@ def _plan(
     program, slot = work.supplies.program, launch.index
     read = (str(CHILD.parent), str(program.code), str(program.weights), *interpreter_places(str(program.python)))
     places = ChildPlaces(read, scratch.slot(slot), scratch.home(slot), scratch.kept(slot))
-    is_alone = work.run.world == 1 or work.is_all_here
+    goes_out = work.is_apart or (work.run.network and program.manifest.network is True)
     return confinement.plan(
         slot,
         places,
         gpus=launch.device != "cpu",
         memory_mib=launch.memory_mib,
-        network=Network.OWN if is_alone else Network.HOST,
+        network=Network.HOST if goes_out else Network.OWN,
         ranks=work.run.world,
         room=room,
     )

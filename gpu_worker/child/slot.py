@@ -23,7 +23,7 @@ import structlog
 
 from gpu_worker.child.confinement import Confinement
 from gpu_worker.child.messages import CancelRun, FromModel, ModelFailed, ModelLoaded, ModelProgressed, ModelSucceeded
-from gpu_worker.child.model_process import ModelProcess
+from gpu_worker.child.model_process import JOB, ModelProcess
 from gpu_worker.child.slot_stages import (
     ASKED_S,
     KILLING_S,
@@ -96,7 +96,7 @@ class Slot:
             self._start(launched)
         elif self._stage is not Stage.IDLE or process is None:
             return  # the child is on its way to end; the work starts when the child has ended
-        elif process.version == work.run.version and work.run.world == 1:
+        elif process.may_serve(work.run):
             self._give(process, launched)
             self._enter(Stage.COMPUTING, work.run.timeout_ms / 1000)
         else:
@@ -170,6 +170,7 @@ class Slot:
 
     def _give(self, process: ModelProcess, launched: LaunchedWork) -> None:
         launched.is_sent = True
+        process.served.add(launched.work.run.tenant)
         process.send(launched.work.run_message(self._launch, self._scratch))
 
     def _ask(self, process: ModelProcess, launched: LaunchedWork) -> None:
@@ -253,6 +254,9 @@ class Slot:
         memory_ran_out = isinstance(outcome, Failure) and outcome.kind == "out_of_memory"
         if memory_ran_out or launched.work.run.world > 1:
             self._terminate(process)  # what the child still holds would fail the next attempt, or is of this one only
+            return
+        if launched.work.run.isolation == JOB:
+            self._terminate(process)  # nobody's next job may meet what this one left
             return
         if self._is_spent(process, launched, answer, verdict):
             self._terminate(process)

@@ -42,9 +42,9 @@ class Work:
         return GangPlace(run.dispatch, self.rendezvous, JOIN_S, run.timeout_ms / 1000) if run.world > 1 else None
 
     @property
-    def is_all_here(self) -> bool:
-        """Whether all ranks of the attempt are on this node."""
-        return len(self.run.ranks) == self.run.world
+    def is_apart(self) -> bool:
+        """Whether other nodes have ranks of the attempt."""
+        return self.run.world > max(1, len(self.run.ranks))
 
     def load_message(self, launch: ChildLaunch) -> LoadModel:
         program, world = self.supplies.program, self.run.world

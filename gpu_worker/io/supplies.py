@@ -80,9 +80,9 @@ class SuppliesFetcher:
         """The version did not start: have the depot look at the version again before its next attempt."""
         self._versions.distrust(version)
 
-    def prefetch(self, version: str, done: Callable[[], None]) -> None:
+    def prefetch(self, version: str, done: Callable[[], None], *, wheels_from_index: bool = True) -> None:
         """Have the version on disk; `done` is called, in any thread, when the version is there or cannot be had."""
-        self._versions.prefetch(version, done)
+        self._versions.prefetch(version, done, wheels_from_index=wheels_from_index)
 
     def close(self) -> None:
         """Nobody waits for any supplies any more: threads stop looking for payloads."""
@@ -111,7 +111,9 @@ class SuppliesFetcher:
         def tell(found: InstalledVersion | Failure) -> None:
             self._tell(run, found if isinstance(found, Failure) else Supplies(inputs, found))
 
-        self._versions.fetch(run.version, tell, lambda: run.dispatch in self._wanted)
+        self._versions.fetch(
+            run.version, tell, lambda: run.dispatch in self._wanted, wheels_from_index=run.wheels_from_index
+        )
 
     def _tell(self, run: Run, result: Supplies | Failure) -> None:
         if run.dispatch in self._wanted:

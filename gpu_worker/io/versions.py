@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -31,8 +31,16 @@ OnVersion = Callable[[InstalledVersion | Failure], None]
 class VersionSource(Protocol):
     """registry.depot.Depot, as far as a node uses the depot."""
 
-    def ensure(self, version: str) -> InstalledVersion: ...
+    def ensure(self, version: str, *, wheels_from_index: bool = ...) -> InstalledVersion: ...
     def mark_used(self, version: str) -> None: ...
+
+
+class Waiting(NamedTuple):
+    """Somebody who waits for a version."""
+
+    tell: OnVersion
+    is_wanted: IsWanted
+    wheels_from_index: bool
 
 
 class VersionFetcher:
@@ -44,7 +52,7 @@ class VersionFetcher:
         self._threads = BackgroundThreads("versions", HELD_MAX)
         self._lock = threading.Lock()
         self._installed: dict[str, InstalledVersion] = {}
-        self._waiting: dict[str, list[tuple[OnVersion, IsWanted]]] = {}
+        self._waiting: dict[str, list[Waiting]] = {}
         """By version that a thread is fetching: who waits for the version."""
 
     @property
@@ -60,7 +68,7 @@ class VersionFetcher:
         """The version did not start: have the depot look at the version again before its next attempt."""
         self._installed.pop(version, None)
 
-    def prefetch(self, version: str, done: Callable[[], None]) -> None:
+    def prefetch(self, version: str, done: Callable[[], None], *, wheels_from_index: bool = True) -> None:
         """Have the version on disk; `done` is called, in any thread, when the version is there or cannot be had."""
 
         def tell(found: InstalledVersion | Failure) -> None:
@@ -68,19 +76,22 @@ class VersionFetcher:
                 log.warning("version not fetched", version=version, error=found.error)
             done()
 
-        self.fetch(version, tell)
+        self.fetch(version, tell, wheels_from_index=wheels_from_index)
 
-    def fetch(self, version: str, tell: OnVersion, is_wanted: IsWanted = lambda: True) -> None:
+    def fetch(
+        self, version: str, tell: OnVersion, is_wanted: IsWanted = lambda: True, *, wheels_from_index: bool = True
+    ) -> None:
         """Call `tell` with the version; one thread fetches the version, however many wait. The thread waits for as long
-        as the store or the disk is away and somebody wants the version."""
+        as the store or the disk is away and somebody wants the version. `wheels_from_index`: the policy, as whoever
+        waits knows it; wheels come from an index only if all agree."""
         with self._lock:
             installed = self._installed.get(version)
             if installed is None:
                 waiting = self._waiting.get(version)
                 if waiting is not None:
-                    waiting.append((tell, is_wanted))
+                    waiting.append(Waiting(tell, is_wanted, wheels_from_index))
                 else:
-                    self._waiting[version] = [(tell, is_wanted)]
+                    self._waiting[version] = [Waiting(tell, is_wanted, wheels_from_index)]
                     self._threads.submit(lambda: self._install(version))
                 return
         tell(installed)
@@ -95,20 +106,25 @@ class VersionFetcher:
             if not isinstance(found, Failure):
                 self._installed[version] = found
             waiting = self._waiting.pop(version)
-        for tell, _ in waiting:
-            tell(found)
+        for each in waiting:
+            each.tell(found)
 
     def _give_up(self, version: str) -> None:
         """Nobody wanted the version any more: end, unless somebody has come meanwhile."""
         with self._lock:
-            if any(is_wanted() for _, is_wanted in self._waiting[version]):
+            if any(each.is_wanted() for each in self._waiting[version]):
                 self._threads.submit(lambda: self._install(version))
             else:
                 del self._waiting[version]
 
     def _is_unwanted(self, version: str) -> bool:
         with self._lock:
-            return not any(is_wanted() for _, is_wanted in self._waiting[version])
+            return not any(each.is_wanted() for each in self._waiting[version])
+
+    def _ensure(self, version: str) -> InstalledVersion:
+        with self._lock:
+            wheels_from_index = all(each.wheels_from_index for each in self._waiting[version])
+        return self._depot.ensure(version, wheels_from_index=wheels_from_index)
 
     def _ensured(self, version: str) -> InstalledVersion | Failure:
         looks = 0
@@ -122,7 +138,7 @@ class VersionFetcher:
 
         try:
             return self._waits.until_done(
-                f"version {version}", lambda: self._depot.ensure(version), lambda: self._is_unwanted(version), cause_of
+                f"version {version}", lambda: self._ensure(version), lambda: self._is_unwanted(version), cause_of
             )
         except GivenUp:
             raise

@@ -103,6 +103,8 @@ class Prefetch:
     """Fetch this version to disk ahead of need."""
 
     version: str
+    wheels_from_index: bool = True
+    """As in contract.orders.Load."""
 
 
 @dataclass(frozen=True, slots=True)

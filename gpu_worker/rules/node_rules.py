@@ -88,7 +88,7 @@ class NodeRules:
             case Recall():
                 return self._take_recall(order)
             case Load():
-                return [Prefetch(order.version)]
+                return [Prefetch(order.version, order.wheels_from_index)]
             case Drain():
                 return self.drain()
             case Rejoin():

@@ -9,6 +9,9 @@ from contract.inputs import NodeJoined
 REFUSED = 4
 """Exit status of a node that the scheduler told to stay out. Its supervisor should rest longer after each start."""
 
+NOT_CONFINED = 5
+"""Exit status of a node on which layers are missing that hold models off, where the policy does not trust models."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeIdentity:
@@ -35,6 +38,8 @@ class NodeIdentity:
     """32 hex digits that tell this node from another one of the same name (`identity`)."""
     join_token: str = field(default="", repr=False)
     """Goes with every join (contract.join_tokens). Empty: none does."""
+    layers_missing: tuple[str, ...] = ()
+    """Which of contract.inputs.LAYERS do not hold here."""
 
     def join(self, session: str, cached: tuple[str, ...], holds: int) -> NodeJoined:
         """The record with which the node begins a session. `cached` and `holds`: as there."""
@@ -50,4 +55,5 @@ class NodeIdentity:
             self.address,
             holds,
             self.identity,
+            self.layers_missing,
         )

@@ -59,6 +59,7 @@ found = {
         "signal the agent": lambda: os.kill(told["agent"], 0),
         "reach a socket by path": lambda: connect(socket.AF_UNIX, told["path"]),
         "reach a socket by name": lambda: connect(socket.AF_UNIX, chr(0) + told["name"]),
+        "change a setting of the machine": lambda: open("/proc/sys/kernel/core_pattern", "r+").close(),
         "reach a port": lambda: connect(socket.AF_INET, ("127.0.0.1", told["port"])),
     }.items() if could(call)],
 }

@@ -10,13 +10,6 @@ _TOKENS = "tests/unit/streams/test_join_tokens.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
-        "a token is good for any node",
-        "contract/join_tokens.py",
-        'f"{until_ms} {node_signer(cluster, node)}".encode()',
-        'f"{until_ms}".encode()',
-        f"{_TOKENS}::test_a_token_that_is_not_this_nodes_is_good_for_nothing[of another node]",
-    ),
-    Mutant(
         "a token is good for as long as it says",
         "contract/join_tokens.py",
         "until_ms if until_ms <= at_ms + TOKEN_LIFE_MAX_MS else 0",

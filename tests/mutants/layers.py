@@ -157,7 +157,7 @@ MUTANTS = (
     Mutant(
         "ranks of a gang meet on the machine's network",
         f"{_CHILD}/model_process.py",
-        "network=Network.OWN if is_alone else Network.HOST",
+        "network=Network.HOST if goes_out else Network.OWN",
         "network=Network.HOST",
         f"{_ROOMS}::test_nobody_else_reaches_where_they_meet",
     ),
@@ -197,11 +197,18 @@ MUTANTS = (
         "tests/process/gpu_worker/test_agent.py::test_its_children_are_held_off_and_their_outputs_arrive",
     ),
     Mutant(
-        "a node runs models whatever they can do",
-        f"{_CHILD}/canary_flight.py",
-        "        exit_status=NOT_HELD,\n        **facts,\n    )\n    return False\n",
-        "        exit_status=NOT_HELD,\n        **facts,\n    )\n    return True\n",
-        f"{_LAYERS}::test_a_node_that_models_could_reach_runs_none",
+        "a node does not say which layers are missing",
+        "gpu_worker/__main__.py",
+        "    node = replace(node, layers_missing=layers.missing)\n",
+        "",
+        f"{_LAYERS}::test_a_node_says_which_layers_are_missing",
+    ),
+    Mutant(
+        "a machine without layers begins with a policy that runs nothing there",
+        "local/model_layers.py",
+        "    if is_new and not is_own:\n",
+        "    if False:\n",
+        "tests/unit/local/test_model_layers.py::test_where_one_is_missing_it_is_said_which",
     ),
     Mutant(
         "data in a directory of the system is shown",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from gpu_worker.agent import REFUSED
+from runtime.worker.node import REFUSED
 from tests.system.installation import Installation, wait_ended
 from tests.waiting import until
 

@@ -20,6 +20,8 @@ from_kernel: Any = None
 """The module `kernel`, which `enter.py` puts here."""
 
 PROC = "/proc"
+OF_THE_MACHINE = ("acpi", "bus", "driver", "fs", "irq", "scsi", "sys", "sysrq-trigger")
+"""Below /proc: what is no process's. A child is no root, so the kernel lets it change none of it in any case."""
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 (the machine's own, or one in its place)
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 
@@ -103,11 +105,9 @@ def change_root(plan: Any, memory: int) -> None:
     k.mount("none", "/", None, k.MS_REC | k.MS_PRIVATE)
     k.mount("headrace", root, "tmpfs", k.MS_NOSUID | k.MS_NODEV, "mode=755")
     for path in mounts["system"]:
-        if path != PROC or not own_processes:
+        if path != PROC:
             show(root, path)
-    if own_processes:
-        os.mkdir(root + PROC)  # noqa: PTH102
-        mount_proc(root + PROC)
+    have_proc(root, own=own_processes, is_written=mounts["names_threads"])
     for path in mounts["hidden"]:
         if os.path.isdir(root + path):  # noqa: PTH112
             k.mount("headrace", root + path, "tmpfs", k.MS_NOSUID | k.MS_NODEV, "mode=755")
@@ -134,11 +134,28 @@ def change_root(plan: Any, memory: int) -> None:
     k.set_mount("/", k.MOUNT_ATTR_RDONLY | k.MOUNT_ATTR_NOSUID, recursive=False)
 
 
+def have_proc(root: str, *, own: bool, is_written: bool) -> None:
+    """Have the processes of this namespace, or all, to be looked at. `is_written`: the child may change there what is
+    its own: CUDA gives up when it cannot name its threads (`/proc/self/task/TID/comm`). OSError."""
+    k, place = from_kernel, root + PROC
+    if own:
+        os.mkdir(place)  # noqa: PTH102
+        mount_proc(place)
+    else:
+        bind(root, PROC)
+    if not is_written:
+        k.set_mount(place, k.MOUNT_ATTR_RDONLY | k.MOUNT_ATTR_NOSUID, recursive=True)
+        return
+    for name in OF_THE_MACHINE:
+        if os.path.exists(f"{place}/{name}"):  # noqa: PTH110
+            k.mount(f"{place}/{name}", f"{place}/{name}", None, k.MS_BIND)
+            k.set_mount(f"{place}/{name}", k.MOUNT_ATTR_RDONLY | k.MOUNT_ATTR_NOSUID, recursive=False)
+
+
 def mount_proc(place: str) -> None:
-    """Have the processes of this namespace to be looked at there. OSError."""
+    """Have the processes of this namespace there. OSError."""
     k = from_kernel
     k.mount("proc", place, "proc", k.MS_NOSUID | k.MS_NODEV | k.MS_NOEXEC)
-    k.set_mount(place, k.MOUNT_ATTR_RDONLY | k.MOUNT_ATTR_NOSUID, recursive=False)
 
 
 def show(root: str, path: str) -> None:

@@ -147,7 +147,7 @@ class OneVersion:
     def __init__(self, program: InstalledVersion) -> None:
         self.program = program
 
-    def ensure(self, version: str) -> InstalledVersion:
+    def ensure(self, version: str, *, wheels_from_index: bool = True) -> InstalledVersion:
         return self.program
 
     def mark_used(self, version: str) -> None:

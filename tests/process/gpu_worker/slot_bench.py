@@ -49,6 +49,9 @@ class Model:
 
     def look(self, inputs, ctx):
         return {"args": self.args, "pid": os.getpid(), "runs": self.runs, "threads": os.environ["OMP_NUM_THREADS"]}
+    def keep(self, inputs, ctx):
+        self.__dict__.setdefault("seen", []).append(ctx._dispatch)
+        return {"kept": self.seen}
     def nothing(self, inputs, ctx): return None
     def text(self, inputs, ctx): return "text"
     def nan(self, inputs, ctx): return {"x": float("nan")}
@@ -140,7 +143,13 @@ class Bench:
     """A slot with a loop, and a record of what it told."""
 
     def __init__(
-        self, directory: Path, *, model: str = MODEL, confinement: Confinement | None = None, memory_mib: int = 0
+        self,
+        directory: Path,
+        *,
+        model: str = MODEL,
+        confinement: Confinement | None = None,
+        memory_mib: int = 0,
+        device: str = "cpu",
     ) -> None:
         (directory / "code").mkdir()
         (directory / "code" / "model.py").write_text(model)
@@ -150,7 +159,7 @@ class Bench:
         launch = ChildLaunch(
             0,
             child_environment({"PATH": os.environ["PATH"], "HEADRACE_S3_SECRET_KEY": "x"}, 3, []),
-            "cpu",
+            device,
             3,
             memory_mib,
         )
@@ -180,12 +189,25 @@ class Bench:
         self.told.append(("regained", slot))
 
     def launch(
-        self, do: str, *, job: str = "j", version: str = "v1", timeout_ms: int = 60_000, python: str = sys.executable
+        self,
+        do: str,
+        *,
+        job: str = "j",
+        version: str = "v1",
+        timeout_ms: int = 60_000,
+        python: str = sys.executable,
+        asks_network: bool = False,
+        **more: Any,
     ) -> None:
+        """`more`: fields of the order."""
         self.number += 1
-        order = Run("n", "s", "p", 1, job, 1, f"1.{self.number}.0", "m", version, timeout_ms, 0, 0, "")
+        order = Run("n", "s", "p", 1, job, 1, f"1.{self.number}.0", "m", version, timeout_ms, 0, 0, "", **more)
         program = installed(
-            version=version, code=self.directory / "code", weights=self.directory / version, python=python
+            version=version,
+            code=self.directory / "code",
+            weights=self.directory / version,
+            python=python,
+            asks_network=asks_network,
         )
         self.slot.launch(Work(order, Supplies(msgspec.Raw(msgspec.json.encode({"do": do})), program)))
 

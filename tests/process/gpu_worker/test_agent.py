@@ -21,14 +21,13 @@ from contract.orders import Kill, Refuse, Rejoin, Tell
 from contract.results import EMPTY_MANIFEST
 from contract.signing import RecordSigner
 from gpu_worker import agent
-from gpu_worker.agent import REFUSED
 from gpu_worker.child.canary_flight import probe
 from gpu_worker.child.confinement import confinement, forms
 from gpu_worker.child.work import rendezvous_here
 from gpu_worker.io.checker import BAD_VALUES, OutputFault
 from gpu_worker.io.checker_process import Checkers
 from runtime.kafka import Delivery, DeliveryUnclear
-from runtime.worker.node import NodeIdentity
+from runtime.worker.node import NOT_CONFINED, REFUSED, NodeIdentity
 from runtime.worker.report_sender import ReportSender
 from tests.process.gpu_worker.agent_table import DEADLINE_S, IDENTITY, Table, running, started
 from tests.waiting import until
@@ -301,6 +300,16 @@ def test_a_node_whose_name_is_taken_stays_out(table: Table) -> None:
     (line,) = [line for line in lines if line["log_level"] == "error"]
     assert line["event"].startswith("this node stays out: expected its name to be its own, found that another machine")
     assert table.agent.child_pids == [0]
+
+
+def test_a_node_that_models_could_reach_ends_where_the_policy_does_not_trust_them(tmp_path: Path) -> None:
+    with running(Table(tmp_path, heartbeat_ms=20)) as table, capture_logs() as lines:
+        until(lambda: table.broker.said(NodeHeartbeat))
+        table.take(Refuse("node-1", table.broker.sessions[-1], "main", 1, "not_confined"))
+        table.thread.join(DEADLINE_S)
+        assert table.status == NOT_CONFINED
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert line["exit_status"] == NOT_CONFINED
 
 
 def test_it_leaves_when_all_is_said(table: Table) -> None:

@@ -111,6 +111,23 @@ class Model:
             "root": become_root,
         }.items() if could(call)}
 
+    def name(self, ctx):
+        # as CUDA does when it starts; and what nobody may
+        import threading
+        told = {}
+        def look():
+            told["thread"] = threading.get_native_id()
+            time.sleep(60)
+        threading.Thread(target=look, daemon=True).start()
+        while not told: time.sleep(0.001)
+        path = Path(f"/proc/self/task/{told['thread']}/comm")
+        return {name: True for name, call in {
+            "thread": lambda: path.write_text("cuda-EvtHandlr"),
+            "machine": lambda: Path("/proc/sys/kernel/core_pattern").open("r+").close(),
+            "network": lambda: Path("/proc/sys/net/ipv4/ip_forward").open("r+").close(),
+            "key": lambda: Path("/proc/sysrq-trigger").open("r+").close(),
+        }.items() if could(call)}
+
     def spend(self, ctx):
         return {name: True for name, call in {
             "file": grow,
@@ -157,9 +174,9 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     yield from closing(prepared(tmp_path, held(request.param, tmp_path)))
 
 
-def prepared(folder: Path, confinement: Confinement | None) -> Bench:
+def prepared(folder: Path, confinement: Confinement | None, device: str = "cpu") -> Bench:
     """A node's disk with other things on it."""
-    bench = Bench(folder, model=MODEL, confinement=confinement, memory_mib=1024)
+    bench = Bench(folder, model=MODEL, confinement=confinement, memory_mib=1024, device=device)
     (folder / "keys.json").write_text("secret")
     (folder / "code" / "agent").write_text(str(os.getpid()))
     (folder / "version.lock").touch()
@@ -193,6 +210,17 @@ def test_it_reaches_nobody(bench: Bench) -> None:
         assert values(bench.outcome("reach")) == {}
 
 
+@pytest.mark.parametrize(("asks", "allowed", "has"), [(1, 1, 1), (1, 0, 0), (0, 1, 0)])
+def test_it_has_the_nodes_network_if_it_asks_and_the_policy_lets_it(
+    bench: Bench, asks: int, allowed: int, has: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        told = f'{{"path": "/nowhere", "name": "none", "port": {port.getsockname()[1]}}}'
+        (bench.directory / "code" / "told.json").write_text(told)
+        found = values(bench.outcome("reach", asks_network=bool(asks), network=bool(allowed)))
+    assert found == ({"port": True} if has else {})
+
+
 def test_it_changes_nothing_that_others_run(bench: Bench) -> None:
     before = (bench.directory / "code" / "model.py").read_bytes()
     assert values(bench.outcome("change")) == {}
@@ -201,6 +229,19 @@ def test_it_changes_nothing_that_others_run(bench: Bench) -> None:
     assert could == ({"root": True} if is_root_by_name else {})
     assert (bench.directory / "code" / "model.py").read_bytes() == before
     assert (bench.directory / "v1" / "weights").read_text() == "weights"
+
+
+@pytest.mark.parametrize("form", [*FORMS, Form.RULES])
+def test_with_gpus_it_may_name_its_threads_and_change_nothing_of_the_machine(form: Form, tmp_path: Path) -> None:
+    """CUDA does not start when it cannot (shown on an H200, 2026-11-26)."""
+    for device, named in (("cuda", True), ("cpu", False)):
+        folder = tmp_path / device
+        folder.mkdir(mode=0o711)
+        for bench in closing(prepared(folder, held(form, folder), device=device)):
+            found = values(bench.outcome("name"))
+            if form is Form.RULES and os.geteuid() == 0:
+                found = {"thread": True} if "thread" in found else {}  # root by name: files of root are its own
+            assert found == ({"thread": True} if named else {})
 
 
 def test_it_uses_up_no_more_than_it_may(bench: Bench) -> None:

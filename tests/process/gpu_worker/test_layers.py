@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gpu_worker import __main__ as node
 from gpu_worker.child import canary_flight
-from gpu_worker.child.canary_flight import NOT_HELD, LayersFound, find_layers, probe
+from gpu_worker.child.canary_flight import LayersFound, find_layers, probe
 from gpu_worker.child.confinement import HERE, Confinement, Form, KernelFacts, Layer, confinement, forms
+from runtime.worker.node import NodeIdentity
 
 FACTS = probe()
 needs_rights = pytest.mark.skipif(forms(FACTS)[0] in (Form.RULES, Form.LIMITS), reason="the kernel holds nothing off")
@@ -87,22 +88,20 @@ def test_nothing_is_left_where_the_canary_tried(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
-@pytest.mark.parametrize(("trusted", "ended"), [("false", NOT_HELD), ("true", 0)])
-def test_a_node_that_models_could_reach_runs_none(
-    trusted: str, ended: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Unless its settings trust models."""
+def test_a_node_says_which_layers_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And goes on: the policy says whether models run there."""
+    told: list[NodeIdentity] = []
 
-    class Told(Exception):
-        """It goes on."""
-
-    def goes_on(*_: Any) -> None:
-        raise Told
+    def agent(node: NodeIdentity, *_: Any, **__: Any) -> Any:
+        told.append(node)
+        return SimpleNamespace(run=lambda: 0, turns=0, stop=lambda: None)
 
     none = confinement(Form.LIMITS, FACTS, tmp_path, [], {})
     monkeypatch.setattr(node, "find_layers", lambda *_: LayersFound(none, {Layer.SOCKETS: ("reach a socket",)}))
-    monkeypatch.setattr(node, "Strays", goes_on)
+    for name in ("Strays", "Lookup", "Producer", "Watchdog", "serve_metrics"):
+        monkeypatch.setattr(node, name, lambda *_, **__: SimpleNamespace(adopt=int, start=int))
+    monkeypatch.setattr(node, "Agent", agent)
     monkeypatch.setenv("HEADRACE_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("HEADRACE_TRUSTED_MODELS", trusted)
-    with pytest.raises(Told) if not ended else nullcontext():
-        assert node.main(["--cluster", "c", "--node", "n", "--slots", "1"]) == ended
+    assert node.main(["--cluster", "c", "--node", "n", "--slots", "1"]) == 0
+    (identity,) = told
+    assert identity.join("s", (), 1).layers_missing == ("sockets",)

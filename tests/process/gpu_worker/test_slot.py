@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -36,6 +37,40 @@ def test_another_version_gets_another_process(bench: Bench) -> None:
     assert first["pid"] != second["pid"]
     assert not alive(first["pid"])
     assert [value for what, value in bench.told if what == "loaded"] == ["v1", "", "v2"]
+
+
+@pytest.mark.parametrize(
+    ("isolation", "tenants", "shared"),
+    [
+        ("version", "aab", [True, True]),
+        ("tenant", "aab", [True, False]),
+        ("tenant", "aba", [False, False]),
+        ("job", "aab", [False, False]),
+    ],
+)
+def test_a_child_is_kept_for_whom_the_policy_says(
+    bench: Bench, isolation: str, tenants: str, shared: list[bool]
+) -> None:
+    pids = [values(bench.outcome("look", tenant=tenant, isolation=isolation))["pid"] for tenant in tenants]
+    assert [pid == before for before, pid in pairwise(pids)] == shared
+
+
+def test_no_model_returns_the_inputs_of_another_tenants_job(bench: Bench) -> None:
+    """As a version, or a fault in one, could hand them on (security review, finding 15)."""
+    said = [
+        values(bench.outcome("keep", job=job, tenant=tenant, isolation="tenant"))
+        for job, tenant in (("1", "a"), ("2", "b"))
+    ]
+    assert said == [{"kept": ["1.1.0"]}, {"kept": ["1.2.0"]}]
+
+
+def test_a_stricter_policy_holds_for_a_child_that_served_others(bench: Bench) -> None:
+    first = values(bench.outcome("look", tenant="a", isolation="version"))["pid"]
+    assert values(bench.outcome("look", tenant="b", isolation="version"))["pid"] == first
+    second = values(bench.outcome("look", tenant="b", isolation="tenant"))["pid"]
+    assert second != first
+    assert values(bench.outcome("look", tenant="b", isolation="job"))["pid"] not in (first, second)
+    assert bench.slot.pid == 0, "it has ended with its job"
 
 
 def test_the_load_that_an_attempt_waited_for_is_told(bench: Bench) -> None:

@@ -19,10 +19,10 @@ from contract.names import job_id_of_event
 from contract.signers import node_signer
 from contract.signing import InstallationKey, RecordSigner, SigningKey, installation_keys
 from contract.topics import JOBS, SUBMISSIONS
-from gpu_worker.agent import REFUSED
 from local import stack
 from runtime import jobs_writer
 from runtime.kafka import Delivery, DeliveryUnclear, Producer
+from runtime.worker.node import REFUSED
 from tests.system.breaking import UP_WITHIN_S, frozen, keep_down, process_of, read_only
 from tests.system.faults.timetable import NODES, Planned
 from tests.system.installation import Installation

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from registry.depot import InstalledVersion
 from registry.environment_lock import environment
 from registry.manifest import Manifest
@@ -21,6 +23,7 @@ def installed(
     weights: Path = NOWHERE,
     python: str = sys.executable,
     outputs: Any = OBJECT,
+    asks_network: bool = False,
 ) -> InstalledVersion:
     """A version whose model is `model:Model` in the folder `code`. `outputs`: its output schema, good or bad."""
     manifest = Manifest(
@@ -36,5 +39,6 @@ def installed(
         ranks=1,
         memory_mib=0,
         timeout_ms=60_000,
+        network=True if asks_network else msgspec.UNSET,
     )
     return InstalledVersion(version, manifest, code, weights, Path(python))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from contract.bounds import SLOTS_MAX
-from gpu_worker.child.canary_flight import LayersFound, may_run_models
+from contract.inputs import LAYERS as WIRE_LAYERS
+from gpu_worker.child.canary_flight import LayersFound
 from gpu_worker.child.confinement import (
     ChildPlaces,
     Form,
@@ -125,8 +126,8 @@ def test_an_interpreter_is_shown_with_that_to_which_it_links(tmp_path: Path) -> 
     assert interpreter_places("/usr/bin/env") == []
 
 
-@pytest.mark.parametrize(("broken", "trusted", "may"), [(0, 0, 1), (0, 1, 1), (1, 0, 0), (1, 1, 1)])
-def test_models_run_behind_all_layers_or_as_trusted(broken: int, trusted: int, may: int, tmp_path: Path) -> None:
-    found = {Layer.SOCKETS: ("reach a socket",)} if broken else {}
-    layers = LayersFound(confinement(Form.RULES, USER, tmp_path, [], {}), found)
-    assert may_run_models(layers, trusted=bool(trusted)) == bool(may)
+def test_a_layer_that_is_missing_is_named_as_the_wire_names_it(tmp_path: Path) -> None:
+    held = confinement(Form.RULES, USER, tmp_path, [], {})
+    assert LayersFound(held, dict.fromkeys(Layer, ("do it",))).missing == WIRE_LAYERS
+    assert LayersFound(held, {Layer.SOCKETS: ("reach a socket",)}).missing == ("sockets",)
+    assert LayersFound(held, {}).missing == ()

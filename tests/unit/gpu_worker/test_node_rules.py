@@ -261,7 +261,8 @@ def test_a_new_session_ends_an_ordered_drain_but_not_a_leave(rules: NodeRules) -
 
 
 def test_a_load_is_fetched_ahead(rules: NodeRules) -> None:
-    assert rules.take(Load(NODE, SESSION, POOL, 1, "v9")) == [Prefetch("v9")]
+    assert rules.take(Load(NODE, SESSION, POOL, 1, "v9")) == [Prefetch("v9", wheels_from_index=True)]
+    assert rules.take(Load(NODE, SESSION, POOL, 1, "v9", wheels_from_index=False)) == [Prefetch("v9", False)]
 
 
 def test_a_heartbeat_lists_what_is_held_loaded_and_cached(rules: NodeRules) -> None:

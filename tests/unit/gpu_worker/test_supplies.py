@@ -55,7 +55,7 @@ class Depot:
             self.store.place(known, b"")
         self.uses: SimpleQueue[str] = SimpleQueue()
 
-    def ensure(self, version: str) -> InstalledVersion:
+    def ensure(self, version: str, *, wheels_from_index: bool = True) -> InstalledVersion:
         self.asked.append(version)
         assert self.let.wait(10)
         if self.faults:

@@ -21,11 +21,13 @@ class Depot:
     def __init__(self) -> None:
         self.faults: list[Exception] = []
         self.asked = 0
+        self.wheels: list[bool] = []
         self.let = threading.Event()
         self.let.set()
 
-    def ensure(self, version: str) -> InstalledVersion:
+    def ensure(self, version: str, *, wheels_from_index: bool = True) -> InstalledVersion:
         self.asked += 1
+        self.wheels.append(wheels_from_index)
         assert self.let.wait(10)
         if self.faults:
             raise self.faults.pop(0)
@@ -49,6 +51,17 @@ def fetched(fetcher: VersionFetcher, version: str = "v1") -> InstalledVersion | 
     told: SimpleQueue[InstalledVersion | Failure] = SimpleQueue()
     fetcher.fetch(version, told.put)
     return told.get(timeout=10)
+
+
+@pytest.mark.parametrize("wheels", [True, False])
+def test_the_policy_about_wheels_reaches_the_depot(fetcher: VersionFetcher, depot: Depot, wheels: bool) -> None:
+    told: SimpleQueue[InstalledVersion | Failure] = SimpleQueue()
+    fetcher.fetch("v1", told.put, wheels_from_index=wheels)
+    told.get(timeout=10)
+    done = threading.Event()
+    fetcher.prefetch("v2", done.set, wheels_from_index=wheels)
+    assert done.wait(10)
+    assert depot.wheels == [wheels, wheels]
 
 
 def test_all_that_wait_for_a_version_wait_for_one_fetch(fetcher: VersionFetcher, depot: Depot) -> None:

@@ -11,8 +11,8 @@ from cli import doctor
 from gpu_worker.child.canary_flight import LayersFound
 from gpu_worker.child.confinement import LAYERS, Form, KernelFacts, Layer, confinement
 from local import model_layers
-from local.model_layers import trusts_models
-from runtime.settings import Settings
+from local.first_policy import read_policy
+from local.model_layers import with_trust
 
 COULD: Mapping[Layer, tuple[str, ...]] = {Layer.SOCKETS: ("reach a socket of the agent by its path",)}
 
@@ -28,30 +28,40 @@ def found(monkeypatch: pytest.MonkeyPatch, broken: Mapping[Layer, tuple[str, ...
     monkeypatch.setattr(model_layers, "find_layers", layers)
 
 
+def first(folder: Path, *, is_new: bool = True, is_own: bool = False) -> tuple[bool, str]:
+    """(whether the stack's policy trusts models, what is told)"""
+    policy, told = with_trust(read_policy(), folder, is_new=is_new, is_own=is_own)
+    return policy.trusted_models, told
+
+
 def test_where_all_layers_hold_no_model_is_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found(monkeypatch, {})
-    assert trusts_models(Settings(), tmp_path) == (False, "")
+    assert first(tmp_path) == (False, "")
 
 
 def test_where_one_is_missing_it_is_said_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found(monkeypatch, COULD)
-    trusted, told = trusts_models(Settings(), tmp_path)
+    trusted, told = first(tmp_path)
     assert trusted
     assert "sockets of the agent: a model can reach a socket of the agent by its path" in told
 
 
 def test_where_it_is_not_known_it_is_said_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found(monkeypatch, None)
-    assert trusts_models(Settings(), tmp_path)[0]
-    assert "no more processes" in trusts_models(Settings(), tmp_path)[1]
+    trusted, told = first(tmp_path)
+    assert trusted
+    assert "no more processes" in told
     assert [(finding.good, finding.suspect) for finding in doctor._layers(tmp_path)] == [(True, True)]
 
 
-@pytest.mark.parametrize("said", ["true", "false"])
-def test_what_the_user_said_stands(said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("is_new", "is_own"), [(True, True), (False, False)])
+def test_a_policy_that_somebody_wrote_or_that_is_in_force_stays(
+    is_new: bool, is_own: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     found(monkeypatch, COULD)
-    monkeypatch.setenv("HEADRACE_TRUSTED_MODELS", said)
-    assert trusts_models(Settings(), tmp_path) == (said == "true", "")
+    trusted, told = first(tmp_path, is_new=is_new, is_own=is_own)
+    assert not trusted
+    assert "only if the policy trusts them" in told
 
 
 def test_doctor_shows_each_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

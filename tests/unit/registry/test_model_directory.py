@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from registry.errors import RegistryError
+from registry.manifest import decode_manifest, digest_of, encode_manifest
 from registry.model_directory import read_model_directory
 from tests.unit.registry.samples import MODEL_YAML, PYTHON, safetensors, write_model
 
@@ -104,6 +105,19 @@ def test_a_good_directory_gives_a_manifest(directory: Path) -> None:
 def test_a_fault_in_model_yaml_is_told_with_its_line(directory: Path, change: Callable[[str], str], words: str) -> None:
     (directory / "model.yaml").write_text(change(MODEL_YAML))
     assert words in refusal(directory)
+
+
+def test_a_version_that_asks_for_the_network_says_so_and_others_keep_their_digest(directory: Path) -> None:
+    before = read_model_directory(directory).manifest
+    assert b"network" not in encode_manifest(before)
+    for said in ("true", "false"):
+        (directory / "model.yaml").write_text(f"network: {said}\n{MODEL_YAML}")
+        found = read_model_directory(directory).manifest
+        assert (found == before) == (said == "false")
+        assert decode_manifest(encode_manifest(found), digest_of(found)) == found
+    (directory / "model.yaml").write_text("network: 1\n" + MODEL_YAML)
+    with pytest.raises(RegistryError, match="line 1: network: expected true or false, found 1"):
+        read_model_directory(directory)
 
 
 def test_ranks_are_asked_of_the_scheduler(directory: Path) -> None:
