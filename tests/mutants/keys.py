@@ -75,7 +75,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a node that is kept out asks twice a second",
         "local/parts.py",
-        "        if process is not None and process.exit_status == REFUSED:",
+        "        if process is not None and process.exit_status in (REFUSED, NOT_CONFINED):",
         "        if False:",
         "tests/process/local/test_parts.py::test_a_node_that_is_kept_out_rests_for_as_long_as_a_part_may",
     ),

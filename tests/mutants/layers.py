@@ -15,6 +15,7 @@ _RULES_ALONE = f"{_LAYERS}::test_rules_alone_leave_sockets_that_have_a_path"
 _LIMITS_ALONE = f"{_LAYERS}::test_with_limits_alone_a_child_is_as_the_agent"
 
 _KEPT = "tests/process/gpu_worker/test_kept_children.py"
+_SLOT = "tests/process/gpu_worker/test_slot.py"
 _ROOMS = "tests/process/gpu_worker/test_gang_rooms.py"
 _PLANS = "tests/unit/gpu_worker/test_confinement.py"
 
@@ -209,6 +210,98 @@ MUTANTS = (
         "    if is_new and not is_own:\n",
         "    if False:\n",
         "tests/unit/local/test_model_layers.py::test_where_one_is_missing_it_is_said_which",
+    ),
+    Mutant(
+        "a child with GPUs cannot name its threads",
+        f"{_CHILD}/confinement.py",
+        '"names_threads": gpus',
+        '"names_threads": False',
+        f"{_HOSTILE}::test_with_gpus_it_may_name_its_threads_and_change_nothing_of_the_machine",
+    ),
+    Mutant(
+        "rules keep a child with GPUs from naming its threads",
+        f"{_CHILD}/confinement.py",
+        '*(["/proc"] if gpus else [])',
+        "",
+        f"{_HOSTILE}::test_with_gpus_it_may_name_its_threads_and_change_nothing_of_the_machine",
+    ),
+    Mutant(
+        "a child with GPUs changes settings of the machine",
+        f"{_CHILD}/layers/namespaces.py",
+        'OF_THE_MACHINE = ("acpi", "bus", "driver", "fs", "irq", "scsi", "sys", "sysrq-trigger")',
+        "OF_THE_MACHINE = ()",
+        f"{_HOSTILE}::test_with_gpus_it_may_name_its_threads_and_change_nothing_of_the_machine",
+    ),
+    Mutant(
+        "a version has the network although the policy allows it none",
+        f"{_CHILD}/model_process.py",
+        "(work.run.network and program.manifest.network is True)",
+        "program.manifest.network is True",
+        f"{_HOSTILE}::test_it_has_the_nodes_network_if_it_asks_and_the_policy_lets_it",
+    ),
+    Mutant(
+        "a version has the network for which it did not ask",
+        f"{_CHILD}/model_process.py",
+        "(work.run.network and program.manifest.network is True)",
+        "work.run.network",
+        f"{_HOSTILE}::test_it_has_the_nodes_network_if_it_asks_and_the_policy_lets_it",
+    ),
+    Mutant(
+        "a child goes from tenant to tenant",
+        f"{_CHILD}/model_process.py",
+        "        return run.isolation == VERSION or self.served <= {run.tenant}\n",
+        "        return True\n",
+        f"{_SLOT}::test_a_child_is_kept_for_whom_the_policy_says",
+    ),
+    Mutant(
+        "a child that is for one job is given another",
+        f"{_CHILD}/model_process.py",
+        "run.world > 1 or run.isolation == JOB:",
+        "run.world > 1:",
+        f"{_SLOT}::test_a_stricter_policy_holds_for_a_child_that_served_others",
+    ),
+    Mutant(
+        "a child that is for one job stays loaded",
+        f"{_CHILD}/slot.py",
+        "        if launched.work.run.isolation == JOB:\n",
+        "        if False:\n",
+        f"{_SLOT}::test_a_stricter_policy_holds_for_a_child_that_served_others",
+    ),
+    Mutant(
+        "a node that models could reach ends like any that is refused",
+        "gpu_worker/agent.py",
+        'NOT_CONFINED if reason == "not_confined" else REFUSED',
+        "REFUSED",
+        "tests/process/gpu_worker/test_agent.py"
+        "::test_a_node_that_models_could_reach_ends_where_the_policy_does_not_trust_them",
+    ),
+    Mutant(
+        "an order's word about wheels does not reach the fetcher",
+        "gpu_worker/io/supplies.py",
+        "wheels_from_index=run.wheels_from_index",
+        "wheels_from_index=True",
+        "tests/unit/gpu_worker/test_supplies.py::test_what_the_order_says_of_wheels_reaches_the_depot",
+    ),
+    Mutant(
+        "the policy about wheels does not reach the depot",
+        "gpu_worker/io/versions.py",
+        "self._depot.ensure(version, wheels_from_index=wheels_from_index)",
+        "self._depot.ensure(version)",
+        "tests/unit/gpu_worker/test_versions.py::test_the_policy_about_wheels_reaches_the_depot",
+    ),
+    Mutant(
+        "packages of an environment run on the node while it is built",
+        "registry/environments.py",
+        '        install += ["--requirements", str(lock)]\n',
+        '        install += ["--compile-bytecode", "--requirements", str(lock)]\n',
+        "tests/integration/registry/test_depot.py::test_nothing_of_an_environment_runs_while_it_is_built",
+    ),
+    Mutant(
+        "a link to a directory is no part of an environment",
+        "registry/trees.py",
+        "        if not stat.S_ISDIR(status.st_mode) and name != marker:\n",
+        "        if stat.S_ISREG(status.st_mode) and name != marker:\n",
+        "tests/unit/registry/test_trees.py::test_what_somebody_touched_is_not",
     ),
     Mutant(
         "data in a directory of the system is shown",

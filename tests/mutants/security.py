@@ -80,11 +80,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what is compiled is not looked at",
         "registry/trees.py",
-        "    for folder, _, names in os.walk(place):\n        for name in names:\n",
-        (
-            "    for folder, _, names in os.walk(place):\n"
-            "        for name in names if '__pycache__' not in folder else ():\n"
-        ),
+        "        if not stat.S_ISDIR(status.st_mode) and name != marker:\n",
+        "        if not stat.S_ISDIR(status.st_mode) and name != marker and '__pycache__' not in name:\n",
         "tests/unit/registry/test_trees.py::test_what_somebody_touched_is_not[compile_anew]",
     ),
     Mutant(
@@ -154,8 +151,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a node has the DSN",
         "runtime/roles.py",
-        "    Role.NODE: _EVERYBODY\n",
-        "    Role.NODE: _EVERYBODY\n    | DATABASE\n",
+        "    Role.NODE: _EVERYBODY | ",
+        "    Role.NODE: _EVERYBODY | DATABASE | ",
         f"{_ROLES}::test_a_node_where_models_run_knows_no_database_and_no_key_but_its_own",
     ),
     Mutant(

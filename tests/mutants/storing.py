@@ -120,7 +120,7 @@ MUTANTS = (
         "gpu_worker/io/versions.py",
         (
             "                if waiting is not None:\n"
-            "                    waiting.append((tell, is_wanted))\n"
+            "                    waiting.append(Waiting(tell, is_wanted, wheels_from_index))\n"
             "                else:"
         ),
         "                if True:",

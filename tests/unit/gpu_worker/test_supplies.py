@@ -47,6 +47,7 @@ class Depot:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.wheels: list[bool] = []
         self.let = threading.Event()
         self.let.set()
         self.faults: list[Exception] = []
@@ -57,6 +58,7 @@ class Depot:
 
     def ensure(self, version: str, *, wheels_from_index: bool = True) -> InstalledVersion:
         self.asked.append(version)
+        self.wheels.append(wheels_from_index)
         assert self.let.wait(10)
         if self.faults:
             raise self.faults.pop(0)
@@ -97,6 +99,14 @@ class Table:
         dispatch, result = self.told.get(timeout=10)
         assert dispatch == run.dispatch
         return result
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_what_the_order_says_of_wheels_reaches_the_depot(carried: bool) -> None:
+    table = Table()
+    table.fetched(order(wheels_from_index=False, carried=carried))
+    table.fetched(order("1.2.0", "v2", carried=carried))
+    assert table.depot.wheels == [False, True]
 
 
 def test_a_carried_payload_for_a_version_that_is_here_needs_no_thread() -> None:
