@@ -120,7 +120,7 @@ class AskedDatabase:
         if "registry.keys" in sql:
             return Rows([SimpleNamespace(id="key_1", tenant="acme", tiers=["free", "api"], scope="operator")])
         if sql.startswith("SELECT submitted_ms, job FROM views.jobs"):
-            return Rows([SimpleNamespace(submitted_ms=START_MS, job=RUNNING)])
+            return Rows([(START_MS, RUNNING)])
         if "FROM views.jobs WHERE" in sql:
             return Rows(
                 [msgspec.structs.astuple(one) for one in ([row] if row else ROWS.values() if "LIMIT" in sql else ())]
