@@ -12,6 +12,7 @@ import msgspec
 from contract.lifecycle import JobState
 from contract.side_topics import AttemptProgressed
 from registry.models import RegisteredModel, RegisteredVersion
+from views import actors
 from views.queries import ClusterView, JobCount, NodeView, PolicyView, PoolView
 from views.rows import AttemptRow, JobEventRow, JobRow
 
@@ -155,10 +156,15 @@ class JobEvent(msgspec.Struct):
     attempt: int
     at_ms: int
     words: str
+    actor: str = ""
+    """Who asked for it: `you`, another key of yours by its id, or `operator`; empty: nobody did."""
 
     @classmethod
-    def of(cls, row: JobEventRow) -> JobEvent:
-        return cls(*(getattr(row, name) for name in cls.__struct_fields__))
+    def of(cls, row: JobEventRow, key: str) -> JobEvent:
+        """For the tenant who owns the job and asks with the key of this id."""
+        event = cls(row.job, row.event, row.state, row.attempt, row.at_ms, row.words)
+        event.actor = actors.to_tenant(row.actor, key)
+        return event
 
 
 class Cancelling(msgspec.Struct):

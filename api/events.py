@@ -68,7 +68,7 @@ async def job_events(request: Request) -> Response:
     resources = resources_of(request)
     if follow == "false":
         happened = await resources.read(queries.job_events, key.tenant, row.job, after=seen)
-        return Response(b"".join(_state(row).encode() for row in happened), media_type="text/event-stream")
+        return Response(b"".join(_state(row, key.id).encode() for row in happened), media_type="text/event-stream")
     if row.state in _OVER and not await resources.read(queries.job_events, key.tenant, row.job, after=seen, limit=1):
         return Response(status_code=204)  # tells an EventSource not to connect again
     if resources.hub.is_full_for(key.tenant):
@@ -82,7 +82,7 @@ async def job_events(request: Request) -> Response:
     end_share(request)  # a stream is counted by the hub: it lasts as long as the job
     subscription = _subscribed(request, resources, key.tenant, row.job, seen)
     return EventSourceResponse(
-        _stream(resources, secret_of(request.headers.get("Authorization")), subscription),
+        _stream(resources, secret_of(request.headers.get("Authorization")), key.id, subscription),
         ping=KEEP_ALIVE_S,
         ping_message_factory=lambda: ServerSentEvent(comment="still here", sep=LINE_END),
         sep=LINE_END,
@@ -106,8 +106,8 @@ def frame(event: str, data: bytes, event_id: str | None = None) -> ServerSentEve
     return ServerSentEvent(data.decode(), event=event, id=event_id, sep=LINE_END)
 
 
-def _state(row: JobEventRow) -> ServerSentEvent:
-    return frame("state", msgspec.json.encode(JobEvent.of(row)), f"{row.seq}.{row.index}")
+def _state(row: JobEventRow, key: str) -> ServerSentEvent:
+    return frame("state", msgspec.json.encode(JobEvent.of(row, key)), f"{row.seq}.{row.index}")
 
 
 def _subscribed(request: Request, resources: Resources, tenant: str, job: str, seen: FeedPosition) -> Subscription:
@@ -124,7 +124,9 @@ def _subscribed(request: Request, resources: Resources, tenant: str, job: str, s
     return subscription
 
 
-async def _stream(resources: Resources, secret: str, subscription: Subscription) -> AsyncIterator[ServerSentEvent]:
+async def _stream(
+    resources: Resources, secret: str, key: str, subscription: Subscription
+) -> AsyncIterator[ServerSentEvent]:
     now_s = asyncio.get_running_loop().time
     look_s = now_s() + KEEP_ALIVE_S
     yield ServerSentEvent(retry=RETRY_MS, sep=LINE_END)
@@ -138,7 +140,7 @@ async def _stream(resources: Resources, secret: str, subscription: Subscription)
             look_s = now_s() + KEEP_ALIVE_S
         events, progress = subscription.take()
         for row in events:
-            yield _state(row)
+            yield _state(row, key)
         if events and events[-1].state in _OVER:
             return
         if progress is not None:

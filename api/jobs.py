@@ -17,7 +17,7 @@ from api.resources import Resources, resources_of
 from api.submissions import SOURCE, trace_of
 from contract.inputs import CancelRequested
 from contract.lifecycle import TERMINAL, JobState
-from contract.names import is_name
+from contract.names import actor_name, is_name
 from runtime import jobs_writer
 from runtime.kafka import DeliveryUnclear
 from views import queries
@@ -129,7 +129,7 @@ async def cancel_job(request: Request) -> Response:
     if row.state == JobState.CANCELLING:
         return reply(Cancelling(row.job, row.state), 202)
     try:
-        await resources.cancels.once(row.job, lambda: _write_cancel(resources, row, trace))
+        await resources.cancels.once(row.job, lambda: _write_cancel(resources, row, key.id, trace))
     except DeliveryUnclear:
         raise Problem(
             503,
@@ -141,13 +141,13 @@ async def cancel_job(request: Request) -> Response:
     return reply(Cancelling(row.job, row.state), 202)
 
 
-async def _write_cancel(resources: Resources, row: JobRow, trace: str) -> None:
+async def _write_cancel(resources: Resources, row: JobRow, by: str, trace: str) -> None:
     policy = await resources.policies.for_writing(row.pool)
     event_id = uuid.uuid4().hex
     await jobs_writer.asend(
         resources.producer,
         resources.signer.record(
-            CancelRequested(row.job, row.tenant),
+            CancelRequested(row.job, row.tenant, actor_name(by)),
             partition=policy.pools[row.pool].partition,
             key=event_id.encode(),
             event_id=event_id,

@@ -17,6 +17,7 @@ from cli.following import followed, partitions_in_force, report
 from cli.output import Format, Output
 from contract.inputs import ClusterActivated, ClusterDrainRequested, NodeCordonRequested, NodeUncordonRequested
 from registry import operators
+from views.actors import to_operator
 
 app = typer.Typer(no_args_is_help=True, help="Clusters and their nodes.")
 
@@ -169,7 +170,11 @@ def _node_state(node: dict[str, Any]) -> str:
     if node["state"] in ("departed", "lost"):
         return str(node["state"])
     if node["cordoned"]:
-        return "cordoned" if node["cordoned"] == "operator" else "suspect: jobs failed there"
+        return (
+            f"cordoned{_by(node.get('cordoned_by', ''))}"
+            if node["cordoned"] == "operator"
+            else "suspect: jobs failed there"
+        )
     return f"holds off: {node['holding']}" if node["holding"] else str(node["state"])
 
 
@@ -196,9 +201,15 @@ def _cluster(client: ApiClient, pool: str, name: str) -> dict[str, Any]:
 
 
 def _state(cluster: dict[str, Any]) -> str:
-    if cluster["state"] == "draining" and cluster["deadline_ms"] is not None:
-        return f"draining until {output.moment(cluster['deadline_ms'])}"
+    if cluster["state"] == "draining":
+        until = f" until {output.moment(cluster['deadline_ms'])}" if cluster["deadline_ms"] is not None else ""
+        return f"draining{until}{_by(cluster.get('actor', ''))}"
     return "gone" if cluster["state"] == "removed" else str(cluster["state"])
+
+
+def _by(actor: str) -> str:
+    """Which operator asked for it; nothing where nobody signed."""
+    return f", by {to_operator(actor)}" if actor else ""
 
 
 def _limit(limit: int | None, adaptive: bool) -> str:

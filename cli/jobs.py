@@ -131,7 +131,13 @@ def events(
         if form is Format.JSON:
             return output.as_json(list(happened))
         for event in happened:
-            output.out.print(f"{output.moment(event['at_ms'])} ", output.state(event["state"]), f" {event['words']}")
+            words = event["words"] + _asked(event)
+            output.out.print(f"{output.moment(event['at_ms'])} ", output.state(event["state"]), f" {words}")
+
+
+def _asked(event: dict[str, Any]) -> str:
+    """Who asked for what the event says, in a few words."""
+    return f", asked for by {event['actor']}" if event.get("actor") else ""
 
 
 app.command()(why)

@@ -30,6 +30,7 @@ from registry import policies
 from runtime.object_store import UNAVAILABLE
 from runtime.postgres import engine as connect
 from runtime.postgres_troubles import DATABASE_ERRORS
+from views.actors import to_operator
 
 app = typer.Typer(no_args_is_help=True, help="Tiers, SLOs, pools, clusters and limits.")
 
@@ -59,6 +60,7 @@ def show(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
                 ("fingerprint", entry["fingerprint"]),
                 ("discipline", policy["discipline"]),
                 ("adopted", output.moment(entry["adopted_ms"])),
+                *([("applied by", to_operator(entry["actor"]))] if entry.get("actor") else []),
                 *([("on trial", _in_words(entry["trial"]))] if entry.get("trial") else []),
             ]
         )

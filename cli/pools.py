@@ -15,6 +15,7 @@ from cli.following import followed, partitions_in_force, report
 from cli.output import Format, Output
 from contract.inputs import HoldRequested, ReleaseRequested
 from registry import operators
+from views.actors import to_operator
 
 app = typer.Typer(no_args_is_help=True, help="Pools.")
 
@@ -30,10 +31,7 @@ def list_pools(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
         found = client.get("/v1/policy")
     if form is Format.JSON:
         return output.as_json({"pools": found["pools"], "waiting": found["waiting"]})
-    rows = [
-        (pool["pool"], "on hold" if pool["held"] else "starts jobs", pool["offset"], pool["release"], pool["rules"])
-        for pool in found["pools"]
-    ]
+    rows = [(pool["pool"], _state(pool), pool["offset"], pool["release"], pool["rules"]) for pool in found["pools"]]
     rows += [(pool, "no scheduler yet", "", "", "") for pool in found["waiting"]]
     output.table(
         ["pool", "state", "ledger offset", "release", "rules"],
@@ -52,6 +50,12 @@ def hold(name: PoolName, data: Data = DATA_DEFAULT, form: Output = Format.TABLE)
 def release(name: PoolName, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Let a pool that is on hold start jobs again."""
     _tell(name, ReleaseRequested(), False, data, form)
+
+
+def _state(pool: dict[str, Any]) -> str:
+    if not pool["held"]:
+        return "starts jobs"
+    return f"on hold, by {to_operator(pool['held_by'])}" if pool.get("held_by") else "on hold"
 
 
 def _tell(name: str, record: HoldRequested | ReleaseRequested, held: bool, data: Path, form: Format) -> None:

@@ -18,6 +18,7 @@ from contract.names import parse_model
 from registry import models, operators
 from runtime.postgres import engine as connect
 from views import queries, withdrawn
+from views.actors import to_operator
 from views.withdrawn import WithdrawnVersion
 
 SOURCE = "//headrace/models"
@@ -81,7 +82,8 @@ def said_of(version: WithdrawnVersion | None) -> str:
     """What a table says beside a version that was withdrawn."""
     if version is None:
         return ""
-    return f" (withdrawn, waiting: {version.waiting})" if version.waiting else " (withdrawn)"
+    by = f" by {to_operator(version.actor)}" if version.actor else ""
+    return f" (withdrawn{by}, waiting: {version.waiting})" if version.waiting else f" (withdrawn{by})"
 
 
 def _waiting(database: Engine, digest: str) -> int:

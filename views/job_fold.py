@@ -212,6 +212,7 @@ class JobFold:
             row.state if row is not None else "",
             row.attempts if row is not None else 0,
             words(event) if event is not None else _SAID,
+            getattr(event, "actor", ""),
         )
 
 

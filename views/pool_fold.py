@@ -32,6 +32,8 @@ class PoolFold:
         self.opened: e.Opened | None = None
         self.held: bool | None = None
         """The pool was put on hold, or released; None: neither."""
+        self.held_by = ""
+        """Who put it on hold."""
         self.signed_from: int | None = None
         """From where on the pool takes signed records only; None: no scheduler has said so."""
         self.nodes: dict[str, rows.NodeRow] = {}
@@ -79,6 +81,7 @@ class PoolFold:
 
     def _hold(self, event: e.PoolHeld | e.PoolReleased) -> None:
         self.held = isinstance(event, e.PoolHeld)
+        self.held_by = event.actor if self.held else ""
 
     def _opened(self, event: e.Opened) -> None:
         self.opened = event
@@ -86,7 +89,9 @@ class PoolFold:
             self.signed_from = nearest_number(event.signed_from)
 
     def _policy_adopted(self, event: e.PolicyAdopted | e.PolicyReverted) -> None:
-        policy = rows.PolicyRow(self._pool, event.fingerprint, jsonb_document(event.policy), self._now_ms, self._seq)
+        actor = event.actor if isinstance(event, e.PolicyAdopted) else ""
+        document = jsonb_document(event.policy)
+        policy = rows.PolicyRow(self._pool, event.fingerprint, document, self._now_ms, self._seq, actor)
         self.policy = fitted(policy)
         named = {name: c.limit for name, c in event.policy.clusters.items() if c.pool == self._pool}
         for name in {**self._clusters, **named}:
@@ -95,7 +100,7 @@ class PoolFold:
                 row = rows.ClusterRow(self._pool, name, 0, "removed")
             row.limit = named.get(name, 0)
             if name not in named:
-                row.state, row.deadline_ms = "removed", None
+                row.state, row.deadline_ms, row.actor = "removed", None, ""
             elif row.state == "removed":
                 row.state = "active"
             self._put_cluster(row)
@@ -108,7 +113,7 @@ class PoolFold:
 
     def _version_withdrawn(self, event: e.VersionWithdrawn) -> None:
         _named(event.model, event.version)
-        row = rows.WithdrawalRow(self._pool, event.model, event.version, event.kill, self._now_ms)
+        row = rows.WithdrawalRow(self._pool, event.model, event.version, event.kill, self._now_ms, event.actor)
         self.withdrawals[event.model, event.version] = fitted(row)
 
     def _alias_pointed(self, event: e.AliasPointed) -> None:
@@ -138,6 +143,7 @@ class PoolFold:
                 self._now_ms,
                 event.slots,
                 cordoned=old.cordoned if old is not None else "",
+                cordoned_by=old.cordoned_by if old is not None else "",
             )
         )
 
@@ -167,7 +173,8 @@ class PoolFold:
 
     def _node_cordoned(self, event: e.NodeCordoned | e.NodeUncordoned) -> None:
         row = self._node(event)
-        row.cordoned = event.reason if isinstance(event, e.NodeCordoned) else ""
+        is_cordon = isinstance(event, e.NodeCordoned)
+        row.cordoned, row.cordoned_by = (event.reason, event.actor) if is_cordon else ("", "")
         self._put_node(row)
 
     def _node_drained(self, event: e.NodeDrained) -> None:
@@ -194,15 +201,15 @@ class PoolFold:
         return row
 
     def _cluster_draining(self, event: e.ClusterDraining) -> None:
-        self._turn(self._cluster(event), "draining", event.deadline_ms or None)
+        self._turn(self._cluster(event), "draining", event.deadline_ms or None, event.actor)
 
     def _cluster_returned(self, event: e.ClusterReturned) -> None:
-        self._turn(self._cluster(event), "active", None)
+        self._turn(self._cluster(event), "active", None, event.actor)
 
-    def _turn(self, row: rows.ClusterRow, state: str, deadline_ms: int | None) -> None:
+    def _turn(self, row: rows.ClusterRow, state: str, deadline_ms: int | None, actor: str) -> None:
         """Changes the state, except of a cluster that the policy does not have: it stays `removed`."""
         if row.state != "removed":
-            row.state, row.deadline_ms = state, deadline_ms
+            row.state, row.deadline_ms, row.actor = state, deadline_ms, actor
         self._put_cluster(row)
 
     def _limit_adapted(self, event: e.LimitAdapted) -> None:

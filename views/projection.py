@@ -131,6 +131,7 @@ def _moved(pool: str, last: CountedRecord, fold: Fold) -> dict[str, Any]:
         "release": mended(opened.release) if opened else None,
         "rules": nearest_number(opened.rules, "integer") if opened else None,
         "held": fold.pool.held,
+        "held_by": fold.pool.held_by,
         "signed_from": fold.pool.signed_from,
     }
 

@@ -188,6 +188,8 @@ class ClusterView(msgspec.Struct):
     nodes: int
     """How many nodes can be given work."""
     slots: int
+    actor: str
+    """The operator who had it drain, or brought it back; empty: none did."""
 
 
 def clusters(connection: Connection) -> list[ClusterView]:
@@ -195,7 +197,7 @@ def clusters(connection: Connection) -> list[ClusterView]:
     query = text(
         'SELECT c.pool, c.cluster, c.state, nullif(c."limit", :unlimited),'
         " coalesce((p.document -> 'clusters' -> c.cluster ->> 'adaptive')::boolean, false),"
-        " c.deadline_ms, c.staged, c.running, count(n.node)::bigint, coalesce(sum(n.slots), 0)::bigint"
+        " c.deadline_ms, c.staged, c.running, count(n.node)::bigint, coalesce(sum(n.slots), 0)::bigint, c.actor"
         " FROM views.clusters c LEFT JOIN views.policies p ON p.pool = c.pool LEFT JOIN views.nodes n"
         " ON n.pool = c.pool AND n.cluster = c.cluster AND n.state = 'ready'"
         " GROUP BY c.pool, c.cluster, p.pool ORDER BY c.pool, c.cluster"
@@ -225,6 +227,8 @@ class NodeView(msgspec.Struct):
     """Why the node takes nothing new for now: store, disk, bytes or payloads; empty: it takes work."""
     cordoned: str
     """Why the node is cordoned: failures (jobs failed there that succeeded elsewhere) or operator; empty: it is not."""
+    cordoned_by: str
+    """The operator who did it; empty: none did."""
 
 
 def nodes(connection: Connection) -> list[NodeView]:
@@ -238,13 +242,15 @@ class PolicyView(msgspec.Struct):
     fingerprint: str
     adopted_ms: int
     policy: Policy
+    actor: str = ""
+    """The operator who applied it; empty: it came back by itself, or nobody signed."""
 
 
 def policies(connection: Connection) -> list[PolicyView]:
     """The policy in force in each pool."""
-    query = text("SELECT pool, fingerprint, adopted_ms, document FROM views.policies ORDER BY pool")
+    query = text("SELECT pool, fingerprint, adopted_ms, document, actor FROM views.policies ORDER BY pool")
     return [
-        PolicyView(row.pool, row.fingerprint, row.adopted_ms, msgspec.convert(row.document, Policy))
+        PolicyView(row.pool, row.fingerprint, row.adopted_ms, msgspec.convert(row.document, Policy), row.actor)
         for row in connection.execute(query)
     ]
 
@@ -268,6 +274,8 @@ class PoolView(msgspec.Struct):
     """From this offset of `jobs` on the pool takes signed records only; -1: it takes all."""
     passed_over: int
     """Events that the views do not show: events of such jobs, and events that no column holds."""
+    held_by: str = ""
+    """The operator who put it on hold; empty: it is on none, or nobody signed."""
 
 
 def pools(connection: Connection) -> list[PoolView]:
@@ -276,7 +284,8 @@ def pools(connection: Connection) -> list[PoolView]:
         'SELECT p.pool, p."offset", p.hash, p.seq, p.epoch, p.at_ms, p.release, p.rules,'
         " (SELECT coalesce(sum(c.jobs), 0)::bigint FROM views.job_counts c"
         " WHERE c.pool = p.pool AND c.state = :unreadable), p.held, p.signed_from,"
-        " coalesce((SELECT n.value FROM views.counters n WHERE n.pool = p.pool AND n.name = :passed_over), 0)"
+        " coalesce((SELECT n.value FROM views.counters n WHERE n.pool = p.pool AND n.name = :passed_over), 0),"
+        " p.held_by"
         " FROM views.ledger_positions p ORDER BY p.pool"
     )
     values = {"unreadable": rows.UNREADABLE, "passed_over": COUNTER_PASSED_OVER}

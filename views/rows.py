@@ -120,6 +120,8 @@ class JobEventRow(msgspec.Struct):
     """The state of the job after the event."""
     attempt: Int32
     words: str
+    actor: str = ""
+    """Who asked for it (contract.inputs.actor_of): for operators only, see views.actors. Empty: nobody did."""
 
 
 class JobCopyRow(msgspec.Struct):
@@ -154,6 +156,8 @@ class NodeRow(msgspec.Struct):
     """Why the node takes nothing new for now; empty: it takes work."""
     cordoned: str = ""
     """Why the node is cordoned, in whatever session; empty: it is not."""
+    cordoned_by: str = ""
+    """The operator who did it; empty: none did."""
 
 
 class ClusterRow(msgspec.Struct):
@@ -165,6 +169,8 @@ class ClusterRow(msgspec.Struct):
     """active, draining, or removed (not in the policy)."""
     deadline_ms: int | None = None
     """When running attempts are pre-empted; None: never."""
+    actor: str = ""
+    """The operator who had it drain, or brought it back; empty: none did."""
 
 
 class PolicyRow(msgspec.Struct):
@@ -173,6 +179,8 @@ class PolicyRow(msgspec.Struct):
     document: msgspec.Raw
     adopted_ms: int
     seq: int
+    actor: str = ""
+    """The operator who applied it; empty: it came back by itself (PolicyReverted), or nobody signed."""
 
 
 class VersionRow(msgspec.Struct):
@@ -193,6 +201,7 @@ class WithdrawalRow(msgspec.Struct):
     kill: bool
     """Running attempts are stopped, too."""
     withdrawn_ms: int
+    actor: str = ""
 
 
 class AliasRow(msgspec.Struct):

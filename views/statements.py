@@ -39,14 +39,15 @@ POSITION = 'SELECT "offset", hash, seq, epoch FROM views.ledger_positions WHERE 
 LOCK = "SELECT set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(hashtext('views ' || :pool))"
 MOVE_POSITION = """
 INSERT INTO views.ledger_positions AS p
-    (pool, "offset", hash, seq, epoch, at_ms, now_ms, position, session, release, rules, held, signed_from)
+    (pool, "offset", hash, seq, epoch, at_ms, now_ms, position, session, release, rules, held, held_by, signed_from)
 VALUES (%(pool)s, %(offset)s, %(hash)s, %(seq)s, %(epoch)s, %(at_ms)s, %(now_ms)s, %(position)s,
     coalesce(%(session)s::text, ''), coalesce(%(release)s::text, ''), coalesce(%(rules)s::integer, 0),
-    coalesce(%(held)s::boolean, false), coalesce(%(signed_from)s::bigint, -1))
+    coalesce(%(held)s::boolean, false), %(held_by)s, coalesce(%(signed_from)s::bigint, -1))
 ON CONFLICT (pool) DO UPDATE SET "offset" = excluded."offset", hash = excluded.hash, seq = excluded.seq,
     epoch = excluded.epoch, at_ms = excluded.at_ms, now_ms = excluded.now_ms, position = excluded.position,
     session = coalesce(%(session)s::text, p.session), release = coalesce(%(release)s::text, p.release),
     rules = coalesce(%(rules)s::integer, p.rules), held = coalesce(%(held)s::boolean, p.held),
+    held_by = CASE WHEN %(held)s::boolean IS NULL THEN p.held_by ELSE excluded.held_by END,
     signed_from = coalesce(%(signed_from)s::bigint, p.signed_from)
 """
 

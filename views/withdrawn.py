@@ -15,18 +15,21 @@ class WithdrawnVersion(msgspec.Struct):
     """What ran was stopped, too."""
     waiting: int
     """Jobs that wait and have the version still: their alias has no other, or the scheduler has not come to them."""
+    actor: str = ""
+    """The operator who withdrew it; empty: nobody signed."""
 
 
 def versions(connection: Connection, model: str = "") -> dict[str, WithdrawnVersion]:
     """The withdrawn versions of the model, or of every model, by digest."""
     query = text(
-        "SELECT model, version, kill FROM views.withdrawals WHERE CAST(:model AS text) IN ('', model)"
+        "SELECT model, version, kill, actor FROM views.withdrawals WHERE CAST(:model AS text) IN ('', model)"
         " ORDER BY model, version"
     )
     found = connection.execute(query, {"model": model}).all()
     waiting = waiting_jobs(connection, [row.version for row in found]) if found else {}
     return {
-        row.version: WithdrawnVersion(row.model, row.version, row.kill, waiting.get(row.version, 0)) for row in found
+        row.version: WithdrawnVersion(row.model, row.version, row.kill, waiting.get(row.version, 0), row.actor)
+        for row in found
     }
 
 

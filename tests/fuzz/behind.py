@@ -99,7 +99,7 @@ class Behind:
             body = bodies.JobDetail(bodies.JobBody.of(job), [bodies.AttemptBody.of(row) for row in attempts], None)
             again(body)
         for event in tables.events.values():
-            again(bodies.JobEvent.of(event))
+            again(bodies.JobEvent.of(event, "key_1"))
         if self.pool.state.policy is not None:
             again(PolicyView(self.pool.name, self.pool.state.fingerprint, 0, self.pool.state.policy))
         for rows in (tables.nodes, tables.clusters, tables.versions, tables.aliases):

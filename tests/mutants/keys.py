@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
+_ACTORS = "tests/unit/views/test_actors.py"
 _AT_NODE = "tests/unit/runtime/worker/test_join_token.py"
 _STACK = "tests/unit/local/test_composition.py"
 _TOKENS = "tests/unit/streams/test_join_tokens.py"
@@ -85,5 +86,33 @@ MUTANTS: tuple[Mutant, ...] = (
         "    if life_ms > join_tokens.TOKEN_LIFE_MAX_MS:",
         "    if False:",
         "tests/unit/cli/test_join_tokens.py::test_none_is_made_for_longer_than_a_day_or_for_what_is_no_node",
+    ),
+    Mutant(
+        "a tenant reads an operator's name",
+        "views/actors.py",
+        '    return OPERATOR if signer.partition(".")[0] == OPERATOR else ""',
+        "    return signer",
+        f"{_ACTORS}::test_each_sees_what_is_theirs[operator.ada]",
+    ),
+    Mutant(
+        "the views do not know who asked for a job's end",
+        "views/job_fold.py",
+        '            getattr(event, "actor", ""),\n',
+        "",
+        f"{_ACTORS}::test_the_views_know_who_asked_for_what",
+    ),
+    Mutant(
+        "the views do not know who applied the policy",
+        "views/pool_fold.py",
+        'actor = event.actor if isinstance(event, e.PolicyAdopted) else ""',
+        'actor = ""',
+        f"{_ACTORS}::test_the_views_know_who_asked_for_what",
+    ),
+    Mutant(
+        "a pool that was released is held by somebody",
+        "views/pool_fold.py",
+        'self.held_by = event.actor if self.held else ""',
+        "self.held_by = event.actor",
+        f"{_ACTORS}::test_the_views_know_who_asked_for_what",
     ),
 )

@@ -158,8 +158,9 @@ def test_api6_unrestricted_access_to_sensitive_business_flows(monkeypatch: pytes
     """A hundred cancels at once are one input in the ledger. (Submissions: test_submitting, by Idempotency-Key.)"""
     written: list[str] = []
 
-    async def write(resources: Any, job: JobRow, trace: str) -> None:
+    async def write(resources: Any, job: JobRow, by: str, trace: str) -> None:
         written.append(job.job)
+        assert by.startswith("key_"), "the actor of what comes of it"
 
     monkeypatch.setattr(api.jobs, "_write_cancel", write)
     answers = served(row()).requests(100, "POST", f"/v1/jobs/{MINE}/cancel")

@@ -32,7 +32,7 @@ class Streamed:
     def __init__(self) -> None:
         self.keys, self.hub = Keys(), Hub()
         resources: Any = SimpleNamespace(keys=self.keys)
-        self.stream = events._stream(resources, "hr_mine", self.hub.subscribe("acme", "j", (-1, -1)))
+        self.stream = events._stream(resources, "hr_mine", "key_mine", self.hub.subscribe("acme", "j", (-1, -1)))
 
     async def next(self) -> str:
         return (await anext(self.stream)).encode().decode()
