@@ -105,8 +105,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     networks: tuple[str, ...] = ()
     """Models whose versions have the network of their node if their `model.yaml` asks for it. Others have none."""
     gang_network: bool = True
-    """A gang may lie on several nodes: its ranks then have the network of their nodes. False: a node that joins from
-    then on has no gang with ranks elsewhere."""
+    """A gang may lie on several nodes: its ranks then have the network of their nodes. False: a gang that begins from
+    then on lies on one node."""
     join_tokens: bool = False
     """True: a machine that is new to the pool, or comes back under another identity, needs a join token."""
     revoked: tuple[str, ...] = ()

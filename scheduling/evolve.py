@@ -19,7 +19,7 @@ from contract.lifecycle import JobState, after
 from scheduling import disciplines, forecast, policy_trial
 from scheduling.attempts.retries import policy_of
 from scheduling.picking import limits, switches
-from scheduling.state import capacity, cordons, ended_ids, lines, node_events, sharing
+from scheduling.state import access, capacity, cordons, ended_ids, lines, node_events, sharing
 from scheduling.state.jobs import Job, Loss
 from scheduling.state.nodes import Attempt, Reservation
 from scheduling.state.pool import Alias, State, Version
@@ -102,6 +102,8 @@ def _adopt(state: State, event: said.PolicyAdopted | said.PolicyReverted) -> Non
             capacity.cluster_of(state, intern(name))
     for cluster in state.clusters.values():
         capacity.adopt(state, cluster)
+    for node in state.nodes.values():
+        node.address = access.address_of(state, node.said_address)
     disciplines.adopt(state, before)
 
 

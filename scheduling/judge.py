@@ -66,7 +66,8 @@ def parts_of(model: str) -> tuple[str, str, str]:
 
 def judge(state: State, record: Input) -> Iterator[Event]:
     """The events this input leads to. Only `decide` calls this."""
-    judgement = _revoked if access.is_revoked(state, access.speaker_of(record)) else _JUDGEMENTS[type(record.body)]
+    is_void = access.is_revoked(state, access.speaker_of(state, record))
+    judgement = _revoked if is_void else _JUDGEMENTS[type(record.body)]
     return judgement(state, record, record.body)
 
 

@@ -164,8 +164,6 @@ class AccessBook:
             self._find("I16", f"{event.node} is admitted, and {next(iter(faults[0].values()))}")
         if event.layers_missing not in [join.layers_missing for _, join in self._joins(event)]:
             self._find("I16", f"{event.node} is admitted with other layers than it said")
-        if event.address and self._policy is not None and not self._policy.gang_network:
-            self._find("I16", f"{event.node} is admitted with an address, and gangs have no network")
         self._leave(event.node)
         self._layers[event.node] = event.layers_missing
 
@@ -225,6 +223,8 @@ class AccessBook:
     def _dispatched(self, event: said.JobDispatched) -> None:
         nodes = tuple(dict.fromkeys((event.node, *(member.node for member in event.members))))
         self._places[event.dispatch] = nodes
+        if len(nodes) > 1 and self._policy is not None and not self._policy.gang_network:
+            self._find("I3", f"sent to {len(nodes)} nodes, and gangs have no network", event.job)
         for node in nodes:
             if self._is_revoked(self._signer(node)):
                 self._find("I3", f"sent to {node}, which is revoked", event.job)

@@ -104,7 +104,7 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
         gpus=body.gpus,
         memory_mib=body.memory_mib,
         cached=_versions(body.cached),
-        address=body.address if state.policy is None or state.policy.gang_network else "",
+        address=body.address,
         holds=holds_of(body.slots, body.holds),
         identity=body.identity,
         layers_missing=body.layers_missing,

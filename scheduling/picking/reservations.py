@@ -170,6 +170,14 @@ def releases(state: State) -> Iterator[GangReleased]:
             yield GangReleased(job=reservation.job, reason="draining")
         elif not all(_is_there(state, member, reservation) for member in reservation.members):
             yield GangReleased(job=reservation.job, reason="node_gone")
+        elif not _can_meet(state, reservation):
+            yield GangReleased(job=reservation.job, reason="policy")
+
+
+def _can_meet(state: State, reservation: Reservation) -> bool:
+    """The slots are on one node, or ranks can reach rank 0: the policy may have no network for gangs any more."""
+    nodes = {member.node for member in reservation.members}
+    return len(nodes) == 1 or any(state.nodes[node].address for node in nodes)
 
 
 def _is_there(state: State, member: Member, reservation: Reservation) -> bool:

@@ -1,13 +1,13 @@
 """Whom the policy in force lets do what: signers that it revokes, and machines that may join and stay.
 
-Seams: `is_revoked`, `trusts_models`, `needs_token`, `speaker_of`.
+Seams: `is_revoked`, `trusts_models`, `needs_token`, `speaker_of`, `address_of`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contract.inputs import Input, NodeJoined
+from contract.inputs import Input, NodeHeartbeat, NodeJoined, NodeLeft, NodeReport
 from contract.policy import ACCESS, Policy
 from contract.signers import NODE, node_signer
 from scheduling.state.nodes import Node
@@ -19,12 +19,14 @@ def is_revoked(state: State, signer: str) -> bool:
     return state.policy is not None and signer in state.policy.revoked
 
 
-def speaker_of(record: Input) -> str:
-    """Whose record this is: the signer's. Of a join that nobody signed, it is the node's that the join names: else a
-    node that was put out would be admitted and put out again for ever, where a pool asks for no signatures."""
-    if not record.signer and isinstance(record.body, NodeJoined):
-        return node_signer(record.body.cluster, record.body.node)
-    return record.signer
+def speaker_of(state: State, record: Input) -> str:
+    """Whose record this is: the signer's. Where nobody signs it is the node's that the record names: else a node that
+    was put out would be admitted and put out again for ever."""
+    body = record.body
+    if record.signer or not isinstance(body, NodeJoined | NodeHeartbeat | NodeLeft | NodeReport):
+        return record.signer
+    node = body if isinstance(body, NodeJoined) else state.nodes.get(body.node)
+    return node_signer(node.cluster, node.node) if node is not None else ""
 
 
 def is_put_out(state: State, node: Node) -> bool:
@@ -52,6 +54,12 @@ def unconfined_nodes(state: State) -> Iterator[Node]:
     if not trusts_models(state):
         found = (name for name, node in state.nodes.items() if node.layers_missing and not node.draining)
         yield from [state.nodes[name] for name in sorted(found)]
+
+
+def address_of(state: State, said: str) -> str:
+    """Where rank 0 of a gang can be reached on a node that said this when it joined. Gangs meet nowhere when the policy
+    has no network for them."""
+    return said if state.policy is None or state.policy.gang_network else ""
 
 
 def differs(one: Policy, other: Policy) -> str:

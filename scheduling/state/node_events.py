@@ -7,7 +7,7 @@ from sys import intern
 from typing import Any
 
 from contract import events as said
-from scheduling.state import capacity, cordons
+from scheduling.state import access, capacity, cordons
 from scheduling.state.jobs import Loss
 from scheduling.state.nodes import FormerNode, Node
 from scheduling.state.pool import State
@@ -32,7 +32,8 @@ def node_admitted(state: State, event: said.NodeAdmitted) -> None:
         memory_mib=event.memory_mib,
         heard_lease_ms=state.lease_ms,
         cached=event.cached,
-        address=event.address,
+        address=access.address_of(state, event.address),
+        said_address=event.address,
         holds=capacity.holds_of(event.slots, event.holds),
         identity=event.identity,
         usable=event.slots,

@@ -52,7 +52,10 @@ class Node(msgspec.Struct):
     cached: tuple[str, ...] = ()
     draining: bool = False
     address: str = ""
-    """host:first port where rank 0 of a gang can be reached; empty: nowhere."""
+    """host:first port where rank 0 of a gang can be reached; empty: nowhere, or the policy has no network for
+    gangs."""
+    said_address: str = ""
+    """`address` as the node said it when it joined."""
     holds: int = 0
     """The most attempts that the node may hold, running and staged."""
     identity: str = ""

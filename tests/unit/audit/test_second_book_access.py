@@ -243,9 +243,9 @@ FAULTS: dict[str, tuple[Callable[[Pool], None], tuple[str, str]]] = {
         lambda pool: other(pool, said.NodeAdmitted, ADMITTED, session="s9"),
         ("I16", "n2 is admitted, and did not join in this batch"),
     ),
-    "gangs may meet though they have no network": (
-        lambda pool: other(pool, said.NodeAdmitted, ADMITTED, address="n2:29500"),
-        ("I16", "n2 is admitted with an address, and gangs have no network"),
+    "a gang lies on several nodes though it has no network": (
+        lambda pool: other(pool, said.JobDispatched, 2, members=(said.Member("n3", "s1"),)),
+        ("I3", "sent to 2 nodes, and gangs have no network"),
     ),
     "a node drains for layers that it has": (
         lambda pool: added(pool, said.PoolHeld, 0, said.NodeDrained("n1", "s2", "not_confined")),

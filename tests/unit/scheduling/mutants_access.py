@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from contract import events as said
 from contract import inputs
 from scheduling import evolve, judge, plan
 from scheduling.attempts import orders, reports, retries
+from scheduling.picking import reservations
 from scheduling.state import access, node_events
 from tests.unit.scheduling import test_access, test_actors
 
@@ -28,7 +30,12 @@ def instead(module: Any, name: str, broken: Any) -> Break:
 def what_a_revoked_node_says_still_counts(patch: pytest.MonkeyPatch) -> None:
     """Only operators are revoked for what they say; nodes are put out all the same."""
     original = access.speaker_of
-    patch.setattr(access, "speaker_of", lambda record: "" if original(record).startswith("node.") else original(record))
+
+    def speaker_of(state: Any, record: Any) -> str:
+        signer = original(state, record)
+        return "" if signer.startswith("node.") else signer
+
+    patch.setattr(access, "speaker_of", speaker_of)
 
 
 def a_revoked_node_counts_as_failed(patch: pytest.MonkeyPatch) -> None:
@@ -102,17 +109,6 @@ def reasons_of_drains_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-def gangs_may_meet_anywhere(patch: pytest.MonkeyPatch) -> None:
-    original = reports.node_joined
-
-    def node_joined(state: Any, record: Any, body: Any) -> Any:
-        for event in original(state, record, body):
-            is_admitted = isinstance(event, said.NodeAdmitted)
-            yield msgspec.structs.replace(event, address=body.address) if is_admitted else event
-
-    patch.setitem(judge._JUDGEMENTS, inputs.NodeJoined, node_joined)
-
-
 PUT_OUT = test_access.test_a_revoked_node_is_put_out_at_once_and_its_jobs_go_elsewhere_and_count_no_failure
 SAYS_NOTHING = test_access.test_nothing_that_a_revoked_node_says_changes_anything_and_it_is_told_to_stay_out
 NO_LONGER_TRUSTED = test_access.test_when_models_are_trusted_no_longer_nothing_new_begins_there_and_what_runs_may_finish
@@ -139,7 +135,7 @@ MUTANTS: dict[str, tuple[Break, Callable[[], None]]] = {
     "a revocation counts as a failure": (a_revoked_node_counts_as_failed, PUT_OUT),
     "a job whose node was put out rests": (a_job_of_a_revoked_node_rests, PUT_OUT),
     "where nobody signs, nobody is revoked": (
-        instead(access, "speaker_of", lambda record: record.signer),
+        instead(access, "speaker_of", lambda state, record: record.signer),
         test_access.test_where_nobody_signs_a_revoked_node_is_not_admitted_and_put_out_for_ever,
     ),
     "a policy on trial takes a revocation back": (
@@ -196,8 +192,16 @@ MUTANTS: dict[str, tuple[Break, Callable[[], None]]] = {
         test_access.test_while_a_full_batch_keeps_a_revoked_node_it_gets_no_words,
     ),
     "gangs may meet anywhere": (
-        gangs_may_meet_anywhere,
-        test_access.test_without_a_network_for_gangs_none_lies_on_several_nodes_that_join_from_then_on,
+        instead(access, "address_of", lambda state, said: said),
+        test_access.test_without_a_network_for_gangs_none_lies_on_several_nodes,
+    ),
+    "a policy counts for who joins after it": (
+        instead(evolve, "access", SimpleNamespace(address_of=lambda state, said: said)),
+        test_access.test_a_network_for_gangs_comes_and_goes_with_the_policy,
+    ),
+    "slots are kept for a gang that cannot meet": (
+        instead(reservations, "_can_meet", lambda state, reservation: True),
+        test_access.test_slots_that_are_kept_on_several_nodes_are_given_back_when_gangs_have_no_network,
     ),
     # actors
     "for whom a signer speaks is forgotten": (

@@ -10,6 +10,8 @@ import pytest
 from contract import inputs
 from contract.events import (
     AttemptClosed,
+    GangReleased,
+    GangReserved,
     InputQuarantined,
     JobDispatched,
     JobRequeued,
@@ -131,6 +133,7 @@ def test_where_nobody_signs_a_revoked_node_is_not_admitted_and_put_out_for_ever(
     assert only(pool.tell(applied(revoked=(N1,))), NodeDeparted)
     assert pool.join("n1", session="s2", identity=MINE) == [NodeRefused("n1", "s2", "revoked")]
     assert only(pool.join("n1", "west", session="s3", identity=MINE), NodeAdmitted), "this is another signer"
+    assert only(pool.beat("n1", "s3"), NodeHeard)
 
 
 def test_the_other_nodes_of_a_gang_stop_their_ranks() -> None:
@@ -392,7 +395,29 @@ def gang_pool(policy: Policy) -> Pool:
     return pool
 
 
-def test_without_a_network_for_gangs_none_lies_on_several_nodes_that_join_from_then_on() -> None:
+def test_a_network_for_gangs_comes_and_goes_with_the_policy() -> None:
+    """A gang that lies on several nodes may finish."""
+    pool = gang_pool(saying(gang_network=False))
+    assert pool.job(JOB).open is None
+    assert only(pool.tell(applied()), JobDispatched)[0].members
+    assert names(pool.tell(applied(gang_network=False))) == ["PolicyAdopted"]
+    assert pool.attempt(JOB).members
+    pool.tell(submission(2, model="gang"))
+    pool.start(JOB)
+    pool.succeed(JOB)
+    assert pool.job(a_job(2)).open is None
+
+
+def test_slots_that_are_kept_on_several_nodes_are_given_back_when_gangs_have_no_network() -> None:
+    pool = gang_pool(POLICY)
+    pool.start(JOB)
+    pool.tell(submission(2, model="gang"))
+    assert only(pool.events, GangReserved)[0].nodes == ("n1", "n2")
+    assert only(pool.tell(applied(gang_network=False)), GangReleased) == [GangReleased(a_job(2), "policy")]
+    assert not only(pool.tick(1_000), GangReserved)
+
+
+def test_without_a_network_for_gangs_none_lies_on_several_nodes() -> None:
     pool = gang_pool(saying(gang_network=False))
     assert pool.job(JOB).open is None
     pool.join("n3", slots=2)
