@@ -92,7 +92,14 @@ class Auditor:
         self.counted.append(record.offset)
         decides = not any(event["type"].startswith("Opened.") for event in batch["events"])
         moment = Moment(
-            record.offset, batch["epoch"], batch["seq"], self.now_ms, self.lease_ms, batch["inputs"], decides
+            record.offset,
+            batch["epoch"],
+            batch["seq"],
+            self.now_ms,
+            self.lease_ms,
+            batch["inputs"],
+            decides,
+            batch["events"],
         )
         self.book.read_inputs(moment)
         built_ms = self.built_ms.get(record_hash, record.true_ms)
@@ -137,6 +144,8 @@ class Auditor:
                 body = msgspec.json.decode(lies.value)
                 if entry["body"] != body.get("submission", body) or entry["at_ms"] != lies.append_ms:
                     raise Violation("I1", f"record {offset} misquotes offset {at} of `jobs`")
+                if entry.get("signer") and "submission" not in body and not lies.key.startswith(entry["signer"] + " "):
+                    raise Violation("I1", f"record {offset} takes another for the signer of offset {at} of `jobs`")
         if read:
             raise Violation("I1", f"record {offset} reads offsets {sorted(read)} outside its positions")
         handled = {event.get("offset") for event in batch["events"]}

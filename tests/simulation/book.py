@@ -10,10 +10,11 @@ from tests.simulation.violation import Violation
 
 class Book(CordonRules):
     def read_inputs(self, moment: Moment) -> None:
+        self.find_void(moment)
         self._forget(moment)
         self._read_requests(moment)
         self.read_requests_of_nodes(moment)
-        for entry in moment.inputs:
+        for entry in moment.counted:
             body = entry["body"]
             kind = body["type"].partition(".")[0]
             if kind == "NodeReport":
@@ -25,6 +26,7 @@ class Book(CordonRules):
                     moment.running.add((body["node"], body["session"], dispatch))
 
     def enter(self, event: Event, moment: Moment) -> None:
+        self.check_actor(event, moment)
         handler = getattr(self, "_" + event["type"].partition(".")[0], None)
         if handler is not None:
             handler(event, moment)
@@ -55,6 +57,7 @@ class Book(CordonRules):
                 held = self.nodes.get(name)
                 if held is None or held.session != session:
                     raise Violation("I3", f"{book.job} is open at a session that is gone: {session}", book.job)
+        self.check_access(moment)
         self.check_reserved()
         self.check_cordons(moment)
 

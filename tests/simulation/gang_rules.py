@@ -71,6 +71,8 @@ class GangRules(JobRules):
             if book.rendezvous:
                 raise Violation("I3", f"a rendezvous for ranks on one node: {book.rendezvous}", book.job)
             return
+        if not self.policy["gang_network"]:
+            raise Violation("S4", f"a gang lies on {len({*book.seats})} nodes, and has no network", book.job)
         host, _, first = self.nodes[book.node].address.rpartition(":")
         if book.rendezvous not in {f"{host}:{int(first) + port}" for port in range(PORTS)}:
             raise Violation("I3", f"rank 0 on {book.node} is not reached at {book.rendezvous!r}", book.job)
@@ -124,6 +126,8 @@ class GangRules(JobRules):
         if cluster in self.draining_clusters:
             reasons.add("draining")
         if cluster not in self.policy["clusters"]:
+            reasons.add("policy")
+        if len({*kept.seats}) > 1 and not self.policy["gang_network"]:
             reasons.add("policy")
         for name, session in kept.seats:
             node = self.nodes.get(name)

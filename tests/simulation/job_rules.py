@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulation.node_rules import Event, NodeRules
+from tests.simulation.access_rules import AccessRules
+from tests.simulation.node_rules import Event
 from tests.simulation.pages import TERMINAL, JobBook, Moment
 from tests.simulation.violation import Violation
 
@@ -17,7 +18,7 @@ LAST_MS = 253_402_300_799_999
 COUNTING_REASONS = ("lost", "rejoined")
 
 
-class JobRules(NodeRules):
+class JobRules(AccessRules):
     def __init__(self, stored: Callable[[str, str], str | None]) -> None:
         super().__init__()
         self.jobs: dict[str, JobBook] = {}
@@ -168,7 +169,7 @@ class JobRules(NodeRules):
 
     def _read_requests(self, moment: Moment, job: str = "") -> None:
         """The cancels and erasures among the inputs of the batch: those of this job, or of any."""
-        for entry in moment.inputs:
+        for entry in moment.counted:
             body = entry["body"]
             kind = body["type"].partition(".")[0]
             if kind in ("CancelRequested", "EraseRequested") and job in ("", body["job"]):
@@ -217,6 +218,8 @@ class JobRules(NodeRules):
         holds = sum((node.node, node.session) in other.seats for other in self.jobs.values() if other.dispatch)
         if holds >= node.holds:
             raise Violation("I3", f"{node.node} holds {holds} attempts and said that it holds {node.holds}", job)
+        for name in {event["node"], *(member["node"] for member in event.get("members", ()))}:
+            self.check_node(self.nodes[name], job)
         self.dispatches.add(event["dispatch"])
         book.attempts += 1
         book.counted_now = False
@@ -252,6 +255,9 @@ class JobRules(NodeRules):
         if event["reason"] == "withdrawn" and not self.withdrawn.get(book.version, False):
             raise Violation("I12", "killed for a withdrawal that lets it finish", book.job)
         book.kill_reason = event["reason"]
+
+    def is_cancelling(self, job: str) -> bool:
+        return job in self.jobs and bool(self.jobs[job].cancelling)
 
     def _JobCancelling(self, event: Event, moment: Moment) -> None:
         book = self.jobs.get(event["job"])
@@ -304,6 +310,8 @@ class JobRules(NodeRules):
         if reason == "lost":
             if (node, session) not in self.lost_now:
                 raise Violation("I16", f"closed as lost, but {session} is not lost", book.job)
+        elif reason == "revoked":
+            self.check_revoked(event, node)
         elif reason == "rejoined":
             joined = moment.bodies("NodeJoined")
             if not any(j["node"] == node and j["session"] != session for j in joined):

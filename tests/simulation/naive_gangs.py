@@ -65,6 +65,8 @@ class NaiveGangs:
         ranks = self.book.ranks(row.version)
         if any(count >= ranks for count in slots.values()):
             return True
+        if not self.book.policy["gang_network"]:
+            return False
         return sum(slots.values()) >= ranks and any(self.book.nodes[name].address for name in slots)
 
     def has_kept_room(self, node: NodeBook, kind: str) -> bool:

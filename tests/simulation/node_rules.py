@@ -60,6 +60,7 @@ class NodeRules:
             holds=join["holds"],
             identity=join["identity"],
             usable=event["slots"],
+            layers_missing=tuple(join.get("layers_missing", ())),
         )
 
     def _node(self, event: Event) -> NodeBook:

@@ -13,8 +13,10 @@ from typing import Protocol
 
 from contract import codec, inputs, orders
 from contract.names import dispatch_order
+from contract.signers import node_signer
 from contract.topics import JOBS, dispatch_topic
 from tests.simulation.log import Broker, Record, Unclear
+from tests.simulation.signatures import signed
 
 HEARTBEAT_MS = 5_000
 
@@ -60,6 +62,10 @@ class Node:
         """How many attempts the node takes, running and staged. The node gives back what is sent beyond that."""
         self.cached: set[str] = set()
         self.identity = f"{broker.timeline.chance.getrandbits(128):032x}"
+        self.layers_missing: tuple[str, ...] = ()
+        """What the node finds open when it starts, whatever it has found before."""
+        self.token_until_ms = 0
+        """How long the join token is good that somebody gave to the node; 0: it has none."""
         self.usable = slots
         self.holding = ""
         self.cut_until_ms = 0
@@ -108,6 +114,16 @@ class Node:
     def deafen(self, for_ms: int) -> None:
         self.deaf_until_ms = max(self.deaf_until_ms, self.timeline.now_ms + for_ms)
 
+    def move(self) -> None:
+        """The node's name and key are on another machine from the next start on, without a token."""
+        self.kill()
+        self.identity = f"{self.timeline.chance.getrandbits(128):032x}"
+        self.token_until_ms = 0
+        self.cached.clear()
+
+    def get_token(self, for_ms: int) -> None:
+        self.token_until_ms = self.broker.clock_ms + for_ms
+
     def clear_disk(self) -> None:
         """Cached versions that no slot has loaded are removed."""
         if self.alive:
@@ -141,7 +157,7 @@ class Node:
         self._epoch = 0
         self._draining = False
         self._loaded: list[str] = []
-        self._outbox: deque[tuple[bytes, Callable[[], None] | None]] = deque()
+        self._outbox: deque[tuple[str, bytes, Callable[[], None] | None]] = deque()
         self._sending = False
         self._beat_waits = False
         self._told = inputs.cached_digest(self.cached)
@@ -159,6 +175,7 @@ class Node:
                 address=f"{self.name}.lan:20000",
                 holds=self.holds,
                 identity=self.identity,
+                layers_missing=self.layers_missing,
             )
         )
 
@@ -184,7 +201,9 @@ class Node:
     # -- outbox ----------------------------------------------------------------------------------------------
 
     def _post(self, body: inputs.Wire, acked: Callable[[], None] | None = None) -> None:
-        self._outbox.append((codec.encode(body), acked))
+        token_until_ms = self.token_until_ms if isinstance(body, inputs.NodeJoined) else 0
+        key = signed(node_signer(self.cluster, self.name), token_until_ms)
+        self._outbox.append((key, codec.encode(body), acked))
         self._send_next()
 
     def _report(self, report: inputs.Report, acked: Callable[[], None] | None = None) -> None:
@@ -198,7 +217,7 @@ class Node:
         if self.timeline.now_ms < self.cut_until_ms:
             return
         self._sending = True
-        value, acked = self._outbox[0]
+        key, value, acked = self._outbox[0]
 
         def heard(outcome: Record | Unclear) -> None:
             if life != self.lives or session != self.session:
@@ -210,7 +229,7 @@ class Node:
                     acked()
             self._send_next()
 
-        self.broker.produce(JOBS, value, heard)
+        self.broker.produce(JOBS, value, heard, key)
 
     def _wake_again(self) -> None:
         if self.connected:

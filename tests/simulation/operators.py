@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
 
 from contract import codec, inputs
 from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool, Tier, fingerprint
+from contract.signers import API, node_signer
 from contract.topics import JOBS
 from tests.simulation.auditor import Auditor
 from tests.simulation.log import Broker
 from tests.simulation.pages import TERMINAL
+from tests.simulation.signatures import LOGINS, RELAY, ROOT, signed
 from tests.simulation.submitters import SUBMISSIONS, Api, deliver, submission
 
 HOUR_MS = 3_600_000
@@ -19,6 +22,8 @@ LEASE_MS = 20_000
 RANKS_MAX = 3
 """Ranks of the largest gang that fits somewhere."""
 SECOND_LIVES = 8
+NODES = tuple(node_signer(name[0], name) for name in ("a.1", "a.2", "b.1", "b.2"))
+"""The nodes of the world, by signer: each is named after its cluster."""
 TENANTS = ("acme", "globex", "initech")
 
 
@@ -99,14 +104,26 @@ class Operators:
         self._asked: list[inputs.Submission] = []
         self._moves = 0
         self._policy = self._ordered(POLICY)
+        self._applied = self._policy
+        self._access: dict[str, Any] = {}
+        """What the policies say of access, where that is not the default."""
+        self._healing = False
 
     def say(self, body: inputs.Wire) -> None:
-        deliver(self.broker, codec.encode(body))
+        deliver(self.broker, codec.encode(body), key=self._signed(body))
+
+    def _signed(self, body: inputs.Wire) -> str:
+        match body:
+            case inputs.VersionPublished() | inputs.AliasMoved():
+                return signed(RELAY)
+            case inputs.CancelRequested() | inputs.EraseRequested() if body.tenant:
+                return signed(API)
+        return signed(ROOT if self._healing else self.timeline.chance.choice(LOGINS))
 
     def _ask_once(self, body: inputs.Wire) -> None:
         """Nobody asks again when it is unclear whether the request arrived, so no copy of it comes after the world has
         healed."""
-        self.broker.produce(JOBS, codec.encode(body))
+        self.broker.produce(JOBS, codec.encode(body), key=self._signed(body))
 
     def set_up(self) -> None:
         """Applies the policy first, then versions and aliases. A submission that comes before these is refused, which
@@ -125,8 +142,34 @@ class Operators:
             self.say(inputs.AliasMoved(model, alias, digest(name), self._moves))
 
     def apply(self, policy: Policy) -> None:
-        bound = self.timeline.chance.choice(BOUNDS)
-        self.say(inputs.PolicyApplied(policy, fingerprint(policy), *bound))
+        self._apply(policy, self.timeline.chance.choice(BOUNDS))
+
+    def _apply(self, policy: Policy, bound: tuple[int, int] = (0, 0)) -> None:
+        self._applied = msgspec.structs.replace(policy, **self._access)
+        self.say(inputs.PolicyApplied(self._applied, fingerprint(self._applied), *bound))
+
+    # -- access -----------------------------------------------------------------------------------------------
+
+    def revoke(self) -> None:
+        """Revokes a node or a login, and takes that back after a while. On trial, which nobody may."""
+        signer = self.timeline.chance.choice((*NODES, *LOGINS[1:]))
+        self._change_access("revoked", tuple(sorted({*self._access.get("revoked", ()), signer})))
+
+        def take_back() -> None:
+            left = tuple(other for other in self._access.get("revoked", ()) if other != signer)
+            if not self._healing:
+                self._change_access("revoked", left)
+
+        self.timeline.after(self.timeline.between(3_000, 20_000), take_back)
+
+    def change_access(self) -> None:
+        field = self.timeline.chance.choice(("trusted_models", "join_tokens", "gang_network"))
+        self._change_access(field, not getattr(self._applied, field))
+
+    def _change_access(self, field: str, value: Any) -> None:
+        self._access[field] = value
+        on_trial = self.timeline.happens(0.2)
+        self._apply(self._applied, self.timeline.chance.choice(BOUNDS) if on_trial else (0, 0))
 
     # -- jobs -------------------------------------------------------------------------------------------------
 
@@ -170,7 +213,7 @@ class Operators:
         if self.work.hangs and self.timeline.happens(0.5):
             job, tenant = self.timeline.chance.choice(sorted(self.work.hangs)), ""
         asker = self.timeline.chance.choice((tenant, tenant, "", "intruder"))
-        self.say(inputs.CancelRequested(job, asker))
+        self.say(inputs.CancelRequested(job, asker, "key1" if asker else ""))
 
     def erase(self) -> None:
         """Asks for an erasure. Once the ledger says that the job has ended, it buries the job's copies and reports
@@ -178,7 +221,7 @@ class Operators:
         if not self.jobs:
             return
         job, tenant = self.timeline.chance.choice(self.jobs)
-        self.say(inputs.EraseRequested(job, tenant))
+        self.say(inputs.EraseRequested(job, tenant, "key2" if self.timeline.happens(0.5) else ""))
 
         def complete() -> bool:
             book = self.auditor.book.jobs.get(job)
@@ -275,8 +318,9 @@ class Operators:
     def heal(self) -> None:
         """Restores everything as at the beginning, and cancels what would never end by itself. The policy is not on
         trial, and another one than before, which might be: no earlier policy comes back."""
-        healed = msgspec.structs.replace(self._policy, words_kept_ms=HOUR_MS)
-        self.say(inputs.PolicyApplied(healed, fingerprint(healed)))
+        self._healing = True
+        self._access.clear()
+        self._apply(msgspec.structs.replace(self._policy, words_kept_ms=HOUR_MS))
         self.say(inputs.ReleaseRequested())
         for cluster in POLICY.clusters:
             self.say(inputs.ClusterActivated(cluster))

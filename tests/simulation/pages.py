@@ -85,6 +85,7 @@ class NodeBook:
     usable: int = 0
     """How many of the slots can run an attempt."""
     holding: str = ""
+    layers_missing: tuple[str, ...] = ()
 
     @property
     def takes_new(self) -> bool:
@@ -103,10 +104,18 @@ class Moment:
     inputs: list[dict[str, Any]]
     decides: bool
     """Whether the batch decides anything: an Opened does not."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    void: set[int] = field(default_factory=set)
+    """Offsets of inputs whose signer is revoked at that moment: nothing may rest on them."""
     reports: dict[tuple[str, str, str], list[dict[str, Any]]] = field(default_factory=dict)
     """By node, session and dispatch: the reports read in this batch."""
     running: set[tuple[str, str, str]] = field(default_factory=set)
     """The node, session and dispatch of each attempt that a heartbeat read in this batch names as running."""
 
+    @property
+    def counted(self) -> list[dict[str, Any]]:
+        """The inputs that are not void."""
+        return [entry for entry in self.inputs if entry["offset"] not in self.void] if self.void else self.inputs
+
     def bodies(self, kind: str) -> list[dict[str, Any]]:
-        return [entry["body"] for entry in self.inputs if entry["body"]["type"].startswith(kind + ".")]
+        return [entry["body"] for entry in self.counted if entry["body"]["type"].startswith(kind + ".")]

@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass, field
 
 from contract.topics import JOBS, LEDGER
+from tests.simulation.access_rules import REFUSALS
 from tests.simulation.violation import Violation
 from tests.simulation.world import World
 
@@ -48,6 +49,8 @@ def simulate(seed: int) -> Outcome:
         "snapshots": len(world.snapshots.stored),
         "refusals": world.refusals,
         "cordons": auditor.book.cordons,
+        "put out": auditor.book.put_out,
+        **{reason: auditor.book.refusals.get(reason, 0) for reason in REFUSALS},
     }
     return outcome
 

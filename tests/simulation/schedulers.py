@@ -15,6 +15,7 @@ from streams.ledger import outputs as out
 from streams.ledger.phases import WriterPhase
 from streams.ledger.writer import LedgerWriter
 from tests.simulation.log import Broker, Record, Unclear
+from tests.simulation.signatures import signature_of
 
 POOL = "main"
 TRICKLE_MS = 2_000
@@ -40,13 +41,15 @@ class Scheduler:
         built: Callable[[bytes], None],
         stored: Callable[[out.SnapshotReady], None],
         ended: Callable[[Scheduler], None],
+        signed_from: int = -1,
     ) -> None:
+        """`signed_from`: where in `jobs` the host begins to look at signatures; -1: it has no keys."""
         self.broker, self.timeline, self.name = broker, broker.timeline, name
         self.alive = True
         self.stalled_until_ms = 0
         self.stop_reason = ""
         self._built, self._stored, self._ended = built, stored, ended
-        self._snapshots = snapshots
+        self._snapshots, self._signed_from = snapshots, signed_from
         self._mono_base_ms = self.timeline.between(0, 1 << 30)
         self._jobs_position: int | None = None
         self._due_at_ms: int | None = None
@@ -67,7 +70,7 @@ class Scheduler:
         else:
             state = snapshot.decode(self._snapshots.stored[-1][2])
             chain = Chain.at(POOL, state.head_hash, state.seq, state.epoch, state.head_offset)
-        return LedgerWriter(state, chain, session=self.name, release="simulated")
+        return LedgerWriter(state, chain, session=self.name, release="simulated", signed_from=self._signed_from)
 
     @property
     def mono_ms(self) -> int:
@@ -176,7 +179,9 @@ class Scheduler:
                 continue
             body = codec.body_of(codec.decode_wire(record.value))
             key = record.key if isinstance(body, inputs.Submission) else ""
-            given = inputs.Input(record.offset, record.append_ms, body, key)
+            is_signed = 0 <= self._signed_from <= record.offset
+            signature = signature_of(record.key, body) if is_signed else ("", 0)
+            given = inputs.Input(record.offset, record.append_ms, body, key, *signature)
             self.writer.receive(given, len(record.value))
 
     # -- outputs ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from contract.bounds import NUMBER_MAX
+from contract.inputs import LAYERS
 from contract.topics import JOBS, LEDGER, dispatch_topic
 from streams.ledger.outputs import SnapshotReady
 from tests.simulation import extremes, faults
@@ -35,6 +36,8 @@ do."""
 FORGOTTEN_MS = 120_000
 """How much later than `submission_age_max` ids come again: ids are forgotten by the minute."""
 OUTAGE_MS_MAX = 45_000
+SIGNED_FROM = (0, 0, 60, -1)
+"""By seed: where in `jobs` signatures begin; -1: nobody signs."""
 FOR_EVER_MS = 1_000_000_000
 LOAD_MS = 25_000
 """What loading a version costs in every second world, in ms."""
@@ -118,6 +121,7 @@ class World:
                 built=self._built,
                 stored=self._stored,
                 ended=self._scheduler_ended,
+                signed_from=SIGNED_FROM[self.seed % len(SIGNED_FROM)],
             )
         )
         self._note_idle()
@@ -195,8 +199,28 @@ class World:
     def _refused(self, node: Node) -> None:
         """Somebody starts the machine again later; the namesake stays away once the world heals."""
         self.refusals += 1
+        if self.timeline.happens(0.3):
+            node.get_token(self.timeline.between(1_000, 60_000))
         if node is not self.namesake:
             self.timeline.after(self.timeline.between(2_000, 12_000), lambda: self._start_node(node))
+
+    def _move_node(self, node: Node) -> None:
+        """The node's name and key come to another machine, with a join token or without."""
+        if node.alive:
+            node.move()
+            if self.timeline.happens(0.5):
+                node.get_token(self.timeline.between(1_000, 60_000))
+            self.timeline.after(self.timeline.between(200, 25_000), lambda: self._start_node(node))
+
+    def _lose_layer(self, node: Node) -> None:
+        """The machine restarts, and a layer is missing there for a while."""
+        node.layers_missing = (self.timeline.chance.choice(LAYERS),)
+
+        def mend() -> None:
+            node.layers_missing = ()
+
+        self.timeline.after(self.timeline.between(5_000, 40_000), mend)
+        self._kill_node(node)
 
     def _deafen(self) -> None:
         """Orders to one node are lost, its heartbeats are not: for a while, or for ever where others can do all its
@@ -256,6 +280,10 @@ class World:
             "old submission": (40_000, operators.submit_old),
             "extremes": (50_000, self.extremes.say),
             "node clears its disk": (50_000, self._one_node(Node.clear_disk)),
+            "revoke": (20_000, operators.revoke),
+            "access": (20_000, operators.change_access),
+            "node moves": (30_000, self._one_node(self._move_node)),
+            "layer lost": (30_000, self._one_node(self._lose_layer)),
         }
 
     # -- the run ----------------------------------------------------------------------------------------------
@@ -349,7 +377,7 @@ class World:
         self.namesake.kill()
         for node in self.nodes:
             node.recover()
-            node.cut_until_ms = 0
+            node.cut_until_ms, node.layers_missing = 0, ()
             if node.deaf_until_ms == FOR_EVER_MS:
                 node.kill()  # what it ran when it became deaf, nobody can tell it to stop
             else:
