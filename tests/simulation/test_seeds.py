@@ -32,6 +32,8 @@ def test_the_faults_happen() -> None:
         "dispatches",
         "second lives",
         "refusals",
+        "revoked",
     ):
         assert sum(outcome.numbers[name] for outcome in outcomes) > 12, name
-    assert sum(outcome.numbers["cordons"] for outcome in outcomes) > 3, "cordons"
+    for name in ("cordons", "put out", "no_token", "not_confined"):
+        assert sum(outcome.numbers[name] for outcome in outcomes) > 3, name

@@ -17,7 +17,7 @@ from scheduling import judge, plan
 from scheduling.attempts import orders, reports, retries, withdrawals
 from scheduling.evolve import seal
 from scheduling.picking import gangs, reservations
-from scheduling.state import avoidance, backpressure, capacity, cordons, ended_ids, lines
+from scheduling.state import access, avoidance, backpressure, capacity, cordons, ended_ids, lines
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt, ClusterState, Node, NodeLoad
 from scheduling.state.pool import State
@@ -314,6 +314,42 @@ def withdrawn_versions_are_accepted() -> Patches:
     return [(judge, "is_withdrawn", lambda state, version: False)]
 
 
+def revoked_signers_are_heard() -> Patches:
+    """Whoever has a key is heard, whatever the policy says."""
+    return [(access, "is_revoked", lambda state, signer: False)]
+
+
+def revoked_nodes_stay() -> Patches:
+    """A revoked node is not heard, and keeps what it holds until its lease lapses."""
+    return [(access, "revoked_nodes", lambda state: iter(()))]
+
+
+def nobody_needs_a_token() -> Patches:
+    return [(access, "needs_token", lambda state, record, body: False)]
+
+
+def models_are_always_trusted() -> Patches:
+    return [(access, "trusts_models", lambda state: True)]
+
+
+def nodes_without_layers_stay() -> Patches:
+    """A policy that trusts models no longer counts only for nodes that join after it."""
+    return [(access, "unconfined_nodes", lambda state: iter(()))]
+
+
+def trials_change_access() -> Patches:
+    return [(access, "differs", lambda one, other: "")]
+
+
+def gangs_meet_anywhere() -> Patches:
+    return [(access, "address_of", lambda state, said: said)]
+
+
+def nobody_is_named() -> Patches:
+    """Events name no actor where the signer speaks for somebody."""
+    return [(inputs, "actor_of", lambda record: record.signer)]
+
+
 VARIANTS: dict[str, Callable[[], Patches]] = {
     variant.__name__: variant
     for variant in (
@@ -358,6 +394,14 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
         digests_are_repinned,
         nobody_is_repinned,
         withdrawn_versions_are_accepted,
+        revoked_signers_are_heard,
+        revoked_nodes_stay,
+        nobody_needs_a_token,
+        models_are_always_trusted,
+        nodes_without_layers_stay,
+        trials_change_access,
+        gangs_meet_anywhere,
+        nobody_is_named,
     )
 }
 
@@ -392,6 +436,8 @@ CAUGHT_BY = {
     "withdrawn_versions_are_dispatched": 6,
     "digests_are_repinned": 30,
     "nobody_is_repinned": 6,
+    "nobody_needs_a_token": 6,
+    "nodes_without_layers_stay": 28,
 }
 """Of variants that the first seeds do not catch, the seed that did. It is tried before all others; when it no longer
 catches the variant, that costs time and nothing else."""
