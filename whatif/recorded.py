@@ -137,7 +137,8 @@ class Recorder:
             said.AttemptStarted: self._started,
             said.JobSucceeded: self._succeeded,
             said.NodeAdmitted: self._admitted,
-            said.NodeDrained: self._drained,
+            said.NodeDrained: self._left,
+            said.NodeDeparted: self._left,
             said.NodeLost: self._lost,
         }
 
@@ -157,7 +158,10 @@ class Recorder:
 
     def take(self, batch: Batch) -> None:
         self._now_ms = batch.now_ms
+        undone = {event.offset for event in batch.events if isinstance(event, said.InputQuarantined)}
         for record in batch.inputs:
+            if record.offset in undone:
+                continue
             if isinstance(record.body, OPERATIONS):
                 self.operations.append((batch.now_ms, record.body))
             elif isinstance(record.body, inputs.NodeHeartbeat | inputs.NodeReport):
@@ -216,7 +220,8 @@ class Recorder:
             ),
         )
 
-    def _drained(self, event: said.NodeDrained) -> None:
+    def _left(self, event: said.NodeDrained | said.NodeDeparted) -> None:
+        """A node that is put out departs without having drained."""
         self.fleet.leave(self._now_ms, event.node)
 
     def _lost(self, event: said.NodeLost) -> None:

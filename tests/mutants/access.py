@@ -1,5 +1,5 @@
-"""Mutants: who may do what: tokens, lists in policies, for whom a signer speaks, and the second book of all that. The
-rules of the core have mutants of their own (tests/unit/scheduling/mutants_access.py)."""
+"""Mutants: who may do what: tokens, lists in policies, for whom a signer speaks, the second book of all that, and what
+a what-if makes of it. The rules of the core have mutants of their own (tests/unit/scheduling/mutants_access.py)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOUND = "tests/unit/audit/test_second_book_access.py::test_what_the_policy_does
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
-        "a token is good for any node",
+        "the MAC of a token names no node",
         "contract/join_tokens.py",
         'f"{until_ms} {node_signer(cluster, node)}".encode()',
         'f"{until_ms}".encode()',
@@ -158,5 +158,33 @@ MUTANTS: tuple[Mutant, ...] = (
         '        if actor := getattr(event, "actor", ""):\n            return f"; by order of {actor}"\n',
         "",
         "tests/unit/audit/test_second_book_access.py::test_a_story_names_the_actors",
+    ),
+    Mutant(
+        "a what-if asks machines for tokens that nobody recorded",
+        "whatif/simulation/simulation.py",
+        "self.fleet, self.costs = let_in(policy), arrivals, fleet, costs",
+        "self.fleet, self.costs = policy, arrivals, fleet, costs",
+        "tests/unit/whatif/test_access.py::test_machines_are_there_whatever_the_changed_policy_asks_of_them",
+    ),
+    Mutant(
+        "a what-if does what a revoked operator asked for",
+        "whatif/recorded.py",
+        "            if record.offset in undone:\n                continue\n",
+        "",
+        "tests/unit/whatif/test_access.py::test_a_node_that_was_put_out_leaves_and_what_a_revoked_operator_asked_does_not_happen",
+    ),
+    Mutant(
+        "a node that was put out stays in a what-if",
+        "whatif/recorded.py",
+        "            said.NodeDeparted: self._left,\n",
+        "",
+        "tests/unit/whatif/test_access.py::test_a_node_that_was_put_out_leaves_and_what_a_revoked_operator_asked_does_not_happen",
+    ),
+    Mutant(
+        "a shadow drains nodes for layers",
+        "whatif/shadow/first_state.py",
+        '        node["layers_missing"] = ()',
+        "        pass",
+        "tests/unit/whatif/test_access.py::test_a_shadow_begins_with_machines_as_they_are",
     ),
 )

@@ -15,15 +15,23 @@ import msgspec
 from contract.events import GangReleased, JobRepinned, VersionRegistered
 from contract.inputs import VersionPublished
 from contract.lifecycle import JobState
+from contract.policy import fingerprint
 from scheduling import snapshot
 from scheduling.evolve import evolve
 from scheduling.state.pool import State
+from whatif.simulation.machines import let_in
 
 
 def copied(state: State) -> State:
-    """The same facts, without withdrawals. Jobs that waited for a version wait in their lines again."""
+    """The same facts, without withdrawals and without what the policy asks of machines. Jobs that waited for a version
+    wait in their lines again, and machines stay for as long as they stayed in the pool."""
     facts = msgspec.json.decode(snapshot.encode(state))
     facts["withdrawn"] = {}
+    if state.policy is not None:
+        policy = let_in(state.policy)
+        facts["policy"], facts["fingerprint"] = msgspec.to_builtins(policy), fingerprint(policy)
+    for node in facts["nodes"]:
+        node["layers_missing"] = ()
     return snapshot.decode(msgspec.json.encode(facts))
 
 

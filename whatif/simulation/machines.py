@@ -6,6 +6,7 @@ from enum import Enum
 
 import msgspec
 
+from contract.policy import Policy
 from scheduling.state.capacity import holds_of
 
 SPEED_ONE = 1000
@@ -31,6 +32,14 @@ class Machine(msgspec.Struct, frozen=True):
     @property
     def holds_most(self) -> int:
         return holds_of(self.slots, self.holds)
+
+
+def let_in(policy: Policy) -> Policy:
+    """The policy as a simulation is told it. Machines come and go as they were recorded, with no token and unsigned:
+    the policy asks for none and revokes nobody."""
+    if not policy.join_tokens and not policy.revoked:
+        return policy
+    return msgspec.structs.replace(policy, join_tokens=False, revoked=())
 
 
 class Step(Enum):

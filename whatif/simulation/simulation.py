@@ -13,6 +13,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from contract.batch import BATCH_INPUTS_MAX, ELAPSED_MAX_MS, GENESIS, TICK_MS
 from contract.events import Event, JobDispatched, KillOrdered, RecallOrdered, StartForecast
 from contract.inputs import Body, Input, PolicyApplied, VersionPublished
@@ -25,7 +27,7 @@ from whatif.simulation.arrivals import Arrivals
 from whatif.simulation.event_queue import NEVER, EventQueue, EventRank
 from whatif.simulation.from_state import take_over
 from whatif.simulation.machine_moves import MachineMoves
-from whatif.simulation.machines import Fleet, FleetMove
+from whatif.simulation.machines import Fleet, FleetMove, let_in
 from whatif.simulation.measured import Measured
 from whatif.simulation.nodes import Costs
 from whatif.simulation.site import Site
@@ -64,7 +66,7 @@ class Simulation:
 
         The simulation begins with no machine and no job, or with `state`. The jobs that are open in the state are then
         the first arrivals, and attempts that run there run on. The simulation changes the state: do not use it."""
-        self.policy, self.arrivals, self.fleet, self.costs = policy, arrivals, fleet, costs
+        self.policy, self.arrivals, self.fleet, self.costs = let_in(policy), arrivals, fleet, costs
         self.state = initial_state(pool) if state is None else state
         self.now_ms = self.state.now_ms
         self.batches = self.dispatches = 0
@@ -88,6 +90,9 @@ class Simulation:
 
     def say(self, at_ms: int, body: Body) -> None:
         """Somebody says this to the scheduler at that moment, which must not be past."""
+        if isinstance(body, PolicyApplied):
+            policy = let_in(body.policy)
+            body = msgspec.structs.replace(body, policy=policy, fingerprint=fingerprint(policy))
         self._queue.later(at_ms, EventRank.SAID, self._undecided.say, body)
 
     def move(self, move: FleetMove) -> None:
