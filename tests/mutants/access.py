@@ -13,13 +13,6 @@ _FOUND = "tests/unit/audit/test_second_book_access.py::test_what_the_policy_does
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
-        "the MAC of a token names no node",
-        "contract/join_tokens.py",
-        'f"{until_ms} {node_signer(cluster, node)}".encode()',
-        'f"{until_ms}".encode()',
-        f"{_TOKENS}::test_a_token_is_no_good_for_another_node_or_cluster",
-    ),
-    Mutant(
         "a token is made with a key that every node can derive for itself",
         "contract/join_tokens.py",
         "hmac.digest(key.for_tokens(),",
