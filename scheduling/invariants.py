@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contract.events import Member
 from contract.lifecycle import TERMINAL, JobState
 from contract.names import dispatch_order
-from scheduling.state import sharing
+from scheduling.state import access, sharing
 from scheduling.state.avoidance import AVOIDED_MAX
 from scheduling.state.capacity import fits, is_cordoned, limit_of, staged_per_slot_of
 from scheduling.state.cordons import ACCUSERS, SUSPECTS_KEPT
@@ -159,6 +159,8 @@ def _nodes(state: State) -> Iterator[str]:
     for name, node in sorted(state.nodes.items()):
         if not 0 <= node.usable <= node.slots:
             yield f"node {name} has {node.usable} usable slots of {node.slots}"
+        if node.address != access.address_of(state, node.said_address):
+            yield f"node {name} is reached at {node.address!r}, and said {node.said_address!r}"
         held = {
             job.job: job.open
             for job in state.jobs.values()
