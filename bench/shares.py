@@ -103,9 +103,9 @@ def greed(kind: str, url: str, secret: str, job: str) -> Iterator[dict[str, int]
 
 
 def lasting_job(settings: Settings, secret: str) -> str:
-    """A job that runs as long as the benchmark: its streams do not end, and its wait began after all others."""
+    """A job that waits as long as the benchmark lasts: its streams do not end, and its wait takes long to explain."""
     with httpx.Client(base_url=settings.api_url, headers={"Authorization": f"Bearer {secret}"}) as http:
-        asked = {"model": "noop", "inputs": {"sleep_ms": 1_800_000}}
+        asked = {"model": "unique", "inputs": {"items": []}}
         job: str = http.post("/v1/jobs", json=asked).raise_for_status().json()["job"]
     return job
 
@@ -114,11 +114,11 @@ def measured(seconds: float, rounds: int) -> list[Beside]:
     found = []
     with headrace_arm.running() as (data, settings):
         headrace_arm.publish(settings, headrace_arm.HERE / "models" / "unique")
-        headrace_arm.publish(settings, headrace_arm.HERE.parent / "examples" / "models" / "noop")
         database = engine(settings)
         secret = keys.create(database, GREEDY, ["api"])
         (data / "stamps").mkdir()
         quiet = QuietTenant(settings.api_url, keys.create(database, QUIET, ["api"]), data / "stamps")
+        job = lasting_job(settings, secret)
         submitter = headrace_arm.Submitter(settings)
         (data / "history").mkdir()
         submitter.send(data / "history", HISTORY_JOBS, 0)
@@ -126,7 +126,6 @@ def measured(seconds: float, rounds: int) -> list[Beside]:
         submitter.close()
         with database.begin() as connection:
             connection.execute(_ROWS, {"tenant": GREEDY, "rows": ROWS})
-        job = lasting_job(settings, secret)
         quiet.ask(SETTLE_S)
         for number in range(1, rounds + 1):
             for kind in KINDS:
