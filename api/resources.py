@@ -45,6 +45,8 @@ STATEMENT_TIMEOUT_MS = 10_000
 PATIENCE_S = 12.0
 """A call that takes longer is answered 503. Postgres ends a statement sooner, if Postgres runs at all."""
 
+LEDGER_PATIENCE_S = 30.0
+"""As PATIENCE_S, for readings of a ledger, each of which may begin anew without snapshots."""
 KEY_TTL_S = 5.0
 """A key that was revoked may still work here for so long."""
 BUSY_RETRY_S = 2
@@ -127,8 +129,9 @@ class Resources:
         return await self._store.run(partial(function, *args, **kwargs), PATIENCE_S, ASKER.get())
 
     async def in_ledger(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns, which reads a ledger and bounds its reading itself."""
-        return await self._ledger.run(partial(function, *args, **kwargs), None, ASKER.get())
+        """What the function returns, which reads a ledger and bounds what it reads itself. Problem 503 when it has not
+        returned within LEDGER_PATIENCE_S: a store with endless lists of snapshots keeps a thread, and no caller."""
+        return await self._ledger.run(partial(function, *args, **kwargs), LEDGER_PATIENCE_S, ASKER.get())
 
     @property
     def reads_ledgers(self) -> bool:

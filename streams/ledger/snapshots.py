@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 
+from contract.durations import DAY_MS
 from contract.seals import SnapshotSeals
 from contract.snapshot_names import SnapshotName, kept_of
 from runtime.object_store import ObjectStore
@@ -28,7 +29,7 @@ PATIENCE_S = 10.0
 RETRY_S = 0.5
 SAID_MAX = 10
 """Of the snapshots that one reading passes over, so many have a line in the log of their own."""
-OTHERS_KEPT_MS = 31 * 86_400_000
+OTHERS_KEPT_MS = 31 * DAY_MS
 """So long a snapshot that is not believed is kept, for people who ask about the past: as long as the oldest of ours."""
 
 log = structlog.get_logger(__name__)

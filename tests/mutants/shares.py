@@ -8,6 +8,7 @@ _KEY_TEXT = "tests/unit/registry/test_key_text.py"
 _CONNECTIONS = "tests/unit/api/test_connections.py"
 _READS_SLOWLY = "test_a_client_that_reads_slowly_is_waited_for_and_one_that_reads_a_byte_now_and_then_is_not"
 _SHARES = "tests/unit/api/test_shares.py"
+_RESOURCES = "tests/unit/api/test_resources.py"
 _CANCELS = "tests/unit/api/test_cancels.py"
 _STREAMS = "tests/unit/api/test_streams.py"
 _OWASP = "tests/unit/api/test_owasp_2023.py"
@@ -364,5 +365,54 @@ MUTANTS = (
         "    _check_tiers(database, tier)\n",
         "",
         "tests/unit/cli/test_keys.py::test_a_tier_that_no_policy_has_is_refused_with_those_there_are",
+    ),
+    Mutant(
+        "one caller has all threads for keys",
+        "api/resources.py",
+        "(KEY_THREADS, each_max=KEY_THREADS_EACH",
+        "(KEY_THREADS, each_max=KEY_THREADS",
+        f"{_RESOURCES}::test_one_caller_leaves_threads_of_each_kind_to_others[keys]",
+    ),
+    Mutant(
+        "one caller has all threads for views",
+        "api/resources.py",
+        "(VIEW_THREADS, each_max=VIEW_THREADS_EACH",
+        "(VIEW_THREADS, each_max=VIEW_THREADS",
+        f"{_RESOURCES}::test_one_caller_leaves_threads_of_each_kind_to_others[views]",
+    ),
+    Mutant(
+        "one caller has all threads for checks",
+        "api/resources.py",
+        "(CHECK_THREADS, each_max=CHECK_THREADS_EACH",
+        "(CHECK_THREADS, each_max=CHECK_THREADS",
+        f"{_RESOURCES}::test_one_caller_leaves_threads_of_each_kind_to_others[checks]",
+    ),
+    Mutant(
+        "one caller has all threads for store",
+        "api/resources.py",
+        "(STORE_THREADS, each_max=STORE_THREADS_EACH",
+        "(STORE_THREADS, each_max=STORE_THREADS",
+        f"{_RESOURCES}::test_one_caller_leaves_threads_of_each_kind_to_others[store]",
+    ),
+    Mutant(
+        "one caller has all threads for ledger",
+        "api/resources.py",
+        "(LEDGER_THREADS, each_max=LEDGER_THREADS_EACH",
+        "(LEDGER_THREADS, each_max=LEDGER_THREADS",
+        f"{_RESOURCES}::test_one_caller_leaves_threads_of_each_kind_to_others[ledger]",
+    ),
+    Mutant(
+        "keys wait for views",
+        "api/resources.py",
+        "self._ask_database(self._keys, who,",
+        "self._ask_database(self._views, who,",
+        f"{_RESOURCES}::test_no_kind_of_work_waits_for_another[views]",
+    ),
+    Mutant(
+        "checks of inputs wait for views",
+        "api/resources.py",
+        "Catalog(self.engine, self.in_thread, self._in_check)",
+        "Catalog(self.engine, self.in_thread)",
+        f"{_RESOURCES}::test_no_kind_of_work_waits_for_another[views]",
     ),
 )
