@@ -19,12 +19,12 @@ import msgspec
 
 from bench import measure
 from contract import signers
-from contract.inputs import JobSubmitted, Submission
+from contract.inputs import HoldRequested, JobSubmitted, ReleaseRequested, Submission
 from contract.names import job_id, payload_digest
 from contract.signing import installation_keys
 from local import installation_key, kafka_logins, services, stack
 from local.options import Layout, Options
-from registry import publishing
+from registry import operators, publishing
 from registry.models import resolve
 from runtime import jobs_writer
 from runtime.kafka import Producer
@@ -33,6 +33,7 @@ from runtime.postgres import engine
 from runtime.settings import Settings
 
 HERE = Path(__file__).parent
+SOURCE = "//bench"
 SLOTS = 8
 SLOTS_DRAIN = 32
 """A slot holds one attempt and one staged behind that, so the number of slots decides whether the path stays full."""
@@ -72,23 +73,38 @@ class Submitter:
         self._producer = Producer(own.brokers, "bench-submitter")
         self._signer = jobs_writer.signer_of(own, signers.API)
 
-    def send(self, folder: Path, count: int, rate_per_s: float) -> None:
+    def send(self, series: str, count: int, rate_per_s: float) -> None:
         """Open loop: job i is due at i / rate, however long the jobs before took. Rate 0 sends without a pause."""
         begun = time.perf_counter()
         for number in range(count):
             if rate_per_s and (ahead := begun + number / rate_per_s - time.perf_counter()) > 0:
                 time.sleep(ahead)
-            inputs = b'{"sent_ns":%d,"folder":"%s"}' % (time.time_ns(), str(folder).encode())
+            inputs = b'{"sent_ns":%d,"series":"%s"}' % (time.time_ns(), series.encode())
             self.send_one(submission(number, inputs))
         self._producer.flush(60)
 
     def send_one(self, record: JobSubmitted) -> None:
         event_id = uuid.uuid4().hex
-        signed = self._signer.record(record, partition=0, key=event_id.encode(), event_id=event_id, source="//bench")
+        signed = self._signer.record(record, partition=0, key=event_id.encode(), event_id=event_id, source=SOURCE)
         jobs_writer.send(self._producer, signed)
 
     def close(self) -> None:
         self._producer.close()
+
+
+def started(data: Path, series: str, count: int, within_s: float) -> list[tuple[int, int]]:
+    """The stamps of this series, from where the model's processes may write: the directory of their slot on a node of
+    this data directory."""
+    (nodes,) = {place.parent for place in data.rglob("slots")}
+    return measure.wait_for(nodes, count, within_s, f"slots/*/kept/{series}/*.txt")
+
+
+def drained(data: Path, settings: Settings, submitter: Submitter, series: str, count: int) -> list[tuple[int, int]]:
+    """The stamps of jobs that were all queued before the first of them started."""
+    operators.send(settings, HoldRequested(), [0], SOURCE)
+    submitter.send(series, count, 0)
+    operators.send(settings, ReleaseRequested(), [0], SOURCE)
+    return started(data, series, count, 180)
 
 
 @contextmanager
@@ -178,24 +194,18 @@ class HeadraceArm:
         count = int(rate_per_s * seconds)
         with self._parts(SLOTS) as (data, settings):
             submitter = Submitter(settings)
-            warm, folder = data / "warm", data / "stamps"
-            warm.mkdir()
-            folder.mkdir()
-            submitter.send(warm, WARM_JOBS, WARM_PER_S)
-            measure.wait_for(warm, WARM_JOBS, 60)
-            submitter.send(folder, count, rate_per_s)
-            pairs = measure.wait_for(folder, count, 120)
+            submitter.send("warm", WARM_JOBS, WARM_PER_S)
+            started(data, "warm", WARM_JOBS, 60)
+            submitter.send("timed", count, rate_per_s)
+            pairs = started(data, "timed", count, 120)
             submitter.close()
         return measure.latency(pairs, rate_per_s)
 
     def drain(self, count: int) -> measure.Drain:
-        with self._parts(SLOTS_DRAIN, nodes=0) as (data, settings):
+        with self._parts(SLOTS_DRAIN) as (data, settings):
             submitter = Submitter(settings)
-            folder = data / "stamps"
-            folder.mkdir()
-            submitter.send(folder, count, 0)
+            submitter.send("warm", WARM_JOBS, 0)
+            started(data, "warm", WARM_JOBS, 60)
+            pairs = drained(data, settings, submitter, "queued", count)
             submitter.close()
-            (data / "bench-node").mkdir()
-            with node(settings, SLOTS_DRAIN, data / "bench-node"):
-                pairs = measure.wait_for(folder, count, 180)
         return measure.drain(pairs)

@@ -32,24 +32,25 @@ class Drain(msgspec.Struct, frozen=True):
     per_s: float
 
 
-def stamps(folder: Path) -> list[tuple[int, int]]:
+def stamps(folder: Path, pattern: str = "*.txt") -> list[tuple[int, int]]:
     """A pair (sent_ns, started_ns) for every job that has started, in the order of starts."""
     pairs = [
         (int(sent), int(started))
-        for file in folder.glob("*.txt")
+        for file in folder.glob(pattern)
         for sent, started in (line.split() for line in file.read_text().splitlines() if line.count(" ") == 1)
     ]
     return sorted(pairs, key=lambda pair: pair[1])
 
 
-def wait_for(folder: Path, count: int, within_s: float) -> list[tuple[int, int]]:
-    """Waits for `count` stamps and returns them. TimeoutError says how many were found in time."""
+def wait_for(folder: Path, count: int, within_s: float, pattern: str = "*.txt") -> list[tuple[int, int]]:
+    """Waits for `count` stamps in the files of this pattern below the folder, and returns them. TimeoutError says how
+    many were found in time."""
     deadline = time.monotonic() + within_s
-    while (found := sum(file.read_bytes().count(b"\n") for file in folder.glob("*.txt"))) < count:
+    while (found := sum(file.read_bytes().count(b"\n") for file in folder.glob(pattern))) < count:
         if time.monotonic() > deadline:
             raise TimeoutError(f"expected {count} starts within {within_s:.0f} s, found {found}")
         time.sleep(0.05)
-    return stamps(folder)
+    return stamps(folder, pattern)
 
 
 def latency(pairs: Sequence[tuple[int, int]], rate_per_s: float) -> Latency:

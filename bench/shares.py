@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import msgspec
@@ -26,7 +25,6 @@ from registry import keys
 from runtime.postgres import engine
 from runtime.settings import Settings
 
-DOCS = Path(__file__).parents[1] / "docs"
 EVERY_S = 0.025
 SETTLE_S = 2.0
 HISTORY_JOBS = 5_000
@@ -64,9 +62,9 @@ class Beside(msgspec.Struct, frozen=True):
 class QuietTenant:
     """Asks one thing after the other, each when it is due."""
 
-    def __init__(self, url: str, secret: str, folder: Path) -> None:
+    def __init__(self, url: str, secret: str) -> None:
         self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {secret}"}, timeout=60)
-        self._inputs = {"sent_ns": 0, "folder": str(folder)}
+        self._inputs = {"sent_ns": 0, "series": "quiet"}
         self._job = self._submit().json()["job"]
 
     def _submit(self) -> httpx.Response:
@@ -116,13 +114,11 @@ def measured(seconds: float, rounds: int) -> list[Beside]:
         headrace_arm.publish(settings, headrace_arm.HERE / "models" / "unique")
         database = engine(settings)
         secret = keys.create(database, GREEDY, ["api"])
-        (data / "stamps").mkdir()
-        quiet = QuietTenant(settings.api_url, keys.create(database, QUIET, ["api"]), data / "stamps")
+        quiet = QuietTenant(settings.api_url, keys.create(database, QUIET, ["api"]))
         job = lasting_job(settings, secret)
         submitter = headrace_arm.Submitter(settings)
-        (data / "history").mkdir()
-        submitter.send(data / "history", HISTORY_JOBS, 0)
-        measure.wait_for(data / "history", HISTORY_JOBS, 120)
+        submitter.send("history", HISTORY_JOBS, 0)
+        headrace_arm.started(data, "history", HISTORY_JOBS, 120)
         submitter.close()
         with database.begin() as connection:
             connection.execute(_ROWS, {"tenant": GREEDY, "rows": ROWS})
