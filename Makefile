@@ -75,6 +75,10 @@ demo: $(INSTALLED) ## From nothing to finished videos on this machine
 bench: $(INSTALLED) ## Run the benchmarks and write docs/benchmarks.md
 	$(PYTHON) -m bench
 
+.PHONY: bench-shares
+bench-shares: $(INSTALLED) ## How long one tenant waits for the API while another takes all it can get
+	$(PYTHON) -m bench.shares
+
 .PHONY: bench-policies
 bench-policies: $(INSTALLED) ## Every queueing discipline on every load, simulated: docs/benchmarks-policies.md
 	$(PYTHON) -m bench.policies

@@ -110,7 +110,8 @@ HOW = """
 Every arm's job is the same function (`bench/peers/stamp.py`): it notes when the job was submitted and when it started.
 `headrace` is the whole stack (scheduler, intake, projector, relay, API, one node); `headrace core` is scheduler
 and node alone, since the peers keep no views and have no API. The node has 8 slots, each a process of its own, and
-32 for the drain; the submitter is a Kafka producer that writes what the API writes. Every start is acknowledged by
+32 for the drain, which begins with a pool that was on hold; they run behind the layers that hold a model off its node
+(decision 0034). The submitter is a Kafka producer that writes what the API writes. Every start is acknowledged by
 the broker before the job runs, and every decision is in the ledger; the peers keep no results and no history here.
 Celery: 2 prefork processes; Dramatiq: 2 processes of 8 threads; arq: one event loop, polling every 5 ms. The rates
 are open loops: a job is submitted when it is due, however long the jobs before took.
