@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from types import FrameType
@@ -23,6 +24,9 @@ from runtime.telemetry import configure_logging, serve_metrics
 GRACE_S = 5
 """A server that stops gives requests under way this time to end."""
 KEEP_ALIVE_S = 75
+GATEWAYS = "FORWARDED_ALLOW_IPS"
+"""uvicorn's: the addresses whose `X-Forwarded-For` is believed. Unless it is set nobody's is: any program on this
+machine could otherwise come from as many addresses as it likes, and what an address may have would bind nobody."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +42,7 @@ class ApiServer(uvicorn.Server):
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=GATEWAYS in os.environ,
             timeout_graceful_shutdown=GRACE_S,
             timeout_keep_alive=KEEP_ALIVE_S,
         )

@@ -113,6 +113,14 @@ MUTANTS = (
         f"{_CONNECTIONS}::test_open_files_are_raised_as_far_as_they_may_be",
     ),
     Mutant(
+        "whoever asks names the address that it asks from",
+        "api/__main__.py",
+        "            proxy_headers=GATEWAYS in os.environ,\n",
+        "",
+        "tests/unit/api/test_gateway.py::"
+        "test_an_address_that_a_caller_claims_is_believed_of_named_gateways_only[None-127.0.0.1]",
+    ),
+    Mutant(
         "only the API has more open files than it was given",
         "runtime/entry.py",
         "    raise_open_files()\n",

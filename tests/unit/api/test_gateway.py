@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
 from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
-from api.app import DOCUMENT, PAGE, without_slash
+from api.__main__ import GATEWAYS, ApiServer
+from api.app import DOCUMENT, PAGE, Application, without_slash
 from api.replies import location
+from runtime.settings import Settings
 from tests.unit.api.served import ServedApi
 
 JOB = "main-" + "0" * 32
@@ -61,3 +66,24 @@ def test_a_gateway_may_leave_its_prefix_where_it_is(path: str, status: int) -> N
 def test_documents_name_nothing_from_the_root_of_a_host() -> None:
     assert b'"servers":[{"url":"."}]' in DOCUMENT
     assert 'href="/' not in PAGE
+
+
+@pytest.mark.parametrize(("gateways", "seen"), [(None, "127.0.0.1"), ("127.0.0.1", "198.51.100.7")])
+def test_an_address_that_a_caller_claims_is_believed_of_named_gateways_only(
+    monkeypatch: pytest.MonkeyPatch, gateways: str | None, seen: str
+) -> None:
+    monkeypatch.delenv(GATEWAYS, raising=False)
+    if gateways:
+        monkeypatch.setenv(GATEWAYS, gateways)
+    clients: list[str] = []
+
+    class Watched(Application):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            clients.append(scope["client"][0])
+
+    config = ApiServer(Watched(Settings())).config
+    config.load()
+    scope = {"type": "http", "client": ("127.0.0.1", 5), "headers": [(b"x-forwarded-for", b"198.51.100.7")]}
+    nothing: Any = None
+    asyncio.run(config.loaded_app(scope, nothing, nothing))
+    assert clients == [seen]
