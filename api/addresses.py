@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from functools import lru_cache
 
 _TEXT_MAX = 64
 _HOST_BITS_OF_V6 = 64
 """Whoever has one address of IPv6 has these many bits of them."""
 
 
-@lru_cache(10_000)
 def shared_address(host: str) -> str:
-    """The address for which shares are counted: one of IPv4, or a network of IPv6. Answers are kept: each request asks,
-    and reading an address takes a thirtieth of all that a request takes here."""
+    """The address for which shares are counted: one of IPv4, or a network of IPv6."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from api.addresses import shared_address
 from api.guard import ENDS
 from api.problems import RETRY_AFTER_S, Problem
-from api.resources import resources_of
+from api.resources import Resources, resources_of
 from api.shares import ASKER
 from registry import keys
 from registry.keys import Key
@@ -22,13 +22,17 @@ def secret_of(authorization: str | None) -> str:
     if scheme.lower() != "bearer" or not secret:
         found = "no Authorization header" if authorization is None else "another form of Authorization header"
         raise _unauthorized("missing-key", f"expected `Authorization: Bearer hr_…`, found {found}; send your API key")
+    return secret
+
+
+def require_possible(secret: str) -> None:
+    """Problem 401 for a text that no database has as a key: then none is asked."""
     if not keys.could_be(secret):
         raise _unauthorized(
             "unknown-key",
             f"expected an API key as `headrace keys create` printed it ({keys.PREFIX}…), found one that is cut or"
             " mistyped, or something else; copy the whole key",
         )
-    return secret
 
 
 async def authenticate(request: Request) -> Key:
@@ -36,10 +40,7 @@ async def authenticate(request: Request) -> Key:
     Problem 401 without a key, 429 when the tenant has all of its share."""
     resources = resources_of(request)
     secret = secret_of(request.headers.get("Authorization"))
-    address = shared_address(request.client.host if request.client else "")
-    key = await resources.keys.key_of(secret, address)
-    if key is None:
-        raise _unauthorized("unknown-key", "no API key in force has this secret; create one, or ask your operator")
+    key = resources.keys.kept(secret) or await _found(request, resources, secret)
     request.scope["headrace.tenant"] = key.tenant
     if not resources.requests.take(key.tenant):
         raise Problem(
@@ -51,6 +52,16 @@ async def authenticate(request: Request) -> Key:
         )
     request.scope[ENDS].append(partial(resources.requests.give_back, key.tenant))
     ASKER.set(key.tenant)
+    return key
+
+
+async def _found(request: Request, resources: Resources, secret: str) -> Key:
+    """The key, by asking the database. Problem 401."""
+    require_possible(secret)
+    address = shared_address(request.client.host if request.client else "")
+    key = await resources.keys.key_of(secret, address)
+    if key is None:
+        raise _unauthorized("unknown-key", "no API key in force has this secret; create one, or ask your operator")
     return key
 
 

@@ -43,11 +43,13 @@ class KeyChecks:
         self._looks = CallerShares(LOOKS_EACH_MAX)
         self._together: Together[Key | None] = Together()
 
+    def kept(self, secret: str) -> Key | None:
+        """The key, if nobody need be asked."""
+        return self._known.kept(secret)
+
     async def key_of(self, secret: str, address: str) -> Key | None:
-        """The key in force with this secret, or None. Problem 429 for an address that has sent too many wrong ones."""
-        kept = self._known.kept(secret)
-        if kept is not None:
-            return kept
+        """The key in force with this secret, or None, by asking the database. Problem 429 for an address that has sent
+        too many wrong ones."""
         digest = keys.digest_of(secret)
         key = await self._together.run(digest, lambda: self._looked_up(secret, digest, address))
         if key is None:
@@ -78,7 +80,7 @@ class KeyChecks:
 
     async def is_in_force(self, secret: str) -> bool:
         """Whether a key that was in force still is. True while nobody can say, because the database does not answer."""
-        if self._known.kept(secret) is not None:
+        if self.kept(secret) is not None:
             return True
         try:
             return await self._together.run(keys.digest_of(secret), lambda: self._look(secret, "")) is not None

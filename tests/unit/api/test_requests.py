@@ -13,7 +13,7 @@ from starlette.types import Message
 from api import request_body
 from api.__main__ import listen_on
 from api.bodies import SubmitRequest
-from api.callers import secret_of
+from api.callers import require_possible, secret_of
 from api.events import frame, last_seen
 from api.problems import Problem
 from api.request_body import decode, read_body
@@ -50,7 +50,7 @@ def test_a_key_is_read_from_the_authorization_header(scheme: str) -> None:
 )
 def test_what_is_no_key_is_refused_and_not_quoted(header: str | None) -> None:
     with pytest.raises(Problem) as caught:
-        secret_of(header)
+        require_possible(secret_of(header))
     assert caught.value.status == 401
     assert "abc" not in caught.value.detail
 
