@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,13 @@ def test_secrets_are_not_in_the_repr() -> None:
         database_url="postgresql://u:hidden@db/x", s3_secret_key="hidden", s3_access_key="hidden", api_key="hidden"
     )
     assert "hidden" not in repr(settings)
+
+
+def test_no_setting_with_a_secrets_name_is_in_the_repr() -> None:
+    secret = re.compile(r"password|secret|token$|_keys?$|database_url")
+    named = {name: field for name, field in Settings.model_fields.items() if secret.search(name)}
+    assert {"join_token", "kafka_password", "signing_key", "installation_keys"} < set(named), "this check can fail"
+    assert [name for name, field in named.items() if field.repr] == []
 
 
 @pytest.mark.parametrize("address", ["gpu-1", "gpu-1:", ":10000", "gpu-1:port", "gpu-1:0", "gpu-1:64537"])
