@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from audit.ledger.snapshots import PastSnapshots
 from contract.seals import SnapshotSeals
 from contract.signers import INTAKE, node_signer
 from contract.signing import InstallationKey
@@ -104,6 +105,17 @@ class LyingBucket:
         assert self.begins_at(store, pool, SnapshotSeals([OTHER_KEY, KEY])) == 7
         assert self.begins_at(store, pool, SnapshotSeals([OTHER_KEY])) is None
         assert self.begins_at(store, pool, SnapshotSeals([])) is None, "without keys nobody can tell"
+
+    def test_who_asks_about_the_past_begins_at_no_snapshot_of_anybody(
+        self, store: ObjectStore, pool: str, own: str, altered: bytes
+    ) -> None:
+        later = key_of(pool, 8, START_MS + 60_000, altered)
+        store.put(later, altered)
+        with_the_key = PastSnapshots(store, SEALS)
+        assert with_the_key.names_of(pool) == names_in([own])
+        assert with_the_key.passed_over == names_in([later])
+        assert PastSnapshots(store, SnapshotSeals([])).names_of(pool) == [], "without the key nobody can tell"
+        assert not PastSnapshots(store, SnapshotSeals([]), unproved=True).are_proved
 
     def test_a_place_that_intake_did_not_write_skips_nothing(self, store: ObjectStore) -> None:
         key, forger = KEY.of(INTAKE), KEY.of(node_signer("local", "node-1"))
