@@ -42,8 +42,7 @@ def is_token(text: str) -> bool:
 def good_until_ms(keys: Sequence[InstallationKey], headers: GivenHeaders, cluster: str, node: str, at_ms: int) -> int:
     """Until when the token in these headers lets this node join. 0: there is none, it is for another node, by a key
     that is not in force, or good for longer than TOKEN_LIFE_MAX_MS from `at_ms`, the record's append time, on."""
-    found = [value for name, value in headers if name == JOIN_TOKEN_HEADER]
-    match = _TOKEN.fullmatch(found[0] or b"") if len(found) == 1 else None
+    match = _found(headers)
     if match is None:
         return 0
     until_ms, key_id = int(match[1]), match[2].decode()
@@ -51,6 +50,17 @@ def good_until_ms(keys: Sequence[InstallationKey], headers: GivenHeaders, cluste
         if key.id == key_id and hmac.compare_digest(_mac(key, cluster, node, until_ms).encode(), match[3]):
             return until_ms if until_ms <= at_ms + TOKEN_LIFE_MAX_MS else 0
     return 0
+
+
+def claimed_until_ms(headers: GivenHeaders) -> int:
+    """Until when the token in these headers says that it is good, which nobody has checked. 0: there is none."""
+    match = _found(headers)
+    return int(match[1]) if match is not None else 0
+
+
+def _found(headers: GivenHeaders) -> re.Match[bytes] | None:
+    found = [value for name, value in headers if name == JOIN_TOKEN_HEADER]
+    return _TOKEN.fullmatch(found[0] or b"") if len(found) == 1 else None
 
 
 def _mac(key: InstallationKey, cluster: str, node: str, until_ms: int) -> str:

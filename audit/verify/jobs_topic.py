@@ -18,6 +18,7 @@ from contract.batch import Batch
 from contract.codec import Malformed, body_of, decode_input, decode_key, decode_wire
 from contract.events import Opened
 from contract.inputs import Body, Input, JobSubmitted, Submission, Unreadable, Wire
+from contract.join_tokens import claimed_until_ms
 
 
 class JobsTopic:
@@ -68,6 +69,9 @@ class JobsTopic:
             return "says something else than the ledger's copy of it"
         if entry.signer != self._signer(record):
             return f"is signed by {self._signer(record) or 'nobody'}, the ledger says {entry.signer or 'nobody'}"
+        until_ms = claimed_until_ms(record.headers) if entry.token_until_ms else 0
+        if entry.token_until_ms != until_ms:
+            return f"has a join token until {until_ms}, the ledger says {entry.token_until_ms}"
         if entry.at_ms != record.at_ms:
             return f"was appended at {record.at_ms}, the ledger says {entry.at_ms}"
         if isinstance(body, Submission):

@@ -150,7 +150,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "audit/story.py",
         '        if actor := getattr(event, "actor", ""):\n            return f"; by order of {actor}"\n',
         "",
-        "tests/unit/audit/test_second_book_access.py::test_a_story_names_the_actors",
+        "tests/unit/audit/test_second_book_access.py::test_a_story_names_whose_request_came_first",
     ),
     Mutant(
         "a what-if asks machines for tokens that nobody recorded",
@@ -179,5 +179,12 @@ MUTANTS: tuple[Mutant, ...] = (
         '        node["layers_missing"] = ()',
         "        pass",
         "tests/unit/whatif/test_access.py::test_a_shadow_begins_with_machines_as_they_are",
+    ),
+    Mutant(
+        "nobody looks whether a machine that joined by a token had one",
+        "audit/verify/jobs_topic.py",
+        "        if entry.token_until_ms != until_ms:",
+        "        if False:",
+        "tests/unit/audit/test_verify_jobs.py::test_a_join_token_that_its_record_does_not_have_is_found",
     ),
 )

@@ -3,7 +3,10 @@ key, which only submissions need for something else, with the time until which t
 
 from __future__ import annotations
 
+from contract.codec import body_of, decode_wire
 from contract.inputs import Body, Submission
+from contract.join_tokens import JOIN_TOKEN_HEADER
+from contract.signing import SIGNATURE_HEADER
 
 RELAY, ROOT = "relay", "operator.root"
 LOGINS = (ROOT, "operator.eve", "operator.mallory")
@@ -21,3 +24,11 @@ def signature_of(key: str, body: Body) -> tuple[str, int]:
         return ("intake" if body.via == "kafka" else "api"), 0
     signer, _, until_ms = key.partition(" ")
     return signer, int(until_ms)
+
+
+def headers_of(key: str, value: bytes) -> tuple[tuple[str, bytes], ...]:
+    """The headers that the record would have in Kafka, with empty MACs."""
+    signer, token_until_ms = signature_of(key, body_of(decode_wire(value)))
+    headers = ((SIGNATURE_HEADER, f"{signer} {'0' * 8} {'0' * 64}".encode()),)
+    token = (JOIN_TOKEN_HEADER, f"{token_until_ms}.{'0' * 8}.{'0' * 64}".encode())
+    return (*headers, token) if token_until_ms else headers

@@ -315,6 +315,14 @@ def test_a_story_names_the_actors() -> None:
     ]
 
 
+def test_a_story_names_whose_request_came_first() -> None:
+    pool = Pool(check=False)
+    pool.publish()
+    told(pool, ADA, submission(3))
+    told(pool, API, CancelRequested(a_job(3), "acme", by="key7"), CancelRequested(a_job(3), "acme", by="key8"))
+    assert told_of(pool, 3) == ["JobCancelled: api:key7)"]
+
+
 def test_a_story_of_earlier_rules_names_whoever_signed_the_request() -> None:
     pool = Pool(check=False)
     pool.publish()

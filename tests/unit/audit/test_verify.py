@@ -9,6 +9,7 @@ from audit.verify.verdict import Anchor, render
 from audit.verify.verification import Witnesses, verify
 from contract.names import payload_digest
 from scheduling import RULES, snapshot
+from tests.simulation.signatures import headers_of
 from tests.simulation.world import World
 from tests.unit.audit.ledger import POOL, SALT, SECRET, job_of, lived_in
 from tests.unit.audit.verdicts import verified
@@ -42,7 +43,11 @@ def test_ledgers_of_the_simulation_are_clean_with_zombies_and_takeovers(seed: in
     world = World(seed)
     world.run()
     records = [LedgerRecord(r.offset, r.append_ms, r.value or b"") for r in world.broker.topic("ledger")]
-    jobs = [JobsRecord(r.offset, r.append_ms, r.key, r.value) for r in world.broker.topic("jobs") if r.value]
+    jobs = [
+        JobsRecord(r.offset, r.append_ms, r.key, r.value, headers_of(r.key, r.value))
+        for r in world.broker.topic("jobs")
+        if r.value
+    ]
     anchors = [Anchor(f"snapshot {at}", at, name, data) for at, name, data in world.snapshots.stored]
     witnesses = Witnesses(anchors, JobsTopic(jobs, 0), world.api.acknowledged)
     verdict = verify(lambda: iter(records), POOL, witnesses)

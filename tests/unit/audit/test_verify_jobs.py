@@ -14,9 +14,11 @@ from audit.verify.jobs_topic import JobsTopic
 from audit.verify.verdict import render
 from audit.verify.verification import Witnesses
 from contract import inputs
+from contract.batch import Batch
 from contract.codec import encode
+from contract.join_tokens import JOIN_TOKEN_HEADER
 from contract.results import ResultFile, ResultManifest
-from tests.unit.audit.ledger import SECRET, Ledger, job_of, lived_in
+from tests.unit.audit.ledger import POOL, SECRET, Ledger, job_of, lived_in
 from tests.unit.audit.verdicts import only_finding, verified
 
 
@@ -134,3 +136,16 @@ def test_a_job_submitted_twice_and_one_erased_before_it_was_accepted_are_clean()
     verdict = verified(ledger, Witnesses(jobs_topic=JobsTopic(ledger.jobs, 0)))
     assert verdict.clean, render(verdict)
     assert verdict.jobs == 2
+
+
+# -- join tokens ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("said_ms", "found"), [(0, 0), (5_000, 0), (6_000, 1)])
+def test_a_join_token_that_its_record_does_not_have_is_found(said_ms: int, found: int) -> None:
+    """A token that was no good counts for nothing, so 0 is always right: only the scheduler can tell."""
+    join = inputs.NodeJoined("n1", "s1", "east", "cpu", 1, 0, 1)
+    token = (JOIN_TOKEN_HEADER, f"5000.{'0' * 8}.{'0' * 64}".encode())
+    topic = JobsTopic([JobsRecord(0, 1_000, "", encode(join), (token,))], 0)
+    batch = Batch(POOL, 1, 1, "0" * 64, 1_000, 0, True, 1, (inputs.Input(0, 1_000, join, token_until_ms=said_ms),), ())
+    assert len(topic.compare(0, batch)) == found
