@@ -31,6 +31,8 @@ class CordonRules(GangRules):
         self._asked_to_uncordon: set[str] = set()
         self._succeeded_there: set[str] = set()
         """Nodes cordoned for failures, on which a job has just succeeded."""
+        self._is_needed = False
+        """A cordon was lifted in this batch because a gang needs the node."""
 
     def avoids(self, book: JobBook) -> bool:
         """Whether another node could run the job than those on which it failed."""
@@ -136,6 +138,7 @@ class CordonRules(GangRules):
         if node not in self.cordoned or node not in why:
             raise Violation("S4", f"{node} is cordoned no longer ({reason}), for no reason")
         self._succeeded_there.discard(node)
+        self._is_needed |= reason == "needed"
         del self.cordoned[node]
         self._place += 1
         self._cleared[node] = self._place
@@ -150,6 +153,9 @@ class CordonRules(GangRules):
         """Between two records: nothing that had to be cordoned or lifted was forgotten."""
         if self._succeeded_there:
             raise Violation("S4", f"{sorted(self._succeeded_there)} are still cordoned, and a job succeeded there")
+        was_needed, self._is_needed = self._is_needed, False
+        if was_needed:
+            return  # in its place another node may be cordoned: by the next record
         for name, accusers in sorted(self._accusers.items()):
             node = self.nodes.get(name)
             is_due = node is not None and len(accusers) >= ACCUSERS and name not in self.cordoned

@@ -13,7 +13,7 @@ import msgspec
 from contract import inputs, policy_check
 from contract.bounds import NUMBER_MAX, TIME_MS_MAX
 from contract.policy import UNLIMITED, Cluster, Policy, Tier
-from tests.simulation.operators import POLICY, Operators, digest
+from tests.simulation.operators import LAST_MOVED, POLICY, Operators, digest
 from tests.simulation.submitters import deliver, submission, submitted
 
 Part = TypeVar("Part", Policy, Tier, Cluster)
@@ -77,7 +77,7 @@ class Extremes:
 
     def _move(self) -> None:
         for move in (-NUMBER_MAX, NUMBER_MAX, NUMBER_MAX - 1):
-            self._operators.say(inputs.AliasMoved("film", "nowhere", digest("film 2"), move))
+            self._operators.say(inputs.AliasMoved("film", LAST_MOVED, digest("film 2"), move))
 
     def _drain(self) -> None:
         cluster = self._chance.choice(tuple(POLICY.clusters))

@@ -19,6 +19,8 @@ from tests.simulation.submitters import SUBMISSIONS, Api, deliver, submission
 
 HOUR_MS = 3_600_000
 LEASE_MS = 20_000
+LAST_MOVED = "nowhere"
+"""An alias whose moves have the largest numbers (tests.simulation.extremes)."""
 RANKS_MAX = 3
 """Ranks of the largest gang that fits somewhere."""
 SECOND_LIVES = 8
@@ -340,11 +342,17 @@ class Operators:
         }
 
     def _endless(self) -> set[str]:
-        """Jobs that rest for longer than the world lasts, or fit nowhere."""
+        """Jobs that rest for longer than the world lasts, fit nowhere, or named an alias that stands on a withdrawn
+        version and has made the last move that there is."""
         book = self.auditor.book
         beyond_ms = self.auditor.lease_ms + HOUR_MS
         return {
             job.job
             for job in book.jobs.values()
-            if job.state == "queued" and (job.eligible_lease_ms > beyond_ms or book.ranks(job.version) > RANKS_MAX)
+            if job.state == "queued"
+            and (
+                job.eligible_lease_ms > beyond_ms
+                or book.ranks(job.version) > RANKS_MAX
+                or (job.alias == LAST_MOVED and job.version in book.withdrawn)
+            )
         }
