@@ -275,6 +275,9 @@ class PolicyApplied(msgspec.Struct, frozen=True, tag="PolicyApplied.v1"):
     revert_below_permille: int = 0
     """A bound on the policy's attainment, with `revert_jobs`: see PolicyAdopted."""
     revert_jobs: int = 0
+    until_ms: int = 0
+    """Until when, by the broker's clock, a signed record may change who may do what (contract.policy.ACCESS). So a copy
+    of an old record gives nobody back what was taken from them."""
 
 
 class ClusterDrainRequested(msgspec.Struct, frozen=True, tag="ClusterDrainRequested.v1"):

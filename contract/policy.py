@@ -20,6 +20,10 @@ ISOLATIONS = ("version", "tenant", "job")
 ACCESS = ("trusted_models", "isolation", "networks", "gang_network", "join_tokens", "revoked")
 """Fields of a policy that say who may do what, and what a model may reach."""
 
+ACCESS_LIFE_MS = 15 * 60_000
+"""How long after it was made a record may change these fields (PolicyApplied.until_ms)."""
+ACCESS_LIFE_MAX_MS = 24 * 3_600_000
+
 UNLIMITED = 1_000_000_000
 """What `none` means in a document for a cluster's limit or for attempts staged per slot: as many attempts are sent to
 the nodes at once as the nodes hold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from sqlalchemy import Engine
 
 from contract import policy_check, signers
 from contract.inputs import PolicyApplied
-from contract.policy import Policy, fingerprint
+from contract.policy import ACCESS_LIFE_MS, Policy, fingerprint
 from contract.topics import topics_for
 from registry import operators, pools
 from registry.errors import RegistryError
@@ -91,6 +92,7 @@ def _refused(error: Exception, done: str) -> RegistryError:
 
 def tell(settings: Settings, policy: Policy, told: Iterable[str], bound: TrialBound = NO_TRIAL) -> str:
     """Tells the schedulers of these pools of the policy. Returns its fingerprint. DeliveryUnclear: tell them again."""
-    record = PolicyApplied(policy, fingerprint(policy), *bound)
+    until_ms = round(time.time() * 1000) + ACCESS_LIFE_MS
+    record = PolicyApplied(policy, fingerprint(policy), *bound, until_ms)
     operators.send(settings, record, [policy.pools[name].partition for name in told], SOURCE)
     return record.fingerprint

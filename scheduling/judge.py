@@ -52,6 +52,10 @@ ACCESS_ON_TRIAL = (
     "expected a policy on trial to leave the rules of access as they are, found another {}: its reversal would take"
     " that back, and nobody would have asked for it; apply that field without a bound first"
 )
+ACCESS_TOO_LATE = (
+    "expected a policy with another {} to be made just now, found one that came too late for that: a copy of an old"
+    " record, or the clock of whoever applied it is wrong; apply it again"
+)
 REVOKED = "expected a record of a signer whom the policy in force has not revoked, found another"
 
 
@@ -246,9 +250,11 @@ def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> 
     """A policy with the fingerprint in force changes nothing. An operator may revoke anybody, themselves too: whoever
     has the installation's key makes a new login."""
     fault = policy_check.fault_of_applied(body)
-    if not fault and body.revert_jobs and state.policy is not None:
-        field = access.differs(body.policy, state.policy)
-        fault = ACCESS_ON_TRIAL.format(field) if field else ""
+    field = access.differs(body.policy, state.policy) if not fault and state.policy is not None else ""
+    if field and body.revert_jobs:
+        fault = ACCESS_ON_TRIAL.format(field)
+    elif field and not access.may_change_access(record, body):
+        fault = ACCESS_TOO_LATE.format(field)
     if fault:
         yield InputQuarantined(offset=record.offset, reason=fault)
     elif body.fingerprint != state.fingerprint:

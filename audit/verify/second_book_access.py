@@ -19,6 +19,8 @@ from contract.inputs import Input
 from contract.policy import ACCESS, Policy
 
 RULES_WITH_ACCESS = 5
+FRESH_MS = 24 * 3_600_000
+"""How long before its end a policy may change who may do what."""
 FORMER_NODES_MAX = 10_000
 """Nodes that have left and need no token when they come back."""
 
@@ -129,7 +131,14 @@ class AccessBook:
         return self._policy is not None and signer in self._policy.revoked
 
     def _adopted(self, event: said.PolicyAdopted) -> None:
+        before = self._policy
         self._change(event.policy, on_trial=event.revert_jobs > 0)
+        changed = [f for f in ACCESS if before is not None and getattr(before, f) != getattr(event.policy, f)]
+        if changed and not self._is_fresh(event):
+            self._find("I10", f"a policy that was made long ago changes {changed[0]}")
+
+    def _is_fresh(self, event: said.PolicyAdopted) -> bool:
+        return self._batch is not None and any(_is_fresh(given, event) for given in self._batch.inputs)
 
     def _reverted(self, event: said.PolicyReverted) -> None:
         self._change(event.policy, on_trial=True)
@@ -247,6 +256,14 @@ class AccessBook:
     def _speaker(self, event: Any) -> str:
         """The node whose word or end the event follows from."""
         return getattr(event, "node", "") or next(iter(self._places.get(event.dispatch, ())), "")
+
+
+def _is_fresh(given: Input, event: said.PolicyAdopted) -> bool:
+    """The input asks for this policy, and may change who may do what: it was made just now, or nobody signs here."""
+    body = given.body
+    if not isinstance(body, heard.PolicyApplied) or body.fingerprint != event.fingerprint:
+        return False
+    return not given.signer or 0 <= body.until_ms - given.at_ms <= FRESH_MS
 
 
 def _asks_for(given: Input, event: msgspec.Struct) -> bool:

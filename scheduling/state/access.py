@@ -1,14 +1,14 @@
 """Whom the policy in force lets do what: signers that it revokes, and machines that may join and stay.
 
-Seams: `is_revoked`, `trusts_models`, `needs_token`, `speaker_of`, `address_of`.
+Seams: `is_revoked`, `trusts_models`, `needs_token`, `speaker_of`, `address_of`, `differs`, `may_change_access`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contract.inputs import Input, NodeHeartbeat, NodeJoined, NodeLeft, NodeReport
-from contract.policy import ACCESS, Policy
+from contract.inputs import Input, NodeHeartbeat, NodeJoined, NodeLeft, NodeReport, PolicyApplied
+from contract.policy import ACCESS, ACCESS_LIFE_MAX_MS, Policy
 from contract.signers import NODE, node_signer
 from scheduling.state.nodes import Node
 from scheduling.state.pool import State
@@ -42,6 +42,12 @@ def revoked_nodes(state: State) -> Iterator[Node]:
         node = state.nodes.get(rest.partition("/")[2]) if role == NODE else None
         if node is not None and node_signer(node.cluster, node.node) == signer:
             yield node
+
+
+def may_change_access(record: Input, body: PolicyApplied) -> bool:
+    """The record was made just now. Whoever may write to `jobs` can write there again what an operator signed long ago.
+    Where nobody signs, anybody writes what he likes."""
+    return not record.signer or record.at_ms <= body.until_ms <= record.at_ms + ACCESS_LIFE_MAX_MS
 
 
 def trusts_models(state: State) -> bool:

@@ -198,7 +198,7 @@ def access(pool: Pool) -> None:
     pool.take_over(signed_from=pool.offset)
     told = partial(_told, pool)
     tokens = msgspec.structs.replace(POLICY, join_tokens=True, isolation="tenant", networks=("guarded",))
-    told(ADA, *_applied(tokens))
+    told(ADA, _applied(pool, tokens))
     version = version_of("guarded/v1")
     told(RELAY, VersionPublished("guarded", version, Requirements(("vpu",), 0), 60_000))
     told(RELAY, AliasMoved("guarded", "live", version, 1, by="eve@lab"))
@@ -213,14 +213,15 @@ def access(pool: Pool) -> None:
     told(API, CancelRequested(a_job(163), "acme", by="key7"), EraseRequested(a_job(163), "acme", by="key7"))
     told(BOB, HoldRequested())
     revoking = msgspec.structs.replace(tokens, revoked=(node_signer("east", "s1"), BOB), trusted_models=True)
-    told(ADA, *_applied(revoking), after_ms=1_000)
+    told(ADA, _applied(pool, revoking), after_ms=1_000)
+    told(ADA, PolicyApplied(tokens, fingerprint(tokens), until_ms=pool.now_ms - 1))
     told(BOB, ReleaseRequested())
-    told(ADA, ReleaseRequested(), *_applied(tokens, 900, 5))
+    told(ADA, ReleaseRequested(), _applied(pool, tokens, 900, 5))
     told(node_signer("east", "s1"), NodeHeartbeat("s1", "s2"), msgspec.structs.replace(first, session="s3"))
     told(node_signer("east", "s2"), msgspec.structs.replace(second, session="s2"), token=True)
     job = min(pool.state.node_attempts["s2"])
     told(node_signer("east", "s2"), NodeReport("s2", "s2", (Started(job, pool.dispatch(job)),)))
-    told(ADA, *_applied(msgspec.structs.replace(tokens, gang_network=False)), after_ms=1_000)
+    told(ADA, _applied(pool, msgspec.structs.replace(tokens, gang_network=False)), after_ms=1_000)
     told(node_signer("east", "s1"), msgspec.structs.replace(first, session="s4", address="s1:29500"))
 
 
@@ -233,8 +234,8 @@ def _told(pool: Pool, signer: str, *bodies: Body, token: bool = False, after_ms:
     pool.tell(*bodies, after_ms=after_ms)
 
 
-def _applied(policy: Policy, below_permille: int = 0, jobs: int = 0) -> tuple[PolicyApplied]:
-    return (PolicyApplied(policy, fingerprint(policy), below_permille, jobs),)
+def _applied(pool: Pool, policy: Policy, below_permille: int = 0, jobs: int = 0) -> PolicyApplied:
+    return PolicyApplied(policy, fingerprint(policy), below_permille, jobs, pool.now_ms + 60_000)
 
 
 def overdue(pool: Pool) -> None:

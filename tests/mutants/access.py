@@ -146,6 +146,13 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{_FOUND}[a reversal changes who may do what]",
     ),
     Mutant(
+        "the book lets an old policy change access",
+        _BOOK,
+        "        if changed and not self._is_fresh(event):",
+        "        if False:",
+        f"{_FOUND}[an old policy changes who may do what]",
+    ),
+    Mutant(
         "a story names signers alone",
         "audit/story.py",
         '        if actor := getattr(event, "actor", ""):\n            return f"; by order of {actor}"\n',

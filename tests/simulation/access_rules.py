@@ -174,11 +174,20 @@ class AccessRules(NodeRules):
     def _PolicyAdopted(self, event: Event, moment: Moment) -> None:
         if event["revert_jobs"]:
             self._check_trial(event)
+        else:
+            self._check_fresh(event, moment)
         super()._PolicyAdopted(event, moment)
 
     def _PolicyReverted(self, event: Event, moment: Moment) -> None:
         self._check_trial(event)
         super()._PolicyReverted(event, moment)
+
+    def _check_fresh(self, event: Event, moment: Moment) -> None:
+        """An old record that somebody copied gives nobody back what was taken."""
+        changed = [field for field in ACCESS if self.policy and event["policy"][field] != self.policy[field]]
+        asked = [e for e in moment.counted if e["body"].get("fingerprint") == event["fingerprint"]]
+        if changed and not any(not e.get("signer") or e["at_ms"] <= e["body"]["until_ms"] for e in asked):
+            raise Violation("S4", f"an old policy changes {changed}")
 
     def _check_trial(self, event: Event) -> None:
         for field in ACCESS if self.policy else ():

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from contract import codec, inputs
+from contract.bounds import TIME_MS_MAX
 from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool, Tier, fingerprint
 from contract.signers import API, node_signer
 from contract.topics import JOBS
@@ -148,7 +149,16 @@ class Operators:
 
     def _apply(self, policy: Policy, bound: tuple[int, int] = (0, 0)) -> None:
         self._applied = msgspec.structs.replace(policy, **self._access)
-        self.say(inputs.PolicyApplied(self._applied, fingerprint(self._applied), *bound))
+        for_ms = HOUR_MS if self._healing else self.timeline.between(2_000, 60_000)
+        until_ms = min(self.broker.clock_ms + for_ms, TIME_MS_MAX)
+        self.say(inputs.PolicyApplied(self._applied, fingerprint(self._applied), *bound, until_ms))
+
+    def copy_policy(self) -> None:
+        """A thief who may write to `jobs` writes there again what an operator signed."""
+        policies = [r for r in self.broker.topic(JOBS) if r.value and b'"type":"PolicyApplied.v1"' in r.value]
+        if policies:
+            copied = self.timeline.chance.choice(policies)
+            self.broker.produce(JOBS, copied.value, key=copied.key)
 
     # -- access -----------------------------------------------------------------------------------------------
 

@@ -341,6 +341,10 @@ def trials_change_access() -> Patches:
     return [(access, "differs", lambda one, other: "")]
 
 
+def old_policies_change_access() -> Patches:
+    return [(access, "may_change_access", lambda record, body: True)]
+
+
 def gangs_meet_anywhere() -> Patches:
     return [(access, "address_of", lambda state, said: said)]
 
@@ -400,6 +404,7 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
         models_are_always_trusted,
         nodes_without_layers_stay,
         trials_change_access,
+        old_policies_change_access,
         gangs_meet_anywhere,
         nobody_is_named,
     )

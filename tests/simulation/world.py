@@ -282,6 +282,7 @@ class World:
             "node clears its disk": (50_000, self._one_node(Node.clear_disk)),
             "revoke": (20_000, operators.revoke),
             "access": (20_000, operators.change_access),
+            "policy copied": (20_000, operators.copy_policy),
             "node moves": (30_000, self._one_node(self._move_node)),
             "layer lost": (30_000, self._one_node(self._lose_layer)),
         }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from sqlalchemy import Engine
 
 from contract.codec import decode_wire
 from contract.inputs import PolicyApplied
-from contract.policy import Cluster, Policy, Pool, fingerprint
+from contract.policy import ACCESS_LIFE_MS, Cluster, Policy, Pool, fingerprint
 from contract.topics import Topic, topics_for
 from registry import policies, pools
 from registry.errors import RegistryError
@@ -50,7 +51,7 @@ def test_applying_a_policy_tells_each_of_its_pools(engine: Engine, settings: Set
     for name, pool in policy.pools.items():
         end = offsets(settings.brokers, jobs, pool.partition)[1]
         (record,) = read_range(settings.brokers, jobs, pool.partition, starts[name], end)
-        assert decode_wire(record.value) == PolicyApplied(policy, fingerprint(policy))
+        assert _told(record.value) == PolicyApplied(policy, fingerprint(policy))
 
 
 def test_a_policy_on_trial_carries_its_bound(engine: Engine, settings: Settings, jobs: str) -> None:
@@ -58,7 +59,15 @@ def test_a_policy_on_trial_carries_its_bound(engine: Engine, settings: Settings,
     start = offsets(settings.brokers, jobs, 0)[1]
     policies.apply(settings, engine, POLICY, bound=policies.TrialBound(950, 500))
     (record,) = read_range(settings.brokers, jobs, 0, start, offsets(settings.brokers, jobs, 0)[1])
-    assert decode_wire(record.value) == PolicyApplied(POLICY, fingerprint(POLICY), 950, 500)
+    assert _told(record.value) == PolicyApplied(POLICY, fingerprint(POLICY), 950, 500)
+
+
+def _told(value: bytes | None) -> PolicyApplied:
+    """What the schedulers were told, apart from until when it may change who may do what."""
+    said = decode_wire(value)
+    assert isinstance(said, PolicyApplied)
+    assert 0 < said.until_ms - time.time() * 1000 <= ACCESS_LIFE_MS
+    return msgspec.structs.replace(said, until_ms=0)
 
 
 KiB = 1024

@@ -36,7 +36,17 @@ from contract.inputs import (
 )
 from contract.policy import Policy, fingerprint
 from contract.signers import node_signer, operator_signer
-from tests.unit.scheduling.specification import CPU, MANIFEST, POLICY, Pool, a_job, a_join, submission, version_of
+from tests.unit.scheduling.specification import (
+    CPU,
+    MANIFEST,
+    POLICY,
+    START_MS,
+    Pool,
+    a_job,
+    a_join,
+    submission,
+    version_of,
+)
 
 API, RELAY, ADA, BOB = "api", "relay", operator_signer("ada"), operator_signer("bob")
 N1, N2 = node_signer("east", "n1"), node_signer("east", "n2")
@@ -46,8 +56,8 @@ REVOKING = msgspec.structs.replace(TOKENS, revoked=(N1, BOB), trusted_models=Tru
 ENDS = msgspec.structs.replace(TOKENS, failures_max=2)
 
 
-def applied(policy: Policy, *bound: int) -> PolicyApplied:
-    return PolicyApplied(policy, fingerprint(policy), *bound)
+def applied(policy: Policy, below_permille: int = 0, jobs: int = 0) -> PolicyApplied:
+    return PolicyApplied(policy, fingerprint(policy), below_permille, jobs, START_MS + 3_600_000)
 
 
 def life() -> Pool:
@@ -144,6 +154,17 @@ def dispatched(pool: Pool, nth: int) -> said.JobDispatched:
 
 def dispatch_of(pool: Pool, nth: int) -> str:
     return dispatched(pool, nth).dispatch
+
+
+def applied_otherwise(pool: Pool, nth: int, **changes: Any) -> None:
+    """A policy was applied in another way."""
+    all_of = [given for batch in pool.batches for given in batch.inputs if isinstance(given.body, PolicyApplied)]
+    for number, batch in enumerate(pool.batches):
+        inputs = tuple(
+            msgspec.structs.replace(g, body=msgspec.structs.replace(g.body, **changes)) if g is all_of[nth] else g
+            for g in batch.inputs
+        )
+        pool.batches[number] = msgspec.structs.replace(batch, inputs=inputs)
 
 
 ADMITTED = 1
@@ -254,6 +275,10 @@ FAULTS: dict[str, tuple[Callable[[Pool], None], tuple[str, str]]] = {
     "an attempt is closed for a revocation that nobody made": (
         lambda pool: told_revoked(pool, revoked=(BOB,)),
         ("I10", "its attempt is closed because n1 is revoked, which it is not"),
+    ),
+    "an old policy changes who may do what": (
+        lambda pool: applied_otherwise(pool, 1, until_ms=0),
+        ("I10", "a policy that was made long ago changes trusted_models"),
     ),
     "a trial changes who may do what": (
         lambda pool: other(pool, said.PolicyAdopted, 1, revert_jobs=9),

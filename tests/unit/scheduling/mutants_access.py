@@ -19,6 +19,7 @@ from scheduling.attempts import orders, reports, retries
 from scheduling.picking import reservations
 from scheduling.state import access, node_events
 from tests.unit.scheduling import test_access, test_actors
+from tests.unit.scheduling.specification import START_MS
 
 Break = Callable[[pytest.MonkeyPatch], None]
 
@@ -141,6 +142,17 @@ MUTANTS: dict[str, tuple[Break, Callable[[], None]]] = {
     "a policy on trial takes a revocation back": (
         instead(access, "differs", lambda one, other: ""),
         partial(test_access.test_a_policy_on_trial_leaves_the_rules_of_access_as_they_are, "revoked"),
+    ),
+    "an old policy gives back what was taken": (
+        instead(access, "may_change_access", lambda record, body: True),
+        partial(test_access.test_a_policy_that_was_signed_long_ago_gives_nobody_back_what_was_taken_from_them, 0),
+    ),
+    "a policy may be made long before": (
+        instead(access, "may_change_access", lambda record, body: not record.signer or record.at_ms <= body.until_ms),
+        partial(
+            test_access.test_a_policy_that_was_signed_long_ago_gives_nobody_back_what_was_taken_from_them,
+            START_MS + 24 * 3_600_000 + 1,
+        ),
     ),
     # tokens
     "nobody needs a token": (

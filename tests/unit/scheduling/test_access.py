@@ -36,6 +36,7 @@ from scheduling.state import node_events
 from tests.unit.scheduling.specification import (
     CPU,
     POLICY,
+    START_MS,
     Pool,
     a_job,
     names,
@@ -45,6 +46,7 @@ from tests.unit.scheduling.specification import (
 
 JOB = a_job(1)
 N1, N2, ADA, BOB = node_signer("east", "n1"), node_signer("east", "n2"), operator_signer("ada"), operator_signer("bob")
+UNTIL_MS = START_MS + 3_600_000
 MINE, ANOTHER = "1" * 32, "2" * 32
 GANG = msgspec.structs.replace(CPU, ranks=2)
 
@@ -55,7 +57,7 @@ def saying(**fields: Any) -> Policy:
 
 def applied(**fields: Any) -> PolicyApplied:
     policy = saying(**fields)
-    return PolicyApplied(policy, fingerprint(policy))
+    return PolicyApplied(policy, fingerprint(policy), until_ms=UNTIL_MS)
 
 
 def running(signer: str = N1) -> Pool:
@@ -237,6 +239,28 @@ def test_a_policy_on_trial_leaves_the_rules_of_access_as_they_are(field: str) ->
     pool.tell(applied(**{field: DIFFERENT[field]}))
     more = saying(**{field: DIFFERENT[field], "failures_max": 3})
     assert only(pool.tell(PolicyApplied(more, fingerprint(more), 900, 10)), PolicyAdopted)
+
+
+@pytest.mark.parametrize("until_ms", [0, START_MS - 1, START_MS + 24 * 3_600_000 + 1])
+def test_a_policy_that_was_signed_long_ago_gives_nobody_back_what_was_taken_from_them(until_ms: int) -> None:
+    """Whoever may write to `jobs` can write there again what an operator signed."""
+    pool = Pool()
+    old = msgspec.structs.replace(applied(), until_ms=until_ms)
+    pool.signer = ADA
+    pool.tell(applied(revoked=(N1,)))
+    assert pool.tell(old) == [InputQuarantined(pool.offset - 1, judge.ACCESS_TOO_LATE.format("revoked"))]
+    more = saying(revoked=(N1,), failures_max=3)
+    assert only(pool.tell(PolicyApplied(more, fingerprint(more))), PolicyAdopted), "the rest of a policy may be old"
+    assert only(pool.tell(applied()), PolicyAdopted)
+
+
+def test_the_first_policy_of_a_pool_and_one_that_nobody_signed_may_be_of_any_age() -> None:
+    policy = saying(join_tokens=True)
+    pool = Pool(None)
+    pool.signer = ADA
+    assert only(pool.tell(PolicyApplied(policy, fingerprint(policy))), PolicyAdopted)
+    pool.signer = ""
+    assert only(pool.tell(PolicyApplied(POLICY, fingerprint(POLICY))), PolicyAdopted)
 
 
 # Join tokens

@@ -23,7 +23,7 @@ REVOKING = msgspec.structs.replace(TOKENS, revoked=(node_signer("east", "n1"), B
 
 def told(pool: Pool, signer: str, policy: Policy) -> None:
     pool.signer = signer
-    pool.tell(PolicyApplied(policy, fingerprint(policy)), after_ms=1_000)
+    pool.tell(PolicyApplied(policy, fingerprint(policy), until_ms=pool.now_ms + 60_000), after_ms=1_000)
 
 
 def life() -> Pool:
