@@ -21,7 +21,6 @@ from gpu_worker.child.confinement import (
     ENTER,
     HERE,
     LAYERS,
-    PROCESSES_MAX,
     ChildPlaces,
     Confinement,
     Form,
@@ -31,6 +30,7 @@ from gpu_worker.child.confinement import (
     forms,
     interpreter_places,
 )
+from runtime.worker.cgroups import PROCESSES_MAX
 
 log = structlog.get_logger(__name__)
 

@@ -28,6 +28,7 @@ import msgspec
 
 from contract.bounds import SLOTS_MAX
 from gpu_worker.child.gang_room import RoomPlace
+from runtime.worker.cgroups import PROCESSES_MAX
 
 HERE = Path(__file__).parent
 ENTER = HERE / "enter.py"
@@ -42,8 +43,6 @@ LINKS = (
     ("/dev/stderr", "/proc/self/fd/2"),
 )
 
-PROCESSES_MAX = 4096
-"""Processes and threads of one child. Libraries of linear algebra start a thread for each core, several times over."""
 FILE_BYTES_MAX = 64 * 1024**3
 """The largest file that a child can write."""
 ADDRESS_SPACE_FACTOR, ADDRESS_SPACE_MIB = 2, 8192

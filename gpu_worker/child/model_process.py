@@ -82,7 +82,7 @@ class ModelProcess:
         )
         if work.room is not None:
             work.room.started(launch.index)
-        strays.know(self._child.pid)
+        strays.know(self._child.pid, launch.memory_mib)
         self.streak = FailureStreak()
         self._loop = loop
         self._strays = strays

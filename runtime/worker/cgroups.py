@@ -3,6 +3,9 @@
 A process that forks faster than `strays` looks could go on for ever otherwise. Needs cgroup v2 with `cgroup.kill`
 (Linux 5.14) in which this process may make directories: as root, or where systemd delegates (`Delegate=yes`). A model
 that runs as the same user could move itself elsewhere; then it is a stray like any other.
+
+Where the controllers are delegated too, a child has no more memory than its slot, and so many processes. The kernel
+gives controllers only to cgroups beside which no process is, so the node moves into one of its own for that.
 """
 
 from __future__ import annotations
@@ -13,6 +16,10 @@ import re
 from pathlib import Path
 
 PREFIX = "headrace"
+LIMITED = ("memory", "pids")
+"""Controllers."""
+PROCESSES_MAX = 4096
+"""Processes and threads of one child. Libraries of linear algebra start a thread for each core, several times over."""
 
 _NAME = re.compile(rf"{PREFIX}-(\d+)-(\d+)")
 """<prefix>-<agent's process id>-<child's process id>"""
@@ -27,10 +34,12 @@ class ChildCgroups:
         self.ended: list[Path] = []
         """Of children that ended, those that are not empty yet."""
 
-    def put(self, pid: int) -> None:
-        """Put a child, before it starts anything, into a cgroup of its own. Without one it is only a process group."""
+    def put(self, pid: int, memory_mib: int = 0) -> None:
+        """Put a child, before it starts anything, into a cgroup of its own. Without one it is only a process group.
+        `memory_mib`: of its slot; 0: not known."""
         with contextlib.suppress(OSError):
             self._of(pid).mkdir()
+            limit(self._of(pid), memory_mib)
             (self._of(pid) / "cgroup.procs").write_text(str(pid))
 
     def end(self, pid: int) -> None:
@@ -43,7 +52,9 @@ class ChildCgroups:
         self.ended = [group for group in self.ended if not _removed(group)]
 
     def end_former(self) -> None:
-        """Kill what is left in cgroups of agents that were killed."""
+        """Kill what is left in cgroups of agents that were killed, and remove the cgroups in which they were."""
+        for own in self._base.glob(f"{PREFIX}-node-*"):
+            _removed(own)
         for group in self._base.glob(f"{PREFIX}-*"):
             found = _NAME.fullmatch(group.name)
             if found is not None and not Path(f"/proc/{found[1]}").exists():
@@ -67,6 +78,53 @@ def own_cgroup() -> Path | None:
     except OSError:
         return None
     return base if can_kill else None
+
+
+def with_limits(base: Path) -> tuple[str, ...]:
+    """Which of LIMITED the cgroups have that this process makes in its own one. This process may be in another cgroup
+    then, below that."""
+    try:
+        have = set(_words_of(base, "cgroup.controllers")) & set(LIMITED)
+        missing = have - set(_words_of(base, "cgroup.subtree_control"))
+        if missing and not (base / "cgroup.type").exists():
+            return ()  # the root of all cgroups, which is the machine's to set up
+        if missing and not _delegates(base, missing):
+            _step_aside(base, missing)
+        return tuple(sorted(have & set(_words_of(base, "cgroup.subtree_control"))))
+    except OSError:
+        return ()
+
+
+def limit(group: Path, memory_mib: int) -> None:
+    """Have what the cgroup may use up limited, as far as it has controllers. OSError."""
+    limits = {"pids.max": str(PROCESSES_MAX)}
+    if memory_mib:
+        limits |= {"memory.max": str(memory_mib * 2**20), "memory.oom.group": "1"}  # all of the child ends, or none
+    for name, text in limits.items():
+        if (group / name).exists():
+            (group / name).write_text(text)
+
+
+def _delegates(base: Path, controllers: set[str]) -> bool:
+    try:
+        (base / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(controllers)))
+    except OSError:
+        return False
+    return True
+
+
+def _step_aside(base: Path, controllers: set[str]) -> None:
+    """Leave the cgroup, so that it may delegate; come back when it may not all the same: others are in it. OSError."""
+    own = base / f"{PREFIX}-node-{os.getpid()}"
+    own.mkdir()
+    (own / "cgroup.procs").write_text(str(os.getpid()))
+    if not _delegates(base, controllers):
+        (base / "cgroup.procs").write_text(str(os.getpid()))
+        own.rmdir()
+
+
+def _words_of(base: Path, name: str) -> list[str]:
+    return (base / name).read_text().split()
 
 
 def _base() -> Path | None:

@@ -24,7 +24,7 @@ from pathlib import Path
 import structlog
 
 from runtime.worker import metrics
-from runtime.worker.cgroups import ChildCgroups, own_cgroup
+from runtime.worker.cgroups import ChildCgroups, own_cgroup, with_limits
 
 log = structlog.get_logger(__name__)
 
@@ -57,16 +57,23 @@ class Strays:
                 " (PR_SET_CHILD_SUBREAPER), found that it does not; end them by a container of the node's own"
             )
         base = own_cgroup()
+        limited = with_limits(base) if base is not None else ()
         if base is not None:
             self._cgroups = ChildCgroups(base)
             self._cgroups.end_former()
-        log.info("what models detach is ended", by_subreaper=self._adopts, by_cgroup=str(base or "none may be made"))
+        log.info(
+            "what models detach is ended",
+            by_subreaper=self._adopts,
+            by_cgroup=str(base or "none may be made"),
+            limited=limited,
+        )
 
-    def know(self, pid: int) -> None:
-        """This process, which has started nothing yet, is a child of the agent's own making, until `forget`."""
+    def know(self, pid: int, memory_mib: int = 0) -> None:
+        """This process, which has started nothing yet, is a child of the agent's own making, until `forget`.
+        `memory_mib`: what it may use; 0: not known."""
         self._known.add(pid)
         if self._cgroups is not None:
-            self._cgroups.put(pid)
+            self._cgroups.put(pid, memory_mib)
 
     def forget(self, pid: int) -> None:
         """The process was reaped: its number may be another's from now on. What it left is to be ended."""

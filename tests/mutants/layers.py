@@ -304,6 +304,27 @@ MUTANTS = (
         "tests/unit/registry/test_trees.py::test_what_somebody_touched_is_not",
     ),
     Mutant(
+        "a child is in a cgroup without limits",
+        "runtime/worker/cgroups.py",
+        "            limit(self._of(pid), memory_mib)\n",
+        "",
+        "tests/unit/runtime/worker/test_cgroups.py::test_the_limits_are_those_of_the_childs_slot",
+    ),
+    Mutant(
+        "a node sets up the cgroups of the machine",
+        "runtime/worker/cgroups.py",
+        'if missing and not (base / "cgroup.type").exists():',
+        "if False:",
+        "tests/unit/runtime/worker/test_cgroups.py::test_controllers_are_asked_for_where_they_are_delegated",
+    ),
+    Mutant(
+        "a node that cannot make room is left aside",
+        "runtime/worker/cgroups.py",
+        '        (base / "cgroup.procs").write_text(str(os.getpid()))\n',
+        "        pass\n",
+        "tests/unit/runtime/worker/test_cgroups.py::test_a_node_that_cannot_make_room_stays_where_it_was",
+    ),
+    Mutant(
         "data in a directory of the system is shown",
         f"{_CHILD}/confinement.py",
         '[path for path in self.hidden if path.startswith(tuple(f"{root}/" for root in system))]',
