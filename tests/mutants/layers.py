@@ -170,6 +170,13 @@ MUTANTS = (
         f"{_ROOMS}::test_they_share_memory_and_nobody_else_does",
     ),
     Mutant(
+        "an agent gives the ranks of a gang no room",
+        "gpu_worker/held_attempts.py",
+        "        if len(slots) == 1 or self._confinement is None",
+        "        if True or self._confinement is None",
+        "tests/process/gpu_worker/test_agent.py::test_ranks_of_a_gang_here_meet_behind_their_layers",
+    ),
+    Mutant(
         "an agent keeps what hands ranks their room",
         f"{_CHILD}/gang_room.py",
         "            for ours, _ in self._pairs.values():\n                ours.close()\n        else:",

@@ -82,6 +82,18 @@ def test_its_children_are_held_off_and_their_outputs_arrive(tmp_path: Path) -> N
         assert f"Uid:\t{held.uid(0) or os.getuid()}\t" in status
 
 
+def test_ranks_of_a_gang_here_meet_behind_their_layers(tmp_path: Path) -> None:
+    facts = probe()
+    root = tmp_path / "root"
+    root.mkdir()
+    held = confinement(forms(facts)[0], facts, root, [tmp_path], {})
+    with running(Table(tmp_path, heartbeat_ms=60_000, slots=2, confinement=held)) as table:
+        order = table.order(**GANG)
+        report = table.ended(order)
+        assert isinstance(report, Succeeded), table.store.error_of(order)
+        until(lambda: table.agent.child_pids == [0, 0])
+
+
 def test_a_success_says_how_much_it_left_and_how_long_it_waited_for_its_version(table: Table) -> None:
     cold, warm = (table.asking(b'{"how": "film"}') for _ in range(2))
     for order in (cold, warm):
