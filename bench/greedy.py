@@ -17,6 +17,8 @@ from registry import keys
 from runtime.open_files import raise_open_files
 
 BODY_BYTES = 255 * 1024
+ADDRESS = "127.0.0.2"
+"""Where it comes from: another address than the quiet tenant's."""
 AGAIN_S = 0.2
 """A client that is refused or cut off comes back so soon, whatever it was told."""
 
@@ -55,7 +57,7 @@ class GreedyClient:
 
     async def ask_on(self, next_request: Callable[[], bytes]) -> None:
         """One request after the other on one connection."""
-        reader, writer = await asyncio.open_connection(self.host, self.port)
+        reader, writer = await self._connected()
         try:
             while True:
                 writer.write(next_request())
@@ -68,7 +70,7 @@ class GreedyClient:
 
     async def keep(self, sent: bytes) -> None:
         """Send this, and hold the connection for as long as the API lets us."""
-        reader, writer = await asyncio.open_connection(self.host, self.port)
+        reader, writer = await self._connected()
         try:
             writer.write(sent)
             while read := await reader.read(4096):
@@ -81,13 +83,17 @@ class GreedyClient:
             writer.close()
 
     async def never_read(self, sent: bytes) -> None:
-        _, writer = await asyncio.open_connection(self.host, self.port, limit=1)
+        _, writer = await self._connected()
         try:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
             for _ in range(50):
                 writer.write(sent)
             await asyncio.sleep(3_600)
         finally:
             writer.close()
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self.host, self.port, local_addr=(ADDRESS, 0))
 
     async def _answer(self, reader: asyncio.StreamReader) -> tuple[int, int]:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()

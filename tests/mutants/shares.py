@@ -113,6 +113,13 @@ MUTANTS = (
         f"{_CONNECTIONS}::test_open_files_are_raised_as_far_as_they_may_be",
     ),
     Mutant(
+        "others wait 5 ms at each step while one tenant's inputs are checked",
+        "api/__main__.py",
+        "        sys.setswitchinterval(SWITCH_S)\n",
+        "",
+        "tests/unit/api/test_server.py::test_a_thread_that_computes_for_one_tenant_gives_way_soon",
+    ),
+    Mutant(
         "whoever asks names the address that it asks from",
         "api/__main__.py",
         "            proxy_headers=GATEWAYS in os.environ,\n",
