@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from cli import output
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import WrongUse
+from cli.key_rotation import rotate, status
 from cli.output import Format, Output
 from cli.signing_keys import derive
 from registry import keys
@@ -96,3 +97,5 @@ def revoke(
 
 
 app.command()(derive)
+app.command()(rotate)
+app.command()(status)

@@ -22,6 +22,7 @@ from cli.ledgers import past_of_pool
 from cli.moments import now_ms
 from cli.output import Format, Output
 from cli.policy_shadow import shadow, shadows
+from cli.revocation import Signer, with_revoked, without_revoked
 from cli.sentences import sentence
 from contract.policy import UNLIMITED, Policy
 from contract.policy_check import warnings_of
@@ -135,6 +136,22 @@ def promote(
     if not 0 < permille <= 1000:
         raise WrongUse(f"--revert-below: expected a share like 95% or 99.5%, found {revert_below!r}")
     _put_in_force(policy_in(file), policies.TrialBound(permille, revert_jobs), data, form)
+
+
+@app.command()
+def revoke(signer: Signer, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """Take the word from an operator or a node, in every pool: what it signs changes nothing any more. A node leaves.
+
+    Edits the policy in force and applies it. Put the signer into `revoked` of the document that you apply next."""
+    _put_in_force(with_revoked(signer, settings(data).signer, data), policies.NO_TRIAL, data, form)
+    output.err.print(f"revoked: {signer}; put it into `revoked` of your policy document, too", soft_wrap=True)
+
+
+@app.command()
+def unrevoke(signer: Signer, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+    """Give the word back to a signer that the policy in force revokes. A node joins again when it is started."""
+    _put_in_force(without_revoked(signer, data), policies.NO_TRIAL, data, form)
+    output.err.print(f"not revoked any more: {signer}; take it out of your policy document, too", soft_wrap=True)
 
 
 def _put_in_force(policy: Policy, bound: policies.TrialBound, data: Path, form: Format) -> None:

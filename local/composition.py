@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from contract import signers
 from contract.access import node_role
-from contract.signing import installation_keys
+from contract.signing import InstallationKey, installation_keys
 from local import installation_key, kafka_logins, ports
 from local.kafka_server import ADMIN, KafkaServer
 from local.options import Layout, Memory, Options, brings_own_s3, remember
@@ -70,8 +70,8 @@ class Composition:
         self.s3 = S3Server(layout.s3, layout.logs, port=self.ports["s3"]) if brings_own_s3() else None
         self.settings = self._settings()
         self.servers: list[StackServer] = [s for s in (self.kafka, self.postgres, self.s3) if s is not None]
-        self.programs = self._programs()
-        self.nodes = self._nodes()
+        self.programs: list[StackServer] = [*self._programs()]
+        self.nodes: list[StackServer] = [*self._nodes()]
 
     def _settings(self) -> Settings:
         """The settings of whoever talks to the stack. Each process of the stack has `data`, `metrics_port`,
@@ -99,11 +99,23 @@ class Composition:
         return self._given.model_copy(update=changes)
 
     @property
+    def follows_key_file(self) -> bool:
+        """The installation's keys are those of the data directory, and not those of HEADRACE_INSTALLATION_KEYS."""
+        return not self._given.installation_keys
+
+    def renewed(self, keys: Sequence[InstallationKey]) -> list[StackProgram]:
+        """Every program as it is to be under these installation keys, not started. From now on `settings` are those
+        under these keys, too."""
+        self._keys = tuple(keys)
+        self.settings = self._settings()
+        return [*self._programs(), *self._nodes()]
+
+    @property
     def api_metrics_url(self) -> str:
         """Where the API's numbers are: not on the port that its callers reach."""
         return f"http://{HOST}:{self.ports[_API_METRICS]}/metrics"
 
-    def _programs(self) -> list[StackServer]:
+    def _programs(self) -> list[StackProgram]:
         return [
             self._program("scheduler", "streams.scheduler", Role.SCHEDULER, checks=True),
             self._program(
@@ -119,8 +131,8 @@ class Composition:
             self._program("relay", "registry.relay", Role.RELAY, signer=signers.RELAY),
         ]
 
-    def _nodes(self) -> list[StackServer]:
-        nodes: list[StackServer] = []
+    def _nodes(self) -> list[StackProgram]:
+        nodes: list[StackProgram] = []
         for number in range(1, self._options.nodes + 1):
             name = f"node-{number}"
             arguments = ["--cluster", self._options.cluster, "--node", name, "--slots", str(self._options.slots)]

@@ -36,6 +36,53 @@ def keys_in(path: Path) -> tuple[InstallationKey, ...]:
     return keys
 
 
+def rotate(path: Path) -> tuple[InstallationKey, InstallationKey]:
+    """Draw a new key into the file, before the one that is there: both are in force, and the new one signs. Returns the
+    new one and the old one. CannotStart when two are in force already."""
+    keys = keys_in(path)
+    if len(keys) > 1:
+        raise CannotStart(
+            "one installation key in force",
+            f"two ({keys[0].id} replaces {keys[1].id})",
+            f"Take {keys[1].id} out of force first: `headrace keys rotate --finish`",
+        )
+    new = InstallationKey(secrets.token_bytes(32))
+    replace(path, ",".join(key.secret.hex() for key in (new, keys[0])).encode(), mode=0o600)
+    return new, keys[0]
+
+
+def finish(path: Path) -> InstallationKey | None:
+    """Leave the newest key alone in force. Returns the one that is in force no longer; None: there was one only."""
+    keys = keys_in(path)
+    if len(keys) == 1:
+        return None
+    replace(path, keys[0].secret.hex().encode(), mode=0o600)
+    return keys[1]
+
+
+class KeyWatch:
+    """Notices that somebody has changed the file of the keys."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._mark()
+
+    def has_changed(self) -> bool:
+        """Once for each change. A file that is gone is no change: processes go on with the keys that they have."""
+        mark = self._mark()
+        if mark is None or mark == self._seen:
+            return False
+        self._seen = mark
+        return True
+
+    def _mark(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+
 def settings_of(key: SigningKey) -> dict[str, object]:
     """The fields of Settings with which a process signs by this key."""
     return {"signer": key.signer, "signing_key": key.text, "installation_keys": ""}

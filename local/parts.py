@@ -59,6 +59,14 @@ class StackPart:
         if self.status.state == "ready" and time.monotonic() - self._started_at > STEADY_S:
             self.status.steady = True
 
+    def become(self, server: StackServer) -> None:
+        """Stop the part, and start it as this server. If it cannot run, it is tried again, as
+        after a crash. Nobody may tick it meanwhile."""
+        self.status.state = "stopping"
+        self.server.stop()
+        self.server = server
+        self._start_or_rest()
+
     def stop(self) -> None:
         self.status.state = "stopping"
         self.server.stop()
@@ -78,6 +86,7 @@ class StackPart:
         self.server.start()
         self._started_at = time.monotonic()
         self.status.state = "starting"
+        self.status.key_id = getattr(self.server, "key_id", "")
         self.status.pid = self.server.process.pid if self.server.process is not None else 0
 
     def _crashed(self) -> None:
@@ -110,8 +119,12 @@ class StackPart:
         if disk.warning(self._layout.data):
             self.status.state = "no space"
             return
+        self._start_or_rest()
+
+    def _start_or_rest(self) -> None:
         try:
             self._start()
         except (CannotStart, OSError) as error:
+            self.status.state = "restarting"
             self.status.note = str(error)
             self._retry_at = time.monotonic() + self._backoff_s

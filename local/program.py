@@ -51,6 +51,17 @@ class StackProgram:
         command = [sys.executable, "-m", module, *arguments]
         self.process: Process | None = Process(name, command, logs / f"{name}.log", env=environment)
 
+    @property
+    def key_id(self) -> str:
+        """Of the installation key from which the key is derived with which the program signs; empty: it signs
+        nothing."""
+        return self._environment().get(variable_of("signing_key"), "").partition(".")[0]
+
+    def is_as(self, other: StackProgram) -> bool:
+        """Both have the same settings, whatever their join tokens."""
+        token = {variable_of("join_token"): ""}
+        return self._environment() | token == other._environment() | token
+
     def start(self) -> None:
         process = self._running()
         if self._join_token is not None:
@@ -79,6 +90,9 @@ class StackProgram:
 
     def stop(self) -> None:
         self._running().stop(STOP_TIMEOUT_S)
+
+    def _environment(self) -> dict[str, str]:
+        return self._running().env or {}
 
     def _running(self) -> Process:
         assert self.process is not None

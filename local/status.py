@@ -29,6 +29,8 @@ class PartStatus(msgspec.Struct, kw_only=True):
     steady: bool = True
     """The part has not crashed since the stack was started, or has run for a minute since its last crash."""
     log: str = ""
+    key_id: str = ""
+    """Of the installation key from which the key is derived with which the part signs; empty: it signs nothing."""
 
 
 class StartFailure(msgspec.Struct, frozen=True):

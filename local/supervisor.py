@@ -25,11 +25,13 @@ from local.composition import Composition
 from local.data_directory import tighten
 from local.errors import CannotStart
 from local.first_policy import read_policy
+from local.installation_key import KeyWatch, keys_in
 from local.lock import StackLock
 from local.model_layers import with_trust
 from local.options import Layout, Memory, Options, from_argument, recall, remember
 from local.own_files import replace
 from local.parts import StackPart
+from local.program import StackProgram
 from local.server import StackServer
 from local.status import StackStatus, StartFailure
 from runtime.private_files import UMASK
@@ -64,6 +66,8 @@ class Supervisor:
         self._started: list[list[StackPart]] = []
         """Groups in the order of their start. The parts of a group stop together, and the last group stops first."""
         self.status = StackStatus(state="starting", data=str(self._layout.data), pid=pid)
+        self._composition: Composition | None = None
+        self._key_watch = KeyWatch(self._layout.installation_keys)
         self._written = b""
         self._written_at = 0.0
 
@@ -109,6 +113,7 @@ class Supervisor:
             words_kept_ms,
             clusters=() if memory.installed else first.clusters,
         )
+        self._composition = composition
         self._describe(composition)
         if memory.installed and self._options.policy is not None:
             self.status.warnings.append(
@@ -208,6 +213,43 @@ class Supervisor:
             self._tick()
             self.status.state = "ready" if self._all_ready() else "degraded"
             self._pause(stopping)
+            if self._key_watch.has_changed() and self._composition is not None:
+                self._follow_keys(self._composition, stopping)
+
+    def _follow_keys(self, composition: Composition, stopping: threading.Event) -> None:
+        """The installation's keys were changed: start anew each part that has others then, one after another. The
+        scheduler is the first, so that it knows a new key before anybody signs with it; as long as it does not run
+        again, all others sign as before."""
+        if not composition.follows_key_file:
+            return
+        try:
+            programs = composition.renewed(keys_in(self._layout.installation_keys))
+        except CannotStart as error:
+            log.error("keys not changed", expected=error.expected, found=error.found, todo=error.todo)
+            return
+        for program in programs:
+            part = self._parts[program.name]
+            if isinstance(part.server, StackProgram) and part.server.is_as(program):
+                continue
+            log.info("starts anew with another key", part=program.name, key_id=program.key_id)
+            if not self._renew(part, program, stopping):
+                log.error("does not run again: the others keep their keys until the next start", part=program.name)
+                return
+            replace(self._layout.settings, msgspec.json.encode(composition.settings.environment()), mode=0o600)
+
+    def _renew(self, part: StackPart, program: StackProgram, stopping: threading.Event) -> bool:
+        """Whether the part is ready again in time."""
+        with ThreadPoolExecutor(1) as renewer:
+            done = renewer.submit(part.become, program)
+            self._until(done.done)
+            done.result()
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while part.status.state != "ready":
+            if stopping.is_set() or time.monotonic() > deadline:
+                return False
+            self._tick()
+            self._pause(stopping)
+        return True
 
     def _tick(self) -> None:
         for part in self._parts.values():

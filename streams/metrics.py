@@ -41,6 +41,12 @@ QUARANTINED_OFFSET = Gauge(
 SIGNATURES_REFUSED = Counter(
     "headrace_signatures_refused_total", "Records of `jobs` that nobody signed who may write them, by why", ["kind"]
 )
+SIGNED = Gauge(
+    "headrace_signature_seen_timestamp_seconds",
+    "When this process last read a record that a role signed by a key derived from this installation key",
+    ["key_id", "role"],
+)
+"""One installation key may be taken out of force once nobody signs by keys that are derived from it."""
 UNSIGNED = Gauge("headrace_pool_unsigned", "1 while a pool of this process takes records that nobody signed", ["pool"])
 INTAKE = Counter("headrace_submissions_total", "Records of `submissions` by what became of them", ["outcome"])
 INTAKE_OFFSET = Gauge(

@@ -6,6 +6,8 @@ from tests.mutants.mutant import Mutant
 
 _ACTORS = "tests/unit/views/test_actors.py"
 _AT_NODE = "tests/unit/runtime/worker/test_join_token.py"
+_REVOCATION = "tests/unit/cli/test_revocation.py"
+_ROTATION = "tests/unit/cli/test_key_rotation.py"
 _STACK = "tests/unit/local/test_composition.py"
 _TOKENS = "tests/unit/streams/test_join_tokens.py"
 
@@ -114,5 +116,75 @@ MUTANTS: tuple[Mutant, ...] = (
         'self.held_by = event.actor if self.held else ""',
         "self.held_by = event.actor",
         f"{_ACTORS}::test_the_views_know_who_asked_for_what",
+    ),
+    Mutant(
+        "all parts have the keys that they were started with",
+        "local/composition.py",
+        "        self._keys = tuple(keys)\n        self.settings = self._settings()\n",
+        "",
+        f"{_STACK}::test_another_key_starts_anew_whom_it_matters_to_and_the_scheduler_first",
+    ),
+    Mutant(
+        "a third key ends the first one's time",
+        "local/installation_key.py",
+        "    if len(keys) > 1:",
+        "    if False:",
+        f"{_ROTATION}::test_both_keys_are_in_force_until_nobody_signs_by_the_old_one",
+    ),
+    Mutant(
+        "the old key goes while parts sign by it",
+        "cli/key_rotation.py",
+        "    if old.parts:",
+        "    if False:",
+        f"{_ROTATION}::test_both_keys_are_in_force_until_nobody_signs_by_the_old_one",
+    ),
+    Mutant(
+        "the old key goes while others sign by it",
+        "cli/key_rotation.py",
+        "    if late:",
+        "    if False:",
+        f"{_ROTATION}::test_both_keys_are_in_force_until_nobody_signs_by_the_old_one",
+    ),
+    Mutant(
+        "the old key goes while records by it may be unread",
+        "cli/key_rotation.py",
+        "    if not running.running:",
+        "    if False:",
+        f"{_ROTATION}::test_a_key_that_leaked_goes_at_once_and_no_key_goes_unread",
+    ),
+    Mutant(
+        "an operator revokes itself",
+        "cli/revocation.py",
+        "    if signer == own:",
+        "    if False:",
+        f"{_REVOCATION}::test_what_cannot_be_done_is_said_and_nothing_is_applied",
+    ),
+    Mutant(
+        "any signer is revoked",
+        "cli/revocation.py",
+        "    fault = fault_of_revoked(signer)",
+        '    fault = ""',
+        f"{_REVOCATION}::test_what_cannot_be_done_is_said_and_nothing_is_applied",
+    ),
+    Mutant(
+        "a policy of one pool is applied to all",
+        "cli/revocation.py",
+        '    if len({entry["fingerprint"] for entry in found}) != 1:',
+        "    if not found:",
+        f"{_REVOCATION}::test_several_policies_in_force_are_not_made_one",
+    ),
+    Mutant(
+        "nobody says by which key a record was signed",
+        "streams/door/signatures.py",
+        "        SIGNED.labels(key_id, signers.role_of(signer)).set_to_current_time()\n",
+        "",
+        "tests/unit/streams/test_signatures.py::test_a_key_that_was_replaced_is_refused_and_during_the_rotation_it_is_not",
+    ),
+    Mutant(
+        "nobody says who signs by a key that is gone",
+        "streams/door/signatures.py",
+        "                self._tell(record)\n",
+        "                pass\n",
+        "tests/unit/streams/test_signatures.py::test_a_key_that_was_replaced_is_refused_and_during_the_rotation_it_is_not",
     ),
 )

@@ -15,11 +15,13 @@ from local import composition as composition_module
 from local.composition import Composition
 from local.errors import CannotStart
 from local.first_policy import POLICY_FILE, read_policy
+from local.installation_key import KeyWatch, finish, keys_in, rotate
 from local.java import java_environment
 from local.options import Layout, Memory, Options, from_argument, recall, to_argument
 from local.own_files import read
 from local.ports import HOST, free_port
 from local.processes import Process
+from local.program import StackProgram
 from runtime.roles import Role, variables_of
 from runtime.settings import Settings
 
@@ -137,6 +139,40 @@ def test_a_node_gets_a_join_token_of_its_own_at_each_start(tmp_path: Path, monke
             assert good_until_ms([key], given, "local", "another", at_s * 1000) == 0
             untils.append(good_until_ms([key], given, "local", node.name, at_s * 1000) - at_s * 1000)
     assert untils == [TOKEN_LIFE_MS] * 4
+
+
+def test_another_key_starts_anew_whom_it_matters_to_and_the_scheduler_first(tmp_path: Path) -> None:
+    composition, file = compose(Options(data=tmp_path)), Layout(tmp_path).installation_keys
+    before = {part.name: part for part in (*composition.programs, *composition.nodes)}
+    watch = KeyWatch(file)
+    assert not watch.has_changed()
+
+    def changed() -> list[str]:
+        """Who has other settings now, in the order in which they start anew."""
+        assert watch.has_changed()
+        assert not watch.has_changed()
+        found = []
+        for program in composition.renewed(keys_in(file)):
+            old = before[program.name]
+            assert isinstance(old, StackProgram)
+            if not old.is_as(program):
+                found.append(program.name)
+            before[program.name] = program
+        return found
+
+    new, old = rotate(file)
+    assert changed() == ["scheduler", "api", "intake", "relay", "node-1"]
+    found = environments(compose(Options(data=tmp_path)))
+    assert found["scheduler"]["HEADRACE_INSTALLATION_KEYS"] == f"{new.secret.hex()},{old.secret.hex()}"
+    assert composition.settings.signing_key == new.of("operator.owner").text
+    assert {before[name].key_id for name in ("api", "node-1")} == {new.id}  # type: ignore[attr-defined]
+    with pytest.raises(CannotStart, match="one installation key in force"):
+        rotate(file)
+    assert finish(file) == old
+    assert changed() == ["scheduler"], "all others have keys of the new one already"
+    assert finish(file) is None
+    file.unlink()
+    assert not watch.has_changed(), "nobody draws a key that replaces all others at once"
 
 
 def test_the_first_policy_of_a_stack_asks_for_tokens_and_a_users_own_as_it_says(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from audit.ledger.reader import JobsRecord, LedgerRecord
 from audit.verify.jobs_topic import JobsTopic
@@ -35,6 +36,7 @@ from contract.inputs import (
 from contract.policy import fingerprint
 from contract.signers import node_signer
 from contract.signing import InstallationKey, RecordSigner, Verifier
+from streams import metrics
 from streams.ledger.pool_keeper import PoolKeeper
 from streams.ledger.pools import pool_named_by
 from tests.unit.streams.led_pools import is_led, keeper_of, setup, shown, submitted
@@ -257,17 +259,24 @@ def test_what_was_written_before_the_upgrade_is_read_unsigned_and_what_comes_lat
 
 
 def test_a_key_that_was_replaced_is_refused_and_during_the_rotation_it_is_not() -> None:
+    metrics.SIGNED.clear()
+
     async def live() -> None:
         broker = signed()
         both = await led(broker, NEXT, KEY)
         say(broker, "api", submitted(2), NEXT)
         say(broker, "api", submitted(3), KEY)
         await all_read(broker)
+        seen = {tuple(labels) for labels in metrics.SIGNED._metrics}
+        assert {(NEXT.id, "api"), (KEY.id, "api"), (KEY.id, "node")} <= seen, "the old key cannot go yet"
         await both.close(with_snapshot=False)
         keeper = await led_again(broker, NEXT)
-        late = say(broker, "api", submitted(4), KEY)
-        say(broker, "api", submitted(5), NEXT)
-        await all_read(broker)
+        with capture_logs() as lines:
+            late = say(broker, "api", submitted(4), KEY)
+            say(broker, "api", submitted(5), NEXT)
+            await all_read(broker)
+        told = [(line["claims_to_be"], line["key_id"]) for line in lines if "claims_to_be" in line]
+        assert told == [("api", KEY.id)], "whoever reads the log knows which process has to get another key"
         assert len(broker.events(JobAccepted)) == 4
         assert broker.quarantined == [(0, late, signing.OTHER_KEY)]
         await closed(keeper, broker)
