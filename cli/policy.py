@@ -139,11 +139,16 @@ def promote(
 
 
 @app.command()
-def revoke(signer: Signer, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
+def revoke(
+    signer: Signer,
+    force: Annotated[bool, typer.Option("--force", help="Revoke the signer that you sign as.")] = False,
+    data: Data = DATA_DEFAULT,
+    form: Output = Format.TABLE,
+) -> None:
     """Take the word from an operator or a node, in every pool: what it signs changes nothing any more. A node leaves.
 
     Edits the policy in force and applies it. Put the signer into `revoked` of the document that you apply next."""
-    _put_in_force(with_revoked(signer, settings(data).signer, data), policies.NO_TRIAL, data, form)
+    _put_in_force(with_revoked(signer, "" if force else settings(data).signer, data), policies.NO_TRIAL, data, form)
     output.err.print(f"revoked: {signer}; put it into `revoked` of your policy document, too", soft_wrap=True)
 
 

@@ -17,14 +17,14 @@ Signer = Annotated[str, typer.Argument(metavar="SIGNER", help="operator.NAME or 
 
 
 def with_revoked(signer: str, own: str, data: Path) -> Policy:
-    """The policy in force with this signer revoked. WrongUse when it cannot be, is, or is one's own."""
+    """The policy in force with this signer revoked. WrongUse when it cannot be, is, or is `own`."""
     fault = fault_of_revoked(signer)
     if fault:
         raise WrongUse(fault)
     if signer == own:
         raise WrongUse(
             f"expected another signer than your own, found {signer}: nobody would hear you again, not even to take it"
-            " back; sign as another operator (`headrace keys derive operator.NAME`) to revoke this one"
+            " back; sign as another operator (`headrace keys derive operator.NAME`), or add --force"
         )
     policy = _in_force(data)
     if signer in policy.revoked:

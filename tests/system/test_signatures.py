@@ -151,3 +151,25 @@ def test_a_key_that_was_replaced_speaks_for_nobody(own: Installation) -> None:
     until(lambda: state(own, job) == "succeeded", "the job has run")
     forger.close()
     verified(own)
+
+
+def test_keys_are_rotated_while_jobs_run(own: Installation) -> None:
+    old, before = key_of(own), set(refusals(own))
+    jobs = [submit(own, sleep_ms=300) for _ in range(10)]
+    rotated = own.cli("keys", "rotate")
+    assert rotated.returncode == 0, rotated.stderr
+    new = key_of(own)
+    assert new != old
+    until(lambda: own.json("keys", "status")[1]["parts"] == [], "no part signs by the old key", 120)
+    until(lambda: own.all_ready(), "the stack is ready")
+    jobs.append(submit(own))
+    until(lambda: all(state(own, job) == "succeeded" for job in jobs), "every job has run", 120)
+    assert own.json("keys", "status")[0]["parts"] == ["api", "intake", "relay", "node-1"]
+    assert own.cli("policy", "revoke", "operator.eve").returncode == 0, "commands sign by the new key, too"
+    finished = own.cli("keys", "rotate", "--finish", "--force")
+    assert finished.returncode == 0, finished.stderr
+    assert [key["key_id"] for key in own.json("keys", "status")] == [new.id]
+    job = submit(own)
+    until(lambda: state(own, job) == "succeeded", "the scheduler has started anew", 120)
+    assert set(refusals(own)) <= before, "nothing was refused"
+    verified(own)

@@ -67,6 +67,11 @@ def test_a_signer_is_revoked_and_nothing_else_changes(there: Installation, capsy
     assert there.applied[1:] == [msgspec.structs.replace(BASE, revoked=("node.local/gpu-7",))]
 
 
+def test_who_lost_a_key_may_revoke_it_by_itself(there: Installation) -> None:
+    assert run(["policy", "revoke", "operator.ada", "--force"]) == 0
+    assert there.in_force[0].revoked == ("operator.ada", "operator.eve")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
