@@ -12,7 +12,7 @@ import httpx
 from local.processes import Process
 from runtime.private_memory import PROCESS_HEADER
 from runtime.proxies import except_loopback
-from runtime.roles import Role, environment_of
+from runtime.roles import Role, environment_of, variables_of
 from runtime.settings import Settings, variable_of
 
 READY_TIMEOUT_S = 60.0
@@ -45,6 +45,7 @@ class StackProgram:
         self.port = port
         self._ready_url = ready_url
         self._join_token = join_token
+        self._settings = variables_of(role) - {variable_of("join_token")}
         self._client = httpx.Client(timeout=2, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
         """Kept, because making a client takes 20 ms. It asks this machine only, so no proxy is used."""
         environment = environment_of(role, settings, except_loopback(os.environ)) | {"PYTHONUNBUFFERED": "1"}
@@ -59,8 +60,8 @@ class StackProgram:
 
     def is_as(self, other: StackProgram) -> bool:
         """Both have the same settings, whatever their join tokens."""
-        token = {variable_of("join_token"): ""}
-        return self._environment() | token == other._environment() | token
+        mine, its = self._environment(), other._environment()
+        return all(mine.get(name) == its.get(name) for name in self._settings)
 
     def start(self) -> None:
         process = self._running()

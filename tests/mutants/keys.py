@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 _ACTORS = "tests/unit/views/test_actors.py"
 _AT_NODE = "tests/unit/runtime/worker/test_join_token.py"
+_CHANGE = "tests/unit/local/test_key_change.py"
 _REVOCATION = "tests/unit/cli/test_revocation.py"
 _ROTATION = "tests/unit/cli/test_key_rotation.py"
 _STACK = "tests/unit/local/test_composition.py"
@@ -186,5 +187,36 @@ MUTANTS: tuple[Mutant, ...] = (
         "                self._tell(record)\n",
         "                pass\n",
         "tests/unit/streams/test_signatures.py::test_a_key_that_was_replaced_is_refused_and_during_the_rotation_it_is_not",
+    ),
+    Mutant(
+        "parts get another key though the scheduler does not run again",
+        "local/supervisor.py",
+        "            if not self._renew(part, program, stopping):",
+        "            if not self._renew(part, program, stopping) and False:",
+        f"{_CHANGE}::test_while_the_scheduler_does_not_run_again_nobody_signs_by_a_key_that_it_may_not_know",
+    ),
+    Mutant(
+        "every part starts anew whatever has changed",
+        "local/supervisor.py",
+        "            if isinstance(part.server, StackProgram) and part.server.is_as(program):",
+        "            if False:",
+        f"{_CHANGE}::test_they_start_anew_one_after_another_and_commands_sign_by_the_new_key",
+    ),
+    Mutant(
+        "commands sign by the key of the start",
+        "local/supervisor.py",
+        (
+            "                return\n            replace(self._layout.settings,"
+            " msgspec.json.encode(composition.settings.environment()), mode=0o600)\n"
+        ),
+        "                return\n",
+        f"{_CHANGE}::test_they_start_anew_one_after_another_and_commands_sign_by_the_new_key",
+    ),
+    Mutant(
+        "a file of keys that is gone replaces them all",
+        "local/installation_key.py",
+        "        if mark is None or mark == self._seen:",
+        "        if mark == self._seen:",
+        f"{_CHANGE}::test_a_file_that_cannot_be_read_or_is_gone_changes_nothing",
     ),
 )
