@@ -7,7 +7,7 @@ umask 077
 file=${1:-.env}
 touch "$file"
 chmod 600 "$file"
-for name in POSTGRES_PASSWORD S3_SECRET_KEY; do
+for name in KAFKA_ADMIN_PASSWORD POSTGRES_PASSWORD S3_SECRET_KEY; do
     grep -q "^$name=." "$file" && continue
     sed -i "/^$name=\$/d" "$file"
     echo "$name=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" >>"$file"

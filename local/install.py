@@ -16,7 +16,7 @@ from confluent_kafka import KafkaException
 
 import migrations
 from contract import policy, signers, topics
-from local import installation_key
+from local import installation_key, kafka_logins
 from local.errors import CannotStart
 from local.first_policy import POLICY_FILE, read_policy
 from local.options import Keys
@@ -96,6 +96,11 @@ def main() -> int:
     parser.add_argument(
         "--trusted-models", default="false", choices=("true", "false"), help="whether the policy says so"
     )
+    parser.add_argument(
+        "--kafka-users",
+        action="store_true",
+        help="make a user of the brokers for each role, with its rules and its secret; takes a super user of theirs",
+    )
     options = parser.parse_args()
     settings = Settings()
     require_names(settings)
@@ -106,10 +111,14 @@ def main() -> int:
         if options.secrets is not None:
             own = installation_key.write_secrets(options.secrets, [f"{signers.NODE}.{node}" for node in options.node])
             settings = settings.model_copy(update=installation_key.settings_of(own))
+        users = None
+        if options.secrets is not None and options.kafka_users:
+            users = kafka_logins.write_secrets(options.secrets, first.clusters, options.node)
     except CannotStart as error:
         print(error, file=sys.stderr)
         return 1
     steps: tuple[Callable[[], None], ...] = (
+        lambda: _users_if_asked(settings, users),
         lambda: _topics_if_new(settings, first, options.replication),
         lambda: install_tables_and_keys(settings, options.keys, first),
         lambda: install_bucket(settings),
@@ -137,6 +146,11 @@ def _with_patience(step: Callable[[], None]) -> None:
     for attempt in stamina.retry_context(on=passes, timeout=SERVERS_TIMEOUT_S, attempts=None, wait_max=2):
         with attempt:
             step()
+
+
+def _users_if_asked(settings: Settings, users: kafka_logins.Passwords | None) -> None:
+    if users is not None:
+        kafka_logins.install(settings.brokers, users)
 
 
 def _topics_if_new(settings: Settings, first: policy.Policy, replication: int) -> None:

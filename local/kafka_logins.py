@@ -1,4 +1,4 @@
-"""As whom each process speaks to the broker of an embedded stack: one user for each role, drawn once.
+"""As whom each process speaks to the broker of an embedded stack, or of compose: one user for each role, drawn once.
 
 All passwords are in one file that its owner alone may read; each process gets its own in its environment, and no other.
 """
@@ -25,6 +25,7 @@ from runtime.kafka_credentials import Brokers, KafkaCredentials
 from runtime.kafka_records import CLIENT
 from runtime.kafka_users import remove_users, set_users
 
+FILE = "kafka-users.json"
 PASSWORD_BYTES = 24
 WAIT_S_MAX, TIMEOUT_S = 30.0, 30.0
 _OF_NODES = f"{NODE}."
@@ -33,11 +34,11 @@ Passwords = Mapping[str, str]
 """By role: the broker's admin, those of contract.access, and one for the nodes of each cluster."""
 
 
-def draw(path: Path, clusters: Iterable[str]) -> Passwords:
+def draw(path: Path, clusters: Iterable[str], *, own_admin: bool = True) -> Passwords:
     """The passwords in the file. Those of a role or a cluster that the file lacks are drawn; what is there stays.
-    FileDamaged."""
+    FileDamaged. `own_admin` False: somebody else made the brokers' admin."""
     known = _in(path)
-    wanted = (ADMIN, *ROLES, *map(node_role, clusters))
+    wanted = (*([ADMIN] if own_admin else []), *ROLES, *map(node_role, clusters))
     drawn = {role: secrets.token_hex(PASSWORD_BYTES) for role in wanted if not known.get(role)}
     if drawn:
         _write(path, known | drawn)
@@ -109,6 +110,21 @@ def draw_for_topics(path: Path, admin: Brokers) -> Passwords:
     made, when clients had no names. KafkaException."""
     found = kafka_clients.admin_client({**CLIENT, **admin.librdkafka()}).list_topics(timeout=TIMEOUT_S).topics
     return draw(path, [name.removeprefix(DISPATCH_PREFIX) for name in found if name.startswith(DISPATCH_PREFIX)])
+
+
+def write_secrets(folder: Path, clusters: Iterable[str], nodes: Iterable[str]) -> Passwords:
+    """For a composition of containers: into the folder of each role, and of each of the nodes (CLUSTER/NODE), the user
+    and the password that its process reads through HEADRACE_SECRETS. The passwords, without the admin's.
+    FileDamaged."""
+    places = [node.partition("/")[::2] for node in nodes]
+    passwords = draw(folder / FILE, {*clusters, *(cluster for cluster, _ in places)}, own_admin=False)
+    folders = dict(zip(ROLES, ROLES, strict=True)) | {node: node_role(cluster) for cluster, node in places}
+    for name, role in folders.items():
+        shown = credentials(passwords, role)
+        (folder / name).mkdir(exist_ok=True, mode=0o700)
+        for setting, text in (("headrace_kafka_user", shown.user), ("headrace_kafka_password", shown.password)):
+            replace(folder / name / setting, text.encode(), mode=0o600)
+    return passwords
 
 
 def admit(path: Path, addresses: str, clusters: Iterable[str]) -> AccessChange:

@@ -14,8 +14,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the users of a stack's broker are for everybody to read",
         "local/kafka_logins.py",
-        "mode=0o600",
-        "mode=0o644",
+        "msgspec.json.encode(dict(passwords))), mode=0o600)",
+        "msgspec.json.encode(dict(passwords))), mode=0o644)",
         f"{_LOGINS}::test_each_role_and_each_cluster_has_a_user_of_its_own_which_the_next_start_finds",
     ),
     Mutant(

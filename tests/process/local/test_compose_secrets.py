@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-SECRETS = {"POSTGRES_PASSWORD", "S3_SECRET_KEY"}
+SECRETS = {"KAFKA_ADMIN_PASSWORD", "POSTGRES_PASSWORD", "S3_SECRET_KEY"}
 
 
 def test_they_are_those_that_compose_asks_for() -> None:

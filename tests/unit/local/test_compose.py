@@ -5,44 +5,30 @@ from __future__ import annotations
 import re
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from contract.signing import installation_keys
+from local import kafka_logins
 from local.composition import Composition
 from local.installation_key import write_secrets
+from local.kafka_server import guarded_settings
 from local.options import Layout, Memory, Options
 from runtime.roles import Role, variables_of
 from runtime.settings import SECRETS_VARIABLE, Settings
+from tests.compose import COMPOSE, ROOT, SERVICES, SET_BY_A_USER, broker_settings, filled
 
-ROOT = Path(__file__).parents[3]
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 THREE = dict(
     line.split("=", 1)
     for line in (ROOT / "docker-compose.three-brokers.env").read_text().splitlines()
     if line and not line.startswith("#")
 )
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SECRETS = "/var/lib/headrace/secrets"
 BROKERS = ("kafka", "kafka-2", "kafka-3")
 
 
-SET_BY_A_USER = {"POSTGRES_PASSWORD": "drawn", "S3_SECRET_KEY": "drawn-too"}
-
-
-def filled(text: object, variables: dict[str, str]) -> str:
-    """What compose makes of `${NAME:-default}` and `${NAME:?why}`, the innermost first. KeyError: a name without a
-    value."""
-
-    def value(match: re.Match[str]) -> str:
-        return variables[match[1]] if match[2] == "?" else variables.get(match[1]) or match[3]
-
-    before, after = "", str(text)
-    while before != after:
-        before, after = after, re.sub(r"\$\{(\w+):([-?])([^${}]*)\}", value, after)
-    return after
+OF_ITS_FOLDER = {"HEADRACE_KAFKA_USER": "headrace-x", "HEADRACE_KAFKA_PASSWORD": "drawn"}
+"""What a process reads through HEADRACE_SECRETS."""
 
 
 def test_it_runs_the_modules_that_headrace_up_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +88,10 @@ def test_each_process_has_the_settings_of_its_role_and_no_others(name: str) -> N
 
 @pytest.mark.parametrize("name", OURS)
 def test_its_settings_are_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for setting, text in SERVICES[name]["environment"].items():
+    for setting, text in (OF_ITS_FOLDER | SERVICES[name]["environment"]).items():
         if setting != SECRETS_VARIABLE:
             monkeypatch.setenv(setting, filled(text, SET_BY_A_USER))
-    Settings()
+    assert Settings().kafka_user == ("admin" if name == "install" else "headrace-x")
 
 
 def test_no_secret_has_a_default() -> None:
@@ -113,7 +99,7 @@ def test_no_secret_has_a_default() -> None:
     assert not re.findall(r"\$\{\w*(?:PASSWORD|SECRET)\w*:-(?!\$)[^}]*\}", text)
     for service in SERVICES.values():
         for setting, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|SECRET_KEY|CREDENTIAL|DATABASE_URL", setting):
+            if re.search("PASSWORD|SECRET_KEY|CREDENTIAL|DATABASE_URL|PLAIN_SASL_JAAS|ADMIN", setting):
                 with pytest.raises(KeyError):
                     filled(value, {})
                 assert "drawn" in filled(value, SET_BY_A_USER)
@@ -152,6 +138,7 @@ def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypa
     arguments = SERVICES["install"]["command"]
     nodes = [f"node.{arguments[at + 1]}" for at, word in enumerate(arguments) if word == "--node"]
     write_secrets(tmp_path, nodes)
+    passwords = kafka_logins.write_secrets(tmp_path, ["local"], ["local/node-1"])
     mounted = {}
     for name, service in SERVICES.items():
         for volume in service.get("volumes", ()):
@@ -159,20 +146,49 @@ def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypa
                 assert (volume["source"], volume["target"], volume["read_only"]) == ("secrets", SECRETS, True)
                 mounted[name] = volume["volume"]["subpath"]
                 assert service["environment"][SECRETS_VARIABLE] == SECRETS
-    assert mounted == {name: name for name in ("scheduler", "api", "intake", "relay", "node-1")}
+    assert mounted == {name: name for name in ("scheduler", "api", "intake", "projector", "relay", "node-1")}
     settings = {}
     for name, folder in mounted.items():
         assert stat.S_IMODE((tmp_path / folder).stat().st_mode) == 0o700
         monkeypatch.setenv(SECRETS_VARIABLE, str(tmp_path / folder))
-        settings[name] = Settings()
+        settings[name] = Settings(kafka_security="sasl_plaintext")
+        role = "node.local" if name == "node-1" else name
+        assert (settings[name].kafka_user, settings[name].kafka_password) == (f"headrace-{role}", passwords[role])
+    assert settings.pop("projector").signing_key == ""
     found = installation_keys(settings.pop("scheduler").installation_keys)
     for name, signer in {"api": "api", "intake": "intake", "relay": "relay", "node-1": "node.local/node-1"}.items():
         assert settings[name].signing_key == found[0].of(signer).text
         assert settings[name].installation_keys == ""
         assert (settings[name].join_token != "") == (name == "node-1"), "a new one each time that `install` runs"
     write_secrets(tmp_path, nodes)
+    assert kafka_logins.write_secrets(tmp_path, [], []) == passwords, "what is there stays"
     monkeypatch.setenv(SECRETS_VARIABLE, str(tmp_path / "scheduler"))
-    assert installation_keys(Settings().installation_keys) == found, "what is there stays"
+    assert installation_keys(Settings(kafka_security="sasl_plaintext").installation_keys) == found, "as it does here"
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+def test_every_listener_asks_for_a_name_and_rules_hold_as_in_the_stack(broker: str) -> None:
+    """A broker with the stack's settings is tried: tests/integration/runtime/test_principals.py."""
+    found, guarded = broker_settings(broker), guarded_settings("drawn-by-lot")
+    listeners = "listener.security.protocol.map"
+    assert found[listeners] == f"{guarded.pop(listeners)},HOST:SASL_PLAINTEXT"
+    assert {key: found.get(key) for key in guarded} == guarded
+    assert {name.partition(":")[0] for name in found["listeners"].split(",")} == {"CLIENTS", "CONTROLLER", "HOST"}
+    on_this_machine = {key: value for key, value in found.items() if key.startswith("listener.name.host.")}
+    scram = guarded["listener.name.clients.scram-sha-512.sasl.jaas.config"]
+    assert on_this_machine == {
+        "listener.name.host.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.host.scram-sha-512.sasl.jaas.config": scram,
+    }
+
+
+def test_the_admin_shows_its_password_to_brokers_alone() -> None:
+    assert SERVICES["kafka-admin"]["networks"] == ["control"]
+    assert SERVICES["install"]["depends_on"]["kafka-admin"] == {"condition": "service_completed_successfully"}
+    knowing = {
+        name for name, service in SERVICES.items() if "drawn-by-lot" in filled(service["environment"], SET_BY_A_USER)
+    }
+    assert knowing == {*BROKERS, "kafka-admin", "install"}
 
 
 @pytest.mark.parametrize("broker", BROKERS)
