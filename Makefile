@@ -103,7 +103,7 @@ generate: $(INSTALLED) ## Write docs/events.md, JSON Schema and AsyncAPI from th
 .PHONY: lock
 lock: | $(UV) ## Pin every dependency by hash, after pyproject.toml changed
 	$(EXPORT) --group dev --group local --group build -o requirements.lock
-	$(EXPORT) --no-default-groups --group build -o requirements.image.lock
+	$(EXPORT) --no-default-groups --group build --extra iam -o requirements.image.lock
 	$(EXPORT) --only-group supply -o requirements.supply.lock
 
 .PHONY: lock-jars

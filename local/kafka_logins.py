@@ -83,6 +83,7 @@ def settings_of(passwords: Passwords, role: str) -> dict[str, object]:
         "kafka_ca": "",
         "kafka_token_url": "",
         "kafka_token_scope": "",
+        "kafka_iam_region": "",
         "kafka_development": False,
     }
 

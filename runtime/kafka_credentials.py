@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from runtime import kafka_iam
+
 Security = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
 Mechanism = Literal["SCRAM-SHA-512", "PLAIN", "OAUTHBEARER"]
+
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,9 @@ class KafkaCredentials:
     token_url: str = ""
     """With OAUTHBEARER: where tokens are fetched, by the grant `client_credentials` of RFC 6749."""
     token_scope: str = ""
+    iam_region: str = ""
+    """With OAUTHBEARER: brokers of AWS in this region know their clients by IAM. The token is made of the credentials
+    that this machine has (AWS_…, a profile, its role), so that there is neither user nor password."""
 
     @property
     def has_sasl(self) -> bool:
@@ -44,6 +53,8 @@ class KafkaCredentials:
         return self._fault_of_sasl() or self._fault_of_tokens() or self._fault_of_tls(addresses)
 
     def _fault_of_sasl(self) -> str:
+        if self.iam_region:
+            return self._fault_of_iam()
         if self.has_sasl and not (self.user and self.password):
             missing = "HEADRACE_KAFKA_PASSWORD" if self.user else "HEADRACE_KAFKA_USER"
             return (
@@ -57,10 +68,28 @@ class KafkaCredentials:
             )
         return ""
 
+    def _fault_of_iam(self) -> str:
+        if (self.security, self.mechanism) != ("sasl_ssl", "OAUTHBEARER"):
+            return (
+                "expected HEADRACE_KAFKA_SECURITY=sasl_ssl and HEADRACE_KAFKA_MECHANISM=OAUTHBEARER with"
+                f" HEADRACE_KAFKA_IAM_REGION, found {self.security} and {self.mechanism}"
+            )
+        if self.user or self.password or self.token_url or self.token_scope:
+            return (
+                "expected no HEADRACE_KAFKA_USER, HEADRACE_KAFKA_PASSWORD or HEADRACE_KAFKA_TOKEN_… with"
+                " HEADRACE_KAFKA_IAM_REGION, by which clients show what AWS gave to this machine; found some"
+            )
+        if not _REGION.fullmatch(self.iam_region):
+            return "expected HEADRACE_KAFKA_IAM_REGION like eu-west-1, found another text"
+        return kafka_iam.fault()
+
     def _fault_of_tokens(self) -> str:
-        by_token = self.has_sasl and self.mechanism == "OAUTHBEARER"
+        by_token = self.has_sasl and self.mechanism == "OAUTHBEARER" and not self.iam_region
         if by_token and not self.token_url:
-            return "expected HEADRACE_KAFKA_TOKEN_URL with HEADRACE_KAFKA_MECHANISM=OAUTHBEARER, found none"
+            return (
+                "expected HEADRACE_KAFKA_TOKEN_URL or HEADRACE_KAFKA_IAM_REGION with"
+                " HEADRACE_KAFKA_MECHANISM=OAUTHBEARER, found none"
+            )
         if not by_token and (self.token_url or self.token_scope):
             return (
                 "expected HEADRACE_KAFKA_MECHANISM=OAUTHBEARER and a SASL security with HEADRACE_KAFKA_TOKEN_URL or"
@@ -122,6 +151,8 @@ class Brokers:
         if not shown.has_sasl:
             return config
         config["sasl.mechanism"] = shown.mechanism
+        if shown.iam_region:
+            return config | {"oauth_cb": partial(kafka_iam.token_for_librdkafka, shown.iam_region)}
         if shown.mechanism != "OAUTHBEARER":
             return config | {"sasl.username": shown.user, "sasl.password": shown.password}
         config |= {

@@ -20,6 +20,7 @@ _KAFKA = frozenset(
         "kafka_ca",
         "kafka_token_url",
         "kafka_token_scope",
+        "kafka_iam_region",
         "kafka_development",
     }
 )

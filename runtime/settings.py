@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     """OAUTHBEARER: where tokens are fetched with kafka_user and kafka_password as the client's id and secret."""
     kafka_token_scope: str = ""
     """OAUTHBEARER: what is asked for with a token. Empty: nothing is said about it."""
+    kafka_iam_region: str = ""
+    """OAUTHBEARER by IAM of AWS, with the credentials that the machine has: the region of the brokers."""
     kafka_development: bool = False
     """Whether the brokers may let clients without a name in: they are for development. Else no process of ours runs
     with such brokers."""
@@ -294,6 +296,7 @@ class Settings(BaseSettings):
             ca=self.kafka_ca,
             token_url=self.kafka_token_url,
             token_scope=self.kafka_token_scope,
+            iam_region=self.kafka_iam_region,
         )
         return Brokers(self.kafka, shown)
 

@@ -14,6 +14,7 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaConnectionError
 from faust.auth import OAuthCredentials
 
+from runtime import kafka_iam
 from runtime.http_client import http_client
 from runtime.kafka_credentials import KafkaCredentials
 
@@ -35,7 +36,7 @@ def broker_credentials(shown: KafkaCredentials) -> Any:
 
 
 class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
-    """Fetches tokens by the grant `client_credentials` (RFC 6749, section 4.4) and keeps one while it is fresh."""
+    """Has tokens fetched, or made for IAM, and keeps one while it is fresh."""
 
     def __init__(self, shown: KafkaCredentials, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._shown, self._now_s = shown, now_s
@@ -47,13 +48,24 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
         async with self._fetching:
             if self._now_s() >= self._stale_at_s:
                 asked_at_s = self._now_s()
-                self._token, life_s = await asyncio.to_thread(_fetch, self._shown)
+                make = _signed if self._shown.iam_region else _fetch
+                self._token, life_s = await asyncio.to_thread(make, self._shown)
                 self._stale_at_s = asked_at_s + life_s * TOKEN_USED_FOR
             return self._token
 
 
+def _signed(shown: KafkaCredentials) -> tuple[str, float]:
+    """A token for IAM, and how many seconds it lives. KafkaConnectionError."""
+    try:
+        made = kafka_iam.token(shown.iam_region)
+    except kafka_iam.NoToken as none:
+        raise KafkaConnectionError(str(none)) from None
+    return made.text, made.ends_s - time.time()
+
+
 def _fetch(shown: KafkaCredentials) -> tuple[str, float]:
-    """A token, and how many seconds it lives. KafkaConnectionError, without words of the answer: it may hold one."""
+    """A token by the grant `client_credentials` (RFC 6749, section 4.4), and how many seconds it lives.
+    KafkaConnectionError, without words of the answer: it may hold one."""
     form = {"grant_type": "client_credentials"} | ({"scope": shown.token_scope} if shown.token_scope else {})
     try:
         with http_client(shown.token_url, ca=shown.ca, timeout=TOKEN_TIMEOUT_S) as client:

@@ -7,6 +7,8 @@ from tests.mutants.mutant import Mutant
 _LOGINS = "tests/unit/local/test_kafka_logins.py"
 _COMPOSITION = "tests/unit/local/test_composition.py"
 _ASKED = "tests/process/runtime/test_anonymous_clients.py"
+_COMPOSE = "tests/unit/local/test_compose.py"
+_IAM = "tests/unit/runtime/test_kafka_iam.py"
 _ACCESS = "tests/unit/contract/test_access.py"
 _LET_IN = "tests/process/runtime/test_entry.py::test_a_broker_that_lets_anybody_in"
 
@@ -157,5 +159,54 @@ MUTANTS: tuple[Mutant, ...] = (
         "    found.nameless = ",
         "    _ = ",
         "tests/unit/cli/test_troubles.py::test_brokers_that_let_anybody_in_are_said",
+    ),
+    Mutant(
+        "a process of compose has the user of another",
+        "local/kafka_logins.py",
+        "    folders = dict(zip(ROLES, ROLES, strict=True)) |",
+        "    folders = dict(zip(ROLES, reversed(ROLES), strict=True)) |",
+        f"{_COMPOSE}::test_each_process_has_its_own_secrets_and_no_others",
+    ),
+    Mutant(
+        "compose lets clients of this machine in without a name",
+        "docker-compose.yml",
+        "CLIENTS:SASL_PLAINTEXT,HOST:SASL_PLAINTEXT",
+        "CLIENTS:SASL_PLAINTEXT,HOST:PLAINTEXT",
+        f"{_COMPOSE}::test_every_listener_asks_for_a_name_and_rules_hold_as_in_the_stack",
+    ),
+    Mutant(
+        "compose's rules hold for nobody who has none",
+        "docker-compose.yml",
+        'KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND: "false"',
+        'KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND: "true"',
+        f"{_COMPOSE}::test_every_listener_asks_for_a_name_and_rules_hold_as_in_the_stack",
+    ),
+    Mutant(
+        "librdkafka is given no token of IAM",
+        "runtime/kafka_credentials.py",
+        '            return config | {"oauth_cb": partial(kafka_iam.token_for_librdkafka, shown.iam_region)}\n',
+        "            return config\n",
+        f"{_IAM}::test_librdkafka_is_given_a_signed_url_of_the_region",
+    ),
+    Mutant(
+        "Faust asks a token endpoint where IAM is meant",
+        "streams/hosting/faust_credentials.py",
+        "make = _signed if self._shown.iam_region else _fetch",
+        "make = _fetch",
+        f"{_IAM}::test_faust_is_given_the_same_and_keeps_it_while_it_is_fresh",
+    ),
+    Mutant(
+        "a token of IAM may cross the network in clear",
+        "runtime/kafka_credentials.py",
+        '        if (self.security, self.mechanism) != ("sasl_ssl", "OAUTHBEARER"):',
+        '        if self.mechanism != "OAUTHBEARER":',
+        f"{_IAM}::test_what_does_not_go_together_is_told",
+    ),
+    Mutant(
+        "a machine without credentials of AWS ends in a defect",
+        "runtime/kafka_iam.py",
+        "    except (AttributeError, ValueError):",
+        "    except ValueError:",
+        f"{_IAM}::test_a_machine_without_credentials_has_no_token_and_says_so",
     ),
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,13 @@ CLUSTER = next(iter(POLICY.clusters))
 PREFIX = "headrace-"
 RULES = access_rules(POLICY)
 ROLES = sorted({rule.role for rule in RULES})
+TOKENS = {
+    "listener.name.clients.sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN,OAUTHBEARER",
+    "listener.name.clients.oauthbearer.sasl.jaas.config": (
+        "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"
+    ),
+}
+"""A broker that takes a token which nobody signed: Kafka's own way to try a client."""
 TOPICS = tuple(topic.name for topic in topics_for(POLICY))
 
 
@@ -41,7 +50,7 @@ def as_role(brokers: Brokers, role: str, password: str = "") -> Brokers:
     return Brokers(brokers.addresses, shown)
 
 
-def server(data: Path, port: int, **options: str) -> KafkaServer:
+def server(data: Path, port: int, **options: Any) -> KafkaServer:
     controller_port = free_port(not_in={port})
     return KafkaServer(
         data / "kafka",
@@ -49,7 +58,7 @@ def server(data: Path, port: int, **options: str) -> KafkaServer:
         port=port,
         controller_port=controller_port,
         words_kept_ms=WORDS_KEPT_MS,
-        **options,  # type: ignore[arg-type]
+        **options,
     )
 
 
@@ -65,7 +74,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
         assert [(answer.treated, answer.topics) for answer in ask(before.brokers)] == [(Treated.LET_IN, len(TOPICS))]
     finally:
         before.stop()
-    broker = server(data, port, admin_password="drawn")
+    broker = server(data, port, admin_password="drawn", overrides=TOKENS)
     broker.start()
     try:
         broker.await_ready()
@@ -179,6 +188,38 @@ def test_who_may_write_nothing_is_told_so_as_often_as_it_tries(guarded: Brokers)
         until(lambda: producer._fatal, "the library gives the client up")
     assert producer._thread.is_alive()
     producer.close()
+
+
+def test_a_token_that_is_made_here_reaches_the_broker_by_both_clients(
+    guarded: Brokers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for IAM, but for the token, which only AWS could check: this broker reads who it is for."""
+
+    def unsigned(region: str) -> tuple[str, int]:
+        now_s = int(time.time())
+        said = ({"alg": "none"}, {"sub": f"{PREFIX}auditor", "iat": now_s, "exp": now_s + 900})
+        parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in said]
+        return ".".join([*parts, ""]), (now_s + 900) * 1000
+
+    assert writes(guarded, LEDGER)
+    monkeypatch.setattr("aws_msk_iam_sasl_signer.MSKAuthTokenProvider.generate_auth_token", unsigned)
+    shown = KafkaCredentials(security="sasl_plaintext", mechanism="OAUTHBEARER", iam_region="eu-west-1")
+    auditor = Brokers(guarded.addresses, shown)
+    assert may_read(auditor, LEDGER)
+    assert kafka.offsets(auditor, LEDGER, 0)[1] > 0
+    assert kafka_clients.admin_client(auditor.librdkafka()).list_topics(timeout=10).topics
+    assert writes(auditor, LEDGER, JOBS) == set()
+
+    async def metadata() -> set[str]:
+        auth = credentials_to_aiokafka_auth(broker_credentials(shown))
+        consumer = AIOKafkaConsumer(bootstrap_servers=guarded.addresses, **auth)
+        try:
+            await consumer.start()
+            return set(await consumer.topics())
+        finally:
+            await consumer.stop()
+
+    assert LEDGER in asyncio.run(metadata())
 
 
 def test_rules_of_others_stay(guarded: Brokers) -> None:
