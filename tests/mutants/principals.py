@@ -130,7 +130,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "runtime/anonymous_clients.py",
         "    if len(answer) > ANSWER_BYTES_MAX:",
         "    if False:",
-        f"{_ASKED}::test_each_answer_is_understood[endless]",
+        f"{_ASKED}::test_no_answer_is_read_without_an_end",
     ),
     Mutant(
         "a broker that hangs up lets clients in",

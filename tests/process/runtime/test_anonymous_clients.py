@@ -11,7 +11,7 @@ import pytest
 
 from local.ports import HOST, free_port
 from runtime import anonymous_clients
-from runtime.anonymous_clients import OpenBroker, Treated, ask, require_names
+from runtime.anonymous_clients import OpenBroker, Treated, ask, require_names, topics_in
 from runtime.kafka_credentials import Brokers, KafkaCredentials
 from runtime.settings import Settings
 from tests.stub_broker import StubBroker, metadata
@@ -39,14 +39,18 @@ def answering(*answers: bytes | None) -> Iterator[Brokers]:
         (metadata(topics=7)[:-5], Treated.AWAY),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", Treated.AWAY),
         (b"\x15\x03\x03\x00\x02\x02\x50", Treated.AWAY),
-        (metadata(topics=0, brokers=60_000), Treated.AWAY),
     ],
-    ids=["topics", "many brokers", "no topic", "hangs up", "silent", "half", "HTTP", "TLS", "endless"],
+    ids=["topics", "many brokers", "no topic", "hangs up", "silent", "half", "HTTP", "TLS"],
 )
 def test_each_answer_is_understood(answer: bytes | None, treated: Treated) -> None:
     with answering(answer) as brokers:
         ((address, found, _),) = ask(brokers, LIMIT_S)
     assert (address, found) == (brokers.addresses, treated)
+
+
+def test_no_answer_is_read_without_an_end() -> None:
+    with pytest.raises(ValueError, match="without an end"):
+        topics_in(metadata(topics=0, brokers=60_000)[:-4])
 
 
 def test_nobody_at_the_port_is_away() -> None:
