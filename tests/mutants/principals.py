@@ -209,4 +209,32 @@ MUTANTS: tuple[Mutant, ...] = (
         "    except ValueError:",
         f"{_IAM}::test_a_machine_without_credentials_has_no_token_and_says_so",
     ),
+    Mutant(
+        "a node appends to the ledger",
+        "contract/access.py",
+        'AccessRule(node, "topic", PROGRESS, "write"),',
+        'AccessRule(node, "topic", LEDGER, "write"),',
+        f"{_ACCESS}::test_only_schedulers_write_the_ledger_and_give_orders",
+    ),
+    Mutant(
+        "a node reads the orders of other clusters",
+        "contract/access.py",
+        'AccessRule(node, "topic", dispatch_topic(cluster), "read"),',
+        'AccessRule(node, "topic", DISPATCH_PREFIX, "read", prefixed=True),',
+        f"{_ACCESS}::test_a_node_writes_its_reports_and_reads_the_orders_of_its_own_cluster",
+    ),
+    Mutant(
+        "an auditor writes",
+        "contract/access.py",
+        'AUDITOR: {LEDGER: ("read",), JOBS: ("read",), SHADOW: ("read",)},',
+        'AUDITOR: {LEDGER: ("read",), JOBS: ("read",), SHADOW: ("read", "write")},',
+        f"{_ACCESS}::test_an_auditor_changes_nothing_and_a_producer_has_its_topic_only",
+    ),
+    Mutant(
+        "a producer reads what others submit",
+        "contract/access.py",
+        'PRODUCER: {SUBMISSIONS: ("write",)},',
+        'PRODUCER: {SUBMISSIONS: ("read", "write")},',
+        f"{_ACCESS}::test_an_auditor_changes_nothing_and_a_producer_has_its_topic_only",
+    ),
 )
