@@ -29,6 +29,7 @@ NOUNS = {
     "audit": "The history: verified, told, exported.",
     "quarantine": "Records that could not be acted on: see, submit again, pass over.",
     "store": "Rights in the object store: a policy for each role's login, and whether a login keeps to it.",
+    "database": "Rights in Postgres, and logins of authors, operators and processes.",
     "results": "What attempts left in the object store: swept.",
     "views": "The tables from which the API answers: pruned.",
     "topics": "What each role may do with the topics: the brokers' access rules.",

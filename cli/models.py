@@ -10,13 +10,13 @@ import typer
 from msgspec import structs
 from sqlalchemy import Engine
 
-from cli import output, withdrawals
+from cli import model_owners, output, withdrawals
 from cli.caller import user_name
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed
 from cli.output import Format, Output
 from contract.names import ALIAS_DEFAULT
-from registry import aliases, models, publishing
+from registry import aliases, models, owners, publishing
 from registry.aliases import AliasMove
 from registry.manifest import VersionFile
 from runtime.object_store import ObjectStore
@@ -25,6 +25,7 @@ from views import queries, withdrawn
 
 app = typer.Typer(no_args_is_help=True, help="Versions of models, and the aliases that point to them.")
 app.command()(withdrawals.withdraw)
+app.command()(model_owners.owner)
 
 AliasOption = Annotated[str, typer.Option("--alias", help="The pointer.")]
 Reason = Annotated[str, typer.Option("--why", help="Kept in the alias's history.")]
@@ -48,7 +49,7 @@ def publish(
     found = settings(data)
     database = connect(found)
     with database.connect() as connection:
-        in_force = queries.policies(connection)
+        in_force = queries.publishing_rules(connection)
     with output.err.status("checking and uploading…") as status:
 
         def uploaded(file: VersionFile) -> None:
@@ -62,12 +63,12 @@ def publish(
             why=why,
             pool=pool,
             alias=alias,
-            wheels_from_index=in_force[0].policy.wheels_from_index if in_force else True,
+            wheels_from_index=all(in_force.values()),
             vendor_wheels=vendor_wheels,
             on_uploaded=uploaded,
         )
         await_relay(database, f"{done.version.model}@{done.version.digest}")
-    if done.version.pool not in {entry.pool for entry in in_force}:
+    if done.version.pool not in in_force:
         waits = (
             f"pool {done.version.pool}: no scheduler has opened it yet; what is submitted there waits until one does"
         )
@@ -123,12 +124,15 @@ def show(
     database = connect(settings(data))
     versions = models.versions(database, model)
     with database.connect() as connection:
+        owners.require(connection, model)  # an author would see another's model without versions
+        owner = owners.named(owners.owner_of(connection, model))
         gone = withdrawn.versions(connection, model)
     known = {a.alias for a in models.show(database, model).aliases}
     moves = aliases.history(database, model, alias) if alias in known or alias != ALIAS_DEFAULT else ()
     if form is Format.JSON:
-        shown = {"versions": versions, "withdrawn": list(gone.values()), "alias": alias, "moves": moves}
+        shown = {"owner": owner, "versions": versions, "withdrawn": list(gone.values()), "alias": alias, "moves": moves}
         return output.as_json(shown)
+    output.out.print(f"{model} belongs to {owner}", highlight=False)
     live = moves[-1].version if moves else ""
     output.table(
         ["version", "published", "by", "chipsets", "timeout", ""],

@@ -11,14 +11,15 @@ from contract import signers
 from contract.access import node_role
 from contract.signing import InstallationKey, installation_keys
 from local import installation_key, kafka_logins, ports
+from local.database_passwords import LOGINS, PROCESSES
 from local.kafka_server import ADMIN, KafkaServer
 from local.options import Layout, Memory, Options, brings_own_s3, remember
 from local.ports import HOST
-from local.postgres_server import PostgresServer
+from local.postgres_server import OWNER, PostgresServer
 from local.program import StackProgram
 from local.s3_server import S3Server
 from local.server import StackServer
-from runtime.roles import Role
+from runtime.roles import OPERATOR, Role
 from runtime.settings import Settings
 
 PORT_RELEASE_S = 2.0
@@ -69,14 +70,16 @@ class Composition:
         self.postgres = None if os.environ.get("DATABASE_URL") else PostgresServer(layout.postgres, layout.logs)
         self.s3 = S3Server(layout.s3, layout.logs, port=self.ports["s3"]) if brings_own_s3() else None
         self.settings = self._settings()
+        self.owner_settings = self._as(self.settings, OWNER)
+        """For whoever makes the tables, and nobody else."""
         self.servers: list[StackServer] = [s for s in (self.kafka, self.postgres, self.s3) if s is not None]
         self.programs: list[StackServer] = [*self._programs()]
         self.nodes: list[StackServer] = [*self._nodes()]
 
     def _settings(self) -> Settings:
         """The settings of whoever talks to the stack. Each process of the stack has `data`, `metrics_port`,
-        `node_address`, a signer and a user of the broker of its own; these sign, and speak to the broker, as an
-        operator."""
+        `node_address`, a signer, a user of the broker and a login of the database of its own; these are an
+        operator's."""
         changes: dict[str, object] = {
             "kafka": self.kafka.bootstrap,
             "data": self._layout.processes,
@@ -88,15 +91,24 @@ class Composition:
             **installation_key.settings_of(self._keys[0].of(installation_key.OWNER)),
             **kafka_logins.settings_of(self._passwords, signers.OPERATOR),
         }
-        if self.postgres is not None:
-            changes["database_url"] = self.postgres.url
         if self.s3 is not None:
             changes |= {
                 "s3_endpoint": self.s3.endpoint,
                 "s3_access_key": self.s3.access_key,
                 "s3_secret_key": self.s3.secret_key,
             }
-        return self._given.model_copy(update=changes)
+        return self._as(self._given.model_copy(update=changes), OPERATOR)
+
+    def _as(self, settings: Settings, login: str) -> Settings:
+        """These settings with a login of our own database. A database of the user's own has the login that he gave."""
+        if self.postgres is None:
+            return settings
+        return settings.model_copy(update={"database_url": self.postgres.url_of(login)})
+
+    @property
+    def database_logins(self) -> dict[str, str]:
+        """The passwords of the logins that our own database must have; none for a database of the user's own."""
+        return {} if self.postgres is None else {login: self.postgres.passwords.of(login) for login in LOGINS}
 
     @property
     def follows_key_file(self) -> bool:
@@ -177,6 +189,8 @@ class Composition:
             "node_address": node_address,
         }
         settings = self.settings.model_copy(update=changes)
+        if role in PROCESSES:
+            settings = self._as(settings, role)
         return StackProgram(
             name,
             module,

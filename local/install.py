@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
+import psycopg
 import stamina
+import structlog
 from confluent_kafka import KafkaException
+from sqlalchemy import make_url
 
 import migrations
 from contract import policy, signers, topics
-from local import installation_key, kafka_logins
+from local import database_passwords, installation_key, kafka_logins
 from local.errors import CannotStart
 from local.first_policy import POLICY_FILE, read_policy
 from local.options import Keys
 from local.own_files import FileDamaged, read, replace
 from registry import keys, policies, pools
-from runtime import kafka, postgres
+from runtime import database_logins, kafka, postgres
 from runtime.anonymous_clients import OpenBroker, require_names
 from runtime.entry import run_process
 from runtime.object_store import ObjectStore
@@ -32,7 +35,10 @@ from runtime.settings import Settings
 
 SERVERS_TIMEOUT_S = 60
 
+log = structlog.get_logger(__name__)
+
 DEMO_TENANT = "demo"
+NO_LOGINS: Mapping[str, str] = {}
 OPERATOR_TENANT = "operator"
 
 
@@ -47,10 +53,14 @@ def install_topics(settings: Settings, first: policy.Policy, replication: int = 
     policies.tell(settings, first, untold)
 
 
-def install_tables_and_keys(settings: Settings, keys_file: Path, first: policy.Policy) -> None:
-    """Bring the tables up to date, register the first policy's pools if the registry has none, and write new API keys
-    to the file unless the file holds keys that this database knows."""
+def install_tables_and_keys(
+    settings: Settings, keys_file: Path, first: policy.Policy, logins: Mapping[str, str] = NO_LOGINS
+) -> None:
+    """Bring the tables up to date, give each role its rights, make the logins of our own processes with these
+    passwords, register the first policy's pools if the registry has none, and write new API keys to the file unless the
+    file holds keys that this database knows. CannotStart when there must be logins and this one may make none."""
     migrations.upgrade(settings.database_url)
+    _install_logins(settings, logins)
     engine = postgres.engine(settings)
     tiers = tuple(first.tiers)
     try:
@@ -67,6 +77,21 @@ def install_tables_and_keys(settings: Settings, keys_file: Path, first: policy.P
         replace(keys_file, msgspec.json.format(msgspec.json.encode(made)), mode=0o600)
     finally:
         engine.dispose()
+
+
+def _install_logins(settings: Settings, logins: Mapping[str, str]) -> None:
+    url = make_url(settings.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True, connect_timeout=postgres.CONNECT_TIMEOUT_S) as connection:
+        if not database_logins.grant_all(connection):
+            if logins:
+                raise CannotStart(
+                    "a login that owns the tables and may make roles in DATABASE_URL",
+                    "one that may not",
+                    "Name the owner of the database, or a superuser",
+                )
+            log.warning("the roles of the database are left out: this login may make none", todo="database grants")
+        for login, password in logins.items():
+            database_logins.make_login(connection, login, database_passwords.LOGINS[login], password)
 
 
 def install_bucket(settings: Settings) -> None:
@@ -91,7 +116,7 @@ def main() -> int:
     parser.add_argument("--policy", type=Path, default=POLICY_FILE, help="the first policy")
     parser.add_argument("--replication", type=int, default=1, help="copies of each new topic")
     parser.add_argument("--keys", type=Path, required=True, help="the file to write the first API keys to")
-    parser.add_argument("--secrets", type=Path, help="the folder in which each process gets its signing key")
+    parser.add_argument("--secrets", type=Path, help="the folder in which each process gets its secrets")
     parser.add_argument("--node", action="append", default=[], metavar="CLUSTER/NODE", help="a node that gets one")
     parser.add_argument(
         "--trusted-models", default="false", choices=("true", "false"), help="whether the policy says so"
@@ -102,7 +127,7 @@ def main() -> int:
         help="make a user of the brokers for each role, with its rules and its secret; takes a super user of theirs",
     )
     options = parser.parse_args()
-    settings = Settings()
+    settings, logins = Settings(), NO_LOGINS
     require_names(settings)
     try:
         first = read_policy(options.policy)
@@ -111,6 +136,7 @@ def main() -> int:
         if options.secrets is not None:
             own = installation_key.write_secrets(options.secrets, [f"{signers.NODE}.{node}" for node in options.node])
             settings = settings.model_copy(update=installation_key.settings_of(own))
+            logins = database_passwords.write_secrets(options.secrets, settings)
         users = None
         if options.secrets is not None and options.kafka_users:
             users = kafka_logins.write_secrets(options.secrets, first.clusters, options.node)
@@ -120,7 +146,7 @@ def main() -> int:
     steps: tuple[Callable[[], None], ...] = (
         lambda: _users_if_asked(settings, users),
         lambda: _topics_if_new(settings, first, options.replication),
-        lambda: install_tables_and_keys(settings, options.keys, first),
+        lambda: install_tables_and_keys(settings, options.keys, first, logins),
         lambda: install_bucket(settings),
         lambda: require_names(settings),  # again: until now the brokers may have been away, or without a topic
     )

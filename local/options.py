@@ -58,6 +58,8 @@ class Layout:
         self.status = self.data / "status.json"
         self.settings = self.data / "settings.json"
         self.keys = self.data / "keys.json"
+        self.owner = self.data / "owner.json"
+        """The settings of whoever owns the tables of the database, as settings.json has those of an operator."""
         self.installation_keys = self.data / "installation-keys"
         """The keys from which those are derived with which processes sign (contract.signing)."""
         self.kafka_users = self.data / "kafka-users.json"

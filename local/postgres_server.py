@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
@@ -19,7 +20,10 @@ from urllib.parse import quote, urlencode
 import psutil
 import psycopg
 
+from local.database_passwords import DatabasePasswords
 from local.errors import CannotStart
+from local.own_files import replace
+from local.postgres_passwords import is_shut, let_in_once, mark_shut, shut
 from local.processes import Process
 from runtime.private_files import UMASK
 from runtime.roles import environment_of_a_server
@@ -34,6 +38,9 @@ SHARED_MEMORY_LINE = 6
 SOCKET_PATH_MAX = 107
 """Linux's limit on the path of a Unix socket, in bytes."""
 _ENDS_A_PATH = ',"'
+OWNER = "postgres"
+"""The login that `initdb` makes. It owns the tables, and is a superuser of this server, which is ours alone."""
+_DATABASE = "postgres"
 
 _SOME_NAMED_USER = 65_534
 """`nobody`, on every Linux."""
@@ -50,6 +57,9 @@ class PostgresServer:
     That user keeps one capability: to read what it may not, and to pass through directories. The wheel and the data may
     lie below a private home, and the home's permissions stay as they are. What a superuser of the database has run
     (`COPY FROM PROGRAM`) has the capability too, so only root reaches the socket.
+
+    Every login shows a password, which is drawn when it is first asked for and kept in a file beside the data
+    (`passwords`). Data of older releases trusted whoever reached the socket: its owner gets one at the next start.
     """
 
     name = "postgres"
@@ -63,11 +73,18 @@ class PostgresServer:
         self._durable = durable
         self.socket_dir = _socket_dir(data)
         self.process: Process | None = None
+        self._owner: _User | None = None
+        """Whose the data is, when it is not ours."""
+        self.passwords = DatabasePasswords(data.with_name(data.name + ".passwords"))
 
     @property
     def url(self) -> str:
+        """That of the owner of the tables."""
+        return self.url_of(OWNER)
+
+    def url_of(self, login: str) -> str:
         place = urlencode({"host": self.socket_dir, "port": SOCKET_NUMBER}, quote_via=quote, safe="/")
-        return f"postgresql+psycopg://postgres@/postgres?{place}"
+        return f"postgresql+psycopg://{login}:{self.passwords.of(login)}@/{_DATABASE}?{place}"
 
     def start(self) -> None:
         """Start the server on the data that it had. Returns before the server is ready (see `await_ready`)."""
@@ -83,9 +100,16 @@ class PostgresServer:
             return False
         try:
             with psycopg.connect(
-                user="postgres", dbname="postgres", host=str(self.socket_dir), port=SOCKET_NUMBER, connect_timeout=5
+                user=OWNER,
+                password=self.passwords.of(OWNER),
+                dbname=_DATABASE,
+                host=str(self.socket_dir),
+                port=SOCKET_NUMBER,
+                connect_timeout=5,
             ) as connection:
                 connection.execute("SELECT 1")
+                if not is_shut(self._data, self.passwords.of(OWNER)):
+                    shut(connection, self._data, self.passwords.of(OWNER), self._owner)
         except psycopg.OperationalError:
             return False
         return True
@@ -122,6 +146,9 @@ class PostgresServer:
             os.chown(self.socket_dir, *user)
         _require_own(self.socket_dir, user)
         privileges = _privileges(user)
+        self._owner = user
+        if not is_shut(self._data, self.passwords.of(OWNER)):
+            let_in_once(self._data, user)
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket_dir),
@@ -151,21 +178,32 @@ class PostgresServer:
             os.chown(self._data, *user)
         command = [
             *_named(),
-            "setpriv",
-            *(_privileges(user) or ["--no-new-privs"]),
-            "--",
+            *_prefix(_privileges(user)),
             str(initdb),
             "-D",
             str(self._data),
         ]
-        command += ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, umask=UMASK)
+        command += ["-U", OWNER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+        with self._password_file() as file:
+            command.append(f"--pwfile={file}")
+            answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, umask=UMASK)
         if answer.returncode:
             raise CannotStart(
                 f"initdb to prepare {self._data}",
                 answer.stderr[-1_000:].strip(),
                 f"Mend what initdb says, delete {self._data} if it is half made, and start again",
             )
+        mark_shut(self._data, self.passwords.of(OWNER), user)
+
+    @contextlib.contextmanager
+    def _password_file(self) -> Iterator[Path]:
+        """The owner's password in a file, as `initdb` reads it, which may read what its user may not."""
+        file = self._data.with_name(self._data.name + ".password")
+        replace(file, self.passwords.of(OWNER).encode(), durable=False)
+        try:
+            yield file
+        finally:
+            file.unlink()
 
 
 def binaries() -> Path:
@@ -282,6 +320,10 @@ def _privileges(user: _User | None) -> list[str]:
         f"--inh-caps={_KEEP_READING}",
         f"--ambient-caps={_KEEP_READING}",
     ]
+
+
+def _prefix(privileges: list[str]) -> list[str]:
+    return ["setpriv", *(privileges or ["--no-new-privs"]), "--"]
 
 
 def _socket_dir(data: Path) -> Path:

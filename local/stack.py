@@ -92,7 +92,15 @@ def status(data: Path) -> StackStatus:
 def settings(data: Path) -> Settings:
     """How to reach the stack that runs, or last ran, on this data. FileNotFoundError when no stack ever ran on it;
     FileDamaged."""
-    path = Layout(data).settings
+    return _settings_in(Layout(data).settings)
+
+
+def owner_settings(data: Path) -> Settings:
+    """As `settings`, with the login that owns the tables of the database: for making logins, and for nothing else."""
+    return _settings_in(Layout(data).owner)
+
+
+def _settings_in(path: Path) -> Settings:
     environment = own_files.read(path, dict[str, str])
     fields = {name.removeprefix("HEADRACE_").lower(): value for name, value in environment.items()}
     try:

@@ -142,7 +142,9 @@ class Supervisor:
         def tables() -> None:
             from local import install
 
-            install.install_tables_and_keys(settings, self._layout.keys, first)
+            install.install_tables_and_keys(
+                composition.owner_settings, self._layout.keys, first, composition.database_logins
+            )
 
         def bucket() -> None:
             from local import install
@@ -183,6 +185,7 @@ class Supervisor:
         self.status.keys_file = str(self._layout.keys)
         self.status.warnings += composition.warnings
         replace(self._layout.settings, msgspec.json.encode(settings.environment()), mode=0o600)
+        replace(self._layout.owner, msgspec.json.encode(composition.owner_settings.environment()), mode=0o600)
 
     def _add(self, server: StackServer) -> StackPart:
         part = StackPart(server, self._layout)

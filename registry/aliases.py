@@ -11,9 +11,8 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection, Engine, text
 
-from contract.inputs import AliasMoved
 from contract.names import is_name
-from registry import models, outbox
+from registry import models, outbox, owners
 from registry.errors import RegistryError
 from registry.models import RegisteredVersion
 
@@ -38,7 +37,7 @@ def promote(engine: Engine, model: str, alias: str, version: str, who: str, why:
     """Points the alias to this version (`sha256:…`) of the model. The relay tells the scheduler.
 
     An alias that points there already does not move: its last move is returned.
-    RegistryError: unknown_model, unknown_version, withdrawn, invalid."""
+    RegistryError: unknown_model, unknown_version, forbidden, withdrawn, invalid."""
     with engine.begin() as connection:
         outbox.hold_model(connection, model)
         return promote_in(connection, model, alias, version, who, why)
@@ -51,6 +50,7 @@ def promote_in(connection: Connection, model: str, alias: str, version: str, who
             "invalid",
             f"expected an alias of lower case letters, digits, '.', '_', '-', at most 63, found {alias[:80]!r}",
         )
+    owners.require(connection, model)
     found = models.version_in(connection, version)
     if found is None or found.model != model:
         raise RegistryError(
@@ -67,9 +67,11 @@ def promote_in(connection: Connection, model: str, alias: str, version: str, who
 def rollback(engine: Engine, model: str, alias: str, who: str, why: str) -> AliasMove:
     """Points the alias back to the version before the one in force.
 
-    RegistryError: unknown_alias, conflict when there is no earlier version, or withdrawn when that one is."""
+    RegistryError: unknown_alias, forbidden, conflict when there is no earlier version, or withdrawn when that one
+    is."""
     with engine.begin() as connection:
         outbox.hold_model(connection, model)
+        owners.require(connection, model)
         moves = _history(connection, model, alias)
         if not moves:
             raise models.unknown_alias(connection, model, alias)
@@ -139,20 +141,11 @@ def _move(
         raise RegistryError("invalid", "expected who moves the alias, found an empty name")
     number = moves[-1].move + 1 if moves else 1
     row = {"model": model, "alias": alias, "version": version, "move": number}
-    connection.execute(
+    connection.execute(  # triggers move the pointer and fill the outbox
         text(
             "INSERT INTO registry.alias_moves (model, alias, move, version, previous, is_rollback, moved_by, why)"
             " VALUES (:model, :alias, :move, :version, :previous, :is_rollback, :who, :why)"
         ),
         row | {"previous": moves[-1].version if moves else "", "is_rollback": is_rollback, "who": who, "why": why},
     )
-    connection.execute(
-        text(
-            "UPDATE registry.aliases SET version = :version, move = :move WHERE model = :model AND alias = :alias"
-            if moves
-            else "INSERT INTO registry.aliases (model, alias, version, move) VALUES (:model, :alias, :version, :move)"
-        ),
-        row,
-    )
-    outbox.add(connection, AliasMoved(model=model, alias=alias, version=version, move=number))
     return _history(connection, model, alias)[-1]

@@ -12,15 +12,16 @@ Code = Literal[
     "unknown_version",
     "unknown_pool",
     "conflict",
+    "forbidden",
     "withdrawn",
     "corrupt",
     "environment",
     "unavailable",
 ]
 """invalid: what was given is malformed. unknown_*: nothing has this name. conflict: the name is bound to something else
-for ever. withdrawn: the version must not run any more. corrupt: bytes are not what their digest says. environment: a
-Python environment could not be built. unavailable: something is missing here now (space on disk, uv, wheels, a
-lock)."""
+for ever. forbidden: it is another's. withdrawn: the version must not run any more. corrupt: bytes are not what their
+digest says. environment: a Python environment could not be built. unavailable: something is missing here now (space on
+disk, uv, wheels, a lock)."""
 
 
 class RegistryError(Exception):

@@ -1,9 +1,9 @@
 """Publishing: a model directory becomes a version for ever.
 
 First the blobs are stored, named by their content: an interrupted publication leaves only bytes that nobody refers to.
-Then one transaction binds the model to its pool, adds the row of the version, moves the alias, and writes what the
-scheduler must be told. The row is the commit point: when several publish one version at once, one adds the row, and the
-others are told that the version was there.
+Then one transaction binds the model to its pool, adds the row of the version and moves the alias; triggers write what
+the scheduler must be told. The row is the commit point: when several publish one version at once, one adds the row, and
+the others are told that the version was there.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection, Engine, text
 
-from contract.inputs import VersionPublished
-from registry import aliases, blobs, models, outbox, wheels
+from registry import aliases, blobs, models, outbox, owners, wheels
 from registry.aliases import AliasMove
 from registry.errors import RegistryError
 from registry.manifest import MANIFEST_BYTES_MAX, Manifest, VersionFile, blob_key, digest_of, encode_manifest
@@ -60,7 +59,8 @@ def publish(
     `pool`: where the model runs; may be empty when the model is known or there is only one pool.
     `wheels_from_index`: from the policy. When it is false, or with `vendor_wheels`, the wheels are stored too. They
     come from `wheels_folder`, or else from the package index. `on_uploaded` is called on any thread after each file.
-    RegistryError: invalid (the directory), unknown_pool, conflict (another pool), environment (wheels)."""
+    RegistryError: invalid (the directory), forbidden (another's model), unknown_pool, conflict (another pool),
+    environment (wheels)."""
     if not who:
         raise RegistryError("invalid", "expected who publishes, found an empty name")
     before = {path: blobs.signature(path) for path in directory.rglob("*") if path.is_file()}
@@ -75,6 +75,7 @@ def publish(
             " every file of code/ and weights/ and holds both schemas; have fewer files",
         )
     with engine.begin() as connection:  # a refusal comes before anything is uploaded
+        owners.require(connection, manifest.name)
         pool = _pool_for(connection, manifest.name, pool)
     uploaded = _upload(model, before, store, on_uploaded)
     vendored = 0
@@ -83,6 +84,7 @@ def publish(
     store.put(blob_key(digest), raw, content_type="application/json", if_absent=True)
     with engine.begin() as connection:
         outbox.hold_model(connection, manifest.name)
+        owners.require(connection, manifest.name)
         models.bind(connection, manifest.name, pool, who)
         is_new = _insert(connection, manifest, digest, raw, who)
         move = aliases.promote_in(connection, manifest.name, alias, digest, who, why) if alias else None
@@ -140,9 +142,4 @@ def _insert(connection: Connection, manifest: Manifest, digest: str, raw: bytes,
         ),
         {"digest": digest, "model": manifest.name, "manifest": raw.decode(), "who": who},
     ).scalar_one_or_none()
-    if done is None:
-        return False
-    outbox.add(
-        connection, VersionPublished(manifest.name, digest, manifest.requirements, timeout_ms=manifest.timeout_ms)
-    )
-    return True
+    return done is not None

@@ -24,12 +24,13 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Gauge
 from psycopg import Connection as DriverConnection
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Row, text
 
 from contract import signers
-from contract.codec import decode_wire
 from contract.inputs import AliasMoved, VersionPublished
 from contract.signing import RecordSigner
+from registry.errors import RegistryError
+from registry.manifest import decode_manifest
 from registry.outbox import CHANNEL
 from runtime import jobs_writer
 from runtime.anonymous_clients import require_names
@@ -57,7 +58,9 @@ failures = Counter("headrace_registry_relay_failures_total", "Interruptions of t
 
 _LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
 _OLDEST = text(
-    "SELECT o.id, o.event_id, o.record, p.partition,"
+    "SELECT o.id, o.event_id, o.model, o.version, o.alias, o.move, p.partition,"
+    " CASE WHEN o.alias = '' THEN (SELECT v.manifest FROM registry.versions v"
+    " WHERE v.model = o.model AND v.digest = o.version) END AS manifest,"
     " (SELECT count(*) FROM registry.outbox w WHERE w.published_at IS NULL) AS waiting"
     " FROM registry.outbox o JOIN registry.models m ON m.name = o.model"
     " JOIN registry.pools p ON p.name = m.pool"
@@ -148,14 +151,22 @@ class Relay:
                 return False
             connection.execute(_MARK, {"id": row.id})
             if self._told != (row.id, row.event_id):
-                self._publish(row.event_id, row.record.encode(), row.partition)
+                self._tell(row)
                 self._told = (row.id, row.event_id)
         return True
 
-    def _publish(self, event_id: str, value: bytes, partition: int) -> None:
-        record = decode_wire(value)
-        if not isinstance(record, VersionPublished | AliasMoved):
-            raise TypeError(f"expected VersionPublished or AliasMoved in the outbox, found {type(record).__name__}")
+    def _tell(self, row: Row[Any]) -> None:
+        """Publishes what the row says. A version whose manifest nobody can read is marked and not told of: it could
+        never run, and the rows behind it must not wait."""
+        try:
+            record = record_of(row)
+        except RegistryError as error:
+            failures.labels("manifest").inc()
+            log.error("a version cannot run, and no scheduler is told of it", version=row.version, found=str(error))
+            return
+        self._publish(row.event_id, record, row.partition)
+
+    def _publish(self, event_id: str, record: VersionPublished | AliasMoved, partition: int) -> None:
         began = time.monotonic()
         signed = self._signer.record(
             record, partition=partition, key=uuid.uuid4().hex.encode(), event_id=event_id, source=SOURCE
@@ -175,6 +186,17 @@ class Relay:
             offset=delivery.offset,
             elapsed_ms=round((time.monotonic() - began) * 1000, 1),
         )
+
+
+def record_of(row: Row[Any]) -> VersionPublished | AliasMoved:
+    """What a row of the outbox tells a scheduler, taken from what the registry holds. RegistryError(corrupt) when the
+    manifest of the version is none, or another model's: an author can store any text as a manifest."""
+    if row.alias:
+        return AliasMoved(row.model, row.alias, row.version, row.move)
+    manifest = decode_manifest((row.manifest or "").encode(), row.version)
+    if manifest.name != row.model:
+        raise RegistryError("corrupt", f"expected the manifest of model {row.model}, found that of another model")
+    return VersionPublished(row.model, row.version, manifest.requirements, timeout_ms=manifest.timeout_ms)
 
 
 def _await_notification(driver: DriverConnection[Any]) -> None:

@@ -52,6 +52,9 @@ class Role(StrEnum):
     INSTALL = "install"
 
 
+AUTHOR, OPERATOR = "author", "operator"
+"""People, by what they do: publish models, and everything that `headrace` does for operators."""
+
 SETTINGS: Mapping[Role, frozenset[str]] = {
     Role.SCHEDULER: _EVERYBODY | _STORE | {"snapshot_dir", "snapshot_every_ms", "installation_keys"},
     Role.INTAKE: _EVERYBODY | _STORE | _SIGNS | DATABASE,

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from runtime.object_store import Missing, ObjectStore, StoreRefuses
-from runtime.roles import Role
+from runtime.roles import AUTHOR, OPERATOR, Role
 
 
 class Right(StrEnum):
@@ -33,9 +33,6 @@ ALL = frozenset(Right)
 
 PREFIXES = ("blobs/", "environments/", "results/", "snapshots/", "positions/", "skips/", "probes/")
 """Of every key that we write."""
-
-AUTHOR, OPERATOR = "author", "operator"
-"""People, by what they do: publish models, and everything that `headrace` does for operators."""
 
 _LISTS_ALL = dict.fromkeys(PREFIXES, frozenset({Right.LIST}))
 """Of whoever asks whether there is a bucket: that is the right to list, and names no prefix."""

@@ -246,6 +246,12 @@ class PolicyView(msgspec.Struct):
     """The operator who applied it; empty: it came back by itself, or nobody signed."""
 
 
+def publishing_rules(connection: Connection) -> dict[str, bool]:
+    """By pool in which a policy is in force: whether nodes may take wheels from a package index. An author, who may
+    not read policies, may know that much."""
+    return {row.pool: row.wheels_from_index for row in connection.execute(text("SELECT * FROM views.publishing_rules"))}
+
+
 def policies(connection: Connection) -> list[PolicyView]:
     """The policy in force in each pool."""
     query = text("SELECT pool, fingerprint, adopted_ms, document, actor FROM views.policies ORDER BY pool")

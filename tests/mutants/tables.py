@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants import (
     access,
     api,
+    authors,
     bucket,
     children,
     clients,
@@ -49,4 +50,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *layers.MUTANTS,
     *access.MUTANTS,
     *principals.MUTANTS,
+    *authors.MUTANTS,
 )

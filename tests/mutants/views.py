@@ -63,12 +63,12 @@ MUTANTS = (
         (
             '            connection.execute(_MARK, {"id": row.id})\n'
             "            if self._told != (row.id, row.event_id):\n"
-            "                self._publish(row.event_id, row.record.encode(), row.partition)\n"
+            "                self._tell(row)\n"
             "                self._told = (row.id, row.event_id)\n"
         ),
         (
             "            if self._told != (row.id, row.event_id):\n"
-            "                self._publish(row.event_id, row.record.encode(), row.partition)\n"
+            "                self._tell(row)\n"
             "                self._told = (row.id, row.event_id)\n"
             '            connection.execute(_MARK, {"id": row.id})\n'
         ),

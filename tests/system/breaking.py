@@ -74,7 +74,8 @@ def read_only(here: Installation) -> Iterator[None]:
 
 def _set_read_only(here: Installation, whether: bool) -> bool:
     """False when the server did not take the word: it may be down."""
-    engine = create_engine(stack.settings(here.data).database_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    url = stack.owner_settings(here.data).database_url
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     change = "SET default_transaction_read_only = on" if whether else "RESET default_transaction_read_only"
     try:
         with engine.connect() as connection:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from contract.topics import Topic
 from local.postgres_server import OWN_USERS, PostgresServer, binaries
@@ -58,7 +60,8 @@ def test_a_killed_broker_comes_back_with_its_records(own: Services) -> None:
 
 def test_a_killed_postgres_comes_back_with_its_rows(own: Services) -> None:
     def connect() -> psycopg.Connection:
-        return psycopg.connect(host=str(own.postgres.socket_dir), user="postgres", dbname="postgres")
+        url = make_url(own.postgres.url).set(drivername="postgresql")
+        return psycopg.connect(url.render_as_string(hide_password=False))
 
     with connect() as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
@@ -67,6 +70,39 @@ def test_a_killed_postgres_comes_back_with_its_rows(own: Services) -> None:
     own.postgres.await_ready()
     with connect() as connection:
         assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
+
+
+def test_data_that_let_in_everybody_lets_in_nobody_without_a_password_any_more(tmp_path: Path) -> None:
+    def start() -> PostgresServer:
+        server = PostgresServer(tmp_path / "postgres", tmp_path / "logs", durable=False)
+        server.start()
+        server.await_ready()
+        return server
+
+    def gets_in(server: PostgresServer, password: str | None = None) -> bool:
+        with suppress(psycopg.OperationalError):
+            here = str(server.socket_dir)
+            psycopg.connect(host=here, user="postgres", dbname="postgres", password=password).close()
+            return True
+        return False
+
+    server = start()
+    assert not gets_in(server)
+    assert not gets_in(server, password="postgres")
+    server.stop()
+    (tmp_path / "postgres" / "pg_hba.conf").write_text("local all all trust\n")
+    (tmp_path / "postgres" / "headrace-owner-password").unlink()
+    (tmp_path / "postgres.passwords").unlink()
+    try:
+        server = start()
+        until(lambda: not gets_in(server), "nobody gets in any more")
+        assert gets_in(server, password=server.passwords.of("postgres"))
+        server.stop()
+        server = start()
+        assert not gets_in(server)
+        assert gets_in(server, password=server.passwords.of("postgres"))
+    finally:
+        server.stop()
 
 
 def test_postgres_and_its_data_may_lie_below_a_private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ REFUSED = [
     "UPDATE registry.aliases SET move = 2",
     "UPDATE registry.aliases SET alias = 'beta'",
     "DELETE FROM registry.aliases",
-    "UPDATE registry.outbox SET record = '{}'",
+    "UPDATE registry.outbox SET event_id = 'another'",
     "DELETE FROM registry.outbox",
     "UPDATE registry.keys SET tenant = 'other'",
     "UPDATE registry.keys SET scope = 'operator'",

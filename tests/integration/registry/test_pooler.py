@@ -50,10 +50,10 @@ SESSIONS = 5
 def pooled(settings: Settings, services: Services, tmp_path: Path) -> Iterator[Settings]:
     """The same database through a pooler, which gives each transaction any of SESSIONS sessions."""
     database, port = make_url(settings.database_url).database, free_port()
-    folder = services.postgres.socket_dir
+    folder, password = services.postgres.socket_dir, services.postgres.passwords.of("postgres")
     config = tmp_path / "pgbouncer.ini"
     config.write_text(
-        f"[databases]\n{database} = host={folder} dbname={database} user=postgres\n"
+        f"[databases]\n{database} = host={folder} dbname={database} user=postgres password={password}\n"
         f"[pgbouncer]\nlisten_addr = {HOST}\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
         f"pool_mode = transaction\ndefault_pool_size = {SESSIONS}\nmax_client_conn = 200\n"
     )

@@ -299,3 +299,29 @@ def test_the_process_is_killed_and_started_again_and_ends_cleanly_on_sigterm(
     found = list(read_range(settings.brokers, "jobs", 0, start, end))
     assert [move for move, _ in moves(found)] == [1, 2]
     assert moves(found)[-1] == (2, digest)
+
+
+def test_a_manifest_that_is_none_or_anothers_is_told_to_nobody_and_holds_up_nothing(
+    engine: Engine, store: ObjectStore, settings: Settings, jobs: str, tmp_path: Path
+) -> None:
+    good = publish(engine, store, tmp_path, 1)
+    theirs = publish(engine, store, tmp_path, 1, name="theirs", pool="other")
+    stored = text(
+        "INSERT INTO registry.versions (digest, model, manifest, published_by)"
+        " SELECT 'sha256:' || encode(sha256(convert_to(:manifest, 'UTF8')), 'hex'), 'echo', :manifest, 'mallory'"
+    )
+    with engine.connect() as connection:
+        manifest = connection.execute(
+            text("SELECT manifest FROM registry.versions WHERE digest = :theirs"), {"theirs": theirs}
+        ).scalar_one()
+    with engine.begin() as connection:
+        for bad in ("{}", manifest + " "):
+            connection.execute(stored, {"manifest": bad})
+    last = publish(engine, store, tmp_path, 2)
+    with structlog.testing.capture_logs() as logs, relaying(engine, settings):
+        until(lambda: is_drained(engine))
+    found = [told(record) for record in records(settings, jobs, 0)]
+    assert [(type(body).__name__, body.model, body.version) for body in found] == [
+        (kind, "echo", version) for version in (good, last) for kind in ("VersionPublished", "AliasMoved")
+    ]
+    assert [entry["event"] for entry in logs].count("a version cannot run, and no scheduler is told of it") == 2

@@ -11,9 +11,9 @@ from cli import doctor, store
 from cli.main import run
 from local.s3_server import PREFIXES_OF, StoreLogin
 from runtime.object_store import ObjectStore
-from runtime.roles import Role
+from runtime.roles import OPERATOR, Role
 from runtime.settings import Settings
-from runtime.store_rights import OPERATOR, Right, RightFound, policy_of, try_rights
+from runtime.store_rights import Right, RightFound, policy_of, try_rights
 from tests.twin.logins import BUCKET, LoginStore
 from tests.twin.object_store import TwinState
 

@@ -11,7 +11,7 @@ import pytest
 from cli import models, withdrawals
 from cli.main import run
 from contract.inputs import WithdrawRequested
-from registry import aliases, operators
+from registry import aliases, operators, owners
 from registry import models as registered
 from registry.aliases import AliasMove
 from registry.errors import RegistryError
@@ -67,6 +67,8 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Installation:
         monkeypatch.setattr(module, "connect", lambda settings: SimpleNamespace(connect=nullcontext))
     monkeypatch.setattr(registered, "resolve", installation.resolve)
     monkeypatch.setattr(registered, "show", lambda engine, model: SimpleNamespace(aliases=installation.aliases))
+    monkeypatch.setattr(owners, "require", lambda connection, model: None)
+    monkeypatch.setattr(owners, "owner_of", lambda connection, model: "ann")
     monkeypatch.setattr(queries, "policies", installation.policies)
     monkeypatch.setattr(withdrawn, "versions", installation.versions)
     monkeypatch.setattr(withdrawn, "is_withdrawn", installation.is_withdrawn)
@@ -158,7 +160,9 @@ def test_list_and_show_say_it(
     assert run(["models", "list"]) == 0
     assert f"live → {DIGEST[7:19]} {said}, next → {other[7:19]}" in said_by(capsys)
     assert run(["models", "show", "film"]) == 0
-    assert said_by(capsys).count(f"← live {said}") == 1
+    shown = said_by(capsys)
+    assert shown.count(f"← live {said}") == 1
+    assert "film belongs to ann" in shown
     for command in (["list"], ["show", "film"]):
         assert run(["models", *command, "--format", "json"]) == 0
         assert f'"waiting": {waiting}' in said_by(capsys)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from contract.signing import installation_keys
-from local import kafka_logins
+from local import database_passwords, kafka_logins
 from local.composition import Composition
+from local.database_passwords import PROCESSES
 from local.installation_key import write_secrets
 from local.kafka_server import guarded_settings
 from local.options import Layout, Memory, Options
@@ -83,7 +84,9 @@ NEEDED = {"HEADRACE_KAFKA", "DATABASE_URL", "HEADRACE_S3_ENDPOINT", "HEADRACE_S3
 def test_each_process_has_the_settings_of_its_role_and_no_others(name: str) -> None:
     given = set(SERVICES[name]["environment"]) - {SECRETS_VARIABLE}
     assert given <= variables_of(role_of(name))
-    assert given >= variables_of(role_of(name)) & NEEDED
+    mounted = {"DATABASE_URL"} if name in PROCESSES else set()
+    assert given >= variables_of(role_of(name)) & NEEDED - mounted
+    assert not given & mounted, "each has its own login of the database among its secrets"
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -139,6 +142,9 @@ def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypa
     nodes = [f"node.{arguments[at + 1]}" for at, word in enumerate(arguments) if word == "--node"]
     write_secrets(tmp_path, nodes)
     passwords = kafka_logins.write_secrets(tmp_path, ["local"], ["local/node-1"])
+    address = Settings(database_url="postgresql://headrace:drawn@postgres:5432/headrace")
+    logins = database_passwords.write_secrets(tmp_path, address)
+    assert set(logins) == {"api", "intake", "projector", "relay", "operator"}
     mounted = {}
     for name, service in SERVICES.items():
         for volume in service.get("volumes", ()):
@@ -148,12 +154,17 @@ def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypa
                 assert service["environment"][SECRETS_VARIABLE] == SECRETS
     assert mounted == {name: name for name in ("scheduler", "api", "intake", "projector", "relay", "node-1")}
     settings = {}
+    monkeypatch.delenv("DATABASE_URL", raising=False)
     for name, folder in mounted.items():
         assert stat.S_IMODE((tmp_path / folder).stat().st_mode) == 0o700
         monkeypatch.setenv(SECRETS_VARIABLE, str(tmp_path / folder))
         settings[name] = Settings(kafka_security="sasl_plaintext")
         role = "node.local" if name == "node-1" else name
         assert (settings[name].kafka_user, settings[name].kafka_password) == (f"headrace-{role}", passwords[role])
+        own = f"postgresql+psycopg://{name}:{logins.get(name)}@postgres:5432/headrace"
+        assert settings[name].database_url == (
+            own if name in PROCESSES else Settings.model_fields["database_url"].default
+        )
     assert settings.pop("projector").signing_key == ""
     found = installation_keys(settings.pop("scheduler").installation_keys)
     for name, signer in {"api": "api", "intake": "intake", "relay": "relay", "node-1": "node.local/node-1"}.items():
@@ -162,6 +173,7 @@ def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypa
         assert (settings[name].join_token != "") == (name == "node-1"), "a new one each time that `install` runs"
     write_secrets(tmp_path, nodes)
     assert kafka_logins.write_secrets(tmp_path, [], []) == passwords, "what is there stays"
+    assert database_passwords.write_secrets(tmp_path, address) == logins
     monkeypatch.setenv(SECRETS_VARIABLE, str(tmp_path / "scheduler"))
     assert installation_keys(Settings(kafka_security="sasl_plaintext").installation_keys) == found, "as it does here"
 

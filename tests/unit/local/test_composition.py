@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import make_url
 
 from contract.join_tokens import JOIN_TOKEN_HEADER, TOKEN_LIFE_MS, good_until_ms
 from contract.signing import installation_keys
@@ -225,6 +226,36 @@ def test_each_process_has_the_settings_of_its_role_and_no_others(
     asking = {name for name in names if "PGPASSWORD" in found[name]}
     assert asking == {"intake", "projector", "relay", "api"}, "the PG* of libpq, for whoever asks a database"
     assert {name: found[name] - {"PGPASSWORD"} for name in names} == {name: variables_of(Role(name)) for name in names}
+
+
+def test_each_process_has_a_login_of_the_database_of_its_own(tmp_path: Path) -> None:
+    composition = compose(Options(data=tmp_path))
+    logins = {}
+    for part in composition.programs + composition.nodes:
+        assert part.process is not None
+        assert part.process.env is not None
+        if "DATABASE_URL" in part.process.env:
+            url = make_url(part.process.env["DATABASE_URL"])
+            logins[part.name] = (url.username, url.password)
+    assert {name: login for name, (login, _) in logins.items()} == {
+        name: name for name in ("api", "intake", "projector", "relay")
+    }
+    assert make_url(composition.settings.database_url).username == "operator"
+    assert make_url(composition.owner_settings.database_url).username == "postgres"
+    passwords = composition.database_logins
+    assert set(passwords) == {*logins, "operator"}
+    assert all(passwords[name] == password for name, (_, password) in logins.items())
+    assert len(set(passwords.values())) == len(passwords)
+
+
+def test_a_database_of_the_users_own_has_the_login_that_he_gave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ann:hers@db.example/x")
+    composition = compose(Options(data=tmp_path))
+    assert composition.database_logins == {}
+    assert composition.owner_settings.database_url == composition.settings.database_url
+    assert make_url(composition.settings.database_url).username == "ann"
 
 
 def test_the_numbers_of_the_api_have_a_port_of_their_own(tmp_path: Path) -> None:

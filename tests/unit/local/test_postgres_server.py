@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,15 +19,26 @@ from sqlalchemy import make_url
 
 from local import postgres_server
 from local.errors import CannotStart
-from local.postgres_server import OWN_USERS, SOCKET_PATH_MAX, PostgresServer, own_user
+from local.postgres_passwords import mark_shut
+from local.postgres_server import OWN_USERS, OWNER, SOCKET_PATH_MAX, PostgresServer, own_user
 from local.processes import Process
 
 
 @pytest.mark.parametrize("name", ["plain", "mit ümläut", "100% + & # ? = ; :x", "日本"])
-def test_the_socket_lies_beside_the_data_and_the_url_says_where(name: str) -> None:
-    server = PostgresServer(Path("/data") / name / "postgres", Path("/logs"))
-    assert server.socket_dir == Path("/data") / name / "postgres.socket"
-    assert dict(make_url(server.url).query) == {"host": str(server.socket_dir), "port": "5432"}
+def test_the_socket_lies_beside_the_data_and_the_url_says_where(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = tmp_path_factory.mktemp("d") / name / "postgres"
+    server = PostgresServer(data, Path("/logs"))
+    assert server.socket_dir == data.with_name("postgres.socket")
+    for login in ("postgres", "api"):
+        url = make_url(server.url_of(login))
+        assert dict(url.query) == {"host": str(server.socket_dir), "port": "5432"}
+        assert (url.username, url.password) == (login, server.passwords.of(login))
+    passwords = data.with_name("postgres.passwords")
+    assert stat.S_IMODE(passwords.stat().st_mode) == 0o600
+    assert PostgresServer(data, Path("/logs")).url == server.url, "the next start has the same"
+    assert server.passwords.of("api") != server.passwords.of("postgres")
 
 
 @pytest.mark.parametrize("name", ["x" * 100, "ü" * 60, "a, b", 'a "b"'])
@@ -52,6 +64,7 @@ def test_a_server_that_was_not_started_by_us_does_not_make_ours_ready(
     assert not server.ready()
     server.process = cast(Process, SimpleNamespace(pid=4711))
     assert not server.ready(), "nobody has begun there"
+    mark_shut(tmp_path, server.passwords.of(OWNER), None)
     for pid, ready in (("4712", False), ("", False), ("4711", True)):
         (tmp_path / "postmaster.pid").write_text(f"{pid}\n{tmp_path}\n")
         assert server.ready() == ready

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from contract.codec import encode
-from contract.inputs import AliasMoved
 from contract.signing import RecordSigner
 from registry import relay
 from registry.relay import Relay
@@ -25,7 +23,10 @@ class Outbox:
             number: SimpleNamespace(
                 id=number,
                 event_id=f"e{number}",
-                record=encode(AliasMoved("m", "live", "v", number)).decode(),
+                model="m",
+                version="v",
+                alias="live",
+                move=number,
                 partition=partition,
                 waiting=len(partitions),
             )

@@ -14,8 +14,8 @@ from registry.manifest import VersionFile, blob_key
 from runtime.kafka_credentials import Brokers
 from runtime.object_store import Missing, StoreRefuses
 from runtime.object_store_health import ask, require_conditional_writes
-from runtime.roles import SETTINGS, Role
-from runtime.store_rights import AUTHOR, OPERATOR, PREFIXES, RIGHTS, Right, policy_of, try_rights
+from runtime.roles import AUTHOR, OPERATOR, SETTINGS, Role
+from runtime.store_rights import PREFIXES, RIGHTS, Right, policy_of, try_rights
 from scheduling import snapshot
 from scheduling.state.pool import initial_state
 from streams.door.intake_positions import IntakePosition, IntakePositions

@@ -11,8 +11,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from runtime.roles import Role
-from runtime.store_rights import AUTHOR, OPERATOR, PREFIXES, RIGHTS, Right
+from runtime.roles import AUTHOR, OPERATOR, Role
+from runtime.store_rights import PREFIXES, RIGHTS, Right
 from tests.unit.architecture.product import ROOT, SOURCES
 
 _SEES = {Right.READ, Right.LIST}
