@@ -12,6 +12,7 @@ from api.problems import RETRY_AFTER_S, Problem
 from api.resources import Resources, resources_of
 from api.shares import ASKER
 from registry import keys
+from registry.audiences import Viewer
 from registry.keys import Key
 
 
@@ -77,6 +78,13 @@ async def authenticate_operator(request: Request) -> Key:
     if key.scope != "operator":
         raise Problem(403, "operators-only", "expected a key of scope operator, found one of scope user")
     return key
+
+
+def viewer_of(key: Key, tier: str | None = None) -> Viewer:
+    """Whom the registry shows a model to, as it shows it to this key, or to a job of this tier. A tier that the key may
+    not use counts for nothing: what is wrong with it is said later."""
+    tiers = (tier,) if tier is not None and tier in key.tiers else key.tiers
+    return Viewer(key.tenant, tiers, sees_all=key.scope == "operator")
 
 
 def _unauthorized(code: str, detail: str) -> Problem:

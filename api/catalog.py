@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any
 
@@ -10,15 +10,16 @@ from sqlalchemy import Engine
 
 from api.problems import RETRY_AFTER_S, Problem
 from contract.codec import Malformed, decode_values
-from registry import models
+from registry import audiences, models
 from registry.answers import Answers
+from registry.audiences import Audiences, Viewer
 from registry.errors import RegistryError
 from registry.models import RegisteredVersion
 from registry.schemas import SchemaRefused, Validators, path_of
 
 TTL_S = 1.0
 """An answer is kept for so long. The scheduler pins the version of a job; here a version only chooses the pool and
-checks the inputs."""
+checks the inputs. Who may see a model is as old as this, at most."""
 KEPT_BYTES_MAX = 32 * 1024 * 1024
 """Of versions, whose schemas may be large."""
 NAMED_MAX = 20
@@ -36,11 +37,19 @@ class Catalog:
         self._in_thread = in_thread
         self._in_check = in_check or in_thread
         self._versions: Answers[str, RegisteredVersion] = Answers(KEPT_BYTES_MAX, TTL_S, size_of=models.size_of)
+        self._audiences = Audiences(engine, TTL_S)
         self._schemas = Validators()
 
-    async def resolve(self, reference: str) -> RegisteredVersion:
-        """The version that a job submitted now would run. Problem 404 or 422; 503 until the scheduler has been told."""
-        version = self._versions.kept(reference) or await self._ask(reference)
+    async def resolve(
+        self, reference: str, viewer: Viewer, is_let_in: Callable[[RegisteredVersion], Awaitable[bool]] | None = None
+    ) -> RegisteredVersion:
+        """The version that a job submitted now would run. Problem 404 or 422; 503 until the scheduler has been told.
+
+        A model that the viewer may not see is one that is not there, unless `is_let_in` says of its version that the
+        viewer asks for what he was given before."""
+        version = self._versions.kept(reference) or await self._ask(reference, viewer)
+        if not await self._is_seen(version.model, viewer) and not (is_let_in and await is_let_in(version)):
+            raise await self._unknown_model(reference, viewer)
         if not version.relayed:
             raise Problem(
                 503,
@@ -97,25 +106,36 @@ class Catalog:
             )
         return inputs
 
-    async def _ask(self, reference: str) -> RegisteredVersion:
+    async def _is_seen(self, model: str, viewer: Viewer) -> bool:
+        audience = self._audiences.kept(model) or await self._in_thread(self._audiences.of, model)
+        seen: bool = audience.sees(viewer)
+        return seen
+
+    async def _ask(self, reference: str, viewer: Viewer) -> RegisteredVersion:
         try:
             version: RegisteredVersion = await self._in_thread(
                 self._versions.get, reference, partial(models.resolve, self._engine, reference), keep=models.is_relayed
             )
         except RegistryError as error:
-            raise await self._problem(reference, error) from None
+            raise await self._problem(reference, viewer, error) from None
         return version
 
-    async def _problem(self, reference: str, error: RegistryError) -> Problem:
+    async def _unknown_model(self, reference: str, viewer: Viewer) -> Problem:
+        known = [model.name for model in await self._in_thread(models.listed, self._engine)]
+        seen = await self._in_thread(audiences.seen_of, self._engine, viewer, known)
+        return _unknown("model", reference[:SAID_CHARACTERS_MAX], seen)
+
+    async def _problem(self, reference: str, viewer: Viewer, error: RegistryError) -> Problem:
         said = reference[:SAID_CHARACTERS_MAX]
         name = reference.partition("@")[0]
         if error.code == "invalid":
             return Problem(422, "model-reference-invalid", f"model: {error}")
         if error.code == "unknown_model":
-            known = [model.name for model in await self._in_thread(models.listed, self._engine)]
-            return _unknown("model", said, known)
+            return await self._unknown_model(reference, viewer)
         if error.code in ("unknown_alias", "unknown_version"):
             model = await self._in_thread(models.show, self._engine, name)
+            if not await self._is_seen(name, viewer):
+                return await self._unknown_model(reference, viewer)
             if error.code == "unknown_alias":
                 return _unknown("alias", said, [f"{name}@{alias.alias}" for alias in model.aliases])
             return _unknown("version", said, [f"{name}@{digest}" for digest in model.versions])

@@ -10,19 +10,22 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
+from typing import Any
 
 import msgspec
 import structlog
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import EXPIRES_S_MAX, SubmitRequest, Submitted
-from api.callers import authenticate
+from api.callers import authenticate, viewer_of
 from api.operations import header, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import location, parameters, reply
 from api.request_body import decode, read_body
 from api.resources import Resources, resources_of
+from contract.codec import Malformed, decode_values
 from contract.inputs import JobSubmitted, Submission
 from contract.lifecycle import JobState
 from contract.names import TRACEPARENT, job_id_of_key, payload_digest
@@ -86,7 +89,9 @@ async def submit(request: Request) -> Response:
     parameters(request)
     given_key = idempotency_key(request.headers.get("Idempotency-Key"))
     body = await read_body(request, await resources.policies.payload_bytes_max() + ENVELOPE_BYTES_MAX)
-    checked = await _checked(resources, key, decode(_decoder, body), given_key or secrets.token_hex(16))
+    asked = decode(_decoder, body)
+    version = await _version(resources, key, asked, given_key)
+    checked = await _checked(resources, key, asked, version, given_key or secrets.token_hex(16))
     if checked.version.withdrawn and not (bool(given_key) and await resources.read(receipts.is_known, checked.job)):
         raise await resources.catalog.withdrawn(checked.model, checked.version)
     # a database that takes no writes is asked first: else each try without a key would be another job
@@ -111,8 +116,34 @@ def idempotency_key(given: str | None) -> str:
     return given or ""
 
 
-async def _checked(resources: Resources, key: Key, asked: SubmitRequest, idempotency: str) -> CheckedSubmission:
-    version = await resources.catalog.resolve(asked.model)
+async def _version(resources: Resources, key: Key, asked: SubmitRequest, given_key: str) -> RegisteredVersion:
+    """The version that the job would run. To a tenant who may not see its model any more it is shown for a request that
+    was let in before: the same one, with its key, which finds its job."""
+
+    async def is_let_in(version: RegisteredVersion) -> bool:
+        job = job_id_of_key(version.pool, key.tenant, given_key)
+        return bool(given_key) and await resources.read(_is_repeated, job, asked)
+
+    return await resources.catalog.resolve(
+        asked.model, viewer_of(key, asked.tier or next(iter(key.tiers), None)), is_let_in
+    )
+
+
+def _is_repeated(connection: Connection, job: str, asked: SubmitRequest) -> bool:
+    try:
+        return receipts.is_same(connection, job, _canonical(asked, decode_values(bytes(asked.inputs), "inputs")))
+    except Malformed:
+        return False
+
+
+def _canonical(asked: SubmitRequest, inputs: Any) -> bytes:
+    said = {"model": asked.model, "tier": asked.tier, "expires_in_s": asked.expires_in_s, "inputs": inputs}
+    return msgspec.json.encode(said, order="deterministic")
+
+
+async def _checked(
+    resources: Resources, key: Key, asked: SubmitRequest, version: RegisteredVersion, idempotency: str
+) -> CheckedSubmission:
     policy = await resources.policies.for_writing(version.pool)
     raw = bytes(asked.inputs)
     if len(raw) > policy.payload_bytes_max:
@@ -126,7 +157,6 @@ async def _checked(resources: Resources, key: Key, asked: SubmitRequest, idempot
     inputs = await resources.catalog.checked_inputs(version, raw)
     if asked.expires_in_s is not None and not 0 < asked.expires_in_s <= EXPIRES_S_MAX:
         raise Problem(422, "body-invalid", f"$.expires_in_s: expected 1 to {EXPIRES_S_MAX}, found another number")
-    said = {"model": asked.model, "tier": asked.tier, "expires_in_s": asked.expires_in_s, "inputs": inputs}
     return CheckedSubmission(
         job=job_id_of_key(version.pool, key.tenant, idempotency),
         partition=policy.pools[version.pool].partition,
@@ -137,7 +167,7 @@ async def _checked(resources: Resources, key: Key, asked: SubmitRequest, idempot
         expires_in_s=asked.expires_in_s or 0,
         inputs=raw,
         key=idempotency,
-        canonical=msgspec.json.encode(said, order="deterministic"),
+        canonical=_canonical(asked, inputs),
     )
 
 

@@ -10,13 +10,13 @@ import typer
 from msgspec import structs
 from sqlalchemy import Engine
 
-from cli import model_owners, output, withdrawals
+from cli import model_audience, model_owners, output, withdrawals
 from cli.caller import user_name
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import CommandFailed
 from cli.output import Format, Output
 from contract.names import ALIAS_DEFAULT
-from registry import aliases, models, owners, publishing
+from registry import aliases, audiences, models, owners, publishing
 from registry.aliases import AliasMove
 from registry.manifest import VersionFile
 from runtime.object_store import ObjectStore
@@ -26,6 +26,8 @@ from views import queries, withdrawn
 app = typer.Typer(no_args_is_help=True, help="Versions of models, and the aliases that point to them.")
 app.command()(withdrawals.withdraw)
 app.command()(model_owners.owner)
+app.command()(model_audience.allow)
+app.command()(model_audience.deny)
 
 AliasOption = Annotated[str, typer.Option("--alias", help="The pointer.")]
 Reason = Annotated[str, typer.Option("--why", help="Kept in the alias's history.")]
@@ -120,17 +122,19 @@ def list_models(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
 def show(
     model: str, alias: AliasOption = ALIAS_DEFAULT, data: Data = DATA_DEFAULT, form: Output = Format.TABLE
 ) -> None:
-    """One model: its versions, and the history of an alias."""
+    """One model: its owner, its versions, the history of an alias, and of who may run it."""
     database = connect(settings(data))
     versions = models.versions(database, model)
     with database.connect() as connection:
         owners.require(connection, model)  # an author would see another's model without versions
         owner = owners.named(owners.owner_of(connection, model))
         gone = withdrawn.versions(connection, model)
+        audience = audiences.history(connection, model) if audiences.may_read(connection) else ()
     known = {a.alias for a in models.show(database, model).aliases}
     moves = aliases.history(database, model, alias) if alias in known or alias != ALIAS_DEFAULT else ()
     if form is Format.JSON:
         shown = {"owner": owner, "versions": versions, "withdrawn": list(gone.values()), "alias": alias, "moves": moves}
+        shown |= {"audience": audience}
         return output.as_json(shown)
     output.out.print(f"{model} belongs to {owner}", highlight=False)
     live = moves[-1].version if moves else ""
@@ -155,6 +159,13 @@ def show(
         [(m.move, m.version[7:19], output.moment(m.moved_ms), m.who, _reason(m)) for m in moves],
         empty=f"alias {alias} was never set",
     )
+    if audience:
+        output.out.print()
+        output.table(
+            ["change", "who", "run it", "when", "by", "why"],
+            [model_audience.row_of(change) for change in audience],
+            empty="everybody may run it",
+        )
 
 
 @app.command()

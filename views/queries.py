@@ -246,6 +246,12 @@ class PolicyView(msgspec.Struct):
     """The operator who applied it; empty: it came back by itself, or nobody signed."""
 
 
+def knows_job(connection: Connection, job: str) -> bool:
+    """Whether the job exists, whosever it is."""
+    found = connection.execute(text("SELECT 1 FROM views.jobs WHERE job = :job"), {"job": job})
+    return found.scalar_one_or_none() is not None
+
+
 def publishing_rules(connection: Connection) -> dict[str, bool]:
     """By pool in which a policy is in force: whether nodes may take wheels from a package index. An author, who may
     not read policies, may know that much."""

@@ -89,6 +89,14 @@ def is_known(connection: Connection, job: str) -> bool:
     return found.scalar_one_or_none() is not None
 
 
+def is_same(connection: Connection, job: str, request: bytes) -> bool:
+    """This very request (its canonical bytes) has tied the job id. Once its words are erased nobody can tell."""
+    found = connection.execute(
+        text("SELECT salt, fingerprint FROM views.receipts WHERE request = :request"), {"request": bits_of(job)}
+    ).one_or_none()
+    return found is not None and fingerprint(found.salt, request) == found.fingerprint
+
+
 def acknowledge(
     connection: Connection,
     job: str,

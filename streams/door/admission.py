@@ -27,6 +27,7 @@ from contract.policy import Policy
 from contract.side_topics import SubmissionRequested
 from registry import models, pools
 from registry.answers import Answers
+from registry.audiences import Audiences, Viewer
 from registry.errors import RegistryError
 from registry.models import RegisteredVersion
 from registry.schemas import SchemaRefused, Validators
@@ -84,6 +85,7 @@ class Admission:
         self._partitions: Answers[str, int | None] = Answers(KEPT_MAX)
         """By pool, for ever: the partition of a pool never changes."""
         self._versions: Answers[str, RegisteredVersion] = Answers(KEPT_BYTES_MAX, KEPT_S, size_of=models.size_of)
+        self._audiences = Audiences(engine, KEPT_S)
         self._bytes_max: Answers[str, int] = Answers(1, KEPT_S)
         self._schemas = Validators()
 
@@ -119,6 +121,9 @@ class Admission:
             raise Refused("model: expected 'model', 'model@alias' or 'model@sha256:<64 hex>'") from None
         try:
             pool = models.lookup(self._engine, model)
+            job = job_id_of_event(pool, request.tenant, source, event_id)
+            if not self._is_seen(model, request) and not self._is_known(job):
+                raise models.unknown_model(model)
             version = self._version(request.model)
         except RegistryError as error:
             raise Refused(_REFUSALS.get(error.code, "model: its version cannot be used")) from None
@@ -130,7 +135,7 @@ class Admission:
             raise Refused("model: its pool has no partition yet; apply the policy that names it")
         salt = secrets.token_hex(16)
         submission = Submission(
-            job=job_id_of_event(pool, request.tenant, source, event_id),
+            job=job,
             tenant=request.tenant,
             tier=request.tier,
             model=request.model,
@@ -154,6 +159,18 @@ class Admission:
         if record.key != request.tenant.encode():
             raise Refused("expected the record's key to be its tenant")
         return request, inputs
+
+    def _is_seen(self, model: str, request: SubmissionRequested) -> bool:
+        audience = _answered(partial(self._audiences.of, model))
+        return audience.sees(Viewer(request.tenant, (request.tier,)))
+
+    def _is_known(self, job: str) -> bool:
+        """A copy of what was let in before the model was shut to its sender goes the way of every copy."""
+        return _answered(partial(self._known, job))
+
+    def _known(self, job: str) -> bool:
+        with self._engine.connect() as connection:
+            return queries.knows_job(connection, job)
 
     def _version(self, reference: str) -> RegisteredVersion:
         ask = partial(models.resolve, self._engine, reference)

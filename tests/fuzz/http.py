@@ -33,7 +33,7 @@ from audit.ledger.past import LedgerPast
 from contract.names import digest_of
 from contract.results import ERROR_NAME, LOG_NAME, MANIFEST_NAME, ResultManifest, attempt_prefix
 from contract.signing import InstallationKey, RecordSigner
-from registry import keys, models
+from registry import audiences, keys, models
 from registry.keys import Key, Keyring
 from runtime.kafka import Delivery
 from runtime.outage_watch import OutageWatch
@@ -205,6 +205,8 @@ def an_application() -> Iterator[tuple[Application, WrittenJobs]]:
         models, "resolve", lambda engine, name: ECHO if name in ("echo", "echo@live") else resolve(engine, name)
     )
     patch.setattr(models, "versions", lambda *_: (ECHO,))
+    patch.setattr(audiences, "of", lambda *_: audiences.EVERYBODY)
+    patch.setattr(audiences, "restricted", lambda *_: {})
     patch.setattr(receipts, "reserve", lambda *_: None)
     past = LedgerPast("main", lambda first: iter(a_ledger().records[first:]))
     patch.setattr(api.why, "past_of_partition", lambda *_: past)

@@ -8,6 +8,12 @@ _MIGRATION = "migrations/versions/0010_authors.py"
 _LOGINS = "tests/integration/registry/test_logins.py::"
 _RELAY = "tests/integration/registry/test_relay.py::"
 _SERVICES = "tests/integration/local/test_services.py::"
+_API = "tests/integration/api/test_audiences.py::"
+_WORDS = "tests/unit/registry/test_audiences.py::"
+_SAID = "tests/integration/registry/test_audiences.py::"
+_INTAKE = "tests/unit/streams/test_admission.py::"
+_HIDDEN = _API + "test_it_is_answered_as_one_that_is_not_there"
+_AGAIN = _API + "test_what_was_let_in_before_it_was_shut_is_found_again"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -149,5 +155,117 @@ MUTANTS: tuple[Mutant, ...] = (
         "            settings = self._as(settings, role)\n",
         "            settings = self._as(settings, OWNER)\n",
         "tests/unit/local/test_composition.py::test_each_process_has_a_login_of_the_database_of_its_own",
+    ),
+    Mutant(
+        "a submission asks not whether its tenant may see the model",
+        "api/catalog.py",
+        "        if not await self._is_seen(version.model, viewer) and not",
+        "        if False and not",
+        _HIDDEN,
+    ),
+    Mutant(
+        "what is wrong with an alias tells that there is a model",
+        "api/catalog.py",
+        "            if not await self._is_seen(name, viewer):",
+        "            if False:",
+        _HIDDEN,
+    ),
+    Mutant(
+        "a refusal lists models that the caller may not see",
+        "api/catalog.py",
+        "seen = await self._in_thread(audiences.seen_of, self._engine, viewer, known)",
+        "seen = known",
+        _HIDDEN,
+    ),
+    Mutant(
+        "the list shows every model",
+        "api/models.py",
+        "[known[name] for name in audiences.seen_of(engine, viewer, known)]",
+        "list(known.values())",
+        _HIDDEN,
+    ),
+    Mutant(
+        "a model's page is shown to everybody",
+        "api/models.py",
+        "    if not audiences.of(engine, name).sees(viewer):",
+        "    if False:",
+        _HIDDEN,
+    ),
+    Mutant(
+        "a key of a job is refused once the model is shut",
+        "api/submissions.py",
+        "        return bool(given_key) and await resources.read(_is_repeated, job, asked)",
+        "        return False",
+        _AGAIN,
+    ),
+    Mutant(
+        "whoever knows a key of his own sees every model",
+        "views/receipts.py",
+        "    return found is not None and fingerprint(found.salt, request) == found.fingerprint",
+        "    return found is not None",
+        _AGAIN,
+    ),
+    Mutant(
+        "any tier of the key counts for a job",
+        "api/callers.py",
+        "    tiers = (tier,) if tier is not None and tier in key.tiers else key.tiers",
+        "    tiers = key.tiers",
+        _API + "test_a_tier_that_may_runs_it_and_the_others_of_the_same_key_do_not",
+    ),
+    Mutant(
+        "an operator sees what his tenant sees",
+        "api/callers.py",
+        'sees_all=key.scope == "operator"',
+        "sees_all=False",
+        _API + "test_a_tenant_who_may_sees_it_and_runs_it_and_an_operator_sees_all",
+    ),
+    Mutant(
+        "intake asks not whether the tenant may see the model",
+        "streams/door/admission.py",
+        "            if not self._is_seen(model, request) and not",
+        "            if False and not",
+        _INTAKE + "test_a_model_that_the_tenant_may_not_see_is_one_that_is_not_there",
+    ),
+    Mutant(
+        "intake refuses copies of what it let in",
+        "streams/door/admission.py",
+        " and not self._is_known(job):",
+        ":",
+        _INTAKE + "test_a_copy_of_what_was_let_in_before_the_model_was_shut_goes_the_way_of_every_copy",
+    ),
+    Mutant(
+        "a failure to ask who may see a model refuses the record",
+        "streams/door/admission.py",
+        "_answered(partial(self._audiences.of, model))",
+        "self._audiences.of(model)",
+        _INTAKE + "test_who_may_see_a_model_is_no_question_of_the_record[of]",
+    ),
+    Mutant(
+        "a tier counts before its tenant",
+        "registry/audiences.py",
+        "        if of_tenant is not None:\n            return of_tenant\n",
+        "",
+        _WORDS + "test_the_most_particular_word_counts",
+    ),
+    Mutant(
+        "the oldest word of a tenant counts",
+        "registry/audiences.py",
+        "ORDER BY model, kind, name, change DESC",
+        "ORDER BY model, kind, name, change",
+        _SAID + "test_the_newest_word_of_a_tenant_counts_and_all_are_kept",
+    ),
+    Mutant(
+        "a model may have any number of rules",
+        "registry/audiences.py",
+        "        if len(rules) >= RULES_MAX and",
+        "        if False and",
+        _SAID + "test_what_names_nothing_is_refused",
+    ),
+    Mutant(
+        "a door never hears of a change",
+        "registry/audiences.py",
+        "Answers(kept_rules_max, ttl_s, size_of=_size_of)",
+        "Answers(kept_rules_max, size_of=_size_of)",
+        _SAID + "test_a_door_hears_of_a_change_when_its_answer_is_old",
     ),
 )

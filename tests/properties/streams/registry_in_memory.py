@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 
 from contract.names import parse_model
 from contract.policy import Policy
-from registry import models, pools
+from registry import audiences, models, pools
 from registry.environment_lock import Environment
 from registry.errors import RegistryError
 from registry.manifest import Manifest
@@ -25,6 +25,7 @@ def an_admission(patch: pytest.MonkeyPatch, policy: Policy = POLICY) -> Admissio
     """An admission with all checks of the door; only the registry is replaced."""
     patch.setattr(models, "lookup", _lookup)
     patch.setattr(models, "resolve", _resolve)
+    patch.setattr(audiences, "of", lambda *_: audiences.EVERYBODY)
     patch.setattr(pools, "partitions", lambda _: {POOL: 0})
     patch.setattr(Admission, "_limits", lambda _: [policy.payload_bytes_max])
     return Admission(create_engine("postgresql+psycopg://nowhere"))

@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 import api.catalog
 from api.catalog import HERE_BYTES_MAX, Catalog
 from api.problems import Problem, body_of
-from registry import models
+from registry import audiences, models
+from registry.audiences import Viewer
 from tests.unit.api.versions import version
 
 SECRET = "a heron at dawn"
@@ -114,6 +115,7 @@ def test_versions_are_kept_by_their_size(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(api.catalog, "KEPT_BYTES_MAX", 2_000_000)
     monkeypatch.setattr(api.catalog, "TTL_S", 3_600.0)
     monkeypatch.setattr(models, "resolve", lambda engine, reference: version({"description": "x" * 100_000}))
+    monkeypatch.setattr(audiences, "of", lambda engine, model: audiences.EVERYBODY)
 
     async def now(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
@@ -121,7 +123,7 @@ def test_versions_are_kept_by_their_size(monkeypatch: pytest.MonkeyPatch) -> Non
     async def live() -> int:
         catalog = Catalog(cast("Engine", None), now)
         for number in range(50):
-            await catalog.resolve(f"echo@alias{number}")
+            await catalog.resolve(f"echo@alias{number}", Viewer("acme", ("free",)))
         return sum(catalog._versions.kept(f"echo@alias{number}") is not None for number in range(50))
 
     assert 1 <= asyncio.run(live()) < 6

@@ -17,7 +17,8 @@ from api.catalog import Catalog
 from api.policies import Policies
 from api.resources import KEY_TTL_S
 from contract.policy import Policy, Pool
-from registry import keys, models
+from registry import audiences, keys, models
+from registry.audiences import Viewer
 from registry.keys import Key, Keyring
 from tests.unit.api.versions import version
 from tests.waiting import until
@@ -62,8 +63,17 @@ Ask = Callable[[], Coroutine[Any, Any, object]]
 def versions(monkeypatch: pytest.MonkeyPatch) -> tuple[Database, Ask]:
     database = Database(version({}))
     monkeypatch.setattr(models, "resolve", database)
+    monkeypatch.setattr(audiences, "of", lambda engine, model: audiences.EVERYBODY)
     catalog = Catalog(ENGINE, asyncio.to_thread)
-    return database, lambda: catalog.resolve("echo")
+    return database, lambda: catalog.resolve("echo", Viewer("acme", ("free",)))
+
+
+def audiences_of_models(monkeypatch: pytest.MonkeyPatch) -> tuple[Database, Ask]:
+    database = Database(audiences.EVERYBODY)
+    monkeypatch.setattr(models, "resolve", lambda engine, reference: version({}))
+    monkeypatch.setattr(audiences, "of", database)
+    catalog = Catalog(ENGINE, asyncio.to_thread)
+    return database, lambda: catalog.resolve("echo", Viewer("acme", ("free",)))
 
 
 def policies(monkeypatch: pytest.MonkeyPatch) -> tuple[Database, Ask]:
@@ -95,7 +105,13 @@ def pools(monkeypatch: pytest.MonkeyPatch) -> tuple[Database, Ask]:
 
 @pytest.mark.parametrize(
     ("made", "ttl_s"),
-    [(versions, api.catalog.TTL_S), (policies, api.policies.TTL_S), (secrets, KEY_TTL_S), (pools, math.inf)],
+    [
+        (versions, api.catalog.TTL_S),
+        (audiences_of_models, api.catalog.TTL_S),
+        (policies, api.policies.TTL_S),
+        (secrets, KEY_TTL_S),
+        (pools, math.inf),
+    ],
 )
 def test_a_stampede_at_the_end_of_a_ttl_asks_the_database_once(
     made: Callable[[pytest.MonkeyPatch], tuple[Database, Ask]], ttl_s: float, monkeypatch: pytest.MonkeyPatch

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from api.catalog import Catalog
 from contract.policy import Cluster, Policy, Pool, Tier
-from registry import models
+from registry import audiences, models
 from registry.models import RegisteredVersion
 from tests.unit.api.served import ServedApi
 from tests.unit.api.versions import version
@@ -32,6 +32,7 @@ class Door:
         self.reserved: list[str] = []
         monkeypatch.setattr(models, "resolve", lambda engine, reference: WITHDRAWN)
         monkeypatch.setattr(models, "versions", lambda engine, model: (WITHDRAWN, *others))
+        monkeypatch.setattr(audiences, "of", lambda engine, model: audiences.EVERYBODY)
         reads = {"is_known": lambda job: self.known, "job": lambda tenant, job: None}
         self.api = ServedApi(reads=reads)
         policies = SimpleNamespace(for_writing=self._policy, payload_bytes_max=self._bytes_max)

@@ -11,7 +11,7 @@ import pytest
 from cli import models, withdrawals
 from cli.main import run
 from contract.inputs import WithdrawRequested
-from registry import aliases, operators, owners
+from registry import aliases, audiences, operators, owners
 from registry import models as registered
 from registry.aliases import AliasMove
 from registry.errors import RegistryError
@@ -69,6 +69,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Installation:
     monkeypatch.setattr(registered, "show", lambda engine, model: SimpleNamespace(aliases=installation.aliases))
     monkeypatch.setattr(owners, "require", lambda connection, model: None)
     monkeypatch.setattr(owners, "owner_of", lambda connection, model: "ann")
+    monkeypatch.setattr(audiences, "may_read", lambda connection: False)
     monkeypatch.setattr(queries, "policies", installation.policies)
     monkeypatch.setattr(withdrawn, "versions", installation.versions)
     monkeypatch.setattr(withdrawn, "is_withdrawn", installation.is_withdrawn)

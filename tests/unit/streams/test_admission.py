@@ -13,12 +13,13 @@ from sqlalchemy import Engine
 
 from contract.codec import encode
 from contract.side_topics import SubmissionRequested
-from registry import models, pools
+from registry import audiences, models, pools
+from registry.audiences import Audience, AudienceRule
 from registry.errors import Code, RegistryError
 from registry.models import RegisteredVersion
 from runtime.kafka import Record
 from streams.door.admission import Admission, Admitted, NotYet, Refused, RegistryAway
-from tests.properties.streams.registry_in_memory import an_admission
+from tests.properties.streams.registry_in_memory import VERSION, an_admission
 
 
 def a_record(model: str = "echo", headers: Sequence[tuple[str, bytes | None]] = ()) -> Record:
@@ -170,3 +171,50 @@ def test_the_registry_is_asked_once_for_many_records_and_again_for_a_version_tha
         with pytest.raises(NotYet):
             door.admit(a_record("new"), patient=True)
     assert asked == ["echo", "new", "new", "new"]
+
+
+def a_door_that_shuts_echo_to(
+    monkeypatch: pytest.MonkeyPatch, *rules: AudienceRule, known: frozenset[str] = frozenset()
+) -> Admission:
+    door = an_admission(monkeypatch)
+    monkeypatch.setattr(audiences, "of", lambda engine, model: Audience(rules))
+    monkeypatch.setattr(Admission, "_known", lambda door, job: job in known)
+    return door
+
+
+@pytest.mark.parametrize("rule", [AudienceRule("all", "", False), AudienceRule("tenant", "acme", False)])
+@pytest.mark.parametrize("model", ["echo", "echo@live", "echo@nope", f"echo@{VERSION}", "new"])
+def test_a_model_that_the_tenant_may_not_see_is_one_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, model: str, rule: AudienceRule
+) -> None:
+    door = a_door_that_shuts_echo_to(monkeypatch, rule)
+    said = []
+    for reference in (model, "none" + model[len(model.partition("@")[0]) :]):
+        with pytest.raises(Refused) as refused:
+            door.admit(a_record(reference), patient=True)
+        said.append(str(refused.value))
+    assert said == ["model: none has this name"] * 2
+
+
+def test_the_tier_of_the_record_decides_where_tiers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Refused):
+        a_door_that_shuts_echo_to(monkeypatch, AudienceRule("tier", "free", False)).admit(a_record(), patient=True)
+    other = a_door_that_shuts_echo_to(monkeypatch, AudienceRule("tier", "gold", False))
+    assert other.admit(a_record(), patient=True).partition == 0
+
+
+def test_a_copy_of_what_was_let_in_before_the_model_was_shut_goes_the_way_of_every_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = an_admission(monkeypatch).admit(a_record(), patient=True).record.submission.job
+    door = a_door_that_shuts_echo_to(monkeypatch, AudienceRule("all", "", False), known=frozenset({job}))
+    assert door.admit(a_record(), patient=True).record.submission.job == job
+
+
+@pytest.mark.parametrize("part", ["of", "_known"])
+def test_who_may_see_a_model_is_no_question_of_the_record(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    door = a_door_that_shuts_echo_to(monkeypatch, AudienceRule("all", "", False))
+    owner: object = audiences if part == "of" else Admission
+    monkeypatch.setattr(owner, part, failing(KeyError("x")))
+    with pytest.raises(RegistryAway, match="KeyError"):
+        door.admit(a_record(), patient=True)
