@@ -16,6 +16,7 @@ from cli import output
 from cli.connection import DATA_DEFAULT, Data, elsewhere, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
+from contract.names import is_name
 from local import stack
 from runtime import database_logins
 from runtime.database_rights import RIGHTS, close_to_all, create_group, grants_of, group_of
@@ -26,9 +27,6 @@ app = typer.Typer(no_args_is_help=True, help="Rights and logins in Postgres.")
 RoleName = Annotated[str, typer.Argument(metavar="ROLE", help=f"One of {', '.join(RIGHTS)}.")]
 Login = Annotated[str, typer.Argument(metavar="NAME", help="Of the login; models that it registers are its own.")]
 OfRole = Annotated[str, typer.Option("--role", help=f"One of {', '.join(RIGHTS)}.")]
-
-LOGIN_BYTES_MAX = 63
-"""Postgres cuts longer names."""
 
 
 @app.callback()
@@ -73,8 +71,10 @@ def login(name: Login, role: OfRole, data: Data = DATA_DEFAULT, form: Output = F
 
     It takes the owner of the tables, or another login that may make roles."""
     _known(role)
-    if not 0 < len(name.encode()) <= LOGIN_BYTES_MAX or not name.isprintable() or name != name.strip():
-        raise WrongUse(f"expected the name of a login of at most {LOGIN_BYTES_MAX} bytes, found {name[:80]!r}")
+    if not is_name(name):
+        raise WrongUse(
+            f"expected a login of lower case letters, digits, '.', '_', '-', at most 63, found {name[:80]!r}"
+        )
     owner = Settings() if elsewhere() else stack.owner_settings(data)
     password = database_logins.draw_password()
     try:

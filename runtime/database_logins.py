@@ -21,6 +21,11 @@ AUTHOR_CONNECTIONS_MAX = 10
 """Of one login at once. A person publishes with two or three."""
 
 
+_OWNS_THE_TABLES = """
+SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'registry.models'::regclass
+"""
+
+
 def draw_password() -> str:
     return secrets.token_urlsafe(32)
 
@@ -31,8 +36,10 @@ def password_hash(connection: Connection[Any], login: str, password: str) -> str
 
 
 def grant_all(connection: Connection[Any]) -> bool:
-    """Gives every role its rights in this database, as the owner of its tables; False when this login may make no
-    roles. Each statement of `connection` commits by itself."""
+    """Gives every role its rights in this database; False when this login may make no roles, or does not own the
+    tables: then Postgres would warn, and grant nothing. Each statement of `connection` commits by itself."""
+    if connection.execute(_OWNS_THE_TABLES).fetchone() != (True,):
+        return False
     try:
         for role in RIGHTS:
             _create(connection, role)

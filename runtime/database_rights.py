@@ -59,8 +59,7 @@ _REMOVE = (*_READ, "DELETE")
 _NOT_ASKED_BY_THE_API = ("views.aliases", "views.job_copies", "views.versions")
 
 RIGHTS: Mapping[str, Table] = {
-    Role.INTAKE: _READ_VERSIONS
-    | {"registry.audience_changes": _READ, "views.jobs": _READ, "views.policies": _READ},
+    Role.INTAKE: _READ_VERSIONS | {"registry.audience_changes": _READ, "views.jobs": _READ, "views.policies": _READ},
     Role.PROJECTOR: {f"views.{name}": (*_READ, "INSERT", "UPDATE", "DELETE") for name in _VIEWS},
     Role.RELAY: {
         "registry.models": _READ,

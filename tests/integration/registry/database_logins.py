@@ -12,7 +12,7 @@ from sqlalchemy import Engine, make_url
 from runtime import database_logins, postgres
 from runtime.settings import Settings
 
-PASSWORD = "drawn for a test"
+PASSWORD = "drawn-for-a-test"
 
 
 @contextmanager

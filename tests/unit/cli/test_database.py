@@ -65,7 +65,7 @@ def test_a_login_is_made_and_its_address_printed_once(
     assert json.loads(capsys.readouterr().out)["url"] != shown.out, "another password each time"
 
 
-@pytest.mark.parametrize("name", ["", "x" * 64, " ann", "a\nn"])
+@pytest.mark.parametrize("name", ["", "x" * 64, " ann", "a\nn", "Ann", "a:b@c"])
 def test_a_name_that_no_login_can_have_is_refused(name: str, server: list[Any]) -> None:
     assert run(["database", "login", name, "--role", "author"]) == 2
     assert server == []
