@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+import psycopg
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 import migrations
+from runtime import database_logins
 from runtime.settings import Settings
+
+PASSWORD = "drawn-for-tests"
+"""Of the logins of roles."""
 
 
 @contextmanager
@@ -32,6 +37,17 @@ def _migrated(server_url: str) -> str:
     _execute(server_url, f"CREATE DATABASE {name}")
     migrations.upgrade(_url_of(server_url, name))
     return name
+
+
+def logged_in(settings: Settings, role: str) -> Settings:
+    """The settings with a login of this role, whose name it has, in a database that the role has its rights in."""
+    owner = make_url(settings.database_url)
+    url = owner.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        assert database_logins.grant_all(connection)
+        database_logins.make_login(connection, role, role, PASSWORD)
+    own = owner.set(username=role, password=PASSWORD).render_as_string(hide_password=False)
+    return settings.model_copy(update={"database_url": own})
 
 
 def _url_of(server_url: str, database: str) -> str:

@@ -23,6 +23,8 @@ from registry import keys, pools, publishing
 from runtime import postgres
 from runtime.kafka import Record, ensure_topics, offsets, read_range
 from runtime.object_store import ObjectStore
+from runtime.roles import Role
+from tests.integration.databases import logged_in
 from tests.unit.registry.samples import MODEL_YAML, write_model
 from tests.unit.views.ledger import Ledger
 from tests.waiting import until
@@ -113,7 +115,8 @@ def base_url(servers: Services, published: dict[str, str]) -> Iterator[str]:
     patch = pytest.MonkeyPatch()
     for name in ("ASK_EVERY_S", "STORE_EVERY_S", "ASK_AGAIN_S"):
         patch.setattr(readiness, name, 0.2)
-    application = Application(servers.settings.model_copy(update={"api_metrics_public": True}))
+    settings = logged_in(servers.settings, Role.API)
+    application = Application(settings.model_copy(update={"api_metrics_public": True}))
     server = ApiServer(application)
     listener = listen_on("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -30,7 +30,9 @@ from local.services import Services
 from registry import pools
 from runtime import postgres
 from runtime.kafka import Record
+from runtime.roles import Role
 from tests.integration.api.conftest import POLICY, Caller, CallerFactory, kafka_process
+from tests.integration.databases import logged_in
 from tests.waiting import until
 from views import queries
 
@@ -42,7 +44,9 @@ class Process:
 
     def __init__(self, servers: Services, directory: Path, port: int) -> None:
         metrics_port = free_port(not_in={port})
-        settings = servers.settings.model_copy(update={"api_port": port, "metrics_port": metrics_port})
+        settings = logged_in(servers.settings, Role.API).model_copy(
+            update={"api_port": port, "metrics_port": metrics_port}
+        )
         self.metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
         self.url = f"http://127.0.0.1:{port}"
         self.log = directory / "api.log"

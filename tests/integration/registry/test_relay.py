@@ -27,7 +27,9 @@ from runtime.kafka import Delivery, DeliveryUnclear, Producer, Record, ensure_to
 from runtime.kafka_credentials import Brokers
 from runtime.kafka_topics import TopicMismatch
 from runtime.object_store import ObjectStore
+from runtime.roles import Role
 from runtime.settings import Settings
+from tests.integration.databases import logged_in
 from tests.unit.registry.samples import MODEL_PY, MODEL_YAML, write_model
 from tests.waiting import until
 
@@ -63,7 +65,7 @@ def relaying(engine: Engine, settings: Settings, producer: Producer | None = Non
 
 @contextmanager
 def process(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    environment = settings.environment() | {"PATH": "/usr/bin:/bin"}
+    environment = logged_in(settings, Role.RELAY).environment() | {"PATH": "/usr/bin:/bin"}
     started = subprocess.Popen([sys.executable, "-m", "registry.relay"], env=environment, stderr=subprocess.DEVNULL)
     try:
         yield started

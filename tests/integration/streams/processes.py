@@ -10,9 +10,14 @@ import uuid
 from pathlib import Path
 from typing import IO
 
+from sqlalchemy import make_url
+
+from runtime.roles import Role
 from runtime.settings import Settings
+from tests.integration.databases import logged_in
 
 DEADLINE_S = 60.0
+DATABASE_ROLES = (Role.INTAKE, Role.PROJECTOR)
 
 
 class Running:
@@ -45,8 +50,10 @@ class Processes:
         self._started: list[Running] = []
 
     def start(self, name: str, group: str, **changes: object) -> Running:
-        """`python -m streams.<name>` in this consumer group, with settings changed."""
+        """`python -m streams.<name>` in this consumer group, with settings changed and the login of its role."""
         settings = self._settings.model_copy(update={"data": self._directory, "snapshot_every_ms": 1_000, **changes})
+        if name in DATABASE_ROLES and make_url(settings.database_url).host is None:  # a server that is there
+            settings = logged_in(settings, name)
         log = self._directory / f"{name}-{uuid.uuid4().hex[:6]}.log"
         stream = log.open("wb")
         process = subprocess.Popen(
