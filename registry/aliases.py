@@ -39,6 +39,7 @@ def promote(engine: Engine, model: str, alias: str, version: str, who: str, why:
     An alias that points there already does not move: its last move is returned.
     RegistryError: unknown_model, unknown_version, forbidden, withdrawn, invalid."""
     with engine.begin() as connection:
+        owners.require(connection, model)
         outbox.hold_model(connection, model)
         return promote_in(connection, model, alias, version, who, why)
 
@@ -50,7 +51,6 @@ def promote_in(connection: Connection, model: str, alias: str, version: str, who
             "invalid",
             f"expected an alias of lower case letters, digits, '.', '_', '-', at most 63, found {alias[:80]!r}",
         )
-    owners.require(connection, model)
     found = models.version_in(connection, version)
     if found is None or found.model != model:
         raise RegistryError(
@@ -70,8 +70,8 @@ def rollback(engine: Engine, model: str, alias: str, who: str, why: str) -> Alia
     RegistryError: unknown_alias, forbidden, conflict when there is no earlier version, or withdrawn when that one
     is."""
     with engine.begin() as connection:
-        outbox.hold_model(connection, model)
         owners.require(connection, model)
+        outbox.hold_model(connection, model)
         moves = _history(connection, model, alias)
         if not moves:
             raise models.unknown_alias(connection, model, alias)

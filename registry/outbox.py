@@ -16,7 +16,6 @@ CHANNEL = "registry_outbox"
 
 
 def hold_model(connection: Connection, model: str) -> None:
-    """Makes every other writer of this model wait until this transaction ends."""
-    connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"registry.model/{model}"}
-    )
+    """Makes every other writer of this model wait until this transaction ends. The database refuses an author who would
+    hold another's model: ask `owners.require` first, which says so in a sentence."""
+    connection.execute(text("SELECT registry.hold_model(:model)"), {"model": model})

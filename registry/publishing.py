@@ -83,8 +83,8 @@ def publish(
         vendored = wheels.vendor(manifest.environment, store, wheels_folder)
     store.put(blob_key(digest), raw, content_type="application/json", if_absent=True)
     with engine.begin() as connection:
-        outbox.hold_model(connection, manifest.name)
         owners.require(connection, manifest.name)
+        outbox.hold_model(connection, manifest.name)
         models.bind(connection, manifest.name, pool, who)
         is_new = _insert(connection, manifest, digest, raw, who)
         move = aliases.promote_in(connection, manifest.name, alias, digest, who, why) if alias else None

@@ -10,6 +10,7 @@ from psycopg import Connection, errors, sql
 from runtime.database_rights import (
     RIGHTS,
     SCHEMAS,
+    TAKE_LOCKS,
     close_to_all,
     create_group,
     grants_of,
@@ -120,6 +121,7 @@ _POWERS = (
     ("the database", "make schemas", "has_database_privilege(current_database(), 'CREATE')"),
     ("schema public", "make tables", "has_schema_privilege('public', 'CREATE')"),
 )
+_LOCK_RIGHT = "SELECT has_function_privilege('pg_advisory_lock(bigint)', 'EXECUTE')"
 """What no role of ours has: where, what, and how Postgres is asked for it."""
 
 
@@ -131,6 +133,8 @@ def rights_held(connection: Connection[Any], role: str) -> list[RightHeld]:
     for place, right, asked in _POWERS:
         (found,) = connection.execute(sql.SQL("SELECT ") + sql.SQL(asked)).fetchone() or (False,)
         held.append(RightHeld(place, right, False, found))
+    (found,) = connection.execute(_LOCK_RIGHT).fetchone() or (False,)
+    held.append(RightHeld("the database", "take locks by number", role in TAKE_LOCKS, found))
     for table, right, found in connection.execute(_HELD, (list(SCHEMAS),)):
         may = {privilege.partition(" ")[0] for privilege in rights.get(table, ())}
         held.append(RightHeld(table, right, right in may, found))

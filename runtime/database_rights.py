@@ -95,6 +95,18 @@ RIGHTS: Mapping[str, Table] = {
 """By role: the privileges on each table, as GRANT reads them. A role that is not named asks no database, or owns it."""
 
 
+LOCKS = tuple(
+    f"pg_catalog.pg_{attempt}advisory_{scope}lock{shared}({numbers})"
+    for attempt in ("", "try_")
+    for scope in ("", "xact_")
+    for shared in ("", "_shared")
+    for numbers in ("bigint", "integer, integer")
+)
+"""Functions that take a lock by its number, which Postgres lets every login take: an author could hold up the relay, or
+a projector."""
+TAKE_LOCKS = (Role.PROJECTOR, Role.RELAY, OPERATOR)
+
+
 def group_of(role: str) -> str:
     """The role of Postgres whose members may do what this role may."""
     return PREFIX + role
@@ -117,6 +129,8 @@ def grants_of(role: str) -> tuple[sql.Composed, ...]:
         said = sql.SQL(", ".join(privileges))
         where = sql.Identifier(*table.split("."))
         statements.append(sql.SQL("GRANT {} ON {} TO {}").format(said, where, group))
+    if role in TAKE_LOCKS:
+        statements.append(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(", ".join(LOCKS)), group))
     return tuple(statements)
 
 
@@ -130,6 +144,7 @@ def close_to_all(database: str) -> tuple[sql.SQL | sql.Composed, ...]:
     return (
         sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)),
         sql.SQL("REVOKE CREATE ON SCHEMA public FROM PUBLIC"),
+        sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(sql.SQL(", ".join(LOCKS))),
     )
 
 

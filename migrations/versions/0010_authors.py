@@ -93,7 +93,7 @@ BEGIN
         RAISE EXCEPTION 'expected a model name of lower case letters, digits, ".", "_", "-", at most 63'
             USING ERRCODE = 'check_violation';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('registry.model/' || NEW.name, 0));
+    PERFORM registry.hold_model(NEW.name);
     IF NOT registry.is_operator() THEN
         NEW.bound_by := session_user;
         NEW.bound_at := clock_timestamp();
@@ -114,13 +114,11 @@ END $$;
 CREATE FUNCTION registry.require_owner(model text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    owner text;
+    owner text := registry.owner_of(model);
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('registry.model/' || model, 0));
-    IF registry.is_operator() THEN
+    IF registry.is_operator() OR NOT EXISTS (SELECT FROM registry.models m WHERE m.name = model) THEN
         RETURN;
     END IF;
-    owner := registry.owner_of(model);
     IF owner <> session_user THEN
         RAISE EXCEPTION 'model % belongs to %, found login %: give the model another name, or ask an operator for it',
             model, CASE owner WHEN '' THEN 'the operators' ELSE owner END, session_user
@@ -128,10 +126,19 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION registry.hold_model(model text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM registry.require_owner(model); -- else an author could keep others from publishing
+    PERFORM pg_advisory_xact_lock(hashtextextended('registry.model/' || model, 0));
+    PERFORM registry.require_owner(model); -- it may have been handed over meanwhile
+END $$;
+COMMENT ON FUNCTION registry.hold_model IS 'Makes other writers of the model wait until the transaction ends.';
+
 CREATE FUNCTION registry.check_version() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM registry.require_owner(NEW.model);
+    PERFORM registry.hold_model(NEW.model);
     IF NOT registry.is_operator() THEN
         NEW.published_by := session_user;
         NEW.published_at := clock_timestamp();
@@ -144,7 +151,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last record;
 BEGIN
-    PERFORM registry.require_owner(NEW.model);
+    PERFORM registry.hold_model(NEW.model);
     IF NEW.alias !~ '^[a-z0-9]([a-z0-9._]|-(?=[a-z0-9])){0,62}$' THEN
         RAISE EXCEPTION 'expected an alias of lower case letters, digits, ".", "_", "-", at most 63'
             USING ERRCODE = 'check_violation';

@@ -38,6 +38,20 @@ MUTANTS: tuple[Mutant, ...] = (
         _LOGINS + "test_what_a_login_must_not_do_is_denied[author]",
     ),
     Mutant(
+        "an author holds up the relay",
+        "runtime/database_rights.py",
+        '        sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(sql.SQL(", ".join(LOCKS))),\n',
+        "",
+        _LOGINS + "test_what_a_login_must_not_do_is_denied[author]",
+    ),
+    Mutant(
+        "an author keeps others from publishing",
+        _MIGRATION,
+        "    PERFORM registry.require_owner(model); -- else an author could keep others from publishing\n",
+        "",
+        _LOGINS + "test_an_author_who_holds_a_model_of_another_is_refused_before_he_waits",
+    ),
+    Mutant(
         "a login keeps the role that it had",
         "runtime/database_logins.py",
         'connection.execute(sql.SQL("REVOKE {} FROM {}").format(group, name))',

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from registry import aliases, keys, models, owners, publishing
 from registry.errors import RegistryError
+from registry.relay import RELAY_LOCK
 from runtime import database_logins
 from runtime.database_logins import rights_held
 from runtime.database_rights import RIGHTS
@@ -97,6 +98,13 @@ def test_every_table_is_some_roles(login_of: LoginOf, engine: Engine) -> None:
 MAKE_A_KEY = (
     "INSERT INTO registry.keys (sha256, id, tenant, tiers, scope) VALUES (repeat('a', 64), 'k', 't', '{t}', 'operator')"
 )
+TAKE_A_LOCK = tuple(
+    f"SELECT pg_{attempt}advisory_{scope}lock{shared}({number})"
+    for attempt in ("", "try_")
+    for scope in ("", "xact_")
+    for shared in ("", "_shared")
+    for number in (RELAY_LOCK, "1, 2")
+)
 OF_NOBODY = (
     "SELECT * FROM public.headrace_revision",
     "CREATE TABLE public.mine (x int)",
@@ -135,6 +143,7 @@ NOT_OF = {
         "SELECT * FROM views.policies",
         "DELETE FROM views.withdrawals",
         "INSERT INTO registry.models (name, pool, bound_at, bound_by) VALUES ('mine', 'main', now(), 'other')",
+        *TAKE_A_LOCK,
     ),
     Role.API: (
         "UPDATE registry.keys SET revoked_at = now()",
@@ -142,11 +151,13 @@ NOT_OF = {
         "INSERT INTO registry.models (name, pool, bound_by) VALUES ('mine', 'main', 'api')",
         "UPDATE views.jobs SET tenant = 'other'",
         "DELETE FROM views.jobs",
+        *TAKE_A_LOCK,
         "UPDATE registry.outbox SET published_at = now()",
     ),
     Role.INTAKE: (
         "SELECT * FROM registry.keys",
         "SELECT * FROM views.receipts",
+        *TAKE_A_LOCK,
         "INSERT INTO views.jobs SELECT * FROM views.jobs",
         "INSERT INTO registry.models (name, pool, bound_by) VALUES ('mine', 'main', 'intake')",
     ),
@@ -212,6 +223,7 @@ AGAINST_ANOTHER = (
     " VALUES ('hers', 'live', 2, :version, '', false, 'ann', '')",
     "INSERT INTO registry.alias_moves (model, alias, move, version, previous, is_rollback, moved_by, why)"
     " VALUES ('hers', 'beta', 1, :version, '', false, 'ann', '')",
+    "SELECT registry.hold_model('hers')",
 )
 
 
@@ -242,6 +254,19 @@ def test_no_author_hangs_what_writes_as_the_owner_on_a_table_of_his_own(
     assert state_of(ann, attempt) == DENIED
     with owners_connection(settings) as connection:
         connection.execute(f"REVOKE TEMPORARY ON DATABASE {connection.info.dbname} FROM ann")
+
+
+def test_an_author_who_holds_a_model_of_another_is_refused_before_he_waits(
+    login_of: LoginOf, engine: Engine, store: ObjectStore, tmp_path: Path
+) -> None:
+    """Else he would stand in the line of those who may publish it."""
+    ann, bob = login_of(AUTHOR, "ann"), login_of(AUTHOR, "bob")
+    publish(ann, store, tmp_path, "hers")
+    hold = "SELECT registry.hold_model('hers')"
+    with engine.begin() as operator:
+        operator.execute(text(hold))
+        assert state_of(bob, f"SET LOCAL lock_timeout = 200; {hold}") == DENIED
+        assert state_of(ann, f"SET LOCAL lock_timeout = 200; {hold}") == "55P03"
 
 
 def test_an_author_sees_no_version_and_no_alias_of_another(
