@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from registry import aliases, keys, models, owners, publishing
+from contract.policy import Pool
+from registry import aliases, audiences, keys, models, owners, pools, publishing
 from registry.errors import RegistryError
 from registry.relay import RELAY_LOCK
 from runtime import database_logins
@@ -19,8 +21,11 @@ from runtime.database_rights import RIGHTS
 from runtime.object_store import ObjectStore
 from runtime.roles import AUTHOR, OPERATOR, Role
 from runtime.settings import Settings
+from tests.integration.registry.conftest import POLICY
 from tests.integration.registry.database_logins import PASSWORD, logins_of, owners_connection
 from tests.unit.registry.samples import MODEL_PY, MODEL_YAML, write_model
+from views import queries, retention, withdrawn
+from views.retention import OldCopy
 
 DENIED = "42501"
 LoginOf = Callable[..., Engine]
@@ -363,3 +368,27 @@ def test_an_operators_login_does_an_operators_work(login_of: LoginOf, engine: En
     key = keys.resolve(login_of(Role.API), secret)
     assert key is not None
     assert keys.revoke(olga, key.id)
+    pools.register(olga, msgspec.structs.replace(POLICY, pools=POLICY.pools | {"third": Pool(partition=2)}))
+    assert pools.partitions(engine)["third"] == 2
+    with olga.begin() as connection:
+        assert retention.remove_jobs(connection, "main", ["main-" + "0" * 32], 1) == 0
+        assert retention.remove_copies(connection, "main", 1, OldCopy("", 0), OldCopy("z", 1)) == 0
+
+
+def test_an_author_reads_what_the_commands_of_authors_ask(
+    login_of: LoginOf, engine: Engine, store: ObjectStore, tmp_path: Path
+) -> None:
+    ann = login_of(AUTHOR)
+    version = publish(ann, store, tmp_path, "mine")
+    with engine.begin() as connection:
+        for pool, document in (("main", "{}"), ("other", '{"wheels_from_index": false}')):
+            policy = {"pool": pool, "document": document}
+            connection.execute(text("INSERT INTO views.policies VALUES (:pool, 'f', :document, 1, 1)"), policy)
+        connection.execute(text("INSERT INTO views.withdrawals VALUES ('main', 'mine', :v, false, 1)"), {"v": version})
+    with ann.connect() as connection:
+        assert queries.publishing_rules(connection) == {"main": True, "other": False}
+        assert [(gone.version, gone.waiting) for gone in withdrawn.versions(connection).values()] == [(version, 0)]
+        assert not audiences.may_read(connection)
+    assert models.resolve(ann, "mine").withdrawn
+    assert [each.digest for each in models.versions(ann, "mine")] == [version]
+    assert len(aliases.history(ann, "mine", "live")) == 1
