@@ -50,4 +50,9 @@ def _in_force(data: Path) -> Policy:
             f"expected one policy in force in all pools, found {len({entry['fingerprint'] for entry in found})}:"
             " put the signer into `revoked` of the document, and `headrace policy apply` it"
         )
-    return msgspec.convert(found[0]["policy"], Policy)
+    try:
+        return msgspec.convert(found[0]["policy"], Policy)
+    except msgspec.ValidationError:
+        raise CommandFailed(
+            "expected a policy of this release, found one of another: use the `headrace` of the installation's release"
+        ) from None

@@ -57,6 +57,7 @@ OURS = {
     "gpu_worker.child.canary": "an argument that the node gives its own canary",
     "gpu_worker.child.canary_flight": "what our own program and canary say before any model has run",
     "gpu_worker.child.enter": "an argument that the node gives the program that starts a child",
+    "cli.revocation": "the policy in force, as our own API says it",
     "local.options": "an argument that `headrace up` gives its own supervisor",
 }
 """Modules that decode only what this process, or our own database, wrote a moment before; and what."""

@@ -133,7 +133,8 @@ class AskedDatabase:
             return Rows([msgspec.structs.astuple(event)])
         if "FROM views.policies" in sql:
             document = msgspec.to_builtins(POLICY)
-            return Rows([SimpleNamespace(pool="main", fingerprint="sha256:1", adopted_ms=1, document=document)])
+            policy = SimpleNamespace(pool="main", fingerprint="sha256:1", adopted_ms=1, document=document, actor="")
+            return Rows([policy])
         if "registry.models" in sql and given.get("model") in ("echo", None):
             return Rows([SimpleNamespace(name="echo", pool="main")])
         if "registry.pools" in sql:

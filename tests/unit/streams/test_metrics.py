@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from streams import metrics
 
 ALL = [found for found in vars(metrics).values() if isinstance(found, Counter | Gauge | Histogram)]
-LABELS = {"kind", "where", "pool", "event", "tier", "cluster", "partition", "topic", "outcome"}
+LABELS = {"kind", "where", "pool", "event", "tier", "cluster", "partition", "topic", "outcome", "role", "key_id"}
 """Words that we give, and none that a user gives."""
 
 
