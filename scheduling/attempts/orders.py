@@ -78,16 +78,16 @@ def standing_orders(state: State) -> list[Order]:
 
 
 def clusters_for(state: State, order: Order) -> tuple[str, ...]:
-    """The clusters to whose dispatch topics the order goes: the node's cluster, or the one where the node last was.
-    Only a Rejoin or a Refuse can be for a session that was never admitted: it goes to every cluster of the pool. A node
+    """The clusters to whose dispatch topics the order goes: the node's cluster, or the one where the session last was.
+    An earlier session may have been a namesake's in another cluster, so what is for it goes to every cluster of the
+    pool, as does a Rejoin or a Refuse, which alone can be for a session that was never admitted. A node
     that is refused because its cluster is none of this pool's reads the orders of another pool's cluster: a Refuse that
     says so goes to every cluster of the policy, each of which has its topic."""
     node = state.nodes.get(order.node)
     if node is not None and node.session == order.session:
         return (node.cluster,)
     past = state.past.get(order.node)
-    is_known = past is not None and order.session in past.sessions
-    if past is not None and is_known:
+    if past is not None and order.session == past.sessions[-1]:
         return (past.cluster,)
     is_astray = isinstance(order, Refuse) and order.reason == "unknown_cluster"
     others = state.policy.clusters if is_astray and state.policy is not None else ()

@@ -194,4 +194,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "        if False:",
         "tests/unit/audit/test_verify_jobs.py::test_a_join_token_that_its_record_does_not_have_is_found",
     ),
+    Mutant(
+        "a session of old is told to rejoin where a namesake was",
+        "scheduling/attempts/orders.py",
+        "    if past is not None and order.session == past.sessions[-1]:",
+        "    if past is not None and order.session in past.sessions:",
+        "tests/unit/scheduling/test_node_names.py::test_a_session_of_old_is_told_to_rejoin_wherever_it_listens",
+    ),
 )

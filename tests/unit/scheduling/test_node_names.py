@@ -44,6 +44,17 @@ def test_a_heartbeat_of_a_namesake_is_answered_wherever_it_listens() -> None:
     assert orders.clusters_for(pool.state, pool.orders()[0]) == ("east", "west")
 
 
+def test_a_session_of_old_is_told_to_rejoin_wherever_it_listens() -> None:
+    """Else a node that was cut off while a namesake in another cluster came and went would never hear."""
+    pool = running()
+    pool.tick(30_000)
+    pool.join("n1", "west", session="namesake", identity=NAMESAKES)
+    pool.tick(30_000)
+    pool.tell(NodeHeartbeat("n1", "s1"))
+    assert pool.orders() == [Rejoin("n1", "s1", "main", 1)]
+    assert orders.clusters_for(pool.state, pool.orders()[0]) == ("east", "west")
+
+
 def test_the_name_is_free_once_the_lease_has_lapsed() -> None:
     pool = running()
     assert only(pool.tick(30_000), NodeLost)
