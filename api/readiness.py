@@ -19,6 +19,7 @@ from confluent_kafka import KafkaException
 from sqlalchemy import Engine
 
 from api.bodies import Health
+from api.heard import Heard
 from api.policies import SIGNING_TODO
 from api.resources import STATEMENT_TIMEOUT_MS, Resources
 from api.threads import AnsweringThreads
@@ -121,8 +122,10 @@ class Readiness:
         object_store: PartWatch[None],
         *,
         signs: bool,
+        heard: Heard | None = None,
     ) -> None:
-        """`signs`: whether this process signs what it writes."""
+        """`signs`: whether this process signs what it writes. `heard`: whether schedulers take it."""
+        self._heard = heard or Heard()
         self._watches: Mapping[str, PartWatch[Any]] = {KAFKA: kafka, POSTGRES: postgres, OBJECT_STORE: object_store}
         self._postgres = postgres
         self._signs = signs
@@ -178,10 +181,20 @@ class Readiness:
         found = self._postgres.found
         wanted = [view.pool for view in found.views if view.signed_from >= 0] if found and not self._signs else []
         if not wanted:
-            return OK
+            return self._taken()
         named = ", ".join(wanted)
         return (
             f"this API has no key to sign with, so it refuses jobs of pools that ask for it ({named}); {SIGNING_TODO}"
+        )
+
+    def _taken(self) -> str:
+        unheard = self._heard.unheard
+        if not unheard:
+            return OK
+        named = ", ".join(f"{job} of pool {pool}" for pool, job in sorted(unheard.items()))
+        return (
+            f"expected schedulers to take what this API writes, found that they set aside {named}: is its signing key"
+            " derived from an installation key that is in force no longer? `headrace quarantine list` has the reason"
         )
 
 
@@ -198,6 +211,7 @@ class ReadinessQuestions:
         self._brokers = settings.brokers
         self._watermarks: Watermarks | None = None
         self._writes = resources.writes
+        self._heard = resources.heard
 
     def readiness(self, *, signs: bool) -> Readiness:
         return Readiness(
@@ -205,6 +219,7 @@ class ReadinessQuestions:
             PartWatch(self._postgres, ASK_EVERY_S),
             PartWatch(self._object_store, STORE_EVERY_S),
             signs=signs,
+            heard=self._heard,
         )
 
     def close(self) -> None:
@@ -216,7 +231,7 @@ class ReadinessQuestions:
 
     async def _postgres(self) -> KnownPools:
         try:
-            return await self._threads.run(lambda: known_pools(self._engine), None)
+            return await self._threads.run(lambda: known_pools(self._engine, self._heard), None)
         except ReadOnly as error:
             self._writes.failed(in_a_sentence(error))
             raise
@@ -237,12 +252,14 @@ class ReadinessQuestions:
             raise
 
 
-def known_pools(engine: Engine) -> KnownPools:
-    """ReadOnly when Postgres takes no writes: then no job can be acknowledged."""
+def known_pools(engine: Engine, heard: Heard) -> KnownPools:
+    """What Postgres knows; `heard` learns what became of what this process wrote. ReadOnly when Postgres takes no
+    writes: then no job can be acknowledged."""
     with engine.connect() as connection:
         require_writable(connection)
         views = queries.pools(connection)
         in_force = frozenset(view.pool for view in queries.policies(connection))
+        heard.look(connection)
         waiting = sorted(set(pools.known(connection)) - in_force)
     return KnownPools(views, in_force, waiting)
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from api.cancels import Cancels
 from api.catalog import Catalog
 from api.feed import Feed
+from api.heard import Heard
 from api.hub import Hub
 from api.key_checks import KeyChecks
 from api.metrics import Metrics
@@ -86,6 +87,7 @@ class Resources:
         self.producer = Producer(settings.brokers, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self.signer = jobs_writer.signer_of(settings, signers.API)
         self.cancels = Cancels()
+        self.heard = Heard()
         self.clock = BrokerClock()
         self.ledger_askers = CallerShares(LEDGER_THREADS_EACH)
         self.requests = CallerShares(REQUESTS_EACH_MAX)

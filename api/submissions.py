@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from api.bodies import EXPIRES_S_MAX, SubmitRequest, Submitted
 from api.callers import authenticate, viewer_of
+from api.heard import WrittenJob
 from api.operations import header, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import location, parameters, reply
@@ -247,6 +248,7 @@ async def _write(resources: Resources, checked: CheckedSubmission, traceparent: 
             delivery.timestamp_ms + expires_in_ms if expires_in_ms else 0,
             checked.canonical,
         )
+        resources.heard.note(checked.version.pool, WrittenJob(checked.job, delivery.offset))
     except (DeliveryUnclear, *DATABASE_ERRORS) as error:
         log.warning("submission unclear", job=checked.job, error=type(error).__name__)
         raise await _unclear(resources, checked) from None

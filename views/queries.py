@@ -304,6 +304,17 @@ def pools(connection: Connection) -> list[PoolView]:
     return [PoolView(*row) for row in connection.execute(query, values)]
 
 
+def state_once_read(connection: Connection, pool: str, job: str, offset: int) -> str | None:
+    """The state of the job whose submission lies at this offset of `jobs`. None: the pool's scheduler, or the views,
+    have not come so far. `submitted`: they have, and the record became no job."""
+    query = text(
+        "SELECT j.state FROM views.ledger_positions p JOIN views.jobs j ON j.job = :job"
+        " WHERE p.pool = :pool AND p.position > :offset"
+    )
+    state: str | None = connection.execute(query, {"pool": pool, "job": job, "offset": offset}).scalar_one_or_none()
+    return state
+
+
 def pools_that_want_signatures(connection: Connection) -> frozenset[str]:
     """Pools that take no record which nobody signed."""
     return frozenset(

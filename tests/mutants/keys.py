@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 _ACTORS = "tests/unit/views/test_actors.py"
 _AT_NODE = "tests/unit/runtime/worker/test_join_token.py"
 _CHANGE = "tests/unit/local/test_key_change.py"
+_HEARD = "tests/unit/api/test_heard.py"
 _REVOCATION = "tests/unit/cli/test_revocation.py"
 _ROTATION = "tests/unit/cli/test_key_rotation.py"
 _STACK = "tests/unit/local/test_composition.py"
@@ -218,5 +219,26 @@ MUTANTS: tuple[Mutant, ...] = (
         "        if mark is None or mark == self._seen:",
         "        if mark == self._seen:",
         f"{_CHANGE}::test_a_file_that_cannot_be_read_or_is_gone_changes_nothing",
+    ),
+    Mutant(
+        "an API that nobody hears is as good as any",
+        "api/readiness.py",
+        "            return self._taken()\n",
+        "            return OK\n",
+        f"{_HEARD}::test_readiness_says_so_and_the_process_stays_in_service",
+    ),
+    Mutant(
+        "of many jobs the newest is looked at, which nobody has read yet",
+        "api/heard.py",
+        "        self._written.setdefault(pool, written)",
+        "        self._written[pool] = written",
+        f"{_HEARD}::test_a_job_that_was_read_and_is_none_is_told_until_another_is_taken",
+    ),
+    Mutant(
+        "an API that was not heard once never is",
+        "api/heard.py",
+        "                self._unheard.pop(pool, None)",
+        "                pass",
+        f"{_HEARD}::test_a_job_that_was_read_and_is_none_is_told_until_another_is_taken",
     ),
 )

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import Engine
 
 from contract import events as e
+from contract.policy import fingerprint
 from tests.unit.views.ledger import VERSION, Ledger, job_of, policy_of
-from views import projection, queries, withdrawn
+from views import projection, queries, receipts, withdrawn
 
 
 def fill(engine: Engine, ledger: Ledger, count: int, tenant: str) -> list[str]:
@@ -146,3 +147,49 @@ def test_jobs_that_wait_with_a_withdrawn_version_are_counted(engine: Engine, led
         found = withdrawn.versions(connection, "noop")[bad]
         assert withdrawn.waiting_jobs(connection, ["sha256:absent"]) == {}
     assert (found.kill, found.waiting) == (False, 2)
+
+
+def test_a_record_that_was_read_and_became_no_job_is_told_from_one_that_nobody_has_read(
+    engine: Engine, ledger: Ledger
+) -> None:
+    """The API asks this of what it wrote: its key may be in force no longer."""
+    (taken,) = fill(engine, ledger, 1, "acme")
+    aside = job_of(ledger.pool, "aside")
+    with engine.begin() as connection:
+        receipts.acknowledge(connection, aside, "acme", "free", "noop", 1, 0, b"{}")
+        ledger.write(e.InputQuarantined(1, "expected a signature by an installation key in force"))
+        projection.apply_all(connection, ledger.pool, ledger.records)
+    with engine.connect() as connection:
+        assert queries.state_once_read(connection, ledger.pool, taken, 0) == "queued"
+        assert queries.state_once_read(connection, ledger.pool, aside, 0) == "submitted"
+        assert queries.state_once_read(connection, ledger.pool, aside, 99) is None, "nobody has come so far"
+        assert queries.state_once_read(connection, "another", aside, 0) is None
+
+
+def test_operators_see_who_asked(engine: Engine, ledger: Ledger) -> None:
+    policy = policy_of(ledger.pool)
+    ledger.admit("n-1")
+    ledger.write(e.PolicyAdopted(policy, fingerprint(policy), actor="operator.ada"))
+    ledger.write(
+        e.PoolHeld(actor="operator.bob"),
+        e.ClusterDraining("east", 0, actor="operator.ada"),
+        e.NodeCordoned("n-1", "east", "operator", actor="operator.eve"),
+        e.VersionWithdrawn("noop", VERSION, False, actor="operator.ada"),
+    )
+    ledger.write(e.NodeHeard("n-1", "n1"))
+    with engine.begin() as connection:
+        projection.apply_all(connection, ledger.pool, ledger.records)
+    with engine.connect() as connection:
+        (shown,) = [view for view in queries.policies(connection) if view.pool == ledger.pool]
+        (pool,) = [view for view in queries.pools(connection) if view.pool == ledger.pool]
+        clusters = {view.cluster: view.actor for view in queries.clusters(connection) if view.pool == ledger.pool}
+        (node,) = [view for view in queries.nodes(connection) if view.pool == ledger.pool]
+        gone = withdrawn.versions(connection, "noop")[VERSION]
+    assert (shown.actor, pool.held, pool.held_by) == ("operator.ada", True, "operator.bob")
+    assert clusters == {"east": "operator.ada", "west": ""}
+    assert (node.cordoned_by, gone.actor) == ("operator.eve", "operator.ada")
+    ledger.write(e.PoolReleased(actor="operator.ada"))
+    with engine.begin() as connection:
+        projection.apply_all(connection, ledger.pool, ledger.records)
+        (pool,) = [view for view in queries.pools(connection) if view.pool == ledger.pool]
+    assert (pool.held, pool.held_by) == (False, "")
