@@ -28,6 +28,7 @@ from sqlalchemy import Engine, Row, text
 
 from contract import signers
 from contract.inputs import AliasMoved, VersionPublished
+from contract.names import actor_name
 from contract.signing import RecordSigner
 from registry.errors import RegistryError
 from registry.manifest import decode_manifest
@@ -61,6 +62,8 @@ _OLDEST = text(
     "SELECT o.id, o.event_id, o.model, o.version, o.alias, o.move, p.partition,"
     " CASE WHEN o.alias = '' THEN (SELECT v.manifest FROM registry.versions v"
     " WHERE v.model = o.model AND v.digest = o.version) END AS manifest,"
+    " CASE WHEN o.alias <> '' THEN (SELECT a.moved_by FROM registry.alias_moves a"
+    " WHERE a.model = o.model AND a.alias = o.alias AND a.move = o.move) END AS moved_by,"
     " (SELECT count(*) FROM registry.outbox w WHERE w.published_at IS NULL) AS waiting"
     " FROM registry.outbox o JOIN registry.models m ON m.name = o.model"
     " JOIN registry.pools p ON p.name = m.pool"
@@ -192,7 +195,7 @@ def record_of(row: Row[Any]) -> VersionPublished | AliasMoved:
     """What a row of the outbox tells a scheduler, taken from what the registry holds. RegistryError(corrupt) when the
     manifest of the version is none, or another model's: an author can store any text as a manifest."""
     if row.alias:
-        return AliasMoved(row.model, row.alias, row.version, row.move)
+        return AliasMoved(row.model, row.alias, row.version, row.move, actor_name(row.moved_by or ""))
     manifest = decode_manifest((row.manifest or "").encode(), row.version)
     if manifest.name != row.model:
         raise RegistryError("corrupt", f"expected the manifest of model {row.model}, found that of another model")

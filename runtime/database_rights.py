@@ -62,6 +62,7 @@ RIGHTS: Mapping[str, Table] = {
     Role.INTAKE: _READ_VERSIONS | {"registry.audience_changes": _READ, "views.jobs": _READ, "views.policies": _READ},
     Role.PROJECTOR: {f"views.{name}": (*_READ, "INSERT", "UPDATE", "DELETE") for name in _VIEWS},
     Role.RELAY: {
+        "registry.alias_moves": _READ,
         "registry.models": _READ,
         "registry.outbox": (*_READ, "UPDATE (published_at)"),
         "registry.pools": _READ,

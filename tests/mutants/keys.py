@@ -241,4 +241,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "                pass",
         f"{_HEARD}::test_a_job_that_was_read_and_is_none_is_told_until_another_is_taken",
     ),
+    Mutant(
+        "nobody moved an alias",
+        "registry/relay.py",
+        'row.move, actor_name(row.moved_by or "")',
+        "row.move",
+        "tests/unit/registry/test_relay.py::test_a_pool_whose_partition_has_no_leader_holds_up_its_own_rows_only",
+    ),
 )

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from contract.codec import decode_wire
 from contract.inputs import AliasMoved, VersionPublished
+from contract.names import actor_name
 from contract.signing import RecordSigner
 from contract.topics import Topic
 from local.services import Services
@@ -122,7 +123,11 @@ def test_the_scheduler_is_told_of_a_version_and_then_of_its_alias_at_once(
     assert isinstance(version, VersionPublished)
     assert (version.model, version.version, version.timeout_ms) == ("echo", digest, 30_000)
     assert version.requirements.memory_mib == 64
-    assert move == AliasMoved("echo", "live", digest, 1)
+    assert isinstance(move, AliasMoved)
+    assert (move.model, move.alias, move.version, move.move) == ("echo", "live", digest, 1)
+    assert move.by == actor_name(aliases.history(engine, "echo", "live")[0].who) != "", (
+        "the actor is whom the registry knows"
+    )
     assert dict(first.headers)["ce_type"] == b"headrace.VersionPublished.v1"
     assert len({first.key, second.key}) == 2
     assert [told(record).version for record in records(settings, jobs, 1)] == [other, other]

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from contract.codec import decode_input
+from contract.inputs import AliasMoved
 from contract.signing import RecordSigner
 from registry import relay
 from registry.relay import Relay
@@ -27,6 +29,7 @@ class Outbox:
                 version="v",
                 alias="live",
                 move=number,
+                moved_by="Carol Smith",
                 partition=partition,
                 waiting=len(partitions),
             )
@@ -82,5 +85,5 @@ def test_a_pool_whose_partition_has_no_leader_holds_up_its_own_rows_only(monkeyp
     clock[0] += 60
     assert [works._carry_or_rest() for _ in range(3)] == [True, True, False]
     assert [partition for partition, _ in broker.taken] == [1, 1, 0, 0]
-    moves = [int(value.split(b'"move":')[1].split(b"}")[0]) for _, value in broker.taken]
-    assert moves == [1, 3, 0, 2]
+    told = [decode_input(value) for _, value in broker.taken]
+    assert told == [AliasMoved("m", "live", "v", number, "Carol_Smith") for number in (1, 3, 0, 2)]
