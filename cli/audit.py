@@ -17,6 +17,7 @@ from audit.verify.jobs_topic import JobsTopic
 from audit.verify.verification import Witnesses
 from audit.verify.verification import verify as check
 from cli import output
+from cli.audit_acts import show_acts
 from cli.audit_as_of import show_as_of
 from cli.audit_starts import show_forecasts, show_slo
 from cli.audit_traces import import_trace
@@ -37,6 +38,7 @@ app = typer.Typer(no_args_is_help=True, help="The history: verified, told, expor
 app.command("import")(import_trace)
 app.command("what-if")(what_if)
 app.command("as-of")(show_as_of)
+app.command("acts")(show_acts)
 app.command("slo")(show_slo)
 app.command("forecasts")(show_forecasts)
 

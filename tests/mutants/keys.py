@@ -248,4 +248,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "row.move",
         "tests/unit/registry/test_relay.py::test_a_pool_whose_partition_has_no_leader_holds_up_its_own_rows_only",
     ),
+    Mutant(
+        "what a revoked operator tried is no act",
+        "audit/acts.py",
+        "            if isinstance(event, said.InputQuarantined):",
+        "            if False:",
+        "tests/unit/audit/test_acts.py::test_each_act_has_its_actor_and_what_nobody_signed_has_none",
+    ),
 )

@@ -69,7 +69,7 @@ class SignedPool(Pool):
 
     def adopt(self, **changes: object) -> None:
         policy = msgspec.structs.replace(POLICY, **changes)
-        self.say(PolicyApplied(policy, fingerprint(policy)))
+        self.say(PolicyApplied(policy, fingerprint(policy), until_ms=now_ms() + 60_000))
         until(lambda: self.adopted() == fingerprint(policy), "the policy is in force")
 
     def adopted(self) -> str:
@@ -102,6 +102,10 @@ def signed_pool(servers: Services) -> Iterator[SignedPool]:
     producer.close()
 
 
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def start(processes: Processes, *keys: InstallationKey, group: str) -> object:
     return processes.start("scheduler", group, installation_keys=",".join(key.secret.hex() for key in keys))
 
@@ -127,7 +131,7 @@ def test_who_is_out_is_out(signed_pool: SignedPool, servers: Services, processes
     assert not any(isinstance(event, PoolHeld) for event in pool.events())
 
     # a copied key on another machine, without a token and with one
-    token = make(OLD, pool.cluster, pool._node, time.time_ns() // 1_000_000 + 60_000)
+    token = make(OLD, pool.cluster, pool._node, now_ms() + 60_000)
     assert pool.joined("s1", HERE) == NodeRefused(pool._node, "s1", "no_token")
     assert isinstance(pool.joined("s2", HERE, token), NodeAdmitted)
     assert isinstance(pool.joined("s3", HERE), NodeAdmitted), "a container that starts again has its identity"
