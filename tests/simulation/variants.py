@@ -429,7 +429,7 @@ CAUGHT_BY = {
     "failures_on_cordoned_nodes_count": 10,
     "failures_alone_accuse": 12,
     "nobody_is_cordoned": 34,
-    "any_number_of_nodes_is_cordoned": 303,
+    "any_number_of_nodes_is_cordoned": 694,
     "cordoned_nodes_are_tried_without_rest": 196,
     "a_success_lifts_no_cordon": 34,
     "gangs_wait_for_cordoned_nodes": 106,
