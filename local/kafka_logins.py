@@ -153,7 +153,7 @@ def keep_only(path: Path, addresses: str, clusters: Iterable[str]) -> AccessChan
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Two commands at one moment would each write the users that it knows."""
-    lock = FileLock(path.with_suffix(".lock"), WAIT_S_MAX)
+    lock = FileLock(path.with_suffix(".lock"), WAIT_S_MAX, mode=0o600)
     try:
         lock.acquire()
     except Timeout:
