@@ -147,7 +147,7 @@ def node_by_hand(here: Installation, folder: Path, cluster: str, name: str) -> I
     assert {done.returncode for done in shown} == {0}, shown
     own = dict(line.split("=", 1) for done in shown for line in done.stdout.splitlines())
     store = {name: value for name, value in stack.settings(here.data).environment().items() if "_S3_" in name}
-    more = {"HEADRACE_DATA": str(folder), "HEADRACE_TRUSTED_MODELS": "true", "HEADRACE_HEARTBEAT_MS": "500"}
+    more = {"HEADRACE_DATA": str(folder), "HEADRACE_HEARTBEAT_MS": "500"}
     arguments = ["--cluster", cluster, "--node", name, "--slots", "1", "--partition", "1"]
     with (folder / "node.log").open("wb") as log:
         node = subprocess.Popen(
