@@ -140,7 +140,7 @@ def test_who_is_out_is_out(signed_pool: SignedPool, servers: Services, processes
     assert not any(mac in (record.value or b"") for record in pool.records())
 
     # the node itself is revoked: it is put out, and hears so
-    pool.adopt(join_tokens=True, revoked=("operator.eve", pool.node_signer()))
+    pool.adopt(join_tokens=True, revoked=(pool.node_signer(), "operator.eve"))
     until(lambda: any(isinstance(event, NodeDeparted) for event in pool.events()), "the node is put out")
     assert pool.joined("s5", HERE) == NodeRefused(pool._node, "s5", "revoked")
     producer.close()
