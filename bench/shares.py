@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -21,6 +22,8 @@ from sqlalchemy import text
 
 from bench import headrace_arm, measure
 from bench.greedy import KINDS
+from local.options import Layout
+from local.postgres_server import OWNER, PostgresServer
 from registry import keys
 from runtime.postgres import engine
 from runtime.settings import Settings
@@ -111,6 +114,16 @@ def lasting_job(settings: Settings, secret: str) -> str:
     return job
 
 
+def fill_views(data: Path, settings: Settings) -> None:
+    """A large history of the greedy tenant. Only the owner of the tables may write them beside the projector."""
+    layout = Layout(data)
+    url = PostgresServer(layout.postgres, layout.logs).url_of(OWNER)
+    owner = engine(settings.model_copy(update={"database_url": url}))
+    with owner.begin() as connection:
+        connection.execute(_ROWS, {"tenant": GREEDY, "rows": ROWS})
+    owner.dispose()
+
+
 def measured(seconds: float, rounds: int) -> list[Beside]:
     found = []
     with headrace_arm.running() as (data, settings):
@@ -123,8 +136,7 @@ def measured(seconds: float, rounds: int) -> list[Beside]:
         submitter.send("history", HISTORY_JOBS, 0)
         headrace_arm.started(data, "history", HISTORY_JOBS, 120)
         submitter.close()
-        with database.begin() as connection:
-            connection.execute(_ROWS, {"tenant": GREEDY, "rows": ROWS})
+        fill_views(data, settings)
         quiet.ask(SETTLE_S)
         for number in range(1, rounds + 1):
             for kind in KINDS:

@@ -141,6 +141,10 @@ class Caller:
         self.secret = secret
         self.http = client
 
+    @property
+    def key_id(self) -> str:
+        return f"key_{self.secret.split('_')[1]}"
+
     def submit(self, prompt: str = "a heron", *, key: str = "", **fields: object) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else {}
         return self.http.post(

@@ -122,7 +122,7 @@ def test_a_cancel_is_written_with_the_keys_tenant(
     response = caller.http.post(f"/v1/jobs/{job}/cancel")
     assert (response.status_code, response.json()) == (202, {"job": job, "state": "submitted"})
     record = written()[-1]
-    assert decode_wire(record.value) == CancelRequested(job, caller.tenant)
+    assert decode_wire(record.value) == CancelRequested(job, caller.tenant, caller.key_id)
     assert (record.partition, dict(record.headers)["ce_type"]) == (0, b"headrace.CancelRequested.v1")
 
 

@@ -46,7 +46,7 @@ def test_an_unreadable_job_is_there_says_why_and_can_be_cancelled(
 
     response = caller.http.post(f"/v1/jobs/{bad}/cancel")
     assert (response.status_code, response.json()["state"]) == (202, "unreadable")
-    assert decode_wire(written()[-1].value) == CancelRequested(bad, caller.tenant)
+    assert decode_wire(written()[-1].value) == CancelRequested(bad, caller.tenant, caller.key_id)
 
     operator = caller_of(scope="operator")
     (pool,) = [pool for pool in operator.http.get("/v1/policy").json()["pools"] if pool["pool"] == "main"]
