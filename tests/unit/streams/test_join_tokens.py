@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from contract import join_tokens
-from contract.events import NodeAdmitted, NodeRefused, ReportStale
+from contract.events import NodeAdmitted, NodeDeparted, NodeRefused, ReportStale
 from contract.inputs import NodeJoined, PolicyApplied
 from contract.join_tokens import JOIN_TOKEN_HEADER, TOKEN_LIFE_MAX_MS, good_until_ms, make
 from contract.policy import fingerprint
@@ -158,6 +158,22 @@ def test_a_token_without_a_signature_by_its_node_is_worth_nothing() -> None:
         assert await pool.join("s1", HERE, good(now_ms()), key=STRANGE) is None
         assert len(pool.broker.quarantined) == 1
         assert pool.broker.events(ReportStale) == []
+        await pool.keeper.close(with_snapshot=False)
+
+    run(live)
+
+
+def test_a_revoked_node_is_put_out_and_not_let_in_again() -> None:
+    async def live() -> None:
+        pool = await opened()
+        assert isinstance(await pool.join("s1", HERE, good(now_ms())), NodeAdmitted)
+        policy = msgspec.structs.replace(ASKING, revoked=(node_signer("local", "n1"), "operator.eve"))
+        applied = PolicyApplied(policy, fingerprint(policy), until_ms=now_ms() + MINUTE_MS)
+        say(pool.broker, "operator.ada", applied)
+        await pool.all_read()
+        assert pool.broker.quarantined == []
+        assert [event.session for event in pool.broker.events(NodeDeparted)] == ["s1"]
+        assert await pool.join("s2", HERE, good(now_ms())) == NodeRefused("n1", "s2", "revoked")
         await pool.keeper.close(with_snapshot=False)
 
     run(live)
