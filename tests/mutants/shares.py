@@ -300,8 +300,7 @@ MUTANTS = (
         "views/queries.py",
         "{history} {_NEWEST_FIRST} LIMIT :scanned) jobs",
         "{history} {_NEWEST_FIRST}) jobs",
-        "tests/integration/views/test_queries.py::"
-        "test_a_page_with_filters_looks_at_so_many_jobs_only_and_the_next_ones_find_the_rest",
+        "tests/unit/views/test_pages.py::test_the_database_is_told_how_many_jobs_a_page_with_filters_looks_at",
     ),
     Mutant(
         "a page with filters that found little is taken for the last",
