@@ -228,7 +228,8 @@ def withdraw_echo(engine: Engine, published: dict[str, str], caller: Caller) -> 
     yield withdraw
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM views.withdrawals WHERE version = :version"), row)
-    until(lambda: caller.submit().status_code == 202, "the API takes jobs again")
+    names = ("echo", f"echo@{row['version']}")
+    until(lambda: {caller.submit(model=name).status_code for name in names} == {202}, "the API takes jobs again")
 
 
 def test_a_withdrawn_version_is_refused_and_keys_of_its_jobs_still_answer(

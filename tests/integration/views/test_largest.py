@@ -52,6 +52,7 @@ def lived(name: str) -> tuple[Pool, list[str]]:
     policy = largest_policy()
     policy = msgspec.structs.replace(
         policy,
+        trusted_models=True,
         pools={name: PolicyPool(0)},
         clusters={CLUSTER: msgspec.structs.replace(policy.clusters[CLUSTER], pool=name)},
         tenant_weights=dict(list(policy.tenant_weights.items())[:-2]),
