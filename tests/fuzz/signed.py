@@ -91,6 +91,7 @@ def feed_signed(line: SignedLine) -> bool:
 
 TOKEN_AT_MS = 1_790_000_000_000
 LIVES_MS = (-1, 0, 60_000, TOKEN_LIFE_MAX_MS, TOKEN_LIFE_MAX_MS + 1, 10**12)
+LIVES_WEIGHTS = (5, 5, 5, 5, 1, 1)
 TokenLine = tuple[str, str, list[tuple[str, bytes | None]]]
 """Cluster and node that join, and the headers of the join but its signature."""
 
@@ -99,11 +100,11 @@ def token_line(chance: Random) -> TokenLine:
     clusters, nodes = ("east", "west"), ("n1", "n2")
     cluster, node = chance.choice(clusters), chance.choice(nodes)
     tokens: list[tuple[str, bytes | None]] = []
-    for _ in range(chance.choice((0, 1, 1, 1, 1, 2))):
-        key = KEY if chance.random() < 0.9 else ANOTHER
+    for _ in range(chance.choice((0, 1, 1, 1, 1, 1, 1, 2))):
+        key = KEY if chance.random() < 0.95 else ANOTHER
         whose = (cluster, node) if chance.random() < 0.8 else (chance.choice(clusters), chance.choice(nodes))
-        text = make(key, *whose, TOKEN_AT_MS + chance.choice(LIVES_MS)).encode()
-        tokens.append((JOIN_TOKEN_HEADER, text if chance.random() < 0.7 else changed(chance, text)))
+        text = make(key, *whose, TOKEN_AT_MS + chance.choices(LIVES_MS, LIVES_WEIGHTS)[0]).encode()
+        tokens.append((JOIN_TOKEN_HEADER, text if chance.random() < 0.85 else changed(chance, text)))
     return cluster, node, [*headers(chance), *tokens]
 
 
