@@ -79,7 +79,7 @@ class AnsweringThreads:
             await self._take_turn(who)
             try:
                 await self._free.acquire()
-            except BaseException:
+            except BaseException:  # a caller that was cancelled gives its turn back, whatever ended the wait
                 self._end_turn(who)
                 raise
         finally:
@@ -92,7 +92,7 @@ class AnsweringThreads:
         turns.calls += 1
         try:
             await turns.free.acquire()
-        except BaseException:
+        except BaseException:  # a caller that was cancelled is counted no longer, whatever ended the wait
             self._forget(who, turns)
             raise
 

@@ -16,6 +16,7 @@ from cli import output
 from cli.connection import DATA_DEFAULT, Data, elsewhere, settings
 from cli.errors import CommandFailed, WrongUse
 from cli.output import Format, Output
+from cli.rights import show_rights
 from contract.names import is_name
 from local import stack
 from runtime import database_logins
@@ -53,16 +54,7 @@ def rights(role: RoleName, data: Data = DATA_DEFAULT, form: Output = Format.TABL
     """Ask Postgres what the login of these settings may do beside what a role may. Exit 1 when they differ."""
     with _connected(settings(data)) as connection:
         held = database_logins.rights_held(connection, _known(role))
-    if form is Format.JSON:
-        output.as_json([{**one._asdict(), "good": one.good} for one in held])
-    else:
-        words = {True: "may", False: "may not"}
-        rows = [(one.place, one.right, words[one.expected], words[one.found]) for one in held if not one.good]
-        output.table(
-            ["place", "right", "expected", "found"], rows, empty=f"the login may do what {role} needs, and nothing else"
-        )
-    if not all(one.good for one in held):
-        raise typer.Exit(1)
+    show_rights(held, "place", empty=f"the login may do what {role} needs, and nothing else", form=form)
 
 
 @app.command()

@@ -250,7 +250,7 @@ def _names(here: Settings) -> DoctorFinding:
     what, answers = "Kafka asks every client for its name", anonymous_clients.ask(here.brokers)
     if found := anonymous_clients.found_in(answers):
         return DoctorFinding(
-            what, here.kafka_development, found, anonymous_clients.TODO, suspect=here.kafka_development
+            what, here.kafka_development, found, anonymous_clients.REMEDY, suspect=here.kafka_development
         )
     away = [answer.address for answer in answers if answer.treated is Treated.AWAY]
     if away:

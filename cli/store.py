@@ -10,6 +10,7 @@ from cli import output
 from cli.connection import DATA_DEFAULT, Data, settings
 from cli.errors import WrongUse
 from cli.output import Format, Output
+from cli.rights import show_rights
 from runtime.object_store_health import store_of_moment
 from runtime.settings import Settings
 from runtime.store_rights import RIGHTS, policy_of, try_rights
@@ -35,16 +36,7 @@ def policies(role: RoleName, bucket: Bucket = "") -> None:
 def rights(role: RoleName, data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
     """Try what a role may do and what it may not, with the login of these settings. Exit 1 when they differ."""
     found = try_rights(store_of_moment(settings(data)), _known(role))
-    if form is Format.JSON:
-        output.as_json([{**one._asdict(), "good": one.good} for one in found])
-    else:
-        words = {True: "may", False: "may not"}
-        rows = [(one.prefix, one.right, words[one.expected], words[one.found]) for one in found if not one.good]
-        output.table(
-            ["prefix", "right", "expected", "found"], rows, empty=f"the login does what {role} needs, and nothing else"
-        )
-    if not all(one.good for one in found):
-        raise typer.Exit(1)
+    show_rights(found, "prefix", empty=f"the login does what {role} needs, and nothing else", form=form)
 
 
 def _known(role: str) -> str:

@@ -33,7 +33,7 @@ PORT_DEFAULT = 9092
 ANSWER_BYTES_MAX = 1024 * 1024
 """The answer is read up to the number of topics. Before that it names the brokers only."""
 EXIT_FAILED = 1
-TODO = (
+REMEDY = (
     "give the brokers users and an authorizer (docs/runbook.md, Kafka with users), or set"
     " HEADRACE_KAFKA_DEVELOPMENT=true if they are for development"
 )
@@ -100,7 +100,7 @@ def fault_of(answers: Sequence[AnonymousAnswer]) -> str:
         return ""
     return (
         f"expected Kafka to ask every client for its name, found that {found}, so whoever reaches it reads every prompt"
-        f" and speaks for anybody; {TODO}"
+        f" and speaks for anybody; {REMEDY}"
     )
 
 

@@ -38,7 +38,7 @@ class GangRoom:
         try:
             for slot in self._slots[1:]:
                 self._pairs[slot] = socket.socketpair()
-        except BaseException:
+        except BaseException:  # no socket of half a room stays open, whatever ended its making
             self.close()
             raise
 

@@ -43,7 +43,7 @@ def stopped_if_it_raises(
     def guarded(writer: _Writer, /, *given: _Given.args, **named: _Given.kwargs) -> _Got:
         try:
             return method(writer, *given, **named)
-        except BaseException:
+        except BaseException:  # failure stops: a writer that raised, whatever it was, writes no other byte
             writer.phase = WriterPhase.STOPPED
             raise
 

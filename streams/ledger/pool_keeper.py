@@ -80,14 +80,14 @@ class PoolKeeper:
         try:
             if host is not None:
                 await host.close(with_snapshot=with_snapshot)
-        except Exception as failure:
+        except Exception as failure:  # the host has ended all the same, and other pools go on
             log.error("a pool's host did not close well", pool=self._label, found=without_words(failure))
 
     def _open(self) -> None:
         self._timer, self._opened_s = None, self._loop.time()
         try:
             self._host = self._open_host(self._ended)
-        except Exception as failure:
+        except Exception as failure:  # one pool's failure rests that pool alone
             self._ended(HostEnded("a pool's host failed", PoolRest.BRIEF, {"found": without_words(failure)}))
 
     def _open_anew(self) -> None:

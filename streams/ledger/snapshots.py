@@ -42,7 +42,7 @@ def save(store: ObjectStore, seals: SnapshotSeals, pool: str, offset: int, now_m
     missed = SNAPSHOTS_MISSED.labels(pool, "object store")
     try:
         store.put(key, data)
-    except Exception:
+    except Exception:  # counted, and raised again for whoever asked
         missed.inc()
         raise
     missed.set(0)
@@ -145,7 +145,7 @@ async def state_of(
             while True:
                 try:
                     return _newer(await ask(pool), on_disk) or initial_state(pool)
-                except Exception as error:
+                except Exception as error:  # a store may fail in any way: asked again until its time is over
                     found = without_words(error)
                 await asyncio.sleep(RETRY_S)
     except TimeoutError:
