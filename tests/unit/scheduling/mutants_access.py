@@ -18,7 +18,7 @@ from scheduling import evolve, judge, plan
 from scheduling.attempts import orders, reports, retries
 from scheduling.picking import reservations
 from scheduling.state import access, node_events
-from tests.unit.scheduling import test_access, test_actors
+from tests.unit.scheduling import test_access, test_actors, test_joining
 from tests.unit.scheduling.specification import START_MS
 
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -112,7 +112,7 @@ def reasons_of_drains_are_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 PUT_OUT = test_access.test_a_revoked_node_is_put_out_at_once_and_its_jobs_go_elsewhere_and_count_no_failure
 SAYS_NOTHING = test_access.test_nothing_that_a_revoked_node_says_changes_anything_and_it_is_told_to_stay_out
-NO_LONGER_TRUSTED = test_access.test_when_models_are_trusted_no_longer_nothing_new_begins_there_and_what_runs_may_finish
+NO_LONGER_TRUSTED = test_joining.test_when_models_are_trusted_no_longer_nothing_new_begins_and_what_runs_may_finish
 
 MUTANTS: dict[str, tuple[Break, Callable[[], None]]] = {
     # revoked signers
@@ -157,11 +157,11 @@ MUTANTS: dict[str, tuple[Break, Callable[[], None]]] = {
     # tokens
     "nobody needs a token": (
         instead(access, "needs_token", lambda state, record, body: False),
-        test_access.test_a_machine_that_is_new_needs_a_token_that_has_not_ended,
+        test_joining.test_a_machine_that_is_new_needs_a_token_that_has_not_ended,
     ),
     "a token that has ended will do": (
         any_token_will_do,
-        test_access.test_a_machine_that_is_new_needs_a_token_that_has_not_ended,
+        test_joining.test_a_machine_that_is_new_needs_a_token_that_has_not_ended,
     ),
     "everybody needs a token each time": (
         instead(
@@ -169,29 +169,29 @@ MUTANTS: dict[str, tuple[Break, Callable[[], None]]] = {
             "needs_token",
             lambda state, record, body: state.policy.join_tokens and record.token_until_ms < record.at_ms,
         ),
-        test_access.test_the_same_machine_comes_back_without,
+        test_joining.test_the_same_machine_comes_back_without,
     ),
-    "who has left is forgotten": (identities_are_forgotten, test_access.test_the_same_machine_comes_back_without),
+    "who has left is forgotten": (identities_are_forgotten, test_joining.test_the_same_machine_comes_back_without),
     "a machine that says nothing is known": (
         instead(access, "needs_token", lambda state, record, body: not state.nodes and body.node not in state.past),
-        test_access.test_a_node_of_old_without_identity_needs_one_each_time,
+        test_joining.test_a_node_of_old_without_identity_needs_one_each_time,
     ),
     "a token is for a name, whatever the cluster": (
         an_identity_alone_will_do,
-        partial(test_access.test_another_machine_needs_one_and_without_it_changes_nothing, test_access.MOVED),
+        partial(test_joining.test_another_machine_needs_one_and_without_it_changes_nothing, test_joining.MOVED),
     ),
     "a join without its token ends the session before": (
         a_join_without_its_token_ends_the_session_before,
-        partial(test_access.test_another_machine_needs_one_and_without_it_changes_nothing, test_access.MOVED),
+        partial(test_joining.test_another_machine_needs_one_and_without_it_changes_nothing, test_joining.MOVED),
     ),
     "a node in the wrong pool is asked for a token first": (
         instead(reports, "limit_of", lambda state, cluster: 1),
-        test_access.test_a_node_in_the_wrong_pool_hears_that_first,
+        test_joining.test_a_node_in_the_wrong_pool_hears_that_first,
     ),
     # layers
     "models are always trusted": (
         instead(access, "trusts_models", lambda state: True),
-        test_access.test_a_node_without_all_layers_joins_where_models_are_trusted_only,
+        test_joining.test_a_node_without_all_layers_joins_where_models_are_trusted_only,
     ),
     "who is here may stay": (instead(access, "unconfined_nodes", lambda state: iter(())), NO_LONGER_TRUSTED),
     "layers are not remembered": (layers_are_not_remembered, NO_LONGER_TRUSTED),
