@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from contract.policy import CLUSTER_KINDS
+
 
 class NodeAdmitted(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeAdmitted.v1"):
     """The node has joined with this session: the scheduler may place attempts on its slots."""
@@ -25,6 +27,8 @@ class NodeAdmitted(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeAdm
     """The machine's own mark; see NodeJoined. Empty: the node gave none."""
     layers_missing: tuple[str, ...] = ()
     """Which of contract.inputs.LAYERS do not hold on the node. Not empty: the policy trusts its models."""
+    kind: str = CLUSTER_KINDS[0]
+    """What the node does: one of contract.policy.CLUSTER_KINDS."""
 
 
 class NodeRefused(msgspec.Struct, frozen=True, tag="NodeRefused.v1"):
@@ -37,7 +41,8 @@ class NodeRefused(msgspec.Struct, frozen=True, tag="NodeRefused.v1"):
     """unknown_cluster, no_slots, too_many_slots (more than 64), bad_address (no host:port with port 1 to 64535),
     name_taken (another identity has the name, and its lease lasts), revoked (the policy revokes the node's signature),
     no_token (the policy asks for join tokens, the machine is new to the pool, and no token came that is good for it),
-    not_confined (layers are missing there, and the policy does not trust models)."""
+    not_confined (layers are missing there, and the policy does not trust models), wrong_kind (its cluster is of another
+    kind)."""
 
 
 class NodeHeard(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeHeard.v1"):

@@ -30,8 +30,12 @@ from contract.inputs import (
     Stopped,
     Wire,
 )
+from contract.media import FORMS, KINDS, MEDIA_MAX, OutputName, read_name
 from contract.names import ACTOR_NAME, DIGEST, DISPATCH, is_name
 from contract.orders import Order, Orders
+from contract.policy import CLUSTER_KINDS
+from contract.preparation_reports import MEDIA_REFUSALS, PREPARATION_STOPS, PreparationRefused, PreparationStopped
+from contract.prepared import PreparedManifest, UploadReady, prepared_name
 from contract.results import ResultManifest, is_output_name
 from contract.shadows import ShadowRecord
 from contract.side_topics import AttemptProgressed, Quarantined, SubmissionRequested
@@ -46,6 +50,8 @@ _submission = msgspec.json.Decoder(SubmissionRequested)
 _progress = msgspec.json.Decoder(AttemptProgressed)
 _quarantined = msgspec.json.Decoder(Quarantined)
 _result = msgspec.json.Decoder(ResultManifest)
+_prepared = msgspec.json.Decoder(PreparedManifest)
+_upload_ready = msgspec.json.Decoder(UploadReady)
 _shadow = msgspec.json.Decoder(ShadowRecord)
 _values = msgspec.json.Decoder()
 
@@ -132,6 +138,7 @@ def decode_input(value: bytes | None) -> Wire:
             raise Malformed(f"expected {_INPUT}: a digest of the payload like sha256:<64 hex>, found another text")
         if not is_name(record.submission.tenant):
             raise Malformed(f"expected {_INPUT}: a tenant's name, found another text")
+        _check_media(record)
         decode_values(bytes(record.inputs), f"{_INPUT}: inputs")
     elif len(value) > bounds.RECORD_BYTES_MAX:
         raise Malformed(f"expected {_INPUT} of at most {bounds.RECORD_BYTES_MAX} bytes, found {len(value)}")
@@ -141,6 +148,15 @@ def decode_input(value: bytes | None) -> Wire:
         raise Malformed(f"expected {_INPUT}: a login or the id of a key in `by`, found another text")
     _check(body_of(record), value, _INPUT)
     return record
+
+
+def _check_media(record: JobSubmitted) -> None:
+    """Malformed when the record names more media than a submission may, or sources that can be none."""
+    if not 0 <= record.submission.media <= MEDIA_MAX or len(record.outputs) > MEDIA_MAX:
+        raise Malformed(f"expected {_INPUT}: at most {MEDIA_MAX} media, found more")
+    for output in record.outputs:
+        if not isinstance(read_name(output.source), OutputName) or not DISPATCH.fullmatch(output.dispatch):
+            raise Malformed(f"expected {_INPUT}: an output as job:ID/NAME and its attempt, found another text")
 
 
 def decode_key(key: bytes | None) -> str:
@@ -196,10 +212,19 @@ def body_of(record: Wire) -> Body:
     contract does not have are replaced or left out, because the ledger keeps what `judge` reads for ever."""
     if isinstance(record, JobSubmitted):
         return record.submission
-    if isinstance(record, NodeJoined) and record.layers_missing:
-        missing = tuple(layer for layer in LAYERS if layer in record.layers_missing)
-        return replace(record, layers_missing=missing or LAYERS)
+    if isinstance(record, NodeJoined):
+        return _joined_in_our_words(record)
     return _in_our_words(record) if isinstance(record, NodeReport) else record
+
+
+def _joined_in_our_words(said: NodeJoined) -> NodeJoined:
+    """A kind that the contract does not have becomes one that no cluster has."""
+    missing = tuple(layer for layer in LAYERS if layer in said.layers_missing)
+    layers = (missing or LAYERS) if said.layers_missing else ()
+    kind = said.kind if said.kind in CLUSTER_KINDS else ""
+    return (
+        said if (layers, kind) == (said.layers_missing, said.kind) else replace(said, layers_missing=layers, kind=kind)
+    )
 
 
 def _in_our_words(said: NodeReport) -> NodeReport:
@@ -213,6 +238,10 @@ def _of_ours(report: Report) -> Report:
         kind = report.kind if report.kind in FAILURE_KINDS else "model_error"
         return replace(report, kind=kind, error=error_name(report.error))
     if isinstance(report, Stopped) and report.reason not in STOP_REASONS:
+        return replace(report, reason="unclaimed")
+    if isinstance(report, PreparationRefused) and report.kind not in MEDIA_REFUSALS:
+        return replace(report, kind="decoder")
+    if isinstance(report, PreparationStopped) and report.reason not in PREPARATION_STOPS:
         return replace(report, reason="unclaimed")
     return report
 
@@ -267,6 +296,23 @@ def decode_result(value: bytes | None) -> ResultManifest:
     if not all(is_output_name(file.name) for file in manifest.files):
         raise Malformed("expected a result manifest with names of outputs, found another name")
     return manifest
+
+
+def decode_prepared(value: bytes | None) -> PreparedManifest:
+    """A manifest of prepared inputs. Malformed when the bytes are no such record, or when they name a file that no
+    preparation has: the name would become the key of another object."""
+    manifest: PreparedManifest = _decode(_prepared, value, "a manifest of prepared inputs")
+    for place, file in enumerate(manifest.files):
+        known = file.kind in KINDS and file.form in FORMS
+        if not known or file.name != prepared_name(place, file.kind, file.form):
+            raise Malformed("expected a manifest of prepared inputs with names of prepared files, found another name")
+    return manifest
+
+
+def decode_upload_ready(value: bytes | None) -> UploadReady:
+    """What the object of a complete upload says. Malformed when the bytes are no such record."""
+    ready: UploadReady = _decode(_upload_ready, value, "the record of a complete upload")
+    return ready
 
 
 def decode_shadow(value: bytes | None) -> ShadowRecord:

@@ -3,8 +3,8 @@
 State = fold(events). `evolve` reads nothing else, so every fact that a decision needs is in an event. What a user wrote
 is in none. A tag (name and version) never changes its meaning: a changed event gets a new version, and `evolve` folds
 both. Events about nodes and clusters are in contract.capacity_events, those about versions and aliases in
-contract.version_events, those about a whole pool in contract.pool_events. A field `dispatch` names an attempt
-(contract.names.dispatch_id).
+contract.version_events, those about a whole pool in contract.pool_events, those about jobs whose media are prepared in
+contract.preparation_events. A field `dispatch` names an attempt (contract.names.dispatch_id).
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ from contract.pool_events import PolicyAdopted as PolicyAdopted
 from contract.pool_events import PolicyReverted as PolicyReverted
 from contract.pool_events import PoolHeld as PoolHeld
 from contract.pool_events import PoolReleased as PoolReleased
+from contract.preparation_events import InputsDropped as InputsDropped
+from contract.preparation_events import InputsPrepared as InputsPrepared
+from contract.preparation_events import InputsRefused as InputsRefused
+from contract.preparation_events import JobPreparing as JobPreparing
+from contract.preparation_events import PreparationClosed as PreparationClosed
+from contract.preparation_events import PreparationOrdered as PreparationOrdered
 from contract.version_events import AliasPointed as AliasPointed
 from contract.version_events import VersionRegistered as VersionRegistered
 from contract.version_events import VersionWithdrawn as VersionWithdrawn
@@ -327,6 +333,12 @@ Event = (
     | AliasPointed
     | VersionWithdrawn
     | JobAccepted
+    | JobPreparing
+    | PreparationOrdered
+    | PreparationClosed
+    | InputsPrepared
+    | InputsRefused
+    | InputsDropped
     | JobRepinned
     | StartForecast
     | JobRefused

@@ -14,8 +14,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from contract.media import OutputSource
 from contract.names import digest_of
-from contract.policy import Policy
+from contract.policy import CLUSTER_KINDS, Policy
+from contract.preparation_reports import PreparationReport
 
 
 class Requirements(msgspec.Struct, frozen=True, order=True):
@@ -50,9 +52,11 @@ class Submission(msgspec.Struct, frozen=True, tag="Submission.v1"):
     expires_in_ms: int = 0
     """Deadline by the broker's clock alone: so long after the append time in `jobs`. Not 0: `expires_ms` is not looked
     at."""
+    media: int = 0
+    """How many media the payload names (contract.media)."""
 
 
-class JobSubmitted(msgspec.Struct, frozen=True, tag="JobSubmitted.v1"):
+class JobSubmitted(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobSubmitted.v1"):
     """The record in `jobs` that carries a submission and its payload, which the user wrote. Writers: api, intake."""
 
     submission: Submission
@@ -60,6 +64,8 @@ class JobSubmitted(msgspec.Struct, frozen=True, tag="JobSubmitted.v1"):
     """The model's inputs: JSON, in the bytes of which `digest` was made."""
     salt: str
     """Salt of the digest, 32 hex digits."""
+    outputs: tuple[OutputSource, ...] = ()
+    """Of each output of another job that the inputs name, once."""
 
 
 class CancelRequested(msgspec.Struct, frozen=True, tag="CancelRequested.v1"):
@@ -120,6 +126,8 @@ class NodeJoined(msgspec.Struct, frozen=True, omit_defaults=True, tag="NodeJoine
     layers_missing: tuple[str, ...] = ()
     """Which of LAYERS the node's canary found open: models of this node could reach through there. Empty: all layers
     hold, or the agent is of a release that has none."""
+    kind: str = CLUSTER_KINDS[0]
+    """What the node does: one of CLUSTER_KINDS, and that of its cluster."""
 
 
 LAYERS = ("files", "memory", "network", "privileges", "signals", "sockets")
@@ -210,11 +218,13 @@ FAILURE_KINDS = (
     "bad_outputs",
     "environment",
     "payload_missing",
+    "inputs_missing",
     "store",
 )
 """bad_inputs: the model's own check refused the inputs, or the inputs are out of contract.bounds. bad_values: `predict`
 returned no JSON object within contract.bounds. bad_outputs: an output file is missing or cannot be stored, the values
-break the version's schema, or the child sent a frame that its pipe does not allow."""
+break the version's schema, or the child sent a frame that its pipe does not allow. inputs_missing: the object store
+has lost the prepared inputs, which are then prepared anew."""
 
 FAILURE_KINDS_FINAL = ("bad_inputs", "bad_values", "payload_missing")
 """Failures that no other attempt can mend: the job is dead-lettered at once."""
@@ -232,7 +242,9 @@ class Stopped(msgspec.Struct, frozen=True, tag="Stopped.v1"):
 
 STOP_REASONS = ("killed", "recalled", "drained", "unclaimed")
 
-Report = Started | Succeeded | Failed | Stopped
+AttemptReport = Started | Succeeded | Failed | Stopped
+
+Report = AttemptReport | PreparationReport
 
 
 class NodeReport(msgspec.Struct, frozen=True, tag="NodeReport.v1"):
@@ -243,7 +255,7 @@ class NodeReport(msgspec.Struct, frozen=True, tag="NodeReport.v1"):
     reports: tuple[Report, ...]
 
 
-class VersionPublished(msgspec.Struct, frozen=True, tag="VersionPublished.v1"):
+class VersionPublished(msgspec.Struct, frozen=True, omit_defaults=True, tag="VersionPublished.v1"):
     """The version exists and may be run. Writer: registry relay."""
 
     model: str
@@ -252,6 +264,9 @@ class VersionPublished(msgspec.Struct, frozen=True, tag="VersionPublished.v1"):
     requirements: Requirements
     timeout_ms: int
     """The longest an attempt may run."""
+    prepares: str = ""
+    """Digest of the rules by which media are prepared for the version (contract.media.rules_digest). Empty: the version
+    takes no media."""
 
 
 class AliasMoved(msgspec.Struct, frozen=True, omit_defaults=True, tag="AliasMoved.v1"):

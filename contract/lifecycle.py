@@ -17,6 +17,8 @@ class JobState(StrEnum):
     SUBMITTED = "submitted"
     """The broker acknowledged the submission, and the scheduler has not judged it. A state of the views only: no ledger
     event names the job yet."""
+    PREPARING = "preparing"
+    """CPU workers prepare the job's media. The job is in no line for slots."""
     QUEUED = "queued"
     DISPATCHED = "dispatched"
     """An attempt is staged at a node."""
@@ -35,7 +37,16 @@ class JobState(StrEnum):
 S = JobState
 
 TRANSITIONS: dict[JobState, dict[str, JobState]] = {
-    S.SUBMITTED: {"JobAccepted": S.QUEUED, "JobRefused": S.REFUSED},
+    S.SUBMITTED: {"JobAccepted": S.QUEUED, "JobPreparing": S.PREPARING, "JobRefused": S.REFUSED},
+    S.PREPARING: {
+        "PreparationOrdered": S.PREPARING,
+        "PreparationClosed": S.PREPARING,
+        "InputsPrepared": S.QUEUED,
+        "InputsRefused": S.REFUSED,
+        "JobCancelled": S.CANCELLED,
+        "JobExpired": S.EXPIRED,
+        "JobRepinned": S.PREPARING,
+    },
     S.QUEUED: {
         "JobDispatched": S.DISPATCHED,
         "JobCancelled": S.CANCELLED,
@@ -47,6 +58,8 @@ TRANSITIONS: dict[JobState, dict[str, JobState]] = {
         "StartForecast": S.QUEUED,
         "GangReserved": S.QUEUED,
         "JobRepinned": S.QUEUED,
+        # After a JobRepinned, or an AttemptFailed with inputs_missing.
+        "InputsDropped": S.PREPARING,
     },
     S.DISPATCHED: {
         "AttemptStarted": S.STARTED,

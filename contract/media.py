@@ -160,6 +160,19 @@ class UrlName(msgspec.Struct, frozen=True):
 
 MediaName = UploadName | OutputName | UrlName
 
+
+class OutputSource(msgspec.Struct, frozen=True):
+    """Where the output of another job lies that a submission names. The door has seen that the job is the same tenant's
+    and has succeeded."""
+
+    source: str
+    """As the submission names it: `job:ID/NAME`."""
+    dispatch: str
+    """The attempt whose result was accepted."""
+    sha256: str
+    bytes: int
+
+
 UPLOAD = re.compile(r"u-[0-9a-f]{32}")
 """The id of an upload."""
 

@@ -9,14 +9,25 @@ from __future__ import annotations
 
 import msgspec
 
+from contract.media import OutputSource
 from contract.policy import ISOLATIONS
 
 
-class Payload(msgspec.Struct, frozen=True):
+class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the user wrote; the fields are those of JobSubmitted."""
 
     inputs: msgspec.Raw
     salt: str
+    outputs: tuple[OutputSource, ...] = ()
+
+
+class PreparedInputs(msgspec.Struct, frozen=True):
+    """Where an attempt's prepared media lie: inputs/<job>/<preparation>/ (contract.prepared)."""
+
+    preparation: str
+    manifest: str
+    """The manifest's digest, which the node checks."""
+    bytes: int
 
 
 class Run(msgspec.Struct, frozen=True, tag="Run.v1"):
@@ -60,10 +71,42 @@ class Run(msgspec.Struct, frozen=True, tag="Run.v1"):
     """The policy allows the version the network, if its manifest asks for it."""
     wheels_from_index: bool = True
     """The policy's: the node may take wheels from elsewhere than the object store."""
+    prepared: PreparedInputs | None = None
+    """None: no media were prepared for the job."""
+    visible_mark: bool = False
+    """As in contract.policy."""
+
+
+class Prepare(msgspec.Struct, frozen=True, omit_defaults=True, tag="Prepare.v1"):
+    """Prepare this job's media for this version, and report PreparationDone, PreparationRefused or PreparationStopped.
+    Only to nodes of kind `prepare`."""
+
+    node: str
+    session: str
+    pool: str
+    epoch: int
+    job: str
+    preparation: str
+    model: str
+    version: str
+    timeout_ms: int
+    """From when the worker begins; at its end the media are refused (decoder_time)."""
+    partition: int
+    offset: int
+    digest: str
+    """As in Run."""
+    tenant: str
+    """Whose uploads the inputs may name."""
+    payload: Payload | None = None
+    traceparent: str = ""
+    """As in Run."""
+    keep_sources: bool = False
+    """As in contract.policy."""
 
 
 class Kill(msgspec.Struct, frozen=True, tag="Kill.v1"):
-    """Stop this attempt, staged or running, and report Stopped(killed). A node without the attempt reports the same."""
+    """Stop this attempt, staged or running, and report Stopped(killed). A node without the attempt reports the same. To
+    a CPU worker: stop this preparation, and report nothing."""
 
     node: str
     session: str
@@ -136,7 +179,7 @@ class Rejoin(msgspec.Struct, frozen=True, tag="Rejoin.v1"):
     epoch: int
 
 
-Order = Run | Kill | Recall | Load | Drain | Tell | Refuse | Rejoin
+Order = Run | Prepare | Kill | Recall | Load | Drain | Tell | Refuse | Rejoin
 
 
 class Orders(msgspec.Struct, frozen=True, tag="Orders.v1"):

@@ -17,6 +17,9 @@ DISCIPLINES = ("promise", "wait_fraction", "strict", "edf", "fifo", "weighted_fa
 ISOLATIONS = ("version", "tenant", "job")
 """A child goes from job to job of its version; of its version and one tenant; or runs one job."""
 
+CLUSTER_KINDS = ("run", "prepare")
+"""run: its nodes run attempts. prepare: its nodes are CPU workers, which prepare media."""
+
 ACCESS = ("trusted_models", "isolation", "networks", "gang_network", "join_tokens", "revoked")
 """Fields of a policy that say who may do what, and what a model may reach."""
 
@@ -46,8 +49,8 @@ class Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pool: str
     limit: int
-    """The most attempts that may be dispatched and not started. UNLIMITED (`none`): attempts are staged up to what the
-    nodes hold."""
+    """The most attempts that may be dispatched and not started; of kind `prepare`, the most open preparations.
+    UNLIMITED (`none`): attempts are staged up to what the nodes hold."""
     dispatch_partitions: int = 1
     adaptive: bool = False
     """True: the limit follows recorded times, so that just enough attempts are staged to hide the fetching of inputs
@@ -55,6 +58,8 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     staged_per_slot: int = 1
     """Attempts that a node may hold staged for each of its slots, besides the running ones, and within what the node
     says it holds. 0: no attempt waits at a node."""
+    kind: str = CLUSTER_KINDS[0]
+    """What its nodes do: one of CLUSTER_KINDS. It never changes while the policy has the cluster."""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +118,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     then on lies on one node."""
     join_tokens: bool = False
     """True: a machine that is new to the pool, or comes back under another identity, needs a join token."""
+    prepare_timeout_ms: int = 600_000
+    """The longest a preparation may take. A worker that is not done by then refuses the media."""
+    keep_sources: bool = False
+    """True: a CPU worker keeps the originals beside what it made of them, as long as those are kept."""
+    visible_mark: bool = False
+    """True: videos and images that nodes encode carry a visible mark that says that they are generated."""
     revoked: tuple[str, ...] = ()
     """Signers (`operator.NAME`, `node.CLUSTER/NAME`) whose records change nothing any more. Other signers are replaced
     with the installation's key (docs/runbook.md)."""

@@ -17,7 +17,7 @@ from contract.bounds import MESSAGE_BYTES_MAX, PAYLOAD_ROOM_BYTES, POLICY_BYTES_
 from contract.durations import DAY_MS
 from contract.inputs import PolicyApplied
 from contract.names import is_name
-from contract.policy import DISCIPLINES, ISOLATIONS, UNLIMITED, Policy, fingerprint
+from contract.policy import CLUSTER_KINDS, DISCIPLINES, ISOLATIONS, UNLIMITED, Policy, fingerprint
 from contract.signers import NODE, OPERATOR, is_signer, role_of
 
 Place = tuple[str, ...]
@@ -176,6 +176,12 @@ def _pool_faults(policy: Policy) -> Iterator[PolicyFault]:
             )
         partitions[pool.partition] = name
     for name, cluster in policy.clusters.items():
+        if cluster.kind not in CLUSTER_KINDS:
+            text = f"kind: expected one of {', '.join(CLUSTER_KINDS)}, found another"
+            yield PolicyFault((("clusters", name, "kind"),), text)
+        if cluster.kind != CLUSTER_KINDS[0] and cluster.adaptive:
+            text = "adaptive: expected false where kind is prepare: nothing that is staged starts there; say the limit"
+            yield PolicyFault((("clusters", name, "adaptive"),), text)
         if cluster.pool not in policy.pools:
             yield PolicyFault(
                 (("clusters", name),),

@@ -14,7 +14,7 @@ import msgspec
 import yaml
 
 from contract.durations import DAY_MS, duration_ms
-from contract.policy import DISCIPLINES, ISOLATIONS, UNLIMITED, Cluster, Policy, Pool, Tier
+from contract.policy import CLUSTER_KINDS, DISCIPLINES, ISOLATIONS, UNLIMITED, Cluster, Policy, Pool, Tier
 from contract.policy_check import LISTS, Place, fault_of, fault_of_name, least_of, may_be_unlimited, most_of
 
 
@@ -26,8 +26,11 @@ class PolicyInvalid(ValueError):
 _UNITS_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2}
 _SIZE = re.compile(r"([0-9]{1,30})(B|KiB|MiB)")
 _WHOLE = re.compile(r"[0-9]{1,30}")
-_CHOICES = {"discipline": DISCIPLINES, "isolation": ISOLATIONS}
-_SWITCHES = ("wheels_from_index", "adaptive", "may_starve", "trusted_models", "gang_network", "join_tokens")
+_CHOICES = {"discipline": DISCIPLINES, "isolation": ISOLATIONS, "kind": CLUSTER_KINDS}
+_SWITCHES = (
+    *("wheels_from_index", "adaptive", "may_starve", "trusted_models", "gang_network", "join_tokens"),
+    *("keep_sources", "visible_mark"),
+)
 _MERGE = "tag:yaml.org,2002:merge"
 MERGED_FIELDS_MAX = 100_000
 """A few lines of merge keys can ask for more fields than any machine holds."""

@@ -13,6 +13,7 @@ from contract.codec import TYPE_PREFIX, tag_of
 from contract.events import Event
 from contract.inputs import Body, Wire
 from contract.orders import Order, Orders
+from contract.prepared import PreparedManifest, UploadReady
 from contract.results import ResultManifest
 from contract.shadows import ShadowRecord
 
@@ -86,6 +87,8 @@ def record_types() -> tuple[type[msgspec.Struct], ...]:
         side_topics.Quarantined,
         Batch,
         ResultManifest,
+        PreparedManifest,
+        UploadReady,
         *get_args(ShadowRecord),
     )
     return tuple(dict.fromkeys(every))

@@ -7,13 +7,14 @@ import msgspec
 from contract.inputs import Requirements
 
 
-class VersionRegistered(msgspec.Struct, frozen=True, tag="VersionRegistered.v1"):
+class VersionRegistered(msgspec.Struct, frozen=True, omit_defaults=True, tag="VersionRegistered.v1"):
     """The version may be run. See VersionPublished."""
 
     model: str
     version: str
     requirements: Requirements
     timeout_ms: int
+    prepares: str = ""
 
 
 class AliasPointed(msgspec.Struct, frozen=True, omit_defaults=True, tag="AliasPointed.v1"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from contract.inputs import Report
+from contract.inputs import AttemptReport
 from contract.orders import Run
 from gpu_worker.child.gang_room import GangRoom
 from gpu_worker.child.slot import Slot
@@ -283,11 +283,11 @@ class HeldAttempts:
         self._results.store(run, supplies, outcome)
         self.follow(self._rules.computed(run.dispatch))
 
-    def _on_stored(self, dispatch: str, report: Report) -> None:
+    def _on_stored(self, dispatch: str, report: AttemptReport) -> None:
         """Called in any thread."""
         self._loop.post(lambda: self._ended(dispatch, report))
 
-    def _ended(self, dispatch: str, report: Report) -> None:
+    def _ended(self, dispatch: str, report: AttemptReport) -> None:
         self._rules.holding.let_go(dispatch)
         self.follow(self._rules.ended(dispatch, report))
 

@@ -15,11 +15,11 @@ from typing import Any
 from contract import events as said
 from contract.batch import Batch
 from contract.events import Event
-from contract.lifecycle import JobState, after
-from scheduling import disciplines, forecast, policy_trial
+from contract.lifecycle import JobState
+from scheduling import disciplines, forecast, policy_trial, preparation_changes
 from scheduling.attempts.retries import policy_of
 from scheduling.picking import limits, switches
-from scheduling.state import access, capacity, cordons, ended_ids, lines, node_events, sharing
+from scheduling.state import access, capacity, cordons, ended_ids, job_moves, lines, node_events, preparing, sharing
 from scheduling.state.jobs import Job, Loss
 from scheduling.state.nodes import Attempt, Reservation
 from scheduling.state.pool import Alias, State, Version
@@ -42,9 +42,11 @@ def begin(state: State, epoch: int, seq: int, now_ms: int, elapsed_ms: int) -> N
     state.last_lease_ms = state.lease_ms
     state.lease_ms += elapsed_ms
     state.closed_gangs = ()
+    state.stopped_preparations = ()
     for cluster in state.clusters.values():
         cluster.was_full = len(cluster.staged) >= cluster.limit
     lines.wake(state)
+    preparing.wake(state)
     cordons.wake(state)
     if state.splits:
         lines.cross_over(state)
@@ -108,7 +110,9 @@ def _adopt(state: State, event: said.PolicyAdopted | said.PolicyReverted) -> Non
 
 
 def _version_registered(state: State, event: said.VersionRegistered) -> None:
-    version = Version(intern(event.model), intern(event.version), event.requirements, event.timeout_ms)
+    version = Version(
+        intern(event.model), intern(event.version), event.requirements, event.timeout_ms, intern(event.prepares)
+    )
     state.versions[version.version] = version
     lines.class_of(state, version.requirements)
 
@@ -125,6 +129,7 @@ def _version_withdrawn(state: State, event: said.VersionWithdrawn) -> None:
     state.withdrawn[version] = event.kill
     if is_new:
         lines.shelve(state, version)
+        preparing.shelve(state, version)
         for cluster in state.clusters.values():
             for job in cluster.open:
                 if state.jobs[job].version == version:
@@ -132,7 +137,12 @@ def _version_withdrawn(state: State, event: said.VersionWithdrawn) -> None:
 
 
 def _job_repinned(state: State, event: said.JobRepinned) -> None:
-    job = _moved(state, event)
+    job = job_moves.moved(state, event)
+    if job.state is JobState.PREPARING:
+        preparing.leave(state, job)
+        job.version = intern(event.version)
+        preparing.enter(state, job)
+        return
     lines.leave(state, job)
     disciplines.of(state).ended(state, job)
     job.version = intern(event.version)
@@ -143,21 +153,8 @@ def _job_repinned(state: State, event: said.JobRepinned) -> None:
 
 
 def _job_accepted(state: State, event: said.JobAccepted) -> None:
-    job = Job(
-        job=event.job,
-        tenant=intern(event.tenant),
-        tier=intern(event.tier),
-        model=intern(event.model),
-        version=intern(event.version),
-        submitted_ms=event.submitted_ms,
-        expires_ms=event.expires_ms,
-        offset=event.offset,
-        digest=event.digest,
-        expected_ms=event.expected_ms,
-        slo_ms=state.slos[event.tier],
-        alias=intern(event.alias),
-    )
-    state.jobs[job.job] = job
+    job = state.jobs[event.job] = job_moves.new_job(state, event)
+    job.expected_ms = event.expected_ms
     forecast.accept(state, lines.line_of(state, job.version, job.tier).requirement_class, job, event)
     lines.enter(state, job)
     disciplines.of(state).entered(state, job, True)
@@ -169,7 +166,7 @@ def _job_refused(state: State, event: said.JobRefused) -> None:
 
 
 def _gang_reserved(state: State, event: said.GangReserved) -> None:
-    _moved(state, event)
+    job_moves.moved(state, event)
     members = tuple(said.Member(node, state.nodes[node].session) for node in event.nodes)
     capacity.keep(state, Reservation(event.job, intern(event.cluster), members, event.free_ms))
 
@@ -184,7 +181,7 @@ def _release(state: State, job: str) -> None:
 
 
 def _job_dispatched(state: State, event: said.JobDispatched) -> None:
-    job = _moved(state, event)
+    job = job_moves.moved(state, event)
     if state.reserved:
         _release(state, job.job)
     if event.attempt == 1:
@@ -210,8 +207,8 @@ def _job_dispatched(state: State, event: said.JobDispatched) -> None:
 
 
 def _attempt_started(state: State, event: said.AttemptStarted) -> None:
-    job = _moved(state, event)
-    attempt = _open_attempt(job)
+    job = job_moves.moved(state, event)
+    attempt = job_moves.open_of(job)
     attempt.started = True
     attempt.started_ms = state.now_ms
     limits.saw_start(state, state.clusters[attempt.cluster], attempt)
@@ -224,11 +221,11 @@ def _attempt_started(state: State, event: said.AttemptStarted) -> None:
 
 
 def _recall_ordered(state: State, event: said.RecallOrdered) -> None:
-    _order_stop(state, _open_attempt(_moved(state, event)), "recall", event.reason)
+    _order_stop(state, job_moves.open_of(job_moves.moved(state, event)), "recall", event.reason)
 
 
 def _kill_ordered(state: State, event: said.KillOrdered) -> None:
-    _order_stop(state, _open_attempt(_moved(state, event)), "kill", event.reason)
+    _order_stop(state, job_moves.open_of(job_moves.moved(state, event)), "kill", event.reason)
 
 
 def _order_stop(state: State, attempt: Attempt, stop: str, reason: str) -> None:
@@ -238,14 +235,14 @@ def _order_stop(state: State, attempt: Attempt, stop: str, reason: str) -> None:
 
 
 def _job_cancelling(state: State, event: said.JobCancelling) -> None:
-    job = _moved(state, event)
+    job = job_moves.moved(state, event)
     job.ending = intern(event.reason)
     lines.drop_deadline(state, job)
 
 
 def _attempt_failed(state: State, event: said.AttemptFailed) -> None:
-    job = _moved(state, event)
-    attempt = _open_attempt(job)
+    job = job_moves.moved(state, event)
+    attempt = job_moves.open_of(job)
     if event.counts:
         job.failures += 1
     else:
@@ -256,8 +253,8 @@ def _attempt_failed(state: State, event: said.AttemptFailed) -> None:
 
 
 def _attempt_closed(state: State, event: said.AttemptClosed) -> None:
-    job = _moved(state, event)
-    attempt = _open_attempt(job)
+    job = job_moves.moved(state, event)
+    attempt = job_moves.open_of(job)
     if event.counts:
         job.failures += 1
         node = event.node or attempt.node
@@ -274,7 +271,7 @@ def _ended_by_itself(state: State, attempt: Attempt) -> None:
 
 def _close(state: State, job: Job, closer: str = "") -> None:
     """`closer`: the node that said so, if it is not the node of rank 0."""
-    attempt = _open_attempt(job)
+    attempt = job_moves.open_of(job)
     capacity.close_attempt(state, attempt)
     if attempt.members:
         state.closed_gangs = (*state.closed_gangs, (attempt, closer or attempt.node))
@@ -284,7 +281,7 @@ def _close(state: State, job: Job, closer: str = "") -> None:
 
 
 def _job_requeued(state: State, event: said.JobRequeued) -> None:
-    job = _moved(state, event)
+    job = job_moves.moved(state, event)
     job.eligible_lease_ms = event.eligible_lease_ms
     lines.enter(state, job)
     disciplines.of(state).entered(state, job, False)
@@ -292,36 +289,32 @@ def _job_requeued(state: State, event: said.JobRequeued) -> None:
 
 
 def _start_forecast(state: State, event: said.StartForecast) -> None:
-    forecast.renew(state, _moved(state, event), event)
+    forecast.renew(state, job_moves.moved(state, event), event)
 
 
 def _job_succeeded(state: State, event: said.JobSucceeded) -> None:
-    job = _moved(state, event)
-    attempt = _open_attempt(job)
+    job = job_moves.moved(state, event)
+    attempt = job_moves.open_of(job)
     _ended_by_itself(state, attempt)
     forecast.ran(state, job.version, state.now_ms - attempt.started_ms)
     switches.saw_success(state, attempt, job.version)
     cordons.saw_success(state, job, attempt)
     _close(state, job)
-    _end(state, job)
+    job_moves.end(state, job)
 
 
 def _job_ended(state: State, event: said.JobCancelled) -> None:
     """Any terminal event but JobSucceeded and JobRefused. If there was an attempt, it is closed already."""
-    was_queued = state.jobs[event.job].state is JobState.QUEUED
-    job = _moved(state, event)
-    _end(state, job)
-    if was_queued:
+    before = state.jobs[event.job].state
+    job = job_moves.moved(state, event)
+    job_moves.end(state, job)
+    if before is JobState.PREPARING:
+        preparing.leave(state, job)
+    if before is JobState.QUEUED:
         lines.leave(state, job)
         if job.eligible_lease_ms >= 0:  # the job waited or rested: no event before this one closed an attempt
             disciplines.of(state).ended(state, job)
         forecast.settle(state)
-
-
-def _end(state: State, job: Job) -> None:
-    del state.jobs[job.job]
-    ended_ids.remember(state, job.job, job.tenant)
-    lines.drop_deadline(state, job)
 
 
 def _report_stale(state: State, event: said.ReportStale) -> None:
@@ -331,19 +324,6 @@ def _report_stale(state: State, event: said.ReportStale) -> None:
 
 def _nothing(state: State, event: Event) -> None:
     """The event is a fact for readers of the ledger; no decision depends on it."""
-
-
-def _moved(state: State, event: Any) -> Job:
-    """The event's job, moved to the state to which the event leads."""
-    job = state.jobs[event.job]
-    job.state = after(job.state, type(event).__name__)
-    return job
-
-
-def _open_attempt(job: Job) -> Attempt:
-    if job.open is None:
-        raise ValueError(f"expected an open attempt of job {job.job}, found none in state {job.state.value}")
-    return job.open
 
 
 _CHANGES: dict[type, Callable[[State, Any], None]] = {
@@ -380,6 +360,7 @@ _CHANGES: dict[type, Callable[[State, Any], None]] = {
     said.NodeRefused: _nothing,
     said.ReportStale: _report_stale,
     said.InputQuarantined: _nothing,
+    **preparation_changes.CHANGES,
     **node_events.CHANGES,
 }
 """Every event of the contract. Older versions of an event get their line here too."""

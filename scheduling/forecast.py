@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import heappush
 
-from contract.events import JobAccepted, StartForecast
+from contract.events import InputsPrepared, JobAccepted, StartForecast
 from contract.lifecycle import JobState
 from scheduling.state import backpressure, heaps
 from scheduling.state.jobs import Factors, Job, Situation
@@ -114,8 +114,9 @@ START = Factors(MILLION, 2 * MILLION, MILLION)
 """Before anything is learned: half of the jobs start within the basis, nine of ten within twice the basis."""
 
 
-def accept(state: State, requirement_class: RequirementClass, job: Job, event: JobAccepted) -> None:
-    """Keep what was forecast for a new job until the job starts. Call this before the job enters its line."""
+def accept(state: State, requirement_class: RequirementClass, job: Job, event: JobAccepted | InputsPrepared) -> None:
+    """Keep what was forecast for a job that enters its line until the job starts. Call this before the job enters its
+    line."""
     basis_ms, situation = basis_of(state, requirement_class, job.tier)
     requirement_class.asked = None
     if not event.start_p90_ms:
@@ -140,13 +141,13 @@ def start(state: State, requirement_class: RequirementClass, job: Job) -> None:
     )
     requirement_class.last_start_ms = state.now_ms if busy else 0
     if job.due_ms:
-        learn(state, job, state.now_ms - job.submitted_ms, started=True)
+        learn(state, job, state.now_ms - job.lined_ms, started=True)
         job.due_ms = job.basis_ms = 0
 
 
 def renew(state: State, job: Job, event: StartForecast) -> None:
     """The forecast has passed, so it was too low. The basis of the new forecast is the time waited."""
-    waited_ms = state.now_ms - job.submitted_ms
+    waited_ms = state.now_ms - job.lined_ms
     learn(state, job, waited_ms, started=False)
     job.basis_ms, job.situation = waited_ms, Situation.OVERDUE
     job.due_ms = job.submitted_ms + event.p90_ms
@@ -168,7 +169,7 @@ def learn(state: State, job: Job, waited_ms: int, *, started: bool) -> None:
         factors.p50 = _moved(factors.p50, UP_P50 if over_p50 else -UP_P50)
     if over_p90 or started:
         factors.p90 = _moved(factors.p90, UP_P90 if over_p90 else -1)
-    late = job.submitted_ms + waited_ms > job.due_ms
+    late = job.lined_ms + waited_ms > job.due_ms
     margin = factors.margin + (factors.margin * MARGIN_UP if late else -factors.margin) // MARGIN_STEP
     factors.margin = min(max(margin, MILLION), MARGIN_MAX)
 
@@ -184,10 +185,11 @@ def renewals(state: State) -> Iterator[StartForecast]:
         if not forecasts or forecasts[0][0] >= state.now_ms:
             return
         job = state.jobs[forecasts[0][1]]
-        waited_ms = state.now_ms - job.submitted_ms
+        waited_ms = state.now_ms - job.lined_ms
+        before_ms = job.lined_ms - job.submitted_ms
         p50_ms, p90_ms = _forecast(state, job.tier, Situation.OVERDUE, waited_ms)
         p90_ms = max(p90_ms, OVERDUE_FACTOR_MIN * waited_ms)
-        yield StartForecast(job=job.job, p50_ms=max(p50_ms, waited_ms), p90_ms=p90_ms)
+        yield StartForecast(job=job.job, p50_ms=before_ms + max(p50_ms, waited_ms), p90_ms=before_ms + p90_ms)
 
 
 def watch(state: State, job: Job) -> None:

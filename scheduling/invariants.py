@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from contract.events import Member
 from contract.lifecycle import TERMINAL, JobState
 from contract.names import dispatch_order
-from scheduling.state import access, sharing
+from scheduling import line_invariants
+from scheduling.state import access
 from scheduling.state.avoidance import AVOIDED_MAX
-from scheduling.state.capacity import fits, is_cordoned, limit_of, staged_per_slot_of
+from scheduling.state.capacity import PREPARE, fits, is_cordoned, limit_of, staged_per_slot_of
 from scheduling.state.cordons import ACCUSERS, SUSPECTS_KEPT
 from scheduling.state.jobs import Job
-from scheduling.state.lines import entry_of
 from scheduling.state.nodes import FAILURES, Attempt, Group, Node
-from scheduling.state.pool import ClassPace, Entry, Line, PromiseFacts, RequirementClass, State
+from scheduling.state.pool import State
 
 
 def check(state: State) -> list[str]:
@@ -34,7 +34,8 @@ def check(state: State) -> list[str]:
         *_reserved(state),
         *_nodes(state),
         *_suspects(state),
-        *_lines(state),
+        *line_invariants.lines(state),
+        *line_invariants.preparing_lines(state),
         *_heaps(state),
     ]
 
@@ -60,6 +61,9 @@ def _job(state: State, job: Job) -> Iterator[str]:
     if job.state in TERMINAL:
         yield f"I2: job {job.job} is {job.state.value} and still kept"
     has_attempt = job.state in (JobState.DISPATCHED, JobState.STARTED, JobState.CANCELLING)
+    if job.state is JobState.PREPARING:
+        yield from _preparing(state, job)
+        return
     if (job.open is not None) != has_attempt:
         yield f"I6: job {job.job} is {job.state.value} with{'out' if job.open is None else ''} an open attempt"
     if job.state is JobState.QUEUED and job.eligible_lease_ms < 0:
@@ -74,6 +78,24 @@ def _job(state: State, job: Job) -> Iterator[str]:
         yield f"job {job.job} runs a withdrawn version and nobody knows, or the other way round"
     if job.open is not None:
         yield from _attempt(state, job, job.open)
+
+
+def _preparing(state: State, job: Job) -> Iterator[str]:
+    """A job whose media are prepared has no attempt; at most one preparation of it is open, at a CPU worker."""
+    if job.prepared or not job.media:
+        yield f"job {job.job} is preparing {job.media} media and has inputs of {job.prepared!r}"
+    if (job.job in state.withdrawn_open) != (job.open is not None and job.version in state.withdrawn):
+        yield f"job {job.job} is prepared for a withdrawn version and nobody knows, or the other way round"
+    preparation = job.open
+    if preparation is None:
+        return
+    node = state.nodes.get(preparation.node)
+    if preparation.attempt or preparation.started or preparation.stop or preparation.members:
+        yield f"job {job.job} is preparing, and what is open is an attempt"
+    if node is None or node.session != preparation.session or node.cluster != preparation.cluster:
+        yield f"job {job.job} is prepared at node {preparation.node}, whose session {preparation.session} is over"
+    elif node.kind != PREPARE:
+        yield f"job {job.job} is prepared at node {node.node}, which is no CPU worker"
 
 
 def _attempt(state: State, job: Job, attempt: Attempt) -> Iterator[str]:
@@ -191,7 +213,7 @@ def _suspects(state: State) -> Iterator[str]:
             yield f"node {name} rests and will not be tried"
 
 
-def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterator[str]:
+def _group(state: State, key: tuple[str, str, str, int, int], group: Group) -> Iterator[str]:
     members = [state.nodes[name] for name in group.ids if name in state.nodes]
     if group.ids != sorted(group.ids) or len(members) != len(group.ids):
         yield f"group {key}: its nodes are unsorted or gone"
@@ -246,89 +268,11 @@ def _group(state: State, key: tuple[str, str, int, int], group: Group) -> Iterat
         versions = sorted({version for n in members for version in getattr(n, what)})
         if masks != {v: mask(v in getattr(n, what) for n in members) for v in versions}:
             yield f"group {key}: what its nodes have {what} is not what they said"
+    if (group in state.preparing.kind.groups) != (group.kind == PREPARE):
+        yield f"group {key} prepares, or not, against its kind"
     for requirements, requirement_class in state.classes.items():
         if (group in requirement_class.groups) != fits(requirements, group):
             yield f"group {key} fits {requirements}, or not, against the record"
-
-
-def _lines(state: State) -> Iterator[str]:
-    waiting: dict[int, list[Job]] = {}
-    tenants: Counter[tuple[str, str]] = Counter()
-    aside: Counter[int] = Counter()
-    avoiders: dict[str, set[str]] = {}
-    shelved: dict[tuple[str, str], list[Entry]] = {}
-    for job in state.jobs.values():
-        if job.state is JobState.QUEUED and 0 <= job.eligible_lease_ms <= state.lease_ms:
-            line = state.lines[job.version, job.tier]
-            tenants[job.tier, job.tenant] += 1
-            if job.version in state.withdrawn:
-                shelved.setdefault((job.version, job.alias), []).append((job.submitted_ms, job.job))
-                aside[id(line)] += 1
-                continue
-            if job.avoid and line.requirement_class.requirements.ranks == 1:
-                for avoided in job.avoid:
-                    avoiders.setdefault(avoided.node, set()).add(job.job)
-            if job.job in state.aside:
-                aside[id(line)] += 1
-                continue
-            if state.splits and line.late is not None and state.now_ms - job.submitted_ms > state.slos[job.tier]:
-                line = line.late
-            waiting.setdefault(id(line), []).append(job)
-    if {node: set(jobs) for node, jobs in state.avoiders.items()} != avoiders:
-        yield "which jobs avoid a node is not what the jobs say"
-    if {key: queue.entries[queue.start :] for key, queue in state.shelved.items()} != {
-        key: sorted(entries) for key, entries in shelved.items()
-    }:
-        yield "which jobs wait with a withdrawn version is not what the jobs say"
-    if sum(aside.values()) != len(state.aside) + sum(len(entries) for entries in shelved.values()):
-        yield f"{len(state.aside)} jobs stand aside, {sum(aside.values())} of them wait"
-    for requirement_class in state.classes.values():
-        lines = (*requirement_class.lines.values(), *requirement_class.late.values())
-        if any(line.aside != aside[id(line)] for line in lines):
-            yield f"class {requirement_class.requirements}: its lines count other jobs aside than there are"
-        if state.splits and requirement_class.late.keys() != requirement_class.lines.keys():
-            yield f"class {requirement_class.requirements} has no late lines"
-        if requirement_class.waiting != sum(len(line) + line.aside for line in lines):
-            yield f"class {requirement_class.requirements} counts {requirement_class.waiting} jobs, its lines others"
-        if (state.promise != PromiseFacts() or requirement_class.pace is not None) and not state.splits:
-            yield f"class {requirement_class.requirements} keeps facts of a discipline that is not in force"
-        if requirement_class.pace is not None:
-            yield from _pace(state, requirement_class, requirement_class.pace)
-        for line in lines:
-            yield from _line(state, line, waiting.get(id(line), []))
-    for tier, shares in sorted(state.shares.items()):
-        counted = {tenant: share.waiting for tenant, share in shares.tenants.items() if share.waiting}
-        if counted != {tenant: count for (name, tenant), count in tenants.items() if name == tier}:
-            yield f"tier {tier} counts other jobs of its tenants than there are"
-        if min((tag for tag in state.fair.tags.values()), default=state.fair.virtual + 1) <= state.fair.virtual:
-            yield "a tier's tag is not above virtual time and still kept"
-
-
-def _pace(state: State, requirement_class: RequirementClass, pace: ClassPace) -> Iterator[str]:
-    for tier, line in sorted(pace.lines.items()):
-        if list(line.shadow) != sorted(line.shadow):
-            yield f"the shadow's line {tier} is out of order"
-        if line.shadow and not requirement_class.waiting:
-            yield f"nothing of the class waits, and the shadow still has jobs in line {tier}"
-    for tier in sorted(tier for tier, line in requirement_class.lines.items() if len(line) and tier not in pace.lines):
-        yield f"line {tier} has jobs that the discipline in force has not met"
-
-
-def _line(state: State, line: Line, jobs: list[Job]) -> Iterator[str]:
-    expected = sorted(entry_of(state, job) for job in jobs)
-    if line.entries[line.start :] != expected:
-        yield f"line {line.tier} has {len(line)} jobs, or another order, there are {len(expected)}"
-    queues = {name: queue.entries[queue.start :] for name, queue in line.tenants.items()}
-    if queues != {
-        name: sorted(entry_of(state, job) for job in jobs if job.tenant == name) for name in {j.tenant for j in jobs}
-    }:
-        yield f"line {line.tier}: the queues of its tenants are not of its jobs"
-        return
-    if not jobs:
-        return
-    virtual, shares = line.shares.virtual, line.shares.tenants
-    if sharing.turn(line) != min((max(shares[name].tag, virtual), *queue[0]) for name, queue in queues.items())[1:]:
-        yield f"line {line.tier}: it is another tenant's turn"
 
 
 def _heaps(state: State) -> Iterator[str]:

@@ -5,7 +5,8 @@ for the next one: the second report of a record is judged on what the first one 
 more is a ReportStale, which changes only counters (I10).
 
 Seams (each a mechanism of its own, replaced one at a time by tests and the simulation to prove that it is needed):
-`is_duplicate`, `is_too_old`, `is_older_move`, `is_withdrawn`, in `reports`: `report_is_current`, and those of `access`.
+`is_duplicate`, `is_too_old`, `is_older_move`, `is_withdrawn`, `is_to_prepare`, in `reports`: `report_is_current`, and
+those of `access`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from contract.events import (
     JobAccepted,
     JobDuplicated,
     JobErased,
+    JobPreparing,
     JobRefused,
     NodeCordoned,
     NodeRefused,
@@ -56,6 +58,7 @@ ACCESS_TOO_LATE = (
     "expected a policy with another {} to be made just now, found one that came too late for that: a copy of an old"
     " record, or the clock of whoever applied it is wrong; apply it again"
 )
+KIND_CHANGED = "expected cluster {} to keep its kind, found another kind; give the other kind a cluster of its own name"
 REVOKED = "expected a record of a signer whom the policy in force has not revoked, found another"
 
 
@@ -128,6 +131,24 @@ def _submission(state: State, record: Input, body: inputs.Submission) -> Iterato
     if version is None or refusal:
         yield JobRefused(job=body.job, tenant=body.tenant, reason=refusal, offset=record.offset, key=record.key)
         return
+    # never in the future: a wait is never negative
+    submitted_ms = min(body.submitted_ms or record.at_ms, state.now_ms)
+    if is_to_prepare(version, body):
+        yield JobPreparing(
+            job=body.job,
+            tenant=body.tenant,
+            tier=body.tier,
+            model=version.model,
+            version=version.version,
+            submitted_ms=submitted_ms,
+            expires_ms=_deadline(record, body),
+            offset=record.offset,
+            key=record.key,
+            digest=body.digest,
+            media=body.media,
+            alias=parts_of(body.model)[1],
+        )
+        return
     p50_ms, p90_ms = forecast.for_new_job(state, lines.class_of(state, version.requirements), body.tier)
     yield JobAccepted(
         job=body.job,
@@ -135,8 +156,7 @@ def _submission(state: State, record: Input, body: inputs.Submission) -> Iterato
         tier=body.tier,
         model=version.model,
         version=version.version,
-        # never in the future: a wait is never negative
-        submitted_ms=min(body.submitted_ms or record.at_ms, state.now_ms),
+        submitted_ms=submitted_ms,
         expires_ms=_deadline(record, body),
         offset=record.offset,
         key=record.key,
@@ -146,6 +166,11 @@ def _submission(state: State, record: Input, body: inputs.Submission) -> Iterato
         start_p90_ms=p90_ms,
         alias=parts_of(body.model)[1],
     )
+
+
+def is_to_prepare(version: Version, body: inputs.Submission) -> bool:
+    """CPU workers must prepare the job's media before it may wait for a slot."""
+    return body.media > 0 and version.prepares != ""
 
 
 def _resolve(state: State, record: Input, body: inputs.Submission) -> tuple[Version | None, str]:
@@ -225,7 +250,11 @@ def _version_published(state: State, record: Input, body: inputs.VersionPublishe
         yield ReportStale(kind="VersionPublished")
         return
     yield VersionRegistered(
-        model=body.model, version=body.version, requirements=body.requirements, timeout_ms=body.timeout_ms
+        model=body.model,
+        version=body.version,
+        requirements=body.requirements,
+        timeout_ms=body.timeout_ms,
+        prepares=body.prepares,
     )
 
 
@@ -255,6 +284,8 @@ def _policy_applied(state: State, record: Input, body: inputs.PolicyApplied) -> 
         fault = ACCESS_ON_TRIAL.format(field)
     elif field and not access.may_change_access(record, body):
         fault = ACCESS_TOO_LATE.format(field)
+    if not fault and (cluster := capacity.changes_kind(state, body.policy)):
+        fault = KIND_CHANGED.format(cluster)
     if fault:
         yield InputQuarantined(offset=record.offset, reason=fault)
     elif body.fingerprint != state.fingerprint:

@@ -3,14 +3,15 @@
 In this order: deadlines of jobs, leases of nodes, nodes that are revoked or not confined, deadlines and recalls of
 draining clusters, cordons, withdrawn versions, the reversal of a policy, slots kept for gangs that are kept no longer,
 adaptive limits, dispatches, limits that alone keep a slot empty (and what can go then), recalls of attempts that wait
-behind others while a slot elsewhere stayed free, and new forecasts for jobs whose own has passed. Recalls come after
-dispatches: a free slot goes first to a job that can start at once, and only one that nobody wants calls a staged
-attempt back.
+behind others while a slot elsewhere stayed free, preparations, and new forecasts for jobs whose own has passed. Recalls
+come after dispatches: a free slot goes first to a job that can start at once, and only one that nobody wants calls a
+staged attempt back.
 
 Like a judgement, a plan is a generator: each pick sees the state after the last one. When the batch is full, the plan
 stops between two groups of events, never between the closing of an attempt and what follows from it.
 
-While the pool is on hold nothing is dispatched, and what is staged is called back.
+While the pool is on hold nothing is dispatched, what is staged is called back, and no preparation begins; those that
+are open go on.
 
 Seams: `lapses_are_due`, `may_cordon`, `starts_jobs`.
 """
@@ -38,7 +39,7 @@ from contract.lifecycle import JobState
 from contract.names import dispatch_id
 from scheduling import disciplines, forecast, policy_trial
 from scheduling.attempts import endings, reports, retries, withdrawals
-from scheduling.picking import gangs, limits, look_ahead, moves, placement, ranking, reservations
+from scheduling.picking import gangs, limits, look_ahead, moves, placement, preparations, ranking, reservations
 from scheduling.state import access, backpressure, capacity, cordons, sharing
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import FAILURES, NOT_CONFINED, Attempt, ClusterState, Group, Node, Suspect
@@ -70,6 +71,7 @@ def plan(state: State, caught_up: bool, batch: Sequence[Event], is_full: Callabl
         reservations.releases(state),
         limits.adapt(state),
         *((_dispatches(state, batch), _make_way(state, batch), moves.recalls(state)) if starts_jobs(state) else ()),
+        preparations.ordered(state, batch),
         forecast.renewals(state),
     )
     for single in singles:
@@ -129,6 +131,10 @@ def _drains(state: State) -> Iterator[Iterator[Event]]:
         over = 0 < cluster.deadline_ms <= state.now_ms
         for job in sorted(cluster.open if over else cluster.staged):
             attempt = cluster.open[job]
+            if attempt.prepares:
+                if over:
+                    yield retries.close(state, attempt, "pre_empted", attempt.node)
+                continue
             if attempt.stop or state.jobs[job].state is JobState.CANCELLING:
                 continue
             yield iter((_stop_for_drain(attempt),))
@@ -161,7 +167,8 @@ def _recall_staged(state: State, node: Node, reason: str) -> Iterator[Event]:
     attempts = state.node_attempts[node.node]
     for job in sorted(attempts):
         attempt = attempts[job]
-        if not attempt.started and not attempt.stop and state.jobs[job].state is not JobState.CANCELLING:
+        is_staged = not attempt.started and not attempt.prepares
+        if is_staged and not attempt.stop and state.jobs[job].state is not JobState.CANCELLING:
             yield RecallOrdered(job=job, dispatch=attempt.dispatch, reason=reason)
 
 
@@ -170,8 +177,9 @@ def _hold(state: State) -> Iterator[Iterator[Event]]:
     for name in sorted(state.clusters):
         cluster = state.clusters[name]
         for job in sorted(cluster.staged):
-            if not cluster.staged[job].stop and state.jobs[job].state is not JobState.CANCELLING:
-                yield iter((RecallOrdered(job=job, dispatch=cluster.staged[job].dispatch, reason="held"),))
+            attempt = cluster.staged[job]
+            if not attempt.prepares and not attempt.stop and state.jobs[job].state is not JobState.CANCELLING:
+                yield iter((RecallOrdered(job=job, dispatch=attempt.dispatch, reason="held"),))
 
 
 def _stop_for_drain(attempt: Attempt) -> Event:

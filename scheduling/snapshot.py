@@ -17,11 +17,12 @@ import msgspec
 
 from contract.bounds import visible
 from contract.inputs import Requirements
+from contract.lifecycle import JobState
 from contract.names import dispatch_order
 from contract.policy import Policy
 from scheduling import disciplines, forecast
 from scheduling.disciplines.promise_shadow import pace_of
-from scheduling.state import capacity, cordons, lines, sharing
+from scheduling.state import capacity, cordons, lines, preparing, sharing
 from scheduling.state.jobs import Factors, Job, Loss, Situation
 from scheduling.state.nodes import FormerNode, Node, Reservation, Suspect
 from scheduling.state.pool import (
@@ -38,7 +39,7 @@ from scheduling.state.pool import (
     initial_state,
 )
 
-FORMAT = 4
+FORMAT = 5
 SAID_CHARACTERS_MAX = 200
 """Of what the decoder says of other bytes: it quotes them."""
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -149,6 +150,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     """The oldest case first."""
     cases: int = 0
     reserved: list[Reservation] = []
+    preparing: list[SharesFacts] = []
+    """Shares of the lines in which jobs wait for CPU workers."""
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -191,7 +194,7 @@ def encode(state: State) -> bytes:
         ended_runs=list(state.ended_runs),
         forgotten_ms=state.forgotten_ms,
         stale=state.stale,
-        shares=[facts for tier, shares in sorted(state.shares.items()) if (facts := _shares_facts(tier, shares))],
+        shares=_all_shares_facts(state.shares),
         fair=state.fair,
         promise=state.promise,
         paces=[
@@ -217,8 +220,13 @@ def encode(state: State) -> bytes:
         suspects=list(state.suspects.items()),
         cases=state.cases,
         reserved=[state.reserved[cluster] for cluster in sorted(state.reserved)],
+        preparing=_all_shares_facts(state.preparing.shares),
     )
     return _encoder.encode(facts)
+
+
+def _all_shares_facts(by_tier: dict[str, TierShares]) -> list[SharesFacts]:
+    return [facts for tier, shares in sorted(by_tier.items()) if (facts := _shares_facts(tier, shares))]
 
 
 def _shares_facts(tier: str, shares: TierShares) -> SharesFacts | None:
@@ -341,8 +349,9 @@ def _build_clusters(state: State, facts: Snapshot) -> None:
 
 
 def _build_shares(state: State, facts: Snapshot) -> None:
-    for entry in facts.shares:
-        shares = sharing.tier_shares(state, intern(entry.tier))
+    asked = [(entry, sharing.tier_shares(state, intern(entry.tier))) for entry in facts.shares]
+    asked += [(entry, preparing.shares_of(state, intern(entry.tier))) for entry in facts.preparing]
+    for entry, shares in asked:
         shares.virtual = entry.virtual
         for tenant in sorted(entry.tags):
             share = shares.tenants[intern(tenant)] = Share()
@@ -376,6 +385,8 @@ def _build_job(state: State, job: Job) -> None:
             state.withdrawn_open[job.job] = None
         if job.open.started:
             capacity.settle_started(state, job.open)
+    elif job.state is JobState.PREPARING:
+        preparing.enter(state, job)
     else:
         lines.enter(state, job)
         forecast.watch(state, job)

@@ -20,7 +20,7 @@ from views import rows
 from views.columns import fitted, nearest_number
 
 _STATES = {state.value: state for state in JobState}
-LIFE_BEGINS = (e.JobAccepted, e.JobRefused)
+LIFE_BEGINS = (e.JobAccepted, e.JobPreparing, e.JobRefused)
 WORDS_GO = (e.ErasureOrdered, e.JobErased)
 
 
@@ -122,7 +122,10 @@ def copy_of(job: str, offset: int, key: str, record: FoldedRecord) -> rows.JobCo
     return rows.JobCopyRow(job, offset, record.pool, key)
 
 
-def _copy(draft: JobDraft, event: e.JobAccepted | e.JobRefused | e.JobDuplicated, record: FoldedRecord) -> None:
+_Copied = e.JobAccepted | e.JobPreparing | e.JobRefused | e.JobDuplicated
+
+
+def _copy(draft: JobDraft, event: _Copied, record: FoldedRecord) -> None:
     draft.copies.append(copy_of(event.job, event.offset, event.key, record))
 
 
@@ -143,6 +146,32 @@ def _accepted(draft: JobDraft, event: e.JobAccepted, record: FoldedRecord) -> No
         start_p50_ms=event.start_p50_ms if has_forecast else None,
         start_p90_ms=event.start_p90_ms if has_forecast else None,
     )
+
+
+def _preparing(draft: JobDraft, event: e.JobPreparing, record: FoldedRecord) -> None:
+    _copy(draft, event, record)
+    draft.row = rows.JobRow(
+        event.job,
+        record.pool,
+        event.tenant,
+        event.tier,
+        event.model,
+        event.version,
+        JobState.SUBMITTED.value,
+        event.submitted_ms,
+        event.expires_ms,
+        record.now_ms,
+    )
+
+
+def _inputs_prepared(draft: JobDraft, event: e.InputsPrepared, record: FoldedRecord) -> None:
+    if event.start_p90_ms:
+        row = _row(draft)
+        row.start_p50_ms, row.start_p90_ms = event.start_p50_ms, event.start_p90_ms
+
+
+def _inputs_refused(draft: JobDraft, event: e.InputsRefused, record: FoldedRecord) -> None:
+    _row(draft).reason = event.kind
 
 
 def _repinned(draft: JobDraft, event: e.JobRepinned, record: FoldedRecord) -> None:
@@ -259,6 +288,9 @@ def _close(draft: JobDraft, event: Any, record: FoldedRecord) -> rows.AttemptRow
 _CLOSED: dict[type, str] = {e.AttemptFailed: "failed", e.AttemptClosed: "closed", e.JobSucceeded: "succeeded"}
 _EVENTS: dict[type, Callable[[JobDraft, Any, FoldedRecord], None]] = {
     e.JobAccepted: _accepted,
+    e.JobPreparing: _preparing,
+    e.InputsPrepared: _inputs_prepared,
+    e.InputsRefused: _inputs_refused,
     e.JobRepinned: _repinned,
     e.StartForecast: _forecast,
     e.JobRefused: _refused,

@@ -32,6 +32,44 @@ _RECALLED = {
     "cordon": "because its node was set aside: other jobs failed there",
     "not_confined": "because layers are missing on its node that hold models off",
 }
+MEDIA_REFUSED = {
+    "bad_inputs": "what it asks for does not fit its version",
+    "source_missing": "an upload or an output that it names is not there",
+    "url_refused": "a URL that it names is not one that may be fetched",
+    "unreachable": "the server of a URL did not give it",
+    "not_media": "a file is no video, image or sound of a kind that is taken",
+    "wrong_kind": "a file holds another kind of media than was asked for",
+    "codec": "a file has a codec that is not taken",
+    "damaged": "a file is damaged or cut short",
+    "too_large": "a file has more bytes than are taken",
+    "too_long": "a file lasts longer than is taken",
+    "too_short": "a file is shorter than the model needs",
+    "too_many_pixels": "a picture has more pixels than are taken",
+    "too_small": "a picture has fewer pixels than are taken",
+    "too_fast": "a video has more frames a second than are taken",
+    "no_frames": "a video has no frame",
+    "size_changes": "a video changes its size on the way",
+    "decoder_time": "decoding took longer than is allowed",
+    "decoder_memory": "decoding took more memory than is allowed",
+    "decoder": "a file could not be decoded",
+    "payload_missing": "what was submitted is not there any more",
+    "worker_lost": "CPU workers were lost again and again while they prepared it",
+}
+"""Why a job's media are refused (contract.preparation_reports.MEDIA_REFUSALS)."""
+PREPARATION_CLOSED = {
+    "killed": "it was not begun",
+    "drained": "its worker is leaving",
+    "unclaimed": "it was not begun",
+    "outage": "a server of ours was away",
+    "lost": "its worker was not heard for a whole lease",
+    "rejoined": "its worker came back with a new session",
+    "revoked": "its worker was put out by an operator",
+    "pre_empted": "its worker's cluster drains",
+    "cancel": "the job ends on request",
+    "erase": "its words are to be erased",
+    "expired": "the job's deadline passed",
+    "withdrawn": "the job's version was withdrawn",
+}
 CLOSED = {
     "recalled": "given back before it started",
     "killed": "stopped by order",
@@ -79,8 +117,25 @@ def _requeued(event: e.JobRequeued) -> str:
     return "it waits again, at its own submit time" + (" after a pause" if event.eligible_lease_ms else "")
 
 
+def _prepared(event: e.InputsPrepared) -> str:
+    took = duration(event.fetch_ms + event.check_ms + event.decode_ms)
+    return f"its media are prepared, which took {took}; it waits for a slot"
+
+
+_DROPPED = {
+    "withdrawn": "its version now asks for other inputs; its media are prepared anew",
+    "missing": "its prepared media are gone from the object store; they are prepared anew",
+}
+
+
 _WORDS: dict[type, Callable[[Any], str]] = {
     e.JobAccepted: lambda v: f"accepted in tier {v.tier}, for version {v.version[:19]}",
+    e.JobPreparing: lambda v: f"accepted in tier {v.tier}, for version {v.version[:19]}; its media are prepared first",
+    e.PreparationOrdered: lambda v: f"a CPU worker of cluster {v.cluster} prepares its media",
+    e.PreparationClosed: lambda v: f"the preparation ended: {PREPARATION_CLOSED.get(v.reason, v.reason)}",
+    e.InputsPrepared: _prepared,
+    e.InputsRefused: lambda v: f"refused: {MEDIA_REFUSED.get(v.kind, v.kind)}",
+    e.InputsDropped: lambda v: _DROPPED.get(v.reason, v.reason),
     e.JobRepinned: lambda v: f"its version was withdrawn; it takes version {v.version[:19]}, which its alias has now",
     e.StartForecast: lambda v: f"expected to start within {duration(v.p90_ms)} of its submission, later than thought",
     e.GangReserved: lambda v: f"{len(v.nodes)} slots of {v.cluster} are kept for it",

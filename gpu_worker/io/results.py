@@ -17,7 +17,7 @@ import structlog
 from contract.bounds import HELD_MAX
 from contract.codec import encode
 from contract.error_names import error_name
-from contract.inputs import Failed, Report, Succeeded
+from contract.inputs import AttemptReport, Failed, Succeeded
 from contract.orders import Run
 from contract.results import (
     EMPTY_MANIFEST,
@@ -46,7 +46,7 @@ _ERRORS = {BAD_VALUES: "BadValues", BAD_OUTPUTS: "ValuesBreakSchema"}
 OpenOutputs = Callable[[str], int]
 """dispatch -> the directory with its outputs, open. OSError when there is no such directory."""
 
-OnReport = Callable[[str, Report], None]
+OnReport = Callable[[str, AttemptReport], None]
 """Called, in any thread, with the dispatch and how the attempt ended."""
 
 
@@ -67,7 +67,7 @@ class ResultsWriter:
         self._takes_no_values: set[str] = set()
         """Versions whose output schema was found to take `{}`."""
 
-    def at_once(self, run: Run, outcome: ChildOutcome) -> Report | None:
+    def at_once(self, run: Run, outcome: ChildOutcome) -> AttemptReport | None:
         """The report of an attempt that leaves nothing behind; None when there is something to store or to check."""
         if isinstance(outcome, Failure) or run.version not in self._takes_no_values:
             return None
@@ -108,11 +108,11 @@ class ResultsWriter:
         if objects is not None:
             objects.abandon()
 
-    def _begin(self, run: Run, store: Callable[[ResultObjects], Report]) -> None:
+    def _begin(self, run: Run, store: Callable[[ResultObjects], AttemptReport]) -> None:
         self._under_way[run.dispatch] = objects = ResultObjects(self._store, run, self._waits)
         self._threads.submit(lambda: self._work(run, store, objects))
 
-    def _work(self, run: Run, store: Callable[[ResultObjects], Report], objects: ResultObjects) -> None:
+    def _work(self, run: Run, store: Callable[[ResultObjects], AttemptReport], objects: ResultObjects) -> None:
         try:
             report = store(objects)
         except ResultAbandoned:
@@ -125,7 +125,7 @@ class ResultsWriter:
         del self._under_way[run.dispatch]
         self._told(run.dispatch, report)
 
-    def _store_result(self, run: Run, supplies: Supplies, outcome: Computed, objects: ResultObjects) -> Report:
+    def _store_result(self, run: Run, supplies: Supplies, outcome: Computed, objects: ResultObjects) -> AttemptReport:
         objects.put_text(LOG_NAME, outcome.prints)
         result = self._result(run, supplies, outcome, objects)
         return _store_failure(run, result, objects) if isinstance(result, Failure) else result
@@ -184,7 +184,7 @@ class ResultsWriter:
             os.close(folder)
 
 
-def _store_failure(run: Run, failure: Failure, objects: ResultObjects) -> Report:
+def _store_failure(run: Run, failure: Failure, objects: ResultObjects) -> AttemptReport:
     objects.put_text(ERROR_NAME, failure.detail)
     objects.put_text(LOG_NAME, failure.prints)
     return Failed(run.job, run.dispatch, failure.kind, failure.error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from contract.inputs import Report
+from contract.inputs import AttemptReport
 from contract.orders import Run
 
 
@@ -61,9 +61,9 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Report this, after everything that was said before."""
+    """AttemptReport this, after everything that was said before."""
 
-    report: Report
+    report: AttemptReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ through one method each, and carries out the actions that the rules answer, in o
 from __future__ import annotations
 
 from contract.bounds import HELD_MAX
-from contract.inputs import NodeHeartbeat, Report, Started, Stopped, cached_digest
-from contract.orders import Drain, Kill, Load, Order, Recall, Refuse, Rejoin, Run, Tell
+from contract.inputs import AttemptReport, NodeHeartbeat, Started, Stopped, cached_digest
+from contract.orders import Drain, Kill, Load, Order, Prepare, Recall, Refuse, Rejoin, Run, Tell
 from gpu_worker.rules.actions import (
     Action,
     Announce,
@@ -97,6 +97,8 @@ class NodeRules:
                 return [ListVersions(), Announce()]
             case Refuse():
                 return self._stay_out(order.reason)
+            case Prepare():
+                return []  # for nodes of another kind; the scheduler hears that this one does not list it
 
     def fetched(self, dispatch: str) -> list[Action]:
         """The attempt's payload and version are at hand."""
@@ -173,7 +175,7 @@ class NodeRules:
             attempt.failed = True
         return self._end_child(attempt)
 
-    def ended(self, dispatch: str, report: Report) -> list[Action]:
+    def ended(self, dispatch: str, report: AttemptReport) -> list[Action]:
         """All that was to be done for the attempt is done, and this is how it ended."""
         attempt = self.held.get(dispatch)
         if attempt is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from contract.inputs import NodeJoined
+from contract.policy import CLUSTER_KINDS
 
 REFUSED = 4
 """Exit status of a node that the scheduler told to stay out. Its supervisor should rest longer after each start."""
@@ -40,6 +41,8 @@ class NodeIdentity:
     """Goes with every join (contract.join_tokens). Empty: none does."""
     layers_missing: tuple[str, ...] = ()
     """Which of contract.inputs.LAYERS do not hold here."""
+    kind: str = CLUSTER_KINDS[0]
+    """What the node does: one of contract.policy.CLUSTER_KINDS."""
 
     def join(self, session: str, cached: tuple[str, ...], holds: int) -> NodeJoined:
         """The record with which the node begins a session. `cached` and `holds`: as there."""
@@ -56,4 +59,5 @@ class NodeIdentity:
             holds,
             self.identity,
             self.layers_missing,
+            self.kind,
         )

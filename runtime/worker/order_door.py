@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contract import bounds
 from contract.codec import decode_orders
 from contract.names import DIGEST, DISPATCH, JOB, is_name
-from contract.orders import Kill, Load, Order, Recall, Refuse, Run
+from contract.orders import Kill, Load, Order, Prepare, PreparedInputs, Recall, Refuse, Run
 
 RANKS_MAX = 1000
 """The most ranks of a gang: a node has as many ports at which ranks find rank 0."""
@@ -43,6 +43,8 @@ def _fault_of(order: Order) -> str:
     match order:
         case Run():
             return _fault_of_attempt(order.job, order.dispatch) or _fault_of_run(order)
+        case Prepare():
+            return _fault_of_attempt(order.job, order.preparation) or _fault_of_prepare(order)
         case Kill(job=""):
             return _fault_of_dispatch(order.dispatch)
         case Kill() | Recall():
@@ -66,11 +68,37 @@ def _fault_of_version(version: str) -> str:
     return "" if DIGEST.fullmatch(version) else "the digest of a version"
 
 
-def _fault_of_run(run: Run) -> str:
-    if not DIGEST.fullmatch(run.digest):
+def _fault_of_payload(order: Run | Prepare) -> str:
+    if not DIGEST.fullmatch(order.digest):
         return "the digest of a payload"
-    if not 0 <= run.partition <= PARTITION_MAX or not 0 <= run.offset <= bounds.NUMBER_MAX:
+    if not 0 <= order.partition <= PARTITION_MAX or not 0 <= order.offset <= bounds.NUMBER_MAX:
         return "a place in `jobs`"
+    return ""
+
+
+def _fault_of_prepare(order: Prepare) -> str:
+    """The tenant's name becomes part of a key."""
+    if fault := _fault_of_payload(order):
+        return fault
+    if not 0 < order.timeout_ms <= bounds.NUMBER_MAX:
+        return f"a time limit from 1 to {bounds.NUMBER_MAX}"
+    if not is_name(order.tenant):
+        return "a tenant's name"
+    for text in (order.model, order.traceparent):
+        if bounds.fault_of(text, 0, 0, 0, bounds.TEXT_MAX):
+            return f"texts of at most {bounds.TEXT_MAX} characters without NUL"
+    return _fault_of_version(order.version)
+
+
+def _fault_of_prepared(prepared: PreparedInputs) -> str:
+    if not DISPATCH.fullmatch(prepared.preparation) or not DIGEST.fullmatch(prepared.manifest):
+        return "a preparation of three numbers and the digest of its manifest"
+    return "" if 0 <= prepared.bytes <= bounds.NUMBER_MAX else "a number of bytes"
+
+
+def _fault_of_run(run: Run) -> str:
+    if fault := _fault_of_payload(run) or (_fault_of_prepared(run.prepared) if run.prepared is not None else ""):
+        return fault
     if not 0 < run.timeout_ms <= bounds.NUMBER_MAX or not 0 < run.attempt <= bounds.NUMBER_MAX:
         return f"an attempt and a time limit from 1 to {bounds.NUMBER_MAX}"
     if not 0 < run.world <= RANKS_MAX or not _are_ranks(run.ranks, run.world):

@@ -21,11 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contract.events import Event, JobDispatched, KillOrdered, NodeRefused, RecallOrdered
+from contract.events import Event, JobDispatched, KillOrdered, NodeRefused, PreparationOrdered, RecallOrdered
 from contract.inputs import Input, NodeHeartbeat, NodeJoined, NodeLeft, cached_digest
 from contract.lifecycle import JobState
 from contract.names import dispatch_order
-from contract.orders import Drain, Kill, Order, Recall, Refuse, Rejoin, Run, Tell
+from contract.orders import Drain, Kill, Order, Prepare, PreparedInputs, Recall, Refuse, Rejoin, Run, Tell
 from scheduling.attempts import retries
 from scheduling.state import access
 from scheduling.state.gang_members import NodeShare, node_shares
@@ -48,16 +48,20 @@ def orders_for(state: State, inputs: Sequence[Input], events: Sequence[Event]) -
     closed: set[str] = set()
     for attempt, closer in state.closed_gangs:
         _release(due, state, attempt, closer)
+    for attempt in state.stopped_preparations:
+        _stop_preparation(due, state, attempt)
     for event in events:
         if isinstance(event, JobDispatched):
             _add(due, state, event, "run")
+        elif isinstance(event, PreparationOrdered):
+            _add(due, state, event, "prepare")
         elif isinstance(event, RecallOrdered):
             _add(due, state, event, "recall")
         elif isinstance(event, KillOrdered):
             _add(due, state, event, "kill")
         elif isinstance(event, NodeRefused):
             _refuse(due, state, event, inputs)
-        elif (dispatch := getattr(event, "dispatch", None)) is not None:
+        elif (dispatch := getattr(event, "dispatch", None) or getattr(event, "preparation", None)) is not None:
             closed.add(dispatch)
     for heartbeat in _last_heartbeats(state, inputs):
         _answer(due, state, heartbeat, closed)
@@ -103,11 +107,22 @@ def _refuse(due: Due, state: State, event: NodeRefused, inputs: Sequence[Input])
         )
 
 
-def _add(due: Due, state: State, event: JobDispatched | RecallOrdered | KillOrdered, kind: str) -> None:
+def _add(
+    due: Due, state: State, event: JobDispatched | PreparationOrdered | RecallOrdered | KillOrdered, kind: str
+) -> None:
+    dispatch = event.preparation if isinstance(event, PreparationOrdered) else event.dispatch
     job = state.jobs.get(event.job)
-    if job is not None and job.open is not None and job.open.dispatch == event.dispatch:
+    if job is not None and job.open is not None and job.open.dispatch == dispatch:
         for share in node_shares(job.open):
-            due[kind, event.dispatch, share.node] = _order(state, job, job.open, share, kind)
+            due[kind, dispatch, share.node] = _order(state, job, job.open, share, kind)
+
+
+def _stop_preparation(due: Due, state: State, attempt: Attempt) -> None:
+    """A worker prepares what nobody needs any more."""
+    node = state.nodes.get(attempt.node)
+    if node is not None and node.session == attempt.session:
+        order = Kill(attempt.node, attempt.session, state.pool, state.epoch, attempt.job, attempt.dispatch)
+        due["kill", attempt.dispatch, attempt.node] = order
 
 
 def _release(due: Due, state: State, attempt: Attempt, closer: str) -> None:
@@ -157,7 +172,7 @@ def _answer(due: Due, state: State, heartbeat: NodeHeartbeat, closed: set[str]) 
         attempt = attempts[job_id]
         job = state.jobs[job_id]
         kind = _owed(state, job, attempt, node.node)
-        if kind == "run" and attempt.dispatch in listed:
+        if kind in ("run", "prepare") and attempt.dispatch in listed:
             continue
         if kind and repeats(state, attempt):
             share = next(share for share in node_shares(attempt) if share.node == node.node)
@@ -187,13 +202,15 @@ def repeats(state: State, attempt: Attempt) -> bool:
 
 
 def _owed(state: State, job: Job, attempt: Attempt, node: str) -> str:
-    """The order whose effect is not yet seen: run, recall, kill, or empty. The attempt of a cancelled job is killed,
-    staged or not: nobody knows by then whether the attempt started. A gang that has started proves only that the node
-    of rank 0 has its order."""
+    """The order whose effect is not yet seen: run, prepare, recall, kill, or empty. The attempt of a cancelled job is
+    killed, staged or not: nobody knows by then whether the attempt started. A gang that has started proves only that
+    the node of rank 0 has its order."""
     if attempt.stop:
         return "kill" if job.state is JobState.CANCELLING else attempt.stop
     is_over = (attempt.started and node == attempt.node) or access.is_put_out(state, state.nodes[node])
-    return "" if is_over else "run"
+    if is_over:
+        return ""
+    return "prepare" if attempt.prepares else "run"
 
 
 def _order(state: State, job: Job, attempt: Attempt, share: NodeShare, kind: str) -> Order:
@@ -202,6 +219,23 @@ def _order(state: State, job: Job, attempt: Attempt, share: NodeShare, kind: str
     if kind == "recall":
         return Recall(share.node, share.session, state.pool, state.epoch, job.job, attempt.dispatch)
     policy = retries.policy_of(state)
+    if kind == "prepare":
+        return Prepare(
+            node=share.node,
+            session=share.session,
+            pool=state.pool,
+            epoch=state.epoch,
+            job=job.job,
+            preparation=attempt.dispatch,
+            model=job.model,
+            version=job.version,
+            timeout_ms=policy.prepare_timeout_ms,
+            partition=state.partition,
+            offset=job.offset,
+            digest=job.digest,
+            tenant=job.tenant,
+            keep_sources=policy.keep_sources,
+        )
     return Run(
         node=share.node,
         session=share.session,
@@ -223,4 +257,6 @@ def _order(state: State, job: Job, attempt: Attempt, share: NodeShare, kind: str
         isolation=policy.isolation,
         network=job.model in policy.networks or bool(attempt.rendezvous),
         wheels_from_index=policy.wheels_from_index,
+        prepared=PreparedInputs(job.prepared, job.manifest, job.prepared_bytes) if job.prepared else None,
+        visible_mark=policy.visible_mark,
     )

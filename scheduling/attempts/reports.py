@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from contract import inputs
+from contract import inputs, preparation_reports
 from contract.bounds import SLOTS_MAX
 from contract.events import (
     AttemptFailed,
@@ -32,7 +32,7 @@ from contract.events import (
 )
 from contract.inputs import Input
 from contract.lifecycle import JobState
-from scheduling.attempts import orders, retries
+from scheduling.attempts import orders, preparations, retries
 from scheduling.state import access, capacity, gang_members
 from scheduling.state.capacity import holds_of, limit_of
 from scheduling.state.jobs import Job
@@ -56,9 +56,12 @@ def report_is_current(state: State, node: str, session: str, report: inputs.Repo
     this."""
     job = state.jobs.get(report.job)
     attempt = job.open if job is not None else None
+    is_of_preparation = isinstance(report, preparation_reports.PreparationReport)
+    named = report.preparation if isinstance(report, preparation_reports.PreparationReport) else report.dispatch
     return (
         attempt is not None
-        and attempt.dispatch == report.dispatch
+        and attempt.dispatch == named
+        and attempt.prepares == is_of_preparation
         and (
             (attempt.node == node and attempt.session == session)
             or (bool(attempt.members) and _is_heard(attempt, Member(node, session), report))
@@ -108,6 +111,7 @@ def node_joined(state: State, record: Input, body: inputs.NodeJoined) -> Iterato
         holds=holds_of(body.slots, body.holds),
         identity=body.identity,
         layers_missing=body.layers_missing,
+        kind=body.kind,
     )
 
 
@@ -122,6 +126,8 @@ def _refusal(state: State, body: inputs.NodeJoined) -> str:
         return "no_slots"
     if not limit_of(state, body.cluster):
         return "unknown_cluster"
+    if capacity.kind_of(state, body.cluster) != body.kind:
+        return "wrong_kind"
     return "not_confined" if body.layers_missing and not access.trusts_models(state) else ""
 
 
@@ -247,7 +253,7 @@ def _failed(state: State, job: Job, report: inputs.Failed, node: str) -> Iterato
         yield JobDeadLettered(job=job.job, failures=job.failures)
         return
     rest_ms = retries.backoff_ms(retries.policy_of(state), max(1, job.failures))
-    yield from retries.what_follows(state, job, rest_ms)
+    yield from retries.what_follows(state, job, rest_ms, lacks_inputs=report.kind == "inputs_missing")
 
 
 def failure_counts(state: State, job: Job, node: str) -> bool:
@@ -280,6 +286,9 @@ _REPORTS: dict[type, Callable[[State, Job, Any, str], Iterator[Event]]] = {
     inputs.Succeeded: _succeeded,
     inputs.Failed: _failed,
     inputs.Stopped: _stopped,
+    preparation_reports.PreparationDone: preparations.done,
+    preparation_reports.PreparationRefused: preparations.refused,
+    preparation_reports.PreparationStopped: preparations.stopped,
 }
 
 

@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from contract.events import (
     AttemptClosed,
     Event,
+    InputsDropped,
+    InputsRefused,
     JobCancelled,
     JobDeadLettered,
     JobExpired,
     JobQuarantined,
     JobRequeued,
+    PreparationClosed,
 )
 from contract.lifecycle import JobState
 from contract.policy import Policy
@@ -29,6 +32,8 @@ LOSS_ALONE_MS = 60_000
 BACKOFF_DOUBLINGS_MAX = 30
 
 NODE_GONE = ("lost", "rejoined")
+WORKER_LOSSES_MAX = 5
+"""A decoder cannot take its worker with it, unless its walls have a hole. More than a few losses are no accident."""
 ASKED_FOR = ("recalled", "killed", "pre_empted", "drained", "rejoined", "lost", "revoked")
 
 
@@ -58,6 +63,9 @@ def backoff_ms(policy: Policy, failures: int) -> int:
 
 def close(state: State, attempt: Attempt, reason: str, node: str) -> Iterator[Event]:
     """The attempt ends without a result, because a node of the attempt said so or is gone; and what follows."""
+    if attempt.prepares:
+        yield from close_preparation(state, attempt, reason)
+        return
     counts = counts_as_failure(attempt, reason)
     closer = closer_of(attempt, node)
     yield AttemptClosed(job=attempt.job, dispatch=attempt.dispatch, reason=reason, counts=counts, node=closer)
@@ -69,13 +77,42 @@ def close(state: State, attempt: Attempt, reason: str, node: str) -> Iterator[Ev
     yield from what_follows(state, job, rest_ms)
 
 
+def close_preparation(state: State, attempt: Attempt, reason: str) -> Iterator[Event]:
+    """The open preparation ends without inputs: the job is prepared anew, at once or after a rest. Its end says nothing
+    of the media, unless workers were lost over them again and again."""
+    job, policy = state.jobs[attempt.job], policy_of(state)
+    counts = reason in NODE_GONE
+    rest_ms = 0
+    if counts:
+        rest_ms = backoff_ms(policy, job.worker_losses + 1)
+    elif reason == "outage":
+        rest_ms = backoff_ms(policy, job.rests + 1)
+    elif reason == "unclaimed":
+        rest_ms = policy.backoff_ms
+    yield PreparationClosed(
+        job=attempt.job,
+        preparation=attempt.dispatch,
+        reason=reason,
+        eligible_lease_ms=state.lease_ms + rest_ms if rest_ms else 0,
+        counts=counts,
+    )
+    if media_are_to_blame(job):
+        yield InputsRefused(job=attempt.job, preparation="", kind="worker_lost")
+
+
+def media_are_to_blame(job: Job) -> bool:
+    """Workers were lost over the job so often that its media are taken for the reason."""
+    return job.worker_losses >= WORKER_LOSSES_MAX
+
+
 def closer_of(attempt: Attempt, node: str) -> str:
     """The node as events name it: empty for the node of rank 0."""
     return node if node != attempt.node else ""
 
 
-def what_follows(state: State, job: Job, rest_ms: int) -> Iterator[Event]:
-    """The event after the one that closed the job's attempt: the job ends, or waits `rest_ms` of lease time.
+def what_follows(state: State, job: Job, rest_ms: int, *, lacks_inputs: bool = False) -> Iterator[Event]:
+    """The event after the one that closed the job's attempt: the job ends, or waits `rest_ms` of lease time. It waits
+    for a slot, or, if its node said that the prepared inputs are not there, for a CPU worker.
 
     `rest_ms` 0: the job is eligible at once, and the evidence of its next dispatch does not name backoff."""
     if job.state is JobState.CANCELLING:
@@ -84,10 +121,15 @@ def what_follows(state: State, job: Job, rest_ms: int) -> Iterator[Event]:
     suspects = lost_alone(state, job)
     if len(suspects) >= 2:
         yield JobQuarantined(job=job.job, nodes=suspects)
-    elif job.failures >= policy_of(state).failures_max:
+        return
+    if job.failures >= policy_of(state).failures_max:
         yield JobDeadLettered(job=job.job, failures=job.failures)
+        return
+    eligible_lease_ms = state.lease_ms + rest_ms if rest_ms else 0
+    if lacks_inputs and job.prepared:
+        yield InputsDropped(job.job, job.prepared, "missing", eligible_lease_ms)
     else:
-        yield JobRequeued(job=job.job, eligible_lease_ms=state.lease_ms + rest_ms if rest_ms else 0)
+        yield JobRequeued(job=job.job, eligible_lease_ms=eligible_lease_ms)
 
 
 def the_end(job: str, reason: str, actor: str = "") -> Event:

@@ -11,6 +11,7 @@ from contract.lifecycle import JobState
 from contract.names import dispatch_order
 from scheduling.picking import placement
 from scheduling.state import avoidance, backpressure
+from scheduling.state.capacity import RUN
 from scheduling.state.gang_members import ranks_on
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt, ClusterState, Group
@@ -24,7 +25,7 @@ def recalls(state: State) -> Iterator[Event]:
     cluster that takes work, or in their own cluster, whose limit they fill. Oldest job first; no more than there are
     free slots, counting recalls still out. So each recall ends in a start: when it is back, a slot that was free goes
     to the job or to one that goes before it, and no job is passed about while nothing starts (decision 0009)."""
-    free = [group for group in state.groups.values() if group.free and _may_fill(group.cluster)]
+    free = [g for g in state.groups.values() if g.free and g.kind == RUN and _may_fill(g.cluster)]
     if not free or not any(group.parked for group in state.groups.values()):
         return
     staged: list[tuple[int, str]] = []

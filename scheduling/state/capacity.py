@@ -13,12 +13,13 @@ from typing import Any
 
 from contract.bounds import HELD_MAX
 from contract.inputs import Requirements
-from contract.policy import UNLIMITED
+from contract.policy import CLUSTER_KINDS, UNLIMITED, Policy
 from contract.policy import Cluster as ClusterPolicy
 from scheduling.state.gang_members import node_shares
 from scheduling.state.nodes import FAILURES, Attempt, ClusterState, Group, Node, NodeLoad, Reservation
 from scheduling.state.pool import State
 
+RUN, PREPARE = CLUSTER_KINDS
 CPU = "cpu"
 """The one chipset whose slots have no GPUs: a version that also runs there needs no GPU there."""
 
@@ -30,9 +31,10 @@ def holds_of(slots: int, said: int) -> int:
 
 
 def fits(requirements: Requirements, group: Group) -> bool:
-    """A slot of this shape can run this class."""
+    """A slot of this shape can run this class. CPU workers run none."""
     return (
-        group.chipset in requirements.chipsets
+        group.kind == RUN
+        and group.chipset in requirements.chipsets
         and (group.chipset == CPU or group.gpus >= requirements.gpus)
         and group.memory_mib >= requirements.memory_mib
     )
@@ -58,6 +60,19 @@ def limit_of(state: State, name: str) -> int:
     nodes keep what they hold and get nothing new."""
     entry = policy_of_cluster(state, name)
     return entry.limit if entry is not None else 0
+
+
+def kind_of(state: State, name: str) -> str:
+    """What the nodes of the cluster do; empty when the policy has no such cluster in this pool."""
+    entry = policy_of_cluster(state, name)
+    return entry.kind if entry is not None else ""
+
+
+def changes_kind(state: State, policy: Policy) -> str:
+    """A cluster whose nodes would do something else under this policy; empty: there is none."""
+    clusters = policy.clusters
+    known = ((name, policy_of_cluster(state, name)) for name in sorted(clusters))
+    return next((name for name, entry in known if entry is not None and entry.kind != clusters[name].kind), "")
 
 
 def staged_per_slot_of(state: State, name: str) -> int:
@@ -86,14 +101,16 @@ def adopt(state: State, cluster: ClusterState) -> None:
 
 
 def group_of(state: State, node: Node) -> Group:
-    key = (node.cluster, node.chipset, node.gpus, node.memory_mib)
+    key = (node.cluster, node.kind, node.chipset, node.gpus, node.memory_mib)
     group = state.groups.get(key)
     if group is None:
-        group = Group(cluster_of(state, node.cluster), node.chipset, node.gpus, node.memory_mib)
+        group = Group(cluster_of(state, node.cluster), node.kind, node.chipset, node.gpus, node.memory_mib)
         state.groups[key] = group
         for requirement_class in state.classes.values():
             if fits(requirement_class.requirements, group):
                 requirement_class.groups.append(group)
+        if group.kind == PREPARE:
+            state.preparing.kind.groups.append(group)
     return group
 
 

@@ -62,6 +62,8 @@ class Job(msgspec.Struct, gc=False):
     digest: str
     alias: str = ""
     """The alias that the job named; empty: the digest."""
+    lined_ms: int = 0
+    """From when it waits for a slot: `submitted_ms`, or when its inputs were prepared. Forecasts count from here."""
     state: JobState = JobState.QUEUED
     attempts: int = 0
     """Attempts opened so far."""
@@ -88,5 +90,18 @@ class Job(msgspec.Struct, gc=False):
     basis_ms: int = 0
     """What the job's forecast was made from, in ms (scheduling.forecast)."""
     situation: Situation = Situation.FREE
+    media: int = 0
+    """How many media its submission names."""
+    prepared: str = ""
+    """The preparation whose inputs the job has; empty: none."""
+    manifest: str = ""
+    """Digest of its prepared inputs' manifest, and their size in `prepared_bytes`."""
+    prepared_bytes: int = 0
+    preparations: int = 0
+    """Preparations ordered so far."""
+    worker_losses: int = 0
+    """CPU workers that were lost while they prepared the job."""
+    rests: int = 0
+    """Preparations that ended by an outage since the last one that did not."""
     due_ms: int = 0
     """By when nine of ten such jobs start, says the last forecast; 0: no forecast, or the job has started."""

@@ -97,13 +97,13 @@ def enter(state: State, job: Job) -> None:
         heappush(state.resting, (job.eligible_lease_ms, job.job))
     elif is_shelved(state, job):
         line = line_of(state, job.version, job.tier)
-        _insert(_shelf_of(state, job.version, job.alias), (job.submitted_ms, job.job))
+        insert(_shelf_of(state, job.version, job.alias), (job.submitted_ms, job.job))
         line.aside += 1
         sharing.share_of(line.shares, job.tenant).waiting += 1
         line.requirement_class.waiting += 1
     else:
         line = part_of(state, job)
-        _put(line, job.tenant, entry_of(state, job))
+        put(line, job.tenant, entry_of(state, job))
         line.shares.tenants[job.tenant].waiting += 1
         line.requirement_class.waiting += 1
         if job.avoid and line.requirement_class.requirements.ranks == 1:
@@ -134,15 +134,15 @@ def shelve(state: State, version: str) -> None:
         shelves.setdefault(job.alias, []).append((job.submitted_ms, job.job))
     for (name, _), line in state.lines.items():
         if name == version:
-            line.aside += _sort_out(state, line, version, shelves)
+            line.aside += sort_out(state, line, version, shelves)
             if line.late is not None:
-                line.aside += _sort_out(state, line.late, version, shelves)
+                line.aside += sort_out(state, line.late, version, shelves)
     for alias, entries in shelves.items():
         entries.sort()
         _shelf_of(state, version, alias).entries = entries
 
 
-def _sort_out(state: State, line: Line, version: str, shelves: dict[str, list[Entry]]) -> int:
+def sort_out(state: State, line: Line, version: str, shelves: dict[str, list[Entry]]) -> int:
     """Moves the jobs of the version from the line to the shelves of their aliases, and returns how many. Each job of
     the line is looked at once, in few instructions: 100,000 jobs may wait in the batch of a withdrawal."""
     jobs, by_size = state.jobs, state.by_size
@@ -182,15 +182,16 @@ def _sort_out_tenants(state: State, line: Line, tenants: set[str]) -> None:
             del line.tenants[tenant]
 
 
-def _put(line: Line, tenant: str, entry: Entry) -> None:
-    _insert(line, entry)
+def put(line: Line, tenant: str, entry: Entry) -> None:
+    """The tenant's job stands in the line from now on."""
+    insert(line, entry)
     queue = sharing.queue_of(line, tenant)
-    _insert(queue, entry)
+    insert(queue, entry)
     if queue.entries[queue.start] == entry:
         sharing.offer(line, tenant, queue)
 
 
-def _insert(line: Queue, entry: Entry) -> None:
+def insert(line: Queue, entry: Entry) -> None:
     """Put the entry in its place. New jobs go near the end and requeued jobs near the front: the cheaper side makes
     room."""
     entries, start = line.entries, line.start
@@ -241,17 +242,22 @@ def _avoid_no_more(state: State, job: Job) -> None:
 
 def _leave_shelf(state: State, job: Job) -> None:
     shelved = state.shelved[job.version, job.alias]
-    _take(shelved, (job.submitted_ms, job.job))
+    take(shelved, (job.submitted_ms, job.job))
     if not len(shelved):
         del state.shelved[job.version, job.alias]
 
 
 def _leave_line(state: State, job: Job) -> Line:
-    line, entry = part_of(state, job), entry_of(state, job)
-    _take(line, entry)
-    queue = line.tenants[job.tenant]
-    _forget(line, job.tenant, queue, _take(queue, entry))
+    line = part_of(state, job)
+    take_out(line, job.tenant, entry_of(state, job))
     return line
+
+
+def take_out(line: Line, tenant: str, entry: Entry) -> None:
+    """The tenant's job stands in the line no longer."""
+    take(line, entry)
+    queue = line.tenants[tenant]
+    _forget(line, tenant, queue, take(queue, entry))
 
 
 def stand_aside(state: State, job: Job) -> None:
@@ -266,11 +272,11 @@ def come_back(state: State, job: Job) -> None:
     """The job stands in its line again, in its own place."""
     del state.aside[job.job]
     line_of(state, job.version, job.tier).aside -= 1
-    _put(part_of(state, job), job.tenant, entry_of(state, job))
+    put(part_of(state, job), job.tenant, entry_of(state, job))
     state.line_ups += 1
 
 
-def _take(line: Queue, entry: Entry) -> bool:
+def take(line: Queue, entry: Entry) -> bool:
     """Take the entry out of the line; the cheaper side closes the gap. Returns whether the entry was the first."""
     entries, start = line.entries, line.start
     is_first = entries[start] == entry
@@ -321,7 +327,7 @@ def _cross_over(state: State, line: Line, late: Line, before_ms: int) -> None:
         tenant = state.jobs[entry[1]].tenant
         tenants[tenant] = None
         _skip(line.tenants[tenant], 1)
-        _put(late, tenant, entry)
+        put(late, tenant, entry)
     kept = [tenant for tenant in tenants if len(line.tenants[tenant])]
     for tenant in tenants:  # empty queues first: an offer may look at every queue of the line
         if not len(line.tenants[tenant]):

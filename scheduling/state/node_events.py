@@ -38,6 +38,7 @@ def node_admitted(state: State, event: said.NodeAdmitted) -> None:
         identity=event.identity,
         usable=event.slots,
         layers_missing=event.layers_missing,
+        kind=intern(event.kind),
     )
     capacity.admit(state, node)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from contract.events import Member
+from contract.policy import CLUSTER_KINDS
 from contract.signers import node_signer
 
 
@@ -13,7 +14,7 @@ class Attempt(msgspec.Struct, gc=False):
 
     job: str
     attempt: int
-    """1, 2, 3…"""
+    """1, 2, 3…; 0: a preparation, which never starts."""
     dispatch: str
     node: str
     session: str
@@ -34,6 +35,11 @@ class Attempt(msgspec.Struct, gc=False):
     """Slots of ranks 1, 2… of a gang (scheduling.state.gang_members)."""
     rendezvous: str = ""
     """host:port of rank 0, for a gang on several nodes; else empty."""
+
+    @property
+    def prepares(self) -> bool:
+        """It is a preparation: `dispatch` is its id."""
+        return self.attempt == 0
 
 
 class Node(msgspec.Struct):
@@ -69,6 +75,8 @@ class Node(msgspec.Struct):
     node is told to join anew once it holds nothing. Empty: it said so itself, or does not drain."""
     layers_missing: tuple[str, ...] = ()
     """Which of contract.inputs.LAYERS do not hold there."""
+    kind: str = CLUSTER_KINDS[0]
+    """What the node does: one of contract.policy.CLUSTER_KINDS."""
     unlisted: dict[str, tuple[int, int]] = {}
     """By dispatch whose order is overdue: how many heartbeats in a row did not list it, and the lease time of the
     first."""
@@ -176,9 +184,9 @@ class ClusterState:
 
 
 class Group:
-    """Nodes of one cluster and one shape. A set of nodes is an integer in which bit i stands for `ids[i]`. Ids are
-    sorted, so the lowest bit of `free & loaded[version]` is the node with the least id that is free and has loaded the
-    version."""
+    """Nodes of one cluster, one kind and one shape. A set of nodes is an integer in which bit i stands for `ids[i]`.
+    Ids are sorted, so the lowest bit of `free & loaded[version]` is the node with the least id that is free and has
+    loaded the version."""
 
     __slots__ = (
         "able",
@@ -189,6 +197,7 @@ class Group:
         "gpus",
         "ids",
         "kept",
+        "kind",
         "levels",
         "loaded",
         "memory_mib",
@@ -197,8 +206,9 @@ class Group:
         "trial",
     )
 
-    def __init__(self, cluster: ClusterState, chipset: str, gpus: int, memory_mib: int) -> None:
+    def __init__(self, cluster: ClusterState, kind: str, chipset: str, gpus: int, memory_mib: int) -> None:
         self.cluster = cluster
+        self.kind = kind
         self.chipset = chipset
         self.gpus = gpus
         self.memory_mib = memory_mib

@@ -29,6 +29,8 @@ class Version(msgspec.Struct, frozen=True):
     version: str
     requirements: Requirements
     timeout_ms: int
+    prepares: str = ""
+    """As in VersionRegistered."""
 
 
 class Alias(msgspec.Struct, frozen=True):
@@ -177,6 +179,22 @@ class RequirementClass:
         """What a forecast for the next job of the tier in `asked` rests on, at that point of the batch."""
 
 
+class Preparing:
+    """Jobs that wait for a CPU worker, in one line for each tier (scheduling.state.preparing)."""
+
+    __slots__ = ("kind", "resting", "shares", "shelved")
+
+    def __init__(self) -> None:
+        self.kind = RequirementClass(Requirements(chipsets=()))
+        """Its lines are these lines. It stands in no index of classes: no slot fits it."""
+        self.shares: dict[str, TierShares] = {}
+        """By tier: where the tenants stand in these lines. `virtual` and the tags above it are facts."""
+        self.resting: list[tuple[int, str]] = []
+        """Heap of (eligible_lease_ms, job): jobs that rest before they are prepared again. Lazy deletion, live top."""
+        self.shelved: dict[tuple[str, str], Queue] = {}
+        """By (withdrawn version, alias), as State.shelved."""
+
+
 class Trial(msgspec.Struct):
     """The policy in force was applied with a bound on attainment (scheduling.policy_trial)."""
 
@@ -231,6 +249,7 @@ class State:
         "policy",
         "pool",
         "position",
+        "preparing",
         "promise",
         "ranks",
         "release",
@@ -246,6 +265,7 @@ class State:
         "slos",
         "splits",
         "stale",
+        "stopped_preparations",
         "suspects",
         "trial",
         "trials",
@@ -337,6 +357,8 @@ class State:
         self.closed_gangs: tuple[tuple[Attempt, str], ...] = ()
         """Gangs whose attempt closed in this batch, and the node that said so. Read by `attempts.orders`, which tells
         the other nodes."""
+        self.stopped_preparations: tuple[Attempt, ...] = ()
+        """Preparations that this batch closed without their worker's knowledge. Read by `attempts.orders`."""
         self.node_attempts: dict[str, NodeLoad] = {}
         """Open attempts of each node that is alive."""
         self.avoiders: dict[str, dict[str, None]] = {}
@@ -355,8 +377,10 @@ class State:
         self.classes: dict[Requirements, RequirementClass] = {}
         self.lines: dict[tuple[str, str], Line] = {}
         """By (version, tier); those of one requirement class share a line."""
-        self.groups: dict[tuple[str, str, int, int], Group] = {}
-        """By (cluster, chipset, gpus, memory_mib)."""
+        self.groups: dict[tuple[str, str, str, int, int], Group] = {}
+        """By (cluster, kind, chipset, gpus, memory_mib)."""
+        self.preparing = Preparing()
+        """Jobs that wait for a CPU worker."""
         self.resting: list[tuple[int, str]] = []
         """Heap of (eligible_lease_ms, job): queued jobs whose backoff has not passed. Lazy deletion, live top."""
         self.deadlines: list[tuple[int, str]] = []

@@ -85,7 +85,11 @@ def cost(policy: Policy, tenant: str, waiting: int) -> int:
 
 def charge(state: State, policy: Policy, job: Job) -> None:
     """A waiting job is dispatched for the first time: its tenant pays, and virtual time goes on."""
-    shares = state.shares[job.tier]
+    charge_in(state.shares[job.tier], policy, job)
+
+
+def charge_in(shares: TierShares, policy: Policy, job: Job) -> None:
+    """A job of these shares is picked for the first time."""
     share = shares.tenants[job.tenant]
     start = max(share.tag, shares.virtual)
     share.tag = start + cost(policy, job.tenant, share.waiting)

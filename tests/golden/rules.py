@@ -35,6 +35,7 @@ from contract.inputs import (
 from contract.policy import Policy, fingerprint
 from contract.signers import node_signer, operator_signer
 from scheduling import RULES
+from tests.golden.media_life import media
 from tests.properties.scheduling.worlds import WHAT, live
 from tests.unit.scheduling.specification import POLICY, Pool, a_job, a_join, submission, version_of
 
@@ -59,6 +60,7 @@ def ledger() -> list[bytes]:
     overdue(pool)
     cordons(pool)
     withdrawals(pool)
+    media(pool)
     access(pool)
     return pool.records
 

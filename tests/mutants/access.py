@@ -50,8 +50,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a node that lacks what we have no word for lacks nothing",
         "contract/codec.py",
-        "return replace(record, layers_missing=missing or LAYERS)",
-        "return replace(record, layers_missing=missing)",
+        "layers = (missing or LAYERS) if said.layers_missing else ()",
+        "layers = missing if said.layers_missing else ()",
         f"{_CODEC}::test_layers_that_are_missing_are_ours_in_one_order[said3-taken3]",
     ),
     Mutant(

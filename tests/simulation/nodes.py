@@ -153,7 +153,7 @@ class Node:
         self.session = f"{self.name}.s{self.timeline.between(0, 1 << 40):x}"
         self._held: dict[str, Attempt] = {}
         self._seen: dict[str, str] = {}
-        self._last_report: dict[str, inputs.Report] = {}
+        self._last_report: dict[str, inputs.AttemptReport] = {}
         self._epoch = 0
         self._draining = False
         self._loaded: list[str] = []
@@ -206,7 +206,7 @@ class Node:
         self._outbox.append((key, codec.encode(body), acked))
         self._send_next()
 
-    def _report(self, report: inputs.Report, acked: Callable[[], None] | None = None) -> None:
+    def _report(self, report: inputs.AttemptReport, acked: Callable[[], None] | None = None) -> None:
         self._last_report[report.dispatch] = report
         self._post(inputs.NodeReport(self.name, self.session, (report,)), acked)
 
@@ -383,7 +383,7 @@ class Node:
             manifest = self.work.store(job, dispatch)
             self._end(attempt, inputs.Succeeded(job, dispatch, manifest, self.measures, self.measures))
 
-    def _end(self, attempt: Attempt, report: inputs.Report) -> None:
+    def _end(self, attempt: Attempt, report: inputs.AttemptReport) -> None:
         if self._held.get(attempt.job) is attempt:
             del self._held[attempt.job]
         self._report(report)

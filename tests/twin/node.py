@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from contract.inputs import Failed, Report, Succeeded
+from contract.inputs import AttemptReport, Failed, Succeeded
 from contract.orders import Order, Run
 from contract.results import EMPTY_MANIFEST
 from contract.signers import node_signer
@@ -185,7 +185,7 @@ class TwinNode:
             self._follow(self._rules.computed(run.dispatch))
             self._end(run, Succeeded(run.job, run.dispatch, EMPTY_MANIFEST))
 
-    def _end(self, run: Run, report: Report) -> None:
+    def _end(self, run: Run, report: AttemptReport) -> None:
         self._follow(self._rules.ended(run.dispatch, report))
 
     async def _beat(self) -> None:

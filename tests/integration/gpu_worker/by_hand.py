@@ -19,12 +19,12 @@ import msgspec
 
 from contract.codec import Malformed, decode_wire, encode
 from contract.inputs import (
+    AttemptReport,
     Failed,
     JobSubmitted,
     NodeHeartbeat,
     NodeJoined,
     NodeReport,
-    Report,
     Started,
     Stopped,
     Submission,
@@ -121,22 +121,21 @@ class HandScheduler:
         """The session's first heartbeat of which this is true."""
         return self.until(lambda w: w if isinstance(w, NodeHeartbeat) and w.session == session and true(w) else None)
 
-    def reports(self, dispatch: str) -> list[Report]:
+    def reports(self, dispatch: str) -> list[AttemptReport]:
         """What was heard so far of an attempt."""
-        return [r for w in self.heard if isinstance(w, NodeReport) for r in w.reports if r.dispatch == dispatch]
+        return [report for wire in self.heard for report in _of_attempts(wire) if report.dispatch == dispatch]
 
     def ended(self, dispatch: str) -> Succeeded | Failed | Stopped:
         """The attempt's last report."""
 
         def pick(wire: Wire) -> list[Succeeded | Failed | Stopped] | None:
-            reports: tuple[Report, ...] = wire.reports if isinstance(wire, NodeReport) else ()
-            return [r for r in reports if r.dispatch == dispatch and not isinstance(r, Started)] or None
+            return [r for r in _of_attempts(wire) if r.dispatch == dispatch and not isinstance(r, Started)] or None
 
         return self.until(pick)[0]
 
     def started(self, dispatch: str) -> Started:
         def pick(wire: Wire) -> Started | None:
-            for report in wire.reports if isinstance(wire, NodeReport) else ():
+            for report in _of_attempts(wire):
                 if report.dispatch == dispatch and isinstance(report, Started):
                     return report
             return None
@@ -262,3 +261,8 @@ def model_directory(directory: Path) -> Path:
     (directory / "model.yaml").write_text(ODD_YAML)
     (directory / "environment.lock").write_text("")
     return directory
+
+
+def _of_attempts(wire: Wire) -> list[AttemptReport]:
+    """What a record says of attempts."""
+    return [r for r in wire.reports if isinstance(r, AttemptReport)] if isinstance(wire, NodeReport) else []

@@ -13,8 +13,10 @@ from contract import bounds
 from contract.batch import BATCH_BYTES_MAX, Batch
 from contract.codec import encode
 from contract.inputs import FAILURE_KINDS, HOLDING, LAYERS, JobSubmitted, NodeReport, Report
+from contract.media import MEDIA_MAX
 from contract.names import dispatch_id, payload_digest
 from contract.policy import DISCIPLINES, ISOLATIONS, UNLIMITED, Cluster, Policy, Pool, Tier, fingerprint
+from contract.prepared import CHANGES
 from gpu_worker.io.outputs import OUTPUTS_MAX
 from operations.erasure import OFFSETS_MAX
 from whatif.shadow.log import ENTRIES_MAX
@@ -45,6 +47,13 @@ PAYLOAD_BYTES = 4_096
 
 TEXTS: dict[str, str] = {
     **dict.fromkeys(("job", "jobs", "next_job", "passed"), JOB),
+    **dict.fromkeys(("preparation", "prepared"), DISPATCH),
+    **dict.fromkeys(("prepares", "rules"), DIGEST),
+    **dict.fromkeys(("container", "codec", "form", "field"), name_of("c")),
+    **dict.fromkeys(("source_sha256",), "f" * 64),
+    "changes": max(CHANGES, key=len),
+    "source": f"job:{JOB}/{'o' * 128}",
+    "upload": "u-" + "f" * 32,
     **dict.fromkeys(("dispatch", "running", "staged", "missing", "unlisted"), DISPATCH),
     **dict.fromkeys(("digest", "version", "manifest", "fingerprint", "loaded", "cached_digest"), DIGEST),
     **dict.fromkeys(("cached",), DIGEST),
@@ -93,6 +102,8 @@ LENGTHS: dict[str, int] = {
     "jobs": bounds.HELD_MAX,
     "files": OUTPUTS_MAX,
     "layers_missing": len(LAYERS),
+    "changes": len(CHANGES),
+    "outputs": MEDIA_MAX,
     **dict.fromkeys(("taken", "dispatched", "started", "live_started"), ENTRIES_MAX // 4),
     **dict.fromkeys(("left_out", "slos_ms"), 32),
     **dict.fromkeys(("reports", "orders", "inputs", "events"), 1),
@@ -147,6 +158,7 @@ _NUMBERS = {
     "usable": bounds.SLOTS_MAX,
     "ranks": 64,
     "world": 64,
+    "media": MEDIA_MAX,
 }
 
 

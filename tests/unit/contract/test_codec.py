@@ -120,7 +120,7 @@ def test_for_whom_a_record_is_said_is_a_login_or_the_id_of_a_key(kind: type[Any]
 )
 def test_layers_that_are_missing_are_ours_in_one_order(said: tuple[str, ...], taken: tuple[str, ...]) -> None:
     """A node that lacks what we have no word for lacks everything: it is not confined."""
-    join = msgspec.structs.replace(sample(NodeJoined), layers_missing=said)
+    join = msgspec.structs.replace(sample(NodeJoined), layers_missing=said, kind="prepare")
     assert isinstance(join, NodeJoined)
     body = codec.body_of(join)
     assert isinstance(body, NodeJoined)

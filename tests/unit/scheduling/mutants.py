@@ -57,7 +57,7 @@ from scheduling import evolve, judge, plan
 from scheduling.attempts import orders, reports, retries
 from scheduling.disciplines import promise, promise_order, wait_fraction, weighted_fair
 from scheduling.picking import gangs, limits, look_ahead, moves, reservations, switches
-from scheduling.state import backpressure, capacity, sharing
+from scheduling.state import backpressure, capacity, job_moves, sharing
 from scheduling.state.gang_members import node_shares
 from scheduling.state.nodes import ClusterState, NodeLoad
 from tests.properties.scheduling import test_gangs as test_gangs_without_end
@@ -147,7 +147,7 @@ def open_at_all(state: Any, node: str, session: str, report: Any) -> bool:
 
 
 def _requeued_and_never_queued(state: Any, event: Any) -> None:
-    job = evolve._moved(state, event)
+    job = job_moves.moved(state, event)
     job.eligible_lease_ms = event.eligible_lease_ms
 
 

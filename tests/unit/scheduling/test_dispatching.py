@@ -10,7 +10,7 @@ from contract.codec import encode
 from contract.events import JobDispatched
 from contract.inputs import NodeHeartbeat, NodeJoined, Requirements
 from contract.policy import UNLIMITED
-from scheduling.state.capacity import fits
+from scheduling.state.capacity import RUN, fits
 from scheduling.state.nodes import ClusterState, Group
 from tests.unit.scheduling.dispatched import picked, roomy, with_east
 from tests.unit.scheduling.specification import CUDA, Pool, a_job, a_join, names, only, submission, version_of
@@ -352,7 +352,7 @@ def test_a_node_of_another_pools_cluster_may_not_join() -> None:
 )
 def test_gpus_are_asked_for_where_there_are_any(chipset: str, gpus: int, fitting: bool) -> None:
     needs = Requirements(("cpu", "cuda"), gpus=1, memory_mib=100)
-    assert fits(needs, Group(ClusterState("c"), chipset, gpus, 100)) is fitting
+    assert fits(needs, Group(ClusterState("c"), RUN, chipset, gpus, 100)) is fitting
 
 
 def test_a_gang_is_never_started_on_one_slot_and_blocks_nobody() -> None:

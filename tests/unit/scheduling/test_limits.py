@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from contract.events import JobDispatched, LimitAdapted
@@ -14,7 +16,7 @@ from whatif.simulation.nodes import Costs
 from whatif.simulation.simulation import Simulation
 
 
-def adaptive(limit: int, **more: int) -> Policy:
+def adaptive(limit: int, **more: Any) -> Policy:
     return Policy(POLICY.tiers, POLICY.pools, {"east": Cluster("main", limit, adaptive=True, **more)})
 
 
