@@ -18,6 +18,7 @@ from contract.events import (
     JobAccepted,
     JobDuplicated,
     JobErased,
+    JobPreparing,
     JobRefused,
     PolicyAdopted,
 )
@@ -57,7 +58,7 @@ class LateCopies:
                     self._erased.add(event.job)
                     for offset in event.offsets:
                         self._copies.setdefault(event.job, {}).pop(offset, None)
-                case JobAccepted():
+                case JobAccepted() | JobPreparing():
                     self._copies.pop(event.job, None)
                     self._erased.discard(event.job)
                 case JobDuplicated() | InputQuarantined() | JobRefused():

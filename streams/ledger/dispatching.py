@@ -12,7 +12,7 @@ import structlog
 
 from contract.codec import encode, headers_for
 from contract.names import dispatch_partition
-from contract.orders import Order, Run
+from contract.orders import Order, Prepare, Run
 from contract.topics import dispatch_topic
 from runtime.kafka import Delivery, DeliveryUnclear, Producer
 from scheduling.attempts.orders import clusters_for
@@ -34,22 +34,22 @@ class Dispatching:
     def send(self, orders: Iterable[Order]) -> None:
         """Hand the orders to the producer without waiting. An order for which the producer has no room is lost."""
         for order in orders:
-            if isinstance(order, Run):
+            traceparent = ""
+            if isinstance(order, Run | Prepare):
                 order = self._with_payload(order)
+                traceparent = order.traceparent
             value = encode(order)
             self._sent += 1
-            headers = headers_for(
-                order, str(self._sent), self._source, order.traceparent if isinstance(order, Run) else ""
-            )
+            headers = headers_for(order, str(self._sent), self._source, traceparent)
             for topic, partition in self._places(order):
                 try:
                     self._producer.offer(topic, value, headers=headers, partition=partition, on_delivery=self._settled)
                 except DeliveryUnclear as error:
                     self._settled(error)
 
-    def _with_payload(self, run: Run) -> Run:
-        payload, traceparent = self._payloads.get(run.offset)
-        return msgspec.structs.replace(run, payload=payload, traceparent=traceparent) if payload else run
+    def _with_payload(self, order: Run | Prepare) -> Run | Prepare:
+        payload, traceparent = self._payloads.get(order.offset)
+        return msgspec.structs.replace(order, payload=payload, traceparent=traceparent) if payload else order
 
     def _places(self, order: Order) -> list[tuple[str, int]]:
         """The dispatch topics and partitions where the node of this order may read it."""

@@ -6,7 +6,7 @@ A node reads a payload that is not here from `jobs`, by offset. So the bound cos
 from __future__ import annotations
 
 from contract.batch import Batch
-from contract.events import JobAccepted
+from contract.events import JobAccepted, JobPreparing
 from contract.inputs import JobSubmitted
 from contract.lifecycle import TERMINAL, TRANSITIONS
 from contract.orders import Payload
@@ -39,9 +39,9 @@ class PayloadCache:
 
     def hold(self, offset: int, record: JobSubmitted, traceparent: str) -> None:
         """Keep the payload of the record at `offset` of `jobs`, if there is room. `settle` drops it."""
-        size = memoryview(record.inputs).nbytes + ENTRY_BYTES
+        size = memoryview(record.inputs).nbytes + (1 + len(record.outputs)) * ENTRY_BYTES
         if self._bytes + size <= self._bytes_max:
-            self._held[offset] = (Payload(record.inputs, record.salt), traceparent, size)
+            self._held[offset] = (Payload(record.inputs, record.salt, record.outputs), traceparent, size)
             self._bytes += size
 
     def get(self, offset: int) -> tuple[Payload | None, str]:
@@ -52,7 +52,8 @@ class PayloadCache:
     def settle(self, batch: Batch) -> None:
         """This batch is in the ledger: drop the payloads that it read and made no job of, and the payloads of jobs that
         started or ended in it."""
-        accepted = {event.offset: event.job for event in batch.events if isinstance(event, JobAccepted)}
+        made = (event for event in batch.events if isinstance(event, JobAccepted | JobPreparing))
+        accepted = {event.offset: event.job for event in made}
         for given in batch.inputs:
             if given.offset not in self._held:
                 continue
