@@ -16,7 +16,6 @@ from cli import api_health
 from cli.connection import elsewhere, settings
 from cli.errors import WrongUse
 from contract import signers
-from gpu_worker.child.confinement import LAYERS
 from local import disk, stack
 from local.data_directory import require_path
 from local.errors import CannotStart
@@ -33,6 +32,7 @@ from runtime.object_store_health import store_of_moment, what_it_supports
 from runtime.proxies import LOOPBACK, lets_loopback_through, named_proxies
 from runtime.settings import ENV_PREFIX, Settings
 from runtime.store_rights import RIGHTS, Right, try_rights
+from runtime.worker.confinement import LAYERS
 
 API_URL = f"{ENV_PREFIX}API_URL"
 TRANSACTION_SETTING = "transaction.max.timeout.ms"

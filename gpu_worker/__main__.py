@@ -19,7 +19,6 @@ from contract.names import is_name
 from contract.signers import node_signer
 from contract.topics import JOBS
 from gpu_worker.agent import Agent
-from gpu_worker.child.canary_flight import find_layers, tell_of
 from gpu_worker.world import World
 from registry.depot import Depot
 from runtime import jobs_writer
@@ -29,6 +28,7 @@ from runtime.kafka import Lookup, Producer
 from runtime.object_store import SHORT_READ_TIMEOUT_S, ObjectStore
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging, serve_metrics
+from runtime.worker.canary_flight import find_layers, tell_of
 from runtime.worker.identity import IdentityTaken, hold_identity, identity_in
 from runtime.worker.node import NodeIdentity
 from runtime.worker.order_reader import OrderReader

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from contract.signing import RecordSigner
-from gpu_worker.child.confinement import Confinement
 from gpu_worker.io.payloads import ReadPayload
 from gpu_worker.io.result_objects import ResultStore
 from gpu_worker.io.versions import VersionSource
 from runtime.jobs_writer import RecordSink
+from runtime.worker.confinement import Confinement
 from runtime.worker.order_reader import OrderListener
 from runtime.worker.strays import Strays
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from contract.policy import Policy
-from gpu_worker.child.canary_flight import LayersFound, find_layers
+from runtime.worker.canary_flight import LayersFound, find_layers
 
 
 def layers_here(data: Path) -> LayersFound:

@@ -1,8 +1,8 @@
 """What the ranks of a gang on one node share, and nobody else: a network, shared memory, a user.
 
 The first rank's process makes these when it goes behind its layers, and hands them to the others' through sockets that
-the agent gave each pair (`layers/namespaces.py`). So the agent waits for nobody, whichever rank's slot is free first. A
-rank whose first does not start meets the end of its socket, and does not start either.
+the agent gave each pair (`runtime.worker.layers.namespaces`). So the agent waits for nobody, whichever rank's slot is
+free first. A rank whose first does not start meets the end of its socket, and does not start either.
 """
 
 from __future__ import annotations
@@ -10,22 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
-import msgspec
-
-
-class RoomPlace(msgspec.Struct, frozen=True):
-    """One rank's part."""
-
-    slot: int
-    """Of the first rank: all have the user of that slot's children."""
-    opens: tuple[int, ...] = ()
-    """Of the first rank: descriptors by which the others are handed what is shared."""
-    enters: int = -1
-    """Of the others: the descriptor by which that comes."""
-
-    @property
-    def descriptors(self) -> tuple[int, ...]:
-        return self.opens if self.enters < 0 else (self.enters,)
+from runtime.worker.room_place import RoomPlace
 
 
 class GangRoom:

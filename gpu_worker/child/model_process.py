@@ -10,15 +10,15 @@ from typing import Any, Protocol
 
 from contract.orders import Run
 from contract.policy import ISOLATIONS
-from gpu_worker.child.confinement import ChildPlaces, Confinement, Network, interpreter_places
 from gpu_worker.child.failure_streak import FailureStreak
-from gpu_worker.child.gang_room import RoomPlace
 from gpu_worker.child.messages import FromModel, ToModel, frame_decoder
 from gpu_worker.child.work import Work
 from runtime.worker.child_process import ChildProcess
+from runtime.worker.confinement import ChildPlaces, Confinement, Network, interpreter_places
 from runtime.worker.frames import BadFrame
 from runtime.worker.launch import ChildLaunch
 from runtime.worker.loop import Loop
+from runtime.worker.room_place import RoomPlace
 from runtime.worker.scratch import Scratch
 from runtime.worker.strays import Strays
 

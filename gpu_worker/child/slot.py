@@ -21,7 +21,6 @@ import time
 
 import structlog
 
-from gpu_worker.child.confinement import Confinement
 from gpu_worker.child.messages import CancelRun, FromModel, ModelFailed, ModelLoaded, ModelProgressed, ModelSucceeded
 from gpu_worker.child.model_process import JOB, ModelProcess
 from gpu_worker.child.slot_stages import (
@@ -39,6 +38,7 @@ from gpu_worker.child.slot_stages import (
 from gpu_worker.child.work import LaunchedWork, Work
 from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure, claimed, disk_failure
 from runtime.worker import metrics
+from runtime.worker.confinement import Confinement
 from runtime.worker.frames import BadFrame
 from runtime.worker.launch import ChildLaunch
 from runtime.worker.loop import Loop

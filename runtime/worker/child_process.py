@@ -30,7 +30,7 @@ _RECEIVE_BYTES = 16 * 1024
 """Each receive allocates this much. Most frames are a few hundred bytes."""
 
 END_ALL = signal.SIGUSR1
-"""To a keeper (gpu_worker/child/layers/processes.py), which would leave the child behind if it were killed itself."""
+"""To a keeper (runtime/worker/layers/processes.py), which would leave the child behind if it were killed itself."""
 
 FIRST = 1
 """The parent's id, as a child that is kept sees it."""

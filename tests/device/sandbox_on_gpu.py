@@ -22,8 +22,8 @@ from typing import Any
 
 import msgspec
 
-from gpu_worker.child.canary_flight import find_layers, probe
-from gpu_worker.child.confinement import HERE, ChildPlaces, Confinement, confinement, forms, interpreter_places
+from runtime.worker.canary_flight import find_layers, probe
+from runtime.worker.confinement import ChildPlaces, Confinement, confinement, forms, interpreter_places
 from runtime.worker.launch import child_environment
 
 LIMIT_S = 100.0
@@ -111,7 +111,7 @@ def child(python: str, told: dict[str, Any], held: Confinement | None, folder: P
         if held.uid(0):
             for path in (place, *place.iterdir()):
                 os.chown(path, held.uid(0), held.uid(0))
-        read = (str(HERE), str(folder / "code"), *interpreter_places(python))
+        read = (str(folder / "code"), *interpreter_places(python))
         places = ChildPlaces(read, str(place), str(place / "home"), str(place / "kept"))
         before = held.command(held.plan(0, places, gpus=True, memory_mib=1024))
     variables = child_environment(os.environ, 4, []) | {"HOME": str(place / "home"), "TMPDIR": str(place / "kept")}

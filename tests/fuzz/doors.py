@@ -54,9 +54,9 @@ OURS = {
     "local.last_words": "logs of our own parts; any other line is passed over",
     "local.supply.bill": "what the tool that `make sbom` runs wrote for a developer",
     "local.supply.vulnerabilities": "what the tool that `make audit-deps` runs wrote for a developer",
-    "gpu_worker.child.canary": "an argument that the node gives its own canary",
-    "gpu_worker.child.canary_flight": "what our own program and canary say before any model has run",
-    "gpu_worker.child.enter": "an argument that the node gives the program that starts a child",
+    "runtime.worker.layers.canary": "an argument that the node gives its own canary",
+    "runtime.worker.canary_flight": "what our own program and canary say before any model has run",
+    "runtime.worker.layers.enter": "an argument that the node gives the program that starts a child",
     "cli.revocation": "the policy in force, as our own API says it",
     "local.options": "an argument that `headrace up` gives its own supervisor",
 }

@@ -17,12 +17,13 @@ _LIMITS_ALONE = f"{_LAYERS}::test_with_limits_alone_a_child_is_as_the_agent"
 _KEPT = "tests/process/gpu_worker/test_kept_children.py"
 _SLOT = "tests/process/gpu_worker/test_slot.py"
 _ROOMS = "tests/process/gpu_worker/test_gang_rooms.py"
-_PLANS = "tests/unit/gpu_worker/test_confinement.py"
+_PLANS = "tests/unit/runtime/worker/test_confinement.py"
 
 _CHILD = "gpu_worker/child"
-_PROCESSES = f"{_CHILD}/layers/processes.py"
-_LIMITS, _USER = f"{_CHILD}/layers/limits.py", f"{_CHILD}/layers/user.py"
-_NAMESPACES, _LANDLOCK = f"{_CHILD}/layers/namespaces.py", f"{_CHILD}/layers/landlock.py"
+_CONFINEMENT, _BEHIND = "runtime/worker/confinement.py", "runtime/worker/layers"
+_PROCESSES = f"{_BEHIND}/processes.py"
+_LIMITS, _USER = f"{_BEHIND}/limits.py", f"{_BEHIND}/user.py"
+_NAMESPACES, _LANDLOCK = f"{_BEHIND}/namespaces.py", f"{_BEHIND}/landlock.py"
 
 MUTANTS = (
     Mutant("a child sees the whole disk", _NAMESPACES, "    k.pivot_root()\n", "", _NO_OTHER_USER),
@@ -101,14 +102,14 @@ MUTANTS = (
     ),
     Mutant(
         "a kernel that refuses a layer is no reason not to start",
-        f"{_CHILD}/enter.py",
+        f"{_BEHIND}/enter.py",
         "        return REFUSED\n",
         "        pass\n",
         f"{_LAYERS}::test_a_form_in_which_no_child_starts_is_passed_over",
     ),
     Mutant(
         "a child sees the processes of the machine",
-        f"{_CHILD}/confinement.py",
+        _CONFINEMENT,
         '"own" if self.own_processes and not sees_ranks else "host"',
         '"host"',
         f"{_HOSTILE}::test_it_sees_nothing_of_the_agent_or_of_others",
@@ -164,7 +165,7 @@ MUTANTS = (
     ),
     Mutant(
         "ranks of a gang have no memory in common",
-        f"{_CHILD}/layers/namespaces.py",
+        f"{_BEHIND}/namespaces.py",
         "        k.mount_copy(memory, root + SHARED_MEMORY)\n",
         '        k.mount("headrace", root + SHARED_MEMORY, "tmpfs", k.MS_NOSUID | k.MS_NODEV, "mode=1777")\n',
         f"{_ROOMS}::test_they_share_memory_and_nobody_else_does",
@@ -185,7 +186,7 @@ MUTANTS = (
     ),
     Mutant(
         "each rank of a gang has another user",
-        f"{_CHILD}/confinement.py",
+        _CONFINEMENT,
         '"uid": self.uid(shared.slot)',
         '"uid": self.uid(slot)',
         f"{_PLANS}::test_ranks_on_one_node_share_a_user_and_sockets_and_with_gpus_their_process_ids",
@@ -220,21 +221,21 @@ MUTANTS = (
     ),
     Mutant(
         "a child with GPUs cannot name its threads",
-        f"{_CHILD}/confinement.py",
+        _CONFINEMENT,
         '"names_threads": gpus',
         '"names_threads": False',
         f"{_HOSTILE}::test_with_gpus_it_may_name_its_threads_and_change_nothing_of_the_machine",
     ),
     Mutant(
         "rules keep a child with GPUs from naming its threads",
-        f"{_CHILD}/confinement.py",
+        _CONFINEMENT,
         '*(["/proc"] if gpus else [])',
         "",
         f"{_HOSTILE}::test_with_gpus_it_may_name_its_threads_and_change_nothing_of_the_machine",
     ),
     Mutant(
         "a child with GPUs changes settings of the machine",
-        f"{_CHILD}/layers/namespaces.py",
+        f"{_BEHIND}/namespaces.py",
         'OF_THE_MACHINE = ("acpi", "bus", "driver", "fs", "irq", "scsi", "sys", "sysrq-trigger")',
         "OF_THE_MACHINE = ()",
         f"{_HOSTILE}::test_with_gpus_it_may_name_its_threads_and_change_nothing_of_the_machine",
@@ -333,17 +334,17 @@ MUTANTS = (
     ),
     Mutant(
         "data in a directory of the system is shown",
-        f"{_CHILD}/confinement.py",
+        _CONFINEMENT,
         '[path for path in self.hidden if path.startswith(tuple(f"{root}/" for root in system))]',
         "[]",
-        "tests/unit/gpu_worker/test_confinement.py::test_data_in_a_directory_of_the_system_is_hidden",
+        f"{_PLANS}::test_data_in_a_directory_of_the_system_is_hidden",
     ),
     Mutant(
         "a directory around the data is shown, because the environment names it",
-        f"{_CHILD}/confinement.py",
+        _CONFINEMENT,
         "    if any(place == path or place.startswith(",
         "    if False and any(place == path or place.startswith(",
-        "tests/unit/gpu_worker/test_confinement.py::test_it_is_shown_what_it_needs_and_nothing_around_that",
+        f"{_PLANS}::test_it_is_shown_what_it_needs_and_nothing_around_that",
     ),
     Mutant(
         "what a child imports is compiled into the version",

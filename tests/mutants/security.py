@@ -213,7 +213,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a process where models run inherits the agent's environment",
-        "gpu_worker/child/canary_flight.py",
+        "runtime/worker/canary_flight.py",
         "            env={},  # any process of this user can read what another one was given\n",
         "",
         "tests/unit/architecture/test_environments.py::test_no_process_inherits_our_environment",

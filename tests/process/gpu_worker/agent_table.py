@@ -22,10 +22,10 @@ from contract.side_topics import AttemptProgressed
 from contract.signing import RecordSigner
 from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
-from gpu_worker.child.confinement import Confinement
 from gpu_worker.world import World
 from registry.depot import InstalledVersion
 from runtime.kafka import Delivery, DeliveryRefused, OnDelivery
+from runtime.worker.confinement import Confinement
 from runtime.worker.node import NodeIdentity
 from runtime.worker.order_reader import OrderListener
 from runtime.worker.scratch import Scratch

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from contract.orders import Run
-from gpu_worker.child.confinement import Confinement
 from gpu_worker.child.gang_room import GangRoom
 from gpu_worker.child.slot import Slot
 from gpu_worker.child.work import Work, rendezvous_here
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import ChildOutcome
+from runtime.worker.confinement import Confinement
 from runtime.worker.launch import ChildLaunch, child_environment
 from runtime.worker.loop import Loop
 from runtime.worker.scratch import Scratch

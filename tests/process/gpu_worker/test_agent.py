@@ -21,12 +21,12 @@ from contract.orders import Kill, Refuse, Rejoin, Tell
 from contract.results import EMPTY_MANIFEST
 from contract.signing import RecordSigner
 from gpu_worker import agent
-from gpu_worker.child.canary_flight import probe
-from gpu_worker.child.confinement import confinement, forms
 from gpu_worker.child.work import rendezvous_here
 from gpu_worker.io.checker import BAD_VALUES, OutputFault
 from gpu_worker.io.checker_process import Checkers
 from runtime.kafka import Delivery, DeliveryUnclear
+from runtime.worker.canary_flight import probe
+from runtime.worker.confinement import confinement, forms
 from runtime.worker.node import NOT_CONFINED, REFUSED, NodeIdentity
 from runtime.worker.report_sender import ReportSender
 from tests.process.gpu_worker.agent_table import DEADLINE_S, IDENTITY, Table, running, started

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gpu_worker.child.canary_flight import probe
-from gpu_worker.child.confinement import Form, confinement, forms
 from gpu_worker.child.work import rendezvous_here
 from gpu_worker.rules.outcome import Computed, Failure
+from runtime.worker.canary_flight import probe
+from runtime.worker.confinement import Form, confinement, forms
 from tests.process.gpu_worker.gang_bench import DEADLINE_S, TORCH_DEADLINE_S, Ranks, closing, torch_python
 
 FACTS = probe()

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from gpu_worker.child import confinement as confinements
-from gpu_worker.child.canary_flight import probe
-from gpu_worker.child.confinement import Confinement, Form, confinement, forms
 from gpu_worker.rules.outcome import Computed
+from runtime.worker import confinement as confinements
+from runtime.worker.canary_flight import probe
+from runtime.worker.confinement import Confinement, Form, confinement, forms
 from tests.process.gpu_worker.slot_bench import Bench, closing, values
 
 FACTS = probe()

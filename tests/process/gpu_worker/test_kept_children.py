@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gpu_worker.child.canary_flight import probe
-from gpu_worker.child.confinement import Form, confinement, forms
+from runtime.worker.canary_flight import probe
+from runtime.worker.confinement import Form, confinement, forms
 from tests.process.gpu_worker.slot_bench import Bench, alive, closing, values
 from tests.waiting import until
 

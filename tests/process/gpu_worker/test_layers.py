@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from gpu_worker import __main__ as node
-from gpu_worker.child import canary_flight
-from gpu_worker.child.canary_flight import LayersFound, find_layers, probe
-from gpu_worker.child.confinement import HERE, Confinement, Form, KernelFacts, Layer, confinement, forms
+from runtime.worker import canary_flight
+from runtime.worker.canary_flight import LayersFound, find_layers, probe
+from runtime.worker.confinement import PROGRAMS, Confinement, Form, KernelFacts, Layer, confinement, forms
 from runtime.worker.node import NodeIdentity
 
 FACTS = probe()
@@ -84,7 +84,7 @@ def test_an_installation_that_is_read_only_is_none_the_worse(tmp_path: Path, mon
 def test_nothing_is_left_where_the_canary_tried(tmp_path: Path) -> None:
     broken(Form.LIMITS, tmp_path)
     assert not Path("/canary.txt").exists()
-    assert not (HERE / "canary.txt").exists()
+    assert not (PROGRAMS / "canary.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 

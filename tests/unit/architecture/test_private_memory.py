@@ -11,8 +11,8 @@ OF_NO_SECRETS = {
     "registry/import_compiler.py",
 }
 """Run by whoever changes this repository, without any setting of an installation; or in an empty environment."""
-IN_A_CHILD = "gpu_worker/child/"
-"""What runs as a model does."""
+IN_A_CHILD = ("gpu_worker/child/", "runtime/worker/layers/")
+"""What runs as a model does, or as a decoder does."""
 
 
 def test_every_program_begins_with_it() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from cli import doctor
-from gpu_worker.child.canary_flight import LayersFound
-from gpu_worker.child.confinement import LAYERS, Form, KernelFacts, Layer, confinement
 from local import model_layers
 from local.first_policy import read_policy
 from local.model_layers import with_trust
+from runtime.worker.canary_flight import LayersFound
+from runtime.worker.confinement import LAYERS, Form, KernelFacts, Layer, confinement
 
 COULD: Mapping[Layer, tuple[str, ...]] = {Layer.SOCKETS: ("reach a socket of the agent by its path",)}
 

@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from gpu_worker.child.confinement import (
+from runtime.worker.cgroups import PROCESSES_MAX
+from runtime.worker.confinement import (
     ENTER,
-    HERE,
     LAYERS,
+    PROGRAMS,
     ChildPlaces,
     Confinement,
     Form,
@@ -30,11 +31,10 @@ from gpu_worker.child.confinement import (
     forms,
     interpreter_places,
 )
-from runtime.worker.cgroups import PROCESSES_MAX
 
 log = structlog.get_logger(__name__)
 
-CANARY = HERE / "canary.py"
+CANARY = PROGRAMS / "canary.py"
 WITHIN_S = 30.0
 """How long the canary may take: two starts of an interpreter, on a busy machine."""
 
@@ -112,11 +112,11 @@ def _fly(tried: Confinement, folder: Path) -> dict[Layer, tuple[str, ...]] | Non
         made.mkdir(mode=0o700)
     secret = others / "secret"
     secret.write_text("secret")
-    places = ChildPlaces((str(HERE), *interpreter_places(sys.executable)), str(own), str(own), str(own))
+    places = ChildPlaces(tuple(interpreter_places(sys.executable)), str(own), str(own), str(own))
     targets: dict[str, Any] = {
         "agent": os.getpid(),
         "files": [str(secret)],
-        "shut": [str(secret), str(others / "new"), str(HERE / "canary.txt"), "/canary.txt"],
+        "shut": [str(secret), str(others / "new"), str(PROGRAMS / "canary.txt"), "/canary.txt"],
         "own": str(own / "file"),
         "variables": _VARIABLES,
         "processes": PROCESSES_MAX,
@@ -150,7 +150,7 @@ def _fly(tried: Confinement, folder: Path) -> dict[Layer, tuple[str, ...]] | Non
         log.warning("the canary did not come back", form=tried.form, said=said.decode(errors="replace")[-300:])
         return None
     finally:
-        for left in (HERE / "canary.txt", Path("/canary.txt")):
+        for left in (PROGRAMS / "canary.txt", Path("/canary.txt")):
             with contextlib.suppress(OSError):  # mostly there is none, and the place may be read only
                 left.unlink()
         shutil.rmtree(place, ignore_errors=True)

@@ -1,10 +1,10 @@
 """Goes behind the layers, then becomes another program: `python -I -S enter.py PLAN PROGRAM ARGUMENT…`.
 
 What a version's interpreter runs before our program (`.pth` files, `sitecustomize`) is the version's own code, so the
-layers must stand before that interpreter starts. PLAN is JSON (`gpu_worker.child.confinement`). Exit status 126: the
+layers must stand before that interpreter starts. PLAN is JSON (`runtime.worker.confinement`). Exit status 126: the
 kernel refused a layer; 127: there is no such program. `enter.py probe` prints what the kernel lets us have.
 
-Where the plan wants processes of its own, this process stays outside as their keeper (`layers/processes.py`), and the
+Where the plan wants processes of its own, this process stays outside as their keeper (`processes.py`), and the
 program is the second process of its namespace.
 
 Standard library only: this process has become the child by the time anything is imported.
@@ -25,8 +25,8 @@ REFUSED, NO_PROGRAM = 126, 127
 
 
 def layer(name: str) -> Any:
-    """A module of the folder `layers`."""
-    spec = importlib.util.spec_from_file_location(f"headrace_{name}", Path(__file__).parent / "layers" / f"{name}.py")
+    """A module of this folder."""
+    spec = importlib.util.spec_from_file_location(f"headrace_{name}", Path(__file__).with_name(f"{name}.py"))
     assert spec is not None, f"{name}.py is installed beside enter.py"
     assert spec.loader is not None, f"{name}.py is a source file"
     module = importlib.util.module_from_spec(spec)

@@ -27,11 +27,12 @@ from typing import Any
 import msgspec
 
 from contract.bounds import SLOTS_MAX
-from gpu_worker.child.gang_room import RoomPlace
 from runtime.worker.cgroups import PROCESSES_MAX
+from runtime.worker.room_place import RoomPlace
 
-HERE = Path(__file__).parent
-ENTER = HERE / "enter.py"
+PROGRAMS = Path(__file__).with_name("layers")
+"""What runs in a child's process before the child's own program does: every child can read it."""
+ENTER = PROGRAMS / "enter.py"
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/sys", "/nix/store", "/proc")
 DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -150,7 +151,8 @@ class Confinement(msgspec.Struct, frozen=True):
         sees_ranks = room is not None and gpus  # drivers hand memory from process to process by id
         meets_others = room is not None or (ranks > 1 and not has_root)
         devices = _devices(gpus)
-        read = tuple(path for path in (*places.read, *self.libraries) if _is_given(path, self.hidden, places.read))
+        given = (str(PROGRAMS), *places.read)
+        read = tuple(path for path in (*given, *self.libraries) if _is_given(path, self.hidden, given))
         address_space = 0 if gpus or not memory_mib else (memory_mib * ADDRESS_SPACE_FACTOR + ADDRESS_SPACE_MIB) * 2**20
         shared = room or RoomPlace(slot)
         return {
