@@ -129,7 +129,10 @@ def movie(
     )
     track_header = full_box(
         b"tkhd",
-        struct.pack(">IIIII", 0, 0, 1, 0, duration) + bytes(16) + matrix + struct.pack(">II", width << 16, height << 16),
+        struct.pack(">IIIII", 0, 0, 1, 0, duration)
+        + bytes(16)
+        + matrix
+        + struct.pack(">II", width << 16, height << 16),
         flags=3,
     )
     movie_header = full_box(

@@ -76,7 +76,18 @@ def cover(f: Ffmpeg) -> bytes:
 def streams(f: Ffmpeg, videos: int, sounds: int) -> bytes:
     source = ("-f", "lavfi", "-i", "testsrc2=s=64x64:r=24:d=1", *SOUND)
     mapped = ("-map", "0:v") * videos + ("-map", "1:a") * sounds
-    codecs = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-movflags", "+faststart")
+    codecs = (
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-pix_fmt",
+        "yuv420p",
+        "-c:a",
+        "aac",
+        "-movflags",
+        "+faststart",
+    )
     return f.clip(*source, *mapped, *codecs)
 
 
@@ -95,7 +106,9 @@ DRAWN: tuple[Trick, ...] = (
     prepared("wide-samples.mp4", "sample aspect 2:1 applied", lambda f: f.video("-vf", "setsar=2/1")),
     prepared("uneven-rate.mp4", "variable rate made constant", lambda f: f.video(*UNEVEN)),
     prepared("ten-bit-hdr.mp4", "HDR to SDR", lambda f: f.video(*HDR)),
-    prepared("odd-sides-444.mp4", "161 x 121", lambda f: f.video("-pix_fmt", "yuv444p", draw="testsrc2=s=161x121:r=24:d=2")),
+    prepared(
+        "odd-sides-444.mp4", "161 x 121", lambda f: f.video("-pix_fmt", "yuv444p", draw="testsrc2=s=161x121:r=24:d=2")
+    ),
     prepared("grey.mp4", "48 frames", lambda f: f.video("-pix_fmt", "gray")),
     prepared("full-range-422.mp4", "range", lambda f: f.video("-pix_fmt", "yuvj422p", "-strict", "unofficial")),
     prepared("one-edit.mp4", "1 s", lambda f: edits(f, 1)),

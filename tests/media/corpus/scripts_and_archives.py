@@ -12,7 +12,9 @@ import zlib
 from tests.media.corpus.boxes import FTYP, box, full_box, movie
 from tests.media.corpus.trick import Trick, by_bytes
 
-PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/passwd\n#EXTINF:10,\nhttp://169.254.169.254/latest/\n"
+PLAYLIST = (
+    b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/passwd\n#EXTINF:10,\nhttp://169.254.169.254/latest/\n"
+)
 CONCAT = b"ffconcat version 1.0\nfile '/etc/passwd'\nfile 'http://127.0.0.1:9000/'\n"
 DASH = b'<?xml version="1.0"?>\n<MPD><Period><BaseURL>file:///etc/</BaseURL></Period></MPD>\n'
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>\n'
