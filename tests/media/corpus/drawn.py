@@ -13,17 +13,25 @@ SOUND = ("-f", "lavfi", "-i", "sine=frequency=440:duration=2")
 TRACK = "moov/trak"
 
 
-def fragments(f: Ffmpeg) -> bytes:
-    return f.video("-g", "12", "-movflags", "+frag_keyframe+empty_moov+default_base_moof")
+def fragments(f: Ffmpeg, seconds: int = 2) -> bytes:
+    """One each half second. The header says neither how many there are nor how long they last."""
+    flags = ("-g", "12", "-movflags", "+frag_keyframe+empty_moov+default_base_moof")
+    return f.video(*flags, draw=f"testsrc2=s=160x120:r=24:d={seconds}")
 
 
 def says_a_second(f: Ffmpeg) -> bytes:
-    """40 seconds of frames, of which each header says that they last one: all stand behind the edit list."""
+    """40 seconds of frames, of which each header says that they last one."""
     data = f.video(draw="testsrc2=s=64x64:r=24:d=40")
     scale = struct.unpack_from(">I", data, boxes.find(data, f"{TRACK}/mdia/mdhd")[0] + 20)[0]
     data = poke(data, "moov/mvhd", 16, struct.pack(">I", 1000))
     data = poke(data, f"{TRACK}/tkhd", 20, struct.pack(">I", 1000))
     return poke(data, f"{TRACK}/mdia/mdhd", 16, struct.pack(">I", scale))
+
+
+def matroska_says_a_second(f: Ffmpeg) -> bytes:
+    data = f.video(draw="testsrc2=s=64x64:r=24:d=40", suffix="mkv")
+    at = data.index(b"\x44\x89\x88") + 3  # Duration, eight bytes
+    return data[:at] + struct.pack(">d", 1000.0) + data[at + 8 :]
 
 
 def says_small(f: Ffmpeg) -> bytes:
@@ -93,6 +101,7 @@ def streams(f: Ffmpeg, videos: int, sounds: int) -> bytes:
 
 HDR = ("-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
 VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
+ODD = ("-vf", "format=yuv444p,scale=161:121", "-pix_fmt", "yuv444p")
 UNEVEN = ("-vf", "select='not(mod(n,3))+lt(n,12)'", "-fps_mode", "vfr")
 
 DRAWN: tuple[Trick, ...] = (
@@ -106,9 +115,7 @@ DRAWN: tuple[Trick, ...] = (
     prepared("wide-samples.mp4", "sample aspect 2:1 applied", lambda f: f.video("-vf", "setsar=2/1")),
     prepared("uneven-rate.mp4", "variable rate made constant", lambda f: f.video(*UNEVEN)),
     prepared("ten-bit-hdr.mp4", "HDR to SDR", lambda f: f.video(*HDR)),
-    prepared(
-        "odd-sides-444.mp4", "161 x 121", lambda f: f.video("-pix_fmt", "yuv444p", draw="testsrc2=s=161x121:r=24:d=2")
-    ),
+    prepared("odd-sides-444.mp4", "161 x 121", lambda f: f.video(*ODD)),
     prepared("grey.mp4", "48 frames", lambda f: f.video("-pix_fmt", "gray")),
     prepared("full-range-422.mp4", "range", lambda f: f.video("-pix_fmt", "yuvj422p", "-strict", "unofficial")),
     prepared("one-edit.mp4", "1 s", lambda f: edits(f, 1)),
@@ -125,9 +132,11 @@ DRAWN: tuple[Trick, ...] = (
     refused("magic.mkv", "codec", lambda f: f.video("-c:v", "magicyuv", "-pix_fmt", "gbrp", suffix="mkv")),
     refused("old.avi", "AVI", lambda f: f.video("-c:v", "mpeg4", suffix="avi")),
     refused("transport.mp4", "transport stream", lambda f: f.video("-f", "mpegts")),
-    undecodable("fragments-missing.mp4", "no frame", lambda f: fragments(f)[: boxes.find(fragments(f), "moof")[0]]),
-    undecodable("one-frame.mp4", "one frame", lambda f: f.video("-frames:v", "1")),
-    undecodable("says-a-second.mp4", "longer than", says_a_second),
+    refused("fragments-missing.mp4", "no frame", lambda f: fragments(f)[: boxes.find(fragments(f), "moof")[0]]),
+    refused("one-frame.mp4", "one frame", lambda f: f.video("-frames:v", "1")),
+    refused("says-a-second.mp4", "frames a second", says_a_second),
+    undecodable("says-a-second.mkv", "longer than", matroska_says_a_second),
+    undecodable("forty-seconds-in-fragments.mp4", "longer than", lambda f: fragments(f, 40)),
     undecodable("says-small.mp4", "side|pixels", says_small),
     undecodable("changes-size.mp4", "changes its size", lambda f: changes_size(f, "mp4")),
     undecodable("changes-size.mkv", "changes its size", lambda f: changes_size(f, "mkv")),

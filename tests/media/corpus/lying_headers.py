@@ -31,8 +31,8 @@ def png(width: int, height: int, picture: bytes) -> bytes:
 
 
 def png_bomb() -> bytes:
-    """30,000 × 30,000 pixels of one bit, all black, in 110 kB."""
-    return png(30_000, 30_000, zlib.compress(bytes(30_000 * (1 + 30_000 // 8)), 9))
+    """16,000 × 16,000 pixels of one bit, all black, in 32 kB."""
+    return png(16_000, 16_000, zlib.compress(bytes(16_000 * (1 + 16_000 // 8)), 9))
 
 
 def jpeg(width: int, height: int) -> bytes:

@@ -19,7 +19,7 @@ CONCAT = b"ffconcat version 1.0\nfile '/etc/passwd'\nfile 'http://127.0.0.1:9000
 DASH = b'<?xml version="1.0"?>\n<MPD><Period><BaseURL>file:///etc/</BaseURL></Period></MPD>\n'
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>\n'
 SESSION = b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n"
-ZEROS = bytes(64 * 1024 * 1024)
+ZEROS = bytes(16 * 1024 * 1024)
 
 
 def zipped() -> bytes:
@@ -37,7 +37,7 @@ def tarred() -> bytes:
 
 
 def compressed_header() -> bytes:
-    """QuickTime's header, deflated: 64 MiB that say nothing."""
+    """QuickTime's header, deflated: 16 MiB that say nothing."""
     packed = struct.pack(">I", len(ZEROS)) + zlib.compress(ZEROS, 9)
     return FTYP + box(b"moov", box(b"cmov", box(b"dcom", b"zlib"), box(b"cmvd", packed)))
 
