@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 EXACT = ("-fflags", "+bitexact", "-flags", "+bitexact", "-map_metadata", "-1", "-threads", "1")
+QUIET = {"SVT_LOG": "0"}
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 SHORT = "testsrc2=s=160x120:r=24:d=2"
 
@@ -26,7 +27,7 @@ class Ffmpeg:
         command = [str(self.program), "-nostdin", "-hide_banner", "-v", "error", "-y"]
         if source is not None:
             command.remove("-nostdin")
-        subprocess.run([*command, *arguments, *EXACT, str(out)], input=source, check=True, timeout=60)
+        subprocess.run([*command, *arguments, *EXACT, str(out)], input=source, check=True, timeout=60, env=QUIET)
         made = out.read_bytes()
         out.unlink()
         if source is None:

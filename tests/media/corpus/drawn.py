@@ -11,6 +11,8 @@ from tests.media.corpus.trick import Trick, prepared, refused, undecodable
 
 SOUND = ("-f", "lavfi", "-i", "sine=frequency=440:duration=2")
 TRACK = "moov/trak"
+QUARTER = struct.pack(">9i", 0, 0x10000, 0, -0x10000, 0, 0, 120 << 16, 0, 0x40000000)
+"""The matrix of a picture that is shown turned clockwise by a quarter."""
 
 
 def fragments(f: Ffmpeg, seconds: int = 2) -> bytes:
@@ -56,8 +58,14 @@ def edits(f: Ffmpeg, entries: int, start: int = 0) -> bytes:
 
 
 def rotated(f: Ffmpeg) -> bytes:
-    quarter = struct.pack(">9i", 0, 0x10000, 0, -0x10000, 0, 0, 120 << 16, 0, 0x40000000)
-    return poke(f.video(), f"{TRACK}/tkhd", 40, quarter)
+    return poke(f.video(), f"{TRACK}/tkhd", 40, QUARTER)
+
+
+def like_a_phone(f: Ffmpeg) -> bytes:
+    """Held upright: ten bits, HLG, turned by a quarter."""
+    colours = ("-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", "arib-std-b67")
+    data = f.video(*HEVC, *colours, "-colorspace", "bt2020nc", suffix="mov")
+    return poke(data, f"{TRACK}/tkhd", 40, QUARTER)
 
 
 def damaged(f: Ffmpeg) -> bytes:
@@ -101,6 +109,8 @@ def streams(f: Ffmpeg, videos: int, sounds: int) -> bytes:
 
 HDR = ("-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
 VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
+HEVC = ("-c:v", "libx265", "-x265-params", "log-level=none:pools=none:frame-threads=1", "-tag:v", "hvc1")
+AV1 = ("-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "lp=1")
 ODD = ("-vf", "format=yuv444p,scale=161:121", "-pix_fmt", "yuv444p")
 UNEVEN = ("-vf", "select='not(mod(n,3))+lt(n,12)'", "-fps_mode", "vfr")
 
@@ -110,6 +120,9 @@ DRAWN: tuple[Trick, ...] = (
     prepared("good.mov", "48 frames", lambda f: f.video(suffix="mov")),
     prepared("good.webm", "48 frames, vp9", lambda f: f.video(*VP9, suffix="webm")),
     prepared("good.mkv", "48 frames", lambda f: f.video(suffix="mkv")),
+    prepared("good-hevc.mp4", "48 frames, hevc", lambda f: f.video(*HEVC)),
+    prepared("good-av1.mp4", "48 frames, av1", lambda f: f.video(*AV1)),
+    prepared("like-a-phone.mov", "sides exchanged; rotation applied; HDR to SDR", like_a_phone),
     prepared("fragmented.mp4", "48 frames", fragments),
     prepared("rotated.mp4", "sides exchanged; rotation applied", rotated),
     prepared("wide-samples.mp4", "sample aspect 2:1 applied", lambda f: f.video("-vf", "setsar=2/1")),
