@@ -97,6 +97,7 @@ def movie(
     within_entry: bytes = b"",
     data_reference: bytes | None = None,
     handler: bytes = b"vide",
+    edits: int = 0,
 ) -> bytes:
     """A moov that says what it is told; no sample is behind it."""
     matrix = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
@@ -144,4 +145,6 @@ def movie(
         + bytes(24)
         + struct.pack(">I", 2),
     )
-    return box(b"moov", movie_header, box(b"trak", track_header, media))
+    listed = full_box(b"elst", struct.pack(">I", edits), struct.pack(">IiI", duration, 0, 0x10000) * edits)
+    edit_box = box(b"edts", listed) if edits else b""
+    return box(b"moov", movie_header, box(b"trak", track_header, edit_box, media))

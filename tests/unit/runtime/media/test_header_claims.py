@@ -10,7 +10,7 @@ from runtime.media.claims import Container, MediaClaims, MediaFormat, TrackClaim
 from runtime.media.header_check import claims_of
 from runtime.media.limits import MediaLimits, check_claims
 from runtime.media.refused import MediaRefused
-from tests.media.corpus.boxes import FTYP, box, full_box, movie, poke
+from tests.media.corpus.boxes import FTYP, box, find, full_box, movie, poke, put
 from tests.media.corpus.lying_headers import element, gif, jpeg, matroska, png, webp
 
 
@@ -46,6 +46,30 @@ def test_rotation(matrix: tuple[int, int, int, int], degrees: int | None) -> Non
     a, b, c, d = (value * 0x10000 for value in matrix)
     turned = poke(movie(), "moov/trak/tkhd", 40, struct.pack(">5i", a, b, 0, c, d))
     assert read(FTYP + turned + MDAT).tracks[0].rotation == degrees
+
+
+STSD = "moov/trak/mdia/minf/stbl/stsd"
+
+
+def with_entries(count: int, *more: bytes) -> bytes:
+    """A video that says so many sample entries: its own and `more`, its own under another name."""
+    header = movie()
+    start, end = find(header, STSD)
+    entry = header[start + 16 : end]
+    others = [entry[:4] + kind + entry[8:] for kind in more]
+    return FTYP + put(header, STSD, full_box(b"stsd", struct.pack(">I", count), entry, *others)) + MDAT
+
+
+def test_a_track_has_one_codec() -> None:
+    assert read(with_entries(2, b"avc1")).tracks[0].codec == "avc1"
+    with pytest.raises(MediaRefused, match="from avc1 to hvc1"):
+        read(with_entries(2, b"hvc1"))
+
+
+@pytest.mark.parametrize(("count", "words"), [(2, "and has 1"), (17, "more than 16")])
+def test_a_number_of_entries_is_not_believed(count: int, words: str) -> None:
+    with pytest.raises(MediaRefused, match=words):
+        read(with_entries(count))
 
 
 def fragment(samples: int, *more: bytes) -> bytes:

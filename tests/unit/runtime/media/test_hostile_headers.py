@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime.media.claims import MediaFormat
-from runtime.media.file_reader import HEADER_BYTES_MAX, PARTS_MAX
+from runtime.media.file_reader import HEADER_BYTES_MAX, PARTS_MAX, FileReader
 from runtime.media.header_check import claims_of
 from runtime.media.limits import MediaLimits, check_claims
 from runtime.media.refused import MediaRefused
@@ -60,3 +60,12 @@ def test_an_error_of_the_disk_is_no_verdict_on_the_file() -> None:
 def test_a_file_that_is_shorter_than_its_size_is_refused() -> None:
     with pytest.raises(MediaRefused, match="ends before"):
         claims_of(Source(b"").read_at, 100)
+
+
+def test_a_header_costs_no_more_than_its_budget_of_bytes() -> None:
+    source = Source(bytes(2 * HEADER_BYTES_MAX))
+    reader = FileReader(source.read_at, len(source.data))
+    reader.read(0, HEADER_BYTES_MAX)
+    with pytest.raises(MediaRefused, match="longer than"):
+        reader.read(0, 1)
+    assert source.bytes_read == HEADER_BYTES_MAX
