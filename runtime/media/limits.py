@@ -22,6 +22,7 @@ class MediaLimits(msgspec.Struct, frozen=True):
     bytes: int = 200_000_000
     seconds: float = 30.0
     frames_per_second: int = 60
+    side_min: int = 16
     side: int = 3840
     pixels: int = 9_000_000
 
@@ -62,6 +63,8 @@ def _check_size(track: TrackClaims, wanted: MediaFormat, limits: MediaLimits) ->
     width, height = track.width, track.height
     if not width or not height:
         raise MediaRefused(f"the {wanted} has no size: its header says {width} x {height} pixels")
+    if min(width, height) < limits.side_min:
+        raise MediaRefused(f"the {wanted} has {width} x {height} pixels; a side must have at least {limits.side_min}")
     if max(width, height) > limits.side or width * height > limits.pixels:
         most = f"at most {limits.side} on a side and {limits.pixels} in all are taken"
         raise MediaRefused(f"the {wanted} has {width} x {height} pixels; {most}")

@@ -21,6 +21,19 @@ def fragments(f: Ffmpeg, seconds: int = 2) -> bytes:
     return f.video(*flags, draw=f"testsrc2=s=160x120:r=24:d={seconds}")
 
 
+def million_a_second(f: Ffmpeg) -> bytes:
+    """48 frames, a microsecond each, in fragments: only their time stamps say so."""
+    flags = (
+        "-g",
+        "12",
+        "-movflags",
+        "+frag_keyframe+empty_moov+default_base_moof",
+        "-video_track_timescale",
+        "1000000",
+    )
+    return f.video(*flags, draw="testsrc2=s=64x64:r=1000000:d=0.000048")
+
+
 def says_a_second(f: Ffmpeg) -> bytes:
     """40 seconds of frames, of which each header says that they last one."""
     data = f.video(draw="testsrc2=s=64x64:r=24:d=40")
@@ -150,6 +163,7 @@ DRAWN: tuple[Trick, ...] = (
     refused("says-a-second.mp4", "frames a second", says_a_second),
     undecodable("says-a-second.mkv", "longer than", matroska_says_a_second),
     undecodable("forty-seconds-in-fragments.mp4", "longer than", lambda f: fragments(f, 40)),
+    undecodable("million-a-second-in-fragments.mp4", "frames a second", million_a_second),
     undecodable("says-small.mp4", "side|pixels", says_small),
     undecodable("changes-size.mp4", "changes its size", lambda f: changes_size(f, "mp4")),
     undecodable("changes-size.mkv", "changes its size", lambda f: changes_size(f, "mkv")),

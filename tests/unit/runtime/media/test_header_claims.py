@@ -136,7 +136,8 @@ def test_a_wav_lasts_as_long_as_its_bytes_do() -> None:
     ("said", "words"),
     [
         ({"codec": b"mp4v"}, "codec is mp4v"),
-        ({"width": 3842, "height": 2}, "at most 3840"),
+        ({"width": 3842, "height": 16}, "at most 3840"),
+        ({"width": 15, "height": 16}, "at least 16"),
         ({"width": 3840, "height": 2400}, "9000000 in all"),
         ({"samples": 1, "duration": 24}, "one frame"),
         ({"samples": 130, "duration": 48, "timescale": 24}, "65 frames a second"),
