@@ -24,6 +24,7 @@ COPY streams ./streams
 COPY views ./views
 
 # requirements.image.lock is requirements.lock without what only developers need. Every wheel, uv too, is checked by hash.
+# Among them is FFmpeg (GPL 3, wheel imageio-ffmpeg): who hands this image out offers its source too (docs/decisions/0041).
 # tini is process 1: it reaps what processes of ours leave behind, and passes signals on.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini \
