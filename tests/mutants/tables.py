@@ -10,6 +10,7 @@ from tests.mutants import (
     children,
     clients,
     doors,
+    egress,
     erasures,
     hosting,
     keys,
@@ -30,6 +31,7 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
     *hosting.MUTANTS,
+    *egress.MUTANTS,
     *ledger.MUTANTS,
     *doors.MUTANTS,
     *views.MUTANTS,
