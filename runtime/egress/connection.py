@@ -14,7 +14,8 @@ from runtime.egress.host_turns import HostTurns
 from runtime.egress.patience import Clock, Patience
 from runtime.egress.refusal import EgressRefused, EgressTrouble, unreachable
 
-_PIECE_BYTES = 64 * 1024
+_PIECE_BYTES = 16 * 1024
+"""Written at once: one record of TLS, which is sent within its time or not at all."""
 
 
 class PinnedBackend(httpcore.NetworkBackend):

@@ -47,6 +47,9 @@ class EgressPolicy:
     allows_http: bool = False
     """Also at public addresses. Whoever allows it adds port 80."""
     prefixes: tuple[PrivatePrefix, ...] = ()
+    refused: tuple[IpNetwork, ...] = ()
+    """Public addresses that lead inside: our own load balancers, and a NAT64 prefix of our own, behind which is every
+    private IPv4 address."""
 
     @property
     def schemes(self) -> frozenset[str]:
@@ -56,7 +59,7 @@ class EgressPolicy:
 
     def lets(self, address: IpAddress, scheme: str, port: int) -> bool:
         """Whether this address may be connected to at this port, by this scheme."""
-        if is_never_allowed(address):
+        if is_never_allowed(address) or any(address in network for network in self.refused):
             return False
         if is_public(address):
             return port in self.ports and (scheme == HTTPS or self.allows_http)

@@ -51,9 +51,16 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a prefix around metadata lets users reach metadata",
         "runtime/egress/policy.py",
-        "        if is_never_allowed(address):\n            return False\n",
-        "",
+        "if is_never_allowed(address) or any(",
+        "if any(",
         f"{_ADDRESSES}::test_no_prefix_lets_anybody_reach_metadata",
+    ),
+    Mutant(
+        "public addresses of our own lead inside",
+        "runtime/egress/policy.py",
+        "is_never_allowed(address) or any(address in network for network in self.refused)",
+        "is_never_allowed(address)",
+        f"{_ADDRESSES}::test_a_policy_refuses_public_addresses_that_lead_inside",
     ),
     Mutant(
         "a policy names any network",

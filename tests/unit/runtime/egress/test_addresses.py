@@ -115,6 +115,14 @@ def test_a_prefix_has_ports_and_schemes_of_its_own(address: str, scheme: str, po
     assert policy.lets(ip_address(address), scheme, port) is lets
 
 
+def test_a_policy_refuses_public_addresses_that_lead_inside() -> None:
+    ours = EgressPolicy(refused=(ip_network("2606:4700:64::/96"), ip_network("9.9.9.0/24")))
+    for address in ("2606:4700:64::a00:1", "9.9.9.9"):
+        assert EgressPolicy().lets(ip_address(address), "https", 443)
+        assert not ours.lets(ip_address(address), "https", 443)
+    assert ours.lets(ip_address("2606:4700:65::1"), "https", 443)
+
+
 def test_http_is_allowed_by_policy_alone() -> None:
     assert EgressPolicy().schemes == {"https"}
     open_policy = EgressPolicy(ports=frozenset({80, 443}), allows_http=True)
