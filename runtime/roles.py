@@ -38,6 +38,8 @@ _STORE = frozenset(
 )
 _SIGNS = frozenset({"signer", "signing_key"})
 DATABASE = frozenset({"database_url"})
+EGRESS = frozenset({"egress_ports", "egress_http", "egress_prefixes", "egress_refused"})
+"""Of whoever fetches from URLs that users name, and of the doors, which refuse such URLs by the same policy."""
 
 
 class Role(StrEnum):
@@ -57,13 +59,14 @@ AUTHOR, OPERATOR = "author", "operator"
 
 SETTINGS: Mapping[Role, frozenset[str]] = {
     Role.SCHEDULER: _EVERYBODY | _STORE | {"snapshot_dir", "snapshot_every_ms", "installation_keys"},
-    Role.INTAKE: _EVERYBODY | _STORE | _SIGNS | DATABASE,
+    Role.INTAKE: _EVERYBODY | _STORE | _SIGNS | DATABASE | EGRESS,
     Role.PROJECTOR: _EVERYBODY | DATABASE,
     Role.RELAY: _EVERYBODY | _SIGNS | DATABASE,
     Role.API: _EVERYBODY
     | _STORE
     | _SIGNS
     | DATABASE
+    | EGRESS
     | {
         "s3_public_endpoint",
         "api_host",

@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsS
 
 from contract import join_tokens, signing
 from contract.bounds import RENDEZVOUS_PORTS
+from runtime.egress.policy import EgressPolicy
+from runtime.egress.spelled import spelled_policy
 from runtime.kafka_credentials import Brokers, KafkaCredentials, Mechanism, Security
 
 ENV_PREFIX = "HEADRACE_"
@@ -130,6 +132,15 @@ class Settings(BaseSettings):
     while the object store is away. Empty: nowhere. It can be deleted."""
     snapshot_every_ms: int = Field(default=30_000, ge=1)
     """How often a scheduler writes a snapshot, if anything changed."""
+    egress_ports: str = "443"
+    """Ports of public servers that URLs of users may name, with commas between."""
+    egress_http: bool = False
+    """Whether URLs of users may begin with http:// at public servers too; whoever allows it adds port 80."""
+    egress_prefixes: str = ""
+    """Private networks that URLs of users may reach, like an internal store: NAME=NETWORK@SCHEME:PORT with commas
+    between, `store=10.0.7.0/24@https:443`. Empty: none."""
+    egress_refused: str = ""
+    """Public networks that lead inside, like our own load balancers: URLs of users never reach them."""
     signer: str = ""
     """As whom this process signs what it writes to `jobs` (contract.signers). Empty: it signs nothing."""
     signing_key: str = Field(default="", repr=False)
@@ -186,6 +197,11 @@ class Settings(BaseSettings):
         fault = self.brokers.credentials.fault(self.kafka)
         if fault:
             raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
+    def _usable_egress(self) -> Settings:
+        _ = self.egress_policy
         return self
 
     @field_validator("database_url")
@@ -299,6 +315,11 @@ class Settings(BaseSettings):
             iam_region=self.kafka_iam_region,
         )
         return Brokers(self.kafka, shown)
+
+    @property
+    def egress_policy(self) -> EgressPolicy:
+        """Where URLs of users may lead: the egress guard's policy."""
+        return spelled_policy(self.egress_ports, self.egress_http, self.egress_prefixes, self.egress_refused)
 
     def environment(self) -> dict[str, str]:
         """The environment variables from which `Settings()` reads these settings again, for a child process."""

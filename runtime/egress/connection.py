@@ -11,7 +11,7 @@ import httpcore
 
 from runtime.egress.addresses import IpAddress
 from runtime.egress.host_turns import HostTurns
-from runtime.egress.patience import Clock, Patience
+from runtime.egress.patience import LOOK_S, Clock, Patience
 from runtime.egress.refusal import EgressRefused, EgressTrouble, unreachable
 
 _PIECE_BYTES = 16 * 1024
@@ -47,7 +47,7 @@ class PinnedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         for address in self._addresses:
             with ExitStack() as held:
-                held.enter_context(self._turns.turn(str(address), self._patience.turn_s()))
+                held.enter_context(self._turns.turn(str(address), self._patience))
                 self._patience.begin_connecting()
                 try:
                     stream = self._network.connect_tcp(str(address), port, timeout=self._patience.left_s())
@@ -77,9 +77,9 @@ class PatientStream(httpcore.NetworkStream):
             left_s = self._patience.left_s()
             with self._waiting():
                 try:
-                    data = self._stream.read(max_bytes, timeout=left_s)
+                    data = self._stream.read(max_bytes, timeout=min(left_s, LOOK_S))
                 except httpcore.ReadTimeout:
-                    continue  # patience says whose time is over
+                    continue  # patience says whose time is over, and whether the fetch is wanted
             self._patience.took_wire(len(data))
             return data
 

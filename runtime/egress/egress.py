@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,7 +18,7 @@ from runtime.egress.addresses import IpAddress
 from runtime.egress.answer import EgressAnswer, too_large
 from runtime.egress.connection import PinnedBackend
 from runtime.egress.host_turns import HostTurns
-from runtime.egress.patience import Clock, Patience
+from runtime.egress.patience import Clock, IsCancelled, Patience
 from runtime.egress.policy import HTTPS, EgressLimits, EgressPolicy
 from runtime.egress.refusal import EgressRefused, EgressTrouble, no_public_host, unreachable
 from runtime.egress.resolver import Resolver
@@ -36,9 +38,13 @@ class Fetched(NamedTuple):
     """As the server says it: nobody has looked at the bytes."""
 
 
+def _never() -> bool:
+    return False
+
+
 class Egress:
-    """Thread-safe; one for a process, since connections to one host are counted here. Asks no proxy, whatever the
-    environment says: a proxy would resolve the name anew, behind the check."""
+    """Thread-safe; one for a process (`process_egress`), since connections to one host are counted here. Asks no
+    proxy, whatever the environment says: a proxy would resolve the name anew, behind the check."""
 
     def __init__(
         self,
@@ -60,12 +66,23 @@ class Egress:
         self._host_turns = HostTurns(limits.at_once)
         self._address_turns = HostTurns(limits.at_once)
 
-    def fetch(self, url: str, sink: Sink, *, bytes_max: int, types: Sequence[str]) -> Fetched:
-        """Pass the whole body to `sink`. EgressRefused: `sink` may have had a part of the body.
+    def fetch(
+        self,
+        url: str,
+        sink: Sink,
+        *,
+        bytes_max: int,
+        types: Sequence[str],
+        whole_s: float = math.inf,
+        is_cancelled: IsCancelled = _never,
+    ) -> Fetched:
+        """Pass the whole body to `sink`. EgressRefused, EgressCancelled: `sink` may have had a part of the body.
 
-        `types`: content types that may come, `video/*` for all of a kind."""
+        `types`: content types that may come, `video/*` for all of a kind. `whole_s`: a bound below that of the limits.
+        `is_cancelled` is asked before each step, and every 0.25 s while the fetch waits for a turn or for bytes; a
+        look-up (5 s) and a connection that is being made (10 s) end by themselves."""
         accept = ", ".join(types).encode("ascii")
-        patience = Patience(self._limits, self._clock)
+        patience = Patience(self._limits, self._clock, is_cancelled, whole_s)
         asked = egress_url(url, self._policy.schemes)
         for _ in range(self._limits.redirects + 1):
             with self._answered(asked, patience, b"GET", [(b"Accept", accept)], b"") as (answer, body):
@@ -84,7 +101,7 @@ class Egress:
             raise EgressRefused(
                 EgressTrouble.SIZE, f"expected at most {self._limits.post_bytes} bytes to post, found more"
             )
-        patience = Patience(self._limits, self._clock)
+        patience = Patience(self._limits, self._clock, _never)
         asked = egress_url(url, self._policy.schemes)
         said = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         said.append((b"Content-Length", b"%d" % len(content)))
@@ -107,7 +124,7 @@ class Egress:
     ) -> Iterator[tuple[EgressAnswer, Iterator[bytes]]]:
         """The head of the server's answer and its body, while the connection is open. EgressRefused."""
         with ExitStack() as held:
-            held.enter_context(self._host_turns.turn(url.host, patience.turn_s()))
+            held.enter_context(self._host_turns.turn(url.host, patience))
             backend = PinnedBackend(
                 self._allowed(url, patience), self._network, self._address_turns, patience, self._clock
             )
@@ -127,6 +144,7 @@ class Egress:
 
     def _allowed(self, url: EgressUrl, patience: Patience) -> tuple[IpAddress, ...]:
         """Addresses to try. One that is not allowed refuses them all: such a name is a trick, or has moved."""
+        patience.look()
         if url.address is not None:
             addresses: tuple[IpAddress, ...] = (url.address,)
         else:
@@ -134,6 +152,19 @@ class Egress:
         if not all(self._policy.lets(address, url.scheme, url.port) for address in addresses):
             raise no_public_host()
         return addresses[: self._limits.addresses]
+
+
+_of_process: dict[EgressPolicy, Egress] = {}
+_making = threading.Lock()
+
+
+def process_egress(policy: EgressPolicy) -> Egress:
+    """This process's guard: a second one would let twice as many connections go to one host. Programs ask for their
+    guard here; only tests make another."""
+    with _making:
+        if policy not in _of_process:
+            _of_process[policy] = Egress(policy)
+        return _of_process[policy]
 
 
 def _asked(connection: httpcore.HTTPConnection, request: httpcore.Request) -> httpcore.Response:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from runtime.egress.patience import LOOK_S, Patience
 from runtime.egress.refusal import EgressRefused, EgressTrouble
 
 
@@ -19,14 +21,20 @@ class HostTurns:
         self._freed = threading.Condition()
 
     @contextmanager
-    def turn(self, key: str, limit_s: float) -> Iterator[None]:
-        """Wait for a turn at the key, and have it until the end. EgressRefused after `limit_s`."""
+    def turn(self, key: str, patience: Patience) -> Iterator[None]:
+        """Wait for a turn at the key, and have it until the end. EgressRefused after that time. EgressCancelled."""
+        ends_s = time.monotonic() + patience.turn_s()
         with self._freed:
-            if not self._freed.wait_for(lambda: self._taken[key] < self._at_once, limit_s):
-                raise EgressRefused(
-                    EgressTrouble.BUSY,
-                    "expected a turn at the server, found that other fetches from it take too long; try again later",
-                )
+            while self._taken[key] >= self._at_once:
+                patience.look()
+                left_s = ends_s - time.monotonic()
+                if left_s <= 0:
+                    raise EgressRefused(
+                        EgressTrouble.BUSY,
+                        "expected a turn at the server, found that other fetches from it take too long; "
+                        "try again later",
+                    )
+                self._freed.wait(min(left_s, LOOK_S))
             self._taken[key] += 1
         try:
             yield

@@ -6,7 +6,13 @@ import math
 from collections.abc import Callable
 
 from runtime.egress.policy import EgressLimits
-from runtime.egress.refusal import EgressRefused, EgressTrouble, unreachable
+from runtime.egress.refusal import EgressCancelled, EgressRefused, EgressTrouble, unreachable
+
+LOOK_S = 0.25
+"""How often a fetch that waits looks whether it is still wanted."""
+
+IsCancelled = Callable[[], bool]
+"""Whether whoever asked wants the fetch no more: `threading.Event().is_set`."""
 
 Clock = Callable[[], float]
 """Seconds that only grow."""
@@ -15,10 +21,14 @@ Clock = Callable[[], float]
 class Patience:
     """Of one fetch: its steps follow one another, and begin again with each redirect."""
 
-    def __init__(self, limits: EgressLimits, clock: Clock) -> None:
+    def __init__(
+        self, limits: EgressLimits, clock: Clock, is_cancelled: IsCancelled, whole_s: float = math.inf
+    ) -> None:
         self._limits = limits
         self._clock = clock
-        self._ends_s = clock() + limits.whole_s
+        self._is_cancelled = is_cancelled
+        self._whole_s = min(limits.whole_s, whole_s)
+        self._ends_s = clock() + self._whole_s
         self._step_ends_s = math.inf
         self._step = ""
         self._head_bytes = 0
@@ -36,6 +46,11 @@ class Patience:
         self._begin("body", math.inf)
         self._window_waited_s, self._window_bytes = 0.0, 0
 
+    def look(self) -> None:
+        """EgressCancelled: the fetch is wanted no more."""
+        if self._is_cancelled():
+            raise EgressCancelled
+
     def turn_s(self) -> float:
         """How long to wait for a turn. EgressRefused, as every wait here when the whole time is over."""
         return min(self._limits.turn_s, self._whole_left_s())
@@ -44,7 +59,8 @@ class Patience:
         return min(self._limits.resolve_s, self._whole_left_s())
 
     def left_s(self) -> float:
-        """How long the next wait may be. EgressRefused: there is no time left."""
+        """How long the next wait may be. EgressRefused: there is no time left. EgressCancelled."""
+        self.look()
         left_s = min(self._whole_left_s(), self._step_ends_s - self._clock())
         if left_s <= 0:
             raise (
@@ -75,7 +91,7 @@ class Patience:
         """Until the fetch must have ended. EgressRefused: it must have."""
         left_s = self._ends_s - self._clock()
         if left_s <= 0:
-            raise self._slow(f"the whole within {self._limits.whole_s:g} s")
+            raise self._slow(f"the whole within {self._whole_s:g} s")
         return left_s
 
     def _window_left_s(self) -> float:

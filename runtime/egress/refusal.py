@@ -53,6 +53,10 @@ class EgressRefused(Exception):
         return self.trouble in PASSING or self.status in PASSING_STATUS
 
 
+class EgressCancelled(Exception):
+    """Whoever asked wants the fetch no more. Nobody is told about it."""
+
+
 def no_public_host() -> EgressRefused:
     return EgressRefused(
         EgressTrouble.HOST,

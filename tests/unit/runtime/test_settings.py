@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from contract.signing import InstallationKey
+from runtime.egress.policy import EgressPolicy, PrivatePrefix
 from runtime.settings import Settings, SettingUnusable
 
 
@@ -60,6 +62,43 @@ def test_an_address_that_is_none_or_has_no_room_for_its_ports_is_refused(address
     with pytest.raises(ValidationError, match=f"expected host:port with a port of 1 to 64536, found '{address}'"):
         Settings(node_address=address)
     assert Settings(node_address="[fd00::1]:64536").node_address == "[fd00::1]:64536"
+
+
+class TestEgress:
+    def test_public_servers_by_https_unless_the_installation_says_more(self) -> None:
+        assert Settings().egress_policy == EgressPolicy()
+        settings = Settings(
+            egress_ports="443, 8443",
+            egress_prefixes="store=10.0.7.0/24@https:443,store=10.0.7.0/24@http:9000, six=fd00:7::/64@https:8443",
+            egress_refused="198.51.100.0/24,2001:db8::/32",
+        )
+        assert settings.egress_policy == EgressPolicy(
+            ports=frozenset({443, 8443}),
+            prefixes=(
+                PrivatePrefix("store", ip_network("10.0.7.0/24"), frozenset({443})),
+                PrivatePrefix("store", ip_network("10.0.7.0/24"), frozenset({9000}), allows_http=True),
+                PrivatePrefix("six", ip_network("fd00:7::/64"), frozenset({8443})),
+            ),
+            refused=(ip_network("198.51.100.0/24"), ip_network("2001:db8::/32")),
+        )
+
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ({"egress_ports": "https"}, "expected a port from 1 to 65535, found 'https'"),
+            ({"egress_ports": "0"}, "expected a port from 1 to 65535, found '0'"),
+            ({"egress_prefixes": "10.0.7.0/24"}, "expected a private prefix like store=10.0.7.0/24@https:443"),
+            ({"egress_prefixes": "a=10.0.7.0/24@ftp:21"}, "expected a private prefix like"),
+            ({"egress_prefixes": "a=10.0.7.1/24@https:443"}, "without bits of hosts, found '10.0.7.1/24'"),
+            ({"egress_prefixes": "a=10.0.0.0/8@https:65536"}, "expected a port from 1 to 65535, found '65536'"),
+            ({"egress_prefixes": "a=9.0.0.0/8@https:443"}, "expected the prefix a to lie in a private network"),
+            ({"egress_prefixes": "a=169.254.0.0/16@http:80"}, "expected the prefix a to lie in a private network"),
+            ({"egress_refused": "balancer"}, "expected a network like 10.0.7.0/24"),
+        ],
+    )
+    def test_what_no_policy_may_say_stops_the_process(self, given: dict[str, str], expected: str) -> None:
+        with pytest.raises(ValidationError, match=re.escape(expected)):
+            Settings.model_validate(given)
 
 
 def test_an_unknown_log_level_is_refused() -> None:

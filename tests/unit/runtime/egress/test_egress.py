@@ -14,9 +14,9 @@ from typing import Any
 import httpcore
 import pytest
 
-from runtime.egress.egress import Egress, Fetched
+from runtime.egress.egress import Egress, Fetched, process_egress
 from runtime.egress.policy import EgressLimits, EgressPolicy, PrivatePrefix
-from runtime.egress.refusal import EgressRefused, EgressTrouble
+from runtime.egress.refusal import EgressCancelled, EgressRefused, EgressTrouble
 from runtime.egress.resolver import Resolver
 from tests.twin.scripted_network import Script, ScriptedNetwork, SteppedClock, http_answer
 from tests.waiting import PATIENCE_S
@@ -375,6 +375,16 @@ class TestTimes:
         assert scene.refused().trouble is EgressTrouble.SLOW
         assert scene.clock.now_s == 60.0
 
+    def test_whoever_asks_may_give_less_time(self) -> None:
+        head = http_answer(content_length="2000000")
+        body = for_ever(head, 1.0, b"x" * 20_000)
+        scene = Scene(lambda _: body)
+        with pytest.raises(EgressRefused, match="the whole within 30 s"):
+            scene.egress.fetch(
+                "https://a.example/", lambda _: None, bytes_max=2_000_000, types=["video/mp4"], whole_s=30.0
+            )
+        assert scene.clock.now_s == 30.0
+
     def test_redirects_have_no_time_of_their_own(self) -> None:
         scene = Scene(lambda _: [15.0, redirect("/again")], limits=EgressLimits(whole_s=40.0))
         assert scene.refused().trouble is EgressTrouble.SLOW
@@ -439,6 +449,47 @@ class TestTurns:
         )
         assert (inner[0].trouble, inner[0].is_passing) == (EgressTrouble.BUSY, True)
         scene.fetch()
+
+
+class TestCancelled:
+    def fetch(self, scene: Scene, is_cancelled: Callable[[], bool]) -> None:
+        scene.egress.fetch(
+            "https://a.example/", lambda _: None, bytes_max=10_000, types=["video/mp4"], is_cancelled=is_cancelled
+        )
+
+    def test_what_is_cancelled_before_it_begins_asks_nobody(self) -> None:
+        scene = Scene()
+        with pytest.raises(EgressCancelled):
+            self.fetch(scene, lambda: True)
+        assert (scene.looked_up, scene.network.connected) == ([], [])
+
+    def test_who_waits_for_bytes_goes_away(self) -> None:
+        scene = Scene(lambda _: [10.0, http_answer(BODY)])
+        with pytest.raises(EgressCancelled):
+            self.fetch(scene, lambda: scene.clock.now_s > 2.0)
+        assert scene.clock.now_s == 2.25
+        assert scene.network.closed > 0
+
+    def test_who_waits_for_a_turn_goes_away(self) -> None:
+        scene = Scene(limits=EgressLimits(at_once=1, turn_s=1.0))
+        asked: list[None] = []
+
+        def is_cancelled() -> bool:
+            asked.append(None)
+            return True
+
+        def inside(_: bytes) -> None:
+            with pytest.raises(EgressCancelled):
+                self.fetch(scene, is_cancelled)
+
+        scene.egress.fetch("https://a.example/", inside, bytes_max=10_000, types=["video/mp4"])
+        assert asked == [None]
+        assert len(scene.network.connected) == 1
+
+
+def test_a_process_has_one_guard() -> None:
+    policy = EgressPolicy(ports=frozenset({8443}))
+    assert process_egress(policy) is process_egress(EgressPolicy(ports=frozenset({8443})))
 
 
 class TestPosting:
