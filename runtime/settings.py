@@ -117,6 +117,8 @@ class Settings(BaseSettings):
     api_key: str = Field(default="", repr=False)
     """The API key that the command line sends."""
     log_level: str = "info"
+    ffmpeg: str = ""
+    """For nodes that decode or encode media: the program FFmpeg, 6.0 or newer. Empty: the wheel's (imageio-ffmpeg)."""
     metrics_port: int = 0
     """Where this process serves Prometheus metrics on 127.0.0.1. 0 = not at all."""
     node_address: str = ""

@@ -44,7 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a new life of an erased id is buried",
         "operations/copy_sweep.py",
-        """                case JobAccepted():
+        """                case JobAccepted() | JobPreparing():
                     self._copies.pop(event.job, None)
                     self._erased.discard(event.job)
 """,
