@@ -76,7 +76,10 @@ SETTINGS: Mapping[Role, frozenset[str]] = {
         "api_connections_per_address",
         "api_metrics_public",
     },
-    Role.NODE: _EVERYBODY | _STORE | _SIGNS | {"join_token", "node_address", "heartbeat_ms", "result_bytes_max"},
+    Role.NODE: _EVERYBODY
+    | _STORE
+    | _SIGNS
+    | {"join_token", "node_address", "heartbeat_ms", "result_bytes_max", "ffmpeg"},
     Role.INSTALL: _EVERYBODY | _STORE | DATABASE,
 }
 """Fields of Settings by role. `install` makes the keys by which the others sign, and signs with one that it made."""
