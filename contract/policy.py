@@ -57,9 +57,9 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     (docs/decisions/0009). `limit` is then the most."""
     staged_per_slot: int = 1
     """Attempts that a node may hold staged for each of its slots, besides the running ones, and within what the node
-    says it holds. 0: no attempt waits at a node."""
+    says it holds. 0: no attempt waits at a node. A preparation never waits at a CPU worker."""
     kind: str = CLUSTER_KINDS[0]
-    """What its nodes do: one of CLUSTER_KINDS. It never changes while the policy has the cluster."""
+    """What its nodes do: one of CLUSTER_KINDS. It never changes while the policy has the cluster or nodes are there."""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

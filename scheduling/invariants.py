@@ -268,7 +268,7 @@ def _group(state: State, key: tuple[str, str, str, int, int], group: Group) -> I
         versions = sorted({version for n in members for version in getattr(n, what)})
         if masks != {v: mask(v in getattr(n, what) for n in members) for v in versions}:
             yield f"group {key}: what its nodes have {what} is not what they said"
-    if (group in state.preparing.kind.groups) != (group.kind == PREPARE):
+    if (group in state.preparing.requirement_class.groups) != (group.kind == PREPARE):
         yield f"group {key} prepares, or not, against its kind"
     for requirements, requirement_class in state.classes.items():
         if (group in requirement_class.groups) != fits(requirements, group):

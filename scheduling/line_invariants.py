@@ -11,6 +11,7 @@ from scheduling.state import sharing
 from scheduling.state.jobs import Job
 from scheduling.state.lines import entry_of
 from scheduling.state.pool import ClassPace, Entry, Line, PromiseFacts, RequirementClass, State
+from scheduling.state.preparing import TURN
 
 
 def lines(state: State) -> Iterator[str]:
@@ -87,15 +88,17 @@ def preparing_lines(state: State) -> Iterator[str]:
         key: sorted(entries) for key, entries in shelved.items()
     }:
         yield "which jobs wait unprepared with a withdrawn version is not what the jobs say"
-    kind = state.preparing.kind
-    if kind.waiting != sum(map(len, waiting.values())) + sum(map(len, shelved.values())):
-        yield f"{kind.waiting} jobs are said to wait for a CPU worker, and others do"
-    for tier in sorted(waiting.keys() | kind.lines.keys()):
-        line = kind.lines.get(tier)
+    requirement_class = state.preparing.requirement_class
+    if requirement_class.waiting != sum(map(len, waiting.values())) + sum(map(len, shelved.values())):
+        yield f"{requirement_class.waiting} jobs are said to wait for a CPU worker, and others do"
+    for tier in sorted(waiting.keys() | requirement_class.lines.keys()):
+        line = requirement_class.lines.get(tier)
         if line is None:
             yield f"jobs of tier {tier} wait for a CPU worker in no line"
         else:
             yield from _line(state, line, waiting.get(tier, []))
+    if not 0 <= state.preparing.since < TURN:
+        yield f"{state.preparing.since} preparations are said to have gone since the turn of an overdue job"
     for tier, shares in sorted(state.preparing.shares.items()):
         counted = {tenant: share.waiting for tenant, share in shares.tenants.items() if share.waiting}
         if counted != {tenant: count for (name, tenant), count in tenants.items() if name == tier}:
@@ -113,7 +116,7 @@ def _pace(state: State, requirement_class: RequirementClass, pace: ClassPace) ->
 
 
 def _line(state: State, line: Line, jobs: list[Job]) -> Iterator[str]:
-    by_size = line.requirement_class is not state.preparing.kind and state.by_size
+    by_size = line.requirement_class is not state.preparing.requirement_class and state.by_size
     entries = {job.job: entry_of(state, job) if by_size else (job.submitted_ms, job.job) for job in jobs}
     expected = sorted(entries.values())
     if line.entries[line.start :] != expected:

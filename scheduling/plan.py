@@ -347,10 +347,13 @@ def _dispatch(
 
 
 def binding(state: State, job: Job, cluster: ClusterState) -> str:
-    """What held the job until this batch: nothing (it came with it), its backoff (which passed in it), the limit of the
-    cluster that takes it now (reached when the batch began), or slots. `version` waits for look-ahead."""
+    """What held the job until this batch: nothing (it came with it), its inputs (which were prepared now), its backoff
+    (which passed in it), the limit of the cluster that takes it now (reached when the batch began), or slots. `version`
+    waits for look-ahead."""
     if job.attempts == 0 and job.offset >= state.position:
         return "nothing"
+    if job.prepared and job.lined_ms == state.now_ms:
+        return "inputs"
     if job.eligible_lease_ms > state.last_lease_ms:
         return "backoff"
     return "limit" if cluster.was_full else "slots"

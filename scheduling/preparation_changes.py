@@ -32,6 +32,7 @@ def preparation_ordered(state: State, event: said.PreparationOrdered) -> None:
     job = moved(state, event)
     if job.preparations == 0:
         sharing.charge_in(preparing.shares_of(state, job.tier), policy_of(state), job)
+    preparing.count_turn(state, job)
     preparing.leave(state, job)
     job.preparations += 1
     attempt = job.open = Attempt(

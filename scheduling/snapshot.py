@@ -152,6 +152,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="Snapshot.v1"):
     reserved: list[Reservation] = []
     preparing: list[SharesFacts] = []
     """Shares of the lines in which jobs wait for CPU workers."""
+    preparing_since: int = 0
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -221,6 +222,7 @@ def encode(state: State) -> bytes:
         cases=state.cases,
         reserved=[state.reserved[cluster] for cluster in sorted(state.reserved)],
         preparing=_all_shares_facts(state.preparing.shares),
+        preparing_since=state.preparing.since,
     )
     return _encoder.encode(facts)
 
@@ -283,6 +285,7 @@ def _state_of(facts: Snapshot) -> State:
         cordons.watch(state, node, suspect)
     state.ended = {job: intern(tenant) for job, tenant in facts.ended}
     state.ended_runs = deque(facts.ended_runs)
+    state.preparing.since = facts.preparing_since
     state.fair.tags = {intern(tier): tag for tier, tag in facts.fair.tags.items()}
     state.factors = {(intern(entry.tier), entry.situation): entry.factors for entry in facts.factors}
     _build_classes(state, facts)

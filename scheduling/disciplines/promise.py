@@ -17,6 +17,7 @@ from bisect import bisect_left, insort
 from collections.abc import Collection
 
 from contract.events import JobDispatched
+from contract.lifecycle import JobState
 from scheduling.disciplines.discipline import Discipline
 from scheduling.disciplines.promise_memory import RememberingOrder
 from scheduling.disciplines.promise_shadow import pace_of, put_off, settle, shadow_slot
@@ -36,7 +37,7 @@ class Promise(Discipline):
 
     def adopted(self, state: State) -> None:
         self.retired(state)
-        queued = (job for job in state.jobs.values() if job.open is None)
+        queued = (job for job in state.jobs.values() if job.state is JobState.QUEUED)
         for job in sorted(queued, key=lambda job: entry_of(state, job)):
             self.entered(state, job, job.attempts == 0)
 

@@ -28,6 +28,7 @@ from contract.events import LimitAdapted
 from contract.policy import UNLIMITED
 from contract.policy import Cluster as ClusterPolicy
 from scheduling.state import backpressure, capacity
+from scheduling.state.capacity import RUN
 from scheduling.state.nodes import Attempt, ClusterState
 from scheduling.state.pool import State
 
@@ -108,12 +109,12 @@ def make_way(state: State) -> Iterator[LimitAdapted]:
 
 def _by_times(state: State, clusters: list[ClusterState]) -> Iterator[tuple[ClusterState, ClusterPolicy]]:
     """The clusters, by name, whose limits the recorded times may change: both times are known, and the limit is not
-    `none`."""
+    `none`. A cluster of CPU workers may have such times from when its name meant other nodes."""
     for cluster in sorted(clusters, key=lambda cluster: cluster.name):
         if cluster.draining or not cluster.fetch_ms or not cluster.run_ms:
             continue
         entry = capacity.policy_of_cluster(state, cluster.name)
-        if entry is not None and (entry.adaptive or entry.limit < UNLIMITED):
+        if entry is not None and entry.kind == RUN and (entry.adaptive or entry.limit < UNLIMITED):
             yield cluster, entry
 
 

@@ -26,13 +26,13 @@ def recalls(state: State) -> Iterator[Event]:
     free slots, counting recalls still out. So each recall ends in a start: when it is back, a slot that was free goes
     to the job or to one that goes before it, and no job is passed about while nothing starts (decision 0009)."""
     free = [g for g in state.groups.values() if g.free and g.kind == RUN and _may_fill(g.cluster)]
-    if not free or not any(group.parked for group in state.groups.values()):
+    if not free or not any(group.parked and group.kind == RUN for group in state.groups.values()):
         return
     staged: list[tuple[int, str]] = []
     for cluster in state.clusters.values():
         if any(_is_better(group, cluster) for group in free):
-            held = cluster.staged.items()
-            staged += [(state.jobs[job].submitted_ms, job) for job, attempt in held if not attempt.stop]
+            held = [job for job, attempt in cluster.staged.items() if not attempt.stop and not attempt.prepares]
+            staged += [(state.jobs[job].submitted_ms, job) for job in held]
     if not staged:
         return
     heapify(staged)

@@ -1,11 +1,14 @@
 """Which jobs CPU workers prepare next. Part of `plan`.
 
 The line whose first job has waited the largest fraction of its SLO is served, whatever discipline decides on slots: a
-preparation is short, and a job that is not prepared cannot go. Within the line the tenants take turns. A preparation
-goes to the worker that can begin soonest: one with a free slot, else one with the fewest preparations for each slot;
-then to the emptiest cluster; then to the least node id. What is open in a cluster never exceeds its limit.
+preparation is short, and a job that is not prepared cannot go. Within the line the tenants take turns. One order of
+`preparing.TURN` belongs to the job that has been overdue the longest, so nobody starves (docs/decisions/0044).
 
-Seam: `is_due`.
+A preparation goes only to a free slot, or tries a cordoned worker that has rested. Nothing is staged behind another
+preparation: nobody knows how long that one takes, and no order calls a preparation back. Of the workers with room the
+one in the emptiest cluster is chosen, then the least node id. What is open in a cluster never exceeds its limit.
+
+Seams: `is_due`, `room`, `overdue_turn`, `by_fraction`.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from contract.events import Event, PreparationOrdered
 from contract.names import dispatch_id
 from scheduling.picking import placement
 from scheduling.picking.ranking import Rank, Ranker, Ranking
-from scheduling.state import backpressure, sharing
+from scheduling.state import backpressure, preparing, sharing
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Group
 from scheduling.state.pool import Entry, Line, State
@@ -27,22 +30,22 @@ REASON = "largest_fraction"
 
 def is_due(state: State) -> bool:
     """Some job waits for a worker, and nobody holds the pool."""
-    return state.preparing.kind.waiting > 0 and not state.held
+    return state.preparing.requirement_class.waiting > 0 and not state.held
 
 
 def ordered(state: State, batch: Sequence[Event]) -> Iterator[Event]:
     """Preparations that can begin now. `batch` is the growing list of the record's events."""
     if not is_due(state):
         return
-    kind = state.preparing.kind
-    groups = placement.groups_with_room(kind)
-    order = Ranking(state, [kind], by_fraction, REASON, shifts=False)
+    waiting = state.preparing.requirement_class
+    groups = [group for group in waiting.groups if room(group)]
+    order = Ranking(state, [waiting], by_fraction, REASON, shifts=False)
     while groups and (choice := order.first()) is not None:
-        job = state.jobs[sharing.turn(choice.line)[1]]
+        line, entry = overdue_turn(state) or (choice.line, sharing.turn(choice.line))
         group, node = choose(groups)
-        yield _ordered(state, job, group, node, len(batch))
-        order.dispatched(choice.line, [kind])
-        groups = [group for group in groups if placement.has_room(group)]
+        yield _ordered(state, state.jobs[entry[1]], group, node, len(batch))
+        order.dispatched(line, [waiting])
+        groups = [group for group in groups if room(group)]
 
 
 def by_fraction(state: State) -> Ranker:
@@ -56,28 +59,37 @@ def by_fraction(state: State) -> Ranker:
     return rank
 
 
+def overdue_turn(state: State) -> tuple[Line, Entry] | None:
+    """The job that has been overdue the longest, if it is the turn of overdue jobs, and the job's line."""
+    line = preparing.overdue(state) if state.preparing.since >= preparing.TURN - 1 else None
+    return (line, line.entries[line.start]) if line is not None else None
+
+
+def room(group: Group) -> int:
+    """The workers of the group that could begin a preparation now, as a mask: those with a free slot, and cordoned ones
+    that may be tried."""
+    return group.free | group.trial if backpressure.takes_work(group.cluster) else 0
+
+
 def choose(groups: Sequence[Group]) -> tuple[Group, str]:
-    """The worker that can begin soonest. At least one group, each with room."""
-    best: tuple[Group, str] | None = None
-    best_level = 0
-    for group in groups:
-        found = placement.soonest_in(group)
-        if found is None:
-            continue
-        level, mask = found
-        node = placement.first_of(group, mask)
-        if best is None or (level, _before(group, node, best)) < (best_level, 0):
-            best, best_level = (group, node), level
-    if best is None:
-        raise ValueError("expected a worker with room to choose from, found none")
-    return best
+    """The worker that gets the next preparation. At least one group, each with room."""
+    best, *others = groups
+    for group in others:
+        if _goes_before(group, best):
+            best = group
+    return best, _first_of(best)
 
 
-def _before(group: Group, node: str, best: tuple[Group, str]) -> int:
-    """-1 when this one goes before the best so far at the same level, else 1."""
-    one, other = group.cluster, best[0].cluster
-    fuller = len(one.open) * other.slots - len(other.open) * one.slots
-    return -1 if fuller < 0 or (fuller == 0 and node < best[1]) else 1
+def _goes_before(one: Group, other: Group) -> bool:
+    """A free slot goes before a try, then an emptier cluster before a fuller one, then the lesser node id."""
+    if (one.free == 0) != (other.free == 0):
+        return one.free != 0
+    fuller = len(one.cluster.open) * other.cluster.slots - len(other.cluster.open) * one.cluster.slots
+    return fuller < 0 or (fuller == 0 and _first_of(one) < _first_of(other))
+
+
+def _first_of(group: Group) -> str:
+    return placement.first_of(group, group.free or group.trial)
 
 
 def _ordered(state: State, job: Job, group: Group, node: str, index: int) -> Event:

@@ -69,10 +69,13 @@ def kind_of(state: State, name: str) -> str:
 
 
 def changes_kind(state: State, policy: Policy) -> str:
-    """A cluster whose nodes would do something else under this policy; empty: there is none."""
-    clusters = policy.clusters
-    known = ((name, policy_of_cluster(state, name)) for name in sorted(clusters))
-    return next((name for name, entry in known if entry is not None and entry.kind != clusters[name].kind), "")
+    """A cluster whose nodes would do something else under this policy; empty: there is none. Nodes of a cluster that
+    the policy in force does not have may still be there."""
+    kinds = {name: entry.kind for name, entry in policy.clusters.items() if entry.pool == state.pool}
+    known = {(node.cluster, node.kind) for node in state.nodes.values()}
+    known |= {(name, kind_of(state, name)) for name in kinds}
+    changed = (name for name, kind in known if kind and name in kinds and kinds[name] != kind)
+    return min(changed, default="")
 
 
 def staged_per_slot_of(state: State, name: str) -> int:
@@ -110,7 +113,7 @@ def group_of(state: State, node: Node) -> Group:
             if fits(requirement_class.requirements, group):
                 requirement_class.groups.append(group)
         if group.kind == PREPARE:
-            state.preparing.kind.groups.append(group)
+            state.preparing.requirement_class.groups.append(group)
     return group
 
 

@@ -182,11 +182,13 @@ class RequirementClass:
 class Preparing:
     """Jobs that wait for a CPU worker, in one line for each tier (scheduling.state.preparing)."""
 
-    __slots__ = ("kind", "resting", "shares", "shelved")
+    __slots__ = ("requirement_class", "resting", "shares", "shelved", "since")
 
     def __init__(self) -> None:
-        self.kind = RequirementClass(Requirements(chipsets=()))
-        """Its lines are these lines. It stands in no index of classes: no slot fits it."""
+        self.requirement_class = RequirementClass(Requirements(chipsets=()))
+        """Its lines are these lines, its groups the CPU workers. It stands in no index of classes: no slot fits it."""
+        self.since = 0
+        """Preparations ordered since the last one of the job that was overdue the longest, at most TURN - 1. A fact."""
         self.shares: dict[str, TierShares] = {}
         """By tier: where the tenants stand in these lines. `virtual` and the tags above it are facts."""
         self.resting: list[tuple[int, str]] = []

@@ -13,6 +13,9 @@ from scheduling.state import heaps, lines, sharing
 from scheduling.state.jobs import Job
 from scheduling.state.pool import Entry, Line, Queue, State, TierShares
 
+TURN = 32
+"""One order of so many belongs to overdue jobs, as one pick of `promise` does (docs/decisions/0008)."""
+
 
 def shares_of(state: State, tier: str) -> TierShares:
     """The tier's record; made when first asked for."""
@@ -24,10 +27,10 @@ def shares_of(state: State, tier: str) -> TierShares:
 
 def line_of(state: State, tier: str) -> Line:
     """The tier's line; made when first asked for."""
-    kind = state.preparing.kind
-    line = kind.lines.get(tier)
+    waiting = state.preparing.requirement_class
+    line = waiting.lines.get(tier)
     if line is None:
-        line = kind.lines[tier] = Line(tier, kind, shares_of(state, tier))
+        line = waiting.lines[tier] = Line(tier, waiting, shares_of(state, tier))
     return line
 
 
@@ -83,11 +86,31 @@ def leave(state: State, job: Job) -> None:
 def shelve(state: State, version: str) -> None:
     """The version was withdrawn: its jobs that wait here leave their lines."""
     shelves: dict[str, list[Entry]] = {}
-    for line in state.preparing.kind.lines.values():
+    for line in state.preparing.requirement_class.lines.values():
         line.aside += lines.sort_out(state, line, version, shelves)
     for alias, entries in shelves.items():
         entries.sort()
         _shelf_of(state, version, alias).entries = entries
+
+
+def overdue(state: State) -> Line | None:
+    """The line whose oldest job was the first to have waited `promise_max` SLOs; None: no job has waited so long."""
+    promise_max = state.policy.promise_max if state.policy is not None else 0
+    best: tuple[int, str, Line] | None = None
+    for tier, line in state.preparing.requirement_class.lines.items():
+        if len(line):
+            submitted_ms, job = line.entries[line.start]
+            due_ms = submitted_ms + promise_max * state.slos[tier]
+            if due_ms <= state.now_ms and (best is None or (due_ms, job) < best[:2]):
+                best = due_ms, job, line
+    return best[2] if best is not None else None
+
+
+def count_turn(state: State, job: Job) -> None:
+    """A preparation of the job is ordered. Call this while the job stands in its line."""
+    line = overdue(state)
+    takes_turn = line is not None and line.entries[line.start] == entry_of(job)
+    state.preparing.since = 0 if takes_turn else min(state.preparing.since + 1, TURN - 1)
 
 
 def wake(state: State) -> None:

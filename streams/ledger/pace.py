@@ -105,8 +105,9 @@ class Pace:
         if not state.jobs and not state.nodes:
             return None
         tick_ms = TICK_MS
-        if state.resting:
-            tick_ms = min(tick_ms, state.resting[0][0] - state.lease_ms)
+        for resting in (state.resting, state.preparing.resting):
+            if resting:
+                tick_ms = min(tick_ms, resting[0][0] - state.lease_ms)
         if state.deadlines:
             tick_ms = min(tick_ms, state.deadlines[0][0] - state.now_ms)
         return self._batch_mono_ms + max(tick_ms, TICK_MIN_MS) - mono_ms

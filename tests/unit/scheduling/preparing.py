@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from contract.events import Event
+from contract.events import Event, PreparationOrdered
 from contract.inputs import AliasMoved, NodeReport, VersionPublished
 from contract.policy import Cluster, Policy
 from contract.preparation_reports import PreparationDone, PreparationRefused, PreparationStopped
-from tests.unit.scheduling.specification import CPU, MANIFEST, POLICY, POOL, Pool, a_job, submission, version_of
+from tests.unit.scheduling.specification import CPU, MANIFEST, POLICY, POOL, Pool, a_job, only, submission, version_of
 
 RULES_A, RULES_B = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
@@ -24,7 +24,8 @@ class PreparingPool(Pool):
     """A pool with a cluster of CPU workers and a model `edit` that takes media."""
 
     def __init__(self, policy: Policy | None = None, *, workers: int = 1, slots: int = 1) -> None:
-        super().__init__(policy or preparing_policy())
+        self.policy = policy or preparing_policy()
+        super().__init__(self.policy)
         self.publish_edit()
         for number in range(workers):
             self.join_worker(f"w{number + 1}", slots)
@@ -57,3 +58,9 @@ class PreparingPool(Pool):
     def stopped(self, number: int, reason: str) -> list[Event]:
         job = a_job(number)
         return self.say(PreparationStopped(job, self.dispatch(job), reason))
+
+
+def ordered(pool: Pool) -> list[tuple[str, str]]:
+    """The job and the worker of every preparation so far, in order."""
+    events = (event for batch in pool.batches for event in only(batch.events, PreparationOrdered))
+    return [(event.job, event.node) for event in events]
