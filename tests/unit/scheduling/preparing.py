@@ -10,7 +10,18 @@ from contract.events import Event, PreparationOrdered
 from contract.inputs import AliasMoved, NodeReport, VersionPublished
 from contract.policy import Cluster, Policy
 from contract.preparation_reports import PreparationDone, PreparationRefused, PreparationStopped
-from tests.unit.scheduling.specification import CPU, MANIFEST, POLICY, POOL, Pool, a_job, only, submission, version_of
+from tests.unit.scheduling.specification import (
+    CPU,
+    MANIFEST,
+    POLICY,
+    POOL,
+    Kind,
+    Pool,
+    a_job,
+    only,
+    submission,
+    version_of,
+)
 
 RULES_A, RULES_B = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
@@ -60,7 +71,11 @@ class PreparingPool(Pool):
         return self.say(PreparationStopped(job, self.dispatch(job), reason))
 
 
+def events_of(pool: Pool, kind: type[Kind]) -> list[Kind]:
+    """Every event of this class so far."""
+    return [event for batch in pool.batches for event in only(batch.events, kind)]
+
+
 def ordered(pool: Pool) -> list[tuple[str, str]]:
     """The job and the worker of every preparation so far, in order."""
-    events = (event for batch in pool.batches for event in only(batch.events, PreparationOrdered))
-    return [(event.job, event.node) for event in events]
+    return [(event.job, event.node) for event in events_of(pool, PreparationOrdered)]

@@ -1,5 +1,5 @@
-"""Every broken variant of `mutants`, `mutants_set_aside` and `mutants_access` is caught by the test that promises what
-it takes out.
+"""Every broken variant of `mutants`, `mutants_set_aside`, `mutants_access` and `mutants_preparing` is caught by the
+test that promises what it takes out.
 
 That the promise holds without the variant is not shown again here: a promise is a test that runs by itself, with the
 same argument if it has one.
@@ -14,9 +14,10 @@ import pytest
 
 from contract.chain import Damaged
 from contract.lifecycle import IllegalTransition
-from tests.unit.scheduling import mutants, mutants_access, mutants_set_aside
+from tests.unit.scheduling import mutants, mutants_access, mutants_preparing, mutants_set_aside
 
 MUTANTS = mutants.MUTANTS | mutants_set_aside.MUTANTS | mutants_access.MUTANTS
+MUTANTS |= mutants_preparing.MUTANTS
 
 CAUGHT = (AssertionError, IllegalTransition, Damaged, pytest.fail.Exception)
 """A promise that is not kept, or a state that evolve refuses to enter."""

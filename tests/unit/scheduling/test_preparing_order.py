@@ -91,7 +91,7 @@ def test_one_order_of_32_belongs_to_the_job_that_is_overdue_the_longest() -> Non
     for number in range(1, 41):
         pool.submit(number, "api")
     pool.tick(11_000)
-    pool.join_worker("w1", slots=40)
+    pool.join_worker("w1", slots=41)
     assert [job for job, _ in ordered(pool)].index(a_job(0)) == preparing.TURN - 1
 
 
@@ -113,11 +113,10 @@ def test_an_overdue_job_goes_at_once_where_no_overdue_job_went_for_long() -> Non
     [
         (ClusterDrainRequested("cpus", 0), ClusterActivated("cpus")),
         (NodeCordonRequested("w1"), NodeUncordonRequested("w1")),
-        (HoldRequested(), ReleaseRequested()),
         (NodeHeartbeat("w1", "s1", holding="store"), NodeHeartbeat("w1", "s1")),
         (NodeHeartbeat("w1", "s1", usable=0), NodeHeartbeat("w1", "s1")),
     ],
-    ids=["draining", "cordoned", "on hold", "holding off", "no slot"],
+    ids=["draining", "cordoned", "holding off", "no slot"],
 )
 def test_nothing_new_begins_while_it_must_not_and_what_is_open_goes_on(words: object, again: object) -> None:
     pool = PreparingPool(slots=2)
@@ -129,6 +128,15 @@ def test_nothing_new_begins_while_it_must_not_and_what_is_open_goes_on(words: ob
     assert "InputsPrepared" in names(pool.prepared(1))
     pool.tell(again)  # type: ignore[arg-type]
     assert only(pool.events, PreparationOrdered)
+
+
+def test_a_pool_on_hold_begins_no_preparation_and_hears_of_those_that_are_open() -> None:
+    pool = PreparingPool(slots=2)
+    pool.submit(1)
+    pool.tell(HoldRequested())
+    assert names(pool.submit(2)) == ["JobPreparing"]
+    assert names(pool.prepared(1)) == ["InputsPrepared"]
+    assert names(pool.tell(ReleaseRequested())) == ["PoolReleased", "PreparationOrdered"]
 
 
 def test_a_worker_that_drains_gets_nothing_new_and_finishes_what_it_has() -> None:
