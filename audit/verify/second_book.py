@@ -6,8 +6,8 @@ that have not ended, and the ids of ended jobs for as long as those ids may not 
 another life of its job, and everything holds for each life.
 
 This file keeps the jobs; `second_book_inputs`, `second_book_nodes`, `second_book_limits`, `second_book_gangs`,
-`second_book_cordons`, `second_book_avoidance`, `second_book_deaf`, `second_book_versions` and `second_book_access` keep
-the rest.
+`second_book_cordons`, `second_book_avoidance`, `second_book_deaf`, `second_book_versions`, `second_book_preparations`
+and `second_book_access` keep the rest.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from audit.verify.second_book_gangs import GangBook
 from audit.verify.second_book_inputs import InputBook
 from audit.verify.second_book_limits import LimitBook
 from audit.verify.second_book_nodes import NodeBook
+from audit.verify.second_book_preparations import PreparationBook
 from audit.verify.second_book_versions import VersionBook
 from audit.verify.verdict import Finding
 from contract import events as said
@@ -49,7 +50,7 @@ class _BookedJob(msgspec.Struct):
     session: str = ""
     version: str = ""
     cluster: str = ""
-    """The cluster where the open attempt is staged; empty once the attempt has started."""
+    """The cluster where the open attempt is staged, or the media are prepared; empty once the attempt has started."""
 
 
 class SecondBook:
@@ -72,6 +73,7 @@ class SecondBook:
         self._rules = 0
         """Of the scheduler that leads."""
         self._versions = VersionBook(self._wrong)
+        self._preparations = PreparationBook(self._nodes, self._wrong)
         self._policy: Policy | None = None
         self._failures_max = 0
         self._held = False
@@ -92,10 +94,12 @@ class SecondBook:
         self._inputs.check_header(batch)
         self._forget()
         self._nodes.elapse(batch.elapsed_ms)
+        self._preparations.begin(batch, self._inputs.now_ms)
         for index, event in enumerate(batch.events):
             self._take_event(batch, index, event)
         self._cordons.check_end()
         self._deaf.check_end()
+        self._preparations.check_end()
         self._inputs.check_signers(batch)
         self._inputs.check_submissions(batch)
         return self._found
@@ -123,6 +127,7 @@ class SecondBook:
         self._cordons.take(event)
         self._versions.take(event)
         self._access.take(batch, event)
+        self._preparations.take(event)
         match event:
             case said.LimitAdapted():
                 self._limits.adapt(event)
@@ -135,7 +140,7 @@ class SecondBook:
             case said.PoolHeld() | said.PoolReleased():
                 self._held = isinstance(event, said.PoolHeld)
             case said.NodeAdmitted():
-                self._nodes.admit(event)
+                self._nodes.admit(event, self._policy)
                 self._deaf.forget(event.node)
             case said.NodeHeard():
                 self._nodes.hear(event)
@@ -158,7 +163,7 @@ class SecondBook:
                 self._avoidance.register(event)
             case said.Opened():
                 self._rules = self._access.rules = event.rules
-            case said.JobAccepted() | said.JobRefused():
+            case said.JobAccepted() | said.JobPreparing() | said.JobRefused():
                 self._begin(event)
             case _:
                 job = getattr(event, "job", "")
@@ -166,7 +171,7 @@ class SecondBook:
                 if job and name not in ANYWHERE and not isinstance(event, said.InputQuarantined):
                     self._take_job_event(batch, index, event, name, job)
 
-    def _begin(self, event: said.JobAccepted | said.JobRefused) -> None:
+    def _begin(self, event: said.JobAccepted | said.JobPreparing | said.JobRefused) -> None:
         if self.knows(event.job):
             self._wrong("I2", f"{type(event).__name__} of a job that the ledger knows already", event.job)
             return
@@ -174,7 +179,8 @@ class SecondBook:
         if isinstance(event, said.JobRefused):
             self._end(event.job)
         else:
-            self._jobs[event.job] = _BookedJob(JobState.QUEUED, version=event.version)
+            state = after(JobState.SUBMITTED, type(event).__name__)
+            self._jobs[event.job] = _BookedJob(state, version=event.version)
 
     def _take_job_event(self, batch: Batch, index: int, event: Any, name: str, job_id: str) -> None:
         job = self._jobs.get(job_id)
@@ -185,7 +191,7 @@ class SecondBook:
         try:
             state = after(job.state, name)
         except IllegalTransition as illegal:
-            self._wrong("I6" if name == "JobDispatched" else "I2", str(illegal), job_id)
+            self._wrong("I6" if name in ("JobDispatched", "PreparationOrdered") else "I2", str(illegal), job_id)
             return
         dispatch = getattr(event, "dispatch", None)
         if dispatch is not None and name != "JobDispatched" and dispatch != job.dispatch:
@@ -196,8 +202,14 @@ class SecondBook:
             if event.counts:
                 self._fail(job, job_id)
             if name == "AttemptClosed" and self._rules >= RULES_THAT_SET_ASIDE:
-                self._deaf.closed(event, batch)
+                self._deaf.closed(event.dispatch, event, batch)
             self._close(job)
+        elif name == "PreparationOrdered":
+            self._prepare(batch, index, event, job)
+        elif name in ("PreparationClosed", "InputsPrepared", "InputsRefused"):
+            if name == "PreparationClosed":
+                self._deaf.closed(event.preparation, event, batch)
+            self._unstage(job)
         elif name == "AttemptStarted":
             self._unstage(job)
         elif name == "JobRepinned":
@@ -218,19 +230,34 @@ class SecondBook:
     def _dispatch(self, batch: Batch, index: int, event: said.JobDispatched, job: _BookedJob) -> None:
         if job.dispatch or event.attempt != job.attempts + 1:
             self._wrong("I5", f"attempt {event.attempt} after attempt {job.attempts}", event.job)
-        if self._held:
-            self._wrong("I6", "dispatched while the pool was on hold", event.job)
-        order = dispatch_order(event.dispatch)
-        named = (event.dispatch, order > self._last_dispatch)
-        if named != (dispatch_id(batch.epoch, batch.seq, index), True):
-            self._wrong("I15", f"dispatch {event.dispatch} is not named by its record and place", event.job)
-        self._last_dispatch = max(self._last_dispatch, order)
-        self._nodes.check_session(event)
+        self._check_order(batch, index, event, event.dispatch)
         if self._rules >= RULES_THAT_SET_ASIDE:
             self._avoidance.check(event, job.version, self._cordons.failed_on(event.job))
         job.attempts, job.dispatch = event.attempt, event.dispatch
         job.node, job.session, job.cluster = event.node, event.session, event.cluster
-        self._limits.stage(event)
+        self._limits.stage(event, (event.limit, event.staged))
+
+    def _prepare(self, batch: Batch, index: int, event: said.PreparationOrdered, job: _BookedJob) -> None:
+        """It is no attempt: it has no number. It counts for its cluster until it is over."""
+        self._check_order(batch, index, event, event.preparation)
+        if event.node in self._cordons.cordoned:
+            self._wrong("I11", f"its media were sent to {event.node}, which is cordoned", event.job)
+        self._unstage(job)
+        job.cluster = event.cluster
+        self._limits.stage(event, (event.limit, event.open))
+
+    def _check_order(
+        self, batch: Batch, index: int, event: said.JobDispatched | said.PreparationOrdered, dispatch: str
+    ) -> None:
+        """Something is sent to a node: by whom it is named, where it goes, and whether anything may be sent now."""
+        if self._held:
+            self._wrong("I6", "dispatched while the pool was on hold", event.job)
+        order = dispatch_order(dispatch)
+        named = (dispatch, order > self._last_dispatch)
+        if named != (dispatch_id(batch.epoch, batch.seq, index), True):
+            self._wrong("I15", f"dispatch {dispatch} is not named by its record and place", event.job)
+        self._last_dispatch = max(self._last_dispatch, order)
+        self._nodes.check_session(event)
 
     def _fail(self, job: _BookedJob, job_id: str) -> None:
         job.failures += 1
@@ -238,8 +265,9 @@ class SecondBook:
             self._wrong("I4", f"{job.failures} failures, the highest cap ever was {self._failures_max}", job_id)
 
     def _unstage(self, job: _BookedJob) -> None:
-        """An attempt starts, or is closed. Only the first of the two changes the staged attempts."""
-        if job.dispatch and job.cluster:
+        """An attempt starts, or is closed, or a preparation is over. Only the first changes what counts for the
+        cluster."""
+        if job.cluster:
             self._limits.unstage(job.cluster)
             job.cluster = ""
 

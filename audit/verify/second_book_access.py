@@ -44,6 +44,8 @@ _OF_ITSELF = ("failures", "success", "needed", "expired", "version_withdrawn")
 """Reasons for which the rules say such an event, and nobody asked."""
 _BY_REPORT = ("recalled", "killed", "drained", "unclaimed", "pre_empted", "overtaken", "rejoined")
 """Why an attempt is closed when its node says something."""
+_BY_WORKER = ("drained", "unclaimed", "outage", "rejoined")
+"""Why a preparation is closed when its node says something."""
 
 
 class AccessBook:
@@ -78,6 +80,10 @@ class AccessBook:
             said.JobSucceeded: self._reported,
             said.AttemptFailed: self._reported,
             said.AttemptClosed: self._closed,
+            said.PreparationOrdered: self._prepares,
+            said.InputsPrepared: self._prepared,
+            said.InputsRefused: self._prepared,
+            said.PreparationClosed: self._preparation_closed,
             said.JobCancelling: self._cancels,
             said.JobCancelled: self._ended,
             said.JobExpired: self._ended,
@@ -231,14 +237,32 @@ class AccessBook:
 
     def _dispatched(self, event: said.JobDispatched) -> None:
         nodes = tuple(dict.fromkeys((event.node, *(member.node for member in event.members))))
-        self._places[event.dispatch] = nodes
+        self._send(event.dispatch, nodes, event.job)
         if len(nodes) > 1 and self._policy is not None and not self._policy.gang_network:
             self._find("I3", f"sent to {len(nodes)} nodes, and gangs have no network", event.job)
+
+    def _send(self, dispatch: str, nodes: tuple[str, ...], job: str) -> None:
+        """An attempt or a preparation goes to these nodes."""
+        self._places[dispatch] = nodes
         for node in nodes:
             if self._is_revoked(self._signer(node)):
-                self._find("I3", f"sent to {node}, which is revoked", event.job)
+                self._find("I3", f"sent to {node}, which is revoked", job)
             if self._is_unconfined(node):
-                self._find("I3", f"sent to {node}, which lacks layers, and models are not trusted", event.job)
+                self._find("I3", f"sent to {node}, which lacks layers, and models are not trusted", job)
+
+    def _prepares(self, event: said.PreparationOrdered) -> None:
+        self._send(event.preparation, (event.node,), event.job)
+
+    def _prepared(self, event: said.InputsPrepared | said.InputsRefused) -> None:
+        (node,) = self._places.pop(event.preparation, ("",))
+        self._check_word(type(event).__name__, node, event.job)
+
+    def _preparation_closed(self, event: said.PreparationClosed) -> None:
+        (node,) = self._places.pop(event.preparation, ("",))
+        if event.reason in _BY_WORKER:
+            self._check_word(f"PreparationClosed ({event.reason})", node, event.job)
+        elif event.reason == "revoked" and not self._is_revoked(self._signer(node)):
+            self._find("I10", f"its preparation is closed because {node} is revoked, which it is not", event.job)
 
     def _reported(self, event: said.AttemptStarted | said.JobSucceeded | said.AttemptFailed) -> None:
         self._check_word(type(event).__name__, self._speaker(event), event.job)

@@ -52,7 +52,7 @@ class AvoidanceBook:
                 return
 
     def _could_run(self, name: str, node: KnownNode, version: str) -> bool:
-        if node.draining or not node.usable or name in self._cordoned:
+        if node.kind == "prepare" or node.draining or not node.usable or name in self._cordoned:
             return False
         if node.cluster not in self._clusters or node.cluster in self._draining:
             return False

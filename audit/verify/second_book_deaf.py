@@ -14,6 +14,7 @@ import msgspec
 from audit.verify.second_book_nodes import NodeBook
 from contract import events as said
 from contract import inputs as heard
+from contract import preparation_reports as reports
 from contract.batch import Batch
 
 REPEATS = 5
@@ -66,11 +67,11 @@ class DeafBook:
         if event.reason == "deaf" and event.node not in self._deaf:
             self._wrong("I16", f"{event.node} drains as deaf, and no order to it was repeated for a lease", "")
 
-    def closed(self, event: said.AttemptClosed, batch: Batch) -> None:
-        """An attempt is closed as unclaimed because its node said so, or because it is due."""
-        is_due = self._due.pop(event.dispatch, None) is not None
-        if event.reason == "unclaimed" and not is_due and not _is_given_back(batch, event.dispatch):
-            self._wrong("I10", f"{event.dispatch} is closed as unclaimed, and its node did not say so", event.job)
+    def closed(self, dispatch: str, event: said.AttemptClosed | said.PreparationClosed, batch: Batch) -> None:
+        """An attempt or preparation is closed as unclaimed because its node said so, or because it is due."""
+        is_due = self._due.pop(dispatch, None) is not None
+        if event.reason == "unclaimed" and not is_due and not _is_given_back(batch, dispatch):
+            self._wrong("I10", f"{dispatch} is closed as unclaimed, and its node did not say so", event.job)
 
     def check_end(self) -> None:
         """Between two batches: no order is repeated for ever."""
@@ -86,7 +87,12 @@ class DeafBook:
 
 def _is_given_back(batch: Batch, dispatch: str) -> bool:
     return any(
-        isinstance(report, heard.Stopped) and report.dispatch == dispatch
+        (isinstance(report, heard.Stopped) and report.dispatch == dispatch)
+        or (
+            isinstance(report, reports.PreparationStopped)
+            and report.preparation == dispatch
+            and report.reason in ("unclaimed", "killed")
+        )
         for given in batch.inputs
         if isinstance(given.body, heard.NodeReport)
         for report in given.body.reports

@@ -56,7 +56,7 @@ class GangBook:
         match event:
             case said.VersionRegistered():
                 self._ranks.setdefault(event.version, event.requirements.ranks)
-            case said.JobAccepted() | said.JobRepinned():
+            case said.JobAccepted() | said.JobPreparing() | said.JobRepinned():
                 self._versions[event.job] = event.version
             case said.JobDispatched():
                 self._dispatched(event, now_ms)
@@ -71,7 +71,13 @@ class GangBook:
             case said.GangReleased():
                 if not self._release(event.job):
                     self._wrong("I6", "slots are released that were not kept", event.job)
-            case said.JobDeadLettered() | said.JobQuarantined() | said.JobCancelled() | said.JobExpired():
+            case (
+                said.JobDeadLettered()
+                | said.JobQuarantined()
+                | said.JobCancelled()
+                | said.JobExpired()
+                | said.InputsRefused()
+            ):
                 self._versions.pop(event.job, None)
             case _:
                 return

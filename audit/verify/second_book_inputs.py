@@ -74,7 +74,7 @@ class InputBook:
         asked = {i.offset: i.body.job for i in batch.inputs if isinstance(i.body, heard.Submission)}
         if not asked:
             return
-        outcomes = (said.JobAccepted, said.JobRefused, said.JobDuplicated, said.InputQuarantined)
+        outcomes = (*(said.JobAccepted, said.JobPreparing, said.JobRefused, said.JobDuplicated, said.InputQuarantined),)
         answered = {event.offset for event in batch.events if isinstance(event, outcomes)}
         for offset, job in asked.items():
             if offset not in answered:

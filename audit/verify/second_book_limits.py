@@ -34,20 +34,21 @@ class LimitBook:
             self._wrong("I3", text, "")
         self._adapted[event.cluster] = event.limit
 
-    def stage(self, event: said.JobDispatched) -> None:
-        """One more attempt is staged. It must keep the limit, and name the limit and the staged attempts rightly."""
+    def stage(self, event: said.JobDispatched | said.PreparationOrdered, named: tuple[int, int]) -> None:
+        """One more attempt is staged, or preparation open. It must keep the limit. `named`: the limit, and how many
+        there are, as the event says."""
         self._staged[event.cluster] += 1
         staged = self._staged[event.cluster]
         entry = self._clusters.get(event.cluster)
         limit = self._adapted.get(event.cluster, entry.limit) if entry is not None else 0
-        if staged > limit or (event.limit, event.staged) != (limit, staged):
+        if staged > limit or named != (limit, staged):
             self._wrong(
                 "I3",
                 f"{staged} attempts of {event.cluster} are dispatched and not started, the limit in force is {limit};"
-                f" the dispatch says {event.staged} and {event.limit}",
+                f" the dispatch says {named[1]} and {named[0]}",
                 event.job,
             )
 
     def unstage(self, cluster: str) -> None:
-        """A staged attempt has started, or was closed before it started."""
+        """A staged attempt has started, or was closed before it started; or a preparation is over."""
         self._staged[cluster] -= 1

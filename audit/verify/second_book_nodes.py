@@ -25,6 +25,7 @@ class KnownNode(msgspec.Struct):
     chipset: str = "cpu"
     gpus: int = 0
     memory_mib: int = 0
+    kind: str = "run"
 
 
 class NodeBook:
@@ -40,10 +41,13 @@ class NodeBook:
         """So much lease time passes."""
         self.lease_ms += ms
 
-    def admit(self, event: said.NodeAdmitted) -> None:
+    def admit(self, event: said.NodeAdmitted, policy: Policy | None) -> None:
         old = self.nodes.get(event.node)
         if old is not None and old.identity and event.identity and old.identity != event.identity:
             self._wrong("I16", f"another machine is admitted as {event.node}, whose lease lasts", "")
+        cluster = policy.clusters.get(event.cluster) if policy is not None else None
+        if cluster is not None and cluster.kind != event.kind:
+            self._wrong("I16", f"{event.node} is admitted to {event.cluster} as a node of another kind", "")
         self.nodes[event.node] = KnownNode(
             event.session,
             event.cluster,
@@ -53,6 +57,7 @@ class NodeBook:
             chipset=event.chipset,
             gpus=event.gpus,
             memory_mib=event.memory_mib,
+            kind=event.kind,
         )
 
     def change_slots(self, event: said.NodeSlotsChanged) -> None:
@@ -73,7 +78,7 @@ class NodeBook:
     def depart(self, event: said.NodeDeparted) -> None:
         self.nodes.pop(event.node, None)
 
-    def check_session(self, event: said.JobDispatched) -> None:
+    def check_session(self, event: said.JobDispatched | said.PreparationOrdered) -> None:
         """The dispatch names the session that its node has, in the node's cluster, and the node takes new work (I3)."""
         node = self.nodes.get(event.node)
         if node is None or (node.session, node.cluster) != (event.session, event.cluster):

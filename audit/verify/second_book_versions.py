@@ -34,11 +34,13 @@ class VersionBook:
                 if self._withdrawn.get(event.version, -1) >= event.kill:
                     self._wrong("I12", f"version {event.version} was withdrawn before", "")
                 self._withdrawn[event.version] = event.kill
-            case said.JobAccepted():
+            case said.JobAccepted() | said.JobPreparing():
                 self._jobs[event.job] = _Pinned(event.model, event.version, event.alias)
                 self._refuse_withdrawn(event.job, "accepted")
             case said.JobRepinned():
                 self._pin(event)
+            case said.PreparationOrdered():
+                self._refuse_withdrawn(event.job, "prepared")
             case said.JobDispatched():
                 self._refuse_withdrawn(event.job, "dispatched")
             case said.GangReserved():
@@ -50,7 +52,13 @@ class VersionBook:
                 ends = job is not None and not job.alias and job.version in self._withdrawn
                 if event.reason == "version_withdrawn" and not ends:
                     self._wrong("I12", "it was ended for a withdrawn version whose digest it did not name", event.job)
-            case said.JobSucceeded() | said.JobDeadLettered() | said.JobQuarantined() | said.JobExpired():
+            case (
+                said.JobSucceeded()
+                | said.JobDeadLettered()
+                | said.JobQuarantined()
+                | said.JobExpired()
+                | said.InputsRefused()
+            ):
                 self._jobs.pop(event.job, None)
             case _:
                 return
