@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from runtime.object_parts import ArrivedPart, ObjectParts
 from runtime.object_store_errors import (
     DENIED,
     DENIED_CODES,
@@ -33,6 +35,7 @@ from runtime.settings import Settings
 
 __all__ = [
     "UNAVAILABLE",
+    "ArrivedPart",
     "Missing",
     "ObjectStore",
     "OtherSize",
@@ -81,7 +84,7 @@ class Source(Protocol):
     def read(self, size: int = ..., /) -> bytes: ...
 
 
-class ObjectStore:
+class ObjectStore(ObjectParts):
     """One bucket. Safe to use from several threads. Every call may raise StoreFault."""
 
     def __init__(
@@ -237,6 +240,25 @@ class ObjectStore:
                 return False
             raise
         return True
+
+    def size_of(self, key: str) -> int:
+        """The object's bytes, as the store says. Missing when there is no object."""
+        try:
+            with in_our_words(key):
+                size: int = self._client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
+        except StoreRefuses as refused:
+            if refused.code in DENIED_CODES and self._is_absent(key):
+                raise Missing(key) from None
+            raise
+        return size
+
+    def sha256_of(self, key: str, bytes_max: int) -> str:
+        """Hexadecimal, of the object's bytes, of which no more than one piece is in memory. As `get`."""
+        digest = hashlib.sha256()
+        with in_our_words(key):
+            for data in self._read(key, bytes_max):
+                digest.update(data)
+        return digest.hexdigest()
 
     def _is_absent(self, key: str) -> bool:
         """Whether a listing says that there is no such object. A store whose login may list this prefix alone refuses

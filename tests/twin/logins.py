@@ -19,6 +19,11 @@ _ACTIONS = {
     "HeadObject": "s3:GetObject",
     "PutObject": "s3:PutObject",
     "UploadPart": "s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "ListParts": "s3:ListMultipartUploadParts",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
     "DeleteObject": "s3:DeleteObject",
     "ListObjectsV2": "s3:ListBucket",
     "HeadBucket": "s3:ListBucket",
@@ -40,15 +45,15 @@ class LoginStore(TwinObjectStore):
             raise self._refused(403, "AccessDenied", operation)
 
     def _allows(self, action: str, key: str) -> bool:
-        if action == "s3:ListBucket":
-            return any(_lists(statement, key) for statement in self._policy["Statement"])
+        if action in ("s3:ListBucket", "s3:ListBucketMultipartUploads"):
+            return any(_lists(statement, action, key) for statement in self._policy["Statement"])
         resource = f"arn:aws:s3:::{BUCKET}" + (f"/{key}" if key else "")
         judged = IAMPolicy(json.dumps(self._policy)).is_action_permitted(action, resource)
         return judged is PermissionResult.PERMITTED
 
 
-def _lists(statement: dict[str, Any], prefix: str) -> bool:
-    if "s3:ListBucket" not in statement["Action"] or statement["Resource"] != [f"arn:aws:s3:::{BUCKET}"]:
+def _lists(statement: dict[str, Any], action: str, prefix: str) -> bool:
+    if action not in statement["Action"] or statement["Resource"] != [f"arn:aws:s3:::{BUCKET}"]:
         return False
     patterns = statement.get("Condition", {}).get("StringLike", {}).get("s3:prefix", ["*"])
     return any(fnmatchcase(prefix, pattern) for pattern in patterns)

@@ -6,6 +6,7 @@ in tests/integration/runtime. The faults are those that users of other stores me
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from runtime.object_store import (
     StoreRefuses,
 )
 from tests.twin.clock import TwinClock
+from tests.twin.object_parts import TwinParts
 
 
 @dataclass
@@ -68,11 +70,13 @@ class TwinState:
     """What several clients of one store share."""
 
     objects: dict[str, _Kept] = field(default_factory=dict)
+    parts: dict[str, tuple[str, dict[int, bytes]]] = field(default_factory=dict)
+    """Of objects in parts that have not ended: key, and parts by number."""
     faults: StoreFaults = field(default_factory=StoreFaults)
     clock: TwinClock = field(default_factory=TwinClock)
 
 
-class TwinObjectStore(ObjectStore):
+class TwinObjectStore(TwinParts, ObjectStore):
     """One bucket in memory. Safe to use from several threads."""
 
     def __init__(
@@ -194,6 +198,16 @@ class TwinObjectStore(ObjectStore):
         self._request("HeadObject", key)
         return key in self.state.objects
 
+    def size_of(self, key: str) -> int:
+        self._request("HeadObject", key)
+        with self._lock:
+            if key not in self.state.objects:
+                raise Missing(key)
+            return len(self.state.objects[key].data)
+
+    def sha256_of(self, key: str, bytes_max: int) -> str:
+        return hashlib.sha256(self.get(key, bytes_max)).hexdigest()
+
     def list(self, prefix: str) -> list[str]:
         self._request("ListObjectsV2", prefix)
         listed_since_s = self.clock.now_s() - self.faults.lists_after_s
@@ -218,6 +232,10 @@ class TwinObjectStore(ObjectStore):
         self._forget([key])
 
     # -- the store's side ------------------------------------------------------------------------------------------
+
+    @property
+    def _parts(self) -> dict[str, tuple[str, dict[int, bytes]]]:
+        return self.state.parts
 
     def _put_parts(self, key: str, parts: Sequence[bytes], content_type: str) -> None:
         for _ in parts:

@@ -105,6 +105,36 @@ class ObjectStoreConformance:
             store.put_stream(prefix + "stream", Spring(size, ZeroDivisionError()))
         assert not store.exists(prefix + "stream")
 
+    def test_parts_become_one_object_when_they_are_joined(self, store: ObjectStore, prefix: str) -> None:
+        key, first = prefix + "clip", bytes(5 * 1024 * 1024)
+        parts = store.begin_parts(key)
+        assert store.arrived_parts(key, parts) == {}
+        store.put_part(key, parts, 2, b"end")
+        store.put_part(key, parts, 1, b"lost")
+        store.put_part(key, parts, 1, first)
+        arrived = store.arrived_parts(key, parts)
+        assert {number: part.bytes for number, part in arrived.items()} == {1: len(first), 2: 3}
+        assert store.begun_parts(prefix) == [(key, parts)]
+        assert store.begun_parts(prefix + "other/") == []
+        assert not store.exists(key)
+        store.join_parts(key, parts, arrived)
+        assert store.size_of(key) == len(first) + 3
+        assert store.sha256_of(key, BYTES_MAX) == hashlib.sha256(first + b"end").hexdigest()
+        assert store.begun_parts(prefix) == []
+
+    def test_of_parts_that_were_aborted_nothing_stays(self, store: ObjectStore, prefix: str) -> None:
+        parts = store.begin_parts(prefix + "clip")
+        store.put_part(prefix + "clip", parts, 1, b"part")
+        store.abort_parts(prefix + "clip", parts)
+        store.abort_parts(prefix + "clip", parts)
+        assert (store.begun_parts(prefix), store.list(prefix)) == ([], [])
+
+    def test_the_size_of_what_is_not_there_is_missing(self, store: ObjectStore, prefix: str) -> None:
+        with pytest.raises(Missing):
+            store.size_of(prefix + "none")
+        with pytest.raises(Missing):
+            store.sha256_of(prefix + "none", BYTES_MAX)
+
     def test_everything_is_never_deleted_by_an_empty_prefix(self, store: ObjectStore) -> None:
         with pytest.raises(ValueError, match="empty"):
             store.delete_prefix("")

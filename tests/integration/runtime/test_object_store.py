@@ -10,6 +10,7 @@ import pytest
 
 from local.ports import free_port
 from local.services import Services
+from runtime.object_parts import ONCE
 from runtime.object_store import ObjectStore
 from runtime.object_store_health import what_it_supports
 from tests.integration.runtime.refusing_proxy import RefusingProxy
@@ -58,6 +59,31 @@ def test_a_presigned_link_needs_no_credentials_and_names_the_file(services: Serv
     assert answer.headers["content-disposition"] == 'attachment; filename="a _red_ ball.mp4"'
     unsigned = store.presign(prefix + "clip", 60, "x").partition("?")[0]
     assert httpx.get(unsigned).status_code in (400, 403)
+
+
+class TestLinksToWrite:
+    """Whoever has one writes what it names, once, with so many bytes, and nothing else."""
+
+    def test_an_object_is_written_once_with_its_length(self, services: Services) -> None:
+        store, key = ObjectStore(services.settings), f"test/{uuid.uuid4().hex}/clip"
+        link = store.presign_put(key, 5, 60)
+        for body, headers in ((b"clip", ONCE), (b"clips!", ONCE), (b"clips", {})):
+            assert httpx.put(link, content=body, headers=headers).status_code == 403
+        assert not store.exists(key)
+        assert httpx.put(link, content=b"clips", headers=ONCE).status_code == 200
+        assert httpx.put(link, content=b"other", headers=ONCE).status_code == 412
+        assert store.get(key, 5) == b"clips"
+
+    def test_a_part_is_written_with_its_length(self, services: Services) -> None:
+        store, key = ObjectStore(services.settings), f"test/{uuid.uuid4().hex}/clip"
+        parts = store.begin_parts(key)
+        link = store.presign_part(key, parts, 1, 5, 60)
+        assert httpx.put(link, content=b"clip").status_code == 403
+        assert httpx.put(link, content=b"other").status_code == 200
+        assert httpx.put(link, content=b"clips").status_code == 200, "again, after an interruption"
+        assert httpx.put(link.replace("partNumber=1", "partNumber=2"), content=b"clips").status_code == 403
+        store.join_parts(key, parts, store.arrived_parts(key, parts))
+        assert store.get(key, 5) == b"clips"
 
 
 @pytest.mark.parametrize(
