@@ -10,7 +10,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from api import attempts, events, health, jobs, models, openapi, operators, results, submissions, why
+from api import attempts, events, health, jobs, models, openapi, operators, results, submissions, uploads, why
 from api.guard import RequestGuard
 from api.metrics import Metrics
 from api.operations import routes_of
@@ -18,6 +18,7 @@ from api.problems import HANDLERS
 from api.readiness import ReadinessQuestions
 from api.replies import ENDS_WITH_SLASH
 from api.resources import Resources
+from api.upload_sweeping import sweep_now_and_then
 from runtime.settings import Settings
 
 OPERATIONS = (
@@ -31,6 +32,12 @@ OPERATIONS = (
     attempts.get_error,
     attempts.get_log,
     why.get_why,
+    uploads.create_upload,
+    uploads.list_uploads,
+    uploads.get_upload,
+    uploads.put_upload_data,
+    uploads.complete_upload,
+    uploads.delete_upload,
     models.list_models,
     models.get_model,
     operators.list_clusters,
@@ -89,9 +96,11 @@ class Application:
         questions = ReadinessQuestions(resources)
         app.state.readiness = readiness = questions.readiness(signs=resources.signer.signs)
         readiness.start()
+        sweeping = asyncio.create_task(sweep_now_and_then(resources.engine, resources.store))
         try:
             yield
         finally:
+            sweeping.cancel()
             await readiness.close()
             questions.close()
             await resources.close()

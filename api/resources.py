@@ -36,6 +36,12 @@ from runtime.settings import Settings
 KEY_THREADS, VIEW_THREADS, CHECK_THREADS, STORE_THREADS, LEDGER_THREADS = 4, 16, 2, 6, 2
 """Threads for each kind of work that blocks, so that no kind waits for another: keys, all else that asks Postgres,
 checks of inputs, the object store, ledgers. The first two kinds have a database connection for each thread."""
+UPLOAD_THREADS, UPLOAD_THREADS_EACH = 3, 1
+"""For looking at what was uploaded: a file of 200 MB may be read for that."""
+UPLOAD_PATIENCE_S = 60.0
+SENDERS_EACH_MAX, SENDERS_MAX = 4, 16
+"""Requests that send pieces of uploads through this process, at once, of one tenant and of all: each has a block of
+8 MiB in memory."""
 KEY_THREADS_EACH, VIEW_THREADS_EACH, CHECK_THREADS_EACH, STORE_THREADS_EACH, LEDGER_THREADS_EACH = 2, 12, 1, 4, 1
 """Of these, what one address (keys) or one tenant (all others) may have at once."""
 REQUESTS_EACH_MAX = 200
@@ -91,12 +97,14 @@ class Resources:
         self.clock = BrokerClock()
         self.ledger_askers = CallerShares(LEDGER_THREADS_EACH)
         self.requests = CallerShares(REQUESTS_EACH_MAX)
+        self.senders, self.all_senders = CallerShares(SENDERS_EACH_MAX), CallerShares(SENDERS_MAX)
         self.database = OutageWatch("the API waits for the database", "the API reaches the database again")
         self.writes = OutageWatch("the database takes no writes of the API", "the database takes writes again")
         self._keys = AnsweringThreads(KEY_THREADS, each_max=KEY_THREADS_EACH)
         self._views = AnsweringThreads(VIEW_THREADS, each_max=VIEW_THREADS_EACH)
         self._checks = AnsweringThreads(CHECK_THREADS, each_max=CHECK_THREADS_EACH, busy=_busy)
         self._store = AnsweringThreads(STORE_THREADS, each_max=STORE_THREADS_EACH, busy=_store_slow)
+        self._uploads = AnsweringThreads(UPLOAD_THREADS, each_max=UPLOAD_THREADS_EACH, busy=_store_slow)
         self._ledger = AnsweringThreads(LEDGER_THREADS, each_max=LEDGER_THREADS_EACH, busy=_busy)
         self._keyring = Keyring(self.engine, KEY_TTL_S)
         self.keys = KeyChecks(self._keyring, self._look_up)
@@ -116,7 +124,7 @@ class Resources:
         await self._feed.close()
         await asyncio.to_thread(self._progress.close)
         await asyncio.to_thread(self.producer.close)
-        for threads in (self._keys, self._views, self._checks, self._store, self._ledger):
+        for threads in (self._keys, self._views, self._checks, self._store, self._uploads, self._ledger):
             threads.close()
         self.engine.dispose()
 
@@ -129,6 +137,11 @@ class Resources:
         """What the function returns, which asks the object store alone. Problem 503 when too many wait, or it has not
         returned within PATIENCE_S: a store that sends a byte now and then keeps its threads, and nobody else."""
         return await self._store.run(partial(function, *args, **kwargs), PATIENCE_S, ASKER.get())
+
+    async def in_uploads(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `in_store`, for what reads a whole upload. Problem 503 when it has not returned within
+        UPLOAD_PATIENCE_S."""
+        return await self._uploads.run(partial(function, *args, **kwargs), UPLOAD_PATIENCE_S, ASKER.get())
 
     async def in_ledger(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns, which reads a ledger and bounds what it reads itself. Problem 503 when it has not

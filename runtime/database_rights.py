@@ -59,7 +59,13 @@ _REMOVE = (*_READ, "DELETE")
 _NOT_ASKED_BY_THE_API = ("views.aliases", "views.job_copies", "views.versions")
 
 RIGHTS: Mapping[str, Table] = {
-    Role.INTAKE: _READ_VERSIONS | {"registry.audience_changes": _READ, "views.jobs": _READ, "views.policies": _READ},
+    Role.INTAKE: _READ_VERSIONS
+    | {
+        "registry.audience_changes": _READ,
+        "registry.uploads": (*_READ, "UPDATE (expires_at)"),
+        "views.jobs": _READ,
+        "views.policies": _READ,
+    },
     Role.PROJECTOR: {f"views.{name}": (*_READ, "INSERT", "UPDATE", "DELETE") for name in _VIEWS},
     Role.RELAY: {
         "registry.alias_moves": _READ,
@@ -73,6 +79,12 @@ RIGHTS: Mapping[str, Table] = {
         **{name: _READ_VIEWS[name] for name in _READ_VIEWS if name not in _NOT_ASKED_BY_THE_API},
         "registry.audience_changes": _READ,
         "registry.keys": _READ,
+        "registry.uploads": (
+            *_READ,
+            "INSERT",
+            "UPDATE (state, sha256, part_bytes, parts, reason, expires_at, ended_at, emptied)",
+            "DELETE",
+        ),
         "views.jobs": (*_READ, "INSERT"),
         "views.receipts": (*_READ, "INSERT", "UPDATE"),
     },

@@ -59,7 +59,7 @@ AUTHOR, OPERATOR = "author", "operator"
 
 SETTINGS: Mapping[Role, frozenset[str]] = {
     Role.SCHEDULER: _EVERYBODY | _STORE | {"snapshot_dir", "snapshot_every_ms", "installation_keys"},
-    Role.INTAKE: _EVERYBODY | _STORE | _SIGNS | DATABASE | EGRESS,
+    Role.INTAKE: _EVERYBODY | _STORE | _SIGNS | DATABASE | EGRESS | {"upload_kept_s"},
     Role.PROJECTOR: _EVERYBODY | DATABASE,
     Role.RELAY: _EVERYBODY | _SIGNS | DATABASE,
     Role.API: _EVERYBODY
@@ -69,6 +69,10 @@ SETTINGS: Mapping[Role, frozenset[str]] = {
     | EGRESS
     | {
         "s3_public_endpoint",
+        "upload_links",
+        "upload_kept_s",
+        "uploads_each_max",
+        "upload_bytes_each_max",
         "api_host",
         "api_plain_http",
         "api_port",

@@ -134,6 +134,15 @@ class Settings(BaseSettings):
     while the object store is away. Empty: nowhere. It can be deleted."""
     snapshot_every_ms: int = Field(default=30_000, ge=1)
     """How often a scheduler writes a snapshot, if anything changed."""
+    upload_links: bool = True
+    """Whether uploads get links by which users write to the object store themselves. False: the store is private, and
+    all bytes come through the API."""
+    upload_kept_s: int = Field(default=86_400, ge=60)
+    """How long an upload is kept that nobody completes, and one that no job names any more."""
+    uploads_each_max: int = Field(default=1_000, ge=1)
+    """Uploads that a tenant may have pending or ready."""
+    upload_bytes_each_max: int = Field(default=20 * 10**9, ge=1)
+    """Bytes of a tenant's uploads that are pending or ready."""
     egress_ports: str = "443"
     """Ports of public servers that URLs of users may name, with commas between."""
     egress_http: bool = False

@@ -31,7 +31,7 @@ SEE = frozenset({Right.READ, Right.LIST})
 WRITE = frozenset({Right.WRITE})
 ALL = frozenset(Right)
 
-PREFIXES = ("blobs/", "environments/", "results/", "snapshots/", "positions/", "skips/", "probes/")
+PREFIXES = ("blobs/", "environments/", "results/", "snapshots/", "positions/", "skips/", "probes/", "uploads/")
 """Of every key that we write."""
 
 _LISTS_ALL = dict.fromkeys(PREFIXES, frozenset({Right.LIST}))
@@ -40,7 +40,7 @@ _LISTS_ALL = dict.fromkeys(PREFIXES, frozenset({Right.LIST}))
 RIGHTS: Mapping[str, Mapping[str, frozenset[Right]]] = {
     Role.SCHEDULER: {"snapshots/": ALL},
     Role.INTAKE: {"positions/": SEE | WRITE, "skips/": frozenset({Right.LIST, Right.DELETE})},
-    Role.API: {"results/": SEE, "snapshots/": SEE, "probes/": SEE | WRITE},
+    Role.API: {"results/": SEE, "snapshots/": SEE, "probes/": SEE | WRITE, "uploads/": ALL},
     Role.NODE: {"blobs/": SEE, "environments/": SEE, "results/": WRITE},
     Role.INSTALL: _LISTS_ALL | {"probes/": ALL - {Right.READ}},
     AUTHOR: {"blobs/": SEE | WRITE, "environments/": SEE | WRITE},
@@ -61,7 +61,7 @@ _ACTIONS: Mapping[Right, tuple[str, ...]] = {
     Right.WRITE: ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
     Right.DELETE: ("s3:DeleteObject",),
 }
-_LIST = "s3:ListBucket"
+_LIST = ("s3:ListBucket", "s3:ListBucketMultipartUploads")
 _MAKES_THE_BUCKET = (Role.INSTALL,)
 
 
@@ -78,7 +78,7 @@ def policy_of(role: str, bucket: str) -> dict[str, Any]:
     listed = [f"{prefix}*" for prefix in PREFIXES if Right.LIST in rights.get(prefix, ())]
     if listed:
         only = {"Condition": {"StringLike": {"s3:prefix": listed}}} if len(listed) < len(PREFIXES) else {}
-        statements.append(_statement("List", (_LIST,), [arn]) | only)
+        statements.append(_statement("List", _LIST, [arn]) | only)
     if role in _MAKES_THE_BUCKET:
         statements.append(_statement("Make", ("s3:CreateBucket",), [arn]))
     return {"Version": "2012-10-17", "Statement": statements}

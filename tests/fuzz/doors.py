@@ -52,6 +52,8 @@ OURS = {
     "views.queries": "rows that the projector wrote; a cursor is part of GET /v1/jobs",
     "api.request_body": "part of POST /v1/jobs",
     "api.submissions": "part of POST /v1/jobs",
+    "api.uploads": "part of POST /v1/uploads",
+    "registry.uploads": "a cursor is part of GET /v1/uploads",
     "runtime.worker.frames": "part of the child's pipe",
     "local.last_words": "logs of our own parts; any other line is passed over",
     "local.supply.bill": "what the tool that `make sbom` runs wrote for a developer",

@@ -18,6 +18,7 @@ import pytest
 
 import api.why
 from api.app import DOCUMENT, OPERATIONS, PAGE, Application
+from api.bodies import SubmitRequest
 from api.cancels import Cancels
 from api.catalog import Catalog
 from api.heard import Heard
@@ -32,10 +33,12 @@ from api.shares import CallerShares
 from api.threads import AnsweringThreads
 from audit.ledger.past import LedgerPast
 from contract.names import digest_of
+from contract.prepared import UPLOAD_DATA, upload_prefix
 from contract.results import ERROR_NAME, LOG_NAME, MANIFEST_NAME, ResultManifest, attempt_prefix
 from contract.signing import InstallationKey, RecordSigner
 from registry import audiences, keys, models
 from registry.keys import Key, Keyring
+from registry.uploads import Upload
 from runtime.kafka import Delivery
 from runtime.outage_watch import OutageWatch
 from runtime.settings import Settings
@@ -43,7 +46,7 @@ from tests.fuzz.behind import Behind
 from tests.fuzz.door import Door
 from tests.fuzz.history import a_ledger
 from tests.fuzz.mutations import ODD_VALUES, changed, mostly_good, written
-from tests.fuzz.store import KeptObjects
+from tests.twin.object_store import TwinObjectStore
 from tests.unit.api.versions import version
 from tests.unit.audit.ledger import job_of
 from tests.unit.scheduling.specification import CPU, POLICY, START_MS, version_of
@@ -78,6 +81,17 @@ WORDS = {
     },
 }
 ROWS = {job: a_row(job, state) for job, state in ((SUCCEEDED, "succeeded"), (RUNNING, "started"), (REFUSED, "refused"))}
+
+
+CLIP = b"clip"
+PENDING = Upload("u-" + "1" * 32, "acme", "pending", len(CLIP), "", len(CLIP), "", "", START_MS, START_MS)
+
+
+def the_objects() -> TwinObjectStore:
+    store = TwinObjectStore()
+    for key, data in WORDS.items():
+        store.place(key, data)
+    return store
 
 
 # -- a database in memory ----------------------------------------------------------------------------------------------
@@ -118,6 +132,8 @@ class AskedDatabase:
 
     def _answer(self, sql: str, given: dict[str, Any]) -> Rows:
         row = ROWS.get(str(given.get("job")))
+        if "registry.uploads" in sql:
+            return self._of_uploads(sql, given)
         if "registry.keys" in sql:
             return Rows([SimpleNamespace(id="key_1", tenant="acme", tiers=["free", "api"], scope="operator")])
         if sql.startswith("SELECT submitted_ms, job FROM views.jobs"):
@@ -143,6 +159,19 @@ class AskedDatabase:
         if "registry.pools" in sql:
             return Rows([SimpleNamespace(name="main", partition=0)])
         return Rows()
+
+    def _of_uploads(self, sql: str, given: dict[str, Any]) -> Rows:
+        if "AS all_rows" in sql:
+            return Rows([SimpleNamespace(uploads=1, bytes=7, all_rows=1)])
+        if "created_us" in sql:
+            return Rows([UploadedRow((*msgspec.structs.astuple(PENDING), 1))])
+        if "RETURNING" in sql or given.get("upload") == PENDING.upload:
+            return Rows([msgspec.structs.astuple(PENDING)])
+        return Rows()
+
+
+class UploadedRow(tuple[Any, ...]):
+    created_us, upload = 1, "u-" + "1" * 32
 
 
 def assert_postgres_takes(value: Any) -> None:
@@ -193,14 +222,15 @@ def an_application() -> Iterator[tuple[Application, WrittenJobs]]:
         return query(database, *args, **kwargs)
 
     resources.settings, resources.metrics, resources.engine = Settings(), Metrics(), database
-    resources.store = KeptObjects(WORDS)
+    resources.store = the_objects()
+    resources.senders, resources.all_senders = CallerShares(1), CallerShares(1)
     resources.producer, resources.clock, resources.hub = jobs, BrokerClock(), Hub()
     resources.signer = RecordSigner(InstallationKey(b"k" * 32).of("api"))
     resources._ledger, resources.ledger_askers = AnsweringThreads(2), CallerShares(1)
     resources.requests = CallerShares(10)
     resources.cancels, resources.heard = Cancels(), Heard()
     resources.keys = KeyChecks(keyring, looked_up)
-    resources.in_thread = resources.in_store = resources.in_ledger = here
+    resources.in_thread = resources.in_store = resources.in_ledger = resources.in_uploads = here
     resources.read = resources.write = asked
     resources.database = resources.writes = OutageWatch("away", "back")
     resources.catalog, resources.policies = Catalog(database, here), Policies(database, here, signs=True)
@@ -215,6 +245,7 @@ def an_application() -> Iterator[tuple[Application, WrittenJobs]]:
     past = LedgerPast("main", lambda first: iter(a_ledger().records[first:]))
     patch.setattr(api.why, "past_of_partition", lambda *_: past)
     application = Application(resources.settings)
+    application._resources = resources
     state = application._starlette.state
     state.resources, state.document, state.page = resources, DOCUMENT, PAGE
     watches = [PartWatch[Any](answered, 1.0) for _ in range(3)]
@@ -308,17 +339,24 @@ def request_to(operation: Operation) -> Callable[[Random], HttpRequest]:
     def make(chance: Random) -> HttpRequest:
         headers = [(b"authorization", b"Bearer " + SECRET), (b"host", b"127.0.0.1:8470")]
         job = chance.choice((SUCCEEDED, SUCCEEDED, SUCCEEDED, SUCCEEDED, RUNNING, REFUSED))
-        names = {"job": job, "model": "echo", "attempt": "1"}
+        names = {"job": job, "model": "echo", "attempt": "1", "upload": PENDING.upload}
         query: list[tuple[str, str]] = []
         method, body = operation.method, [b""]
         if operation.body is not None:
             headers.append((b"content-type", b"application/json"))
-            body = in_pieces(chance, a_body(chance))
+            body = in_pieces(chance, a_body(chance) if operation.body is SubmitRequest else an_upload(chance))
+        elif operation.method == "PUT":
+            body = in_pieces(chance, chance.choice((CLIP, CLIP, CLIP, b"", b"clips", CLIP[:3])))
         given = {p["name"]: p for p in operation.parameters if p["in"] == "query"}
         for name in given:
             if chance.random() < 0.3:
                 query.append(
-                    (name, {"limit": "7", "follow": "false", "state": "queued", "cursor": ""}.get(name, "free"))
+                    (
+                        name,
+                        {"limit": "7", "follow": "false", "state": "queued", "cursor": "", "part": "1"}.get(
+                            name, "free"
+                        ),
+                    )
                 )
         match chance.randrange(7) if chance.random() < (0.3 if operation.body else 0.55) else 9:
             case 0:
@@ -364,6 +402,13 @@ def a_body(chance: Random) -> bytes:
     return written(asked) if chance.random() < 0.4 else mostly_good(chance, written(asked))
 
 
+def an_upload(chance: Random) -> bytes:
+    asked: dict[str, Any] = {"bytes": chance.choice((len(CLIP), 1, 100_000_000) * 4 + (0, -1, 2**63))}
+    if chance.random() < 0.4:
+        asked["sha256"] = chance.choice(("a" * 64, "", "A" * 64))
+    return written(asked) if chance.random() < 0.4 else mostly_good(chance, written(asked))
+
+
 def in_pieces(chance: Random, body: bytes) -> list[bytes]:
     at = chance.randint(0, len(body))
     return [body[:at], body[at:]] if chance.random() < 0.3 else [body]
@@ -379,6 +424,8 @@ def feed_to(operation: Operation) -> Callable[[HttpRequest], bool]:
 
     def feed(request: HttpRequest) -> bool:
         with an_application() as (application, jobs):
+            if operation.path.endswith("/complete"):
+                application.connect().store.put(upload_prefix("acme", PENDING.upload) + UPLOAD_DATA, CLIP)
             sent = asyncio.run(asked_of(application, request))
         begun = [message for message in sent if message["type"] == "http.response.start"]
         assert len(begun) == 1, sent

@@ -25,6 +25,7 @@ from tests.mutants import (
     security,
     shares,
     storing,
+    uploads,
     views,
     withdrawals,
 )
@@ -42,6 +43,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *preparations_read.MUTANTS,
     *children.MUTANTS,
     *storing.MUTANTS,
+    *uploads.MUTANTS,
     *node_machine.MUTANTS,
     *clients.MUTANTS,
     *api.MUTANTS,

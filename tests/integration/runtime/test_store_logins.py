@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from contract.seals import SnapshotSeals
 from local.s3_server import OWNER, PREFIXES_OF, login_in
 from local.services import Services
+from runtime.object_parts import ONCE
 from runtime.object_store import PART_BYTES, ObjectStore, StoreRefuses
 from runtime.object_store_health import ask
 from runtime.roles import Role
@@ -52,6 +53,28 @@ def test_a_login_does_what_its_role_needs_and_reaches_no_other_prefix(role: str,
         if found.right is not Right.LIST:
             assert found.found == (found.prefix in PREFIXES_OF[role]), found
         assert found.found or not found.expected, found
+
+
+def test_the_api_gives_links_and_takes_parts_below_uploads_and_nowhere_else(
+    services: Services, owner: ObjectStore
+) -> None:
+    api = login(services, Role.API)
+    prefix = f"uploads/acme/{uuid.uuid4().hex}/"
+    link = api.presign_put(prefix + "data", 4, 60)
+    assert httpx.put(link, content=b"clip", headers=ONCE).status_code == 200
+    assert owner.get(prefix + "data", 4) == b"clip"
+    parts = api.begin_parts(prefix + "large")
+    assert httpx.put(api.presign_part(prefix + "large", parts, 1, 4, 60), content=b"part").status_code == 200
+    assert (api.begun_parts(prefix), list(api.arrived_parts(prefix + "large", parts))) == (
+        [(prefix + "large", parts)],
+        [1],
+    )
+    api.abort_parts(prefix + "large", parts)
+    assert api.delete_prefix(prefix) == 1
+    for key in (f"positions/{uuid.uuid4().hex}", f"uploads/../positions/{uuid.uuid4().hex}"):
+        elsewhere = api.presign_put(key, 4, 60)
+        assert httpx.put(elsewhere, content=b"clip", headers=ONCE).status_code in (400, 403)
+    assert httpx.put(link.replace("/uploads/", "/positions/"), content=b"clip", headers=ONCE).status_code in (400, 403)
 
 
 @pytest.mark.parametrize("form", ["{}", *GOES_AROUND])

@@ -14,7 +14,7 @@ from api.cancels import Cancels
 from api.hub import Hub
 from api.key_checks import KeyChecks
 from api.metrics import Metrics
-from api.resources import REQUESTS_EACH_MAX, Resources
+from api.resources import REQUESTS_EACH_MAX, SENDERS_EACH_MAX, SENDERS_MAX, Resources
 from api.shares import CallerShares
 from registry import keys
 from registry.keys import Key
@@ -22,7 +22,7 @@ from runtime.settings import Settings
 
 
 class ServedApi:
-    """`reads` answers the queries of handlers, by the name of the query; `store` is the object store."""
+    """`reads` answers the queries and changes of handlers, by the name of the function; `store` is the object store."""
 
     def __init__(
         self,
@@ -31,20 +31,22 @@ class ServedApi:
         reads: dict[str, Any] | None = None,
         prefix: str = "",
         metrics_public: bool = False,
+        **settings: Any,
     ) -> None:
-        self._application = Application(Settings(api_prefix=prefix, api_metrics_public=metrics_public))
+        self._application = Application(Settings(api_prefix=prefix, api_metrics_public=metrics_public, **settings))
         self._reads = reads or {}
         self.looked: list[str] = []
         """Secrets for which a database would have been asked."""
         self._keys: dict[str, Key] = {}
         self.resources = resources = object.__new__(Resources)
-        resources.store = store
+        resources.store, resources.settings = store, self._application.settings
         resources.keys = KeyChecks(SimpleNamespace(kept=self._keys.get), self._look)
         resources.requests = CallerShares(REQUESTS_EACH_MAX)
         resources.ledger_askers = CallerShares(1)
+        resources.senders, resources.all_senders = CallerShares(SENDERS_EACH_MAX), CallerShares(SENDERS_MAX)
         resources.cancels = Cancels()
         resources.hub, resources.metrics = Hub(), Metrics()
-        vars(resources).update(read=self._read, in_store=self._in_store)
+        vars(resources).update(read=self._read, write=self._read, in_store=self._in_store, in_uploads=self._in_store)
         self._application._starlette.state.resources = resources
 
     async def _look(self, secret: str, who: str) -> Key | None:
@@ -54,8 +56,8 @@ class ServedApi:
     async def _read(self, query: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         return self._reads[query.__name__](*arguments, **named)
 
-    async def _in_store(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return function(*arguments)
+    async def _in_store(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        return function(*arguments, **named)
 
     def secret_of(self, tenant: str) -> str:
         """The secret of a key of this tenant."""

@@ -20,13 +20,14 @@ from pydantic import ValidationError
 from starlette.routing import Route
 
 import api.jobs
-from api import bodies, failed_keys
+from api import bodies, failed_keys, upload_bodies
 from api.app import DOCUMENT, OPERATIONS, ROUTES
 from api.bodies import SubmitRequest
 from api.guard import SECURITY_HEADERS
 from api.problems import Problem
 from api.request_body import decode
 from api.submissions import tier_of
+from api.upload_bodies import UploadBody
 from audit.waits.sentences import Why
 from contract.bounds import DEPTH_MAX
 from contract.codec import Malformed, decode_values
@@ -37,12 +38,16 @@ from registry import keys
 from registry.keys import Key
 from registry.schemas import SchemaRefused, Validator
 from runtime.settings import Settings
+from tests.twin.object_store import TwinObjectStore
+from tests.twin.uploads import TwinUploads
 from tests.unit.api.served import ServedApi
 from tests.unit.audit.ledger import job_of
 from views.rows import JobRow
 
 MINE, ABSENT = job_of(1), job_of(2)
+UPLOAD = "u-" + "1" * 32
 OF_A_JOB = [operation for operation in OPERATIONS if "{job}" in operation.path]
+OF_AN_UPLOAD = [operation for operation in OPERATIONS if "{upload}" in operation.path]
 OF_OPERATORS = {"/v1/clusters", "/v1/nodes", "/v1/policy"}
 
 
@@ -77,6 +82,23 @@ def test_api1_broken_object_level_authorization() -> None:
         assert foreign[0] == 404
     assert api.request("GET", f"/v1/jobs/{MINE}").status_code == 200
     assert len(OF_A_JOB) == 7
+    table = TwinUploads()
+    uploads = ServedApi(reads=table.functions, store=TwinObjectStore())
+    mine = uploads.request("POST", "/v1/uploads", json={"bytes": 4}).json()["upload"]["upload"]
+    for operation in OF_AN_UPLOAD:
+        foreign, absent, malformed = (
+            without_instance(
+                uploads.request(
+                    operation.method, operation.path.replace("{upload}", id), tenant="other", content=b"clip"
+                )
+            )
+            for id in (mine, UPLOAD, "u-..")
+        )
+        assert foreign == absent == malformed
+        assert foreign[0] == 404
+    assert uploads.request("GET", "/v1/uploads", tenant="other").json()["uploads"] == []
+    assert table.rows[mine].state == "pending"
+    assert len(OF_AN_UPLOAD) == 4
 
 
 def test_api2_broken_authentication() -> None:
@@ -87,6 +109,7 @@ def test_api2_broken_authentication() -> None:
         if operation.public:
             continue
         path = operation.path.replace("{job}", MINE).replace("{attempt}", "1").replace("{model}", "echo")
+        path = path.replace("{upload}", UPLOAD)
         for headers in ({}, {"Authorization": f"Bearer {unknown[:-1]}"}, {"Authorization": f"Basic {unknown}"}):
             answer = api.request(operation.method, path, tenant="", headers=headers)
             assert answer.status_code == 401
@@ -112,7 +135,8 @@ def test_api3_broken_object_property_level_authorization() -> None:
         tier_of(Key("id", "acme", ("free",), "user"), Policy({"free": Tier(1), "gold": Tier(1)}, {}, {}), "gold")
     assert refused.value.status == 403
     answers = {body for operation in OPERATIONS for body in operation.answers.values() if not isinstance(body, str)}
-    assert {body for body in answers if body.__module__ != bodies.__name__} == {Why}
+    assert {body for body in answers if body.__module__ not in (bodies.__name__, upload_bodies.__name__)} == {Why}
+    assert not {"tenant", "parts"} & set(UploadBody.__struct_fields__)
     shown = served(row()).request("GET", f"/v1/jobs/{MINE}").json()["job"]
     assert not {"tenant", "pool", "result_manifest", "result_dispatch", "gone_by_ms"} & set(shown)
 
@@ -150,7 +174,7 @@ def test_api5_broken_function_level_authorization() -> None:
         answer = api.request("GET", path)
         assert (answer.status_code, answer.json()["type"]) == (403, "urn:headrace:problem:operators-only")
     for operation in OPERATIONS:
-        for method in {"DELETE", "PUT", "PATCH", "TRACE"}:
+        for method in {"DELETE", "PUT", "PATCH", "TRACE"} - {o.method for o in OPERATIONS if o.path == operation.path}:
             assert api.request(method, operation.path).status_code in (404, 405)
 
 

@@ -40,7 +40,7 @@ def test_it_is_refused_before_any_handler(operation: Operation, parameter: dict[
         else:
             given, expected = {}, 422
             url = f"{operation.path}?{parameter['name']}={quote(value, safe='')}"
-        for name in ("job", "model", "attempt"):
+        for name in ("job", "model", "attempt", "upload"):
             url = url.replace(f"{{{name}}}", given.get(name, "1"))
         response = asked(operation, url)
         assert response.status_code == expected, (value[:3], response.text)
