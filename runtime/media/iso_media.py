@@ -74,7 +74,7 @@ def _count_fragment(reader: FileReader, moof: Box, frames: Counter[int]) -> None
             elif box.kind == b"trun":
                 frames[track] += number(reader, box, 4, 4)
             elif box.kind in (b"senc", b"saiz"):
-                raise MediaRefused("its tracks are encrypted: send the video without protection")
+                raise MediaRefused("its tracks are encrypted: send the video without protection", "encrypted")
 
 
 def _of_movie(
@@ -84,9 +84,9 @@ def _of_movie(
     tracks: list[_Track] = []
     for box in children(reader, moov):
         if box.kind in (b"cmov", b"rmra"):
-            raise MediaRefused(_INDIRECT[box.kind])
+            raise MediaRefused(*_INDIRECT[box.kind])
         if box.kind == b"pssh":
-            raise MediaRefused("its tracks are encrypted: send the video without protection")
+            raise MediaRefused("its tracks are encrypted: send the video without protection", "encrypted")
         if box.kind == b"mvhd":
             scale, duration = clock(reader, box)
         elif box.kind == b"mvex":
@@ -103,8 +103,8 @@ def _of_movie(
 
 
 _INDIRECT = {
-    b"cmov": "its header is compressed (cmov), which is not taken: write it anew",
-    b"rmra": "the file only points to another file (rmra), which is not taken: send the video itself",
+    b"cmov": ("its header is compressed (cmov), which is not taken: write it anew", "codec"),
+    b"rmra": ("the file only points to another file (rmra), which is not taken: send the video itself", "elsewhere"),
 }
 
 
@@ -182,7 +182,9 @@ def _check_data_is_here(reader: FileReader, dinf: Box) -> None:
             continue
         for entry in _entries(reader, box):
             if not number(reader, entry, 0, 4) & 1:
-                raise MediaRefused("a track's data lie in another file, which is not taken: send one whole file")
+                raise MediaRefused(
+                    "a track's data lie in another file, which is not taken: send one whole file", "elsewhere"
+                )
 
 
 def _entries(reader: FileReader, box: Box) -> list[Box]:
@@ -207,7 +209,7 @@ def _read_tables(reader: FileReader, stbl: Box, track: _Track) -> None:
 
 def _read_sample_entry(reader: FileReader, entry: Box, track: _Track) -> None:
     if entry.kind in ENCRYPTED:
-        raise MediaRefused("its tracks are encrypted: send the video without protection")
+        raise MediaRefused("its tracks are encrypted: send the video without protection", "encrypted")
     track.codec = track.codec or word(entry.kind)
     if word(entry.kind) != track.codec:
         raise MediaRefused(f"a track changes its codec from {track.codec} to {entry.name}: write it anew with one")

@@ -48,7 +48,7 @@ def _container(reader: FileReader, header: Element) -> Container:
     kind = next((_bytes(reader, e, 16) for e in _elements(reader, header.start, header.end) if e.name == DOC_TYPE), b"")
     kinds = {b"webm": Container.WEBM, b"matroska": Container.MATROSKA}
     if kind.rstrip(b"\0") not in kinds:
-        raise MediaRefused(f"expected webm or matroska, found a file of type {word(kind)}")
+        raise MediaRefused(f"expected webm or matroska, found a file of type {word(kind)}", "not_media")
     return kinds[kind.rstrip(b"\0")]
 
 
@@ -77,7 +77,7 @@ def _seconds(reader: FileReader, info: Element) -> float | None:
     for element in _elements(reader, info.start, info.end):
         if element.name in LINKS:
             raise MediaRefused(
-                "the file is one part of several (linked segments) and needs another file: send it whole"
+                "the file is one part of several (linked segments) and needs another file: send it whole", "elsewhere"
             )
         if element.name == TIMESTAMP_SCALE:
             scale = _number(reader, element)
@@ -99,7 +99,9 @@ def _track(reader: FileReader, entry: Element) -> TrackClaims:
     kind, codec, width, height = 0, "", 0, 0
     for element in _elements(reader, entry.start, entry.end):
         if element.name == CONTENT_ENCODINGS:
-            raise MediaRefused("a track is compressed or encrypted once more (ContentEncodings): write it anew without")
+            raise MediaRefused(
+                "a track is compressed or encrypted once more (ContentEncodings): write it anew without", "codec"
+            )
         if element.name == TRACK_TYPE:
             kind = _number(reader, element)
         elif element.name == CODEC:

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+REFUSED_KINDS = (
+    "codec",
+    "damaged",
+    "decoder_crashed",
+    "decoder_memory",
+    "decoder_time",
+    "elsewhere",
+    "encrypted",
+    "no_frames",
+    "not_media",
+    "size_changes",
+    "too_fast",
+    "too_large",
+    "too_long",
+    "too_many_frames",
+    "too_many_pixels",
+    "too_short",
+    "too_small",
+    "wrong_kind",
+)
+"""Why a file is not taken, in a word that may stand where the file's own words may not. elsewhere: its data lie in
+another file. too_large: in bytes. too_many_pixels, too_small: of a picture. too_short: fewer frames than the model
+needs."""
+
 
 class MediaRefused(Exception):
     """A file is not taken. The message is one sentence for the user who sent it, without names of the installation.
 
     Bytes of the file stand in it only as `word` lets them through."""
+
+    def __init__(self, sentence: str, kind: str = "damaged") -> None:
+        """`kind`: of REFUSED_KINDS."""
+        assert kind in REFUSED_KINDS, kind
+        super().__init__(sentence)
+        self.kind = kind
 
 
 def word(raw: bytes) -> str:

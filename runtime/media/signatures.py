@@ -43,7 +43,7 @@ _TRANSPORT_PACKET = 188
 def container_of(reader: FileReader) -> Container:
     """MediaRefused, unless the first bytes are those of a container that is taken."""
     if reader.size == 0:
-        raise MediaRefused("the file is empty")
+        raise MediaRefused("the file is empty", "not_media")
     head = reader.read(0, min(HEAD_BYTES, reader.size))
     if head[4:8] == b"ftyp":
         return _of_brand(head[8:12])
@@ -57,12 +57,14 @@ def container_of(reader: FileReader) -> Container:
         return Container.JPEG
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return Container.GIF
-    raise MediaRefused(_sentence(head))
+    raise MediaRefused(_sentence(head), "not_media")
 
 
 def _of_brand(brand: bytes) -> Container:
     if brand in _HEIF:
-        raise MediaRefused("the file is a HEIF or AVIF image, which is not taken: send png, jpeg, webp or gif")
+        raise MediaRefused(
+            "the file is a HEIF or AVIF image, which is not taken: send png, jpeg, webp or gif", "not_media"
+        )
     return Container.MOV if brand == b"qt  " else Container.MP4
 
 
@@ -71,7 +73,9 @@ def _of_riff(form: bytes) -> Container:
         return Container.WEBP
     if form == b"WAVE":
         return Container.WAV
-    raise MediaRefused(f"the file is {'an AVI' if form == b'AVI ' else 'a RIFF'} file, which is not taken: {TAKEN}")
+    raise MediaRefused(
+        f"the file is {'an AVI' if form == b'AVI ' else 'a RIFF'} file, which is not taken: {TAKEN}", "not_media"
+    )
 
 
 def _sentence(head: bytes) -> str:

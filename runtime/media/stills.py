@@ -7,6 +7,7 @@ from runtime.media.file_reader import FileReader
 from runtime.media.refused import MediaRefused
 
 JPEG_MARKERS_MAX = 1000
+WEBP_ANIMATION = 0x02
 _STARTS_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 
@@ -14,13 +15,28 @@ _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 def claims(reader: FileReader, container: Container) -> MediaClaims:
     """MediaRefused."""
     width, height = _SIZES[container](reader)
-    return MediaClaims(container, (TrackClaims(MediaFormat.IMAGE, container.value, width, height),))
+    frames = _png_frames(reader) if container is Container.PNG else None
+    return MediaClaims(container, (TrackClaims(MediaFormat.IMAGE, container.value, width, height, frames=frames),))
 
 
 def _png(reader: FileReader) -> tuple[int, int]:
     if reader.read(8, 8) != b"\0\0\0\x0dIHDR":
         raise MediaRefused("the PNG does not begin with its header (IHDR)")
     return reader.number(16, 4), reader.number(20, 4)
+
+
+def _png_frames(reader: FileReader) -> int | None:
+    """Of an animated PNG (acTL), whose first picture is a PNG like others."""
+    at = 8
+    while at + 8 <= reader.size:
+        reader.count_part()
+        length, kind = reader.number(at, 4), reader.read(at + 4, 4)
+        if kind == b"acTL":
+            return reader.number(at + 8, 4)
+        if kind == b"IDAT":
+            return None
+        at += 12 + length
+    raise MediaRefused("the PNG has no picture (IDAT)")
 
 
 def _gif(reader: FileReader) -> tuple[int, int]:
@@ -53,6 +69,8 @@ def _webp(reader: FileReader) -> tuple[int, int]:
     if whole > reader.size:
         raise MediaRefused(f"the WebP says that it is {whole} bytes long, and the file ends after {reader.size}")
     kind, body = reader.read(12, 4), reader.read(20, 10)
+    if kind == b"VP8X" and body[0] & WEBP_ANIMATION:
+        raise MediaRefused("the WebP is animated, which is not taken: send one picture of it", "codec")
     if kind == b"VP8X":
         return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
     if kind == b"VP8L" and body[0] == 0x2F:

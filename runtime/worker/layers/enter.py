@@ -42,15 +42,15 @@ KERNEL = layer("kernel")
 def apply(plan: Any) -> None:
     """OSError. With own processes, returns in the process that is to become the program, and in no other."""
     die_with(plan["parent"])
-    namespaces, user = layer("namespaces"), layer("user")
+    namespaces, user, limits = layer("namespaces"), layer("user"), layer("limits")  # here: the new root may lack them
+    landlock = layer("landlock") if plan["landlock"] else None
     memory = namespaces.enter(plan)
     kept = None
     if plan["processes"] == "own":
         kept = layer("processes").Kept(lambda: become(user, plan))
     if plan["mounts"]:
         namespaces.change_root(plan, memory)
-    layer("limits").apply(plan)
-    landlock = layer("landlock") if plan["landlock"] else None
+    limits.apply(plan)
     if kept is None:
         become(user, plan)
     else:

@@ -74,10 +74,15 @@ def rotated(f: Ffmpeg) -> bytes:
     return poke(f.video(), f"{TRACK}/tkhd", 40, QUARTER)
 
 
+def bright(transfer: str) -> tuple[str, ...]:
+    """Ten bits, with a screen's light as HDR measures it. Options of the encoder alone would not reach the stream."""
+    colours = f"color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc"
+    return ("-vf", f"format=yuv420p10le,setparams={colours}", "-pix_fmt", "yuv420p10le")
+
+
 def like_a_phone(f: Ffmpeg) -> bytes:
     """Held upright: ten bits, HLG, turned by a quarter."""
-    colours = ("-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", "arib-std-b67")
-    data = f.video(*HEVC, *colours, "-colorspace", "bt2020nc", suffix="mov")
+    data = f.video(*HEVC, *bright("arib-std-b67"), suffix="mov")
     return poke(data, f"{TRACK}/tkhd", 40, QUARTER)
 
 
@@ -120,33 +125,133 @@ def streams(f: Ffmpeg, videos: int, sounds: int) -> bytes:
     return f.clip(*source, *mapped, *codecs)
 
 
-HDR = ("-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
 VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
 HEVC = ("-c:v", "libx265", "-x265-params", "log-level=none:pools=none:frame-threads=1", "-tag:v", "hvc1")
 AV1 = ("-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "lp=1")
 ODD = ("-vf", "format=yuv444p,scale=161:121", "-pix_fmt", "yuv444p")
 UNEVEN = ("-vf", "select='not(mod(n,3))+lt(n,12)'", "-fps_mode", "vfr")
 
+WHOLE: dict[str, object] = {
+    "frames": 48,
+    "fps": 24,
+    "source_frames": 48,
+    "source_ms": 2000,
+    "width": 160,
+    "height": 120,
+}
+"""Of the clip that most of the files hold."""
+
 DRAWN: tuple[Trick, ...] = (
-    prepared("good.mp4", "48 frames, 2 s, h264", lambda f: f.video()),
-    prepared("good-header-last.mp4", "48 frames", lambda f: f.video("-movflags", "0")),
-    prepared("good.mov", "48 frames", lambda f: f.video(suffix="mov")),
-    prepared("good.webm", "48 frames, vp9", lambda f: f.video(*VP9, suffix="webm")),
-    prepared("good.mkv", "48 frames", lambda f: f.video(suffix="mkv")),
-    prepared("good-hevc.mp4", "48 frames, hevc", lambda f: f.video(*HEVC)),
-    prepared("good-av1.mp4", "48 frames, av1", lambda f: f.video(*AV1)),
-    prepared("like-a-phone.mov", "sides exchanged; rotation applied; HDR to SDR", like_a_phone),
-    prepared("fragmented.mp4", "48 frames", fragments),
-    prepared("rotated.mp4", "sides exchanged; rotation applied", rotated),
-    prepared("wide-samples.mp4", "sample aspect 2:1 applied", lambda f: f.video("-vf", "setsar=2/1")),
-    prepared("uneven-rate.mp4", "variable rate made constant", lambda f: f.video(*UNEVEN)),
-    prepared("ten-bit-hdr.mp4", "HDR to SDR", lambda f: f.video(*HDR)),
-    prepared("odd-sides-444.mp4", "161 x 121", lambda f: f.video(*ODD)),
-    prepared("grey.mp4", "48 frames", lambda f: f.video("-pix_fmt", "gray")),
-    prepared("full-range-422.mp4", "range", lambda f: f.video("-pix_fmt", "yuvj422p", "-strict", "unofficial")),
-    prepared("one-edit.mp4", "1 s", lambda f: edits(f, 1)),
-    prepared("two-videos-nine-sounds.mp4", "dropped: 1 video, 8 audio", lambda f: streams(f, 2, 9)),
-    prepared("many-4k.mp4", "1800 frames, 30 s", one_picture_many_times, slow=True),
+    prepared(
+        "good.mp4",
+        "48 frames, 2 s, h264",
+        lambda f: f.video(),
+        facts=WHOLE | {"container": "mp4", "codec": "h264", "changes": ()},
+    ),
+    prepared(
+        "good-header-last.mp4",
+        "48 frames",
+        lambda f: f.video("-movflags", "0"),
+        facts=WHOLE | {"container": "mp4", "codec": "h264", "changes": ()},
+    ),
+    prepared(
+        "good.mov",
+        "48 frames",
+        lambda f: f.video(suffix="mov"),
+        facts=WHOLE | {"container": "mov"},
+    ),
+    prepared(
+        "good.webm",
+        "48 frames, vp9",
+        lambda f: f.video(*VP9, suffix="webm"),
+        facts={"frames": 48, "codec": "vp9", "container": "webm", "source_ms": 1999},
+    ),
+    prepared(
+        "good.mkv",
+        "48 frames",
+        lambda f: f.video(suffix="mkv"),
+        facts={"frames": 48, "codec": "h264", "container": "mkv", "source_ms": 1999},
+    ),
+    prepared(
+        "good-hevc.mp4",
+        "48 frames, hevc",
+        lambda f: f.video(*HEVC),
+        facts=WHOLE | {"codec": "hevc"},
+    ),
+    prepared(
+        "good-av1.mp4",
+        "48 frames, av1",
+        lambda f: f.video(*AV1),
+        facts=WHOLE | {"codec": "av1"},
+    ),
+    prepared(
+        "like-a-phone.mov",
+        "sides exchanged; rotation applied; HDR to SDR",
+        like_a_phone,
+        facts={"width": 120, "height": 160, "rotated": 90, "changes": ("depth_reduced", "hdr_to_sdr")},
+    ),
+    prepared(
+        "fragmented.mp4",
+        "48 frames",
+        fragments,
+        facts=WHOLE | {"container": "mp4", "codec": "h264", "changes": ()},
+    ),
+    prepared(
+        "rotated.mp4",
+        "sides exchanged; rotation applied",
+        rotated,
+        facts={"width": 120, "height": 160, "rotated": 90, "changes": ()},
+    ),
+    prepared(
+        "wide-samples.mp4",
+        "sample aspect 2:1 applied",
+        lambda f: f.video("-vf", "setsar=2/1"),
+        facts={"source_width": 160, "width": 320, "height": 120, "changes": ("pixels_made_square",)},
+    ),
+    prepared(
+        "uneven-rate.mp4",
+        "variable rate made constant",
+        lambda f: f.video(*UNEVEN),
+        facts={"source_frames": 24, "frames": 46, "changes": ("rate_made_constant",)},
+    ),
+    prepared(
+        "ten-bit-hdr.mp4",
+        "HDR to SDR",
+        lambda f: f.video(*bright("smpte2084")),
+        facts=WHOLE | {"changes": ("depth_reduced", "hdr_to_sdr")},
+    ),
+    prepared(
+        "odd-sides-444.mp4",
+        "161 x 121",
+        lambda f: f.video(*ODD),
+        facts={"source_width": 161, "source_height": 121, "width": 160, "height": 120},
+    ),
+    prepared(
+        "grey.mp4",
+        "48 frames",
+        lambda f: f.video("-pix_fmt", "gray"),
+        facts=WHOLE | {"changes": ()},
+    ),
+    prepared(
+        "full-range-422.mp4",
+        "range",
+        lambda f: f.video("-pix_fmt", "yuvj422p", "-strict", "unofficial"),
+        facts=WHOLE | {"changes": ()},
+    ),
+    prepared("one-edit.mp4", "1 s", lambda f: edits(f, 1), facts={"frames": 24, "source_ms": 1000}),
+    prepared(
+        "two-videos-nine-sounds.mp4",
+        "dropped: 1 video, 8 audio",
+        lambda f: streams(f, 2, 9),
+        facts={"frames": 24, "changes": ("audio_dropped", "streams_dropped")},
+    ),
+    prepared(
+        "many-4k.mp4",
+        "1800 frames, 30 s",
+        one_picture_many_times,
+        slow=True,
+        facts={"width": 1920, "height": 1080, "frames": 719},
+    ),
     refused("edits-without-end.mp4", "edit list", lambda f: edits(f, 5000)),
     refused("cut-in-half.mp4", "ends", lambda f: f.video()[: len(f.video()) // 2]),
     refused("cut-before-its-header.mp4", "ends|header", lambda f: f.video("-movflags", "0")[:-2000]),

@@ -62,7 +62,7 @@ SCRIPTS_AND_ARCHIVES: tuple[Trick, ...] = (
     by_bytes("playlist-behind-ftyp.mp4", "header|box", lambda: FTYP + PLAYLIST),
     by_bytes("concat.mp4", "script", lambda: CONCAT),
     by_bytes("dash.mp4", "text", lambda: DASH),
-    by_bytes("drawing.png", "text", lambda: SVG, field="image"),
+    by_bytes("drawing.png", "text", lambda: SVG, kind="image"),
     by_bytes("session.webm", "text", lambda: SESSION),
     by_bytes("page.mp4", "text", lambda: b"<!doctype html>\n<title>404</title>\n"),
     by_bytes("archive.mp4", "archive", zipped),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from tests.media.corpus.clips import Ffmpeg
 
@@ -33,26 +34,35 @@ class Trick:
     such that one of them must stand in the sentence."""
     make: Make
     stage: Stage = Stage.HEADER
-    field: str = "video"
+    kind: str = "video"
     """The format that the model's schema asks for."""
     needs_ffmpeg: bool = True
     slow: bool = False
     """Whether preparing it takes more than 2 s of one core by right."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """Of a prepared file: what its MediaFacts must say, by field."""
 
 
 def refused(name: str, says: str, make: Make, **more: object) -> Trick:
     return Trick(name, Outcome.REFUSED, says, make, **more)  # type: ignore[arg-type]
 
 
-def by_bytes(name: str, says: str, data: Callable[[], bytes], field: str = "video") -> Trick:
+def by_bytes(name: str, says: str, data: Callable[[], bytes], kind: str = "video") -> Trick:
     """A file that is refused, and that Python alone makes."""
-    return Trick(name, Outcome.REFUSED, says, lambda _: data(), field=field, needs_ffmpeg=False)
+    return Trick(name, Outcome.REFUSED, says, lambda _: data(), kind=kind, needs_ffmpeg=False)
 
 
-def prepared(name: str, says: str, make: Make, field: str = "video", slow: bool = False) -> Trick:
-    return Trick(name, Outcome.PREPARED, says, make, Stage.DECODER, field, slow=slow)
+def prepared(
+    name: str,
+    says: str,
+    make: Make,
+    kind: str = "video",
+    slow: bool = False,
+    facts: Mapping[str, object] = MappingProxyType({}),
+) -> Trick:
+    return Trick(name, Outcome.PREPARED, says, make, Stage.DECODER, kind, slow=slow, facts=facts)
 
 
-def undecodable(name: str, says: str, make: Make, slow: bool = False) -> Trick:
+def undecodable(name: str, says: str, make: Make, kind: str = "video") -> Trick:
     """A file whose headers are in order, and whose content is not."""
-    return Trick(name, Outcome.REFUSED, says, make, Stage.DECODER, slow=slow)
+    return Trick(name, Outcome.REFUSED, says, make, Stage.DECODER, kind)

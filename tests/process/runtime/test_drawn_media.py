@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from contract.media import MediaRule
 from runtime.media.claims import MediaClaims, MediaFormat
 from runtime.media.header_check import claims_of
-from runtime.media.limits import MediaLimits, check_claims
+from runtime.media.limits import check_claims
 from runtime.media.refused import MediaRefused
 from tests.media.corpus.clips import Ffmpeg
 from tests.media.corpus.drawn import DRAWN
@@ -42,7 +43,7 @@ def verdict(file: Path, wanted: MediaFormat) -> MediaClaims | str:
     descriptor = os.open(file, os.O_RDONLY)
     try:
         claims = claims_of(lambda offset, length: os.pread(descriptor, length, offset), file.stat().st_size)
-        check_claims(claims, wanted, MediaLimits())
+        check_claims(claims, wanted, MediaRule())
     except MediaRefused as refused:
         return str(refused)
     finally:
@@ -55,7 +56,7 @@ def test_a_drawn_file_passes_the_headers_as_its_row_says(trick: Trick, ffmpeg: F
     file = tmp_path / trick.name
     file.write_bytes(trick.make(ffmpeg))
 
-    found = verdict(file, MediaFormat(trick.field))
+    found = verdict(file, MediaFormat(trick.kind))
 
     if trick.outcome is Outcome.REFUSED and trick.stage is Stage.HEADER:
         assert isinstance(found, str)

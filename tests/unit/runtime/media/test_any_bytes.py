@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.media import MediaRule
 from runtime.media.claims import MediaFormat
 from runtime.media.file_reader import HEADER_BYTES_MAX
 from runtime.media.header_check import claims_of
-from runtime.media.limits import MediaLimits, check_claims
+from runtime.media.limits import check_claims
 from runtime.media.refused import MediaRefused, word
 from tests.media.corpus.boxes import FTYP, box, movie
 from tests.media.corpus.lying_headers import gif, jpeg, matroska, png, webp
@@ -39,7 +40,7 @@ def look(data: bytes) -> None:
     try:
         claims = claims_of(read_at, len(data))
         for wanted in MediaFormat:
-            check_claims(claims, wanted, MediaLimits())
+            check_claims(claims, wanted, MediaRule())
     except MediaRefused as refused:
         sentence = str(refused)
     assert sentence.isprintable()

@@ -6,9 +6,10 @@ import struct
 
 import pytest
 
+from contract.media import MediaRule
 from runtime.media.claims import Container, MediaClaims, MediaFormat, TrackClaims
 from runtime.media.header_check import claims_of
-from runtime.media.limits import MediaLimits, check_claims
+from runtime.media.limits import check_claims
 from runtime.media.refused import MediaRefused
 from tests.media.corpus.boxes import FTYP, box, find, full_box, movie, poke, put
 from tests.media.corpus.lying_headers import element, gif, jpeg, matroska, png, webp
@@ -113,7 +114,7 @@ def test_stills_say_their_size(data: bytes, container: Container) -> None:
     said = read(data)
     assert said.container is container
     assert (said.tracks[0].width, said.tracks[0].height) == (640, 480)
-    check_claims(said, MediaFormat.IMAGE, MediaLimits())
+    check_claims(said, MediaFormat.IMAGE, MediaRule())
 
 
 def wav(rate: int, sound: int, claimed: int) -> bytes:
@@ -148,9 +149,9 @@ def test_a_wav_lasts_as_long_as_its_bytes_do() -> None:
 def test_a_video_beyond_the_limits_is_refused(said: dict[str, int], words: str) -> None:
     told = {"samples": 48, "duration": 48} | said
     with pytest.raises(MediaRefused, match=words):
-        check_claims(read(FTYP + movie(**told) + MDAT), MediaFormat.VIDEO, MediaLimits())  # type: ignore[arg-type]
+        check_claims(read(FTYP + movie(**told) + MDAT), MediaFormat.VIDEO, MediaRule())  # type: ignore[arg-type]
 
 
 def test_a_video_at_the_limits_passes() -> None:
     largest = movie(width=3840, height=2343, samples=1800, duration=1800, timescale=60)
-    check_claims(read(FTYP + largest + MDAT), MediaFormat.VIDEO, MediaLimits())
+    check_claims(read(FTYP + largest + MDAT), MediaFormat.VIDEO, MediaRule())

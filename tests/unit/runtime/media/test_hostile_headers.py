@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from contract.media import MediaRule
 from runtime.media.claims import MediaFormat
 from runtime.media.file_reader import HEADER_BYTES_MAX, PARTS_MAX, FileReader
 from runtime.media.header_check import claims_of
-from runtime.media.limits import MediaLimits, check_claims
+from runtime.media.limits import check_claims
 from runtime.media.refused import MediaRefused
 from tests.media.corpus.clips import Ffmpeg
 from tests.media.corpus.lying_headers import LYING_HEADERS
@@ -39,7 +40,7 @@ def test_a_hostile_file_is_refused_before_any_decoder(trick: Trick) -> None:
     source = Source(trick.make(NO_FFMPEG))
 
     with pytest.raises(MediaRefused) as refused:
-        check_claims(claims_of(source.read_at, len(source.data)), MediaFormat(trick.field), MediaLimits())
+        check_claims(claims_of(source.read_at, len(source.data)), MediaFormat(trick.kind), MediaRule())
 
     sentence = str(refused.value)
     assert any(gist in sentence for gist in trick.says.split("|")), sentence
