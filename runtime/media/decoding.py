@@ -109,6 +109,6 @@ def judge(ended: Ended, errors: Sequence[bytes], bounds: ProgramBounds, wanted: 
         limit = f"more than the {bounds.memory_bytes // 10**6} MB of memory that it may"
         raise MediaRefused(f"to decode the {wanted} takes {limit}: send a smaller one", "decoder_memory")
     if ended.status < 0:
-        raise MediaRefused(f"the decoder did not survive the {wanted}: write it anew", "decoder_crashed")
+        raise MediaRefused(f"the decoder did not survive the {wanted}: write it anew", "decoder")
     where = f" after {frames} frames" if frames else ""
     raise MediaRefused(f"the {wanted} is damaged: it cannot be decoded to its end{where}")

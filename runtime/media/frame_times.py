@@ -41,7 +41,7 @@ class FrameTimes:
             )
         if self.count > frames_limit(self._rule):
             raise MediaRefused(
-                f"the video has more than the {frames_limit(self._rule)} frames that are taken", "too_many_frames"
+                f"the video has more than the {frames_limit(self._rule)} frames that are taken", "too_long"
             )
 
     def _add_time(self, time_s: float) -> None:

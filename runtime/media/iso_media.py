@@ -74,7 +74,7 @@ def _count_fragment(reader: FileReader, moof: Box, frames: Counter[int]) -> None
             elif box.kind == b"trun":
                 frames[track] += number(reader, box, 4, 4)
             elif box.kind in (b"senc", b"saiz"):
-                raise MediaRefused("its tracks are encrypted: send the video without protection", "encrypted")
+                raise MediaRefused("its tracks are encrypted: send the video without protection", "codec")
 
 
 def _of_movie(
@@ -86,7 +86,7 @@ def _of_movie(
         if box.kind in (b"cmov", b"rmra"):
             raise MediaRefused(*_INDIRECT[box.kind])
         if box.kind == b"pssh":
-            raise MediaRefused("its tracks are encrypted: send the video without protection", "encrypted")
+            raise MediaRefused("its tracks are encrypted: send the video without protection", "codec")
         if box.kind == b"mvhd":
             scale, duration = clock(reader, box)
         elif box.kind == b"mvex":
@@ -104,7 +104,7 @@ def _of_movie(
 
 _INDIRECT = {
     b"cmov": ("its header is compressed (cmov), which is not taken: write it anew", "codec"),
-    b"rmra": ("the file only points to another file (rmra), which is not taken: send the video itself", "elsewhere"),
+    b"rmra": ("the file only points to another file (rmra), which is not taken: send the video itself", "not_media"),
 }
 
 
@@ -183,7 +183,7 @@ def _check_data_is_here(reader: FileReader, dinf: Box) -> None:
         for entry in _entries(reader, box):
             if not number(reader, entry, 0, 4) & 1:
                 raise MediaRefused(
-                    "a track's data lie in another file, which is not taken: send one whole file", "elsewhere"
+                    "a track's data lie in another file, which is not taken: send one whole file", "not_media"
                 )
 
 
@@ -209,7 +209,7 @@ def _read_tables(reader: FileReader, stbl: Box, track: _Track) -> None:
 
 def _read_sample_entry(reader: FileReader, entry: Box, track: _Track) -> None:
     if entry.kind in ENCRYPTED:
-        raise MediaRefused("its tracks are encrypted: send the video without protection", "encrypted")
+        raise MediaRefused("its tracks are encrypted: send the video without protection", "codec")
     track.codec = track.codec or word(entry.kind)
     if word(entry.kind) != track.codec:
         raise MediaRefused(f"a track changes its codec from {track.codec} to {entry.name}: write it anew with one")

@@ -102,7 +102,7 @@ def _check_video(track: TrackClaims, rule: MediaRule) -> None:
         check_rate(frames, track.seconds, rule)
     if frames > frames_limit(rule):
         most = f"at most {frames_limit(rule)} are taken"
-        raise MediaRefused(f"the video has {frames} frames; {most}", "too_many_frames")
+        raise MediaRefused(f"the video has {frames} frames; {most}", "too_long")
 
 
 def one_frame() -> MediaRefused:

@@ -77,7 +77,7 @@ def _seconds(reader: FileReader, info: Element) -> float | None:
     for element in _elements(reader, info.start, info.end):
         if element.name in LINKS:
             raise MediaRefused(
-                "the file is one part of several (linked segments) and needs another file: send it whole", "elsewhere"
+                "the file is one part of several (linked segments) and needs another file: send it whole", "not_media"
             )
         if element.name == TIMESTAMP_SCALE:
             scale = _number(reader, element)

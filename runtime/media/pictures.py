@@ -115,7 +115,7 @@ def decode(source: MediaSource, look: FirstLook, size: SizePlan, pixels: str, fi
         file.write(data[: max(0, most * frame_bytes - received)])
         received += len(data)
         if received > (most + 1) * frame_bytes:
-            raise MediaRefused(f"the {source.wanted} has more frames than the decoder was asked for", "too_many_frames")
+            raise MediaRefused(f"the {source.wanted} has more frames than the decoder was asked for", "too_long")
 
     is_video = source.wanted is MediaFormat.VIDEO
     grid = [f"fps=fps={source.rule.fps}:round=near", f"select=lt(n\\,{most + 1})"] if is_video else []

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 REFUSED_KINDS = (
-    "codec",
-    "damaged",
-    "decoder_crashed",
-    "decoder_memory",
-    "decoder_time",
-    "elsewhere",
-    "encrypted",
-    "no_frames",
-    "not_media",
-    "size_changes",
-    "too_fast",
-    "too_large",
-    "too_long",
-    "too_many_frames",
-    "too_many_pixels",
-    "too_short",
-    "too_small",
-    "wrong_kind",
+    *("not_media", "wrong_kind", "codec", "damaged", "too_large", "too_long", "too_short", "too_many_pixels"),
+    *("too_small", "too_fast", "no_frames", "size_changes", "decoder_time", "decoder_memory", "decoder"),
 )
-"""Why a file is not taken, in a word that may stand where the file's own words may not. elsewhere: its data lie in
-another file. too_large: in bytes. too_many_pixels, too_small: of a picture. too_short: fewer frames than the model
-needs."""
+"""Why a file is not taken, in a word that may stand where the file's own words may not: of
+contract.preparation_reports.MEDIA_REFUSALS, those that a file itself brings about. not_media: also what only points to
+other files. codec: also what is encrypted. too_long: also in frames. too_short: fewer frames than the model needs.
+decoder: it did not survive the file."""
 
 
 class MediaRefused(Exception):

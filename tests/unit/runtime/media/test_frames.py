@@ -110,7 +110,7 @@ def test_a_video_stops_at_the_first_frame_too_many() -> None:
     found = FrameTimes(MediaRule(seconds_max=1, fps_max=10), (160, 120))
     for _ in range(10):
         found.add(look(time_s=0.5))
-    assert kind_of(found.add, look(time_s=0.5)) == "too_many_frames"
+    assert kind_of(found.add, look(time_s=0.5)) == "too_long"
 
 
 def test_at_the_end_a_video_has_frames_a_length_and_a_rate() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from contract.media import MediaRule
+from contract.preparation_reports import MEDIA_REFUSALS
 from runtime.media.claims import MediaFormat
 from runtime.media.file_reader import HEADER_BYTES_MAX, PARTS_MAX, FileReader
 from runtime.media.header_check import claims_of
 from runtime.media.limits import check_claims
-from runtime.media.refused import MediaRefused
+from runtime.media.refused import REFUSED_KINDS, MediaRefused
 from tests.media.corpus.clips import Ffmpeg
 from tests.media.corpus.lying_headers import LYING_HEADERS
 from tests.media.corpus.scripts_and_archives import SCRIPTS_AND_ARCHIVES
@@ -70,3 +71,7 @@ def test_a_header_costs_no_more_than_its_budget_of_bytes() -> None:
     with pytest.raises(MediaRefused, match="longer than"):
         reader.read(0, 1)
     assert source.bytes_read == HEADER_BYTES_MAX
+
+
+def test_each_kind_of_refusal_is_one_that_a_worker_reports() -> None:
+    assert set(REFUSED_KINDS) <= set(MEDIA_REFUSALS)
