@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 DIGITS_MAX = 9
 
 STORE_READ_TIMEOUT_S, STORE_PART_TIMEOUT_S, STORE_TRIES = SHORT_READ_TIMEOUT_S, 30.0, 1
-"""Whoever asks the store here asks again for as long as it takes (gpu_worker.io.outages), so one call need not last.
+"""Whoever asks the store here asks again for as long as it takes (runtime.worker.outages), so one call need not last.
 With 30 s and two tries a node said nothing for a minute of a store that stood still, and took jobs all the while."""
 
 

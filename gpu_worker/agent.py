@@ -1,61 +1,18 @@
-"""The node agent: brings what happens to the node's rules, and turns until the node has left.
-
-All of it runs in the main thread's loop but the waiting: one thread reads orders, one hears the producer's acks, a few
-fetch payloads and versions and store results. These threads post to the loop, which carries out each post in turn.
-"""
+"""The agent of a GPU node: what its rules answer is carried out by its held attempts."""
 
 from __future__ import annotations
 
-import time
-import uuid
-
-import structlog
-
-from contract.inputs import NodeLeft
-from contract.orders import Order
 from gpu_worker.held_attempts import HeldAttempts
-from gpu_worker.rules.holding import RESULT_BYTES_MAX, Holding
+from gpu_worker.rules.actions import Action
 from gpu_worker.rules.node_rules import NodeRules
 from gpu_worker.world import World
-from runtime.kafka import Delivery
-from runtime.worker import metrics
-from runtime.worker.departure import Departure
-from runtime.worker.heartbeat import HeartbeatTimer
-from runtime.worker.loop import Loop
-from runtime.worker.node import NOT_CONFINED, REFUSED, NodeIdentity
-from runtime.worker.report_sender import ReportSender
+from runtime.worker.node import NodeIdentity
+from runtime.worker.node_agent import NodeAgent, new_session
+from runtime.worker.rules.holding import RESULT_BYTES_MAX, Holding
 from runtime.worker.scratch import Scratch
 
-log = structlog.get_logger(__name__)
 
-
-REFUSALS = {
-    "name_taken": "expected its name to be its own, found that another machine works under it; give one of the two"
-    " another --node name. If the other one is gone, start this one again when its lease is over (30 s)",
-    "unknown_cluster": "expected its cluster in the pool that it writes to, found no such cluster there; apply a policy"
-    " that has the cluster, or check --cluster and --partition",
-    "no_token": "expected a join token, because this machine is new to the pool and its policy asks for one"
-    " (`join_tokens`), found none that is good for this node now; whoever has the installation's key prints one with"
-    " `headrace nodes token --cluster CLUSTER --name NODE`: start this node with it as HEADRACE_JOIN_TOKEN, in time",
-    "revoked": "expected a signature that the policy in force lets in, found that it revokes this node's (`revoked`);"
-    " whoever may change the policy lets the node in again with `headrace policy unrevoke node.CLUSTER/NODE`. The name"
-    " of a key that leaked stays revoked: give the machine another --node name, and a key for that",
-    "not_confined": "expected all layers to hold that keep models off this machine, found that some are missing, and"
-    " that the policy in force does not trust its models; `headrace doctor` on this machine names each layer and what"
-    " is missing, or whoever may change the policy applies one with `trusted_models: true`",
-    "bad_address": "expected HEADRACE_NODE_ADDRESS to be host:port with 1,000 ports from there on, found another",
-}
-"""By reason of the order Refuse, in words for whoever runs the machine."""
-
-MENDED_BY_POLICY = ("unknown_cluster",)
-"""Refusals that end without anything being done here: the node waits and asks again. An exit would have a supervisor
-start it for ever, or give it up, and a policy that is applied later would find no node."""
-
-OUT_S = 30.0
-"""How long such a node waits before it asks again."""
-
-
-class Agent:
+class Agent(NodeAgent[Action]):
     def __init__(
         self,
         node: NodeIdentity,
@@ -66,197 +23,25 @@ class Agent:
         result_bytes_max: int = RESULT_BYTES_MAX,
     ) -> None:
         """`result_bytes_max`: of outputs that wait here for an object store that is away, before nothing new starts."""
-        self._node = node
-        self._world = world
-        self._scratch = scratch
-        self._loop = Loop()
-        self._heartbeat = HeartbeatTimer(heartbeat_ms / 1000)
-        self._departure = Departure(node.drain_grace_s)
-        self._sender = ReportSender(node, world.producer, world.signer, self._on_delivery)
-        self._rules = NodeRules(node.name, _new_session(), node.slots, Holding(result_bytes_max))
-        self._attempts = HeldAttempts(
+        rules = NodeRules(node.name, new_session(), node.slots, Holding(result_bytes_max))
+        super().__init__(node, world, scratch, rules, heartbeat_ms=heartbeat_ms)
+        self._held_attempts = HeldAttempts(
             node,
             world,
             scratch,
             self._loop,
-            self._rules,
+            rules,
             self._sender,
             self._heartbeat,
             self._join_again,
             self._stay_out,
         )
-        self._refused = 0
-        """The exit status with which the node ends, because the scheduler told it to stay out; 0: it may go on."""
-        self._ask_again_at_s: float | None = None
-        """When a node that waits outside asks again (monotonic clock)."""
-        self._orders = world.open_orders(self._rules.session, self)
-
-    # -- from other threads ---------------------------------------------------------------------------------------
-
-    def stop(self) -> None:
-        """Once: drain and leave. Twice: leave at once. Any thread, or a signal handler."""
-        self._loop.post(self._on_stop)
-
-    def positioned(self, session: str) -> None:
-        self._loop.post(lambda: self._join(session))
-
-    def ordered(self, orders: list[Order]) -> None:
-        self._loop.post(lambda: self._obey(orders))
-
-    def _on_delivery(self, result: Delivery | Exception) -> None:
-        self._loop.post(lambda: self._delivered(result))
 
     @property
-    def turns(self) -> int:
-        """How often the loop has turned: at least once a heartbeat, else the agent hangs. Any thread may look."""
-        return self._loop.turns
-
-    # -- the main thread ------------------------------------------------------------------------------------------
-
-    def run(self) -> int:
-        """Work until stopped. Exit status: 0; 1 when the broker did not take all reports; REFUSED or NOT_CONFINED when
-        the node may not join."""
-        self._orders.start()
-        while not self._is_over(time.monotonic()):
-            self._loop.turn(self._wait_s())
-            self._do_what_is_due(time.monotonic())
-            self._sender.send_next()
-            if self._departure.has_begun and self._rules.idle:
-                self._say_goodbye()
-        return self._end()
+    def _attempts(self) -> HeldAttempts:
+        return self._held_attempts
 
     @property
     def child_pids(self) -> list[int]:
         """Process id of each slot's child, 0 for none."""
-        return self._attempts.child_pids
-
-    def _wait_s(self) -> float:
-        """Until something is due, but at most a heartbeat's time: the time limit of an order may lie centuries off, and
-        a watchdog counts the turns."""
-        now_s = time.monotonic()
-        maybe = (
-            self._sender.again_at_s,
-            self._heartbeat.due_at_s,
-            self._ask_again_at_s,
-            self._departure.expel_at_s,
-            self._departure.give_up_at_s,
-        )
-        moments = [now_s + self._heartbeat.every_s, *self._attempts.deadlines_s()]
-        moments += [moment for moment in maybe if moment is not None]
-        return max(0.0, min(moments) - now_s)
-
-    def _do_what_is_due(self, now_s: float) -> None:
-        self._attempts.on_time(now_s)
-        if self._sender.again_at_s is not None and self._sender.again_at_s <= now_s:
-            self._sender.send_again()
-        if self._heartbeat.take_due(now_s) and self._sender.queue.wants_heartbeat:
-            self._heartbeat.note_sent(now_s)
-            self._world.strays.clear()
-            self._attempts.look_at_disk()
-            self._sender.queue.heartbeat(self._rules.heartbeat())
-        if self._ask_again_at_s is not None and self._ask_again_at_s <= now_s:
-            self._ask_again_at_s = None
-            if not self._departure.has_begun:
-                self._begin_session()
-        if self._departure.take_expulsion(now_s):
-            self._attempts.follow(self._rules.expel())
-
-    def _delivered(self, result: Delivery | Exception) -> None:
-        settled = self._sender.delivered(result)
-        for dispatch in settled.acknowledged:
-            self._attempts.follow(self._rules.acknowledged(dispatch))
-        for dispatch in settled.unsaid:
-            self._attempts.follow(self._rules.unsaid(dispatch))
-
-    def _obey(self, orders: list[Order]) -> None:
-        """Each order meets a node that has done all that the order before it asked for."""
-        for order in orders:
-            self._attempts.follow(self._rules.take(order))
-
-    # -- session --------------------------------------------------------------------------------------------------
-
-    def _join(self, session: str) -> None:
-        if session != self._rules.session or self._heartbeat.is_running:
-            return
-        node = self._node
-        self._heartbeat.start(time.monotonic())
-        self._sender.queue.say(node.join(session, self._rules.cached, self._rules.held_max))
-        log.info("joining", cluster=node.cluster, node=node.name, session=session, slots=node.slots)
-
-    def _join_again(self) -> None:
-        log.warning("the scheduler does not know this session: joining again", session=self._rules.session)
-        self._begin_session()
-
-    def _begin_session(self) -> None:
-        metrics.sessions.inc()
-        self._rules.begin_session(_new_session())
-        self._orders.stop()
-        self._heartbeat.stop()
-        self._orders = self._world.open_orders(self._rules.session, self)
-        self._orders.start()
-
-    def _stay_out(self, reason: str) -> None:
-        self._orders.stop()
-        self._heartbeat.stop()
-        status = NOT_CONFINED if reason == "not_confined" else REFUSED
-        what_follows = {"exit_status": status}
-        if reason in MENDED_BY_POLICY:
-            self._ask_again_at_s = time.monotonic() + OUT_S
-            what_follows = {"asks_again_in_s": round(OUT_S)}
-        else:
-            self._refused = status
-        log.error(
-            "this node stays out: "
-            + REFUSALS.get(reason, "expected to be let in, found that the scheduler refuses it"),
-            node=self._node.name,
-            cluster=self._node.cluster,
-            reason=reason if reason in REFUSALS else "other",
-            **what_follows,
-        )
-
-    # -- departure ------------------------------------------------------------------------------------------------
-
-    def _on_stop(self) -> None:
-        now_s = time.monotonic()
-        if self._departure.has_begun:
-            self._departure.hurry(now_s)
-            return
-        log.info("draining", held=len(self._rules.held), grace_s=self._node.drain_grace_s)
-        self._departure.begin(now_s)
-        self._attempts.follow(self._rules.leave())
-
-    def _say_goodbye(self) -> None:
-        """All attempts are handed back: say so, and wait only so long for the broker to hear it."""
-        self._departure.note_idle(time.monotonic())
-        if self._heartbeat.is_running:
-            self._heartbeat.stop()
-            self._sender.queue.say(NodeLeft(self._node.name, self._rules.session))
-            self._sender.send_next()
-
-    def _is_over(self, now_s: float) -> bool:
-        """Whether the node has left: the broker has all that the node said, or the node waits no longer."""
-        if self._refused:
-            return True
-        if not self._departure.has_begun:
-            return False
-        all_said = self._rules.idle and not len(self._sender.queue)
-        return all_said or self._departure.is_given_up(now_s)
-
-    def _end(self) -> int:
-        self._orders.stop()
-        if self._refused:
-            self._attempts.close()
-            self._scratch.close()
-            return self._refused
-        left = len(self._sender.queue)
-        self._attempts.close()
-        self._scratch.close()
-        if left:
-            log.error("left with reports that the broker did not take; the lease will free the jobs", records=left)
-        else:
-            log.info("left")
-        return 1 if left else 0
-
-
-def _new_session() -> str:
-    return uuid.uuid4().hex
+        return self._held_attempts.child_pids

@@ -15,10 +15,8 @@ from gpu_worker.child.slot_stages import STRAYS_S
 from gpu_worker.child.work import Work, rendezvous_here
 from gpu_worker.io.checker_process import Checkers
 from gpu_worker.io.disk_use import wrote_less_than
-from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies, SuppliesFetcher
-from gpu_worker.rules.action_queue import ActionQueue
 from gpu_worker.rules.actions import (
     Action,
     Announce,
@@ -35,7 +33,6 @@ from gpu_worker.rules.actions import (
     Unstore,
 )
 from gpu_worker.rules.cached_versions import CachedVersions
-from gpu_worker.rules.holding import DISK_RESERVE_BYTES
 from gpu_worker.rules.node_rules import NodeRules
 from gpu_worker.rules.outcome import SCRATCH_FULL, ChildOutcome, Failure, of_rank
 from gpu_worker.world import World
@@ -44,7 +41,10 @@ from runtime.worker.heartbeat import HeartbeatTimer
 from runtime.worker.launch import launches_of
 from runtime.worker.loop import Loop
 from runtime.worker.node import NodeIdentity
+from runtime.worker.outages import OutageWaits
 from runtime.worker.report_sender import ReportSender
+from runtime.worker.rules.action_queue import ActionQueue
+from runtime.worker.rules.holding import DISK_RESERVE_BYTES
 from runtime.worker.scratch import Scratch
 
 log = structlog.get_logger(__name__)

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from contract.signing import RecordSigner
-from gpu_worker.io.payloads import ReadPayload
 from gpu_worker.io.result_objects import ResultStore
 from gpu_worker.io.versions import VersionSource
 from runtime.jobs_writer import RecordSink
 from runtime.worker.confinement import Confinement
+from runtime.worker.node_agent import OrderSource
 from runtime.worker.order_reader import OrderListener
+from runtime.worker.payloads import ReadPayload
 from runtime.worker.strays import Strays
-
-
-class OrderSource(Protocol):
-    """runtime.worker.order_reader.OrderReader, as far as the agent uses an order reader."""
-
-    def start(self) -> None: ...
-    def stop(self, wait_s: float = ...) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

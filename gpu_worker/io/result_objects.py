@@ -18,9 +18,9 @@ import structlog
 
 from contract.orders import Run
 from contract.results import ResultFile, attempt_prefix
-from gpu_worker.io.outages import SILENT, CauseOf, GivenUp, OutageWaits, outage
 from gpu_worker.io.outputs import BadOutput, OpenOutput, OutputReading
 from runtime.object_store import Source
+from runtime.worker.outages import SILENT, CauseOf, GivenUp, OutageWaits, outage
 
 log = structlog.get_logger(__name__)
 

@@ -28,14 +28,14 @@ from contract.results import (
     ResultFile,
     ResultManifest,
 )
-from gpu_worker.io.background import BackgroundThreads
 from gpu_worker.io.checker import BAD_OUTPUTS, BAD_VALUES, KINDS
 from gpu_worker.io.checker_process import CheckAborted, Checkers
-from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.outputs import BadOutput, bytes_of, check_names
 from gpu_worker.io.result_objects import ResultAbandoned, ResultObjects, ResultStore
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import ChildOutcome, Computed, Failure, disk_failure
+from runtime.worker.background import BackgroundThreads
+from runtime.worker.outages import OutageWaits
 
 log = structlog.get_logger(__name__)
 

@@ -11,19 +11,13 @@ from collections.abc import Callable
 import msgspec
 
 from contract.orders import Run
-from gpu_worker.io.background import BackgroundThreads
-from gpu_worker.io.outages import OutageWaits
-from gpu_worker.io.payloads import (
-    PayloadMissing,
-    ReadPayload,
-    are_fine_at_once,
-    inputs_of_order,
-    read_inputs,
-    refusal_of,
-)
+from gpu_worker.io.inputs import are_fine_at_once, refusal_of
 from gpu_worker.io.versions import VersionFetcher, VersionSource
 from gpu_worker.rules.outcome import Failure
 from registry.depot import InstalledVersion
+from runtime.worker.background import BackgroundThreads
+from runtime.worker.outages import GivenUp, OutageWaits
+from runtime.worker.payloads import PayloadMissing, ReadPayload, payload_of, read_payload
 
 
 class Supplies(msgspec.Struct, frozen=True):
@@ -61,7 +55,8 @@ class SuppliesFetcher:
     def fetch(self, run: Run) -> Supplies | None:
         """The attempt's supplies if they are here; else they are fetched and `told` is called."""
         program = self._versions.installed(run.version)
-        inputs = inputs_of_order(run)
+        payload = payload_of(run)
+        inputs = None if payload is None else payload.inputs
         if program is not None and inputs is not None and are_fine_at_once(inputs):
             self._note_use(run.version)
             return Supplies(inputs, program)
@@ -95,7 +90,9 @@ class SuppliesFetcher:
 
     def _fetch_payload(self, run: Run) -> None:
         try:
-            inputs = read_inputs(run, self._read, lambda: run.dispatch in self._wanted, self._payload_waits)
+            inputs = read_payload(run, self._read, lambda: run.dispatch in self._wanted, self._payload_waits).inputs
+        except GivenUp:
+            return
         except PayloadMissing:
             self._tell(run, Failure("payload_missing", "PayloadMissing"))
         else:

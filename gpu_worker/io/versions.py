@@ -10,11 +10,11 @@ import structlog
 
 from contract.bounds import HELD_MAX
 from contract.error_names import error_name
-from gpu_worker.io.background import BackgroundThreads
-from gpu_worker.io.outages import SILENT, GivenUp, OutageWaits, outage
 from gpu_worker.rules.outcome import Failure
 from registry.depot import InstalledVersion
 from registry.errors import RegistryError
+from runtime.worker.background import BackgroundThreads
+from runtime.worker.outages import SILENT, GivenUp, OutageWaits, outage
 
 log = structlog.get_logger(__name__)
 
@@ -134,7 +134,7 @@ class VersionFetcher:
             if isinstance(error, RegistryError) and error.code in ("corrupt", "not_found"):
                 looks += 1
                 return SILENT if looks < LOOKS_MAX else ""
-            return outage(error)
+            return _outage(error)
 
         try:
             return self._waits.until_done(
@@ -147,3 +147,11 @@ class VersionFetcher:
         except Exception as error:  # every attempt that waits for the version must hear that the version cannot be had
             name = type(error).__name__
             return Failure("environment", error_name(name), f"{name}: {error}\n")
+
+
+def _outage(error: Exception) -> str:
+    """As `outage`: the depot says what is behind its own words."""
+    if isinstance(error, RegistryError) and error.code == "unavailable":
+        cause = error.__context__
+        return outage(cause) if isinstance(cause, OSError) else ""
+    return outage(error)

@@ -1,4 +1,5 @@
 """Which orders a node obeys, what it does then, and what it says of an attempt. Pure: no I/O, no clock, no threads.
 
-The agent carries out the actions that these rules answer. Of ours, the rules import `contract` only.
+The agent carries out the actions that these rules answer. Of ours, the rules import `contract` and
+`runtime.worker.rules` only.
 """

@@ -44,9 +44,9 @@ from gpu_worker.rules.actions import (
     StayOut,
     Unstore,
 )
-from gpu_worker.rules.holding import Holding
 from gpu_worker.rules.node_slots import NodeSlots
-from gpu_worker.rules.seen_orders import SeenOrders
+from runtime.worker.rules.holding import Holding
+from runtime.worker.rules.seen_orders import SeenOrders
 
 _STAGED = (LocalPhase.FETCHING, LocalPhase.READY)
 

@@ -26,14 +26,15 @@ from contract.orders import Order, Orders, Payload, Run
 from contract.results import attempt_prefix
 from contract.shadows import ShadowRecord
 from contract.side_topics import AttemptProgressed, Quarantined
-from gpu_worker.io import payloads
-from gpu_worker.io.outages import OutageWaits
+from gpu_worker.io import inputs
 from gpu_worker.io.supplies import SuppliesFetcher
 from gpu_worker.rules.actions import FetchSupplies, Prefetch, Say
 from gpu_worker.rules.node_rules import NodeRules
 from operations.quarantine import entry_of
 from runtime.kafka import Record
+from runtime.worker import payloads
 from runtime.worker.order_door import RANKS_MAX, orders_of
+from runtime.worker.outages import OutageWaits
 from runtime.worker.scratch import Scratch
 from tests.fuzz.behind import Behind, again
 from tests.fuzz.door import Door
@@ -98,12 +99,12 @@ def feed_payload(example: tuple[bytes, bytes]) -> bool:
     order, value = example
     run: Any = decode_orders(order)[0]
     try:
-        raw = payloads.read_inputs(
+        payload = payloads.read_payload(
             run, lambda *_: value, lambda: True, OutageWaits(lambda *_: None, pause=lambda _: None)
         )
     except payloads.PayloadMissing:
         return False
-    return payloads.refusal_of(raw) is None
+    return inputs.refusal_of(payload.inputs) is None
 
 
 # -- ledger, as bytes --------------------------------------------------------------------------------------------------
@@ -273,7 +274,7 @@ DOORS = (
         ("contract.codec.decode_input", "contract.codec.decode_key", "streams.door.jobs_door.read"),
     ),
     Door("jobs, by a reader of history", of(*WIRE), feed_history, ("contract.codec.decode_wire",), (Malformed,)),
-    Door("jobs, by a node for a payload", run_of, feed_payload, ("gpu_worker.io.payloads.read_inputs",)),
+    Door("jobs, by a node for a payload", run_of, feed_payload, ("runtime.worker.payloads.read_payload",)),
     Door("a ledger record", of(Batch), feed_batch, ("contract.codec.decode_batch",), (Malformed,)),
     Door(
         "dispatch, by a node",

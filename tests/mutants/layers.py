@@ -277,7 +277,7 @@ MUTANTS = (
     ),
     Mutant(
         "a node that models could reach ends like any that is refused",
-        "gpu_worker/agent.py",
+        "runtime/worker/node_agent.py",
         'NOT_CONFINED if reason == "not_confined" else REFUSED',
         "REFUSED",
         "tests/process/gpu_worker/test_agent.py"

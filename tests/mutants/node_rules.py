@@ -74,14 +74,14 @@ MUTANTS = (
     ),
     Mutant(
         "a full disk stops nothing",
-        "gpu_worker/rules/holding.py",
+        "runtime/worker/rules/holding.py",
         "return not self.is_disk_full and not self._is_budget_spent()",
         "return not self._is_budget_spent()",
         "tests/unit/gpu_worker/test_holding.py::test_nothing_starts_on_a_full_disk_and_all_goes_on_when_there_is_room",
     ),
     Mutant(
         "values that wait in memory have no budget",
-        "gpu_worker/rules/holding.py",
+        "runtime/worker/rules/holding.py",
         "return on_disk >= self._result_bytes_max or in_memory >= self._value_bytes_max",
         "return on_disk >= self._result_bytes_max",
         "tests/unit/gpu_worker/test_holding.py::test_when_the_budget_is_spent_what_is_ready_waits_until_a_result_is_stored[0-50]",
@@ -137,7 +137,7 @@ MUTANTS = (
     ),
     Mutant(
         "actions overtake each other",
-        "gpu_worker/rules/action_queue.py",
+        "runtime/worker/rules/action_queue.py",
         "        self._waiting.extend(answer)\n",
         "        self._waiting.extendleft(reversed(list(answer)))\n",
         "tests/unit/gpu_worker/test_action_queue.py::test_what_follows_from_an_action_waits_behind_what_was_answered_before",

@@ -7,28 +7,28 @@ from tests.mutants.mutant import Mutant
 MUTANTS = (
     Mutant(
         "an outage of the store fails attempts",
-        "gpu_worker/io/outages.py",
+        "runtime/worker/outages.py",
         ('    if is_away(error):\n        return "store"\n'),
         "",
         "tests/unit/gpu_worker/test_results.py::test_an_hour_without_the_store_is_no_failure_and_all_is_stored_ten_seconds_after_its_end[away]",
     ),
     Mutant(
         "a full disk of ours fails attempts",
-        "gpu_worker/io/outages.py",
+        "runtime/worker/outages.py",
         ('    if isinstance(error, OSError) and error.errno in DISK_FULL:\n        return "disk"\n'),
         "",
         "tests/unit/gpu_worker/test_supplies.py::test_a_full_disk_is_waited_for_and_said",
     ),
     Mutant(
         "rests grow beyond what the end of an outage may cost",
-        "gpu_worker/io/outages.py",
+        "runtime/worker/outages.py",
         "rest_s = min(2 * rest_s, REST_MAX_S)",
         "rest_s = 2 * rest_s",
         "tests/unit/gpu_worker/test_results.py::test_an_hour_without_the_store_is_no_failure_and_all_is_stored_ten_seconds_after_its_end",
     ),
     Mutant(
         "a result that rests holds a place of those that store",
-        "gpu_worker/io/outages.py",
+        "runtime/worker/outages.py",
         ("                    with self._at_work:\n                        return step()"),
         (
             "                    self._at_work.acquire()\n"
@@ -40,14 +40,14 @@ MUTANTS = (
     ),
     Mutant(
         "an outage is not told",
-        "gpu_worker/io/outages.py",
+        "runtime/worker/outages.py",
         "                    self._told(what, cause)\n",
         "",
         "tests/process/gpu_worker/test_agent_outages.py::test_a_result_waits_for_the_store_while_the_slot_works_on_and_the_heartbeat_says_so",
     ),
     Mutant(
         "the end of an outage is not told",
-        "gpu_worker/io/outages.py",
+        "runtime/worker/outages.py",
         ('            if said:\n                self._told(what, "")'),
         "            pass",
         "tests/process/gpu_worker/test_agent_outages.py::test_a_result_waits_for_the_store_while_the_slot_works_on_and_the_heartbeat_says_so",
@@ -128,9 +128,9 @@ MUTANTS = (
     ),
     Mutant(
         "a payload of another job is computed",
-        "gpu_worker/io/payloads.py",
-        "return record.inputs if _has_digest(record.salt, bytes(record.inputs), run.digest) else None",
-        "return record.inputs",
+        "runtime/worker/payloads.py",
+        "    if not _has_digest(record.salt, bytes(record.inputs), order.digest):\n        return None\n",
+        "",
         "tests/unit/gpu_worker/test_supplies.py::test_a_payload_that_is_not_the_one_submitted_is_missing",
     ),
     Mutant(

@@ -14,8 +14,6 @@ from contract.orders import Order, Run
 from contract.results import EMPTY_MANIFEST
 from contract.signers import node_signer
 from contract.topics import JOBS
-from gpu_worker.io.outages import OutageWaits
-from gpu_worker.io.payloads import PayloadMissing, inputs_of_order, read_inputs
 from gpu_worker.rules.actions import (
     Action,
     Announce,
@@ -33,6 +31,8 @@ from gpu_worker.rules.node_rules import NodeRules
 from runtime.kafka import Delivery, Lookup, Producer
 from runtime.worker.node import NodeIdentity
 from runtime.worker.order_reader import OrderReader
+from runtime.worker.outages import GivenUp, OutageWaits
+from runtime.worker.payloads import PayloadMissing, payload_of, read_payload
 from runtime.worker.report_sender import ReportSender
 from tests.twin.kafka import TwinKafka
 from tests.twin.signing import signer_of
@@ -167,8 +167,10 @@ class TwinNode:
 
     async def _fetch(self, run: Run) -> None:
         try:
-            if inputs_of_order(run) is None:
-                await asyncio.to_thread(read_inputs, run, self._payload, lambda: not self._is_over, self._waits)
+            if payload_of(run) is None:
+                await asyncio.to_thread(read_payload, run, self._payload, lambda: not self._is_over, self._waits)
+        except GivenUp:
+            return
         except PayloadMissing:
             self._end(run, Failed(run.job, run.dispatch, "payload_missing", "PayloadMissing"))
         else:

@@ -20,11 +20,11 @@ from contract.inputs import Failed, NodeHeartbeat, NodeJoined, NodeLeft, Started
 from contract.orders import Kill, Refuse, Rejoin, Tell
 from contract.results import EMPTY_MANIFEST
 from contract.signing import RecordSigner
-from gpu_worker import agent
 from gpu_worker.child.work import rendezvous_here
 from gpu_worker.io.checker import BAD_VALUES, OutputFault
 from gpu_worker.io.checker_process import Checkers
 from runtime.kafka import Delivery, DeliveryUnclear
+from runtime.worker import node_agent
 from runtime.worker.canary_flight import probe
 from runtime.worker.confinement import confinement, forms
 from runtime.worker.node import NOT_CONFINED, REFUSED, NodeIdentity
@@ -276,7 +276,7 @@ def test_a_node_whose_cluster_no_policy_has_waits_outside_and_asks_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its supervisor would start it for ever, or give it up before the policy is applied."""
-    monkeypatch.setattr(agent, "OUT_S", 0.05)
+    monkeypatch.setattr(node_agent, "OUT_S", 0.05)
     with running(Table(tmp_path, heartbeat_ms=60_000)) as table:
         until(lambda: table.broker.said(NodeHeartbeat))
         first = table.broker.sessions[-1]
@@ -288,7 +288,7 @@ def test_a_node_whose_cluster_no_policy_has_waits_outside_and_asks_again(
         assert len(table.broker.sessions) == 2, "the Rejoin behind the Refuse began no session of its own"
         order = table.order()
         assert table.ended(order) == Succeeded(order.job, order.dispatch, EMPTY_MANIFEST)
-        monkeypatch.setattr(agent, "OUT_S", 3600.0)
+        monkeypatch.setattr(node_agent, "OUT_S", 3600.0)
         table.take(Refuse("node-1", table.broker.sessions[-1], "main", 1, "unknown_cluster"))
         table.turn()
         assert table.status is None, "it waits"

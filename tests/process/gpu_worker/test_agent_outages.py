@@ -9,8 +9,8 @@ import pytest
 
 from contract.inputs import Failed, NodeHeartbeat, Started, Stopped, Succeeded
 from gpu_worker import held_attempts
-from gpu_worker.io import outages
-from gpu_worker.rules.holding import Holding
+from runtime.worker import outages
+from runtime.worker.rules.holding import Holding
 from runtime.worker.scratch import Scratch
 from tests.process.gpu_worker.agent_table import Table, started
 from tests.twin.object_store import StoreFaults
@@ -52,7 +52,7 @@ def test_a_result_waits_for_the_store_while_the_slot_works_on_and_the_heartbeat_
 
 
 def test_what_waits_for_the_store_is_counted_and_holds_the_slot(lively: Table) -> None:
-    lively.agent._rules.holding = Holding(value_bytes_max=1)
+    lively.agent._held_attempts._rules.holding = Holding(value_bytes_max=1)
     lively.store.state.faults = StoreFaults(away=True)
     storing, following = lively.asking(b'{"how": "number"}'), lively.order()
     lively.take(storing)

@@ -28,10 +28,10 @@ from contract.orders import Run
 from contract.results import attempt_prefix
 from gpu_worker.io import result_objects
 from gpu_worker.io.checker_process import Checkers
-from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import Computed
+from runtime.worker.outages import OutageWaits
 from runtime.worker.scratch import Scratch
 from tests.properties.gpu_worker.left_by_a_child import (
     FILES,

@@ -8,9 +8,9 @@ import pytest
 
 from contract.inputs import Failed
 from contract.orders import Run
-from gpu_worker.rules.action_queue import ActionQueue
 from gpu_worker.rules.actions import Action, Announce, Conclude, FetchSupplies, Forget, Halt, Launch, Prefetch, Say
 from gpu_worker.rules.node_rules import NodeRules
+from runtime.worker.rules.action_queue import ActionQueue
 from tests.unit.gpu_worker.rules_orders import JOB, NODE, OTHER, SESSION, THIRD, run
 
 
@@ -103,7 +103,7 @@ def test_a_launch_that_fails_at_once_lets_no_later_attempt_pass_an_earlier_one()
 def test_without_the_queue_a_later_attempt_would_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recursion, as it was: what follows from an action is carried out before the next action."""
 
-    def recurse(queue: ActionQueue, answer: list[Action]) -> None:
+    def recurse(queue: ActionQueue[Action], answer: list[Action]) -> None:
         carry_out: Callable[[Action], None] = queue._carry_out
         for action in answer:
             carry_out(action)

@@ -6,8 +6,8 @@ import pytest
 
 from contract.inputs import HOLDING, Started, Succeeded
 from gpu_worker.rules.actions import Say
-from gpu_worker.rules.holding import Holding
 from gpu_worker.rules.node_rules import NodeRules
+from runtime.worker.rules.holding import Holding
 from tests.unit.gpu_worker.rules_orders import NODE, OTHER, SESSION, run
 
 

@@ -14,13 +14,13 @@ from contract.codec import encode
 from contract.inputs import JobSubmitted, NodeLeft, Submission
 from contract.names import payload_digest
 from contract.orders import Payload, Run
-from gpu_worker.io.outages import OutageWaits
-from gpu_worker.io.payloads import CHECKED_AT_ONCE_BYTES_MAX, INPUTS_BYTES_MAX
+from gpu_worker.io.inputs import CHECKED_AT_ONCE_BYTES_MAX, INPUTS_BYTES_MAX
 from gpu_worker.io.supplies import Supplies, SuppliesFetcher
 from gpu_worker.rules.outcome import Failure
 from registry.depot import InstalledVersion
 from registry.errors import Code, RegistryError
 from runtime.object_store import Missing
+from runtime.worker.outages import OutageWaits
 from tests.twin.object_store import StoreFaults, TwinObjectStore
 from tests.unit.gpu_worker.programs import installed
 from tests.unit.gpu_worker.results_bench import AWAY

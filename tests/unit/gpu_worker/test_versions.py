@@ -7,11 +7,11 @@ from queue import SimpleQueue
 
 import pytest
 
-from gpu_worker.io.outages import OutageWaits
 from gpu_worker.io.versions import LOOKS_MAX, VersionFetcher
 from gpu_worker.rules.outcome import Failure
 from registry.depot import InstalledVersion
 from registry.errors import RegistryError
+from runtime.worker.outages import OutageWaits
 from tests.unit.gpu_worker.programs import installed
 
 

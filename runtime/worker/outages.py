@@ -16,7 +16,6 @@ from typing import TypeVar
 
 import structlog
 
-from registry.errors import RegistryError
 from runtime.object_store import StoreFault, is_away
 from runtime.telemetry import without_words
 
@@ -101,9 +100,6 @@ def outage(error: Exception) -> str:
     """Which outage of ours the error means, one of contract.inputs.HOLDING; empty: none."""
     if is_away(error):
         return "store"
-    if isinstance(error, RegistryError) and error.code == "unavailable":
-        cause = error.__context__
-        return outage(cause) if isinstance(cause, OSError) else ""
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return "disk"
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpu_worker.agent import MENDED_BY_POLICY, REFUSALS
+from runtime.worker.node_agent import MENDED_BY_POLICY, REFUSALS
 
 WHAT_TO_DO = {
     "no_token": "headrace nodes token --cluster CLUSTER --name NODE",

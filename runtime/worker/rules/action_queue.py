@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
-from gpu_worker.rules.actions import Action
+Action = TypeVar("Action")
+"""What the rules of this kind of node answer."""
 
 
-class ActionQueue:
+class ActionQueue(Generic[Action]):
     """Carries out the actions that the rules answer, one after another, in the order in which the rules gave them.
 
     While an action is carried out, the rules may be told something and answer with more actions. These wait until all

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 import pytest
 from structlog.testing import capture_logs
 
-from gpu_worker.io.background import BackgroundThreads
+from runtime.worker.background import BackgroundThreads
 
 DEADLINE_S = 20.0
 
@@ -36,7 +36,7 @@ def test_as_many_calls_as_there_may_be_threads_run_at_a_time() -> None:
 HANGING = """
 import sys, threading
 from concurrent.futures import ThreadPoolExecutor
-from gpu_worker.io.background import BackgroundThreads
+from runtime.worker.background import BackgroundThreads
 from runtime.entry import exit_with
 
 begun = threading.Event()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gpu_worker.rules import seen_orders
-from gpu_worker.rules.seen_orders import SeenOrders
+from runtime.worker.rules import seen_orders
+from runtime.worker.rules.seen_orders import SeenOrders
 
 
 def test_an_order_of_a_scheduler_that_was_replaced_does_not_count_in_its_pool() -> None:
