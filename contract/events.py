@@ -137,7 +137,7 @@ class JobDispatched(msgspec.Struct, frozen=True, omit_defaults=True, tag="JobDis
     staged: int
     """The cluster's attempts dispatched and not started, this one included."""
     bound: str
-    """What held the job back until now: slots, limit, inputs (which were prepared now), backoff, version, or nothing."""
+    """What held the job back until now: slots, limit, inputs (which are prepared now), backoff, version, or nothing."""
     reason: str = ""
     """Why the discipline chose the job: one of the discipline's own fixed words."""
     passed: str = ""

@@ -19,6 +19,8 @@ from contract.names import is_name
 from contract.signers import node_signer
 from contract.topics import JOBS
 from gpu_worker.agent import Agent
+from gpu_worker.io.encoding import EncoderTuning
+from gpu_worker.rules.budgets import budgets
 from gpu_worker.world import World
 from registry.depot import Depot
 from runtime import jobs_writer
@@ -29,6 +31,7 @@ from runtime.object_store import SHORT_READ_TIMEOUT_S, ObjectStore
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging, serve_metrics
 from runtime.worker.canary_flight import find_layers, tell_of
+from runtime.worker.ffmpeg_program import ffmpeg_program
 from runtime.worker.identity import IdentityTaken, hold_identity, identity_in
 from runtime.worker.node import NodeIdentity
 from runtime.worker.order_reader import OrderReader
@@ -74,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     depot = Depot(settings.data / "depot", store)
     lookup = Lookup(settings.brokers, JOBS, client_id=f"node-{node.name}-payloads")
+    allowed = budgets(scratch.free_bytes(), node.slots, settings.result_bytes_max, settings.frames_bytes_max)
     world = World(
         producer=Producer(settings.brokers, f"node-{node.name}"),
         signer=signer,
@@ -84,9 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         open_orders=lambda session, agent: OrderReader(settings.brokers, node.cluster, node.name, session, agent),
         environment=os.environ,
         confinement=layers.confinement,
+        encoder=ffmpeg_program(),
+        encoding=EncoderTuning.of(settings, node.cores),
+        frames_bytes_max=allowed.frames_bytes,
         strays=strays,
     )
-    agent = Agent(node, world, scratch, heartbeat_ms=settings.heartbeat_ms, result_bytes_max=settings.result_bytes_max)
+    agent = Agent(node, world, scratch, heartbeat_ms=settings.heartbeat_ms, result_bytes_max=allowed.result_bytes)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: agent.stop())
     Watchdog(lambda: agent.turns, limit_s(settings.heartbeat_ms / 1000)).start()

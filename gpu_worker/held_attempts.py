@@ -15,6 +15,8 @@ from gpu_worker.child.slot_stages import STRAYS_S
 from gpu_worker.child.work import Work, rendezvous_here
 from gpu_worker.io.checker_process import Checkers
 from gpu_worker.io.disk_use import wrote_less_than
+from gpu_worker.io.encoder_wall import EncoderWall
+from gpu_worker.io.encoders import Encoders
 from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies, SuppliesFetcher
 from gpu_worker.rules.actions import (
@@ -83,11 +85,21 @@ class HeldAttempts:
         waits = OutageWaits(self._on_wait)
         self._fetcher = SuppliesFetcher(world.depot, world.read_payload, self._on_supplies, waits)
         self._checkers = Checkers()
-        self._results = ResultsWriter(world.store, scratch.open_outputs, self._checkers, self._on_stored, waits)
+        wall = None if world.confinement is None else EncoderWall(world.confinement)
+        self._encoders = Encoders(world.encoder, world.encoding, scratch, wall, world.frames_bytes_max)
+        self._results = ResultsWriter(
+            world.store,
+            scratch.open_outputs,
+            self._checkers,
+            self._on_stored,
+            waits,
+            self._encoders,
+            self._on_encoded,
+        )
         self._strays = world.strays
         self._slots = [
             Slot(launch, loop, scratch, self._strays, self, world.confinement)
-            for launch in launches_of(node, world.environment)
+            for launch in launches_of(node, world.environment, world.frames_bytes_max)
         ]
         self._confinement = world.confinement
         self._rooms: dict[str, GangRoom] = {}
@@ -131,6 +143,7 @@ class HeldAttempts:
             time.sleep(STRAYS_S)
         self._fetcher.close()
         self._checkers.close()
+        self._encoders.close()
 
     # -- what the rules answer ------------------------------------------------------------------------------------
 
@@ -286,6 +299,15 @@ class HeldAttempts:
     def _on_stored(self, dispatch: str, report: AttemptReport) -> None:
         """Called in any thread."""
         self._loop.post(lambda: self._ended(dispatch, report))
+
+    def _on_encoded(self, dispatch: str, on_disk: int) -> None:
+        """Called in any thread."""
+        self._loop.post(lambda: self._keep_less(dispatch, on_disk))
+
+    def _keep_less(self, dispatch: str, on_disk: int) -> None:
+        """Pictures were encoded and deleted: there is room for what the next attempts leave."""
+        self._rules.holding.keep_less(dispatch, on_disk)
+        self.follow(self._rules.go_on())
 
     def _ended(self, dispatch: str, report: AttemptReport) -> None:
         self._rules.holding.let_go(dispatch)

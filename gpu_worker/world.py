@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from contract.signing import RecordSigner
+from gpu_worker.io.encoding import DEFAULT_TUNING, EncoderTuning
 from gpu_worker.io.result_objects import ResultStore
 from gpu_worker.io.versions import VersionSource
 from runtime.jobs_writer import RecordSink
+from runtime.settings import FRAMES_BYTES_MAX
 from runtime.worker.confinement import Confinement
 from runtime.worker.node_agent import OrderSource
 from runtime.worker.order_reader import OrderListener
@@ -33,5 +35,10 @@ class World:
     """This process's environment."""
     confinement: Confinement | None = None
     """What holds children off this process; None: nothing does."""
+    encoder: str = ""
+    """Path of ffmpeg; empty: there is none, and what models hand over cannot be encoded."""
+    encoding: EncoderTuning = DEFAULT_TUNING
+    frames_bytes_max: int = FRAMES_BYTES_MAX
+    """Of pictures that one attempt hands over, before they are encoded."""
     strays: Strays = field(default_factory=Strays)
     """What children of this process left behind."""

@@ -57,6 +57,8 @@ class Role(StrEnum):
 AUTHOR, OPERATOR = "author", "operator"
 """People, by what they do: publish models, and everything that `headrace` does for operators."""
 
+_ENCODES = frozenset({"ffmpeg", "result_bytes_max", "frames_bytes_max", "encoders", "encoder_limit_s"})
+
 SETTINGS: Mapping[Role, frozenset[str]] = {
     Role.SCHEDULER: _EVERYBODY | _STORE | {"snapshot_dir", "snapshot_every_ms", "installation_keys"},
     Role.INTAKE: _EVERYBODY | _STORE | _SIGNS | DATABASE | EGRESS | {"upload_kept_s"},
@@ -80,10 +82,7 @@ SETTINGS: Mapping[Role, frozenset[str]] = {
         "api_connections_per_address",
         "api_metrics_public",
     },
-    Role.NODE: _EVERYBODY
-    | _STORE
-    | _SIGNS
-    | {"join_token", "node_address", "heartbeat_ms", "result_bytes_max", "ffmpeg"},
+    Role.NODE: _EVERYBODY | _STORE | _SIGNS | {"join_token", "node_address", "heartbeat_ms"} | _ENCODES,
     Role.INSTALL: _EVERYBODY | _STORE | DATABASE,
 }
 """Fields of Settings by role. `install` makes the keys by which the others sign, and signs with one that it made."""

@@ -17,7 +17,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from contract import join_tokens, signing
-from contract.bounds import RENDEZVOUS_PORTS
+from contract.bounds import RENDEZVOUS_PORTS, SLOTS_MAX
 from runtime.egress.policy import EgressPolicy
 from runtime.egress.spelled import spelled_policy
 from runtime.kafka_credentials import Brokers, KafkaCredentials, Mechanism, Security
@@ -42,6 +42,10 @@ KNOWN_SECRETS = frozenset(
 )
 """Secrets that are printed somewhere: in this repository once, or in documents of servers."""
 _PASSWORD = re.compile(r"[^:]+://[^:/@]*:([^@]*)@|[?&]password=([^&#]*)")
+
+
+FRAMES_BYTES_MAX = 8 * 2**30
+"""A quarter of an hour of 512 x 512 at 12 frames a second, or 57 s of 1920 x 1080 at 24."""
 
 
 class SettingUnusable(ValueError):
@@ -128,7 +132,15 @@ class Settings(BaseSettings):
     """How often a node says that it is alive."""
     result_bytes_max: int = Field(default=32 * 2**30, ge=1)
     """Bytes of outputs that may wait on a node's disk for an object store that is away. When they are spent the node
-    starts nothing new; what runs still ends, and waits too."""
+    starts nothing new; what runs still ends, and waits too. Never more than half of the room that the disk had when
+    the node started. Pictures that wait to be encoded count too."""
+    frames_bytes_max: int = Field(default=FRAMES_BYTES_MAX, ge=1)
+    """Bytes of pictures, before they are encoded, that one attempt may hand over. Never more than its slot's share of
+    `result_bytes_max`."""
+    encoders: int = Field(default=0, ge=0, le=SLOTS_MAX)
+    """Videos and images that a node encodes at a time. 0: one for every 8 cores, and at least one."""
+    encoder_limit_s: float = Field(default=900.0, gt=0)
+    """How long an encoder may take."""
     snapshot_dir: str = "snapshots"
     """Directory, under `data` unless absolute, where a scheduler keeps its newest snapshots too, so that it starts soon
     while the object store is away. Empty: nowhere. It can be deleted."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gpu_worker.rules.handed_media import HandedMedia
 from runtime.worker.frames import FrameDecoder
 
 
@@ -51,6 +52,8 @@ class RunModel(msgspec.Struct, frozen=True, tag="run"):
     """Where output files go; the child makes the directory when a model asks for its first output."""
     temporary: str
     """Where temporary files of the attempt go: the child's TMPDIR while `predict` runs."""
+    frames_bytes_max: int
+    """Of the pictures that the attempt hands over to be encoded."""
 
 
 class CancelRun(msgspec.Struct, frozen=True, tag="cancel"):
@@ -75,6 +78,7 @@ class ModelSucceeded(msgspec.Struct, frozen=True, tag="succeeded"):
     """Names of the files written under the attempt's directory."""
     values: msgspec.Raw
     """A JSON object."""
+    media: tuple[HandedMedia, ...] = ()
 
 
 class ModelFailed(msgspec.Struct, frozen=True, tag="failed"):

@@ -25,6 +25,7 @@ import signal
 import sys
 import time
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +131,21 @@ def path_of(place: ValuePlace) -> str:
     return "/".join(["values", *reversed(parts)])[:PLACE_CHARACTERS_MAX]
 
 
-class Context:
-    """What `predict` gets beside its inputs: `progress`, `cancelled`, `output`."""
+@cache
+def made_media() -> Any:
+    """Loaded by the first model that hands pictures over."""
+    return beside("made_media")
 
-    def __init__(self, pipe: Any, dispatch: str, directory: str) -> None:
+
+class Context:
+    """What `predict` gets beside its inputs: `progress`, `cancelled`, `output`, `video`, `image`."""
+
+    def __init__(self, pipe: Any, dispatch: str, directory: str, frames_bytes_max: int = 0) -> None:
         self._pipe = pipe
         self._dispatch = dispatch
         self._directory = directory
+        self._frames_bytes_max = frames_bytes_max
+        self._media: Any = None
         self._cancelled = False
         self._progressed_s = 0.0
         self._fraction = 0.0
@@ -175,18 +184,49 @@ class Context:
 
     def output(self, name: str) -> str:
         """Path to write an output file to. Names are letters, digits, '.', '_' and '-', at most 128 characters."""
-        if not OUTPUT_NAME.fullmatch(name) or name in RESERVED_NAMES:
-            raise ValueError(
-                f"expected an output name of letters, digits, '.', '_', '-' that is none of {RESERVED_NAMES},"
-                f" found {name!r}"
-            )
         if name not in self.outputs:
-            if len(self.outputs) >= OUTPUTS_MAX:
-                raise ValueError(f"expected at most {OUTPUTS_MAX} outputs, found one more")
+            self._check_new([name])
             self.outputs.append(name)
         directory = Path(self._directory)
         directory.mkdir(parents=True, exist_ok=True)
         return str(directory / name)
+
+    def video(self, name: str, frames: Any, fps: float) -> int:
+        """Hand frames over to be encoded as the output `name`, which ends in .mp4, and go on: the node encodes them
+        when `predict` has returned, and makes a poster and a thumbnail of the first frame.
+
+        `frames`: an array or a tensor [frames, height, width, 3], on any device, or an iterable of arrays
+        [height, width, 3] as they are made. uint8, or float from 0 to 1. How many frames there were is returned."""
+        return int(self._handed("video", name).video(name, frames, fps))
+
+    def image(self, name: str, picture: Any) -> None:
+        """As `video`, of one picture [height, width, 3] as an output `name` that ends in .png or .jpg."""
+        self._handed("image", name).image(name, picture)
+
+    @property
+    def media(self) -> list[Frame]:
+        """What was handed over to be encoded."""
+        return [] if self._media is None else self._media.made
+
+    def _handed(self, kind: str, name: str) -> Any:
+        self._check_new(made_media().names_of(kind, str(name)))
+        if self._media is None:
+            self._media = made_media().MadeMedia(self._directory, self._frames_bytes_max)
+        return self._media
+
+    def _check_new(self, names: list[str]) -> None:
+        """ValueError when the attempt may not have outputs of these names, too."""
+        for name in names:
+            if not OUTPUT_NAME.fullmatch(name) or name in RESERVED_NAMES:
+                raise ValueError(
+                    f"expected an output name of letters, digits, '.', '_', '-' that is none of {RESERVED_NAMES},"
+                    f" found {name!r}"
+                )
+        taken = {*self.outputs, *([] if self._media is None else self._media.names)}
+        for name in taken.intersection(names):
+            raise ValueError(f"expected outputs of different names, found {name!r} twice")
+        if len(taken) + len(names) > OUTPUTS_MAX:
+            raise ValueError(f"expected at most {OUTPUTS_MAX} outputs, found one more")
 
 
 def kind_of(error: BaseException, otherwise: str) -> str:
@@ -198,6 +238,8 @@ def kind_of(error: BaseException, otherwise: str) -> str:
         return "bad_inputs"
     if isinstance(error, BadValues):
         return "bad_values"
+    if name == "MediaTooLarge":
+        return "bad_outputs"
     if name == "GangTimeOut":
         return "time_out"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -255,7 +297,7 @@ def load(frame: Frame) -> tuple[Any, Any, bytes | None]:
 def run(model: Any, gang: Any, frame: Frame, pipe: Any) -> bytes:
     """Compute one attempt. Returns the frame to answer."""
     dispatch = frame["dispatch"]
-    context = Context(pipe, dispatch, frame["directory"])
+    context = Context(pipe, dispatch, frame["directory"], frame["frames_bytes_max"])
     kept, home = os.environ["TMPDIR"], os.environ["HOME"]
     use_temporary(frame["temporary"], frame["temporary"])
     try:
@@ -263,8 +305,8 @@ def run(model: Any, gang: Any, frame: Frame, pipe: Any) -> bytes:
         if gang is not None:
             gang.leave()
             if gang.rank > 0:  # the result is that of rank 0
-                return succeeded(dispatch, {}, [])
-        return succeeded(dispatch, {} if values is None else values, context.outputs)
+                return succeeded(dispatch, {}, [], [])
+        return succeeded(dispatch, {} if values is None else values, context.outputs, context.media)
     except PIPE.AgentGone:
         raise
     except BaseException as error:  # as above
@@ -296,14 +338,14 @@ def wait_for_news(gang: Any, error: BaseException) -> None:
         time.sleep(ECHO_S)
 
 
-def succeeded(dispatch: str, values: Any, outputs: list[str]) -> bytes:
+def succeeded(dispatch: str, values: Any, outputs: list[str], media: list[Frame]) -> bytes:
     if not isinstance(values, dict):
         raise BadValues(f"values: expected predict to return a dict or None, found {type(values).__name__}")
     fault = fault_of(values)
     if fault:
         raise BadValues(fault)
     try:
-        frame = {"type": "succeeded", "dispatch": dispatch, "outputs": outputs, "values": values}
+        frame = {"type": "succeeded", "dispatch": dispatch, "outputs": outputs, "media": media, "values": values}
         body = ENCODER.encode(frame).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise BadValues(f"values: expected JSON, found what is none: {error}") from None

@@ -50,7 +50,9 @@ log = structlog.get_logger(__name__)
 UNDYING = Failure("child_died", "Signal9")
 """Of an attempt whose child was killed and lives on."""
 
-CHILD_KINDS = ("model_error", "out_of_memory", "bad_inputs", "bad_values", "environment", "store", "time_out")
+CHILD_KINDS = (
+    *("model_error", "out_of_memory", "bad_inputs", "bad_values", "bad_outputs", "environment", "store", "time_out"),
+)
 """Failure kinds that a child may claim."""
 
 
@@ -246,7 +248,7 @@ class Slot:
     def _on_answer(self, process: ModelProcess, launched: LaunchedWork, answer: ModelSucceeded | ModelFailed) -> None:
         """The child answered the attempt, in time or not."""
         outcome: ChildOutcome = _failure(answer) if isinstance(answer, ModelFailed) else _computed(answer)
-        if isinstance(outcome, Computed) and outcome.outputs and not launched.is_settled:
+        if isinstance(outcome, Computed) and (outcome.outputs or outcome.media) and not launched.is_settled:
             outcome = self._with_outputs_kept(launched, outcome)
         verdict = launched.settle(outcome)
         if self._stage not in (Stage.COMPUTING, Stage.ASKED):
@@ -371,7 +373,7 @@ class Slot:
 
 
 def _computed(message: ModelSucceeded) -> Computed:
-    return Computed(message.values, message.outputs)
+    return Computed(message.values, message.outputs, message.media)
 
 
 def _failure(message: ModelFailed) -> Failure:

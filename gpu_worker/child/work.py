@@ -54,7 +54,7 @@ class Work:
     def run_message(self, launch: ChildLaunch, scratch: Scratch) -> RunModel:
         dispatch = self.run.dispatch
         outputs, temporary = scratch.writing(launch.index), scratch.temporary(launch.index)
-        return RunModel(dispatch, self.supplies.inputs, outputs, temporary)
+        return RunModel(dispatch, self.supplies.inputs, outputs, temporary, launch.frames_bytes_max)
 
 
 class LaunchedWork:

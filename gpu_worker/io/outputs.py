@@ -18,6 +18,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from contract.results import is_output_name
+from gpu_worker.rules.handed_media import MEDIA_MAX, raw_name
 from runtime.worker.folders import NotAFile, open_file
 
 OUTPUTS_MAX = 100
@@ -44,13 +45,14 @@ def check_names(names: tuple[str, ...]) -> None:
         raise BadOutput("OutputNameInvalid")
 
 
-def bytes_of(folder: int, names: tuple[str, ...]) -> int:
-    """What the files of these names in the open directory take, as far as an attempt may have such files."""
+def bytes_of(folder: int, names: tuple[str, ...], media: int = 0) -> int:
+    """What the files of these names in the open directory take, as far as an attempt may have such files, and the
+    pictures of so many videos and images."""
     total = 0
-    for name in names[:OUTPUTS_MAX]:
-        if is_output_name(name):
-            with contextlib.suppress(OSError):  # there is no such file: the attempt will fail
-                total += os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
+    own = [name for name in names[:OUTPUTS_MAX] if is_output_name(name)]
+    for name in [*own, *map(raw_name, range(min(media, MEDIA_MAX)))]:
+        with contextlib.suppress(OSError):  # there is no such file: the attempt will fail, or it is encoded
+            total += os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
     return total
 
 
@@ -74,6 +76,11 @@ class OpenOutput:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         os.close(self._fd)
+
+    @property
+    def fd(self) -> int:
+        """Open for reading."""
+        return self._fd
 
     def reading(self, look: Callable[[], None]) -> OutputReading:
         """Read the file from its beginning. `look` is called now and then, and raises when the reading is to end."""

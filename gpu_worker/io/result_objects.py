@@ -63,6 +63,7 @@ class ResultObjects:
         self._abandoned = threading.Event()
         self._patience_s = TEXT_PATIENCE_S
         """What is left of it."""
+        self._room = OUTPUT_BYTES_MAX
 
     def abandon(self) -> None:
         """Nobody wants the result: what is being put ends with ResultAbandoned."""
@@ -74,15 +75,14 @@ class ResultObjects:
 
     def put(self, name: str, data: bytes, media_type: str) -> None:
         """Put the bytes, however long the store is away. ResultAbandoned."""
-        self._until_done(lambda: self._store.put(self._prefix + name, data, content_type=media_type))
+        self.until_done(lambda: self._store.put(self._prefix + name, data, content_type=media_type))
 
     def put_outputs(self, folder: int, names: tuple[str, ...]) -> tuple[ResultFile, ...]:
         """Put the files of these names in the open directory. BadOutput when one is no result; as `put`."""
         files: list[ResultFile] = []
-        room = OUTPUT_BYTES_MAX
         for name in names:
-            file = self._put_output(folder, name, room)
-            room -= file.bytes
+            file = self._put_output(folder, name, self._room)
+            self._room -= file.bytes
             files.append(file)
         return tuple(files)
 
@@ -100,7 +100,7 @@ class ResultObjects:
             return SILENT if outage(error) and self._waits.now_s() < until_s else ""
 
         try:
-            self._until_done(lambda: self._store.put(key, data, content_type="text/plain; charset=utf-8"), cause_of)
+            self.until_done(lambda: self._store.put(key, data, content_type="text/plain; charset=utf-8"), cause_of)
         except ResultAbandoned:
             raise
         except Exception as error:  # whatever it was, the failure must be reported
@@ -119,7 +119,7 @@ class ResultObjects:
         media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
 
         def upload() -> OutputReading:
-            reading = output.reading(self._look)
+            reading = output.reading(self.look)
             key = self._prefix + name
             if output.bytes <= WHOLE_BYTES_MAX:
                 self._store.put(key, reading.read(), content_type=media_type)
@@ -131,17 +131,21 @@ class ResultObjects:
             if output.bytes > room:
                 raise BadOutput("OutputsTooLarge")
             output.check_closed()
-            reading = self._until_done(upload)
+            reading = self.until_done(upload)
             output.check_unchanged()
             return ResultFile(name, reading.sha256, output.bytes, media_type)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """ResultAbandoned when nobody wants the result."""
         if self._abandoned.is_set():
             raise ResultAbandoned
 
-    def _until_done(self, put: Callable[[], Put], cause_of: CauseOf = outage) -> Put:
+    def until_done(self, put: Callable[[], Put], cause_of: CauseOf = outage, waits: OutageWaits | None = None) -> Put:
+        """What the call returns, however long an outage of ours lasts. ResultAbandoned. `waits`: other ones than those
+        of the store."""
         try:
-            return self._waits.until_done(f"result {self._run.dispatch}", put, self._abandoned.is_set, cause_of)
+            what = f"result {self._run.dispatch}"
+            return (waits or self._waits).until_done(what, put, self._abandoned.is_set, cause_of)
         except GivenUp:
             raise ResultAbandoned from None
 

@@ -30,6 +30,8 @@ from contract.results import (
 )
 from gpu_worker.io.checker import BAD_OUTPUTS, BAD_VALUES, KINDS
 from gpu_worker.io.checker_process import CheckAborted, Checkers
+from gpu_worker.io.encoder_process import EncoderFailed
+from gpu_worker.io.encoders import Encoders
 from gpu_worker.io.outputs import BadOutput, bytes_of, check_names
 from gpu_worker.io.result_objects import ResultAbandoned, ResultObjects, ResultStore
 from gpu_worker.io.supplies import Supplies
@@ -46,6 +48,9 @@ _ERRORS = {BAD_VALUES: "BadValues", BAD_OUTPUTS: "ValuesBreakSchema"}
 OpenOutputs = Callable[[str], int]
 """dispatch -> the directory with its outputs, open. OSError when there is no such directory."""
 
+OnBytes = Callable[[str, int], None]
+"""Called, in any thread, with the dispatch and how many bytes now wait on disk until it is stored."""
+
 OnReport = Callable[[str, AttemptReport], None]
 """Called, in any thread, with the dispatch and how the attempt ended."""
 
@@ -54,13 +59,24 @@ class ResultsWriter:
     """For the agent's main thread; the threads that store are its own."""
 
     def __init__(
-        self, store: ResultStore, open_outputs: OpenOutputs, checkers: Checkers, told: OnReport, waits: OutageWaits
+        self,
+        store: ResultStore,
+        open_outputs: OpenOutputs,
+        checkers: Checkers,
+        told: OnReport,
+        waits: OutageWaits,
+        encoders: Encoders,
+        told_bytes: OnBytes = lambda _dispatch, _bytes: None,
     ) -> None:
         self._store = store
         self._open_outputs = open_outputs
         self._checkers = checkers
         self._told = told
         self._waits = waits
+        self._encoders = encoders
+        self._encoder_waits = waits.apart(HELD_MAX)
+        """As many as there are threads may wait for an encoder: how many are at work is the encoders' own affair."""
+        self._told_bytes = told_bytes
         self._threads = BackgroundThreads("results", HELD_MAX)
         self._under_way: dict[str, ResultObjects] = {}
         """By dispatch, the attempts of which something is being stored."""
@@ -80,14 +96,14 @@ class ResultsWriter:
         if isinstance(outcome, Failure):
             return 0, len(outcome.detail)
         in_memory = len(bytes(outcome.values)) + len(bytes(supplies.inputs))
-        if not outcome.outputs:
+        if not outcome.outputs and not outcome.media:
             return 0, in_memory
         try:
             folder = self._open_outputs(run.dispatch)
         except OSError:
             return 0, in_memory
         try:
-            return bytes_of(folder, outcome.outputs), in_memory
+            return bytes_of(folder, outcome.outputs, len(outcome.media)), in_memory
         finally:
             os.close(folder)
 
@@ -139,7 +155,7 @@ class ResultsWriter:
             if _is_empty(outcome):
                 self._takes_no_values.add(run.version)
                 return Succeeded(run.job, run.dispatch, EMPTY_MANIFEST, load_ms=outcome.load_ms)
-            files = self._put_outputs(run, outcome.outputs, objects)
+            files = self._put_files(run, outcome, objects)
             manifest = encode(
                 ResultManifest(run.job, run.dispatch, run.version, outcome.values, files, secrets.token_hex(16))
             )
@@ -149,6 +165,9 @@ class ResultsWriter:
             raise
         except BadOutput as error:
             return Failure("bad_outputs", error.name, error.detail)
+        except EncoderFailed as error:
+            log.warning("result not encoded", job=run.job, dispatch=run.dispatch, error=error.name)
+            return Failure("store", error_name(error.name), f"{error}\n")
         except OSError as error:
             return disk_failure(error, "store")
         except Exception as error:  # an attempt that cannot be stored fails; its node goes on
@@ -170,8 +189,9 @@ class ResultsWriter:
             return None
         return Failure(KINDS[fault.kind], _ERRORS[fault.kind], f"{fault.sentence}\n")
 
-    def _put_outputs(self, run: Run, names: tuple[str, ...], objects: ResultObjects) -> tuple[ResultFile, ...]:
-        if not names:
+    def _put_files(self, run: Run, outcome: Computed, objects: ResultObjects) -> tuple[ResultFile, ...]:
+        names, media = outcome.outputs, outcome.media
+        if not names and not media:
             return ()
         check_names(names)
         try:
@@ -179,9 +199,27 @@ class ResultsWriter:
         except OSError:
             raise BadOutput("OutputMissing") from None
         try:
-            return objects.put_outputs(folder, names)
+            made = self._encode(run, outcome, folder, objects) if media else ()
+            return (*objects.put_outputs(folder, names), *made)
         finally:
             os.close(folder)
+
+    def _encode(self, run: Run, outcome: Computed, folder: int, objects: ResultObjects) -> tuple[ResultFile, ...]:
+        """Have encoders make files of what was handed over, and put those."""
+        media = outcome.media
+        self._encoders.check(media, outcome.outputs)
+
+        def encode() -> int:
+            return self._encoders.encode(run, media, folder, objects.look, note_bytes)
+
+        def note_bytes() -> None:
+            self._told_bytes(run.dispatch, bytes_of(folder, outcome.outputs, len(media)))
+
+        encoded = objects.until_done(encode, waits=self._encoder_waits)
+        try:
+            return objects.put_outputs(encoded, tuple(name for one in media for name in one.names))
+        finally:
+            os.close(encoded)
 
 
 def _store_failure(run: Run, failure: Failure, objects: ResultObjects) -> AttemptReport:
@@ -192,4 +230,4 @@ def _store_failure(run: Run, failure: Failure, objects: ResultObjects) -> Attemp
 
 def _is_empty(outcome: Computed) -> bool:
     """Whether nothing of the outcome has to be kept: a manifest of no files and no values says nothing."""
-    return not outcome.outputs and bytes(outcome.values) == NO_VALUES
+    return not outcome.outputs and not outcome.media and bytes(outcome.values) == NO_VALUES

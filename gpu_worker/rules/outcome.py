@@ -8,6 +8,7 @@ import msgspec
 
 from contract.bounds import mended
 from contract.error_names import error_name
+from gpu_worker.rules.handed_media import HandedMedia
 
 DETAIL_CHARACTERS_MAX = 64 * 1024
 """Of a longer text that a child sends of its failure, only the end is kept. run_model.py sends at most half as much."""
@@ -22,6 +23,7 @@ class Computed(msgspec.Struct, frozen=True):
 
     values: msgspec.Raw
     outputs: tuple[str, ...]
+    media: tuple[HandedMedia, ...] = ()
     prints: str = ""
     """For _log.txt in the object store only: the last of what the model printed."""
     load_ms: int = 0

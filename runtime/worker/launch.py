@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from runtime.settings import FRAMES_BYTES_MAX
 from runtime.worker.node import NodeIdentity
 
 KEPT_VARIABLES = (
@@ -56,9 +57,13 @@ class ChildLaunch:
     threads: int
     memory_mib: int = 0
     """Memory of the slot; 0: not known."""
+    frames_bytes_max: int = FRAMES_BYTES_MAX
+    """Of pictures that one attempt hands over to be encoded, before they are."""
 
 
-def launches_of(node: NodeIdentity, inherited: Mapping[str, str]) -> list[ChildLaunch]:
+def launches_of(
+    node: NodeIdentity, inherited: Mapping[str, str], frames_bytes_max: int = FRAMES_BYTES_MAX
+) -> list[ChildLaunch]:
     """For each slot, what its children have in common. Cores and GPUs are shared out evenly."""
     threads = max(1, node.cores // node.slots)
     device = "cuda" if node.chipset in ("cuda", "rocm") else node.chipset
@@ -66,6 +71,13 @@ def launches_of(node: NodeIdentity, inherited: Mapping[str, str]) -> list[ChildL
     for index in range(node.slots):
         gpus = range(index * node.gpus, (index + 1) * node.gpus)
         launches.append(
-            ChildLaunch(index, child_environment(inherited, threads, gpus), device, threads, node.memory_mib)
+            ChildLaunch(
+                index,
+                child_environment(inherited, threads, gpus),
+                device,
+                threads,
+                node.memory_mib,
+                frames_bytes_max,
+            )
         )
     return launches

@@ -56,16 +56,18 @@ class OutageWaits:
         *,
         pause: Callable[[float], object] = lambda seconds: time.sleep(seconds),
         now_s: Callable[[], float] = lambda: time.monotonic(),
+        at_work: int = AT_WORK,
     ) -> None:
         """`pause(seconds)` lets so much time pass by the clock `now_s`."""
         self.now_s = now_s
         self._told = told
-        self._at_work = threading.Semaphore(AT_WORK)
+        self._at_work = threading.Semaphore(at_work)
         self._pause = pause
 
-    def apart(self) -> OutageWaits:
-        """The same, for work that asks another server: the one does not hold up the other."""
-        return OutageWaits(self._told, pause=self._pause, now_s=self.now_s)
+    def apart(self, at_work: int = AT_WORK) -> OutageWaits:
+        """The same, for work that asks another server: the one does not hold up the other. `at_work`: how many may ask
+        at once."""
+        return OutageWaits(self._told, pause=self._pause, now_s=self.now_s, at_work=at_work)
 
     def until_done(
         self, what: str, step: Callable[[], Done], is_over: Callable[[], bool], cause_of: CauseOf | None = None

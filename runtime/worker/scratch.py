@@ -2,6 +2,7 @@
 
 <root>/slots/<n>/outputs/             files that a model writes to be kept: until it says that the attempt is computed
 <root>/attempts/<dispatch>/outputs/   the same files from then on, where no child sees them: until they are stored
+<root>/attempts/<dispatch>/encoded/   what encoders made of pictures among these: as long
 <root>/slots/<n>/temporary/           TMPDIR and HOME while `predict` runs: until the attempt is computed
 <root>/slots/<n>/kept/                TMPDIR at any other time, above all while `load` runs: until the child ends
 <root>/slots/<n>/home/                HOME at any other time, with the caches of libraries: until the child ends
@@ -36,7 +37,7 @@ from runtime.worker.strays import end_those_in
 log = structlog.get_logger(__name__)
 
 ATTEMPTS, SLOTS, GONE, CONFINEMENT = "attempts", "slots", "gone", "confinement"
-OUTPUTS, HOME, KEPT, TEMPORARY = "outputs", "home", "kept", "temporary"
+OUTPUTS, ENCODED, HOME, KEPT, TEMPORARY = "outputs", "encoded", "home", "kept", "temporary"
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 """Faults that no child makes."""
@@ -50,7 +51,7 @@ class ScratchTaken(Exception):
 
 
 class Scratch:
-    """For the agent's main thread, except `open_outputs`, which any thread may call."""
+    """For the agent's main thread. Any thread may call `open_outputs`, and what has to do with `encoded`."""
 
     def __init__(self, root: Path) -> None:
         """Take the directory over, and begin to delete what an agent that was killed left there. ScratchTaken,
@@ -116,9 +117,29 @@ class Scratch:
         """The directory with the outputs of the attempt's rank 0, open. OSError when there is no such directory."""
         return open_folder(self._root, ATTEMPTS, dispatch, OUTPUTS)
 
+    def encoded(self, dispatch: str) -> str:
+        """Where encoders write what they make for the attempt."""
+        return f"{self.attempt(dispatch)}/{ENCODED}"
+
+    def make_encoded(self, dispatch: str, owner: int) -> None:
+        """Have that directory, which only its owner may use; 0: this process's user. OSError."""
+        within = open_folder(self._root, ATTEMPTS, dispatch)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(ENCODED, dir_fd=within)
+            if owner:
+                os.chown(ENCODED, owner, owner, dir_fd=within, follow_symlinks=False)
+        finally:
+            os.close(within)
+
+    def open_encoded(self, dispatch: str) -> int:
+        """That directory, open. OSError when there is none."""
+        return open_folder(self._root, ATTEMPTS, dispatch, ENCODED)
+
     def end_strays(self) -> None:
-        """End what children of an agent that was killed left running: nobody else works in this directory."""
-        ended = end_those_in(f"{self._path}/{SLOTS}")
+        """End what children and encoders of an agent that was killed left running: nobody else works in this
+        directory."""
+        ended = sum(end_those_in(f"{self._path}/{name}") for name in (SLOTS, ATTEMPTS))
         if ended:
             log.warning("ended what an agent that was killed had left running", processes=ended)
 

@@ -166,7 +166,7 @@ def feed_returned(values: dict[Any, Any]) -> bool:
         except (Malformed, TypeError):
             return False
         raise AssertionError(f"expected the child to take what its agent takes, found: {fault}")
-    body = run_model.succeeded("d", values, [])
+    body = run_model.succeeded("d", values, [], [])
     (got,) = frame_decoder().feed(framed(body))
     assert not isinstance(got, BadFrame)
     assert behind_the_pipe(got)

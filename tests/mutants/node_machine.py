@@ -50,7 +50,7 @@ MUTANTS = (
     Mutant(
         "what a killed agent left runs on",
         "runtime/worker/scratch.py",
-        '        ended = end_those_in(f"{self._path}/{SLOTS}")\n',
+        '        ended = sum(end_those_in(f"{self._path}/{name}") for name in (SLOTS, ATTEMPTS))\n',
         "        ended = 0\n",
         "tests/process/gpu_worker/test_strays.py::test_what_an_agent_that_was_killed_left_is_ended_by_the_next",
     ),

@@ -32,6 +32,11 @@ class Holding:
         """The attempt's result is to be stored, and takes so much until then."""
         self._results[dispatch] = (on_disk, in_memory)
 
+    def keep_less(self, dispatch: str, on_disk: int) -> None:
+        """Of the attempt's result, so much is left on disk. Its memory is the same."""
+        if dispatch in self._results:
+            self._results[dispatch] = (on_disk, self._results[dispatch][1])
+
     def let_go(self, dispatch: str) -> None:
         """The attempt's result is stored, or nobody wants it."""
         self._results.pop(dispatch, None)

@@ -22,9 +22,11 @@ from contract.side_topics import AttemptProgressed
 from contract.signing import RecordSigner
 from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
+from gpu_worker.io.encoding import DEFAULT_TUNING, EncoderTuning
 from gpu_worker.world import World
 from registry.depot import InstalledVersion
 from runtime.kafka import Delivery, DeliveryRefused, OnDelivery
+from runtime.settings import FRAMES_BYTES_MAX
 from runtime.worker.confinement import Confinement
 from runtime.worker.node import NodeIdentity
 from runtime.worker.order_reader import OrderListener
@@ -164,9 +166,14 @@ class Table:
         python: str = sys.executable,
         cached: tuple[str, ...] = (),
         confinement: Confinement | None = None,
+        model: str = MODEL,
+        encoder: str = "",
+        encoding: EncoderTuning = DEFAULT_TUNING,
+        frames_bytes_max: int = FRAMES_BYTES_MAX,
+        drain_grace_s: float = 5.0,
     ) -> None:
         shutil.copytree(STAND_IN, directory / "code" / "torch")
-        (directory / "code" / "model.py").write_text(MODEL)
+        (directory / "code" / "model.py").write_text(model)
         self.broker = Broker()
         program = installed(code=directory / "code", weights=directory, python=python)
         self.store = Store()
@@ -180,8 +187,11 @@ class Table:
             open_orders=self.broker.open_orders,
             environment={"PATH": os.environ["PATH"]},
             confinement=confinement,
+            encoder=encoder,
+            encoding=encoding,
+            frames_bytes_max=frames_bytes_max,
         )
-        node = NodeIdentity("main", "node-1", slots, "cpu", 0, 0, 0, 1, 5.0, "node-1.example:10000", IDENTITY)
+        node = NodeIdentity("main", "node-1", slots, "cpu", 0, 0, 0, 1, drain_grace_s, "node-1.example:10000", IDENTITY)
         scratch = Scratch(directory / "scratch")
         if confinement is not None:
             scratch.give_slots_to(confinement.uid)

@@ -28,6 +28,8 @@ from contract.orders import Run
 from contract.results import attempt_prefix
 from gpu_worker.io import result_objects
 from gpu_worker.io.checker_process import Checkers
+from gpu_worker.io.encoders import Encoders
+from gpu_worker.io.encoding import DEFAULT_TUNING
 from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import Computed
@@ -81,6 +83,7 @@ class Node:
             self.checkers,
             lambda *told: self.told.put(told),
             OutageWaits(lambda *_: None),
+            Encoders("", DEFAULT_TUNING, self.scratch, None, 0),
         )
         self.supplies = Supplies(msgspec.Raw(b"{}"), installed())
         self.number = 0

@@ -274,6 +274,6 @@ def test_the_agent_never_waits_for_a_child_that_does_not_read(bench: Bench) -> N
     bench.launch("look", version="endless")
     process = bench.slot._process
     assert process is not None
-    process.send(RunModel("1.9.0", msgspec.Raw(b'"' + b"x" * 3_000_000 + b'"'), "", ""))
+    process.send(RunModel("1.9.0", msgspec.Raw(b'"' + b"x" * 3_000_000 + b'"'), "", "", 0))
     bench.slot.halt()
     assert bench.next("halted") == "1.1.0"

@@ -16,6 +16,8 @@ from contract.inputs import Report
 from contract.orders import Run
 from gpu_worker.__main__ import STORE_READ_TIMEOUT_S, STORE_TRIES
 from gpu_worker.io.checker_process import Checkers
+from gpu_worker.io.encoders import Encoders
+from gpu_worker.io.encoding import DEFAULT_TUNING
 from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import ChildOutcome, Computed
@@ -62,6 +64,19 @@ class Store(TwinObjectStore):
             raise self.errors.pop(0)
 
 
+class NoPlaces:
+    """For a node without an encoder."""
+
+    def encoded(self, dispatch: str) -> str:
+        raise NotImplementedError
+
+    def make_encoded(self, dispatch: str, owner: int) -> None:
+        raise NotImplementedError
+
+    def open_encoded(self, dispatch: str) -> int:
+        raise NotImplementedError
+
+
 class Table:
     def __init__(self, directory: Path, checkers: Checkers, schema: dict[str, Any] = SCHEMA) -> None:
         self.directory = directory
@@ -79,6 +94,7 @@ class Table:
             checkers,
             lambda *told: self.told.put(told),
             OutageWaits(self.note_wait, pause=self.pause, now_s=self.store.clock.now_s),
+            Encoders("", DEFAULT_TUNING, NoPlaces(), None, 2**30),
         )
         self.supplies = Supplies(msgspec.Raw(b'{"prompt":"words"}'), installed(outputs=schema))
 
