@@ -77,7 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     depot = Depot(settings.data / "depot", store)
     lookup = Lookup(settings.brokers, JOBS, client_id=f"node-{node.name}-payloads")
-    allowed = budgets(scratch.free_bytes(), node.slots, settings.result_bytes_max, settings.frames_bytes_max)
+    allowed = budgets(
+        scratch.free_bytes(),
+        node.slots,
+        result_bytes_max=settings.result_bytes_max,
+        frames_bytes_max=settings.frames_bytes_max,
+        input_bytes_max=settings.input_bytes_max,
+    )
     world = World(
         producer=Producer(settings.brokers, f"node-{node.name}"),
         signer=signer,
@@ -88,9 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         open_orders=lambda session, agent: OrderReader(settings.brokers, node.cluster, node.name, session, agent),
         environment=os.environ,
         confinement=layers.confinement,
-        encoder=ffmpeg_program(),
+        encoder=ffmpeg_program(settings.ffmpeg),
         encoding=EncoderTuning.of(settings, node.cores),
         frames_bytes_max=allowed.frames_bytes,
+        input_bytes_max=allowed.input_bytes,
         strays=strays,
     )
     agent = Agent(node, world, scratch, heartbeat_ms=settings.heartbeat_ms, result_bytes_max=allowed.result_bytes)

@@ -17,6 +17,7 @@ from gpu_worker.io.checker_process import Checkers
 from gpu_worker.io.disk_use import wrote_less_than
 from gpu_worker.io.encoder_wall import EncoderWall
 from gpu_worker.io.encoders import Encoders
+from gpu_worker.io.prepared_inputs import PreparedFetcher
 from gpu_worker.io.results import ResultsWriter
 from gpu_worker.io.supplies import Supplies, SuppliesFetcher
 from gpu_worker.rules.actions import (
@@ -83,7 +84,8 @@ class HeldAttempts:
         self._cached = CachedVersions(world.cached)
         rules.cached = self._cached.listed
         waits = OutageWaits(self._on_wait)
-        self._fetcher = SuppliesFetcher(world.depot, world.read_payload, self._on_supplies, waits)
+        media = PreparedFetcher(world.store, scratch, waits.apart(), world.input_bytes_max)
+        self._fetcher = SuppliesFetcher(world.depot, world.read_payload, self._on_supplies, waits, media)
         self._checkers = Checkers()
         wall = None if world.confinement is None else EncoderWall(world.confinement)
         self._encoders = Encoders(world.encoder, world.encoding, scratch, wall, world.frames_bytes_max)
@@ -287,6 +289,9 @@ class HeldAttempts:
 
     def _report(self, run: Run, outcome: ChildOutcome) -> None:
         """All ranks that this node has are done: store what came of them, then report how the attempt ended."""
+        if run.prepared is not None:
+            self._fetcher.forget(run.dispatch)
+            self._scratch.clean_fetched(run.dispatch)
         report = self._results.at_once(run, outcome)
         if report is not None:
             self._ended(run.dispatch, report)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from contract.signing import RecordSigner
 from gpu_worker.io.encoding import DEFAULT_TUNING, EncoderTuning
+from gpu_worker.io.prepared_inputs import INPUT_BYTES_MAX, InputStore
 from gpu_worker.io.result_objects import ResultStore
 from gpu_worker.io.versions import VersionSource
 from runtime.jobs_writer import RecordSink
@@ -18,13 +20,17 @@ from runtime.worker.payloads import ReadPayload
 from runtime.worker.strays import Strays
 
 
+class NodeStore(ResultStore, InputStore, Protocol):
+    """What a node asks the object store."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """The servers, disks and variables that an agent uses. Tests give an agent a world of lists."""
 
     producer: RecordSink
     signer: RecordSigner
-    store: ResultStore
+    store: NodeStore
     depot: VersionSource
     cached: tuple[str, ...]
     """Versions on this disk at the start, the most recently used version first."""
@@ -40,5 +46,7 @@ class World:
     encoding: EncoderTuning = DEFAULT_TUNING
     frames_bytes_max: int = FRAMES_BYTES_MAX
     """Of pictures that one attempt hands over, before they are encoded."""
+    input_bytes_max: int = INPUT_BYTES_MAX
+    """Of prepared media that wait here for their attempts."""
     strays: Strays = field(default_factory=Strays)
     """What children of this process left behind."""

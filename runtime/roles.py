@@ -57,7 +57,9 @@ class Role(StrEnum):
 AUTHOR, OPERATOR = "author", "operator"
 """People, by what they do: publish models, and everything that `headrace` does for operators."""
 
-_ENCODES = frozenset({"ffmpeg", "result_bytes_max", "frames_bytes_max", "encoders", "encoder_limit_s"})
+_ENCODES = frozenset(
+    {"ffmpeg", "result_bytes_max", "frames_bytes_max", "input_bytes_max", "encoders", "encoder_limit_s"}
+)
 
 SETTINGS: Mapping[Role, frozenset[str]] = {
     Role.SCHEDULER: _EVERYBODY | _STORE | {"snapshot_dir", "snapshot_every_ms", "installation_keys"},

@@ -132,11 +132,14 @@ class Settings(BaseSettings):
     """How often a node says that it is alive."""
     result_bytes_max: int = Field(default=32 * 2**30, ge=1)
     """Bytes of outputs that may wait on a node's disk for an object store that is away. When they are spent the node
-    starts nothing new; what runs still ends, and waits too. Never more than half of the room that the disk had when
-    the node started. Pictures that wait to be encoded count too."""
+    starts nothing new; what runs still ends, and waits too. Never more than a quarter of the room that the disk had
+    when the node started. Pictures that wait to be encoded count too."""
     frames_bytes_max: int = Field(default=FRAMES_BYTES_MAX, ge=1)
     """Bytes of pictures, before they are encoded, that one attempt may hand over. Never more than its slot's share of
     `result_bytes_max`."""
+    input_bytes_max: int = Field(default=16 * 2**30, ge=1)
+    """Bytes of prepared media that wait on a node's disk for their attempts. What does not fit is fetched later. Never
+    more than a quarter of the room that the disk had when the node started."""
     encoders: int = Field(default=0, ge=0, le=SLOTS_MAX)
     """Videos and images that a node encodes at a time. 0: one for every 8 cores, and at least one."""
     encoder_limit_s: float = Field(default=900.0, gt=0)

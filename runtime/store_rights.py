@@ -31,7 +31,9 @@ SEE = frozenset({Right.READ, Right.LIST})
 WRITE = frozenset({Right.WRITE})
 ALL = frozenset(Right)
 
-PREFIXES = ("blobs/", "environments/", "results/", "snapshots/", "positions/", "skips/", "probes/", "uploads/")
+PREFIXES = (
+    *("blobs/", "environments/", "inputs/", "results/", "snapshots/", "positions/", "skips/", "probes/", "uploads/"),
+)
 """Of every key that we write."""
 
 _LISTS_ALL = dict.fromkeys(PREFIXES, frozenset({Right.LIST}))
@@ -41,7 +43,7 @@ RIGHTS: Mapping[str, Mapping[str, frozenset[Right]]] = {
     Role.SCHEDULER: {"snapshots/": ALL},
     Role.INTAKE: {"positions/": SEE | WRITE, "skips/": frozenset({Right.LIST, Right.DELETE})},
     Role.API: {"results/": SEE, "snapshots/": SEE, "probes/": SEE | WRITE, "uploads/": ALL},
-    Role.NODE: {"blobs/": SEE, "environments/": SEE, "results/": WRITE},
+    Role.NODE: {"blobs/": SEE, "environments/": SEE, "inputs/": SEE, "results/": WRITE},
     Role.INSTALL: _LISTS_ALL | {"probes/": ALL - {Right.READ}},
     AUTHOR: {"blobs/": SEE | WRITE, "environments/": SEE | WRITE},
     OPERATOR: _LISTS_ALL

@@ -99,8 +99,8 @@ class Slot:
         elif self._stage is not Stage.IDLE or process is None:
             return  # the child is on its way to end; the work starts when the child has ended
         elif process.may_serve(work.run):
-            self._give(process, launched)
-            self._enter(Stage.COMPUTING, work.run.timeout_ms / 1000)
+            if self._give(process, launched):
+                self._enter(Stage.COMPUTING, work.run.timeout_ms / 1000)
         else:
             self._terminate(process)
 
@@ -167,13 +167,20 @@ class Slot:
             return
         self._process = process
         process.send(work.load_message(self._launch))
-        self._give(process, launched)
-        self._enter(Stage.LOADING, LOADING_S if work.gang is None else work.gang.join_s + LOADING_S)
+        if self._give(process, launched):
+            self._enter(Stage.LOADING, LOADING_S if work.gang is None else work.gang.join_s + LOADING_S)
 
-    def _give(self, process: ModelProcess, launched: LaunchedWork) -> None:
+    def _give(self, process: ModelProcess, launched: LaunchedWork) -> bool:
+        """False when the child cannot be given the work, and ends."""
         launched.is_sent = True
         process.served.add(launched.work.run.tenant)
-        process.send(launched.work.run_message(self._launch, self._scratch))
+        try:
+            process.send(launched.work.run_message(self._launch, self._scratch))
+        except OSError as error:
+            launched.settle(disk_failure(error, "store"))
+            self._terminate(process)
+            return False
+        return True
 
     def _ask(self, process: ModelProcess, launched: LaunchedWork) -> None:
         run = launched.work.run

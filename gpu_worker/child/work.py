@@ -11,6 +11,7 @@ import msgspec
 from contract.orders import Run
 from gpu_worker.child.gang_room import GangRoom
 from gpu_worker.child.messages import GangPlace, LoadModel, RunModel
+from gpu_worker.io.prepared_inputs import with_paths
 from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import ChildOutcome, Computed
 from runtime.worker.launch import ChildLaunch
@@ -52,9 +53,13 @@ class Work:
         return LoadModel(code, weights, entry_point, launch.device, self.rank, world, launch.threads, self.gang)
 
     def run_message(self, launch: ChildLaunch, scratch: Scratch) -> RunModel:
-        dispatch = self.run.dispatch
+        """OSError when the attempt's media cannot be put where the child reads them."""
+        dispatch, supplies = self.run.dispatch, self.supplies
+        inputs = supplies.inputs
+        if supplies.media:
+            inputs = with_paths(inputs, supplies.media, scratch.give_fetched(launch.index, dispatch))
         outputs, temporary = scratch.writing(launch.index), scratch.temporary(launch.index)
-        return RunModel(dispatch, self.supplies.inputs, outputs, temporary, launch.frames_bytes_max)
+        return RunModel(dispatch, inputs, outputs, temporary, launch.frames_bytes_max)
 
 
 class LaunchedWork:

@@ -10,8 +10,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from contract.error_names import error_name
 from contract.orders import Run
+from contract.prepared import PreparedFile
 from gpu_worker.io.inputs import are_fine_at_once, refusal_of
+from gpu_worker.io.prepared_inputs import InputsLost, PreparedFetcher, with_paths
 from gpu_worker.io.versions import VersionFetcher, VersionSource
 from gpu_worker.rules.outcome import Failure
 from registry.depot import InstalledVersion
@@ -25,6 +28,8 @@ class Supplies(msgspec.Struct, frozen=True):
 
     inputs: msgspec.Raw
     program: InstalledVersion
+    media: tuple[PreparedFile, ...] = ()
+    """What was prepared, and lies on this disk now."""
 
 
 OnSupplies = Callable[[str, Supplies | Failure], None]
@@ -34,8 +39,11 @@ OnSupplies = Callable[[str, Supplies | Failure], None]
 class SuppliesFetcher:
     """For the agent's main thread only; the threads that fetch are its own."""
 
-    def __init__(self, depot: VersionSource, read: ReadPayload, told: OnSupplies, waits: OutageWaits) -> None:
+    def __init__(
+        self, depot: VersionSource, read: ReadPayload, told: OnSupplies, waits: OutageWaits, media: PreparedFetcher
+    ) -> None:
         self._depot = depot
+        self._media = media
         self._read = read
         self._told = told
         self._payload_waits = waits.apart()
@@ -59,7 +67,11 @@ class SuppliesFetcher:
         inputs = None if payload is None else payload.inputs
         if program is not None and inputs is not None and are_fine_at_once(inputs):
             self._note_use(run.version)
-            return Supplies(inputs, program)
+            if run.prepared is None:
+                return Supplies(inputs, program)
+            self._wanted.add(run.dispatch)
+            self._fetch_media(run, Supplies(inputs, program))
+            return None
         self._wanted.add(run.dispatch)
         if inputs is None:
             self._payload_threads.submit(lambda: self._fetch_payload(run))
@@ -68,8 +80,9 @@ class SuppliesFetcher:
         return None
 
     def forget(self, dispatch: str) -> None:
-        """Nobody waits for this attempt's supplies any more."""
+        """Nobody waits for this attempt's supplies any more, or has any use for its media."""
         self._wanted.discard(dispatch)
+        self._media.let_go(dispatch)
 
     def distrust(self, version: str) -> None:
         """The version did not start: have the depot look at the version again before its next attempt."""
@@ -82,6 +95,7 @@ class SuppliesFetcher:
     def close(self) -> None:
         """Nobody waits for any supplies any more: threads stop looking for payloads."""
         self._wanted.clear()
+        self._media.close()
 
     def _note_use(self, version: str) -> None:
         if version != self._last_used:
@@ -106,13 +120,32 @@ class SuppliesFetcher:
             return
 
         def tell(found: InstalledVersion | Failure) -> None:
-            self._tell(run, found if isinstance(found, Failure) else Supplies(inputs, found))
+            if isinstance(found, Failure) or run.prepared is None:
+                self._tell(run, found if isinstance(found, Failure) else Supplies(inputs, found))
+            elif run.dispatch in self._wanted:
+                self._fetch_media(run, Supplies(inputs, found))
 
         self._versions.fetch(
             run.version, tell, lambda: run.dispatch in self._wanted, wheels_from_index=run.wheels_from_index
         )
 
+    def _fetch_media(self, run: Run, supplies: Supplies) -> None:
+        """All else is here: have the media too, then tell."""
+
+        def tell(found: tuple[PreparedFile, ...] | Failure) -> None:
+            self._tell(run, found if isinstance(found, Failure) else _with_media(supplies, found))
+
+        self._media.fetch(run, tell)
+
     def _tell(self, run: Run, result: Supplies | Failure) -> None:
         if run.dispatch in self._wanted:
             self._wanted.discard(run.dispatch)
             self._told(run.dispatch, result)
+
+
+def _with_media(supplies: Supplies, media: tuple[PreparedFile, ...]) -> Supplies | Failure:
+    try:
+        with_paths(supplies.inputs, media, "")
+    except InputsLost as error:
+        return Failure("inputs_missing", error_name("InputsMissing"), f"{error}\n")
+    return msgspec.structs.replace(supplies, media=media)

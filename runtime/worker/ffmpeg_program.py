@@ -1,19 +1,17 @@
-"""Where ffmpeg is: $HEADRACE_FFMPEG, else the one that the wheel imageio-ffmpeg holds."""
+"""Where ffmpeg is: where the setting says, else in the wheel imageio-ffmpeg."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 
 
-def ffmpeg_program() -> str:
-    """Its path; empty: there is none."""
-    named = os.environ.get("HEADRACE_FFMPEG", "")
+def ffmpeg_program(named: str) -> str:
+    """Its path; empty: there is none. `named`: the setting."""
     if named:
         return named
-    spec = importlib.util.find_spec("imageio_ffmpeg")
-    if spec is None or spec.origin is None:
+    wheel = importlib.util.find_spec("imageio_ffmpeg")
+    if wheel is None or wheel.origin is None:
         return ""
-    found = sorted((Path(spec.origin).parent / "binaries").glob("ffmpeg-*"))
-    return str(found[0]) if found else ""
+    found = sorted((Path(wheel.origin).parent / "binaries").glob("ffmpeg-*"))
+    return str(found[-1]) if found else ""

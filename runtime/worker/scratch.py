@@ -3,6 +3,8 @@
 <root>/slots/<n>/outputs/             files that a model writes to be kept: until it says that the attempt is computed
 <root>/attempts/<dispatch>/outputs/   the same files from then on, where no child sees them: until they are stored
 <root>/attempts/<dispatch>/encoded/   what encoders made of pictures among these: as long
+<root>/attempts/<dispatch>/inputs/    media that were prepared for the attempt: until it is computed
+<root>/slots/<n>/inputs/              links to these, while the slot computes the attempt
 <root>/slots/<n>/temporary/           TMPDIR and HOME while `predict` runs: until the attempt is computed
 <root>/slots/<n>/kept/                TMPDIR at any other time, above all while `load` runs: until the child ends
 <root>/slots/<n>/home/                HOME at any other time, with the caches of libraries: until the child ends
@@ -37,10 +39,13 @@ from runtime.worker.strays import end_those_in
 log = structlog.get_logger(__name__)
 
 ATTEMPTS, SLOTS, GONE, CONFINEMENT = "attempts", "slots", "gone", "confinement"
-OUTPUTS, ENCODED, HOME, KEPT, TEMPORARY = "outputs", "encoded", "home", "kept", "temporary"
+INPUTS, OUTPUTS, ENCODED, HOME, KEPT, TEMPORARY = "inputs", "outputs", "encoded", "home", "kept", "temporary"
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 """Faults that no child makes."""
+
+GIVEN_MODE = 0o555
+"""Of a directory that a child may read, and not change."""
 
 CLOSING_S = 3.0
 """How long a node that ends waits until all is deleted. The next node in this directory deletes the rest."""
@@ -51,7 +56,8 @@ class ScratchTaken(Exception):
 
 
 class Scratch:
-    """For the agent's main thread. Any thread may call `open_outputs`, and what has to do with `encoded`."""
+    """For the agent's main thread. Any thread may call `open_outputs`, and what has to do with `encoded` and
+    `fetched`."""
 
     def __init__(self, root: Path) -> None:
         """Take the directory over, and begin to delete what an agent that was killed left there. ScratchTaken,
@@ -136,6 +142,36 @@ class Scratch:
         """That directory, open. OSError when there is none."""
         return open_folder(self._root, ATTEMPTS, dispatch, ENCODED)
 
+    def fetched(self, dispatch: str) -> str:
+        """Where media that were prepared for the attempt lie. Only this process writes there."""
+        return f"{self.attempt(dispatch)}/{INPUTS}"
+
+    def make_fetched(self, dispatch: str) -> None:
+        """Have that directory. OSError."""
+        for path in (f"{ATTEMPTS}/{dispatch}", f"{ATTEMPTS}/{dispatch}/{INPUTS}"):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, dir_fd=self._root)
+
+    def give_fetched(self, slot: int, dispatch: str) -> str:
+        """Put these media where the slot's child reads them; where that is. OSError."""
+        self._deleter.delete(f"{SLOTS}/{slot}/{INPUTS}")
+        with contextlib.ExitStack() as opened:
+            source = open_folder(self._root, ATTEMPTS, dispatch, INPUTS)
+            opened.callback(os.close, source)
+            place = open_folder(self._root, SLOTS, str(slot))
+            opened.callback(os.close, place)
+            os.mkdir(INPUTS, dir_fd=place)
+            given = open_folder(place, INPUTS)
+            opened.callback(os.close, given)
+            os.fchmod(given, GIVEN_MODE)
+            for name in os.listdir(source):  # noqa: PTH208 (an open directory has no path)
+                os.link(name, name, src_dir_fd=source, dst_dir_fd=given)
+        return f"{self._path}/{SLOTS}/{slot}/{INPUTS}"
+
+    def clean_fetched(self, dispatch: str) -> None:
+        """The attempt is computed: have its media deleted."""
+        self._deleter.delete(f"{ATTEMPTS}/{dispatch}/{INPUTS}")
+
     def end_strays(self) -> None:
         """End what children and encoders of an agent that was killed left running: nobody else works in this
         directory."""
@@ -190,9 +226,10 @@ class Scratch:
         self._deleter.delete(f"{ATTEMPTS}/{dispatch}")
 
     def clean_temporary(self, slot: int) -> None:
-        """The slot's attempt ended: have its temporary files deleted, and outputs that were not kept. Usually there are
-        none, which costs two looks."""
-        self._deleter.delete(f"{SLOTS}/{slot}/{OUTPUTS}")
+        """The slot's attempt ended: have its temporary files deleted, its inputs, and outputs that were not kept.
+        Usually there are none, which costs three looks."""
+        for name in (OUTPUTS, INPUTS):
+            self._deleter.delete(f"{SLOTS}/{slot}/{name}")
         if self._is_untouched(slot):
             return
         self._deleter.delete(f"{SLOTS}/{slot}/{TEMPORARY}")

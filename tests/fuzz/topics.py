@@ -27,6 +27,7 @@ from contract.results import attempt_prefix
 from contract.shadows import ShadowRecord
 from contract.side_topics import AttemptProgressed, Quarantined
 from gpu_worker.io import inputs
+from gpu_worker.io.prepared_inputs import PreparedFetcher
 from gpu_worker.io.supplies import SuppliesFetcher
 from gpu_worker.rules.actions import FetchSupplies, Prefetch, Say
 from gpu_worker.rules.node_rules import NodeRules
@@ -186,9 +187,11 @@ def behind_the_node(rules: NodeRules, told: Order, scratch: Scratch, root: Path)
                 assert len(set(run.ranks)) == len(run.ranks), "each rank once"
                 assert 0 <= min(run.ranks) <= max(run.ranks) < run.world <= RANKS_MAX, "each rank is one of the gang"
                 assert len(dispatch_order(run.dispatch)) == 3
-                SuppliesFetcher(
-                    depot, lambda *_: None, lambda *one: finished.append(one), OutageWaits(lambda *_: None)
-                ).forget(run.dispatch)
+                waits = OutageWaits(lambda *_: None)
+                media = PreparedFetcher(depot, scratch, waits, 0)
+                SuppliesFetcher(depot, lambda *_: None, lambda *one: finished.append(one), waits, media).forget(
+                    run.dispatch
+                )
             case Prefetch(version):
                 assert Path(version).name == version
             case Say(report):

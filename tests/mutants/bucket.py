@@ -141,8 +141,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a node deletes results",
         "runtime/store_rights.py",
-        '"environments/": SEE, "results/": WRITE}',
-        '"environments/": SEE, "results/": WRITE | {Right.DELETE}}',
+        '"inputs/": SEE, "results/": WRITE}',
+        '"inputs/": SEE, "results/": WRITE | {Right.DELETE}}',
         f"{_RIGHTS}::test_a_node_reads_versions_and_writes_results_and_no_more",
     ),
     Mutant(

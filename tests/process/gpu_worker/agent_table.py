@@ -23,6 +23,7 @@ from contract.signing import RecordSigner
 from contract.topics import JOBS, PROGRESS
 from gpu_worker.agent import Agent
 from gpu_worker.io.encoding import DEFAULT_TUNING, EncoderTuning
+from gpu_worker.io.prepared_inputs import INPUT_BYTES_MAX
 from gpu_worker.world import World
 from registry.depot import InstalledVersion
 from runtime.kafka import Delivery, DeliveryRefused, OnDelivery
@@ -170,6 +171,7 @@ class Table:
         encoder: str = "",
         encoding: EncoderTuning = DEFAULT_TUNING,
         frames_bytes_max: int = FRAMES_BYTES_MAX,
+        input_bytes_max: int = INPUT_BYTES_MAX,
         drain_grace_s: float = 5.0,
     ) -> None:
         shutil.copytree(STAND_IN, directory / "code" / "torch")
@@ -190,6 +192,7 @@ class Table:
             encoder=encoder,
             encoding=encoding,
             frames_bytes_max=frames_bytes_max,
+            input_bytes_max=input_bytes_max,
         )
         node = NodeIdentity("main", "node-1", slots, "cpu", 0, 0, 0, 1, drain_grace_s, "node-1.example:10000", IDENTITY)
         scratch = Scratch(directory / "scratch")

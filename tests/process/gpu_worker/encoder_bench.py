@@ -24,7 +24,7 @@ from runtime.worker.ffmpeg_program import ffmpeg_program
 from tests.process.gpu_worker.agent_table import Table, running
 from tests.waiting import until
 
-FFMPEG = ffmpeg_program()
+FFMPEG = ffmpeg_program("")
 WIDTH, HEIGHT, FRAMES, FPS = 64, 48, 12, 24
 MODEL = """
 import os, time

@@ -21,6 +21,9 @@ GIB = 2**30
 ONE = HandedMedia("video", "video.mp4", 64, 48, 12, 24, 1)
 
 
+ALLOWED = {"result_bytes_max": 32 * GIB, "frames_bytes_max": 8 * GIB, "input_bytes_max": 16 * GIB}
+
+
 def changed(**fields: Any) -> HandedMedia:
     return msgspec.structs.replace(ONE, **fields)
 
@@ -104,11 +107,11 @@ def test_how_many_encoders_work_at_a_time(set_: int, cores: int, expected: tuple
 
 def test_a_disk_has_room_for_what_waits_and_for_what_every_slot_leaves_on_top() -> None:
     for free, slots in ((64 * GIB, 1), (64 * GIB, 8), (10 * GIB, 3)):
-        found = budgets(free, slots, 32 * GIB, 8 * GIB)
+        found = budgets(free, slots, **ALLOWED)
         assert found.result_bytes <= 32 * GIB
         assert found.frames_bytes <= 8 * GIB
-        assert found.result_bytes + slots * found.frames_bytes <= free
-    assert budgets(640 * GIB, 1, 32 * GIB, 8 * GIB) == (32 * GIB, 8 * GIB)
+        assert found.result_bytes + slots * found.frames_bytes + found.input_bytes <= free
+    assert tuple(budgets(640 * GIB, 1, **ALLOWED)) == tuple(ALLOWED.values())
 
 
 def test_pictures_that_are_encoded_make_room_before_the_result_is_stored() -> None:

@@ -15,6 +15,7 @@ from contract.inputs import JobSubmitted, NodeLeft, Submission
 from contract.names import payload_digest
 from contract.orders import Payload, Run
 from gpu_worker.io.inputs import CHECKED_AT_ONCE_BYTES_MAX, INPUTS_BYTES_MAX
+from gpu_worker.io.prepared_inputs import PreparedFetcher
 from gpu_worker.io.supplies import Supplies, SuppliesFetcher
 from gpu_worker.rules.outcome import Failure
 from registry.depot import InstalledVersion
@@ -72,6 +73,16 @@ class Depot:
         self.uses.put(version)
 
 
+class NoPlaces:
+    """For a node whose jobs have no media."""
+
+    def fetched(self, dispatch: str) -> str:
+        raise NotImplementedError
+
+    def make_fetched(self, dispatch: str) -> None:
+        raise NotImplementedError
+
+
 class Table:
     def __init__(self, read: Callable[[int, int], bytes | None] = lambda *_: RECORD) -> None:
         self.depot = Depot()
@@ -84,6 +95,7 @@ class Table:
             read,
             lambda *told: self.told.put(told),
             OutageWaits(self.note_wait, pause=self.pause, now_s=self.depot.store.clock.now_s),
+            PreparedFetcher(self.depot.store, NoPlaces(), OutageWaits(self.note_wait), 0),
         )
 
     def note_wait(self, what: str, cause: str) -> None:

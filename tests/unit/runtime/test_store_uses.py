@@ -68,6 +68,8 @@ USES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "api/uploads.py create_upload begin_parts": ((Role.API,), ("uploads/",)),
     "audit/verify/results.py _verify get": ((OPERATOR,), ("results/",)),
     "audit/verify/results.py _verify exists": ((OPERATOR,), ("results/",)),
+    "gpu_worker/io/prepared_inputs.py _manifest get": ((Role.NODE,), ("inputs/",)),
+    "gpu_worker/io/prepared_inputs.py _fetch_file get_file": ((Role.NODE,), ("inputs/",)),
     "gpu_worker/io/result_objects.py put put": ((Role.NODE,), ("results/",)),
     "gpu_worker/io/result_objects.py put_text put": ((Role.NODE,), ("results/",)),
     "gpu_worker/io/result_objects.py upload put": ((Role.NODE,), ("results/",)),
