@@ -87,6 +87,10 @@ bench-policies: $(INSTALLED) ## Every queueing discipline on every load, simulat
 bench-scale: $(INSTALLED) ## 9,000 GPUs and a million jobs, simulated: docs/benchmarks-scale.md
 	$(PYTHON) -m bench.scale
 
+.PHONY: bench-worker
+bench-worker: $(INSTALLED) ## How much of a slot's time jobs with media compute: docs/benchmarks-worker.md
+	$(PYTHON) -m bench.worker
+
 .PHONY: down
 down: $(INSTALLED) ## Stop the stacks that `make demo` and `headrace up` started here
 	@.venv/bin/headrace down --data headrace-demo
