@@ -14,6 +14,7 @@ from tests.mutants import (
     encoding,
     erasures,
     hosting,
+    judge,
     keys,
     layers,
     ledger,
@@ -61,4 +62,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *access.MUTANTS,
     *principals.MUTANTS,
     *authors.MUTANTS,
+    *judge.MUTANTS,
 )

@@ -116,6 +116,7 @@ def test_a_thing_that_is_gone_from_one_frame_has_no_track(judge: Any) -> None:
     gone = clip()
     gone[3] = GREY
     assert judge.modify_faults(clip(), gone, "", "", keeps_track=True) == ("track",)
+    assert judge.astray(gone, gone) == float("inf")
 
 
 def test_a_lost_frame_is_a_fault(judge: Any) -> None:
