@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+from contextlib import suppress
 from random import Random
 
 import msgspec
@@ -9,6 +11,7 @@ import msgspec
 from contract.codec import Malformed, decode_prepared, decode_upload_ready, encode
 from contract.media import FORMS, KINDS
 from contract.prepared import PreparedManifest, UploadReady, prepared_name
+from gpu_worker.io.prepared_inputs import InputsLost, with_paths
 from tests.fuzz.door import Door
 from tests.fuzz.mutations import mostly_good
 from tests.fuzz.records import record
@@ -27,6 +30,10 @@ def feed_prepared(raw: bytes) -> bool:
     manifest = decode_prepared(raw)
     assert decode_prepared(encode(manifest)) == manifest
     assert all("/" not in file.name for file in manifest.files)
+    with suppress(InputsLost):
+        named = msgspec.json.encode({file.field: "upload:u" for file in manifest.files})
+        given = msgspec.json.decode(with_paths(msgspec.Raw(named), manifest.files, "/media"))
+        assert {posixpath.dirname(path) for path in given.values()} <= {"/media"}
     return True
 
 
@@ -37,7 +44,13 @@ def feed_upload_ready(raw: bytes) -> bool:
 
 
 DOORS = (
-    Door("a manifest of prepared inputs", prepared, feed_prepared, ("contract.codec.decode_prepared",), (Malformed,)),
+    Door(
+        "a manifest of prepared inputs",
+        prepared,
+        feed_prepared,
+        ("contract.codec.decode_prepared", "gpu_worker.io.prepared_inputs.with_paths"),
+        (Malformed,),
+    ),
     Door(
         "the record of a complete upload",
         lambda chance: mostly_good(chance, encode(record(chance, UploadReady))),
