@@ -27,14 +27,17 @@ from local.status import PartStatus, StackStatus
 from runtime import anonymous_clients, jobs_writer
 from runtime.anonymous_clients import Treated
 from runtime.kafka import broker_setting
+from runtime.media.confined_program import said_of_layers
+from runtime.media.decoder_program import DecoderUnusable, find_program, look_at
 from runtime.object_store import StoreFault
 from runtime.object_store_health import store_of_moment, what_it_supports
 from runtime.proxies import LOOPBACK, lets_loopback_through, named_proxies
 from runtime.settings import ENV_PREFIX, Settings
 from runtime.store_rights import RIGHTS, Right, try_rights
+from runtime.worker.canary_flight import LayersFound
 from runtime.worker.confinement import LAYERS
 
-API_URL = f"{ENV_PREFIX}API_URL"
+API_URL, FFMPEG = f"{ENV_PREFIX}API_URL", f"{ENV_PREFIX}FFMPEG"
 TRANSACTION_SETTING = "transaction.max.timeout.ms"
 TRANSACTION_MS_MAX = 60_000
 TRANSACTION_TODO = (
@@ -65,7 +68,7 @@ def examine(data: Path) -> list[DoctorFinding]:
 
 
 def _machine(data: Path, status: StackStatus) -> list[DoctorFinding]:
-    version = ".".join(map(str, sys.version_info[:3]))
+    version, layers = ".".join(map(str, sys.version_info[:3])), _tried(data)
     cores = os.cpu_count() or 1
     return [
         DoctorFinding("Python 3.11 or newer", sys.version_info >= (3, 11), version),
@@ -75,16 +78,23 @@ def _machine(data: Path, status: StackStatus) -> list[DoctorFinding]:
         _able("the path of the data directory", f"{data.absolute()}", lambda: require_path(data)),
         _space(data, status),
         *_proxies(os.environ),
-        *_layers(data),
+        *_layers(layers),
+        *_decoder(os.environ.get(FFMPEG, ""), layers),
     ]
 
 
-def _layers(data: Path) -> list[DoctorFinding]:
-    """What keeps a model off its node here, layer by layer, by trying."""
+def _tried(data: Path) -> LayersFound | str:
+    """What keeps children off their node here, by trying; a string says why that was not found out."""
     try:
-        layers = layers_here(data.absolute())
+        return layers_here(data.absolute())
     except OSError as error:
-        return [DoctorFinding("models held off", True, f"not found out ({error})", suspect=True)]
+        return f"not found out ({error})"
+
+
+def _layers(layers: LayersFound | str) -> list[DoctorFinding]:
+    """What keeps a model off its node here, layer by layer."""
+    if isinstance(layers, str):
+        return [DoctorFinding("models held off", True, layers, suspect=True)]
     form, findings = layers.confinement.form, []
     for layer in LAYERS:
         could = layers.broken.get(layer, ())
@@ -92,6 +102,25 @@ def _layers(data: Path) -> list[DoctorFinding]:
         todo = LAYERS_TODO if could else ""
         findings.append(DoctorFinding(f"models held off: {layer}", True, found, todo, suspect=bool(could)))
     return findings
+
+
+def _decoder(named: str, layers: LayersFound | str) -> list[DoctorFinding]:
+    """Which program decodes and encodes media here, whether it is new enough, and what it is held off by. `named`: as
+    the setting names it."""
+    what = "FFmpeg for media"
+    try:
+        program = look_at(find_program(named))
+    except DecoderUnusable as error:
+        return [DoctorFinding(what, False, str(error), "without it no media are prepared, and no videos encoded")]
+    if program.fault:
+        return [DoctorFinding(what, False, program.said, f"{program.fault}: set {FFMPEG}, or unset it")]
+    todo = "a newer one was there when Headrace was made: this one may lack fixes" if program.is_old else ""
+    used = DoctorFinding(what, True, program.said, todo, suspect=program.is_old)
+    if isinstance(layers, str):
+        return [used, DoctorFinding(f"{what}: held off", True, layers, suspect=True)]
+    todo = LAYERS_TODO if layers.broken else ""
+    held = said_of_layers(layers.confinement.form)
+    return [used, DoctorFinding(f"{what}: held off", True, held, todo, suspect=bool(layers.broken))]
 
 
 def _proxies(environment: Mapping[str, str]) -> list[DoctorFinding]:

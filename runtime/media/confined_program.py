@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from runtime.media.decoder_program import DecoderProgram, DecoderUnusable, find_program, look_at
-from runtime.worker.canary_flight import find_layers
+from runtime.worker.canary_flight import LayersFound, find_layers
 from runtime.worker.child_process import END_ALL
 from runtime.worker.confinement import LAYERS, ChildPlaces, Confinement, Form, Network
 
@@ -64,10 +64,14 @@ def find_decoder(named: str, folder: Path, hidden: Sequence[Path]) -> MediaDecod
     """The program and the tightest layers that it starts behind. `named`: Settings.ffmpeg. `folder`: for the layers'
     own use, made here, and kept while the decoder is used. `hidden`: directories of the installation. The log says
     which layers hold. DecoderUnusable, OSError."""
+    return decoder_behind(named, find_layers(folder, hidden, {}))
+
+
+def decoder_behind(named: str, found: LayersFound) -> MediaDecoder:
+    """The same, behind layers that the canary has looked at. The log says which hold. DecoderUnusable."""
     program = look_at(find_program(named))
     if not program.is_usable:
         raise DecoderUnusable(program.fault)
-    found = find_layers(folder, hidden, {})
     held = tuple(layer.value for layer in LAYERS if layer not in found.broken)
     missing = tuple(layer.value for layer in found.broken)
     decoder = MediaDecoder(program, found.confinement, held, missing)
@@ -75,9 +79,27 @@ def find_decoder(named: str, folder: Path, hidden: Sequence[Path]) -> MediaDecod
     return decoder
 
 
+def said_of_layers(form: Form) -> str:
+    """What stands around the program in this form, in words."""
+    limits = "limits of memory, seconds, open files and bytes written"
+    if form is Form.LIMITS:
+        return f"{limits}; nothing else"
+    if form is Form.RULES:
+        return f"opens nothing but the system's files and what it is given, no TCP (Landlock); {limits}"
+    own = "a user, processes" if form is Form.OWN_USER else "processes"
+    return f"{own} and a network of its own, sees libraries and its own folder alone; {limits}"
+
+
 def tell_of(decoder: MediaDecoder) -> None:
-    program = decoder.program
-    facts = {"version": program.version, "licence": program.licence, "held": list(decoder.held)}
+    """The log says which program decodes, what stands around it, and what is missing there."""
+    program, confinement = decoder.program, decoder.confinement
+    facts = {
+        "version": program.version,
+        "licence": program.licence,
+        "layers": said_of_layers(confinement.form if confinement else Form.LIMITS),
+    }
+    if program.is_old:
+        log.warning("the decoder of media is older than the one Headrace was made with: it may lack fixes", **facts)
     if decoder.missing:
         log.warning(
             "layers are missing around the decoder of media: a file that takes the decoder over reaches what they keep."

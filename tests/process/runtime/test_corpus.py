@@ -15,6 +15,7 @@ from tests.media.corpus.clips import Ffmpeg
 from tests.media.corpus.table import TRICKS
 from tests.media.corpus.trick import Outcome, Stage, Trick
 from tests.media.preparing.decoders import real
+from tests.media.preparing.measured import measured
 from tests.media.preparing.reading import Sound, frames_of_mp4, read_npy, read_png, read_wav
 
 DECODED = [trick for trick in TRICKS if trick.stage is Stage.DECODER]
@@ -76,6 +77,26 @@ def test_a_good_file_becomes_a_file(trick: Trick, ffmpeg: Ffmpeg, decoder: Media
         assert read_png(target) == (facts.width, facts.height)
     else:
         assert read_wav(target) == Sound(facts.sample_rate, facts.channels, facts.samples)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.name)
+def test_a_file_costs_no_more_than_it_may(trick: Trick, ffmpeg: Ffmpeg, decoder: MediaDecoder, tmp_path: Path) -> None:
+    """Refused within 2 s of one core and 200 MB, prepared within twice its length of one core (and the starts of three
+    processes) and 1 GB. The group's whole memory."""
+    source = tmp_path / trick.name
+    source.write_bytes(trick.make(ffmpeg))
+
+    cost = measured(source, trick.kind, MediaRule(form=FILE), tmp_path / "one", decoder)
+
+    if trick.outcome is Outcome.REFUSED:
+        assert cost.done.sentence
+        assert cost.done.cpu_s < 2
+        assert cost.memory_bytes < 200e6
+    else:
+        assert cost.done.facts is not None
+        assert cost.done.cpu_s < 2 * cost.done.facts.source_ms / 1000 + 1
+        assert cost.memory_bytes < 1e9
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,10 @@ from local.status import PartStatus
 from runtime import anonymous_clients
 from runtime.anonymous_clients import AnonymousAnswer, Treated
 from runtime.kafka_credentials import Brokers
+from runtime.media.decoder_program import FLOOR, LOOKED_AT, DecoderProgram
 from runtime.settings import Settings
+from runtime.worker.canary_flight import LayersFound
+from runtime.worker.confinement import Form, KernelFacts, Layer, confinement
 
 
 def found(monkeypatch: pytest.MonkeyPatch, values: dict[int, str] | None) -> list[tuple[bool, str, str]]:
@@ -124,3 +127,36 @@ def test_a_part_that_crashed_has_no_note_under_a_tick() -> None:
     part.state = "restarting"
     assert (doctor._part(part).good, doctor._part(part).suspect) == (False, False)
     assert str(output.mark(again.good, suspect=again.suspect)) == "!"
+
+
+def decoder(
+    monkeypatch: pytest.MonkeyPatch, *, formats: int, missing: tuple[str, ...] = (), broken: bool = False
+) -> list[tuple[bool, bool, str]]:
+    program = DecoderProgram("/opt/ffmpeg", "n9", formats, "GPL 3", missing)
+    monkeypatch.setattr(doctor, "find_program", lambda named: Path(named or "/wheel"))
+    monkeypatch.setattr(doctor, "look_at", lambda path: program)
+    found = confinement(Form.NAMESPACES, KernelFacts(1000, 0, 1, 7, 1), Path("/root"), [], {})
+    layers = LayersFound(found, {Layer.SOCKETS: ("reach a socket",)} if broken else {})
+    return [(finding.good, finding.suspect, finding.found) for finding in doctor._decoder("", layers)]
+
+
+def test_the_decoder_is_said_with_its_version_its_licence_and_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    used, held = decoder(monkeypatch, formats=LOOKED_AT)
+    assert used == (True, False, "FFmpeg n9, GPL 3, /opt/ffmpeg")
+    assert held[:2] == (True, False)
+    assert "a network of its own, sees libraries and its own folder alone" in held[2]
+
+
+def test_a_decoder_that_is_old_or_not_held_off_deserves_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    used, held = decoder(monkeypatch, formats=FLOOR, broken=True)
+    assert (used[:2], held[:2]) == ((True, True), (True, True))
+
+
+def test_a_decoder_that_cannot_do_the_work_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decoder(monkeypatch, formats=FLOOR - 1) == [(False, False, "FFmpeg n9, GPL 3, /opt/ffmpeg")]
+    assert decoder(monkeypatch, formats=LOOKED_AT, missing=("libx264",))[0][0] is False
+
+
+def test_no_decoder_is_bad() -> None:
+    (finding,) = doctor._decoder("/nowhere/ffmpeg", "not found out")
+    assert (finding.good, "HEADRACE_FFMPEG" in finding.found) == (False, True)

@@ -51,7 +51,7 @@ def test_where_it_is_not_known_it_is_said_why(monkeypatch: pytest.MonkeyPatch, t
     trusted, told = first(tmp_path)
     assert trusted
     assert "no more processes" in told
-    assert [(finding.good, finding.suspect) for finding in doctor._layers(tmp_path)] == [(True, True)]
+    assert [(finding.good, finding.suspect) for finding in doctor._layers(doctor._tried(tmp_path))] == [(True, True)]
 
 
 @pytest.mark.parametrize(("is_new", "is_own"), [(True, True), (False, False)])
@@ -66,7 +66,7 @@ def test_a_policy_that_somebody_wrote_or_that_is_in_force_stays(
 
 def test_doctor_shows_each_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found(monkeypatch, COULD)
-    findings = doctor._layers(tmp_path)
+    findings = doctor._layers(doctor._tried(tmp_path))
     assert [finding.what for finding in findings] == [f"models held off: {layer}" for layer in LAYERS]
     assert [finding.what for finding in findings if finding.suspect] == ["models held off: sockets of the agent"]
     assert {finding.found for finding in findings if not finding.suspect} == {"held (rules)"}
