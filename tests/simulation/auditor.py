@@ -108,6 +108,8 @@ class Auditor:
             self.stories.note(record.offset, self.now_ms, event)
             if kind == "JobDispatched":
                 self.picks.check(event, moment)
+            elif kind == "PreparationOrdered":
+                self.picks.preparing.check(event, moment)
             elif kind == "GangReserved":
                 self.picks.check_reserved(event, moment)
             elif kind == "NodeLost":

@@ -19,7 +19,8 @@ class Book(CordonRules):
             kind = body["type"].partition(".")[0]
             if kind == "NodeReport":
                 for report in body["reports"]:
-                    key = (body["node"], body["session"], report["dispatch"])
+                    named = report["dispatch"] if "dispatch" in report else report["preparation"]
+                    key = (body["node"], body["session"], named)
                     moment.reports.setdefault(key, []).append(report)
             elif kind == "NodeHeartbeat":
                 for dispatch in body.get("running", ()):
@@ -45,18 +46,21 @@ class Book(CordonRules):
         if self.deaf_now:
             raise Violation("I16", f"{sorted(self.deaf_now)} were called deaf, and no order was lost for a lease")
         for book in self.jobs.values():
-            if moment.decides and book.state == "queued" and 0 < book.expires_ms <= moment.now_ms:
+            waits = book.state in ("queued", "preparing")
+            if moment.decides and waits and 0 < book.expires_ms <= moment.now_ms:
                 raise Violation("I2", f"still waits after its deadline {book.expires_ms}", book.job)
-            is_free = not book.started and not book.recall_reason and not book.cancelling
-            if moment.decides and self.held_by_operator and book.open and is_free:
+            is_attempt = book.open and book.state != "preparing"
+            is_free = is_attempt and not book.started and not book.recall_reason and not book.cancelling
+            if moment.decides and self.held_by_operator and is_free:
                 raise Violation("S4", "stays staged while the pool is on hold", book.job)
-            if moment.decides and book.open:
+            if moment.decides and is_attempt:
                 self._check_drain(book, moment)
                 self._check_withdrawn(book)
             for name, session in book.seats if book.dispatch else ():
                 held = self.nodes.get(name)
                 if held is None or held.session != session:
                     raise Violation("I3", f"{book.job} is open at a session that is gone: {session}", book.job)
+        self.check_preparing(moment)
         self.check_access(moment)
         self.check_reserved()
         self.check_cordons(moment)

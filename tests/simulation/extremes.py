@@ -87,7 +87,7 @@ class Extremes:
     def _policy(self) -> None:
         """Each number of the policy is the least or the most, or as it was."""
         tiers = {name: self._pushed(tier) for name, tier in POLICY.tiers.items()}
-        clusters = {name: self._pushed(cluster) for name, cluster in POLICY.clusters.items()}
+        clusters = {name: self._pushed(cluster) for name, cluster in self._operators.base.clusters.items()}
         weights = {tenant: self._chance.choice((1, 1_000)) for tenant in ("acme", "globex")}
         changed = self._pushed(msgspec.structs.replace(POLICY, may_starve=True))
         policy = msgspec.structs.replace(changed, tiers=tiers, clusters=clusters, tenant_weights=weights)

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.simulation.job_rules import JobRules
 from tests.simulation.node_rules import Event
 from tests.simulation.pages import Moment
+from tests.simulation.preparing_rules import PreparingRules
 from tests.simulation.violation import Violation
 
 PORTS = 1_000
@@ -23,7 +23,7 @@ class Kept:
     free_ms: int
 
 
-class GangRules(JobRules):
+class GangRules(PreparingRules):
     def __init__(self, stored: Callable[[str, str], str | None]) -> None:
         super().__init__(stored)
         self.reserved: dict[str, Kept] = {}

@@ -51,7 +51,7 @@ class JobRules(AccessRules):
             raise Violation("I2", f"{event['type']} of a job that was never accepted", event["job"])
         if book.state in TERMINAL:
             raise Violation("I2", f"{event['type']} after the job ended ({book.state})", book.job)
-        if book.dispatch != event["dispatch"]:
+        if book.state == "preparing" or book.dispatch != event["dispatch"]:
             found = book.dispatch or "none"
             raise Violation(
                 invariant, f"{event['type']} names {event['dispatch']}, the open attempt is {found}", book.job
@@ -134,12 +134,14 @@ class JobRules(AccessRules):
             event.get("expected_ms", 0),
             alias=alias,
             model=model,
+            media=asked.get("media", 0),
             copies=[*(before.copies if before is not None else ()), event["offset"]],
         )
 
     def _JobRepinned(self, event: Event, moment: Moment) -> None:
         book = self.jobs.get(event["job"])
-        if book is None or book.state != "queued" or book.cancelling or book.eligible_lease_ms > moment.lease_ms:
+        waits = book is not None and book.state in ("queued", "preparing") and not book.open
+        if book is None or not waits or book.cancelling or book.eligible_lease_ms > moment.lease_ms:
             raise Violation("I12", f"pinned anew while {book.state if book else 'unknown'}", event["job"])
         if book.version not in self.withdrawn or not book.alias:
             raise Violation("I12", "pinned anew, its version was not withdrawn or it named no alias", book.job)
@@ -212,6 +214,7 @@ class JobRules(AccessRules):
         if self.held_by_operator:
             raise Violation("I6", "dispatched while the pool is on hold", job)
         book.dispatched_lease_ms = moment.lease_ms
+        book.failed_now = ""
         node = self.nodes.get(event["node"])
         if node is None or (node.session, node.cluster) != (event["session"], event["cluster"]):
             raise Violation("I3", f"dispatched to {event['session']}, which is not a node's session", job)
@@ -287,6 +290,7 @@ class JobRules(AccessRules):
             raise Violation("I4", "a rank of a gang that is being killed counts as a failure", book.job)
         if report["kind"] != event["kind"]:
             raise Violation("I10", f"failed as {event['kind']}, the report says {report['kind']}", book.job)
+        book.failed_now = event["kind"]
         if event.get("counts", True):
             book.last_failure = event["kind"]
             self._fail(book)
@@ -349,17 +353,21 @@ class JobRules(AccessRules):
         book = self.jobs.get(job)
         if book is None or job not in self.closed_now:
             raise Violation("I2", "requeued without an attempt that was closed", job)
-        if book.cancelling:
-            raise Violation("I2", f"requeued though it is being ended ({book.cancelling})", job)
-        if book.failures >= self.policy["failures_max"]:
-            raise Violation("I4", f"requeued after {book.failures} failures", job)
-        earliest_ms = moment.lease_ms + self._backoff_ms(book) if book.counted_now else 0
-        if event["eligible_lease_ms"] < earliest_ms:
-            raise Violation("I4", f"eligible at {event['eligible_lease_ms']}, its backoff ends at {earliest_ms}", job)
+        self._check_goes_again(event, book, moment)
         book.state = "queued"
+
+    def _check_goes_again(self, event: Event, book: JobBook, moment: Moment) -> None:
+        """The job whose attempt was closed may have another one after its backoff."""
+        if book.cancelling:
+            raise Violation("I2", f"goes again though it is being ended ({book.cancelling})", book.job)
+        if book.failures >= self.policy["failures_max"]:
+            raise Violation("I4", f"goes again after {book.failures} failures", book.job)
+        earliest_ms = moment.lease_ms + self._backoff_ms(book) if book.counted_now else 0
+        if event.get("eligible_lease_ms", 0) < earliest_ms:
+            raise Violation("I4", f"{event['type']} does not wait for its backoff until {earliest_ms}", book.job)
         book.cap = self.policy["failures_max"]
-        book.eligible_lease_ms = event["eligible_lease_ms"]
-        self.closed_now.discard(job)
+        book.eligible_lease_ms = event.get("eligible_lease_ms", 0)
+        self.closed_now.discard(book.job)
 
     def _backoff_ms(self, book: JobBook) -> int:
         doubled_ms: int = self.policy["backoff_ms"] * 2 ** (book.failures - 1)

@@ -24,6 +24,8 @@ class NodeRules:
         self.held_by_operator = False
         self.lost_now: list[tuple[str, str]] = []
         self.requirements: dict[str, dict[str, Any]] = {}
+        self.prepares: dict[str, str] = {}
+        """By which rules media are prepared for each version; empty: it takes none."""
         self.aliases: dict[tuple[str, str], str] = {}
         self.withdrawn: dict[str, bool] = {}
         """Versions that must not run any more; True: not even what runs may go on."""
@@ -34,7 +36,8 @@ class NodeRules:
         """Whether a slot of the node can run the version."""
         needs = self.requirements[version]
         return (
-            node.chipset in needs["chipsets"]
+            node.kind == "run"
+            and node.chipset in needs["chipsets"]
             and (node.chipset == "cpu" or node.gpus >= needs["gpus"])
             and node.memory_mib >= needs["memory_mib"]
         )
@@ -46,6 +49,9 @@ class NodeRules:
         old = self.nodes.get(event["node"])
         if old is not None and old.identity != join["identity"]:
             raise Violation("S4", f"{event['node']} was admitted twice: another machine with this name is alive")
+        kind = event.get("kind", "run")
+        if kind != join.get("kind", "run") or kind != self.policy["clusters"][event["cluster"]]["kind"]:
+            raise Violation("S4", f"{event['node']} was admitted as {kind}, which is not the kind of its cluster")
         self.nodes[event["node"]] = NodeBook(
             event["node"],
             event["session"],
@@ -61,6 +67,7 @@ class NodeRules:
             identity=join["identity"],
             usable=event["slots"],
             layers_missing=tuple(join.get("layers_missing", ())),
+            kind=kind,
         )
 
     def _node(self, event: Event) -> NodeBook:
@@ -87,9 +94,13 @@ class NodeRules:
         node.usable, node.holding = event["usable"], event.get("holding", "")
 
     def _NodeRefused(self, event: Event, moment: Moment) -> None:
-        if event["reason"] != "name_taken":
+        if event["reason"] not in ("name_taken", "wrong_kind"):
             return
         join = next(j for j in moment.bodies("NodeJoined") if j["session"] == event["session"])
+        if event["reason"] == "wrong_kind":
+            if join.get("kind", "run") == self.policy["clusters"][join["cluster"]]["kind"]:
+                raise Violation("S4", f"{event['node']} is refused as of the wrong kind, which it is not")
+            return
         old = self.nodes.get(event["node"])
         if old is None or old.identity == join["identity"]:
             raise Violation("S4", f"{event['node']} is refused its own name")
@@ -134,8 +145,13 @@ class NodeRules:
         self._adopt(event)
 
     def _adopt(self, event: Event) -> None:
-        for name in self.policy.get("clusters", {}).keys() ^ event["policy"]["clusters"].keys():
+        for name in event["policy"]["clusters"].keys() - self.policy.get("clusters", {}).keys():
             self.draining_clusters.pop(name, None)
+        for name, cluster in event["policy"]["clusters"].items():
+            before = self.policy.get("clusters", {}).get(name, cluster)["kind"]
+            there = {node.kind for node in self.nodes.values() if node.cluster == name}
+            if not {before, *there} <= {cluster["kind"]}:
+                raise Violation("S4", f"{name} becomes of kind {cluster['kind']}, and has nodes of another kind")
         self.policy = event["policy"]
         self.limits = {name: cluster["limit"] for name, cluster in self.policy["clusters"].items()}
         self.behind = {name: limit - 1 for name, limit in self.limits.items()}
@@ -151,6 +167,7 @@ class NodeRules:
 
     def _VersionRegistered(self, event: Event, moment: Moment) -> None:
         known = self.requirements.setdefault(event["version"], event["requirements"])
+        self.prepares.setdefault(event["version"], event.get("prepares", ""))
         if known != event["requirements"]:
             raise Violation("I12", f"version {event['version']} changed")
 

@@ -43,6 +43,8 @@ class Attempt:
 
 
 class Node:
+    kind = "run"
+
     def __init__(
         self,
         broker: Broker,
@@ -176,6 +178,7 @@ class Node:
                 holds=self.holds,
                 identity=self.identity,
                 layers_missing=self.layers_missing,
+                kind=self.kind,
             )
         )
 

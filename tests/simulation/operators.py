@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from contract.bounds import TIME_MS_MAX
 from contract.policy import DISCIPLINES, UNLIMITED, Cluster, Policy, Pool, Tier, fingerprint
 from contract.signers import API, node_signer
 from contract.topics import JOBS
+from tests.simulation import workers
 from tests.simulation.auditor import Auditor
 from tests.simulation.log import Broker
 from tests.simulation.pages import TERMINAL
@@ -25,6 +27,7 @@ LAST_MOVED = "nowhere"
 RANKS_MAX = 3
 """Ranks of the largest gang that fits somewhere."""
 SECOND_LIVES = 8
+FLOOD = 40
 NODES = tuple(node_signer(name[0], name) for name in ("a.1", "a.2", "b.1", "b.2"))
 """The nodes of the world, by signer: each is named after its cluster."""
 TENANTS = ("acme", "globex", "initech")
@@ -50,6 +53,9 @@ REFERENCES = (
     *("deep", "deep", "duo", "duo", "trio"),
     *("film@nowhere", "nothing"),
 )
+MEDIA_VERSIONS = {digest("clip 1"): "frames", digest("clip 2"): "frames", digest("clip spare"): "pixels"}
+"""Versions that take media, and the rules by which these are prepared."""
+MEDIA_REFERENCES = ("clip", "clip", "clip", "clip@canary", f"clip@{digest('clip 1')}")
 WITHDRAWN = ("film 1", "film 2", "duo 1")
 """Versions that are withdrawn now and then. The spare version of their model never is."""
 POLICY = Policy(
@@ -73,9 +79,16 @@ class Work:
         self.hanging = 0.0
         self.broken: set[str] = set()
         """Nodes and versions with which every attempt fails, and fast."""
+        self.away_until_ms = 0
+        """Until then CPU workers say that the store is away."""
+        self.poison: set[str] = set()
+        """Jobs whose media take the worker with them, also in a world that has healed."""
+        self.junk: set[str] = set()
+        """Jobs whose media are refused, and fast."""
         self.hangs: set[str] = set()
         """Jobs with an attempt that never ends unless it is killed."""
         self._manifests: dict[tuple[str, str], str] = {}
+        self._inputs: dict[tuple[str, str], str] = {}
 
     def begin(self, job: str, dispatch: str, node: str, version: str) -> tuple[str, int]:
         if node in self.broken or version in self.broken:
@@ -88,25 +101,54 @@ class Work:
         failure = ""
         if draw > 1 - self.failing:
             failure = timeline.chance.choice(("model_error", "child_died", "out_of_memory", "bad_inputs"))
+        elif version in MEDIA_VERSIONS and timeline.happens(self.failing):
+            failure = "inputs_missing"
         return failure, timeline.between(300, 9_000)
 
     def store(self, job: str, dispatch: str) -> str:
         self._manifests[job, dispatch] = digest(f"{job} {dispatch}")
         return self._manifests[job, dispatch]
 
+    def prepare(self, job: str) -> tuple[str, int]:
+        timeline = self.broker.timeline
+        if timeline.now_ms < self.away_until_ms:
+            return "outage", timeline.between(20, 500)
+        if job in self.junk:
+            return "refused", timeline.between(20, 150)
+        if job in self.poison:
+            return "dies", timeline.between(50, 500)
+        draw, for_ms = timeline.chance.random(), timeline.between(100, 7_000)
+        if draw < self.hanging / 2:
+            return "hangs", for_ms
+        if draw > 1 - self.failing:
+            return timeline.chance.choice(("refused", "outage", "unclaimed", "dies")), for_ms
+        return "done", for_ms
+
+    def store_prepared(self, job: str, preparation: str) -> str:
+        self._inputs[job, preparation] = digest(f"{job} inputs {preparation}")
+        return self._inputs[job, preparation]
+
+    def stored_inputs(self, job: str, preparation: str) -> str | None:
+        return self._inputs.get((job, preparation))
+
     def stored(self, job: str, dispatch: str) -> str | None:
         return self._manifests.get((job, dispatch))
 
 
 class Operators:
-    def __init__(self, broker: Broker, api: Api, work: Work, auditor: Auditor) -> None:
+    def __init__(self, broker: Broker, api: Api, work: Work, auditor: Auditor, *, media: bool = False) -> None:
+        """`media`: there are CPU workers in this world, and jobs whose media they prepare."""
+        clusters = {**POLICY.clusters, **workers.CLUSTERS} if media else POLICY.clusters
+        self.base = msgspec.structs.replace(POLICY, clusters=clusters)
+        self._media = media
+        self._nodes = (*NODES, *(node_signer(name[0], name) for name in workers.NAMES if media))
         self.broker, self.api, self.work, self.auditor = broker, api, work, auditor
         self.timeline = broker.timeline
         self.jobs: list[tuple[str, str]] = []
         """Every job ever asked for, with its tenant."""
         self._asked: list[inputs.Submission] = []
         self._moves = 0
-        self._policy = self._ordered(POLICY)
+        self._policy = self._ordered(self.base)
         self._applied = self._policy
         self._access: dict[str, Any] = {}
         """What the policies say of access, where that is not the default."""
@@ -143,6 +185,16 @@ class Operators:
         ):
             self._moves += 1
             self.say(inputs.AliasMoved(model, alias, digest(name), self._moves))
+        if self._media:
+            self._set_up_media()
+
+    def _set_up_media(self) -> None:
+        needs = inputs.Requirements(("cpu", "cuda"), 0, 1000)
+        for version, rules in MEDIA_VERSIONS.items():
+            self.say(inputs.VersionPublished("clip", version, needs, HOUR_MS, prepares=digest(rules)))
+        for alias, name in (("live", "clip 1"), ("canary", "clip 2")):
+            self._moves += 1
+            self.say(inputs.AliasMoved("clip", alias, digest(name), self._moves))
 
     def apply(self, policy: Policy) -> None:
         self._apply(policy, self.timeline.chance.choice(BOUNDS))
@@ -164,7 +216,7 @@ class Operators:
 
     def revoke(self) -> None:
         """Revokes a node or a login, and takes that back after a while. On trial, which nobody may."""
-        signer = self.timeline.chance.choice((*NODES, *LOGINS[1:]))
+        signer = self.timeline.chance.choice((*self._nodes, *LOGINS[1:]))
         self._change_access("revoked", tuple(sorted({*self._access.get("revoked", ()), signer})))
 
         def take_back() -> None:
@@ -191,7 +243,13 @@ class Operators:
         via = chance.choice(("api", "kafka"))
         within_ms = self.timeline.between(2_000, 60_000) if self.timeline.happens(0.1) else 0
         tier, model = chance.choice(tuple(POLICY.tiers)), chance.choice(REFERENCES)
+        media = 0
+        if self._media and self.timeline.happens(0.5):
+            model, media = chance.choice(MEDIA_REFERENCES), self.timeline.between(0, 4)
         asked = submission(len(self.jobs), tenant, tier, model, via, within_ms, self.broker.clock_ms)
+        asked = msgspec.structs.replace(asked, media=media)
+        if media and self.timeline.happens(0.05):
+            self.work.poison.add(asked.job)
         self.jobs.append((asked.job, tenant))
         self._asked.append(asked)
         if via == "api":
@@ -203,6 +261,17 @@ class Operators:
                 self.timeline.between(0, 200 if copies == 1 else 8_000),
                 lambda: self.broker.produce(SUBMISSIONS, msgspec.json.encode(asked)),
             )
+
+    def flood(self) -> None:
+        """Somebody sends many files that are no videos, of all tiers and tenants."""
+        chance = self.timeline.chance
+        for _ in range(FLOOD):
+            tier, tenant = chance.choice(tuple(POLICY.tiers)), chance.choice(TENANTS)
+            asked = submission(len(self.jobs), tenant, tier, "clip", "api", 0, 0)
+            self.jobs.append((asked.job, tenant))
+            self.work.junk.add(asked.job)
+            asked = msgspec.structs.replace(asked, media=1)
+            self.timeline.after(self.timeline.between(0, 4_000), partial(self.api.post, asked))
 
     def submit_again(self) -> set[str]:
         """Submits ids of long ago again over HTTP, and returns which."""
@@ -252,11 +321,12 @@ class Operators:
 
     def move_alias(self) -> None:
         """Moves an alias. Sometimes an older move arrives late, which must change nothing."""
-        name = self.timeline.chance.choice(("film 1", "film 2"))
+        names = ("film 1", "film 2", "clip 1", "clip 2") if self._media else ("film 1", "film 2")
+        name = self.timeline.chance.choice(names)
         self._moves += 1
         late = self.timeline.happens(0.2)
         move = max(1, self._moves - 4) if late else self._moves
-        self.say(inputs.AliasMoved("film", "live", digest(name), move))
+        self.say(inputs.AliasMoved(name.partition(" ")[0], "live", digest(name), move))
 
     def change_policy(self) -> None:
         clusters = {
@@ -268,7 +338,9 @@ class Operators:
             )
             for name, cluster in POLICY.clusters.items()
         }
-        policy = self._policy if self.timeline.happens(0.5) else self._ordered(POLICY)
+        if self._media:
+            clusters |= self._worker_clusters()
+        policy = self._policy if self.timeline.happens(0.5) else self._ordered(self.base)
         if self.timeline.happens(0.7):
             weighted = self.timeline.happens(0.5)
             tiers = {
@@ -277,6 +349,15 @@ class Operators:
             }
             policy = msgspec.structs.replace(policy, tiers=tiers)
         self.apply(msgspec.structs.replace(policy, clusters=clusters))
+
+    def _worker_clusters(self) -> dict[str, Cluster]:
+        """Another limit, none, or no such cluster any more; or of another kind, which no pool with workers takes."""
+        draw = self.timeline.chance.random()
+        if draw < 0.15:
+            return {}
+        kind = "run" if draw < 0.3 else "prepare"
+        limit = UNLIMITED if draw > 0.9 else self.timeline.between(1, 3)
+        return {name: Cluster("main", limit, kind=kind) for name in workers.CLUSTERS}
 
     def _ordered(self, policy: Policy) -> Policy:
         """The policy with another discipline, other shares of tenants and another look-ahead."""
@@ -294,7 +375,7 @@ class Operators:
         return msgspec.structs.replace(policy, look_ahead_percent=percent, switch_percent=max(1, 100 // percent))
 
     def drain(self) -> None:
-        cluster = self.timeline.chance.choice(tuple(POLICY.clusters))
+        cluster = self.timeline.chance.choice(tuple(self.base.clusters))
         deadline_ms = 0
         if self.timeline.happens(0.6):
             deadline_ms = self.broker.clock_ms + self.timeline.between(0, 6_000)
@@ -307,7 +388,7 @@ class Operators:
 
     def withdraw(self) -> None:
         """Withdraws a version. Sometimes its aliases move away before that, sometimes later, sometimes not at all."""
-        name = self.timeline.chance.choice(WITHDRAWN)
+        name = self.timeline.chance.choice((*WITHDRAWN, "clip 1", "clip 2") if self._media else WITHDRAWN)
         model = name.partition(" ")[0]
         kill = self.timeline.happens(0.5)
         self._ask_once(inputs.WithdrawRequested(model, digest(name), kill))
@@ -320,10 +401,13 @@ class Operators:
         for (model, alias), version in sorted(book.aliases.items()):
             if version in book.withdrawn:
                 self._moves += 1
-                self.say(inputs.AliasMoved(model, alias, digest(f"{model} spare"), self._moves))
+                other = model == "clip" and digest("clip 2") not in book.withdrawn and self.timeline.happens(0.7)
+                name = "clip 2" if other else f"{model} spare"
+                self.say(inputs.AliasMoved(model, alias, digest(name), self._moves))
 
     def cordon(self) -> None:
-        node = self.timeline.chance.choice(("a.1", "a.2", "b.1", "b.2", "nobody"))
+        names = workers.NAMES if self._media else ()
+        node = self.timeline.chance.choice(("a.1", "a.2", "b.1", "b.2", "nobody", *names))
         self._ask_once(inputs.NodeCordonRequested(node))
         self.timeline.after(self.timeline.between(3_000, 20_000), lambda: self.say(inputs.NodeUncordonRequested(node)))
 
@@ -334,7 +418,7 @@ class Operators:
         self._access.clear()
         self._apply(msgspec.structs.replace(self._policy, words_kept_ms=HOUR_MS))
         self.say(inputs.ReleaseRequested())
-        for cluster in POLICY.clusters:
+        for cluster in self.base.clusters:
             self.say(inputs.ClusterActivated(cluster))
         self._move_away()
         for node in sorted(self._cordoned_for_long()):
@@ -359,7 +443,7 @@ class Operators:
         return {
             job.job
             for job in book.jobs.values()
-            if job.state == "queued"
+            if job.state in ("queued", "preparing")
             and (
                 job.eligible_lease_ms > beyond_ms
                 or book.ranks(job.version) > RANKS_MAX

@@ -52,6 +52,18 @@ class JobBook:
     """How many failures do not count, because they happened on cordoned nodes."""
     failed_on: list[str] = field(default_factory=list)
     """The last four nodes on which the job failed."""
+    failed_now: str = ""
+    """The kind of failure that closed the job's last attempt; empty: it was closed otherwise."""
+    media: int = 0
+    """How many media CPU workers prepare for the job."""
+    preparations: int = 0
+    prepared: str = ""
+    """The preparation whose inputs the job has."""
+    prepared_for: str = ""
+    """The rules of its version when these inputs came."""
+    worker_losses: int = 0
+    outages: int = 0
+    """Preparations in a row that ended by an outage."""
     blames: dict[str, int] = field(default_factory=dict)
     """By node: the place in the ledger of the job's last failure there that may accuse the node."""
 
@@ -61,7 +73,7 @@ class JobBook:
 
     @property
     def seats(self) -> list[tuple[str, str]]:
-        """The node and session of each rank of the open attempt."""
+        """The node and session of each rank of the open attempt, or of the CPU worker of the open preparation."""
         return [(self.node, self.session), *self.members] if self.dispatch else []
 
 
@@ -86,6 +98,7 @@ class NodeBook:
     """How many of the slots can run an attempt."""
     holding: str = ""
     layers_missing: tuple[str, ...] = ()
+    kind: str = "run"
 
     @property
     def takes_new(self) -> bool:
@@ -108,7 +121,7 @@ class Moment:
     void: set[int] = field(default_factory=set)
     """Offsets of inputs whose signer is revoked at that moment: nothing may rest on them."""
     reports: dict[tuple[str, str, str], list[dict[str, Any]]] = field(default_factory=dict)
-    """By node, session and dispatch: the reports read in this batch."""
+    """By node, session and dispatch or preparation: the reports read in this batch."""
     running: set[tuple[str, str, str]] = field(default_factory=set)
     """The node, session and dispatch of each attempt that a heartbeat read in this batch names as running."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from tests.simulation.book import Book
 from tests.simulation.naive import Naive, Row
 from tests.simulation.naive_gangs import NaiveGangs
+from tests.simulation.naive_preparing import NaivePreparing
 from tests.simulation.naive_switches import NaiveSwitches
 from tests.simulation.pages import JobBook, Moment, NodeBook
 from tests.simulation.violation import Violation
@@ -31,6 +32,8 @@ class Picks:
         """How many jobs went to a slot that was kept for a gang."""
         self.gangs = NaiveGangs(book, self._fits, self._takes_work)
         self.switches = NaiveSwitches()
+        self.preparing = NaivePreparing(book)
+        self.preparing.slos = self.naive.slos
         self._taking: dict[tuple[str, str], bool] = {}
         """By node and class: whether the node takes such a job, as found for the event that is being judged."""
 
@@ -178,7 +181,7 @@ class Picks:
             queued = [self._row(job) for job in self.book.jobs.values() if job.state == "queued"]
             self.naive.adopted(event["policy"], queued)
         elif (
-            kind in (*ENDS, "JobRepinned")
+            kind in (*ENDS, "JobRepinned", "InputsDropped")
             and book is not None
             and book.state == "queued"
             and book.job not in self.book.closed_now
@@ -192,8 +195,10 @@ class Picks:
     def entered(self, event: dict[str, Any]) -> None:
         """Looks at an event after it was entered."""
         kind = event["type"].partition(".")[0]
-        if kind in ("JobAccepted", "JobRequeued", "JobRepinned"):
+        if kind in ("JobAccepted", "JobRequeued", "JobRepinned", "InputsPrepared"):
             book = self.book.jobs[event["job"]]
+            if book.state != "queued":  # it was pinned anew before its media were prepared
+                return
             self.naive.entered(self._row(book), kind != "JobRequeued" and not book.attempts)
 
     def _goes(self, turn: Row, able: list[Row], nodes: list[NodeBook], now_ms: int) -> Row:
@@ -276,7 +281,10 @@ class Picks:
     def _fits(self, node: NodeBook, kind: str) -> bool:
         chipsets, gpus, memory_mib, _ = json.loads(kind)
         return (
-            node.chipset in chipsets and (node.chipset == "cpu" or node.gpus >= gpus) and node.memory_mib >= memory_mib
+            node.kind == "run"
+            and node.chipset in chipsets
+            and (node.chipset == "cpu" or node.gpus >= gpus)
+            and node.memory_mib >= memory_mib
         )
 
     def _takes(self, node: NodeBook, kind: str, moment: Moment) -> bool:

@@ -49,6 +49,12 @@ def simulate(seed: int) -> Outcome:
         "snapshots": len(world.snapshots.stored),
         "refusals": world.refusals,
         "cordons": auditor.book.cordons,
+        "preparations": auditor.book.preparations,
+        "overdue turns": auditor.picks.preparing.overdue,
+        "prepared": auditor.book.prepared,
+        "inputs dropped": auditor.book.dropped,
+        "media refused": auditor.book.media_refused,
+        "workers lost": auditor.book.worker_losses,
         "put out": auditor.book.put_out,
         **{reason: auditor.book.refusals.get(reason, 0) for reason in REFUSALS},
     }

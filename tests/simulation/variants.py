@@ -448,9 +448,9 @@ CAUGHT_BY = {
 catches the variant, that costs time and nothing else."""
 
 
-def first_catch(variant: Callable[[], Patches], seeds: int) -> Outcome | None:
-    """The outcome of a seed that catches the variant; None when none of so many seeds does."""
-    for seed in (CAUGHT_BY.get(variant.__name__, 0), *range(seeds)):
+def first_catch(variant: Callable[[], Patches], seeds: int, hint: int) -> Outcome | None:
+    """The outcome of a seed that catches the variant; None when none of so many seeds does. `hint` is tried first."""
+    for seed in (hint, *range(seeds)):
         with broken(variant):
             outcome = simulate(seed)
         if outcome.failure:

@@ -10,7 +10,7 @@ from contract.bounds import NUMBER_MAX
 from contract.inputs import LAYERS
 from contract.topics import JOBS, LEDGER, dispatch_topic
 from streams.ledger.outputs import SnapshotReady
-from tests.simulation import extremes, faults
+from tests.simulation import extremes, faults, workers
 from tests.simulation.auditor import Auditor
 from tests.simulation.log import CLOCK_START_MS, LATE_MS_MAX, Broker, Fates, Record
 from tests.simulation.nodes import Node
@@ -20,10 +20,13 @@ from tests.simulation.schedulers import Scheduler, Snapshots
 from tests.simulation.submitters import SUBMISSIONS, Api, Intake
 from tests.simulation.timeline import Timeline
 from tests.simulation.violation import Violation
+from tests.simulation.workers import Impostor, Worker
 
 FAULTS_MS = 50_000
-HEALING_MS_MAX = 300_000
+HEALING_MS_MAX = 400_000
 JOBS_TOTAL = 30
+MEDIA_JOBS = 15
+"""So many jobs more come where there are CPU workers."""
 STEPS_MAX = 40_000
 """The most steps of a run. A run that needs more has a loop."""
 SECOND_LIVES_EVERY = 5
@@ -50,10 +53,12 @@ class World:
         self.broker = Broker(self.timeline)
         self.work = Work(self.broker)
         self.auditor = Auditor(self.broker.topic(JOBS), self.broker.compacted, self.work.stored)
+        self.auditor.book.stored_inputs = self.work.stored_inputs
         self.reader = ProductionReader()
         self.api = Api(self.broker)
         self.intake = Intake(self.broker)
-        self.operators = Operators(self.broker, self.api, self.work, self.auditor)
+        self.prepares = seed % 7 in workers.PREPARES_SEEDS
+        self.operators = Operators(self.broker, self.api, self.work, self.auditor, media=self.prepares)
         self.snapshots = Snapshots()
         self.schedulers: list[Scheduler] = []
         self.healed = False
@@ -73,11 +78,19 @@ class World:
             self.broker.clock_offset_ms = extremes.CLOCK_MS - CLOCK_START_MS
             vast = self.nodes[1]
             vast.gpus = vast.memory_mib = vast.holds = vast.measures = NUMBER_MAX
-        self.namesake = Node(self.broker, self.work, "a.1", "b", 1)
-        """Another machine that has the name of the first node."""
+        self.spare = [self.nodes[-1]]
+        """Nodes without which others can do all the work."""
+        self.strangers = [Node(self.broker, self.work, "a.1", "b", 1)]
+        """Other machines that have the names of nodes, and one that no cluster of its kind takes."""
+        if self.prepares:
+            prepares = [Worker(self.broker, self.work, name, slots) for name, slots in workers.SLOTS.items()]
+            self.nodes += prepares
+            self.spare.append(prepares[-1])
+            self.strangers.append(Worker(self.broker, self.work, workers.NAMES[0], 1))
+            self.strangers.append(Impostor(self.broker, self.work))
         self.refusals = 0
         """How often a machine was told that its name is taken."""
-        for node in (*self.nodes, self.namesake):
+        for node in (*self.nodes, *self.strangers):
             node.load_ms = LOAD_MS if seed % 2 else 0
             node.refused = partial(self._refused, node)
         self.broker.on_append.append(self._appended)
@@ -98,7 +111,7 @@ class World:
         elif topic == SUBMISSIONS:
             self.intake.appended()
         else:
-            for node in (*self.nodes, self.namesake):
+            for node in (*self.nodes, *self.strangers):
                 if topic == dispatch_topic(node.cluster):
                     node.hear_append()
 
@@ -197,11 +210,11 @@ class World:
             node.start()
 
     def _refused(self, node: Node) -> None:
-        """Somebody starts the machine again later; the namesake stays away once the world heals."""
+        """Somebody starts the machine again later; strangers stay away once the world heals."""
         self.refusals += 1
         if self.timeline.happens(0.3):
             node.get_token(self.timeline.between(1_000, 60_000))
-        if node is not self.namesake:
+        if node not in self.strangers:
             self.timeline.after(self.timeline.between(2_000, 12_000), lambda: self._start_node(node))
 
     def _move_node(self, node: Node) -> None:
@@ -226,7 +239,8 @@ class World:
         """Orders to one node are lost, its heartbeats are not: for a while, or for ever where others can do all its
         work."""
         if self.timeline.happens(0.5):
-            self.nodes[-1].deaf_until_ms = FOR_EVER_MS
+            spare = self.spare[0] if len(self.spare) == 1 else self.timeline.chance.choice(self.spare)
+            spare.deaf_until_ms = FOR_EVER_MS
         else:
             self._one_node(lambda node: node.deafen(self.timeline.between(5_000, 60_000)))()
 
@@ -246,11 +260,20 @@ class World:
             again_ms = self.timeline.between(500, 15_000)
             node.leave(lambda: self.timeline.after(again_ms, lambda: self._start_node(node)))
 
+    def _lose_store(self) -> None:
+        self.work.away_until_ms = self.timeline.now_ms + self.timeline.between(2_000, 20_000)
+
     def _jump_clock(self) -> None:
         self.broker.clock_offset_ms += self.timeline.chance.choice((-1, 1)) * self.timeline.between(500, 45_000)
 
     def _kinds(self) -> dict[str, tuple[int, Callable[[], None]]]:
         operators, timeline = self.operators, self.timeline
+        more = {
+            "workers' namesakes": (30_000, lambda: self._start_node(self.strangers[1])),
+            "wrong kind": (30_000, lambda: self._start_node(self.strangers[2])),
+            "store away": (30_000, self._lose_store),
+            "flood of media": (50_000, operators.flood),
+        }
         return {
             "scheduler killed": (15_000, self._one_scheduler(Scheduler.crash)),
             "scheduler stalled": (18_000, self._one_scheduler(self._stall)),
@@ -260,7 +283,7 @@ class World:
             "node cut off": (20_000, self._one_node(lambda node: node.cut_off(timeline.between(500, 45_000)))),
             "node forgets": (50_000, self._one_node(Node.forget)),
             "node limps": (25_000, self._one_node(lambda node: node.limp(timeline.between(1_000, 20_000)))),
-            "namesakes": (30_000, lambda: self._start_node(self.namesake)),
+            "namesakes": (30_000, lambda: self._start_node(self.strangers[0])),
             "node deaf": (40_000, self._deafen),
             "withdraw": (60_000, operators.withdraw),
             "hold": (40_000, operators.hold),
@@ -285,6 +308,7 @@ class World:
             "policy copied": (20_000, operators.copy_policy),
             "node moves": (30_000, self._one_node(self._move_node)),
             "layer lost": (30_000, self._one_node(self._lose_layer)),
+            **(more if self.prepares else {}),
         }
 
     # -- the run ----------------------------------------------------------------------------------------------
@@ -296,7 +320,7 @@ class World:
         self.broker.fates = Fates(0.01 * scale, 0.01 * scale, 0.02 * scale, 0.02 * scale)
         self.broker.order_fates = Fates(0.3 * scale, 0, 0.04 * scale, 0.04 * scale)
         self.work.failing, self.work.hanging = timeline.chance.choice((0.05, 0.25)), 0.14
-        jobs = JOBS_TOTAL
+        jobs = JOBS_TOTAL + (MEDIA_JOBS if self.prepares else 0)
         if self.seed % BROKEN_EVERY == 4:
             self.work.failing = self.work.hanging = 0
             self._break_cluster()
@@ -370,12 +394,14 @@ class World:
         self.broker.fates = self.broker.order_fates = Fates()
         self.work.failing = self.work.hanging = 0.0
         self.work.broken.clear()
+        self.work.away_until_ms = 0
         self.broker.come_back()
         for scheduler in self.schedulers:
             scheduler.stalled_until_ms = 0
             scheduler.feed()
         self._note_idle()
-        self.namesake.kill()
+        for stranger in self.strangers:
+            stranger.kill()
         for node in self.nodes:
             node.recover()
             node.cut_until_ms, node.layers_missing = 0, ()
