@@ -28,6 +28,7 @@ from audit.waits.wait import Promised
 from audit.waits.why import why
 from contract.lifecycle import JobState
 from contract.names import pool_of
+from contract.preparation_reports import MEDIA_REFUSALS
 from contract.seals import SnapshotSeals
 from runtime.kafka import OffsetGone
 from runtime.object_store import UNAVAILABLE, ObjectStore
@@ -59,7 +60,7 @@ async def get_why(request: Request) -> Response:
     parameters(request)
     resources = resources_of(request)
     row = await own_job(request, key.tenant)
-    if row.state == JobState.REFUSED:
+    if row.state == JobState.REFUSED and row.reason not in MEDIA_REFUSALS:
         raise Problem(
             409, "job-never-waited", f"the job was refused ({row.reason}) and never waited for a slot", state=row.state
         )

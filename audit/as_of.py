@@ -16,6 +16,8 @@ from audit.ledger.past import LedgerPast
 from audit.ledger.walk import Walk, walked
 from contract.durations import UNITS_MS
 from contract.lifecycle import JobState
+from contract.policy import CLUSTER_KINDS
+from scheduling.state.capacity import kind_of
 from scheduling.state.nodes import ClusterState
 from scheduling.state.pool import State
 from views.moments import when
@@ -27,6 +29,8 @@ AHEAD_MAX_MS = 60_000
 class TierThen(msgspec.Struct, frozen=True):
     tier: str
     slo_ms: int
+    preparing: int
+    """Jobs whose media are prepared before they wait in line."""
     queued: int
     """Jobs that wait in line, resting jobs included."""
     resting: int
@@ -39,11 +43,13 @@ class TierThen(msgspec.Struct, frozen=True):
 
 class ClusterThen(msgspec.Struct, frozen=True):
     cluster: str
+    kind: str
+    """run, or prepare: a cluster of CPU workers."""
     state: str
     """active, draining, or removed (not in the policy)."""
     limit: int
     staged: int
-    """Attempts dispatched and not started: the limit is about these."""
+    """Attempts dispatched and not started, or open preparations: the limit is about these."""
     running: int
     nodes: int
     slots: int
@@ -207,8 +213,11 @@ def _tiers(state: State, at_ms: int) -> list[TierThen]:
     staged: Counter[str] = Counter()
     running: Counter[str] = Counter()
     oldest: dict[str, int] = {}
+    preparing: Counter[str] = Counter()
     for job in state.jobs.values():
-        if job.state is JobState.QUEUED:
+        if job.state is JobState.PREPARING:
+            preparing[job.tier] += 1
+        elif job.state is JobState.QUEUED:
             queued[job.tier] += 1
             resting[job.tier] += job.eligible_lease_ms > state.lease_ms
             oldest[job.tier] = min(oldest.get(job.tier, job.submitted_ms), job.submitted_ms)
@@ -219,6 +228,7 @@ def _tiers(state: State, at_ms: int) -> list[TierThen]:
         TierThen(
             tier,
             state.slos[tier],
+            preparing[tier],
             queued[tier],
             resting[tier],
             staged[tier],
@@ -233,7 +243,9 @@ def _cluster(state: State, cluster: ClusterState) -> ClusterThen:
     known = "removed" if not cluster.limit else "draining" if cluster.draining else "active"
     nodes = sum(node.cluster == cluster.name for node in state.nodes.values())
     staged = len(cluster.staged)
-    return ClusterThen(cluster.name, known, cluster.limit, staged, len(cluster.open) - staged, nodes, cluster.slots)
+    kind = kind_of(state, cluster.name) or CLUSTER_KINDS[0]
+    running = len(cluster.open) - staged
+    return ClusterThen(cluster.name, kind, known, cluster.limit, staged, running, nodes, cluster.slots)
 
 
 def _node(state: State, name: str) -> NodeThen:

@@ -74,6 +74,10 @@ class _Teller:
         self._dispatched_ms = self._started_ms = 0
         self._waited_ms = self._ran_ms = 0
         self._queued_ms: int | None = None
+        self._preparing_ms: int | None = None
+        """Since when the job is preparing."""
+        self._prepared_ms: int | None = None
+        """None: the job had no media to prepare."""
         self._attempts = 0
         self._ended = ""
         self._ended_ms = 0
@@ -97,11 +101,25 @@ class _Teller:
     def _more(self, event: Any, batch: Batch) -> str:
         """What operators read beyond the sentence that the job's owner reads."""
         match event:
-            case said.JobAccepted():
+            case said.JobAccepted() | said.JobPreparing():
                 lies = f"its words lie in `jobs` at {event.offset}"
                 waits = f"; its wait counts from {when(event.submitted_ms)}"
                 ends = f"; it has until {when(event.expires_ms)}" if event.expires_ms else ""
                 return f" (model {event.model}, tenant {event.tenant}; {lies}{waits}{ends})"
+            case said.PreparationOrdered():
+                fraction = multiple(event.waited_ms, event.slo_ms)
+                return (
+                    f" (worker {event.node}, preparation {event.preparation}; wait fraction {fraction};"
+                    f" {event.cluster} then had {event.open} of {event.limit} open)"
+                )
+            case said.InputsPrepared():
+                parts = f"fetched in {duration(event.fetch_ms)}, checked in {duration(event.check_ms)}"
+                made = f"decoded in {duration(event.decode_ms)}, {event.bytes} bytes, manifest {event.manifest[:19]}"
+                return f" (preparation {event.preparation}; {parts}, {made})"
+            case said.PreparationClosed() | said.InputsDropped():
+                return f" (preparation {event.preparation})"
+            case said.InputsRefused():
+                return f" (preparation {event.preparation})" if event.preparation else ""
             case said.JobRefused() | said.JobDuplicated():
                 return f" (`jobs` offset {event.offset})"
             case said.JobDispatched():
@@ -156,12 +174,20 @@ class _Teller:
     # -- sums ---------------------------------------------------------------------------------------------------
 
     def _reckon(self, event: Any, now_ms: int) -> None:
-        if isinstance(event, said.JobAccepted | said.JobRefused):
+        if isinstance(event, said.JobAccepted | said.JobPreparing | said.JobRefused):
             self._lives += 1
             self._begin()
         match event:
             case said.JobAccepted():
                 self._submitted_ms = self._queued_ms = event.submitted_ms
+            case said.JobPreparing():
+                self._submitted_ms = self._preparing_ms = event.submitted_ms
+            case said.InputsPrepared():
+                self._prepared(now_ms)
+                self._queued_ms = now_ms
+            case said.InputsDropped():
+                self._waited_ms += now_ms - self._queued_ms if self._queued_ms is not None else 0
+                self._preparing_ms, self._queued_ms = now_ms, None
             case said.JobRequeued():
                 self._queued_ms = now_ms
             case said.JobDispatched():
@@ -179,13 +205,21 @@ class _Teller:
                 self._ended = "ended with its version, which was withdrawn,"
             if self._queued_ms is not None:
                 self._waited_ms += max(0, now_ms - self._queued_ms)
+            self._prepared(now_ms)
+
+    def _prepared(self, now_ms: int) -> None:
+        """The job is preparing no more, if it was."""
+        if self._preparing_ms is not None:
+            self._prepared_ms = (self._prepared_ms or 0) + max(0, now_ms - self._preparing_ms)
+            self._preparing_ms = None
 
     def summary(self) -> str:
         if not self._submitted_ms:
             return f"It {self._ended or 'was never accepted'}."
         life = f" (life {self._lives} of this id)" if self._lives > 1 else ""
         attempts = f"{self._attempts} attempt{'' if self._attempts == 1 else 's'}"
-        spent = f"queued {duration(self._waited_ms)}, running {duration(self._ran_ms)}, {attempts}"
+        prepared = f"preparing {duration(self._prepared_ms)}, " if self._prepared_ms is not None else ""
+        spent = f"{prepared}queued {duration(self._waited_ms)}, running {duration(self._ran_ms)}, {attempts}"
         if not self._ended:
             return f"It has not ended: {spent}{life}."
         return f"It {self._ended} after {duration(max(0, self._ended_ms - self._submitted_ms))}: {spent}{life}."
@@ -201,6 +235,7 @@ def _silence(event: said.AttemptClosed, batch: Batch) -> str:
 _ENDINGS_SAID: dict[type, str] = {
     said.JobSucceeded: "succeeded",
     said.JobRefused: "was refused",
+    said.InputsRefused: "was refused for its media",
     said.JobDeadLettered: "was given up",
     said.JobQuarantined: "was set aside",
     said.JobCancelled: "was ended on request",

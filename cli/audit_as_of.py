@@ -77,11 +77,12 @@ def show(state: AsOf) -> None:
     )
     output.out.print()
     output.table(
-        ["tier", "SLO", "queued", "resting", "staged", "running", "oldest waited"],
+        ["tier", "SLO", "preparing", "queued", "resting", "staged", "running", "oldest waited"],
         [
             (
                 tier.tier,
                 output.duration(tier.slo_ms),
+                tier.preparing,
                 tier.queued,
                 tier.resting,
                 tier.staged,
@@ -94,10 +95,11 @@ def show(state: AsOf) -> None:
     )
     output.out.print()
     output.table(
-        ["cluster", "state", "nodes", "slots", "running", "staged", "limit"],
+        ["cluster", "kind", "state", "nodes", "slots", "running", "staged", "limit"],
         [
             (
                 c.cluster,
+                c.kind,
                 c.state,
                 c.nodes,
                 c.slots,

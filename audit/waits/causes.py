@@ -30,6 +30,24 @@ class CauseGroup(StrEnum):
     """The job's version was withdrawn, and its alias has none that may run, or the scheduler has not come to it."""
     BACKOFF = "backoff"
     """The job rests before its next attempt."""
+    NO_WORKER = "no_worker"
+    """Its media are not prepared: there is no CPU worker that takes work."""
+    WORKER_LIMIT = "worker_limit"
+    """Its media are not prepared: a cluster of CPU workers has as many open preparations as its limit allows."""
+    WORKERS_BUSY = "workers_busy"
+    """Its media are not prepared: CPU workers prepare the media of other jobs."""
+    AT_WORKER = "at_worker"
+    """A CPU worker was told to prepare its media, and has not begun, or its report is on its way."""
+    FETCHING = "fetching"
+    """A CPU worker fetched its media."""
+    CHECKING = "checking"
+    """A CPU worker checked its media."""
+    DECODING = "decoding"
+    """A CPU worker decoded its media and stored what the model gets."""
+    UNPREPARED = "unprepared"
+    """A preparation of its media came to nothing."""
+    WORKER_BACKOFF = "worker_backoff"
+    """The job rests before its media are prepared again: a server was away, or a CPU worker was lost."""
     NO_NODE = "no_node"
     """There is no node on which the job could run."""
     BUSY = "busy"
@@ -76,7 +94,7 @@ class Cause(msgspec.Struct, frozen=True, order=True):
     """The gang for which slots are kept."""
     attempt: int = 0
     reason: str = ""
-    """How the attempt ended, why there is no node, or why the node takes nothing new."""
+    """How the attempt or the preparation ended, why there is no node or worker, or why the node takes nothing new."""
 
 
 class CauseShare(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from audit.ledger.damage import Damage
 from audit.waits.causes import Cause, CauseGroup, CauseShare, apportioned
 from audit.waits.wait import Wait
 from views.moments import duration
-from views.words import CLOSED, SET_ASIDE
+from views.words import CLOSED, PREPARATION_CLOSED, SET_ASIDE
 
 SAID_MAX = 3
 """Most causes in the sentence; the table has them all."""
@@ -24,8 +24,9 @@ class WaitCause(msgspec.Struct, frozen=True):
     """One cause of the wait."""
 
     cause: str
-    """on_the_way, down, held, withdrawn, backoff, no_node, busy, outranked, passed_over, gang_kept, gathering, limit,
-    draining, set_aside, deciding, staged_behind, version, order, parked or ran."""
+    """on_the_way, down, held, withdrawn, backoff, no_worker, worker_limit, workers_busy, at_worker, fetching, checking,
+    decoding, unprepared, worker_backoff, no_node, busy, outranked, passed_over, gang_kept, gathering, limit, draining,
+    set_aside, deciding, staged_behind, version, order, parked or ran."""
     words: str
     ms: int
     """The causes' ms sum exactly to wait_ms."""
@@ -172,6 +173,24 @@ def words(cause: Cause, ahead: frozenset[str] = frozenset()) -> str:
             return "its version was withdrawn, and its alias had not moved to another"
         case CauseGroup.BACKOFF:
             return "it rested after an attempt that did not succeed"
+        case CauseGroup.NO_WORKER:
+            return "the CPU workers take no new work" if cause.reason == "leaving" else "there was no CPU worker"
+        case CauseGroup.WORKER_LIMIT:
+            return f"cluster {cause.cluster} prepared as many other jobs' media as its limit allows"
+        case CauseGroup.WORKERS_BUSY:
+            return "CPU workers prepared other jobs' media"
+        case CauseGroup.AT_WORKER:
+            return "a CPU worker had its media and had not begun, or its report was on its way"
+        case CauseGroup.FETCHING:
+            return "a CPU worker fetched its media"
+        case CauseGroup.CHECKING:
+            return "a CPU worker checked its media"
+        case CauseGroup.DECODING:
+            return "a CPU worker decoded its media"
+        case CauseGroup.UNPREPARED:
+            return f"a preparation came to nothing: {PREPARATION_CLOSED.get(cause.reason, cause.reason)}"
+        case CauseGroup.WORKER_BACKOFF:
+            return "it rested before its media were prepared again"
         case CauseGroup.NO_NODE:
             return "the nodes on which it could run take no new work" if cause.reason == "leaving" else _NO_NODE
         case CauseGroup.BUSY:

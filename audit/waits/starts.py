@@ -24,7 +24,7 @@ class Start(msgspec.Struct):
     submitted_ms: int
     slo_ms: int
     p50_ms: int
-    """Forecast of the wait at acceptance; there was none if `p90_ms` is 0 too."""
+    """Forecast of the wait at acceptance, or when its media were prepared; there was none if `p90_ms` is 0 too."""
     p90_ms: int
     started_ms: int = -1
     """-1: the job has not started."""
@@ -43,7 +43,7 @@ class Starts(msgspec.Struct):
     """Why the ledger was read no further."""
 
 
-_ENDS_UNSTARTED = said.JobCancelled | said.JobExpired | said.JobDeadLettered | said.JobQuarantined
+_ENDS_UNSTARTED = said.JobCancelled | said.JobExpired | said.JobDeadLettered | said.JobQuarantined | said.InputsRefused
 """Ends of a job that has not started: a job that has started is not among the waiting jobs."""
 
 
@@ -69,18 +69,22 @@ def groups(found: Starts, by: str, since_ms: int) -> dict[str, list[Start]]:
 
 def _hear(batch: Batch, jobs: list[Start], slos: dict[str, int], waiting: dict[str, Start]) -> None:
     for event in batch.events:
-        if isinstance(event, said.JobAccepted):
+        if isinstance(event, said.JobAccepted | said.JobPreparing):
+            forecast = (event.start_p50_ms, event.start_p90_ms) if isinstance(event, said.JobAccepted) else (0, 0)
             start = Start(
                 job=event.job,
                 tenant=event.tenant,
                 tier=event.tier,
                 submitted_ms=event.submitted_ms,
                 slo_ms=slos[event.tier],
-                p50_ms=event.start_p50_ms,
-                p90_ms=event.start_p90_ms,
+                p50_ms=forecast[0],
+                p90_ms=forecast[1],
             )
             waiting[event.job] = start
             jobs.append(start)
+        elif isinstance(event, said.InputsPrepared):
+            if event.start_p90_ms and (prepared := waiting.get(event.job)) is not None:
+                prepared.p50_ms, prepared.p90_ms = event.start_p50_ms, event.start_p90_ms
         elif isinstance(event, said.AttemptStarted):
             if (first := waiting.pop(event.job, None)) is not None:
                 first.started_ms = batch.now_ms

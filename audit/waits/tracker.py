@@ -1,22 +1,24 @@
 """One job, followed through a ledger from its submission to its start: what the job waited for, stretch by stretch.
 
 Theory of operation. Before a record is folded, the stretch since the record before is judged by the state in that
-stretch; then the record's own events of the job move the tracker on. Two kinds of stretches are kept aside, because
+stretch; then the record's own events of the job move the tracker on. Three kinds of stretches are kept aside, because
 their cause is known only later. What an attempt waited at its node is known when the attempt starts or is called back.
-A run belongs to the wait only if the job has to start again.
+What a CPU worker did is known when its inputs are accepted. A run belongs to the wait only if the job has to start
+again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from audit.ledger.damage import Damage, NotBelieved
 from audit.ledger.outages import led_until, opens
 from audit.ledger.walk import Walk
 from audit.waits.causes import Cause, CauseGroup, Shares
 from audit.waits.contention import at_its_node
+from audit.waits.preparing import ENDED_BY_REQUEST, Stretch, before_workers, divided
 from audit.waits.time_in_line import TimeInLine
 from audit.waits.wait import Promised, Wait
 from contract import events as said
@@ -30,6 +32,9 @@ class WaitPhase(StrEnum):
     """Where the job is, as the tracker of its wait sees it."""
 
     UNKNOWN = "unknown"
+    PREPARING = "preparing"
+    """The job waits for a CPU worker."""
+    AT_WORKER = "at_worker"
     QUEUED = "queued"
     STAGED = "staged"
     RUNNING = "running"
@@ -37,16 +42,6 @@ class WaitPhase(StrEnum):
     """The job's attempt closed in this record; a later event says what becomes of the job."""
     STOPPED = "stopped"
     """The job no longer waits: it is being ended, or it has ended."""
-
-
-class Stretch(NamedTuple):
-    """A part of the wait that is kept aside."""
-
-    cause: Cause
-    from_ms: int
-    until_ms: int
-    ahead: str = ""
-    """The job that held the slot."""
 
 
 class WaitTracker:
@@ -73,7 +68,7 @@ class WaitTracker:
         self._until_ms = 0
         self._started = False
         self._aside: list[Stretch] = []
-        """Of the open attempt: the wait at its node, or its run."""
+        """Of the open attempt: the wait at its node, or its run. Of the open preparation: the time at its worker."""
         self._attempt = 0
         self._cluster = ""
         self._run_ms = 0
@@ -105,9 +100,9 @@ class WaitTracker:
             self._pass_time_since(walk.state, max(now_ms, walk.state.now_ms), promised)
         if not self._tenant:
             return None
-        if self.phase is WaitPhase.STAGED:
+        if self.phase in (WaitPhase.STAGED, WaitPhase.AT_WORKER):
             self._commit()
-        waits = self.phase in (WaitPhase.QUEUED, WaitPhase.STAGED)
+        waits = self.phase in _WAITING
         return Wait(
             job=self.job,
             tenant=self._tenant,
@@ -140,11 +135,14 @@ class WaitTracker:
         if self.phase in (WaitPhase.UNKNOWN, WaitPhase.STOPPED):
             if led_ms < until_ms:
                 self.outages.append((led_ms, until_ms))
-        elif self.phase is WaitPhase.QUEUED:
+        elif self.phase in (WaitPhase.QUEUED, WaitPhase.PREPARING):
             self._stand_in_line(state, batch, from_ms, led_ms)
             self._add(Cause(CauseGroup.DOWN), led_ms, until_ms)
         elif self.phase is WaitPhase.STAGED:
             self._stay_at_node(state, from_ms, led_ms, until_ms)
+        elif self.phase is WaitPhase.AT_WORKER:
+            self._aside.append(Stretch(Cause(CauseGroup.AT_WORKER), from_ms, led_ms))
+            self._aside.append(Stretch(Cause(CauseGroup.DOWN), led_ms, until_ms))
 
     def _stand_in_line(self, state: State, batch: Batch | None, from_ms: int, until_ms: int) -> None:
         if state.held:
@@ -155,14 +153,18 @@ class WaitTracker:
         if rest_ms > 0:
             wakes = batch is None or state.lease_ms + batch.elapsed_ms >= job.eligible_lease_ms
             woken_ms = min(until_ms, from_ms + rest_ms) if wakes else until_ms
-            self._add(Cause(CauseGroup.BACKOFF), from_ms, woken_ms)
+            prepares = self.phase is WaitPhase.PREPARING
+            self._add(Cause(CauseGroup.WORKER_BACKOFF if prepares else CauseGroup.BACKOFF), from_ms, woken_ms)
             from_ms = woken_ms
-        else:
+        elif self.phase is WaitPhase.QUEUED:
             self._line.may_be_picked(state)
         if from_ms < until_ms and job.version in state.withdrawn:
             self._add(Cause(CauseGroup.WITHDRAWN), from_ms, until_ms)
         elif from_ms < until_ms:
-            self._line.split(state, from_ms, until_ms, self.shares)
+            if self.phase is WaitPhase.PREPARING:
+                self.shares.split(before_workers(state), from_ms, until_ms)
+            else:
+                self._line.split(state, from_ms, until_ms, self.shares)
             self._until_ms = until_ms
 
     def _stay_at_node(self, state: State, from_ms: int, led_ms: int, until_ms: int) -> None:
@@ -194,9 +196,9 @@ class WaitTracker:
             self._line.hear(state, batch, index, event)
             if getattr(event, "job", "") == self.job:
                 name = type(event).__name__
-                if isinstance(event, said.JobAccepted | said.JobRefused):
+                if isinstance(event, said.JobAccepted | said.JobPreparing | said.JobRefused):
                     self._begin()
-                if isinstance(event, said.JobAccepted):
+                if isinstance(event, said.JobAccepted | said.JobPreparing):
                     self._accept(event, batch, _slo_ms(state, batch.events[:index], event.tier))
                 elif name in _HEARD:
                     _HEARD[name](self, event, batch.now_ms)
@@ -204,9 +206,12 @@ class WaitTracker:
                     self.phase, self._ended_offset = WaitPhase.STOPPED, offset
                     self._submitted_ms = self._submitted_ms or batch.now_ms
 
-    def _accept(self, event: said.JobAccepted, batch: Batch, slo_ms: int) -> None:
+    def _accept(self, event: said.JobAccepted | said.JobPreparing, batch: Batch, slo_ms: int) -> None:
         self._get_underway(Promised(event.tenant, event.tier, event.submitted_ms), batch.now_ms, slo_ms)
-        self._forecast = (event.start_p50_ms, event.start_p90_ms)
+        if isinstance(event, said.JobPreparing):
+            self.phase = WaitPhase.PREPARING
+        else:
+            self._forecast = (event.start_p50_ms, event.start_p90_ms)
 
     def _get_underway(self, submitted: Promised, now_ms: int, slo_ms: int) -> None:
         """The job was on its way to the scheduler until now, except for the outages in that time."""
@@ -256,6 +261,31 @@ class WaitTracker:
         self._commit()
         self.phase, self._started = WaitPhase.QUEUED, False
 
+    def _send_to_worker(self, event: said.PreparationOrdered, now_ms: int) -> None:
+        self.phase = WaitPhase.AT_WORKER
+
+    def _leave_worker(self, event: said.PreparationClosed, now_ms: int) -> None:
+        ends = event.reason in ENDED_BY_REQUEST
+        self._commit(None if ends else Cause(CauseGroup.UNPREPARED, reason=event.reason))
+        self.phase = WaitPhase.PREPARING
+
+    def _enter_line(self, event: said.InputsPrepared, now_ms: int) -> None:
+        self._aside = divided(self._aside, event)
+        self._commit()
+        self.phase = WaitPhase.QUEUED
+        if event.start_p90_ms:
+            self._forecast = (event.start_p50_ms, event.start_p90_ms)
+
+    def _refuse(self, event: said.InputsRefused, now_ms: int) -> None:
+        self._commit()
+
+    def _leave_line(self, event: said.InputsDropped, now_ms: int) -> None:
+        self._commit()
+        self._line.leave()
+        self.phase, self._started = WaitPhase.PREPARING, False
+
+
+_WAITING = (WaitPhase.PREPARING, WaitPhase.AT_WORKER, WaitPhase.QUEUED, WaitPhase.STAGED)
 
 _HEARD: dict[str, Callable[[WaitTracker, Any, int], None]] = {
     "StartForecast": WaitTracker._renew_forecast,
@@ -265,6 +295,11 @@ _HEARD: dict[str, Callable[[WaitTracker, Any, int], None]] = {
     "AttemptFailed": WaitTracker._close,
     "AttemptClosed": WaitTracker._close,
     "JobRequeued": WaitTracker._requeue,
+    "PreparationOrdered": WaitTracker._send_to_worker,
+    "PreparationClosed": WaitTracker._leave_worker,
+    "InputsPrepared": WaitTracker._enter_line,
+    "InputsRefused": WaitTracker._refuse,
+    "InputsDropped": WaitTracker._leave_line,
 }
 
 

@@ -9,6 +9,8 @@ _BOOK = "tests/unit/audit/test_second_book_preparations.py::"
 _PREPARATIONS = "audit/verify/second_book_preparations.py"
 _TURNS = "audit/verify/second_book_turns.py"
 
+_WHY = "tests/unit/audit/test_why_preparing.py::"
+
 MUTANTS = (
     Mutant(
         "the book does not know whose turn it is",
@@ -233,5 +235,61 @@ MUTANTS = (
         "        self._check_word(type(event).__name__, node, event.job)\n\n    def _preparation_closed",
         "\n    def _preparation_closed",
         _BOOK + "test_a_worker_whose_word_counts_no_more",
+    ),
+    Mutant(
+        "a worker that says more than there was is believed",
+        "audit/waits/preparing.py",
+        "max(stretch.from_ms, until_ms - ms)",
+        "until_ms - ms",
+        _WHY + "test_a_worker_that_says_more_than_there_was",
+    ),
+    Mutant(
+        "what came to nothing is told as time at the worker",
+        "audit/waits/tracker.py",
+        "ends = event.reason in ENDED_BY_REQUEST",
+        "ends = True",
+        _WHY + "test_what_came_to_nothing_and_the_rest_after_it",
+    ),
+    Mutant(
+        "inputs that are gone leave the job in its line",
+        "audit/waits/tracker.py",
+        '    "InputsDropped": WaitTracker._leave_line,\n',
+        "",
+        _WHY + "test_inputs_that_are_gone_are_prepared_again",
+    ),
+    Mutant(
+        "the forecast that comes with the inputs is not told",
+        "audit/waits/tracker.py",
+        "        if event.start_p90_ms:\n",
+        "        if False:\n",
+        _WHY + "test_an_slo_counts_from_the_submission_and_a_forecast_comes_with_the_inputs",
+    ),
+    Mutant(
+        "an SLO knows nothing of jobs with media",
+        "audit/waits/starts.py",
+        "if isinstance(event, said.JobAccepted | said.JobPreparing):",
+        "if isinstance(event, said.JobAccepted):",
+        _WHY + "test_an_slo_counts_from_the_submission_and_a_forecast_comes_with_the_inputs",
+    ),
+    Mutant(
+        "refused media never end the wait for a start",
+        "audit/waits/starts.py",
+        " | said.InputsRefused",
+        "",
+        _WHY + "test_refused_media_waited_and_never_started",
+    ),
+    Mutant(
+        "a story leaves out how long the job was preparing",
+        "audit/story.py",
+        "        self._prepared_ms = (self._prepared_ms or 0) +",
+        "        _ = (self._prepared_ms or 0) +",
+        "tests/unit/audit/test_media_told.py::test_a_story_of_a_job_with_media",
+    ),
+    Mutant(
+        "what is being prepared counts as staged",
+        "audit/as_of.py",
+        "        if job.state is JobState.PREPARING:\n",
+        "        if False:\n",
+        "tests/unit/audit/test_media_told.py::test_a_past_moment_says_who_was_preparing",
     ),
 )

@@ -17,7 +17,7 @@ from scheduling import snapshot
 from tests.simulation.world import World
 from tests.unit.audit.ledger import POOL
 from tests.unit.audit.pasts import Store
-from tests.unit.audit.waits import AT_NODE, BEFORE_THE_LINE, IN_LINE, check
+from tests.unit.audit.waits import AT_NODE, BEFORE_THE_LINE, IN_LINE, PREPARING, check
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -90,4 +90,4 @@ def _begun_at_a_snapshot(world: World) -> int:
 
 def test_every_group_of_causes_has_tests_that_miss_it() -> None:
     """Each `test_why_…` drops the causes of its groups in turn."""
-    assert sorted((*BEFORE_THE_LINE, *IN_LINE, *AT_NODE)) == sorted(CauseGroup)
+    assert sorted((*BEFORE_THE_LINE, *PREPARING, *IN_LINE, *AT_NODE)) == sorted(CauseGroup)

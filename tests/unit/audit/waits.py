@@ -23,6 +23,17 @@ from tests.unit.views.ledger import Ledger as WrittenLedger
 from tests.unit.views.ledger import policy_of
 
 BEFORE_THE_LINE = (CauseGroup.ON_THE_WAY, CauseGroup.DOWN)
+PREPARING = (
+    CauseGroup.NO_WORKER,
+    CauseGroup.WORKERS_BUSY,
+    CauseGroup.WORKER_LIMIT,
+    CauseGroup.AT_WORKER,
+    CauseGroup.FETCHING,
+    CauseGroup.CHECKING,
+    CauseGroup.DECODING,
+    CauseGroup.UNPREPARED,
+    CauseGroup.WORKER_BACKOFF,
+)
 IN_LINE = (
     CauseGroup.HELD,
     CauseGroup.WITHDRAWN,
