@@ -240,8 +240,7 @@ class SecondBook:
     def _prepare(self, batch: Batch, index: int, event: said.PreparationOrdered, job: _BookedJob) -> None:
         """It is no attempt: it has no number. It counts for its cluster until it is over."""
         self._check_order(batch, index, event, event.preparation)
-        if event.node in self._cordons.cordoned:
-            self._wrong("I11", f"its media were sent to {event.node}, which is cordoned", event.job)
+        self._cordons.check_preparation(event)
         self._unstage(job)
         job.cluster = event.cluster
         self._limits.stage(event, (event.limit, event.open))

@@ -88,8 +88,14 @@ class CordonBook:
             self._open[node] += 1
         self._jobs.setdefault(event.job, _Tried()).nodes = nodes
 
-    def _check_try(self, event: said.JobDispatched, node: str, reason: str) -> None:
-        if event.members or reason == "operator" or self._open[node]:
+    def check_preparation(self, event: said.PreparationOrdered) -> None:
+        """A cordoned worker may be tried like any node. That it has nothing open, the book of preparations sees."""
+        reason = self.cordoned.get(event.node)
+        if reason is not None:
+            self._check_try(event, event.node, reason)
+
+    def _check_try(self, event: said.JobDispatched | said.PreparationOrdered, node: str, reason: str) -> None:
+        if getattr(event, "members", ()) or reason == "operator" or self._open[node]:
             self._wrong("I11", f"sent to {node}, which is cordoned ({reason}) and was not free for a try", event.job)
         rests_ms = self._rests_until_ms[node] - self._nodes.lease_ms
         if rests_ms > 0:

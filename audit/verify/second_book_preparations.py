@@ -145,6 +145,7 @@ class PreparationBook:
             self._close(job)
         elif job.stands:
             self._check_turn(event, job)
+            self._turns.count(job.job, self._now_ms, self._slos, self._policy)
             if not job.was_ordered:
                 self._turns.charge(job, self._policy)
             self._turns.leave(job)
@@ -165,7 +166,7 @@ class PreparationBook:
     def _check_turn(self, event: said.PreparationOrdered, job: MediaJob) -> None:
         if job.version in self._turns.withdrawn:
             return  # the book of versions says so
-        turn = self._turns.next(self._now_ms, self._slos)
+        turn = self._turns.next(self._now_ms, self._slos, self._policy)
         if turn != event.job:
             self._wrong("I11", f"its media were prepared when it was the turn of {turn}", event.job)
 
@@ -176,6 +177,9 @@ class PreparationBook:
     def _check_worker(self, event: said.PreparationOrdered) -> None:
         if self._kind(event.node) == "run":
             self._wrong("I3", f"its media were sent to {event.node}, which is no CPU worker", event.job)
+        known = self._nodes.nodes.get(event.node)
+        if known is not None and len(self._at.get(event.node, ())) >= known.usable:
+            self._wrong("I3", f"its media were sent to {event.node}, which has no free slot", event.job)
 
     def _close(self, job: MediaJob) -> None:
         if job.open is not None:

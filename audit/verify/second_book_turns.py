@@ -1,6 +1,7 @@
 """The second book of turns before CPU workers: whose media are prepared next (I11).
 
-The tier whose oldest job has waited the largest part of its objective goes first. Within the tier the tenants take
+The tier whose oldest job has waited the largest part of its objective goes first; but of so many orders one belongs to
+the job that has been overdue the longest. Within the tier the tenants take
 turns: each has a tag, which the cost of its picks moves on, and the least tag goes first. A tag that lies behind the
 tier's virtual time counts as that time. Times are compared as fractions.
 """
@@ -19,6 +20,8 @@ from contract.policy import Policy
 
 UNIT = 720_720
 """What one pick costs a tenant of weight 1."""
+TURN = 32
+"""One order of so many belongs to the job that has been overdue the longest, if there is one."""
 Place = tuple[str, str]
 """(tier, tenant)."""
 
@@ -65,6 +68,8 @@ class TurnBook:
         self._aside: Counter[Place] = Counter()
         """Jobs that wait and may not be taken."""
         self._resting: list[tuple[int, str, MediaJob]] = []
+        self._since = 0
+        """Orders since the last one of the job that was overdue the longest."""
         self._tags: dict[Place, int] = {}
         self._virtual: Counter[str] = Counter()
 
@@ -121,13 +126,30 @@ class TurnBook:
 
     # -- whose turn it is -----------------------------------------------------------------------------------------
 
-    def next(self, now_ms: int, slos: Mapping[str, int]) -> str:
-        """The job whose turn it is; empty when none waits."""
+    def _oldest(self) -> dict[str, tuple[int, str]]:
+        """Submit time and id of the oldest job of each tier."""
         oldest: dict[str, tuple[int, str]] = {}
         for (tier, _), queue in self._queues.items():
             oldest[tier] = min(oldest.get(tier, queue[0]), queue[0])
+        return oldest
+
+    def _overdue(self, now_ms: int, slos: Mapping[str, int], policy: Policy | None) -> str:
+        """The job that was the first to have waited so many objectives; empty: none has."""
+        times = policy.promise_max if policy is not None else 0
+        due = [(at_ms + times * slos[tier], job) for tier, (at_ms, job) in self._oldest().items()]
+        return min(((due_ms, job) for due_ms, job in due if due_ms <= now_ms), default=(0, ""))[1]
+
+    def count(self, job: str, now_ms: int, slos: Mapping[str, int], policy: Policy | None) -> None:
+        """A preparation of this job, which waits, is ordered."""
+        self._since = 0 if job == self._overdue(now_ms, slos, policy) else min(self._since + 1, TURN - 1)
+
+    def next(self, now_ms: int, slos: Mapping[str, int], policy: Policy | None) -> str:
+        """The job whose turn it is; empty when none waits."""
+        oldest = self._oldest()
         if not oldest:
             return ""
+        if self._since == TURN - 1 and (overdue := self._overdue(now_ms, slos, policy)):
+            return overdue
         tier = min(oldest, key=lambda name: (-Fraction(now_ms - oldest[name][0], slos[name]), oldest[name][1]))
         return min((self._tag(place), *queue[0]) for place, queue in self._queues.items() if place[0] == tier)[2]
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from audit.waits.causes import Cause, CauseGroup
 from contract.events import InputsPrepared
-from scheduling.state.backpressure import in_flight, room
+from scheduling.picking.preparations import room
+from scheduling.state.backpressure import in_flight
 from scheduling.state.pool import State
 
 ENDED_BY_REQUEST = ("cancel", "erase", "expired")
@@ -28,7 +29,7 @@ def before_workers(state: State) -> dict[Cause, int]:
     """How many CPU workers each cause keeps from a job that waits for one."""
     found: dict[Cause, int] = {}
     are_leaving = False
-    for group in state.preparing.kind.groups:
+    for group in state.preparing.requirement_class.groups:
         cluster, workers = group.cluster, group.able.bit_count()
         if cluster.draining and workers:
             cause = Cause(CauseGroup.DRAINING, cluster=cluster.name)

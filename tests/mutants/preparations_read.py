@@ -97,10 +97,24 @@ MUTANTS = (
         _BOOK + "test_a_node_of_another_kind_than_its_cluster",
     ),
     Mutant(
+        "overdue jobs have no turn",
+        _TURNS,
+        "if self._since == TURN - 1 and",
+        "if False and",
+        _BOOK + "test_one_order_of_many_belongs_to_the_job_that_is_overdue_the_longest",
+    ),
+    Mutant(
+        "media may be sent to a worker without a free slot",
+        _PREPARATIONS,
+        "len(self._at.get(event.node, ())) >= known.usable",
+        "False",
+        _BOOK + "test_a_worker_without_a_free_slot",
+    ),
+    Mutant(
         "a cordoned worker may be sent media",
         "audit/verify/second_book.py",
-        "if event.node in self._cordons.cordoned:",
-        "if False:",
+        "        self._cordons.check_preparation(event)\n",
+        "",
         _BOOK + "test_a_worker_that_is_cordoned_or_revoked",
     ),
     Mutant(

@@ -26,7 +26,7 @@ class MediaStory:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        policy = preparing_policy(3, tenant_weights={"beta": 3}, tenant_burst=4, tenant_burst_penalty=2)
+        policy = preparing_policy(3, promise_max=1, tenant_weights={"beta": 3}, tenant_burst=4, tenant_burst_penalty=2)
         self.pool = PreparingPool(policy, workers=0)
         self.pool.check = False
         self.pool.publish("shapes")

@@ -42,7 +42,7 @@ def test_a_story_of_refused_media() -> None:
 
 
 def test_a_past_moment_says_who_was_preparing() -> None:
-    pool = PreparingPool()
+    pool = PreparingPool(workers=2)
     pool.submit(1)
     pool.submit(2)
     then = describe(pool.state, pool.now_ms)

@@ -51,7 +51,7 @@ def preceded_by(kind: type, other: said.Event) -> Edit:
 
 
 def two_submitted(**more: Any) -> PreparingPool:
-    """Two jobs with media; the worker, with one slot and one place behind it, prepares the first."""
+    """A job with media, which the one worker prepares."""
     pool = PreparingPool(preparing_policy(**more))
     pool.join("n1")
     pool.submit(1)
@@ -118,6 +118,34 @@ def test_weights_and_bursts_count_before_workers_too(more: dict[str, Any]) -> No
     assert orders != [event.job for event in plain.events if isinstance(event, said.PreparationOrdered)]
 
 
+def test_one_order_of_many_belongs_to_the_job_that_is_overdue_the_longest() -> None:
+    """A job of the slow tier is overdue; jobs of the fast one have waited the larger part of their objective. No
+    worker is there until all are."""
+    pool = PreparingPool(preparing_policy(99, promise_max=1), workers=0)
+    pool.submit(1, "free")
+    pool.tick(95_000, lease_ms=9_000)
+    for number in range(2, 42):
+        pool.submit(number, "api")
+    pool.tick(45_000, lease_ms=9_000)
+    pool.join_worker("w1", slots=40)
+    assert found(pool) == []
+    orders = [event.job for event in pool.events if isinstance(event, said.PreparationOrdered)]
+    assert orders.index(ONE) == 31
+    findings = found(pool, swapped(ONE, orders[32]))
+    assert any(f"when it was the turn of {ONE}" in text for _, text in findings)
+
+
+def test_a_worker_without_a_free_slot() -> None:
+    pool = two_submitted()
+    pool.submit(2)
+    batch = pool.batches[-1]
+    name = dispatch_id(batch.epoch, batch.seq, len(batch.events))
+    waited_ms = pool.now_ms - pool.job(TWO).submitted_ms
+    second = said.PreparationOrdered(TWO, name, "w1", "s1", "cpus", waited_ms, 100_000, 4, 2)
+    pool.batches[-1] = msgspec.structs.replace(batch, events=(*batch.events, second))
+    assert found(pool) == [("I3", "its media were sent to w1, which has no free slot")]
+
+
 @pytest.mark.parametrize("fields", [{"waited_ms": 7}, {"slo_ms": 7}])
 def test_a_wait_that_was_not(fields: dict[str, int]) -> None:
     assert invariants(found(two_submitted(), changed(said.PreparationOrdered, **fields))) == ["I11"]
@@ -170,7 +198,8 @@ def test_a_session_that_no_worker_has() -> None:
 def test_a_worker_that_is_cordoned_or_revoked() -> None:
     pool = two_submitted()
     cordoned = preceded_by(said.JobPreparing, said.NodeCordoned("w1", "cpus", "operator", actor="operator.ada"))
-    assert ("I11", "its media were sent to w1, which is cordoned") in found(pool, cordoned)
+    text = "sent to w1, which is cordoned (operator) and was not free for a try"
+    assert ("I11", text) in found(pool, cordoned)
     policy = preparing_policy(revoked=("node.cpus/w1",))
     revoked = preceded_by(said.JobPreparing, said.PolicyAdopted(policy, fingerprint(policy)))
     assert ("I3", "sent to w1, which is revoked") in found(pool, revoked)
