@@ -83,16 +83,16 @@ class AttemptBody(msgspec.Struct):
         return cls(*(getattr(row, name) for name in cls.__struct_fields__))
 
 
-WAITING = (JobState.QUEUED, JobState.DISPATCHED)
+WAITING = (JobState.PREPARING, JobState.QUEUED, JobState.DISPATCHED)
 """States in which a job still waits, so that a forecast of its start is of use."""
 
 
 class JobBody(msgspec.Struct):
     job: str
     state: str
-    """submitted, queued, dispatched, started, cancelling; or for good: succeeded, dead_lettered, quarantined,
-    cancelled, expired, refused; or unreadable: the job goes on and can be cancelled, but what the ledger says of the
-    job cannot be shown here (`reason` says where in the ledger, and why)."""
+    """submitted, preparing (CPU workers prepare its media), queued, dispatched, started, cancelling; or for good:
+    succeeded, dead_lettered, quarantined, cancelled, expired, refused; or unreadable: the job goes on and can be
+    cancelled, but what the ledger says of the job cannot be shown here (`reason` says where in the ledger, and why)."""
     tier: str
     model: str
     version: str
@@ -114,6 +114,10 @@ class JobBody(msgspec.Struct):
     """While the job waits: half of such jobs start by this time. Null: no forecast."""
     start_p90_ms: int | None
     """While the job waits: nine in ten of such jobs start by this time."""
+    media: int = 0
+    """How many media its inputs name: they are prepared before the job waits for a slot."""
+    prepared_ms: int | None = None
+    """When its media were prepared. Null: it names none, or they are not prepared."""
 
     @classmethod
     def of(cls, row: JobRow) -> JobBody:
@@ -132,6 +136,8 @@ class JobDetail(msgspec.Struct):
     job: JobBody
     attempts: list[AttemptBody]
     progress: ProgressBody | None
+    refusal: str = ""
+    """Why its media were refused, in a sentence; empty: they were not."""
 
 
 class JobList(msgspec.Struct):

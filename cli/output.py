@@ -43,6 +43,7 @@ err = _console(stderr=True)
 
 STATE_STYLES = {
     "submitted": "dim",
+    "preparing": "blue",
     "queued": "yellow",
     "dispatched": "cyan",
     "started": "bold cyan",

@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from contract import events as e
+from contract.bounds import mended
 from contract.inputs import Submission
 from contract.lifecycle import ENDINGS, TERMINAL, IllegalTransition, JobState, after
-from views import rows
+from views import preparing_rows, rows
 from views.columns import fitted, nearest_number
 
 _STATES = {state.value: state for state in JobState}
@@ -54,13 +55,17 @@ def apply_event(draft: JobDraft, event: Any, record: FoldedRecord) -> None:
         row = draft.row = draft.attempt = None
         draft.begins = True
     state = after(JobState.SUBMITTED if row is None else _STATES[row.state], type(event).__name__)
-    handler = _EVENTS.get(type(event))
+    handler, change = _EVENTS.get(type(event)), preparing_rows.CHANGES.get(type(event))
     if handler is not None:
         handler(draft, event, record)
+    elif change is not None:
+        change(_row(draft), event, record.now_ms)
     if draft.row is not None:
         draft.row.state = state.value
-        if state in TERMINAL and draft.row.ended_ms is None:
-            draft.row.ended_ms = record.now_ms
+        if state in TERMINAL:
+            preparing_rows.leave_worker(draft.row)
+            if draft.row.ended_ms is None:
+                draft.row.ended_ms = record.now_ms
 
 
 def apply_to_unreadable(draft: JobDraft, event: Any, record: FoldedRecord) -> None:
@@ -68,6 +73,13 @@ def apply_to_unreadable(draft: JobDraft, event: Any, record: FoldedRecord) -> No
     row, kind = draft.row, type(event)
     if row is not None and kind.__name__ in ENDINGS:
         row.ended_ms = record.now_ms
+        preparing_rows.leave_worker(row)
+    if row is not None and isinstance(event, e.JobRepinned):
+        row.version = mended(event.version)  # an attempt that starts says what its node has loaded
+    if row is not None and isinstance(event, e.PreparationOrdered):
+        preparing_rows.go_to_worker(row, event)
+    elif row is not None and isinstance(event, preparing_rows.OVER) and event.preparation == row.preparation:
+        preparing_rows.leave_worker(row)
     if isinstance(event, WORDS_GO):
         _EVENTS[kind](draft, event, record)
     elif isinstance(event, (*LIFE_BEGINS, e.JobDuplicated)):
@@ -161,17 +173,8 @@ def _preparing(draft: JobDraft, event: e.JobPreparing, record: FoldedRecord) -> 
         event.submitted_ms,
         event.expires_ms,
         record.now_ms,
+        media=nearest_number(event.media, "integer"),
     )
-
-
-def _inputs_prepared(draft: JobDraft, event: e.InputsPrepared, record: FoldedRecord) -> None:
-    if event.start_p90_ms:
-        row = _row(draft)
-        row.start_p50_ms, row.start_p90_ms = event.start_p50_ms, event.start_p90_ms
-
-
-def _inputs_refused(draft: JobDraft, event: e.InputsRefused, record: FoldedRecord) -> None:
-    _row(draft).reason = event.kind
 
 
 def _repinned(draft: JobDraft, event: e.JobRepinned, record: FoldedRecord) -> None:
@@ -289,8 +292,6 @@ _CLOSED: dict[type, str] = {e.AttemptFailed: "failed", e.AttemptClosed: "closed"
 _EVENTS: dict[type, Callable[[JobDraft, Any, FoldedRecord], None]] = {
     e.JobAccepted: _accepted,
     e.JobPreparing: _preparing,
-    e.InputsPrepared: _inputs_prepared,
-    e.InputsRefused: _inputs_refused,
     e.JobRepinned: _repinned,
     e.StartForecast: _forecast,
     e.JobRefused: _refused,

@@ -71,7 +71,7 @@ class JobFold:
         self.counts: Counter[tuple[str, str, str]] = Counter()
         """Differences in the number of jobs, by (tenant, tier, state)."""
         self.in_clusters: Counter[tuple[str, str]] = Counter()
-        """Differences in the number of open attempts, by (cluster, staged or running)."""
+        """Differences in the number of open attempts and preparations, by (cluster, staged or running)."""
         self.in_nodes: Counter[tuple[str, str]] = Counter()
         """The same by node. A gang counts on each node where it has a rank."""
         self.omissions: list[Omission] = []
@@ -126,8 +126,9 @@ class JobFold:
 
     def leave_out(self, job: str) -> None:
         """The database refuses that row too: the row of the job stays as it was stored, if it was."""
-        self._count(self.jobs.pop(job, None), -1)
-        self._count(self._stored.get(job), 1)
+        for row, difference in ((self.jobs.pop(job, None), -1), (self._stored.get(job), 1)):
+            self._count(row, difference)
+            self._count_preparation(row, difference)
 
     def _set_aside(self, draft: JobDraft, event: Any, attempt: rows.AttemptRow | None, reason: str) -> JobDraft:
         """The draft of a job that becomes unreadable by this event. `draft` is what the event had made of it so far."""
@@ -154,6 +155,9 @@ class JobFold:
         if _counted(before) != _counted(draft.row):
             self._count(before, -1)
             self._count(draft.row, 1)
+        if before is not draft.row:
+            self._count_preparation(before, -1)
+            self._count_preparation(draft.row, 1)
         self._commit_attempt(job, attempt, draft)
         self._keep_copies(draft.copies)
         if draft.erases:
@@ -187,6 +191,12 @@ class JobFold:
         key = _counted(row)
         if key is not None:
             self.counts[key] += difference
+
+    def _count_preparation(self, row: rows.JobRow | None, difference: int) -> None:
+        """An open preparation counts as an attempt that has not started: the cluster's limit is about both."""
+        if row is not None and row.prepare_cluster:
+            self.in_clusters[row.prepare_cluster, "staged"] += difference
+            self.in_nodes[row.prepare_node, "staged"] += difference
 
     def _count_attempt(self, attempt: rows.AttemptRow, difference: int) -> None:
         self.in_clusters[attempt.cluster, attempt.state] += difference

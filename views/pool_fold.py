@@ -93,12 +93,13 @@ class PoolFold:
         document = jsonb_document(event.policy)
         policy = rows.PolicyRow(self._pool, event.fingerprint, document, self._now_ms, self._seq, actor)
         self.policy = fitted(policy)
-        named = {name: c.limit for name, c in event.policy.clusters.items() if c.pool == self._pool}
+        named = {name: c for name, c in event.policy.clusters.items() if c.pool == self._pool}
         for name in {**self._clusters, **named}:
             row = self._clusters.get(name)
             if row is None:
                 row = rows.ClusterRow(self._pool, name, 0, "removed")
-            row.limit = named.get(name, 0)
+            row.limit = named[name].limit if name in named else 0
+            row.kind = named[name].kind if name in named else row.kind
             if name not in named:
                 row.state, row.deadline_ms, row.actor = "removed", None, ""
             elif row.state == "removed":
@@ -144,6 +145,7 @@ class PoolFold:
                 event.slots,
                 cordoned=old.cordoned if old is not None else "",
                 cordoned_by=old.cordoned_by if old is not None else "",
+                kind=event.kind,
             )
         )
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import Connection, text
 
-from contract.policy import UNLIMITED, Policy
+from contract.policy import CLUSTER_KINDS, UNLIMITED, Policy
 from views import rows
 from views.columns import is_key_text, nearest_number
 from views.fold import COUNTER_PASSED_OVER
@@ -183,13 +183,16 @@ class ClusterView(msgspec.Struct):
     """The limit follows the recorded times of fetching and running, up to the limit of the policy."""
     deadline_ms: int | None
     staged: int
-    """Attempts that are dispatched and not started. The limit applies to these."""
+    """Attempts that are dispatched and not started; of kind `prepare`, open preparations. The limit applies to
+    these."""
     running: int
     nodes: int
     """How many nodes can be given work."""
     slots: int
     actor: str
     """The operator who had it drain, or brought it back; empty: none did."""
+    kind: str = CLUSTER_KINDS[0]
+    """What its nodes do: run (attempts), or prepare (media: its nodes are CPU workers)."""
 
 
 def clusters(connection: Connection) -> list[ClusterView]:
@@ -197,7 +200,7 @@ def clusters(connection: Connection) -> list[ClusterView]:
     query = text(
         'SELECT c.pool, c.cluster, c.state, nullif(c."limit", :unlimited),'
         " coalesce((p.document -> 'clusters' -> c.cluster ->> 'adaptive')::boolean, false),"
-        " c.deadline_ms, c.staged, c.running, count(n.node)::bigint, coalesce(sum(n.slots), 0)::bigint, c.actor"
+        " c.deadline_ms, c.staged, c.running, count(n.node)::bigint, coalesce(sum(n.slots), 0)::bigint, c.actor, c.kind"
         " FROM views.clusters c LEFT JOIN views.policies p ON p.pool = c.pool LEFT JOIN views.nodes n"
         " ON n.pool = c.pool AND n.cluster = c.cluster AND n.state = 'ready'"
         " GROUP BY c.pool, c.cluster, p.pool ORDER BY c.pool, c.cluster"
@@ -229,6 +232,8 @@ class NodeView(msgspec.Struct):
     """Why the node is cordoned: failures (jobs failed there that succeeded elsewhere) or operator; empty: it is not."""
     cordoned_by: str
     """The operator who did it; empty: none did."""
+    kind: str = CLUSTER_KINDS[0]
+    """run, or prepare: a CPU worker."""
 
 
 def nodes(connection: Connection) -> list[NodeView]:

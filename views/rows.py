@@ -11,6 +11,8 @@ from typing import Annotated
 
 import msgspec
 
+from contract.policy import CLUSTER_KINDS
+
 KeyText = Annotated[str, "key"]
 """Text in an index, which takes KEY_BYTES_MAX bytes (views.columns)."""
 Int32 = Annotated[int, "integer"]
@@ -53,6 +55,16 @@ class JobRow(msgspec.Struct):
     """Newest forecast of its wait: half of such jobs start within this time. None: no forecast."""
     start_p90_ms: int | None = None
     """Nine in ten such jobs start within this time."""
+    media: Int32 = 0
+    """How many media its submission names, which CPU workers prepare."""
+    preparation: str = ""
+    """The newest preparation of its media: it is open, or the job has its inputs, or it came to nothing, or its worker
+    refused the media."""
+    prepared_ms: int | None = None
+    """When the job got the inputs that it has. None: it has none."""
+    prepare_node: str = ""
+    """The CPU worker at which the preparation is open; empty: none is."""
+    prepare_cluster: str = ""
 
 
 class AttemptRow(msgspec.Struct):
@@ -158,6 +170,8 @@ class NodeRow(msgspec.Struct):
     """Why the node is cordoned, in whatever session; empty: it is not."""
     cordoned_by: str = ""
     """The operator who did it; empty: none did."""
+    kind: str = CLUSTER_KINDS[0]
+    """run, or prepare: a CPU worker."""
 
 
 class ClusterRow(msgspec.Struct):
@@ -171,6 +185,8 @@ class ClusterRow(msgspec.Struct):
     """When running attempts are pre-empted; None: never."""
     actor: str = ""
     """The operator who had it drain, or brought it back; empty: none did."""
+    kind: str = CLUSTER_KINDS[0]
+    """What its nodes do: run, or prepare."""
 
 
 class PolicyRow(msgspec.Struct):

@@ -49,7 +49,8 @@ def is_withdrawn(connection: Connection, version: str, *, kill: bool) -> bool:
 def waiting_jobs(connection: Connection, versions: Sequence[str]) -> dict[str, int]:
     """How many jobs wait with each of these versions; a version without any is left out."""
     query = text(
-        "SELECT version, count(*) AS jobs FROM views.jobs WHERE state = 'queued' AND version = ANY(:versions)"
+        "SELECT version, count(*) AS jobs FROM views.jobs"
+        " WHERE state IN ('queued', 'preparing') AND version = ANY(:versions)"
         " GROUP BY version"
     )
     return {row.version: row.jobs for row in connection.execute(query, {"versions": list(versions)})}

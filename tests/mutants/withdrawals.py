@@ -63,7 +63,7 @@ MUTANTS = (
     Mutant(
         "jobs that run are counted among those that wait",
         "views/withdrawn.py",
-        "state = 'queued' AND ",
+        "state IN ('queued', 'preparing') AND ",
         "",
         "tests/integration/views/test_queries.py::test_jobs_that_wait_with_a_withdrawn_version_are_counted",
     ),

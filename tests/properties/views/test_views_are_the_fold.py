@@ -16,6 +16,7 @@ from tests.properties.scheduling.worlds import STEPS, Step
 from tests.properties.views.twice_lived import live_twice
 from tests.properties.views.watched import Watched
 from tests.simulation.world import World
+from tests.unit.audit.media_story import MediaStory
 from tests.unit.scheduling.specification import POLICY, POOL
 from tests.unit.views.tables import Tables
 
@@ -45,6 +46,14 @@ def test_it_makes_no_difference_how_many_batches_are_taken_at_once(steps: list[S
         at_once.take(records[: sizes[0]])
         records = records[sizes[0] :]
     assert at_once.all_rows() == one_by_one.all_rows()
+
+
+@LIVES
+@given(st.integers(0, 2**32 - 1))
+def test_every_field_equals_the_fold_while_media_are_prepared(seed: int) -> None:
+    watched = Watched()
+    for offset, batch in enumerate(MediaStory(seed).run(60).batches):
+        watched.take(offset, batch)
 
 
 def test_every_field_equals_the_fold_in_simulated_histories() -> None:

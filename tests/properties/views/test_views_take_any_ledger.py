@@ -14,17 +14,20 @@ from hypothesis import strategies as st
 
 from contract.batch import Batch
 from contract.codec import decode_batch, encode
-from contract.events import JobAccepted
+from contract.events import JobAccepted, JobPreparing
 from tests.properties.scheduling.worlds import STEPS, WHAT, Step
 from tests.properties.views.twice_lived import live_twice
 from tests.properties.views.wild import CUTS, WILDS, Wild, cut_up, gone_wild, some
+from tests.unit.audit.media_story import MediaStory
 from tests.unit.scheduling.specification import POLICY, POOL
 from tests.unit.views.tables import Tables
 from views.rows import UNREADABLE
 
 LIVES = settings(max_examples=int(os.environ.get("EXAMPLES", "40")), deadline=None)
 
-PLACE = frozenset({"job", "dispatch", "node", "session", "cluster", "members", "version", "attempt", "nodes"})
+PLACE = frozenset(
+    {"job", "dispatch", "preparation", "node", "session", "cluster", "members", "version", "attempt", "nodes"}
+)
 """Fields that say where an attempt is, and what runs: nodes and clusters are shown by these."""
 KEPT = (
     "attempts",
@@ -59,8 +62,12 @@ def without(tables: Tables, job: str) -> dict[str, object]:
 
 def set_aside_alone(steps: list[Step], number: int, wilds: list[Wild]) -> str:
     """What became of the one job of which the ledger says something wild. All other jobs are as they were."""
-    batches = live_twice(POLICY, steps).batches
-    jobs = sorted({event.job for batch in batches for event in batch.events if isinstance(event, JobAccepted)})
+    return aside_in(live_twice(POLICY, steps).batches, number, wilds)
+
+
+def aside_in(batches: list[Batch], number: int, wilds: list[Wild]) -> str:
+    begun = JobAccepted | JobPreparing
+    jobs = sorted({event.job for batch in batches for event in batch.events if isinstance(event, begun)})
     if not jobs:
         return "none"
     job = jobs[number % len(jobs)]
@@ -86,6 +93,12 @@ def test_a_job_that_cannot_be_shown_is_set_aside_alone(steps: list[Step], number
     set_aside_alone(steps, number, wilds)
 
 
+@LIVES
+@given(st.integers(0, 2**32 - 1), st.integers(0, 30), WILDS)
+def test_so_is_a_job_whose_media_are_prepared(seed: int, number: int, wilds: list[Wild]) -> None:
+    aside_in(MediaStory(seed).run(50).batches, number, wilds)
+
+
 def test_of_any_ledgers_many_jobs_are_set_aside_and_many_are_not() -> None:
     """A property whose examples are all of one kind says little: here each kind is more than a third."""
     chance, ends = Random(7), Counter[str]()
@@ -102,13 +115,23 @@ def test_of_any_ledgers_many_jobs_are_set_aside_and_many_are_not() -> None:
 @given(STEPS, WILDS, CUTS)
 def test_no_ledger_stops_the_views(steps: list[Step], wilds: list[Wild], cuts: list[tuple[str, int]]) -> None:
     """`Tables` raises where Postgres would."""
-    batches = cut_up(gone_wild(live_twice(POLICY, steps).batches, wilds), cuts)
+    check_any(cut_up(gone_wild(live_twice(POLICY, steps).batches, wilds), cuts))
+
+
+@LIVES
+@given(st.integers(0, 2**32 - 1), WILDS, CUTS)
+def test_no_ledger_with_media_stops_the_views(seed: int, wilds: list[Wild], cuts: list[tuple[str, int]]) -> None:
+    check_any(cut_up(gone_wild(MediaStory(seed).run(50).batches, wilds), cuts))
+
+
+def check_any(batches: list[Batch]) -> None:
     one_by_one, at_once = tables_of(batches), Tables(POOL)
     at_once.take(enumerate(batches))
     assert at_once.all_rows() == one_by_one.all_rows()
     counted = {key: count for key, count in one_by_one.counts.items() if count}
     assert counted == Counter((row.tenant, row.tier, row.state) for row in one_by_one.jobs.values())
     shown = Counter((row.cluster, row.state) for row in one_by_one.attempts.values() if row.is_open)
+    shown.update((row.prepare_cluster, "staged") for row in one_by_one.jobs.values() if row.prepare_cluster)
     assert +one_by_one.in_clusters == shown
 
 

@@ -11,11 +11,13 @@ from contract.events import NodeAdmitted, NodeHeard
 from contract.lifecycle import JobState
 from contract.policy import Policy
 from scheduling.evolve import fold
+from scheduling.state.capacity import kind_of
 from scheduling.state.jobs import Job
 from scheduling.state.nodes import Attempt, ClusterState, Node
 from scheduling.state.pool import State, initial_state
 from tests.unit.scheduling.specification import POOL
 from tests.unit.views.tables import Tables
+from views.rows import JobRow
 
 
 class Watched:
@@ -50,7 +52,14 @@ def check(tables: Tables, state: State) -> None:
         check_job(tables, job)
     for ended in state.ended:
         assert JobState(tables.jobs[ended].state) not in (
-            *(JobState.SUBMITTED, JobState.QUEUED, JobState.DISPATCHED, JobState.STARTED, JobState.CANCELLING),
+            *(
+                JobState.SUBMITTED,
+                JobState.PREPARING,
+                JobState.QUEUED,
+                JobState.DISPATCHED,
+                JobState.STARTED,
+                JobState.CANCELLING,
+            ),
         )
     unfinished = {row.job for row in tables.jobs.values() if row.ended_ms is None}
     assert unfinished == state.jobs.keys()
@@ -83,12 +92,24 @@ def check_job(tables: Tables, job: Job) -> None:
     assert (row.state, row.attempts, row.failures) == (job.state.value, job.attempts, job.failures)
     assert row.ended_ms is None
     assert row.reason == job.ending
-    if job.open is not None:
+    check_preparation(row, job)
+    if job.open is not None and not job.open.prepares:
         assert row.dispatched_ms == job.open.dispatched_ms
         assert row.started_ms == (job.open.started_ms if job.open.started else None)
     assert (job.job, job.offset) in tables.copies
     if job.due_ms:
         assert row.submitted_ms + (row.start_p90_ms or 0) == job.due_ms
+
+
+def check_preparation(row: JobRow, job: Job) -> None:
+    prepares = job.open is not None and job.open.prepares
+    assert row.media == job.media
+    assert (row.prepared_ms is not None) == bool(job.prepared)
+    if job.prepared:
+        assert row.preparation == job.prepared
+    if job.open is not None and prepares:
+        assert (row.preparation, row.prepare_node) == (job.open.dispatch, job.open.node)
+    assert row.prepare_cluster == (job.open.cluster if job.open is not None and prepares else "")
 
 
 def check_counts(tables: Tables, state: State) -> None:
@@ -106,7 +127,8 @@ def check_attempts(tables: Tables, state: State) -> None:
         for row in tables.attempts.values()
         if row.is_open
     }
-    assert shown == {job.job: _attempt(job.open) for job in state.jobs.values() if job.open is not None}
+    open_jobs = (job for job in state.jobs.values() if job.open is not None and not job.open.prepares)
+    assert shown == {job.job: _attempt(job.open) for job in open_jobs if job.open is not None}
     for job in state.jobs.values():
         assert {number for name, number in tables.attempts if name == job.job} == set(range(1, job.attempts + 1))
 
@@ -140,6 +162,7 @@ def check_node(tables: Tables, node: Node, held: list[Attempt]) -> None:
     shown = (row.session, row.cluster, row.chipset, row.slots, row.gpus, row.memory_mib)
     assert shown == (node.session, node.cluster, node.chipset, node.slots, node.gpus, node.memory_mib)
     assert (row.loaded, row.cached) == (node.loaded, node.cached)
+    assert row.kind == node.kind
     assert (row.usable, row.holding) == (node.usable, node.holding)
     assert row.state == ("draining" if node.draining else "ready")
     running = sum(attempt.started for attempt in held)
@@ -150,15 +173,16 @@ def check_node(tables: Tables, node: Node, held: list[Attempt]) -> None:
 def check_clusters(tables: Tables, state: State) -> None:
     assert tables.clusters.keys() == state.clusters.keys()
     for name, cluster in state.clusters.items():
-        check_cluster(tables, name, cluster)
+        check_cluster(tables, name, cluster, kind_of(state, name))
 
 
-def check_cluster(tables: Tables, name: str, cluster: ClusterState) -> None:
+def check_cluster(tables: Tables, name: str, cluster: ClusterState, kind: str) -> None:
     row = tables.clusters[name]
     assert row.limit == cluster.limit
     if cluster.limit == 0:
         assert (row.state, row.deadline_ms) == ("removed", None)
     else:
+        assert kind == row.kind
         assert (row.state == "draining") == cluster.draining
         assert (row.deadline_ms or 0) == cluster.deadline_ms
     staged = len(cluster.staged)
