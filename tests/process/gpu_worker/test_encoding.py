@@ -135,7 +135,7 @@ def test_pictures_that_wait_hold_the_slot_only_when_their_budget_is_spent(tmp_pa
         table.take(*runs)
         until(lambda: heartbeat(table).holding == "bytes")
         said = heartbeat(table)
-        assert (said.running, said.staged) == ((runs[0].dispatch, runs[1].dispatch), (runs[2].dispatch,))
+        assert (len(said.running), len(said.staged)) == (2, 1)
         let_go(tmp_path)
         until(lambda: [type(report) for report in table.broker.reports()].count(Succeeded) == 3)
         until(lambda: heartbeat(table).holding == "")
