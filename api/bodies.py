@@ -12,6 +12,8 @@ import msgspec
 from contract.lifecycle import JobState
 from contract.side_topics import AttemptProgressed
 from registry.models import RegisteredModel, RegisteredVersion
+from registry.schemas import SchemaRefused, media_fields
+from registry.schemas.media import gives, takes
 from views import actors
 from views.queries import ClusterView, JobCount, NodeView, PolicyView, PoolView
 from views.rows import AttemptRow, JobEventRow, JobRow
@@ -221,6 +223,21 @@ class ModelList(msgspec.Struct):
     models: list[ModelSummary]
 
 
+class TakenMedium(msgspec.Struct):
+    """A property of the inputs that takes media: `upload:ID`, `job:ID/NAME` or a URL that begins with https://."""
+
+    kind: str
+    """video, image or audio."""
+    several: bool
+    """The property is a list of them."""
+    takes: str
+    """What may be sent, in words."""
+    gives: str
+    """What the model gets of it, in words."""
+    limits: dict[str, Any]
+    """The same as numbers, every one of them: see `media` in the guide."""
+
+
 class ModelVersion(msgspec.Struct):
     version: str
     published_ms: int
@@ -233,6 +250,8 @@ class ModelVersion(msgspec.Struct):
     timeout_ms: int
     withdrawn: bool = False
     """The version runs no more, and no submission of it is accepted."""
+    media: dict[str, TakenMedium] = {}
+    """By property of the inputs, those that take media."""
 
     @classmethod
     def of(cls, version: RegisteredVersion) -> ModelVersion:
@@ -247,7 +266,20 @@ class ModelVersion(msgspec.Struct):
             manifest.memory_mib,
             manifest.timeout_ms,
             version.withdrawn,
+            _media_of(manifest.inputs),
         )
+
+
+def _media_of(schema: dict[str, Any]) -> dict[str, TakenMedium]:
+    """Empty for a version whose media words this release refuses: nobody can submit it."""
+    try:
+        fields = media_fields(schema)
+    except SchemaRefused:
+        return {}
+    return {
+        name: TakenMedium(field.kind, field.is_list, takes(field), gives(field), msgspec.structs.asdict(field.rule))
+        for name, field in fields.items()
+    }
 
 
 class ModelDetail(msgspec.Struct):

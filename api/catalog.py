@@ -14,8 +14,10 @@ from registry import audiences, models
 from registry.answers import Answers
 from registry.audiences import Audiences, Viewer
 from registry.errors import RegistryError
+from registry.media_names import MediaNameRefused, NamedMedium, named_in
 from registry.models import RegisteredVersion
-from registry.schemas import SchemaRefused, Validators, path_of
+from registry.schemas import MediaFields, SchemaRefused, Validators, path_of
+from runtime.egress.policy import EgressPolicy
 
 TTL_S = 1.0
 """An answer is kept for so long. The scheduler pins the version of a job; here a version only chooses the pool and
@@ -39,6 +41,7 @@ class Catalog:
         self._versions: Answers[str, RegisteredVersion] = Answers(KEPT_BYTES_MAX, TTL_S, size_of=models.size_of)
         self._audiences = Audiences(engine, TTL_S)
         self._schemas = Validators()
+        self._media = MediaFields()
 
     async def resolve(
         self, reference: str, viewer: Viewer, is_let_in: Callable[[RegisteredVersion], Awaitable[bool]] | None = None
@@ -89,12 +92,7 @@ class Catalog:
         except Malformed as malformed:
             raise Problem(422, "inputs-invalid", str(malformed)) from None
         except SchemaRefused as refused:
-            raise Problem(
-                409,
-                "model-schema-refused",
-                f"model {version.model}: expected a schema that its inputs can be checked with, found one that"
-                f" an older release took and this release refuses: {refused}; ask its author to publish it again",
-            ) from None
+            raise _schema_refused(version, refused) from None
         if fault is not None:
             raise Problem(
                 422,
@@ -105,6 +103,16 @@ class Catalog:
                 found=fault.found,
             )
         return inputs
+
+    def named_media(self, version: RegisteredVersion, inputs: Any, policy: EgressPolicy) -> tuple[NamedMedium, ...]:
+        """The media that checked inputs name, judged by their text. Problem 422; 409 when nobody can tell which they
+        are."""
+        try:
+            return named_in(self._media.of(version.digest, version.manifest.inputs), inputs, policy)
+        except MediaNameRefused as refused:
+            raise media_problem(refused) from None
+        except SchemaRefused as refused:
+            raise _schema_refused(version, refused) from None
 
     async def _is_seen(self, model: str, viewer: Viewer) -> bool:
         audience = self._audiences.kept(model) or await self._in_thread(self._audiences.of, model)
@@ -140,6 +148,19 @@ class Catalog:
                 return _unknown("alias", said, [f"{name}@{alias.alias}" for alias in model.aliases])
             return _unknown("version", said, [f"{name}@{digest}" for digest in model.versions])
         raise error
+
+
+def media_problem(refused: MediaNameRefused) -> Problem:
+    return Problem(422, refused.fault.value, str(refused), path=refused.path)
+
+
+def _schema_refused(version: RegisteredVersion, refused: SchemaRefused) -> Problem:
+    return Problem(
+        409,
+        "model-schema-refused",
+        f"model {version.model}: expected a schema that its inputs can be checked with, found one that"
+        f" an older release took and this release refuses: {refused}; ask its author to publish it again",
+    )
 
 
 def _unknown(noun: str, reference: str, known: Iterable[str]) -> Problem:

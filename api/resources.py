@@ -89,6 +89,7 @@ class Resources:
             hide_parameters=True,
             statement_timeout_ms=STATEMENT_TIMEOUT_MS,
         )
+        self.egress_policy = settings.egress_policy
         self.store = store_of_moment(settings)  # a store that hangs is told of; nobody waits for it
         self.producer = Producer(settings.brokers, "headrace-api", delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
         self.signer = jobs_writer.signer_of(settings, signers.API)

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from api.bodies import EXPIRES_S_MAX, SubmitRequest, Submitted
 from api.callers import authenticate, viewer_of
 from api.heard import WrittenJob
+from api.media import found_media
 from api.operations import header, operation
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import location, parameters, reply
@@ -29,9 +30,11 @@ from api.resources import Resources, resources_of
 from contract.codec import Malformed, decode_values
 from contract.inputs import JobSubmitted, Submission
 from contract.lifecycle import JobState
+from contract.media import OutputSource
 from contract.names import TRACEPARENT, job_id_of_key, payload_digest
 from contract.policy import Policy
 from registry.keys import Key
+from registry.media_names import NamedMedium
 from registry.models import RegisteredVersion
 from runtime import jobs_writer
 from runtime.kafka import DeliveryUnclear
@@ -65,6 +68,7 @@ class CheckedSubmission(msgspec.Struct, frozen=True):
     key: str
     canonical: bytes
     """What an idempotency key is tied to: the request, however it was spelt."""
+    media: tuple[NamedMedium, ...] = ()
 
 
 @operation(
@@ -93,15 +97,21 @@ async def submit(request: Request) -> Response:
     asked = decode(_decoder, body)
     version = await _version(resources, key, asked, given_key)
     checked = await _checked(resources, key, asked, version, given_key or secrets.token_hex(16))
-    if checked.version.withdrawn and not (bool(given_key) and await resources.read(receipts.is_known, checked.job)):
+    looks_again = bool(given_key) and (checked.version.withdrawn or bool(checked.media))
+    is_known = looks_again and await resources.read(receipts.is_known, checked.job)
+    if checked.version.withdrawn and not is_known:
         raise await resources.catalog.withdrawn(checked.model, checked.version)
+    # what was let in once finds its job, whatever has become of its media since
+    outputs = None if is_known else await found_media(resources, checked.tenant, checked.media)
     # a database that takes no writes is asked first: else each try without a key would be another job
     known = given_key or resources.writes.is_away
     if known and await _reserve(resources, checked) is ReceiptState.ACKNOWLEDGED:
         resources.metrics.submission("known")
         row = await resources.read(queries.job, checked.tenant, checked.job)
         return _answer(request, checked, 200, row.state if row else JobState.SUBMITTED)
-    await _write(resources, checked, request.headers.get("traceparent", ""))
+    if outputs is None:
+        outputs = await found_media(resources, checked.tenant, checked.media)
+    await _write(resources, checked, outputs, request.headers.get("traceparent", ""))
     resources.metrics.submission("acknowledged")
     return _answer(request, checked, 202, JobState.SUBMITTED)
 
@@ -169,6 +179,7 @@ async def _checked(
         inputs=raw,
         key=idempotency,
         canonical=_canonical(asked, inputs),
+        media=resources.catalog.named_media(version, inputs, resources.egress_policy),
     )
 
 
@@ -209,7 +220,9 @@ async def _reserve(resources: Resources, checked: CheckedSubmission) -> ReceiptS
         ) from None
 
 
-async def _write(resources: Resources, checked: CheckedSubmission, traceparent: str) -> None:
+async def _write(
+    resources: Resources, checked: CheckedSubmission, outputs: tuple[OutputSource, ...], traceparent: str
+) -> None:
     """Writes the job. When this returns, the job is in `jobs` and can be found by its id. Problem 503 when that is not
     certain."""
     salt = secrets.token_hex(16)
@@ -222,8 +235,9 @@ async def _write(resources: Resources, checked: CheckedSubmission, traceparent: 
         payload_digest(salt, checked.inputs),
         "api",
         expires_in_ms=expires_in_ms,
+        media=len(checked.media),
     )
-    record = JobSubmitted(submission, msgspec.Raw(checked.inputs), salt)
+    record = JobSubmitted(submission, msgspec.Raw(checked.inputs), salt, outputs)
     event_id = uuid.uuid4().hex
     try:
         delivery = await jobs_writer.asend(

@@ -19,6 +19,9 @@ from contract.names import ALIAS_DEFAULT
 from registry import aliases, audiences, models, owners, publishing
 from registry.aliases import AliasMove
 from registry.manifest import VersionFile
+from registry.models import RegisteredVersion
+from registry.schemas import SchemaRefused, media_fields
+from registry.schemas.media import gives, takes
 from runtime.object_store import ObjectStore
 from runtime.postgres import engine as connect
 from views import queries, withdrawn
@@ -153,6 +156,10 @@ def show(
         ],
         empty="no version is published",
     )
+    taken = [row for v in versions if v.digest == live for row in _media_rows(v)]
+    if taken:
+        output.out.print()
+        output.table(["input", "takes", "the model gets"], taken, empty="")
     output.out.print()
     output.table(
         ["move", "version", "when", "who", "why"],
@@ -202,6 +209,15 @@ def _moved(database: Engine, move: AliasMove, form: Format) -> None:
     output.out.print(
         f"{move.model}@{move.alias} points to {move.version} (move {move.move}); jobs accepted before keep theirs"
     )
+
+
+def _media_rows(version: RegisteredVersion) -> list[tuple[str, str, str]]:
+    """Empty for a version whose media words this release refuses."""
+    try:
+        fields = media_fields(version.manifest.inputs)
+    except SchemaRefused:
+        return []
+    return [(name, takes(field), gives(field)) for name, field in fields.items()]
 
 
 def _reason(move: AliasMove) -> str:

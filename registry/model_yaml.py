@@ -14,7 +14,7 @@ import yaml
 from contract import bounds
 from contract.names import is_name
 from registry.errors import RegistryError
-from registry.schemas import SchemaRefused, Validator
+from registry.schemas import SchemaRefused, Validator, media_fields
 
 FILE = "model.yaml"
 YAML_BYTES_MAX = 256 * 1024
@@ -150,6 +150,8 @@ class _YamlReader:
             raise _fault(_line(node), f"{name}: expected a JSON Schema (a mapping), found {repr(schema)[:80]}")
         try:
             Validator(schema)
+            if name == "inputs":
+                media_fields(schema)
         except SchemaRefused as refused:
             where = "/".join([name, *map(str, refused.path)])[:_WHERE_MAX]
             raise _fault(_line(_at(node, refused.path)), f"{where}: {refused}") from None

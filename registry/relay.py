@@ -28,11 +28,13 @@ from sqlalchemy import Engine, Row, text
 
 from contract import signers
 from contract.inputs import AliasMoved, VersionPublished
+from contract.media import rules_digest
 from contract.names import actor_name
 from contract.signing import RecordSigner
 from registry.errors import RegistryError
-from registry.manifest import decode_manifest
+from registry.manifest import Manifest, decode_manifest
 from registry.outbox import CHANNEL
+from registry.schemas import SchemaRefused, media_fields, rules_of
 from runtime import jobs_writer
 from runtime.anonymous_clients import require_names
 from runtime.entry import run_process
@@ -199,7 +201,17 @@ def record_of(row: Row[Any]) -> VersionPublished | AliasMoved:
     manifest = decode_manifest((row.manifest or "").encode(), row.version)
     if manifest.name != row.model:
         raise RegistryError("corrupt", f"expected the manifest of model {row.model}, found that of another model")
-    return VersionPublished(row.model, row.version, manifest.requirements, timeout_ms=manifest.timeout_ms)
+    return VersionPublished(
+        row.model, row.version, manifest.requirements, timeout_ms=manifest.timeout_ms, prepares=_prepares(manifest)
+    )
+
+
+def _prepares(manifest: Manifest) -> str:
+    """Empty for a version without media, and for one that a release before media let in with such words elsewhere."""
+    try:
+        return rules_digest(rules_of(media_fields(manifest.inputs)))
+    except SchemaRefused:
+        return ""
 
 
 def _await_notification(driver: DriverConnection[Any]) -> None:

@@ -200,18 +200,18 @@ def end(connection: Connection, tenant: str, upload: str, state: UploadState, re
     )
 
 
-def name(connection: Connection, tenant: str, uploads: Sequence[str], kept_s: int) -> frozenset[str]:
-    """Those of these uploads that are the tenant's and ready. They are kept as if they were ready since now: a job that
-    names them may have to wait."""
+def name(connection: Connection, tenant: str, uploads: Sequence[str], kept_s: int) -> dict[str, int]:
+    """Those of these uploads that are the tenant's and ready, with their bytes. They are kept as if they were ready
+    since now: a job that names them may have to wait."""
     rows = connection.execute(
         text(
             f"UPDATE registry.uploads SET expires_at = greatest(expires_at, {_KEPT})"
             " WHERE upload = ANY(:uploads) AND tenant = :tenant AND state = 'ready'"
-            " AND expires_at > clock_timestamp() RETURNING upload"
+            " AND expires_at > clock_timestamp() RETURNING upload, bytes"
         ),
         {"uploads": sorted(set(uploads)), "tenant": tenant, "kept_s": kept_s},
     )
-    return frozenset(rows.scalars())
+    return {row.upload: row.bytes for row in rows}
 
 
 def states(connection: Connection, tenant: str, uploads: Sequence[str]) -> dict[str, str]:

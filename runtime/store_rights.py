@@ -41,7 +41,7 @@ _LISTS_ALL = dict.fromkeys(PREFIXES, frozenset({Right.LIST}))
 
 RIGHTS: Mapping[str, Mapping[str, frozenset[Right]]] = {
     Role.SCHEDULER: {"snapshots/": ALL},
-    Role.INTAKE: {"positions/": SEE | WRITE, "skips/": frozenset({Right.LIST, Right.DELETE})},
+    Role.INTAKE: {"results/": SEE, "positions/": SEE | WRITE, "skips/": frozenset({Right.LIST, Right.DELETE})},
     Role.API: {"results/": SEE, "snapshots/": SEE, "probes/": SEE | WRITE, "uploads/": ALL},
     Role.NODE: {"blobs/": SEE, "environments/": SEE, "inputs/": SEE, "results/": WRITE},
     Role.INSTALL: _LISTS_ALL | {"probes/": ALL - {Right.READ}},

@@ -121,7 +121,9 @@ async def serve(settings: Settings, group: str) -> None:
     await wait_for_broker(settings, SUBMISSIONS)
     app = make_app(group, settings)
     store = ObjectStore(settings, read_timeout_s=SHORT_READ_TIMEOUT_S, tries=1)
-    intake = Intake(settings, app, store, Admission(engine(settings)))
+    intake = Intake(
+        settings, app, store, Admission(engine(settings), store, settings.egress_policy, settings.upload_kept_s)
+    )
 
     async def pass_on(stream: Any) -> None:
         async for record in records_of(stream):

@@ -10,7 +10,18 @@ the most that the schema can do to a value of its size fits a budget of work (we
 """
 
 from registry.schemas.faults import ValueFault, path_of
+from registry.schemas.media import MediaField, MediaFields, media_fields, rules_of
 from registry.schemas.parts import SchemaRefused
 from registry.schemas.validator import Validator, Validators
 
-__all__ = ["SchemaRefused", "Validator", "Validators", "ValueFault", "path_of"]
+__all__ = [
+    "MediaField",
+    "MediaFields",
+    "SchemaRefused",
+    "Validator",
+    "Validators",
+    "ValueFault",
+    "media_fields",
+    "path_of",
+    "rules_of",
+]

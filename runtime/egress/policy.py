@@ -57,6 +57,12 @@ class EgressPolicy:
         is_http = self.allows_http or any(prefix.allows_http for prefix in self.prefixes)
         return frozenset({HTTPS, HTTP} if is_http else {HTTPS})
 
+    def may_let(self, scheme: str, port: int) -> bool:
+        """Whether some address may be connected to at this port, by this scheme."""
+        return (port in self.ports and (scheme == HTTPS or self.allows_http)) or any(
+            port in prefix.ports and (scheme == HTTPS or prefix.allows_http) for prefix in self.prefixes
+        )
+
     def lets(self, address: IpAddress, scheme: str, port: int) -> bool:
         """Whether this address may be connected to at this port, by this scheme."""
         if is_never_allowed(address) or any(address in network for network in self.refused):

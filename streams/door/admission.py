@@ -22,16 +22,20 @@ from sqlalchemy import Engine
 
 from contract.codec import Malformed, decode_submission
 from contract.inputs import JobSubmitted, Submission
+from contract.media import OutputSource
 from contract.names import is_name, job_id_of_event, parse_model, payload_digest
 from contract.policy import Policy
 from contract.side_topics import SubmissionRequested
-from registry import models, pools
+from registry import media_names, models, pools
 from registry.answers import Answers
 from registry.audiences import Audiences, Viewer
 from registry.errors import RegistryError
+from registry.media_names import MediaNameRefused, NamedMedium
 from registry.models import RegisteredVersion
-from registry.schemas import SchemaRefused, Validators
+from registry.schemas import MediaFields, SchemaRefused, Validators
+from runtime.egress.policy import EgressPolicy
 from runtime.kafka import Record
+from runtime.object_store import ObjectStore, StoreFault
 from runtime.postgres import outage
 from runtime.telemetry import without_words
 from streams.door.tracing import traceparent_of
@@ -80,8 +84,11 @@ class Admitted(msgspec.Struct, frozen=True):
 class Admission:
     """The checks, and what they need to know. One thread at a time may call."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, store: ObjectStore, policy: EgressPolicy, upload_kept_s: int) -> None:
+        """`policy`: which URLs may be named. `upload_kept_s`: how long an upload that is named is kept on."""
+        self._engine, self._store = engine, store
+        self._policy, self._upload_kept_s = policy, upload_kept_s
+        self._media = MediaFields()
         self._partitions: Answers[str, int | None] = Answers(KEPT_MAX)
         """By pool, for ever: the partition of a pool never changes."""
         self._versions: Answers[str, RegisteredVersion] = Answers(KEPT_BYTES_MAX, KEPT_S, size_of=models.size_of)
@@ -128,6 +135,8 @@ class Admission:
         except RegistryError as error:
             raise Refused(_REFUSALS.get(error.code, "model: its version cannot be used")) from None
         self._check_inputs(version, inputs)
+        named = self._named_media(version, inputs)
+        outputs = self._found_media(request.tenant, named) if named and not self._is_known(job) else ()
         partition = self._partition(pool)
         if (not version.relayed or partition is None) and patient:
             raise NotYet
@@ -143,8 +152,11 @@ class Admission:
             via="kafka",
             submitted_ms=record.timestamp_ms,
             expires_ms=request.expires_ms,
+            media=len(named),
         )
-        return Admitted(JobSubmitted(submission, request.inputs, salt), partition, traceparent_of(record.headers))
+        return Admitted(
+            JobSubmitted(submission, request.inputs, salt, outputs), partition, traceparent_of(record.headers)
+        )
 
     def _request(self, record: Record) -> tuple[SubmissionRequested, Any]:
         size, most = len(record.value or b""), self._payload_bytes_max()
@@ -197,6 +209,25 @@ class Admission:
             raise Refused(f"model: its inputs can't be checked, its schema is refused because: {refused}") from None
         if fault is not None:
             raise Refused(f"inputs: {fault.reason()}")
+
+    def _named_media(self, version: RegisteredVersion, inputs: Any) -> tuple[NamedMedium, ...]:
+        try:
+            return media_names.named_in(self._media.of(version.digest, version.manifest.inputs), inputs, self._policy)
+        except MediaNameRefused as refused:
+            raise Refused(str(refused)) from None
+        except SchemaRefused as refused:
+            raise Refused(f"model: its inputs can't be checked, its schema is refused because: {refused}") from None
+
+    def _found_media(self, tenant: str, named: Sequence[NamedMedium]) -> tuple[OutputSource, ...]:
+        """Where the outputs of other jobs lie that are named. RegistryAway while the object store is away."""
+        try:
+            with self._engine.begin() as connection:
+                jobs = media_names.look_up(connection, tenant, named, self._upload_kept_s, queries.job)
+            return media_names.outputs_of(self._store, named, jobs)
+        except MediaNameRefused as refused:
+            raise Refused(str(refused)) from None
+        except StoreFault as fault:
+            raise RegistryAway(type(fault).__name__) from None
 
 
 _REFUSALS = {

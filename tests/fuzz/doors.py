@@ -53,6 +53,7 @@ OURS = {
     "api.request_body": "part of POST /v1/jobs",
     "api.submissions": "part of POST /v1/jobs",
     "api.uploads": "part of POST /v1/uploads",
+    "registry.schemas.media": "part of the schema of a model",
     "registry.uploads": "a cursor is part of GET /v1/uploads",
     "runtime.worker.frames": "part of the child's pipe",
     "local.last_words": "logs of our own parts; any other line is passed over",

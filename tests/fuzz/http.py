@@ -39,6 +39,7 @@ from contract.signing import InstallationKey, RecordSigner
 from registry import audiences, keys, models
 from registry.keys import Key, Keyring
 from registry.uploads import Upload
+from runtime.egress.policy import EgressPolicy
 from runtime.kafka import Delivery
 from runtime.outage_watch import OutageWatch
 from runtime.settings import Settings
@@ -222,7 +223,7 @@ def an_application() -> Iterator[tuple[Application, WrittenJobs]]:
         return query(database, *args, **kwargs)
 
     resources.settings, resources.metrics, resources.engine = Settings(), Metrics(), database
-    resources.store = the_objects()
+    resources.store, resources.egress_policy = the_objects(), EgressPolicy()
     resources.senders, resources.all_senders = CallerShares(1), CallerShares(1)
     resources.producer, resources.clock, resources.hub = jobs, BrokerClock(), Hub()
     resources.signer = RecordSigner(InstallationKey(b"k" * 32).of("api"))

@@ -21,8 +21,8 @@ MUTANTS = (
     Mutant(
         "a key of a job is refused once its version is withdrawn",
         "api/submissions.py",
-        " and not (bool(given_key) and await resources.read(receipts.is_known, checked.job)):",
-        ":",
+        "    if checked.version.withdrawn and not is_known:\n",
+        "    if checked.version.withdrawn:\n",
         _API + "test_a_key_that_came_before_is_answered_with_its_job",
     ),
     Mutant(

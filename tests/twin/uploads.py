@@ -97,12 +97,15 @@ class TwinUploads:
         self.table[upload] = TwinRow(ended, self.now_ms, False)
         return ended
 
-    def name(self, tenant: str, named: Sequence[str], kept_s: int) -> frozenset[str]:
+    def name(self, tenant: str, named: Sequence[str], kept_s: int) -> dict[str, int]:
         found = [self.rows[one] for one in named if one in self.rows]
         ready = [row for row in found if row.tenant == tenant and row.state == "ready" and row.expires_ms > self.now_ms]
         for row in ready:
             self._keep(msgspec.structs.replace(row, expires_ms=max(row.expires_ms, self.now_ms + kept_s * 1000)))
-        return frozenset(row.upload for row in ready)
+        return {row.upload: row.bytes for row in ready}
+
+    def states(self, tenant: str, named: Sequence[str]) -> dict[str, str]:
+        return {one: self.rows[one].state for one in named if one in self.rows and self.rows[one].tenant == tenant}
 
     def expire(self) -> int:
         over = [row for row in self.rows.values() if row.expires_ms <= self.now_ms and not self._ended(row)]

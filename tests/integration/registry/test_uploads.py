@@ -51,7 +51,7 @@ class Uploads:
         with self.engine.begin() as connection:
             return uploads.end(connection, tenant or row.tenant, row.upload, state, "why")
 
-    def name(self, tenant: str, *named: str, kept_s: int = KEPT_S) -> frozenset[str]:
+    def name(self, tenant: str, *named: str, kept_s: int = KEPT_S) -> dict[str, int]:
         with self.engine.begin() as connection:
             return uploads.name(connection, tenant, named, kept_s)
 
@@ -86,7 +86,7 @@ def test_a_new_one_is_pending_and_is_its_tenants(table: Uploads, tenant: str) ->
         assert table.of(other, row.upload) is None
         assert table.ready(row, other) is None
         assert table.end(row, tenant=other) is None
-        assert table.name(other, row.upload) == frozenset()
+        assert table.name(other, row.upload) == {}
     assert table.of(tenant, "u-" + "0" * 32) is None
     assert table.of(tenant, "'; DROP TABLE registry.uploads") is None
 
@@ -148,7 +148,7 @@ class TestNaming:
         table.end(ended)
         table.shift(over, "expires_at", -KEPT_S)
         named = [row.upload for row in (pending, ready, ended, over)]
-        assert table.name(tenant, *named, "u-" + "0" * 32, kept_s=9 * KEPT_S) == {ready.upload}
+        assert table.name(tenant, *named, "u-" + "0" * 32, kept_s=9 * KEPT_S) == {ready.upload: 7}
         now = table.of(tenant, ready.upload)
         assert now is not None
         assert now.expires_ms - now.created_ms > 8 * KEPT_S * 1000

@@ -14,21 +14,27 @@ from registry.environment_lock import Environment
 from registry.errors import RegistryError
 from registry.manifest import Manifest
 from registry.models import RegisteredVersion
+from runtime.egress.policy import EgressPolicy
+from runtime.object_store import ObjectStore
 from streams.door.admission import Admission
+from tests.twin.object_store import TwinObjectStore
 from tests.unit.scheduling.specification import POLICY, POOL, version_of
 
 INPUTS_SCHEMA: dict[str, Any] = {"type": "object", "properties": {"prompt": {"type": "string"}}}
 VERSION = version_of("echo")
+UPLOAD_KEPT_S = 86_400
 
 
-def an_admission(patch: pytest.MonkeyPatch, policy: Policy = POLICY) -> Admission:
+def an_admission(patch: pytest.MonkeyPatch, policy: Policy = POLICY, store: ObjectStore | None = None) -> Admission:
     """An admission with all checks of the door; only the registry is replaced."""
     patch.setattr(models, "lookup", _lookup)
     patch.setattr(models, "resolve", _resolve)
     patch.setattr(audiences, "of", lambda *_: audiences.EVERYBODY)
     patch.setattr(pools, "partitions", lambda _: {POOL: 0})
     patch.setattr(Admission, "_limits", lambda _: [policy.payload_bytes_max])
-    return Admission(create_engine("postgresql+psycopg://nowhere"))
+    return Admission(
+        create_engine("postgresql+psycopg://nowhere"), store or TwinObjectStore(), EgressPolicy(), UPLOAD_KEPT_S
+    )
 
 
 def _lookup(_: object, model: str) -> str:

@@ -43,6 +43,7 @@ class ServedApi:
         resources.keys = KeyChecks(SimpleNamespace(kept=self._keys.get), self._look)
         resources.requests = CallerShares(REQUESTS_EACH_MAX)
         resources.ledger_askers = CallerShares(1)
+        resources.egress_policy = resources.settings.egress_policy
         resources.senders, resources.all_senders = CallerShares(SENDERS_EACH_MAX), CallerShares(SENDERS_MAX)
         resources.cancels = Cancels()
         resources.hub, resources.metrics = Hub(), Metrics()

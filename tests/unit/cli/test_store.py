@@ -75,7 +75,7 @@ def test_doctor_says_what_the_embedded_store_keeps_of_a_role(monkeypatch: pytest
         doctor._kept_to_its_prefixes(Settings(), role, StoreLogin(role, "a secret")) for role in ("intake", "node")
     )
     assert (intake.good, node.good) == (True, False)
-    assert intake.found.startswith("reaches positions/, skips/ alone")
+    assert intake.found.startswith("reaches results/, positions/, skips/ alone")
     assert node.found == "snapshots/: may write"
     monkeypatch.setattr(doctor, "try_rights", lambda store, role: [RightFound("positions/", Right.READ, True, False)])
     lacking = doctor._kept_to_its_prefixes(Settings(), Role.INTAKE, StoreLogin(Role.INTAKE, "a secret"))

@@ -55,7 +55,7 @@ def test_what_is_pending_or_ready_stays_until_its_time_is_over(scene: Scene) -> 
     scene.store.place(stranger, b"of nobody whom the table knows")
     assert scene.sweep() == (0, 0, 0)
     scene.pass_s(KEPT_S / 2)
-    assert scene.table.name("acme", [named.upload], KEPT_S) == {named.upload}
+    assert scene.table.name("acme", [named.upload], KEPT_S) == {named.upload: 4}
     scene.pass_s(KEPT_S / 2)
     assert scene.sweep() == (2, 2, 0)
     assert scene.store.list("") == sorted([stranger, scene.data_of(named)])

@@ -92,6 +92,7 @@ USES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "registry/wheels.py vendor exists": ((AUTHOR,), ("environments/",)),
     "registry/wheels.py vendor put": ((AUTHOR,), ("environments/",)),
     "registry/wheels.py vendored get": ((Role.NODE,), ("environments/",)),
+    "registry/media_names.py _files_of get": ((Role.API, Role.INTAKE), ("results/",)),
     "runtime/object_store_health.py ask put": ((Role.API, OPERATOR), ("probes/",)),
     "runtime/object_store_health.py ask get": ((Role.API, OPERATOR), ("probes/",)),
     "runtime/object_store_health.py require_conditional_writes put": ((Role.INSTALL, OPERATOR), ("probes/",)),
