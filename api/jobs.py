@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.bodies import AttemptBody, Cancelling, JobBody, JobCounts, JobDetail, JobList, ProgressBody
 from api.callers import authenticate
+from api.media_refusals import refusal_of
 from api.operations import TEXT, in_path, operation, query
 from api.problems import RETRY_AFTER_S, Problem
 from api.replies import own_job, parameters, reply
@@ -99,12 +100,14 @@ async def get_job(request: Request) -> Response:
     resources = resources_of(request)
     row = await own_job(request, key.tenant)
     attempts = await resources.read(queries.attempts, key.tenant, row.job) if row.attempts else []
+    refusal = await refusal_of(resources, row)
     progress = resources.hub.progress_of(row.job) if row.state == JobState.STARTED else None
     return reply(
         JobDetail(
             JobBody.of(row),
             [AttemptBody.of(attempt) for attempt in attempts],
             ProgressBody.of(progress) if progress and progress.dispatch == attempts[-1].dispatch else None,
+            refusal,
         )
     )
 

@@ -35,11 +35,12 @@ def list_clusters(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> Non
     if form is Format.JSON:
         return output.as_json({**found, "nodes": nodes})
     output.table(
-        ["cluster", "pool", "state", "nodes", "slots", "running", "staged", "limit"],
+        ["cluster", "pool", "kind", "state", "nodes", "slots", "running", "staged", "limit"],
         [
             (
                 c["cluster"],
                 c["pool"],
+                _kind(c),
                 _state(c),
                 c["nodes"],
                 c["slots"],
@@ -53,11 +54,12 @@ def list_clusters(data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> Non
     )
     output.out.print()
     output.table(
-        ["node", "cluster", "state", "chipset", "slots", "running", "staged", "loaded", "heard"],
+        ["node", "cluster", "kind", "state", "chipset", "slots", "running", "staged", "loaded", "heard"],
         [
             (
                 n["node"],
                 n["cluster"],
+                _kind(n),
                 _node_state(n),
                 n["chipset"],
                 n["slots"] if n["usable"] == n["slots"] else f"{n['usable']} of {n['slots']}",
@@ -205,6 +207,11 @@ def _state(cluster: dict[str, Any]) -> str:
         until = f" until {output.moment(cluster['deadline_ms'])}" if cluster["deadline_ms"] is not None else ""
         return f"draining{until}{_by(cluster.get('actor', ''))}"
     return "gone" if cluster["state"] == "removed" else str(cluster["state"])
+
+
+def _kind(found: dict[str, Any]) -> str:
+    """What the nodes do. An API of a release before this one has no CPU workers, and says nothing of it."""
+    return "CPU worker" if found.get("kind") == "prepare" else "node"
 
 
 def _by(actor: str) -> str:

@@ -202,9 +202,11 @@ def _show(found: Document, result: Document | None) -> None:
             ("job", job["job"]),
             ("state", output.state(job["state"])),
             *([("reason", job["reason"])] if job["reason"] else []),
+            *([("refused", found["refusal"])] if found.get("refusal") else []),
             ("model", f"{job['model']} {job['version'][:19]}"),
             ("tier", job["tier"]),
             ("submitted", output.moment(job["submitted_ms"])),
+            *([("media", _media(job))] if job.get("media") else []),
             ("waited", _between(job["submitted_ms"], job["started_ms"])),
             *([("expected to start", _forecast(job))] if job["start_p50_ms"] is not None else []),
             ("ran", _between(job["started_ms"], job["ended_ms"])),
@@ -225,6 +227,13 @@ def _show_result(result: Document) -> None:
     for file in result["files"]:
         output.whole(f"{file['name']}  {file['bytes'] / 1e3:.0f} kB")
         output.whole(file["url"])
+
+
+def _media(job: Document) -> str:
+    """How many media it names, and whether they are prepared. A release before this one says nothing of media."""
+    if job["prepared_ms"]:
+        return f"{job['media']}, prepared {_between(job['submitted_ms'], job['prepared_ms'])} after the submission"
+    return f"{job['media']}, {'being prepared' if job['state'] == 'preparing' else 'not prepared'}"
 
 
 def _forecast(job: Document) -> str:

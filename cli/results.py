@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import typer
 
@@ -18,7 +19,7 @@ from contract.batch import Batch
 from contract.chain import Chain, Counted, Damaged
 from contract.signing import RecordSigner
 from operations.copy_sweep import LateCopies, bury_late_copies
-from operations.result_sweep import Swept
+from operations.inputs_sweep import InputsSweep
 from operations.result_sweep import sweep as swept
 from runtime import jobs_writer
 from runtime.object_store import ObjectStore
@@ -34,28 +35,36 @@ def results() -> None:
 
 @app.command()
 def sweep(pool: PoolOption = "", data: Data = DATA_DEFAULT, form: Output = Format.TABLE) -> None:
-    """Remove results that the ledger says do not count, and what was stored or submitted for jobs after their
-    erasure."""
+    """Remove results that the ledger says do not count, prepared media that no job needs any more, and what was stored
+    or submitted for jobs after their erasure."""
     here = settings(data)
     signer = jobs_writer.signer_of(here, signers.OPERATOR)
     store = ObjectStore(here)
     done = {name: _swept(store, here, signer, name, partition) for name, partition in pools_of(here, pool).items()}
     if form is Format.JSON:
-        return output.as_json(
-            [{"pool": name, **one._asdict(), "copies": copies} for name, (one, copies) in done.items()]
-        )
+        return output.as_json([{"pool": name, **one._asdict()} for name, one in done.items()])
     output.table(
-        ["pool", "attempts", "objects removed", "copies buried"],
-        [(name, *one, copies) for name, (one, copies) in done.items()],
+        ["pool", "attempts", "preparations", "objects removed", "copies buried"],
+        [(name, *one) for name, one in done.items()],
         empty="no pool; `headrace policy apply FILE` names some",
     )
 
 
-def _swept(store: ObjectStore, here: Settings, signer: RecordSigner, pool: str, partition: int) -> tuple[Swept, int]:
-    late = LateCopies()
+class _Done(NamedTuple):
+    attempts: int
+    preparations: int
+    objects: int
+    copies: int
+
+
+def _swept(store: ObjectStore, here: Settings, signer: RecordSigner, pool: str, partition: int) -> _Done:
+    late, inputs = LateCopies(), InputsSweep(store, pool)
     try:
-        done = swept(store, late.watching(_batches(here, pool, partition)), now_ms())
-        return done, bury_late_copies(here.brokers, signer, partition, late, now_ms())
+        batches = inputs.watching(late.watching(_batches(here, pool, partition)))
+        attempts, objects = swept(store, batches, now_ms())
+        preparations, prepared = inputs.remove(now_ms())
+        copies = bury_late_copies(here.brokers, signer, partition, late, now_ms())
+        return _Done(attempts, preparations, objects + prepared, copies)
     except Damaged as damage:
         raise CommandFailed(
             f"the ledger of pool {pool} is damaged: {damage}; nothing of its results was removed; run `headrace audit"

@@ -3,7 +3,8 @@
 Theory of operation. No history is rewritten, because no history holds words. `EraseRequested` ends the job if it has
 not ended. Once the ledger has ended the job, the views know every copy that was read up to then: the accepted record
 and each duplicate. Each copy is buried under a tombstone of its key, and compaction of `jobs` removes the copy.
-Results, and the inputs beside them, are deleted. `ErasureCompleted` puts all that on record. Copies that came meanwhile
+Results, and the inputs beside them, are deleted, and so are
+prepared media. `ErasureCompleted` puts all that on record. Copies that came meanwhile
 are found and buried in another round. Every step may be done again: run an erasure that was cut short once more to
 finish it.
 
@@ -27,6 +28,7 @@ from contract import inputs
 from contract.lifecycle import TERMINAL
 from contract.names import pool_of
 from contract.policy import Policy
+from contract.prepared import inputs_prefix
 from contract.results import result_prefix
 from contract.signing import RecordSigner
 from runtime import jobs_writer
@@ -170,7 +172,7 @@ class _Erasing:
             fresh = {offset: key for offset, key in standing.copies.items() if offset not in buried}
             last = self._bury(fresh)
             buried |= fresh
-            objects += self.store.delete_prefix(result_prefix(self.job))
+            objects += sum(self.store.delete_prefix(prefix) for prefix in self._prefixes())
             gone_by_ms = max(gone_by_ms, (last or asked).timestamp_ms + words_gone_after_ms(self.policy))
             done = self._say_completed(sorted(buried), gone_by_ms)
             standing = self._await(
@@ -187,7 +189,11 @@ class _Erasing:
 
     def _has_objects(self) -> bool:
         """A job that left the views (operations.retention) may have objects."""
-        return any(True for _ in self.store.list(result_prefix(self.job)))
+        return any(self.store.list(prefix) for prefix in self._prefixes())
+
+    def _prefixes(self) -> tuple[str, str]:
+        """Below which everything goes: results with the inputs beside them, and media prepared, kept or refused."""
+        return result_prefix(self.job), inputs_prefix(self.job)
 
     def _say_completed(self, offsets: list[int], gone_by_ms: int) -> Delivery:
         """In as many records as the offsets need. Returns the last one's delivery."""

@@ -42,12 +42,13 @@ _LISTS_ALL = dict.fromkeys(PREFIXES, frozenset({Right.LIST}))
 RIGHTS: Mapping[str, Mapping[str, frozenset[Right]]] = {
     Role.SCHEDULER: {"snapshots/": ALL},
     Role.INTAKE: {"results/": SEE, "positions/": SEE | WRITE, "skips/": frozenset({Right.LIST, Right.DELETE})},
-    Role.API: {"results/": SEE, "snapshots/": SEE, "probes/": SEE | WRITE, "uploads/": ALL},
+    Role.API: {"inputs/": SEE, "results/": SEE, "snapshots/": SEE, "probes/": SEE | WRITE, "uploads/": ALL},
     Role.NODE: {"blobs/": SEE, "environments/": SEE, "inputs/": SEE, "results/": WRITE},
     Role.INSTALL: _LISTS_ALL | {"probes/": ALL - {Right.READ}},
     AUTHOR: {"blobs/": SEE | WRITE, "environments/": SEE | WRITE},
     OPERATOR: _LISTS_ALL
     | {
+        "inputs/": frozenset({Right.LIST, Right.DELETE}),
         "results/": SEE | {Right.DELETE},
         "snapshots/": SEE,
         "positions/": SEE,

@@ -13,6 +13,7 @@ BATCH_SECONDS = Histogram(
 )
 EVENTS = Counter("headrace_events_total", "Events written to the ledger", ["pool", "event"])
 STALE = Counter("headrace_reports_stale_total", "Reports that no longer meant anything", ["pool"])
+PREPARING = Gauge("headrace_jobs_preparing", "Jobs that wait for a CPU worker or are at one", ["pool", "tier"])
 QUEUED = Gauge("headrace_jobs_queued", "Jobs waiting", ["pool", "tier"])
 STAGED = Gauge("headrace_attempts_staged", "Attempts dispatched and not started", ["pool", "cluster"])
 IGNORED = Counter("headrace_ledger_records_ignored_total", "Ledger records read that did not count", ["pool"])

@@ -15,6 +15,9 @@ from streams import metrics
 GAUGES_EVERY_S = 1.0
 
 
+_GAUGES = (metrics.PREPARING, metrics.QUEUED, metrics.STAGED)
+
+
 class PoolMetrics:
     def __init__(self, state: State) -> None:
         self._state = state
@@ -23,7 +26,7 @@ class PoolMetrics:
         self._ignored = metrics.IGNORED.labels(state.pool)
         self._ignored_so_far = 0
         self._gauges_after = 0.0
-        self._shown: dict[Gauge, set[str]] = {metrics.QUEUED: set(), metrics.STAGED: set()}
+        self._shown: dict[Gauge, set[str]] = {gauge: set() for gauge in _GAUGES}
 
     def acked(self, batch: Batch, seconds: float, ignored: int) -> None:
         """The broker stored this batch after `seconds`. So far `ignored` ledger records did not count."""
@@ -57,7 +60,19 @@ class PoolMetrics:
             for line in (*kind.lines.values(), *kind.late.values()):
                 queued[line.tier] = queued.get(line.tier, 0) + len(line)
         self._show(metrics.QUEUED, queued)
+        self._show(metrics.PREPARING, self._preparing())
         self._show(metrics.STAGED, {cluster.name: len(cluster.staged) for cluster in state.clusters.values()})
+
+    def _preparing(self) -> Mapping[str, int]:
+        """By tier: jobs that wait for a CPU worker, and jobs that are at one."""
+        state = self._state
+        preparing = Counter(dict.fromkeys(state.slos, 0))
+        for line in state.preparing.requirement_class.lines.values():
+            preparing[line.tier] += len(line)
+        clusters = {group.cluster.name: group.cluster for group in state.preparing.requirement_class.groups}
+        for cluster in clusters.values():
+            preparing.update(state.jobs[job].tier for job in cluster.open)
+        return preparing
 
     def _show(self, gauge: Gauge, counts: Mapping[str, int]) -> None:
         """Show these counts by tier or cluster, and remove what was shown before and is gone."""

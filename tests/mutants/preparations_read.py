@@ -10,6 +10,9 @@ _PREPARATIONS = "audit/verify/second_book_preparations.py"
 _TURNS = "audit/verify/second_book_turns.py"
 
 _WHY = "tests/unit/audit/test_why_preparing.py::"
+_VIEWS = "tests/properties/views/test_views_are_the_fold.py::"
+_REFUSALS = "tests/unit/api/test_media_refusals.py::"
+_SWEEP = "tests/unit/operations/test_inputs_sweep.py::"
 
 MUTANTS = (
     Mutant(
@@ -305,5 +308,111 @@ MUTANTS = (
         "        if job.state is JobState.PREPARING:\n",
         "        if False:\n",
         "tests/unit/audit/test_media_told.py::test_a_past_moment_says_who_was_preparing",
+    ),
+    Mutant(
+        "an open preparation counts nowhere in the views",
+        "views/job_fold.py",
+        '            self.in_clusters[row.prepare_cluster, "staged"] += difference\n',
+        "",
+        _VIEWS + "test_every_field_equals_the_fold_while_media_are_prepared",
+    ),
+    Mutant(
+        "a job of which the views show nothing more stays at its worker",
+        "views/job_draft.py",
+        "    elif row is not None and isinstance(event, preparing_rows.OVER) and",
+        "    elif False and",
+        "tests/properties/views/test_views_take_any_ledger.py::test_so_is_a_job_whose_media_are_prepared",
+    ),
+    Mutant(
+        "dropped inputs are shown as prepared",
+        "views/preparing_rows.py",
+        "    row.prepared_ms = None\n",
+        "    pass\n",
+        _VIEWS + "test_every_field_equals_the_fold_while_media_are_prepared",
+    ),
+    Mutant(
+        "the views do not know CPU workers",
+        "views/pool_fold.py",
+        "                kind=event.kind,\n",
+        "",
+        _VIEWS + "test_every_field_equals_the_fold_while_media_are_prepared",
+    ),
+    Mutant(
+        "an unreadable job keeps the version that was withdrawn",
+        "views/job_draft.py",
+        "        row.version = mended(event.version)  #",
+        "        pass  #",
+        "tests/unit/views/test_lives.py::test_an_unreadable_job_that_is_pinned_anew_loads_its_new_version",
+    ),
+    Mutant(
+        "the sentence of a refusal is read after an erasure",
+        "api/media_refusals.py",
+        "if row.preparation and not row.erasure:",
+        "if row.preparation:",
+        _REFUSALS + "test_else_one_for_the_kind",
+    ),
+    Mutant(
+        "a refusal may steer a terminal",
+        "api/media_refusals.py",
+        'visible(data.decode(errors="replace").strip())',
+        'data.decode(errors="replace").strip()',
+        _REFUSALS + "test_what_a_worker_wrote_steers_no_terminal",
+    ),
+    Mutant(
+        "a store that is away hides why media were refused",
+        "api/media_refusals.py",
+        "return said or MEDIA_REFUSED[row.reason]",
+        "return said",
+        _REFUSALS + "test_else_one_for_the_kind",
+    ),
+    Mutant(
+        "prepared media go as soon as nobody needs them",
+        "operations/inputs_sweep.py",
+        "self._unneeded_ms[place] + REST_MS > now_ms",
+        "self._unneeded_ms[place] > now_ms",
+        _SWEEP + "test_a_preparation_that_came_to_nothing_goes_a_lease_later_and_what_counts_or_is_open_stays",
+    ),
+    Mutant(
+        "the inputs of jobs that ended stay",
+        "operations/inputs_sweep.py",
+        "            case _ if type(event).__name__ in ENDINGS:\n",
+        "            case _ if False:\n",
+        _SWEEP + "test_the_inputs_of_a_job_that_ended_go_a_lease_later",
+    ),
+    Mutant(
+        "dropped inputs stay",
+        "operations/inputs_sweep.py",
+        "            case InputsDropped(job, preparation):\n                self._end(job, now_ms)\n",
+        "",
+        _SWEEP + "test_inputs_that_serve_no_more_go_too",
+    ),
+    Mutant(
+        "why media were refused is swept away",
+        "operations/inputs_sweep.py",
+        "                self._refused.add((job, preparation))\n",
+        "",
+        _SWEEP + "test_of_refused_media_the_sentence_stays",
+    ),
+    Mutant(
+        "what a worker stored late goes at once",
+        "operations/inputs_sweep.py",
+        "                    named[place] = batch.now_ms\n",
+        "                    pass\n",
+        _SWEEP + "test_what_was_stored_late_goes_a_lease_after_its_report",
+    ),
+    Mutant(
+        "an erasure takes the inputs of a later life",
+        "operations/inputs_sweep.py",
+        "                self._erased.pop((job, preparation), None)",
+        "                pass",
+        _SWEEP + "test_after_an_erasure_everything_goes_and_a_later_life_keeps_its_own",
+    ),
+    Mutant(
+        "no gauge shows jobs that are preparing",
+        "streams/ledger/pool_metrics.py",
+        "        self._show(metrics.PREPARING, self._preparing())\n",
+        "",
+        "tests/unit/streams/test_pool_metrics.py"
+        "::test_jobs_that_wait_for_a_worker_or_are_at_one_are_preparing_and_not_queued",
     ),
 )

@@ -53,6 +53,21 @@ def test_without_a_forecast_nothing_is_said(capsys: pytest.CaptureFixture[str]) 
     assert "expected to start" not in capsys.readouterr().out
 
 
+def test_media_and_why_they_were_refused_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    job = {**JOB, "start_p50_ms": None, "start_p90_ms": None, "media": 2, "prepared_ms": None}
+    jobs._show({"job": {**job, "state": "preparing"}, "attempts": [], "refusal": ""}, None)
+    said = capsys.readouterr().out
+    assert "2, being prepared" in said
+    assert "refused" not in said
+    jobs._show({"job": {**job, "prepared_ms": 4_500}, "attempts": []}, None)
+    assert "2, prepared 3.5 s after the submission" in capsys.readouterr().out
+    refused = {**job, "state": "refused", "reason": "too_long"}
+    jobs._show({"job": refused, "attempts": [], "refusal": "clip.mp4 lasts 61 s"}, None)
+    said = capsys.readouterr().out
+    assert "2, not prepared" in said
+    assert re.search(r"refused +clip\.mp4 lasts 61 s", said)
+
+
 URL = "http://127.0.0.1:9000/headrace/results/" + "x" * 900 + "?X-Amz-Signature=" + "a" * 64
 RESULT = {
     "values": {"seed": 7, "words": "ein Hühnchen [bold]\u009b31m"},

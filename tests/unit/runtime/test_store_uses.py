@@ -47,6 +47,7 @@ NOBODY: tuple[str, ...] = ()
 
 USES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "api/attempts.py _text get": ((Role.API,), ("results/",)),
+    "api/media_refusals.py refusal_of get": ((Role.API,), ("inputs/",)),
     "api/results.py _assemble get": ((Role.API,), ("results/",)),
     "api/results.py _assemble presign": ((Role.API,), ("results/",)),
     "api/upload_bytes.py arrived_of arrived_parts": ((Role.API,), ("uploads/",)),
@@ -76,8 +77,10 @@ USES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gpu_worker/io/result_objects.py upload put_stream": ((Role.NODE,), ("results/",)),
     "gpu_worker/io/result_objects.py remove delete_prefix": (NOBODY, ("results/",)),
     "local/install.py install_bucket ensure_bucket": ((Role.INSTALL,), PREFIXES),
-    "operations/erasure.py run delete_prefix": ((OPERATOR,), ("results/",)),
-    "operations/erasure.py _has_objects list": ((OPERATOR,), ("results/",)),
+    "operations/erasure.py run delete_prefix": ((OPERATOR,), ("inputs/", "results/")),
+    "operations/erasure.py _has_objects list": ((OPERATOR,), ("inputs/", "results/")),
+    "operations/inputs_sweep.py __init__ list": ((OPERATOR,), ("inputs/",)),
+    "operations/inputs_sweep.py remove delete": ((OPERATOR,), ("inputs/",)),
     "operations/result_sweep.py sweep list": ((OPERATOR,), ("results/",)),
     "operations/result_sweep.py sweep delete": ((OPERATOR,), ("results/",)),
     "operations/upload_sweep.py empty abort_parts": ((Role.API,), ("uploads/",)),

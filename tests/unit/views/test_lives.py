@@ -119,3 +119,18 @@ def test_nothing_else_may_happen_to_an_ended_job(state: JobState) -> None:
     record = ledger.write(ledger.accepted(job))
     tables.take([(record.offset, record.batch)])
     assert (tables.jobs[job].state, tables.jobs[job].reason) == ("queued", "")
+
+
+def test_an_unreadable_job_that_is_pinned_anew_loads_its_new_version() -> None:
+    """What a node has loaded is shown rightly, whatever cannot be shown of the job that it ran."""
+    job, version = job_of("main", "one"), "sha256:" + "9" * 64
+    ledger = Ledger("main")
+    ledger.adopt()
+    ledger.admit("n-1")
+    ledger.write(ledger.accepted(job), e.JobExpired(job), e.JobRepinned(job, version))
+    ledger.write(ledger.dispatched(job))
+    ledger.write(ledger.started(job))
+    tables = Tables("main")
+    tables.take([(record.offset, record.batch) for record in ledger.records])
+    assert tables.jobs[job].state == "unreadable"
+    assert tables.nodes["n-1"].loaded == (version,)
