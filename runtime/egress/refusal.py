@@ -14,6 +14,8 @@ class EgressTrouble(StrEnum):
     HOST = "host"
     BUSY = "busy"
     UNREACHABLE = "unreachable"
+    RESOLVER = "resolver"
+    """The machine's own resolver is away: an outage of ours, which says nothing of the URL."""
     CERTIFICATE = "certificate"
     ANSWER = "answer"
     REDIRECT = "redirect"
@@ -30,6 +32,7 @@ PASSING = frozenset(
     {
         EgressTrouble.BUSY,
         EgressTrouble.UNREACHABLE,
+        EgressTrouble.RESOLVER,
         EgressTrouble.ANSWER,
         EgressTrouble.SLOW,
         EgressTrouble.CUT_SHORT,
@@ -65,7 +68,5 @@ def no_public_host() -> EgressRefused:
     )
 
 
-def unreachable() -> EgressRefused:
-    return EgressRefused(
-        EgressTrouble.UNREACHABLE, "expected to connect to the server, found that it cannot be reached; try again later"
-    )
+def unreachable(trouble: EgressTrouble = EgressTrouble.UNREACHABLE) -> EgressRefused:
+    return EgressRefused(trouble, "expected to connect to the server, found that it cannot be reached; try again later")

@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 
 from runtime.egress.addresses import IpAddress, address_of
-from runtime.egress.refusal import no_public_host, unreachable
+from runtime.egress.refusal import EgressTrouble, no_public_host, unreachable
 
 Lookup = Callable[[str], Sequence[str]]
 """Addresses of a name, as text. OSError: there is none, or nobody could be asked."""
@@ -46,7 +46,9 @@ class Resolver:
             raise unreachable() from None
         except socket.gaierror as error:
             # an outage of the resolver passes; that a name has no address does not
-            raise (unreachable() if error.errno == socket.EAI_AGAIN else no_public_host()) from None
+            raise (
+                unreachable(EgressTrouble.RESOLVER) if error.errno == socket.EAI_AGAIN else no_public_host()
+            ) from None
         except (OSError, UnicodeError):
             raise no_public_host() from None
         found = tuple(dict.fromkeys(address_of(text) for text in spelled))

@@ -149,7 +149,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an outage of the resolver means that the name is gone",
         "runtime/egress/resolver.py",
-        "unreachable() if error.errno == socket.EAI_AGAIN else no_public_host()",
+        "unreachable(EgressTrouble.RESOLVER) if error.errno == socket.EAI_AGAIN else no_public_host()",
         "no_public_host()",
         f"{_RESOLVER}::test_an_outage_of_the_resolver_passes_and_no_name_does_not",
     ),

@@ -30,7 +30,7 @@ def test_what_is_no_address_is_refused(answer: list[str]) -> None:
     ("error", "trouble", "is_passing"),
     [
         (socket.gaierror(socket.EAI_NONAME, "10.0.0.53 says no"), EgressTrouble.HOST, False),
-        (socket.gaierror(socket.EAI_AGAIN, "10.0.0.53 is away"), EgressTrouble.UNREACHABLE, True),
+        (socket.gaierror(socket.EAI_AGAIN, "10.0.0.53 is away"), EgressTrouble.RESOLVER, True),
         (UnicodeError("label too long"), EgressTrouble.HOST, False),
         (OSError("10.0.0.53"), EgressTrouble.HOST, False),
     ],
