@@ -250,7 +250,7 @@ class HeldAttempts:
         self.follow(self._rules.loaded(slot, version))
 
     def progressed(self, run: Run, fraction: float, message: str) -> None:
-        self._sender.progress(run, fraction, message)
+        self._sender.progress(run.job, run.dispatch, fraction, message)
 
     def done(self, slot: int, run: Run, outcome: ChildOutcome) -> None:
         is_our_disk = run.world == 1 and self._is_full_without(slot, run, outcome)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from contract.inputs import AttemptReport
 from contract.orders import Run
+from runtime.worker.rules.actions import Announce as Announce
+from runtime.worker.rules.actions import JoinAgain as JoinAgain
+from runtime.worker.rules.actions import ListVersions as ListVersions
+from runtime.worker.rules.actions import Say as Say
+from runtime.worker.rules.actions import StayOut as StayOut
 
 
 class LocalPhase(Enum):
@@ -60,13 +64,6 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
-    """AttemptReport this, after everything that was said before."""
-
-    report: AttemptReport
-
-
-@dataclass(frozen=True, slots=True)
 class Launch:
     """Have each slot's child compute its rank of the attempt. Tell the rules `computed`, or of a gang `rank_over` for
     each rank, or `halted` after a Halt."""
@@ -105,29 +102,6 @@ class Prefetch:
     version: str
     wheels_from_index: bool = True
     """As in contract.orders.Load."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListVersions:
-    """The scheduler does not know which versions are on this disk: have the next heartbeat list them."""
-
-
-@dataclass(frozen=True, slots=True)
-class JoinAgain:
-    """The session is over: begin a new session."""
-
-
-@dataclass(frozen=True, slots=True)
-class StayOut:
-    """The node may not join: say nothing more, and end, or wait before the next session."""
-
-    reason: str
-    """As in the order Refuse."""
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """The scheduler should hear of a change at once: send a heartbeat now."""
 
 
 Action = (

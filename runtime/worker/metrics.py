@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from prometheus_client import Counter, Gauge
 
-from contract.inputs import Failed, Started, Stopped, Succeeded
+from contract.inputs import Report
 
-_reports = Counter("headrace_node_reports", "What this node reported of attempts", ["report"])
-reports = {report: _reports.labels(report.__name__) for report in (Started, Succeeded, Failed, Stopped)}
+_reports = Counter("headrace_node_reports", "What this node reported of attempts and preparations", ["report"])
+reports: dict[type, Counter] = {report: _reports.labels(report.__name__) for report in get_args(Report)}
 sessions = Counter("headrace_node_rejoins", "Times the scheduler made this node join again")
 orders_refused = Counter("headrace_node_orders_refused", "Records of the dispatch topic that are no order")
 records_refused = Counter("headrace_node_records_refused", "Records that the broker refused for their size")

@@ -13,7 +13,6 @@ import structlog
 from contract.bounds import mended
 from contract.codec import encode, headers_for
 from contract.inputs import NodeJoined, NodeReport, Started
-from contract.orders import Run
 from contract.side_topics import AttemptProgressed
 from contract.signing import RecordSigner, SignedRecord
 from contract.topics import JOBS, PROGRESS
@@ -158,17 +157,17 @@ class ReportSender:
             self._silent_since_s, self._dropping = None, False
             self._reasons.clear()
 
-    def progress(self, run: Run, fraction: float, message: str) -> None:
+    def progress(self, job: str, dispatch: str, fraction: float, message: str) -> None:
         """Tell whoever watches the job; at most four times a second, and lost if the broker is away."""
         now_s = time.monotonic()
-        if now_s - self._progressed_s.get(run.dispatch, 0.0) < PROGRESS_EVERY_S:
+        if now_s - self._progressed_s.get(dispatch, 0.0) < PROGRESS_EVERY_S:
             return
-        self._progressed_s[run.dispatch] = now_s
+        self._progressed_s[dispatch] = now_s
         words = mended(message[:MESSAGE_CHARACTERS_MAX])
-        progress = AttemptProgressed(run.job, run.dispatch, min(1.0, max(0.0, fraction)), words)
+        progress = AttemptProgressed(job, dispatch, min(1.0, max(0.0, fraction)), words)
         headers = headers_for(progress, self._next_id(), self._source)
         try:
-            self._producer.offer(PROGRESS, encode(progress), key=run.job.encode(), headers=headers)
+            self._producer.offer(PROGRESS, encode(progress), key=job.encode(), headers=headers)
         except DeliveryUnclear:
             return  # progress decides nothing
 

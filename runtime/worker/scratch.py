@@ -95,6 +95,12 @@ class Scratch:
     def attempt(self, dispatch: str) -> str:
         return f"{self._path}/{ATTEMPTS}/{dispatch}"
 
+    def new_attempt(self, dispatch: str) -> str:
+        """The directory of that name, made empty and private: for files of the node's own, which no child may name. Any
+        thread may call it. OSError."""
+        os.mkdir(f"{ATTEMPTS}/{dispatch}", mode=0o700, dir_fd=self._root)
+        return self.attempt(dispatch)
+
     def outputs(self, dispatch: str) -> str:
         """Where the outputs of an attempt lie once it is computed. The agent must not open this path: a child made what
         lies there."""

@@ -354,7 +354,7 @@ def test_progress_is_told_at_most_four_times_a_second_and_never_waited_for(table
     until(lambda: table.broker.said(NodeJoined))
     order = table.order()
     for number in range(20):
-        sender.progress(order, number, "m" * 300)
+        sender.progress(order.job, order.dispatch, number, "m" * 300)
     (value,) = told
     progress = decode_progress(value)
     assert (progress.job, progress.fraction, progress.message) == (order.job, 0.0, "m" * 200)

@@ -14,7 +14,6 @@ import msgspec
 
 from contract.inputs import Report
 from contract.orders import Run
-from gpu_worker.__main__ import STORE_READ_TIMEOUT_S, STORE_TRIES
 from gpu_worker.io.checker_process import Checkers
 from gpu_worker.io.encoders import Encoders
 from gpu_worker.io.encoding import DEFAULT_TUNING
@@ -23,6 +22,7 @@ from gpu_worker.io.supplies import Supplies
 from gpu_worker.rules.outcome import ChildOutcome, Computed
 from runtime.object_store import Source, StoreAway, StoreRefuses
 from runtime.worker.folders import open_folder
+from runtime.worker.node_store import STORE_READ_TIMEOUT_S, STORE_TRIES
 from runtime.worker.outages import OutageWaits
 from tests.twin.object_store import TwinObjectStore
 from tests.unit.gpu_worker.programs import installed

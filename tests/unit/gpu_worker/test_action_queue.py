@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from contract.inputs import Failed
+from contract.inputs import AttemptReport, Failed, Report
 from contract.orders import Run
 from gpu_worker.rules.actions import Action, Announce, Conclude, FetchSupplies, Forget, Halt, Launch, Prefetch, Say
 from gpu_worker.rules.node_rules import NodeRules
@@ -88,13 +88,18 @@ def waiting_for_a_gang(node: FailingSlots) -> Run:
     return gang
 
 
+def named(report: Report) -> str:
+    assert isinstance(report, AttemptReport)
+    return report.dispatch
+
+
 def test_a_launch_that_fails_at_once_lets_no_later_attempt_pass_an_earlier_one() -> None:
     node = FailingSlots()
     gang = waiting_for_a_gang(node)
     node.queue.add(node.rules.rank_over(gang.dispatch, failed=False))
     assert launched(node.done) == ["1.2.0", "1.3.0", "1.4.0"]
     assert not any(isinstance(action, Halt) for action in node.done)
-    reports = [action.report.dispatch for action in node.done if isinstance(action, Say)]
+    reports = [named(action.report) for action in node.done if isinstance(action, Say)]
     assert reports == ["1.2.0", "1.3.0", "1.4.0"]
     assert list(node.rules.held) == [gang.dispatch], "it is listed until a Kill comes"
     assert [action.dispatch for action in node.done if isinstance(action, Forget)] == [gang.dispatch, *reports]

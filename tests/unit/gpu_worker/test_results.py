@@ -13,12 +13,12 @@ import pytest
 from contract.codec import decode_result, encode
 from contract.inputs import Failed, Succeeded
 from contract.results import EMPTY_MANIFEST, LOG_NAME
-from gpu_worker.__main__ import STORE_READ_TIMEOUT_S, STORE_TRIES
 from gpu_worker.io import result_objects
 from gpu_worker.io.checker_process import CheckAborted, Checkers
 from gpu_worker.io.outputs import BadOutput, check_names
 from gpu_worker.rules.outcome import Failure
 from runtime.object_store import StoreRefuses
+from runtime.worker.node_store import STORE_READ_TIMEOUT_S, STORE_TRIES
 from runtime.worker.outages import AT_WORK, REST_MAX_S
 from tests.twin.object_store import StoreFaults
 from tests.unit.gpu_worker.results_bench import AWAY, ORDER, PREFIX, Table, computed
