@@ -13,6 +13,7 @@ COPY whatif ./whatif
 COPY operations ./operations
 COPY cli ./cli
 COPY contract ./contract
+COPY cpu_worker ./cpu_worker
 COPY examples/policies ./examples/policies
 COPY gpu_worker ./gpu_worker
 COPY local ./local

@@ -6,7 +6,7 @@ EXPORT := $(UV) export --quiet --no-emit-project --format requirements-txt
 INSTALLED := .venv/.installed
 SUPPLY := build/supply
 SEEDS ?= 2000
-PACKAGES := contract scheduling runtime registry views streams gpu_worker api audit whatif operations cli local migrations
+PACKAGES := contract scheduling runtime registry views streams gpu_worker cpu_worker api audit whatif operations cli local migrations
 
 # Tests of UNIT and CORE need neither a process nor a server.
 UNIT := tests/unit

@@ -51,6 +51,7 @@ class Role(StrEnum):
     RELAY = "relay"
     API = "api"
     NODE = "node"
+    CPU_WORKER = "cpu_worker"
     INSTALL = "install"
 
 
@@ -85,6 +86,7 @@ SETTINGS: Mapping[Role, frozenset[str]] = {
         "api_metrics_public",
     },
     Role.NODE: _EVERYBODY | _STORE | _SIGNS | {"join_token", "node_address", "heartbeat_ms"} | _ENCODES,
+    Role.CPU_WORKER: _EVERYBODY | _STORE | _SIGNS | EGRESS | {"join_token", "heartbeat_ms", "ffmpeg"},
     Role.INSTALL: _EVERYBODY | _STORE | DATABASE,
 }
 """Fields of Settings by role. `install` makes the keys by which the others sign, and signs with one that it made."""

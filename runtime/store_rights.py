@@ -44,6 +44,7 @@ RIGHTS: Mapping[str, Mapping[str, frozenset[Right]]] = {
     Role.INTAKE: {"results/": SEE, "positions/": SEE | WRITE, "skips/": frozenset({Right.LIST, Right.DELETE})},
     Role.API: {"inputs/": SEE, "results/": SEE, "snapshots/": SEE, "probes/": SEE | WRITE, "uploads/": ALL},
     Role.NODE: {"blobs/": SEE, "environments/": SEE, "inputs/": SEE, "results/": WRITE},
+    Role.CPU_WORKER: {"blobs/": SEE, "uploads/": SEE, "results/": SEE, "inputs/": WRITE},
     Role.INSTALL: _LISTS_ALL | {"probes/": ALL - {Right.READ}},
     AUTHOR: {"blobs/": SEE | WRITE, "environments/": SEE | WRITE},
     OPERATOR: _LISTS_ALL
@@ -57,7 +58,7 @@ RIGHTS: Mapping[str, Mapping[str, frozenset[Right]]] = {
     },
 }
 """By role, and by prefix. A role that is not named asks no store. Whoever may read `results/` can also sign links to
-what lies there for others: of the processes only the API."""
+what lies there for others: of the processes the API and CPU workers, which fetch what jobs name of other jobs."""
 
 _ACTIONS: Mapping[Right, tuple[str, ...]] = {
     Right.READ: ("s3:GetObject",),

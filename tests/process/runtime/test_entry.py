@@ -21,6 +21,7 @@ PROGRAMS = {
     "api": ["api"],
     "install": ["local.install", "--keys", "keys.json"],
     "gpu_worker": ["gpu_worker", "--cluster", "c", "--node", "n", "--slots", "1"],
+    "cpu_worker": ["cpu_worker", "--cluster", "c", "--node", "n", "--slots", "1"],
 }
 DEADLINE_S = 60
 KEY = InstallationKey(b"k" * 32).of("operator.ada")
@@ -60,7 +61,7 @@ def test_a_setting_that_cannot_be_read(process: str, tmp_path: Path) -> None:
     assert found.startswith("DATABASE_URL: expected postgresql://user@host:port/database, found another URL")
 
 
-@pytest.mark.parametrize("process", ["api", "gpu_worker"])
+@pytest.mark.parametrize("process", ["api", "gpu_worker", "cpu_worker"])
 def test_a_proxy_that_no_client_can_use(process: str, tmp_path: Path) -> None:
     """Case C9, of processes. The others ask the broker first."""
     settings = {"ALL_PROXY": "socks5h://u:secret@127.0.0.1:1080", "HEADRACE_S3_ENDPOINT": "http://s3.example:9000"}
@@ -69,7 +70,7 @@ def test_a_proxy_that_no_client_can_use(process: str, tmp_path: Path) -> None:
     assert found.startswith("expected ALL_PROXY to name a proxy by http:// or https://, found a SOCKS proxy; unset")
 
 
-@pytest.mark.parametrize("process", ["intake", "relay", "api", "gpu_worker"])
+@pytest.mark.parametrize("process", ["intake", "relay", "api", "gpu_worker", "cpu_worker"])
 def test_the_signing_key_of_somebody_else(process: str, tmp_path: Path) -> None:
     settings = {"HEADRACE_SIGNER": "operator.ada", "HEADRACE_SIGNING_KEY": KEY.text}
     status, found = last_words(process, settings, tmp_path)

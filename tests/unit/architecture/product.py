@@ -13,6 +13,7 @@ PACKAGES = (
     "views",
     "streams",
     "gpu_worker",
+    "cpu_worker",
     "api",
     "audit",
     "whatif",

@@ -25,6 +25,12 @@ READ_BY = {
     Role.RELAY: ("registry/relay.py", "runtime/postgres.py"),
     Role.API: ("api", "runtime/object_store.py", "runtime/postgres.py"),
     Role.NODE: ("gpu_worker", "runtime/worker", "runtime/object_store.py"),
+    Role.CPU_WORKER: (
+        "cpu_worker",
+        "runtime/worker/node_store.py",
+        "runtime/worker/options.py",
+        "runtime/object_store.py",
+    ),
     Role.INSTALL: ("local/install.py", "runtime/object_store.py", "runtime/postgres.py"),
 }
 """Where each role's processes read settings."""

@@ -110,5 +110,7 @@ def test_nobody_but_schedulers_writes_snapshots_and_nobody_but_operators_deletes
     assert may(Right.WRITE, "snapshots/") == may(Right.DELETE, "snapshots/") == {Role.SCHEDULER}
     assert may(Right.WRITE, "positions/") == {Role.INTAKE}
     assert may(Right.DELETE, "results/") == {OPERATOR}
-    assert may(Right.READ, "results/") == {Role.API, Role.INTAKE, OPERATOR}, "who can sign links"
+    assert may(Right.READ, "results/") == {Role.API, Role.INTAKE, Role.CPU_WORKER, OPERATOR}, "who can sign links"
+    assert may(Right.WRITE, "inputs/") == {Role.CPU_WORKER}
+    assert may(Right.READ, "uploads/") == {Role.API, Role.CPU_WORKER}
     assert may(Right.DELETE, "blobs/") == set()

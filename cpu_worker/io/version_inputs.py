@@ -1,0 +1,108 @@
+"""What a version's input schema says of its media, and whether a payload fits it: asked again where the work is done.
+
+The door checked the payload when the job was submitted, perhaps against another version: an alias may have moved.
+Manifests are small, and are read from the store without weights, code or an environment.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from contract.codec import Malformed, decode_values
+from contract.media import KINDS, MEDIA_MAX, MediaRule, rules_digest
+from cpu_worker.io.media_sources import MediaWanted, named
+from cpu_worker.io.patient_steps import PatientSteps
+from cpu_worker.rules.verdicts import PreparationOutage, PreparationRefusal
+from registry.answers import Answers
+from registry.errors import RegistryError
+from registry.manifest import MANIFEST_BYTES_MAX, decode_manifest
+from registry.schemas import SchemaRefused, Validators
+from runtime.worker.outages import SILENT, outage
+
+LOOKS_MAX = 3
+"""How often a manifest that is missing or damaged is looked for. A store that came up a moment ago may not show all."""
+KEPT_MAX = 256
+"""Versions whose rules are kept."""
+
+
+class BlobSource(Protocol):
+    """registry.blobs.BlobCache, as far as manifests are read."""
+
+    def read(self, sha256: str, bytes_max: int) -> bytes: ...
+
+
+class InputRules(NamedTuple):
+    """Of one version."""
+
+    schema: dict[str, Any]
+    media: dict[str, tuple[str, MediaRule]]
+    """By field: kind and rule."""
+    digest: str
+    """contract.media.rules_digest."""
+
+
+class VersionInputs:
+    """Any thread may use it."""
+
+    def __init__(self, blobs: BlobSource) -> None:
+        self._blobs = blobs
+        self._validators = Validators()
+        self._kept: Answers[str, InputRules] = Answers(KEPT_MAX)
+
+    def rules(self, version: str, steps: PatientSteps) -> InputRules:
+        """PreparationOutage when the version cannot be had: it was published, so that is no fault of the media."""
+        kept = self._kept.kept(version)
+        if kept is not None:
+            return kept
+        looks = 0
+
+        def cause(error: Exception) -> str:
+            nonlocal looks
+            if isinstance(error, RegistryError):
+                looks += 1
+                return SILENT if looks < LOOKS_MAX else ""
+            return outage(error)
+
+        try:
+            found = steps.done("version", lambda: self._read(version), cause)
+        except RegistryError:
+            raise PreparationOutage from None
+        return self._kept.get(version, lambda: found)
+
+    def wanted(self, version: str, rules: InputRules, inputs: msgspec.Raw) -> list[MediaWanted]:
+        """The media that the inputs name, in the order of fields and of lists. PreparationRefusal."""
+        try:
+            values = decode_values(bytes(inputs), "inputs")
+            fault = self._validators.fault(version, rules.schema, values)
+        except (Malformed, SchemaRefused) as error:
+            raise PreparationRefusal("bad_inputs", str(error)) from None
+        if fault is not None:
+            raise PreparationRefusal("bad_inputs", fault.sentence("inputs"))
+        wanted = []
+        for field, (kind, rule) in rules.media.items():
+            value = values.get(field) if isinstance(values, dict) else None
+            names = value if isinstance(value, list) else [] if value is None else [value]
+            wanted += [MediaWanted(field, at, kind, rule, str(name)) for at, name in enumerate(names)]
+        if len(wanted) > MEDIA_MAX:
+            raise PreparationRefusal("bad_inputs", f"inputs: expected at most {MEDIA_MAX} media, found {len(wanted)}")
+        for each in wanted:
+            named(each)
+        return wanted
+
+    def _read(self, version: str) -> InputRules:
+        raw = self._blobs.read(version.removeprefix("sha256:"), MANIFEST_BYTES_MAX)
+        schema = decode_manifest(raw, version).inputs
+        media = media_rules(schema)
+        return InputRules(schema, media, rules_digest(media))
+
+
+def media_rules(schema: dict[str, Any]) -> dict[str, tuple[str, MediaRule]]:
+    """The fields of a version's input schema that take media: {field: (kind, rule)}, sorted by field."""
+    found = {}
+    for field, part in sorted(schema.get("properties", {}).items()):
+        of_one = part.get("items", part) if part.get("type") == "array" else part
+        if of_one.get("format") in KINDS:
+            found[field] = (of_one["format"], msgspec.convert(of_one.get("media", {}), MediaRule))
+    return found
