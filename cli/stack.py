@@ -30,6 +30,9 @@ def up(
     slots: Annotated[int, typer.Option(min=1, max=SLOTS_MAX, help="Slots of each node.")] = 2,
     nodes: Annotated[int, typer.Option(min=0, help="Nodes on this machine.")] = 1,
     cluster: Annotated[str, typer.Option(help="The cluster that the nodes join.")] = CLUSTER,
+    cpu_workers: Annotated[
+        int, typer.Option(min=0, max=64, help="CPU workers for each cluster of kind `prepare` of the first policy.")
+    ] = 1,
     policy: Annotated[Path | None, typer.Option(help="The first policy of new data.")] = None,
     api_port: Port = 0,
     kafka_port: Port = 0,
@@ -49,6 +52,7 @@ def up(
         nodes=nodes,
         slots=slots,
         cluster=cluster,
+        cpu_workers=cpu_workers,
         policy=policy,
     )
     status = stack.up(options, detach=detach, console=output.out)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+
+import msgspec
 
 from contract import signers
 from contract.access import node_role
@@ -26,6 +28,8 @@ PORT_RELEASE_S = 2.0
 """How long to wait for a port of the last run to become free. The processes of a killed stack die a moment after it."""
 
 API_PORT_DEFAULT = 8470
+_CPU_SLOTS = 2
+"""Of each CPU worker: one file is decoded while the next is fetched."""
 _API_METRICS = "api-metrics"
 """Names the port of the API's numbers, beside the one that its callers reach."""
 
@@ -50,15 +54,16 @@ class Composition:
         """`clusters`: those of the policy. Their nodes get a user of the broker, if they have none yet."""
         self._options = options
         self._layout = layout
+        self._cpu_clusters = memory.cpu_clusters
         self._given = Settings()
         self.warnings: list[str] = []
         self._keys = installation_keys(self._given.installation_keys) or installation_key.keys_in(
             layout.installation_keys
         )
         """The first one signs; all of them are in force."""
-        self._passwords = kafka_logins.draw(layout.kafka_users, {*clusters, options.cluster})
+        self._passwords = kafka_logins.draw(layout.kafka_users, {*clusters, options.cluster, *memory.cpu_clusters})
         self.ports = self._choose_ports(memory)
-        remember(layout, Memory(ports=self.ports, words_kept_ms=words_kept_ms, installed=memory.installed))
+        remember(layout, msgspec.structs.replace(memory, ports=self.ports, words_kept_ms=words_kept_ms))
         self.kafka = KafkaServer(
             layout.kafka,
             layout.logs,
@@ -74,7 +79,7 @@ class Composition:
         """For whoever makes the tables, and nobody else."""
         self.servers: list[StackServer] = [s for s in (self.kafka, self.postgres, self.s3) if s is not None]
         self.programs: list[StackServer] = [*self._programs()]
-        self.nodes: list[StackServer] = [*self._nodes()]
+        self.nodes: list[StackServer] = [*self._nodes(), *self._cpu_workers()]
 
     def _settings(self) -> Settings:
         """The settings of whoever talks to the stack. Each process of the stack has `data`, `metrics_port`,
@@ -122,7 +127,7 @@ class Composition:
         under these keys, too."""
         self._keys = tuple(keys)
         self.settings = self._settings()
-        return [*self._programs(), *self._nodes()]
+        return [*self._programs(), *self._nodes(), *self._cpu_workers()]
 
     @property
     def api_metrics_url(self) -> str:
@@ -164,6 +169,28 @@ class Composition:
                 )
             )
         return nodes
+
+    def _cpu_workers(self) -> Iterator[StackProgram]:
+        for name, cluster in self._cpu_worker_names().items():
+            arguments = ["--cluster", cluster, "--node", name, "--slots", str(_CPU_SLOTS)]
+            arguments += ["--partition", str(self._cpu_clusters[cluster])]
+            yield self._program(
+                name,
+                "cpu_worker",
+                Role.CPU_WORKER,
+                arguments=arguments,
+                signer=signers.node_signer(cluster, name),
+                join_token=partial(installation_key.join_token, self._keys[0], cluster, name),
+                kafka_role=node_role(cluster),
+            )
+
+    def _cpu_worker_names(self) -> dict[str, str]:
+        """The cluster of each."""
+        found: dict[str, str] = {}
+        for cluster in sorted(self._cpu_clusters):
+            for _ in range(self._options.cpu_workers):
+                found[f"cpu-{len(found) + 1}"] = cluster
+        return found
 
     def _program(
         self,
@@ -223,6 +250,7 @@ class Composition:
         configured = {"api": options.api_port, "kafka": options.kafka_port, "s3": options.s3_port}
         names = ["kafka", "kafka-controller", "s3", "api", "scheduler", "projector", "intake", "relay", _API_METRICS]
         names += [f"node-{number}" for number in range(1, options.nodes + 1)]
+        names += self._cpu_worker_names()
         chosen: dict[str, int] = {}
         for name, port in configured.items():
             if port:

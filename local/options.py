@@ -24,6 +24,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     slots: int = 2
     """How many each node has."""
     cluster: str = CLUSTER
+    cpu_workers: int = 1
+    """How many CPU workers for each cluster of kind `prepare` of the first policy."""
     policy: Path | None = None
     """The first policy of new data. None: examples/policies/local.yaml's."""
 
@@ -81,6 +83,8 @@ class Memory(msgspec.Struct, kw_only=True):
     """The first policy's. 0: not installed yet. The broker's pace of cleaning follows from this time."""
     installed: bool = False
     """Topics exist and the first policy was applied."""
+    cpu_clusters: dict[str, int] = {}
+    """Of the first policy: each cluster of kind `prepare`, and the partition of its pool."""
 
 
 class Keys(msgspec.Struct, frozen=True):

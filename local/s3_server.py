@@ -45,7 +45,7 @@ OWNER = "headrace"
 
 PREFIXES_OF: Mapping[str, tuple[str, ...]] = {
     role: tuple(prefix for prefix, rights in RIGHTS[role].items() if rights - {Right.LIST})
-    for role in (Role.SCHEDULER, Role.INTAKE, Role.API, Role.NODE)
+    for role in (Role.SCHEDULER, Role.INTAKE, Role.API, Role.NODE, Role.CPU_WORKER)
 }
 """Below which prefixes the login of a process reaches objects."""
 

@@ -24,11 +24,11 @@ from local import disk, kafka_logins, status
 from local.composition import Composition
 from local.data_directory import tighten
 from local.errors import CannotStart
-from local.first_policy import read_policy
+from local.first_policy import cpu_clusters, read_policy
 from local.installation_key import KeyWatch, keys_in
 from local.lock import StackLock
 from local.model_layers import with_trust
-from local.options import Layout, Memory, Options, from_argument, recall, remember
+from local.options import Layout, Options, from_argument, recall, remember
 from local.own_files import replace
 from local.parts import StackPart
 from local.program import StackProgram
@@ -105,6 +105,8 @@ class Supervisor:
         first, told = with_trust(first, self._layout.data, is_new=not memory.installed, is_own=is_own)
         if told:
             self.status.warnings.append(told)
+        if not memory.installed:
+            memory = msgspec.structs.replace(memory, cpu_clusters=cpu_clusters(first))
         nameless = memory.installed and not self._layout.kafka_users.exists()
         composition = Composition(
             self._options,
@@ -153,7 +155,10 @@ class Supervisor:
 
         boots = {"kafka": topics, "postgres": tables, "s3": bucket}
         _all([partial(self._boot, name, then) for name, then in boots.items()])
-        remember(self._layout, Memory(ports=composition.ports, words_kept_ms=words_kept_ms, installed=True))
+        installed = msgspec.structs.replace(
+            memory, ports=composition.ports, words_kept_ms=words_kept_ms, installed=True
+        )
+        remember(self._layout, installed)
         self._started += [programs, nodes]
         for part in programs + nodes:
             if not stopping.is_set():
