@@ -27,10 +27,11 @@ import msgspec
 import psutil
 
 from bench.worker_node import LoneNode
+from bench.worker_scheduler import CoreScheduler
 from contract.codec import decode_result, encode
-from contract.inputs import Failed, Started, Stopped
-from contract.names import digest_of
-from contract.orders import PreparedInputs
+from contract.inputs import Failed, Stopped, Succeeded
+from contract.names import digest_of, payload_digest
+from contract.orders import Payload, PreparedInputs, Run
 from contract.prepared import MANIFEST_NAME, MediaFacts, PreparedFile, PreparedManifest, preparation_prefix
 from contract.results import attempt_prefix
 from runtime.worker.ffmpeg_program import ffmpeg_program
@@ -44,6 +45,7 @@ WIDTH, HEIGHT, FRAMES, FPS = 960, 540, 60, 24
 WARM = 2
 """Jobs that load the model and start the processes that check. They do not count."""
 PREPARATION = "1.0.0"
+SALT = "ab" * 16
 WITHIN_S = 600.0
 
 
@@ -70,8 +72,8 @@ class Computed(msgspec.Struct, frozen=True):
     returned: float
 
 
-def measured(name: str, folder: Path, jobs: int, encoders: int, *, alone: bool) -> Arm:
-    """`alone`: the model fetches and encodes by itself."""
+def measured(name: str, folder: Path, jobs: int, encoders: int, *, alone: bool, staged: int = 1) -> Arm:
+    """`alone`: the model fetches and encodes by itself. `staged`: the policy's staged_per_slot."""
     ffmpeg = ffmpeg_program("")
     code = folder / "code"
     code.mkdir(parents=True)
@@ -85,13 +87,19 @@ def measured(name: str, folder: Path, jobs: int, encoders: int, *, alone: bool) 
         (code / "ffmpeg").write_bytes(Path(ffmpeg).read_bytes())
         (code / "ffmpeg").chmod(0o755)
         inputs |= {"clip": str(code / "clip"), "ffmpeg": str(code / "ffmpeg")}
-    node = LoneNode(folder, code, "model:Clips", ffmpeg, encoders)
+    payload = Payload(msgspec.Raw(msgspec.json.encode(inputs)), SALT)
 
-    def prepared(job: str) -> PreparedInputs | None:
-        return None if alone else prepare(node, job, clip, sha256)
+    def completed(order: Run) -> Run:
+        """With what a host fills in, and the media of the job, as if it had been prepared."""
+        media = None if alone else prepare(node, order.job, clip, sha256)
+        return msgspec.structs.replace(order, payload=payload, prepared=media)
 
+    scheduler = CoreScheduler(payload_digest(SALT, bytes(payload.inputs)), completed, staged)
+    node = LoneNode(folder, code, "model:Clips", ffmpeg, encoders, scheduler)
     with node.at_work():
-        found, stored_s, cpu_s = run(node, [node.order(inputs, prepared) for _ in range(WARM + jobs)])
+        scheduler.submit(WARM + jobs)
+        found, stored_s, cpu_s = run(node, scheduler, WARM + jobs)
+    scheduler.close()
     computed = sorted(found, key=lambda one: one.begun)[WARM:]
     span = computed[-1].ended - computed[0].begun
     return Arm(
@@ -106,27 +114,21 @@ def measured(name: str, folder: Path, jobs: int, encoders: int, *, alone: bool) 
     )
 
 
-def run(node: LoneNode, orders: Sequence[Any]) -> tuple[list[Computed], float, float]:
+def run(node: LoneNode, scheduler: CoreScheduler, jobs: int) -> tuple[list[Computed], float, float]:
     """What the model says of each job, when the last result was stored, and the CPU seconds of those that count."""
-    waiting = list(orders)
-    for order in waiting[:2]:
-        node.take(order)
-    del waiting[:2]
     ended, cpu_s = 0, 0.0
-    while ended < len(orders):
-        report = node.broker.said.get(timeout=WITHIN_S)
-        if isinstance(report, Started):
-            if waiting:  # one is staged behind the one that runs
-                node.take(waiting.pop(0))
-        elif isinstance(report, Failed | Stopped):
+    while ended < jobs:
+        report = scheduler.said.get(timeout=WITHIN_S)
+        if isinstance(report, Failed | Stopped):
             raise RuntimeError(f"expected every job to succeed, found {report}")
-        else:
+        if isinstance(report, Succeeded):
             ended += 1
             if ended == WARM:
                 cpu_s = -cpu_used()
     stored_s = time.monotonic()
     cpu_s += cpu_used()
-    raws = [node.store.get(f"{attempt_prefix(one.job, one.dispatch)}{MANIFEST_NAME}", 0) for one in orders]
+    prefixes = [attempt_prefix(order.job, order.dispatch) for order in scheduler.orders.values()]
+    raws = [node.store.get(prefix + MANIFEST_NAME, 0) for prefix in prefixes]
     return [msgspec.json.decode(decode_result(raw).values, type=Computed) for raw in raws], stored_s, cpu_s
 
 
@@ -141,13 +143,14 @@ def cpu_used() -> float:
 
 
 def prepare(node: LoneNode, job: str, clip: bytes, sha256: str) -> PreparedInputs:
-    """Leave the clip in the store as a CPU worker would. Of one file all jobs have a link."""
+    """Leave the clip in the store as a CPU worker would. All jobs have a link to one file."""
     prefix = preparation_prefix(job, PREPARATION)
     place = node.store.path(f"{prefix}0.npy")
     first = node.store.folder / "clip"
     if not first.exists():
         first.write_bytes(clip)
-    os.link(first, place)
+    if not place.exists():
+        os.link(first, place)
     facts = MediaFacts("mp4", "h264", len(clip), sha256)
     file = PreparedFile("clip", 0, "0.npy", sha256, len(clip), "video", "frames", facts)
     manifest = encode(PreparedManifest(job, PREPARATION, "v", "sha256:00", (file,), secrets.token_hex(16)))
@@ -164,12 +167,12 @@ def page(arms: Sequence[Arm], encoders: int) -> str:
         "",
         f"Back-to-back jobs of {SECONDS:g} s on one slot, each with {CLIP_BYTES / 1e6:g} MB of prepared media in and"
         f" about 20 MB of H.264 out ({FRAMES} frames of noise, {WIDTH} x {HEIGHT}), through a node's real agent behind"
-        " its layers. The scheduler is a list that keeps one attempt staged behind the one that runs, and the object"
-        " store a folder. **A job sleeps**: it holds its slot without the processor, because two cores cannot compute,"
-        f" encode and serve at once, so its {SECONDS:g} s stand for those of a GPU. Its frames come one by one in the"
-        f" last {DECODING_S:g} s, as a decoder makes them. {encoders} encoders at a time, of one thread. The share"
-        " counts nothing but those seconds: reading the clip, handing frames over and waiting for the next order are"
-        " gaps. Where the model does it, it copies and checks the clip before, and feeds its encoder frame by frame.",
+        " its layers. The scheduler is the core in the same process, and the object store a folder. **A job sleeps**:"
+        " it holds its slot without the processor, because two cores cannot compute, encode and serve at once, so its"
+        f" {SECONDS:g} s stand for those of a GPU. Its frames come one by one in the last {DECODING_S:g} s, as a"
+        f" decoder makes them. {encoders} encoders at a time, of one thread. The share counts nothing but those"
+        " seconds: reading the clip, handing frames over and waiting for the next order are gaps. Where the model does it, it"
+        " copies and checks the clip before, and feeds its encoder frame by frame.",
         "",
         "| who fetches and encodes | jobs | slot computes | gap between two | last result stored after | CPU a job |"
         " frames | out |",
@@ -194,12 +197,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.worker", description=__doc__)
     parser.add_argument("--jobs", type=int, default=40, help="of each arm, beside those that warm up")
     parser.add_argument("--encoders", type=int, default=2)
+    parser.add_argument("--staged", type=int, default=1, help="the policy's staged_per_slot")
     parser.add_argument("--print", action="store_true", help=f"and do not write docs/{PAGE}")
     given = parser.parse_args()
     arms = []
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
         for name, alone in (("the node", False), ("the model", True)):
-            arms.append(measured(name, Path(folder) / name[4:], given.jobs, given.encoders, alone=alone))
+            arms.append(
+                measured(name, Path(folder) / name[4:], given.jobs, given.encoders, alone=alone, staged=given.staged)
+            )
             print(arms[-1], file=sys.stderr, flush=True)
     written = page(arms, given.encoders)
     if given.print:

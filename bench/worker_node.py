@@ -1,7 +1,6 @@
-"""A node's real agent between a broker and an object store in memory and files, for `bench.worker`.
+"""A node's real agent beside a scheduler in memory and an object store of files, for `bench.worker`.
 
-The broker gives an order as a scheduler does: one attempt is staged behind the one that runs. The store keeps files, so
-that what it costs is what a disk costs."""
+The store keeps files, so that what it costs is what a disk costs."""
 
 from __future__ import annotations
 
@@ -10,34 +9,23 @@ import secrets
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any
 
-import msgspec
-
-from contract.codec import decode_input
-from contract.inputs import Failed, NodeReport, Started, Stopped, Succeeded
-from contract.names import payload_digest
-from contract.orders import Order, Payload, PreparedInputs, Run
+from bench.worker_scheduler import CLUSTER, MODEL, TIMEOUT_MS, VERSION, CoreScheduler
 from contract.signing import RecordSigner
-from contract.topics import JOBS
 from gpu_worker.agent import Agent
 from gpu_worker.io.encoding import EncoderTuning
 from gpu_worker.world import World
 from registry.depot import InstalledVersion
 from registry.environment_lock import environment
 from registry.manifest import Manifest
-from runtime.kafka import Delivery, OnDelivery
 from runtime.object_store import Missing, Source
 from runtime.worker.canary_flight import find_layers
 from runtime.worker.node import NodeIdentity
-from runtime.worker.order_reader import OrderListener
 from runtime.worker.scratch import Scratch
 
-SALT = "ab" * 16
 HEARTBEAT_MS = 1_000
 COPY_BYTES = 1 << 20
 
@@ -78,36 +66,6 @@ class FileStore:
         shutil.copyfile(self.folder / key, path)
 
 
-class ListBroker:
-    """Takes the node's reports, and hands over its orders."""
-
-    def __init__(self) -> None:
-        self.said: SimpleQueue[Started | Succeeded | Failed | Stopped] = SimpleQueue()
-        self.session = ""
-        self.listener: OrderListener | None = None
-
-    def offer(self, topic: str, value: bytes | None, *, on_delivery: OnDelivery | None = None, **_: Any) -> None:
-        if topic != JOBS or on_delivery is None or value is None:
-            return
-        record = decode_input(value)
-        if isinstance(record, NodeReport):
-            for report in record.reports:
-                if isinstance(report, Started | Succeeded | Failed | Stopped):
-                    self.said.put(report)
-        on_delivery(Delivery(0, 0, 0))
-
-    def open_orders(self, session: str, listener: OrderListener) -> ListBroker:
-        self.session, self.listener = session, listener
-        return self
-
-    def start(self) -> None:
-        assert self.listener is not None, "a session was opened"
-        self.listener.positioned(self.session)
-
-    def stop(self, wait_s: float = 0.0) -> None:
-        pass
-
-
 class OneVersion:
     """A depot with one version."""
 
@@ -122,16 +80,16 @@ class OneVersion:
 
 
 class LoneNode:
-    def __init__(self, folder: Path, code: Path, entry_point: str, ffmpeg: str, encoders: int) -> None:
-        self.broker = ListBroker()
+    def __init__(
+        self, folder: Path, code: Path, entry_point: str, ffmpeg: str, encoders: int, scheduler: CoreScheduler
+    ) -> None:
         self.store = FileStore(folder / "store")
-        self._number = 0
         scratch = Scratch(folder / "scratch")
         layers = find_layers(scratch.confinement, [folder], os.environ)
         scratch.give_slots_to(layers.confinement.uid)
         nothing = {"type": "object"}
         manifest = Manifest(
-            name="clips",
+            name=MODEL,
             entry_point=entry_point,
             code=(),
             weights=(),
@@ -142,49 +100,24 @@ class LoneNode:
             gpus=0,
             ranks=1,
             memory_mib=0,
-            timeout_ms=120_000,
+            timeout_ms=TIMEOUT_MS,
         )
         world = World(
-            producer=self.broker,
+            producer=scheduler,
             signer=RecordSigner(None),
             store=self.store,
-            depot=OneVersion(InstalledVersion("v", manifest, code, code, Path(sys.executable))),
-            cached=("v",),
+            depot=OneVersion(InstalledVersion(VERSION, manifest, code, code, Path(sys.executable))),
+            cached=(VERSION,),
             read_payload=lambda *_: None,
-            open_orders=self.broker.open_orders,
+            open_orders=scheduler.open_orders,
             environment=os.environ,
             confinement=layers.confinement,
             encoder=ffmpeg,
             encoding=EncoderTuning(processes=encoders, threads=1),
         )
-        node = NodeIdentity("main", "node-1", 1, "cpu", 0, 0, 0, os.cpu_count() or 1, 30.0, "", secrets.token_hex(16))
+        node = NodeIdentity(CLUSTER, "node-1", 1, "cpu", 0, 0, 0, os.cpu_count() or 1, 30.0, "", secrets.token_hex(16))
         self._agent = Agent(node, world, scratch, heartbeat_ms=HEARTBEAT_MS)
         self._thread = threading.Thread(target=self._agent.run)
-
-    def order(self, inputs: dict[str, Any], prepared: Callable[[str], PreparedInputs | None]) -> Run:
-        """`prepared`: called with the job's id."""
-        self._number += 1
-        job, raw = f"main-{self._number:032d}", msgspec.json.encode(inputs)
-        return Run(
-            "node-1",
-            self.broker.session,
-            "main",
-            1,
-            job,
-            1,
-            f"1.{self._number}.0",
-            "clips",
-            "v",
-            120_000,
-            0,
-            0,
-            payload_digest(SALT, raw),
-            Payload(msgspec.Raw(raw), SALT),
-            prepared=prepared(job),
-        )
-
-    def take(self, order: Order) -> None:
-        self._agent.ordered([order])
 
     @contextmanager
     def at_work(self) -> Iterator[LoneNode]:
