@@ -171,8 +171,8 @@ def page(arms: Sequence[Arm], encoders: int) -> str:
         " it holds its slot without the processor, because two cores cannot compute, encode and serve at once, so its"
         f" {SECONDS:g} s stand for those of a GPU. Its frames come one by one in the last {DECODING_S:g} s, as a"
         f" decoder makes them. {encoders} encoders at a time, of one thread. The share counts nothing but those"
-        " seconds: reading the clip, handing frames over and waiting for the next order are gaps. Where the model does it, it"
-        " copies and checks the clip before, and feeds its encoder frame by frame.",
+        " seconds: reading the clip, handing frames over and waiting for the next order are gaps. Where the model does"
+        " it, it copies and checks the clip before, and feeds its encoder frame by frame.",
         "",
         "| who fetches and encodes | jobs | slot computes | gap between two | last result stored after | CPU a job |"
         " frames | out |",
