@@ -267,8 +267,8 @@ def _plan(decoder: MediaDecoder, scratch: str, bounds: ProgramBounds) -> Mapping
         "cpu_s": bounds.cpu_s,
         "open_files": OPEN_FILES_MAX,
     }
+    for layer in filter(None, (plan["mounts"], plan["landlock"])):
+        layer["write"] = []
     if plan["mounts"]:
-        plan["mounts"] |= {"write": [], "system": [path for path in LIBRARIES if os.path.lexists(path)]}
-    if plan["landlock"]:
-        plan["landlock"] |= {"write": []}
+        plan["mounts"]["system"] = [path for path in LIBRARIES if os.path.lexists(path)]
     return plan

@@ -41,12 +41,12 @@ def connect(family, address):
     with socket.socket(family) as any_socket:
         any_socket.settimeout(2)
         any_socket.connect(address)
-secret, port, name, given = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+secret, port, name, given, scratch = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 print(json.dumps({
     "read a file": can(lambda: open(secret).close()),
     "read the system's users": can(lambda: open("/etc/passwd").close()),
     "list the system": can(lambda: os.listdir("/usr/bin")),
-    "write a file": any(can(lambda: open(at + "/x", "w").close()) for at in ("", "/tmp", os.path.dirname(secret))),
+    "write a file": any(can(lambda: open(at + "/x", "w").close()) for at in ("", "/tmp", scratch)),
     "write to what it was given": can(lambda: os.write(given, b"x")),
     "reach a port": can(lambda: connect(socket.AF_INET, ("127.0.0.1", port))),
     "reach a socket": can(lambda: connect(socket.AF_UNIX, chr(0) + name)),
@@ -63,6 +63,7 @@ print(json.dumps({name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[
 def said(decoder: MediaDecoder, folder: Path, arguments: Sequence[str], descriptor: int) -> list[dict[str, object]]:
     scratch = folder / "scratch"
     scratch.mkdir()
+    scratch.chmod(0o777)  # so that nothing but the layers holds the decoder off
     data = bytearray()
     program = ConfinedProgram(decoder, arguments, scratch, BOUNDS, descriptors=(descriptor,))
     ended = program.run(data.extend, lambda line: print(line.decode()))
@@ -80,7 +81,7 @@ def test_a_decoder_that_was_taken_over_reaches_nothing(tmp_path: Path) -> None:
         name = f"headrace-test-{os.getpid()}"
         named.bind(f"\0{name}")
         named.listen()
-        arguments = [str(secret), str(port.getsockname()[1]), name, str(descriptor)]
+        arguments = [str(secret), str(port.getsockname()[1]), name, str(descriptor), str(tmp_path / "scratch")]
         could, limits = said(decoder, tmp_path, arguments, descriptor)
     os.close(descriptor)
 
@@ -150,9 +151,9 @@ while "pipe:1" in sys.argv: sys.stdout.buffer.write(bytes(2**20))
     source, scratch = tmp_path / "clip.mp4", tmp_path / "scratch"
     source.write_bytes(VIDEO)
     scratch.mkdir()
-    rule = MediaRule(frames_max=48)
+    rule, decoder = MediaRule(frames_max=48), fake(tmp_path / "fake", flood)
     with pytest.raises(MediaRefused) as refused:
-        prepare_file(source, "video", rule, tmp_path / "target", scratch, fake(tmp_path / "fake", flood))
+        prepare_file(source, "video", rule, tmp_path / "target", scratch, decoder, bounds=QUICK)
     assert refused.value.kind == "too_long"
     assert sum(path.stat().st_size for path in scratch.iterdir()) <= 128 + 48 * 160 * 120 * 3
 

@@ -60,9 +60,8 @@ def test_pixels_are_made_square(aspect: Fraction, size: tuple[int, int]) -> None
 
 
 def test_wide_pixels_make_no_more_pixels_than_the_rule_takes() -> None:
-    found = plan(3000, 3000, MediaRule(longest_side=3840, pixels_max=9_000_000), Fraction(3))
-    assert found.width * found.height <= 9_000_000
-    assert found.width <= 3840
+    found = plan(1000, 1000, MediaRule(longest_side=3840, pixels_max=1_000_000), Fraction(3))
+    assert 980_000 < found.width * found.height <= 1_000_000
 
 
 def test_a_picture_of_which_nothing_would_be_left_is_refused() -> None:
