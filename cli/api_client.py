@@ -28,6 +28,20 @@ EVENT_ID_MAX = 200
 _OF_STREAMS = httpx.Timeout(ANSWER_WITHIN_S, read=SILENT_S)
 
 
+class PieceNotTaken(CommandFailed):
+    """A piece of an upload did not arrive."""
+
+    def __init__(self, said: str, status: int) -> None:
+        super().__init__(f"{said}; run this again, and it goes on with what has not arrived")
+        self.status = status
+        """Of the answer; 0: there was none."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether sending it again may help."""
+        return self.status in (0, 408, 429) or self.status >= 500
+
+
 class ApiClient:
     """A session with the API at `url` under one key. Every failure is a CommandFailed with the words of the API."""
 
@@ -56,6 +70,25 @@ class ApiClient:
 
     def post(self, path: str, body: Document, headers: dict[str, str] | None = None) -> Document:
         return self._call("POST", path, json=body, headers=headers)
+
+    def delete(self, path: str) -> Document:
+        return self._call("DELETE", path)
+
+    def put_piece(self, piece: Document, blocks: Iterator[bytes]) -> None:
+        """Send a piece of an upload: to the object store by its link, else through the API. PieceNotTaken."""
+        length = {"Content-Length": str(piece["bytes"])}
+        try:
+            if piece["url"]:
+                with http_client(piece["url"], timeout=ANSWER_WITHIN_S) as store:
+                    answer = store.put(piece["url"], content=blocks, headers=piece["headers"] | length)
+                said = f"the object store answered {answer.status_code}"
+            else:
+                answer = self._http.put(piece["data"], content=blocks, headers=length)
+                said = "" if answer.is_success else str(_failure(answer))
+        except httpx.TransportError as error:
+            raise PieceNotTaken(f"the upload was interrupted ({type(error).__name__})", 0) from None
+        if not answer.is_success:
+            raise PieceNotTaken(said, answer.status_code)
 
     def events(self, path: str, *, follow: bool = True) -> Iterator[tuple[str, Document]]:
         """(name, data) of each server-sent event, until the server says that no more will come; without `follow` of

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import job_inputs, job_progress, output
+from cli import job_inputs, job_progress, output, upload_sending
 from cli.api_client import ApiClient, Document
 from cli.connection import DATA_DEFAULT, Data, api, settings
 from cli.errors import CommandFailed, WrongUse
@@ -27,7 +27,9 @@ app = typer.Typer(no_args_is_help=True, help="Requests to run a model once.")
 def submit(
     model: Annotated[str, typer.Argument(help="model, model@alias or model@sha256:…")],
     tier: Annotated[str | None, typer.Option(help="One of your key's tiers; by default its first.")] = None,
-    pairs: Annotated[list[str] | None, typer.Option("--input", help="name=value, or name:=JSON; repeat it.")] = None,
+    pairs: Annotated[
+        list[str] | None, typer.Option("--input", help="name=value, name:=JSON, or name=@FILE of media; repeat it.")
+    ] = None,
     file: Annotated[str | None, typer.Option("--inputs", help="A JSON file of inputs; - for standard input.")] = None,
     expires_in: Annotated[int | None, typer.Option("--expires-in", help="Seconds until the job is ended.")] = None,
     idempotency_key: Annotated[
@@ -40,7 +42,9 @@ def submit(
 ) -> None:
     """Submit a job. With --wait follow the job, with --output save its result."""
     with api(data) as client:
-        request: Document = {"model": model, "inputs": job_inputs.read(pairs or [], file, _schema(client, model))}
+        inputs = job_inputs.read(pairs or [], file, _schema(client, model))
+        inputs = job_inputs.with_files(inputs, lambda path: _name_of(client, path))
+        request: Document = {"model": model, "inputs": inputs}
         if tier is not None:
             request["tier"] = tier
         if expires_in is not None:
@@ -269,6 +273,10 @@ def _page_through(client: ApiClient, limit: int, filters: dict[str, str | None])
         if not cursor:
             break
     return jobs
+
+
+def _name_of(client: ApiClient, path: Path) -> str:
+    return str(upload_sending.bring(client, path)["name"])
 
 
 def _schema(client: ApiClient, reference: str) -> dict[str, Any]:

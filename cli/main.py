@@ -21,6 +21,7 @@ from runtime.private_memory import keep_memory_private
 
 NOUNS = {
     "jobs": "Requests to run a model once.",
+    "uploads": "Media that you bring, for inputs of jobs.",
     "models": "Versions of models, and the aliases that point to them.",
     "clusters": "Clusters and their nodes.",
     "nodes": "What a machine needs to join as a node.",

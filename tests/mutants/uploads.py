@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 _API = "tests/unit/api/test_uploads.py"
 _OWASP = "tests/unit/api/test_owasp_2023.py"
+_CLI = "tests/unit/cli/test_uploads.py"
 _SWEEP = "tests/unit/operations/test_upload_sweep.py"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -235,5 +236,68 @@ MUTANTS: tuple[Mutant, ...] = (
         "ROUNDS_MAX = 100",
         "ROUNDS_MAX = 1",
         f"{_SWEEP}::test_many_go_in_one_sweep",
+    ),
+    Mutant(
+        "the command sends a file again that is there",
+        "cli/upload_sending.py",
+        "            known = _known(client, size, sha256)\n",
+        "            known = None\n",
+        f"{_CLI}::test_the_same_file_again_is_not_sent_again",
+    ),
+    Mutant(
+        "the command sends pieces again that have arrived",
+        "cli/upload_sending.py",
+        '        if piece["arrived"]:\n',
+        "        if False:\n",
+        f"{_CLI}::test_an_interrupted_command_goes_on_with_what_has_not_arrived",
+    ),
+    Mutant(
+        "the command takes another file of the same length for the same",
+        "cli/upload_sending.py",
+        'if (upload["bytes"], upload["sha256"]) == (size, sha256) and',
+        'if upload["bytes"] == size and',
+        f"{_CLI}::test_the_same_file_again_is_not_sent_again",
+    ),
+    Mutant(
+        "the command goes on with an upload that ended",
+        "cli/upload_sending.py",
+        ' and upload["state"] in _KEPT_ON:',
+        ":",
+        f"{_CLI}::TestCommands::test_create_list_show_delete",
+    ),
+    Mutant(
+        "the command gives up at the first trouble",
+        "cli/upload_sending.py",
+        "TRIES = 5",
+        "TRIES = 1",
+        f"{_CLI}::test_what_passes_is_tried_again",
+    ),
+    Mutant(
+        "the command tries for ever what does not pass",
+        "cli/upload_sending.py",
+        "            if not tries_left or not (error.passes or error.status == _LINK_OVER):",
+        "            if not tries_left:",
+        f"{_CLI}::test_what_does_not_pass_ends_at_once",
+    ),
+    Mutant(
+        "the command takes a lost answer for a failure",
+        "cli/upload_sending.py",
+        "_LINK_OVER, _IS_THERE = 403, (409, 412)",
+        "_LINK_OVER, _IS_THERE = 403, ()",
+        f"{_CLI}::test_an_answer_that_was_lost_is_no_failure",
+    ),
+    Mutant(
+        "the command knows one way to the store",
+        "cli/upload_sending.py",
+        '                piece = {**piece, "url": ""}',
+        "                pass",
+        f"{_CLI}::test_a_store_that_cannot_be_reached_from_here_gets_it_through_the_api",
+    ),
+    Mutant(
+        "any text with an @ is a file",
+        "cli/job_inputs.py",
+        'text.startswith("@") and (kind := _media_of(properties.get(name)))',
+        'text.startswith("@") and (kind := _media_of(properties.get(name)) or _ONE)',
+        f"{_CLI}::test_files_of_inputs_are_brought_where_the_schema_asks_for_media",
     ),
 )
