@@ -54,7 +54,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
 
 def _structs_of(its: Operation) -> list[type[msgspec.Struct]]:
     structs = [body for body in its.answers.values() if not isinstance(body, str)]
-    return [*structs, its.body] if its.body else structs
+    return structs if its.body is None or isinstance(its.body, str) else [*structs, its.body]
 
 
 def _ref(struct: type[msgspec.Struct]) -> dict[str, str]:
@@ -72,7 +72,8 @@ def _described(its: Operation) -> dict[str, Any]:
     if its.parameters:
         described["parameters"] = list(its.parameters)
     if its.body:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(its.body)}}}
+        content = {its.body: {}} if isinstance(its.body, str) else {"application/json": {"schema": _ref(its.body)}}
+        described["requestBody"] = {"required": True, "content": content}
     if its.public:
         described["security"] = []
     return described

@@ -37,7 +37,8 @@ class Operation(NamedTuple):
     problems: tuple[int, ...]
     """Statuses of the problems that it answers, beside 401, 422 (a parameter that it does not know), 429 and 500."""
     parameters: tuple[Parameter, ...]
-    body: type[msgspec.Struct] | None
+    body: type[msgspec.Struct] | str | None
+    """A Struct (JSON) or a media type."""
     public: bool
     """Without a key."""
     handle: Handler
@@ -51,7 +52,7 @@ def operation(
     *,
     problems: tuple[int, ...] = (),
     parameters: tuple[Parameter, ...] = (),
-    body: type[msgspec.Struct] | None = None,
+    body: type[msgspec.Struct] | str | None = None,
     public: bool = False,
 ) -> Callable[[Handler], Operation]:
     """Makes a handler an operation."""

@@ -124,6 +124,7 @@ async def get_upload(request: Request) -> Response:
     {200: UploadDetail},
     problems=(400, 404, 408, 409, 422, 503),
     parameters=(in_path("upload"), query("part", {"type": "integer", "minimum": 1}, "Which piece. Without: the file.")),
+    body="application/octet-stream",
 )
 async def put_upload_data(request: Request) -> Response:
     key = await authenticate(request)

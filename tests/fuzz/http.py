@@ -343,7 +343,7 @@ def request_to(operation: Operation) -> Callable[[Random], HttpRequest]:
         names = {"job": job, "model": "echo", "attempt": "1", "upload": PENDING.upload}
         query: list[tuple[str, str]] = []
         method, body = operation.method, [b""]
-        if operation.body is not None:
+        if operation.body is not None and not isinstance(operation.body, str):
             headers.append((b"content-type", b"application/json"))
             body = in_pieces(chance, a_body(chance) if operation.body is SubmitRequest else an_upload(chance))
         elif operation.method == "PUT":

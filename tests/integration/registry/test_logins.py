@@ -12,7 +12,7 @@ from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from contract.policy import Pool
-from registry import aliases, audiences, keys, models, owners, pools, publishing
+from registry import aliases, audiences, keys, models, owners, pools, publishing, uploads
 from registry.errors import RegistryError
 from registry.relay import RELAY_LOCK
 from runtime import database_logins
@@ -103,6 +103,10 @@ def test_every_table_is_some_roles(login_of: LoginOf, engine: Engine) -> None:
 MAKE_A_KEY = (
     "INSERT INTO registry.keys (sha256, id, tenant, tiers, scope) VALUES (repeat('a', 64), 'k', 't', '{t}', 'operator')"
 )
+MAKE_AN_UPLOAD = (
+    "INSERT INTO registry.uploads (upload, tenant, state, bytes, sha256, part_bytes, parts, expires_at)"
+    " VALUES ('u-' || repeat('a', 32), 't', 'ready', 1, '', 1, '', now() + interval '1 day')"
+)
 TAKE_A_LOCK = tuple(
     f"SELECT pg_{attempt}advisory_{scope}lock{shared}({number})"
     for attempt in ("", "try_")
@@ -158,6 +162,7 @@ NOT_OF = {
         "DELETE FROM views.jobs",
         *TAKE_A_LOCK,
         "UPDATE registry.outbox SET published_at = now()",
+        "UPDATE registry.uploads SET tenant = 'other'",
     ),
     Role.INTAKE: (
         "SELECT * FROM registry.keys",
@@ -165,6 +170,9 @@ NOT_OF = {
         *TAKE_A_LOCK,
         "INSERT INTO views.jobs SELECT * FROM views.jobs",
         "INSERT INTO registry.models (name, pool, bound_by) VALUES ('mine', 'main', 'intake')",
+        "UPDATE registry.uploads SET state = 'ready'",
+        "DELETE FROM registry.uploads",
+        MAKE_AN_UPLOAD,
     ),
     Role.PROJECTOR: ("SELECT * FROM registry.keys", "SELECT * FROM registry.models"),
     Role.RELAY: (
@@ -182,6 +190,18 @@ def test_what_a_login_must_not_do_is_denied(role: str, login_of: LoginOf) -> Non
     login = login_of(role)
     taken = {statement: state_of(login, statement) for statement in (*OF_NOBODY, *NOT_OF[role])}
     assert {statement: state for statement, state in taken.items() if state != DENIED} == {}
+
+
+def test_intake_keeps_an_upload_on_that_is_named(login_of: LoginOf, engine: Engine) -> None:
+    assert state_of(engine, MAKE_AN_UPLOAD) is None
+    upload = "u-" + "a" * 32
+    with login_of(Role.INTAKE).begin() as connection:
+        assert uploads.name(connection, "t", [upload], 9 * 86_400) == {upload: 1}
+        assert uploads.states(connection, "t", [upload]) == {upload: "ready"}
+    with login_of(Role.API).begin() as connection:
+        row = uploads.of(connection, "t", upload)
+        assert row is not None
+        assert row.expires_ms - row.created_ms > 8 * 86_400_000
 
 
 def test_an_author_publishes_as_the_login_and_not_as_the_client_says(
