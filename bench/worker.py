@@ -34,7 +34,7 @@ from contract.names import digest_of, payload_digest
 from contract.orders import Payload, PreparedInputs, Run
 from contract.prepared import MANIFEST_NAME, MediaFacts, PreparedFile, PreparedManifest, preparation_prefix
 from contract.results import attempt_prefix
-from runtime.worker.ffmpeg_program import ffmpeg_program
+from runtime.media.decoder_program import find_program
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
@@ -74,7 +74,7 @@ class Computed(msgspec.Struct, frozen=True):
 
 def measured(name: str, folder: Path, jobs: int, encoders: int, *, alone: bool, staged: int = 1) -> Arm:
     """`alone`: the model fetches and encodes by itself. `staged`: the policy's staged_per_slot."""
-    ffmpeg = ffmpeg_program("")
+    ffmpeg = str(find_program(""))
     code = folder / "code"
     code.mkdir(parents=True)
     (code / "model.py").write_bytes((HERE / "models" / "clips" / "model.py").read_bytes())

@@ -24,10 +24,10 @@ from runtime import jobs_writer
 from runtime.anonymous_clients import require_names
 from runtime.entry import exit_with
 from runtime.kafka import Lookup, Producer
+from runtime.media.decoder_program import DecoderUnusable, find_program
 from runtime.settings import Settings
 from runtime.telemetry import configure_logging, serve_metrics
 from runtime.worker.canary_flight import find_layers, tell_of
-from runtime.worker.ffmpeg_program import ffmpeg_program
 from runtime.worker.identity import IdentityTaken, hold_identity, identity_in
 from runtime.worker.node import NodeIdentity
 from runtime.worker.node_store import node_store
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         open_orders=lambda session, agent: OrderReader(settings.brokers, node.cluster, node.name, session, agent),
         environment=os.environ,
         confinement=layers.confinement,
-        encoder=ffmpeg_program(settings.ffmpeg),
+        encoder=_encoder(settings),
         encoding=EncoderTuning.of(settings, node.cores),
         frames_bytes_max=allowed.frames_bytes,
         input_bytes_max=allowed.input_bytes,
@@ -122,6 +122,15 @@ def _node(options: argparse.Namespace, settings: Settings) -> NodeIdentity:
         identity=identity_in(node_folder(settings, options.node)),
         join_token=settings.join_token,
     )
+
+
+def _encoder(settings: Settings) -> str:
+    """The program that encodes; empty, with a word in the log: there is none, and jobs that need one will say so."""
+    try:
+        return str(find_program(settings.ffmpeg))
+    except DecoderUnusable as error:
+        log.warning("no encoder: what models hand over cannot be encoded", found=str(error))
+        return ""
 
 
 if __name__ == "__main__":

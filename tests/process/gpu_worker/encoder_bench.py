@@ -18,13 +18,13 @@ from contract.codec import decode_result
 from contract.inputs import NodeHeartbeat
 from contract.orders import Run
 from contract.results import MANIFEST_NAME, ResultManifest, attempt_prefix
+from runtime.media.decoder_program import find_program
 from runtime.worker.canary_flight import probe
 from runtime.worker.confinement import Confinement, confinement, forms
-from runtime.worker.ffmpeg_program import ffmpeg_program
 from tests.process.gpu_worker.agent_table import Table, running
 from tests.waiting import until
 
-FFMPEG = ffmpeg_program("")
+FFMPEG = str(find_program(""))
 WIDTH, HEIGHT, FRAMES, FPS = 64, 48, 12, 24
 MODEL = """
 import os, time
