@@ -83,11 +83,13 @@ class Flow(nn.Module):
         size = len(self.mean)
         noise = [torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         x = torch.stack(noise).to(device)
-        condition = self.prompt(encode([*prompts, *[""] * len(prompts)]).to(device))
-        scaled = ((known.to(device) - self.known_mean) / self.known_spread).repeat(2, 1)
+        times = 1 if guidance == 1 else 2  # with and without the words
+        condition = self.prompt(encode([*prompts, *[""] * (len(prompts) * (times - 1))]).to(device))
+        scaled = ((known.to(device) - self.known_mean) / self.known_spread).repeat(times, 1)
         for index in range(steps):
-            level = torch.full((2 * len(x),), index / steps, device=device)
-            asked, unasked = self(torch.cat([x, x]), level, condition, scaled).chunk(2)
+            level = torch.full((times * len(x),), index / steps, device=device)
+            found = self(x.repeat(times, 1), level, condition, scaled).chunk(times)
+            asked, unasked = found[0], found[-1]
             x = x + (unasked + guidance * (asked - unasked)) / steps
             if on_step is not None:
                 on_step(index + 1)

@@ -10,11 +10,18 @@ from contract.media import MediaRule, rule_fault
 from tests.unit.architecture.product import ROOT
 
 MODELS = ROOT / "examples" / "models"
-FAMILY = ("shapes", "image_to_video", "upscale")
+FAMILY = ("shapes", "modify_video", "image_to_video", "upscale")
 WEIGHTS_MAX = 20_000_000
 
 
-@pytest.mark.parametrize(("name", "folder"), [("words.py", "shapes"), ("media_file.py", "upscale")])
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("words.py", "shapes"),
+        ("media_file.py", "upscale"),
+        *((name, "modify_video") for name in ("codec.py", "flow.py", "prompt.py", "words.py", "media_file.py")),
+    ],
+)
 def test_what_two_models_share_is_the_same_in_both(name: str, folder: str) -> None:
     """A published directory stands alone, so each has a copy."""
     assert (MODELS / folder / name).read_bytes() == (MODELS / "image_to_video" / name).read_bytes()
@@ -33,7 +40,7 @@ def test_the_weights_of_the_family_are_small() -> None:
 
 @pytest.mark.parametrize(
     ("folder", "field", "kind"),
-    [("image_to_video", "image", "image"), ("upscale", "video", "video")],
+    [("modify_video", "video", "video"), ("image_to_video", "image", "image"), ("upscale", "video", "video")],
 )
 def test_a_field_of_media_has_a_rule_that_may_be_published(folder: str, field: str, kind: str) -> None:
     said = yaml.safe_load((MODELS / folder / "model.yaml").read_text())["inputs"]["properties"][field]
