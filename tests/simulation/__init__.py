@@ -1,6 +1,6 @@
 """The seeded simulation: the real scheduler and ledger writer in a world that fails on purpose.
 
-Here live a simulated world (`timeline`, `log`, `nodes`, `submitters`, `operators`, `extremes`, `schedulers`,
+Here live a simulated world (`timeline`, `log`, `nodes`, `workers`, `submitters`, `operators`, `extremes`, `schedulers`,
 `faults`), an auditor that believes none of our code (`auditor` and what it is made of), and the broken variants that
 the auditor must catch. What must not live here: a real clock, a thread, a socket, or a judgement made by `scheduling`.
 

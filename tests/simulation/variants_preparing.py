@@ -235,7 +235,17 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
     )
 }
 
-CAUGHT_BY = {
-    "media_wait_for_slots_at_once": 2,
+CAUGHT_BY = dict.fromkeys(VARIANTS, 2) | {
+    "held_pools_begin_preparations": 9,
+    "preparations_wait_behind_others": 12,
+    "any_preparation_of_the_worker_counts": 24,
+    "words_of_sessions_that_are_over_count": 24,
+    "overdue_jobs_have_no_turn_before_workers": 103,
+    "drained_clusters_keep_their_preparations": 26,
+    "prepared_inputs_serve_any_version": 9,
+    "prepared_inputs_serve_one_version": 96,
+    "lost_inputs_are_waited_for": 38,
+    "the_shadow_waits_for_media": 10,
+    "nodes_of_any_kind_join": 3,
 }
-"""As in `variants`."""
+"""As in `variants`. No media are prepared in the first two worlds."""
