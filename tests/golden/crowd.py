@@ -22,6 +22,7 @@ from contract.inputs import (
     Started,
     Succeeded,
     VersionPublished,
+    WithdrawRequested,
 )
 from contract.policy import Cluster, Policy, Tier
 from contract.policy import Pool as PolicyPool
@@ -108,6 +109,7 @@ def life() -> list[bytes]:
     for _ in range(5):
         pool.tick(10_000)
     distrust(pool)
+    media(pool)
     return [*pool.records, *pool.ordered, snapshot.encode(pool.state)]
 
 
@@ -117,6 +119,31 @@ def distrust(pool: Crowd) -> None:
     for node in ("yankee", "bravo"):
         pool.tell(NodeJoined(node, f"{node}.s", "alpha", "cpu", 4, 0, 4_096, layers_missing=("files",)))
     pool.adopt(POLICY)
+
+
+def media(pool: Crowd) -> None:
+    """CPU workers of two clusters: several preparations are given back, lost with their worker, pre-empted and
+    withdrawn at once."""
+    workers = {name: Cluster(POOL, 9, kind="prepare") for name in ("juliett", "hotel")}
+    pool.adopt(msgspec.structs.replace(POLICY, clusters={**POLICY.clusters, **workers}))
+    for number in (1, 2):
+        digest = version_of(f"edit/v{number}")
+        published = VersionPublished("edit", digest, CPU, 60_000, prepares=version_of(f"rules {number}"))
+        pool.tell(published, *([AliasMoved("edit", "live", digest, 1)] if number == 1 else ()))
+    names = ("juliett2", "hotel2", "juliett1", "hotel1")
+    pool.tell(*(NodeJoined(node, f"{node}.s", node[:-1], "cpu", 4, 0, 4_096, kind="prepare") for node in names))
+    jobs = [submission(number, ("free", "api")[number % 2], "edit", media=1) for number in range(700, 724)]
+    pool.tell(*(msgspec.structs.replace(job, tenant=f"t{place % 5}") for place, job in enumerate(jobs)))
+    pool.tell(
+        NodeLeft("hotel2", "hotel2.s"), NodeJoined("hotel1", "again", "hotel", "cpu", 4, 0, 4_096, kind="prepare")
+    )
+    for name in workers:
+        pool.tell(ClusterDrainRequested(name, pool.now_ms + 5_000))
+    pool.tick(5_000, lease_ms=0)
+    pool.tell(*(ClusterActivated(name) for name in workers))
+    pool.tell(AliasMoved("edit", "live", version_of("edit/v2"), 2), WithdrawRequested("edit", version_of("edit/v1")))
+    for _ in range(5):
+        pool.tick(10_000)
 
 
 def suspect(pool: Crowd) -> None:

@@ -1,4 +1,6 @@
-"""The smoke of `make check`: 120 seeds, in three of seven of which CPU workers prepare media. Any number: `make simulate SEEDS=`."""
+"""The smoke of `make check`: 120 seeds, in three of seven of which CPU workers prepare media.
+
+Any number: `make simulate SEEDS=`."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from contract.batch import BATCH_BYTES_MAX, ONE_INPUT_BYTES_MAX
 from contract.bounds import HELD_MAX, RECORD_BYTES_MAX, SLOTS_MAX
 from contract.codec import encode
-from contract.events import AttemptClosed, AttemptFailed, PolicyAdopted, ReportStale
+from contract.events import AttemptClosed, AttemptFailed, InputsRefused, PolicyAdopted, ReportStale
 from contract.inputs import (
     AliasMoved,
     Body,
@@ -24,6 +24,7 @@ from contract.inputs import (
 from contract.names import dispatch_order, job_id
 from contract.policy import UNLIMITED, Cluster, Policy, Tier, fingerprint
 from contract.policy import Pool as PolicyPool
+from scheduling.attempts.retries import WORKER_LOSSES_MAX
 from tests.unit.scheduling.specification import CPU, Pool, a_join, only, version_of
 
 LONG = "x" * 62
@@ -92,6 +93,22 @@ def test_as_many_stray_reports_as_a_record_holds() -> None:
     reports = (stray,) * ((RECORD_BYTES_MAX - 300) // (len(encode(stray)) + 1))
     checked(pool, NodeReport(NODE, SESSION, reports))
     assert len(only(pool.events, ReportStale)) == len(reports)
+
+
+def test_a_worker_that_takes_all_media_with_it_for_the_last_time() -> None:
+    """As many preparations as a worker has slots, each of media over which four workers were lost before."""
+    clusters = {**POLICY.clusters, "w" + LONG: Cluster(POOL, UNLIMITED, kind="prepare")}
+    pool = Pool(msgspec.structs.replace(POLICY, clusters=clusters, backoff_ms=1), name=POOL)
+    published = VersionPublished("m", version_of("m"), CPU, 60_000, prepares=version_of("rules"))
+    pool.tell(published, AliasMoved("m", "live", version_of("m"), 1))
+    pool.join(NODE, "w" + LONG, SLOTS_MAX, SESSION, kind="prepare")
+    jobs = [job_id(POOL, str(number)) for number in range(SLOTS_MAX)]
+    pool.tell(*(Submission(job, TENANT, TIER, "m", "sha256:" + "d" * 64, "api", media=1) for job in jobs))
+    for life in range(1, WORKER_LOSSES_MAX + 1):
+        assert len(pool.state.node_attempts[NODE]) == SLOTS_MAX
+        checked(pool, a_join(NODE, "w" + LONG, SLOTS_MAX, f"{life}{LONG}", kind="prepare"))
+        pool.tick(100)
+    assert len(only([event for batch in pool.batches for event in batch.events], InputsRefused)) == SLOTS_MAX
 
 
 @pytest.mark.parametrize("tenants", [700, 20_000])
