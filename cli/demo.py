@@ -21,7 +21,7 @@ from rich.text import Text
 from audit import story as stories
 from audit.ledger.reader import ledger_of_partition
 from audit.verify import verdict as verdicts
-from cli import audit, contact_sheet, output
+from cli import audit, contact_sheet, demo_media, output
 from cli.api_client import ApiClient, Document
 from cli.caller import user_name
 from cli.connection import api
@@ -42,7 +42,7 @@ from runtime.object_store import ObjectStore
 from runtime.postgres import engine as connect
 from runtime.settings import Settings
 
-MODEL_DIRECTORY = Path(__file__).parent.parent / "examples" / "models" / "shapes"
+MODELS = demo_media.EXAMPLES / "models"
 MODEL = "shapes"
 POOL = "main"
 ENDED_WITHIN_S = 900.0
@@ -69,6 +69,10 @@ class DemoJob(msgspec.Struct):
     tier: str
     door: str
     prompt: str
+    beside: Path | None = None
+    """What is shown beside the result: a video that was there before."""
+    waits_for: demo_media.MediaRequest | None = None
+    """The job is submitted when the job has succeeded whose result it takes."""
     state: str = "submitted"
     fraction: float = 0.0
     waited_ms: int | None = None
@@ -84,7 +88,7 @@ def demo(
     here = stack.settings(data)
     _publish(here)
     with api(data) as client:
-        jobs = [*_submit_over_http(client), *_submit_over_kafka(data)]
+        jobs = [*_submit_over_http(client), *_submit_over_kafka(data), *_submit_media(client)]
         first_video_s = _follow(client, jobs, begun, data)
         videos = _save(client, jobs, data / "videos")
     sheet = data / "contact-sheet.png"
@@ -110,22 +114,19 @@ def _say_step(number: int, words: str) -> None:
 
 
 def _publish(here: Settings) -> None:
-    _say_step(2, "publishing the demo model: weights, code and environment lock, by hash")
-    database = connect(here)
-    done = publishing.publish(
-        MODEL_DIRECTORY,
-        engine=database,
-        store=ObjectStore(here),
-        who=user_name(),
-        why="demo",
-        alias=ALIAS_DEFAULT,
-    )
+    _say_step(2, "publishing the demo models: weights, code and environment lock, by hash")
+    database, store = connect(here), ObjectStore(here)
+    for directory in (MODEL, *demo_media.MODELS):
+        done = publishing.publish(
+            MODELS / directory, engine=database, store=store, who=user_name(), why="demo", alias=ALIAS_DEFAULT
+        )
+        output.err.print(f"   {done.version.model} {done.version.digest}")
     await_relay(database, f"{done.version.model}@{done.version.digest}")
-    output.err.print(f"   {done.version.model} {done.version.digest}")
 
 
 def _submit_over_http(client: ApiClient) -> list[DemoJob]:
-    _say_step(3, f"submitting {len(HTTP_PROMPTS)} prompts over HTTP, {len(KAFKA_PROMPTS)} over Kafka")
+    words = f"{len(HTTP_PROMPTS)} prompts over HTTP, {len(KAFKA_PROMPTS)} over Kafka, and a clip to change"
+    _say_step(3, f"submitting {words}")
     jobs = []
     for seed, (tier, prompt) in enumerate(HTTP_PROMPTS):
         request = {"model": MODEL, "tier": tier, "inputs": {"prompt": prompt, "seed": seed}}
@@ -150,6 +151,29 @@ def _submit_over_kafka(data: Path) -> list[DemoJob]:
     return jobs
 
 
+def _submit_media(client: ApiClient) -> list[DemoJob]:
+    """Uploads a clip and asks for a change. What takes the result of that is submitted when there is one."""
+    source = demo_media.upload(client)
+    jobs = []
+    for request in demo_media.REQUESTS:
+        job = demo_media.submit(client, request, source) if request.of < 0 else ""
+        beside = demo_media.CLIP if request.of < 0 else None
+        jobs.append(DemoJob(job, request.tier, "upload" if job else "output", request.words, beside, None, "submitted"))
+        if not job:
+            jobs[-1].waits_for = request
+    return jobs
+
+
+def _submit_what_waits(client: ApiClient, jobs: list[DemoJob]) -> None:
+    media = jobs[-len(demo_media.REQUESTS) :]
+    for job in media:
+        if job.waits_for is not None and media[job.waits_for.of].state == "succeeded":
+            job.job = demo_media.submit(client, job.waits_for, media[job.waits_for.of].job)
+            job.waits_for = None
+        elif job.waits_for is not None and media[job.waits_for.of].state in TERMINAL:
+            job.state, job.waits_for = "refused", None
+
+
 def _follow(client: ApiClient, jobs: list[DemoJob], begun: float, data: Path) -> float:
     """Shows the jobs until all have ended. Returns the seconds from `begun` to the first video."""
     _say_step(4, "the scheduler decides who goes next (the first job also builds the model's environment)")
@@ -163,8 +187,10 @@ def _follow(client: ApiClient, jobs: list[DemoJob], begun: float, data: Path) ->
                     " status`, `headrace clusters list` and `headrace audit story JOB`, each with --data"
                     f" {quote(str(data))}"
                 )
+            _submit_what_waits(client, jobs)
             for job in open_jobs:
-                _refresh(client, job)
+                if job.job:
+                    _refresh(client, job)
             if not first_video_s and any(job.state == "succeeded" for job in jobs):
                 first_video_s = time.monotonic() - begun
             show()
@@ -207,6 +233,7 @@ def _rows(jobs: list[DemoJob]) -> Table:
 
 
 def _save(client: ApiClient, jobs: list[DemoJob], folder: Path) -> list[tuple[Path, str]]:
+    """The results as files, in the order of the jobs, each with its words for the contact sheet."""
     folder.mkdir(parents=True, exist_ok=True)
     saved = []
     for number, job in enumerate(jobs, 1):
@@ -214,8 +241,10 @@ def _save(client: ApiClient, jobs: list[DemoJob], folder: Path) -> list[tuple[Pa
             continue
         result = client.get(f"/v1/jobs/{job.job}/result")
         video = next(file for file in result["files"] if file["name"].endswith(".mp4"))
-        path = folder / f"{number:02d}-{job.prompt.replace(' ', '-')}.mp4"
+        path = folder / f"{number:02d}-{job.prompt.replace(' ', '-').replace(',', '')}.mp4"
         client.download(video["url"], path)
+        if job.beside is not None:
+            saved.append((job.beside, "a clip that was uploaded"))
         saved.append((path, f"{job.prompt}   ({job.tier}, {job.door})"))
     return saved
 
