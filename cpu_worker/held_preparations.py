@@ -161,9 +161,10 @@ class HeldPreparations:
     # -- what threads tell, in the main thread ----------------------------------------------------------------------
 
     def _moved(self, order: Prepare, phase: PreparationPhase) -> None:
-        if order.preparation in self._rules.held:
+        held = self._rules.held.get(order.preparation)
+        if held is not None and (phase > held.phase or phase is PreparationPhase.FETCHING):
             word, fraction = FRACTIONS[phase]
-            self._sender.progress(order.job, order.preparation, fraction, word)
+            self._sender.progress(order.job, order.preparation, fraction, word, is_phase=True)
         self.follow(self._rules.moved(order.preparation, phase))
 
     def _holds(self, preparation: str, size: int) -> None:

@@ -157,10 +157,11 @@ class ReportSender:
             self._silent_since_s, self._dropping = None, False
             self._reasons.clear()
 
-    def progress(self, job: str, dispatch: str, fraction: float, message: str) -> None:
-        """Tell whoever watches the job; at most four times a second, and lost if the broker is away."""
+    def progress(self, job: str, dispatch: str, fraction: float, message: str, *, is_phase: bool = False) -> None:
+        """Tell whoever watches the job; at most four times a second, and lost if the broker is away. `is_phase`: one of
+        a few words of our own, each of which is told, so that nobody reads of a phase that is long over."""
         now_s = time.monotonic()
-        if now_s - self._progressed_s.get(dispatch, 0.0) < PROGRESS_EVERY_S:
+        if not is_phase and now_s - self._progressed_s.get(dispatch, 0.0) < PROGRESS_EVERY_S:
             return
         self._progressed_s[dispatch] = now_s
         words = mended(message[:MESSAGE_CHARACTERS_MAX])
