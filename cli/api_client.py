@@ -79,8 +79,8 @@ class ApiClient:
         length = {"Content-Length": str(piece["bytes"])}
         try:
             if piece["url"]:
-                with http_client(piece["url"], timeout=ANSWER_WITHIN_S) as store:
-                    answer = store.put(piece["url"], content=blocks, headers=piece["headers"] | length)
+                with http_client(piece["url"], timeout=ANSWER_WITHIN_S) as linked:
+                    answer = linked.put(piece["url"], content=blocks, headers=piece["headers"] | length)
                 said = f"the object store answered {answer.status_code}"
             else:
                 answer = self._http.put(piece["data"], content=blocks, headers=length)

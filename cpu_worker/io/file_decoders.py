@@ -115,9 +115,15 @@ def _answered(asked: DecodeFile, time: PreparationTime) -> DecodeAnswer | None:
         said = _said(process, msgspec.json.encode(asked), time)
     finally:
         _end(process)
+    return answer_of(said)
+
+
+def answer_of(said: bytes) -> DecodeAnswer | None:
+    """What a decoding process said; None: no answer. The process reads what users sent, so nothing that it says is
+    trusted."""
     try:
         answer: DecodeAnswer = msgspec.json.decode(said, type=DecodeAnswer)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
     return answer
 

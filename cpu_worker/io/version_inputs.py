@@ -11,14 +11,14 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from contract.codec import Malformed, decode_values
-from contract.media import KINDS, MEDIA_MAX, MediaRule, rules_digest
+from contract.media import MEDIA_MAX, MediaRule, rules_digest
 from cpu_worker.io.media_sources import MediaWanted, named
 from cpu_worker.io.patient_steps import PatientSteps
 from cpu_worker.rules.verdicts import PreparationOutage, PreparationRefusal
 from registry.answers import Answers
 from registry.errors import RegistryError
 from registry.manifest import MANIFEST_BYTES_MAX, decode_manifest
-from registry.schemas import SchemaRefused, Validators
+from registry.schemas import SchemaRefused, Validators, media_fields, rules_of
 from runtime.worker.outages import SILENT, outage
 
 LOOKS_MAX = 3
@@ -94,15 +94,5 @@ class VersionInputs:
     def _read(self, version: str) -> InputRules:
         raw = self._blobs.read(version.removeprefix("sha256:"), MANIFEST_BYTES_MAX)
         schema = decode_manifest(raw, version).inputs
-        media = media_rules(schema)
-        return InputRules(schema, media, rules_digest(media))
-
-
-def media_rules(schema: dict[str, Any]) -> dict[str, tuple[str, MediaRule]]:
-    """The fields of a version's input schema that take media: {field: (kind, rule)}, sorted by field."""
-    found = {}
-    for field, part in sorted(schema.get("properties", {}).items()):
-        of_one = part.get("items", part) if part.get("type") == "array" else part
-        if of_one.get("format") in KINDS:
-            found[field] = (of_one["format"], msgspec.convert(of_one.get("media", {}), MediaRule))
-    return found
+        media = rules_of(media_fields(schema))
+        return InputRules(schema, dict(sorted(media.items())), rules_digest(media))

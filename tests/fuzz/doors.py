@@ -62,6 +62,7 @@ OURS = {
     "runtime.worker.layers.canary": "an argument that the node gives its own canary",
     "runtime.worker.canary_flight": "what our own program and canary say before any model has run",
     "runtime.worker.layers.enter": "an argument that the node gives the program that starts a child",
+    "cpu_worker.decode_file": "an argument that a CPU worker gives its own decoding program",
     "cli.revocation": "the policy in force, as our own API says it",
     "local.options": "an argument that `headrace up` gives its own supervisor",
 }

@@ -11,6 +11,8 @@ import msgspec
 from contract.codec import Malformed, decode_prepared, decode_upload_ready, encode
 from contract.media import FORMS, KINDS
 from contract.prepared import PreparedManifest, UploadReady, prepared_name
+from cpu_worker.io.decoder_jobs import FileDecoded, FileNotDecoded, FileRefused
+from cpu_worker.io.file_decoders import answer_of
 from gpu_worker.io.prepared_inputs import InputsLost, with_paths
 from tests.fuzz.door import Door
 from tests.fuzz.mutations import mostly_good
@@ -43,7 +45,23 @@ def feed_upload_ready(raw: bytes) -> bool:
     return True
 
 
+def decoded_answer(chance: Random) -> bytes:
+    return mostly_good(chance, encode(record(chance, chance.choice((FileDecoded, FileRefused, FileNotDecoded)))))
+
+
+def feed_decoded_answer(raw: bytes) -> bool:
+    answer = answer_of(raw)
+    assert answer is None or answer_of(encode(answer)) == answer
+    return answer is not None
+
+
 DOORS = (
+    Door(
+        "a decoding process, by its CPU worker",
+        decoded_answer,
+        feed_decoded_answer,
+        ("cpu_worker.io.file_decoders.answer_of",),
+    ),
     Door(
         "a manifest of prepared inputs",
         prepared,

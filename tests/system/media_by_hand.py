@@ -17,9 +17,9 @@ from contract.media import MediaRule, rules_digest
 from contract.names import payload_digest
 from contract.prepared import UPLOAD_DATA, UPLOAD_READY, UploadReady, upload_prefix
 from contract.signing import RecordSigner
-from cpu_worker.io.version_inputs import media_rules
 from local import installation_key, stack
 from registry.manifest import MANIFEST_BYTES_MAX, blob_key, decode_manifest, digest_of, encode_manifest
+from registry.schemas import media_fields, rules_of
 from runtime import jobs_writer
 from runtime.kafka import Producer
 from runtime.object_store import ObjectStore
@@ -47,7 +47,7 @@ class MediaByHand:
         taking = msgspec.structs.replace(manifest, inputs=inputs)
         version = digest_of(taking)
         self.store.put(blob_key(version.removeprefix("sha256:")), encode_manifest(taking))
-        prepares = rules_digest(media_rules(inputs))
+        prepares = rules_digest(rules_of(media_fields(inputs)))
         self._say(signers.RELAY, VersionPublished(MODEL, version, taking.requirements, taking.timeout_ms, prepares))
         return version
 
