@@ -58,7 +58,8 @@ RIGHTS: Mapping[str, Mapping[str, frozenset[Right]]] = {
     },
 }
 """By role, and by prefix. A role that is not named asks no store. Whoever may read `results/` can also sign links to
-what lies there for others: of the processes the API and CPU workers, which fetch what jobs name of other jobs."""
+what lies there for others: of the processes the API, intake, which finds there what jobs name of other jobs, and CPU
+workers, which fetch it."""
 
 _ACTIONS: Mapping[Right, tuple[str, ...]] = {
     Right.READ: ("s3:GetObject",),

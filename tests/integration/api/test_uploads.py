@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +12,9 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, text
 
+from cli import upload_sending
+from cli.api_client import ApiClient, PieceNotTaken
+from cli.errors import CommandFailed
 from contract.prepared import UPLOAD_DATA, UPLOAD_READY, UploadReady, upload_prefix
 from operations.upload_sweep import sweep_uploads
 from runtime.object_store import ObjectStore
@@ -114,3 +118,32 @@ def test_what_expires_or_is_deleted_leaves_nothing(
     assert (gone["state"], gone["reason"]) == ("deleted", "expired")
     prefix = upload_prefix(caller.tenant, "")[:-1]
     assert (store.list(prefix), store.begun_parts(prefix)) == ([f"{upload_prefix(caller.tenant, kept)}data"], [])
+
+
+def test_the_command_brings_a_file_and_goes_on_after_an_interruption(
+    caller: Caller, base_url: str, store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_sending, "REST_S", 0.0)
+    file = tmp_path / "clip.mp4"
+    file.write_bytes(LARGE)
+    with ApiClient(base_url, caller.secret) as client:
+        put, sent, tries = client.put_piece, list[int](), 5
+
+        def cut(piece: Any, blocks: Any) -> None:
+            nonlocal tries
+            sent.append(piece["part"])
+            tries -= 1
+            if tries < 0:
+                raise PieceNotTaken("cut", 400)
+            put(piece, blocks)
+
+        monkeypatch.setattr(client, "put_piece", cut)
+        with pytest.raises(CommandFailed, match="cut; run this again"):
+            upload_sending.bring(client, file)
+        tries = 10
+        done = upload_sending.bring(client, file)
+        assert sent == [1, 2, 3, 4, 5, 6, 6, 7, 8, 9]
+        assert upload_sending.bring(client, file) == done
+        assert len(sent) == 10
+    key = upload_prefix(caller.tenant, done["upload"]) + UPLOAD_DATA
+    assert store.sha256_of(key, len(LARGE)) == hashlib.sha256(LARGE).hexdigest()
