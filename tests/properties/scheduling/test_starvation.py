@@ -12,11 +12,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from contract.events import JobDispatched
-from contract.inputs import NodeReport, Started, Succeeded
+from contract.events import JobDispatched, PreparationOrdered
+from contract.inputs import AliasMoved, NodeReport, Started, Succeeded, VersionPublished
 from contract.policy import DISCIPLINES, Cluster, Policy, Tier
 from contract.policy_document import PolicyInvalid, parse
-from tests.unit.scheduling.specification import MANIFEST, POLICY, Pool, a_job, only, submission
+from contract.preparation_reports import PreparationRefused
+from tests.unit.scheduling.specification import CPU, MANIFEST, POLICY, Pool, a_job, only, submission, version_of
 
 SOME = settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 """Failing examples are not made smaller: a life in which somebody starves is a long life."""
@@ -68,7 +69,10 @@ def ruled(discipline: str, high_ms: int, low_ms: int, cap: int = 20) -> Policy:
     policy = Policy(
         {"high": Tier(high_ms), "low": Tier(low_ms)}, POLICY.pools, {}, discipline=discipline, may_starve=True
     )
-    clusters = {"east": Cluster("main", 1_000, staged_per_slot=0)}
+    clusters = {
+        "east": Cluster("main", 1_000, staged_per_slot=0),
+        "cpus": Cluster("main", 1_000, kind="prepare"),
+    }
     return msgspec.structs.replace(policy, clusters=clusters, promise_max=cap)
 
 
@@ -84,6 +88,10 @@ def test_promise_starts_every_job_within_its_cap_and_32_dispatches_for_each_over
         if place > max(low_steps) and not flooded.low_waits:
             break
     assert not flooded.low_waits, "started at all"
+    _check_bound(flooded, low_ms, cap)
+
+
+def _check_bound(flooded: Flooded, low_ms: int, cap: int) -> None:
     slo_ms = {job: low_ms if job in flooded._low else 300 for job in flooded.submitted_ms}
     due = {job: (at_ms + cap * slo_ms[job], job) for job, at_ms in flooded.submitted_ms.items()}
     at_ms = dict(flooded.started)
@@ -97,6 +105,45 @@ def test_promise_starts_every_job_within_its_cap_and_32_dispatches_for_each_over
         place = [other for other, _ in flooded.started].index(job)
         dispatches = sum(1 for _, started_ms in flooded.started[: place + 1] if started_ms >= due_ms)
         assert dispatches <= 32 * (len(before) + 1)
+
+
+class FloodedWorkers(Flooded):
+    """Instead of slots, CPU workers are busy. Media of the higher tier are refused, those of the lower one too."""
+
+    def __init__(self, policy: Policy, slots: int, flood: int, low_steps: list[int]) -> None:
+        super().__init__(policy, slots, flood, low_steps)
+        version = version_of("edit")
+        published = VersionPublished("edit", version, CPU, 60_000, prepares=version_of("rules"))
+        self.pool.tell(published, AliasMoved("edit", "live", version, 1))
+        self.pool.join("w1", "cpus", slots, kind="prepare")
+
+    def step(self, place: int) -> None:
+        pool = self.pool
+        held = sorted(pool.state.node_attempts["w1"].items())
+        ended = [PreparationRefused(job, attempt.dispatch, "damaged") for job, attempt in held]
+        low = [number for number in range(len(self._low)) if self._low[a_job(number)] == place]
+        high = range(self._next, self._next + self._flood)
+        self._next += self._flood
+        bodies = [submission(number, "low", "edit", media=1) for number in low]
+        bodies += [submission(number, "high", "edit", media=1) for number in high]
+        pool.tell(*bodies, NodeReport("w1", "s1", tuple(ended)), after_ms=STEP_MS, lease_ms=0)
+        self.submitted_ms |= {body.job: pool.now_ms for body in bodies}
+        self.started += [(event.job, pool.now_ms) for event in only(pool.events, PreparationOrdered)]
+
+
+@SOME
+@given(LOW_JOBS, st.integers(1, 4), st.integers(1, 3), st.sampled_from((2_000, 3_100)), st.integers(1, 2))
+def test_cpu_workers_prepare_every_job_within_its_cap_and_32_orders_for_each_overdue_before_it(
+    low_steps: list[int], slots: int, more: int, low_ms: int, cap: int
+) -> None:
+    """The bound of `promise` holds before CPU workers too, under whatever discipline (docs/decisions/0044)."""
+    flooded = FloodedWorkers(ruled("fifo", 300, low_ms, cap), slots, slots + more, low_steps)
+    for place in range(STEPS_MAX):
+        flooded.step(place)
+        if place > max(low_steps) and not flooded.low_waits:
+            break
+    assert not flooded.low_waits, "prepared at all"
+    _check_bound(flooded, low_ms, cap)
 
 
 @SOME
