@@ -6,6 +6,7 @@ from __future__ import annotations
 import uuid
 
 import msgspec
+import pytest
 from sqlalchemy import Engine
 
 from contract import bounds
@@ -22,8 +23,8 @@ from contract.inputs import (
     Wire,
 )
 from contract.names import job_id
+from contract.policy import CLUSTER_KINDS, fingerprint
 from contract.policy import Pool as PolicyPool
-from contract.policy import fingerprint
 from tests.properties.boundaries.largest import (
     ADDRESS,
     ALIAS,
@@ -47,14 +48,16 @@ from views.projection import CountedRecord
 JOBS = 5
 
 
-def lived(name: str) -> tuple[Pool, list[str]]:
-    """A pool in which everything is as large as doors take it."""
+def lived(name: str, kind: str) -> tuple[Pool, list[str]]:
+    """A pool in which everything is as large as doors take it. Its nodes run attempts, or prepare media."""
     policy = largest_policy()
     policy = msgspec.structs.replace(
         policy,
         trusted_models=True,
         pools={name: PolicyPool(0)},
-        clusters={CLUSTER: msgspec.structs.replace(policy.clusters[CLUSTER], pool=name)},
+        clusters={
+            CLUSTER: msgspec.structs.replace(policy.clusters[CLUSTER], pool=name, kind=kind, adaptive=kind == "run")
+        },
         tenant_weights=dict(list(policy.tenant_weights.items())[:-2]),
     )
     pool = Pool(policy=None, name=name)
@@ -62,10 +65,10 @@ def lived(name: str) -> tuple[Pool, list[str]]:
     requirements = Requirements(("x" * LONG,), N, N, 1)
     said: list[Wire] = [
         PolicyApplied(policy, fingerprint(policy)),
-        VersionPublished(MODEL, DIGEST, requirements, N),
+        VersionPublished(MODEL, DIGEST, requirements, N, prepares=DIGEST if kind == "prepare" else ""),
         AliasMoved(MODEL, ALIAS, DIGEST, N),
         msgspec.structs.replace(
-            largest(NodeJoined), cluster=CLUSTER, chipset="x" * LONG, gpus=N, memory_mib=N, address=ADDRESS
+            largest(NodeJoined), cluster=CLUSTER, chipset="x" * LONG, gpus=N, memory_mib=N, address=ADDRESS, kind=kind
         ),
     ]
     for job in jobs:
@@ -80,9 +83,10 @@ def lived(name: str) -> tuple[Pool, list[str]]:
     return pool, jobs
 
 
-def test_the_largest_of_everything_is_stored_and_read(engine: Engine) -> None:
+@pytest.mark.parametrize("kind", CLUSTER_KINDS)
+def test_the_largest_of_everything_is_stored_and_read(engine: Engine, kind: str) -> None:
     name = "p" + uuid.uuid4().hex + "x" * (LONG - 33)
-    pool, jobs = lived(name)
+    pool, jobs = lived(name, kind)
     records = [
         CountedRecord(at, 1, hash_of(raw), batch)
         for at, (raw, batch) in enumerate(zip(pool.records, pool.batches, strict=True))
@@ -98,13 +102,17 @@ def test_the_largest_of_everything_is_stored_and_read(engine: Engine) -> None:
         page = queries.jobs(connection, TENANT, limit=2, model=MODEL)
         assert len(page.jobs) == 2
         assert queries.jobs(connection, TENANT, limit=2, model=MODEL, cursor=page.cursor).jobs
-        assert queries.attempts(connection, TENANT, jobs[0])
+        if kind == "run":
+            assert queries.attempts(connection, TENANT, jobs[0])
+        else:
+            assert (row.state, row.prepare_node, row.prepare_cluster) == ("preparing", NODE, CLUSTER)
         assert queries.job_events(connection, TENANT, jobs[0])
         (policy,) = [view for view in queries.policies(connection) if view.pool == name]
         assert policy.policy == pool.state.policy
         (node,) = [view for view in queries.nodes(connection) if view.pool == name]
-        assert node.node == NODE
-        assert any(view.cluster == CLUSTER and view.pool == name for view in queries.clusters(connection))
+        assert (node.node, node.kind) == (NODE, kind)
+        (cluster,) = [view for view in queries.clusters(connection) if view.pool == name]
+        assert (cluster.cluster, cluster.kind) == (CLUSTER, kind)
 
 
 def test_the_largest_receipt_is_kept(engine: Engine) -> None:
