@@ -34,7 +34,9 @@ def main() -> None:
         Path(rest).write_text(f"{os.getpid()} {child.pid}")
         time.sleep(3600)
     if how == "babble":
-        sys.stdout.write("x" * 10_000_000)
+        sys.stdout.write("x" * 100_000)
+        sys.stdout.flush()
+        time.sleep(3600)
     if how == "refuse":
         answer = FileRefused("too_long", "it is too long")
     if how == "disk":

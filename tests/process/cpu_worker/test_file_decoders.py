@@ -59,7 +59,7 @@ def test_a_process_that_ended_without_an_answer_is_tried_once_more(bench: Bench)
 @pytest.mark.parametrize("how", ["crash", "babble"])
 def test_a_file_that_ends_the_decoder_twice_is_refused_in_a_sentence(bench: Bench, how: str) -> None:
     with pytest.raises(PreparationRefusal, match=r"inputs\.video: expected a file that can be decoded") as refused:
-        bench.decode(how)
+        bench.decode(how, PreparationTime(20.0))
     assert refused.value.kind == "decoder"
 
 
