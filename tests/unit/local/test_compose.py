@@ -36,7 +36,7 @@ def test_it_runs_the_modules_that_headrace_up_runs(tmp_path: Path, monkeypatch: 
     for name in ("DATABASE_URL", "HEADRACE_S3_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     layout = Layout(tmp_path)
-    composition = Composition(Options(data=tmp_path), layout, Memory(), 1000)
+    composition = Composition(Options(data=tmp_path), layout, Memory(cpu_clusters={"cpus": 0}), 1000)
     ours = set()
     for program in composition.programs + composition.nodes:
         assert program.process is not None
@@ -72,7 +72,7 @@ def test_only_known_keys_are_used_and_everything_named_exists() -> None:
 
 
 def role_of(name: str) -> Role:
-    return Role.NODE if name.startswith("node-") else Role(name)
+    return {"node-1": Role.NODE, "cpu-1": Role.CPU_WORKER}.get(name) or Role(name)
 
 
 OURS = [name for name, service in SERVICES.items() if service["image"] == "headrace"]
@@ -108,9 +108,9 @@ def test_no_secret_has_a_default() -> None:
                 assert "drawn" in filled(value, SET_BY_A_USER)
 
 
-@pytest.mark.parametrize("name", ["scheduler", "intake", "api", "node-1"])
+@pytest.mark.parametrize("name", ["scheduler", "intake", "api", "node-1", "cpu-1"])
 def test_each_role_has_a_login_of_its_own_where_the_store_has_one(name: str) -> None:
-    role = name.removesuffix("-1").upper()
+    role = role_of(name).upper()
     own = SET_BY_A_USER | {f"S3_{role}_ACCESS_KEY": "own", f"S3_{role}_SECRET_KEY": "own's"}
     for service in set(SERVICES) - {"s3"}:
         environment = SERVICES[service].get("environment", {})
@@ -121,7 +121,7 @@ def test_each_role_has_a_login_of_its_own_where_the_store_has_one(name: str) -> 
 
 def test_a_node_reaches_neither_postgres_nor_the_api() -> None:
     reached = [name for name in SERVICES if set(SERVICES[name]["networks"]) & set(SERVICES["node-1"]["networks"])]
-    assert set(reached) == {*BROKERS, "s3", "node-1"}
+    assert set(reached) == {*BROKERS, "s3", "node-1", "cpu-1"}
     assert COMPOSE["networks"]["control"] == {"internal": True}
 
 
@@ -141,7 +141,7 @@ def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypa
     arguments = SERVICES["install"]["command"]
     nodes = [f"node.{arguments[at + 1]}" for at, word in enumerate(arguments) if word == "--node"]
     write_secrets(tmp_path, nodes)
-    passwords = kafka_logins.write_secrets(tmp_path, ["local"], ["local/node-1"])
+    passwords = kafka_logins.write_secrets(tmp_path, ["local", "cpus"], ["local/node-1", "cpus/cpu-1"])
     address = Settings(database_url="postgresql://headrace:drawn@postgres:5432/headrace")
     logins = database_passwords.write_secrets(tmp_path, address)
     assert set(logins) == {"api", "intake", "projector", "relay", "operator"}
@@ -152,14 +152,14 @@ def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypa
                 assert (volume["source"], volume["target"], volume["read_only"]) == ("secrets", SECRETS, True)
                 mounted[name] = volume["volume"]["subpath"]
                 assert service["environment"][SECRETS_VARIABLE] == SECRETS
-    assert mounted == {name: name for name in ("scheduler", "api", "intake", "projector", "relay", "node-1")}
+    assert mounted == {name: name for name in ("scheduler", "api", "intake", "projector", "relay", "node-1", "cpu-1")}
     settings = {}
     monkeypatch.delenv("DATABASE_URL", raising=False)
     for name, folder in mounted.items():
         assert stat.S_IMODE((tmp_path / folder).stat().st_mode) == 0o700
         monkeypatch.setenv(SECRETS_VARIABLE, str(tmp_path / folder))
         settings[name] = Settings(kafka_security="sasl_plaintext")
-        role = "node.local" if name == "node-1" else name
+        role = {"node-1": "node.local", "cpu-1": "node.cpus"}.get(name, name)
         assert (settings[name].kafka_user, settings[name].kafka_password) == (f"headrace-{role}", passwords[role])
         own = f"postgresql+psycopg://{name}:{logins.get(name)}@postgres:5432/headrace"
         assert settings[name].database_url == (
@@ -167,10 +167,11 @@ def test_each_process_has_its_own_secrets_and_no_others(tmp_path: Path, monkeypa
         )
     assert settings.pop("projector").signing_key == ""
     found = installation_keys(settings.pop("scheduler").installation_keys)
-    for name, signer in {"api": "api", "intake": "intake", "relay": "relay", "node-1": "node.local/node-1"}.items():
+    signers = {"node-1": "node.local/node-1", "cpu-1": "node.cpus/cpu-1"}
+    for name, signer in ({name: name for name in ("api", "intake", "relay")} | signers).items():
         assert settings[name].signing_key == found[0].of(signer).text
         assert settings[name].installation_keys == ""
-        assert (settings[name].join_token != "") == (name == "node-1"), "a new one each time that `install` runs"
+        assert (settings[name].join_token != "") == (name in signers), "a new one each time that `install` runs"
     write_secrets(tmp_path, nodes)
     assert kafka_logins.write_secrets(tmp_path, [], []) == passwords, "what is there stays"
     assert database_passwords.write_secrets(tmp_path, address) == logins
