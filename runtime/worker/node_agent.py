@@ -48,6 +48,9 @@ REFUSALS = {
     "not_confined": "expected all layers to hold that keep models off this machine, found that some are missing, and"
     " that the policy in force does not trust its models; `headrace doctor` on this machine names each layer and what"
     " is missing, or whoever may change the policy applies one with `trusted_models: true`",
+    "wrong_kind": "expected a cluster whose nodes do what this one does, found one of the other kind in the policy in"
+    " force: CPU workers (`python -m cpu_worker`) join clusters with `kind: prepare`, and nodes that run models all"
+    " others; give another --cluster",
     "bad_address": "expected HEADRACE_NODE_ADDRESS to be host:port with 1,000 ports from there on, found another",
 }
 """By reason of the order Refuse, in words for whoever runs the machine."""

@@ -12,6 +12,7 @@ WHAT_TO_DO = {
     "not_confined": "trusted_models: true",
     "name_taken": "--node name",
     "bad_address": "HEADRACE_NODE_ADDRESS",
+    "wrong_kind": "kind: prepare",
 }
 
 
