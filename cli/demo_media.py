@@ -34,7 +34,7 @@ REQUESTS = (
     MediaRequest("image-to-video", "free", "its poster moves left", {"prompt": "moving to the left", "seed": 2}, 0),
 )
 _TAKES = {"modify-video": ("video", "video.mp4"), "upscale": ("video", "video.mp4")} | {
-    "image-to-video": ("image", "poster.png")
+    "image-to-video": ("image", "video.poster.jpg")
 }
 """By model: the field that takes media, and the output of another job that is put there."""
 

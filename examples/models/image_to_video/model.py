@@ -6,14 +6,13 @@ The node prepares the picture: 64 x 64 pixels. The film has 24 frames, drawn at 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from codec import SIDE, to_bytes
-from media_file import Picture, read_pictures, write_mp4, write_png
-from motion import FRAMES, STEPS, AnimateNetwork
+from media_file import read_pictures
+from motion import STEPS, AnimateNetwork
 from safetensors.torch import load_file
 
 FPS = 12
@@ -28,7 +27,7 @@ class Context(Protocol):
 
     def progress(self, fraction: float, message: str = "") -> None: ...
     def cancelled(self) -> bool: ...
-    def output(self, name: str) -> str: ...
+    def video(self, name: str, frames: Any, fps: float) -> int: ...
 
 
 class Cancelled(Exception):
@@ -48,7 +47,7 @@ class ImageToVideoModel:
         self.network.to(device).eval().requires_grad_(False)
 
     def predict(self, inputs: dict[str, Any], ctx: Context) -> dict[str, Any]:
-        """Make `video.mp4` and `poster.png` from `inputs`, which match `inputs` in model.yaml."""
+        """Hand `video.mp4` over to be encoded, made from `inputs`, which match `inputs` in model.yaml."""
         seed = inputs.get("seed")
         if seed is None:
             seed = random.SystemRandom().randint(0, SEED_MAX)
@@ -66,21 +65,9 @@ class ImageToVideoModel:
         frames = to_bytes(self.network.frames(picture, track[0], code[0], LARGER)).numpy()
         ctx.progress(0.8, "encoding")
         _stop_if_cancelled(ctx)
-        count = hand_over(ctx, frames, FRAMES // 2)
+        count = ctx.video("video.mp4", frames, FPS)
         ctx.progress(1.0, "done")
         return {"frames": count, "width": SIDE * LARGER, "height": SIDE * LARGER, "fps": FPS, "seed": int(seed)}
-
-
-def hand_over(ctx: Context, frames: Iterable[Picture], poster: int) -> int:
-    """Write the model's outputs. Returns the number of frames; that of number `poster` is the still picture."""
-
-    def watched() -> Iterator[Picture]:
-        for number, picture in enumerate(frames):
-            if number == poster:
-                write_png(ctx.output("poster.png"), picture)
-            yield picture
-
-    return write_mp4(ctx.output("video.mp4"), watched(), FPS)
 
 
 def _stop_if_cancelled(ctx: Context) -> None:

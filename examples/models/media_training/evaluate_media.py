@@ -26,6 +26,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "shapes_training"))
 import cases
 from check import look
 from check_media import animate_faults, astray, distance, gain, modify_faults, psnr, rises, thing
+from film_file import write_mp4
 
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent
@@ -46,8 +47,8 @@ class Quiet:
     def cancelled(self) -> bool:
         return False
 
-    def output(self, name: str) -> str:
-        return str(Path(self.folder) / name)
+    def video(self, name: str, frames: Any, fps: float) -> int:
+        return write_mp4(str(Path(self.folder) / name), frames, int(fps))
 
 
 def share(values: list[bool]) -> float:

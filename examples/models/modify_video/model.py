@@ -6,14 +6,14 @@ The node prepares the clip: 12 frames a second of 64 x 64 pixels. The result has
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from codec import SIDE, to_bytes
 from edit import FREEDOM, GUIDANCE, STEPS, ModifyNetwork
-from media_file import Picture, read_pictures, write_mp4, write_png
+from media_file import Picture, read_pictures
 from safetensors.torch import load_file
 
 FPS = 12
@@ -30,7 +30,7 @@ class Context(Protocol):
 
     def progress(self, fraction: float, message: str = "") -> None: ...
     def cancelled(self) -> bool: ...
-    def output(self, name: str) -> str: ...
+    def video(self, name: str, frames: Any, fps: float) -> int: ...
 
 
 class Cancelled(Exception):
@@ -50,7 +50,7 @@ class ModifyVideoModel:
         self.network.to(device).eval().requires_grad_(False)
 
     def predict(self, inputs: dict[str, Any], ctx: Context) -> dict[str, Any]:
-        """Make `video.mp4` and `poster.png` from `inputs`, which match `inputs` in model.yaml."""
+        """Hand `video.mp4` over to be encoded, made from `inputs`, which match `inputs` in model.yaml."""
         seed = inputs.get("seed")
         if seed is None:
             seed = random.SystemRandom().randint(0, SEED_MAX)
@@ -61,7 +61,7 @@ class ModifyVideoModel:
             source, str(inputs["prompt"]), str(inputs.get("mode", "auto")), int(seed), ctx
         )
         frames = self.draw(source, track, code, freedom, ctx)
-        count = hand_over(ctx, frames, len(source) // 2)
+        count = ctx.video("video.mp4", frames, FPS)
         ctx.progress(1.0, "done")
         return {"frames": count, "width": SIDE * LARGER, "height": SIDE * LARGER, "fps": FPS, "mode": mode,
                 "seed": int(seed)}  # fmt: skip
@@ -104,18 +104,6 @@ class ModifyVideoModel:
             kept = kept.repeat_interleave(LARGER, 0).repeat_interleave(LARGER, 1)
             ctx.progress(SAMPLED + (0.98 - SAMPLED) * (number + 1) / len(source), "drawing")
             yield to_bytes(made[0, 0] + kept * (1 - covered[0, 0])).numpy()
-
-
-def hand_over(ctx: Context, frames: Iterable[Picture], poster: int) -> int:
-    """Write the model's outputs. Returns the number of frames; that of number `poster` is the still picture."""
-
-    def watched() -> Iterator[Picture]:
-        for number, picture in enumerate(frames):
-            if number == poster:
-                write_png(ctx.output("poster.png"), picture)
-            yield picture
-
-    return write_mp4(ctx.output("video.mp4"), watched(), FPS)
 
 
 def _stop_if_cancelled(ctx: Context) -> None:

@@ -5,12 +5,12 @@ The node prepares the clip: 12 frames a second, no side longer than 256 pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from media_file import Picture, read_pictures, write_mp4, write_png
+from media_file import Picture, read_pictures
 from network import UpscaleNetwork
 from safetensors.torch import load_file
 
@@ -22,7 +22,7 @@ class Context(Protocol):
 
     def progress(self, fraction: float, message: str = "") -> None: ...
     def cancelled(self) -> bool: ...
-    def output(self, name: str) -> str: ...
+    def video(self, name: str, frames: Any, fps: float) -> int: ...
 
 
 class Cancelled(Exception):
@@ -42,10 +42,10 @@ class UpscaleModel:
         self.network.to(device).eval().requires_grad_(False)
 
     def predict(self, inputs: dict[str, Any], ctx: Context) -> dict[str, Any]:
-        """Make `video.mp4` and `poster.png` from `inputs`, which match `inputs` in model.yaml."""
+        """Hand `video.mp4` over to be encoded, made from `inputs`, which match `inputs` in model.yaml."""
         scale = int(inputs.get("scale", 2))
         source = read_pictures(str(inputs["video"]), 4)
-        count = hand_over(ctx, self.enlarged(source, scale, ctx), len(source) // 2)
+        count = ctx.video("video.mp4", self.enlarged(source, scale, ctx), FPS)
         ctx.progress(1.0, "done")
         return {"frames": count, "width": source.shape[2] * scale, "height": source.shape[1] * scale, "fps": FPS,
                 "scale": scale}  # fmt: skip
@@ -56,18 +56,6 @@ class UpscaleModel:
             _stop_if_cancelled(ctx)
             yield self.network.enlarge(torch.from_numpy(picture), scale).numpy()
             ctx.progress(0.98 * (number + 1) / len(source), f"frame {number + 1} of {len(source)}")
-
-
-def hand_over(ctx: Context, frames: Iterable[Picture], poster: int) -> int:
-    """Write the model's outputs. Returns the number of frames; that of number `poster` is the still picture."""
-
-    def watched() -> Iterator[Picture]:
-        for number, picture in enumerate(frames):
-            if number == poster:
-                write_png(ctx.output("poster.png"), picture)
-            yield picture
-
-    return write_mp4(ctx.output("video.mp4"), watched(), FPS)
 
 
 def _stop_if_cancelled(ctx: Context) -> None:
