@@ -116,6 +116,6 @@ def tiers(slower: float = 1.0) -> dict[str, Tier]:
 def scaled(arrivals: Arrivals, time: float, run_time: float) -> Arrivals:
     made = Arrivals()
     first_ms = arrivals.at_ms[0]
-    for at_ms, tier, tenant, model, service_ms in arrivals:
+    for at_ms, tier, tenant, model, service_ms, _ in arrivals:
         made.add(round((at_ms - first_ms) * time), tier, tenant, model, round(service_ms * run_time))
     return made

@@ -31,6 +31,7 @@ NOT_MODELLED = (
     "Scheduler or Kafka down; the time of orders, reports and fetches, unless --order and --fetch say so.",
     "Users who ask for more, or less, because waits are shorter or longer: the arrivals stay as they were.",
     "Ranks of a gang that start, or end, later than its first one.",
+    "Preparations of media: each job comes to its line when it did in the pool, and its wait counts from before that.",
 )
 NOT_MODELLED_OF_A_TRACE = (
     "Failures, lost nodes, speeds of nodes: a job runs for as long as the trace says, on every node that fits.",

@@ -19,8 +19,8 @@ def write_diff(comparison: Comparison, file: TextIO) -> None:
     writer.writerow(["job", "arrival_ms", "tier", "tenant", "model", "run_ms", *waits, *more])
     columns = [comparison.starts_ms[name] for name in names]
     for number, job in enumerate(arrivals):
-        waited = [column[number] - job.at_ms if column[number] >= 0 else None for column in columns]
-        row = [arrivals.jobs[number] if arrivals.jobs else number, job.at_ms, job.tier, job.tenant, job.model]
+        waited = [column[number] - job.submitted_ms if column[number] >= 0 else None for column in columns]
+        row = [arrivals.jobs[number] if arrivals.jobs else number, job.submitted_ms, job.tier, job.tenant, job.model]
         row += [job.service_ms, *("" if wait_ms is None else wait_ms for wait_ms in waited)]
         if more:
             before, after = waited[-2:]

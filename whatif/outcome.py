@@ -54,11 +54,12 @@ def outcome_of(arrivals: Arrivals, start_ms: JobColumn[int], slos_ms: Mapping[st
     each tier; KeyError when a job's tier is missing."""
     waits: dict[int, array[int]] = {number: array("q") for number in range(len(arrivals.tiers))}
     never: dict[int, int] = dict.fromkeys(waits, 0)
-    for at_ms, tier, started_ms in zip(arrivals.at_ms, arrivals.tier, start_ms, strict=True):
+    columns = zip(arrivals.at_ms, arrivals.before_ms, arrivals.tier, start_ms, strict=True)
+    for at_ms, before_ms, tier, started_ms in columns:
         if started_ms < 0:
             never[tier] += 1
             started_ms = max(until_ms, at_ms)
-        waits[tier].append(started_ms - at_ms)
+        waits[tier].append(started_ms - at_ms + before_ms)
     slos = {number: slos_ms[arrivals.tiers[number]] for number in waits}
     order = sorted(waits, key=lambda number: (slos[number], arrivals.tiers[number]))
     met = {number: _met(waits[number], slos[number], never[number]) for number in waits}

@@ -63,7 +63,7 @@ def _pyplot() -> Any:
 def _fractions(comparison: Comparison, column: str, slos_ms: dict[str, int]) -> list[float]:
     arrivals, starts_ms = comparison.arrivals, comparison.starts_ms[column]
     return sorted(
-        max(FRACTION_MIN, (starts_ms[number] - job.at_ms) / slos_ms[job.tier])
+        max(FRACTION_MIN, (starts_ms[number] - job.submitted_ms) / slos_ms[job.tier])
         for number, job in enumerate(arrivals)
         if starts_ms[number] >= 0
     )

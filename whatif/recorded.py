@@ -20,8 +20,10 @@ from contract import events as said
 from contract import inputs
 from contract.batch import Batch
 from contract.inputs import Body, VersionPublished
+from contract.lifecycle import JobState
 from contract.names import job_id
 from contract.policy import Policy
+from scheduling.state.capacity import PREPARE
 from scheduling.state.pool import State, initial_state
 from whatif.simulation.arrivals import Arrivals
 from whatif.simulation.machines import Fleet, Machine
@@ -75,6 +77,14 @@ class Life(msgspec.Struct):
     end_ms: int = -1
     ended: str = OPEN
     """How the job ended without a result; empty: it has a result."""
+    prepared_ms: int = -1
+    """When its media were prepared for the first time; -1: they were not, or it names none."""
+
+    @property
+    def arrives_ms(self) -> int:
+        """When the job comes to its line. A preparation is taken as it was recorded: no policy changes how long one
+        takes."""
+        return max(self.submitted_ms, self.prepared_ms)
 
     @property
     def run_ms(self) -> int:
@@ -87,6 +97,7 @@ _ENDINGS: dict[type, str] = {
     said.JobExpired: "expired",
     said.JobDeadLettered: "dead-lettered",
     said.JobQuarantined: "quarantined",
+    said.InputsRefused: "refused for their media",
 }
 
 
@@ -125,6 +136,8 @@ class Recorder:
         self.fleet = Fleet()
         self.heard_ms: dict[str, int] = {}
         """When each node was heard last."""
+        self._workers: set[str] = set()
+        """CPU workers, which run no attempt: a simulation has none."""
         self._now_ms = 0
         if state is not None:
             self._begin(state)
@@ -133,6 +146,8 @@ class Recorder:
             said.PolicyReverted: self._policy,
             said.VersionRegistered: self._version,
             said.JobAccepted: self._accepted,
+            said.JobPreparing: self._accepted,
+            said.InputsPrepared: self._prepared,
             said.JobRepinned: self._repinned,
             said.AttemptStarted: self._started,
             said.JobSucceeded: self._succeeded,
@@ -145,12 +160,15 @@ class Recorder:
     def _begin(self, state: State) -> None:
         self._now_ms = state.now_ms
         self.heard_ms = dict.fromkeys(state.nodes, state.now_ms)
+        self._workers = {name for name, node in state.nodes.items() if node.kind == PREPARE}
         for version in state.versions.values():
             self.versions[version.version] = VersionPublished(
                 version.model, version.version, version.requirements, version.timeout_ms
             )
         for job in state.jobs.values():
             life = self.lives[job.job] = Life(job.submitted_ms, job.tier, job.tenant, job.version)
+            if job.media and job.state is not JobState.PREPARING:
+                life.prepared_ms = 0  # the exact moment lies before the state
             if job.open is not None and job.open.started:
                 life.start_ms = job.open.started_ms
             if job.has_started:
@@ -183,13 +201,18 @@ class Recorder:
             event.model, event.version, event.requirements, event.timeout_ms
         )
 
-    def _accepted(self, event: said.JobAccepted) -> None:
+    def _accepted(self, event: said.JobAccepted | said.JobPreparing) -> None:
         """An id that comes again after it was forgotten is another job. The job before it keeps its place, under a made
         name that nobody asks for."""
         before = self.lives.pop(event.job, None)
         if before is not None:
             self.lives[job_id(self.pool, "life", event.job, str(before.submitted_ms))] = before
         self.lives[event.job] = Life(event.submitted_ms, event.tier, event.tenant, event.version)
+
+    def _prepared(self, event: said.InputsPrepared) -> None:
+        life = self.lives.get(event.job)
+        if life is not None and life.prepared_ms < 0:
+            life.prepared_ms = self._now_ms
 
     def _repinned(self, event: said.JobRepinned) -> None:
         self.lives[event.job].version = event.version
@@ -206,6 +229,10 @@ class Recorder:
 
     def _admitted(self, event: said.NodeAdmitted) -> None:
         self.heard_ms[event.node] = self._now_ms
+        if event.kind == PREPARE:
+            self._workers.add(event.node)
+            return
+        self._workers.discard(event.node)
         self.fleet.join(
             self._now_ms,
             Machine(
@@ -222,16 +249,20 @@ class Recorder:
 
     def _left(self, event: said.NodeDrained | said.NodeDeparted) -> None:
         """A node that is put out departs without having drained."""
+        if event.node in self._workers:
+            return
         self.fleet.leave(self._now_ms, event.node)
 
     def _lost(self, event: said.NodeLost) -> None:
         """The machine is lost at the moment when it was last heard: nobody knows what it did after that."""
+        if event.node in self._workers:
+            return
         self.fleet.lose(self.heard_ms[event.node], event.node)
 
     def result(self, damage: Damage | None) -> Recorded:
         left_out = Counter(life.ended for life in self.lives.values() if life.ended)
         done = [(job, life) for job, life in self.lives.items() if not life.ended]
-        done.sort(key=lambda entry: entry[1].submitted_ms)
+        done.sort(key=lambda entry: entry[1].arrives_ms)
         if not done or not self.policies:
             raise LedgerEmpty(
                 f"expected jobs with a result in the ledger of pool {self.pool}, found none"
@@ -240,7 +271,8 @@ class Recorder:
             )
         arrivals = Arrivals()
         for job, life in done:
-            arrivals.add(life.submitted_ms, life.tier, life.tenant, life.version, life.run_ms)
+            before_ms = life.arrives_ms - life.submitted_ms
+            arrivals.add(life.arrives_ms, life.tier, life.tenant, life.version, life.run_ms, before_ms)
             arrivals.jobs.append(job)
         return Recorded(
             pool=self.pool,

@@ -13,6 +13,7 @@ _WHY = "tests/unit/audit/test_why_preparing.py::"
 _VIEWS = "tests/properties/views/test_views_are_the_fold.py::"
 _REFUSALS = "tests/unit/api/test_media_refusals.py::"
 _SWEEP = "tests/unit/operations/test_inputs_sweep.py::"
+_WHAT_IF = "tests/unit/whatif/test_media.py::"
 
 MUTANTS = (
     Mutant(
@@ -414,5 +415,40 @@ MUTANTS = (
         "",
         "tests/unit/streams/test_pool_metrics.py"
         "::test_jobs_that_wait_for_a_worker_or_are_at_one_are_preparing_and_not_queued",
+    ),
+    Mutant(
+        "in a what-if jobs come before their media are prepared",
+        "whatif/recorded.py",
+        "return max(self.submitted_ms, self.prepared_ms)",
+        "return self.submitted_ms",
+        _WHAT_IF + "test_a_job_comes_when_its_media_were_prepared_and_its_wait_counts_from_its_submission",
+    ),
+    Mutant(
+        "in a what-if the time of a preparation is no wait",
+        "whatif/outcome.py",
+        "started_ms - at_ms + before_ms",
+        "started_ms - at_ms",
+        _WHAT_IF + "test_a_job_comes_when_its_media_were_prepared_and_its_wait_counts_from_its_submission",
+    ),
+    Mutant(
+        "CPU workers run jobs in a what-if",
+        "whatif/recorded.py",
+        "            self._workers.add(event.node)\n            return\n",
+        "            self._workers.add(event.node)\n",
+        _WHAT_IF + "test_a_job_comes_when_its_media_were_prepared_and_its_wait_counts_from_its_submission",
+    ),
+    Mutant(
+        "a shadow begins with jobs that no worker will prepare",
+        "whatif/shadow/first_state.py",
+        ' if job["state"] != JobState.PREPARING]',
+        "]",
+        _WHAT_IF + "test_a_shadow_from_any_moment_starts_what_the_pool_started",
+    ),
+    Mutant(
+        "a shadow forgets refused media",
+        "whatif/shadow/ledger_jobs.py",
+        "            self.left_out[self._recorder.lives.pop(job).ended] += 1\n",
+        "            self._recorder.lives.pop(job)\n",
+        _WHAT_IF + "test_a_shadow_from_any_moment_starts_what_the_pool_started",
     ),
 )

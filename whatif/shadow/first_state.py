@@ -24,7 +24,8 @@ from whatif.simulation.machines import let_in
 
 def copied(state: State) -> State:
     """The same facts, without withdrawals and without what the policy asks of machines. Jobs that waited for a version
-    wait in their lines again, and machines stay for as long as they stayed in the pool."""
+    wait in their lines again, and machines stay for as long as they stayed in the pool. Jobs that are preparing come
+    when their media were prepared in the pool, so no simulation has CPU workers."""
     facts = msgspec.json.decode(snapshot.encode(state))
     facts["withdrawn"] = {}
     if state.policy is not None:
@@ -32,6 +33,9 @@ def copied(state: State) -> State:
         facts["policy"], facts["fingerprint"] = msgspec.to_builtins(policy), fingerprint(policy)
     for node in facts["nodes"]:
         node["layers_missing"] = ()
+    facts["nodes"] = [node for node in facts["nodes"] if node.get("kind") != "prepare"]
+    facts["preparing"] = []
+    facts["jobs"] = [job for job in facts["jobs"] if job["state"] != JobState.PREPARING]
     return snapshot.decode(msgspec.json.encode(facts))
 
 

@@ -12,7 +12,8 @@ from collections import Counter
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from contract.events import AttemptStarted, Event, JobAccepted
+from contract.events import AttemptStarted, Event, InputsPrepared, JobAccepted, JobPreparing
+from contract.lifecycle import JobState
 from contract.policy import Policy
 from contract.shadows import ShadowJob, ShadowStart
 from scheduling.state.pool import State
@@ -31,6 +32,7 @@ class WaitingJob(NamedTuple):
     """A job that has not been taken in; sorts by submission, then by acceptance."""
 
     submitted_ms: int
+    """If its media were prepared, when they were: it came to its line then."""
     place: int
     job: str
 
@@ -46,8 +48,14 @@ class LedgerJobs:
         self.left_out: Counter[str] = Counter()
         self.unstarted: set[str] = set()
         """Jobs taken in that have not started in the shadow."""
-        self._waiting = sorted(WaitingJob(job.submitted_ms, 0, name) for name, job in state.jobs.items())
+        self._waiting = sorted(
+            WaitingJob(job.submitted_ms, 0, name)
+            for name, job in state.jobs.items()
+            if job.state is not JobState.PREPARING
+        )
         """A heap; until the simulation has begun, the jobs of the state."""
+        self._preparing = {name for name, job in state.jobs.items() if job.state is JobState.PREPARING}
+        """Jobs that have not come to a line: their media are not prepared."""
         self._later: list[WaitingJob] = []
         """Jobs that were accepted before the simulation has begun."""
         self._begun = False
@@ -57,14 +65,21 @@ class LedgerJobs:
 
     def hear(self, event: Event, now_ms: int) -> None:
         """One event of the ledger, after the recorder has heard it."""
-        if isinstance(event, JobAccepted):
+        if isinstance(event, JobPreparing):
+            self._preparing.add(event.job)
+        elif isinstance(event, JobAccepted) or (isinstance(event, InputsPrepared) and event.job in self._preparing):
+            self._preparing.discard(event.job)
             self._accepted += 1
-            waiting = WaitingJob(event.submitted_ms, self._accepted, event.job)
+            at_ms = event.submitted_ms if isinstance(event, JobAccepted) else now_ms
+            waiting = WaitingJob(at_ms, self._accepted, event.job)
             if self._begun:
                 heappush(self._waiting, waiting)
             else:
                 self._later.append(waiting)
-        elif (job := getattr(event, "job", "")) in self._going_on:
+        elif (job := getattr(event, "job", "")) in self._preparing and self._recorder.lives[job].ended != OPEN:
+            self._preparing.remove(job)
+            self.left_out[self._recorder.lives.pop(job).ended] += 1
+        elif job in self._going_on:
             life = self._recorder.lives[job]
             if isinstance(event, AttemptStarted) and life.first_start_ms == now_ms and self._going_on[job]:
                 self._log.live_started(ShadowStart(job, now_ms))
@@ -102,6 +117,9 @@ class LedgerJobs:
                 return min(known_ms, submitted_ms - 1)
             heappop(self._waiting)
             self._settle(job, live, last=last)
+        if last and self._preparing:
+            self.left_out[OPEN] += len(self._preparing)
+            self._preparing.clear()
         return NEVER if last else known_ms
 
     def _settle(self, job: str, live: State, *, last: bool, first: bool = False, has_started: bool = False) -> bool:
@@ -144,5 +162,6 @@ class LedgerJobs:
         return max(live.run_ms[life.version], ran_ms), True, why
 
     def _put(self, job: str, life: Life, run_ms: int) -> None:
-        at_ms = max(life.submitted_ms, self._arrivals.last_ms)
-        self._arrivals.put(job, at_ms, life.tier, life.tenant, life.version, run_ms)
+        at_ms = max(life.arrives_ms, self._arrivals.last_ms)
+        before_ms = at_ms - life.submitted_ms if life.prepared_ms >= 0 else 0
+        self._arrivals.put(job, at_ms, life.tier, life.tenant, life.version, run_ms, before_ms)

@@ -59,8 +59,8 @@ class RollingArrivals(Arrivals):
 
     def __init__(self) -> None:
         super().__init__()
-        self._columns = [SparseColumn[int]() for _ in range(5)]
-        self.at_ms, self.tier, self.tenant, self.model, self.service_ms = self._columns
+        self._columns = [SparseColumn[int]() for _ in range(6)]
+        self.at_ms, self.tier, self.tenant, self.model, self.service_ms, self.before_ms = self._columns
         self._names = SparseColumn[str]()
         self.jobs = self._names
 
@@ -79,9 +79,18 @@ class RollingArrivals(Arrivals):
         """The version of each job, while none is forgotten."""
         return {job: self.models[self.model[number]] for number, job in enumerate(self.jobs)}
 
-    def put(self, job: str, at_ms: int, tier: str, tenant: str, model: str, service_ms: int) -> None:
+    def put(
+        self,
+        job: str,
+        at_ms: int,
+        tier: str,
+        tenant: str,
+        model: str,
+        service_ms: int,
+        before_ms: int = 0,
+    ) -> None:
         """Adds a job. ValueError as in `add`."""
-        self.add(at_ms, tier, tenant, model, service_ms)
+        self.add(at_ms, tier, tenant, model, service_ms, before_ms)
         self.jobs.append(job)
 
     def forget(self, number: int) -> None:

@@ -63,7 +63,10 @@ class ArrivalFeed:
         else:
             job = f"{self._state.pool}-{number:032x}"
         tenant, tier = arrivals.tenants[arrivals.tenant[number]], arrivals.tiers[arrivals.tier[number]]
-        self._say(at_ms, Submission(job, tenant, tier, self._references[model], DIGEST, "api"))
+        before_ms = arrivals.before_ms[number]
+        submitted_ms = arrivals.at_ms[number] - before_ms if before_ms else 0
+        reference = self._references[model]
+        self._say(at_ms, Submission(job, tenant, tier, reference, DIGEST, "api", submitted_ms=submitted_ms))
 
     def _publish_models(self, count: int, at_ms: int) -> None:
         """Tells the scheduler of each version when the first job of the version arrives."""

@@ -18,11 +18,19 @@ V = TypeVar("V")
 
 class Arrival(NamedTuple):
     at_ms: int
+    """When it comes to its line."""
     tier: str
     tenant: str
     model: str
     service_ms: int
     """How long the job runs once its version is loaded, on a machine of speed 1."""
+    before_ms: int = 0
+    """How long it had waited by then, while its media were prepared."""
+
+    @property
+    def submitted_ms(self) -> int:
+        """From when its wait counts."""
+        return self.at_ms - self.before_ms
 
 
 class NameTable:
@@ -66,6 +74,7 @@ class Arrivals:
         self.tenant: JobColumn[int] = array("I")
         self.model: JobColumn[int] = array("I")
         self.service_ms: JobColumn[int] = array("q")
+        self.before_ms: JobColumn[int] = array("q")
         self.tiers, self.tenants, self.models = NameTable(), NameTable(), NameTable()
         self.jobs: JobColumn[str] = []
         """Job ids, if they are known (from a ledger); else this is empty and the simulation makes ids."""
@@ -76,7 +85,7 @@ class Arrivals:
         """A column with -1 for each job."""
         return array("q", [-1]) * len(self)
 
-    def add(self, at_ms: int, tier: str, tenant: str, model: str, service_ms: int) -> None:
+    def add(self, at_ms: int, tier: str, tenant: str, model: str, service_ms: int, before_ms: int = 0) -> None:
         """Adds a job. ValueError when it arrives before the last job, or its run time is negative."""
         if len(self) and at_ms < self.last_ms:
             raise ValueError(f"expected an arrival no earlier than {self.last_ms} ms, found {at_ms} ms; sort them")
@@ -88,6 +97,7 @@ class Arrivals:
         self.tenant.append(self.tenants.number(tenant))
         self.model.append(self.models.number(model))
         self.service_ms.append(service_ms)
+        self.before_ms.append(before_ms)
 
     def __len__(self) -> int:
         return len(self.at_ms)
@@ -103,6 +113,7 @@ class Arrivals:
             self.tenants[self.tenant[number]],
             self.models[self.model[number]],
             self.service_ms[number],
+            self.before_ms[number],
         )
 
     @property

@@ -147,8 +147,14 @@ class Site:
         return node
 
     def run_on(self, now_ms: int, attempt: Attempt, number: int) -> None:
-        """The attempt has run on its node since its recorded start, with all its ranks."""
+        """The attempt has run on its node since its recorded start, with all its ranks. A state may have more attempts
+        that started than its node has slots, because the end of one is not known yet: the later one begins anew when
+        the slot is free."""
         node, model = self.nodes[attempt.node], self._arrivals.model[number]
+        if not node.free:
+            self.hold(now_ms, attempt, number)
+            self.start_ms[number] = attempt.started_ms
+            return
         rank_slots = self._take_rank_slots(node, attempt.members, attempt.dispatch)
         slot = node.free_slot_for(model)
         took_ms = self._arrivals.service_ms[number] * SPEED_ONE // node.machine.speed_permille
