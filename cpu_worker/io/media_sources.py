@@ -71,6 +71,7 @@ class MediaWanted(NamedTuple):
     rule: MediaRule
     name: str
     """As the submission says it."""
+    is_list: bool = False
 
 
 class MediaHere(NamedTuple):
@@ -205,7 +206,7 @@ def named(wanted: MediaWanted) -> MediaName:
 
 def place_of(wanted: MediaWanted) -> str:
     """The field, as a sentence names it."""
-    return f"{wanted.field}[{wanted.at}]" if wanted.at else wanted.field
+    return f"{wanted.field}[{wanted.at}]" if wanted.is_list else wanted.field
 
 
 def kind_of(refused: EgressRefused) -> str:

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from contract.codec import Malformed, decode_values
-from contract.media import MEDIA_MAX, MediaRule, rules_digest
+from contract.media import MEDIA_MAX, rules_digest
 from cpu_worker.io.media_sources import MediaWanted, named
 from cpu_worker.io.patient_steps import PatientSteps
 from cpu_worker.rules.verdicts import PreparationOutage, PreparationRefusal
 from registry.answers import Answers
 from registry.errors import RegistryError
 from registry.manifest import MANIFEST_BYTES_MAX, decode_manifest
-from registry.schemas import SchemaRefused, Validators, media_fields, rules_of
+from registry.schemas import MediaField, SchemaRefused, Validators, media_fields, rules_of
 from runtime.worker.outages import SILENT, outage
 
 LOOKS_MAX = 3
@@ -37,8 +37,8 @@ class InputRules(NamedTuple):
     """Of one version."""
 
     schema: dict[str, Any]
-    media: dict[str, tuple[str, MediaRule]]
-    """By field: kind and rule."""
+    media: dict[str, MediaField]
+    """By field, sorted."""
     digest: str
     """contract.media.rules_digest."""
 
@@ -69,6 +69,8 @@ class VersionInputs:
             found = steps.done("version", lambda: self._read(version), cause)
         except RegistryError:
             raise PreparationOutage from None
+        except SchemaRefused as refused:  # an older release published it
+            raise PreparationRefusal("bad_inputs", f"inputs: {refused}") from None
         return self._kept.get(version, lambda: found)
 
     def wanted(self, version: str, rules: InputRules, inputs: msgspec.Raw) -> list[MediaWanted]:
@@ -81,10 +83,12 @@ class VersionInputs:
         if fault is not None:
             raise PreparationRefusal("bad_inputs", fault.sentence("inputs"))
         wanted = []
-        for field, (kind, rule) in rules.media.items():
-            value = values.get(field) if isinstance(values, dict) else None
-            names = value if isinstance(value, list) else [] if value is None else [value]
-            wanted += [MediaWanted(field, at, kind, rule, str(name)) for at, name in enumerate(names)]
+        for name, field in rules.media.items():
+            value = values.get(name) if isinstance(values, dict) else None
+            texts = value if isinstance(value, list) else [] if value is None else [value]
+            wanted += [
+                MediaWanted(name, at, field.kind, field.rule, str(text), field.is_list) for at, text in enumerate(texts)
+            ]
         if len(wanted) > MEDIA_MAX:
             raise PreparationRefusal("bad_inputs", f"inputs: expected at most {MEDIA_MAX} media, found {len(wanted)}")
         for each in wanted:
@@ -94,5 +98,5 @@ class VersionInputs:
     def _read(self, version: str) -> InputRules:
         raw = self._blobs.read(version.removeprefix("sha256:"), MANIFEST_BYTES_MAX)
         schema = decode_manifest(raw, version).inputs
-        media = rules_of(media_fields(schema))
-        return InputRules(schema, dict(sorted(media.items())), rules_digest(media))
+        media = media_fields(schema)
+        return InputRules(schema, dict(sorted(media.items())), rules_digest(rules_of(media)))
