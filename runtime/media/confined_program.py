@@ -41,6 +41,8 @@ REFUSED, NO_PROGRAM = 126, 127
 """Exit statuses of `enter.py`."""
 LIBRARIES = ("/lib", "/lib32", "/lib64", "/libx32", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 """All that the program sees of the system, besides its own folder."""
+LAST_WORDS_S = 2.0
+"""How long its pipes may stay open when it has ended. What it wrote is there at once."""
 NOTHING_WRITTEN = 1
 """Bytes of a file that the program may write, where it writes none."""
 _VARIABLES = {"MALLOC_ARENA_MAX": "1"}
@@ -201,14 +203,19 @@ class ConfinedProgram:
                     look.register(pipe, selectors.EVENT_READ, take)
             while look.get_map():
                 left_s = until_s - time.monotonic()
+                if left_s <= 0 and self._ended is not None:  # a process that it left behind holds the pipes
+                    self._ended = msgspec.structs.replace(self._ended, cause=CutOff.TIME)
+                    return
                 if left_s <= 0 and self._cause is None:
                     self._give_up(CutOff.TIME)
                 if lines.bytes_said > SAID_BYTES_MAX and self._cause is None:
                     self._give_up(CutOff.TALK)
-                for key, _ in look.select(max(0.0, left_s) if self._cause is None else None):
+                is_over = self._cause is not None and self._ended is None
+                for key, _ in look.select(None if is_over else max(0.0, left_s)):
                     if key.fd == life:
                         self._reap()
                         look.unregister(key.fileobj)
+                        until_s = time.monotonic() + LAST_WORDS_S
                     elif data := os.read(key.fd, READ_BYTES):
                         key.data(data)
                     else:

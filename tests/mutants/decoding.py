@@ -179,6 +179,13 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{_LAYERS}::test_one_that_hangs_is_a_sentence",
     ),
     Mutant(
+        "a process that a decoder leaves behind holds its caller up",
+        _PROGRAM,
+        "                        until_s = time.monotonic() + LAST_WORDS_S\n",
+        "",
+        f"{_LAYERS}::test_one_that_leaves_a_process_behind_holds_nobody_up[limits]",
+    ),
+    Mutant(
         "a decoder may talk for ever",
         _PROGRAM,
         "                    self._give_up(CutOff.TALK)\n",

@@ -158,6 +158,20 @@ while "pipe:1" in sys.argv: sys.stdout.buffer.write(bytes(2**20))
     assert sum(path.stat().st_size for path in scratch.iterdir()) <= 128 + 48 * 160 * 120 * 3
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_one_that_leaves_a_process_behind_holds_nobody_up(tmp_path: Path, form: Form | None) -> None:
+    """Where the decoder's processes are its own, that process ends with it; elsewhere it keeps the pipes open."""
+    leave = "import os, time\nif os.fork() == 0:\n    time.sleep(20)\n"
+    decoder = fake(tmp_path / "fake", leave, form=form)
+    refused = refusal(decoder, tmp_path, PreparationBounds())
+    are_its_own = decoder.confinement is not None and decoder.confinement.own_processes
+    assert refused.kind == ("no_frames" if are_its_own else "decoder_time")
+    left = processes_of(str(tmp_path / "fake" / "program" / "ffmpeg").encode())
+    assert bool(left) is not are_its_own
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_real_ffmpeg_without_memory_is_a_sentence(tmp_path: Path) -> None:
     decoder = real(tmp_path / "layers")
     tight = PreparationBounds(memory_bytes=230 * 2**20, bytes_per_pixel=0)
