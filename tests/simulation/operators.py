@@ -416,7 +416,12 @@ class Operators:
         trial, and another one than before, which might be: no earlier policy comes back."""
         self._healing = True
         self._access.clear()
-        self._apply(msgspec.structs.replace(self._policy, words_kept_ms=HOUR_MS))
+        healed = msgspec.structs.replace(self._policy, words_kept_ms=HOUR_MS)
+        known = self.auditor.book.policy.get("clusters", {})
+        if any(name in known and known[name]["kind"] == "run" for name in workers.CLUSTERS):
+            # a cluster of another kind goes first, and comes back when the world is healed once more
+            healed = msgspec.structs.replace(healed, clusters=POLICY.clusters)
+        self._apply(healed)
         self.say(inputs.ReleaseRequested())
         for cluster in self.base.clusters:
             self.say(inputs.ClusterActivated(cluster))

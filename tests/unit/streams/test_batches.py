@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contract.batch import BATCH_BYTES_MAX, BATCH_INPUTS_MAX, ELAPSED_MAX_MS, INPUT_AHEAD_MAX_MS, TICK_MS
 from contract.inputs import NodeLeft
-from streams.ledger.pace import ASK_EVERY_MS, GATHER_MS
+from streams.ledger.clock import PoolClock
+from streams.ledger.pace import ASK_EVERY_MS, GATHER_MS, Pace
+from tests.unit.scheduling.preparing import PreparingPool, preparing_policy
 from tests.unit.streams.memory_log import START_MS, Host, MemoryLog
 from tests.unit.streams.said import Said
 
@@ -72,6 +74,14 @@ class TestCutting:
 
 
 class TestTicks:
+    def test_a_rest_before_a_preparation_makes_a_batch_due(self) -> None:
+        pool = PreparingPool()
+        pool.submit(1)
+        pool.stopped(1, "outage")
+        pace = Pace(pool.state, PoolClock())
+        pace.decided(1_000, caught_up=True)
+        assert pace.due_ms(1_000) == preparing_policy().backoff_ms
+
     def test_a_pool_with_a_node_writes_at_least_every_five_seconds(self) -> None:
         log, host, _ = leading()
         before = len(log.records)
