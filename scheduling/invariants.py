@@ -14,6 +14,7 @@ from contract.events import Member
 from contract.lifecycle import TERMINAL, JobState
 from contract.names import dispatch_order
 from scheduling import line_invariants
+from scheduling.attempts.retries import WORKER_LOSSES_MAX
 from scheduling.state import access
 from scheduling.state.avoidance import AVOIDED_MAX
 from scheduling.state.capacity import PREPARE, fits, is_cordoned, limit_of, staged_per_slot_of
@@ -61,6 +62,10 @@ def _job(state: State, job: Job) -> Iterator[str]:
     if job.state in TERMINAL:
         yield f"I2: job {job.job} is {job.state.value} and still kept"
     has_attempt = job.state in (JobState.DISPATCHED, JobState.STARTED, JobState.CANCELLING)
+    if job.failures + job.spared > job.attempts:
+        yield f"I4: job {job.job} failed {job.failures} + {job.spared} times in {job.attempts} attempts"
+    if (job.state is JobState.CANCELLING) != (job.ending != ""):
+        yield f"job {job.job} is {job.state.value} and ends because of {job.ending!r}"
     if job.state is JobState.PREPARING:
         yield from _preparing(state, job)
         return
@@ -68,12 +73,8 @@ def _job(state: State, job: Job) -> Iterator[str]:
         yield f"I6: job {job.job} is {job.state.value} with{'out' if job.open is None else ''} an open attempt"
     if job.state is JobState.QUEUED and job.eligible_lease_ms < 0:
         yield f"job {job.job}: its attempt closed and nothing followed"
-    if job.failures + job.spared > job.attempts:
-        yield f"I4: job {job.job} failed {job.failures} + {job.spared} times in {job.attempts} attempts"
     if len({avoided.node for avoided in job.avoid}) != len(job.avoid) or len(job.avoid) > AVOIDED_MAX:
         yield f"job {job.job} avoids {len(job.avoid)} nodes, or one twice"
-    if (job.state is JobState.CANCELLING) != (job.ending != ""):
-        yield f"job {job.job} is {job.state.value} and ends because of {job.ending!r}"
     if (job.job in state.withdrawn_open) != (job.open is not None and job.version in state.withdrawn):
         yield f"job {job.job} runs a withdrawn version and nobody knows, or the other way round"
     if job.open is not None:
@@ -82,8 +83,8 @@ def _job(state: State, job: Job) -> Iterator[str]:
 
 def _preparing(state: State, job: Job) -> Iterator[str]:
     """A job whose media are prepared has no attempt; at most one preparation of it is open, at a CPU worker."""
-    if job.prepared or not job.media:
-        yield f"job {job.job} is preparing {job.media} media and has inputs of {job.prepared!r}"
+    if job.prepared or not job.media or job.worker_losses >= WORKER_LOSSES_MAX:
+        yield f"job {job.job} is preparing {job.media} media, has inputs of {job.prepared!r}, cost {job.worker_losses}"
     if (job.job in state.withdrawn_open) != (job.open is not None and job.version in state.withdrawn):
         yield f"job {job.job} is prepared for a withdrawn version and nobody knows, or the other way round"
     preparation = job.open
