@@ -99,17 +99,18 @@ class PreparationRules:
         return []
 
     def ended(self, preparation: str, report: PreparationReport | None) -> list[WorkerAction]:
-        """Nothing works on the preparation any more, and this is what came of it; None: it was abandoned."""
+        """Nothing works on the preparation any more, and this is what came of it. None: nothing; of a preparation that
+        is held, an outage is said then, since the scheduler waits for a word."""
         swept = Sweep(preparation)
         self.holding.let_go(preparation)
         if preparation in self._abandoned:
             self._abandoned.discard(preparation)
             return [swept, *self._begin_next()]
-        if preparation not in self.held:
+        held = self.held.pop(preparation, None)
+        if held is None:
             return []
-        del self.held[preparation]
-        said = [Say(report)] if report is not None else []
-        return [swept, *said, *self._begin_next()]
+        said = report or PreparationStopped(held.order.job, preparation, "outage")
+        return [swept, Say(said), *self._begin_next()]
 
     def go_on(self) -> list[WorkerAction]:
         """An outage of ours may have ended: begin what may begin now."""

@@ -16,7 +16,8 @@ A child ends when its slot is to run another version, when it has to be replaced
 was killed left goes when the next agent starts here. A library that remembers the TMPDIR of `load` writes to `kept`
 later, too. A child may write below its slot's directory alone, where the node can hold it there.
 
-All files here belong to models: the agent writes none, reads only outputs, and opens those step by step (`folders`).
+All files here belong to models: the agent writes none, reads only outputs, and opens those step by step (`folders`). Of
+a CPU worker, which runs no models, attempts/<preparation>/ holds sources and prepared media of its own.
 The agent's loop only renames and makes directories, which takes no time worth a thread.
 """
 

@@ -64,10 +64,17 @@ MUTANTS = (
     Mutant(
         "what came of an abandoned preparation is reported",
         _RULES,
-        "            return [swept, *self._begin_next()]\n        if preparation not in",
-        "            return [swept, *([Say(report)] if report else []), *self._begin_next()]\n"
-        "        if preparation not in",
+        "            return [swept, *self._begin_next()]\n        held = self",
+        "            return [swept, *([Say(report)] if report else []), *self._begin_next()]\n        held = self",
         f"{_RULES_TEST}::test_a_kill_ends_at_once_and_nothing_is_ever_said",
+    ),
+    Mutant(
+        "a preparation whose thread ended by a defect stays open for ever",
+        _RULES,
+        'said = report or PreparationStopped(held.order.job, preparation, "outage")\n'
+        "        return [swept, Say(said), ",
+        "return [swept, *([Say(report)] if report else []), ",
+        f"{_RULES_TEST}::test_a_preparation_of_which_nothing_came_is_given_back",
     ),
     Mutant(
         "a worker holds as many as it is sent",

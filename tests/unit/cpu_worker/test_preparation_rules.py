@@ -240,5 +240,12 @@ def test_phases_only_go_forward() -> None:
     assert rules.moved("9.9.9", PreparationPhase.STORING) == []
 
 
+def test_a_preparation_of_which_nothing_came_is_given_back() -> None:
+    """Whatever ended its thread: a preparation that is held gets its one report."""
+    rules = a_worker()
+    rules.take(prepare())
+    assert rules.ended("1.1.0", None) == [Sweep("1.1.0"), stopped("outage")]
+
+
 def test_what_is_told_of_a_preparation_that_nobody_holds_changes_nothing() -> None:
     assert a_worker().ended("1.1.0", done()) == []
