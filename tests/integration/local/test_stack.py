@@ -120,7 +120,7 @@ def test_all_parts_are_ready_and_the_demo_key_works(data: Path) -> None:
     status = stack.status(data)
     assert (status.state, status.warnings, status.failure) == ("ready", [], None)
     assert {part.name: part.state for part in status.parts} == dict.fromkeys(
-        ("kafka", "postgres", "s3", "scheduler", "api", "projector", "intake", "relay", "node-1"), "ready"
+        ("kafka", "postgres", "s3", "scheduler", "api", "projector", "intake", "relay", "node-1", "cpu-1"), "ready"
     )
     keys = stack.keys(data)
     assert keys.tenant == "demo"

@@ -15,10 +15,10 @@ from contract.signing import installation_keys
 from local import composition as composition_module
 from local.composition import Composition
 from local.errors import CannotStart
-from local.first_policy import POLICY_FILE, read_policy
+from local.first_policy import POLICY_FILE, cpu_clusters, read_policy
 from local.installation_key import KeyWatch, finish, keys_in, rotate
 from local.java import java_environment
-from local.options import Layout, Memory, Options, from_argument, recall, to_argument
+from local.options import Layout, Memory, Options, from_argument, recall, remember, to_argument
 from local.own_files import read
 from local.ports import HOST, free_port
 from local.processes import Process
@@ -316,3 +316,38 @@ def test_each_process_has_the_login_of_its_role_at_the_stacks_store(tmp_path: Pa
     node = composition.s3.logins["node"].secret_key
     assert logins == expected | {"node-1": node, "projector": "", "relay": ""}
     assert composition.settings.s3_secret_key == composition.s3.secret_key not in logins.values()
+
+
+def test_each_cluster_of_cpu_workers_gets_as_many_as_asked_for_in_the_partition_of_its_pool(tmp_path: Path) -> None:
+    remember(Layout(tmp_path), Memory(cpu_clusters={"cpus": 0, "more": 3}))
+    composition = compose(Options(data=tmp_path, cpu_workers=2))
+    found = {}
+    for worker in composition.nodes[1:]:
+        assert worker.process is not None
+        _, module, *arguments = worker.process.command[1:]
+        found[worker.name] = (module, arguments)
+    assert found == {
+        f"cpu-{number}": (
+            "cpu_worker",
+            ["--cluster", cluster, "--node", f"cpu-{number}", "--slots", "2", "--partition", partition],
+        )
+        for number, (cluster, partition) in enumerate(
+            [("cpus", "0"), ("cpus", "0"), ("more", "3"), ("more", "3")], start=1
+        )
+    }
+    first = composition.nodes[1].process
+    assert first is not None
+    own = first.env or {}
+    assert own["HEADRACE_SIGNER"] == "node.cpus/cpu-1"
+    assert own["HEADRACE_KAFKA_USER"] == "headrace-node.cpus"
+    assert own["HEADRACE_S3_ACCESS_KEY"] == "cpu_worker"
+    assert "DATABASE_URL" not in own
+    assert recall(Layout(tmp_path)).cpu_clusters == {"cpus": 0, "more": 3}, "the next start has them too"
+
+
+def test_the_first_policy_says_where_cpu_workers_are() -> None:
+    assert cpu_clusters(read_policy()) == {"cpus": 0}
+
+
+def test_a_policy_without_such_a_cluster_gets_none(tmp_path: Path) -> None:
+    assert [node.name for node in compose(Options(data=tmp_path)).nodes] == ["node-1"]
