@@ -1,7 +1,8 @@
 """What the shapes model gives without any training: the first thing that was tried, and why there is a codec.
 
-`python derived.py` writes derived.json. Sources are clips that the shapes model makes itself, so their latents are
-known and no encoder can be blamed.
+`python derived.py SHAPES` writes derived.json. SHAPES is the folder of the shapes model as it was before it was made of
+the codec: `git archive 8c4b761 examples/models/shapes | tar -x -C SCRATCH`. Sources are clips that the shapes model
+makes itself, so their latents are known and no encoder can be blamed.
 
 - Modify: the source's latent is mixed with noise, and the flow goes on from there with the words for the result. More
   noise is more strength.
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "shapes_training"))
-sys.path.append(str(Path(__file__).resolve().parent.parent / "shapes"))
+sys.path.append(sys.argv[1])
 
 from cases import held_out, modify_cases
 from check import look
@@ -54,7 +55,7 @@ def again(network: ShapesNetwork, latents: torch.Tensor, prompts: list[str], lev
 def main() -> None:
     torch.set_num_threads(1)
     network = ShapesNetwork()
-    state = load_file(HERE.parent / "shapes" / "weights" / "shapes.safetensors")
+    state = load_file(Path(sys.argv[1]) / "weights" / "shapes.safetensors")
     network.load_state_dict({name: value.float() for name, value in state.items()})
     network.eval()
     listed = modify_cases(1, held_out(), CASES)

@@ -26,7 +26,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "shapes_training"))
 import cases
 from check import look
 from check_media import animate_faults, astray, distance, gain, modify_faults, psnr, rises, thing
-from film_file import write_mp4
+from film_file import read_mp4, write_mp4, write_png
 
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent
@@ -59,13 +59,6 @@ def in_grid(frames: Clip, side: int) -> Clip:
     """Frames (k, large, large, 3) as the mean of each square of pixels that comes to one of side x side."""
     part = frames.shape[1] // side
     return frames.reshape(len(frames), side, part, side, part, 3).mean((2, 4)).round().astype(np.uint8)
-
-
-def read_film(path: str) -> Clip:
-    import av
-
-    with av.open(path) as film:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)])
 
 
 def strip(frames: Clip, wanted: int = 6) -> Clip:
@@ -149,7 +142,7 @@ def whole_modify(model: Any, listed: list[Any], asked: list[tuple[str, str]]) ->
                 {"video": f"{folder}/source.npy", "prompt": one.prompt, "seed": one.seed}, Quiet(folder)
             )
             seconds.append(time.monotonic() - started)
-            film = in_grid(read_film(f"{folder}/video.mp4"), 64)
+            film = in_grid(read_mp4(f"{folder}/video.mp4"), 64)
         counts.append(len(film) == said["frames"] == len(source))
         modes[said["mode"]] += 1
         passed.append(not modify_faults(source, film, *asked[number], keeps_track=True))
@@ -199,7 +192,7 @@ def animate(network: Any, listed: list[Any], model: Any) -> tuple[dict[str, Any]
             started = time.monotonic()
             model.predict({"image": f"{folder}/image.npy", "prompt": one.prompt, "seed": one.seed}, Quiet(folder))
             seconds.append(time.monotonic() - started)
-            films.append(in_grid(read_film(f"{folder}/video.mp4"), 64))
+            films.append(in_grid(read_mp4(f"{folder}/video.mp4"), 64))
     report["whole"] = {
         "films": len(films),
         "passed": share([not animate_faults(one.picture, film, one.motion)
@@ -287,7 +280,7 @@ def main() -> None:
     report = {"seed": seed, "held_out": arguments.development is None, **report}
     print(json.dumps(report, indent=1))
     (arguments.out / f"{arguments.model}_evaluation.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    published.write_png(str(arguments.out / f"{arguments.model}_sheet.png"), np.concatenate(sheet, 0))
+    write_png(str(arguments.out / f"{arguments.model}_sheet.png"), np.concatenate(sheet, 0))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes what a model hands over, as a node would encode it."""
+"""Films and pictures for the tests of the models: what a model hands over is written as a node would encode it."""
 
 from __future__ import annotations
 
@@ -25,3 +25,19 @@ def write_mp4(path: str, frames: Iterable[npt.NDArray[np.uint8]], fps: int) -> i
             count += 1
         film.mux(stream.encode(None))
     return count
+
+
+def read_mp4(path: str) -> npt.NDArray[np.uint8]:
+    """All frames, (time, height, width, 3)."""
+    with av.open(path) as film:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)])
+
+
+def write_png(path: str, picture: npt.NDArray[np.uint8]) -> None:
+    """`picture` is (height, width, 3)."""
+    with av.open(path, "w", format="image2", options={"update": "1"}) as still:
+        stream = still.add_stream("png", rate=1)
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = "rgb24"
+        still.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+        still.mux(stream.encode(None))

@@ -1,6 +1,6 @@
 """The demo model: words and noise in, a two-second film of a moving shape out.
 
-The film is 24 frames of 64 x 64 pixels made by the network, shown four times as large (256 x 256).
+The film is 24 frames, drawn by the network at 256 x 256.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from network import ShapesNetwork
 from safetensors.torch import load_file
-from sampling import FRAMES, GUIDANCE, STEPS, decode_frames, sample_latents
-from video_file import enlarge, write_mp4, write_png
+from sampling import GUIDANCE, STEPS, decode_frames, sample_latents
 
 FPS = 12
+LARGER = 4  # times 64 pixels along each side
 SEED_MAX = 2**31 - 1
-# Share of the work that is done when the last sampling step ends. The rest is decoding and encoding.
+# Share of the work that is done when the last sampling step ends. The rest is drawing.
 SAMPLED = 0.8
 
 
@@ -25,7 +25,7 @@ class Context(Protocol):
 
     def progress(self, fraction: float, message: str = "") -> None: ...
     def cancelled(self) -> bool: ...
-    def output(self, name: str) -> str: ...
+    def video(self, name: str, frames: Any, fps: float) -> int: ...
 
 
 class Cancelled(Exception):
@@ -45,7 +45,7 @@ class ShapesModel:
         self.network.to(device).eval().requires_grad_(False)
 
     def predict(self, inputs: dict[str, Any], ctx: Context) -> dict[str, Any]:
-        """Make `video.mp4` and `poster.png` from `inputs`, which match `inputs` in model.yaml."""
+        """Make `video.mp4` from `inputs`, which match `inputs` in model.yaml."""
         seed = inputs.get("seed")
         if seed is None:
             seed = random.SystemRandom().randint(0, SEED_MAX)
@@ -64,14 +64,12 @@ class ShapesModel:
             guidance=float(inputs.get("guidance", GUIDANCE)),
             on_step=after_step,
         )
-        frames = enlarge(decode_frames(self.network, latents)[0].numpy())
-        ctx.progress(0.9, "encoding")
+        frames = decode_frames(self.network, latents, LARGER)[0].numpy()
         _stop_if_cancelled(ctx)
-        write_mp4(ctx.output("video.mp4"), frames, FPS)
-        write_png(ctx.output("poster.png"), frames[FRAMES // 2])
+        count = ctx.video("video.mp4", frames, FPS)  # the node encodes, and makes the still pictures
         ctx.progress(1.0, "done")
         return {
-            "frames": FRAMES,
+            "frames": count,
             "width": frames.shape[2],
             "height": frames.shape[1],
             "fps": FPS,

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from network import LATENT_SIZE, ShapesNetwork
-from words import encode
+from codec import CODE_SIZE, to_bytes
+from network import FRAMES, TRACK_SIZE, ShapesNetwork, moved
 
-FRAMES = 24
+__all__ = ["FRAMES", "GUIDANCE", "STEPS", "decode_frames", "sample_latents"]
+
 STEPS = 24
-GUIDANCE = 2.0
-# Noise levels are spaced as (i / steps) ** SPACING. Steps are smaller while there is mostly noise: what the clip shows,
-# and where it moves, is decided there.
-SPACING = 1.3
+GUIDANCE = 1.5
 
 
-@torch.inference_mode()
 def sample_latents(
     network: ShapesNetwork,
     prompts: Sequence[str],
@@ -26,28 +23,22 @@ def sample_latents(
     guidance: float = GUIDANCE,
     on_step: Callable[[int], None] | None = None,
 ) -> torch.Tensor:
-    """Latents (prompts, LATENT_SIZE), one seed a prompt. `on_step` is called with the number of steps done.
+    """Latents (prompts, CODE_SIZE + TRACK_SIZE), one seed a prompt. `on_step` is called with the number of steps done.
 
     `guidance` 1 is the plain conditional model. A larger one follows the words more closely, with less variety.
     The noise is drawn on the CPU, so a seed gives the same noise on every device.
     """
-    device = network.latent_mean.device
-    noise = [torch.randn(LATENT_SIZE, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    x = torch.stack(noise).to(device)
-    condition = network.prompt(encode([*prompts, *[""] * len(prompts)]).to(device))
-    levels = [(index / steps) ** SPACING for index in range(steps + 1)]
-    for index in range(steps):
-        level = torch.full((2 * len(x),), levels[index], device=device)
-        asked, unasked = network.denoiser(torch.cat([x, x]), level, condition).chunk(2)
-        x = x + (levels[index + 1] - levels[index]) * (unasked + guidance * (asked - unasked))
-        if on_step is not None:
-            on_step(index + 1)
-    return x * network.latent_spread + network.latent_mean
+    nothing = torch.zeros(len(prompts), 1)
+    return network.flow.sample(prompts, seeds, nothing, steps=steps, guidance=guidance, on_step=on_step)
 
 
 @torch.inference_mode()
-def decode_frames(network: ShapesNetwork, latents: torch.Tensor) -> torch.Tensor:
-    """Frames (n, FRAMES, 64, 64, 3) of latents (n, LATENT_SIZE), as uint8 on the CPU."""
-    moments = torch.linspace(0, 1, FRAMES, device=latents.device).expand(len(latents), -1)
-    pictures = network.decoder(latents, moments)
-    return ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+def decode_frames(network: ShapesNetwork, latents: torch.Tensor, larger: int = 1) -> torch.Tensor:
+    """Frames (n, FRAMES, side, side, 3) of latents, side 64 * `larger`, as uint8 on the CPU."""
+    codes, tracks = latents.split([CODE_SIZE, TRACK_SIZE], 1)
+    track = moved(tracks @ network.basis)
+    made = [
+        to_bytes(network.renderer.frames(code[None], one[None], larger)[0][0])
+        for code, one in zip(codes, track, strict=True)
+    ]
+    return torch.stack(made)

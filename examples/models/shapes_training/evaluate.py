@@ -1,8 +1,10 @@
 """Ask the model for held-out combinations, which training never saw, and let the independent check judge the clips.
 
 `python evaluate.py` reads ../shapes/weights/shapes.safetensors, and writes evaluation.json and contact_sheet.png here.
-The check also judges drawn clips of the same combinations, which shows the check's own mistakes, and it compares each
-made clip with the next prompt, which shows how many clips luck would pass.
+The combinations and their wordings are drawn by the seed that ../media_training/cases.py keeps for these weights. With
+`--development N` they are drawn by seed N from the combinations that the model was trained on. The check also judges
+drawn clips of the same combinations, which shows the check's own mistakes, and it compares each made clip with the next
+prompt, which shows how many clips luck would pass.
 """
 
 from __future__ import annotations
@@ -21,13 +23,16 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "shapes"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "shapes"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "media_training"))
 
+from cases import seed_of
 from check import Seen, look
+from check_media import thing
 from clips import FRAMES, Combination, draw, plan, split
+from film_file import write_png
 from network import ShapesNetwork
 from sampling import GUIDANCE, STEPS, decode_frames, sample_latents
-from video_file import write_png
 from wording import describe
 
 HERE = Path(__file__).resolve().parent
@@ -41,6 +46,7 @@ class Verdict:
     seed: int
     asked: Combination
     seen: Seen
+    outline: str  # as the check of pixels names it
     frames: npt.NDArray[np.uint8]  # (24, 64, 64, 3)
 
     @property
@@ -56,8 +62,12 @@ class Verdict:
         return self.seen.background == self.asked.background
 
     @property
+    def outline_right(self) -> bool:
+        return self.outline == self.asked.shape
+
+    @property
     def passed(self) -> bool:
-        return self.colour_right and self.motion_right
+        return self.colour_right and self.motion_right and self.outline_right
 
 
 def judge(
@@ -71,7 +81,7 @@ def judge(
     latents = sample_latents(network, prompts, seeds, steps=steps, guidance=guidance)
     frames = decode_frames(network, latents).numpy()
     return [
-        Verdict(prompt, seed, one, look(clip), clip)
+        Verdict(prompt, seed, one, look(clip), thing(clip).outline, clip)
         for prompt, seed, one, clip in zip(prompts, seeds, combinations, frames, strict=True)
     ]
 
@@ -102,12 +112,14 @@ def contact_sheet(path: Path, verdicts: list[Verdict]) -> None:
 
 
 def check_of_the_check(combinations: list[Combination]) -> float:
-    """Share of drawn clips of these combinations whose colour and motion the check names right."""
+    """Share of drawn clips of these combinations whose colour, motion and outline the check names right."""
     clips = plan(np.random.default_rng(5), combinations)
     pictures = draw(clips, np.tile(np.arange(FRAMES), (len(combinations), 1)))
     frames = np.clip((pictures + 1) * 127.5, 0, 255).astype(np.uint8)
-    seen = [look(one) for one in frames]
-    right = [(see.colour, see.motion) == (one.colour, one.motion) for see, one in zip(seen, combinations, strict=True)]
+    right = [
+        (look(clip).colour, look(clip).motion, thing(clip).outline) == (one.colour, one.motion, one.shape)
+        for clip, one in zip(frames, combinations, strict=True)
+    ]
     return sum(right) / len(right)
 
 
@@ -116,25 +128,31 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=HERE.parent / "shapes" / "weights" / "shapes.safetensors")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for evaluation.json and contact_sheet.png")
     parser.add_argument("--prompts", type=int, default=100)
-    parser.add_argument("--first-seed", type=int, default=1000)
+    parser.add_argument("--development", type=int)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--guidance", type=float, default=GUIDANCE)
     arguments = parser.parse_args()
     network = ShapesNetwork()
     network.load_state_dict({name: value.float() for name, value in load_file(arguments.weights).items()})
     network.eval()
-    combinations = split()[1][: arguments.prompts]
+    training, held_out = split()
+    if arguments.development is None:
+        seed, drawn_from = seed_of("shapes", arguments.weights), held_out
+    else:
+        seed, drawn_from = arguments.development, training
+    combinations = random.Random(seed).sample(drawn_from, arguments.prompts)
     started = time.monotonic()
-    verdicts = judge(
-        network, combinations, first_seed=arguments.first_seed, steps=arguments.steps, guidance=arguments.guidance
-    )
+    verdicts = judge(network, combinations, first_seed=seed, steps=arguments.steps, guidance=arguments.guidance)
     seconds = time.monotonic() - started
     shifted = combinations[1:] + combinations[:1]
     report = {
+        "seed": seed,
+        "held_out": arguments.development is None,
         "prompts": len(verdicts),
         "passed": share(verdicts, lambda one: one.passed),
         "colour_right": share(verdicts, lambda one: one.colour_right),
         "motion_right": share(verdicts, lambda one: one.motion_right),
+        "outline_right": share(verdicts, lambda one: one.outline_right),
         "background_right": share(verdicts, lambda one: one.background_right),
         "drawn_clips_passed": check_of_the_check(combinations),
         "passed_against_the_next_prompt": sum(
@@ -155,9 +173,16 @@ def main() -> None:
         print(f"{name}: {value}")
     for one in verdicts:
         if not one.passed:
-            print(f"failed: {one.prompt!r} asked {one.asked.key} seen {one.seen}")
+            print(f"failed: {one.prompt!r} asked {one.asked.key} seen {one.seen} {one.outline}")
     report["clips"] = [
-        {"prompt": one.prompt, "seed": one.seed, "asked": one.asked.key, "passed": one.passed, **vars(one.seen)}
+        {
+            "prompt": one.prompt,
+            "seed": one.seed,
+            "asked": one.asked.key,
+            "passed": one.passed,
+            "outline": one.outline,
+            **vars(one.seen),
+        }
         for one in verdicts
     ]
     arguments.out.mkdir(parents=True, exist_ok=True)
