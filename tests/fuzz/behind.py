@@ -23,7 +23,7 @@ from audit.waits.starts import starts
 from audit.waits.why import why
 from contract.batch import BATCH_BYTES_MAX
 from contract.codec import TYPE_PREFIX, decode_batch, encode, headers_for
-from contract.events import Event, JobAccepted, JobRefused
+from contract.events import Event, JobAccepted, JobPreparing, JobRefused
 from contract.inputs import Body, Input, NodeJoined, Submission
 from runtime.kafka import Record
 from runtime.worker.order_door import orders_of
@@ -127,11 +127,12 @@ class Behind:
                 again(explained(wait, operator=operator))
 
     def _accepted(self) -> list[str]:
-        return sorted({event.job for event in self._events() if isinstance(event, JobAccepted)})
+        return sorted({event.job for event in self._events() if isinstance(event, JobAccepted | JobPreparing)})
 
     def _refused_last(self, job: str) -> bool:
         """The newest life of the id never waited."""
-        begun = [event for event in self._events() if isinstance(event, JobAccepted | JobRefused) and event.job == job]
+        kinds = JobAccepted | JobPreparing | JobRefused
+        begun = [event for event in self._events() if isinstance(event, kinds) and event.job == job]
         return isinstance(begun[-1], JobRefused)
 
     def _events(self) -> list[Event]:

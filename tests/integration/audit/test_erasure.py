@@ -105,6 +105,7 @@ def test_words_are_gone_from_every_file_within_the_promised_time(servers: Servic
     submit(producer, 1, words)
     submit(producer, 1, words)
     store.put(f"results/{job_of(1)}/1.2.3/inputs.json", words.encode())
+    store.put(f"inputs/{job_of(1)}/1.2.2/source-0", words.encode())
     order = orders.Run(
         "n1",
         "s",
@@ -128,8 +129,8 @@ def test_words_are_gone_from_every_file_within_the_promised_time(servers: Servic
     began_ms = time.time() * 1000
     done = erased(servers, 1)
     assert len(done.offsets) == 2
-    assert done.objects == 1
-    assert store.list(f"results/{job_of(1)}/") == []
+    assert done.objects == 2
+    assert store.list(f"results/{job_of(1)}/") == store.list(f"inputs/{job_of(1)}/") == []
     assert done.gone_by_ms <= began_ms + words_gone_after_ms(POLICY) + 10_000
 
     stop = threading.Event()

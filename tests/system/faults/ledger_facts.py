@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from contract.batch import GENESIS, Batch, hash_of
 from contract.codec import decode_batch
-from contract.events import AttemptClosed, AttemptFailed, InputQuarantined, JobAccepted, JobSucceeded
+from contract.events import AttemptClosed, AttemptFailed, InputQuarantined, JobAccepted, JobPreparing, JobSucceeded
 from contract.lifecycle import ENDINGS
 from contract.topics import LEDGER
 from runtime.kafka import offsets, read_range
@@ -42,7 +42,7 @@ class LedgerFacts:
         if name in ENDINGS:
             self.ends[str(getattr(event, "job"))].append(name)  # noqa: B009 (an event of any type that ends a job)
         match event:
-            case JobAccepted():
+            case JobAccepted() | JobPreparing():
                 self.models[event.job] = event.model
             case JobSucceeded():
                 self.winners[event.job] = (event.dispatch, event.manifest)

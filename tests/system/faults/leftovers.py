@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from local import stack
+from operations.inputs_sweep import InputsSweep
 from operations.result_sweep import REST_MS, sweep
 from runtime.object_store import ObjectStore
 from runtime.worker.scratch import ATTEMPTS, GONE
@@ -31,9 +32,13 @@ def check_store(here: Installation, facts: LedgerFacts) -> str:
     """What is in the store after a sweep, ten leases from now (REST_MS). A figure for the note."""
     store = ObjectStore(stack.settings(here.data))
     before = store.list("results/")
-    swept = sweep(store, iter(facts.batches), int(time.time() * 1000) + REST_MS)
+    late_ms = int(time.time() * 1000) + REST_MS
+    inputs = InputsSweep(store, "main")
+    swept = sweep(store, inputs.watching(iter(facts.batches)), late_ms)
+    media = inputs.remove(late_ms)
     require_objects(facts, store.list("results/"))
-    return f"{len(before)} objects, {swept.objects} of {swept.attempts} attempts swept"
+    assert not store.list("inputs/"), "every job has ended, so nobody needs its media"
+    return f"{len(before)} objects, {swept.objects} of {swept.attempts} attempts and {media.objects} of media swept"
 
 
 def check_disk(here: Installation) -> str:
