@@ -139,6 +139,21 @@ class TestQuotas:
         with pytest.raises(QuotaSpent, match=rf"expected at most {ROWS_PER_PLACE} uploads .*; wait an hour"):
             table.create(tenant, quota=quota)
 
+    @pytest.mark.long
+    def test_ten_thousand_small_ones_of_one_tenant_harm_nobody(self, table: Uploads, tenant: str) -> None:
+        quota, threads_each = UploadQuota(1_000, 10**9), 12
+
+        def create(_: int) -> bool:
+            try:
+                return bool(table.create(tenant, 1, quota))
+            except QuotaSpent:
+                return False
+
+        with ThreadPoolExecutor(threads_each) as threads:
+            created = list(threads.map(create, range(10_000))).count(True)
+        assert quota.uploads <= created < quota.uploads + threads_each
+        assert table.create(tenant + "x", 1, quota).state == "pending"
+
 
 class TestNaming:
     def test_only_what_is_ready_may_be_named_and_is_kept_on(self, table: Uploads, tenant: str) -> None:
