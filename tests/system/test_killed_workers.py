@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import struct
-import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 import psutil
@@ -22,34 +19,12 @@ from contract.topics import LEDGER
 from cpu_worker.io.file_decoders import PROGRAM
 from local import stack
 from runtime.kafka import offsets, read_range
-from tests.system.installation import POLICY, Installation, installation
-from tests.system.media_by_hand import RULE, MediaByHand
+from tests.system.installation import Installation
+from tests.system.media_by_hand import RULE, MediaByHand, picture
 from tests.system.worker_killer import WorkerKiller
 from tests.waiting import until
 
-CPUS = "  cpus: {pool: main, kind: prepare, limit: 8}\n"
 WITHIN_S = 240.0
-
-
-def picture(number: int) -> bytes:
-    """A PNG of its own: no two of them are the same bytes."""
-    raw = b"".join(b"\0" + bytes((x * 5 + y * 3 + number) % 256 for x in range(120)) for y in range(30))
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 40, 30, 8, 2, 0, 0, 0)
-    shown = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"tEXt", b"n\0%d" % number)
-    return b"\x89PNG\r\n\x1a\n" + shown + chunk(b"IEND", b"")
-
-
-@pytest.fixture(scope="module")
-def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    folder = tmp_path_factory.mktemp("workers")
-    policy = folder / "policy.yaml"
-    policy.write_text(POLICY.read_text().replace("clusters:\n", f"clusters:\n{CPUS}"))
-    with installation(folder / "stack", policy=policy, cpu_workers=2) as here:
-        yield here
 
 
 def events(here: Installation) -> list[Event]:
