@@ -58,7 +58,7 @@ SENTENCES: Mapping[MediaFault, str] = {
     MediaFault.UPLOAD_NOT_READY: "expected an upload that is ready, found one that is {found}",
     MediaFault.JOB: "expected a job of yours, found none with this id; `headrace jobs list` shows yours",
     MediaFault.JOB_NOT_SUCCEEDED: "expected a job that has succeeded, found one that is {found}",
-    MediaFault.OUTPUT: "expected an output that the job has made, found none with this name; `headrace jobs result`"
+    MediaFault.OUTPUT: "expected an output that the job has made, found none with this name; `headrace jobs get`"
     " shows them",
     MediaFault.RESULT: "expected the result of the job, found that it is {found}",
     MediaFault.SIZE: "expected a file of at most {most} bytes, found one of {found}",

@@ -40,8 +40,8 @@ from runtime.worker.rules.holding import Holding
 from runtime.worker.rules.seen_orders import SeenOrders
 
 HELD_PER_SLOT = 2
-"""One that is prepared and one that waits behind it: what waits at a worker cannot go to another that is free, and the
-next order takes a fraction of a second."""
+"""The scheduler sends one for each slot (decision 0044). The second place is for an order that comes while what was
+abandoned in the slot has not ended."""
 
 
 class PreparationRules:
