@@ -66,7 +66,7 @@ def test_a_job_that_waits_says_when_it_is_likely_to_start(caller: Caller, views:
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("state=done", "state: expected one of submitted, queued"),
+        ("state=done", "state: expected one of submitted, preparing"),
         ("tier=No!", "tier: expected a name"),
         ("limit=0", "limit: expected 1 to 200"),
         ("limit=many", "limit: expected 1 to 200"),
