@@ -110,7 +110,7 @@ def test_install_makes_a_user_for_each_process_who_does_its_work_and_no_more(
     shown = {folder: topics(folder, broker.inside) for folder in ("scheduler", "api", "intake", "projector", "relay")}
     orders = dispatch_topic("local")
     assert shown == {
-        "scheduler": {JOBS, LEDGER, QUARANTINE, orders},
+        "scheduler": {JOBS, LEDGER, QUARANTINE, orders, dispatch_topic("cpus")},
         "api": {JOBS, LEDGER, PROGRESS},
         "intake": {SUBMISSIONS, JOBS, QUARANTINE},
         "projector": {LEDGER},
