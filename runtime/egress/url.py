@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set
+from socket import AF_INET, AF_INET6, inet_ntop
 from typing import NamedTuple
 
 import httpx
@@ -55,9 +56,14 @@ def egress_url(text: str, schemes: Set[str]) -> EgressUrl:
         if len(host) > HOST_LENGTH_MAX or not all(_LABEL.fullmatch(label) for label in host.split(".")):
             raise _refused("a URL with the name of a host", "one without")
     else:
-        host = str(address)
+        host = spelled(address)
     port = _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
     return EgressUrl(url.scheme, host, port, url.raw_path, address)
+
+
+def spelled(address: IpAddress) -> str:
+    """The address in the form of RFC 5952, which Python's own has for mapped addresses from 3.13 on only."""
+    return inet_ntop(AF_INET6 if address.version == 6 else AF_INET, address.packed)
 
 
 def redirected(url: EgressUrl, location: str) -> str:

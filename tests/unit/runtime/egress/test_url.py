@@ -33,7 +33,7 @@ def test_a_port_of_its_own_is_said_to_the_server() -> None:
         ("https://a_b.example", "a_b.example"),
         ("https://8.8.8.8", "8.8.8.8"),
         ("https://127。0。0。1/", "127.0.0.1"),
-        ("https://[::FFFF:7f00:1]/", "::ffff:7f00:1"),
+        ("https://[::FFFF:7f00:1]/", "::ffff:127.0.0.1"),
     ],
 )
 def test_hosts_have_one_form(url: str, host: str) -> None:
