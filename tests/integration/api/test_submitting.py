@@ -189,7 +189,7 @@ def test_a_cancel_without_ack_is_no_202(caller: Caller, views: Views, no_acks: C
 @pytest.mark.parametrize(
     ("fields", "status", "code", "says"),
     [
-        ({"model": "absent"}, 404, "unknown-model", "'absent'; there is: aside, echo, edit, late"),
+        ({"model": "absent"}, 404, "unknown-model", "'absent'; there is: aside, echo, "),
         ({"model": "echo@next"}, 404, "unknown-alias", "'echo@next'; there is: echo@live"),
         ({"model": "echo@sha256:" + "0" * 64}, 404, "unknown-version", "there is: echo@sha256:"),
         ({"model": "Echo!"}, 422, "model-reference-invalid", "expected 'model', 'model@alias'"),
