@@ -31,7 +31,7 @@ class MediaRequest(msgspec.Struct):
 REQUESTS = (
     MediaRequest("modify-video", "api", "make it a blue star", {"prompt": "make it a blue star", "seed": 1}, -1),
     MediaRequest("upscale", "api", "the same, four times as large", {"scale": 4}, 0),
-    MediaRequest("image-to-video", "free", "its poster moves left", {"prompt": "moving to the left", "seed": 2}, 0),
+    MediaRequest("image-to-video", "free", "its poster moves right", {"prompt": "moving to the right", "seed": 2}, 0),
 )
 _TAKES = {"modify-video": ("video", "video.mp4"), "upscale": ("video", "video.mp4")} | {
     "image-to-video": ("image", "video.poster.jpg")
