@@ -238,8 +238,8 @@ VARIANTS: dict[str, Callable[[], Patches]] = {
 CAUGHT_BY = dict.fromkeys(VARIANTS, 2) | {
     "held_pools_begin_preparations": 9,
     "preparations_wait_behind_others": 12,
-    "any_preparation_of_the_worker_counts": 24,
-    "words_of_sessions_that_are_over_count": 24,
+    "any_preparation_of_the_worker_counts": 89,
+    "words_of_sessions_that_are_over_count": 89,
     "overdue_jobs_have_no_turn_before_workers": 103,
     "drained_clusters_keep_their_preparations": 26,
     "prepared_inputs_serve_any_version": 9,
