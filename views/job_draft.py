@@ -141,10 +141,9 @@ def _copy(draft: JobDraft, event: _Copied, record: FoldedRecord) -> None:
     draft.copies.append(copy_of(event.job, event.offset, event.key, record))
 
 
-def _accepted(draft: JobDraft, event: e.JobAccepted, record: FoldedRecord) -> None:
+def _new_row(draft: JobDraft, event: e.JobAccepted | e.JobPreparing, record: FoldedRecord) -> rows.JobRow:
     _copy(draft, event, record)
-    has_forecast = event.start_p90_ms != 0
-    draft.row = rows.JobRow(
+    row = draft.row = rows.JobRow(
         event.job,
         record.pool,
         event.tenant,
@@ -155,26 +154,18 @@ def _accepted(draft: JobDraft, event: e.JobAccepted, record: FoldedRecord) -> No
         event.submitted_ms,
         event.expires_ms,
         record.now_ms,
-        start_p50_ms=event.start_p50_ms if has_forecast else None,
-        start_p90_ms=event.start_p90_ms if has_forecast else None,
     )
+    return row
+
+
+def _accepted(draft: JobDraft, event: e.JobAccepted, record: FoldedRecord) -> None:
+    row = _new_row(draft, event, record)
+    if event.start_p90_ms:
+        row.start_p50_ms, row.start_p90_ms = event.start_p50_ms, event.start_p90_ms
 
 
 def _preparing(draft: JobDraft, event: e.JobPreparing, record: FoldedRecord) -> None:
-    _copy(draft, event, record)
-    draft.row = rows.JobRow(
-        event.job,
-        record.pool,
-        event.tenant,
-        event.tier,
-        event.model,
-        event.version,
-        JobState.SUBMITTED.value,
-        event.submitted_ms,
-        event.expires_ms,
-        record.now_ms,
-        media=nearest_number(event.media, "integer"),
-    )
+    _new_row(draft, event, record).media = nearest_number(event.media, "integer")
 
 
 def _repinned(draft: JobDraft, event: e.JobRepinned, record: FoldedRecord) -> None:

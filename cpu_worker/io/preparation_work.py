@@ -99,6 +99,7 @@ class PreparationWork:
         self._told = told
         self._steps = PatientSteps(order.preparation, tools.waits, time)
         self._ms: dict[PreparationPhase, int] = {}
+        self._phase: PreparationPhase | None = None
         self._since_s = _now_s()
 
     def report(self) -> PreparationReport | None:
@@ -212,8 +213,6 @@ class PreparationWork:
             self._ms[self._phase] = self._ms.get(self._phase, 0) + round((now_s - self._since_s) * 1000)
         self._phase, self._since_s = phase, now_s
         self._told.moved(phase)
-
-    _phase: PreparationPhase | None = None
 
     # -- the ends ---------------------------------------------------------------------------------------------------
 

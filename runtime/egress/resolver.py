@@ -59,7 +59,7 @@ class Resolver:
     def _ask(self, host: str, answer: Future[Sequence[str]]) -> None:
         try:
             found = self._lookup(host)
-        except BaseException as error:
+        except BaseException as error:  # raised where the answer is awaited; a thread that ended mute would hang that
             with suppress(InvalidStateError):  # nobody waits any more
                 answer.set_exception(error)
         else:

@@ -61,7 +61,7 @@ class LedgerTail:
                         self._call(self._deliver, records)
             finally:
                 reader.close()
-        except Exception as failure:
+        except Exception as failure:  # ends the pool, on the loop's thread: a tail that ended mute would fence nobody
             self._call(self._fail, failure)
 
     def _call(self, callback: Callable[[Any], None], argument: Any) -> None:
